@@ -1,0 +1,1 @@
+"""One line becomes AuditEvents: decode, policy, redact, shrink, severity. Pure."""

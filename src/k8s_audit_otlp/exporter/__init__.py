@@ -1,0 +1,1 @@
+"""One consumer per back end: batch, send, retry, split, settle."""

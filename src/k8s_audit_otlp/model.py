@@ -1,0 +1,198 @@
+"""The values that flow from station to station. No I/O, no clock, no behaviour.
+
+    Block (bytes of a segment) -> AuditEvent -> EncodedBlock (LogRecord bytes)
+    -> Batch (one request) -> Outcome (what the back end said)
+
+Offsets are half-open, count *decompressed* bytes, and `end` is the next byte to read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+EMPTY = msgspec.Raw(b"")
+
+_WIRE_NAMES = {
+    "api_version": "apiVersion",
+    "api_group": "apiGroup",
+    "resource_version": "resourceVersion",
+    "audit_id": "auditID",
+    "request_uri": "requestURI",
+    "source_ips": "sourceIPs",
+    "user_agent": "userAgent",
+    "impersonated_user": "impersonatedUser",
+    "authentication_metadata": "authenticationMetadata",
+    "impersonation_constraint": "impersonationConstraint",
+    "object_ref": "objectRef",
+    "response_status": "responseStatus",
+    "request_object": "requestObject",
+    "response_object": "responseObject",
+    "request_received_timestamp": "requestReceivedTimestamp",
+    "stage_timestamp": "stageTimestamp",
+    "creation_timestamp": "creationTimestamp",
+}
+
+
+def _wire_name(name: str) -> str:
+    return _WIRE_NAMES.get(name, name)
+
+
+class UserInfo(msgspec.Struct, gc=False, rename=_wire_name):
+    """Who asked. Empty for a failed authentication (401)."""
+
+    username: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] | None = ()
+    extra: dict[str, tuple[str, ...]] | None = None
+
+
+class ObjectRef(msgspec.Struct, gc=False, rename=_wire_name):
+    """What was asked for. Absent for non-resource requests."""
+
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    api_group: str = ""
+    api_version: str = ""
+    resource_version: str = ""
+    subresource: str = ""
+
+
+class Status(msgspec.Struct, gc=False, rename=_wire_name):
+    """How it ended. `code` 0 means that the event carries none."""
+
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    code: int = 0
+
+
+class AuthenticationMetadata(msgspec.Struct, gc=False, rename=_wire_name):
+    impersonation_constraint: str = ""
+
+
+class LegacyMetadata(msgspec.Struct, gc=False, rename=_wire_name):
+    """`metadata` of pre-1.24 events; only its time is of use."""
+
+    creation_timestamp: str | None = None
+
+
+class AuditEvent(msgspec.Struct, gc=False, rename=_wire_name):
+    """One audit.k8s.io event, typed; the two bodies stay the bytes that the apiserver wrote.
+
+    Source: k8s.io/apiserver pkg/apis/audit/v1/types.go. Clients choose much of it (audit id,
+    addresses, agent, names): nothing may rely on a shape, a length or uniqueness.
+    """
+
+    kind: str = ""
+    api_version: str = ""
+    level: str = ""
+    audit_id: str = ""
+    stage: str = ""
+    request_uri: str = ""
+    verb: str = ""
+    user: UserInfo | None = None
+    impersonated_user: UserInfo | None = None
+    authentication_metadata: AuthenticationMetadata | None = None
+    source_ips: tuple[str, ...] | None = ()
+    user_agent: str = ""
+    object_ref: ObjectRef | None = None
+    response_status: Status | None = None
+    request_object: msgspec.Raw = EMPTY
+    response_object: msgspec.Raw = EMPTY
+    request_received_timestamp: str | None = None
+    stage_timestamp: str | None = None
+    annotations: dict[str, str] | None = None
+    timestamp: str | None = None
+    metadata: LegacyMetadata | None = None
+
+
+class Span(NamedTuple):
+    """A half-open range of one segment's decompressed bytes."""
+
+    segment: int  # the manifest's sequence number
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of one segment. `data` ends with a newline unless the segment's last line has none."""
+
+    span: Span
+    identity: str  # of the segment; with the offset of a line it makes log.record.uid
+    file_name: str  # the name the segment had when it was read
+    data: bytes
+    observed_ns: int  # when it was read, nanoseconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """The LogRecords of a block.
+
+    `records[i]` is a whole `ScopeLogs.log_records` field (tag, length, message); `ends[i]` is the
+    offset after the line that it came from. `dropped` names the rule for each event that the
+    exporter's policy took away, with the offset after its line. Both are in file order.
+    """
+
+    span: Span
+    records: Sequence[bytes]
+    ends: Sequence[int]
+    dropped: Sequence[tuple[int, str]] = ()
+    lines: int = 0
+    first_ns: int = 0  # time of the first and the last event, 0 where there is none
+    last_ns: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """What one request carries: records that lie next to each other in one segment."""
+
+    receiver: str
+    span: Span
+    records: Sequence[bytes]
+    dropped: dict[str, int] = field(default_factory=dict)  # events taken by policy, per rule
+    lines: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+
+# What a back end may answer. A broken promise is an exception; an answer is one of these.
+
+
+class Delivered(NamedTuple):
+    """Accepted. `rejected` > 0 is a partial success: so many records were refused, nobody says which."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+class Retry(NamedTuple):
+    """Not now. `after_s` is what the server asked for, in seconds."""
+
+    why: str
+    after_s: float | None = None
+
+
+class TooLarge(NamedTuple):
+    """The request is over the back end's limit: split it."""
+
+    why: str
+
+
+class Rejected(NamedTuple):
+    """Something in the request is bad (400): split it to find what."""
+
+    why: str
+
+
+class Misconfigured(NamedTuple):
+    """Nothing would pass (wrong key, wrong path, a redirect): keep the data and say so."""
+
+    why: str
+
+
+Outcome: TypeAlias = Delivered | Retry | TooLarge | Rejected | Misconfigured

@@ -1,0 +1,1 @@
+"""AuditEvents become LogRecord bytes and requests; answers are read. Pure."""

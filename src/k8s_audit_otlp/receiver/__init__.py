@@ -1,0 +1,1 @@
+"""The log on disk as segments; bytes become blocks of whole lines."""

@@ -1,0 +1,1 @@
+"""What is known and settled, and how it survives a crash."""
