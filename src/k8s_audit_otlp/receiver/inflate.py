@@ -1,0 +1,108 @@
+"""A compressed file in, decompressed bytes in order out, and whether its end is really its end.
+
+A stream only moves forward and keeps what it has not given away yet. Damage does not throw away
+what was decoded before it.
+"""
+
+import contextlib
+import os
+
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
+
+# The library's stub calls this class an instance.
+_DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
+_GZIP = 31  # window bits: a gzip header, and its checksum verified
+_CHUNK = 64 * 1024  # compressed bytes read at once
+_MAX_INFLATED = 1024 * 1024  # bytes that one call may make of them: a bomb grows step by step
+
+
+class CorruptGzipError(Exception):
+    """The compressed data breaks off or is damaged at `offset` (decompressed)."""
+
+    def __init__(self, offset: int, why: str) -> None:
+        super().__init__(why)
+        self.offset = offset
+
+
+class InflateStream:
+    """One decompressor that only moves forward, with the bytes it has not given away yet."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._read = 0  # compressed bytes taken
+        self.start = 0  # offset of buffer[0]
+        self._buffer = bytearray()
+        self._inflate = isal_zlib.decompressobj(_GZIP)
+        self._inside = False  # a member has begun and not ended
+        self._members = 0
+        self.damage = ""  # why nothing can follow what is in the buffer
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self._buffer)
+
+    @property
+    def complete(self) -> bool:
+        """Every member so far has ended and its checksum and length were right."""
+        return self._members > 0 and not self._inside
+
+    def _fill(self, upto: int) -> None:
+        """Decompress until *upto* is in the buffer, the file ends for now, or is damaged."""
+        while self.end < upto and not self.damage:
+            chunk = os.pread(self._fd, _CHUNK, self._read)
+            if not chunk:
+                return
+            try:
+                self._feed(chunk)
+            except _DamagedError as error:
+                self._salvage(chunk)
+                self.damage = str(error)
+            self._read += len(chunk)
+
+    def _feed(self, chunk: bytes) -> None:
+        while chunk:
+            if not self._inside and self._members and not chunk.strip(b"\0"):
+                return  # padding after the last member
+            self._inside = True
+            self._buffer += self._inflate.decompress(chunk, _MAX_INFLATED)
+            chunk = self._inflate.unconsumed_tail
+            if self._inflate.eof:
+                chunk = self._inflate.unused_data
+                self._inflate = isal_zlib.decompressobj(_GZIP)
+                self._members += 1
+                self._inside = False
+
+    def _salvage(self, chunk: bytes) -> None:
+        """Get back what the failing call threw away: replay the file, the chunk byte by byte."""
+        end = self.end
+        replay = InflateStream(self._fd)
+        while replay._read < self._read:
+            del replay._buffer[:]
+            piece = os.pread(self._fd, min(_CHUNK, self._read - replay._read), replay._read)
+            if not piece:
+                return
+            before = replay.start
+            replay._feed(piece)
+            replay.start = before + len(replay._buffer)
+            replay._read += len(piece)
+        del replay._buffer[:]
+        with contextlib.suppress(_DamagedError):
+            for i in range(len(chunk)):
+                replay._feed(chunk[i : i + 1])
+        already = end - replay.start
+        self._buffer += replay._buffer[already:]
+
+    def take(self, offset: int, length: int) -> bytes:
+        """Return bytes at *offset*, and forget what lies before."""
+        while self.end < offset:
+            before = self.end
+            del self._buffer[:]
+            self.start = before
+            self._fill(before + 1)
+            if self.end == before:
+                return b""
+        del self._buffer[: offset - self.start]
+        self.start = offset
+        self._fill(offset + length)
+        return bytes(self._buffer[:length])

@@ -1,0 +1,70 @@
+"""A directory in, the files of one log out, oldest first, each opened and identified where needed.
+
+A listing is no snapshot: files are renamed while it is made. It is repeated until two in a row
+agree, and a file is known by the inode behind its opened descriptor, never by the entry's name.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from k8s_audit_otlp.receiver.names import LogName, parse
+
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A directory entry of the log."""
+
+    name: LogName
+    device: int
+    inode: int
+    size: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.device, self.inode
+
+
+def list_log(path: Path) -> list[Entry]:
+    """Return the files of the log whose live file is *path*, oldest first.
+
+    Raises:
+        OSError: the directory is missing or may not be read.
+
+    """
+    previous: list[Entry] | None = None
+    entries: list[Entry] = []
+    for _ in range(_ATTEMPTS):
+        entries = sorted(_entries(path), key=lambda e: (e.name.age, e.name.name))
+        if previous is not None and _same(entries, previous):
+            break
+        previous = entries
+    return entries
+
+
+def _same(one: list[Entry], other: list[Entry]) -> bool:
+    return [(e.name.name, e.inode) for e in one] == [(e.name.name, e.inode) for e in other]
+
+
+def _entries(path: Path) -> Iterable[Entry]:
+    with os.scandir(path.parent) as found:
+        for item in found:
+            name = parse(path.name, item.name)
+            if name is None:
+                continue
+            try:
+                info = item.stat()
+            except FileNotFoundError:
+                continue  # renamed or deleted since; the next listing shows it
+            if not item.is_file():
+                continue
+            yield Entry(name, info.st_dev, info.st_ino, info.st_size)
+
+
+def without_packed_twins(entries: list[Entry]) -> list[Entry]:
+    """Leave out a `.gz` whose plain twin is there: it may still be being written."""
+    plain = {e.name.base for e in entries if not e.name.compressed}
+    return [e for e in entries if not (e.name.compressed and e.name.base in plain)]

@@ -1,0 +1,63 @@
+"""One agent per state directory. A directory in, a held lock out.
+
+The lock is `flock`, so the kernel lets it go when the process dies, however it dies.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+class StateLockedError(Exception):
+    """Another process works with this state directory."""
+
+
+class StateLock:
+    """Held from `acquire` to `release`; a successor waits for it up to *patience_s* seconds."""
+
+    def __init__(self, state_dir: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._path = state_dir / "lock"
+        self._sleep = sleep
+        self._fd = -1
+
+    def acquire(
+        self, patience_s: float = 0.0, on_wait: Callable[[str], None] | None = None
+    ) -> None:
+        """Take the lock.
+
+        Raises:
+            StateLockedError: it is still held after *patience_s*.
+
+        """
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        waited = 0.0
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waited == 0.0 and on_wait:
+                    on_wait(self._holder(fd))
+                if waited >= patience_s:
+                    holder = self._holder(fd)
+                    os.close(fd)
+                    raise StateLockedError(
+                        f"{self._path.parent}: in use by process {holder}; "
+                        "stop that agent or give this one its own state directory (--state-dir)"
+                    ) from None
+                self._sleep(0.1)
+                waited += 0.1
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        self._fd = fd
+
+    @staticmethod
+    def _holder(fd: int) -> str:
+        return os.pread(fd, 20, 0).decode("ascii", "replace") or "unknown"
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

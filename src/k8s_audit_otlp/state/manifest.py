@@ -1,0 +1,91 @@
+"""Which segments a log has, and their order. Findings in, known segments out. No I/O.
+
+A sequence number is given once, at discovery, and is the order from then on: names only order
+segments that are found in the same listing. So renames and clock steps can neither reorder nor
+hide anything.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+MAX_NAMES = 4  # names kept per segment: the newest are what an operator looks for
+
+
+class SegmentState(msgspec.Struct, omit_defaults=True):
+    """One generation of the log. Sizes and offsets are decompressed bytes."""
+
+    seq: int
+    identity: str  # with `.N` where another segment had the same first event
+    head: str  # fingerprint of the first bytes
+    head_length: int
+    names: list[str] = []  # newest first
+    device: int = 0
+    inode: int = 0
+    size: int = 0  # as far as it is known
+    complete: bool = False  # closed, and `size` is its end
+    gone: bool = False  # no file holds it any more
+    first_ns: int = 0
+    last_ns: int = 0
+    seen_ns: int = 0  # when it was discovered
+    closed_ns: int = 0  # when it stopped being the live file
+
+    @property
+    def name(self) -> str:
+        return self.names[0] if self.names else "?"
+
+    def seen_as(self, name: str) -> None:
+        if not self.names or self.names[0] != name:
+            self.names = [name, *(n for n in self.names if n != name)][:MAX_NAMES]
+
+
+class ManifestState(msgspec.Struct, omit_defaults=True):
+    """A manifest as it is stored."""
+
+    next_seq: int = 1
+    segments: list[SegmentState] = []
+    started: bool = False  # the log was listed at least once
+
+
+class Manifest:
+    """All known segments of one log in their order. Guarded by the lock of its AuditLog."""
+
+    def __init__(self, state: ManifestState | None = None) -> None:
+        state = state or ManifestState()
+        self.next_seq = state.next_seq
+        self.started = state.started
+        self._segments = {s.seq: s for s in state.segments}
+
+    def __iter__(self) -> Iterator[SegmentState]:
+        return iter(self._segments.values())
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def get(self, seq: int) -> SegmentState | None:
+        return self._segments.get(seq)
+
+    def with_identity(self, identity: str) -> list[SegmentState]:
+        """Known segments whose first event is the same, newest first."""
+        return [
+            s for s in reversed(self._segments.values()) if s.identity.partition(".")[0] == identity
+        ]
+
+    def add(self, identity: str, head: str, head_length: int, *, now_ns: int) -> SegmentState:
+        """Give a new segment its place at the end and, if its identity is taken, a number."""
+        taken = {s.identity for s in self.with_identity(identity)}
+        name, n = identity, 2
+        while name in taken:
+            name, n = f"{identity}.{n}", n + 1
+        segment = SegmentState(self.next_seq, name, head, head_length, seen_ns=now_ns)
+        self._segments[self.next_seq] = segment
+        self.next_seq += 1
+        return segment
+
+    def forget(self, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            self._segments.pop(seq, None)
+
+    def state(self) -> ManifestState:
+        copies = [msgspec.structs.replace(s, names=list(s.names)) for s in self]
+        return ManifestState(self.next_seq, copies, self.started)
