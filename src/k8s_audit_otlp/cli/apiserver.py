@@ -1,0 +1,189 @@
+"""`k8s-audit-otlp apiserver`: switch the audit log of kube-apiserver on.
+
+Standard output carries only the result (a policy, a manifest, a configuration), so that it can be
+redirected; diffs and remarks go to standard error. Exit code 2: refused, nothing was changed.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from k8s_audit_otlp.setup import files, kubeadm, policies
+from k8s_audit_otlp.setup.manifest import Patched, patch
+from k8s_audit_otlp.setup.platforms import WAY_OUT, Owner, kubeadm_api_version
+from k8s_audit_otlp.setup.settings import DEFAULTS, OPTIONS, RefusalError, check
+
+BACKUP_DIR = "/var/backups/k8s-audit-otlp"
+COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+HELP = {
+    "audit-log-format": "What each line is.",
+    "audit-log-maxage": "Days that a rotated log is kept.",
+    "audit-log-maxbackup": "Rotated logs that are kept.",
+    "audit-log-maxsize": "Megabytes after which the log is rotated.",
+    "audit-log-path": "The log; its directory is mounted into the apiserver.",
+    "audit-policy-file": "The policy on the node, mounted read-only.",
+}
+
+
+class Refused(click.ClickException):
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Turns a refusal of the station into an error of the command line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RefusalError as refusal:
+            raise Refused(str(refusal)) from refusal
+
+
+@click.group(cls=_Group, name="apiserver")
+def command() -> None:
+    """Switch the audit log of kube-apiserver on: its policy, manifest and configuration."""
+
+
+def _flag_options(else_: str = "") -> Callable[[Command], Command]:
+    def decorate(decorated: Command) -> Command:
+        for flag, default in reversed(DEFAULTS.items()):
+            text = f"{HELP[flag]}  [default: {else_}{default}]"
+            kind: Any = click.IntRange(min=0) if default.isdecimal() else str
+            name = flag.replace("-", "_")
+            decorated = click.option(OPTIONS[flag], name, type=kind, help=text)(decorated)
+        return decorated
+
+    return decorate
+
+
+def _asked(options: Mapping[str, object]) -> dict[str, str]:
+    values = {flag: options[flag.replace("-", "_")] for flag in DEFAULTS}
+    return {flag: str(value) for flag, value in values.items() if value is not None}
+
+
+@command.command("policy")
+@click.option("--profile", default="recipe", show_default=True, help="Which policy to print.")
+@click.option("--list", "listed", is_flag=True, help="Print the names of the profiles instead.")
+def print_policy(profile: str, listed: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Print an audit policy file for kube-apiserver."""
+    click.echo("\n".join(policies.names()) if listed else policies.text_of(profile).rstrip("\n"))
+
+
+@command.command("kubeadm")
+@click.option(
+    "--api-version",
+    type=click.Choice(kubeadm.API_VERSIONS),
+    default=kubeadm.API_VERSIONS[-1],
+    show_default=True,
+    help="v1beta4 since Kubernetes 1.31, v1beta3 before.",
+)
+@_flag_options()
+def print_kubeadm(api_version: str, **options: object) -> None:
+    """Print the change to kubeadm's ClusterConfiguration, and on stderr how to roll it out."""
+    flags = {**DEFAULTS, **_asked(options)}
+    check(flags)
+    click.echo(kubeadm.fragment(flags, api_version), nl=False)
+    click.echo(kubeadm.roll_out(flags, api_version), nl=False, err=True)
+
+
+@command.command("patch")
+@click.argument("manifest", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--in-place", is_flag=True, help="Write the manifest, after a backup.")
+@click.option(
+    "--backup-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=BACKUP_DIR,
+    show_default=True,
+    help="Where the old manifest goes; never inside the manifests directory.",
+)
+@_flag_options("what the manifest says, else ")
+def patch_manifest(manifest: Path, in_place: bool, backup_dir: Path, **options: object) -> None:  # noqa: FBT001 - click passes flags so
+    """Print MANIFEST with the audit log switched on, and show the difference."""
+    old = files.read(manifest)
+    patched = patch(old, _asked(options), str(manifest.resolve()))
+    _show_diff(old, patched.text, str(manifest))
+    for note in patched.notes:
+        click.echo(f"note: {note}", err=True)
+    if in_place:
+        _write(manifest, old, patched, backup_dir)
+    else:
+        _remark(patched)
+        click.echo(patched.text, nl=False)
+
+
+def _write(manifest: Path, old: str, patched: Patched, backup_dir: Path) -> None:
+    if patched.owner in WAY_OUT:
+        raise RefusalError(
+            f"{manifest}: {patched.owner.value} writes this file and would undo the patch; "
+            f"instead {WAY_OUT[patched.owner]}"
+        )
+    _check_policy(Path(patched.policy_host_path))
+    files.check_backup_dir(backup_dir, manifest)
+    if patched.text == old:
+        click.echo(f"{manifest}: already as it should be, nothing changed", err=True)
+        return
+    backup = files.back_up(manifest, backup_dir, datetime.now(UTC))
+    files.replace(manifest, patched.text)
+    click.echo(f"{manifest}: written; the old one is {backup}", err=True)
+    click.echo(
+        f"kubelet restarts kube-apiserver now; then {patched.log_host_path} must grow", err=True
+    )
+    _warn_of_upgrade(patched)
+
+
+def _check_policy(path: Path) -> None:
+    way_out = f"write one with `k8s-audit-otlp apiserver policy > {path}`"
+    if not path.is_file():
+        raise RefusalError(
+            f"{path}: no such policy file, and kube-apiserver does not start without it; {way_out}"
+        )
+    if found := policies.mistakes(files.read(path)):
+        raise RefusalError(
+            f"{path}: kube-apiserver would not start with this policy:\n  "
+            + "\n  ".join(found)
+            + f"\nrepair it, or {way_out}"
+        )
+
+
+def _remark(patched: Patched) -> None:
+    if patched.owner in WAY_OUT:
+        click.echo(
+            f"note: {patched.owner.value} writes this file and would undo the patch; "
+            f"instead {WAY_OUT[patched.owner]}",
+            err=True,
+        )
+    elif not Path(patched.policy_host_path).is_file():
+        click.echo(
+            f"note: {patched.policy_host_path} must be on the node before the manifest is: "
+            "kube-apiserver does not start without its policy",
+            err=True,
+        )
+    _warn_of_upgrade(patched)
+
+
+def _warn_of_upgrade(patched: Patched) -> None:
+    if patched.owner is not Owner.KUBEADM:
+        return
+    version = kubeadm_api_version(patched.image)
+    click.echo(
+        "note: the next `kubeadm upgrade` writes this manifest again and erases the patch, unless "
+        "the ClusterConfiguration says the same:\n"
+        + kubeadm.fragment(patched.flags, version)
+        + f"(how to roll it out: k8s-audit-otlp apiserver kubeadm --api-version {version})",
+        err=True,
+    )
+
+
+def _show_diff(old: str, new: str, name: str) -> None:
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), name, f"{name} (patched)", lineterm=""
+    )
+    for line in lines:
+        click.secho(line, fg=COLOURS.get(line[:1]), err=True)

@@ -1,0 +1,76 @@
+"""Command-line items of a container in, the flags among them found and set. No I/O.
+
+Both spellings are understood: `--flag=value` in one item, and `--flag` with `value` in the next.
+As in kube-apiserver, the last of several equal flags is the one that counts.
+"""
+
+from collections.abc import Iterator, MutableSequence, Sequence
+from typing import NamedTuple
+
+
+class Flag(NamedTuple):
+    """One flag and the items that it takes up."""
+
+    name: str
+    value: str | None  # None: the flag stands alone and nothing follows it
+    start: int
+    width: int
+
+
+def find(items: Sequence[object], name: str) -> list[Flag]:
+    """Every occurrence of a flag that takes a value, in order."""
+    return [flag for flag in _flags(items) if flag.name == name]
+
+
+def value_of(items: Sequence[object], name: str) -> str | None:
+    """Return what kube-apiserver would use; None where the flag is not given."""
+    found = find(items, name)
+    return found[-1].value if found else None
+
+
+def put(items: MutableSequence[object], name: str, value: str) -> bool:
+    """Make `--name=value` the only occurrence of the flag; True if that changed anything."""
+    found = find(items, name)
+    wanted = f"--{name}={value}"
+    if not found:
+        items.append(wanted)
+        return True
+    for flag in reversed(found[:-1]):
+        _cut(items, flag.start, flag.width)
+    last = find(items, name)[-1]
+    if last.value != value:
+        _cut(items, last.start + 1, last.width - 1)
+        items[last.start] = wanted
+        return True
+    return len(found) > 1
+
+
+def drop(items: MutableSequence[object], name: str) -> None:
+    """Take every occurrence of the flag away."""
+    for flag in reversed(find(items, name)):
+        _cut(items, flag.start, flag.width)
+
+
+def paths(items: Sequence[object]) -> list[str]:
+    """Absolute paths among the flags' values: what the apiserver will open."""
+    values = (flag.value for flag in _flags(items))
+    return [value for value in values if value and value.startswith("/")]
+
+
+def _flags(items: Sequence[object]) -> Iterator[Flag]:
+    for at, item in enumerate(items):
+        text = str(item)
+        if not text.startswith("--"):
+            continue
+        name, equals, value = text[2:].partition("=")
+        if equals:
+            yield Flag(name, value, at, 1)
+        elif at + 1 < len(items) and not str(items[at + 1]).startswith("--"):
+            yield Flag(name, str(items[at + 1]), at, 2)
+        else:
+            yield Flag(name, None, at, 1)
+
+
+def _cut(items: MutableSequence[object], start: int, count: int) -> None:
+    for _ in range(count):
+        del items[start]

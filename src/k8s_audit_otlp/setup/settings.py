@@ -1,0 +1,90 @@
+"""The audit log as kube-apiserver is told to write it. No I/O.
+
+In: what the operator asked for and what a manifest already says. Out: the flags, and why.
+"""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+LOG_PATH = "audit-log-path"
+POLICY_FILE = "audit-policy-file"
+
+# Seven days or a gigabyte, whichever comes first, beside the log that is being written.
+DEFAULTS: dict[str, str] = {
+    "audit-log-format": "json",
+    "audit-log-maxage": "7",
+    "audit-log-maxbackup": "10",
+    "audit-log-maxsize": "100",
+    LOG_PATH: "/var/log/kubernetes/audit.log",
+    POLICY_FILE: "/etc/kubernetes/audit-policy.yml",
+}
+
+# The option of this program that sets each flag: an error names what the reader can type.
+OPTIONS: Mapping[str, str] = {
+    "audit-log-format": "--format",
+    "audit-log-maxage": "--maxage",
+    "audit-log-maxbackup": "--maxbackup",
+    "audit-log-maxsize": "--maxsize",
+    LOG_PATH: "--log-path",
+    POLICY_FILE: "--policy-path",
+}
+
+# A whole-directory mount of these would hand the apiserver's container far more than a log.
+TOO_WIDE = frozenset({"/", "/etc", "/etc/kubernetes", "/root", "/usr", "/var", "/var/lib"})
+
+
+class RefusalError(Exception):
+    """Nothing was changed: the message says where, what and the way out."""
+
+
+class Choice(NamedTuple):
+    """The value of one flag, and what to tell the operator about it ("" where nothing)."""
+
+    value: str
+    why: str = ""
+
+
+def choose(flag: str, present: str | None, asked: str | None) -> Choice:
+    """Take an asked-for value, else a present one that works, else the default."""
+    if asked is not None:
+        return Choice(asked)
+    default = DEFAULTS[flag]
+    if present is None or present == default:
+        return Choice(default)
+    fault = _fault(flag, present)
+    if fault:
+        return Choice(default, f"--{flag}={present} {fault}: corrected to {default}")
+    option = OPTIONS[flag]
+    return Choice(present, f"--{flag}={present} is kept (default {default}; {option} changes it)")
+
+
+def check(flags: Mapping[str, str]) -> None:
+    """Refuse values that would stop the apiserver or expose more than the log."""
+    for flag, value in flags.items():
+        if fault := _fault(flag, value):
+            raise RefusalError(f"{OPTIONS[flag]}: {value!r} {fault}; write e.g. {DEFAULTS[flag]}")
+    directory = str(PurePosixPath(flags[LOG_PATH]).parent)
+    if directory in TOO_WIDE or PurePosixPath(directory).is_relative_to("/etc/kubernetes"):
+        raise RefusalError(
+            f"{OPTIONS[LOG_PATH]}: the directory of {flags[LOG_PATH]} would be mounted into the "
+            "apiserver, writable, and holds more than the log; give the log a directory of its "
+            f"own, e.g. {DEFAULTS[LOG_PATH]}"
+        )
+    if flags[LOG_PATH] == flags[POLICY_FILE]:
+        raise RefusalError(
+            f"{OPTIONS[POLICY_FILE]}: {flags[POLICY_FILE]} is also the log; "
+            f"keep the policy elsewhere, e.g. {DEFAULTS[POLICY_FILE]}"
+        )
+
+
+def _fault(flag: str, value: str) -> str:
+    if flag in (LOG_PATH, POLICY_FILE):
+        path = PurePosixPath(value)
+        clean = (
+            path.is_absolute() and ".." not in path.parts and path.name and not value.endswith("/")
+        )
+        return "" if clean else "is not an absolute path of a file on the node"
+    if flag == "audit-log-format":
+        return "" if value == "json" else "is not the format that can be read losslessly (json)"
+    return "" if value.isdecimal() else "is not a whole number"
