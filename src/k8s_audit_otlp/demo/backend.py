@@ -13,28 +13,25 @@ import json
 import signal
 import socket
 import ssl
-import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Any, Self
+from threading import Event, Thread
+from typing import Any
 
 import click
 
 from k8s_audit_otlp.demo.exchange import UNPACK, HttpExchange, unpack, write_answer
-from k8s_audit_otlp.demo.plan import PROTOBUF, Course, Plan, Refuse, Request, Step, parse_plan
-from k8s_audit_otlp.demo.received import Keep, Received
+from k8s_audit_otlp.demo.intake import Intake
+from k8s_audit_otlp.demo.plan import Plan, parse_plan
+from k8s_audit_otlp.demo.received import Keep
+from k8s_audit_otlp.demo.steps import PROTOBUF, Refuse
 
-REQUESTS_KEPT = 100_000  # a test looks at the latest ones; without their bodies they are small
 LOGS_PATH = "/v1/logs"
 
 
-class Backend:
+class Backend(Intake):
     """One OTLP/HTTP server on 127.0.0.1; may be stopped and started again on its port."""
 
     def __init__(
@@ -46,35 +43,13 @@ class Backend:
         uids_file: Path | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        super().__init__(plan, keep, uids_file)
         self.port = port
-        self.received = Received(keep, uids_file)
-        self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)  # bodies left out
-        self.requests_total = 0
-        self.bytes_total = 0  # on the wire
         self.connections_total = 0
         self._tls = tls
-        self._course = Course(plan)
-        self._lock = Lock()  # guards the totals, the requests and the open connections
-        self._open: set[socket.socket] = set()
+        self._open: set[socket.socket] = set()  # guarded by the lock too
         self._server: _Server | None = None
-        self._thread: Thread | None = None
-        self.closing = Event()
-
-    def __repr__(self) -> str:
-        return f"<Backend {self.url} requests={self.requests_total} {self.received!r}>"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self.received.close()
+        self._thread = Thread()
 
     @property
     def url(self) -> str:
@@ -84,16 +59,8 @@ class Backend:
     def logs_url(self) -> str:
         return self.url + LOGS_PATH
 
-    @property
-    def plan(self) -> Plan:
-        return self._course.plan
-
-    @plan.setter
-    def plan(self, plan: Plan) -> None:
-        self._course = Course(plan)
-
     def start(self) -> None:
-        self.closing = Event()
+        self.closing.clear()
         self._server = _Server(self)
         self.port = self._server.server_address[1]
         self._thread = Thread(
@@ -103,66 +70,36 @@ class Backend:
 
     def stop(self) -> None:
         """Refuse connections and close those that are open, answered or not."""
-        server, thread = self._server, self._thread
-        if server is None or thread is None:
+        server, self._server = self._server, None
+        if server is None:
             return
-        self._server = self._thread = None
         self.closing.set()
         server.shutdown()
-        thread.join()
+        self._thread.join()
         with self._lock:
             connections = list(self._open)
         for connection in connections:
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # no TLS farewell
         server.server_close()  # waits for the threads of the connections
 
-    def wait_for(self, n_unique: int, timeout: float = 10.0) -> None:
-        self.received.wait_for(n_unique, timeout)
-
-    def wait_for_requests(self, number: int, timeout: float = 10.0) -> None:
-        """Return once so many requests were read; TimeoutError says how far it got."""
-        deadline = time.monotonic() + timeout
-        while self.requests_total < number:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.requests_total} of {number} requests after {timeout} s")
-            time.sleep(0.005)
-
     def totals(self) -> dict[str, Any]:
-        return {
-            "requests": self.requests_total,
-            "bytes": self.bytes_total,
-            "connections": self.connections_total,
-            **self.received.totals(),
-        }
+        return {"connections": self.connections_total, **super().totals()}
 
-    def arrived(
-        self, path: str, headers: Mapping[str, str], wire_bytes: int, body: bytes
-    ) -> Request:
-        """Count one request; called by the connection's thread."""
-        with self._lock:
-            self.requests_total += 1
-            self.bytes_total += wire_bytes
-            request = Request(self.requests_total, path, headers, wire_bytes, body)
-            self.requests.append(replace(request, body=b""))
-        return request
-
-    def step_for(self, request: Request) -> Step:
-        return self._course.step_for(request)
-
-    def opened(self, connection: socket.socket) -> None:
+    def opened(self, connection: socket.socket) -> socket.socket:
+        """Take a new connection, under TLS if there is a context for it."""
+        if self._tls:
+            connection = self._tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
         with self._lock:
             self.connections_total += 1
             self._open.add(connection)
+        return connection
 
     def closed(self, connection: socket.socket) -> None:
         with self._lock:
             self._open.discard(connection)
-
-    def secure(self, connection: socket.socket) -> socket.socket:
-        if self._tls is None:
-            return connection
-        return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
 
 class _Server(ThreadingHTTPServer):
@@ -175,7 +112,11 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
-        return self.backend.secure(connection), address
+        return self.backend.opened(connection), address
+
+    def shutdown_request(self, request: Any) -> None:
+        self.backend.closed(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a peer that hangs up or fails the handshake is part of the play."""
@@ -193,10 +134,8 @@ class _Connection(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._backend = self.server.backend
-        self._backend.opened(self.connection)
 
     def finish(self) -> None:
-        self._backend.closed(self.connection)
         with suppress(OSError):
             super().finish()
 

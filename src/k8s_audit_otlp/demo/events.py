@@ -12,9 +12,11 @@ from typing import Any
 
 import orjson
 
-from k8s_audit_otlp.demo.cluster import ALLOWED, TRAFFIC, Draft
+from k8s_audit_otlp.demo.cluster import ALLOWED
+from k8s_audit_otlp.demo.traffic import TRAFFIC, Draft
 
 _WORDS = ("shop", "billing", "web", "node", "lease", "watch", "audit", "cart", "policy", "deny")
+_DETAILED = frozenset({"NotFound", "Conflict", "Forbidden"})
 OPEN_REQUESTS = 40  # watches and execs whose end is still to come
 _ACTIVITIES = [activity for _, activity in TRAFFIC]
 _WEIGHTS = [weight for weight, _ in TRAFFIC]
@@ -126,6 +128,9 @@ def _status(draft: Draft) -> dict[str, Any]:
     if draft.failure:
         reason, message = draft.failure
         status |= {"status": "Failure", "message": message, "reason": reason}
+        if draft.ref and reason in _DETAILED:
+            parts = (("name", "name"), ("group", "apiGroup"), ("kind", "resource"))
+            status["details"] = {key: draft.ref[of] for key, of in parts if of in draft.ref}
     status["code"] = draft.code
     return status
 

@@ -11,8 +11,8 @@ from threading import Event
 import zstandard
 from isal import igzip, igzip_lib
 
-from k8s_audit_otlp.demo.plan import Request
 from k8s_audit_otlp.demo.received import Received, leave_out
+from k8s_audit_otlp.demo.steps import Request
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, no time
 PACKING_ERRORS: tuple[type[Exception], ...] = (
@@ -102,9 +102,9 @@ class HttpExchange:
             if reset:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             else:
-                peer.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(peer, socket.SHUT_RDWR)  # no TLS farewell
 
     def half_close(self) -> None:
         self._connection.close_connection = True
         with suppress(OSError):
-            self._connection.connection.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self._connection.connection, socket.SHUT_WR)
