@@ -1,0 +1,55 @@
+"""The `audit` block: everything of an exporter that a Collector does not know. Values only."""
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from k8s_audit_otlp.config.blocks import Block, DeadLetter, key
+from k8s_audit_otlp.config.types import Bytes, StartAtValue, Texts, mistake
+
+
+class Audit(Block):
+    """What this exporter sends of the audit log, and in which form."""
+
+    enabled: bool = key(True, "false parks the exporter: its position is kept and pins nothing.")
+    vendor: str | None = key(None, "Preset with the limits and the form of one back end.")
+    receivers: Texts | None = key(None, "Ids of the receivers to send; all by default.")
+    policy: str | None = key(None, "File with an audit.k8s.io/v1 Policy that takes events away.")
+    redaction: dict[str, Any] = key({}, "Rules that replace secrets before they leave.")
+    bodies: Literal["keep", "drop", "raw"] = key(
+        "keep", "Request and response bodies: keep (redacted), drop, or raw (needs unsafe)."
+    )
+    unsafe: bool = key(False, "Allow what can let secrets out: bodies: raw.")
+    profile: Literal["default", "plain", "semconv"] = key(
+        "default", "Names of the attributes: plain (verb), semconv (k8s.audit.verb) or both."
+    )
+    attribute_prefix: str = key("k8s.audit.", "Prefix of the attributes that are not plain.")
+    start_at: StartAtValue | None = key(
+        None, "Where to begin without a position; the receiver's start_at by default."
+    )
+    max_record_bytes: Bytes | None = key(
+        None, "Shrink events so that the encoded record stays below this; no limit by default."
+    )
+    notices: Literal["own", "all"] = key(
+        "all", "Notices to send: about this exporter only, or about every one."
+    )
+    partial_success: Literal["dead_letter", "bisect"] = key(
+        "dead_letter",
+        "Some records of a request were refused: note it, or find them.",
+    )
+    retry_status_codes: tuple[int, ...] = key(
+        (), "HTTP codes to retry beside 429, 502, 503 and 504."
+    )
+    on_too_old: Literal["send", "dead_letter"] = key(
+        "send", "What to do with events older than the back end takes."
+    )
+    dead_letter: DeadLetter = key({}, "Where records go that the back end will never take.")
+
+    @model_validator(mode="after")
+    def _raw_is_meant(self) -> "Audit":
+        if self.bodies == "raw" and not self.unsafe:
+            raise mistake(
+                "bodies: raw lets Secrets and tokens out",
+                "write bodies: keep, or add unsafe: true if that is meant",
+            )
+        return self

@@ -1,0 +1,262 @@
+"""An expanded tree in; a Config, or every mistake in it, out. No I/O.
+
+Collector keys are sorted out first (config/collector_keys.py), then each block meets its model,
+then the blocks are checked against each other.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from k8s_audit_otlp.config.collector_keys import (
+    ALIASES,
+    IDLE_EXTENSIONS,
+    IDLE_PROCESSORS,
+    Use,
+    is_honoured,
+    rules_met,
+)
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.document import Path, where
+from k8s_audit_otlp.config.explain import explain, suggest
+from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
+from k8s_audit_otlp.config.mistakes import Kind, Mistake, Remark
+from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.config.service import Service
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+RECEIVERS: Mapping[str, type[K8sAudit]] = {"k8s_audit": K8sAudit}
+EXPORTERS: Mapping[str, type[Exporter]] = {
+    "otlp_http": OtlpHttp,
+    "otlp_grpc": OtlpGrpc,
+    "otlp_file": OtlpFile,
+    "sdk": Sdk,
+}
+EXTENSIONS: Mapping[str, type[Extension]] = {
+    "bearertokenauth": BearerToken,
+    "basicauth": BasicAuth,
+    "oauth2client": OAuth2Client,
+}
+SECTIONS = ("receivers", "processors", "exporters", "extensions", "service")
+_NAME = re.compile(r"[^\s/][^\s]*")
+_SECTION_WAY_OUT = {
+    "receivers": "write receivers: {k8s_audit: {include: [/var/log/kubernetes/audit/audit.log]}}",
+    "exporters": "write exporters: {otlp_http: {endpoint: http://HOST:4318}}",
+}
+
+
+def canonical(component_id: str) -> str:
+    """Return the id with its type's own name: `otlphttp/siem` is `otlp_http/siem`."""
+    kind, slash, name = component_id.partition("/")
+    return f"{ALIASES.get(kind, kind)}{slash}{name}"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found on the way; `config` is there when there are no mistakes."""
+
+    mistakes: list[Mistake] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    config: Config | None = None
+    written: dict[str, str] = field(default_factory=dict)  # a component's id as spelled there
+
+    def path_of(self, section: str, component_id: str) -> Path:
+        return (section, self.written.get(where((section, component_id)), component_id))
+
+    def mistake(self, path: Path, what: str, way_out: str) -> None:
+        self.mistakes.append(Mistake(where(path), what, way_out))
+
+    def remark(self, path: Path, kind: Kind, why: str) -> None:
+        self.remarks.append(Remark(where(path), kind, why))
+
+
+def build(tree: Any) -> Findings:
+    """Return the Config that *tree* describes, with everything that is worth saying about it."""
+    found = Findings()
+    if not isinstance(tree, Mapping):
+        found.mistake((), "the file is not a block of keys", "write receivers: and exporters:")
+        return found
+    for name in tree:
+        if name == "connectors":
+            found.mistake((name,), "there are no connectors here", "remove the section")
+        elif name not in SECTIONS:
+            found.mistake((name,), "unknown section", suggest(name, SECTIONS))
+    _processors(_section(tree, "processors", found), found)
+    receivers = _components(tree, "receivers", RECEIVERS, found)
+    exporters = _components(tree, "exporters", EXPORTERS, found)
+    extensions = _components(tree, "extensions", EXTENSIONS, found)
+    service = _service(_section(tree, "service", found), found)
+    if service is None:
+        return found
+    config = Config(
+        receivers,
+        cast("Mapping[str, Exporter]", exporters),
+        cast("Mapping[str, Extension]", extensions),
+        service,
+    )
+    _check_references(config, tree, found)
+    found.config = config
+    return found
+
+
+def _section(tree: Mapping[str, Any], name: str, found: Findings) -> Mapping[str, Any]:
+    section = tree.get(name)
+    if section is None:
+        section = {}
+    if not isinstance(section, Mapping):
+        found.mistake((name,), "is not a block of keys", "write one id per line below it")
+        return {}
+    if not section and name in _SECTION_WAY_OUT:
+        found.mistake((name,), f"no {name[:-1]} is given", _SECTION_WAY_OUT[name])
+    return section
+
+
+def _processors(section: Mapping[str, Any], found: Findings) -> None:
+    for name in section:
+        _processor(("processors", name), name, found)
+
+
+def _processor(path: Path, name: str, found: Findings) -> None:
+    kind = name.partition("/")[0]
+    if kind in IDLE_PROCESSORS:
+        found.remark(path, Kind.NO_EFFECT, "exporters batch, and memory is bounded, by themselves")
+        return
+    found.mistake(
+        path,
+        f"the processor {kind} does not run here, so events would leave unprocessed",
+        "use audit::policy and audit::redaction, or send to a Collector that runs it",
+    )
+
+
+def _components(
+    tree: Mapping[str, Any],
+    section: str,
+    models: Mapping[str, type[_Model]],
+    found: Findings,
+) -> dict[str, _Model]:
+    built: dict[str, _Model] = {}
+    for written, block in _section(tree, section, found).items():
+        path = (section, written)
+        component_id = canonical(written)
+        kind, slash, name = component_id.partition("/")
+        if kind in IDLE_EXTENSIONS and section == "extensions":
+            found.remark(path, Kind.NO_EFFECT, "it serves the Collector itself")
+        elif kind not in models:
+            found.mistake(path, f"unknown type {kind}", suggest(kind, models))
+        elif slash and not _NAME.fullmatch(name):
+            found.mistake(path, "the name after / is empty or holds white space", "write type/name")
+        elif (place := where((section, component_id))) in found.written:
+            found.mistake(path, f"is the same as {found.written[place]}", "give it another name")
+        else:
+            found.written[place] = written
+            component = validate(models[kind], kind, block, path, found)
+            if component is not None:
+                built[component_id] = component
+    return built
+
+
+def validate(
+    model: type[_Model], kind: str, block: Any, path: Path, found: Findings
+) -> _Model | None:
+    """Return *block* as *model*; None when it has mistakes."""
+    before = len(found.mistakes)
+    if isinstance(block, Mapping):
+        block = _sort_out(kind, block, path, found)
+    try:
+        made = model.model_validate(block)
+    except ValidationError as error:
+        found.mistakes.extend(explain(error, model, kind, path))
+        return None
+    return made if len(found.mistakes) == before else None
+
+
+def _sort_out(kind: str, block: Mapping[str, Any], path: Path, found: Findings) -> Any:
+    """Leave in *block* what has a meaning here; say what becomes of the rest."""
+    for rule in rules_met(kind, block):
+        place = (*path, *rule.path)
+        if rule.use is Use.REFUSED:
+            found.mistake(place, rule.why, rule.way_out)
+            block = without(block, rule.path)
+            continue
+        found.remark(place, Kind(rule.use.value), rule.why)
+        if not is_honoured(kind, rule.key):
+            block = without(block, rule.path)
+    return block
+
+
+def without(block: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """Return *block* without the key at *path*."""
+    head, *rest = path
+    if not rest:
+        return {key: value for key, value in block.items() if key != head}
+    return {**block, head: without(block[head], tuple(rest))}
+
+
+def _service(section: Mapping[str, Any], found: Findings) -> Service | None:
+    pipelines = section.get("pipelines")
+    if isinstance(pipelines, Mapping):
+        section = {**section, "pipelines": _pipelines(pipelines, found)}
+    return validate(Service, "service", section, ("service",), found)
+
+
+def _pipelines(pipelines: Mapping[str, Any], found: Findings) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, pipeline in pipelines.items():
+        path: Path = ("service", "pipelines", name)
+        if name.partition("/")[0] != "logs":
+            found.remark(path, Kind.NO_EFFECT, "only logs are sent")
+            continue
+        if not isinstance(pipeline, Mapping):
+            kept[name] = pipeline
+            continue
+        for processor in pipeline.get("processors") or ():
+            _processor((*path, "processors"), str(processor), found)
+        kept[name] = {
+            key: [canonical(str(one)) for one in value] if isinstance(value, list) else value
+            for key, value in pipeline.items()
+            if key != "processors"
+        }
+    return kept
+
+
+def _check_references(config: Config, tree: Mapping[str, Any], found: Findings) -> None:
+    """Check that every id that is mentioned is defined; one with mistakes of its own counts."""
+    ids = {
+        section: {canonical(str(one)) for one in _mapping(tree.get(section))}
+        for section in ("receivers", "exporters", "extensions")
+    }
+    for exporter_id, exporter in config.exporters.items():
+        path = found.path_of("exporters", exporter_id)
+        for receiver in exporter.audit.receivers or ():
+            _check_id(receiver, ids["receivers"], (*path, "audit", "receivers"), found)
+        auth = getattr(exporter, "auth", None)
+        if auth is not None:
+            place = (*path, "auth", "authenticator")
+            _check_id(auth.authenticator, ids["extensions"], place, found)
+    for name, pipeline in config.service.pipelines.items():
+        place = ("service", "pipelines", name)
+        for receiver in pipeline.receivers:
+            _check_id(receiver, ids["receivers"], (*place, "receivers"), found)
+        for exporter_id in pipeline.exporters:
+            _check_id(exporter_id, ids["exporters"], (*place, "exporters"), found)
+    for extension in config.service.extensions:
+        _check_id(extension, ids["extensions"], ("service", "extensions"), found)
+    for exporter_id in config.exporters:
+        if not config.receivers_of(exporter_id) and not found.mistakes:
+            why = "it is disabled or in no pipeline: parked, its position is kept"
+            found.remark(found.path_of("exporters", exporter_id), Kind.NO_EFFECT, why)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _check_id(one: str, known: set[str], path: Path, found: Findings) -> None:
+    if one not in known:
+        way_out = suggest(one, known) if known else "define it first"
+        found.mistake(path, f"{one} is not defined", way_out)

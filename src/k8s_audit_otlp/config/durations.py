@@ -1,0 +1,121 @@
+"""Text of durations and sizes in, seconds and bytes out, and back. No I/O.
+
+Durations are Go's (`300ms`, `1h30m`, `5s`), with `d` for days on top. Sizes are integers or
+`64MiB` (powers of 1024) and `250KB` (powers of 1000).
+"""
+
+import re
+from typing import Final
+
+# Go's time.ParseDuration: https://pkg.go.dev/time#ParseDuration. `d` is ours: retention is
+# thought of in days.
+_NANOSECONDS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,  # micro sign
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+}
+_TERM = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d)")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_MAX_NS: Final = 2**63 - 1  # Go's int64 nanoseconds: 292 years
+
+# Kubernetes writes 64Mi, people write 64MB and 64MiB.
+_BYTES: Final = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
+_SIZE_NAMES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+_DURATION_NAMES: Final = (("h", 3600), ("m", 60), ("s", 1))
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds. Raise ValueError with the way out when *text* is no duration."""
+    return duration_ns(text) / 1e9
+
+
+def duration_ns(text: str) -> int:
+    stripped = text.strip()
+    if stripped in {"0", "+0"}:
+        return 0
+    if _NUMBER.fullmatch(stripped):
+        raise ValueError(f"{text!r} has no unit; write {stripped}s for seconds")
+    if stripped.startswith("-"):
+        raise ValueError(f"{text!r} is negative; write a duration such as 5s or 1h30m")
+    body = stripped.removeprefix("+")
+    if not body or _TERM.sub("", body):
+        raise ValueError(f"{text!r} is not a duration; write one such as 300ms, 5s or 1h30m")
+    total = sum(_term_ns(number, unit) for number, unit in _TERM.findall(body))
+    if total > _MAX_NS:
+        raise ValueError(f"{text!r} is longer than 292 years; write a shorter duration")
+    return total
+
+
+def _term_ns(number: str, unit: str) -> int:
+    whole, _, fraction = number.partition(".")
+    scale = _NANOSECONDS[unit]
+    part = int(fraction) * scale // 10 ** len(fraction) if fraction else 0
+    return int(whole or "0") * scale + part
+
+
+def format_duration(seconds: float) -> str:
+    """Return the shortest Go duration for *seconds*, to the nanosecond: 5400.0 is `1h30m`."""
+    total = round(seconds * 1e9)
+    if total == 0:
+        return "0s"
+    if total < 1_000_000_000:
+        return _below_a_second(total)
+    whole, rest = divmod(total, 1_000_000_000)
+    text = ""
+    for unit, scale in _DURATION_NAMES:
+        count, whole = divmod(whole, scale)
+        if unit == "s" and rest:
+            text += f"{count}.{rest:09d}".rstrip("0") + "s"
+        elif count:
+            text += f"{count}{unit}"
+    return text
+
+
+def _below_a_second(total_ns: int) -> str:
+    for unit in ("ms", "us"):
+        scale = _NANOSECONDS[unit]
+        if total_ns >= scale:
+            whole, rest = divmod(total_ns, scale)
+            digits = len(str(scale)) - 1
+            return (f"{whole}.{rest:0{digits}d}".rstrip("0") if rest else f"{whole}") + unit
+    return f"{total_ns}ns"
+
+
+def parse_size(text: str | int) -> int:
+    """Return bytes. Raise ValueError with the way out when *text* is no size."""
+    match = _SIZE.fullmatch(str(text).strip())
+    if match is None or match[2].lower() not in _BYTES:
+        raise ValueError(f"{text!r} is not a size; write bytes or one such as 64MiB or 250KB")
+    whole, _, fraction = match[1].partition(".")
+    scale = _BYTES[match[2].lower()]
+    return int(whole) * scale + (int(fraction) * scale // 10 ** len(fraction) if fraction else 0)
+
+
+def format_size(size: int) -> str:
+    """Return *size* with the largest unit that loses nothing: 67108864 is `64MiB`."""
+    for unit, scale in _SIZE_NAMES:
+        if size and size % scale == 0:
+            return f"{size // scale}{unit}"
+    return str(size)

@@ -1,0 +1,70 @@
+"""A tree with references in; the same tree with their values out. Reads the files they name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from k8s_audit_otlp.config.document import Path, where
+from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.template import (
+    Expanded,
+    Template,
+    UnresolvedError,
+    has_reference,
+    parse_template,
+)
+
+
+@dataclass(slots=True)
+class Expansion:
+    """`unread` names the values whose files cannot be read now: a Secret may wait for them."""
+
+    tree: Any = None
+    mistakes: list[Mistake] = field(default_factory=list)
+    unread: dict[str, tuple[Template, OSError]] = field(default_factory=dict)
+
+
+def expand(tree: Any, env: Mapping[str, str]) -> Expansion:
+    """Replace every reference in the values of *tree*; keys are taken as they are."""
+    expansion = Expansion()
+    expansion.tree = _expand(tree, (), env, expansion)
+    return expansion
+
+
+def _expand(node: Any, path: Path, env: Mapping[str, str], found: Expansion) -> Any:
+    if isinstance(node, dict):
+        return {key: _expand(value, (*path, key), env, found) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_expand(value, (*path, index), env, found) for index, value in enumerate(node)]
+    if isinstance(node, str) and has_reference(node):
+        return _scalar(node, path, env, found)
+    return node
+
+
+def _scalar(text: str, path: Path, env: Mapping[str, str], found: Expansion) -> Any:
+    try:
+        template = parse_template(text, env)
+    except UnresolvedError as error:
+        found.mistakes.append(Mistake(where(path), error.what, error.way_out))
+        return None
+    try:
+        value = template.resolve()
+    except OSError as error:
+        found.unread[where(path)] = (template, error)
+        value = ""
+    whole = text.startswith("${") and text.find("}") == len(text) - 1
+    block = _block(value) if whole and not template.files else None
+    return Expanded(value, text, template) if block is None else block
+
+
+def _block(value: str) -> Any:
+    """Return the list or map that a variable holds; anything else stays the text it is."""
+    if not value.lstrip().startswith(("[", "{")):
+        return None
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return None
+    return parsed if isinstance(parsed, dict | list) else None

@@ -1,0 +1,121 @@
+"""pydantic's errors in, Mistakes out: where, what, the way out. Values only.
+
+A value is shown only where it is a number, a word from a list or a boolean; text that may be a
+secret never is.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from k8s_audit_otlp.config.collector_keys import known_keys
+from k8s_audit_otlp.config.document import Path, where
+from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.types import shown
+
+_Words = tuple[str, str]
+_NO_BLOCK: _Words = ("is not a block of keys", "write its keys indented below it")
+_NO_LIST: _Words = ("is not a list", "write one as [a, b]")
+_NO_TEXT: _Words = ("is not a text", "write one value, quoted if need be")
+
+# https://docs.pydantic.dev/latest/errors/validation_errors/
+_FIXED: Mapping[str, _Words] = {
+    "dict_type": _NO_BLOCK,
+    "model_type": _NO_BLOCK,
+    "model_attributes_type": _NO_BLOCK,
+    "mapping_type": _NO_BLOCK,
+    "list_type": _NO_LIST,
+    "tuple_type": _NO_LIST,
+    "string_type": _NO_TEXT,
+}
+_SHOWING: Mapping[str, Callable[[str, Mapping[str, Any]], _Words]] = {
+    "literal_error": lambda value, ctx: (
+        f"{value} is not known",
+        f"write {str(ctx['expected']).replace(chr(39), '')}",
+    ),
+    "greater_than_equal": lambda value, ctx: (
+        f"{value} is below {ctx['ge']}",
+        f"write {ctx['ge']} or more",
+    ),
+    "less_than_equal": lambda value, ctx: (
+        f"{value} is above {ctx['le']}",
+        f"write {ctx['le']} or less",
+    ),
+}
+_FAMILIES: Mapping[str, tuple[str, str]] = {
+    "bool": ("is not true or false", "write true or false"),
+    "int": ("is not a whole number", "write digits only"),
+    "float": ("is not a number", "write one such as 1.5"),
+}
+
+
+def suggest(name: str, candidates: Iterable[str]) -> str:
+    """Return the way out for an unknown *name*."""
+    known = sorted(set(candidates))
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], kind: str, path: Path
+) -> Iterator[Mistake]:
+    """Yield a Mistake for each thing that pydantic found in the block at *path*."""
+    for found in error.errors(include_url=False):
+        inner = tuple(part for part in found["loc"] if part != "[key]")
+        what, way_out = _words(found, model, kind, inner)
+        yield Mistake(where((*path, *inner)), what, way_out)
+
+
+def _words(found: Any, model: type[BaseModel], kind: str, inner: Path) -> _Words:
+    name, ctx = str(found["type"]), found.get("ctx", {})
+    if name == "mistake":
+        return ctx["what"], ctx["way_out"]
+    if name == "extra_forbidden":
+        return "unknown key", suggest(str(inner[-1]), _siblings(model, kind, inner[:-1]))
+    if name == "missing":
+        return "is missing", f"add it: {_description(model, inner)}"
+    if name in _SHOWING:
+        return _SHOWING[name](shown(found["input"]), ctx)
+    return _FIXED.get(name) or _wrong_type(name, found["input"])
+
+
+def _wrong_type(name: str, value: object) -> _Words:
+    what, way_out = _FAMILIES.get(name.partition("_")[0], ("is not valid", "see the reference"))
+    scalar = isinstance(value, str | int | float)
+    return (f"{shown(value)} {what}" if scalar else what), way_out
+
+
+def block_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    """Return the model of the block at *path* below *model*."""
+    here: type[BaseModel] | None = model
+    for part in path:
+        if here is None:
+            return None
+        field = next((f for n, f in here.model_fields.items() if str(part) in {n, f.alias}), None)
+        here = _model_in(field.annotation) if field else None
+    return here
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for arg in get_args(annotation) if (m := _model_in(arg))), None)
+
+
+def keys_of(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _siblings(model: type[BaseModel], kind: str, parent: Path) -> set[str]:
+    block = block_at(model, parent)
+    names = tuple(str(part) for part in parent)
+    return (keys_of(block) if block else set()) | known_keys(kind, names)
+
+
+def _description(model: type[BaseModel], inner: Path) -> str:
+    block = block_at(model, inner[:-1])
+    fields = block.model_fields.items() if block else ()
+    found = (f.description for n, f in fields if inner[-1] in {n, f.alias})
+    return next(found, None) or "see the reference"

@@ -1,0 +1,152 @@
+"""The exporters' blocks: `otlp_http`, `otlp_grpc`, `otlp_file`, `sdk`. Values only.
+
+Keys and defaults are the Collector's (exporter/otlphttpexporter, exporter/otlpexporter,
+fileexporter) except where a description says otherwise.
+"""
+
+from typing import ClassVar, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from k8s_audit_otlp.config.audit import Audit
+from k8s_audit_otlp.config.blocks import (
+    Auth,
+    Block,
+    CompressionParams,
+    Retry,
+    SendingQueue,
+    Tls,
+    key,
+)
+from k8s_audit_otlp.config.secret import Secret
+from k8s_audit_otlp.config.types import (
+    GrpcTarget,
+    Headers,
+    HttpUrl,
+    Seconds,
+    known_value,
+    mistake,
+    with_path,
+)
+
+
+class _Exporter(Block):
+    retry_on_failure: Retry = key({}, "How a failed request is repeated.")
+    sending_queue: SendingQueue = key({}, "How many requests are in flight and how large.")
+    audit: Audit = key({}, "What to send of the audit log, and in which form.")
+
+
+class OtlpHttp(_Exporter):
+    """OTLP over HTTP, binary protobuf."""
+
+    type: ClassVar[str] = "otlp_http"
+
+    endpoint: HttpUrl | None = key(None, "Base URL; /v1/logs is appended.")
+    logs_endpoint: HttpUrl | None = key(None, "Full URL, used as it is; wins over endpoint.")
+    headers: Headers = key({}, "Headers of every request, as a map or a list of {name, value}.")
+    compression: Literal["gzip", "zstd", "none"] = key("gzip", "Compression of the requests.")
+    compression_params: CompressionParams = key({}, "How hard to compress.")
+    timeout_s: Seconds = key("30s", "Longest time for a whole request.", alias="timeout")
+    encoding: Literal["proto"] = key("proto", "Encoding of the requests; only proto.")
+    proxy_url: HttpUrl | None = key(
+        None, "Proxy; HTTP_PROXY, HTTPS_PROXY and NO_PROXY apply without it."
+    )
+    tls: Tls = key({}, "How the connection is secured.")
+    auth: Auth | None = key(None, "Extension that adds credentials.")
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> "OtlpHttp":
+        if self.endpoint is None and self.logs_endpoint is None:
+            raise mistake("endpoint is missing", "write endpoint: http://HOST:4318")
+        return self
+
+    @model_validator(mode="after")
+    def _level_exists(self) -> "OtlpHttp":
+        level = self.compression_params.level
+        lowest, highest = (1, 22) if self.compression == "zstd" else (-2, 9)
+        if level is not None and not lowest <= level <= highest:
+            raise mistake(
+                f"compression_params::level {level} is unknown to {self.compression}",
+                f"write {lowest} to {highest}",
+            )
+        return self
+
+    @property
+    def url(self) -> Secret:
+        """Return where requests go; its text and repr are safe to print."""
+        if self.logs_endpoint is not None:
+            return self.logs_endpoint
+        assert self.endpoint is not None  # noqa: S101 - _goes_somewhere has seen to it
+        return with_path(self.endpoint, "v1/logs")
+
+
+class Keepalive(Block):
+    """Pings that keep an idle gRPC connection alive."""
+
+    time_s: Seconds = key("10s", "Idle time before a ping.", alias="time")
+    timeout_s: Seconds = key("20s", "Wait for the answer to a ping.", alias="timeout")
+    permit_without_stream: bool = key(False, "Ping when no request is in flight as well.")
+
+
+class OtlpGrpc(_Exporter):
+    """OTLP over gRPC."""
+
+    type: ClassVar[str] = "otlp_grpc"
+
+    endpoint: GrpcTarget = Field(description="host:port; http:// and https:// decide about TLS.")
+    headers: Headers = key({}, "Metadata of every request, as a map or a list of {name, value}.")
+    compression: Literal["gzip", "none"] = key("gzip", "Compression of the requests.")
+    timeout_s: Seconds = key("5s", "Deadline of a request.", alias="timeout")
+    tls: Tls = key({}, "How the connection is secured.")
+    auth: Auth | None = key(None, "Extension that adds credentials.")
+    keepalive: Keepalive | None = key(None, "Pings on an idle connection; none by default.")
+    authority: str | None = key(None, "Value of the :authority header.")
+    user_agent: str | None = key(None, "Put before the agent's own user agent.")
+
+    @property
+    def insecure(self) -> bool:
+        """Return whether to send in the clear: the scheme decides, else `tls.insecure`."""
+        target = (known_value(self.endpoint) or "").lower()
+        if target.startswith("https://"):
+            return False
+        return target.startswith(("http://", "unix:")) or self.tls.insecure
+
+    @property
+    def target(self) -> Secret:
+        """Return the endpoint; its text and repr are safe to print."""
+        return self.endpoint
+
+
+class Rotation(Block):
+    """When a file is put aside."""
+
+    max_megabytes: int = key(100, "Size at which the file is put aside.", ge=1)
+    max_backups: int = key(100, "Files to keep beside the current one; 0 keeps all.", ge=0)
+
+
+class OtlpFile(_Exporter):
+    """OTLP JSON lines in a file, as the Collector's OTLP JSON file receiver reads them."""
+
+    type: ClassVar[str] = "otlp_file"
+
+    path: str = Field(description="File to write; - is the standard output.")
+    rotation: Rotation | None = key(None, "When the file is put aside; never by default.")
+    format: Literal["json"] = key("json", "Form of the lines; only json.")
+    create_directory: bool = key(False, "Create the directory of the file.")
+
+    @property
+    def max_bytes(self) -> int | None:
+        """Return the size at which the file is put aside."""
+        return self.rotation.max_megabytes * 1_048_576 if self.rotation else None
+
+
+class Sdk(_Exporter):
+    """Any exporter that is registered as `opentelemetry_logs_exporter`."""
+
+    type: ClassVar[str] = "sdk"
+
+    exporter: str = Field(description="Name of the entry point: console, otlp_proto_http, ...")
+    timeout_s: Seconds = key("30s", "Longest time for one export.", alias="timeout")
+
+
+Exporter: TypeAlias = OtlpHttp | OtlpGrpc | OtlpFile | Sdk

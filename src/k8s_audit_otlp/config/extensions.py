@@ -1,0 +1,113 @@
+"""The extensions that authenticate requests, in the Collector's words. Values only."""
+
+from typing import ClassVar, TypeAlias
+
+from pydantic import Field, model_validator
+
+from k8s_audit_otlp.config.blocks import Block, Tls, key
+from k8s_audit_otlp.config.secret import Secret
+from k8s_audit_otlp.config.template import FileText, Template
+from k8s_audit_otlp.config.types import HeaderName, HttpUrl, Seconds, SecretText, mistake
+
+
+def _from_file(path: str) -> Secret:
+    return Secret(Template((FileText(path),)))
+
+
+def _file_or_value(path: str | None, value: Secret | None) -> Secret:
+    if path is not None:
+        return _from_file(path)
+    assert value is not None  # noqa: S101 - the block's own check has seen to it
+    return value
+
+
+class BearerToken(Block):
+    """A token in the Authorization header (bearertokenauth)."""
+
+    type: ClassVar[str] = "bearertokenauth"
+
+    header: HeaderName = key("Authorization", "Header to put the token in.")
+    scheme: str = key("Bearer", "Word before the token; empty for none.")
+    token: SecretText | None = key(None, "The token.")
+    filename: str | None = key(None, "File with the token; re-read when it changes.")
+
+    @model_validator(mode="after")
+    def _has_a_token(self) -> "BearerToken":
+        if self.token is None and self.filename is None:
+            raise mistake("no token is given", "write token: ${env:TOKEN} or filename: /path")
+        return self
+
+    @property
+    def secret(self) -> Secret:
+        """Return the token; the file wins, as in the Collector."""
+        if self.filename is not None:
+            return _from_file(self.filename)
+        assert self.token is not None  # noqa: S101 - _has_a_token has seen to it
+        return self.token
+
+
+class ClientAuth(Block):
+    """Name and password that a client shows."""
+
+    username: SecretText | None = key(None, "The name.")
+    username_file: str | None = key(None, "File with the name; re-read when it changes.")
+    password: SecretText | None = key(None, "The password.")
+    password_file: str | None = key(None, "File with the password; re-read when it changes.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "ClientAuth":
+        for name in ("username", "password"):
+            if getattr(self, name) is None and getattr(self, f"{name}_file") is None:
+                raise mistake(f"{name} is missing", f"write {name}: or {name}_file:")
+        return self
+
+    def secrets(self) -> tuple[Secret, Secret]:
+        """Return name and password; files win."""
+        return (
+            _file_or_value(self.username_file, self.username),
+            _file_or_value(self.password_file, self.password),
+        )
+
+
+class BasicAuth(Block):
+    """Name and password in the Authorization header (basicauth)."""
+
+    type: ClassVar[str] = "basicauth"
+
+    client_auth: ClientAuth = Field(description="Name and password to show.")
+
+
+class OAuth2Client(Block):
+    """OAuth 2 client credentials (oauth2client)."""
+
+    type: ClassVar[str] = "oauth2client"
+
+    client_id: SecretText | None = key(None, "Id of the client.")
+    client_id_file: str | None = key(None, "File with the id; re-read when it changes.")
+    client_secret: SecretText | None = key(None, "Secret of the client.")
+    client_secret_file: str | None = key(None, "File with the secret; re-read when it changes.")
+    token_url: HttpUrl = Field(description="Where tokens are fetched.")
+    scopes: tuple[str, ...] = key((), "Scopes to ask for.")
+    endpoint_params: dict[str, SecretText] = key({}, "Further parameters of the request.")
+    timeout_s: Seconds = key("10s", "Longest time for fetching a token.", alias="timeout")
+    expiry_buffer_s: Seconds = key(
+        "5m", "Renew a token so long before it expires.", alias="expiry_buffer"
+    )
+    tls: Tls = key({}, "How the connection to token_url is secured.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "OAuth2Client":
+        for name in ("client_id", "client_secret"):
+            if getattr(self, name) is None and getattr(self, f"{name}_file") is None:
+                raise mistake(f"{name} is missing", f"write {name}: or {name}_file:")
+        return self
+
+    def secrets(self) -> tuple[Secret, Secret]:
+        """Return id and secret; files win."""
+        return (
+            _file_or_value(self.client_id_file, self.client_id),
+            _file_or_value(self.client_secret_file, self.client_secret),
+        )
+
+
+Extension: TypeAlias = BearerToken | BasicAuth | OAuth2Client

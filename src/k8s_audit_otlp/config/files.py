@@ -1,0 +1,103 @@
+"""The paths of a Config in; what is wrong with them now, or may come later, out. Looks at disk."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from k8s_audit_otlp.config.build import Findings
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.document import Path as KeyPath
+from k8s_audit_otlp.config.exporters import OtlpFile
+from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.secret import Secret
+
+_FILE_KEYS = frozenset({"filename", "policy"})
+_GLOB = frozenset("*?[")
+
+
+def look(config: Config, found: Findings) -> None:
+    """Add what the disk says: a directory for a file is a mistake, a missing file a remark."""
+    for receiver_id, receiver in config.receivers.items():
+        for pattern in receiver.include:
+            _look_at_log(pattern, (*found.path_of("receivers", receiver_id), "include"), found)
+    state_dir = Path(config.service.state_dir)
+    if _exists(state_dir) and not state_dir.is_dir():
+        found.mistake(
+            ("service", "state_dir"), f"{state_dir} is not a directory", "name a directory"
+        )
+    for path, value in _leaves(config, found):
+        for name in _files_of(path, value):
+            _look_at_file(name, path, found)
+    for exporter_id, exporter in config.exporters.items():
+        if isinstance(exporter, OtlpFile) and Path(exporter.path).is_dir():
+            found.mistake(
+                (*found.path_of("exporters", exporter_id), "path"),
+                f"{exporter.path} is a directory",
+                f"write {exporter.path.rstrip('/')}/audit.jsonl",
+            )
+
+
+def secrets_in(config: Config) -> Iterator[Secret]:
+    """Yield every Secret of *config*."""
+    yield from (value for _, value in _leaves(config, Findings()) if isinstance(value, Secret))
+
+
+def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
+    if _GLOB & set(pattern):
+        return
+    log = Path(pattern)
+    if log.is_dir():
+        way_out = f"name the log in it: {pattern.rstrip('/')}/audit.log"
+        found.mistake(path, f"{pattern} is a directory", way_out)
+    elif not _exists(log):
+        found.remark(path, Kind.MISSING, f"{pattern} will be read as soon as it is there")
+    elif not os.access(log, os.R_OK):
+        found.remark(
+            path, Kind.UNREADABLE, f"{pattern} cannot be read by this user; run as its owner"
+        )
+
+
+def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
+    file = Path(name)
+    if file.is_dir():
+        found.mistake(path, f"{name} is a directory", "name a file")
+    elif not _exists(file):
+        found.remark(path, Kind.MISSING, f"{name} is needed for sending")
+    elif not os.access(file, os.R_OK):
+        found.remark(path, Kind.UNREADABLE, f"{name} cannot be read by this user")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # it is there, behind a directory that may not be entered
+
+
+def _files_of(path: KeyPath, value: Any) -> tuple[str, ...]:
+    if isinstance(value, Secret):
+        return value.files
+    last = str(path[-1])
+    if isinstance(value, str) and (last in _FILE_KEYS or last.endswith("_file")):
+        return (value,)
+    return ()
+
+
+def _leaves(config: Config, found: Findings) -> Iterator[tuple[KeyPath, Any]]:
+    for section in ("receivers", "exporters", "extensions"):
+        for component_id, block in getattr(config, section).items():
+            yield from _walk(block, found.path_of(section, component_id))
+
+
+def _walk(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _walk(getattr(value, name), (*path, field.alias or name))
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _walk(one, (*path, str(key)))
+    else:
+        yield path, value

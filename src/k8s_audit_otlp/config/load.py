@@ -1,0 +1,97 @@
+"""A configuration file in; a Config with remarks, or a ConfigError with every mistake, out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from k8s_audit_otlp.config.build import Findings, build
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.document import read_document
+from k8s_audit_otlp.config.expand import Expansion, expand
+from k8s_audit_otlp.config.files import look, secrets_in
+from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, Remark
+
+MAX_CONFIG_BYTES = 4 << 20  # a hundred exporters take 100 KB; a log given by mistake takes more
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration without mistakes, and what of it does not do what it seems to."""
+
+    config: Config
+    remarks: tuple[Remark, ...]
+
+
+def load(path: str | Path, env: Mapping[str, str]) -> Loaded:
+    """Read the file at *path*. Raise ConfigError with everything that is wrong with it."""
+    return load_text(_read(Path(path)), str(path), env)
+
+
+def load_text(text: str, source: str, env: Mapping[str, str]) -> Loaded:
+    """Read a configuration that is already text; *source* is its name in messages."""
+    document = read_document(text)
+    if document.mistakes and not document.lines:
+        raise ConfigError(source, document.mistakes)
+    try:
+        loaded = load_tree(document.tree, source, env)
+    except ConfigError as error:
+        mistakes = [replace(one, line=document.line_of(one.where)) for one in error.mistakes]
+        raise ConfigError(source, [*document.mistakes, *mistakes]) from None
+    if document.mistakes:
+        raise ConfigError(source, document.mistakes)
+    return loaded
+
+
+def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
+    """Turn plain values into a configuration; the way of a file and of the environment."""
+    expansion = expand(tree, env)
+    found = build(expansion.tree)
+    found.mistakes[:0] = expansion.mistakes
+    _settle_unread(expansion, found)
+    if found.config is not None:
+        look(found.config, found)
+    if found.mistakes or found.config is None:
+        raise ConfigError(source, found.mistakes)
+    return Loaded(found.config, tuple(found.remarks))
+
+
+def _settle_unread(expansion: Expansion, found: Findings) -> None:
+    """Let a Secret wait for its file; any other value is needed now."""
+    waiting = set()
+    if found.config is not None:
+        waiting = {secret.template for secret in secrets_in(found.config)}
+    broken = {_component(mistake.where) for mistake in found.mistakes}
+    for place, (template, error) in expansion.unread.items():
+        # of a component with mistakes it is not known which values are secrets
+        if template not in waiting and _component(place) not in broken:
+            what = f"the file {error.filename} cannot be read ({error.strerror})"
+            found.mistakes.append(Mistake(place, what, "create it, or write the value here"))
+
+
+def _component(place: str) -> tuple[str, ...]:
+    return tuple(place.split("::")[:2])
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except IsADirectoryError:
+        raise _unreadable(path, "is a directory", f"write {path}/agent.yaml") from None
+    except FileNotFoundError:
+        way_out = "check the path given with --config"
+        raise _unreadable(path, "there is no such file", way_out) from None
+    except OSError as error:
+        way_out = "let the agent's user read it"
+        raise _unreadable(path, f"cannot be read ({error.strerror})", way_out) from None
+    if len(data) > MAX_CONFIG_BYTES:
+        raise _unreadable(path, "is over 4 MiB", "give a configuration, not a log")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _unreadable(path, "is not UTF-8 text", "save it as UTF-8") from None
+
+
+def _unreadable(path: Path, what: str, way_out: str) -> ConfigError:
+    return ConfigError(str(path), [Mistake("", what, way_out)])

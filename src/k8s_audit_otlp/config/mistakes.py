@@ -1,0 +1,52 @@
+"""What is wrong with a configuration, and what about it deserves a word. Values only."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Where, what and the way out. None of them ever holds a secret's value."""
+
+    where: str  # keys joined with "::", as the Collector writes them
+    what: str
+    way_out: str
+    line: int | None = None  # in the file, 1 for the first
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.what}; {self.way_out}"
+
+    def in_file(self, name: str) -> str:
+        return f"{name}:{self.line}: {self}" if self.line else f"{name}: {self}"
+
+
+class ConfigError(Exception):
+    """Every mistake of one configuration, one a line."""
+
+    def __init__(self, source: str, mistakes: Iterable[Mistake]) -> None:
+        self.source = source
+        self.mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
+        super().__init__("\n".join(mistake.in_file(source) for mistake in self.mistakes))
+
+
+class Kind(StrEnum):
+    """Why a key is remarked upon."""
+
+    NO_EFFECT = "no effect"  # accepted so that a Collector block can be pasted
+    DIFFERENT = "different"  # honoured, and it means something else than in the Collector
+    MISSING = "not there yet"  # a file that may appear later
+    UNREADABLE = "unreadable"  # a file that this user may not read; another may
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A key that was accepted but does not do what its author may expect."""
+
+    where: str
+    kind: Kind
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.kind}: {self.why}"

@@ -1,0 +1,70 @@
+"""The receiver's block: `k8s_audit`. Values only."""
+
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from k8s_audit_otlp.config.blocks import Block, key
+from k8s_audit_otlp.config.types import (
+    Bytes,
+    Scalar,
+    Seconds,
+    StartAtValue,
+    Texts,
+    mistake,
+)
+
+
+class K8sAudit(Block):
+    """The audit log of a kube-apiserver: a file, its rotated backups and their gzip twins."""
+
+    type: ClassVar[str] = "k8s_audit"
+
+    include: Texts = Field(
+        description="Paths or globs of the live logs; backups that match fold into their log."
+    )
+    start_at: StartAtValue = key(
+        "beginning",
+        "Where an exporter without a position begins: beginning, end, an age, or a time.",
+    )
+    resource: dict[str, Scalar] = key(
+        {}, "Resource attributes: k8s.cluster.name, k8s.node.name, service.name, ..."
+    )
+    attributes: dict[str, Scalar] = key({}, "Static tags; they go to the resource as well.")
+    poll_interval_s: Seconds = key(
+        "1s", "Look for growth at least so often; inotify wakes earlier.", alias="poll_interval"
+    )
+    max_line_bytes: Bytes = key(
+        "64MiB", "A longer line becomes a record without its bodies, never a cut one."
+    )
+    hold_max_bytes: Bytes = key(
+        "1GiB", "Bytes of deleted backups to keep open until they are delivered."
+    )
+    min_free_disk_bytes: Bytes = key(
+        "1GiB",
+        "Below this much free disk deleted backups are let go: the apiserver needs the space.",
+        alias="min_free_disk",
+    )
+    rescue_dir: str | None = key(None, "Copy what would be let go to this directory first.")
+    rescue_max_bytes: Bytes = key("1GiB", "Size of the rescue directory.")
+    silence_after_s: Seconds = key(
+        "0s",
+        "Send a notice when nothing was written for so long; 0 is off.",
+        alias="silence_after",
+    )
+
+    @field_validator("include")
+    @classmethod
+    def _not_empty(cls, include: tuple[str, ...]) -> tuple[str, ...]:
+        if not include or not all(include):
+            raise mistake(
+                "no path is given", "write include: [/var/log/kubernetes/audit/audit.log]"
+            )
+        return include
+
+    @field_validator("poll_interval_s", "max_line_bytes")
+    @classmethod
+    def _positive(cls, value: float) -> float:
+        if value <= 0:
+            raise mistake("must be more than 0", "write a larger value or leave the key out")
+        return value

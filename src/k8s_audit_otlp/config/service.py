@@ -1,0 +1,58 @@
+"""The `service` block: the process itself. Values only."""
+
+from typing import Literal
+
+from k8s_audit_otlp.config.blocks import Block, key
+from k8s_audit_otlp.config.types import Bytes, Seconds, Texts
+
+
+class Logs(Block):
+    """The agent's own log."""
+
+    level: Literal["debug", "info", "warn", "error"] = key("info", "Least severity to write.")
+    encoding: Literal["console", "json"] = key("console", "Form of a log line.")
+
+
+class Metrics(Block):
+    """The agent's own metrics."""
+
+    address: str | None = key(None, "host:port that serves metrics and status; none by default.")
+
+
+class Telemetry(Block):
+    """What the agent says about itself."""
+
+    logs: Logs = key({}, "The agent's own log.")
+    metrics: Metrics = key({}, "The agent's own metrics.")
+
+
+class Pipeline(Block):
+    """Which receivers go to which exporters."""
+
+    receivers: Texts = key((), "Ids of receivers.")
+    exporters: Texts = key((), "Ids of exporters.")
+
+
+class Service(Block):
+    """The process: where its state is, how it stops, what it says about itself."""
+
+    state_dir: str = key("/var/lib/k8s-audit-otlp", "Directory of positions and dead letters.")
+    shutdown_timeout_s: Seconds = key(
+        "10s", "How long a stop waits for requests in flight.", alias="shutdown_timeout"
+    )
+    until: Literal["signal", "caught_up"] = key(
+        "signal", "When to stop: at a signal, or (after one) when everything is delivered."
+    )
+    memory_budget_bytes: Bytes = key(
+        "24MiB", "Bytes for cached blocks, encoding and requests in flight.", alias="memory_budget"
+    )
+    max_uncommitted_bytes: Bytes = key(
+        "1GiB",
+        "Stop when so much is delivered that the state directory cannot record.",
+        alias="max_uncommitted",
+    )
+    extensions: Texts = key((), "Ids of the extensions in use, as in the Collector.")
+    telemetry: Telemetry = key({}, "What the agent says about itself.")
+    pipelines: dict[str, Pipeline] = key(
+        {}, "logs[/name]: {receivers, exporters}; without it every receiver goes everywhere."
+    )

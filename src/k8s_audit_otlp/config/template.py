@@ -1,0 +1,128 @@
+"""`${X}`, `${env:X:-default}`, `${file:/path}` and `$$` in, text out. Files are read on resolve.
+
+Source: https://opentelemetry.io/docs/collector/configuration/#environment-variables. An unset
+variable without a default is a mistake here (the Collector would send an empty token).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+MAX_FILE_BYTES = 1 << 20  # a token, a certificate, a password; never a log given by mistake
+_REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """The content of a file without its last line ends."""
+
+    path: str
+
+    def read(self) -> str:
+        with Path(self.path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise OSError(27, f"over {MAX_FILE_BYTES} bytes", self.path)
+        try:
+            return data.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise OSError(84, "not UTF-8 text", self.path) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text with files in it. Variables are already in place: they cannot change."""
+
+    parts: tuple[str | FileText, ...]
+
+    def resolve(self) -> str:
+        return "".join(part if isinstance(part, str) else part.read() for part in self.parts)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(part.path for part in self.parts if isinstance(part, FileText))
+
+    def __repr__(self) -> str:
+        return f"<Template files={list(self.files)}>"
+
+
+class Expanded(str):
+    """A scalar that held a reference. Validators see the text; a Secret takes the template."""
+
+    __slots__ = ("source", "template")
+
+    source: str  # as written: may be printed where the value may not
+    template: Template
+
+    def __new__(cls, text: str, source: str, template: Template) -> Self:
+        made = super().__new__(cls, text)
+        made.source = source
+        made.template = template
+        return made
+
+
+class UnresolvedError(ValueError):
+    """A reference that leads nowhere: `what` and the way out."""
+
+    def __init__(self, what: str, way_out: str) -> None:
+        super().__init__(f"{what}; {way_out}")
+        self.what = what
+        self.way_out = way_out
+
+
+def has_reference(text: str) -> bool:
+    return "$" in text
+
+
+def parse_template(text: str, env: Mapping[str, str]) -> Template:
+    """Return *text* as a template. Raise UnresolvedError where a reference cannot be understood."""
+    parts: list[str | FileText] = []
+    for part in _parts(text, env):
+        if parts and isinstance(part, str) and isinstance(parts[-1], str):
+            parts[-1] += part
+        else:
+            parts.append(part)
+    return Template(tuple(parts))
+
+
+def _parts(text: str, env: Mapping[str, str]) -> Iterator[str | FileText]:
+    end = 0
+    for match in _REFERENCE.finditer(text):
+        yield text[end : match.start()]
+        yield "$" if match[0] == "$$" else _referenced(match[1], env)
+        end = match.end()
+    rest = text[end:]
+    if "${" in rest:
+        raise UnresolvedError("a ${ is not closed", "close it with } or write $${ for the text")
+    yield rest
+
+
+def _referenced(inner: str, env: Mapping[str, str]) -> str | FileText:
+    scheme, colon, rest = inner.partition(":")
+    if colon and scheme == "file":
+        return FileText(rest)
+    if colon and scheme == "env":
+        return _variable(rest, env)
+    if colon and not rest.startswith("-"):
+        raise UnresolvedError(
+            f"${{{scheme}:...}} is not supported", "use ${env:NAME} or ${file:/path}"
+        )
+    return _variable(inner, env)
+
+
+def _variable(inner: str, env: Mapping[str, str]) -> str:
+    name, has_default, default = inner.partition(":-")
+    if not _NAME.fullmatch(name):
+        raise UnresolvedError(
+            f"{name!r} is no name of a variable", "use letters, digits and _: ${env:API_KEY}"
+        )
+    if name in env:
+        return env[name]
+    if has_default:
+        return default
+    raise UnresolvedError(
+        f"the variable {name} is not set", f"set it, or give a default: ${{env:{name}:-default}}"
+    )

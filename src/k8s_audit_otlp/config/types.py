@@ -1,0 +1,254 @@
+"""What the scalars of a configuration may be: text in, a typed value or a mistake out. No I/O.
+
+Each type carries its JSON Schema, so the printed schema says what the validator accepts.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from k8s_audit_otlp.config.durations import duration_ns, parse_duration, parse_size
+from k8s_audit_otlp.config.secret import Secret, safe_url
+from k8s_audit_otlp.config.template import Expanded, Template
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # rfc-editor.org/rfc/rfc9110#section-5.6.2
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*(?:[Zz]|[+-]\d\d:\d\d)")
+_HTTP = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+# what grpc's name resolution takes: https://github.com/grpc/grpc/blob/master/doc/naming.md
+_GRPC_SCHEMES = ("http://", "https://", "dns:", "unix:", "ipv4:", "ipv6:", "passthrough:")
+
+
+def mistake(what: str, way_out: str) -> PydanticCustomError:
+    """Return an error that the loader turns into a Mistake as it stands."""
+    values = {"what": what, "way_out": way_out}
+    return PydanticCustomError("mistake", "{what}; {way_out}", values)
+
+
+def _split(error: ValueError) -> PydanticCustomError:
+    what, _, way_out = str(error).partition("; ")
+    return mistake(what, way_out)
+
+
+def shown(value: object) -> str:
+    """Return *value* for a message; one that came from a reference is shown as written."""
+    text = value.source if isinstance(value, Expanded) else str(value)
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise mistake("not a duration", "write one such as 300ms, 5s or 1h30m")
+    try:
+        return parse_duration(str(value))
+    except ValueError as error:
+        raise _split(error) from None
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise mistake("not a size", "write bytes or one such as 64MiB or 250KB")
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise _split(error) from None
+
+
+Seconds = Annotated[
+    float,
+    PlainValidator(_seconds),
+    WithJsonSchema({"type": "string", "format": "duration", "examples": ["300ms", "5s", "1h30m"]}),
+]
+Bytes = Annotated[
+    int,
+    PlainValidator(_bytes),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": ["64MiB"]}
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StartAt:
+    """Where an exporter that has no position begins."""
+
+    kind: Literal["beginning", "end", "age", "time"]
+    age_s: float = 0.0  # with "age": events younger than that, seen from the start
+    time_ns: int = 0  # with "time": events since then, nanoseconds since the epoch
+
+    def since_ns(self, now_ns: int) -> int | None:
+        """Return the first time wanted; None where it is not a question of time."""
+        if self.kind == "age":
+            return max(0, now_ns - round(self.age_s * 1e9))
+        return self.time_ns if self.kind == "time" else None
+
+
+def _start_at(value: Any) -> StartAt:
+    text = str(value)
+    if text == "beginning":
+        return StartAt("beginning")
+    if text == "end":
+        return StartAt("end")
+    try:
+        if _TIME.fullmatch(text):
+            return StartAt("time", time_ns=_epoch_ns(text))
+        return StartAt("age", age_s=duration_ns(text) / 1e9)
+    except (ValueError, OverflowError):
+        raise mistake(
+            f"{shown(value)} is no place to start",
+            "write beginning, end, an age such as 24h, or a time such as 2026-01-31T00:00:00Z",
+        ) from None
+
+
+def _epoch_ns(text: str) -> int:
+    moment = datetime.fromisoformat(text.upper())
+    return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
+
+
+StartAtValue = Annotated[
+    StartAt,
+    PlainValidator(_start_at),
+    WithJsonSchema({"type": "string", "examples": ["beginning", "end", "24h"]}),
+]
+
+
+def _scalar(value: Any) -> str | int | float | bool:
+    if isinstance(value, str | int | float):
+        return value if not isinstance(value, Expanded) else str.__str__(value)
+    raise mistake("not a text, number or boolean", "write one value per key")
+
+
+Scalar: TypeAlias = Annotated[
+    str | int | float | bool,
+    PlainValidator(_scalar),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+
+
+def _texts(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_texts),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+def to_secret(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, Expanded):
+        return Secret(value.template)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return Secret.of(str(value))
+    raise mistake("not a text", "write one value, quoted if need be")
+
+
+_TEXT_SCHEMA = WithJsonSchema({"type": "string"})
+SecretText = Annotated[Secret, PlainValidator(to_secret), _TEXT_SCHEMA]
+
+
+def known_value(secret: Secret) -> str | None:
+    """Return the value where it can be read now; a file may come later."""
+    try:
+        return secret.resolve()
+    except OSError:
+        return None
+
+
+def _header_value(value: Any) -> Secret:
+    secret = to_secret(value)
+    text = known_value(secret)
+    if text is None:
+        return secret
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise mistake(
+            "the value holds a line break", "write it on one line (the value is not shown)"
+        )
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise mistake(
+            "the value holds a character that HTTP headers cannot carry",
+            "use Latin-1 letters (the value is not shown)",
+        ) from None
+    return secret
+
+
+def _header_name(value: Any) -> str:
+    name = str(value)
+    if not _TOKEN.fullmatch(name):
+        raise mistake(
+            "the name of a header holds a character that HTTP does not allow",
+            "use letters, digits and -",
+        )
+    return name
+
+
+def _header_map(value: Any) -> Any:
+    """Accept the Collector's list of {name, value} beside the map."""
+    if not isinstance(value, list):
+        return value
+    if all(isinstance(one, Mapping) and one.keys() == {"name", "value"} for one in value):
+        return {one["name"]: one["value"] for one in value}
+    raise mistake("an item is not {name, value}", "write name: and value: in each item")
+
+
+HeaderName = Annotated[str, PlainValidator(_header_name), _TEXT_SCHEMA]
+HeaderValue = Annotated[Secret, PlainValidator(_header_value), _TEXT_SCHEMA]
+Headers = Annotated[
+    dict[HeaderName, HeaderValue],
+    BeforeValidator(_header_map),
+    WithJsonSchema({"type": ["object", "array"], "additionalProperties": {"type": "string"}}),
+]
+
+
+def _as_url(value: Any) -> tuple[Secret, str | None]:
+    secret = Secret(to_secret(value).template, is_url=True)
+    text = known_value(secret)
+    if text == "":
+        raise mistake("is empty", "write where to send, or leave the key out")
+    if text is not None and re.search(r"\s", text):
+        raise mistake("holds white space", "remove it")
+    return secret, text
+
+
+def _http_url(value: Any) -> Secret:
+    secret, text = _as_url(value)
+    if text is None or _HTTP.match(text):
+        return secret
+    if scheme := _SCHEME.match(text):
+        raise mistake(f"the scheme {scheme[0]} is not HTTP", "write http:// or https://")
+    head = safe_url(text)
+    way_out = "https" if head.endswith(":443") else "http"
+    more = "" if head == text else "..."
+    raise mistake(f"'{head}{more}' has no scheme", f"write {way_out}://{head}{more}")
+
+
+def _grpc_target(value: Any) -> Secret:
+    secret, text = _as_url(value)
+    if text is None or not _SCHEME.match(text) or text.lower().startswith(_GRPC_SCHEMES):
+        return secret
+    raise mistake(
+        f"gRPC does not know the scheme {text.partition('://')[0]}://",
+        "write host:port, http:// or https://",
+    )
+
+
+HttpUrl = Annotated[Secret, PlainValidator(_http_url), _TEXT_SCHEMA]
+GrpcTarget = Annotated[Secret, PlainValidator(_grpc_target), _TEXT_SCHEMA]
+
+
+def with_path(base: Secret, path: str) -> Secret:
+    """Append *path* to a base URL with exactly one slash between them."""
+    *head, last = base.template.parts
+    if not isinstance(last, str):
+        return Secret(Template((*base.template.parts, f"/{path}")), is_url=True)
+    return Secret(Template((*head, f"{last.rstrip('/')}/{path}")), is_url=True)
