@@ -48,6 +48,7 @@ class LumberjackLog:
         self._max_bytes, self._max_backups = max_bytes, max_backups
         self._compress, self._chunk_pause = compress, chunk_pause
         self._now = now
+        self._used: set[int] = set()  # times in names of backups, also of those since deleted
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
         self._mill: SimpleQueue[bool] = SimpleQueue()  # False ends the thread
@@ -110,11 +111,11 @@ class LumberjackLog:
 
     def _free_backup_name(self) -> Path:
         milliseconds = int(self._now() * 1000)
-        while True:
-            name = backup_name(self.path, milliseconds)
-            if not name.exists() and not name.with_name(name.name + ".gz").exists():
-                return name
-            milliseconds += 1  # lumberjack would overwrite; no test means to lose a segment so
+        # lumberjack would overwrite a backup of the same millisecond; no test means to lose one so
+        while milliseconds in self._used or _exists(backup_name(self.path, milliseconds)):
+            milliseconds += 1
+        self._used.add(milliseconds)
+        return backup_name(self.path, milliseconds)
 
     def _mill_backups(self) -> None:
         while self._mill.get():
@@ -132,6 +133,10 @@ def backup_name(path: Path, milliseconds: int) -> Path:
     """Name a backup of `path` after a time: audit-2026-01-02T03-04-05.678.log."""
     stamp = datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H-%M-%S")
     return path.with_name(f"{path.stem}-{stamp}.{milliseconds % 1000:03d}{path.suffix}")
+
+
+def _exists(plain: Path) -> bool:
+    return plain.exists() or plain.with_name(plain.name + ".gz").exists()
 
 
 def plain_name(path: Path) -> Path:

@@ -1,0 +1,53 @@
+"""What all tests share: a back end, a log directory, a clock, hypothesis profiles."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from k8s_audit_otlp.demo.backend import Backend
+
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("dev", deadline=None, max_examples=50)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+class ManualClock:
+    """Seconds since the epoch that pass only when told to; `sleep` lets them pass."""
+
+    def __init__(self, now: float = 1_767_323_045.0) -> None:
+        self.now = now
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def log_dir(tmp_path: Path) -> Path:
+    """Make an empty directory as the apiserver has: only its owner may enter."""
+    directory = tmp_path / "log"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with Backend() as running:
+        yield running
