@@ -1,0 +1,79 @@
+"""A line of `--audit-log-format=legacy` in, the event that it tells of out.
+
+Source: k8s.io/apiserver pkg/audit/format.go. It is one text line of Go-quoted values; level, bodies,
+status message, annotations and the stage's own time are not in it.
+"""
+
+import re
+
+import msgspec
+
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
+
+_LINE = re.compile(
+    r"(\S+) AUDIT: " + " ".join(
+        rf'{name}="(?P<{name.replace("-", "_")}>(?:[^"\\]|\\.)*)"'
+        for name in (
+            "id", "stage", "ip", "method", "user", "groups", "as",
+            "asgroups", "user-agent", "namespace", "uri", "response",
+        )
+    )
+)  # fmt: skip
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))", re.DOTALL)
+_NAMED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+# What the format writes where the event has nothing
+_NONE = frozenset({"", "<none>", "<self>", "<lookup>", "<deferred>", "<unknown>"})
+
+
+def unquote(text: str) -> str:
+    """Undo strconv.Quote; bytes that were not UTF-8 (`\\xff`) become U+FFFD."""
+
+    def one(found: re.Match[str]) -> str:
+        byte, short, long, sign = found.groups()
+        if byte:
+            return chr(int(byte, 16)) if byte < "80" else "\ufffd"
+        if short or long:
+            code = int(short or long, 16)
+            return "\ufffd" if 0xD800 <= code < 0xE000 or code > 0x10FFFF else chr(code)
+        return _NAMED.get(sign, sign)
+
+    return _ESCAPE.sub(one, text)
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    return () if text in _NONE else tuple(map(unquote, _QUOTED.findall(text)))
+
+
+def read_legacy(line: bytes) -> AuditEvent | None:
+    """Read one line; None if it is not of this format."""
+    found = _LINE.fullmatch(line.decode("utf-8", "replace").strip())
+    if found is None:
+        return None
+    values = {key: unquote(value) for key, value in found.groupdict().items()}
+    told = {key: "" if value in _NONE else value for key, value in values.items()}
+    acting = told["as"] and UserInfo(told["as"], groups=_groups(values["asgroups"]))
+    code = told["response"]
+    return AuditEvent(
+        kind="Event",
+        audit_id=values["id"],
+        stage=values["stage"],
+        request_uri=values["uri"],
+        verb=values["method"],
+        user=UserInfo(told["user"], groups=_groups(values["groups"])),
+        impersonated_user=acting or None,
+        source_ips=(told["ip"],) if told["ip"] else (),
+        user_agent=values["user_agent"],
+        object_ref=ObjectRef(namespace=told["namespace"]) if told["namespace"] else None,
+        response_status=Status(code=int(code)) if code.isascii() and code.isdigit() else None,
+        request_received_timestamp=found[1],
+    )
+
+
+def as_json(event: AuditEvent) -> bytes:
+    """Write the event as the JSON that the apiserver would have written, without what it lacks."""
+    encode = msgspec.json.encode
+    return encode({
+        name: value for name, value in msgspec.to_builtins(event).items()
+        if value not in ("", None, (), {}, b"")
+    })  # fmt: skip

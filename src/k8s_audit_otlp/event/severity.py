@@ -1,0 +1,71 @@
+"""How bad is it: stage, status and annotations in, outcome and severity out.
+
+The severity depends on the event alone, so the same event always gets the same one.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import NamedTuple
+
+DECISION = "authorization.k8s.io/decision"
+REASON = "authorization.k8s.io/reason"
+
+# opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber, with the short names
+INFO, WARN, ERROR, ERROR2 = 9, 13, 17, 18
+SEVERITY_TEXT = {INFO: "INFO", WARN: "WARN", ERROR: "ERROR", ERROR2: "ERROR2"}
+
+DENIED_CODES = frozenset({401, 403, 429})
+
+# Annotations by which the apiserver itself reports that something is wrong with a request that it
+# let through. kubernetes.io/docs/reference/labels-annotations-taints/audit-annotations/
+VIOLATIONS = frozenset(
+    {
+        "authentication.k8s.io/legacy-token-invalidated",
+        "authentication.k8s.io/stale-token",
+        "pod-security.kubernetes.io/audit-violations",
+        "validation.policy.admission.k8s.io/validation_failure",
+    }
+)
+VIOLATION_PREFIXES = ("failed-open.", "apiserver.k8s.io/unsafe-delete")
+VIOLATION_PART = ".invalid-cert.kubernetes.io/"  # what follows names the host
+
+
+class Alarm(IntEnum):
+    """What the annotations say about the request."""
+
+    QUIET = 0
+    VIOLATION = 1
+    FORBIDDEN = 2
+
+
+class Verdict(NamedTuple):
+    outcome: str  # success, failure or unknown
+    severity: int
+    error_type: str  # "" unless the outcome is failure
+
+
+def alarm_of(annotations: Mapping[str, str]) -> Alarm:
+    """Read the annotations for a refusal or a violation."""
+    if annotations.get(DECISION) == "forbid":
+        return Alarm.FORBIDDEN
+    return Alarm.VIOLATION if any(map(_is_violation, annotations)) else Alarm.QUIET
+
+
+def _is_violation(key: str) -> bool:
+    return key in VIOLATIONS or key.startswith(VIOLATION_PREFIXES) or VIOLATION_PART in key
+
+
+def judge(stage: str, code: int, reason: str, alarm: int = Alarm.QUIET) -> Verdict:
+    """Decide outcome and severity; the first condition that holds wins."""
+    error_type = reason or str(code)
+    if stage == "Panic":
+        return Verdict("failure", ERROR2, "panic")
+    if code <= 0 and not reason:
+        return Verdict("unknown", INFO, "")
+    if code >= 500:
+        return Verdict("failure", ERROR, error_type)
+    if code in DENIED_CODES or alarm == Alarm.FORBIDDEN:
+        return Verdict("failure", WARN, error_type)
+    if code >= 400 or code <= 0:
+        return Verdict("failure", INFO, error_type)
+    return Verdict("success", WARN if alarm else INFO, "")

@@ -1,0 +1,29 @@
+"""What the stages between decode and encode may do with an event.
+
+A stage takes the event and its JSON and gives None (as it was), a changed event, or its removal.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from k8s_audit_otlp.model import AuditEvent
+
+
+class Transformed(NamedTuple):
+    """An event that a stage changed; `attributes` say how (they are added to the record)."""
+
+    event: AuditEvent
+    body: bytes
+    attributes: Mapping[str, str | bool | int | float | Sequence[str]]
+
+
+class Dropped(NamedTuple):
+    """An event that a policy rule took away."""
+
+    rule: str
+
+
+Transform: TypeAlias = Callable[[AuditEvent, bytes], Transformed | Dropped | None]
+
+# The last argument is by how many bytes the record must become smaller.
+Shrink: TypeAlias = Callable[[AuditEvent, bytes, int], Transformed]

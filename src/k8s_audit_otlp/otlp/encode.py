@@ -1,0 +1,168 @@
+"""A block of lines in, LogRecord bytes out.
+
+A line that is one plain event goes the fast way. Any other goes the general way, through
+`read_line`, to the same records.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from k8s_audit_otlp.event.decode import REFUSED, decode, leading_noise, read_line
+from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
+from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
+from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.mapping import TRUNCATED, MappingOptions, attributes_of
+from k8s_audit_otlp.otlp.place import Place
+from k8s_audit_otlp.otlp.record import RecordEncoder, Times, event_times
+
+SHRINK_TRIES = 4
+
+
+class _Marked(NamedTuple):
+    """An event with what else its record must say."""
+
+    event: AuditEvent
+    body: bytes
+    times: Times
+    place: bytes
+    marks: Mapping[str, wire.Value] = {}
+    faulty: bool = False
+
+
+class _Output:
+    """The columns of an EncodedBlock while it grows."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.ends: list[int] = []
+        self.dropped: list[tuple[int, str]] = []
+        self.first_ns = self.last_ns = 0
+
+    def add(self, record: bytes, end: int, time_ns: int) -> None:
+        self.records.append(record)
+        self.ends.append(end)
+        self.first_ns = self.first_ns or time_ns
+        self.last_ns = time_ns or self.last_ns
+
+    def encoded(self, block: Block, lines: int) -> EncodedBlock:
+        end = block.span.start + len(block.data)  # the last line may have no newline
+        ends = [min(each, end) for each in self.ends[-1:]]
+        return EncodedBlock(
+            block.span,
+            self.records,
+            self.ends[:-1] + ends,
+            [(min(each, end), rule) for each, rule in self.dropped],
+            lines,
+            self.first_ns,
+            self.last_ns,
+        )
+
+
+class Encoder:
+    """Turns blocks into records, one way for one mapping; one block at a time.
+
+    `noise_bytes`, `faults` and `shrunk` count what was skipped, not understood and made smaller.
+    """
+
+    def __init__(
+        self,
+        options: MappingOptions | None = None,
+        *,
+        transform: Transform | None = None,
+        shrink: Shrink | None = None,
+        max_record_bytes: int = 0,
+    ) -> None:
+        self.options = options or MappingOptions()
+        self.noise_bytes = self.faults = self.shrunk = 0
+        self._transform = transform
+        self._shrink = shrink
+        self._max_bytes = max_record_bytes or sys.maxsize
+        self._records = RecordEncoder(self.options)
+
+    def encode_block(self, block: Block) -> EncodedBlock:
+        """Encode every event of a block, in file order."""
+        lines = block.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        out = _Output()
+        place = Place(block, self.options)
+        place, transform, max_bytes = Place(block, self.options), self._transform, self._max_bytes
+        plain_times, encode, add = self._records.plain_times, self._records.encode, out.add
+        is_utf8 = _is_utf8(block.data)
+        offset = block.span.start
+        for line in lines:
+            start = offset
+            offset += len(line) + 1
+            try:
+                if not is_utf8:
+                    line.decode()
+                event = decode(line)
+                times = plain_times(event)
+            except REFUSED:
+                self._general(line, start, offset, place, out)
+                continue
+            change = None if transform is None else transform(event, line)
+            if change is None:
+                record = encode(event, line, times, place.at(start))
+                if len(record) <= max_bytes:
+                    add(record, offset, times[0])
+                    continue
+            self._put(_Marked(event, line, times, place.at(start)), change, offset, out)
+        return out.encoded(block, len(lines))
+
+    def _general(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
+        self.noise_bytes += leading_noise(line)
+        for read in read_line(line):
+            self.faults += bool(read.fault)
+            event, faults = read.event, attributes_of("fault", read.fault, self.options)
+            marked = _Marked(
+                event, read.body, event_times(event), place.item(start + read.at, read.item),
+                faults, faulty=bool(faults),
+            )  # fmt: skip
+            transform = None if read.is_unread else self._transform
+            self._put(marked, transform and transform(event, read.body), end, out)
+
+    def _put(
+        self, marked: _Marked, change: Transformed | Dropped | None, end: int, out: _Output
+    ) -> None:
+        match change:
+            case Dropped(rule):
+                out.dropped.append((end, rule))
+                return
+            case Transformed(event, body, marks):
+                marks = {**marked.marks, **marks}
+                marked = marked._replace(event=event, body=body, marks=marks)
+            case None:
+                pass
+        record = self._encode(marked)
+        if len(record) > self._max_bytes and self._shrink is not None:
+            record = self._shrunk_to_fit(marked, record, self._shrink)
+        out.add(record, end, marked.times[0])
+
+    def _encode(self, marked: _Marked) -> bytes:
+        event, body, times, place, marks, faulty = marked
+        if (event.annotations or {}).get(TRUNCATED) == "true":
+            key = self.options.prefix + "truncated"  # the event's own annotation says it already
+            marks = {k: v for k, v in marks.items() if k != key}
+        return self._records.encode(
+            event, body, times, place + wire.attributes(marks), faulty=faulty
+        )
+
+    def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:
+        self.shrunk += 1
+        for _ in range(SHRINK_TRIES):
+            smaller = shrink(marked.event, marked.body, len(record) - self._max_bytes)
+            marks = {**marked.marks, **smaller.attributes}
+            marked = marked._replace(event=smaller.event, body=smaller.body, marks=marks)
+            record = self._encode(marked)
+            if len(record) <= self._max_bytes:
+                break
+        return record
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        return data.isascii() or bool(data.decode())
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,79 @@
+"""Bounded caches of wire bytes, so that what repeats is encoded once.
+
+Clients choose most values in an audit event. A cache therefore has a bound on entries, on bytes and
+on the size of one entry; one that is full starts anew. Making every value unique costs the encoding
+of those values and nothing else: the bytes held stay bounded, and other caches keep theirs.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from k8s_audit_otlp.otlp import wire
+
+MAX_ENTRIES = 4096  # several times the users, or the resources, of a large cluster
+MAX_BYTES = 1 << 20  # per cache; an encoder has eight
+MAX_ENTRY_BYTES = 4096  # longer values are built each time
+MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
+
+V = TypeVar("V")
+
+
+def weigh(value: Any) -> int:
+    """Estimate the bytes that a key or a value keeps alive."""
+    if isinstance(value, str | bytes):
+        return len(value) + 50
+    if isinstance(value, tuple):
+        return 50 + sum(map(weigh, value))
+    return 30
+
+
+class Interned(dict[Any, V], Generic[V]):
+    """`interned[key]` is `build(key)`, remembered while it fits."""
+
+    def __init__(self, build: Callable[[Any], V]) -> None:
+        super().__init__()
+        self._build = build
+        self.held_bytes = 0
+
+    def __missing__(self, key: Any) -> V:
+        value = self._build(key)
+        weight = weigh(key) + weigh(value)
+        if weight <= MAX_ENTRY_BYTES:
+            if len(self) >= MAX_ENTRIES or self.held_bytes + weight > MAX_BYTES:
+                self.clear()
+                self.held_bytes = 0
+            self.held_bytes += weight
+            self[key] = value
+        return value
+
+
+class Frames(dict[int, tuple[bytes, ...]]):
+    """The bytes around a string that never repeats, by its length.
+
+    `value.join(frames[len(value)])` is one attribute for each key, all with that value.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__()
+        self._keys = [key.encode() for key in keys]
+        self[0] = (b"",)  # no attribute for an empty string
+
+    def __missing__(self, size: int) -> tuple[bytes, ...]:
+        frame = (*(wire.string_head(key, size) for key in self._keys), b"")
+        if size < MAX_FRAME_LENGTH:
+            self[size] = frame
+        return frame
+
+
+class Heads(dict[int, bytes]):
+    """`heads[size]` is `build(size)`, remembered for sizes below the bound."""
+
+    def __init__(self, build: Callable[[int], bytes], bound: int = 8192) -> None:
+        super().__init__()
+        self._build, self._bound = build, bound
+
+    def __missing__(self, size: int) -> bytes:
+        head = self._build(size)
+        if size < self._bound:
+            self[size] = head
+        return head

@@ -1,0 +1,109 @@
+"""Protobuf by hand: values in, wire bytes out. The only file that knows tags.
+
+Source: opentelemetry/proto/{logs,common,resource}/v1 and collector/logs/v1 of opentelemetry-proto.
+A field is tag, length, payload; lengths and integers are base-128 varints.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+Value: TypeAlias = str | bool | int | float | Sequence[str]
+
+# LogRecord
+TIME, SEVERITY_NUMBER, SEVERITY_TEXT, BODY = b"\x09", b"\x10", b"\x1a", b"\x2a"
+ATTRIBUTE, DROPPED_ATTRIBUTES, OBSERVED_TIME, EVENT_NAME = b"\x32", b"\x38", b"\x59", b"\x62"
+# AnyValue; ArrayValue.values is field 1 too
+STRING, BOOL, INT, DOUBLE, ARRAY = b"\x0a", b"\x10", b"\x18", b"\x21", b"\x2a"
+# KeyValue
+KEY, VALUE = b"\x0a", b"\x12"
+# ResourceLogs and ScopeLogs, then ExportLogsServiceRequest
+RESOURCE, SCOPE, SCOPE_LOGS, LOG_RECORD, SCHEMA_URL = b"\x0a", b"\x0a", b"\x12", b"\x12", b"\x1a"
+RESOURCE_LOGS = b"\x0a"
+RESOURCE_ATTRIBUTE, SCOPE_NAME, SCOPE_VERSION = b"\x0a", b"\x0a", b"\x12"
+
+fixed64 = struct.Struct("<Q").pack
+_double = struct.Struct("<d").pack
+
+
+def varint(number: int) -> bytes:
+    """Encode an integer; a negative one takes ten bytes, as int64 does."""
+    if number < 0:
+        number &= (1 << 64) - 1
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def delimited(tag: bytes, payload: bytes) -> bytes:
+    return tag + varint(len(payload)) + payload
+
+
+def text(tag: bytes, value: str) -> bytes:
+    """Encode a string field; what cannot be UTF-8 (a lone surrogate) becomes `?`."""
+    return delimited(tag, value.encode("utf-8", "replace"))
+
+
+def any_value(value: Value) -> bytes:
+    match value:
+        case str():
+            return text(STRING, value)
+        case bool():
+            return BOOL + varint(value)
+        case int():
+            return INT + varint(value)
+        case float():
+            return DOUBLE + _double(value)
+        case _:
+            return delimited(ARRAY, b"".join(delimited(STRING, text(STRING, v)) for v in value))
+
+
+def key_value(tag: bytes, key: str, value: Value) -> bytes:
+    return delimited(tag, text(KEY, key) + delimited(VALUE, any_value(value)))
+
+
+def attribute(key: str, value: Value) -> bytes:
+    """One attribute of a LogRecord."""
+    return key_value(ATTRIBUTE, key, value)
+
+
+def attributes(values: Mapping[str, Value]) -> bytes:
+    return b"".join(attribute(key, value) for key, value in values.items())
+
+
+def string_head(key: bytes, size: int) -> bytes:
+    """All bytes of a string attribute that come before its value of `size` bytes."""
+    inner = STRING + varint(size)
+    head = delimited(KEY, key) + VALUE + varint(len(inner) + size)
+    return ATTRIBUTE + varint(len(head) + len(inner) + size) + head + inner
+
+
+def double_head(key: str) -> bytes:
+    """All bytes of a double attribute that come before its eight."""
+    return attribute(key, 0.0)[:-8]
+
+
+def body_head(size: int) -> bytes:
+    """All bytes of a string body that come before its text of `size` bytes."""
+    inner = STRING + varint(size)
+    return BODY + varint(len(inner) + size) + inner
+
+
+def record_head(size: int) -> bytes:
+    """What goes before a LogRecord of `size` bytes to make it a field of ScopeLogs."""
+    return LOG_RECORD + varint(size)
+
+
+def envelope(resource: bytes, scope: bytes, records: Sequence[bytes]) -> bytes:
+    """Join whole records to one ExportLogsServiceRequest.
+
+    `resource` holds the fields of ResourceLogs before its scope_logs, `scope` those of ScopeLogs
+    before its log_records, both as `otlp.resource` makes them.
+    """
+    size = len(scope) + sum(map(len, records))
+    scope_logs = SCOPE_LOGS + varint(size)
+    head = RESOURCE_LOGS + varint(len(resource) + len(scope_logs) + size)
+    return b"".join((head, resource, scope_logs, scope, *records))
