@@ -15,7 +15,6 @@ from k8s_audit_otlp.config.collector_keys import (
     ALIASES,
     IDLE_EXTENSIONS,
     IDLE_PROCESSORS,
-    Use,
     is_honoured,
     rules_met,
 )
@@ -24,6 +23,7 @@ from k8s_audit_otlp.config.document import Path, where
 from k8s_audit_otlp.config.explain import explain, suggest
 from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
+from k8s_audit_otlp.config.key_rules import Use
 from k8s_audit_otlp.config.mistakes import Kind, Mistake, Remark
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service

@@ -5,137 +5,70 @@ exporter/otlphttpexporter, otlpexporter, exporterhelper (sending_queue), contrib
 bearertokenauthextension, basicauthextension, oauth2clientauthextension.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from k8s_audit_otlp.config.durations import duration_ns
-
-
-class Use(StrEnum):
-    """The four things that can become of a key."""
-
-    HONOURED = "honoured"
-    NO_EFFECT = "no effect"
-    DIFFERENT = "different"
-    REFUSED = "refused"
-
-
-def _always(_: Any) -> bool:
-    return True
-
-
-def _is_set(value: Any) -> bool:
-    """Tell a key that asks for something from one written out with its empty default."""
-    if isinstance(value, Mapping) and "enabled" in value:
-        return _is_true(value["enabled"])
-    return bool(value) and str(value).lower() not in {"false", "0", "0s"}
-
-
-def _is_true(value: Any) -> bool:
-    return str(value).lower() == "true"
-
-
-def _is_false(value: Any) -> bool:
-    return str(value).lower() == "false"
-
-
-def _is_positive(value: Any) -> bool:
-    try:
-        return duration_ns(str(value)) > 0
-    except ValueError:
-        return False
-
-
-def _is_one_of(*values: str) -> Callable[[Any], bool]:
-    return lambda value: str(value).lower() in values
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One key of a block; `key` joins nested keys with `::`."""
-
-    key: str
-    use: Use
-    why: str = ""
-    way_out: str = ""
-    when: Callable[[Any], bool] = _always
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        return tuple(self.key.split("::"))
-
-
-Rules: TypeAlias = tuple[Rule, ...]
-
-
-def _honoured(*keys: str) -> Rules:
-    return tuple(Rule(key, Use.HONOURED) for key in keys)
-
-
-def _no_effect(why: str, *keys: str) -> Rules:
-    return tuple(Rule(key, Use.NO_EFFECT, why) for key in keys)
-
-
-def _refused(key: str, why: str, way_out: str, when: Callable[[Any], bool] = _is_set) -> Rules:
-    return (Rule(key, Use.REFUSED, why, way_out, when),)
-
-
-def _different(key: str, why: str, when: Callable[[Any], bool] = _always) -> Rules:
-    return (Rule(key, Use.DIFFERENT, why, when=when),)
-
-
-def _under(prefix: str, rules: Rules) -> Rules:
-    return tuple(replace(rule, key=f"{prefix}::{rule.key}") for rule in rules)
-
+from k8s_audit_otlp.config.key_rules import (
+    Rule,
+    Rules,
+    Use,
+    always,
+    different,
+    honoured,
+    is_false,
+    is_one_of,
+    is_positive,
+    no_effect,
+    refused,
+    under,
+)
 
 _QUEUE_IS_THE_LOG = "the audit log on disk is the queue"
 _POOL = "connections are pooled to fit num_consumers"
 _OTHER_SIGNAL = "only logs are sent"
 
 TLS: Rules = (
-    *_honoured("insecure", "insecure_skip_verify", "server_name_override", "min_version"),
-    *_honoured("ca_file", "ca_pem", "cert_file", "cert_pem", "key_file", "key_pem"),
-    *_honoured("include_system_ca_certs_pool"),
-    *_refused(
+    *honoured("insecure", "insecure_skip_verify", "server_name_override", "min_version"),
+    *honoured("ca_file", "ca_pem", "cert_file", "cert_pem", "key_file", "key_pem"),
+    *honoured("include_system_ca_certs_pool"),
+    *refused(
         "min_version",
         "TLS below 1.2 is not spoken",
         "write 1.2 or 1.3",
-        _is_one_of("1.0", "1.1", "1"),
+        is_one_of("1.0", "1.1", "1"),
     ),
-    *_no_effect("the newest TLS version that both sides know is used", "max_version"),
-    *_no_effect("files are re-read when they change", "reload_interval"),
-    *_no_effect("OpenSSL's own choice is used", "curve_preferences", "cipher_suites"),
-    *_refused(
+    *no_effect("the newest TLS version that both sides know is used", "max_version"),
+    *no_effect("files are re-read when they change", "reload_interval"),
+    *no_effect("OpenSSL's own choice is used", "curve_preferences", "cipher_suites"),
+    *refused(
         "include_insecure_cipher_suites",
         "insecure ciphers are not offered",
         "remove the key, or send through a Collector",
     ),
-    *_refused("tpm", "keys in a TPM cannot be read", "write key_file, or send through a Collector"),
+    *refused("tpm", "keys in a TPM cannot be read", "write key_file, or send through a Collector"),
 )
 
 RETRY: Rules = (
-    *_honoured("initial_interval", "max_interval", "multiplier", "randomization_factor"),
-    *_honoured("max_elapsed_time"),
-    *_different(
+    *honoured("initial_interval", "max_interval", "multiplier", "randomization_factor"),
+    *honoured("max_elapsed_time"),
+    *different(
         "max_elapsed_time",
         "after that time records go to the dead letter; the Collector drops them",
-        _is_positive,
+        is_positive,
     ),
-    *_no_effect("requests are repeated", "enabled"),
-    *_different(
+    *no_effect("requests are repeated", "enabled"),
+    *different(
         "enabled",
         "repeating cannot be switched off, because events would be lost;"
         " max_elapsed_time bounds it",
-        _is_false,
+        is_false,
     ),
 )
 
 QUEUE: Rules = (
-    *_honoured("num_consumers", "sizer", "batch::flush_timeout", "batch::min_size"),
-    *_honoured("batch::max_size", "batch::sizer"),
-    *_no_effect(
+    *honoured("num_consumers", "sizer", "batch::flush_timeout", "batch::min_size"),
+    *honoured("batch::max_size", "batch::sizer"),
+    *no_effect(
         _QUEUE_IS_THE_LOG,
         "enabled",
         "queue_size",
@@ -143,34 +76,34 @@ QUEUE: Rules = (
         "block_on_overflow",
         "wait_for_result",
     ),
-    *_no_effect("requests carry one receiver's records anyway", "batch::partition"),
-    *_no_effect("requests are always batched", "batch::enabled"),
-    *_refused(
+    *no_effect("requests carry one receiver's records anyway", "batch::partition"),
+    *no_effect("requests are always batched", "batch::enabled"),
+    *refused(
         "batch::sizer",
         "a batch is counted in items or bytes",
         "write items or bytes",
-        _is_one_of("requests"),
+        is_one_of("requests"),
     ),
 )
 
 _CLIENT: Rules = (
-    *_honoured("endpoint", "headers", "compression", "timeout", "auth::authenticator"),
-    *_refused(
+    *honoured("endpoint", "headers", "compression", "timeout", "auth::authenticator"),
+    *refused(
         "middlewares",
         "there are no middlewares here",
         "remove the key, or send through a Collector",
     ),
-    *_no_effect(_POOL, "read_buffer_size", "write_buffer_size"),
-    *_under("tls", TLS),
-    *_under("retry_on_failure", RETRY),
-    *_under("sending_queue", QUEUE),
+    *no_effect(_POOL, "read_buffer_size", "write_buffer_size"),
+    *under("tls", TLS),
+    *under("retry_on_failure", RETRY),
+    *under("sending_queue", QUEUE),
 )
 
 OTLP_HTTP: Rules = (
     *_CLIENT,
-    *_honoured("logs_endpoint", "compression_params::level", "proxy_url", "encoding"),
-    *_no_effect(_OTHER_SIGNAL, "traces_endpoint", "metrics_endpoint", "profiles_endpoint"),
-    *_no_effect(
+    *honoured("logs_endpoint", "compression_params::level", "proxy_url", "encoding"),
+    *no_effect(_OTHER_SIGNAL, "traces_endpoint", "metrics_endpoint", "profiles_endpoint"),
+    *no_effect(
         _POOL,
         "max_idle_conns",
         "max_idle_conns_per_host",
@@ -178,84 +111,84 @@ OTLP_HTTP: Rules = (
         "idle_conn_timeout",
         "keepalive",
     ),
-    *_no_effect("connections are kept alive", "disable_keep_alives"),
-    *_no_effect(
+    *no_effect("connections are kept alive", "disable_keep_alives"),
+    *no_effect(
         "HTTP/1.1 is spoken", "force_attempt_http2", "http2_read_idle_timeout", "http2_ping_timeout"
     ),
-    *_refused("cookies", "cookies are not kept", "remove the key, or send through a Collector"),
-    *_refused(
+    *refused("cookies", "cookies are not kept", "remove the key, or send through a Collector"),
+    *refused(
         "encoding",
         "requests are binary protobuf, which every back end takes",
         "write encoding: proto, or use otlp_file for JSON",
-        _is_one_of("json"),
+        is_one_of("json"),
     ),
-    *_refused(
+    *refused(
         "compression",
         "this compression is not spoken",
         "write gzip, zstd or none",
-        _is_one_of("snappy", "x-snappy-framed", "zlib", "deflate", "lz4"),
+        is_one_of("snappy", "x-snappy-framed", "zlib", "deflate", "lz4"),
     ),
 )
 
 OTLP_GRPC: Rules = (
     *_CLIENT,
-    *_honoured("authority", "user_agent"),
-    *_honoured("keepalive::time", "keepalive::timeout", "keepalive::permit_without_stream"),
-    *_no_effect("requests wait and are repeated anyway", "wait_for_ready"),
-    *_no_effect("the first address that answers is used", "balancer_name"),
-    *_refused(
+    *honoured("authority", "user_agent"),
+    *honoured("keepalive::time", "keepalive::timeout", "keepalive::permit_without_stream"),
+    *no_effect("requests wait and are repeated anyway", "wait_for_ready"),
+    *no_effect("the first address that answers is used", "balancer_name"),
+    *refused(
         "compression",
         "gRPC is compressed with gzip or not at all",
         "write gzip or none",
-        _is_one_of("snappy", "zstd", "deflate"),
+        is_one_of("snappy", "zstd", "deflate"),
     ),
 )
 
 OTLP_FILE: Rules = (
-    *_honoured("path", "format", "create_directory"),
-    *_honoured("rotation::max_megabytes", "rotation::max_backups"),
-    *_no_effect("age does not remove files; max_backups does", "rotation::max_days"),
-    *_no_effect("names are in UTC", "rotation::localtime"),
-    *_no_effect("the file is always appended to", "append"),
-    *_no_effect("lines are on disk before they count as delivered", "flush_interval"),
-    *_no_effect("the process's umask applies", "directory_permissions"),
-    *_no_effect("files are not compressed", "compression_params"),
-    *_refused("compression", "files are not compressed", "remove the key"),
-    *_refused("group_by", "one file is written", "use one exporter per file"),
-    *_refused("encoding", "encodings are extensions of a Collector", "remove the key"),
-    *_refused("format", "only OTLP JSON lines are written", "write json", _is_one_of("proto")),
+    *honoured("path", "format", "create_directory"),
+    *honoured("rotation::max_megabytes", "rotation::max_backups"),
+    *no_effect("age does not remove files; max_backups does", "rotation::max_days"),
+    *no_effect("names are in UTC", "rotation::localtime"),
+    *no_effect("the file is always appended to", "append"),
+    *no_effect("lines are on disk before they count as delivered", "flush_interval"),
+    *no_effect("the process's umask applies", "directory_permissions"),
+    *no_effect("files are not compressed", "compression_params"),
+    *refused("compression", "files are not compressed", "remove the key"),
+    *refused("group_by", "one file is written", "use one exporter per file"),
+    *refused("encoding", "encodings are extensions of a Collector", "remove the key"),
+    *refused("format", "only OTLP JSON lines are written", "write json", is_one_of("proto")),
 )
 
 BEARER_TOKEN: Rules = (
-    *_honoured("scheme", "header", "token", "filename"),
-    *_refused("tokens", "several tokens are for a server", "write token: with one of them"),
+    *honoured("scheme", "header", "token", "filename"),
+    *refused("tokens", "several tokens are for a server", "write token: with one of them"),
 )
 BASIC_AUTH: Rules = (
-    *_honoured("client_auth::username", "client_auth::username_file"),
-    *_honoured("client_auth::password", "client_auth::password_file"),
-    *_refused("htpasswd", "htpasswd is for a server", "write client_auth: {username, password}"),
-    *_refused(
+    *honoured("client_auth::username", "client_auth::username_file"),
+    *honoured("client_auth::password", "client_auth::password_file"),
+    *refused("htpasswd", "htpasswd is for a server", "write client_auth: {username, password}"),
+    *refused(
         "client_auth::aws_secrets_manager",
         "AWS Secrets Manager is not read",
         "mount the secret and write username_file and password_file",
     ),
 )
 OAUTH2_CLIENT: Rules = (
-    *_honoured("client_id", "client_id_file", "client_secret", "client_secret_file"),
-    *_honoured("token_url", "scopes", "endpoint_params", "timeout", "expiry_buffer"),
-    *_under("tls", TLS),
-    *_refused(
+    *honoured("client_id", "client_id_file", "client_secret", "client_secret_file"),
+    *honoured("token_url", "scopes", "endpoint_params", "timeout", "expiry_buffer"),
+    *under("tls", TLS),
+    *refused(
         "grant_type",
         "only client credentials are spoken",
         "write client_credentials or remove the key",
         lambda value: str(value) != "client_credentials",
     ),
-    *_no_effect("client credentials need none of it", "grant_type"),
+    *no_effect("client credentials need none of it", "grant_type"),
 )
 SERVICE: Rules = (
-    *_honoured("extensions", "pipelines", "telemetry::logs::level", "telemetry::logs::encoding"),
-    *_honoured("telemetry::metrics::address"),
-    *_no_effect(
+    *honoured("extensions", "pipelines", "telemetry::logs::level", "telemetry::logs::encoding"),
+    *honoured("telemetry::metrics::address"),
+    *no_effect(
         "the agent's log goes to the standard error stream",
         "telemetry::logs::development",
         "telemetry::logs::sampling",
@@ -266,14 +199,14 @@ SERVICE: Rules = (
         "telemetry::logs::disable_caller",
         "telemetry::logs::disable_stacktrace",
     ),
-    *_no_effect(
+    *no_effect(
         "write telemetry::metrics::address instead",
         "telemetry::metrics::readers",
         "telemetry::metrics::level",
         "telemetry::metrics::views",
     ),
-    *_no_effect("the agent makes no traces of itself", "telemetry::traces"),
-    *_no_effect("the agent names itself", "telemetry::resource"),
+    *no_effect("the agent makes no traces of itself", "telemetry::traces"),
+    *no_effect("the agent names itself", "telemetry::resource"),
 )
 
 # types of components that are accepted and do nothing: they serve the Collector itself
@@ -286,8 +219,8 @@ KEYS: Mapping[str, Rules] = {
     "otlp_grpc": OTLP_GRPC,
     "otlp_file": OTLP_FILE,
     "sdk": (
-        *_under("retry_on_failure", RETRY),
-        *_under("sending_queue", QUEUE),
+        *under("retry_on_failure", RETRY),
+        *under("sending_queue", QUEUE),
     ),
     "bearertokenauth": BEARER_TOKEN,
     "basicauth": BASIC_AUTH,
@@ -299,8 +232,8 @@ KEYS: Mapping[str, Rules] = {
 def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[Rule]:
     """Yield the rule that decides about each key of *block*, except the honoured ones."""
     decided: set[str] = set()
-    special = (rule for rule in KEYS.get(kind, ()) if rule.when is not _always)
-    plain = (rule for rule in KEYS.get(kind, ()) if rule.when is _always)
+    special = (rule for rule in KEYS.get(kind, ()) if rule.when is not always)
+    plain = (rule for rule in KEYS.get(kind, ()) if rule.when is always)
     for rule in (*special, *plain):
         found, value = _look_up(block, rule.path)
         if not found or value is None or rule.key in decided or not rule.when(value):

@@ -1,0 +1,85 @@
+"""The words in which the fate of a Collector key is written. No I/O, no tables."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from k8s_audit_otlp.config.durations import duration_ns
+
+
+class Use(StrEnum):
+    """The four things that can become of a key."""
+
+    HONOURED = "honoured"
+    NO_EFFECT = "no effect"
+    DIFFERENT = "different"
+    REFUSED = "refused"
+
+
+def always(_: Any) -> bool:
+    return True
+
+
+def is_set(value: Any) -> bool:
+    """Tell a key that asks for something from one written out with its empty default."""
+    if isinstance(value, Mapping) and "enabled" in value:
+        return is_true(value["enabled"])
+    return bool(value) and str(value).lower() not in {"false", "0", "0s"}
+
+
+def is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def is_false(value: Any) -> bool:
+    return str(value).lower() == "false"
+
+
+def is_positive(value: Any) -> bool:
+    try:
+        return duration_ns(str(value)) > 0
+    except ValueError:
+        return False
+
+
+def is_one_of(*values: str) -> Callable[[Any], bool]:
+    return lambda value: str(value).lower() in values
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One key of a block; `key` joins nested keys with `::`."""
+
+    key: str
+    use: Use
+    why: str = ""
+    way_out: str = ""
+    when: Callable[[Any], bool] = always
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(self.key.split("::"))
+
+
+Rules: TypeAlias = tuple[Rule, ...]
+
+
+def honoured(*keys: str) -> Rules:
+    return tuple(Rule(key, Use.HONOURED) for key in keys)
+
+
+def no_effect(why: str, *keys: str) -> Rules:
+    return tuple(Rule(key, Use.NO_EFFECT, why) for key in keys)
+
+
+def refused(key: str, why: str, way_out: str, when: Callable[[Any], bool] = is_set) -> Rules:
+    return (Rule(key, Use.REFUSED, why, way_out, when),)
+
+
+def different(key: str, why: str, when: Callable[[Any], bool] = always) -> Rules:
+    return (Rule(key, Use.DIFFERENT, why, when=when),)
+
+
+def under(prefix: str, rules: Rules) -> Rules:
+    return tuple(replace(rule, key=f"{prefix}::{rule.key}") for rule in rules)
