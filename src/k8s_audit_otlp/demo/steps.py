@@ -117,7 +117,7 @@ class Hang:
 
 @dataclass(frozen=True)
 class Cut:
-    """Close the connection instead of answering, or in the middle of the answer's head."""
+    """Close the connection instead of answering, or within the answer's first line."""
 
     accepted: bool = False  # the records are stored, only the sender never learns of it
     half_answer: bool = False
@@ -127,7 +127,7 @@ class Cut:
         if self.accepted:
             exchange.store()
         if self.half_answer:
-            exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: appl")
+            exchange.send(b"HTTP/1.1 2")  # after a whole first line http.client reads an answer
         exchange.hang_up(reset=self.reset)
 
 
