@@ -7,13 +7,16 @@ final name, unlinks the plain twin and deletes the oldest.
     python -m k8s_audit_otlp.demo.writer --path audit.log --rate 500 --seconds 10
 """
 
+import errno
 import os
 import re
 import signal
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -26,6 +29,7 @@ from k8s_audit_otlp.demo.events import EventSource
 
 MIB = 1 << 20
 GZIP_CHUNK_BYTES = 64 << 10  # small, so that a half-written .gz is there to be seen
+FULL_DISK_PAUSE = 0.02  # seconds; a full disk must not spin
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's way of asking for the gzip format
 
 
@@ -52,6 +56,7 @@ class LumberjackLog:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
         self._mill: SimpleQueue[bool] = SimpleQueue()  # False ends the thread
+        self._mill.put(True)  # what a writer before this one left half done
         self._thread = Thread(target=self._mill_backups, name="lumberjack", daemon=True)
         self._thread.start()
 
@@ -70,12 +75,17 @@ class LumberjackLog:
         self.close()
 
     def write(self, line: bytes) -> None:
-        """Append one event, given without its newline, in a single system call."""
+        """Append one event, given without its newline, in a single system call.
+
+        A full disk is an OSError and may leave part of the line, as it does for kube-apiserver.
+        """
         data = line + b"\n"
         if self._size and self._size + len(data) > self._max_bytes:
             self.rotate()
-        os.write(self._fd, data)
-        self._size += len(data)
+        written = os.write(self._fd, data)
+        self._size += written
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def write_raw(self, data: bytes) -> None:
         """Append bytes as they are, such as half a line."""
@@ -126,7 +136,8 @@ class LumberjackLog:
                 plain.with_name(plain.name + ".gz").unlink(missing_ok=True)
             for plain in generations[max(0, surplus) :]:
                 if self._compress and plain.exists():
-                    compress_in_place(plain, chunk_pause=self._chunk_pause)
+                    with suppress(OSError):  # a full disk: it stays plain until the next rotation
+                        compress_in_place(plain, chunk_pause=self._chunk_pause)
 
 
 def backup_name(path: Path, milliseconds: int) -> Path:
@@ -144,18 +155,33 @@ def plain_name(path: Path) -> Path:
 
 
 def compress_in_place(plain: Path, *, chunk_pause: float = 0.0) -> Path:
-    """Write `<plain>.gz` at its final name bit by bit, then unlink the plain file."""
+    """Write `<plain>.gz` at its final name bit by bit, then unlink the plain file.
+
+    If that fails the .gz goes and the plain file stays.
+    """
     packed = plain.with_name(plain.name + ".gz")
     packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
-    with plain.open("rb") as source, packed.open("wb", buffering=0) as target:
-        packed.chmod(0o600)
-        while chunk := source.read(GZIP_CHUNK_BYTES):
-            target.write(packer.compress(chunk))
-            if chunk_pause:
-                time.sleep(chunk_pause)
-        target.write(packer.flush())
+    try:
+        with plain.open("rb") as source, open(packed, "wb", 0, opener=_private) as target:
+            while chunk := source.read(GZIP_CHUNK_BYTES):
+                _write_all(target, packer.compress(chunk))
+                if chunk_pause:
+                    time.sleep(chunk_pause)
+            _write_all(target, packer.flush())
+    except OSError:
+        packed.unlink(missing_ok=True)
+        raise
     plain.unlink()
     return packed
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
+def _write_all(target: FileIO, data: bytes) -> None:
+    while data:
+        data = data[target.write(data) :]
 
 
 @click.command()
@@ -205,7 +231,11 @@ def main(  # noqa: PLR0913 - one argument an option
                 stop.wait(number / rate - elapsed)
                 continue
             audit_id, line = source.event()
-            log.write(line)
+            try:
+                log.write(line)
+            except OSError:  # kube-apiserver serves on and loses the event
+                stop.wait(FULL_DISK_PAUSE)
+                continue
             # only now: killed between the two, the log holds one event more than the record
             written.write(audit_id.encode() + b"\n")
             number += 1

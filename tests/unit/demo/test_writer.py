@@ -106,6 +106,17 @@ def test_a_restarted_writer_goes_on_in_the_same_file(log_dir):
     assert path.read_bytes() == b'{"half{}\n'
 
 
+def test_a_restarted_writer_compresses_what_was_left(log_dir):
+    """A half-written .gz beside its plain twin is written anew."""
+    plain = log_dir / "audit-2026-01-02T03-04-05.678.log"
+    plain.write_bytes(b"{}\n" * 100)
+    plain.with_name(plain.name + ".gz").write_bytes(gzip.compress(b"{}\n" * 100)[:15])
+    with LumberjackLog(log_dir / "audit.log", compress=True) as log:
+        pass
+    (backup,) = log.backups()
+    assert gzip.decompress(backup.read_bytes()) == b"{}\n" * 100
+
+
 def test_copytruncate_keeps_the_inode_and_leaves_a_hole_behind_a_writer_with_a_position(log_dir):
     """The writer of the log does not notice: its next write lands beyond the new end."""
     path = log_dir / "audit.log"
@@ -136,6 +147,30 @@ def test_compressing_an_empty_backup_gives_an_empty_gz(log_dir):
     plain = log_dir / "audit-2026-01-02T03-04-05.678.log"
     plain.touch()
     assert gzip.decompress(compress_in_place(plain).read_bytes()) == b""
+
+
+def test_a_full_disk_is_an_error_and_the_log_goes_on(log_dir):
+    """An event that did not fit is reported to the caller; the object stays usable."""
+    path = log_dir / "audit.log"
+    path.symlink_to("/dev/full")
+    with LumberjackLog(path) as log:
+        with pytest.raises(OSError, match="No space left"):
+            log.write(b"{}")
+        log.rotate()
+        log.write(b"{}")
+    assert path.read_bytes() == b"{}\n"
+
+
+def test_a_full_disk_leaves_a_backup_plain(log_dir):
+    """Compression that cannot finish takes its .gz away and keeps the plain file."""
+    plain = log_dir / "audit-2026-01-02T03-04-05.678.log"
+    plain.write_bytes(b"{}\n")
+    packed = plain.with_name(plain.name + ".gz")
+    packed.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        compress_in_place(plain)
+    assert plain.read_bytes() == b"{}\n"
+    assert not packed.is_symlink()
 
 
 def _writer(log_dir, *options):
