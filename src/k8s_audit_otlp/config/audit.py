@@ -1,11 +1,13 @@
 """The `audit` block: everything of an exporter that a Collector does not know. Values only."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from k8s_audit_otlp.config.blocks import Block, DeadLetter, key
 from k8s_audit_otlp.config.types import Bytes, StartAtValue, Texts, mistake
+
+LEAST_RECORD_BYTES = 4096  # below this shrinking would have to cut who, what or when
 
 
 class Audit(Block):
@@ -37,13 +39,20 @@ class Audit(Block):
         "dead_letter",
         "Some records of a request were refused: note it, or find them.",
     )
-    retry_status_codes: tuple[int, ...] = key(
+    retry_status_codes: tuple[Annotated[int, Field(ge=400, le=599)], ...] = key(
         (), "HTTP codes to retry beside 429, 502, 503 and 504."
     )
     on_too_old: Literal["send", "dead_letter"] = key(
         "send", "What to do with events older than the back end takes."
     )
     dead_letter: DeadLetter = key({}, "Where records go that the back end will never take.")
+
+    @field_validator("max_record_bytes")
+    @classmethod
+    def _holds_who_what_when(cls, value: int | None) -> int | None:
+        if value is not None and value < LEAST_RECORD_BYTES:
+            raise mistake(f"{value} bytes cannot hold who, what and when", "write 4KiB or more")
+        return value
 
     @model_validator(mode="after")
     def _raw_is_meant(self) -> "Audit":

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from k8s_audit_otlp.config.types import Bytes, Seconds, SecretText, mistake
+from k8s_audit_otlp.config.types import Bytes, PositiveSeconds, Seconds, SecretText, mistake
 
 MIB = 1 << 20
 # Loki, Datadog, New Relic and AWS refuse more than about 1 MB uncompressed; 900 KB passes all.
@@ -79,10 +79,12 @@ class Tls(Block):
 class Retry(Block):
     """How a failed request is repeated (config/configretry). It is repeated for ever by default."""
 
-    initial_interval_s: Seconds = key(
+    initial_interval_s: PositiveSeconds = key(
         "5s", "Wait before the first repeat.", alias="initial_interval"
     )
-    max_interval_s: Seconds = key("30s", "Longest wait between repeats.", alias="max_interval")
+    max_interval_s: PositiveSeconds = key(
+        "30s", "Longest wait between repeats.", alias="max_interval"
+    )
     multiplier: float = key(1.5, "Growth of the wait from one repeat to the next.", ge=1)
     randomization_factor: float = key(0.5, "Share of the wait that is random.", ge=0, le=1)
     max_elapsed_time_s: Seconds = key(

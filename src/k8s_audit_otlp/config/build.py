@@ -6,25 +6,25 @@ then the blocks are checked against each other.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
 from k8s_audit_otlp.config.collector_keys import (
-    ALIASES,
     IDLE_EXTENSIONS,
     IDLE_PROCESSORS,
     is_honoured,
     rules_met,
 )
 from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.crosscheck import check_references
 from k8s_audit_otlp.config.document import Path, where
 from k8s_audit_otlp.config.explain import explain, suggest
 from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
+from k8s_audit_otlp.config.findings import Findings, canonical
 from k8s_audit_otlp.config.key_rules import Use
-from k8s_audit_otlp.config.mistakes import Kind, Mistake, Remark
+from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 
@@ -48,31 +48,6 @@ _SECTION_WAY_OUT = {
     "receivers": "write receivers: {k8s_audit: {include: [/var/log/kubernetes/audit/audit.log]}}",
     "exporters": "write exporters: {otlp_http: {endpoint: http://HOST:4318}}",
 }
-
-
-def canonical(component_id: str) -> str:
-    """Return the id with its type's own name: `otlphttp/siem` is `otlp_http/siem`."""
-    kind, slash, name = component_id.partition("/")
-    return f"{ALIASES.get(kind, kind)}{slash}{name}"
-
-
-@dataclass(slots=True)
-class Findings:
-    """What was found on the way; `config` is there when there are no mistakes."""
-
-    mistakes: list[Mistake] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
-    config: Config | None = None
-    written: dict[str, str] = field(default_factory=dict)  # a component's id as spelled there
-
-    def path_of(self, section: str, component_id: str) -> Path:
-        return (section, self.written.get(where((section, component_id)), component_id))
-
-    def mistake(self, path: Path, what: str, way_out: str) -> None:
-        self.mistakes.append(Mistake(where(path), what, way_out))
-
-    def remark(self, path: Path, kind: Kind, why: str) -> None:
-        self.remarks.append(Remark(where(path), kind, why))
 
 
 def build(tree: Any) -> Findings:
@@ -99,7 +74,7 @@ def build(tree: Any) -> Findings:
         cast("Mapping[str, Extension]", extensions),
         service,
     )
-    _check_references(config, tree, found)
+    check_references(config, tree, found)
     found.config = config
     return found
 
@@ -222,41 +197,3 @@ def _pipelines(pipelines: Mapping[str, Any], found: Findings) -> dict[str, Any]:
             if key != "processors"
         }
     return kept
-
-
-def _check_references(config: Config, tree: Mapping[str, Any], found: Findings) -> None:
-    """Check that every id that is mentioned is defined; one with mistakes of its own counts."""
-    ids = {
-        section: {canonical(str(one)) for one in _mapping(tree.get(section))}
-        for section in ("receivers", "exporters", "extensions")
-    }
-    for exporter_id, exporter in config.exporters.items():
-        path = found.path_of("exporters", exporter_id)
-        for receiver in exporter.audit.receivers or ():
-            _check_id(receiver, ids["receivers"], (*path, "audit", "receivers"), found)
-        auth = getattr(exporter, "auth", None)
-        if auth is not None:
-            place = (*path, "auth", "authenticator")
-            _check_id(auth.authenticator, ids["extensions"], place, found)
-    for name, pipeline in config.service.pipelines.items():
-        place = ("service", "pipelines", name)
-        for receiver in pipeline.receivers:
-            _check_id(receiver, ids["receivers"], (*place, "receivers"), found)
-        for exporter_id in pipeline.exporters:
-            _check_id(exporter_id, ids["exporters"], (*place, "exporters"), found)
-    for extension in config.service.extensions:
-        _check_id(extension, ids["extensions"], ("service", "extensions"), found)
-    for exporter_id in config.exporters:
-        if not config.receivers_of(exporter_id) and not found.mistakes:
-            why = "it is disabled or in no pipeline: parked, its position is kept"
-            found.remark(found.path_of("exporters", exporter_id), Kind.NO_EFFECT, why)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _check_id(one: str, known: set[str], path: Path, found: Findings) -> None:
-    if one not in known:
-        way_out = suggest(one, known) if known else "define it first"
-        found.mistake(path, f"{one} is not defined", way_out)

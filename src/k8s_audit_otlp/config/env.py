@@ -142,6 +142,6 @@ def _renamed(mistake: Mistake, sources: Mapping[str, str]) -> Mistake:
     """Name the variable in place of the key that it stands for."""
     key = mistake.where.partition("::")[2].partition("::")[2]
     for prefix, name in sources.items():
-        if key == prefix or key.startswith(f"{prefix}::"):
+        if f"{key}::".startswith(f"{prefix}::") or prefix.startswith(f"{key}::"):
             return Mistake(name, mistake.what, mistake.way_out)
     return mistake

@@ -94,14 +94,15 @@ def block_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
         if here is None:
             return None
         field = next((f for n, f in here.model_fields.items() if str(part) in {n, f.alias}), None)
-        here = _model_in(field.annotation) if field else None
+        here = model_in(field.annotation) if field else None
     return here
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the block that a field of this type holds, if it holds one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((m for arg in get_args(annotation) if (m := _model_in(arg))), None)
+    return next((m for arg in get_args(annotation) if (m := model_in(arg))), None)
 
 
 def keys_of(model: type[BaseModel]) -> set[str]:

@@ -4,9 +4,9 @@ Keys and defaults are the Collector's (exporter/otlphttpexporter, exporter/otlpe
 fileexporter) except where a description says otherwise.
 """
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.blocks import (
@@ -20,14 +20,20 @@ from k8s_audit_otlp.config.blocks import (
 )
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.types import (
+    BaseUrl,
     GrpcTarget,
     Headers,
     HttpUrl,
+    PositiveSeconds,
     Seconds,
     known_value,
     mistake,
     with_path,
 )
+
+_EmptyIsNone = BeforeValidator(
+    lambda value: value if value != "" else "none"
+)  # as configcompression
 
 
 class _Exporter(Block):
@@ -41,12 +47,14 @@ class OtlpHttp(_Exporter):
 
     type: ClassVar[str] = "otlp_http"
 
-    endpoint: HttpUrl | None = key(None, "Base URL; /v1/logs is appended.")
+    endpoint: BaseUrl | None = key(None, "Base URL; /v1/logs is appended.")
     logs_endpoint: HttpUrl | None = key(None, "Full URL, used as it is; wins over endpoint.")
     headers: Headers = key({}, "Headers of every request, as a map or a list of {name, value}.")
-    compression: Literal["gzip", "zstd", "none"] = key("gzip", "Compression of the requests.")
+    compression: Annotated[Literal["gzip", "zstd", "none"], _EmptyIsNone] = key(
+        "gzip", "Compression of the requests."
+    )
     compression_params: CompressionParams = key({}, "How hard to compress.")
-    timeout_s: Seconds = key("30s", "Longest time for a whole request.", alias="timeout")
+    timeout_s: PositiveSeconds = key("30s", "Longest time for a whole request.", alias="timeout")
     encoding: Literal["proto"] = key("proto", "Encoding of the requests; only proto.")
     proxy_url: HttpUrl | None = key(
         None, "Proxy; HTTP_PROXY, HTTPS_PROXY and NO_PROXY apply without it."
@@ -84,7 +92,7 @@ class Keepalive(Block):
     """Pings that keep an idle gRPC connection alive."""
 
     time_s: Seconds = key("10s", "Idle time before a ping.", alias="time")
-    timeout_s: Seconds = key("20s", "Wait for the answer to a ping.", alias="timeout")
+    timeout_s: PositiveSeconds = key("20s", "Wait for the answer to a ping.", alias="timeout")
     permit_without_stream: bool = key(False, "Ping when no request is in flight as well.")
 
 
@@ -95,8 +103,10 @@ class OtlpGrpc(_Exporter):
 
     endpoint: GrpcTarget = Field(description="host:port; http:// and https:// decide about TLS.")
     headers: Headers = key({}, "Metadata of every request, as a map or a list of {name, value}.")
-    compression: Literal["gzip", "none"] = key("gzip", "Compression of the requests.")
-    timeout_s: Seconds = key("5s", "Deadline of a request.", alias="timeout")
+    compression: Annotated[Literal["gzip", "none"], _EmptyIsNone] = key(
+        "gzip", "Compression of the requests."
+    )
+    timeout_s: PositiveSeconds = key("5s", "Deadline of a request.", alias="timeout")
     tls: Tls = key({}, "How the connection is secured.")
     auth: Auth | None = key(None, "Extension that adds credentials.")
     keepalive: Keepalive | None = key(None, "Pings on an idle connection; none by default.")
@@ -146,7 +156,7 @@ class Sdk(_Exporter):
     type: ClassVar[str] = "sdk"
 
     exporter: str = Field(description="Name of the entry point: console, otlp_proto_http, ...")
-    timeout_s: Seconds = key("30s", "Longest time for one export.", alias="timeout")
+    timeout_s: PositiveSeconds = key("30s", "Longest time for one export.", alias="timeout")
 
 
 Exporter: TypeAlias = OtlpHttp | OtlpGrpc | OtlpFile | Sdk

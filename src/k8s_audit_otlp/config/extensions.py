@@ -7,7 +7,14 @@ from pydantic import Field, model_validator
 from k8s_audit_otlp.config.blocks import Block, Tls, key
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.template import FileText, Template
-from k8s_audit_otlp.config.types import HeaderName, HttpUrl, Seconds, SecretText, mistake
+from k8s_audit_otlp.config.types import (
+    HeaderName,
+    HttpUrl,
+    PositiveSeconds,
+    Seconds,
+    SecretText,
+    mistake,
+)
 
 
 def _from_file(path: str) -> Secret:
@@ -89,7 +96,7 @@ class OAuth2Client(Block):
     token_url: HttpUrl = Field(description="Where tokens are fetched.")
     scopes: tuple[str, ...] = key((), "Scopes to ask for.")
     endpoint_params: dict[str, SecretText] = key({}, "Further parameters of the request.")
-    timeout_s: Seconds = key("10s", "Longest time for fetching a token.", alias="timeout")
+    timeout_s: PositiveSeconds = key("10s", "Longest time for fetching a token.", alias="timeout")
     expiry_buffer_s: Seconds = key(
         "5m", "Renew a token so long before it expires.", alias="expiry_buffer"
     )

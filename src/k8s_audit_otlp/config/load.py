@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.config.build import Findings, build
+from k8s_audit_otlp.config.build import build
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.document import read_document
 from k8s_audit_otlp.config.expand import Expansion, expand
 from k8s_audit_otlp.config.files import look, secrets_in
+from k8s_audit_otlp.config.findings import Findings
 from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, Remark
 
 MAX_CONFIG_BYTES = 4 << 20  # a hundred exporters take 100 KB; a log given by mistake takes more
@@ -47,6 +48,8 @@ def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
     """Turn plain values into a configuration; the way of a file and of the environment."""
     expansion = expand(tree, env)
     found = build(expansion.tree)
+    unresolved = {mistake.where for mistake in expansion.mistakes}
+    found.mistakes = [one for one in found.mistakes if one.where not in unresolved]
     found.mistakes[:0] = expansion.mistakes
     _settle_unread(expansion, found)
     if found.config is not None:

@@ -7,12 +7,15 @@ from pydantic import Field, field_validator
 from k8s_audit_otlp.config.blocks import Block, key
 from k8s_audit_otlp.config.types import (
     Bytes,
+    PositiveSeconds,
     Scalar,
     Seconds,
     StartAtValue,
     Texts,
     mistake,
 )
+
+LEAST_LINE_BYTES = 64 * 1024  # an envelope without bodies, long user agent and groups included
 
 
 class K8sAudit(Block):
@@ -31,7 +34,7 @@ class K8sAudit(Block):
         {}, "Resource attributes: k8s.cluster.name, k8s.node.name, service.name, ..."
     )
     attributes: dict[str, Scalar] = key({}, "Static tags; they go to the resource as well.")
-    poll_interval_s: Seconds = key(
+    poll_interval_s: PositiveSeconds = key(
         "1s", "Look for growth at least so often; inotify wakes earlier.", alias="poll_interval"
     )
     max_line_bytes: Bytes = key(
@@ -62,9 +65,9 @@ class K8sAudit(Block):
             )
         return include
 
-    @field_validator("poll_interval_s", "max_line_bytes")
+    @field_validator("max_line_bytes")
     @classmethod
-    def _positive(cls, value: float) -> float:
-        if value <= 0:
-            raise mistake("must be more than 0", "write a larger value or leave the key out")
+    def _holds_an_envelope(cls, value: int) -> int:
+        if value < LEAST_LINE_BYTES:
+            raise mistake(f"{value} bytes are too few for an event", "write 64KiB or more")
         return value

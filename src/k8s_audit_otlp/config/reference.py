@@ -1,56 +1,79 @@
 """The JSON Schema in; the configuration reference as Markdown out. No I/O."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from k8s_audit_otlp.config.collector_keys import ALIASES, KEYS
 from k8s_audit_otlp.config.key_rules import Use
 from k8s_audit_otlp.config.schema import component_models, json_schema
 
+_Json: TypeAlias = dict[str, Any]
 _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
 _NO_EFFECT = "No effect: "
 
 
 def markdown() -> str:
-    """Return every key with its default and one line, block by block."""
+    """Return every key with its default and one line, block by block; shared blocks once."""
     schema = json_schema()
     definitions = schema["$defs"]
-    parts = []
-    for section, models in component_models().items():
-        for kind, model in models.items():
-            aliases = "".join(f", alias `{a}`" for a, k in ALIASES.items() if k == kind)
-            definition = definitions[model.__name__]
-            parts.append(
-                f"### {section}: `{kind}`{aliases}\n\n{definition['description']}\n\n"
-                + _table(definition, definitions)
-            )
-    service = definitions["Service"]
-    parts.append(f"### `service`\n\n{service['description']}\n\n" + _table(service, definitions))
+    heads = {
+        model.__name__: f"{section}: `{kind}`{_aliases(kind)}"
+        for section, models in component_models().items()
+        for kind, model in models.items()
+    }
+    heads["Service"] = "`service`"
+    shared = _shared(heads, definitions)
+    parts = [
+        _part(f"### {head}", definitions[name], definitions, shared) for name, head in heads.items()
+    ]
+    parts += [
+        _part(f"### block `{key}`", definitions[name], definitions, shared)
+        for name, key in shared.items()
+    ]
     parts.append(_collector_keys())
     return "\n\n".join(parts) + "\n"
 
 
-def _table(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
-    return "\n".join((_HEAD, *_rows(definition, definitions, "")))
+def _aliases(kind: str) -> str:
+    return "".join(f", alias `{alias}`" for alias, real in ALIASES.items() if real == kind)
 
 
-def _rows(definition: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[str]:
+def _shared(heads: Iterable[str], definitions: _Json) -> dict[str, str]:
+    """Return the blocks that several components have: name of the model -> key."""
+    uses: Counter[tuple[str, str]] = Counter()
+    for name in heads:
+        for key, value in definitions[name]["properties"].items():
+            if block := _block_of(value):
+                uses[block, key] += 1
+    return {block: key for (block, key), count in uses.items() if count > 1}
+
+
+def _part(head: str, definition: _Json, definitions: _Json, shared: Mapping[str, str]) -> str:
+    rows = sorted(_rows(definition, definitions, shared, ""), key=lambda row: "(#block-" in row)
+    return "\n".join((head, "", definition["description"], "", _HEAD, *rows))
+
+
+def _rows(
+    definition: _Json, definitions: _Json, shared: Mapping[str, str], prefix: str
+) -> Iterator[str]:
     required = definition.get("required", ())
     for name, key in definition["properties"].items():
-        if key["description"].startswith(_NO_EFFECT):
+        meaning = key["description"]
+        if meaning.startswith(_NO_EFFECT):
             continue
-        nested = _block_of(key)
-        if nested is not None:
-            inner = definitions[nested]
-            yield from _rows(inner, definitions, f"{prefix}{name}::")
-            continue
-        default = "required" if name in required else _code(key.get("default"))
-        value = _value(key, definitions)
-        yield f"| `{prefix}{name}` | {value} | {default} | {key['description']} |"
+        block = _block_of(key)
+        if block in shared:
+            yield f"| `{prefix}{name}` | [block](#block-{name}) | | {meaning} |"
+        elif block is not None:
+            yield from _rows(definitions[block], definitions, shared, f"{prefix}{name}::")
+        else:
+            default = "required" if name in required else _code(key.get("default"))
+            yield f"| `{prefix}{name}` | {_value(key)} | {default} | {meaning} |"
 
 
-def _block_of(key: dict[str, Any]) -> str | None:
+def _block_of(key: _Json) -> str | None:
     """Return the name of the block that *key* holds, if it holds one."""
     for option in (key, *key.get("anyOf", ())):
         name: str = option.get("$ref", "").removeprefix("#/$defs/")
@@ -65,21 +88,21 @@ def _code(default: Any) -> str:
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
-def _value(key: dict[str, Any], definitions: dict[str, Any]) -> str:
+def _value(key: _Json) -> str:
     options = [one for one in key.get("anyOf", [key]) if "$ref" not in one]
-    words = [_words(one, definitions) for one in options if one.get("type") != "null"]
+    words = [_words(one) for one in options if one.get("type") != "null"]
     return " or ".join(dict.fromkeys(words)) or "anything"
 
 
-def _words(option: dict[str, Any], definitions: dict[str, Any]) -> str:
+def _words(option: _Json) -> str:
     if "enum" in option:
         return ", ".join(f"`{one}`" for one in option["enum"])
     if "const" in option:
         return f"`{option['const']}`"
-    if option.get("format") == "duration":
-        return "duration"
+    if option.get("format") in {"duration", "size"}:
+        return str(option["format"])
     if "anyOf" in option:
-        return _value(option, definitions)
+        return _value(option)
     kind = option.get("type", "anything")
     kinds = kind if isinstance(kind, list) else [kind]
     names = {"string": "text", "object": "map", "array": "list", "boolean": "true, false"}
@@ -87,18 +110,23 @@ def _words(option: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def _collector_keys() -> str:
-    lines = [
-        "### Keys of a pasted Collector block",
-        "",
-        "Every other key of such a block is honoured.",
-        "",
-        "| block | key | what becomes of it | why |",
-        "| --- | --- | --- | --- |",
-    ]
+    blocks: dict[tuple[str, str, str], list[str]] = {}
     for kind, rules in KEYS.items():
         for rule in rules:
-            if rule.use is Use.HONOURED:
-                continue
-            why = f"{rule.why}; {rule.way_out}" if rule.way_out else rule.why
-            lines.append(f"| `{kind}` | `{rule.key}` | {rule.use} | {why} |")
-    return "\n".join(lines)
+            if rule.use is not Use.HONOURED:
+                why = f"{rule.why}; {rule.way_out}" if rule.way_out else rule.why
+                blocks.setdefault((rule.key, rule.use, why), []).append(f"`{kind}`")
+    return "\n".join(
+        (
+            "### Keys of a pasted Collector block",
+            "",
+            "Every other key of such a block is honoured. Some are refused only for some values.",
+            "",
+            "| key | of | what becomes of it | why |",
+            "| --- | --- | --- | --- |",
+            *(
+                f"| `{key}` | {', '.join(kinds)} | {use} | {why} |"
+                for (key, use, why), kinds in blocks.items()
+            ),
+        )
+    )

@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from k8s_audit_otlp.config.build import EXPORTERS, EXTENSIONS, RECEIVERS
 from k8s_audit_otlp.config.collector_keys import ALIASES, IDLE_EXTENSIONS, IDLE_PROCESSORS, KEYS
-from k8s_audit_otlp.config.explain import block_at
+from k8s_audit_otlp.config.explain import block_at, model_in
 from k8s_audit_otlp.config.key_rules import Use
 from k8s_audit_otlp.config.service import Service
 
@@ -53,7 +53,9 @@ def json_schema() -> Json:
     _, defined = models_json_schema(
         [(model, "validation") for model in models], schema_generator=_Untitled
     )
-    definitions: Json = defined["$defs"]
+    definitions: Json = {}
+    for model in models:
+        _take_block(model, defined["$defs"], definitions)
     for section in sections.values():
         for kind, model in section.items():
             _add_collector_keys(definitions, kind, model)
@@ -76,6 +78,21 @@ def json_schema() -> Json:
         "properties": properties,
         "$defs": {**definitions, "Reference": _REFERENCE},
     }
+
+
+def _take_block(model: type[BaseModel], defined: Json, taken: Json) -> None:
+    """Take the definition of *model* and of every block in it.
+
+    pydantic leaves a key's description out where it repeats that of its block, and defines the
+    values' own classes, which no file ever spells.
+    """
+    definition = taken[model.__name__] = defined[model.__name__]
+    for name, field in model.model_fields.items():
+        key = definition["properties"][field.alias or name]
+        key["description"] = field.description
+        inner = model_in(field.annotation)
+        if inner is not None and inner.__name__ not in taken:
+            _take_block(inner, defined, taken)
 
 
 def _section(section: str, models: Mapping[str, type[BaseModel]]) -> Json:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from k8s_audit_otlp.config.durations import duration_ns, parse_duration, parse_size
@@ -59,17 +59,22 @@ def _bytes(value: Any) -> int:
         raise _split(error) from None
 
 
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise mistake("must be more than 0", "write a longer duration or leave the key out")
+    return value
+
+
 Seconds = Annotated[
     float,
     PlainValidator(_seconds),
     WithJsonSchema({"type": "string", "format": "duration", "examples": ["300ms", "5s", "1h30m"]}),
 ]
+PositiveSeconds = Annotated[Seconds, AfterValidator(_positive)]
 Bytes = Annotated[
     int,
     PlainValidator(_bytes),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": ["64MiB"]}
-    ),
+    WithJsonSchema({"type": ["integer", "string"], "format": "size", "examples": ["64MiB"]}),
 ]
 
 
@@ -232,17 +237,30 @@ def _http_url(value: Any) -> Secret:
     raise mistake(f"'{head}{more}' has no scheme", f"write {way_out}://{head}{more}")
 
 
+def _base_url(value: Any) -> Secret:
+    secret = _http_url(value)
+    if (known_value(secret) or "").rstrip("/").endswith("/v1/logs"):
+        raise mistake("ends in /v1/logs, which is appended once more", "write it as logs_endpoint")
+    return secret
+
+
 def _grpc_target(value: Any) -> Secret:
     secret, text = _as_url(value)
-    if text is None or not _SCHEME.match(text) or text.lower().startswith(_GRPC_SCHEMES):
+    if text is None:
         return secret
-    raise mistake(
-        f"gRPC does not know the scheme {text.partition('://')[0]}://",
-        "write host:port, http:// or https://",
-    )
+    scheme = _SCHEME.match(text)
+    if scheme and not text.lower().startswith(_GRPC_SCHEMES):
+        raise mistake(
+            f"gRPC does not know the scheme {scheme[0]}", "write host:port, http:// or https://"
+        )
+    named = not scheme and not text.lower().startswith(_GRPC_SCHEMES)
+    if named and not re.search(r":\d+/?$", text):
+        raise mistake(f"'{safe_url(text)}' has no port", f"write {safe_url(text)}:4317")
+    return secret
 
 
 HttpUrl = Annotated[Secret, PlainValidator(_http_url), _TEXT_SCHEMA]
+BaseUrl = Annotated[Secret, PlainValidator(_base_url), _TEXT_SCHEMA]
 GrpcTarget = Annotated[Secret, PlainValidator(_grpc_target), _TEXT_SCHEMA]
 
 

@@ -1,0 +1,61 @@
+"""Whether the components of a Config fit each other: every id that is mentioned is defined."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.document import Path
+from k8s_audit_otlp.config.explain import suggest
+from k8s_audit_otlp.config.exporters import OtlpFile
+from k8s_audit_otlp.config.findings import Findings, canonical
+from k8s_audit_otlp.config.mistakes import Kind
+
+
+def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -> None:
+    """Check that every id that is mentioned is defined; one with mistakes of its own counts."""
+    ids = {
+        section: {canonical(str(one)) for one in _mapping(tree.get(section))}
+        for section in ("receivers", "exporters", "extensions")
+    }
+    for exporter_id, exporter in config.exporters.items():
+        path = found.path_of("exporters", exporter_id)
+        for receiver in exporter.audit.receivers or ():
+            _check_id(receiver, ids["receivers"], (*path, "audit", "receivers"), found)
+        auth = getattr(exporter, "auth", None)
+        if auth is not None:
+            place = (*path, "auth", "authenticator")
+            _check_id(auth.authenticator, ids["extensions"], place, found)
+    _check_files(config, found)
+    for name, pipeline in config.service.pipelines.items():
+        place = ("service", "pipelines", name)
+        for receiver in pipeline.receivers:
+            _check_id(receiver, ids["receivers"], (*place, "receivers"), found)
+        for exporter_id in pipeline.exporters:
+            _check_id(exporter_id, ids["exporters"], (*place, "exporters"), found)
+    for extension in config.service.extensions:
+        _check_id(extension, ids["extensions"], ("service", "extensions"), found)
+    for exporter_id in config.exporters:
+        if not config.receivers_of(exporter_id) and not found.mistakes:
+            why = "it is disabled or in no pipeline: parked, its position is kept"
+            found.remark(found.path_of("exporters", exporter_id), Kind.NO_EFFECT, why)
+
+
+def _check_files(config: Config, found: Findings) -> None:
+    """Two exporters in one file would write into each other's lines."""
+    writers: dict[str, str] = {}
+    for exporter_id, exporter in config.exporters.items():
+        if isinstance(exporter, OtlpFile) and exporter.path != "-":
+            first = writers.setdefault(exporter.path, exporter_id)
+            if first != exporter_id:
+                place = (*found.path_of("exporters", exporter_id), "path")
+                found.mistake(place, f"{first} writes {exporter.path} too", "name another file")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _check_id(one: str, known: set[str], path: Path, found: Findings) -> None:
+    if one not in known:
+        way_out = suggest(one, known) if known else "define it first"
+        found.mistake(path, f"{one} is not defined", way_out)
