@@ -120,7 +120,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines of one segment. `data` ends with a newline unless the segment's last line has none."""
+    """Whole lines of one segment; only the segment's very last line may lack its newline."""
 
     span: Span
     identity: str  # of the segment; with the offset of a line it makes log.record.uid
@@ -164,17 +164,22 @@ class Batch:
 
 
 class Delivered(NamedTuple):
-    """Accepted. `rejected` > 0 is a partial success: so many records were refused, nobody says which."""
+    """Accepted; `rejected` > 0 is a partial success: so many were refused, nobody says which."""
 
     rejected: int = 0
     message: str = ""
 
 
 class Retry(NamedTuple):
-    """Not now. `after_s` is what the server asked for, in seconds."""
+    """Not now.
+
+    `after_s` is what the server asked for, in seconds; `reached` says that it took the request, so
+    that the fault may lie in what was sent.
+    """
 
     why: str
     after_s: float | None = None
+    reached: bool = True
 
 
 class TooLarge(NamedTuple):

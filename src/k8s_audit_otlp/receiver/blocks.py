@@ -19,6 +19,7 @@ from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
 
 BLOCK_BYTES = 256 * 1024
 _LOOK_AHEAD = 8 * 1024  # more than most lines: one read finds the end of the block
+_LONG_LINE = 1024 * 1024  # a longer one goes alone
 _STEP = 1024 * 1024  # how a longer line is fetched
 _TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
 _NULS = re.compile(rb"\x00+")
@@ -109,7 +110,10 @@ class BlockReader:
             return self._skipped(source, segment, offset, data)
         end = data.find(b"\n", want - 1) + 1
         while not end and len(data) == length:
-            if data.find(b"\n", 0, want - 1) < 0 and length > self._log.limits.max_line_bytes:
+            if length > want + _LONG_LINE and (before := data.rfind(b"\n") + 1):
+                end = before  # a long line is a block of its own
+                break
+            if length > self._log.limits.max_line_bytes:
                 return self._oversized(source, segment, offset, data[:_TAIL_KEPT])
             searched, length = length, length + _STEP
             data = source.read_at(offset, length)

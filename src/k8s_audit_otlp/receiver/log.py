@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition
+from threading import Lock
 from typing import Protocol
 
 from k8s_audit_otlp.receiver.identity import Identity, fingerprint, identify
@@ -46,8 +46,8 @@ class LogLimits:
 class AuditLog:
     """The segments of one log. One watcher thread scans; any number of consumers read.
 
-    Guarded by `_changed`: the manifest, the segments and their names. `version` rises with every
-    change that a waiting consumer may care about.
+    Guarded by `_lock`: the manifest, the segments and their names. `version` rises when segments
+    come, go, end or are renamed; listeners are also called when the live file grows.
     """
 
     def __init__(
@@ -66,7 +66,8 @@ class AuditLog:
         self.clock_ns = clock_ns
         self.version = 0
         self._events = events
-        self._changed = Condition()
+        self._lock = Lock()
+        self._listeners: list[Callable[[], None]] = []
         self._manifest = Manifest(state)
         self._segments = {s.seq: Segment(s) for s in self._manifest}
         self._anonymous: dict[tuple[int, int], PlainSource | GzipSource] = {}
@@ -78,24 +79,17 @@ class AuditLog:
 
     def register(self, ledger: Ledger) -> None:
         """Keep files for *ledger* until it has settled them."""
-        with self._changed:
+        with self._lock:
             self._ledgers.append(ledger)
 
-    def wait(self, version: int, timeout_s: float) -> int:
-        """Wait until something has changed since *version*; return the version of now."""
-        with self._changed:
-            if self.version == version:
-                self._changed.wait(timeout_s)
-            return self.version
-
-    def wake(self) -> None:
-        """Let every waiting consumer look again."""
-        with self._changed:
-            self._bump()
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Call *wake* whenever there may be something to read."""
+        with self._lock:
+            self._listeners.append(wake)
 
     def next_segment(self, ledger: Ledger) -> Segment | None:
         """Return the first segment in order that may have something for *ledger*."""
-        with self._changed:
+        with self._lock:
             for segment in self._segments.values():
                 offset = ledger.next_offset(segment.seq)
                 if not (segment.state.complete and offset >= segment.state.size):
@@ -106,13 +100,20 @@ class AuditLog:
 
     def segments(self) -> list[Segment]:
         """Return all known segments in order."""
-        with self._changed:
+        with self._lock:
             return list(self._segments.values())
 
     def state(self) -> ManifestState:
         """Return the manifest as it is to be stored."""
-        with self._changed:
+        with self._lock:
             return self._manifest.state()
+
+    @property
+    def live_size(self) -> int:
+        """Bytes of the live file at the last look, 0 while there is none."""
+        with self._lock:
+            live = self._live()
+            return live.state.size if live else 0
 
     @property
     def discovered(self) -> bool:
@@ -121,14 +122,30 @@ class AuditLog:
 
     def ended(self, segment: Segment, size: int) -> None:
         """Note that the segment ends at *size*: nothing follows."""
-        with self._changed:
+        with self._lock:
             segment.state.size, segment.state.complete = size, True
             self._bump()
 
     def lost(self, segment: Segment) -> None:
         """Note that no file holds the segment any more."""
-        with self._changed:
+        with self._lock:
             segment.state.gone = True
+
+    def finished(self) -> list[SegmentState]:
+        """Return the segments that are gone from disk and settled by everyone."""
+        with self._lock:
+            return [
+                s.state
+                for s in self._segments.values()
+                if s.state.gone and s.state.complete and not self._needed(s)
+            ]
+
+    def forget(self, seqs: Iterable[int]) -> None:
+        """Drop segments from the manifest; whoever stores it has kept what it needs of them."""
+        with self._lock:
+            self._manifest.forget(seqs)
+            for seq in seqs:
+                self._segments.pop(seq, None)
 
     # -- the watcher -------------------------------------------------------------------------
 
@@ -143,10 +160,10 @@ class AuditLog:
         except OSError:
             return bool(self._anonymous) or any(s.live for s in self._segments.values())
         key = (info.st_dev, info.st_ino)
-        with self._changed:
+        with self._lock:
             if key in self._anonymous:
                 return info.st_size != self._anonymous_size
-            live = next((s for s in reversed(self._segments.values()) if s.live), None)
+            live = self._live()
             if (
                 live is None
                 or live.source is None
@@ -156,7 +173,7 @@ class AuditLog:
             if info.st_size < live.state.size:
                 return True
             if live.look(self.clock_ns()):
-                self._bump()
+                self._wake()
             return False
 
     def scan(self) -> None:
@@ -166,7 +183,7 @@ class AuditLog:
         except OSError as error:
             self._say(f"{self.path.parent}: {error.strerror}; waiting for it")
             return
-        with self._changed:
+        with self._lock:
             before = self._fingerprint()
             self._forget_rewritten()
             bound = self._bind(without_packed_twins(entries))
@@ -182,7 +199,7 @@ class AuditLog:
 
     def close(self) -> None:
         """Close every file."""
-        with self._changed:
+        with self._lock:
             for segment in self._segments.values():
                 segment.release()
             for source in self._anonymous.values():
@@ -191,13 +208,20 @@ class AuditLog:
 
     # -- under the lock ----------------------------------------------------------------------
 
+    def _live(self) -> Segment | None:
+        return next((s for s in reversed(self._segments.values()) if s.live), None)
+
     def _bump(self) -> None:
         self.version += 1
-        self._changed.notify_all()
+        self._wake()
+
+    def _wake(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _fingerprint(self) -> list[object]:
         return [
-            (s.seq, s.name, s.state.size, s.state.complete, s.state.gone, s.disk_size)
+            (s.seq, s.name, s.state.size, s.state.complete, s.state.gone, s.disk_size, s.key)
             for s in self._segments.values()
         ]
 
@@ -359,18 +383,13 @@ class AuditLog:
                 segment.state.gone = True
 
     def _release_done(self) -> None:
-        """Close what everyone has settled; forget what is gone as well."""
-        forgotten = []
+        """Close what everyone has settled."""
         for segment in self._segments.values():
             if segment.live or not segment.state.complete or self._needed(segment):
                 continue
             segment.release()
             if segment.name is None:
                 segment.state.gone = True
-                forgotten.append(segment.seq)
-        for seq in forgotten:
-            del self._segments[seq]
-        self._manifest.forget(forgotten)
 
     def _needed(self, segment: Segment) -> bool:
         if not segment.state.complete:

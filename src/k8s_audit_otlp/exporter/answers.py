@@ -1,0 +1,102 @@
+"""What a back end answered in, what it means out: the one table. Pure.
+
+Rules: opentelemetry.io/docs/specs/otlp, sections OTLP/HTTP Response and OTLP/gRPC Response;
+where vendors deviate, the row says who. What the specification calls final is still kept here
+while it may be a mistake of configuration: a wrong key must not destroy audit data.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
+
+RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
+TOO_LARGE_HTTP = frozenset({413})
+REJECTED_HTTP = frozenset({400, 422})
+# 500 and other 5xx are final to the specification, but no fault of the records: they are repeated,
+# and a request that keeps failing is searched for the record that makes the back end fail.
+
+MISCONFIGURED_HTTP = {
+    **dict.fromkeys(range(300, 400), "a redirect is not followed: write the address it leads to"),
+    260: "Loki has blocked ingestion and drops what it is sent",
+    401: "the credentials are missing or wrong",
+    403: "the credentials do not allow this, or a proxy forbids it",
+    404: "the path is wrong",
+    405: "the path takes no POST",
+    406: "the back end wants another form of answer",
+    407: "the proxy wants credentials",
+    415: "the back end wants another content type or encoding",
+}
+
+RETRYABLE_GRPC = frozenset(
+    {
+        "CANCELLED",
+        "DEADLINE_EXCEEDED",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+    }
+)
+MISCONFIGURED_GRPC = {
+    "UNAUTHENTICATED": "the credentials are missing or wrong",
+    "PERMISSION_DENIED": "the credentials do not allow this",
+    "UNIMPLEMENTED": "the back end has no OTLP log service there",
+    "NOT_FOUND": "the back end has no OTLP log service there",
+}
+
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+MAX_WAIT_S = 3600.0  # a Retry-After beyond it is taken for a mistake of the server
+
+
+def read_http(
+    status: int,
+    headers: Mapping[str, str],
+    message: str,
+    *,
+    now: datetime,
+    retry_also: frozenset[int] = frozenset(),
+) -> Outcome:
+    """Say what an HTTP answer without partial success means. *message* is for people."""
+    why = f"HTTP {status}" + (f": {message}" if message else "")
+    if reason := MISCONFIGURED_HTTP.get(status):
+        return Misconfigured(f"{why} ({reason})")
+    if 200 <= status < 300:
+        return Delivered()
+    if status in RETRYABLE_HTTP or status in retry_also or status >= 500:
+        return Retry(why, retry_after_s(headers.get("retry-after"), now))
+    if status in TOO_LARGE_HTTP:
+        return TooLarge(why)
+    return Rejected(why) if status in REJECTED_HTTP else Misconfigured(why)
+
+
+def retry_after_s(value: str | None, now: datetime) -> float | None:
+    """Read a Retry-After header: seconds or an HTTP date."""
+    if not value:
+        return None
+    if _SECONDS.fullmatch(value.strip()):
+        return min(float(value), MAX_WAIT_S)
+    try:
+        then = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return min(max(0.0, (then - now).total_seconds()), MAX_WAIT_S)
+
+
+def read_grpc(code: str, message: str, retry_info_s: float | None) -> Outcome:
+    """Say what a gRPC status means. *retry_info_s* comes from `grpc-status-details-bin`."""
+    why = f"gRPC {code}" + (f": {message}" if message else "")
+    if code == "RESOURCE_EXHAUSTED":
+        # Only with RetryInfo is it back-pressure; else the request is over a limit.
+        return TooLarge(why) if retry_info_s is None else Retry(why, retry_info_s)
+    if code in RETRYABLE_GRPC:
+        return Retry(why, retry_info_s)
+    if code == "INVALID_ARGUMENT":
+        return Rejected(why)
+    if reason := MISCONFIGURED_GRPC.get(code):
+        return Misconfigured(f"{why} ({reason})")
+    return Retry(why, retry_info_s)

@@ -1,0 +1,133 @@
+"""Encoded blocks in, batches within the limits out. Pure.
+
+A batch never leaves its segment, and its span ends where a line ends: a batch that holds only the
+first records of a line (an EventList) has a span that stops before that line.
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass
+from itertools import accumulate
+
+from k8s_audit_otlp.model import Batch, EncodedBlock, Span
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """Limits of one request: `max_bytes` counts before compression."""
+
+    max_bytes: int = 900_000
+    max_records: int = 0  # 0: no limit
+    min_bytes: int = 0
+    min_records: int = 0
+
+
+class Batcher:
+    """Collects the records of one segment until a request is worth sending."""
+
+    def __init__(self, receiver: str, limits: BatchLimits, *, overhead: int = 0) -> None:
+        self._receiver = receiver
+        self._limits = limits
+        self._room = max(1, limits.max_bytes - overhead)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._segment = -1
+        self._start = self._end = 0
+        self._records: list[bytes] = []
+        self._ends: list[int] = []
+        self._dropped: list[tuple[int, str]] = []
+        self._first_ns = self._last_ns = 0
+        self.bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is held, not even a stretch of log without records."""
+        return self._segment < 0
+
+    @property
+    def full(self) -> bool:
+        """At least one batch can be taken that the limits would close."""
+        most = self._limits.max_records
+        return self.bytes >= self._room or bool(most and len(self._records) >= most)
+
+    @property
+    def worthwhile(self) -> bool:
+        """Enough is held that waiting for more is not wanted."""
+        limits = self._limits
+        if limits.min_bytes or limits.min_records:
+            return self.bytes >= limits.min_bytes and len(self._records) >= limits.min_records
+        return self.full
+
+    @property
+    def end(self) -> int:
+        """Offset after what is held."""
+        return self._end
+
+    def add(self, block: EncodedBlock) -> None:
+        """Take the next block of the segment.
+
+        Raises:
+            ValueError: it does not follow what is held.
+
+        """
+        segment, start, end = block.span
+        if self.empty:
+            self._segment, self._start = segment, start
+        elif (segment, start) != (self._segment, self._end):
+            raise ValueError(f"block {block.span} does not follow {self._segment}:{self._end}")
+        self._end = end
+        self._records += block.records
+        self._ends += block.ends
+        self._dropped += block.dropped
+        self.bytes += sum(map(len, block.records))
+        if block.first_ns and (not self._first_ns or block.first_ns < self._first_ns):
+            self._first_ns = block.first_ns
+        self._last_ns = max(self._last_ns, block.last_ns)
+
+    def take(self) -> Batch | None:
+        """Return the first batch of what is held, None when nothing is."""
+        if self.empty:
+            return None
+        count = self._count_that_fits()
+        records, ends = self._records[:count], self._ends[:count]
+        rest = len(self._records) > count
+        end = self._line_end(count) if rest else self._end
+        dropped_count = bisect_right(self._dropped, end, key=lambda d: d[0])
+        dropped = self._dropped[:dropped_count]
+        batch = Batch(
+            self._receiver,
+            Span(self._segment, self._start, end),
+            records,
+            dict(Counter(rule for _, rule in dropped)),
+            len(
+                {*ends, *(e for e, _ in dropped)}
+                - ({ends[-1]} if ends and ends[-1] > end else set())
+            ),
+            self._first_ns,
+            self._last_ns,
+        )
+        if not rest:
+            self._clear()
+        else:
+            del self._records[:count], self._ends[:count], self._dropped[:dropped_count]
+            self._start = end
+            self.bytes -= sum(map(len, records))
+        return batch
+
+    def _count_that_fits(self) -> int:
+        """Return how many records go into one request; one that is too large goes alone."""
+        count = len(self._records)
+        if self.bytes > self._room:
+            count = max(1, bisect_right(list(accumulate(map(len, self._records))), self._room))
+        most = self._limits.max_records
+        return min(count, most) if most else count
+
+    def _line_end(self, count: int) -> int:
+        """Return the last offset at which all lines before it are complete in *count* records."""
+        last = self._ends[count - 1]
+        if self._ends[count] != last:
+            return last
+        while count and self._ends[count - 1] == last:
+            count -= 1
+        return self._ends[count - 1] if count else self._start

@@ -1,0 +1,178 @@
+"""One back end's consumer: batches from its logs in, settled spans out, at its own pace.
+
+One thread reads and encodes, `senders` threads send. New requests are dispatched only while none
+is in back-off, within a number of requests and the process-wide byte budget. While a request is
+under way small batches wait to be joined; when the line is idle they go at once.
+"""
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+
+from k8s_audit_otlp.exporter.budget import Budget
+from k8s_audit_otlp.exporter.delivery import Delivery
+from k8s_audit_otlp.exporter.feed import Feed
+from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.model import Batch
+
+_IDLE_S = 1.0  # the longest wait without a look; wake-ups come earlier
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerOptions:
+    """`flush_s`: longest wait for more records while requests are under way, in seconds."""
+
+    senders: int = 4
+    flush_s: float = 0.2
+
+
+class Consumer:
+    """Runs until `stop`; then what is in flight may finish, and nothing new begins."""
+
+    def __init__(  # noqa: PLR0913 - the edges of one exporter, each named
+        self,
+        name: str,
+        feeds: Sequence[Feed],
+        delivery: Delivery,
+        gate: Gate,
+        budget: Budget,
+        options: ConsumerOptions,
+        *,
+        wake: Event,
+        stop: Event,
+        on_failure: Callable[[str, BaseException], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.feeds = list(feeds)
+        self.gate = gate
+        self.delivery = delivery
+        self._budget = budget
+        self._options = options
+        self._wake = wake
+        self._stop = stop
+        self._draining = Event()
+        self._on_failure = on_failure
+        self._monotonic = monotonic
+        self._queue: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
+        self._lock = Lock()
+        self._sending = 0  # requests dispatched and not given back by their thread
+        self._threads = [
+            Thread(target=self._guard, args=(self._read,), name=f"read {name}", daemon=True),
+            *(
+                Thread(target=self._guard, args=(self._send,), name=f"send {name} {i}", daemon=True)
+                for i in range(options.senders)
+            ),
+        ]
+
+    def start(self) -> None:
+        for feed in self.feeds:
+            feed.log.listen(self._wake.set)
+        for thread in self._threads:
+            thread.start()
+
+    def drain(self) -> None:
+        """Dispatch nothing new."""
+        self._draining.set()
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the threads; call after `stop` is set."""
+        self._wake.set()
+        for _ in self._threads:
+            self._queue.put(None)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are not settled: on their way, in back-off or set aside."""
+        return sum(feed.ledger.in_flight() for feed in self.feeds)
+
+    @property
+    def sending(self) -> int:
+        """Requests that a sender works on."""
+        with self._lock:
+            return self._sending
+
+    # -- the reading thread --------------------------------------------------------------------
+
+    def _guard(self, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except BaseException as error:  # noqa: BLE001 - a dead thread must not be silent
+            self._on_failure(self.name, error)
+
+    def _read(self) -> None:
+        turn = 0
+        while not self._stop.is_set() and not self._draining.is_set():
+            self._wake.clear()
+            dispatched = False
+            for i in range(len(self.feeds)):
+                feed = self.feeds[(turn + i) % len(self.feeds)]
+                dispatched |= self._turn(feed)
+            turn += 1
+            if not dispatched:
+                self._wake.wait(self._patience_s())
+
+    def _patience_s(self) -> float:
+        if not self._free:
+            return _IDLE_S
+        waits = [w for f in self.feeds if (w := f.waits_s(self._options.flush_s)) is not None]
+        return min([_IDLE_S, *waits])
+
+    @property
+    def _free(self) -> bool:
+        """A further request may be dispatched."""
+        return self.sending < self._options.senders and self.gate.open
+
+    def _turn(self, feed: Feed) -> bool:
+        """Let one log send what it has; say whether something was dispatched."""
+        dispatched = False
+        while self._free and not self._draining.is_set():
+            feed.gather()
+            batch = feed.take(urge=self.sending == 0, flush_s=self._options.flush_s)
+            if batch is None or not self._dispatch(feed, batch):
+                break
+            dispatched = True
+            if feed.at_end:
+                break
+        return dispatched
+
+    def _dispatch(self, feed: Feed, batch: Batch) -> bool:
+        size = sum(map(len, batch.records))
+        flight = Flight(batch, feed.ledger, feed.ledger.open(batch.span), self._settled, size)
+        while not self._budget.admit(self.name, size):
+            if self._stop.wait(0.01):
+                return False
+        if flight.settle_if_empty():
+            return True
+        with self._lock:
+            self._sending += 1
+        self._queue.put(flight)
+        return True
+
+    # -- the sending threads -------------------------------------------------------------------
+
+    def _send(self) -> None:
+        while not self._stop.is_set():
+            try:
+                flight = self._queue.get(timeout=_IDLE_S)
+            except queue.Empty:
+                self.delivery.look_after_parked()
+                continue
+            if flight is None:
+                return
+            try:
+                self.delivery.deliver(flight)
+            finally:
+                with self._lock:
+                    self._sending -= 1
+                self._wake.set()
+            if len(self.delivery.quarantine):
+                self.delivery.look_after_parked()
+
+    def _settled(self, flight: Flight) -> None:
+        self._budget.release(self.name, flight.size)
+        self._wake.set()

@@ -1,0 +1,121 @@
+"""One log for one exporter: segments in order in, batches out.
+
+Knows where the exporter reads (ahead of what it has dispatched, which is ahead of what is settled)
+and when a segment is through.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from k8s_audit_otlp.exporter.batcher import Batcher
+from k8s_audit_otlp.exporter.encoded import EncodedBlocks
+from k8s_audit_otlp.model import Batch, Block
+from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+
+_MAX_BLOCKS = 64  # blocks without a record that one call passes before others get a turn
+
+
+class GapSink(Protocol):
+    """Takes what is lost to this exporter."""
+
+    def gap(self, log: AuditLog, segment: Segment, gap: Gap) -> None: ...
+
+
+class Feed:
+    """The way of one log to one exporter. Used by the exporter's consumer thread alone."""
+
+    def __init__(  # noqa: PLR0913 - the edges of one feed, each named
+        self,
+        log: AuditLog,
+        reader: BlockReader,
+        ledger: Ledger,
+        encoded: EncodedBlocks,
+        batcher: Batcher,
+        gaps: GapSink,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.log = log
+        self.ledger = ledger
+        self._reader = reader
+        self._encoded = encoded
+        self._batcher = batcher
+        self._gaps = gaps
+        self._monotonic = monotonic
+        self._segment: Segment | None = None
+        self._offset = 0  # where the next block starts
+        self._version = -1
+        self._since = 0.0  # when the oldest record came that is held
+        self.at_end = False  # the last call found nothing more to read
+
+    def gather(self) -> None:
+        """Read and encode until a request is full or nothing more is there."""
+        self.at_end = False
+        for _ in range(_MAX_BLOCKS):
+            if self._batcher.full:
+                return
+            found = self._next()
+            if found is None:
+                self.at_end = True
+                return
+            if isinstance(found, Gap):
+                return
+            if self._batcher.empty:
+                self._since = self._monotonic()
+            encoded = self._encoded.encode(found)
+            self._batcher.add(encoded)
+            self._offset = found.span.end
+
+    def take(self, *, urge: bool, flush_s: float) -> Batch | None:
+        """Return a batch if one is full, or at the end of what is there if *urge* or it is due."""
+        batcher = self._batcher
+        if batcher.empty:
+            return None
+        due = self.at_end and (
+            urge or self._through() or self._monotonic() - self._since >= flush_s
+        )
+        if not batcher.full and not batcher.worthwhile and not due:
+            return None
+        return batcher.take()
+
+    def waits_s(self, flush_s: float) -> float | None:
+        """Return how long what is held may wait, None when nothing is."""
+        if self._batcher.empty:
+            return None
+        return max(0.0, flush_s - (self._monotonic() - self._since))
+
+    def _next(self) -> Block | Gap | None:
+        segment = self._current()
+        if segment is None:
+            return None
+        found = self._reader.read(segment, self._offset)
+        if not isinstance(found, Gap):
+            return found
+        if not self._batcher.empty:
+            return None  # what was read before goes first
+        ticket = self.ledger.open(found.span)
+        self._gaps.gap(self.log, segment, found)
+        self.ledger.settle(ticket, Tally(gaps=1))
+        self._offset = found.span.end
+        return found
+
+    def _current(self) -> Segment | None:
+        """Return the segment to read from: the first one in order that has something left."""
+        segment = self._segment
+        if segment is not None and not self._through() and self._version == self.log.version:
+            return segment
+        if not self._batcher.empty:
+            return segment if not self._through() else None
+        self._version = self.log.version
+        self._segment = segment = self.log.next_segment(self.ledger)
+        if segment is not None:
+            self._offset = self.ledger.next_offset(segment.seq)
+        return segment
+
+    def _through(self) -> bool:
+        state = self._segment.state if self._segment else None
+        return state is not None and state.complete and self._offset >= state.size

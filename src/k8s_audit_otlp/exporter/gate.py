@@ -1,0 +1,73 @@
+"""Whether an exporter may send something new, and why not. Reports in, one answer out.
+
+While a request is in back-off nothing new is dispatched: so repeats after a crash stay bounded and
+the order is kept.
+"""
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+
+class Gate:
+    """Counts the requests in back-off and remembers the last trouble for people to read."""
+
+    def __init__(
+        self, on_open: Callable[[], None], *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._on_open = on_open
+        self._clock = clock
+        self._lock = Lock()
+        self._waiting = 0
+        self._stalled = ""
+        self.last_error = ""
+        self.last_error_at = 0.0
+        self.retry_at = 0.0
+        self.last_acknowledged_at = 0.0
+
+    @property
+    def open(self) -> bool:
+        with self._lock:
+            return not self._waiting and not self._stalled
+
+    @property
+    def waiting(self) -> int:
+        """Requests in back-off."""
+        with self._lock:
+            return self._waiting
+
+    @property
+    def stalled(self) -> str:
+        """Why nothing is sent at all, '' when something is."""
+        with self._lock:
+            return self._stalled
+
+    def enter_backoff(self, why: str, delay_s: float) -> None:
+        with self._lock:
+            self._waiting += 1
+            self.last_error, self.last_error_at = why, self._clock()
+            self.retry_at = self._clock() + delay_s
+
+    def leave_backoff(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+            opened = not self._waiting and not self._stalled
+        if opened:
+            self._on_open()
+
+    def stall(self, why: str) -> None:
+        with self._lock:
+            self._stalled = why
+            if why:
+                self.last_error, self.last_error_at = why, self._clock()
+            opened = not why and not self._waiting
+        if opened:
+            self._on_open()
+
+    def acknowledged(self) -> None:
+        with self._lock:
+            self.last_acknowledged_at = self._clock()
+
+    def __repr__(self) -> str:
+        state = "open" if self.open else (self._stalled or f"{self._waiting} in back-off")
+        return f"<Gate {state}>"

@@ -1,0 +1,104 @@
+"""A log's directory in, calls of `scan` and `poll` out: one thread per log.
+
+Growth is found by looking at the live file's size, often while it is busy and less often while it
+is idle: cheaper than a kernel event for each of thousands of writes a second. Rotation, which may
+come and go between two looks, is what inotify reports at once; a full scan every second is the
+safety net, and the way where inotify is denied or exhausted.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+from watchdog.events import (
+    DirCreatedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+from k8s_audit_otlp.receiver.log import AuditLog
+
+logger = logging.getLogger(__name__)
+
+BUSY_POLL_S = 0.02
+IDLE_POLL_S = 0.1
+_IDLE_AFTER_S = 2.0
+_MIN_SCAN_S = 0.05  # so that a storm of renames does not become a storm of listings
+
+
+class _Wake(FileSystemEventHandler):
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002 - any of them will do
+        self._wake()
+
+
+class Watcher(Thread):
+    """Keeps one AuditLog up to date until `stop`."""
+
+    def __init__(
+        self,
+        log: AuditLog,
+        *,
+        scan_s: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(name=f"watch {log.key}", daemon=True)
+        self._log = log
+        self._scan_s = scan_s
+        self._monotonic = monotonic
+        self._stopping = False
+        self._renamed = Event()
+
+    def run(self) -> None:
+        stop_observing = self._observe()
+        last_scan = last_growth = self._monotonic()
+        try:
+            while not self._stopping:
+                now = self._monotonic()
+                idle = now - last_growth > _IDLE_AFTER_S
+                if self._renamed.wait(IDLE_POLL_S if idle else BUSY_POLL_S):
+                    self._renamed.clear()
+                    due = True
+                else:
+                    size = self._log.live_size
+                    due = self._log.poll() or now - last_scan >= self._scan_s
+                    if self._log.live_size != size:
+                        last_growth = now
+                if due and now - last_scan >= _MIN_SCAN_S:
+                    self._log.scan()
+                    last_scan = now
+                elif due:
+                    self._renamed.set()
+                    time.sleep(_MIN_SCAN_S)
+        finally:
+            stop_observing()
+
+    def _observe(self) -> Callable[[], None]:
+        observer = Observer()
+        try:
+            observer.schedule(
+                _Wake(self._renamed.set),
+                str(self._log.path.parent),
+                event_filter=[FileCreatedEvent, FileMovedEvent, FileDeletedEvent, DirCreatedEvent],
+            )
+            observer.start()
+        except OSError as error:
+            logger.info(
+                "%s: no inotify (%s); the directory is listed every %g s instead",
+                self._log.path.parent,
+                error.strerror,
+                self._scan_s,
+            )
+            return lambda: None
+        return observer.stop
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._renamed.set()

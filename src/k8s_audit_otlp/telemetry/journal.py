@@ -1,0 +1,150 @@
+"""What happened in, log lines and counts out. Every station tells one of these classes.
+
+A log line about the same thing is written at most once a minute, with how often it happened since:
+an outage must not fill the disk that the audit log lives on.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+
+from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.state.manifest import SegmentState
+
+_ONCE_S = 60.0
+
+
+class OnceAMinute:
+    """Lets the first of equal things through and then one a minute."""
+
+    def __init__(
+        self, *, seconds: float = _ONCE_S, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._last: dict[str, tuple[float, int]] = {}
+        self._lock = Lock()
+
+    def admit(self, key: str) -> tuple[bool, int]:
+        """Say whether to speak about *key*, and how often it was kept quiet since the last time."""
+        now = self._monotonic()
+        with self._lock:
+            last, quiet = self._last.get(key, (now - self._seconds, 0))
+            if now - last < self._seconds:
+                self._last[key] = (last, quiet + 1)
+                return False, 0
+            self._last[key] = (now, 0)
+            return True, quiet
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._last.pop(key, None)
+
+
+@dataclass(slots=True)
+class ExporterCounts:
+    """Counts of one exporter since the start of the process."""
+
+    delivered: int = 0
+    delivered_bytes: int = 0
+    requests: int = 0
+    refused: int = 0
+    dead_lettered: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[str] = field(default_factory=Counter)
+
+
+class ExporterJournal:
+    """What one exporter tells: implements the delivery's events and the feed's gap sink."""
+
+    def __init__(self, exporter: str, logger: logging.Logger, once: OnceAMinute) -> None:
+        self.exporter = exporter
+        self.counts = ExporterCounts()
+        self._logger = logger
+        self._once = once
+        self._lock = Lock()
+        self._troubled = False
+
+    def accepted(self, records: int, size: int) -> None:
+        with self._lock:
+            counts = self.counts
+            counts.delivered += records
+            counts.delivered_bytes += size
+            counts.requests += 1
+            recovered, self._troubled = self._troubled, False
+        if recovered:
+            self._once.forget(f"retry {self.exporter}")
+            self._logger.info("%s: delivering again", self.exporter)
+
+    def retrying(self, why: str, delay_s: float, reason: str) -> None:
+        with self._lock:
+            self.counts.retries[reason] += 1
+            self._troubled = True
+        speak, quiet = self._once.admit(f"retry {self.exporter}")
+        if speak:
+            self._logger.warning(
+                "%s: %s; nothing is lost, trying again in %.0f s%s",
+                self.exporter,
+                why,
+                delay_s,
+                f" ({quiet} more such failures)" if quiet else "",
+            )
+
+    def refused(self, count: int, why: str) -> None:
+        with self._lock:
+            self.counts.refused += count
+        speak, _ = self._once.admit(f"refused {self.exporter}")
+        if speak:
+            self._logger.error(
+                "%s: the back end refused %d records of a request it accepted (%s); "
+                "their places are in the dead letter",
+                self.exporter,
+                count,
+                why,
+            )
+
+    def dead_lettered(self, why: str) -> None:
+        with self._lock:
+            self.counts.dead_lettered += 1
+        speak, quiet = self._once.admit(f"dead {self.exporter}")
+        if speak:
+            self._logger.error(
+                "%s: a record is refused for good and went to the dead letter: %s%s",
+                self.exporter,
+                why,
+                f" ({quiet} more)" if quiet else "",
+            )
+
+    def gap(self, log: AuditLog, segment: Segment, gap: Gap) -> None:
+        with self._lock:
+            self.counts.gaps[gap.reason] += 1
+        self._logger.error(
+            "%s: %s: %d bytes of %s are lost to this exporter (%s%s)",
+            self.exporter,
+            log.path,
+            gap.span.end - gap.span.start,
+            segment.state.name,
+            gap.reason,
+            f": {gap.why}" if gap.why else "",
+        )
+
+
+class LogJournal:
+    """What the logs tell: implements the receiver's events."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def discovered(self, log: str, segment: SegmentState) -> None:
+        self._logger.debug("%s: new segment %s as %s", log, segment.identity, segment.name)
+
+    def trouble(self, log: str, message: str) -> None:
+        if message:
+            self._logger.warning("%s", message)
+        else:
+            self._logger.info("%s: readable again", log)
