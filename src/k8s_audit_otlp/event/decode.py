@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from k8s_audit_otlp.event.legacy import as_json, read_legacy
-from k8s_audit_otlp.event.scan import NotJson, end_of_value, items, members, skip_blank
+from k8s_audit_otlp.event.scan import NotJsonError, end_of_value, items, members, skip_blank
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import (
     AuditEvent,
@@ -89,7 +89,7 @@ def _read_text(text: bytes) -> list[ReadEvent]:
     try:
         if end_of_value(text, start) == len(text):
             return list(_read_value(text, start))
-    except NotJson:
+    except NotJsonError:
         pass
     if (event := read_legacy(text)) is not None:
         return [ReadEvent(event, as_json(event))]
@@ -175,7 +175,7 @@ def _seek(text: bytes) -> Iterator[ReadEvent]:
             continue
         try:
             end = end_of_value(text, start)
-        except NotJson:
+        except NotJsonError:
             continue
         rest = text[end:].lstrip(_BLANKS)
         if text[done:start].strip(_BLANKS) and rest and not _EVENT_START.match(rest):

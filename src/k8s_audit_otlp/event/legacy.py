@@ -1,7 +1,7 @@
 """A line of `--audit-log-format=legacy` in, the event that it tells of out.
 
-Source: k8s.io/apiserver pkg/audit/format.go. It is one text line of Go-quoted values; level, bodies,
-status message, annotations and the stage's own time are not in it.
+Source: k8s.io/apiserver pkg/audit/format.go. It is one text line of Go-quoted values. Level, bodies,
+status message, annotations and the time of the stage are not in it.
 """
 
 import re
@@ -27,7 +27,7 @@ _NONE = frozenset({"", "<none>", "<self>", "<lookup>", "<deferred>", "<unknown>"
 
 
 def unquote(text: str) -> str:
-    """Undo strconv.Quote; bytes that were not UTF-8 (`\\xff`) become U+FFFD."""
+    r"""Undo strconv.Quote; bytes that were not UTF-8 (`\xff`) become U+FFFD."""
 
     def one(found: re.Match[str]) -> str:
         byte, short, long, sign = found.groups()

@@ -13,7 +13,7 @@ _SCALAR = re.compile(rb"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][
 _CLOSERS = {b"{": b"}", b"[": b"]"}
 
 
-class NotJson(ValueError):
+class NotJsonError(ValueError):
     """The text is not what was looked for at this place."""
 
 
@@ -24,14 +24,14 @@ def skip_blank(data: bytes, at: int) -> int:
 def _match(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
     found = pattern.match(data, at)
     if found is None:
-        raise NotJson(at)
+        raise NotJsonError(at)
     return found.end()
 
 
 def _expect(data: bytes, at: int, sign: bytes) -> int:
     at = skip_blank(data, at)
     if data[at : at + 1] != sign:
-        raise NotJson(at)
+        raise NotJsonError(at)
     return at + 1
 
 
@@ -40,7 +40,7 @@ def _after_key(data: bytes, at: int) -> int:
 
 
 def end_of_value(data: bytes, at: int) -> int:
-    """Find where the JSON value that starts at `at` ends; NotJson if none does."""
+    """Find where the JSON value that starts at `at` ends; NotJsonError if none does."""
     awaited: list[bytes] = []
     while True:
         at = skip_blank(data, at)
@@ -62,13 +62,13 @@ def end_of_value(data: bytes, at: int) -> int:
                 at = _after_key(data, at) if awaited[-1] == b"}" else at
                 break
             if sign != awaited.pop():
-                raise NotJson(at)
+                raise NotJsonError(at)
         else:
             return at
 
 
 def members(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """Give each member of the object at `at`: its key as written, quotes included, and its bytes."""
+    """Give each member of the object at `at`: its key as written, with quotes, and its bytes."""
     at = skip_blank(data, _expect(data, at, b"{"))
     while data[at : at + 1] != b"}":
         key_end = _match(_STRING, data, at)
@@ -93,5 +93,5 @@ def _next(data: bytes, at: int, closer: bytes) -> int:
         return at
     at = skip_blank(data, _expect(data, at, b","))
     if data[at : at + 1] == closer:
-        raise NotJson(at)
+        raise NotJsonError(at)
     return at

@@ -12,9 +12,10 @@ from k8s_audit_otlp.event.decode import REFUSED, decode, leading_noise, read_lin
 from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.otlp.mapping import TRUNCATED, MappingOptions, attributes_of
+from k8s_audit_otlp.otlp.mapping import MappingOptions
+from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.place import Place
-from k8s_audit_otlp.otlp.record import RecordEncoder, Times, event_times
+from k8s_audit_otlp.otlp.record import RecordEncoder
 
 SHRINK_TRIES = 4
 
@@ -24,8 +25,7 @@ class _Marked(NamedTuple):
 
     event: AuditEvent
     body: bytes
-    times: Times
-    place: bytes
+    around: bytes  # encoded already: times, place, fault
     marks: Mapping[str, wire.Value] = {}
     faulty: bool = False
 
@@ -37,13 +37,6 @@ class _Output:
         self.records: list[bytes] = []
         self.ends: list[int] = []
         self.dropped: list[tuple[int, str]] = []
-        self.first_ns = self.last_ns = 0
-
-    def add(self, record: bytes, end: int, time_ns: int) -> None:
-        self.records.append(record)
-        self.ends.append(end)
-        self.first_ns = self.first_ns or time_ns
-        self.last_ns = time_ns or self.last_ns
 
     def encoded(self, block: Block, lines: int) -> EncodedBlock:
         end = block.span.start + len(block.data)  # the last line may have no newline
@@ -54,8 +47,8 @@ class _Output:
             self.ends[:-1] + ends,
             [(min(each, end), rule) for each, rule in self.dropped],
             lines,
-            self.first_ns,
-            self.last_ns,
+            next(filter(None, map(wire.time_of, self.records)), 0),
+            next(filter(None, map(wire.time_of, reversed(self.records))), 0),
         )
 
 
@@ -86,9 +79,9 @@ class Encoder:
         if not lines[-1]:
             lines.pop()
         out = _Output()
-        place = Place(block, self.options)
-        place, transform, max_bytes = Place(block, self.options), self._transform, self._max_bytes
-        plain_times, encode, add = self._records.plain_times, self._records.encode, out.add
+        records, place = self._records, Place(block, self._records.parts)
+        plain_times, encode, transform = records.plain_times, records.encode, self._transform
+        add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
         is_utf8 = _is_utf8(block.data)
         offset = block.span.start
         for line in lines:
@@ -98,30 +91,29 @@ class Encoder:
                 if not is_utf8:
                     line.decode()
                 event = decode(line)
-                times = plain_times(event)
+                around = plain_times(event) + place.at(start)
+                change = None if transform is None else transform(event, line)
+                record = encode(event, line, around) if change is None else b""
             except REFUSED:
                 self._general(line, start, offset, place, out)
                 continue
-            change = None if transform is None else transform(event, line)
-            if change is None:
-                record = encode(event, line, times, place.at(start))
-                if len(record) <= max_bytes:
-                    add(record, offset, times[0])
-                    continue
-            self._put(_Marked(event, line, times, place.at(start)), change, offset, out)
+            if change is None and len(record) <= max_bytes:
+                add(record)
+                add_end(offset)
+            else:
+                self._put(_Marked(event, line, around), change, offset, out)
         return out.encoded(block, len(lines))
 
     def _general(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
         self.noise_bytes += leading_noise(line)
         for read in read_line(line):
             self.faults += bool(read.fault)
-            event, faults = read.event, attributes_of("fault", read.fault, self.options)
-            marked = _Marked(
-                event, read.body, event_times(event), place.item(start + read.at, read.item),
-                faults, faulty=bool(faults),
-            )  # fmt: skip
+            around = self._records.general_times(read.event)
+            around += place.item(start + read.at, read.item)
+            around += self._records.parts["fault"](read.fault)
+            marked = _Marked(read.event, read.body, around, faulty=bool(read.fault))
             transform = None if read.is_unread else self._transform
-            self._put(marked, transform and transform(event, read.body), end, out)
+            self._put(marked, transform and transform(read.event, read.body), end, out)
 
     def _put(
         self, marked: _Marked, change: Transformed | Dropped | None, end: int, out: _Output
@@ -138,16 +130,15 @@ class Encoder:
         record = self._encode(marked)
         if len(record) > self._max_bytes and self._shrink is not None:
             record = self._shrunk_to_fit(marked, record, self._shrink)
-        out.add(record, end, marked.times[0])
+        out.records.append(record)
+        out.ends.append(end)
 
     def _encode(self, marked: _Marked) -> bytes:
-        event, body, times, place, marks, faulty = marked
+        event, body, around, marks, faulty = marked
         if (event.annotations or {}).get(TRUNCATED) == "true":
             key = self.options.prefix + "truncated"  # the event's own annotation says it already
             marks = {k: v for k, v in marks.items() if k != key}
-        return self._records.encode(
-            event, body, times, place + wire.attributes(marks), faulty=faulty
-        )
+        return self._records.encode(event, body, around + wire.attributes(marks), faulty=faulty)
 
     def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:
         self.shrunk += 1

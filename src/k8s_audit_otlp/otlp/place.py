@@ -1,57 +1,59 @@
 """Where an event lies: offsets in, the attributes that name its place (and the observed time) out.
 
-Offsets grow by a line at a time, so all but the last digits is built once for many lines.
+Offsets grow by a line at a time, so all but their last digits is built once for many lines.
 """
 
-import struct
+from collections.abc import Callable, Mapping
 
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.otlp.mapping import MappingOptions, attributes_of
 
-LOW_BITS = 14  # two groups of a varint
-_low_groups = struct.Struct("<H").pack
+_CONTINUED = tuple(bytes([group | 128]) for group in range(128))  # a varint's group, not its last
+_LOW_BITS = 14  # two groups
 
 
-def record_uid(identity: str, offset: int, index: int = -1) -> str:
+def record_uid(identity: str, offset: int, item: int = -1) -> str:
     """Name a record by its place on disk: the same for every exporter and every repeat."""
-    return f"{identity}-{offset:x}" if index < 0 else f"{identity}-{offset:x}.{index}"
+    return f"{identity}-{offset:x}" if item < 0 else f"{identity}-{offset:x}.{item}"
 
 
 class Place:
-    """The place attributes of one block's lines, with the time at which they were read."""
+    """The place attributes of one block's lines, with the time at which they were read.
 
-    def __init__(self, block: Block, options: MappingOptions) -> None:
+    `encoders` are those of the parts uid, offset and file.
+    """
+
+    def __init__(self, block: Block, encoders: Mapping[str, Callable[[str | int], bytes]]) -> None:
         self._identity = block.identity
-        self._options = options
-        self._constant = wire.OBSERVED_TIME + wire.fixed64(block.observed_ns)
-        self._constant += wire.attributes(attributes_of("file", block.file_name, options))
-        self._high = 0  # what the three below hold for; below one, nothing is kept
-        self._before_offset = self._between = self._after = b""
+        self._uid, self._offset = encoders["uid"], encoders["offset"]
+        self._constant = encoders["file"](block.file_name)
+        self._constant += wire.OBSERVED_TIME + wire.fixed64(block.observed_ns)
+        self._high = 0  # what the next three hold for; below 1 nothing is kept
+        self._before = self._between = self._after = b""
+        self._lengths = (0, 0)  # of the offset as hex and as varint in the first two
 
     def at(self, offset: int) -> bytes:
         """Give the bytes for the event at `offset`."""
-        high = offset >> LOW_BITS
+        high = offset >> _LOW_BITS
         if high != self._high:
             self._turn(offset, high)
         if not high:
             return self.item(offset)
-        low = _low_groups(offset & 0x7F | offset << 1 & 0x7F00 | 0x8080)
-        return b"%b%x%b%b%b" % (self._before_offset, offset, self._between, low, self._after)
+        low, middle = _CONTINUED[offset & 127], _CONTINUED[offset >> 7 & 127]
+        return b"".join((self._before, b"%x" % offset, self._between, low, middle, self._after))
 
-    def item(self, offset: int, index: int = -1) -> bytes:
+    def item(self, offset: int, item: int = -1) -> bytes:
         """Give the bytes for one item of the list at `offset`."""
-        uid = attributes_of("uid", record_uid(self._identity, offset, index), self._options)
-        place = attributes_of("offset", offset, self._options)
-        return wire.attributes(uid | place) + self._constant
+        uid = record_uid(self._identity, offset, item)
+        return self._uid(uid) + self._offset(offset) + self._constant
 
     def _turn(self, offset: int, high: int) -> None:
         """Build what stays the same until the low groups of the offset overflow."""
-        uid, digits = record_uid(self._identity, offset), len(f"{offset:x}")
-        self._before_offset = self._attribute("uid", uid)[:-digits]
-        self._between = self._attribute("offset", offset)[: -len(wire.varint(offset))]
-        self._after = wire.varint(high) + self._constant
+        upper = wire.varint(high)
+        lengths = len(f"{offset:x}"), 2 + len(upper)
+        if lengths != self._lengths:
+            self._before = self._uid(record_uid(self._identity, offset))[: -lengths[0]]
+            self._between = self._offset(offset)[: -lengths[1]]
+            self._lengths = lengths
+        self._after = upper + self._constant
         self._high = high
-
-    def _attribute(self, part: str, value: str | int) -> bytes:
-        return wire.attributes(attributes_of(part, value, self._options))

@@ -4,35 +4,44 @@ Fields that occur together are interned as one run of bytes; what never repeats 
 is joined with the bytes around it, which depend only on its length.
 """
 
-import struct
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from k8s_audit_otlp.event.severity import SEVERITY_TEXT, alarm_of
+from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, alarm_of
 from k8s_audit_otlp.event.times import unix_ns
-from k8s_audit_otlp.model import AuditEvent, UserInfo
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned
 from k8s_audit_otlp.otlp.mapping import (
     EVENT_NAME,
+    PARTS,
+    MappingOptions,
+    keys_of,
+    part_encoder,
+)
+from k8s_audit_otlp.otlp.parts import (
     MAX_AUDIT_ID,
     MAX_LIST,
     NO_TARGET,
-    MappingOptions,
+    Client,
     Object,
     Request,
+    User,
     allows,
-    attributes_of,
-    keys_of,
-    notes_part,
-    target_of,
-    user_part,
+    notes_of,
 )
-
-Times = tuple[int, float | None]  # nanoseconds since the epoch (0: unknown), duration in ms
 
 _NO_USER = UserInfo()
 _EVENT_NAME = wire.text(wire.EVENT_NAME, EVENT_NAME)
-_double = struct.Struct("<d").pack
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_NO_STATUS, _NO_OBJECT = (0, ""), (b"", NO_TARGET)
+_NO_ANNOTATIONS: dict[str, str] = {}
+_parse_time = datetime.fromisoformat
+
+
+class NotPlainError(ValueError):
+    """An event that must take the general way."""
 
 
 def severity_bytes(severity: int) -> bytes:
@@ -40,20 +49,29 @@ def severity_bytes(severity: int) -> bytes:
     return number + wire.text(wire.SEVERITY_TEXT, SEVERITY_TEXT[severity])
 
 
-def duration_ms(stage: str, received_ns: int | None, staged_ns: int | None) -> float | None:
-    """How long it took, unless it has only begun, a time is missing or the clock went back."""
-    if received_ns is None or staged_ns is None or stage == "RequestReceived":
-        return None
-    micros = (staged_ns - received_ns) // 1000
-    return micros / 1000 if micros >= 0 else None
-
-
-def event_times(event: AuditEvent) -> Times:
-    """Read an event's time, whatever it is called and however it is written, and its duration."""
-    staged, received = unix_ns(event.stage_timestamp), unix_ns(event.request_received_timestamp)
+def event_time(event: AuditEvent) -> int:
+    """Read an event's time, whatever it is called and however it is written; 0 if it has none."""
     created = event.metadata.creation_timestamp if event.metadata else None
-    time = staged or received or unix_ns(event.timestamp) or unix_ns(created) or 0
-    return time, duration_ms(event.stage, received, staged)
+    times = (
+        event.stage_timestamp,
+        event.request_received_timestamp,
+        event.timestamp,
+        created,
+    )
+    return next(filter(None, map(unix_ns, times)), 0)
+
+
+def duration_ms(event: AuditEvent) -> float | None:
+    """Tell how long it took, unless a time is missing."""
+    received, staged = unix_ns(event.request_received_timestamp), unix_ns(event.stage_timestamp)
+    if received is None or staged is None:
+        return None
+    return took_ms(event.stage, timedelta(microseconds=staged // 1000 - received // 1000))
+
+
+def took_ms(stage: str, took: timedelta) -> float | None:
+    """Give a duration in milliseconds, unless it began just now or the clock went back."""
+    return None if stage == "RequestReceived" or took.days < 0 else took / _MILLISECOND
 
 
 class RecordEncoder:
@@ -61,169 +79,152 @@ class RecordEncoder:
 
     def __init__(self, options: MappingOptions) -> None:
         self.options = options
-        self._seconds = Interned(_second)
+        self._allows_extra = allows(options.user_extra)
+        self._allows_note = allows(options.annotations)
+        self.parts = {part: part_encoder(part, options) for part in PARTS}
         self._requests = Interned(self._request)
         self._objects = Interned(self._object)
         self._users = Interned(self._user)
         self._impersonated = Interned(self._impersonated_user)
-        self._peers = Interned(self._peer)
-        self._agents = Interned(lambda agent: self._attributes("agent", agent))
-        self._constraints = Interned(lambda text: self._attributes("constraint", text))
+        self._clients = Interned(self._client)
+        self._decisions = Interned(self._decision)
         self._notes = Interned(self._note)
-        self._extra_allowed = allows(options.user_extra)
-        self._note_allowed = allows(options.annotations)
         self._audit_ids = Frames(keys_of("audit_id", options))
         self._paths = Frames(keys_of("path", options))
         self._queries = Frames(keys_of("query", options))
         self._names = Frames(keys_of("name", options))
         self._object_uids = Frames(keys_of("object_uid", options))
         self._versions = Frames(keys_of("version", options))
-        self._duration_head = b"".join(map(wire.double_head, keys_of("duration", options)))
         self._body_heads = Heads(wire.body_head)
         self._record_heads = Heads(wire.record_head)
+        self._duration_head = self.parts["duration"](0.0)[:-8]
+        self._pack_times = wire.time_and_double(self._duration_head)
 
-    def plain_times(self, event: AuditEvent) -> Times:
-        """Read the times of an event as the apiserver writes it: `2026-01-02T03:04:05.678901Z`.
+    def plain_times(self, event: AuditEvent) -> bytes:
+        """Encode time and duration of an event as the apiserver writes it.
 
-        ValueError for any other, and for what is no plain event.
+        Its times look like `2026-01-02T03:04:05.678901Z`; NotPlainError for any other event.
         """
         staged, received = event.stage_timestamp, event.request_received_timestamp
         if not (staged and received and len(staged) == 27 == len(received)):
-            raise ValueError
-        if not (staged[26] == received[26] == "Z" and event.kind == "Event"):
-            raise ValueError
-        seconds = self._seconds
-        staged_ns = seconds[staged[:20]] + int(staged[20:26]) * 1000
-        if event.stage == "RequestReceived":
-            return staged_ns, None
-        micros = (staged_ns - seconds[received[:20]]) // 1000 - int(received[20:26])
-        return staged_ns, micros / 1000 if micros >= 0 else None
+            raise NotPlainError
+        if event.kind != "Event":
+            raise NotPlainError
+        end = _parse_time(staged)
+        age, took = end - _EPOCH, end - _parse_time(received)
+        time = (age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds
+        if took.days or event.stage == "RequestReceived":
+            return self.times(time * 1000, took_ms(event.stage, took))
+        micros = took.seconds * 1_000_000 + took.microseconds
+        return self._pack_times(wire.TIME, time * 1000, self._duration_head, micros / 1000)
+
+    def times(self, time: int, duration: float | None) -> bytes:
+        encoded = wire.TIME + wire.fixed64(time)
+        return encoded if duration is None else encoded + self.parts["duration"](duration)
+
+    def general_times(self, event: AuditEvent) -> bytes:
+        """Encode time and duration of any event, as far as it has them."""
+        return self.times(event_time(event), duration_ms(event))
 
     def encode(
-        self, event: AuditEvent, body: bytes, times: Times, more: bytes, *, faulty: bool = False
+        self, event: AuditEvent, body: bytes, around: bytes, *, faulty: bool = False
     ) -> bytes:
-        """Encode one record, a whole field of ScopeLogs; `more` is encoded already."""
-        time, duration = times
-        cuts = alarm = 0
-        target = NO_TARGET
+        """Encode one record, a whole field of ScopeLogs; `around` is what is encoded already."""
         audit_id = event.audit_id.encode()
-        parts = [wire.TIME, wire.fixed64(time), more, self._body_heads[len(body)], body]
-        add = parts.append
-        if len(audit_id) <= MAX_AUDIT_ID:
-            add(audit_id.join(self._audit_ids[len(audit_id)]))
-        else:
-            add(self._attributes("audit_id", event.audit_id))
-            cuts += self._is_cut(event.audit_id)
-        if event.annotations:
-            notes, cut, alarm = self._notes[tuple(event.annotations.items())]
-            add(notes)
-            cuts += cut
-        user = event.user or _NO_USER
+        path_text, _, query_text = event.request_uri.partition("?")
+        path, query = path_text.encode(), query_text.encode()
+        user, status = event.user or _NO_USER, event.response_status
         extra = user.extra
-        users, cut = self._users[
-            user.username, user.uid, user.groups, tuple(extra.items()) if extra else ()
-        ]
-        add(users)
-        cuts += cut
-        if event.user_agent:
-            add(self._agents[event.user_agent])
-        if event.source_ips:
-            peers, cut = self._peers[event.source_ips]
-            add(peers)
-            cuts += cut
-        path, _, query = event.request_uri.partition("?")
-        text = path.encode()
-        add(text.join(self._paths[len(text)]))
-        if query:
-            text = query.encode()
-            add(text.join(self._queries[len(text)]))
-        ref = event.object_ref
-        if ref is not None:
-            objects, target = self._objects[
-                ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
-            ]
-            add(objects)
-            if ref.name:
-                text = ref.name.encode()
-                add(text.join(self._names[len(text)]))
-            if ref.uid:
-                text = ref.uid.encode()
-                add(text.join(self._object_uids[len(text)]))
-            if ref.resource_version:
-                text = ref.resource_version.encode()
-                add(text.join(self._versions[len(text)]))
-        status = event.response_status
-        code, reason = (status.code, status.reason) if status is not None else (0, "")
-        add(
-            self._requests[
-                event.kind,
-                event.level,
-                event.stage,
-                event.verb,
-                code,
-                reason,
-                alarm,
-                target,
-                faulty,
-            ]
-        )
-        if duration is not None:
-            add(self._duration_head)
-            add(_double(duration))
+        code, reason = (status.code, status.reason) if status is not None else _NO_STATUS
+        notes, alarm, cuts = self._annotations(event.annotations or _NO_ANNOTATIONS)
+        thing, target = self._object_ref(event.object_ref) if event.object_ref else _NO_OBJECT
+        client, cut = self._clients[event.user_agent, event.source_ips]
         if event.impersonated_user is not None or event.authentication_metadata is not None:
-            add(self._rare(event))
-        if cuts:
-            add(wire.DROPPED_ATTRIBUTES + wire.varint(cuts))
-        record = b"".join(parts)
+            around += self._rare(event)
+        if cuts or cut or len(audit_id) > MAX_AUDIT_ID:
+            around += self._count_cuts(cuts + cut, event.audit_id)
+        fields = (
+            around,
+            self._requests[
+                event.kind, event.level, event.stage, event.verb,
+                code, reason, alarm, target, faulty,
+            ],
+            self._body_heads[len(body)], body,
+            audit_id.join(self._audit_ids[len(audit_id)])
+            if len(audit_id) <= MAX_AUDIT_ID
+            else self.parts["audit_id"](event.audit_id),
+            path.join(self._paths[len(path)]),
+            query.join(self._queries[len(query)]) if query else query,
+            self._users[
+                user.username, user.uid, user.groups, tuple(extra.items()) if extra else ()
+            ],
+            client,
+            thing,
+            notes,
+        )  # fmt: skip
+        record = b"".join(fields)
         return self._record_heads[len(record)] + record
 
-    # What is interned: each builder gets the key; a count of cut attributes goes with the bytes.
+    def _annotations(self, annotations: dict[str, str]) -> tuple[bytes, int, int]:
+        if len(annotations) == 2 and DECISION in annotations and REASON in annotations:
+            return self._decisions[annotations[DECISION], annotations[REASON]]
+        return self._notes[tuple(annotations.items())]
 
-    def _attributes(self, part: str, value: Any) -> bytes:
-        return wire.attributes(attributes_of(part, value, self.options))
-
-    def _is_cut(self, audit_id: str) -> bool:
-        return len(audit_id) > MAX_AUDIT_ID and self.options.profile != "plain"
+    def _object_ref(self, ref: ObjectRef) -> tuple[bytes, int]:
+        group, target = self._objects[
+            ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
+        ]
+        if ref.name:
+            name = ref.name.encode()
+            group += name.join(self._names[len(name)])
+        if ref.uid or ref.resource_version:
+            uid, version = ref.uid.encode(), ref.resource_version.encode()
+            group += uid.join(self._object_uids[len(uid)])
+            group += version.join(self._versions[len(version)])
+        return group, target
 
     def _rare(self, event: AuditEvent) -> bytes:
         acting, meta = event.impersonated_user, event.authentication_metadata
-        constraint = meta.impersonation_constraint if meta else ""
-        users = (acting.username, acting.uid, acting.groups) if acting else ("", "", ())
-        return self._impersonated[users] + self._constraints[constraint]
+        constraint = self.parts["constraint"](meta.impersonation_constraint) if meta else b""
+        if acting is None:
+            return constraint
+        return self._impersonated[acting.username, acting.uid, acting.groups] + constraint
+
+    def _count_cuts(self, cuts: int, audit_id: str) -> bytes:
+        cuts += len(audit_id) > MAX_AUDIT_ID
+        cut = self.options.profile != "plain" and cuts
+        return wire.DROPPED_ATTRIBUTES + wire.varint(cuts) if cut else b""
+
+    # What is interned: each builder gets the key. A count of cut attributes goes with the bytes.
 
     def _request(self, key: tuple[Any, ...]) -> bytes:
         request = Request(*key)
-        return severity_bytes(request.severity) + self._attributes("request", request) + _EVENT_NAME
+        if not -(1 << 31) <= request.code < 1 << 31:
+            raise NotPlainError
+        return severity_bytes(request.severity) + self.parts["request"](request) + _EVENT_NAME
 
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int]:
         part = Object(*key)
-        return self._attributes("object", part), target_of(part)
+        return self.parts["object"](part), part.target
 
-    def _user(self, key: tuple[Any, ...]) -> tuple[bytes, int]:
+    def _user(self, key: tuple[Any, ...]) -> bytes:
         username, uid, groups, extra = key
-        user, cuts = user_part(UserInfo(username, uid, groups, dict(extra)), self._extra_allowed)
-        return self._counted(self._attributes("user", user), cuts)
+        allowed = tuple((name, values) for name, values in extra if self._allows_extra(name))
+        return self.parts["user"](User(username, uid, groups or (), allowed))
 
     def _impersonated_user(self, key: tuple[Any, ...]) -> bytes:
-        user, _ = user_part(UserInfo(*key), self._extra_allowed)
-        return self._attributes("impersonated", user)
+        username, uid, groups = key
+        return self.parts["impersonated"](User(username, uid, groups or ()))
 
-    def _peer(self, addresses: tuple[str, ...]) -> tuple[bytes, int]:
-        return self._counted(self._attributes("peers", addresses), len(addresses) > MAX_LIST)
+    def _client(self, key: tuple[str, tuple[str, ...] | None]) -> tuple[bytes, int]:
+        agent, addresses = key
+        client = Client(agent, addresses or ())
+        return self.parts["client"](client), int(len(client.addresses) > MAX_LIST)
+
+    def _decision(self, key: tuple[str, str]) -> tuple[bytes, int, int]:
+        return self._note(tuple(zip((DECISION, REASON), key, strict=True)))
 
     def _note(self, items: tuple[tuple[str, str], ...]) -> tuple[bytes, int, int]:
         annotations = dict(items)
-        notes, cuts = notes_part(annotations, self._note_allowed)
-        return *self._counted(self._attributes("notes", notes), cuts), alarm_of(annotations)
-
-    def _counted(self, attributes: bytes, cuts: int) -> tuple[bytes, int]:
-        """Count a cut only where the profile has an attribute that it cut."""
-        return attributes, 0 if self.options.profile == "plain" else int(cuts)
-
-
-def _second(text: str) -> int:
-    """Read the time up to the point before its fraction."""
-    time = unix_ns(text[:19] + "Z")
-    if time is None or text[10] != "T" or text[19] != ".":
-        raise ValueError(text)
-    return time
+        notes, cuts = notes_of(annotations, self._allows_note)
+        return self.parts["notes"](notes), alarm_of(annotations), cuts

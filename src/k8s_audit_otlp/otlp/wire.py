@@ -5,7 +5,7 @@ A field is tag, length, payload; lengths and integers are base-128 varints.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 Value: TypeAlias = str | bool | int | float | Sequence[str]
@@ -66,7 +66,7 @@ def key_value(tag: bytes, key: str, value: Value) -> bytes:
 
 
 def attribute(key: str, value: Value) -> bytes:
-    """One attribute of a LogRecord."""
+    """Encode one attribute of a LogRecord."""
     return key_value(ATTRIBUTE, key, value)
 
 
@@ -75,26 +75,38 @@ def attributes(values: Mapping[str, Value]) -> bytes:
 
 
 def string_head(key: bytes, size: int) -> bytes:
-    """All bytes of a string attribute that come before its value of `size` bytes."""
+    """Give all bytes of a string attribute that come before its value of `size` bytes."""
     inner = STRING + varint(size)
     head = delimited(KEY, key) + VALUE + varint(len(inner) + size)
     return ATTRIBUTE + varint(len(head) + len(inner) + size) + head + inner
 
 
-def double_head(key: str) -> bytes:
-    """All bytes of a double attribute that come before its eight."""
-    return attribute(key, 0.0)[:-8]
+def time_and_double(head: bytes) -> Callable[[bytes, int, bytes, float], bytes]:
+    """Make a packer for TIME, a time, the head of a double (it may be empty) and a double."""
+    if head:
+        return struct.Struct(f"<cQ{len(head)}sd").pack
+    pack = struct.Struct("<cQ").pack
+    return lambda tag, time, _head, _value: pack(tag, time)
 
 
 def body_head(size: int) -> bytes:
-    """All bytes of a string body that come before its text of `size` bytes."""
+    """Give all bytes of a string body that come before its text of `size` bytes."""
     inner = STRING + varint(size)
     return BODY + varint(len(inner) + size) + inner
 
 
 def record_head(size: int) -> bytes:
-    """What goes before a LogRecord of `size` bytes to make it a field of ScopeLogs."""
+    """Give what goes before a LogRecord of `size` bytes to make it a field of ScopeLogs."""
     return LOG_RECORD + varint(size)
+
+
+def time_of(record: bytes) -> int:
+    """Read back the time of a record that begins with it, as ours do."""
+    at = 1
+    while record[at] > 127:
+        at += 1
+    head = record[at + 1 : at + 10]
+    return int.from_bytes(head[1:], "little") if head[:1] == TIME else 0
 
 
 def envelope(resource: bytes, scope: bytes, records: Sequence[bytes]) -> bytes:
