@@ -31,7 +31,10 @@ Exit codes:
 # name -> (module that holds a click command of the name `command`, its one line of help)
 COMMANDS: Final = {
     "run": ("k8s_audit_otlp.cli.run", "Deliver the audit log to every exporter."),
-    "status": ("k8s_audit_otlp.cli.status", "Show position, backlog and health of each exporter."),
+    "status": (
+        "k8s_audit_otlp.cli.status",
+        "Show position, backlog and conservation of each exporter.",
+    ),
     "demo": ("k8s_audit_otlp.cli.demo", "Show the agent at work, killed and restarted, in 20 s."),
     "validate": ("k8s_audit_otlp.cli.validate", "Check a configuration and say what it will do."),
     "schema": ("k8s_audit_otlp.cli.schema", "Print the JSON Schema of the configuration."),

@@ -6,6 +6,7 @@ bearertokenauthextension, basicauthextension, oauth2clientauthextension.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from k8s_audit_otlp.config.key_rules import (
@@ -18,6 +19,7 @@ from k8s_audit_otlp.config.key_rules import (
     is_false,
     is_one_of,
     is_positive,
+    is_set,
     no_effect,
     refused,
     under,
@@ -236,8 +238,12 @@ def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[Rule]:
     plain = (rule for rule in KEYS.get(kind, ()) if rule.when is always)
     for rule in (*special, *plain):
         found, value = _look_up(block, rule.path)
-        if not found or value is None or rule.key in decided or not rule.when(value):
+        if not found or value is None or rule.key in decided:
             continue
+        if not rule.when(value):
+            if rule.when is not is_set:
+                continue
+            rule = replace(rule, use=Use.NO_EFFECT, why="it is off")  # noqa: PLW2901
         if rule.use is not Use.HONOURED:
             decided.add(rule.key)
             yield rule

@@ -36,12 +36,12 @@ _SHOWING: Mapping[str, Callable[[str, Mapping[str, Any]], _Words]] = {
         f"write {str(ctx['expected']).replace(chr(39), '')}",
     ),
     "greater_than_equal": lambda value, ctx: (
-        f"{value} is below {ctx['ge']}",
-        f"write {ctx['ge']} or more",
+        f"{value} is below {ctx['ge']:g}",
+        f"write {ctx['ge']:g} or more",
     ),
     "less_than_equal": lambda value, ctx: (
-        f"{value} is above {ctx['le']}",
-        f"write {ctx['le']} or less",
+        f"{value} is above {ctx['le']:g}",
+        f"write {ctx['le']:g} or less",
     ),
 }
 _FAMILIES: Mapping[str, tuple[str, str]] = {

@@ -31,9 +31,14 @@ from k8s_audit_otlp.config.types import (
     with_path,
 )
 
-_EmptyIsNone = BeforeValidator(
-    lambda value: value if value != "" else "none"
-)  # as configcompression
+
+def _empty_is_none(value: object) -> object:
+    return "none" if value == "" else value
+
+
+# an empty text is no compression: config/configcompression
+_HttpCompression = Annotated[Literal["gzip", "zstd", "none"], BeforeValidator(_empty_is_none)]
+_GrpcCompression = Annotated[Literal["gzip", "none"], BeforeValidator(_empty_is_none)]
 
 
 class _Exporter(Block):
@@ -50,9 +55,7 @@ class OtlpHttp(_Exporter):
     endpoint: BaseUrl | None = key(None, "Base URL; /v1/logs is appended.")
     logs_endpoint: HttpUrl | None = key(None, "Full URL, used as it is; wins over endpoint.")
     headers: Headers = key({}, "Headers of every request, as a map or a list of {name, value}.")
-    compression: Annotated[Literal["gzip", "zstd", "none"], _EmptyIsNone] = key(
-        "gzip", "Compression of the requests."
-    )
+    compression: _HttpCompression = key("gzip", "Compression of the requests.")
     compression_params: CompressionParams = key({}, "How hard to compress.")
     timeout_s: PositiveSeconds = key("30s", "Longest time for a whole request.", alias="timeout")
     encoding: Literal["proto"] = key("proto", "Encoding of the requests; only proto.")
@@ -103,9 +106,7 @@ class OtlpGrpc(_Exporter):
 
     endpoint: GrpcTarget = Field(description="host:port; http:// and https:// decide about TLS.")
     headers: Headers = key({}, "Metadata of every request, as a map or a list of {name, value}.")
-    compression: Annotated[Literal["gzip", "none"], _EmptyIsNone] = key(
-        "gzip", "Compression of the requests."
-    )
+    compression: _GrpcCompression = key("gzip", "Compression of the requests.")
     timeout_s: PositiveSeconds = key("5s", "Deadline of a request.", alias="timeout")
     tls: Tls = key({}, "How the connection is secured.")
     auth: Auth | None = key(None, "Extension that adds credentials.")

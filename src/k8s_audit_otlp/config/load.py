@@ -23,6 +23,11 @@ class Loaded:
     config: Config
     remarks: tuple[Remark, ...]
 
+    def with_state_dir(self, state_dir: str) -> "Loaded":
+        """Return the same with another `service::state_dir`."""
+        service = self.config.service.model_copy(update={"state_dir": state_dir})
+        return replace(self, config=replace(self.config, service=service))
+
 
 def load(path: str | Path, env: Mapping[str, str]) -> Loaded:
     """Read the file at *path*. Raise ConfigError with everything that is wrong with it."""
@@ -66,8 +71,10 @@ def _settle_unread(expansion: Expansion, found: Findings) -> None:
         waiting = {secret.template for secret in secrets_in(found.config)}
     broken = {_component(mistake.where) for mistake in found.mistakes}
     for place, (template, error) in expansion.unread.items():
+        complaints = [one for one in found.mistakes if one.where == place]
         # of a component with mistakes it is not known which values are secrets
-        if template not in waiting and _component(place) not in broken:
+        if complaints or (template not in waiting and _component(place) not in broken):
+            found.mistakes = [one for one in found.mistakes if one not in complaints]
             what = f"the file {error.filename} cannot be read ({error.strerror})"
             found.mistakes.append(Mistake(place, what, "create it, or write the value here"))
 

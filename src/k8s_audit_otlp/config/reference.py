@@ -66,6 +66,8 @@ def _rows(
         block = _block_of(key)
         if block in shared:
             yield f"| `{prefix}{name}` | [block](#block-{name}) | | {meaning} |"
+        elif (each := _block_of(key.get("additionalProperties") or {})) is not None:
+            yield from _rows(definitions[each], definitions, shared, f"{prefix}{name}::ID::")
         elif block is not None:
             yield from _rows(definitions[block], definitions, shared, f"{prefix}{name}::")
         else:

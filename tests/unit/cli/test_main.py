@@ -1,0 +1,68 @@
+"""The group lists every command without importing it, and each command is what the list says."""
+
+import importlib
+import importlib.util
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from k8s_audit_otlp.cli import COMMANDS, main
+
+
+def _written() -> list[str]:
+    return [name for name, (module, _) in COMMANDS.items() if importlib.util.find_spec(module)]
+
+
+def test_help_lists_every_command_and_the_exit_codes() -> None:
+    """In the order of the table: the main job first."""
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    positions = [result.output.index(f"  {name} ") for name in COMMANDS]
+    assert positions == sorted(positions)
+    assert "4  --once left something undelivered" in result.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """It must answer at once: neither pydantic nor the SDK nor a command is loaded."""
+    code = (
+        "import sys\n"
+        "from k8s_audit_otlp.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'pydantic', 'yaml', 'opentelemetry.sdk', 'rich', 'grpc', 'msgspec', 'orjson'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", _written())
+def test_a_command_is_what_the_table_says(name: str) -> None:
+    """Its own help begins with the line, so that the list does not lie."""
+    module, line = COMMANDS[name]
+    command = importlib.import_module(module).command
+    assert isinstance(command, click.Command)
+    assert command.get_short_help_str(limit=200).startswith(line.removesuffix("."))
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    """Exit code 2, and the name is shown."""
+    result = CliRunner().invoke(main, ["rnu"])
+    assert result.exit_code == 2
+    assert "rnu" in result.stderr
+
+
+def test_version_names_the_program_and_its_version() -> None:
+    """One line."""
+    result = CliRunner().invoke(main, ["version"])
+    assert result.output.startswith("k8s-audit-otlp 0.")
+
+
+def test_schema_prints_draft_2020_12() -> None:
+    """It is JSON as it stands."""
+    result = CliRunner().invoke(main, ["schema"])
+    assert json.loads(result.output)["$schema"] == "https://json-schema.org/draft/2020-12/schema"

@@ -1,0 +1,129 @@
+"""`validate` prints every mistake or what the configuration will do, and never a secret."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from k8s_audit_otlp.cli import USAGE, main
+
+GOOD = """
+receivers:
+  k8s_audit: {include: /nope/audit.log, resource: {k8s.cluster.name: prod}}
+exporters:
+  otlphttp/siem:
+    endpoint: https://user:sesame@siem:4318/otel
+    headers: {authorization: "Bearer ${env:TOKEN}"}
+    retry_on_failure: {max_elapsed_time: 5m}
+    sending_queue: {queue_size: 100, batch: {max_size: 500}}
+    auth: {authenticator: bearertokenauth}
+  otlp: {endpoint: "dk:4317", tls: {insecure: true}, audit: {enabled: false}}
+  otlp_file: {path: "-", audit: {start_at: 24h}}
+  sdk: {exporter: console}
+extensions: {bearertokenauth: {token: "${env:TOKEN}"}}
+"""
+SUMMARY = """\
+agent.yaml: no mistakes
+receivers
+  k8s_audit
+    reads     /nope/audit.log
+    from      the beginning
+    resource  k8s.cluster.name=prod
+exporters
+  otlp_http/siem
+    to        https://***@siem:4318/otel/v1/logs
+    sends     k8s_audit
+    headers   authorization
+    auth      bearertokenauth
+    requests  gzip, 4 in flight, up to 900000 bytes, up to 500 records, 30s at most
+    retries   5s to 30s apart, for 5m, then to the dead letter
+    form      profile default, bodies: keep
+    honours   retry_on_failure::max_elapsed_time, sending_queue::batch::max_size, endpoint, \
+headers, auth::authenticator
+  otlp_grpc
+    to        dk:4317 in the clear
+    sends     nothing: parked
+    requests  gzip, 4 in flight, up to 900000 bytes, 5s at most
+    retries   5s to 30s apart, for ever
+    form      profile default, bodies: keep
+    honours   audit::enabled, endpoint, tls::insecure
+  otlp_file
+    to        the standard output
+    sends     k8s_audit
+    from      the last 24h
+    requests  4 in flight, up to 900000 bytes
+    retries   5s to 30s apart, for ever
+    form      profile default, bodies: keep
+    honours   audit::start_at, path
+  sdk
+    to        the SDK exporter console
+    sends     k8s_audit
+    requests  4 in flight, up to 900000 bytes
+    retries   5s to 30s apart, for ever
+    form      profile default, bodies: keep
+    honours   exporter
+service
+  state in /var/lib/k8s-audit-otlp, stops within 10s
+different
+  exporters::otlphttp/siem::retry_on_failure::max_elapsed_time: after that time records go to \
+the dead letter; the Collector drops them
+no effect
+  exporters::otlphttp/siem::sending_queue::queue_size: the audit log on disk is the queue
+  exporters::otlp: it is disabled or in no pipeline: parked, its position is kept
+not there yet
+  receivers::k8s_audit::include: /nope/audit.log will be read as soon as it is there
+"""
+
+
+def _validate(directory: Path, text: str, *options: str) -> Result:
+    (directory / "agent.yaml").write_text(text)
+    runner = CliRunner(env={"TOKEN": "sesame"})
+    return runner.invoke(main, ["validate", "--config", str(directory / "agent.yaml"), *options])
+
+
+def test_a_good_file_gets_a_summary_without_secrets(tmp_path: Path) -> None:
+    """Where each exporter sends, what is honoured, what has no effect, what differs."""
+    result = _validate(tmp_path, GOOD)
+    assert result.output.replace(f"{tmp_path}/", "") == SUMMARY
+    assert result.exit_code == 0
+
+
+def test_quiet_says_nothing_about_a_good_file(tmp_path: Path) -> None:
+    """For scripts that only look at the exit code."""
+    result = _validate(tmp_path, GOOD, "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_mistakes_go_to_the_standard_error_one_a_line(tmp_path: Path) -> None:
+    """All of them, exit code 2, nothing on the standard output."""
+    text = GOOD.replace("https://user:sesame@", "").replace("max_size: 500", "max_sise: 500")
+    result = _validate(tmp_path, text)
+    file = tmp_path / "agent.yaml"
+    assert result.exit_code == USAGE
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"{file}:6: exporters::otlphttp/siem::endpoint: 'siem:4318...' has no scheme;"
+        " write http://siem:4318...\n"
+        f"{file}:9: exporters::otlphttp/siem::sending_queue::batch::max_sise: unknown key;"
+        " did you mean max_size?\n"
+    )
+
+
+def test_validate_needs_a_file() -> None:
+    """A usage error says which option is missing."""
+    result = CliRunner().invoke(main, ["validate"])
+    assert result.exit_code == USAGE
+    assert "--config" in result.stderr
+
+
+def test_the_installed_module_validates_in_a_process(tmp_path: Path) -> None:
+    """The exit code reaches the shell."""
+    file = tmp_path / "agent.yaml"
+    file.write_text("receivers: {}\n")
+    run = [sys.executable, "-c", "from k8s_audit_otlp.cli import main; main()"]
+    done = subprocess.run(
+        [*run, "validate", "--config", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == USAGE
+    assert f"{file}:1: receivers: no receiver is given; " in done.stderr

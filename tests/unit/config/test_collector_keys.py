@@ -1,0 +1,363 @@
+"""Every key of a pasted Collector block has a known fate, and validate says which."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from k8s_audit_otlp.config.build import EXPORTERS, EXTENSIONS
+from k8s_audit_otlp.config.collector_keys import KEYS
+from k8s_audit_otlp.config.explain import block_at, keys_of
+from k8s_audit_otlp.config.key_rules import Use
+from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.service import Service
+
+HEAD = "receivers: {k8s_audit: {include: /nope/audit.log}}\nexporters:\n"
+ENV = {"TOKEN": "sesame", "POD": "agent-1"}
+
+# every mapstructure key of the structs at v0.160.0, nested ones joined
+TLS = [
+    "ca_file",
+    "ca_pem",
+    "cert_file",
+    "cert_pem",
+    "cipher_suites",
+    "curve_preferences",
+    "include_insecure_cipher_suites",
+    "include_system_ca_certs_pool",
+    "insecure",
+    "insecure_skip_verify",
+    "key_file",
+    "key_pem",
+    "max_version",
+    "min_version",
+    "reload_interval",
+    "server_name_override",
+    "tpm",
+]
+RETRY = [
+    "enabled",
+    "initial_interval",
+    "max_elapsed_time",
+    "max_interval",
+    "multiplier",
+    "randomization_factor",
+]
+QUEUE = [
+    "enabled",
+    "wait_for_result",
+    "sizer",
+    "queue_size",
+    "block_on_overflow",
+    "storage",
+    "num_consumers",
+    "batch::flush_timeout",
+    "batch::sizer",
+    "batch::min_size",
+    "batch::max_size",
+    "batch::partition",
+]
+COMMON = [
+    *(f"tls::{key}" for key in TLS),
+    *(f"retry_on_failure::{key}" for key in RETRY),
+    *(f"sending_queue::{key}" for key in QUEUE),
+]
+COLLECTOR: Mapping[str, list[str]] = {
+    "otlp_http": [
+        *COMMON,
+        *[
+            "endpoint",
+            "proxy_url",
+            "read_buffer_size",
+            "write_buffer_size",
+            "timeout",
+            "headers",
+            "auth::authenticator",
+            "compression",
+            "compression_params::level",
+            "max_idle_conns",
+            "max_idle_conns_per_host",
+            "max_conns_per_host",
+            "idle_conn_timeout",
+            "disable_keep_alives",
+            "http2_read_idle_timeout",
+            "http2_ping_timeout",
+            "cookies",
+            "force_attempt_http2",
+            "middlewares",
+            "keepalive",
+            "traces_endpoint",
+            "metrics_endpoint",
+            "logs_endpoint",
+            "profiles_endpoint",
+            "encoding",
+        ],
+    ],
+    "otlp_grpc": [
+        *COMMON,
+        *[
+            "endpoint",
+            "compression",
+            "keepalive::time",
+            "keepalive::timeout",
+            "keepalive::permit_without_stream",
+            "read_buffer_size",
+            "write_buffer_size",
+            "wait_for_ready",
+            "headers",
+            "user_agent",
+            "balancer_name",
+            "authority",
+            "auth::authenticator",
+            "middlewares",
+            "timeout",
+        ],
+    ],
+    "otlp_file": [
+        "path",
+        "append",
+        "rotation::max_megabytes",
+        "rotation::max_days",
+        "rotation::max_backups",
+        "rotation::localtime",
+        "format",
+        "encoding",
+        "compression",
+        "compression_params",
+        "flush_interval",
+        "group_by",
+        "create_directory",
+        "directory_permissions",
+    ],
+    "bearertokenauth": ["scheme", "header", "token", "tokens", "filename"],
+    "basicauth": [
+        "htpasswd",
+        "client_auth::username",
+        "client_auth::username_file",
+        "client_auth::password",
+        "client_auth::password_file",
+        "client_auth::aws_secrets_manager",
+    ],
+    "oauth2client": [
+        *(f"tls::{key}" for key in TLS),
+        *[
+            "client_id",
+            "client_id_file",
+            "client_secret",
+            "client_secret_file",
+            "endpoint_params",
+            "token_url",
+            "scopes",
+            "timeout",
+            "expiry_buffer",
+            "grant_type",
+        ],
+    ],
+}
+
+
+def _all_keys() -> Iterator[tuple[str, str]]:
+    for kind, keys in COLLECTOR.items():
+        yield from ((kind, key) for key in keys)
+
+
+@pytest.mark.parametrize(("kind", "key"), list(_all_keys()))
+def test_every_key_of_the_collector_is_classified(kind: str, key: str) -> None:
+    """No pasted key is merely unknown."""
+    assert [rule for rule in KEYS[kind] if rule.key == key]
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_is_in_the_model_exactly_when_it_is_honoured(kind: str) -> None:
+    """The table and the models cannot drift apart."""
+    model = {**EXPORTERS, **EXTENSIONS, "service": Service}[kind]
+    honoured = {rule.key for rule in KEYS[kind] if rule.use is Use.HONOURED}
+    for rule in KEYS[kind]:
+        block = block_at(model, rule.path[:-1])
+        assert block is not None, rule.key
+        assert (rule.path[-1] in keys_of(block)) == (rule.key in honoured), rule.key
+
+
+def test_every_rule_says_why_and_a_refusal_the_way_out() -> None:
+    """What is not honoured is explained."""
+    for rules in KEYS.values():
+        for rule in rules:
+            assert bool(rule.why) == (rule.use is not Use.HONOURED), rule
+            assert bool(rule.way_out) == (rule.use is Use.REFUSED), rule
+
+
+# blocks as vendors print them -> what is remarked upon, in the order of the table
+PASTED = {
+    "grafana-cloud": (
+        """
+  otlphttp/grafana:
+    endpoint: https://otlp-gateway-prod-eu-west-2.grafana.net/otlp
+    headers: {Authorization: "Basic ${env:TOKEN}"}
+""",
+        {},
+    ),
+    "guance": (
+        """
+  otlphttp:
+    logs_endpoint: http://datakit-service.datakit:9529/otel/v1/logs
+    traces_endpoint: http://datakit-service.datakit:9529/otel/v1/traces
+    tls: {insecure: true}
+    compression: none
+""",
+        {"traces_endpoint": Kind.NO_EFFECT},
+    ),
+    "datadog": (
+        """
+  otlphttp/datadog:
+    logs_endpoint: https://otlp.datadoghq.com/v1/logs
+    headers: {dd-api-key: "${env:TOKEN}"}
+    sending_queue: {batch: {max_size: 1000, sizer: items}}
+""",
+        {},
+    ),
+    "newrelic": (
+        """
+  otlphttp/newrelic:
+    endpoint: https://otlp.nr-data.net
+    headers: {api-key: "${env:TOKEN}"}
+    compression: gzip
+    timeout: 10s
+    retry_on_failure: {enabled: true, max_elapsed_time: 300s}
+""",
+        {
+            "retry_on_failure::max_elapsed_time": Kind.DIFFERENT,
+            "retry_on_failure::enabled": Kind.NO_EFFECT,
+        },
+    ),
+    "honeycomb": (
+        """
+  otlp/honeycomb:
+    endpoint: "api.honeycomb.io:443"
+    headers: {"x-honeycomb-team": "${env:TOKEN}"}
+""",
+        {},
+    ),
+    "dynatrace": (
+        """
+  otlphttp/dynatrace:
+    endpoint: https://abc.live.dynatrace.com/api/v2/otlp
+    headers: {Authorization: "Api-Token ${env:TOKEN}"}
+    disable_keep_alives: false
+    max_idle_conns: 10
+""",
+        {"max_idle_conns": Kind.NO_EFFECT, "disable_keep_alives": Kind.NO_EFFECT},
+    ),
+    "elastic": (
+        """
+  otlp/elastic:
+    endpoint: https://motlp.elastic.cloud:443
+    headers: {Authorization: "ApiKey ${env:TOKEN}"}
+    compression: gzip
+    sending_queue:
+      enabled: true
+      sizer: bytes
+      queue_size: 50000000
+      block_on_overflow: true
+      batch: {flush_timeout: 1s, min_size: 1000000, max_size: 4000000}
+""",
+        {
+            "sending_queue::enabled": Kind.NO_EFFECT,
+            "sending_queue::queue_size": Kind.NO_EFFECT,
+            "sending_queue::block_on_overflow": Kind.NO_EFFECT,
+        },
+    ),
+    "loki": (
+        """
+  otlphttp/loki:
+    endpoint: http://loki:3100/otlp
+    headers: {X-Scope-OrgID: tenant}
+    auth: {authenticator: basicauth/loki}
+extensions:
+  basicauth/loki: {client_auth: {username: u, password: "${env:TOKEN}"}}
+""",
+        {},
+    ),
+    "gateway": (
+        """
+  otlp:
+    endpoint: ${env:GATEWAY:-gateway.example.com:4317}
+    tls: {ca_file: /nope/ca.crt, min_version: "1.2", reload_interval: 1h}
+    balancer_name: round_robin
+    wait_for_ready: true
+    keepalive: {time: 30s, timeout: 5s, permit_without_stream: true}
+    read_buffer_size: 1024
+    sending_queue: {storage: file_storage, num_consumers: 8}
+extensions:
+  file_storage: {directory: /var/lib/otelcol}
+  health_check: {endpoint: "0.0.0.0:13133"}
+service:
+  extensions: [file_storage, health_check]
+""",
+        {
+            "read_buffer_size": Kind.NO_EFFECT,
+            "tls::reload_interval": Kind.NO_EFFECT,
+            "sending_queue::storage": Kind.NO_EFFECT,
+            "wait_for_ready": Kind.NO_EFFECT,
+            "balancer_name": Kind.NO_EFFECT,
+            "tls::ca_file": Kind.MISSING,
+        },
+    ),
+    "signoz": (
+        """
+  otlp/signoz:
+    endpoint: "ingest.eu.signoz.cloud:443"
+    tls: {insecure: false}
+    timeout: 20s
+    headers: {"signoz-ingestion-key": "${env:TOKEN}"}
+    retry_on_failure: {enabled: false}
+""",
+        {"retry_on_failure::enabled": Kind.DIFFERENT},
+    ),
+    "oauth": (
+        """
+  otlphttp/azure:
+    endpoint: https://ingest.example.com
+    auth: {authenticator: oauth2client}
+    cookies: {enabled: false}
+    force_attempt_http2: true
+extensions:
+  oauth2client:
+    client_id: id
+    client_secret: ${env:TOKEN}
+    token_url: https://login.example.com/token
+    scopes: [ingest]
+    endpoint_params: {audience: x}
+""",
+        {"cookies": Kind.NO_EFFECT, "force_attempt_http2": Kind.NO_EFFECT},
+    ),
+    "file": (
+        """
+  file/audit:
+    path: /nope/audit.jsonl
+    rotation: {max_megabytes: 10, max_days: 3, max_backups: 3, localtime: true}
+    format: json
+    flush_interval: 1s
+""",
+        {
+            "rotation::max_days": Kind.NO_EFFECT,
+            "rotation::localtime": Kind.NO_EFFECT,
+            "flush_interval": Kind.NO_EFFECT,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("vendor", PASTED)
+def test_a_pasted_block_loads_and_says_what_differs(vendor: str) -> None:
+    """Nothing has to be removed; what has no effect or another meaning is named."""
+    block, expected = PASTED[vendor]
+    loaded = load_text(HEAD + block.lstrip("\n"), "agent.yaml", ENV)
+    (exporter,) = loaded.config.exporters.values()
+    assert list(loaded.config.routes())
+    remarks = {
+        one.where.split("::", 2)[2]: one.kind
+        for one in loaded.remarks
+        if one.where.startswith("exporters::")
+    }
+    assert remarks == expected
+    assert "sesame" not in f"{exporter!r} {loaded.remarks}"

@@ -1,0 +1,129 @@
+"""Every mistake of a file is reported at once: where, what, and the way out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.config.load import load, load_text, load_tree
+from k8s_audit_otlp.config.mistakes import ConfigError
+
+ENV = {"TOKEN": "sesame", "NEWLINE": "ses\name", "SNOWMAN": "sesame ☃", "NUMBER": "7"}
+HTTP = """\
+receivers: {k8s_audit: {include: /var/log/audit.log}}
+exporters:
+  otlp_http/siem:
+    endpoint: http://siem:4318
+"""
+SIEM = "exporters::otlp_http/siem"
+TABLES = yaml.safe_load(Path(__file__).with_name("mistakes.yaml").read_text())
+
+
+def _messages(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "agent.yaml", ENV)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+@pytest.mark.parametrize("case", TABLES["in_an_exporter"], ids=lambda case: case["add"])
+def test_a_mistake_in_an_exporter_is_one_message(case: dict[str, str]) -> None:
+    """It is the only message, it has its line, and it shows no secret."""
+    with pytest.raises(ConfigError) as caught:
+        load_text(f"{HTTP}    {case['add']}\n", "agent.yaml", ENV)
+    (mistake,) = caught.value.mistakes
+    line = 3 if mistake.where == SIEM else 5
+    assert str(caught.value) == f"agent.yaml:{line}: {SIEM}{case['says']}"
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", TABLES["whole_files"], ids=lambda case: case["file"])
+def test_mistakes_in_a_file_are_one_message_each(case: dict[str, Any]) -> None:
+    """Sections, ids, references between components, and syntax."""
+    assert _messages(case["file"].replace("HTTP\n", HTTP)) == case["says"]
+
+
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file() -> None:
+    """One run of validate is enough to correct them all."""
+    additions = ["timeout: 30", "compression: snappy", "tls: {cert_file: x}", "audit: {vendr: x}"]
+    text = HTTP + "".join(f"    {one}\n" for one in additions) + "servce: {}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "agent.yaml", ENV)
+    lines = [mistake.line for mistake in caught.value.mistakes]
+    assert lines == [5, 6, 7, 8, 9]
+
+
+def test_a_duplicate_key_is_reported_beside_the_others() -> None:
+    """The tree is read on, so that nothing hides behind it."""
+    messages = _messages(f"{HTTP}    timeout: 5s\n    timeout: 30\n")
+    assert messages == [
+        f"{SIEM}::timeout: the key is there twice, first in line 5; keep one of the two",
+        f"{SIEM}::timeout: '30' has no unit; write 30s for seconds",
+    ]
+
+
+def test_a_path_that_is_a_directory_names_the_log_in_it(tmp_path: Path) -> None:
+    """For a log, for a state directory that is a file, and for a file to write."""
+    state, include = tmp_path / "state", "receivers::k8s_audit::include"
+    state.touch()
+    messages = _messages(
+        f"receivers: {{k8s_audit: {{include: {tmp_path}}}}}\n"
+        f"exporters: {{file: {{path: {tmp_path}}}}}\n"
+        f"service: {{state_dir: {state}}}\n"
+    )
+    assert messages == [
+        f"{include}: {tmp_path} is a directory; name the log in it: {tmp_path}/audit.log",
+        f"exporters::file::path: {tmp_path} is a directory; write {tmp_path}/audit.jsonl",
+        f"service::state_dir: {state} is not a directory; name a directory",
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_one_message(tmp_path: Path) -> None:
+    """Missing, a directory, no text, not a configuration at all."""
+    binary, big = tmp_path / "binary", tmp_path / "big"
+    binary.write_bytes(b"\xff\xfe")
+    big.write_bytes(b"#" * (5 << 20))
+    expected = {
+        tmp_path / "none": "there is no such file; check the path given with --config",
+        tmp_path: f"is a directory; write {tmp_path}/agent.yaml",
+        binary: "is not UTF-8 text; save it as UTF-8",
+        big: "is over 4 MiB; give a configuration, not a log",
+    }
+    for path, message in expected.items():
+        with pytest.raises(ConfigError) as caught:
+            load(path, {})
+        assert str(caught.value) == f"{path}: {message}"
+
+
+_scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["${env:TOKEN}", "${", "5s", "beginning", "http://a:1", "otlp_http"]),
+)
+_keys = st.sampled_from([
+    "receivers", "exporters", "extensions", "service", "processors", "k8s_audit", "otlp_http",
+    "otlp", "otlp_file", "sdk", "bearertokenauth", "include", "endpoint", "headers", "tls",
+    "sending_queue", "batch", "audit", "pipelines", "logs", "retry_on_failure", "telemetry",
+    "max_elapsed_time", "x", "auth", "authenticator", "compression_params", "level", "keepalive",
+])  # fmt: skip
+_trees = st.recursive(
+    _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4)
+)
+
+
+def _loaded_or_said(tree: dict[str, object]) -> str:
+    try:
+        return repr(load_tree(tree, "agent.yaml", {"TOKEN": "sesame"}))
+    except ConfigError as error:
+        return str(error)
+
+
+@given(st.dictionaries(_keys, _trees, max_size=5))
+def test_any_tree_is_a_configuration_or_a_config_error(tree: dict[str, object]) -> None:
+    """Nothing else ever comes out, and no message shows a variable's value."""
+    assert "sesame" not in _loaded_or_said(tree)
