@@ -66,13 +66,19 @@ def _rows(
         block = _block_of(key)
         if block in shared:
             yield f"| `{prefix}{name}` | [block](#block-{name}) | | {meaning} |"
-        elif (each := _block_of(key.get("additionalProperties") or {})) is not None:
+        elif (each := _block_of(_each(key))) is not None:
             yield from _rows(definitions[each], definitions, shared, f"{prefix}{name}::ID::")
         elif block is not None:
             yield from _rows(definitions[block], definitions, shared, f"{prefix}{name}::")
         else:
             default = "required" if name in required else _code(key.get("default"))
             yield f"| `{prefix}{name}` | {_value(key)} | {default} | {meaning} |"
+
+
+def _each(key: _Json) -> _Json:
+    """Return the schema of every value of a map; that of anything is `true`."""
+    each = key.get("additionalProperties")
+    return each if isinstance(each, dict) else {}
 
 
 def _block_of(key: _Json) -> str | None:
