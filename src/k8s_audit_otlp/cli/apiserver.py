@@ -71,7 +71,7 @@ def _asked(options: Mapping[str, object]) -> dict[str, str]:
 @command.command("policy")
 @click.option("--profile", default="recipe", show_default=True, help="Which policy to print.")
 @click.option("--list", "listed", is_flag=True, help="Print the names of the profiles instead.")
-def print_policy(profile: str, listed: bool) -> None:  # noqa: FBT001 - click passes flags so
+def print_policy(profile: str, *, listed: bool) -> None:
     """Print an audit policy file for kube-apiserver."""
     click.echo("\n".join(policies.names()) if listed else policies.text_of(profile).rstrip("\n"))
 
@@ -104,7 +104,7 @@ def print_kubeadm(api_version: str, **options: object) -> None:
     help="Where the old manifest goes; never inside the manifests directory.",
 )
 @_flag_options("what the manifest says, else ")
-def patch_manifest(manifest: Path, in_place: bool, backup_dir: Path, **options: object) -> None:  # noqa: FBT001 - click passes flags so
+def patch_manifest(manifest: Path, *, in_place: bool, backup_dir: Path, **options: object) -> None:
     """Print MANIFEST with the audit log switched on, and show the difference."""
     old = files.read(manifest)
     patched = patch(old, _asked(options), str(manifest.resolve()))

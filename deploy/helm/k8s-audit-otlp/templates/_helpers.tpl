@@ -1,5 +1,6 @@
 {{- define "k8s-audit-otlp.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end | trunc 53 | trimSuffix "-" -}}
+{{- $name := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
+{{- $name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "k8s-audit-otlp.selector" -}}
@@ -50,6 +51,9 @@ then give --set image.repository=REGISTRY/k8s-audit-otlp
 {{- if .Values.collector.enabled }}
 {{- if not .Values.collector.image }}
 {{- fail "\n\ncollector.image is required with collector.enabled: give an OpenTelemetry Collector image that your nodes can pull\n" }}
+{{- end }}
+{{- if semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version }}
+{{- fail (printf "\n\ncollector.enabled needs Kubernetes 1.29 (a sidecar that outlives the agent), this is %s; run the Collector elsewhere and name it in exporters\n" .Capabilities.KubeVersion.Version) }}
 {{- end }}
 {{- if or (not .Values.collector.config.exporters) (not .Values.collector.config.service.pipelines.logs.exporters) }}
 {{- fail "\n\ncollector.config needs exporters, and service.pipelines.logs.exporters that names them; values.yaml has an example\n" }}

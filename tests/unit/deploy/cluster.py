@@ -1,0 +1,109 @@
+"""A real kube-apiserver whose audit flags are those of a patched manifest, with its etcd."""
+
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOKEN = "made-up-token-of-an-admin"  # noqa: S105 - known only to a server on the loopback address
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Cluster:
+    """Starts in `start`, serves until `stop`; `kubectl` and `helm` talk to it."""
+
+    folder: Path
+    find: object  # name of a program -> its path
+    url: str = ""
+    running: list = field(default_factory=list)
+
+    def start(self, audit_flags):
+        etcd, peer, secure = free_port(), free_port(), free_port()
+        self.url = f"https://127.0.0.1:{secure}"
+        key = self.folder / "sa.key"
+        subprocess.run(
+            [self.find("openssl"), "genrsa", "-out", key, "2048"], check=True, capture_output=True
+        )
+        (self.folder / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        self._run(
+            "etcd",
+            f"--data-dir={self.folder}/etcd",
+            f"--listen-client-urls=http://127.0.0.1:{etcd}",
+            f"--advertise-client-urls=http://127.0.0.1:{etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-cluster=default=http://127.0.0.1:{peer}",
+            "--unsafe-no-fsync",
+        )
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{etcd}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=10.9.9.9",
+            f"--secure-port={secure}",
+            f"--cert-dir={self.folder}/certs",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--service-account-issuer=https://cluster.example",
+            f"--service-account-signing-key-file={key}",
+            f"--service-account-key-file={key}",
+            f"--token-auth-file={self.folder}/tokens.csv",
+            "--authorization-mode=RBAC",
+            *audit_flags,
+        )
+        self._wait()
+
+    def kubectl(self, *arguments, stdin=None):
+        return subprocess.run(
+            [
+                self.find("kubectl"),
+                f"--server={self.url}",
+                f"--token={TOKEN}",
+                "--insecure-skip-tls-verify",
+                *arguments,
+            ],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "KUBECONFIG": os.devnull, "HOME": str(self.folder)},
+        )
+
+    def helm(self, *arguments):
+        server = (f"--kube-apiserver={self.url}", f"--kube-token={TOKEN}")
+        return subprocess.run(
+            [self.find("helm"), *arguments, *server, "--kube-insecure-skip-tls-verify"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "KUBECONFIG": os.devnull, "HOME": str(self.folder)},
+        )
+
+    def stop(self):
+        for process in self.running:
+            process.kill()  # nothing of it is kept, and a graceful end takes a minute
+            process.wait()
+
+    def _run(self, name, *arguments):
+        with (self.folder / f"{name}.out").open("wb") as out:
+            self.running.append(
+                subprocess.Popen([self.find(name), *arguments], stdout=out, stderr=out)
+            )
+
+    def _wait(self):
+        until = time.monotonic() + 90
+        while self.kubectl("get", "--raw", "/readyz").returncode:
+            dead = [process for process in self.running if process.poll() is not None]
+            if dead or time.monotonic() > until:
+                said = (self.folder / "kube-apiserver.out").read_text()[-3000:]
+                raise RuntimeError(f"kube-apiserver is not ready:\n{said}")
+            time.sleep(0.5)

@@ -1,0 +1,179 @@
+"""The chart renders for every platform, refuses what cannot work, and says the way out."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from k8s_audit_otlp.config.load import load_text
+
+pytestmark = pytest.mark.interop
+
+CI = sorted((Path(__file__).parents[3] / "deploy/helm/k8s-audit-otlp/ci").glob("*.yaml"))
+KUBEADM = CI[0].with_name("kubeadm-values.yaml")
+PLATFORMS = {
+    "kubeadm": ("/var/log/kubernetes", 0),
+    "kind": ("/var/log/kubernetes", 0),
+    "kops": ("/var/log/kubernetes", 0),
+    "rke2": ("/var/lib/rancher/rke2/server/logs", 0),
+    "k3s": ("/var/lib/rancher/k3s/server/logs", 0),
+    "talos": ("/var/log/audit/kube", 65534),
+}
+
+
+def daemonset(text):
+    return next(d for d in yaml.safe_load_all(text) if d and d["kind"] == "DaemonSet")
+
+
+def pod_of(text):
+    return daemonset(text)["spec"]["template"]["spec"]
+
+
+def agent_of(text):
+    return next(c for c in pod_of(text)["containers"] if c["name"] == "agent")
+
+
+def config_of(text):
+    config_map = next(d for d in yaml.safe_load_all(text) if d and d["kind"] == "ConfigMap")
+    return config_map["data"]
+
+
+@pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
+def test_helm_lint_has_nothing_to_say(chart, kube_bin, values):
+    """Strictly."""
+    done = subprocess.run(
+        [kube_bin("helm"), "lint", "--strict", chart, "-f", values, "--kube-version", "1.33.0"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_platform_sets_path_and_user(render, platform):
+    """And the tolerations that its nodes need."""
+    text = render(KUBEADM, "--set", f"platform={platform}")
+    directory, user = PLATFORMS[platform]
+    pod = pod_of(text)
+    log = next(volume for volume in pod["volumes"] if volume["name"] == "log")
+    assert log["hostPath"]["path"] == directory
+    assert pod["securityContext"]["runAsUser"] == user
+    assert pod["securityContext"]["runAsNonRoot"] is (user != 0)
+    tolerated = {toleration["key"] for toleration in pod["tolerations"]}
+    wanted = {"node-role.kubernetes.io/etcd", "CriticalAddonsOnly"}
+    assert (wanted <= tolerated) is (platform in ("rke2", "k3s"))
+
+
+@pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
+def test_what_is_rendered_configures_the_agent(render, values):
+    """The agent's own loader takes it."""
+    env = {"NODE_NAME": "cp-1", "POD_IP": "10.0.0.7", "SIEM_TOKEN": "t"}
+    load_text(config_of(render(values))["config.yaml"], "config.yaml", env)
+
+
+def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
+    """`deploy/kubernetes/README.md` has the command."""
+    folder = deploy / "kubernetes"
+    assert render(folder / "values.yaml") == (folder / "k8s-audit-otlp.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "way_out"),
+    [
+        ("image.repository=", "docker build -f deploy/Dockerfile"),
+        ("image.repository=", "ctr -n k8s.io images import"),
+        ("clusterName=", "--set clusterName=NAME"),
+        ("platform=eks", "platform"),
+        ("imagee.tag=1", "imagee"),
+        ("log.maxLineMiB=0", "maxLineMiB"),
+        ("terminationGracePeriodSeconds=5", "terminationGracePeriodSeconds"),
+        ("collector.enabled=true", "collector.image is required"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_with_the_way_out(render, setting, way_out):
+    """By the schema, or by the chart in its own words."""
+    with pytest.raises(ValueError, match="Error") as refusal:
+        render(KUBEADM, "--set", setting)
+    assert way_out in str(refusal.value)
+
+
+def test_a_capability_for_another_user_than_root_is_refused(render):
+    """It would never reach the process."""
+    with pytest.raises(ValueError, match=r"runAs\.user=0"):
+        render(KUBEADM, "--set", "platform=talos,dacReadSearch=true")
+
+
+def test_no_exporter_is_refused_with_an_example(render, tmp_path):
+    """An agent that sends nowhere is a mistake."""
+    values = yaml.safe_load(KUBEADM.read_text())
+    del values["exporters"]
+    (tmp_path / "values.yaml").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="exporters is required"):
+        render(tmp_path / "values.yaml")
+
+
+def test_the_capability_is_added_only_when_asked_for(render):
+    """Opt-in."""
+    assert "add" not in agent_of(render(KUBEADM))["securityContext"]["capabilities"]
+    asked = agent_of(render(KUBEADM, "--set", "dacReadSearch=true"))
+    assert asked["securityContext"]["capabilities"]["add"] == ["DAC_READ_SEARCH"]
+
+
+def test_the_memory_limit_follows_the_line_limit(render):
+    """Unless the operator knows better."""
+    derived = agent_of(render(KUBEADM, "--set", "log.maxLineMiB=8"))["resources"]["limits"]
+    assert derived == {"memory": "192Mi"}
+    own = agent_of(render(KUBEADM, "--set", "resources.limits.memory=1Gi"))["resources"]["limits"]
+    assert own == {"memory": "1Gi"}
+
+
+def test_the_owner_of_the_state_is_set_by_an_init_container_on_request(render):
+    """With the two capabilities that this takes, and only there."""
+    assert "initContainers" not in pod_of(render(KUBEADM))
+    pod = pod_of(render(KUBEADM, "--set", "platform=talos,state.setOwner=true"))
+    (init,) = pod["initContainers"]
+    assert init["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN", "FOWNER"]}
+    assert "(65534, 65534)" in init["command"][-1]
+    assert [mount["name"] for mount in init["volumeMounts"]] == ["state"]
+
+
+def test_a_node_that_goes_away_is_drained_of_its_log(render):
+    """The agent waits until it has caught up, and kubelet waits for the agent."""
+    text = render(KUBEADM, "--set", "untilCaughtUp.enabled=true")
+    assert pod_of(text)["terminationGracePeriodSeconds"] == 1800
+    assert yaml.safe_load(config_of(text)["config.yaml"])["service"]["until"] == "caught_up"
+
+
+def test_a_collector_beside_the_agent_gets_everything_on_the_loopback_address(render):
+    """And is configured by the same ConfigMap."""
+    text = render(CI[0].with_name("talos-everything-values.yaml"))
+    pod = pod_of(text)
+    collector = next(c for c in pod["initContainers"] if c["name"] == "collector")
+    assert collector["restartPolicy"] == "Always"  # it outlives the agent
+    data = config_of(text)
+    exporters = yaml.safe_load(data["config.yaml"])["exporters"]
+    assert exporters["otlp_http/collector"]["endpoint"] == "http://127.0.0.1:4318"
+    collector = yaml.safe_load(data["collector.yaml"])
+    assert collector["service"]["pipelines"]["logs"] == {
+        "receivers": ["otlp"],
+        "exporters": ["otlp_http/siem"],
+    }
+
+
+def test_a_collector_needs_a_cluster_that_stops_it_last(render):
+    """Older ones would wait for it to end before the agent starts."""
+    values = CI[0].with_name("talos-everything-values.yaml")
+    with pytest.raises(ValueError, match=r"needs Kubernetes 1\.29"):
+        render(values, "--kube-version", "1.28.9")
+
+
+def test_a_changed_configuration_replaces_the_pods(render):
+    """By a checksum in the pod template."""
+    sums = {
+        daemonset(render(KUBEADM, "--set", f"clusterName={name}"))["spec"]["template"]["metadata"][
+            "annotations"
+        ]["checksum/config"]
+        for name in ("one", "two")
+    }
+    assert len(sums) == 2

@@ -1,0 +1,80 @@
+"""The files for nodes and for kind say the same as the program and the chart."""
+
+import configparser
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from k8s_audit_otlp.config.load import load
+from k8s_audit_otlp.setup.kubeadm import fragment
+from k8s_audit_otlp.setup.settings import DEFAULTS
+
+
+@pytest.fixture
+def unit(deploy):
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str
+    parser.read(deploy / "systemd" / "k8s-audit-otlp.service")
+    return parser
+
+
+def test_kind_gets_the_configuration_that_the_program_prints(deploy):
+    """One truth about flags and volumes."""
+    cluster = yaml.safe_load((deploy / "kind" / "cluster.yaml").read_text())
+    (node,) = cluster["nodes"]
+    (patch,) = node["kubeadmConfigPatches"]
+    assert yaml.safe_load(patch) == yaml.safe_load(fragment(DEFAULTS, "v1beta3"))
+    (mount,) = node["extraMounts"]
+    assert mount["containerPath"] == DEFAULTS["audit-policy-file"]
+
+
+def test_the_recipes_use_the_programs_flags(deploy):
+    """A flag that is renamed must be renamed there too."""
+    recipes = "\n".join(path.read_text() for path in (deploy / "kube-apiserver").glob("*.md"))
+    named = set(re.findall(r"audit-[a-z]+-[a-z]+(?==)", recipes))
+    assert named <= set(DEFAULTS)
+    assert set(DEFAULTS) <= named
+
+
+def test_the_unit_has_no_capability_and_no_view_of_the_clusters_keys(unit):
+    """Root that owns the log, and nothing more."""
+    service = unit["Service"]
+    assert service["CapabilityBoundingSet"] == ""
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    assert "-/etc/kubernetes" in service["InaccessiblePaths"].split()
+    assert service["ExecStart"].endswith(
+        "k8s-audit-otlp run --config /etc/k8s-audit-otlp/config.yaml"
+    )
+
+
+def test_the_unit_limits_memory_as_the_chart_does(unit, deploy):
+    """128 MiB, the budget, five times the longest line."""
+    values = yaml.safe_load((deploy / "helm" / "k8s-audit-otlp" / "values.yaml").read_text())
+    limit = 128 + values["memoryBudgetMiB"] + 5 * values["log"]["maxLineMiB"]
+    assert unit["Service"]["MemoryMax"] == f"{limit}M"
+
+
+def test_systemd_finds_no_mistake_in_the_unit(deploy, tmp_path):
+    """The program itself need not be installed for that."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not here")
+    text = (deploy / "systemd" / "k8s-audit-otlp.service").read_text()
+    unit = tmp_path / "k8s-audit-otlp.service"
+    unit.write_text(text.replace("/opt/k8s-audit-otlp/bin/k8s-audit-otlp", "/bin/true"))
+    done = subprocess.run(
+        [analyze, "verify", unit], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_units_configuration_is_one_that_the_agent_takes(deploy):
+    """Before any edit but the names in capitals."""
+    config = load(deploy / "systemd" / "config.yaml", {"TOKEN": "t"}).config
+    assert config.receivers["k8s_audit"].include == (DEFAULTS["audit-log-path"],)
+    assert config.service.telemetry.metrics.address == "127.0.0.1:8686"
+    assert config.service.state_dir == "/var/lib/k8s-audit-otlp"  # the unit's StateDirectory
