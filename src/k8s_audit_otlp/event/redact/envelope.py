@@ -1,0 +1,289 @@
+"""The strings of an event outside its bodies in, the same without credentials and names out.
+
+`EnvelopeRules.text` is the one judge: the line and the typed event both go through it, so they
+cannot come to differ.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from k8s_audit_otlp.event.redact.body import BodyContext, BodyRedactor
+from k8s_audit_otlp.event.redact.keys import Verdict, judge
+from k8s_audit_otlp.event.redact.rules import RedactionRules
+from k8s_audit_otlp.event.redact.text import (
+    PARAMETER_NAMES,
+    ParameterVerdicts,
+    Replacement,
+    TextVerdicts,
+    clean,
+    clean_message,
+    clean_uri,
+    may_echo,
+)
+from k8s_audit_otlp.event.redact.tokens import (
+    UnreadableError,
+    end_of,
+    is_key,
+    is_member_value,
+    join,
+    piece_of,
+    split,
+    text_of,
+)
+from k8s_audit_otlp.model import AuditEvent, UserInfo
+
+PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
+_KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
+_WIRE_NAMES = frozenset(AuditEvent.__struct_encode_fields__)
+_BODY_NAMES = (b"requestObject", b"responseObject")
+
+
+def is_credential_annotation(name: str) -> bool:
+    domain, slash, _ = name.rpartition("/")
+    if slash and domain.endswith(_KUBERNETES_DOMAINS):
+        return False
+    return judge(name) is not Verdict.HARMLESS
+
+
+class _AnnotationVerdicts(dict[str, bool]):
+    """Annotation key -> does it call for a look at its value. Bounded."""
+
+    def __missing__(self, name: str) -> bool:
+        if len(self) >= 4096:
+            self.clear()
+        calls = name.startswith(PATCH_ANNOTATION) or is_credential_annotation(name)
+        self[name] = calls
+        return calls
+
+
+class EnvelopeRules:
+    def __init__(
+        self, rules: RedactionRules, replacement: Replacement, bodies: BodyRedactor
+    ) -> None:
+        self._rules, self._replacement, self._bodies = rules, replacement, bodies
+        self._pseudonym = Replacement(rules.key) if rules.pseudonymise else replacement
+        self._users = "users" in rules.pseudonymise
+        self._addresses = "addresses" in rules.pseudonymise
+        self._patterns = tuple(rule for rule in rules.own if rule.pattern)
+        self.always = bool(rules.pseudonymise or self._patterns)
+        self._parameters, self._annotations = ParameterVerdicts(), _AnnotationVerdicts()
+        self._extras, self._texts = _AnnotationVerdicts(), TextVerdicts()
+
+    def is_quiet(self, event: AuditEvent, frame: bytes) -> bool:
+        """Tell cheaply that nothing outside the bodies can match; most events end here."""
+        if (
+            self.always
+            or (b"J" in frame and b"eyJ" in frame)
+            or (b"@" in frame and b"://" in frame)
+        ):
+            return False
+        texts, uri = self._texts, event.request_uri
+        if ("%3" in uri or "earer" in uri) and (self._uri(uri) != uri or texts[uri]):
+            return False
+        if "?" in uri and any(map(self._parameters.__getitem__, PARAMETER_NAMES(uri))):
+            return False
+        if texts[event.user_agent] or (len(event.audit_id) != 36 and texts[event.audit_id]):
+            return False
+        status, user = event.response_status, event.user
+        if status and (message := status.message) and may_echo(message):
+            if clean_message(message, self._replacement) != message:
+                return False
+        for name, text in event.annotations.items() if event.annotations else ():
+            if self._annotations[name] or texts[text]:
+                return False
+        if event.impersonated_user and not self._is_quiet_user(event.impersonated_user):
+            return False
+        return not user or self._is_quiet_user(user)
+
+    def _is_quiet_user(self, user: UserInfo) -> bool:
+        if self._texts[user.username]:
+            return False
+        for name, values in user.extra.items() if user.extra else ():
+            if self._extras[name] or any(map(self._texts.__getitem__, values)):
+                return False
+        return True
+
+    def repeats(self, event: AuditEvent, seen: "Seen") -> bool:
+        """Tell whether a message or annotation repeats what was redacted in the bodies."""
+        if not seen.echoes:
+            return False
+        texts = [event.response_status.message] if event.response_status else []
+        for name, text in event.annotations.items() if event.annotations else ():
+            if not name.startswith("authorization.k8s.io/"):
+                texts.append(text)
+        texts = [text for text in texts if text]
+        return bool(texts) and any(echo in text for echo in seen.echoed() for text in texts)
+
+    def text(self, owner: str, name: str, text: str, seen: "Seen") -> str:
+        """Redact one string: `owner` is the member of the event, `name` the nearest key to it."""
+        if owner == "requestURI":
+            new = self._uri(text)
+            if new != text:
+                seen.fired.add("uri")
+            return self._free(new, seen)
+        if owner == "annotations":
+            return self._annotation(name, text, seen)
+        if owner in ("user", "impersonatedUser"):
+            return self._user(name, text, seen)
+        if owner == "sourceIPs" and self._addresses:
+            return self._named("addresses", text, seen)
+        if owner == "responseStatus":
+            return self._message(text, seen)
+        return self._free(text, seen)
+
+    def _uri(self, uri: str) -> str:
+        args = self._rules.args if "args" not in self._rules.off else "keep"
+        return clean_uri(uri, args, self._replacement, credentials="uri" not in self._rules.off)
+
+    def _free(
+        self, text: str, seen: "Seen", cleaner: Callable[[str, Replacement], str] = clean
+    ) -> str:
+        if "text" not in self._rules.off and self._texts[text]:
+            new = cleaner(text, self._replacement)
+            if new != text:
+                seen.fired.add("text")
+                text = new
+        for rule in self._patterns:
+            if rule.pattern and rule.covers(seen.context.resource):
+                new = rule.pattern.sub(lambda match: self._replacement(match[0]), text)
+                if new != text:
+                    seen.fired.add(rule.name)
+                    text = new
+        return text
+
+    def _message(self, text: str, seen: "Seen") -> str:
+        """Clean a text of the apiserver's, which may echo what the bodies held."""
+        if "text" not in self._rules.off:
+            for echo in seen.echoed():
+                if echo in text:
+                    text = text.replace(echo, self._replacement(echo))
+                    seen.fired.add("text")
+        for user in seen.users if self._users else ():
+            text = text.replace(f'"{user}"', f'"{self._pseudonym(user)}"')
+        return self._free(text, seen, clean_message)
+
+    def _named(self, rule: str, text: str, seen: "Seen") -> str:
+        new = self._pseudonym(text)
+        if new != text:
+            seen.fired.add(rule)
+        return new
+
+    def _user(self, name: str, text: str, seen: "Seen") -> str:
+        if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
+            return self._named("users", text, seen)
+        if is_credential_annotation(name) and "key" not in self._rules.off:
+            new = self._replacement(text)
+            if new != text:
+                seen.fired.add("key")
+            return new
+        return self._free(text, seen)
+
+    def _annotation(self, name: str, text: str, seen: "Seen") -> str:
+        if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:
+            return self._patch(text, seen)
+        if is_credential_annotation(name) and "key" not in self._rules.off and text:
+            new = self._replacement(text)
+            if new != text:
+                seen.fired.add("key")
+            return new
+        if text[:1] in ("{", "["):
+            text = self._json(text, seen)
+        return self._message(text, seen)
+
+    def _json(self, text: str, seen: "Seen") -> str:
+        try:
+            out = self._bodies(text.encode(), seen.context, seen.fired, seen.echoes, 1)
+        except (UnreadableError, LookupError, UnicodeEncodeError):
+            return text
+        return out.decode("utf-8", "replace")
+
+    def _patch(self, text: str, seen: "Seen") -> str:
+        """Redact every value of the patch; which webhook, operation and path stay."""
+        try:
+            pieces = split(text.encode())
+            scan = self._bodies.scan(pieces, seen.context, seen.fired, seen.echoes)
+            for place in range(1, len(pieces), 2):
+                if pieces[place] == b"value" and is_key(pieces, place):
+                    scan.whole(place, "patch-annotation")
+        except (UnreadableError, LookupError, UnicodeEncodeError):
+            seen.fired.add("patch-annotation")
+            return self._replacement(text)
+        return join(pieces).decode("utf-8", "replace") if scan.changed else text
+
+    def frame(self, frame: bytes, seen: "Seen") -> bytes:
+        """Redact the line outside its bodies, which stand as null."""
+        pieces = split(frame)
+        changed, key = False, 1
+        while key < len(pieces) - 1:
+            end = end_of(pieces, key)
+            if pieces[key] not in _BODY_NAMES:
+                changed |= self._member(pieces, key, end, seen)
+            key = end
+        return join(pieces) if changed else frame
+
+    def _member(self, pieces: list[bytes], key: int, end: int, seen: "Seen") -> bool:
+        owner = text_of(pieces[key])
+        changed = False
+        if owner not in _WIRE_NAMES:
+            scan = self._bodies.scan(pieces, seen.context, seen.fired, seen.echoes)
+            scan.members(self._bodies.names(scan.own)[0], key, end)
+            changed = scan.changed
+        name = owner
+        for place in range(key + 2, end, 2):
+            if is_key(pieces, place) and not is_member_value(pieces, place):
+                name = text_of(pieces[place])
+                continue
+            text = text_of(pieces[place])
+            new = self.text(owner, name, text, seen)
+            if new != text:
+                pieces[place], changed = piece_of(new), True
+        return changed
+
+    def event(self, event: AuditEvent, seen: "Seen") -> AuditEvent:
+        """Redact the typed event outside its bodies."""
+        changes = {}
+        for field, owner in zip(
+            event.__struct_fields__, event.__struct_encode_fields__, strict=True
+        ):
+            value = getattr(event, field)
+            new = self._value(owner, owner, value, seen)
+            if new is not value:
+                changes[field] = new
+        return msgspec.structs.replace(event, **changes) if changes else event
+
+    def _value(self, owner: str, name: str, value: Any, seen: "Seen") -> Any:
+        match value:
+            case str():
+                return self.text(owner, name, value, seen) if value else value
+            case tuple():
+                return tuple(self._value(owner, name, item, seen) for item in value)
+            case dict():
+                return {key: self._value(owner, key, item, seen) for key, item in value.items()}
+            case msgspec.Struct():
+                pairs = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+                return msgspec.structs.replace(
+                    value,
+                    **{f: self._value(owner, n, getattr(value, f), seen) for f, n in pairs},
+                )
+            case _:
+                return value
+
+
+class Seen:
+    """What the redaction of one event has met so far."""
+
+    __slots__ = ("_texts", "context", "echoes", "fired", "users")
+
+    def __init__(self, context: BodyContext, users: tuple[str, ...]) -> None:
+        self.context, self.users = context, users
+        self.fired: set[str] = set()
+        self.echoes: list[bytes] = []  # pieces that were redacted in the bodies
+        self._texts: list[str] | None = None
+
+    def echoed(self) -> list[str]:
+        if self._texts is None:
+            texts = {text_of(piece) for piece in self.echoes if len(piece) >= 6}
+            self._texts = sorted(texts, key=len, reverse=True)
+        return self._texts

@@ -1,0 +1,88 @@
+"""An event and its line in, where the bodies lie in the line out; members removed or replaced.
+
+What is not named stays as kube-apiserver wrote it.
+"""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from k8s_audit_otlp.model import EMPTY, AuditEvent
+
+BODIES = (("request_object", b"requestObject"), ("response_object", b"responseObject"))
+
+
+class Slot(NamedTuple):
+    """The value of a member of the event: line[start:end]; `name` says where the member begins."""
+
+    field: str
+    name: int
+    start: int
+    end: int
+
+
+class AmbiguousError(ValueError):
+    """The line does not hold the event's bodies once each, so nothing can be cut out of it."""
+
+
+def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:
+    """Find the bodies, in the order of the line."""
+    slots = []
+    for field, name in BODIES:
+        raw = getattr(event, field)
+        if raw is EMPTY or not (value := bytes(raw)):
+            continue
+        slots.append(_slot(line, field, name, value, slots[-1].end if slots else 0))
+    return slots
+
+
+def _slot(line: bytes, field: str, name: bytes, value: bytes, after: int) -> Slot:
+    needle = b'"' + name + b'":'
+    at = line.find(needle, after)
+    start = at + len(needle)
+    if at < 0 or not line.startswith(value, start):
+        return _spaced_slot(line, field, name, value)
+    return Slot(field, at, start, start + len(value))
+
+
+def _spaced_slot(line: bytes, field: str, name: bytes, value: bytes) -> Slot:
+    for match in re.finditer(rb'"' + name + rb'"\s*:\s*', line):
+        if line.startswith(value, match.end()):
+            return Slot(field, match.start(), match.end(), match.end() + len(value))
+    raise AmbiguousError(field)
+
+
+def frame_of(line: bytes, slots: list[Slot]) -> bytes:
+    """Return the line with null for each body; refuse a line that repeats one."""
+    if not slots:
+        return line
+    parts, at = [], 0
+    for slot in slots:
+        if slot.name < at:
+            raise AmbiguousError(slot.field)
+        parts += (line[at : slot.start], b"null")
+        at = slot.end
+    frame = b"".join((*parts, line[at:]))
+    for slot, (_, name) in ((s, b) for s in slots for b in BODIES if s.field == b[0]):
+        if frame.count(b'"' + name + b'":') > 1:
+            raise AmbiguousError(slot.field)
+    return frame
+
+
+def without(line: bytes, slot: Slot) -> bytes:
+    """Take the member out, with one comma."""
+    before, after = line[: slot.name], line[slot.end :]
+    if after.lstrip()[:1] == b",":
+        return before + after.lstrip()[1:]
+    return (before.rstrip()[:-1] if before.rstrip()[-1:] == b"," else before) + after
+
+
+def rewritten(event: AuditEvent) -> bytes:
+    """Write the event anew from what was understood of it: the way out of an ambiguous line."""
+    wire = {
+        name: getattr(event, field)
+        for field, name in zip(event.__struct_fields__, event.__struct_encode_fields__, strict=True)
+    }
+    kept = {name: value for name, value in wire.items() if value not in (None, "", (), EMPTY)}
+    return msgspec.json.encode(kept)

@@ -1,0 +1,210 @@
+"""An AuditEvent and its line in, both without their secrets out, and which rules fired.
+
+    redact = Redactor(RedactionRules())
+    event, line, fired = redact(event, line)
+
+Bytes outside redacted values stay kube-apiserver's own. What cannot be followed is removed.
+"""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from k8s_audit_otlp.event.redact.body import BodyContext, BodyRedactor
+from k8s_audit_otlp.event.redact.envelope import EnvelopeRules, Seen
+from k8s_audit_otlp.event.redact.line import (
+    BODIES,
+    AmbiguousError,
+    Slot,
+    body_slots,
+    frame_of,
+    rewritten,
+    without,
+)
+from k8s_audit_otlp.event.redact.lists import LARGE_BYTES, joined, parts_of
+from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
+from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
+from k8s_audit_otlp.event.redact.text import Replacement, clean_message, clean_uri
+from k8s_audit_otlp.event.redact.tokens import UnreadableError
+from k8s_audit_otlp.model import EMPTY, AuditEvent
+
+_WIRE_NAMES = dict(BODIES)
+_KINDS_BY_RESOURCE = {
+    ("secrets", ""): "secret",
+    ("configmaps", ""): "configmap",
+    ("serviceaccounts", "token"): "token",
+    ("tokenreviews", ""): "token",
+}
+_LIST_KINDS = {b'"SecretList"': "secret", b'"ConfigMapList"': "configmap"}
+_BODY_IN_TEXT = re.compile(r"\"(?:requestObject|responseObject|data|stringData)\"\s*:.*", re.DOTALL)
+_LEGACY_NAMES = re.compile(r"(\b(?:user|as)=\")((?!system:|<)[^\"]+)(?=\")")
+_LEGACY_ADDRESS = re.compile(r"(\bip=\")([^\"<]+)(?=\")")
+
+
+class Redacted(NamedTuple):
+    event: AuditEvent
+    line: bytes
+    fired: tuple[str, ...] = ()
+
+
+class Redactor:
+    """Pure apart from remembering verdicts; one for each exporter's rules."""
+
+    def __init__(self, rules: RedactionRules | None = None) -> None:
+        self.rules = rules or RedactionRules()
+        replacement = Replacement(self.rules.key if self.rules.replace_with == "hmac" else None)
+        self._replacement = replacement
+        self._bodies = BodyRedactor(self.rules, replacement)
+        self._envelope = EnvelopeRules(self.rules, replacement, self._bodies)
+
+    def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
+        if event.request_object is EMPTY and event.response_object is EMPTY:
+            if self._envelope.is_quiet(event, line):
+                return Redacted(event, line)
+            return self._whole(event, line, [], line, {}, _seen(event), quiet=False)
+        try:
+            slots = body_slots(event, line)
+            frame = frame_of(line, slots)
+        except AmbiguousError:
+            line = rewritten(event)
+            slots = body_slots(event, line)
+            frame = frame_of(line, slots)
+        seen = _seen(event)
+        new = {slot.field: self._body(line[slot.start : slot.end], seen) for slot in slots}
+        quiet = self._envelope.is_quiet(event, frame) and not self._envelope.repeats(event, seen)
+        if quiet and not seen.fired:
+            return Redacted(event, line)
+        return self._whole(event, line, slots, frame, new, seen, quiet=quiet)
+
+    def _whole(
+        self,
+        event: AuditEvent,
+        line: bytes,
+        slots: list[Slot],
+        frame: bytes,
+        bodies: dict[str, bytes],
+        seen: Seen,
+        *,
+        quiet: bool,
+    ) -> Redacted:
+        new_event = event if quiet else self._envelope.event(event, seen)
+        try:
+            new_frame = frame if quiet else self._envelope.frame(frame, seen)
+        except (UnreadableError, LookupError):
+            new_frame = rewritten(_without_bodies(new_event, slots))
+        changed = {f: msgspec.Raw(b) for f, b in bodies.items()}
+        if changed:
+            new_event = msgspec.structs.replace(new_event, **changed)
+        new_line = _assembled(line, slots, frame, new_frame, bodies)
+        if slots and self.rules.bodies == "drop":
+            new_event, new_line = drop_bodies(new_event, new_line)
+            seen.fired.add(BODIES_DROPPED)
+        return Redacted(new_event, new_line, tuple(sorted(seen.fired)))
+
+    def _body(self, body: bytes, seen: Seen) -> bytes:
+        if self.rules.bodies == "drop":
+            seen.fired.add(BODIES_DROPPED)
+            return body
+        try:
+            parts = parts_of(body) if len(body) > LARGE_BYTES else None
+            if parts is None:
+                return self._bodies(body, seen.context, seen.fired, seen.echoes)
+            context = seen.context
+            for kind, rule in _LIST_KINDS.items():
+                if kind in parts.frame:
+                    context = BodyContext(context.resource, rule)
+            frame = self._bodies(parts.frame, context, seen.fired, seen.echoes)
+            items = [self._bodies(i, context, seen.fired, seen.echoes) for i in parts.items]
+            return joined(parts, frame, items)
+        except (UnreadableError, LookupError):
+            seen.fired.add(UNREADABLE)
+            return b'"[removed, %d bytes that could not be followed]"' % len(body)
+
+    def redact_text(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """Redact a line that is no JSON event: the legacy format, or what is left of a torn one."""
+        seen = Seen(BodyContext(), ())
+        new = _BODY_IN_TEXT.sub('"[removed]', text)
+        if new != text:
+            seen.fired.add(UNREADABLE)
+        uri = clean_uri(
+            new,
+            self.rules.args if "args" not in self.rules.off else "keep",
+            self._replacement,
+            credentials="uri" not in self.rules.off,
+        )
+        if uri != new:
+            seen.fired.add("uri")
+        if "text" not in self.rules.off:
+            new = clean_message(uri, self._replacement)
+            if new != uri:
+                seen.fired.add("text")
+        else:
+            new = uri
+        for name, pattern in (("users", _LEGACY_NAMES), ("addresses", _LEGACY_ADDRESS)):
+            if name in self.rules.pseudonymise:
+                pseudonym = Replacement(self.rules.key)
+                new = pattern.sub(lambda m, p=pseudonym: m[1] + p(m[2]), new)  # type: ignore[misc]
+                seen.fired.add(name)
+        return new, tuple(sorted(seen.fired))
+
+
+def drop_bodies(event: AuditEvent, line: bytes) -> tuple[AuditEvent, bytes]:
+    """Take both bodies out of the event and of its line."""
+    for field, _ in BODIES:
+        event, line = drop_body(event, line, field)
+    return event, line
+
+
+def drop_body(event: AuditEvent, line: bytes, field: str) -> tuple[AuditEvent, bytes]:
+    if getattr(event, field) is EMPTY:
+        return event, line
+    kept = msgspec.structs.replace(event, **{field: EMPTY})
+    try:
+        slots = body_slots(event, line)
+        frame_of(line, slots)
+    except AmbiguousError:
+        return kept, rewritten(kept)
+    for slot in slots:
+        if slot.field == field:
+            line = without(line, slot)
+    return kept, line
+
+
+def _without_bodies(event: AuditEvent, slots: list[Slot]) -> AuditEvent:
+    null = msgspec.Raw(b"null")
+    return msgspec.structs.replace(event, **{slot.field: null for slot in slots})
+
+
+def _assembled(
+    line: bytes, slots: list[Slot], frame: bytes, new_frame: bytes, bodies: dict[str, bytes]
+) -> bytes:
+    if new_frame is frame:
+        for slot in reversed(slots):
+            line = line[: slot.start] + bodies[slot.field] + line[slot.end :]
+        return line
+    for slot in slots:
+        name = b'"' + _WIRE_NAMES[slot.field] + b'":'
+        new_frame = new_frame.replace(name + b"null", name + bodies[slot.field], 1)
+    return new_frame
+
+
+def _seen(event: AuditEvent) -> Seen:
+    ref = event.object_ref
+    if ref is None or not ref.resource:
+        uri = event.request_uri
+        kind = "secret" if not uri or "/secrets" in uri else ""
+        kind = "configmap" if "/configmaps" in uri else kind
+        context = BodyContext(uri.partition("?")[0] if ref is None else "", kind)
+    else:
+        place = ref.resource + ("/" + ref.subresource if ref.subresource else "")
+        kind = _KINDS_BY_RESOURCE.get((ref.resource, ref.subresource), "")
+        if kind in ("secret", "configmap") and ref.api_group:
+            kind = ""
+        context = BodyContext(place + ("." + ref.api_group if ref.api_group else ""), kind)
+    users = tuple(
+        user.username
+        for user in (event.user, event.impersonated_user)
+        if user and user.username and not user.username.startswith("system:")
+    )
+    return Seen(context, users)

@@ -1,0 +1,161 @@
+r"""The bytes of a JSON value in, its strings and what stands between them out; no tree.
+
+Escaped quotes are masked by bytes that JSON cannot hold, so that splitting at the quote gives
+punctuation at even places and strings at odd ones:
+
+    {"a":"x\"y","b":[1]}  ->  {  a  :  x..y  ,  b  :[1]}
+
+A value is changed by changing its piece; joining and unmasking gives back every other byte as it
+was. Depth of nesting, repeated keys, huge numbers and lone surrogates need no special care.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+import orjson
+
+MAX_STRINGS = 2_000_000  # pieces of one value held at a time, about 200 MB at the worst
+_MASKED_BACKSLASH, _MASKED_QUOTE = b"\0\0", b"\0\1"
+_BRACKET = re.compile(rb"[\[\]{}]")
+_CACHED_PUNCTUATION = 4096
+_COLON = 0x3A
+_NEVER = 1 << 60
+
+
+class UnreadableError(ValueError):
+    """The bytes are not JSON that can be followed."""
+
+
+class _Balance(dict[bytes, tuple[int, int]]):
+    """Punctuation -> (depth after its lowest closing bracket, depth at its end), relative."""
+
+    def __missing__(self, punctuation: bytes) -> tuple[int, int]:
+        depth, lowest = 0, _NEVER
+        for bracket in _BRACKET.findall(punctuation):
+            if bracket in b"[{":
+                depth += 1
+            else:
+                depth -= 1
+                lowest = min(lowest, depth)
+        if len(punctuation) <= 32:
+            if len(self) >= _CACHED_PUNCTUATION:
+                self.clear()
+            self[punctuation] = lowest, depth
+        return lowest, depth
+
+
+balance = _Balance()
+
+
+def split(value: bytes) -> list[bytes]:
+    """Split a compact JSON value into its pieces."""
+    if b"\0" in value:
+        raise UnreadableError("a NUL byte")
+    if value.count(b'"') > 2 * MAX_STRINGS:
+        raise UnreadableError("too many strings")
+    if b"\\" in value:
+        value = value.replace(b"\\\\", _MASKED_BACKSLASH).replace(b'\\"', _MASKED_QUOTE)
+    pieces = value.split(b'"')
+    if not len(pieces) & 1:
+        raise UnreadableError("an open string")
+    return pieces
+
+
+def join(pieces: list[bytes]) -> bytes:
+    return unmask(b'"'.join(pieces))
+
+
+def unmask(piece: bytes) -> bytes:
+    if b"\0" in piece:
+        return piece.replace(_MASKED_BACKSLASH, b"\\\\").replace(_MASKED_QUOTE, b'\\"')
+    return piece
+
+
+def mask(content: bytes) -> bytes:
+    return content.replace(b"\\\\", _MASKED_BACKSLASH).replace(b'\\"', _MASKED_QUOTE)
+
+
+def text_of(piece: bytes) -> str:
+    """Decode a string piece; a lone surrogate stays one."""
+    quoted = b'"' + unmask(piece) + b'"'
+    try:
+        text: str = orjson.loads(quoted)
+    except orjson.JSONDecodeError:
+        try:
+            text = json.loads(quoted.decode("utf-8", "replace"), strict=False)
+        except ValueError as error:
+            raise UnreadableError("a string that is none") from error
+    return text
+
+
+_ESCAPED_AS_GO_DOES = {0x26: "\\u0026", 0x3C: "\\u003c", 0x3E: "\\u003e"}
+
+
+def piece_of(text: str) -> bytes:
+    """Encode text the way kube-apiserver does, as a piece."""
+    encoded = json.dumps(text, ensure_ascii=False)[1:-1].translate(_ESCAPED_AS_GO_DOES)
+    try:
+        return mask(encoded.encode())
+    except UnicodeEncodeError:
+        return mask(json.dumps(text)[1:-1].translate(_ESCAPED_AS_GO_DOES).encode())
+
+
+def is_key(pieces: list[bytes], place: int) -> bool:
+    return pieces[place + 1][:1] == b":"
+
+
+def is_member_value(pieces: list[bytes], place: int) -> bool:
+    """Tell a member's value from an element of an array."""
+    return pieces[place - 1] == b":"
+
+
+def end_of(pieces: list[bytes], key: int) -> int:
+    """Return the place of the first string after the value of the member at `key`."""
+    punctuation = pieces[key + 1][1:]
+    if not punctuation:
+        return key + 4
+    if punctuation[0] not in b"{[":
+        return key + 2
+    depth = 0
+    for place in range(key + 1, len(pieces), 2):
+        lowest, change = balance[punctuation if place == key + 1 else pieces[place]]
+        if depth + lowest <= 0:
+            return place + 1
+        depth += change
+    raise UnreadableError("an open bracket")
+
+
+def closing_part(pieces: list[bytes], key: int, end: int) -> bytes:
+    """Return what of the last punctuation still belongs to the container at `key`."""
+    depth = sum(balance[pieces[place]][1] for place in range(key + 1, end - 1, 2))
+    for bracket in _BRACKET.finditer(pieces[end - 1]):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth <= 0:
+            return pieces[end - 1][: bracket.end()]
+    return pieces[end - 1]
+
+
+def members(pieces: list[bytes], key: int, end: int) -> Iterator[int]:
+    """Yield the keys of the object that is the value of the member at `key`."""
+    depth = balance[pieces[key + 1][1:]][1]
+    for place in range(key + 2, end, 2):
+        punctuation = pieces[place + 1]
+        if depth == 1 and punctuation[:1] == b":":
+            yield place
+        depth += balance[punctuation][1]
+
+
+def objects(pieces: list[bytes]) -> Iterator[list[int]]:
+    """Yield the keys of each object in the array that `pieces` is; a key may repeat."""
+    depth = balance[pieces[0]][1]
+    found: list[int] = []
+    for place in range(1, len(pieces), 2):
+        punctuation = pieces[place + 1]
+        if depth == 2 and punctuation[:1] == b":":
+            found.append(place)
+        lowest, change = balance[punctuation]
+        if depth + lowest < 2:
+            yield found
+            found = []
+        depth += change
