@@ -7,7 +7,7 @@ Every key has a description and a default: the schema and the reference are made
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from k8s_audit_otlp.config.types import Bytes, PositiveSeconds, Seconds, SecretText, mistake
 
@@ -17,7 +17,11 @@ MAX_REQUEST_BYTES = 900_000
 
 
 # YAML reads an unquoted 1.2 as a number
-TlsVersion = Annotated[Literal["1.2", "1.3"], BeforeValidator(str)]
+TlsVersion = Annotated[
+    Literal["1.2", "1.3"],
+    BeforeValidator(str),
+    WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]}),
+]
 
 
 def key(default: Any, description: str, *, alias: str | None = None, **constraint: Any) -> Any:

@@ -185,7 +185,22 @@ OAUTH2_CLIENT: Rules = (
         "write client_credentials or remove the key",
         lambda value: str(value) != "client_credentials",
     ),
-    *no_effect("client credentials need none of it", "grant_type"),
+    *no_effect("client credentials are the grant type", "grant_type"),
+    *(
+        rule
+        for key in (
+            "client_certificate_key_id",
+            "client_certificate_key",
+            "client_certificate_key_file",
+            "signature_algorithm",
+            "iss",
+            "audience",
+            "claims",
+        )
+        for rule in refused(
+            key, "it belongs to the JWT bearer grant", "write client_secret, or use a Collector"
+        )
+    ),
 )
 SERVICE: Rules = (
     *honoured("extensions", "pipelines", "telemetry::logs::level", "telemetry::logs::encoding"),

@@ -24,6 +24,7 @@ from k8s_audit_otlp.config.types import (
     GrpcTarget,
     Headers,
     HttpUrl,
+    Metadata,
     PositiveSeconds,
     Seconds,
     known_value,
@@ -105,7 +106,7 @@ class OtlpGrpc(_Exporter):
     type: ClassVar[str] = "otlp_grpc"
 
     endpoint: GrpcTarget = Field(description="host:port; http:// and https:// decide about TLS.")
-    headers: Headers = key({}, "Metadata of every request, as a map or a list of {name, value}.")
+    headers: Metadata = key({}, "Metadata of every request, as a map or a list of {name, value}.")
     compression: _GrpcCompression = key("gzip", "Compression of the requests.")
     timeout_s: PositiveSeconds = key("5s", "Deadline of a request.", alias="timeout")
     tls: Tls = key({}, "How the connection is secured.")

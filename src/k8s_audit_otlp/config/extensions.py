@@ -13,6 +13,7 @@ from k8s_audit_otlp.config.types import (
     PositiveSeconds,
     Seconds,
     SecretText,
+    SecretTexts,
     mistake,
 )
 
@@ -95,7 +96,9 @@ class OAuth2Client(Block):
     client_secret_file: str | None = key(None, "File with the secret; re-read when it changes.")
     token_url: HttpUrl = Field(description="Where tokens are fetched.")
     scopes: tuple[str, ...] = key((), "Scopes to ask for.")
-    endpoint_params: dict[str, SecretText] = key({}, "Further parameters of the request.")
+    endpoint_params: dict[str, SecretTexts] = key(
+        {}, "Further parameters, one value or a list each."
+    )
     timeout_s: PositiveSeconds = key("10s", "Longest time for fetching a token.", alias="timeout")
     expiry_buffer_s: Seconds = key(
         "5m", "Renew a token so long before it expires.", alias="expiry_buffer"

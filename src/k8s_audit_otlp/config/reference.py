@@ -11,7 +11,7 @@ from k8s_audit_otlp.config.schema import component_models, json_schema
 
 _Json: TypeAlias = dict[str, Any]
 _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
-_NO_EFFECT = "No effect: "
+_FOREIGN = ("No effect: ", "Refused ")  # keys that only a Collector honours
 
 
 def markdown() -> str:
@@ -61,7 +61,7 @@ def _rows(
     required = definition.get("required", ())
     for name, key in definition["properties"].items():
         meaning = key["description"]
-        if meaning.startswith(_NO_EFFECT):
+        if meaning.startswith(_FOREIGN):
             continue
         block = _block_of(key)
         if block in shared:
@@ -104,7 +104,7 @@ def _value(key: _Json) -> str:
 
 def _words(option: _Json) -> str:
     if "enum" in option:
-        return ", ".join(f"`{one}`" for one in option["enum"])
+        return ", ".join(dict.fromkeys(f"`{one}`" for one in option["enum"]))
     if "const" in option:
         return f"`{option['const']}`"
     if option.get("format") in {"duration", "size"}:

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from k8s_audit_otlp.config.build import EXPORTERS, EXTENSIONS, RECEIVERS
 from k8s_audit_otlp.config.collector_keys import ALIASES, IDLE_EXTENSIONS, IDLE_PROCESSORS, KEYS
 from k8s_audit_otlp.config.explain import block_at, model_in
-from k8s_audit_otlp.config.key_rules import Use
+from k8s_audit_otlp.config.key_rules import Use, is_set
 from k8s_audit_otlp.config.service import Service
 
 Json: TypeAlias = dict[str, Any]
@@ -125,7 +125,9 @@ def _add_collector_keys(definitions: Json, kind: str, model: type[BaseModel]) ->
             continue
         properties = definitions[block.__name__]["properties"]
         name = rule.path[-1]
-        if rule.use is Use.NO_EFFECT and name not in properties:
+        if rule.use is Use.REFUSED and rule.when is is_set and name not in properties:
+            properties[name] = {"description": f"Refused unless it is off: {rule.why}."}
+        elif rule.use is Use.NO_EFFECT and name not in properties:
             properties[name] = {"description": f"No effect: {rule.why}."}
         elif rule.use is Use.DIFFERENT and name in properties:
             line = f" Differs from the Collector: {rule.why}."

@@ -158,6 +158,11 @@ def to_secret(value: Any) -> Secret:
 
 _TEXT_SCHEMA = WithJsonSchema({"type": "string"})
 SecretText = Annotated[Secret, PlainValidator(to_secret), _TEXT_SCHEMA]
+SecretTexts = Annotated[
+    tuple[SecretText, ...],
+    BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+    WithJsonSchema({"type": ["string", "array"]}),
+]
 
 
 def known_value(secret: Secret) -> str | None:
@@ -206,13 +211,24 @@ def _header_map(value: Any) -> Any:
     raise mistake("an item is not {name, value}", "write name: and value: in each item")
 
 
+def _metadata_value(value: Any) -> Secret:
+    secret = _header_value(value)
+    if not (known_value(secret) or "").isascii():
+        raise mistake(
+            "the value holds a character that gRPC metadata cannot carry",
+            "use ASCII letters (the value is not shown)",
+        )
+    return secret
+
+
 HeaderName = Annotated[str, PlainValidator(_header_name), _TEXT_SCHEMA]
 HeaderValue = Annotated[Secret, PlainValidator(_header_value), _TEXT_SCHEMA]
-Headers = Annotated[
-    dict[HeaderName, HeaderValue],
-    BeforeValidator(_header_map),
-    WithJsonSchema({"type": ["object", "array"], "additionalProperties": {"type": "string"}}),
-]
+MetadataValue = Annotated[Secret, PlainValidator(_metadata_value), _TEXT_SCHEMA]
+_MAP_OR_LIST = WithJsonSchema(
+    {"type": ["object", "array"], "additionalProperties": {"type": ["string", "number"]}}
+)
+Headers = Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_header_map), _MAP_OR_LIST]
+Metadata = Annotated[dict[HeaderName, MetadataValue], BeforeValidator(_header_map), _MAP_OR_LIST]
 
 
 def _as_url(value: Any) -> tuple[Secret, str | None]:

@@ -151,6 +151,13 @@ COLLECTOR: Mapping[str, list[str]] = {
             "timeout",
             "expiry_buffer",
             "grant_type",
+            "client_certificate_key_id",
+            "client_certificate_key",
+            "client_certificate_key_file",
+            "signature_algorithm",
+            "iss",
+            "audience",
+            "claims",
         ],
     ],
 }
@@ -211,7 +218,7 @@ PASTED = {
   otlphttp/datadog:
     logs_endpoint: https://otlp.datadoghq.com/v1/logs
     headers: {dd-api-key: "${env:TOKEN}"}
-    sending_queue: {batch: {max_size: 1000, sizer: items}}
+    sending_queue: {batch: {min_size: 500, max_size: 1000, sizer: items}}
 """,
         {},
     ),
@@ -326,7 +333,7 @@ extensions:
     client_secret: ${env:TOKEN}
     token_url: https://login.example.com/token
     scopes: [ingest]
-    endpoint_params: {audience: x}
+    endpoint_params: {audience: [x, y], tenant: z}
 """,
         {"cookies": Kind.NO_EFFECT, "force_attempt_http2": Kind.NO_EFFECT},
     ),
