@@ -1,13 +1,64 @@
 """kubeadm is told the same as the manifest, in both versions of its configuration."""
 
+import os
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
 from k8s_audit_otlp.setup import kubeadm
+from k8s_audit_otlp.setup.manifest import patch
 from k8s_audit_otlp.setup.platforms import kubeadm_api_version
 from k8s_audit_otlp.setup.settings import DEFAULTS
+
+BIN = os.environ.get("KUBE_BIN", Path.home() / ".cache/k8s-audit-otlp/bin")
+
+
+@pytest.fixture
+def written_by_kubeadm(tmp_path):
+    """Let a real kubeadm write the apiserver's manifest from a configuration."""
+    program = shutil.which("kubeadm", path=f"{BIN}:{os.environ.get('PATH', '')}")
+    if program is None:
+        pytest.skip("kubeadm is not here; build k8s.io/kubernetes/cmd/kubeadm with Go")
+    node = (
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
+        "localAPIEndpoint: {advertiseAddress: 10.1.2.3, bindPort: 6443}\n"
+    )
+    phase = [program, "init", "phase", "control-plane", "apiserver", "--dry-run"]
+
+    def write(cluster):
+        config = tmp_path / "kubeadm.yaml"
+        config.write_text(f"{cluster}kubernetesVersion: v1.37.2\n---\n{node}")
+        done = subprocess.run(
+            [*phase, "--config", config],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "KUBEADM_INIT_DRYRUN_DIR": str(tmp_path)},
+        )
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / "kube-apiserver.yaml").read_text()
+
+    return write
+
+
+@pytest.mark.interop
+def test_a_manifest_that_kubeadm_writes_from_the_fragment_needs_no_patch(written_by_kubeadm):
+    """Both ways of setting the log up end at the same manifest."""
+    text = written_by_kubeadm(kubeadm.fragment(DEFAULTS, "v1beta4"))
+    assert "--audit-policy-file=" in text
+    assert patch(text, {}).text == text
+
+
+@pytest.mark.interop
+def test_a_manifest_of_a_real_kubeadm_is_only_added_to(written_by_kubeadm):
+    """Not one of its lines changes."""
+    text = written_by_kubeadm("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n")
+    after = iter(patch(text, {}).text.splitlines())
+    assert [line for line in text.splitlines() if line not in after] == []
 
 
 def test_v1beta3_has_a_map_of_strings():
