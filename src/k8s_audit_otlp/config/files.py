@@ -24,7 +24,7 @@ def look(config: Config, found: Findings) -> None:
         for pattern in receiver.include:
             _look_at_log(pattern, (*found.path_of("receivers", receiver_id), "include"), found)
     state_dir = Path(config.service.state_dir)
-    if _exists(state_dir) and not state_dir.is_dir():
+    if _is_no_directory(state_dir):
         found.mistake(
             ("service", "state_dir"), f"{state_dir} is not a directory", "name a directory"
         )
@@ -32,7 +32,7 @@ def look(config: Config, found: Findings) -> None:
         for name in _files_of(path, value):
             _look_at_file(name, path, found)
     for exporter_id, exporter in config.exporters.items():
-        if isinstance(exporter, OtlpFile) and Path(exporter.path).is_dir():
+        if isinstance(exporter, OtlpFile) and _is_directory(Path(exporter.path)):
             found.mistake(
                 (*found.path_of("exporters", exporter_id), "path"),
                 f"{exporter.path} is a directory",
@@ -49,7 +49,7 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
     if _GLOB & set(pattern):
         return
     log = Path(pattern)
-    if log.is_dir():
+    if _is_directory(log):
         way_out = f"name the log in it: {pattern.rstrip('/')}/audit.log"
         found.mistake(path, f"{pattern} is a directory", way_out)
     elif not _exists(log):
@@ -62,7 +62,7 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
 
 def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
     file = Path(name)
-    if file.is_dir():
+    if _is_directory(file):
         found.mistake(path, f"{name} is a directory", "name a file")
     elif not _exists(file):
         found.remark(path, Kind.MISSING, f"{name} is needed for sending")
@@ -74,7 +74,21 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError:
-        return True  # it is there, behind a directory that may not be entered
+        return True  # behind a directory that may not be entered: it may well be there
+
+
+def _is_no_directory(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _files_of(path: KeyPath, value: Any) -> tuple[str, ...]:

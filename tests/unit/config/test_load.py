@@ -223,6 +223,13 @@ def test_a_log_that_is_not_there_yet_is_waited_for() -> None:
     ]
 
 
+def test_a_path_that_the_disk_refuses_is_a_remark() -> None:
+    """A name that is too long, or behind a closed directory, is no crash of the check."""
+    text = SMALLEST.replace("/var/log/audit.log", "/" + "a" * 5000)
+    (remark,) = load_text(text, "agent.yaml", {}).remarks
+    assert remark.kind is Kind.UNREADABLE
+
+
 def test_no_secret_is_in_the_repr_of_a_configuration() -> None:
     """A configuration can be logged."""
     text = FULL.replace("http://proxy:3128", "http://u:sesame@proxy:3128").replace(
