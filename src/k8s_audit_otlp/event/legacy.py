@@ -1,10 +1,11 @@
 """A line of `--audit-log-format=legacy` in, the event that it tells of out.
 
-Source: k8s.io/apiserver pkg/audit/format.go. It is one text line of Go-quoted values. Level, bodies,
+Source: k8s.io/apiserver pkg/audit/format.go. A text line of Go-quoted values: level, bodies,
 status message, annotations and the time of the stage are not in it.
 """
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -71,9 +72,14 @@ def read_legacy(line: bytes) -> AuditEvent | None:
 
 
 def as_json(event: AuditEvent) -> bytes:
-    """Write the event as the JSON that the apiserver would have written, without what it lacks."""
-    encode = msgspec.json.encode
-    return encode({
-        name: value for name, value in msgspec.to_builtins(event).items()
-        if value not in ("", None, (), {}, b"")
-    })  # fmt: skip
+    """Write the event as the apiserver's JSON, without what the line did not tell."""
+    return msgspec.json.encode(_told(event))
+
+
+def _told(value: Any) -> Any:
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = ((f.encode_name, getattr(value, f.name)) for f in msgspec.structs.fields(value))
+    return {
+        name: _told(each) for name, each in fields if each and not isinstance(each, msgspec.Raw)
+    }

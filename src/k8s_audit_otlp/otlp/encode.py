@@ -25,7 +25,8 @@ class _Marked(NamedTuple):
 
     event: AuditEvent
     body: bytes
-    around: bytes  # encoded already: times, place, fault
+    times: bytes  # encoded already, as are place and fault in the next
+    around: bytes
     marks: Mapping[str, wire.Value] = {}
     faulty: bool = False
 
@@ -82,18 +83,18 @@ class Encoder:
         records, place = self._records, Place(block, self._records.parts)
         plain_times, encode, transform = records.plain_times, records.encode, self._transform
         add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
-        is_utf8 = _is_utf8(block.data)
+        is_ascii = block.data.isascii()
         offset = block.span.start
         for line in lines:
             start = offset
             offset += len(line) + 1
             try:
-                if not is_utf8:
-                    line.decode()
+                if not is_ascii and not line.isascii():
+                    line.decode()  # what the decoder skips, it does not check to be UTF-8
                 event = decode(line)
-                around = plain_times(event) + place.at(start)
+                times, around = plain_times(event), place.at(start)
                 change = None if transform is None else transform(event, line)
-                record = encode(event, line, around) if change is None else b""
+                record = encode(event, line, times, around) if change is None else b""
             except REFUSED:
                 self._general(line, start, offset, place, out)
                 continue
@@ -101,17 +102,17 @@ class Encoder:
                 add(record)
                 add_end(offset)
             else:
-                self._put(_Marked(event, line, around), change, offset, out)
+                self._put(_Marked(event, line, times, around), change, offset, out)
         return out.encoded(block, len(lines))
 
     def _general(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
         self.noise_bytes += leading_noise(line)
         for read in read_line(line):
             self.faults += bool(read.fault)
-            around = self._records.general_times(read.event)
-            around += place.item(start + read.at, read.item)
+            times = self._records.general_times(read.event)
+            around = place.item(start + read.at, read.item)
             around += self._records.parts["fault"](read.fault)
-            marked = _Marked(read.event, read.body, around, faulty=bool(read.fault))
+            marked = _Marked(read.event, read.body, times, around, faulty=bool(read.fault))
             transform = None if read.is_unread else self._transform
             self._put(marked, transform and transform(read.event, read.body), end, out)
 
@@ -134,11 +135,12 @@ class Encoder:
         out.ends.append(end)
 
     def _encode(self, marked: _Marked) -> bytes:
-        event, body, around, marks, faulty = marked
+        event, body, times, around, marks, faulty = marked
         if (event.annotations or {}).get(TRUNCATED) == "true":
             key = self.options.prefix + "truncated"  # the event's own annotation says it already
             marks = {k: v for k, v in marks.items() if k != key}
-        return self._records.encode(event, body, around + wire.attributes(marks), faulty=faulty)
+        around += wire.attributes(marks)
+        return self._records.encode(event, body, times, around, faulty=faulty)
 
     def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:
         self.shrunk += 1
@@ -150,10 +152,3 @@ class Encoder:
             if len(record) <= self._max_bytes:
                 break
         return record
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        return data.isascii() or bool(data.decode())
-    except UnicodeDecodeError:
-        return False

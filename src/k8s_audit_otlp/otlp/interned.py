@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from k8s_audit_otlp.otlp import wire
 
 MAX_ENTRIES = 4096  # several times the users, or the resources, of a large cluster
-MAX_BYTES = 1 << 20  # per cache; an encoder has eight
+MAX_BYTES = 1 << 20  # per cache; an encoder has five
 MAX_ENTRY_BYTES = 4096  # longer values are built each time
 MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
 

@@ -46,8 +46,8 @@ class Request(NamedTuple):
     verb: str
     code: int
     reason: str
-    alarm: int  # of severity.Alarm
     target: int  # NO_TARGET, RESOURCE or LONG_RUNNING
+    alarm: int  # of severity.Alarm
     faulty: bool = False  # something of the event could not be read
 
     @property

@@ -7,8 +7,8 @@ is joined with the bytes around it, which depend only on its length.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, alarm_of
-from k8s_audit_otlp.event.times import unix_ns
+from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, Alarm, alarm_of
+from k8s_audit_otlp.event.times import MAX_NS, unix_ns
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned
@@ -22,6 +22,7 @@ from k8s_audit_otlp.otlp.mapping import (
 from k8s_audit_otlp.otlp.parts import (
     MAX_AUDIT_ID,
     MAX_LIST,
+    MAX_NOTE,
     NO_TARGET,
     Client,
     Object,
@@ -34,9 +35,9 @@ from k8s_audit_otlp.otlp.parts import (
 _NO_USER = UserInfo()
 _EVENT_NAME = wire.text(wire.EVENT_NAME, EVENT_NAME)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_DAYS = MAX_NS // 86_400_000_000_000
 _MILLISECOND = timedelta(milliseconds=1)
-_NO_STATUS, _NO_OBJECT = (0, ""), (b"", NO_TARGET)
-_NO_ANNOTATIONS: dict[str, str] = {}
+_NO_NOTES = (b"", Alarm.QUIET, "", "", 0)
 _parse_time = datetime.fromisoformat
 
 
@@ -84,10 +85,8 @@ class RecordEncoder:
         self.parts = {part: part_encoder(part, options) for part in PARTS}
         self._requests = Interned(self._request)
         self._objects = Interned(self._object)
-        self._users = Interned(self._user)
+        self._callers = Interned(self._caller)
         self._impersonated = Interned(self._impersonated_user)
-        self._clients = Interned(self._client)
-        self._decisions = Interned(self._decision)
         self._notes = Interned(self._note)
         self._audit_ids = Frames(keys_of("audit_id", options))
         self._paths = Frames(keys_of("path", options))
@@ -108,10 +107,12 @@ class RecordEncoder:
         staged, received = event.stage_timestamp, event.request_received_timestamp
         if not (staged and received and len(staged) == 27 == len(received)):
             raise NotPlainError
-        if event.kind != "Event":
+        if not (staged[26] == received[26] == "Z" and event.kind == "Event"):
             raise NotPlainError
         end = _parse_time(staged)
         age, took = end - _EPOCH, end - _parse_time(received)
+        if not 0 <= age.days < _MAX_DAYS:
+            raise NotPlainError
         time = (age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds
         if took.days or event.stage == "RequestReceived":
             return self.times(time * 1000, took_ms(event.stage, took))
@@ -127,61 +128,68 @@ class RecordEncoder:
         return self.times(event_time(event), duration_ms(event))
 
     def encode(
-        self, event: AuditEvent, body: bytes, around: bytes, *, faulty: bool = False
+        self, event: AuditEvent, body: bytes, times: bytes, around: bytes, *, faulty: bool = False
     ) -> bytes:
         """Encode one record, a whole field of ScopeLogs; `around` is what is encoded already."""
         audit_id = event.audit_id.encode()
         path_text, _, query_text = event.request_uri.partition("?")
         path, query = path_text.encode(), query_text.encode()
-        user, status = event.user or _NO_USER, event.response_status
-        extra = user.extra
-        code, reason = (status.code, status.reason) if status is not None else _NO_STATUS
-        notes, alarm, cuts = self._annotations(event.annotations or _NO_ANNOTATIONS)
-        thing, target = self._object_ref(event.object_ref) if event.object_ref else _NO_OBJECT
-        client, cut = self._clients[event.user_agent, event.source_ips]
+        notes, alarm, decision, why, cuts = self._annotations(event.annotations)
+        target, thing, name = NO_TARGET, b"", b""
+        if (ref := event.object_ref) is not None:
+            thing, target = self._objects[
+                ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
+            ]
+            name = ref.name.encode()
+            if ref.uid or ref.resource_version:
+                thing += self._version(ref)
+        code, reason = 0, ""
+        if (status := event.response_status) is not None:
+            code, reason = status.code, status.reason
+        user = event.user or _NO_USER
         if event.impersonated_user is not None or event.authentication_metadata is not None:
             around += self._rare(event)
-        if cuts or cut or len(audit_id) > MAX_AUDIT_ID:
-            around += self._count_cuts(cuts + cut, event.audit_id)
-        fields = (
+        if cuts or len(audit_id) > MAX_AUDIT_ID or len(event.source_ips or ()) > MAX_LIST:
+            around += self._count_cuts(event, cuts)
+        record = b"".join((
+            times,
             around,
             self._requests[
-                event.kind, event.level, event.stage, event.verb,
-                code, reason, alarm, target, faulty,
+                event.kind, event.level, event.stage, event.verb, code, reason,
+                target, alarm, decision, why, faulty,
             ],
-            self._body_heads[len(body)], body,
+            self._callers[
+                user.username, user.uid, user.groups,
+                tuple(user.extra.items()) if user.extra else (),
+                event.user_agent, event.source_ips,
+            ],
+            thing,
+            name.join(self._names[len(name)]),
+            notes,
             audit_id.join(self._audit_ids[len(audit_id)])
             if len(audit_id) <= MAX_AUDIT_ID
             else self.parts["audit_id"](event.audit_id),
             path.join(self._paths[len(path)]),
             query.join(self._queries[len(query)]) if query else query,
-            self._users[
-                user.username, user.uid, user.groups, tuple(extra.items()) if extra else ()
-            ],
-            client,
-            thing,
-            notes,
-        )  # fmt: skip
-        record = b"".join(fields)
+            self._body_heads[len(body)],
+            body,
+        ))  # fmt: skip
         return self._record_heads[len(record)] + record
 
-    def _annotations(self, annotations: dict[str, str]) -> tuple[bytes, int, int]:
+    def _annotations(self, annotations: dict[str, str] | None) -> tuple[bytes, int, str, str, int]:
+        """Give the annotations that have no decision beside them; what occurs together stays so."""
+        if not annotations:
+            return _NO_NOTES
         if len(annotations) == 2 and DECISION in annotations and REASON in annotations:
-            return self._decisions[annotations[DECISION], annotations[REASON]]
-        return self._notes[tuple(annotations.items())]
+            why = annotations[REASON]
+            return b"", Alarm.QUIET, annotations[DECISION], why, len(why) > MAX_NOTE
+        notes, alarm, cuts = self._notes[tuple(annotations.items())]
+        return notes, alarm, "", "", cuts
 
-    def _object_ref(self, ref: ObjectRef) -> tuple[bytes, int]:
-        group, target = self._objects[
-            ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
-        ]
-        if ref.name:
-            name = ref.name.encode()
-            group += name.join(self._names[len(name)])
-        if ref.uid or ref.resource_version:
-            uid, version = ref.uid.encode(), ref.resource_version.encode()
-            group += uid.join(self._object_uids[len(uid)])
-            group += version.join(self._versions[len(version)])
-        return group, target
+    def _version(self, ref: ObjectRef) -> bytes:
+        uid, version = ref.uid.encode(), ref.resource_version.encode()
+        uids, versions = self._object_uids[len(uid)], self._versions[len(version)]
+        return uid.join(uids) + version.join(versions)
 
     def _rare(self, event: AuditEvent) -> bytes:
         acting, meta = event.impersonated_user, event.authentication_metadata
@@ -190,39 +198,38 @@ class RecordEncoder:
             return constraint
         return self._impersonated[acting.username, acting.uid, acting.groups] + constraint
 
-    def _count_cuts(self, cuts: int, audit_id: str) -> bytes:
-        cuts += len(audit_id) > MAX_AUDIT_ID
+    def _count_cuts(self, event: AuditEvent, cuts: int) -> bytes:
+        cuts += len(event.audit_id) > MAX_AUDIT_ID
+        cuts += len(event.source_ips or ()) > MAX_LIST
         cut = self.options.profile != "plain" and cuts
         return wire.DROPPED_ATTRIBUTES + wire.varint(cuts) if cut else b""
 
-    # What is interned: each builder gets the key. A count of cut attributes goes with the bytes.
+    # What is interned: each builder gets the key.
 
     def _request(self, key: tuple[Any, ...]) -> bytes:
-        request = Request(*key)
+        kind, level, stage, verb, code, reason, target, alarm, decision, why, faulty = key
+        notes = b""
+        if decision or why:
+            notes, alarm, _ = self._note(((DECISION, decision), (REASON, why)))
+        request = Request(kind, level, stage, verb, code, reason, target, alarm, faulty)
         if not -(1 << 31) <= request.code < 1 << 31:
             raise NotPlainError
-        return severity_bytes(request.severity) + self.parts["request"](request) + _EVENT_NAME
+        fixed = severity_bytes(request.severity) + _EVENT_NAME
+        return fixed + self.parts["request"](request) + notes
 
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int]:
         part = Object(*key)
         return self.parts["object"](part), part.target
 
-    def _user(self, key: tuple[Any, ...]) -> bytes:
-        username, uid, groups, extra = key
+    def _caller(self, key: tuple[Any, ...]) -> bytes:
+        username, uid, groups, extra, agent, addresses = key
         allowed = tuple((name, values) for name, values in extra if self._allows_extra(name))
-        return self.parts["user"](User(username, uid, groups or (), allowed))
+        user = self.parts["user"](User(username, uid, groups or (), allowed))
+        return user + self.parts["client"](Client(agent, addresses or ()))
 
     def _impersonated_user(self, key: tuple[Any, ...]) -> bytes:
         username, uid, groups = key
         return self.parts["impersonated"](User(username, uid, groups or ()))
-
-    def _client(self, key: tuple[str, tuple[str, ...] | None]) -> tuple[bytes, int]:
-        agent, addresses = key
-        client = Client(agent, addresses or ())
-        return self.parts["client"](client), int(len(client.addresses) > MAX_LIST)
-
-    def _decision(self, key: tuple[str, str]) -> tuple[bytes, int, int]:
-        return self._note(tuple(zip((DECISION, REASON), key, strict=True)))
 
     def _note(self, items: tuple[tuple[str, str], ...]) -> tuple[bytes, int, int]:
         annotations = dict(items)
