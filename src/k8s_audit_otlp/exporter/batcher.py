@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 
+from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.model import Batch, EncodedBlock, Span
 
 
@@ -25,11 +26,24 @@ class BatchLimits:
 class Batcher:
     """Collects the records of one segment until a request is worth sending."""
 
-    def __init__(self, receiver: str, limits: BatchLimits, *, overhead: int = 0) -> None:
+    def __init__(
+        self,
+        receiver: str,
+        limits: BatchLimits,
+        *,
+        learned: LearnedLimit | None = None,
+        overhead: int = 0,
+    ) -> None:
+        """*overhead*: bytes of a request beside its records."""
         self._receiver = receiver
         self._limits = limits
-        self._room = max(1, limits.max_bytes - overhead)
+        self._learned = learned or LearnedLimit(limits.max_bytes)
+        self._overhead = overhead
         self._clear()
+
+    @property
+    def _room(self) -> int:
+        return max(1, self._learned.bytes - self._overhead)
 
     def _clear(self) -> None:
         self._segment = -1

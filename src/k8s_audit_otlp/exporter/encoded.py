@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event, Lock
 
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
@@ -20,14 +21,15 @@ class EncodedBlocks:
         self._encode = encode
         self._shared = sharers > 1
         self._bound = cache_bytes
-        self._lock = Lock()
+        self._lock = Lock()  # guards the cache
+        self._encoding = Lock()  # an encoder works on one block at a time
         self._kept: OrderedDict[Span, tuple[EncodedBlock, int]] = OrderedDict()
         self._size = 0
         self._building: dict[Span, Event] = {}
 
     def encode(self, block: Block) -> EncodedBlock:
         if not self._shared:
-            return self._encode(block)
+            return self._build(block)
         while True:
             with self._lock:
                 if (kept := self._kept.get(block.span)) is not None:
@@ -38,13 +40,21 @@ class EncodedBlocks:
                     break
             ready.wait()
         try:
-            encoded = self._encode(block)
+            encoded = self._build(block)
             self._keep(encoded)
             return encoded
         finally:
             with self._lock:
                 del self._building[block.span]
             ready.set()
+
+    def _build(self, block: Block) -> EncodedBlock:
+        with self._encoding:
+            encoded = self._encode(block)
+        if len(block.data) < block.span.end - block.span.start and encoded.records:
+            # A line over the limit: its block stands for more bytes than it holds.
+            return replace(encoded, ends=[block.span.end] * len(encoded.ends))
+        return encoded
 
     def _keep(self, encoded: EncodedBlock) -> None:
         size = sum(map(len, encoded.records))

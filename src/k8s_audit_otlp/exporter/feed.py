@@ -66,8 +66,7 @@ class Feed:
                 return
             if self._batcher.empty:
                 self._since = self._monotonic()
-            encoded = self._encoded.encode(found)
-            self._batcher.add(encoded)
+            self._batcher.add(self._encoded.encode(found))
             self._offset = found.span.end
 
     def take(self, *, urge: bool, flush_s: float) -> Batch | None:

@@ -44,7 +44,7 @@ class Position(msgspec.Struct, omit_defaults=True):
 class Checkpoint(msgspec.Struct, omit_defaults=True):
     """Everything, as of one moment. Keys: a log is `<receiver>:<path>`, an exporter its id."""
 
-    version: int = VERSION
+    version: int = 0  # VERSION once it is written; other defaults are left out of the file
     written: str = ""
     manifests: dict[str, ManifestState] = {}
     positions: dict[str, dict[str, Position]] = {}
@@ -143,6 +143,7 @@ class CheckpointFile:
             OSError: the disk is full, read-only or gone; the old generation is untouched.
 
         """
+        checkpoint.version = VERSION
         stamp, checkpoint.written = checkpoint.written, ""
         bare = msgspec.json.encode(checkpoint)
         checkpoint.written = stamp

@@ -1,0 +1,1 @@
+"""Wires the stations together: start, commit, drain, stop."""

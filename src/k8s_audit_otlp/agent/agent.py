@@ -1,0 +1,280 @@
+"""The agent: a configuration in, a running set of logs and consumers out.
+
+Order of life: lock, load, list the logs, place every exporter, start; commit once a second; drain,
+commit, release. Nothing is lost wherever this is cut off: what is not committed is sent again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+from k8s_audit_otlp.agent.build import log_limits, paths_of
+from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
+from k8s_audit_otlp.agent.once import Target, targets
+from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.start import Skipped, start_at_end, start_since
+from k8s_audit_otlp.receiver.watch import Watcher
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
+from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.telemetry.journal import LogJournal
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+COMMIT_S = 1.0
+
+
+class ConfigurationError(Exception):
+    """The configuration does not fit what is on disk; the message says where and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """`once`: deliver what is there and stop. The lock's patience is for a stopping predecessor."""
+
+    once: bool = False
+    deadline_s: float = 30.0  # with `once`: give up after so long without progress
+    lock_patience_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Where one exporter goes on in one log, for the start-up report."""
+
+    exporter: str
+    log: str
+    segment: str
+    offset: int
+    backlog_bytes: int
+    skipped_bytes: int
+
+
+class Agent:
+    """One process's work.
+
+    `start` may raise StateError, StateLockedError, ConfigurationError or OSError; after it, trouble
+    is waited for and reported, never raised.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        env: Mapping[str, str],
+        options: AgentOptions | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.config = config
+        self._env = env
+        self._options = options or AgentOptions()
+        self._monotonic = monotonic
+        self._now = now
+        self._file = CheckpointFile(Path(config.service.state_dir))
+        self._lock = StateLock(self._file.directory)
+        self._base = Checkpoint()
+        self._stop = Event()
+        self._wake = Event()
+        self._draining = False
+        self._watchers: list[Watcher] = []
+        self._targets: list[Target] = []
+        self._failure: tuple[str, BaseException] | None = None
+        self.logs: list[AuditLog] = []
+        self.exporters: list[ExporterRuntime] = []
+        self.commit_error = ""
+
+    # -- start ---------------------------------------------------------------------------------
+
+    def start(self) -> list[Resumed]:
+        """Take up the work; return where every exporter goes on."""
+        self._file.prepare()
+        self._lock.acquire(self._options.lock_patience_s, self._await_predecessor)
+        restored = self._file.load()
+        if restored.warning:
+            logger.warning("%s", restored.warning)
+        self._base = restored.checkpoint or self._base
+        by_receiver = {name: self._open(name) for name in self.config.receivers}
+        self.logs = [log for logs in by_receiver.values() for log in logs]
+        pipeline = Pipeline(
+            self.config,
+            self._env,
+            by_receiver,
+            self._base,
+            stop=self._stop,
+            on_failure=self._fail,
+        )
+        self.exporters = pipeline.build()
+        for log in self.logs:
+            log.scan()
+        resumed = [self._place(c, pipeline) for c in self.consumptions()]
+        if self._options.once:
+            self._targets = targets(self.logs)
+        self.commit()
+        for watcher in self._watchers:
+            watcher.start()
+        for runtime in self.exporters:
+            runtime.consumer.start()
+        return resumed
+
+    def _await_predecessor(self, holder: str) -> None:
+        logger.info("waiting for process %s to let go of %s", holder, self._file.directory)
+
+    def _open(self, receiver_id: str) -> list[AuditLog]:
+        receiver = self.config.receivers[receiver_id]
+        limits = log_limits(receiver, once=self._options.once)
+        logs = []
+        for path in paths_of(receiver):
+            if path.is_dir():
+                raise ConfigurationError(
+                    f"receivers::{receiver_id}::include: {path} is a directory; "
+                    f"write the live file in it, such as {path / 'audit.log'}"
+                )
+            key = f"{receiver_id}:{path}"
+            state = self._base.manifests.get(key)
+            log = AuditLog(key, path, LogJournal(logger), state, limits=limits)
+            logs.append(log)
+            self._watchers.append(Watcher(log, scan_s=receiver.poll_interval_s))
+        return logs
+
+    def _place(self, consumption: Consumption, pipeline: Pipeline) -> Resumed:
+        """Let an exporter without a position begin where its start_at says."""
+        log, ledger = consumption.log, consumption.ledger
+        skipped = Skipped({}, 0)
+        if consumption.first_start:
+            receiver = self.config.receivers[log.key.partition(":")[0]]
+            start_at = self.config.exporters[consumption.exporter].audit.start_at
+            wish = start_at or receiver.start_at
+            since_ns = wish.since_ns(round(self._now().timestamp() * 1e9))
+            if wish.kind == "end":
+                skipped = start_at_end(log)
+            elif since_ns is not None:
+                skipped = start_since(log, pipeline.readers[log.key], since_ns)
+            for segment, offset in skipped.offsets.items():
+                ledger.begin(segment, offset)
+        segment_now = log.next_segment(ledger)
+        return Resumed(
+            consumption.exporter,
+            str(log.path),
+            segment_now.state.name if segment_now else "",
+            ledger.next_offset(segment_now.seq) if segment_now else 0,
+            backlog(consumption),
+            skipped.bytes,
+        )
+
+    # -- run -----------------------------------------------------------------------------------
+
+    def consumptions(self) -> Iterator[Consumption]:
+        for runtime in self.exporters:
+            yield from runtime.consumptions
+
+    def run(self) -> bool:
+        """Work until `stop`, or with `once` until all is delivered; say whether all was.
+
+        Raises:
+            RuntimeError: a thread died of something unforeseen; what it did is not committed.
+
+        """
+        delivered = self._until_done()
+        self._drain()
+        if self._failure is not None:
+            name, error = self._failure
+            raise RuntimeError(f"{name}: {error!r}") from error
+        return delivered
+
+    def stop(self) -> None:
+        """Begin to stop; safe to call from a signal handler."""
+        self._draining = True
+        self._wake.set()
+
+    def _until_done(self) -> bool:
+        progress, progress_at = -1, self._monotonic()
+        next_commit = self._monotonic() + COMMIT_S
+        while not self._draining and self._failure is None:
+            self._wake.wait(0.05 if self._targets else COMMIT_S)
+            self._wake.clear()
+            now = self._monotonic()
+            if now >= next_commit:
+                self.commit()
+                next_commit = now + COMMIT_S
+            if not self._options.once:
+                continue
+            if not self.undelivered():
+                return True
+            settled = sum(c.ledger.settlements for c in self.consumptions())
+            if settled != progress:
+                progress, progress_at = settled, now
+            elif now - progress_at >= self._options.deadline_s:
+                return False
+        return not self._options.once or not self.undelivered()
+
+    def undelivered(self) -> list[tuple[str, str, int]]:
+        """Return (exporter, segment, bytes) that `once` promised and that are not settled."""
+        return [
+            (consumption.exporter, target.segment.state.name, target.left(consumption.ledger))
+            for consumption in self.consumptions()
+            for target in self._targets
+            if target.log is consumption.log and not target.reached(consumption.ledger)
+        ]
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = (name, error)
+        self._wake.set()
+
+    # -- commit and stop -----------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Write the checkpoint; a disk that refuses is reported and tried again."""
+        consumptions = list(self.consumptions())
+        forget_finished(self.logs, consumptions)
+        stamp = self._now().isoformat(timespec="milliseconds")
+        try:
+            self._file.save(collect(self._base, self.logs, consumptions, stamp))
+        except OSError as error:
+            if not self.commit_error:
+                logger.error(
+                    "%s: the position cannot be written (%s); delivery goes on, and what is "
+                    "delivered meanwhile will be sent again after a restart",
+                    self._file.path,
+                    error.strerror,
+                )
+            self.commit_error = str(error.strerror)
+            return
+        if self.commit_error:
+            logger.info("%s: written again", self._file.path)
+        self.commit_error = ""
+
+    def _drain(self) -> None:
+        """Let requests in flight finish up to the timeout, then give up those in back-off."""
+        for runtime in self.exporters:
+            runtime.consumer.drain()
+        end = self._monotonic() + self.config.service.shutdown_timeout_s
+        while self._monotonic() < end and any(
+            r.consumer.sending > r.gate.waiting for r in self.exporters
+        ):
+            time.sleep(0.01)
+        self._stop.set()
+        for watcher in self._watchers:
+            watcher.stop()
+        for runtime in self.exporters:
+            runtime.consumer.close()
+        self.commit()
+        for runtime in self.exporters:
+            runtime.sender.close()
+        for log in self.logs:
+            log.close()
+        self._lock.release()
+
+
+def backlog(consumption: Consumption) -> int:
+    """Bytes on disk that the exporter has not settled, as far as their size is known."""
+    return sum(
+        max(0, s.state.size - consumption.ledger.settled_offset(s.seq))
+        for s in consumption.log.segments()
+        if not s.state.gone
+    )

@@ -1,0 +1,70 @@
+"""Ledgers and manifests in, one checkpoint out; and back at the next start."""
+
+from dataclasses import dataclass, field
+
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+
+
+@dataclass(slots=True, eq=False)
+class Consumption:
+    """How one exporter consumes one log. `total` counts what the manifest has forgotten."""
+
+    log: AuditLog
+    exporter: str
+    ledger: Ledger
+    total: Tally = field(default_factory=Tally)
+    first_start: bool = True
+
+    @classmethod
+    def resume(cls, log: AuditLog, exporter: str, position: Position | None) -> "Consumption":
+        """Take up where the checkpoint says."""
+        if position is None:
+            return cls(log, exporter, Ledger())
+        ledger = Ledger(position.settled)
+        for segment, tally in position.tallies.items():
+            ledger.restore(segment, tally)
+        return cls(log, exporter, ledger, position.total, first_start=False)
+
+    def position(self) -> Position:
+        settled, tallies = self.ledger.snapshot()
+        return Position(settled, tallies, self.total.copy())
+
+    def tally(self) -> Tally:
+        """Everything that ever settled."""
+        tally = self.total.copy()
+        for part in self.ledger.snapshot()[1].values():
+            tally.add(part)
+        return tally
+
+
+def forget_finished(logs: list[AuditLog], consumptions: list[Consumption]) -> None:
+    """Drop segments that are gone and settled everywhere; their counts go to the totals.
+
+    Only the thread that writes checkpoints does this: a checkpoint must not hold a segment's counts
+    twice, or its manifest entry without its position.
+    """
+    for log in logs:
+        done = [state.seq for state in log.finished()]
+        for consumption in consumptions:
+            if consumption.log is log:
+                for seq in done:
+                    consumption.total.add(consumption.ledger.forget(seq))
+        log.forget(done)
+
+
+def collect(
+    base: Checkpoint, logs: list[AuditLog], consumptions: list[Consumption], written: str
+) -> Checkpoint:
+    """Return the checkpoint of now. What *base* holds of others (parked exporters) is kept.
+
+    Positions are read before manifests: an offset may then be behind a size, never ahead of it.
+    """
+    positions = {log: dict(of) for log, of in base.positions.items()}
+    for consumption in consumptions:
+        positions.setdefault(consumption.log.key, {})[consumption.exporter] = consumption.position()
+    manifests = dict(base.manifests)
+    for log in logs:
+        manifests[log.key] = log.state()
+    return Checkpoint(written=written, manifests=manifests, positions=positions, starts=base.starts)

@@ -1,0 +1,176 @@
+"""Configuration and open logs in, one ready consumer per exporter out."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from k8s_audit_otlp import __version__
+from k8s_audit_otlp.agent.build import backoff_of, batch_limits, sender_of
+from k8s_audit_otlp.agent.commit import Consumption
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.exporters import Exporter
+from k8s_audit_otlp.exporter.batcher import Batcher
+from k8s_audit_otlp.exporter.budget import Budget
+from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
+from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
+from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
+from k8s_audit_otlp.exporter.encoded import EncodedBlocks
+from k8s_audit_otlp.exporter.feed import Feed
+from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.limit import LearnedLimit
+from k8s_audit_otlp.exporter.sender import Sender
+from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp.mapping import MappingOptions
+from k8s_audit_otlp.otlp.record import uid_of
+from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.telemetry.journal import ExporterJournal, OnceAMinute
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+Logs = Mapping[str, Sequence[AuditLog]]  # by receiver id
+
+
+@dataclass(slots=True, eq=False)
+class ExporterRuntime:
+    """Everything that works for one exporter."""
+
+    name: str
+    exporter: Exporter
+    consumer: Consumer
+    consumptions: list[Consumption]
+    journal: ExporterJournal
+    gate: Gate
+    sender: Sender
+    dead_letters: DeadLetterFile
+
+
+class Pipeline:
+    """Builds the exporters' runtimes; what they can share is made once."""
+
+    def __init__(
+        self,
+        config: Config,
+        env: Mapping[str, str],
+        logs: Logs,
+        base: Checkpoint,
+        *,
+        stop: Event,
+        on_failure: Callable[[str, BaseException], None],
+    ) -> None:
+        self._config = config
+        self._env = env
+        self._logs = logs
+        self._base = base
+        self._stop = stop
+        self._on_failure = on_failure
+        self._routes = list(config.routes())
+        self._budget = Budget(config.service.memory_budget_bytes)
+        self._once = OnceAMinute()
+        self.readers = {log.key: BlockReader(log) for of in logs.values() for log in of}
+        self._encoded = self._encoders()
+        self._envelopes = {
+            receiver: (self._resource(receiver), encode_scope("k8s-audit-otlp", __version__))
+            for receiver in config.receivers
+        }
+
+    def build(self) -> list[ExporterRuntime]:
+        """Return a runtime for every exporter that has something to do."""
+        return [
+            self._exporter(name, exporter, receivers)
+            for name, exporter in self._config.exporters.items()
+            if (receivers := self._config.receivers_of(name))
+        ]
+
+    def _encoders(self) -> dict[tuple[str, MappingOptions], EncodedBlocks]:
+        """Make one encoder for each log and mapping, shared by the exporters that map alike."""
+        sharers: dict[tuple[str, MappingOptions], int] = {}
+        for receiver, exporter in self._routes:
+            mapping = mapping_of(self._config.exporters[exporter])
+            for log in self._logs[receiver]:
+                sharers[log.key, mapping] = sharers.get((log.key, mapping), 0) + 1
+        return {
+            key: EncodedBlocks(Encoder(key[1]).encode_block, sharers=count)
+            for key, count in sharers.items()
+        }
+
+    def _resource(self, receiver: str) -> bytes:
+        block = self._config.receivers[receiver]
+        return encode_resource({**block.attributes, **block.resource}, self._env)
+
+    def _exporter(self, name: str, exporter: Exporter, receivers: Sequence[str]) -> ExporterRuntime:
+        config, wake = self._config, Event()
+        journal = ExporterJournal(name, logger, self._once)
+        gate = Gate(wake.set)
+        sender = sender_of(exporter, config, self._envelopes)
+        letters = DeadLetterFile(
+            Path(config.service.state_dir) / "dead-letter",
+            name,
+            uid_of=uid_of,
+            max_bytes=exporter.audit.dead_letter.max_bytes,
+            on_full=exporter.audit.dead_letter.on_full,
+        )
+        limits = batch_limits(exporter.sending_queue.batch)
+        learned = LearnedLimit(limits.max_bytes)
+        retry = exporter.retry_on_failure
+        delivery = Delivery(
+            sender,
+            gate,
+            learned,
+            letters,
+            journal,
+            DeliveryOptions(
+                backoff_of(retry),
+                retry.max_elapsed_time_s,
+                exporter.audit.partial_success == "bisect",
+            ),
+            stop=self._stop,
+        )
+        consumptions = [
+            Consumption.resume(log, name, self._base.positions.get(log.key, {}).get(name))
+            for receiver in receivers
+            for log in self._logs[receiver]
+        ]
+        mapping = mapping_of(exporter)
+        feeds = []
+        for consumption in consumptions:
+            log = consumption.log
+            log.register(consumption.ledger)
+            receiver = log.key.partition(":")[0]
+            overhead = sum(map(len, self._envelopes[receiver])) + 32
+            feeds.append(
+                Feed(
+                    log,
+                    self.readers[log.key],
+                    consumption.ledger,
+                    self._encoded[log.key, mapping],
+                    Batcher(receiver, limits, learned=learned, overhead=overhead),
+                    journal,
+                )
+            )
+        consumer = Consumer(
+            name,
+            feeds,
+            delivery,
+            gate,
+            self._budget,
+            ConsumerOptions(
+                exporter.sending_queue.num_consumers,
+                exporter.sending_queue.batch.flush_timeout_s,
+            ),
+            wake=wake,
+            stop=self._stop,
+            on_failure=self._on_failure,
+        )
+        return ExporterRuntime(
+            name, exporter, consumer, consumptions, journal, gate, sender, letters
+        )
+
+
+def mapping_of(exporter: Exporter) -> MappingOptions:
+    """Return the mapping that an exporter asks for: exporters with equal ones share records."""
+    return MappingOptions(profile=exporter.audit.profile, prefix=exporter.audit.attribute_prefix)

@@ -1,0 +1,184 @@
+"""`run`: deliver the audit log until a signal, or what is there with --once."""
+
+import os
+import signal
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from threading import Event, Thread
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions, ConfigurationError, Resumed, backlog
+from k8s_audit_otlp.agent.memory import keep_memory
+from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE
+from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.config.durations import parse_duration
+from k8s_audit_otlp.config.env import from_environment
+from k8s_audit_otlp.config.load import Loaded, load
+from k8s_audit_otlp.state.checkpoint import StateError
+from k8s_audit_otlp.state.lock import StateLockedError
+from k8s_audit_otlp.telemetry.logs import set_up_logs
+
+_WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watch
+
+
+@click.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration.")
+@click.option("--path", "log_path", help="Audit log to deliver, without a configuration file.")
+@click.option("--state-dir", help="Directory of the positions; overrides service::state_dir.")
+@click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
+@click.option(
+    "--deadline",
+    default="30s",
+    show_default=True,
+    help="With --once: give up after so long without progress.",
+)
+def command(
+    config_file: Path | None,
+    log_path: str | None,
+    state_dir: str | None,
+    *,
+    once: bool,
+    deadline: str,
+) -> None:
+    """Deliver the audit log to every exporter.
+
+    Without --config, --path and the OTEL_EXPORTER_OTLP_* variables suffice.
+    """
+    loaded = _load(config_file, log_path, state_dir)
+    logs = loaded.config.service.telemetry.logs
+    set_up_logs(logs.level, logs.encoding)
+    for remark in loaded.remarks:
+        click.echo(f"note: {remark}", err=True)
+    keep_memory()
+    agent = Agent(
+        loaded.config,
+        os.environ,
+        AgentOptions(once=once, deadline_s=_seconds(deadline)),
+    )
+    try:
+        resumed = agent.start()
+    except (StateError, StateLockedError) as error:
+        _die(str(error), STATE)
+    except ConfigurationError as error:
+        _die(str(error), USAGE)
+    except OSError as error:
+        _die(f"{error.filename or 'the state'}: {error.strerror}", STATE)
+    for line in resumed:
+        click.echo(describe(line), err=True)
+    _obey_signals(agent)
+    with _progress(agent):
+        try:
+            delivered = agent.run()
+        except RuntimeError as error:
+            _die(f"stopped: {error}", FAILURE)
+    if not delivered:
+        for exporter, segment, size in agent.undelivered():
+            click.echo(f"undelivered: {exporter}: {segment}: {human_bytes(size)} left", err=True)
+        sys.exit(UNDELIVERED)
+
+
+def _load(config_file: Path | None, log_path: str | None, state_dir: str | None) -> Loaded:
+    if config_file is None and log_path is None:
+        raise click.UsageError("give --config FILE, or --path AUDIT_LOG and --state-dir DIRECTORY")
+    if config_file is not None and log_path is not None:
+        raise click.UsageError("--path is for use without --config; write the path in the file")
+    if config_file is None:
+        assert log_path is not None  # noqa: S101 - seen above
+        return from_environment(log_path, state_dir, os.environ)
+    loaded = load(config_file, os.environ)
+    return loaded if state_dir is None else loaded.with_state_dir(state_dir)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--deadline") from None
+
+
+def describe(resumed: Resumed) -> str:
+    """Say in a line where an exporter goes on."""
+    where = (
+        f"{resumed.segment} at byte {resumed.offset}" if resumed.segment else "nothing there yet"
+    )
+    skipped = (
+        f"; start_at skips {human_bytes(resumed.skipped_bytes)}" if resumed.skipped_bytes else ""
+    )
+    to_send = human_bytes(resumed.backlog_bytes)
+    return f"{resumed.exporter}: {resumed.log}: {where}, {to_send} to send{skipped}"
+
+
+def _obey_signals(agent: Agent) -> None:
+    """Drain on the first signal, leave at once on the second. Nothing is lost either way."""
+    asked = Event()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+        agent.stop()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _progress(agent: Agent) -> AbstractContextManager[object]:
+    """Show a bar where somebody watches and there is something to wait for."""
+    total = sum(backlog(c) for c in agent.consumptions())
+    if not sys.stderr.isatty() or total < _WORTH_A_BAR:
+        return nullcontext()
+    return _Bar(agent, total)
+
+
+class _Bar:
+    """A progress bar of the backlog at the start; it leaves when that is delivered."""
+
+    def __init__(self, agent: Agent, total: int) -> None:
+        from rich.console import Console  # noqa: PLC0415 - only where somebody watches
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._agent = agent
+        self._total = total
+        self._done = Event()
+        self._progress = Progress(
+            TextColumn("backlog"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._thread = Thread(target=self._show, name="progress", daemon=True)
+
+    def _show(self) -> None:
+        task = self._progress.add_task("backlog", total=self._total)
+        with self._progress:
+            while not self._done.wait(0.2):
+                left = sum(backlog(c) for c in self._agent.consumptions())
+                self._progress.update(task, completed=max(0, self._total - left))
+                if left == 0:
+                    return
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+
+def _die(message: str, code: int) -> NoReturn:
+    click.echo(f"k8s-audit-otlp: {message}", err=True)
+    sys.exit(code)
