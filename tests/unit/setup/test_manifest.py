@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.setup import flags
@@ -302,6 +302,7 @@ halves = st.lists(
 )
 
 
+@settings(max_examples=40)  # each parses and writes the manifest twice
 @given(halves)
 def test_whatever_is_half_there_the_result_is_whole_and_stable(found):
     """Or it is refused; never anything in between."""
