@@ -22,6 +22,7 @@ from k8s_audit_otlp.setup.settings import (
     DEFAULTS,
     LOG_PATH,
     POLICY_FILE,
+    TOO_WIDE,
     RefusalError,
     check,
     choose,
@@ -38,7 +39,6 @@ class Patched:
     flags: Mapping[str, str]
     owner: Owner
     image: str
-    advertise_address: str
     policy_host_path: str
     log_host_path: str
     notes: tuple[str, ...]
@@ -56,19 +56,20 @@ def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
     notes = [choice.why for choice in chosen.values() if choice.why]
     if _dump(yaml, pod) != text:
         notes.append("the layout of this file cannot be kept exactly; its meaning is")
-    old_policy = _present(lists, POLICY_FILE)
+    old_policy, old_log = _present(lists, POLICY_FILE), _present(lists, LOG_PATH)
     for name, value in wanted.items():
         _put(lists, name, value)
     mounts = Mounts(pod["spec"], container)
     if old_policy and old_policy != wanted[POLICY_FILE]:
         mounts.drop_old_policy(old_policy)
+    if old_log and old_log != wanted[LOG_PATH]:
+        mounts.drop_single_file(old_log)
     _mount(mounts, wanted, flags.paths([item for items in lists for item in items]))
     return Patched(
         text=_dump(yaml, pod),
         flags=wanted,
         owner=owner_of(_traits(pod, lists, path)),
         image=str(container.get("image", "")),
-        advertise_address=_present(lists, "advertise-address") or "",
         policy_host_path=mounts.host_path(wanted[POLICY_FILE]),
         log_host_path=mounts.host_path(wanted[LOG_PATH]),
         notes=(*notes, *mounts.notes),
@@ -76,12 +77,13 @@ def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
 
 
 def _mount(mounts: Mounts, wanted: Mapping[str, str], needed: list[str]) -> None:
-    policy, log = policy_file(wanted[POLICY_FILE]), log_directory(wanted[LOG_PATH])
-    policy_on_host = mounts.host_path(policy.path)
-    log_file_on_host = mounts.host_path(wanted[LOG_PATH])
-    mounts.drop_single_file(wanted[LOG_PATH])
+    log_path = wanted[LOG_PATH]
+    policy, log = policy_file(wanted[POLICY_FILE]), log_directory(log_path)
+    policy_on_host, log_file_on_host = mounts.host_path(policy.path), mounts.host_path(log_path)
+    mounts.drop_single_file(log_path)
     mounts.drop_too_wide(policy.path, needed)
-    mounts.ensure(log, str(PurePosixPath(log_file_on_host).parent))
+    directory = str(PurePosixPath(log_file_on_host).parent)
+    mounts.ensure(log, log.path if directory in TOO_WIDE else directory)
     mounts.ensure(policy, policy_on_host)
 
 

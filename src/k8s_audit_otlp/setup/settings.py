@@ -31,7 +31,10 @@ OPTIONS: Mapping[str, str] = {
 }
 
 # A whole-directory mount of these would hand the apiserver's container far more than a log.
-TOO_WIDE = frozenset({"/", "/etc", "/etc/kubernetes", "/root", "/usr", "/var", "/var/lib"})
+TOO_WIDE = frozenset(
+    {"/", "/etc", "/etc/kubernetes", "/home", "/opt", "/root", "/srv", "/tmp", "/usr", "/var"}  # noqa: S108 - refused, not used
+    | {"/var/lib", "/var/log", "/var/run"}
+)
 
 
 class RefusalError(Exception):
@@ -64,13 +67,6 @@ def check(flags: Mapping[str, str]) -> None:
     for flag, value in flags.items():
         if fault := _fault(flag, value):
             raise RefusalError(f"{OPTIONS[flag]}: {value!r} {fault}; write e.g. {DEFAULTS[flag]}")
-    directory = str(PurePosixPath(flags[LOG_PATH]).parent)
-    if directory in TOO_WIDE or PurePosixPath(directory).is_relative_to("/etc/kubernetes"):
-        raise RefusalError(
-            f"{OPTIONS[LOG_PATH]}: the directory of {flags[LOG_PATH]} would be mounted into the "
-            "apiserver, writable, and holds more than the log; give the log a directory of its "
-            f"own, e.g. {DEFAULTS[LOG_PATH]}"
-        )
     if flags[LOG_PATH] == flags[POLICY_FILE]:
         raise RefusalError(
             f"{OPTIONS[POLICY_FILE]}: {flags[POLICY_FILE]} is also the log; "
@@ -79,12 +75,24 @@ def check(flags: Mapping[str, str]) -> None:
 
 
 def _fault(flag: str, value: str) -> str:
-    if flag in (LOG_PATH, POLICY_FILE):
-        path = PurePosixPath(value)
-        clean = (
-            path.is_absolute() and ".." not in path.parts and path.name and not value.endswith("/")
-        )
-        return "" if clean else "is not an absolute path of a file on the node"
-    if flag == "audit-log-format":
-        return "" if value == "json" else "is not the format that can be read losslessly (json)"
-    return "" if value.isdecimal() else "is not a whole number"
+    match flag:
+        case "audit-log-path" | "audit-policy-file":
+            return _path_fault(value) or (_wide_fault(value) if flag == LOG_PATH else "")
+        case "audit-log-format":
+            return "" if value == "json" else "is not the format that can be read losslessly (json)"
+        case _:
+            return "" if value.isdecimal() else "is not a whole number"
+
+
+def _path_fault(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() and path.name and ".." not in path.parts and not value.endswith("/"):
+        return ""
+    return "is not an absolute path of a file on the node"
+
+
+def _wide_fault(log_path: str) -> str:
+    directory = PurePosixPath(log_path).parent
+    if str(directory) in TOO_WIDE or directory.is_relative_to("/etc/kubernetes"):
+        return f"lies in {directory}, which holds more than the log and would be mounted, writable"
+    return ""

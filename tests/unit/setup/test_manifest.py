@@ -109,6 +109,7 @@ def test_a_longer_retention_that_is_there_is_kept_and_said():
         ("--audit-log-format=legacy", "audit-log-format"),
         ("--audit-log-path=-", "audit-log-path"),
         ("--audit-log-path=audit.log", "audit-log-path"),
+        ("--audit-log-path=/var/log/audit.log", "audit-log-path"),
         ("--audit-log-maxsize=100Mi", "audit-log-maxsize"),
         ("--audit-policy-file=", "audit-policy-file"),
     ],
@@ -150,6 +151,33 @@ def test_a_single_file_mount_of_the_log_becomes_its_directory():
         "type": "DirectoryOrCreate",
     }
     assert any("single-file" in note for note in done.notes)
+
+
+def test_a_log_and_its_single_file_mount_right_in_var_log_move_to_a_directory_of_their_own():
+    """All of /var/log, writable, is more than an apiserver needs."""
+    done = patch(
+        kubeadm(
+            flags=["--audit-log-path=/var/log/audit.log"],
+            mounts="    - {mountPath: /var/log/audit.log, name: audit}\n",
+            volumes="  - {name: audit, hostPath: {path: /var/log/audit.log, type: FileOrCreate}}\n",
+        ),
+        {},
+    )
+    assert done.flags["audit-log-path"] == DEFAULTS["audit-log-path"]
+    assert "/var/log/audit.log" not in done.text
+    assert mount_of(done.text, "/var/log/kubernetes")
+
+
+def test_a_single_file_from_a_wide_directory_does_not_widen_the_mount():
+    """The directory around it on the node may be the root."""
+    done = patch(
+        kubeadm(
+            mounts="    - {mountPath: /var/log/kubernetes/audit.log, name: log}\n",
+            volumes="  - {name: log, hostPath: {path: /audit.log}}\n",
+        ),
+        {},
+    )
+    assert done.log_host_path == "/var/log/kubernetes/audit.log"
 
 
 def test_a_mount_of_all_of_etc_kubernetes_becomes_the_policy_alone():
@@ -260,6 +288,7 @@ def test_what_is_no_apiserver_manifest_is_refused_with_a_way_out(text, way_out):
     [
         {"audit-log-path": "audit.log"},
         {"audit-log-path": "/audit.log"},
+        {"audit-log-path": "/var/log/audit.log"},
         {"audit-log-path": "/etc/kubernetes/manifests/audit.log"},
         {"audit-log-path": "/var/log/x/../audit.log"},
         {"audit-log-format": "legacy"},
