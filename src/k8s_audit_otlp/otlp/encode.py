@@ -12,10 +12,10 @@ from k8s_audit_otlp.event.decode import REFUSED, decode, leading_noise, read_lin
 from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.event_record import RecordEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.place import Place
-from k8s_audit_otlp.otlp.record import RecordEncoder
 
 SHRINK_TRIES = 4
 

@@ -5,7 +5,7 @@ A field is tag, length, payload; lengths and integers are base-128 varints.
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 Value: TypeAlias = str | bool | int | float | Sequence[str]
@@ -100,6 +100,27 @@ def record_head(size: int) -> bytes:
     return LOG_RECORD + varint(size)
 
 
+def fields(message: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Read back the length-delimited fields of a message of ours, as (tag, payload)."""
+    at = 0
+    while at < len(message):
+        tag, at = message[at : at + 1], at + 1
+        kind = tag[0] & 7
+        if kind == 1:
+            at += 8
+            continue
+        number = shift = 0
+        while True:
+            group, at = message[at], at + 1
+            number |= (group & 127) << shift
+            shift += 7
+            if group < 128:
+                break
+        if kind == 2:
+            yield tag, message[at : at + number]
+            at += number
+
+
 def time_of(record: bytes) -> int:
     """Read back the time of a record that begins with it, as ours do."""
     at = 1
@@ -107,15 +128,3 @@ def time_of(record: bytes) -> int:
         at += 1
     head = record[at + 1 : at + 10]
     return int.from_bytes(head[1:], "little") if head[:1] == TIME else 0
-
-
-def envelope(resource: bytes, scope: bytes, records: Sequence[bytes]) -> bytes:
-    """Join whole records to one ExportLogsServiceRequest.
-
-    `resource` holds the fields of ResourceLogs before its scope_logs, `scope` those of ScopeLogs
-    before its log_records, both as `otlp.resource` makes them.
-    """
-    size = len(scope) + sum(map(len, records))
-    scope_logs = SCOPE_LOGS + varint(size)
-    head = RESOURCE_LOGS + varint(len(resource) + len(scope_logs) + size)
-    return b"".join((head, resource, scope_logs, scope, *records))

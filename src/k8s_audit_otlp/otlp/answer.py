@@ -1,0 +1,95 @@
+"""What a back end wrote in its answer: bytes in, the facts of it out. Garbage is no fact.
+
+Sources: ExportLogsServiceResponse of opentelemetry-proto; google.rpc.Status, which OTLP/HTTP uses
+for errors (opentelemetry.io/docs/specs/otlp/#failures-1). Back ends also send plain text and HTML.
+"""
+
+import json
+import re
+from typing import Any
+
+MAX_MESSAGE = 300  # characters of a server's text that reach our own log
+MAX_READ = 64 * 1024  # bytes of an error body that are looked at
+MAX_DEPTH_TRIED = 3  # {"error": {"message": ...}} and the like
+
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_MESSAGE_KEYS = ("message", "error", "errors", "detail", "error_message", "msg", "reason")
+
+
+def read_partial_success(body: bytes, content_type: str) -> tuple[int, str]:
+    """Read how many records were refused, and why; (0, "") if none or not to be read."""
+    if _is_json(body, content_type):
+        return _partial_json(body)
+    # Imported late: most runs never need them, and the messages are slow to load.
+    from google.protobuf.message import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
+        DecodeError,
+    )
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415
+        ExportLogsServiceResponse,
+    )
+
+    try:
+        partial = ExportLogsServiceResponse.FromString(body).partial_success
+    except DecodeError:
+        return 0, ""
+    return max(0, partial.rejected_log_records), safe_text(partial.error_message)
+
+
+def _partial_json(body: bytes) -> tuple[int, str]:
+    try:
+        answer = json.loads(body)
+        partial = answer.get("partialSuccess") or answer.get("partial_success") or {}
+        rejected = partial.get("rejectedLogRecords") or partial.get("rejected_log_records") or 0
+        message = partial.get("errorMessage") or partial.get("error_message") or ""
+        return max(0, int(rejected)), safe_text(str(message))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return 0, ""
+
+
+def read_status(body: bytes, content_type: str) -> str:
+    """Read the message of an error answer, whatever it is written in; bounded and printable."""
+    body = body[:MAX_READ]
+    if _is_json(body, content_type):
+        try:
+            return safe_text(_message(json.loads(body), MAX_DEPTH_TRIED) or body.decode())
+        except (ValueError, RecursionError):
+            return safe_text(body.decode("utf-8", "replace"))
+    if "protobuf" in content_type:
+        return _status_protobuf(body)
+    return safe_text(_TAGS.sub(" ", body.decode("utf-8", "replace")))
+
+
+def _status_protobuf(body: bytes) -> str:
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 # late, as above
+    from google.rpc.status_pb2 import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
+        Status,
+    )
+
+    try:
+        return safe_text(Status.FromString(body).message)
+    except DecodeError:
+        return safe_text(body.decode("utf-8", "replace"))
+
+
+def _message(answer: Any, depth: int) -> str:
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, list):
+        answer = answer[0] if answer else None
+    if not isinstance(answer, dict) or not depth:
+        return ""
+    found = (_message(answer.get(key), depth - 1) for key in _MESSAGE_KEYS)
+    return next(filter(None, found), "")
+
+
+def _is_json(body: bytes, content_type: str) -> bool:
+    if "json" in content_type:
+        return True
+    return "protobuf" not in content_type and body.lstrip()[:1] in (b"{", b"[")
+
+
+def safe_text(text: str) -> str:
+    """Make a server's text fit for one line of a log: printable, bounded, no line breaks."""
+    printable = "".join(sign if sign.isprintable() else " " for sign in text[: MAX_MESSAGE * 20])
+    line = " ".join(printable.split())
+    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

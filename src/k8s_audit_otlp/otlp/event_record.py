@@ -1,0 +1,237 @@
+"""One event in, its LogRecord as bytes out: the hot path.
+
+Fields that occur together are interned as one run of bytes; what never repeats (ids, names, paths)
+is joined with the bytes around it, which depend only on its length.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, Alarm, alarm_of
+from k8s_audit_otlp.event.times import MAX_NS, unix_ns
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
+from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned
+from k8s_audit_otlp.otlp.mapping import (
+    EVENT_NAME,
+    PARTS,
+    MappingOptions,
+    keys_of,
+    part_encoder,
+)
+from k8s_audit_otlp.otlp.parts import (
+    MAX_AUDIT_ID,
+    MAX_LIST,
+    MAX_NOTE,
+    NO_TARGET,
+    Client,
+    Object,
+    Request,
+    User,
+    allows,
+    notes_of,
+)
+
+_NO_USER = UserInfo()
+_EVENT_NAME = wire.text(wire.EVENT_NAME, EVENT_NAME)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_DAYS = MAX_NS // 86_400_000_000_000
+_MILLISECOND = timedelta(milliseconds=1)
+_NO_NOTES = (b"", Alarm.QUIET, "", "", 0)
+_parse_time = datetime.fromisoformat
+
+
+class NotPlainError(ValueError):
+    """An event that must take the general way."""
+
+
+def severity_bytes(severity: int) -> bytes:
+    number = wire.SEVERITY_NUMBER + wire.varint(severity)
+    return number + wire.text(wire.SEVERITY_TEXT, SEVERITY_TEXT[severity])
+
+
+def event_time(event: AuditEvent) -> int:
+    """Read an event's time, whatever it is called and however it is written; 0 if it has none."""
+    created = event.metadata.creation_timestamp if event.metadata else None
+    times = (
+        event.stage_timestamp,
+        event.request_received_timestamp,
+        event.timestamp,
+        created,
+    )
+    return next(filter(None, map(unix_ns, times)), 0)
+
+
+def duration_ms(event: AuditEvent) -> float | None:
+    """Tell how long it took, unless a time is missing."""
+    received, staged = unix_ns(event.request_received_timestamp), unix_ns(event.stage_timestamp)
+    if received is None or staged is None:
+        return None
+    return took_ms(event.stage, timedelta(microseconds=staged // 1000 - received // 1000))
+
+
+def took_ms(stage: str, took: timedelta) -> float | None:
+    """Give a duration in milliseconds, unless it began just now or the clock went back."""
+    return None if stage == "RequestReceived" or took.days < 0 else took / _MILLISECOND
+
+
+class RecordEncoder:
+    """Encodes events, one mapping for all."""
+
+    def __init__(self, options: MappingOptions) -> None:
+        self.options = options
+        self._allows_extra = allows(options.user_extra)
+        self._allows_note = allows(options.annotations)
+        self.parts = {part: part_encoder(part, options) for part in PARTS}
+        self._requests = Interned(self._request)
+        self._objects = Interned(self._object)
+        self._callers = Interned(self._caller)
+        self._impersonated = Interned(self._impersonated_user)
+        self._notes = Interned(self._note)
+        self._audit_ids = Frames(keys_of("audit_id", options))
+        self._paths = Frames(keys_of("path", options))
+        self._queries = Frames(keys_of("query", options))
+        self._names = Frames(keys_of("name", options))
+        self._object_uids = Frames(keys_of("object_uid", options))
+        self._versions = Frames(keys_of("version", options))
+        self._body_heads = Heads(wire.body_head)
+        self._record_heads = Heads(wire.record_head)
+        self._duration_head = self.parts["duration"](0.0)[:-8]
+        self._pack_times = wire.time_and_double(self._duration_head)
+
+    def plain_times(self, event: AuditEvent) -> bytes:
+        """Encode time and duration of an event as the apiserver writes it.
+
+        Its times look like `2026-01-02T03:04:05.678901Z`; NotPlainError for any other event.
+        """
+        staged, received = event.stage_timestamp, event.request_received_timestamp
+        if not (staged and received and len(staged) == 27 == len(received)):
+            raise NotPlainError
+        if not (staged[26] == received[26] == "Z" and event.kind == "Event"):
+            raise NotPlainError
+        end = _parse_time(staged)
+        age, took = end - _EPOCH, end - _parse_time(received)
+        if not 0 <= age.days < _MAX_DAYS:
+            raise NotPlainError
+        time = (age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds
+        if took.days or event.stage == "RequestReceived":
+            return self.times(time * 1000, took_ms(event.stage, took))
+        micros = took.seconds * 1_000_000 + took.microseconds
+        return self._pack_times(wire.TIME, time * 1000, self._duration_head, micros / 1000)
+
+    def times(self, time: int, duration: float | None) -> bytes:
+        encoded = wire.TIME + wire.fixed64(time)
+        return encoded if duration is None else encoded + self.parts["duration"](duration)
+
+    def general_times(self, event: AuditEvent) -> bytes:
+        """Encode time and duration of any event, as far as it has them."""
+        return self.times(event_time(event), duration_ms(event))
+
+    def encode(
+        self, event: AuditEvent, body: bytes, times: bytes, around: bytes, *, faulty: bool = False
+    ) -> bytes:
+        """Encode one record, a whole field of ScopeLogs; `around` is what is encoded already."""
+        audit_id = event.audit_id.encode()
+        path_text, _, query_text = event.request_uri.partition("?")
+        path, query = path_text.encode(), query_text.encode()
+        notes, alarm, decision, why, cuts = self._annotations(event.annotations)
+        target, thing, name = NO_TARGET, b"", b""
+        if (ref := event.object_ref) is not None:
+            thing, target = self._objects[
+                ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
+            ]
+            name = ref.name.encode()
+            if ref.uid or ref.resource_version:
+                thing += self._version(ref)
+        code, reason = 0, ""
+        if (status := event.response_status) is not None:
+            code, reason = status.code, status.reason
+        user = event.user or _NO_USER
+        if event.impersonated_user is not None or event.authentication_metadata is not None:
+            around += self._rare(event)
+        if cuts or len(audit_id) > MAX_AUDIT_ID or len(event.source_ips or ()) > MAX_LIST:
+            around += self._count_cuts(event, cuts)
+        record = b"".join((
+            times,
+            around,
+            self._requests[
+                event.kind, event.level, event.stage, event.verb, code, reason,
+                target, alarm, decision, why, faulty,
+            ],
+            self._callers[
+                user.username, user.uid, user.groups,
+                tuple(user.extra.items()) if user.extra else (),
+                event.user_agent, event.source_ips,
+            ],
+            thing,
+            name.join(self._names[len(name)]),
+            notes,
+            audit_id.join(self._audit_ids[len(audit_id)])
+            if len(audit_id) <= MAX_AUDIT_ID
+            else self.parts["audit_id"](event.audit_id),
+            path.join(self._paths[len(path)]),
+            query.join(self._queries[len(query)]) if query else query,
+            self._body_heads[len(body)],
+            body,
+        ))  # fmt: skip
+        return self._record_heads[len(record)] + record
+
+    def _annotations(self, annotations: dict[str, str] | None) -> tuple[bytes, int, str, str, int]:
+        """Give the annotations that have no decision beside them; what occurs together stays so."""
+        if not annotations:
+            return _NO_NOTES
+        if len(annotations) == 2 and DECISION in annotations and REASON in annotations:
+            why = annotations[REASON]
+            return b"", Alarm.QUIET, annotations[DECISION], why, len(why) > MAX_NOTE
+        notes, alarm, cuts = self._notes[tuple(annotations.items())]
+        return notes, alarm, "", "", cuts
+
+    def _version(self, ref: ObjectRef) -> bytes:
+        uid, version = ref.uid.encode(), ref.resource_version.encode()
+        uids, versions = self._object_uids[len(uid)], self._versions[len(version)]
+        return uid.join(uids) + version.join(versions)
+
+    def _rare(self, event: AuditEvent) -> bytes:
+        acting, meta = event.impersonated_user, event.authentication_metadata
+        constraint = self.parts["constraint"](meta.impersonation_constraint) if meta else b""
+        if acting is None:
+            return constraint
+        return self._impersonated[acting.username, acting.uid, acting.groups] + constraint
+
+    def _count_cuts(self, event: AuditEvent, cuts: int) -> bytes:
+        cuts += len(event.audit_id) > MAX_AUDIT_ID
+        cuts += len(event.source_ips or ()) > MAX_LIST
+        cut = self.options.profile != "plain" and cuts
+        return wire.DROPPED_ATTRIBUTES + wire.varint(cuts) if cut else b""
+
+    # What is interned: each builder gets the key.
+
+    def _request(self, key: tuple[Any, ...]) -> bytes:
+        kind, level, stage, verb, code, reason, target, alarm, decision, why, faulty = key
+        notes = b""
+        if decision or why:
+            notes, alarm, _ = self._note(((DECISION, decision), (REASON, why)))
+        request = Request(kind, level, stage, verb, code, reason, target, alarm, faulty)
+        if not -(1 << 31) <= request.code < 1 << 31:
+            raise NotPlainError
+        fixed = severity_bytes(request.severity) + _EVENT_NAME
+        return fixed + self.parts["request"](request) + notes
+
+    def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int]:
+        part = Object(*key)
+        return self.parts["object"](part), part.target
+
+    def _caller(self, key: tuple[Any, ...]) -> bytes:
+        username, uid, groups, extra, agent, addresses = key
+        allowed = tuple((name, values) for name, values in extra if self._allows_extra(name))
+        user = self.parts["user"](User(username, uid, groups or (), allowed))
+        return user + self.parts["client"](Client(agent, addresses or ()))
+
+    def _impersonated_user(self, key: tuple[Any, ...]) -> bytes:
+        username, uid, groups = key
+        return self.parts["impersonated"](User(username, uid, groups or ()))
+
+    def _note(self, items: tuple[tuple[str, str], ...]) -> tuple[bytes, int, int]:
+        annotations = dict(items)
+        notes, cuts = notes_of(annotations, self._allows_note)
+        return self.parts["notes"](notes), alarm_of(annotations), cuts

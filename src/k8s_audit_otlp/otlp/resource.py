@@ -1,0 +1,87 @@
+"""Where the records come from: configuration and environment in, encoded resource and scope out.
+
+    resource: configured > OTEL_SERVICE_NAME > OTEL_RESOURCE_ATTRIBUTES > where we run > defaults
+
+The results are the fields that `envelope` puts before scope_logs and log_records.
+"""
+
+import os
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from opentelemetry.sdk.resources import Resource
+
+from k8s_audit_otlp.otlp import wire
+
+SERVICE_NAME = "k8s-audit"
+SOURCE = "k8s-audit"
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"  # of the names that the mapping uses
+
+CLUSTER, NODE, INSTANCE = "k8s.cluster.name", "k8s.node.name", "service.instance.id"
+# Set by the downward API in a pod's manifest, and what charts commonly call the same
+NODE_VARIABLES = ("K8S_NODE_NAME", "NODE_NAME")
+CLUSTER_VARIABLES = ("K8S_CLUSTER_NAME", "CLUSTER_NAME")
+
+
+def build_resource(
+    configured: Mapping[str, wire.Value],
+    environ: Mapping[str, str],
+    *,
+    host_name: str = "",
+) -> Resource:
+    """Merge what is known about the place that the log comes from."""
+    found = {
+        "host.name": host_name or os.uname().nodename,
+        NODE: _first(environ, NODE_VARIABLES),
+        CLUSTER: _first(environ, CLUSTER_VARIABLES),
+    }
+    resource = Resource({"service.name": SERVICE_NAME, "log.source": SOURCE}, SCHEMA_URL)
+    for layer in (found, environment_attributes(environ), configured):
+        resource = resource.merge(Resource({k: v for k, v in layer.items() if v != ""}))
+    attributes = resource.attributes or {}
+    instance = attributes.get(INSTANCE) or attributes.get(NODE) or attributes.get("host.name")
+    return resource.merge(Resource({INSTANCE: instance})) if instance else resource
+
+
+def environment_attributes(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME; a pair without `=` is left out."""
+    pairs = (item.partition("=") for item in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    attributes = {k.strip(): unquote(v.strip()) for k, sign, v in pairs if sign and k.strip()}
+    name = environ.get("OTEL_SERVICE_NAME", "")
+    return {**attributes, "service.name": name} if name else attributes
+
+
+def is_placeless(resource: Resource) -> bool:
+    """Tell whether neither cluster nor node is known: several apiservers would look like one."""
+    attributes = resource.attributes or {}
+    return not (attributes.get(CLUSTER) or attributes.get(NODE))
+
+
+def encode_resource(
+    configured: Mapping[str, wire.Value] | Resource, environ: Mapping[str, str] | None = None
+) -> bytes:
+    """Encode a resource, or one that is first built from configuration and environment."""
+    if not isinstance(configured, Resource):
+        configured = build_resource(configured, environ or {})
+    pairs = (configured.attributes or {}).items()
+    message = b"".join(wire.key_value(wire.RESOURCE_ATTRIBUTE, k, _value(v)) for k, v in pairs)
+    return wire.delimited(wire.RESOURCE, message) + _schema(configured.schema_url)
+
+
+def encode_scope(name: str, version: str) -> bytes:
+    message = wire.text(wire.SCOPE_NAME, name) + wire.text(wire.SCOPE_VERSION, version)
+    return wire.delimited(wire.SCOPE, message) + _schema(SCHEMA_URL)
+
+
+def _schema(url: str) -> bytes:
+    return wire.text(wire.SCHEMA_URL, url) if url else b""
+
+
+def _value(value: object) -> wire.Value:
+    if isinstance(value, str | bool | int | float):
+        return value
+    return [str(each) for each in value] if isinstance(value, tuple | list) else str(value)
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environ[name] for name in names if environ.get(name)), "")

@@ -1,0 +1,40 @@
+"""Record bytes in, the SDK's log records out, for exporters that live in a Python pipeline.
+
+What was encoded is read back, so the same table maps for every way out.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+
+def sdk_records(
+    records: Sequence[bytes], resource: Resource, scope: InstrumentationScope
+) -> Iterator[ReadableLogRecord]:
+    """Give the SDK's form of encoded records."""
+    for message in ScopeLogs.FromString(b"".join(records)).log_records:
+        record = LogRecord(
+            timestamp=message.time_unix_nano,
+            observed_timestamp=message.observed_time_unix_nano,
+            severity_text=message.severity_text,
+            severity_number=SeverityNumber(message.severity_number),
+            body=_value(message.body),
+            attributes={pair.key: _value(pair.value) for pair in message.attributes},
+            event_name=message.event_name,
+        )
+        yield ReadableLogRecord(record, resource, scope)
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return None
+    if kind == "array_value":
+        return [_value(each) for each in value.array_value.values]
+    return getattr(value, kind)
