@@ -395,21 +395,22 @@ class _Scan:
         for place in range(key + 2, end, 2):
             if is_key(pieces, place):
                 continue
-            if keep_references and is_member_value(pieces, place):
-                if is_reference(text_of(pieces[place - 2])):
-                    continue
+            named = keep_references and is_member_value(pieces, place)
+            if named and is_reference(text_of(pieces[place - 2])):
+                continue
             self.put(place, None, rule)
 
     def _embedded(self, place: int, rule: str) -> None:
         """Redact JSON inside a string; what is no JSON is replaced as a whole."""
         text = text_of(self.pieces[place])
         found: set[str] = set()
+        if self.depth >= _MAX_EMBEDDED or text.lstrip()[:1] not in ("{", "["):
+            self.put(place, None, rule)
+            return
         try:
-            if self.depth >= _MAX_EMBEDDED or text.lstrip()[:1] not in ("{", "["):
-                raise UnreadableError("no JSON")
             inner = text.strip().encode()
             out = self.redactor(inner, self.context, found, self.echoes, self.depth + 1)
-        except (UnreadableError, UnicodeEncodeError):
+        except (UnreadableError, LookupError, UnicodeEncodeError):
             self.put(place, None, rule)
             return
         if found and out != inner:

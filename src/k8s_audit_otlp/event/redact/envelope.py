@@ -87,9 +87,9 @@ class EnvelopeRules:
         if texts[event.user_agent] or (len(event.audit_id) != 36 and texts[event.audit_id]):
             return False
         status, user = event.response_status, event.user
-        if status and (message := status.message) and may_echo(message):
-            if clean_message(message, self._replacement) != message:
-                return False
+        message = status.message if status else ""
+        if message and may_echo(message) and clean_message(message, self._replacement) != message:
+            return False
         for name, text in event.annotations.items() if event.annotations else ():
             if self._annotations[name] or texts[text]:
                 return False

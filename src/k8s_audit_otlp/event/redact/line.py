@@ -4,7 +4,7 @@ What is not named stays as kube-apiserver wrote it.
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,7 +28,7 @@ class AmbiguousError(ValueError):
 
 def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:
     """Find the bodies, in the order of the line."""
-    slots = []
+    slots: list[Slot] = []
     for field, name in BODIES:
         raw = getattr(event, field)
         if raw is EMPTY or not (value := bytes(raw)):
@@ -57,7 +57,8 @@ def frame_of(line: bytes, slots: list[Slot]) -> bytes:
     """Return the line with null for each body; refuse a line that repeats one."""
     if not slots:
         return line
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     for slot in slots:
         if slot.name < at:
             raise AmbiguousError(slot.field)
@@ -80,9 +81,27 @@ def without(line: bytes, slot: Slot) -> bytes:
 
 def rewritten(event: AuditEvent) -> bytes:
     """Write the event anew from what was understood of it: the way out of an ambiguous line."""
-    wire = {
-        name: getattr(event, field)
-        for field, name in zip(event.__struct_fields__, event.__struct_encode_fields__, strict=True)
+    return msgspec.json.encode(_members(event))
+
+
+def _members(value: msgspec.Struct) -> dict[str, Any]:
+    pairs = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+    members = ((name, getattr(value, field)) for field, name in pairs)
+    return {
+        name: _members(member) if isinstance(member, msgspec.Struct) else _encodable(member)
+        for name, member in members
+        if member not in (None, "", (), 0, EMPTY)
     }
-    kept = {name: value for name, value in wire.items() if value not in (None, "", (), EMPTY)}
-    return msgspec.json.encode(kept)
+
+
+def _encodable(member: Any) -> Any:
+    """Replace what UTF-8 has no bytes for."""
+    match member:
+        case str():
+            return member.encode("utf-8", "replace").decode()
+        case tuple():
+            return [_encodable(item) for item in member]
+        case dict():
+            return {_encodable(key): _encodable(item) for key, item in member.items()}
+        case _:
+            return member

@@ -48,6 +48,14 @@ class Redacted(NamedTuple):
     fired: tuple[str, ...] = ()
 
 
+class _Parts(NamedTuple):
+    """A line taken apart: where its bodies lie, and what stands around them."""
+
+    line: bytes
+    slots: list[Slot]
+    frame: bytes
+
+
 class Redactor:
     """Pure apart from remembering verdicts; one for each exporter's rules."""
 
@@ -62,32 +70,20 @@ class Redactor:
         if event.request_object is EMPTY and event.response_object is EMPTY:
             if self._envelope.is_quiet(event, line):
                 return Redacted(event, line)
-            return self._whole(event, line, [], line, {}, _seen(event), quiet=False)
-        try:
-            slots = body_slots(event, line)
-            frame = frame_of(line, slots)
-        except AmbiguousError:
-            line = rewritten(event)
-            slots = body_slots(event, line)
-            frame = frame_of(line, slots)
+            return self._whole(event, _Parts(line, [], line), {}, _seen(event), quiet=False)
+        parts = _parts(event, line)
         seen = _seen(event)
-        new = {slot.field: self._body(line[slot.start : slot.end], seen) for slot in slots}
-        quiet = self._envelope.is_quiet(event, frame) and not self._envelope.repeats(event, seen)
+        new = {s.field: self._body(parts.line[s.start : s.end], seen) for s in parts.slots}
+        quiet = self._envelope.is_quiet(event, parts.frame)
+        quiet = quiet and not self._envelope.repeats(event, seen)
         if quiet and not seen.fired:
-            return Redacted(event, line)
-        return self._whole(event, line, slots, frame, new, seen, quiet=quiet)
+            return Redacted(event, parts.line)
+        return self._whole(event, parts, new, seen, quiet=quiet)
 
     def _whole(
-        self,
-        event: AuditEvent,
-        line: bytes,
-        slots: list[Slot],
-        frame: bytes,
-        bodies: dict[str, bytes],
-        seen: Seen,
-        *,
-        quiet: bool,
+        self, event: AuditEvent, parts: _Parts, bodies: dict[str, bytes], seen: Seen, *, quiet: bool
     ) -> Redacted:
+        line, slots, frame = parts
         new_event = event if quiet else self._envelope.event(event, seen)
         try:
             new_frame = frame if quiet else self._envelope.frame(frame, seen)
@@ -147,6 +143,16 @@ class Redactor:
                 new = pattern.sub(lambda m, p=pseudonym: m[1] + p(m[2]), new)  # type: ignore[misc]
                 seen.fired.add(name)
         return new, tuple(sorted(seen.fired))
+
+
+def _parts(event: AuditEvent, line: bytes) -> _Parts:
+    try:
+        slots = body_slots(event, line)
+        return _Parts(line, slots, frame_of(line, slots))
+    except AmbiguousError:
+        line = rewritten(event)
+        slots = body_slots(event, line)
+        return _Parts(line, slots, frame_of(line, slots))
 
 
 def drop_bodies(event: AuditEvent, line: bytes) -> tuple[AuditEvent, bytes]:

@@ -220,7 +220,7 @@ def program(text: str, replacement: Replacement) -> str:
 
 
 def may_echo(message: str) -> bool:
-    """Tell cheaply whether a message may need cleaning; they seldom recur, so no verdict is kept."""
+    """Tell cheaply whether a message may need cleaning; messages seldom recur."""
     return (
         "=" in message
         or "alue: " in message

@@ -159,3 +159,52 @@ def objects(pieces: list[bytes]) -> Iterator[list[int]]:
             yield found
             found = []
         depth += change
+
+
+def keys_inside(pieces: list[bytes], parent: bytes, name: bytes | None = None) -> list[int]:
+    """Return the places of the members, or of those called `name`, of every object `parent`."""
+    found: list[int] = []
+    parents: list[bytes] = []
+    for place in range(1, len(pieces), 2):
+        punctuation = pieces[place - 1]
+        value_of = pieces[place - 2] if punctuation[:1] == b":" else b""
+        for bracket in _BRACKET.findall(punctuation):
+            if bracket in b"{[":
+                parents.append(value_of)
+                value_of = b""
+            elif parents:
+                parents.pop()
+        wanted = name is None or pieces[place] == name
+        if wanted and is_key(pieces, place) and parents and parents[-1] == parent:
+            found.append(place)
+    return found
+
+
+def without_members(pieces: list[bytes], keys: list[int]) -> list[bytes]:
+    """Take the members at `keys`, which are in order, out, each with one comma."""
+    left: list[bytes] = []
+    before, at = pieces[0], 1
+    for key in keys:
+        if key < at:
+            continue  # inside one that is already out
+        if key > at:
+            left.append(before)
+            left.extend(pieces[at : key - 1])
+            before = pieces[key - 1]
+        at = end_of(pieces, key)
+        after = _after_value(pieces, key, at)
+        if after[:1] == b",":
+            after = after[1:]
+        elif before[-1:] == b",":
+            before = before[:-1]
+        before += after
+    return [*left, before, *pieces[at:]]
+
+
+def _after_value(pieces: list[bytes], key: int, end: int) -> bytes:
+    """Return the punctuation behind the value of the member at `key`."""
+    if pieces[key + 1] == b":":
+        return pieces[key + 3]
+    if pieces[key + 1][1:2] in (b"{", b"["):
+        return pieces[end - 1][len(closing_part(pieces, key, end)) :]
+    return pieces[key + 1].lstrip(b":+-.0123456789eEtrufalsn")
