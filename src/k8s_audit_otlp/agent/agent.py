@@ -26,7 +26,9 @@ from k8s_audit_otlp.telemetry.journal import LogJournal
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-COMMIT_S = 1.0
+SYNC_S = 1.0  # how often the state is synced to the disk
+COMMIT_S = 0.1  # how often it is written: what a killed process sends again
+COMMIT_SHARE = 20  # writing may take one part in so many of the time
 
 
 class ConfigurationError(Exception):
@@ -87,6 +89,7 @@ class Agent:
         self.logs: list[AuditLog] = []
         self.exporters: list[ExporterRuntime] = []
         self.commit_error = ""
+        self._committed = -1  # settlements that the newest checkpoint holds
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -193,14 +196,16 @@ class Agent:
 
     def _until_done(self) -> bool:
         progress, progress_at = -1, self._monotonic()
-        next_commit = self._monotonic() + COMMIT_S
+        next_sync = self._monotonic() + SYNC_S
+        pause = COMMIT_S
         while not self._draining and self._failure is None:
-            self._wake.wait(0.05 if self._targets else COMMIT_S)
+            self._wake.wait(pause)
             self._wake.clear()
             now = self._monotonic()
-            if now >= next_commit:
-                self.commit()
-                next_commit = now + COMMIT_S
+            self.commit(durable=now >= next_sync)
+            if now >= next_sync:
+                next_sync = now + SYNC_S
+            pause = max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now))
             if not self._options.once:
                 continue
             if not self.undelivered():
@@ -228,13 +233,17 @@ class Agent:
 
     # -- commit and stop -----------------------------------------------------------------------
 
-    def commit(self) -> None:
+    def commit(self, *, durable: bool = True) -> None:
         """Write the checkpoint; a disk that refuses is reported and tried again."""
         consumptions = list(self.consumptions())
+        settled = sum(c.ledger.settlements for c in consumptions)
+        if settled == self._committed and not durable:
+            return
         forget_finished(self.logs, consumptions)
         stamp = self._now().isoformat(timespec="milliseconds")
         try:
-            self._file.save(collect(self._base, self.logs, consumptions, stamp))
+            state = collect(self._base, self.logs, consumptions, stamp)
+            self._file.save(state, durable=durable)
         except OSError as error:
             if not self.commit_error:
                 logger.error(
@@ -248,6 +257,7 @@ class Agent:
         if self.commit_error:
             logger.info("%s: written again", self._file.path)
         self.commit_error = ""
+        self._committed = settled
 
     def _drain(self) -> None:
         """Let requests in flight finish up to the timeout, then give up those in back-off."""

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
-from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
 
@@ -55,21 +54,15 @@ def _consumed(log: str, exporter: str, position: Position, manifest: ManifestSta
         position.settled.get(current.seq, 0) if current else 0,
         sum(_left(s, position) for s in unsent),
         unsent[0].seen_ns if unsent else 0,
-        **_columns(tally),
+        tally.read,
+        tally.delivered,
+        sum(tally.dropped.values()),
+        tally.dead_lettered,
+        tally.refused,
+        tally.gaps,
+        tally.balance,
     )
 
 
 def _left(segment: SegmentState, position: Position) -> int:
     return max(0, segment.size - position.settled.get(segment.seq, 0))
-
-
-def _columns(tally: Tally) -> dict[str, int]:
-    return {
-        "read": tally.read,
-        "delivered": tally.delivered,
-        "dropped": sum(tally.dropped.values()),
-        "dead_lettered": tally.dead_lettered,
-        "refused": tally.refused,
-        "gaps": tally.gaps,
-        "balance": tally.balance,
-    }

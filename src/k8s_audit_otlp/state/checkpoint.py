@@ -1,10 +1,12 @@
 """What survives a crash: one JSON file, written whole. Values in, bytes on disk; and back.
 
     state_dir/checkpoint.json        the newest complete state
-    state_dir/checkpoint.prev.json   the generation before it
+    state_dir/checkpoint.prev.json   the newest that is known to have reached the disk
 
 Positions, manifests, tallies and pending notices go out in one write, so that none of them can be
-ahead of another. A crash at any step leaves one complete generation behind.
+ahead of another. A process may be killed at any moment: a rename is enough against that, and cheap
+enough for many times a second. A machine may lose its power: against that every second's state is
+synced, which is costly, and disturbs an etcd on the same disk when it is done too often.
 """
 
 import os
@@ -70,8 +72,7 @@ class CheckpointFile:
         self.directory = state_dir
         self.path = state_dir / "checkpoint.json"
         self._previous = state_dir / "checkpoint.prev.json"
-        self._temporary = state_dir / "checkpoint.tmp"
-        self._written = b""
+        self._written = self._synced = b""  # without its time: equal states are not written again
 
     def prepare(self) -> None:
         """Make the directory.
@@ -136,8 +137,10 @@ class CheckpointFile:
             )
         return msgspec.json.decode(data, type=Checkpoint)
 
-    def save(self, checkpoint: Checkpoint) -> bool:
+    def save(self, checkpoint: Checkpoint, *, durable: bool = True) -> bool:
         """Write *checkpoint* unless it equals what was written last; say whether it was.
+
+        *durable*: sync it to the disk, and keep it as the generation to fall back to.
 
         Raises:
             OSError: the disk is full, read-only or gone; the old generation is untouched.
@@ -147,26 +150,39 @@ class CheckpointFile:
         stamp, checkpoint.written = checkpoint.written, ""
         bare = msgspec.json.encode(checkpoint)
         checkpoint.written = stamp
-        if bare == self._written and self.path.exists():
+        known = self._synced if durable else self._written
+        if bare == known and self.path.exists():
             return False
         data = msgspec.json.format(msgspec.json.encode(checkpoint), indent=1)
-        fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._replace(self.path, data, durable=durable)
+        if durable:
+            self._keep()
+            self._synced = bare
+        self._written = bare
+        return True
+
+    def _replace(self, path: Path, data: bytes, *, durable: bool) -> None:
+        """Put *data* in the place of *path*: at any moment the old or the new is there, whole."""
+        temporary = self.directory / "checkpoint.tmp"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())  # a crash before this line: the temporary file is ignored
+                if durable:
+                    os.fsync(file.fileno())
+            temporary.replace(path)
         except OSError:
-            self._temporary.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
-        if self.path.exists():
-            # A hard link, so that there is no moment without a file at the main name.
-            self._previous.unlink(missing_ok=True)
-            os.link(self.path, self._previous)
-        os.replace(self._temporary, self.path)  # noqa: PTH105 - beside the other os calls
+
+    def _keep(self) -> None:
+        """Give the synced file a second name; renaming over it later does not touch the content."""
+        link = self.directory / "checkpoint.link"
+        link.unlink(missing_ok=True)
+        link.hardlink_to(self.path)
+        link.replace(self._previous)
         self._sync_directory()
-        self._written = bare
-        return True
 
     def _sync_directory(self) -> None:
         fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
