@@ -1,0 +1,129 @@
+"""`demo`: see the agent at work without a cluster, a back end or root."""
+
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from k8s_audit_otlp.cli import FAILURE
+from k8s_audit_otlp.demo.received import Record
+from k8s_audit_otlp.demo.show import Demo, Script
+
+_ROWS = 14
+
+
+@click.command()
+@click.option("--seconds", default=8.0, show_default=True, help="How long the cluster writes.")
+@click.option("--rate", default=150, show_default=True, help="Events that it writes a second.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep log, state and agent.log here.")
+def command(seconds: float, rate: int, keep: Path | None) -> None:
+    """Show the agent at work, killed and restarted, in 20 s.
+
+    A made-up cluster writes an audit log that grows, rotates and is compressed. The real agent
+    follows it and delivers to a real OTLP back end in this process. Half-way the agent is killed
+    with SIGKILL. At the end what was written is compared with what arrived.
+    """
+    console = Console()
+    script = Script(seconds=seconds, rate=rate)
+    if keep is not None:
+        if keep.exists() and any(keep.iterdir()):
+            raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
+        keep.mkdir(parents=True, exist_ok=True)
+        lost = _run(Demo(keep, script), console)
+    else:
+        with tempfile.TemporaryDirectory(prefix="k8s-audit-otlp-") as folder:
+            lost = _run(Demo(Path(folder), script), console)
+    if lost:
+        sys.exit(FAILURE)
+
+
+def _run(demo: Demo, console: Console) -> int:
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=8, transient=False) as live:
+            result = demo.run(lambda: live.update(_view(demo)))
+            live.update(_view(demo))
+    else:
+        result = demo.run(_Phases(demo, console))
+        console.print(_table(demo.newest(_ROWS)))
+    for record in demo.newest(1):
+        console.print(_one(record))
+    console.print(
+        f"{result.rotations} rotations with compression, {result.kills} kill -9 of the agent"
+    )
+    console.print(Text(str(result), style="bold green" if not result.lost else "bold red"))
+    return result.lost
+
+
+class _Phases:
+    """Where nobody watches a live table: one line for each thing that happens."""
+
+    def __init__(self, demo: Demo, console: Console) -> None:
+        self._demo = demo
+        self._console = console
+        self._phase = ""
+
+    def __call__(self) -> None:
+        tale = self._demo.tale
+        if tale.phase != self._phase:
+            self._phase = tale.phase
+            self._console.print(_headline(self._demo))
+
+
+def _headline(demo: Demo) -> str:
+    tale, arrived = demo.tale, demo.backend.received.totals()["unique"]
+    return f"{tale.phase}: {tale.written} written, {arrived} received, {tale.rotations} rotations"
+
+
+def _view(demo: Demo) -> Group:
+    return Group(_table(demo.newest(_ROWS)), Text(_headline(demo)))
+
+
+def _table(records: list[Record]) -> Table:
+    table = Table(title="LogRecords at the back end, the newest last", title_justify="left")
+    for name in ("time", "severity", "verb", "username", "what", "code", "status"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for record in records:
+        attributes = record.attributes
+        when = datetime.fromtimestamp(record.time_ns / 1e9, UTC)
+        severity = record.severity_text
+        table.add_row(
+            when.strftime("%H:%M:%S.%f")[:-3],
+            Text(severity, style={"INFO": "", "WARN": "yellow"}.get(severity, "red")),
+            str(attributes.get("verb", "")),
+            str(attributes.get("username", "-")),
+            _what(record),
+            str(attributes.get("responseCode", "")),
+            str(attributes.get("status", "")),
+        )
+    return table
+
+
+def _what(record: Record) -> str:
+    attributes = record.attributes
+    names = (
+        "namespace",
+        "k8s.audit.object_ref.resource",
+        "k8s.audit.object_ref.subresource",
+        "node",
+    )
+    parts = [str(attributes[name]) for name in names if name in attributes]
+    return "/".join(parts) or str(attributes.get("url.path", ""))
+
+
+def _one(record: Record) -> Table:
+    """Show everything of one record, so that a reader knows what to search for."""
+    table = Table(title="The last one in full", title_justify="left", show_header=False)
+    table.add_column("key", no_wrap=True, min_width=36)
+    table.add_column("value", overflow="ellipsis", no_wrap=True)
+    for key, value in record.resource.items():
+        table.add_row(f"resource: {key}", str(value))
+    for key, value in record.attributes.items():
+        table.add_row(key, str(value))
+    table.add_row("body", str(record.body))
+    return table
