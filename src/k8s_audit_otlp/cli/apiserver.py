@@ -5,7 +5,7 @@ redirected; diffs and remarks go to standard error. Exit code 2: refused, nothin
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,7 +73,12 @@ def _asked(options: Mapping[str, object]) -> dict[str, str]:
 @click.option("--list", "listed", is_flag=True, help="Print the names of the profiles instead.")
 def print_policy(profile: str, *, listed: bool) -> None:
     """Print an audit policy file for kube-apiserver."""
-    click.echo("\n".join(policies.names()) if listed else policies.text_of(profile).rstrip("\n"))
+    if listed:
+        click.echo("\n".join(policies.names()))
+        return
+    text = policies.text_of(profile)
+    click.echo(text, nl=False)
+    _note(policies.remarks(text, profile))
 
 
 @command.command("kubeadm")
@@ -109,13 +114,17 @@ def patch_manifest(manifest: Path, *, in_place: bool, backup_dir: Path, **option
     old = files.read(manifest)
     patched = patch(old, _asked(options), str(manifest.resolve()))
     _show_diff(old, patched.text, str(manifest))
-    for note in patched.notes:
-        click.echo(f"note: {note}", err=True)
+    _note(patched.notes)
     if in_place:
         _write(manifest, old, patched, backup_dir)
     else:
         _remark(patched)
         click.echo(patched.text, nl=False)
+
+
+def _note(notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
 
 
 def _write(manifest: Path, old: str, patched: Patched, backup_dir: Path) -> None:
@@ -144,12 +153,14 @@ def _check_policy(path: Path) -> None:
         raise RefusalError(
             f"{path}: no such policy file, and kube-apiserver does not start without it; {way_out}"
         )
-    if found := policies.mistakes(files.read(path)):
+    text = files.read(path)
+    if found := policies.mistakes(text, str(path)):
         raise RefusalError(
-            f"{path}: kube-apiserver would not start with this policy:\n  "
+            f"{path}: kube-apiserver would not start with this policy, or not do what it says:\n  "
             + "\n  ".join(found)
             + f"\nrepair it, or {way_out}"
         )
+    _note(policies.remarks(text, str(path)))
 
 
 def _remark(patched: Patched) -> None:

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.interop
 
 HERE = Path(__file__)
 MANIFESTS = HERE.parents[1] / "setup" / "manifests"
-PLAIN = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 
 _spec = importlib.util.spec_from_file_location("cluster", HERE.with_name("cluster.py"))
 _module = importlib.util.module_from_spec(_spec)
@@ -44,7 +43,7 @@ def cluster(folder, log, kube_bin):
     manifest.parent.mkdir()
     log.parent.mkdir(mode=0o700)  # hostPath DirectoryOrCreate
     manifest.write_text((MANIFESTS / "kubeadm-1.30.yaml").read_text())
-    policy.write_text(policies.text_of("recipe") if "recipe" in policies.names() else PLAIN)
+    policy.write_text(policies.text_of("recipe"))
     options = ["--policy-path", policy, "--log-path", log, "--backup-dir", folder / "backups"]
     done = CliRunner().invoke(
         command, ["patch", str(manifest), "--in-place", *(str(option) for option in options)]

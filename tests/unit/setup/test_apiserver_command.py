@@ -7,6 +7,7 @@ import yaml
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli.apiserver import command
+from k8s_audit_otlp.setup import policies
 
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 MANIFESTS = Path(__file__).with_name("manifests")
@@ -140,6 +141,20 @@ def test_kubeadm_prints_yaml_and_tells_the_roll_out_beside_it():
     assert done.exit_code == 0
     assert yaml.safe_load(done.stdout)["apiServer"]["extraArgs"]["audit-log-maxage"] == "30"
     assert "kubeadm init phase control-plane apiserver" in done.stderr
+
+
+def test_policy_prints_the_recipe_unless_another_is_named():
+    """Its file, byte for byte, so that it can be redirected."""
+    assert run("policy").stdout == policies.text_of("recipe")
+    assert run("policy", "--profile", "security-only").stdout == policies.text_of("security-only")
+    assert run("policy", "--list").stdout.split() == policies.names()
+
+
+def test_the_printed_policy_passes_its_own_check(node):
+    """As the way out of a refusal promises."""
+    for name in policies.names():
+        (node / "policy.yml").write_text(run("policy", "--profile", name).stdout)
+        assert patch(node, "--in-place").exit_code == 0
 
 
 def test_an_unknown_profile_is_exit_code_2():

@@ -1,9 +1,13 @@
 """Policies are listed from the package and checked as kube-apiserver would."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from k8s_audit_otlp.setup.policies import mistakes, names, text_of
+from k8s_audit_otlp.event.policy import Policy
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
+from k8s_audit_otlp.setup.policies import mistakes, names, remarks, text_of
 from k8s_audit_otlp.setup.settings import RefusalError
 
 GOOD = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
@@ -12,7 +16,42 @@ GOOD = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 def test_every_policy_of_the_package_would_load():
     """What is printed can be used."""
     for name in names():
-        assert mistakes(text_of(name)) == []
+        assert mistakes(text_of(name), name) == []
+
+
+def test_the_package_has_the_profiles_that_are_promised():
+    """The recipe, and three that say what they leave out."""
+    assert {"recipe", "security-only", "mutations-only", "low-volume"} <= set(names())
+
+
+CREDENTIALS = [
+    ObjectRef(resource="secrets", namespace="a", name="b"),
+    ObjectRef(resource="serviceaccounts", subresource="token", namespace="a", name="b"),
+    ObjectRef(resource="tokenreviews", api_group="authentication.k8s.io"),
+]
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("reference", CREDENTIALS, ids=lambda reference: reference.resource)
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update", "patch", "delete"])
+def test_no_profile_lets_a_credential_into_a_body(name, reference, verb):
+    """Secrets and tokens at Metadata at most."""
+    event = AuditEvent(
+        level="RequestResponse",
+        stage="ResponseComplete",
+        verb=verb,
+        user=UserInfo("alice", groups=("system:masters", "system:authenticated")),
+        object_ref=reference,
+    )
+    decision = Policy.parse(text_of(name), name).decide(event)
+    assert decision.omitted or decision.level == "Metadata"
+
+
+def test_the_folder_of_examples_shows_the_same_policies():
+    """Links, so that there is one text of each."""
+    folder = Path(__file__).parents[3] / "otel-config" / "policies"
+    for name in names():
+        assert (folder / f"{name}.yaml").read_text() == text_of(name)
 
 
 def test_profiles_are_the_files_of_the_folder(tmp_path):
@@ -45,35 +84,44 @@ def test_a_policy_that_would_load_has_no_mistakes():
             {"level": "RequestResponse", "namespaces": ["a"], "omitManagedFields": False},
         ],
     }
-    assert mistakes(yaml.safe_dump(policy)) == []
+    assert mistakes(yaml.safe_dump(policy), "policy.yml") == []
 
 
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("rules:\n - level: None\n  users: x: y\n", "not YAML"),
-        ("- 1\n", "not a mapping"),
-        (GOOD.replace("/v1", "/v1beta1"), "audit.k8s.io/v1 Policy"),
-        (GOOD.replace("Policy", "PodPolicy"), "audit.k8s.io/v1 Policy"),
-        (GOOD.replace("[{level: Metadata}]", "[]"), "at least one rule"),
-        (GOOD.replace("rules: [{level: Metadata}]", ""), "at least one rule"),
-        (GOOD.replace("[{level: Metadata}]", "[Metadata]"), "rules[0]: not a mapping"),
+        ("rules:\n - level: None\n  users: x: y\n", "policy.yml:3"),
+        ("- 1\n", "policy.yml:1"),
+        ("", "empty"),
+        (GOOD.replace("/v1", "/v1beta1"), "audit.k8s.io/v1beta1"),
+        (GOOD.replace("Policy", "PodPolicy"), "PodPolicy"),
+        (GOOD.replace("[{level: Metadata}]", "[]"), "no rule"),
+        (GOOD.replace("rules: [{level: Metadata}]", ""), "rules: missing"),
         (GOOD.replace("Metadata", "metadata"), "rules[0].level: 'metadata'"),
-        (GOOD.replace("level", "Level"), "rules[0].Level: unknown key"),
-        (GOOD + "omitstages: []\n", "omitstages: unknown key"),
-        (GOOD + "omitStages: [Response]\n", "omitStages: 'Response'"),
-        (GOOD.replace("}]", ", omitStages: [x]}]"), "rules[0].omitStages: 'x'"),
-        (GOOD.replace("}]", ", nonResourceURLs: ['/a*b']}]"), "* only at its end"),
-        (GOOD.replace("}]", ", nonResourceURLs: [/a], namespaces: [b]}]"), "cannot stand beside"),
-        (GOOD.replace("}]", ", resources: [{group: apps/v1}]}]"), "without its version"),
-        (GOOD.replace("}]", ", resources: [{resourceNames: [a]}]}]"), "needs resources"),
+        (GOOD + "omitStages: [Response]\n", "'Response'"),
     ],
 )
 def test_each_mistake_is_named_at_its_place(text, what):
     """Damaged indentation, a wrong version, no rules, misspelled levels."""
-    assert any(what in mistake for mistake in mistakes(text))
+    assert any(what in mistake for mistake in mistakes(text, "policy.yml"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + "omitResponseCodes: [404]\n",
+        GOOD.replace("}]", ", omitResponseCodes: [404]}]"),
+    ],
+)
+def test_what_the_apiserver_passes_over_is_said(text):
+    """It would log what was to be left out."""
+    assert mistakes(text, "policy.yml") == []
+    (remark,) = remarks(text, "policy.yml")
+    assert "omitResponseCodes" in remark
+    assert list(remarks(GOOD, "policy.yml")) == []
 
 
 def test_all_mistakes_are_told_at_once():
     """One round of repairs is enough."""
-    assert len(mistakes(GOOD.replace("Metadata", "meta") + "x: 1\nomitStages: [y]\n")) == 3
+    text = GOOD.replace("Metadata", "meta") + "x: 1\nomitStages: [y]\n"
+    assert len(mistakes(text, "policy.yml")) == 3
