@@ -82,7 +82,8 @@ def _utf8(value: bytes) -> bytes:
 def _read_text(text: bytes) -> list[ReadEvent]:
     try:
         value = _utf8(text)
-        return [_checked(decode(value), value, [])]
+        if is_event(event := decode(value)):
+            return [_checked(event, value, [])]
     except REFUSED:
         pass
     start = skip_blank(text, 0)
@@ -91,8 +92,8 @@ def _read_text(text: bytes) -> list[ReadEvent]:
             return list(_read_value(text, start))
     except NotJsonError:
         pass
-    if (event := read_legacy(text)) is not None:
-        return [ReadEvent(event, as_json(event))]
+    if (legacy := read_legacy(text)) is not None:
+        return [ReadEvent(legacy, as_json(legacy))]
     return list(_seek(text))
 
 

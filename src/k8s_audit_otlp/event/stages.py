@@ -25,5 +25,5 @@ class Dropped(NamedTuple):
 
 Transform: TypeAlias = Callable[[AuditEvent, bytes], Transformed | Dropped | None]
 
-# The last argument is by how many bytes the record must become smaller.
+# The last argument is how many bytes the event's JSON may have.
 Shrink: TypeAlias = Callable[[AuditEvent, bytes, int], Transformed]

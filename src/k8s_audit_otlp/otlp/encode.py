@@ -145,7 +145,8 @@ class Encoder:
     def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:
         self.shrunk += 1
         for _ in range(SHRINK_TRIES):
-            smaller = shrink(marked.event, marked.body, len(record) - self._max_bytes)
+            over = len(record) - self._max_bytes  # of the record, which repeats parts of the event
+            smaller = shrink(marked.event, marked.body, max(0, len(marked.body) - over))
             marks = {**marked.marks, **smaller.attributes}
             marked = marked._replace(event=smaller.event, body=smaller.body, marks=marks)
             record = self._encode(marked)

@@ -4,7 +4,7 @@ Fields that occur together are interned as one run of bytes; what never repeats 
 is joined with the bytes around it, which depend only on its length.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, Alarm, alarm_of
@@ -22,7 +22,6 @@ from k8s_audit_otlp.otlp.mapping import (
 from k8s_audit_otlp.otlp.parts import (
     MAX_AUDIT_ID,
     MAX_LIST,
-    MAX_NOTE,
     NO_TARGET,
     Client,
     Object,
@@ -36,8 +35,7 @@ _NO_USER = UserInfo()
 _EVENT_NAME = wire.text(wire.EVENT_NAME, EVENT_NAME)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_DAYS = MAX_NS // 86_400_000_000_000
-_MILLISECOND = timedelta(milliseconds=1)
-_NO_NOTES = (b"", Alarm.QUIET, "", "", 0)
+_NO_NOTES = (b"", Alarm.QUIET, 0)
 _parse_time = datetime.fromisoformat
 
 
@@ -63,16 +61,12 @@ def event_time(event: AuditEvent) -> int:
 
 
 def duration_ms(event: AuditEvent) -> float | None:
-    """Tell how long it took, unless a time is missing."""
+    """Tell how long it took, unless it began just now, a time is missing or the clock went back."""
     received, staged = unix_ns(event.request_received_timestamp), unix_ns(event.stage_timestamp)
-    if received is None or staged is None:
+    if received is None or staged is None or event.stage == "RequestReceived":
         return None
-    return took_ms(event.stage, timedelta(microseconds=staged // 1000 - received // 1000))
-
-
-def took_ms(stage: str, took: timedelta) -> float | None:
-    """Give a duration in milliseconds, unless it began just now or the clock went back."""
-    return None if stage == "RequestReceived" or took.days < 0 else took / _MILLISECOND
+    micros = staged // 1000 - received // 1000
+    return micros / 1000 if micros >= 0 else None
 
 
 class RecordEncoder:
@@ -87,6 +81,7 @@ class RecordEncoder:
         self._objects = Interned(self._object)
         self._callers = Interned(self._caller)
         self._impersonated = Interned(self._impersonated_user)
+        self._decisions = Interned(self._decision)
         self._notes = Interned(self._note)
         self._audit_ids = Frames(keys_of("audit_id", options))
         self._paths = Frames(keys_of("path", options))
@@ -111,13 +106,13 @@ class RecordEncoder:
             raise NotPlainError
         end = _parse_time(staged)
         age, took = end - _EPOCH, end - _parse_time(received)
-        if not 0 <= age.days < _MAX_DAYS:
+        if took.days or not 0 < age.days < _MAX_DAYS:  # days are -1 where the clock went back
             raise NotPlainError
-        time = (age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds
-        if took.days or event.stage == "RequestReceived":
-            return self.times(time * 1000, took_ms(event.stage, took))
+        time = ((age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds) * 1000
+        if event.stage == "RequestReceived":
+            return self.times(time, None)
         micros = took.seconds * 1_000_000 + took.microseconds
-        return self._pack_times(wire.TIME, time * 1000, self._duration_head, micros / 1000)
+        return self._pack_times(wire.TIME, time, self._duration_head, micros / 1000)
 
     def times(self, time: int, duration: float | None) -> bytes:
         encoded = wire.TIME + wire.fixed64(time)
@@ -134,7 +129,7 @@ class RecordEncoder:
         audit_id = event.audit_id.encode()
         path_text, _, query_text = event.request_uri.partition("?")
         path, query = path_text.encode(), query_text.encode()
-        notes, alarm, decision, why, cuts = self._annotations(event.annotations)
+        notes, alarm, cuts = self._annotations(event.annotations)
         target, thing, name = NO_TARGET, b"", b""
         if (ref := event.object_ref) is not None:
             thing, target = self._objects[
@@ -156,7 +151,7 @@ class RecordEncoder:
             around,
             self._requests[
                 event.kind, event.level, event.stage, event.verb, code, reason,
-                target, alarm, decision, why, faulty,
+                target, alarm, faulty,
             ],
             self._callers[
                 user.username, user.uid, user.groups,
@@ -176,15 +171,12 @@ class RecordEncoder:
         ))  # fmt: skip
         return self._record_heads[len(record)] + record
 
-    def _annotations(self, annotations: dict[str, str] | None) -> tuple[bytes, int, str, str, int]:
-        """Give the annotations that have no decision beside them; what occurs together stays so."""
+    def _annotations(self, annotations: dict[str, str] | None) -> tuple[bytes, int, int]:
         if not annotations:
             return _NO_NOTES
         if len(annotations) == 2 and DECISION in annotations and REASON in annotations:
-            why = annotations[REASON]
-            return b"", Alarm.QUIET, annotations[DECISION], why, len(why) > MAX_NOTE
-        notes, alarm, cuts = self._notes[tuple(annotations.items())]
-        return notes, alarm, "", "", cuts
+            return self._decisions[annotations[DECISION], annotations[REASON]]
+        return self._notes[tuple(annotations.items())]
 
     def _version(self, ref: ObjectRef) -> bytes:
         uid, version = ref.uid.encode(), ref.resource_version.encode()
@@ -207,15 +199,11 @@ class RecordEncoder:
     # What is interned: each builder gets the key.
 
     def _request(self, key: tuple[Any, ...]) -> bytes:
-        kind, level, stage, verb, code, reason, target, alarm, decision, why, faulty = key
-        notes = b""
-        if decision or why:
-            notes, alarm, _ = self._note(((DECISION, decision), (REASON, why)))
-        request = Request(kind, level, stage, verb, code, reason, target, alarm, faulty)
+        request = Request(*key)
         if not -(1 << 31) <= request.code < 1 << 31:
             raise NotPlainError
         fixed = severity_bytes(request.severity) + _EVENT_NAME
-        return fixed + self.parts["request"](request) + notes
+        return fixed + self.parts["request"](request)
 
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int]:
         part = Object(*key)
@@ -230,6 +218,9 @@ class RecordEncoder:
     def _impersonated_user(self, key: tuple[Any, ...]) -> bytes:
         username, uid, groups = key
         return self.parts["impersonated"](User(username, uid, groups or ()))
+
+    def _decision(self, key: tuple[str, str]) -> tuple[bytes, int, int]:
+        return self._note(((DECISION, key[0]), (REASON, key[1])))
 
     def _note(self, items: tuple[tuple[str, str], ...]) -> tuple[bytes, int, int]:
         annotations = dict(items)

@@ -1,8 +1,9 @@
 """Bounded caches of wire bytes, so that what repeats is encoded once.
 
 Clients choose most values in an audit event. A cache therefore has a bound on entries, on bytes and
-on the size of one entry; one that is full starts anew. Making every value unique costs the encoding
-of those values and nothing else: the bytes held stay bounded, and other caches keep theirs.
+on the size of one entry. It has two generations: a full one becomes the old one, and what is used
+again moves up from there. Making every value unique costs the encoding of those values and nothing
+else: the bytes held stay bounded, what is in use stays, and other caches do not notice.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from k8s_audit_otlp.otlp import wire
 
-MAX_ENTRIES = 4096  # several times the users, or the resources, of a large cluster
-MAX_BYTES = 1 << 20  # per cache; an encoder has five
+MAX_ENTRIES = 4096  # per generation: several times the users, or the resources, of a large cluster
+MAX_BYTES = 2 << 20  # per generation; an encoder has six caches of two
 MAX_ENTRY_BYTES = 4096  # longer values are built each time
 MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
 
@@ -33,13 +34,17 @@ class Interned(dict[Any, V], Generic[V]):
     def __init__(self, build: Callable[[Any], V]) -> None:
         super().__init__()
         self._build = build
-        self.held_bytes = 0
+        self._old: dict[Any, V] = {}
+        self.held_bytes = 0  # by the young generation
 
     def __missing__(self, key: Any) -> V:
-        value = self._build(key)
+        value = self._old.get(key)
+        if value is None:
+            value = self._build(key)
         weight = weigh(key) + weigh(value)
         if weight <= MAX_ENTRY_BYTES:
             if len(self) >= MAX_ENTRIES or self.held_bytes + weight > MAX_BYTES:
+                self._old = dict(self)
                 self.clear()
                 self.held_bytes = 0
             self.held_bytes += weight

@@ -26,8 +26,13 @@ fixed64 = struct.Struct("<Q").pack
 _double = struct.Struct("<d").pack
 
 
+_ONE_GROUP = tuple(bytes([number]) for number in range(128))
+
+
 def varint(number: int) -> bytes:
     """Encode an integer; a negative one takes ten bytes, as int64 does."""
+    if 0 <= number < 128:
+        return _ONE_GROUP[number]
     if number < 0:
         number &= (1 << 64) - 1
     out = bytearray()

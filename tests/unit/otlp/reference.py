@@ -24,7 +24,7 @@ VIOLATION = re.compile(
     re.DOTALL,
 )
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
-METHODS = "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()
+METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
 
 
 def micros(text):
@@ -62,7 +62,7 @@ def verdict(stage, code, reason, annotations):
 
 
 def plain(event):
-    """The eleven names."""
+    """Map to the eleven names."""
     user, ref = event.get("user") or {}, event.get("objectRef") or {}
     status, ips = event.get("responseStatus") or {}, event.get("sourceIPs") or []
     values = {
@@ -93,15 +93,13 @@ def user_type(name):
 
 
 def semconv(event):
-    """The names of the semantic conventions, and those under our prefix."""
+    """Map to the names of the semantic conventions, and those under our prefix."""
     user, acting = event.get("user") or {}, event.get("impersonatedUser") or {}
     ref, status = event.get("objectRef") or {}, event.get("responseStatus") or {}
     ips, notes = event.get("sourceIPs") or [], event.get("annotations") or {}
     verb, stage = event.get("verb") or "", event.get("stage")
     path, _, query = (event.get("requestURI") or "").partition("?")
-    outcome, _, error = verdict(
-        stage, status.get("code") or 0, status.get("reason") or "", notes
-    )
+    outcome, _, error = verdict(stage, status.get("code") or 0, status.get("reason") or "", notes)
     ours = {
         "level": event.get("level"),
         "stage": stage,
@@ -134,8 +132,10 @@ def semconv(event):
         "authorization.reason": (notes.get(REASON) or "")[:1024],
         "truncated": notes.get("audit.k8s.io/truncated") == "true",
         "long_running": verb in ("watch", "proxy")
-        or bool(ref.get("resource"))
-        and ref.get("subresource") in ("attach", "exec", "proxy", "log", "portforward"),
+        or (
+            bool(ref.get("resource"))
+            and ref.get("subresource") in ("attach", "exec", "proxy", "log", "portforward")
+        ),
     }
     others = [(k, v) for k, v in notes.items() if v and NOTES.match(k)]
     ours |= {f"annotation.{key}": value[:1024] for key, value in others[:32]}
@@ -183,7 +183,7 @@ def cuts(event):
 
 
 def record(event, body, place, profile="default"):
-    """The whole LogRecord as a dictionary; `place` is (identity, offset, file name, observed)."""
+    """Give the whole LogRecord; `place` is (identity, offset, file name, observed time)."""
     identity, offset, name, observed = place
     status = event.get("responseStatus") or {}
     _, severity, _ = verdict(
@@ -212,12 +212,12 @@ def record(event, body, place, profile="default"):
 
 
 def from_line(line, place, profile="default"):
-    """The LogRecord of a line that is one event."""
+    """Give the LogRecord of a line that is one event."""
     return record(json.loads(line), line.decode(), place, profile)
 
 
 def parsed(message):
-    """The same dictionary from an official LogRecord; a repeated key is an error."""
+    """Read the same dictionary from an official LogRecord; a repeated key is an error."""
     attributes = {}
     for pair in message.attributes:
         assert pair.key not in attributes, f"{pair.key} is there twice"

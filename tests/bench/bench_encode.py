@@ -1,0 +1,168 @@
+"""CPU per event of decode + map + encode + gzip, in requests of 900 KB.
+
+    python tests/bench/bench_encode.py [LOG] [--profile default|plain|semconv]
+
+Without a log it makes its own: Metadata events of 1.4 KB as a busy cluster writes them.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from isal import igzip
+
+from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp.envelope import envelope
+from k8s_audit_otlp.otlp.mapping import MappingOptions
+
+BLOCK_BYTES = 256 * 1024
+REQUEST_BYTES = 900_000
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+RESOURCES = (
+    ("", "v1", "pods"), ("", "v1", "configmaps"), ("", "v1", "secrets"),
+    ("apps", "v1", "deployments"),
+    ("coordination.k8s.io", "v1", "leases"), ("discovery.k8s.io", "v1", "endpointslices"),
+    ("batch", "v1", "jobs"), ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+)  # fmt: skip
+VERBS = ("get", "list", "watch", "update", "patch", "create", "delete")
+
+
+def uuid(dice: random.Random) -> str:
+    h = f"{dice.getrandbits(128):032x}"
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def callers(dice: random.Random) -> list[dict[str, object]]:
+    """Service accounts, nodes and people, each with an address and an agent."""
+    made = []
+    for n in range(150):
+        space, name = f"team-{n % 25}", f"controller-{n}"
+        key = "authentication.kubernetes.io/"
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{space}"]
+        user = {
+            "username": f"system:serviceaccount:{space}:{name}",
+            "uid": uuid(dice),
+            "groups": [*groups, "system:authenticated"],
+            "extra": {
+                key + "credential-id": [f"JTI={uuid(dice)}"],
+                key + "node-name": [f"worker-{n % 40}.cluster.internal"],
+                key + "node-uid": [uuid(dice)],
+                key + "pod-name": [f"{name}-{dice.getrandbits(32):08x}-abcde"],
+                key + "pod-uid": [uuid(dice)],
+            },
+        }
+        agent = f"{name}/v1.4.{n % 9} (linux/amd64) kubernetes/{dice.getrandbits(28):07x}"
+        made.append({"user": user, "sourceIPs": [f"10.1.{n % 40}.{n}"], "userAgent": agent})
+    for n in range(40):
+        groups = ["system:nodes", "system:authenticated"]
+        user = {"username": f"system:node:worker-{n}.cluster.internal", "groups": groups}
+        agent = "kubelet/v1.33.1 (linux/amd64) kubernetes/8adc0f0"
+        made.append({"user": user, "sourceIPs": [f"10.0.0.{n}"], "userAgent": agent})
+    return made
+
+
+def lines(count: int) -> Iterator[bytes]:
+    dice = random.Random(7)  # noqa: S311 # the same log each time
+    who = callers(dice)
+    now = START
+    for _ in range(count):
+        now += timedelta(microseconds=dice.randrange(1, 2000))
+        group, version, resource = dice.choice(RESOURCES)
+        verb, space = dice.choice(VERBS), f"team-{dice.randrange(25)}"
+        name = f"{resource[:-1]}-{dice.getrandbits(40):010x}"
+        named = verb not in ("list", "watch", "create")
+        base = f"/apis/{group}" if group else "/api"
+        path = f"{base}/{version}/namespaces/{space}/{resource}"
+        query = "?labelSelector=app%3Dweb&limit=500&resourceVersion=0" if not named else ""
+        target = {"resource": resource, "namespace": space, "name": name if named else ""}
+        target |= {"apiGroup": group, "apiVersion": version}
+        done = now + timedelta(microseconds=dice.randrange(300, 90_000))
+        form = "%Y-%m-%dT%H:%M:%S.%fZ"
+        code = dice.choices((200, 201, 404, 409, 403), (80, 10, 5, 3, 2))[0]
+        caller = dice.choice(who)
+        role = f"team-{who.index(caller) % 25}-controller"
+        reason = (
+            f'RBAC: allowed by ClusterRoleBinding "{role}" of ClusterRole "{role}" '
+            f'to ServiceAccount "{role}/{space}"'
+        )
+        yield (
+            json.dumps(
+                {
+                    "kind": "Event",
+                    "apiVersion": "audit.k8s.io/v1",
+                    "level": "Metadata",
+                    "auditID": uuid(dice),
+                    "stage": "ResponseComplete",
+                    "requestURI": path + (f"/{name}" if named else query),
+                    "verb": verb,
+                    **caller,
+                    "objectRef": {key: value for key, value in target.items() if value},
+                    "responseStatus": {"metadata": {}, "code": code},
+                    "requestReceivedTimestamp": now.strftime(form),
+                    "stageTimestamp": done.strftime(form),
+                    "annotations": {
+                        "authorization.k8s.io/decision": "allow",
+                        "authorization.k8s.io/reason": reason,
+                    },
+                },
+                separators=(",", ":"),
+            )
+            .replace("&", "\\u0026")
+            .encode()
+            + b"\n"
+        )
+
+
+def blocks(data: bytes) -> Iterator[Block]:
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", min(start + BLOCK_BYTES, len(data) - 1)) + 1 or len(data)
+        yield Block(Span(1, start, end), "9f3c2a7b1d4e5f60", "audit.log", data[start:end], 1)
+        start = end
+
+
+def run(encoder: Encoder, whole: list[Block], *, compress: bool) -> tuple[int, int]:
+    """Encode everything; the bytes of all requests before and after gzip."""
+    request: list[bytes] = []
+    size = raw = sent = 0
+    for block in whole:
+        for record in encoder.encode_block(block).records:
+            request.append(record)
+            size += len(record)
+            if size > REQUEST_BYTES:
+                raw += size
+                sent += len(igzip.compress(envelope(b"", b"", request), 2)) if compress else 0
+                request, size = [], 0
+    raw += size
+    sent += len(igzip.compress(envelope(b"", b"", request), 2)) if compress and request else 0
+    return raw, sent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("log", nargs="?", type=Path)
+    parser.add_argument("--profile", default="default", choices=("default", "plain", "semconv"))
+    parser.add_argument("--events", type=int, default=20_000)
+    options = parser.parse_args()
+    data = options.log.read_bytes() if options.log else b"".join(lines(options.events))
+    count, whole = data.count(b"\n"), list(blocks(data))
+    encoder = Encoder(MappingOptions(profile=options.profile))
+    for name, compress in (("decode + map + encode", False), ("with gzip", True)):
+        times = []
+        for _ in range(7):
+            start = time.process_time()
+            raw, sent = run(encoder, whole, compress=compress)
+            times.append(time.process_time() - start)
+        each = min(times) / count
+        rate = f"{1 / each:,.0f} events and {len(data) / min(times) / 1e6:.0f} MB per CPU-second"
+        print(f"{name}: {each * 1e6:.2f} us per event ({rate})")  # noqa: T201 # a report
+    print(f"line {len(data) / count:.0f} B, record {raw / count:.0f} B, sent {sent / count:.0f} B")  # noqa: T201 # a report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.event.decode import read_line
+from k8s_audit_otlp.event.legacy import read_legacy, unquote
+
+LINE = (
+    b'2026-01-02T03:04:05.678901234Z AUDIT: id="a-1" stage="ResponseComplete" ip="10.0.0.1" '
+    b'method="get" user="alice" groups="\\"dev \\\\\\"x\\\\\\"\\",\\"system:authenticated\\"" '
+    b'as="bob" asgroups="<lookup>" user-agent="kubectl \\"v1\\"" namespace="default" '
+    b'uri="/api/v1/namespaces/default/pods?limit=5" response="200"'
+)
+EMPTY = (
+    b'2026-01-02T03:04:05Z AUDIT: id="a" stage="RequestReceived" ip="<unknown>" method="get" '
+    b'user="<none>" groups="<none>" as="<self>" asgroups="<lookup>" user-agent="" '
+    b'namespace="<none>" uri="/" response="<deferred>"'
+)
+
+
+def test_a_line_of_text_is_an_event():
+    """All that it tells is read."""
+    event = read_legacy(LINE)
+    assert (event.audit_id, event.verb, event.stage) == ("a-1", "get", "ResponseComplete")
+    assert (event.user.username, event.impersonated_user.username) == ("alice", "bob")
+    assert event.user.groups == ('dev "x"', "system:authenticated")
+    assert event.user_agent == 'kubectl "v1"'
+    assert event.response_status.code == 200
+    assert event.object_ref.namespace == "default"
+    assert event.source_ips == ("10.0.0.1",)
+
+
+def test_placeholders_are_nothing():
+    """`<none>` and its like stand for what is absent."""
+    event = read_legacy(EMPTY)
+    assert (event.user.username, event.user.groups, event.source_ips) == ("", (), ())
+    assert event.impersonated_user is None
+    assert event.response_status is None
+    assert event.object_ref is None
+
+
+def test_the_body_is_the_event_as_json():
+    """A search in the body works as for any other event, and absent members stay absent."""
+    [read] = read_line(LINE)
+    body = json.loads(read.body)
+    assert body["objectRef"] == {"namespace": "default"}
+    assert body["requestReceivedTimestamp"] == "2026-01-02T03:04:05.678901234Z"
+    assert "level" not in body
+    assert read.fault == ""
+
+
+def test_other_text_is_not_taken_for_it():
+    """A line must be whole."""
+    assert read_legacy(LINE[:-20]) is None
+
+
+@given(st.text())
+def test_quoting_is_undone(text):
+    """What Go's %q escapes comes back."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    assert unquote(escaped) == text
+    assert unquote("\\x07\\u00e9\\U0001f600\\xff\\t\\ud800") == "\x07é😀\ufffd\t\ufffd"

@@ -1,0 +1,60 @@
+import pytest
+
+from k8s_audit_otlp.event.severity import (
+    DECISION,
+    ERROR,
+    ERROR2,
+    INFO,
+    WARN,
+    Alarm,
+    Verdict,
+    alarm_of,
+    judge,
+)
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "reason", "alarm", "verdict"),
+    [
+        ("Panic", 500, "InternalError", 0, Verdict("failure", ERROR2, "panic")),
+        ("RequestReceived", 0, "", 0, Verdict("unknown", INFO, "")),
+        ("ResponseComplete", 0, "", Alarm.FORBIDDEN, Verdict("unknown", INFO, "")),
+        ("ResponseComplete", 503, "", 0, Verdict("failure", ERROR, "503")),
+        ("ResponseStarted", 401, "Unauthorized", 0, Verdict("failure", WARN, "Unauthorized")),
+        ("ResponseComplete", 403, "Forbidden", 0, Verdict("failure", WARN, "Forbidden")),
+        ("ResponseComplete", 429, "", 0, Verdict("failure", WARN, "429")),
+        ("ResponseComplete", 200, "", Alarm.FORBIDDEN, Verdict("failure", WARN, "200")),
+        ("ResponseComplete", 404, "NotFound", 0, Verdict("failure", INFO, "NotFound")),
+        ("ResponseComplete", 0, "Gone", 0, Verdict("failure", INFO, "Gone")),
+        ("ResponseStarted", 101, "", 0, Verdict("success", INFO, "")),
+        ("ResponseComplete", 201, "", 0, Verdict("success", INFO, "")),
+        ("ResponseComplete", 304, "", 0, Verdict("success", INFO, "")),
+        ("ResponseComplete", 201, "", Alarm.VIOLATION, Verdict("success", WARN, "")),
+    ],
+)
+def test_the_first_condition_that_holds_wins(stage, code, reason, alarm, verdict):
+    """The table of outcomes and severities, row by row."""
+    assert judge(stage, code, reason, alarm) == verdict
+
+
+@pytest.mark.parametrize(
+    ("key", "alarm"),
+    [
+        ("pod-security.kubernetes.io/audit-violations", Alarm.VIOLATION),
+        ("failed-open.validating.webhook.admission.k8s.io/round_0_index_0", Alarm.VIOLATION),
+        ("missing-san.invalid-cert.kubernetes.io/host", Alarm.VIOLATION),
+        ("apiserver.k8s.io/unsafe-delete-ignore-read-error", Alarm.VIOLATION),
+        ("pod-security.kubernetes.io/enforce-policy", Alarm.QUIET),
+        ("k8s.io/deprecated", Alarm.QUIET),
+    ],
+)
+def test_annotations_report_violations(key, alarm):
+    """Only those that say that something is wrong."""
+    assert alarm_of({key: ""}) == alarm
+
+
+def test_a_refusal_is_more_than_a_violation():
+    """Both may be there."""
+    both = {"authentication.k8s.io/stale-token": "x", DECISION: "forbid"}
+    assert alarm_of(both) == Alarm.FORBIDDEN
+    assert alarm_of({DECISION: "allow"}) == Alarm.QUIET

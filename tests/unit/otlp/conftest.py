@@ -1,0 +1,24 @@
+"""Blocks and parsed records for the tests of the mapping."""
+
+import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
+
+from k8s_audit_otlp.model import Block, Span
+
+IDENTITY, FILE, OBSERVED = "0123456789abcdef", "audit.log", 1_764_000_000_123_456_789
+
+
+@pytest.fixture
+def block():
+    """Make a block of some bytes at an offset."""
+
+    def make(data, start=0):
+        return Block(Span(1, start, start + len(data)), IDENTITY, FILE, data, OBSERVED)
+
+    return make
+
+
+@pytest.fixture
+def parse():
+    """Read records with the official messages."""
+    return lambda records: list(ScopeLogs.FromString(b"".join(records)).log_records)

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+
+from k8s_audit_otlp.otlp.answer import MAX_MESSAGE, read_partial_success, read_status
+
+PROTOBUF = "application/x-protobuf"
+
+
+def response(rejected, message):
+    answer = ExportLogsServiceResponse()
+    answer.partial_success.rejected_log_records = rejected
+    answer.partial_success.error_message = message
+    return answer.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "wanted"),
+    [
+        (response(3, "too\nold"), PROTOBUF, (3, "too old")),
+        (response(3, "x"), "", (3, "x")),
+        (b"", PROTOBUF, (0, "")),
+        (b"\xff\xff\xff", PROTOBUF, (0, "")),
+        (response(-1, ""), PROTOBUF, (0, "")),
+        (
+            b'{"partialSuccess":{"rejectedLogRecords":"4","errorMessage":"e"}}',
+            "application/json",
+            (4, "e"),
+        ),
+        (b'{"partialSuccess":{"rejectedLogRecords":2}}', "", (2, "")),
+        (b'{"partialSuccess":[]}', "application/json", (0, "")),
+        (b'{"partialSuccess":"x"}', "application/json", (0, "")),
+        (b"[1]", "application/json", (0, "")),
+        (b"{", "application/json; charset=utf-8", (0, "")),
+        (b"<html>", "text/html", (0, "")),
+    ],
+)
+def test_refused_records_are_counted(body, content_type, wanted):
+    """In either form, and garbage counts none."""
+    assert read_partial_success(body, content_type) == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "wanted"),
+    [
+        (Status(code=3, message="bad").SerializeToString(), PROTOBUF, "bad"),
+        (b'{"code":3,"message":"bad"}', "application/json", "bad"),
+        (b'{"error":{"message":"bad"}}', "", "bad"),
+        (b'{"errors":[{"detail":"bad"}]}', "application/json", "bad"),
+        (b'{"x":1}', "application/json", '{"x":1}'),
+        (b"entry too far behind", "text/plain", "entry too far behind"),
+        (b"<html><style>x{}</style><h1>413</h1>\n<p>Too large</p>", "text/html", "413 Too large"),
+        (b"\x1b[31mred\x00", "text/plain", "[31mred"),
+        (b"", "", ""),
+        (b"x" * 1000, "", "x" * (MAX_MESSAGE - 1) + "…"),
+    ],
+)
+def test_the_message_of_a_refusal_is_found(body, content_type, wanted):
+    """Whatever it is written in; it fits one line of a log."""
+    assert read_status(body, content_type) == wanted
+
+
+@given(st.binary(), st.sampled_from([PROTOBUF, "application/json", "text/html", ""]))
+def test_no_answer_is_trouble(body, content_type):
+    """Any bytes may come back."""
+    rejected, message = read_partial_success(body, content_type)
+    assert rejected >= 0
+    for text in (message, read_status(body, content_type)):
+        assert len(text) <= MAX_MESSAGE
+        assert text.isprintable()
+
+
+def test_deep_json_is_no_trouble():
+    """A hostile server may nest as deep as it likes."""
+    assert read_partial_success(b"[" * 100_000, "application/json") == (0, "")
+    assert len(read_status(b"[" * 100_000, "application/json")) == MAX_MESSAGE
+    assert read_status(json.dumps({"error": [[["x"]]]}).encode(), "application/json")
