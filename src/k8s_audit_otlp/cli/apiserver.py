@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from k8s_audit_otlp.setup import files, kubeadm, policies
+from k8s_audit_otlp.setup import files, kubeadm, profiles
 from k8s_audit_otlp.setup.manifest import Patched, patch
 from k8s_audit_otlp.setup.platforms import WAY_OUT, Owner, kubeadm_api_version
 from k8s_audit_otlp.setup.settings import DEFAULTS, OPTIONS, RefusalError, check
@@ -74,11 +74,11 @@ def _asked(options: Mapping[str, object]) -> dict[str, str]:
 def print_policy(profile: str, *, listed: bool) -> None:
     """Print an audit policy file for kube-apiserver."""
     if listed:
-        click.echo("\n".join(policies.names()))
+        click.echo("\n".join(profiles.names()))
         return
-    text = policies.text_of(profile)
+    text = profiles.text_of(profile)
     click.echo(text, nl=False)
-    _note(policies.remarks(text, profile))
+    _note(profiles.remarks(text, profile))
 
 
 @command.command("kubeadm")
@@ -154,13 +154,13 @@ def _check_policy(path: Path) -> None:
             f"{path}: no such policy file, and kube-apiserver does not start without it; {way_out}"
         )
     text = files.read(path)
-    if found := policies.mistakes(text, str(path)):
+    if found := profiles.mistakes(text, str(path)):
         raise RefusalError(
             f"{path}: kube-apiserver would not start with this policy, or not do what it says:\n  "
             + "\n  ".join(found)
             + f"\nrepair it, or {way_out}"
         )
-    _note(policies.remarks(text, str(path)))
+    _note(profiles.remarks(text, str(path)))
 
 
 def _remark(patched: Patched) -> None:

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli.apiserver import command
-from k8s_audit_otlp.setup import policies
+from k8s_audit_otlp.setup import profiles
 
 pytestmark = pytest.mark.interop
 
@@ -43,7 +43,7 @@ def cluster(folder, log, kube_bin):
     manifest.parent.mkdir()
     log.parent.mkdir(mode=0o700)  # hostPath DirectoryOrCreate
     manifest.write_text((MANIFESTS / "kubeadm-1.30.yaml").read_text())
-    policy.write_text(policies.text_of("recipe"))
+    policy.write_text(profiles.text_of("recipe"))
     options = ["--policy-path", policy, "--log-path", log, "--backup-dir", folder / "backups"]
     done = CliRunner().invoke(
         command, ["patch", str(manifest), "--in-place", *(str(option) for option in options)]

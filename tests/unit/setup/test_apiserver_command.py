@@ -7,7 +7,7 @@ import yaml
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli.apiserver import command
-from k8s_audit_otlp.setup import policies
+from k8s_audit_otlp.setup import profiles
 
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 MANIFESTS = Path(__file__).with_name("manifests")
@@ -145,14 +145,14 @@ def test_kubeadm_prints_yaml_and_tells_the_roll_out_beside_it():
 
 def test_policy_prints_the_recipe_unless_another_is_named():
     """Its file, byte for byte, so that it can be redirected."""
-    assert run("policy").stdout == policies.text_of("recipe")
-    assert run("policy", "--profile", "security-only").stdout == policies.text_of("security-only")
-    assert run("policy", "--list").stdout.split() == policies.names()
+    assert run("policy").stdout == profiles.text_of("recipe")
+    assert run("policy", "--profile", "security-only").stdout == profiles.text_of("security-only")
+    assert run("policy", "--list").stdout.split() == profiles.names()
 
 
 def test_the_printed_policy_passes_its_own_check(node):
     """As the way out of a refusal promises."""
-    for name in policies.names():
+    for name in profiles.names():
         (node / "policy.yml").write_text(run("policy", "--profile", name).stdout)
         assert patch(node, "--in-place").exit_code == 0
 

@@ -7,7 +7,7 @@ import yaml
 
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
-from k8s_audit_otlp.setup.policies import mistakes, names, remarks, text_of
+from k8s_audit_otlp.setup.profiles import mistakes, names, remarks, text_of
 from k8s_audit_otlp.setup.settings import RefusalError
 
 GOOD = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
