@@ -18,7 +18,6 @@ from k8s_audit_otlp.event.redact.text import (
     Replacement,
     clean,
     clean_message,
-    hints,
     may_hold_credentials,
     program,
 )
@@ -41,6 +40,7 @@ _MAX_NAMES = 8192  # distinct member names remembered
 _MAX_EMBEDDED = 4  # JSON in a string in JSON in a string ...
 _MAX_ECHOES = 64  # redacted values looked for in the messages of the same event
 _NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*")
+_DIGIT = re.compile(rb"[0-9]").search
 _KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 
 
@@ -56,8 +56,7 @@ class Action(IntEnum):
     MESSAGE = 8
     VALUE = 9
     SCHEMA = 10
-    SCALAR = 11
-    OWN = 12
+    OWN = 11
 
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
@@ -77,7 +76,8 @@ _ACTIONS = {
 }
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
 _NAMING = (b"name", b"key", b"field", b"id", b"header")
-_HARMLESS_TEXTS = (b"", b"true", b"false", MASK.encode())
+_MASK = MASK.encode()
+_HARMLESS_TEXTS = (b"", b"true", b"false", _MASK)
 _HARMLESS_PATHS = ("/metadata/labels", "/metadata/finalizers", "/metadata/ownerReferences", "/type")
 
 
@@ -92,9 +92,9 @@ class BodyContext:
 class _Names(dict[bytes, Action]):
     """Member name, as its piece -> action. Bounded."""
 
-    def __init__(self, rules: RedactionRules, own: tuple[OwnRule, ...], *, env: bool) -> None:
+    def __init__(self, rules: RedactionRules, own: tuple[OwnRule, ...]) -> None:
         super().__init__()
-        self._rules, self._own, self._env = rules, own, env
+        self._rules, self._own = rules, own
 
     def __missing__(self, piece: bytes) -> Action:
         action = self._judge(text_of(piece))
@@ -107,8 +107,6 @@ class _Names(dict[bytes, Action]):
     def _judge(self, name: str) -> Action:
         if any(rule.keys and rule.keys.search(name) for rule in self._own):
             return Action.OWN
-        if self._env and name == "value":
-            return Action.SCALAR
         action = _ACTIONS.get(name)
         if action is not None:
             off = _RULE_OF.get(action, "") in self._rules.off
@@ -121,14 +119,12 @@ class BodyRedactor:
 
     def __init__(self, rules: RedactionRules, replacement: Replacement) -> None:
         self.rules, self.replacement = rules, replacement
-        self._names: dict[tuple[OwnRule, ...], tuple[_Names, _Names]] = {}
+        self._names: dict[tuple[OwnRule, ...], _Names] = {}
 
-    def names(self, own: tuple[OwnRule, ...]) -> tuple[_Names, _Names]:
+    def names(self, own: tuple[OwnRule, ...]) -> _Names:
+        """Return the verdicts on names where these own rules hold."""
         if own not in self._names:
-            self._names[own] = (
-                _Names(self.rules, own, env=False),
-                _Names(self.rules, own, env=True),
-            )
+            self._names[own] = _Names(self.rules, own)
         return self._names[own]
 
     def scan(
@@ -152,7 +148,7 @@ class BodyRedactor:
             pieces = split(body)
         scan = _Scan(self, context, pieces, fired, echoes, depth)
         if len(pieces) > 3:
-            scan.members(self.names(scan.own)[0], 1, len(pieces))
+            scan.members(self.names(scan.own), 1, len(pieces))
             if body[:1] == b"[":
                 scan.json_patch()
             scan.own_paths()
@@ -169,8 +165,11 @@ class BodyRedactor:
 
 
 def may_hold_json(body: bytes) -> bool:
-    """Tell whether a string in the body begins like an object or array of its own."""
-    return b'\\"' in body and (b'"{\\' in body or b'"[{' in body or b'"[\\' in body)
+    r"""Tell whether a string in the body may hold an object: `{\"a\": ...`.
+
+    managedFields are full of `k:{\"name\":...}`, which is a name and not looked at.
+    """
+    return b"{\\" in body and body.count(b"{\\") != body.count(b'"k:{\\')
 
 
 def compacted(body: bytes) -> bytes:
@@ -185,7 +184,7 @@ class _Scan:
 
     __slots__ = (
         *("redactor", "context", "pieces", "fired", "echoes", "depth"),
-        *("changed", "own", "patterns", "schema_end", "replacement"),
+        *("changed", "own", "patterns", "schema_end", "env_end", "replacement"),
     )
 
     def __init__(
@@ -199,7 +198,7 @@ class _Scan:
     ) -> None:
         self.redactor, self.context, self.pieces = redactor, context, pieces
         self.fired, self.echoes, self.depth = fired, echoes, depth
-        self.changed, self.schema_end = False, 0
+        self.changed, self.schema_end, self.env_end = False, 0, 0
         self.replacement = redactor.replacement
         own = redactor.rules.own
         self.own = tuple(r for r in own if r.covers(context.resource)) if own else ()
@@ -208,11 +207,16 @@ class _Scan:
     def members(self, names: _Names, start: int, end: int) -> None:
         """Act on every member whose key lies in [start, end)."""
         pieces, past = self.pieces, 0
-        for place, punctuation in enumerate(pieces[start + 1 : end : 2]):
-            if punctuation[0] == _COLON and (action := names[pieces[start + 2 * place]]):
-                key = start + 2 * place
-                if key >= past:
-                    past = _ACT[action](self, key) or 0
+        found = [
+            (2 * place, action)
+            for place, (name, punctuation) in enumerate(
+                zip(pieces[start:end:2], pieces[start + 1 : end + 1 : 2], strict=False)
+            )
+            if punctuation[0] == _COLON and (action := names[name])
+        ]
+        for offset, action in found:
+            if start + offset >= past:
+                past = _ACT[action](self, start + offset) or 0
 
     # Actions: each gets the place of the key and may return where to go on.
 
@@ -273,17 +277,16 @@ class _Scan:
             self._scalar(key, rule)
         return end
 
-    def env(self, key: int) -> int:
+    def env(self, key: int) -> None:
         pieces, end = self.pieces, end_of(self.pieces, key)
         if pieces[key + 1][:2] == b":{":
             for member in members(pieces, key, end):
                 self._scalar(member, "env")
-        elif pieces[key + 1][:2] == b":[":
+        elif pieces[key + 1] == b":[" or b"}," in pieces[key + 3 : end : 2]:
             for place in self._elements(key, end):
                 name, equals, _ = pieces[place].partition(b"=")
-                self.put(place, name + equals + piece_of(MASK) if equals else None, "env")
-        self.members(self.redactor.names(self.own)[1], key + 2, end)
-        return end
+                self.put(place, name + equals + _MASK if equals else None, "env")
+        self.env_end = max(self.env_end, end)
 
     def _elements(self, key: int, end: int) -> Iterator[int]:
         for place in range(key + 2, end, 2):
@@ -332,8 +335,11 @@ class _Scan:
                 self.put(place, piece_of(new), "text")
 
     def value(self, key: int) -> None:
-        """Redact `value` beside a `name` that says credential."""
+        """Redact `value` in an environment, or beside a `name` that says credential."""
         pieces = self.pieces
+        if key < self.env_end:
+            self._scalar(key, "env")
+            return
         if "key" in self.redactor.rules.off:
             return
         after = end_of(pieces, key)
@@ -349,9 +355,6 @@ class _Scan:
     def schema(self, key: int) -> None:
         self.schema_end = end_of(self.pieces, key)
 
-    def scalar_env(self, key: int) -> None:
-        self._scalar(key, "env")
-
     # What the actions are made of.
 
     def put(self, place: int, new: bytes | None, rule: str) -> None:
@@ -360,7 +363,8 @@ class _Scan:
         if new is None:
             if piece in _HARMLESS_TEXTS:
                 return
-            new = piece_of(self.replacement(text_of(piece)))
+            masks = self.replacement.masks
+            new = _MASK if masks else piece_of(self.replacement(text_of(piece)))
             if new != piece and len(self.echoes) < _MAX_ECHOES:
                 self.echoes.append(piece)
         if new != piece:
@@ -381,7 +385,7 @@ class _Scan:
         def quoted(match: re.Match[bytes]) -> bytes:
             return b'"' + self.replacement(match[0].decode()).encode() + b'"'
 
-        new = _NUMBER.sub(quoted, part)
+        new = _NUMBER.sub(quoted, part) if _DIGIT(part) else part
         if new != part:
             self.pieces[place] = new + self.pieces[place][len(part) :]
             self.changed = True
@@ -390,7 +394,8 @@ class _Scan:
     def all_strings(self, key: int, end: int, rule: str, *, keep_references: bool = False) -> None:
         pieces = self.pieces
         for place in range(key + 1, end - 2, 2):
-            self._numbers(place, pieces[place], rule)
+            if len(pieces[place]) > 1:
+                self._numbers(place, pieces[place], rule)
         self._numbers(end - 1, closing_part(pieces, key, end), rule)
         for place in range(key + 2, end, 2):
             if is_key(pieces, place):
@@ -433,18 +438,25 @@ class _Scan:
             if self.context.kind not in self.redactor.rules.off:
                 self.whole(value, self.context.kind)
             return
-        names = self.redactor.names(self.own)[0]
+        names = self.redactor.names(self.own)
         steps = [s.replace("~1", "/").replace("~0", "~") for s in path.split("/")[1:]]
         for action, rest in ((names[piece_of(s)], steps[i + 1 :]) for i, s in enumerate(steps)):
             if action is Action.ENV:
                 if not rest or rest[-1] in {"-", "value"} or rest[-1].isdigit():
-                    self.env(value) if not rest or rest[-1] != "value" else self.whole(value, "env")
+                    self._patched_env(rest, value)
             elif action in (Action.COMMAND, Action.ARGS):
                 self._patched_arguments(action, rest, value)
             elif action in (Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.OWN):
                 self.credential(value)
             elif action is Action.COPY:
                 self.copy(value)
+
+    def _patched_env(self, rest: list[str], value: int) -> None:
+        if rest and rest[-1] == "value":
+            self.whole(value, "env")
+            return
+        self.env(value)
+        self.members(self.redactor.names(self.own), value + 2, self.env_end)
 
     def _patched_arguments(self, action: Action, rest: list[str], value: int) -> None:
         first = action is Action.COMMAND and rest in ([], ["0"])
@@ -464,15 +476,22 @@ class _Scan:
             piece = pieces[place]
             if len(piece) < 8 or is_key(pieces, place):
                 continue
-            if piece.lstrip()[:1] in (b"{", b"[") and b"\0" in piece and self.depth < _MAX_EMBEDDED:
-                self._embedded_text(place)
-            if text_on and hints(pieces[place]):
+            if piece[0] in b"{[" and b"\0" in piece and self.depth < _MAX_EMBEDDED:
+                if not self._is_copy(place):
+                    self._embedded_text(place)
+            if text_on and may_hold_credentials(pieces[place]):
                 text = text_of(pieces[place])
                 new = clean(text, self.replacement)
                 if new != text:
                     self.put(place, piece_of(new), "text")
             for rule in self.patterns:
                 self.own_pattern(place, rule)
+
+    def _is_copy(self, place: int) -> bool:
+        """Tell a copy of the object, which has been dealt with."""
+        if not is_member_value(self.pieces, place) or "last-applied" in self.redactor.rules.off:
+            return False
+        return self.redactor.names(self.own)[self.pieces[place - 2]] is Action.COPY
 
     def _embedded_text(self, place: int) -> None:
         try:
@@ -501,7 +520,6 @@ _ACT: tuple[Callable[[_Scan, int], int | None], ...] = (
     _Scan.message,
     _Scan.value,
     _Scan.schema,
-    _Scan.scalar_env,
     _Scan.own_key,
 )
 

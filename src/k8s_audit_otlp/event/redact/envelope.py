@@ -160,7 +160,7 @@ class EnvelopeRules:
                 if echo in text:
                     text = text.replace(echo, self._replacement(echo))
                     seen.fired.add("text")
-        for user in seen.users if self._users else ():
+        for user in seen.users() if self._users else ():
             text = text.replace(f'"{user}"', f'"{self._pseudonym(user)}"')
         return self._free(text, seen, clean_message)
 
@@ -228,7 +228,7 @@ class EnvelopeRules:
         changed = False
         if owner not in _WIRE_NAMES:
             scan = self._bodies.scan(pieces, seen.context, seen.fired, seen.echoes)
-            scan.members(self._bodies.names(scan.own)[0], key, end)
+            scan.members(self._bodies.names(scan.own), key, end)
             changed = scan.changed
         name = owner
         for place in range(key + 2, end, 2):
@@ -274,13 +274,19 @@ class EnvelopeRules:
 class Seen:
     """What the redaction of one event has met so far."""
 
-    __slots__ = ("_texts", "context", "echoes", "fired", "users")
+    __slots__ = ("_texts", "context", "echoes", "event", "fired")
 
-    def __init__(self, context: BodyContext, users: tuple[str, ...]) -> None:
-        self.context, self.users = context, users
+    def __init__(self, context: BodyContext, event: AuditEvent | None = None) -> None:
+        self.context, self.event = context, event
         self.fired: set[str] = set()
         self.echoes: list[bytes] = []  # pieces that were redacted in the bodies
         self._texts: list[str] | None = None
+
+    def users(self) -> list[str]:
+        """Return the names of people in the event, which its messages may repeat."""
+        users = (self.event.user, self.event.impersonated_user) if self.event else ()
+        names = [user.username for user in users if user and user.username]
+        return [name for name in names if not name.startswith("system:")]
 
     def echoed(self) -> list[str]:
         if self._texts is None:

@@ -13,6 +13,9 @@ from k8s_audit_otlp.model import EMPTY, AuditEvent
 BODIES = (("request_object", b"requestObject"), ("response_object", b"responseObject"))
 
 
+_NEEDLES = {field: b'"' + name + b'":' for field, name in BODIES}
+
+
 class Slot(NamedTuple):
     """The value of a member of the event: line[start:end]; `name` says where the member begins."""
 
@@ -65,8 +68,8 @@ def frame_of(line: bytes, slots: list[Slot]) -> bytes:
         parts += (line[at : slot.start], b"null")
         at = slot.end
     frame = b"".join((*parts, line[at:]))
-    for slot, (_, name) in ((s, b) for s in slots for b in BODIES if s.field == b[0]):
-        if frame.count(b'"' + name + b'":') > 1:
+    for slot in slots:
+        if frame.count(_NEEDLES[slot.field]) > 1:
             raise AmbiguousError(slot.field)
     return frame
 

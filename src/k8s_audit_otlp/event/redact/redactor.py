@@ -7,6 +7,7 @@ Bytes outside redacted values stay kube-apiserver's own. What cannot be followed
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -119,7 +120,7 @@ class Redactor:
 
     def redact_text(self, text: str) -> tuple[str, tuple[str, ...]]:
         """Redact a line that is no JSON event: the legacy format, or what is left of a torn one."""
-        seen = Seen(BodyContext(), ())
+        seen = Seen(BodyContext())
         new = _BODY_IN_TEXT.sub('"[removed]', text)
         if new != text:
             seen.fired.add(UNREADABLE)
@@ -198,19 +199,21 @@ def _assembled(
 def _seen(event: AuditEvent) -> Seen:
     ref = event.object_ref
     if ref is None or not ref.resource:
-        uri = event.request_uri
-        kind = "secret" if not uri or "/secrets" in uri else ""
-        kind = "configmap" if "/configmaps" in uri else kind
-        context = BodyContext(uri.partition("?")[0] if ref is None else "", kind)
-    else:
-        place = ref.resource + ("/" + ref.subresource if ref.subresource else "")
-        kind = _KINDS_BY_RESOURCE.get((ref.resource, ref.subresource), "")
-        if kind in ("secret", "configmap") and ref.api_group:
-            kind = ""
-        context = BodyContext(place + ("." + ref.api_group if ref.api_group else ""), kind)
-    users = tuple(
-        user.username
-        for user in (event.user, event.impersonated_user)
-        if user and user.username and not user.username.startswith("system:")
-    )
-    return Seen(context, users)
+        return Seen(_context_of_uri(event.request_uri), event)
+    return Seen(_context(ref.resource, ref.subresource, ref.api_group), event)
+
+
+@lru_cache(maxsize=2048)
+def _context(resource: str, subresource: str, api_group: str) -> BodyContext:
+    kind = _KINDS_BY_RESOURCE.get((resource, subresource), "")
+    if kind in ("secret", "configmap") and api_group:
+        kind = ""
+    place = f"{resource}/{subresource}" if subresource else resource
+    return BodyContext(f"{place}.{api_group}" if api_group else place, kind)
+
+
+def _context_of_uri(uri: str) -> BodyContext:
+    """Guess for an event without objectRef; one without a URI as well is taken for the worst."""
+    if not uri or "/secrets" in uri:
+        return BodyContext(kind="secret")
+    return BodyContext(kind="configmap" if "/configmaps" in uri else "")

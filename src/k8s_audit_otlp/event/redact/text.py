@@ -21,10 +21,11 @@ Fired = set[str]
 class Replacement:
     """What stands in for a secret: one word, or a keyed hash that keeps equality comparable."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "masks")
 
     def __init__(self, key: bytes | None) -> None:
         self._key = key
+        self.masks = key is None
 
     def __call__(self, secret: str) -> str:
         if self._key is None or secret == MASK:
@@ -91,13 +92,10 @@ _ASSIGNED = (
     b"rase=",
 )
 _STATED = (b"word: ", b"ecret: ", b"token: ", b"_key: ", b"passwd: ", b"ion: basic ")
-_HINT = re.compile(
-    rb"eyJ|bearer|://|private key|authorization|pass|(?:pwd|secret|token|key)[^a-z]", re.IGNORECASE
-)
 
 
 def may_hold_credentials(body: bytes) -> bool:
-    """Tell, for a few hundred nanoseconds a kilobyte, whether any string in a body needs a look.
+    """Tell, for a few hundred nanoseconds a kilobyte, whether a body or a string needs a look.
 
     One character is found many times faster than a word, so rare characters are asked for first.
     """
@@ -124,11 +122,6 @@ def _has_assignment(body: bytes) -> bool:
             return True
         at = body.find(b"=", at + 1)
     return False
-
-
-def hints(piece: bytes) -> bool:
-    """Tell whether a string of such a body may be the one."""
-    return _HINT.search(piece) is not None
 
 
 class TextVerdicts(dict[str, bool]):

@@ -117,12 +117,16 @@ def end_of(pieces: list[bytes], key: int) -> int:
         return key + 4
     if punctuation[0] not in b"{[":
         return key + 2
-    depth = 0
-    for place in range(key + 1, len(pieces), 2):
-        lowest, change = balance[punctuation if place == key + 1 else pieces[place]]
-        if depth + lowest <= 0:
-            return place + 1
-        depth += change
+    lowest, depth = balance[punctuation]
+    if lowest <= 0:
+        return key + 2
+    for place in range(key + 3, len(pieces), 2):
+        punctuation = pieces[place]
+        if len(punctuation) > 1 or punctuation in b"]}":
+            lowest, change = balance[punctuation]
+            if depth + lowest <= 0:
+                return place + 1
+            depth += change
     raise UnreadableError("an open bracket")
 
 
