@@ -75,30 +75,42 @@ class BlockReader:
             return self._missing(segment, offset)
         with segment.lock:
             try:
-                return self._from(source, segment, offset)
+                found = self._from(source, segment, offset)
             except (OSError, ValueError):
                 return None  # closed or replaced meanwhile; the next look finds out
             except CorruptGzipError as damage:
-                return self._torn(segment, offset, damage.offset, str(damage))
+                found = self._torn(segment, offset, damage.offset, str(damage))
+            if isinstance(found, Block) and segment.live and not segment.begins_as_known(source):
+                return None  # cut and written anew: these may be bytes of another segment
+            end = source.end if isinstance(source, GzipSource) else None
+        # Only now: the log's lock comes before the segment's, never after it.
+        if isinstance(found, Gap):
+            self._log.ended(segment, found.span.end)
+        elif end is not None and not segment.state.complete:
+            self._log.ended(segment, end)
+        return found
 
     def _missing(self, segment: Segment, offset: int) -> Gap | None:
         state = segment.state
         if not state.gone:
             return None
-        end = max(state.size, offset)
+        # Where the end was never seen, something may be missing even after all that is known.
+        end = max(state.size, offset if state.complete else offset + 1)
         self._log.ended(segment, end)
-        return Gap(Span(segment.seq, offset, end), "deleted") if end > offset else None
+        reason = "truncated" if state.truncated else "deleted"
+        return Gap(Span(segment.seq, offset, end), reason) if end > offset else None
 
     def _torn(self, segment: Segment, offset: int, end: int, why: str) -> Gap | None:
         """Give up on a compressed file that will not get better; until then wait."""
         if not self._unchanged_for(segment, self._log.limits.torn_s):
             return None
         end = max(end, offset + 1, segment.state.size)
-        self._log.ended(segment, end)
         return Gap(Span(segment.seq, offset, end), "corrupt_gzip", why)
 
     def _unchanged_for(self, segment: Segment, seconds: float) -> bool:
-        return self._log.clock_ns() - segment.changed_ns >= seconds * 1e9
+        now_ns = self._log.clock_ns()
+        segment.changed_ns = min(segment.changed_ns, now_ns)  # the clock may have been set back
+        return now_ns - segment.changed_ns >= seconds * 1e9
 
     def _from(
         self, source: PlainSource | GzipSource, segment: Segment, offset: int
@@ -110,10 +122,11 @@ class BlockReader:
             return self._skipped(source, segment, offset, data)
         end = data.find(b"\n", want - 1) + 1
         while not end and len(data) == length:
-            if length > want + _LONG_LINE and (before := data.rfind(b"\n") + 1):
+            longest = self._log.limits.max_line_bytes
+            if length > min(want + _LONG_LINE, longest) and (before := data.rfind(b"\n") + 1):
                 end = before  # a long line is a block of its own
                 break
-            if length > self._log.limits.max_line_bytes:
+            if length > longest:
                 return self._oversized(source, segment, offset, data[:_TAIL_KEPT])
             searched, length = length, length + _STEP
             data = source.read_at(offset, length)
@@ -129,9 +142,10 @@ class BlockReader:
         end = data.rfind(b"\n") + 1
         if end:
             return self._block(segment, offset, data[:end])
+        if not data and self._cut_short(source, segment, offset):
+            return Gap(Span(segment.seq, offset, segment.state.size), "truncated")
         if isinstance(source, GzipSource):
             if source.end is not None:
-                self._log.ended(segment, source.end)
                 return self._block(segment, offset, data) if data else None
             segment.look(self._log.clock_ns())
             return self._torn(segment, offset, offset + len(data), "the file has no end")
@@ -139,6 +153,16 @@ class BlockReader:
         if data and closed and self._unchanged_for(segment, self._log.limits.settle_s):
             return self._block(segment, offset, data)
         return None
+
+    @staticmethod
+    def _cut_short(source: PlainSource | GzipSource, segment: Segment, offset: int) -> bool:
+        """Say whether the file ends for good before the segment does: the rest is lost."""
+        state = segment.state
+        if segment.live or not state.complete or offset >= state.size:
+            return False
+        if isinstance(source, GzipSource):
+            return source.end is not None
+        return source.stat().st_size <= offset
 
     def _block(self, segment: Segment, offset: int, data: bytes, end: int = 0) -> Block:
         state = segment.state

@@ -22,10 +22,16 @@ class Entry:
     device: int
     inode: int
     size: int
+    mtime_ns: int
 
     @property
     def key(self) -> tuple[int, int]:
         return self.device, self.inode
+
+    @property
+    def stamp(self) -> tuple[int, int, int, int]:
+        """What changes when the file does: an inode number alone is soon used again."""
+        return self.device, self.inode, self.size, self.mtime_ns
 
 
 def list_log(path: Path) -> list[Entry]:
@@ -61,7 +67,7 @@ def _entries(path: Path) -> Iterable[Entry]:
                 continue  # renamed or deleted since; the next listing shows it
             if not item.is_file():
                 continue
-            yield Entry(name, info.st_dev, info.st_ino, info.st_size)
+            yield Entry(name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
 
 
 def without_packed_twins(entries: list[Entry]) -> list[Entry]:

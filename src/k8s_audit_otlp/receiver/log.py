@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, assert_never
 
-from k8s_audit_otlp.receiver.identity import Identity, fingerprint, identify
+from k8s_audit_otlp.receiver.identity import HEAD_BYTES, Identity, identify
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.kinship import Kinship, kinship
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
 from k8s_audit_otlp.receiver.segment import Segment, open_source
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
@@ -22,7 +24,7 @@ from k8s_audit_otlp.state.manifest import Manifest, ManifestState, SegmentState
 
 logger = logging.getLogger(__name__)
 
-_COMPARED = 1024 * 1024  # bytes that must agree before two files count as one segment
+_FIRST_READ = 64 * 1024  # enough for most first lines
 
 
 class LogEvents(Protocol):
@@ -72,6 +74,7 @@ class AuditLog:
         self._segments = {s.seq: Segment(s) for s in self._manifest}
         self._anonymous: dict[tuple[int, int], PlainSource | GzipSource] = {}
         self._anonymous_size = -1  # of the live file while it has no identity
+        self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
         self._ledgers: list[Ledger] = []
         self._trouble = ""
 
@@ -90,13 +93,17 @@ class AuditLog:
     def next_segment(self, ledger: Ledger) -> Segment | None:
         """Return the first segment in order that may have something for *ledger*."""
         with self._lock:
+            idle: Segment | None = None
             for segment in self._segments.values():
                 offset = ledger.next_offset(segment.seq)
-                if not (segment.state.complete and offset >= segment.state.size):
-                    if segment.source is None and not segment.state.gone:
-                        self._reopen(segment)
-                    return segment
-            return None
+                if offset >= segment.state.size and (segment.state.complete or segment.live):
+                    # An older log may be put beside the live one: it must not wait for rotation.
+                    idle = idle or (None if segment.state.complete else segment)
+                    continue
+                if segment.source is None and not segment.state.gone:
+                    self._reopen(segment)
+                return segment
+            return idle
 
     def segments(self) -> list[Segment]:
         """Return all known segments in order."""
@@ -170,7 +177,9 @@ class AuditLog:
                 or (live.source.device, live.source.inode) != key
             ):
                 return True
-            if info.st_size < live.state.size:
+            if info.st_size < live.disk_size:
+                return True
+            if info.st_size > live.disk_size and not live.head_matches():
                 return True
             if live.look(self.clock_ns()):
                 self._wake()
@@ -236,46 +245,77 @@ class AuditLog:
             source = segment.source
             if not isinstance(source, PlainSource):
                 continue
-            shrunk = source.stat().st_size < segment.state.size
+            shrunk = source.stat().st_size < segment.disk_size
             if shrunk or (segment.live and not segment.head_matches()):
                 segment.release()
                 segment.state.device = segment.state.inode = 0
-                segment.name = None
+                segment.state.truncated = True
+                segment.name = segment.stamp = None
 
     def _bind(self, entries: list[Entry]) -> set[int]:
         """Find the segment of every entry, oldest first; return the sequence numbers found."""
-        by_key = {
-            (s.state.device, s.state.inode): s for s in self._segments.values() if s.state.inode
-        }
+        placed = self._placed(entries)
+        bound = {segment.seq for segment in placed.values()}
         anonymous, self._anonymous = self._anonymous, {}
-        bound = set()
+        if entries:
+            self._keep_unlisted(anonymous, {entry.key for entry in entries}, bound)
+        copies, self._copies = self._copies, {}
         for entry in entries:
-            segment = by_key.get(entry.key)
-            if segment is None or not self._still(segment, entry):
-                segment = self._identify(entry, anonymous.pop(entry.key, None))
+            if copies.get(entry.stamp) in bound:
+                self._copies[entry.stamp] = copies[entry.stamp]
+                continue
+            if entry.name.name in placed:
+                continue
+            segment = self._identify(entry, anonymous.pop(entry.key, None), bound)
             if segment is not None:
-                segment.name = entry.name
-                segment.state.seen_as(entry.name.name)
-                self._close_if_rotated(segment)
+                self._name(segment, entry)
                 bound.add(segment.seq)
-        for source in anonymous.values():
-            source.close()
+        self._anonymous.update(anonymous)
         return bound
 
-    def _still(self, segment: Segment, entry: Entry) -> bool:
-        """Say whether the known inode still holds the segment."""
-        if segment.source is not None:
-            if (segment.source.device, segment.source.inode) != entry.key:
-                return False
-            segment.look(self.clock_ns())
-            return True
-        done = segment.state.complete and not self._needed(segment)
-        if done and (entry.name.compressed or entry.size == segment.state.size):
-            segment.state.gone = False
-            return True
-        return False
+    def _placed(self, entries: list[Entry]) -> dict[str, Segment]:
+        """Return the segments of the files that are known already, by name.
 
-    def _identify(self, entry: Entry, source: PlainSource | GzipSource | None) -> Segment | None:
+        An open file is known by its inode, which nobody else can have meanwhile. One that was
+        closed is known only as long as nothing about its directory entry has changed.
+        """
+        by_key = {s.key: s for s in self._segments.values() if s.source is not None}
+        by_stamp = {s.stamp: s for s in self._segments.values() if s.stamp}
+        placed = {}
+        for entry in entries:
+            segment = by_key.get(entry.key)
+            if segment is not None:
+                segment.look(self.clock_ns())
+            else:
+                segment = by_stamp.get(entry.stamp)
+            if segment is not None:
+                placed[entry.name.name] = segment
+                self._name(segment, entry)
+        return placed
+
+    def _name(self, segment: Segment, entry: Entry) -> None:
+        segment.name, segment.stamp = entry.name, entry.stamp
+        segment.state.seen_as(entry.name.name)
+        self._close_if_rotated(segment)
+
+    def _keep_unlisted(
+        self,
+        anonymous: dict[tuple[int, int], PlainSource | GzipSource],
+        listed: set[tuple[int, int]],
+        bound: set[int],
+    ) -> None:
+        """Take up what was empty when it was last seen and is written and deleted by now."""
+        for key in [k for k in anonymous if k not in listed]:
+            source = anonymous.pop(key)
+            identity = self._identity_of(source, finished=True)
+            if identity is None:
+                source.close()
+            else:
+                self._adopt(None, source, identity, bound)
+
+    def _identify(
+        self, entry: Entry, source: PlainSource | GzipSource | None, bound: set[int]
+    ) -> Segment | None:
         try:
             source = source or open_source(
                 self.path.with_name(entry.name.name), compressed=entry.name.compressed
@@ -296,67 +336,99 @@ class AuditLog:
             else:
                 source.close()
             return None
-        return self._adopt(entry, source, identity)
+        return self._adopt(entry, source, identity, bound)
 
     def _identity_of(self, source: PlainSource | GzipSource, *, finished: bool) -> Identity | None:
-        length = 64 * 1024
+        hole = source.next_data(0) if isinstance(source, PlainSource) else 0
+        length = _FIRST_READ
         while True:
             try:
-                data = source.read_at(0, length)
-            except OSError:
+                read = source.read_at(hole, length)
+            except (OSError, CorruptGzipError):
                 return None
+            data = bytes(min(hole, HEAD_BYTES)) + read
             identity = identify(data, finished=False)
-            if identity is None and len(data) < length:
-                return identify(data, finished=finished)
+            if identity is None and len(read) < length:
+                return identify(data, finished=finished and self._written_out(source))
             if identity is not None or length > self.limits.max_line_bytes:
-                return identity or identify(data[: 64 * 1024], finished=True)
+                return identity or identify(data[:_FIRST_READ], finished=True)
             length *= 4
 
+    def _written_out(self, source: PlainSource | GzipSource) -> bool:
+        """Say whether what is there of a backup's first line is all that there will be."""
+        if isinstance(source, PlainSource) or source.end is not None:
+            return True
+        return self.clock_ns() - source.stat().st_mtime_ns >= self.limits.torn_s * 1e9
+
     def _adopt(
-        self, entry: Entry, source: PlainSource | GzipSource, identity: Identity
+        self,
+        entry: Entry | None,
+        source: PlainSource | GzipSource,
+        identity: Identity,
+        bound: set[int],
     ) -> Segment | None:
-        """Give an identified file to its segment, or make it a new one."""
+        """Give an identified file to its segment, or make it a new one.
+
+        Without an entry the file has no name any more. *bound* are the segments that have a file
+        in this listing.
+        """
+        live = entry is not None and entry.name.live
         for state in self._manifest.with_identity(identity.name):
             segment = self._segments[state.seq]
             if state.head != identity.head:
                 continue
-            if segment.source is None:
-                self._hold(segment, source)
-                return segment
-            if not self._same_segment(segment, entry, source):
-                continue
-            # The same bytes twice: a compressed twin, or the copy that copytruncate makes.
-            source.close()
-            return segment if segment.name is None or segment.unlinked else None
+            match self._kinship(segment, source, elsewhere=state.seq in bound, live=live):
+                case Kinship.HOLDER:
+                    self._hold(segment, source, live=live)
+                    return segment
+                case Kinship.TWIN:
+                    source.close()
+                    return segment
+                case Kinship.COPY:
+                    source.close()
+                    if entry is not None:
+                        self._copies[entry.stamp] = state.seq
+                    return None
+                case Kinship.STRANGER:
+                    continue
+                case never:
+                    assert_never(never)
         state = self._manifest.add(
             identity.name, identity.head, identity.head_length, now_ns=self.clock_ns()
         )
         segment = self._segments[state.seq] = Segment(state)
-        segment.name = entry.name
-        state.seen_as(entry.name.name)
-        segment.hold(source, self.clock_ns())
+        if entry is not None:
+            segment.name = entry.name
+            state.seen_as(entry.name.name)
+        else:
+            state.seen_as(self.path.name)
+        self._hold(segment, source, live=live)
         self._events.discovered(self.key, state)
-        if self._open_count() > self.limits.max_open and not segment.live:
-            segment.release()
         return segment
 
-    def _same_segment(
-        self, segment: Segment, entry: Entry, source: PlainSource | GzipSource
-    ) -> bool:
-        if any(n.removesuffix(".gz") == entry.name.base for n in segment.state.names[:1]):
-            return True
-        mine = segment.source
-        if mine is None:
-            return False
-        with segment.lock:
-            ours = mine.read_at(0, _COMPARED)
-        theirs = source.read_at(0, _COMPARED)
-        shared = min(len(ours), len(theirs))
-        return fingerprint(ours[:shared]) == fingerprint(theirs[:shared])
+    def _kinship(
+        self, segment: Segment, source: PlainSource | GzipSource, *, elsewhere: bool, live: bool
+    ) -> Kinship:
+        own = segment.source
+        if own is not None or not elsewhere or segment.name is None:
+            with segment.lock:
+                return kinship(segment, own, source, elsewhere=elsewhere, live=live)
+        try:
+            own = open_source(
+                self.path.with_name(segment.name.name), compressed=segment.name.compressed
+            )
+        except OSError:
+            return Kinship.STRANGER
+        try:
+            return kinship(segment, own, source, elsewhere=elsewhere, live=live)
+        finally:
+            own.close()
 
-    def _hold(self, segment: Segment, source: PlainSource | GzipSource) -> None:
+    def _hold(self, segment: Segment, source: PlainSource | GzipSource, *, live: bool) -> None:
         segment.hold(source, self.clock_ns())
-        if not self._needed(segment) or self._open_count() > self.limits.max_open:
+        if live:
+            segment.state.complete, segment.state.closed_ns = False, 0
+        elif not self._needed(segment) or self._open_count() > self.limits.max_open:
             segment.release()
 
     def _close_if_rotated(self, segment: Segment) -> None:
@@ -381,6 +453,7 @@ class AuditLog:
                 self._close_if_rotated(segment)
             elif not nothing_listed:
                 segment.state.gone = True
+                segment.state.complete |= segment.state.truncated
 
     def _release_done(self) -> None:
         """Close what everyone has settled."""

@@ -37,6 +37,7 @@ class Segment:
     source: PlainSource | GzipSource | None = None
     changed_ns: int = 0  # when it was last seen to grow
     disk_size: int = -1  # of the file at the last look
+    stamp: tuple[int, int, int, int] | None = None  # of its directory entry at the last listing
     lock: Lock = field(default_factory=Lock)
 
     @property
@@ -45,7 +46,7 @@ class Segment:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Device and inode of the file that is read."""
+        """Device and inode of the file that is read, or was at last."""
         return self.state.device, self.state.inode
 
     @property
@@ -63,11 +64,12 @@ class Segment:
 
     def head_matches(self) -> bool:
         """Say whether the file still begins as this segment does. A rewritten file does not."""
-        if self.source is None:
-            return False
         with self.lock:
-            head = self.source.read_at(0, self.state.head_length)
-        return fingerprint(head) == self.state.head
+            return self.source is not None and self.begins_as_known(self.source)
+
+    def begins_as_known(self, source: PlainSource | GzipSource) -> bool:
+        """Say the same of *source*; whoever asks holds the lock."""
+        return fingerprint(source.read_at(0, self.state.head_length)) == self.state.head
 
     def look(self, now_ns: int) -> bool:
         """Take the size from the disk; say whether the segment has grown."""
@@ -87,6 +89,9 @@ class Segment:
         self.source = source
         self.state.device, self.state.inode = source.device, source.inode
         self.state.gone = False
+        self.state.truncated = (
+            isinstance(source, PlainSource) and source.stat().st_size < self.state.size
+        )
         self.disk_size = -1
         self.look(now_ns)
 

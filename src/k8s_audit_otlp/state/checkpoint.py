@@ -17,19 +17,9 @@ import msgspec
 
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.state.outbox import Notice
 
 VERSION = 1
-
-
-class Notice(msgspec.Struct, omit_defaults=True):
-    """A LogRecord of the agent's own that waits to be acknowledged."""
-
-    uid: str
-    event: str  # k8s.audit.gap, k8s.audit.segment, …
-    time_ns: int
-    severity: int
-    body: str
-    attributes: dict[str, str | int | float | bool] = {}
 
 
 class Position(msgspec.Struct, omit_defaults=True):
@@ -38,9 +28,9 @@ class Position(msgspec.Struct, omit_defaults=True):
     settled: dict[int, int] = {}  # segment sequence number -> safe offset
     tallies: dict[int, Tally] = {}  # of the segments above, exactly up to those offsets
     total: Tally = msgspec.field(default_factory=Tally)  # of segments that are forgotten
-    notices: list[Notice] = []
+    notices: list[Notice] = []  # not acknowledged yet
     receipts: int = 0  # number of the last receipt
-    receipted: list[int] = []  # segments whose receipt is written or acknowledged
+    receipted: dict[int, int] = {}  # segment -> the size that its receipt speaks of
 
 
 class Checkpoint(msgspec.Struct, omit_defaults=True):

@@ -1,0 +1,81 @@
+"""A file that begins as a known segment does in, what it is to that segment out.
+
+Equal first lines prove little: the apiserver packs a backup beside the plain file, logrotate
+copies a log before it cuts it, an editor puts a copy in its place, and a line of no event may
+begin two files. What is in doubt is another segment: sent again rather than skipped.
+"""
+
+from enum import Enum
+
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+
+_COMPARED = 1024 * 1024  # bytes at the beginning that must agree
+_COMPARED_LAST = 64 * 1024  # and, in plain files, before the end of the shorter one
+
+
+class Kinship(Enum):
+    HOLDER = "read the segment from it"
+    TWIN = "its compressed form; what is open is read on"
+    COPY = "the same bytes once more; the segment has a better file"
+    STRANGER = "another segment"
+
+
+def kinship(
+    segment: Segment,
+    own: PlainSource | GzipSource | None,
+    other: PlainSource | GzipSource,
+    *,
+    elsewhere: bool,
+    live: bool,
+) -> Kinship:
+    """Compare *other*, a file that begins as *segment* does, with what holds the segment.
+
+    *own* is the segment's file where it can be opened. *elsewhere*: that file is in the directory
+    under another name. *live*: the other file is the live one.
+    """
+    if own is None:
+        holds = isinstance(other, GzipSource) or _continues(segment, other, live=live)
+        return Kinship.HOLDER if holds and not elsewhere else Kinship.STRANGER
+    if not same_content(own, other):
+        return Kinship.STRANGER
+    if elsewhere:
+        # Of a log and its copy the log goes on.
+        return Kinship.HOLDER if live and _holds_all(segment, other) else Kinship.COPY
+    if isinstance(other, GzipSource):
+        return Kinship.TWIN
+    return Kinship.HOLDER if _holds_all(segment, other) else Kinship.STRANGER
+
+
+def _holds_all(segment: Segment, other: PlainSource | GzipSource) -> bool:
+    return isinstance(other, PlainSource) and other.stat().st_size >= segment.state.size
+
+
+def _continues(segment: Segment, other: PlainSource, *, live: bool) -> bool:
+    """Say whether a plain file may hold a segment that no known file holds any more.
+
+    A shorter one does only as a copy that was made before the log was cut.
+    """
+    state = segment.state
+    size = other.stat().st_size
+    if state.complete and (state.device, state.inode) != (other.device, other.inode):
+        return size == state.size
+    return size >= state.size or not live
+
+
+def same_content(one: PlainSource | GzipSource, other: PlainSource | GzipSource) -> bool:
+    """Say whether two files agree as far as both go."""
+    if not _agree(one, other, 0, _COMPARED):
+        return False
+    if isinstance(one, GzipSource) or isinstance(other, GzipSource):
+        return True
+    shorter = min(one.stat().st_size, other.stat().st_size)
+    return _agree(one, other, max(0, shorter - _COMPARED_LAST), _COMPARED_LAST)
+
+
+def _agree(
+    one: PlainSource | GzipSource, other: PlainSource | GzipSource, offset: int, length: int
+) -> bool:
+    ours, theirs = one.read_at(offset, length), other.read_at(offset, length)
+    shared = min(len(ours), len(theirs))
+    return ours[:shared] == theirs[:shared]
