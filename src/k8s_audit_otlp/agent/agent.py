@@ -5,6 +5,7 @@ commit, release. Nothing is lost wherever this is cut off: what is not committed
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from threading import Event
 
 from k8s_audit_otlp.agent.build import log_limits, paths_of
 from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
+from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.once import Target, targets
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.config.config import Config
@@ -80,6 +82,7 @@ class Agent:
         self._file = CheckpointFile(Path(config.service.state_dir))
         self._lock = StateLock(self._file.directory)
         self._base = Checkpoint()
+        self._evidence = Evidence(self._now_ns)
         self._stop = Event()
         self._wake = Event()
         self._draining = False
@@ -90,6 +93,9 @@ class Agent:
         self.exporters: list[ExporterRuntime] = []
         self.commit_error = ""
         self._committed = -1  # settlements that the newest checkpoint holds
+
+    def _now_ns(self) -> int:
+        return round(self._now().timestamp() * 1e9)
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -109,6 +115,7 @@ class Agent:
             by_receiver,
             self._base,
             stop=self._stop,
+            evidence=self._evidence,
             on_failure=self._fail,
         )
         self.exporters = pipeline.build()
@@ -117,6 +124,8 @@ class Agent:
         resumed = [self._place(c, pipeline) for c in self.consumptions()]
         if self._options.once:
             self._targets = targets(self.logs)
+        where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
+        self._evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
         self.commit()
         for watcher in self._watchers:
             watcher.start()
@@ -152,13 +161,14 @@ class Agent:
             receiver = self.config.receivers[log.key.partition(":")[0]]
             start_at = self.config.exporters[consumption.exporter].audit.start_at
             wish = start_at or receiver.start_at
-            since_ns = wish.since_ns(round(self._now().timestamp() * 1e9))
+            since_ns = wish.since_ns(self._now_ns())
             if wish.kind == "end":
                 skipped = start_at_end(log)
             elif since_ns is not None:
                 skipped = start_since(log, pipeline.readers[log.key], since_ns)
             for segment, offset in skipped.offsets.items():
                 ledger.begin(segment, offset)
+            self._evidence.skipped(consumption, skipped.bytes)
         segment_now = log.next_segment(ledger)
         return Resumed(
             consumption.exporter,
@@ -208,7 +218,7 @@ class Agent:
             pause = max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now))
             if not self._options.once:
                 continue
-            if not self.undelivered():
+            if not self.undelivered() and not any(len(c.outbox) for c in self.consumptions()):
                 return True
             settled = sum(c.ledger.settlements for c in self.consumptions())
             if settled != progress:
@@ -236,6 +246,7 @@ class Agent:
     def commit(self, *, durable: bool = True) -> None:
         """Write the checkpoint; a disk that refuses is reported and tried again."""
         consumptions = list(self.consumptions())
+        self._evidence.write_receipts()
         settled = sum(c.ledger.settlements for c in consumptions)
         if settled == self._committed and not durable:
             return
@@ -273,6 +284,7 @@ class Agent:
             watcher.stop()
         for runtime in self.exporters:
             runtime.consumer.close()
+        self._evidence.agent("stopped", "stopped", {"process.pid": os.getpid()})
         self.commit()
         for runtime in self.exporters:
             runtime.sender.close()

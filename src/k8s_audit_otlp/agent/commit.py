@@ -5,16 +5,24 @@ from dataclasses import dataclass, field
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
 from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.state.outbox import Outbox
 
 
 @dataclass(slots=True, eq=False)
 class Consumption:
-    """How one exporter consumes one log. `total` counts what the manifest has forgotten."""
+    """How one exporter consumes one log.
+
+    `total` counts what the manifest has forgotten; `receipted` says for a segment which size its
+    receipt speaks of.
+    """
 
     log: AuditLog
     exporter: str
     ledger: Ledger
+    outbox: Outbox = field(default_factory=Outbox)
     total: Tally = field(default_factory=Tally)
+    receipts: int = 0
+    receipted: dict[int, int] = field(default_factory=dict)
     first_start: bool = True
 
     @classmethod
@@ -25,11 +33,28 @@ class Consumption:
         ledger = Ledger(position.settled)
         for segment, tally in position.tallies.items():
             ledger.restore(segment, tally)
-        return cls(log, exporter, ledger, position.total, first_start=False)
+        return cls(
+            log,
+            exporter,
+            ledger,
+            Outbox(position.notices),
+            position.total,
+            position.receipts,
+            position.receipted,
+            first_start=False,
+        )
 
     def position(self) -> Position:
+        """Return what is to be stored. A gap's notice is in the outbox before its span settles."""
         settled, tallies = self.ledger.snapshot()
-        return Position(settled, tallies, self.total.copy())
+        return Position(
+            settled,
+            tallies,
+            self.total.copy(),
+            self.outbox.snapshot(),
+            self.receipts,
+            dict(self.receipted),
+        )
 
     def tally(self) -> Tally:
         """Everything that ever settled."""
@@ -51,6 +76,7 @@ def forget_finished(logs: list[AuditLog], consumptions: list[Consumption]) -> No
             if consumption.log is log:
                 for seq in done:
                     consumption.total.add(consumption.ledger.forget(seq))
+                    consumption.receipted.pop(seq, None)
         log.forget(done)
 
 

@@ -9,6 +9,7 @@ from threading import Event
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.build import backoff_of, batch_limits, sender_of
 from k8s_audit_otlp.agent.commit import Consumption
+from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.exporter.batcher import Batcher
@@ -52,7 +53,7 @@ class ExporterRuntime:
 class Pipeline:
     """Builds the exporters' runtimes; what they can share is made once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what all exporters share, each named
         self,
         config: Config,
         env: Mapping[str, str],
@@ -60,9 +61,11 @@ class Pipeline:
         base: Checkpoint,
         *,
         stop: Event,
+        evidence: Evidence,
         on_failure: Callable[[str, BaseException], None],
     ) -> None:
         self._config = config
+        self._evidence = evidence
         self._env = env
         self._logs = logs
         self._base = base
@@ -149,7 +152,9 @@ class Pipeline:
                     consumption.ledger,
                     self._encoded[log.key, mapping],
                     Batcher(receiver, limits, learned=learned, overhead=overhead),
-                    journal,
+                    self._evidence.enter(consumption, journal, exporter.audit.notices),
+                    consumption.outbox,
+                    encode_notice=self._evidence.encode,
                 )
             )
         consumer = Consumer(

@@ -36,7 +36,15 @@ COMMANDS: Final = {
         "Show position, backlog and conservation of each exporter.",
     ),
     "demo": ("k8s_audit_otlp.cli.demo", "Show the agent at work, killed and restarted, in 20 s."),
+    "apiserver": (
+        "k8s_audit_otlp.cli.apiserver",
+        "Switch the audit log of kube-apiserver on.",
+    ),
     "validate": ("k8s_audit_otlp.cli.validate", "Check a configuration and say what it will do."),
+    "vendors": (
+        "k8s_audit_otlp.cli.vendors",
+        "Show what each back end takes, and a ready block for it.",
+    ),
     "schema": ("k8s_audit_otlp.cli.schema", "Print the JSON Schema of the configuration."),
     "version": ("k8s_audit_otlp.cli.version", "Print the version."),
 }

@@ -35,7 +35,7 @@ class Batcher:
         overhead: int = 0,
     ) -> None:
         """*overhead*: bytes of a request beside its records."""
-        self._receiver = receiver
+        self.receiver = receiver
         self._limits = limits
         self._learned = learned or LearnedLimit(limits.max_bytes)
         self._overhead = overhead
@@ -110,7 +110,7 @@ class Batcher:
         dropped_count = bisect_right(self._dropped, end, key=lambda d: d[0])
         dropped = self._dropped[:dropped_count]
         batch = Batch(
-            self._receiver,
+            self.receiver,
             Span(self._segment, self._start, end),
             records,
             dict(Counter(rule for _, rule in dropped)),

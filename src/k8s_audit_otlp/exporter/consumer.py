@@ -130,6 +130,9 @@ class Consumer:
     def _turn(self, feed: Feed) -> bool:
         """Let one log send what it has; say whether something was dispatched."""
         dispatched = False
+        if self._free and (notices := feed.notices()) is not None:
+            self._put(notices)
+            dispatched = True
         while self._free and not self._draining.is_set():
             feed.gather()
             batch = feed.take(urge=self.sending == 0, flush_s=self._options.flush_s)
@@ -146,12 +149,14 @@ class Consumer:
         while not self._budget.admit(self.name, size):
             if self._stop.wait(0.01):
                 return False
-        if flight.settle_if_empty():
-            return True
+        if not flight.settle_if_empty():
+            self._put(flight)
+        return True
+
+    def _put(self, flight: Flight) -> None:
         with self._lock:
             self._sending += 1
         self._queue.put(flight)
-        return True
 
     # -- the sending threads -------------------------------------------------------------------
 

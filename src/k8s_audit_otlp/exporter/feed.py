@@ -10,12 +10,15 @@ from typing import Protocol
 
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
-from k8s_audit_otlp.model import Batch, Block
+from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.model import Batch, Block, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.state.outbox import Notice, Outbox
 
+_MAX_NOTICES = 50  # in one request
 _MAX_BLOCKS = 64  # blocks without a record that one call passes before others get a turn
 
 
@@ -36,7 +39,9 @@ class Feed:
         encoded: EncodedBlocks,
         batcher: Batcher,
         gaps: GapSink,
+        outbox: Outbox,
         *,
+        encode_notice: Callable[[Notice], bytes],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.log = log
@@ -45,6 +50,8 @@ class Feed:
         self._encoded = encoded
         self._batcher = batcher
         self._gaps = gaps
+        self._outbox = outbox
+        self._encode_notice = encode_notice
         self._monotonic = monotonic
         self._segment: Segment | None = None
         self._offset = 0  # where the next block starts
@@ -80,6 +87,23 @@ class Feed:
         if not batcher.full and not batcher.worthwhile and not due:
             return None
         return batcher.take()
+
+    def notices(self) -> Flight | None:
+        """Return a request of pending notices; they stay pending until it is settled."""
+        chosen = self._outbox.take(_MAX_NOTICES)
+        if not chosen:
+            return None
+        records = [self._encode_notice(notice) for notice in chosen]
+        batch = Batch(self._batcher.receiver, Span(0, 0, 0), records)
+        # No position moves with a notice: its ledger is its own.
+        ledger = Ledger()
+        return Flight(
+            batch,
+            ledger,
+            ledger.open(batch.span),
+            lambda _: self._outbox.acknowledged(chosen),
+            sum(map(len, records)),
+        )
 
     def waits_s(self, flush_s: float) -> float | None:
         """Return how long what is held may wait, None when nothing is."""

@@ -1,0 +1,160 @@
+"""Facts about the log and the agent in, notices out; and notices as LogRecord bytes. Pure.
+
+k8s.audit.gap       bytes of the log that an exporter can never get
+k8s.audit.segment   the receipt of a segment: what became of every record in it
+k8s.audit.silence   nothing was written for long, or is written again
+k8s.audit.agent.*   started, stopped, config_changed
+"""
+
+from collections.abc import Mapping
+
+from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.state.outbox import Notice
+
+INFO, WARN, ERROR = 9, 13, 17
+TYPICAL_LINE = 1400  # bytes; what a gap's number of records is estimated with
+
+# Why bytes are lost, for people. The set is closed: counters and queries may rely on it.
+GAP_REASONS = {
+    "deleted": "the file was deleted before it was read",
+    "truncated": "the file was truncated before it was read",
+    "corrupt_gzip": "the compressed file is damaged",
+    "let_go": "the bound for deleted files was reached and the oldest was let go",
+    "skipped": "start_at leaves it out",
+}
+
+_SEGMENT = "k8s.audit.segment."
+_GAP = "k8s.audit.gap."
+
+
+def gap(exporter: str, segment: SegmentState, gap: Gap, *, now_ns: int) -> Notice:
+    """Tell of bytes that *exporter* cannot get any more."""
+    start, end = gap.span.start, gap.span.end
+    size = end - start
+    what = f"at least {size} bytes" if not segment.complete else f"{size} bytes"
+    return Notice(
+        f"{segment.identity}-gap-{start:x}-{end:x}",
+        "k8s.audit.gap",
+        now_ns,
+        ERROR,
+        f"{what} of {segment.name} are missing at {exporter}: {GAP_REASONS[gap.reason]}",
+        {
+            "k8s.audit.exporter": exporter,
+            _GAP + "reason": gap.reason,
+            _GAP + "start": start,
+            _GAP + "end": end,
+            _GAP + "bytes": size,
+            _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
+            **_segment(segment),
+            **({_GAP + "detail": gap.why} if gap.why else {}),
+        },
+    )
+
+
+def receipt(
+    exporter: str,
+    segment: SegmentState,
+    tally: Tally,
+    *,
+    number: int,
+    size: int,
+    now_ns: int,
+) -> Notice:
+    """State what became of every record of a segment that is settled to its end."""
+    dropped = sum(tally.dropped.values())
+    body = (
+        f"{segment.name}: {tally.read} records read from {size} bytes: {tally.delivered} delivered,"
+        f" {dropped} dropped by policy, {tally.dead_lettered} dead-lettered, {tally.refused} "
+        f"refused, {tally.gaps} gaps"
+    )
+    return Notice(
+        f"{segment.identity}-receipt-{size:x}",
+        "k8s.audit.segment",
+        now_ns,
+        WARN if tally.gaps or tally.refused or tally.dead_lettered else INFO,
+        body,
+        {
+            "k8s.audit.exporter": exporter,
+            _SEGMENT + "number": number,
+            _SEGMENT + "bytes": size,
+            _SEGMENT + "lines": tally.lines,
+            _SEGMENT + "records": tally.read,
+            _SEGMENT + "delivered": tally.delivered,
+            _SEGMENT + "dropped": dropped,
+            _SEGMENT + "dead_lettered": tally.dead_lettered,
+            _SEGMENT + "refused": tally.refused,
+            _SEGMENT + "gaps": tally.gaps,
+            _SEGMENT + "first_event_ns": tally.first_ns,
+            _SEGMENT + "last_event_ns": tally.last_ns,
+            **{f"{_SEGMENT}dropped_by.{rule}": n for rule, n in sorted(tally.dropped.items())},
+            **_segment(segment),
+        },
+    )
+
+
+def _segment(segment: SegmentState) -> dict[str, str | int | float | bool]:
+    return {
+        _SEGMENT + "identity": segment.identity,
+        _SEGMENT + "sequence": segment.seq,
+        "log.file.name": segment.name,
+    }
+
+
+def agent(
+    event: str, body: str, attributes: Mapping[str, str | int | float | bool], *, now_ns: int
+) -> Notice:
+    """Tell of the agent itself: `started`, `stopped`, `config_changed`."""
+    return Notice(
+        f"agent-{event}-{now_ns:x}",
+        f"k8s.audit.agent.{event}",
+        now_ns,
+        INFO,
+        body,
+        dict(attributes),
+    )
+
+
+def skipped(exporter: str, log: str, size: int, *, now_ns: int) -> Notice:
+    """Tell what an exporter's first start leaves out on purpose."""
+    return Notice(
+        f"skipped-{now_ns:x}",
+        "k8s.audit.gap",
+        now_ns,
+        INFO,
+        f"{size} bytes of {log} are not sent to {exporter}: {GAP_REASONS['skipped']}",
+        {
+            "k8s.audit.exporter": exporter,
+            _GAP + "reason": "skipped",
+            _GAP + "bytes": size,
+            _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
+        },
+    )
+
+
+def silence(log: str, *, since_ns: int, now_ns: int, ended: bool) -> Notice:
+    """Tell that a log is silent, or that it no longer is."""
+    seconds = (now_ns - since_ns) // 1_000_000_000
+    body = (
+        f"{log} is written again after {seconds} s"
+        if ended
+        else f"nothing was written to {log} for {seconds} s: is auditing still on?"
+    )
+    return Notice(
+        f"silence-{since_ns:x}-{'end' if ended else 'begin'}",
+        "k8s.audit.silence",
+        now_ns,
+        INFO if ended else WARN,
+        body,
+        {"k8s.audit.silence.seconds": seconds, "k8s.audit.silence.ended": ended},
+    )
+
+
+def encode(notice: Notice, observed_ns: int) -> bytes:
+    """Return the notice as a LogRecord field of ScopeLogs."""
+    attributes = {**notice.attributes, "log.record.uid": notice.uid}
+    return encode_record(
+        notice.time_ns, observed_ns, notice.severity, notice.event, notice.body, attributes
+    )
