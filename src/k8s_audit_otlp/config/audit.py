@@ -2,10 +2,29 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from k8s_audit_otlp.config.blocks import Block, DeadLetter, key
+from k8s_audit_otlp.config.limits import LimitsBlock
 from k8s_audit_otlp.config.types import Bytes, StartAtValue, Texts, mistake
+from k8s_audit_otlp.config.vendors_routes import ROUTES
+from k8s_audit_otlp.config.vendors_table import VENDORS
+
+
+def _known_vendor(name: str) -> str:
+    if name in VENDORS:
+        return name
+    if name in ROUTES:
+        way_out = f"see k8s-audit-otlp vendors show {name}"
+        raise mistake(f"{name} is reached through a Collector", way_out)
+    raise mistake(f"there is no preset {name}", f"known are {', '.join(VENDORS)}")
+
+
+VendorName = Annotated[
+    str,
+    AfterValidator(_known_vendor),
+    WithJsonSchema({"type": "string", "enum": list(VENDORS)}),
+]
 
 LEAST_RECORD_BYTES = 4096  # below this shrinking would have to cut who, what or when
 
@@ -14,7 +33,7 @@ class Audit(Block):
     """What this exporter sends of the audit log, and in which form."""
 
     enabled: bool = key(True, "false parks the exporter: its position is kept and pins nothing.")
-    vendor: str | None = key(None, "Preset with the limits and the form of one back end.")
+    vendor: VendorName | None = key(None, "Preset with the limits and the form of one back end.")
     receivers: Texts | None = key(None, "Ids of the receivers to send; all by default.")
     policy: str | None = key(None, "File with an audit.k8s.io/v1 Policy that takes events away.")
     redaction: dict[str, Any] = key({}, "Rules that replace secrets before they leave.")
@@ -45,6 +64,7 @@ class Audit(Block):
     on_too_old: Literal["send", "dead_letter"] = key(
         "send", "What to do with events older than the back end takes."
     )
+    limits: LimitsBlock = key({}, "What the back end takes at most.")
     dead_letter: DeadLetter = key({}, "Where records go that the back end will never take.")
 
     @field_validator("max_record_bytes")

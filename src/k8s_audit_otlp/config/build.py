@@ -27,6 +27,7 @@ from k8s_audit_otlp.config.key_rules import Use
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
+from k8s_audit_otlp.config.vendors_apply import check_resources, check_vendor, forget_set, preset
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -63,7 +64,8 @@ def build(tree: Any) -> Findings:
             found.mistake((name,), "unknown section", suggest(name, SECTIONS))
     _processors(_section(tree, "processors", found), found)
     receivers = _components(tree, "receivers", RECEIVERS, found)
-    exporters = _components(tree, "exporters", EXPORTERS, found)
+    from_beginning = all(one.start_at.kind == "beginning" for one in receivers.values())
+    exporters = _components(tree, "exporters", EXPORTERS, found, from_beginning=from_beginning)
     extensions = _components(tree, "extensions", EXTENSIONS, found)
     service = _service(_section(tree, "service", found), found)
     if service is None:
@@ -75,6 +77,9 @@ def build(tree: Any) -> Findings:
         service,
     )
     check_references(config, tree, found)
+    for exporter_id, exporter in config.exporters.items():
+        check_vendor(exporter, found.path_of("exporters", exporter_id), found)
+    check_resources(config, found)
     found.config = config
     return found
 
@@ -113,6 +118,8 @@ def _components(
     section: str,
     models: Mapping[str, type[_Model]],
     found: Findings,
+    *,
+    from_beginning: bool = True,
 ) -> dict[str, _Model]:
     built: dict[str, _Model] = {}
     for written, block in _section(tree, section, found).items():
@@ -129,8 +136,10 @@ def _components(
             found.mistake(path, f"is the same as {found.written[place]}", "give it another name")
         else:
             found.written[place] = written
-            component = validate(models[kind], kind, block, path, found)
+            filled, added = preset(kind, block, from_beginning=from_beginning)
+            component = validate(models[kind], kind, filled, path, found)
             if component is not None:
+                forget_set(component, added)
                 built[component_id] = component
     return built
 

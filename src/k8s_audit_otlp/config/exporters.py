@@ -31,6 +31,7 @@ from k8s_audit_otlp.config.types import (
     mistake,
     with_path,
 )
+from k8s_audit_otlp.otlp.limits import Limits
 
 
 def _empty_is_none(value: object) -> object:
@@ -46,6 +47,11 @@ class _Exporter(Block):
     retry_on_failure: Retry = key({}, "How a failed request is repeated.")
     sending_queue: SendingQueue = key({}, "How many requests are in flight and how large.")
     audit: Audit = key({}, "What to send of the audit log, and in which form.")
+
+    @property
+    def limits(self) -> Limits:
+        """Return what the back end takes at most."""
+        return self.audit.limits.limits
 
 
 class OtlpHttp(_Exporter):

@@ -70,6 +70,7 @@ def _exporter(config: Config, exporter_id: str, exporter: Exporter) -> Iterator[
     audit, queue = exporter.audit, exporter.sending_queue
     yield "to", where_to(exporter)
     yield "sends", ", ".join(config.receivers_of(exporter_id)) or "nothing: parked"
+    yield "vendor", audit.vendor or ""
     if audit.start_at is not None:
         yield "from", start_words(audit.start_at)
     limits = [

@@ -1,0 +1,86 @@
+"""`vendors`: the presets as a table, and a ready block for one of them."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from k8s_audit_otlp.config.vendors import Vendor
+
+
+@click.group("vendors", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
+@click.pass_context
+def command(ctx: click.Context, *, as_json: bool) -> None:
+    """Show what each back end takes, and a ready block for it.
+
+    `audit: {vendor: NAME}` in an exporter sets form, limits and start for that back end.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where a table is drawn
+
+    from k8s_audit_otlp.config import vendors_show  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors_routes import ROUTES  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors_table import VENDORS  # noqa: PLC0415
+
+    if as_json:
+        presets = [vendors_show.as_json(row) for row in VENDORS.values()]
+        routes = [vendors_show.as_json(row) for row in ROUTES.values()]
+        click.echo(json.dumps([*presets, *routes], indent=2))
+        return
+    Console().print(_table(list(VENDORS.values())))
+    click.echo("Through a Collector (not tested):")
+    for route in ROUTES.values():
+        click.echo(f"  {route.name:<16}{route.why}")
+    click.echo("\nA ready block: k8s-audit-otlp vendors show NAME")
+
+
+def _table(vendors: "list[Vendor]") -> "Table":
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("vendor", "logs go to", "gRPC", "header", "form", "request", "record", "age"):
+        table.add_column(heading, overflow="fold")
+    for vendor in vendors:
+        size, count = (vendor.limits.get(f"max_request_{of}", "") for of in ("bytes", "records"))
+        table.add_row(
+            vendor.name,
+            f"{vendor.endpoint}/v1/logs",
+            vendor.grpc.rpartition(":")[2],
+            " ".join(header.name for header in vendor.headers if header.required),
+            vendor.profile,
+            " ".join(filter(None, (str(size), f"{count} records" if count else ""))),
+            vendor.max_record_bytes,
+            vendor.max_age,
+        )
+    return table
+
+
+@command.command("show")
+@click.argument("name")
+@click.option("--grpc", is_flag=True, help="Send over gRPC.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
+def show(name: str, *, grpc: bool, as_json: bool) -> None:
+    """Print a ready configuration for one back end, with what there is to know about it."""
+    from k8s_audit_otlp.config import vendors_show  # noqa: PLC0415
+    from k8s_audit_otlp.config.explain import suggest  # noqa: PLC0415 - pydantic is slow
+    from k8s_audit_otlp.config.vendors_routes import ROUTES  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors_table import VENDORS  # noqa: PLC0415
+
+    vendor, route = VENDORS.get(name), ROUTES.get(name)
+    row = vendor or route
+    if row is None:
+        way_out = suggest(name, (*VENDORS, *ROUTES))
+        raise click.BadParameter(f"there is no vendor {name}; {way_out}", param_hint="NAME")
+    if grpc and (vendor is None or not vendor.grpc):
+        raise click.BadParameter(f"{row.title} takes no gRPC", param_hint="--grpc")
+    if as_json:
+        click.echo(json.dumps(vendors_show.as_json(row), indent=2))
+    elif vendor is not None:
+        click.echo(vendors_show.vendor_text(vendor, grpc=grpc), nl=False)
+    elif route is not None:
+        click.echo(vendors_show.route_text(route), nl=False)

@@ -1,0 +1,91 @@
+"""A vendor's name in; what an exporter to it is set to, unless its own keys say otherwise, out.
+
+    audit: {vendor: datadog}   ->   profile, batch, limits, start_at, ... as defaults of the block
+
+The rows are in vendors_self_hosted.py and vendors_cloud.py. Pure: blocks are merged.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Tree: TypeAlias = Mapping[str, Any]
+KeyPath: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of every request; `required` ones are missed where nobody vouches either."""
+
+    name: str
+    value: str  # as a configuration would write it
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """One back end. Sizes and durations are written as in a configuration; empty: none known.
+
+    `<...>` in endpoints is for the user to fill in.
+    """
+
+    name: str
+    title: str
+    endpoint: str  # the base URL; /v1/logs is appended
+    sources: Mapping[str, str]  # group of facts -> where they were read
+    path: str = ""  # of the logs URL, as an expression, where it is more than /v1/logs
+    grpc: str = ""  # host:port, where gRPC is taken
+    headers: tuple[Header, ...] = ()
+    compressions: tuple[str, ...] = ("gzip", "none")  # of HTTP; the first one is used
+    json: Literal["yes", "no", "unsafe", "unknown"] = "unknown"
+    success: str = "2xx"
+    profile: Literal["default", "plain", "semconv"] = "default"
+    max_record_bytes: str = ""
+    retry_codes: tuple[int, ...] = ()
+    max_age: str = ""
+    limits: Tree = field(default_factory=dict)  # keys of audit::limits, beside max_age
+    receiver: Tree = field(default_factory=dict)  # keys of k8s_audit that belong to the preset
+    resource_wins: bool = False  # a resource attribute hides a record's of the same name
+    quirks: tuple[str, ...] = ()
+
+    def defaults(self, kind: str) -> dict[str, Any]:
+        """Return the block of an exporter of this type as far as the vendor decides about it."""
+        audit: dict[str, Any] = {
+            "profile": self.profile,
+            "max_record_bytes": self.max_record_bytes,
+            "retry_status_codes": list(self.retry_codes) if kind == "otlp_http" else [],
+            "start_at": self.max_age,
+            "limits": {**self.limits, "max_age": self.max_age},
+        }
+        block: dict[str, Any] = {"audit": audit}
+        if kind == "otlp_http":
+            block["compression"] = self.compressions[0]
+        return _filled(block)
+
+
+def _filled(tree: Tree) -> dict[str, Any]:
+    """Leave out what is empty."""
+    pairs = ((k, _filled(v) if isinstance(v, Mapping) else v) for k, v in tree.items())
+    return {k: v for k, v in pairs if v not in ("", [], {}, ())}
+
+
+def with_defaults(block: Tree, defaults: Tree) -> tuple[dict[str, Any], list[KeyPath]]:
+    """Put *defaults* under a block; return it with the keys that came from them."""
+    merged, added = dict(block), list[KeyPath]()
+    for name, default in defaults.items():
+        own = block.get(name)
+        if own is None:
+            merged[name] = default
+            added.extend(_leaves(name, default))
+        elif isinstance(default, Mapping) and isinstance(own, Mapping):
+            merged[name], below = with_defaults(own, default)
+            added.extend((name, *path) for path in below)
+    return merged, added
+
+
+def _leaves(name: str, value: Any) -> Iterator[KeyPath]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from ((name, *path) for path in _leaves(key, inner))
+    else:
+        yield (name,)
