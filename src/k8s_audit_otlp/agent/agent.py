@@ -16,6 +16,7 @@ from threading import Event
 from k8s_audit_otlp.agent.build import log_limits, paths_of
 from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
 from k8s_audit_otlp.agent.evidence import Evidence
+from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.once import Target, targets
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.config.config import Config
@@ -31,10 +32,6 @@ logger = logging.getLogger("k8s_audit_otlp")
 SYNC_S = 1.0  # how often the state is synced to the disk
 COMMIT_S = 0.1  # how often it is written: what a killed process sends again
 COMMIT_SHARE = 20  # writing may take one part in so many of the time
-
-
-class ConfigurationError(Exception):
-    """The configuration does not fit what is on disk; the message says where and the way out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.build import backoff_of, batch_limits, sender_of
 from k8s_audit_otlp.agent.commit import Consumption
 from k8s_audit_otlp.agent.evidence import Evidence
+from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.exporter.batcher import Batcher
@@ -22,8 +23,6 @@ from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.sender import Sender
-from k8s_audit_otlp.otlp.encode import Encoder
-from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
 from k8s_audit_otlp.receiver.blocks import BlockReader
@@ -75,6 +74,9 @@ class Pipeline:
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()
         self.readers = {log.key: BlockReader(log) for of in logs.values() for log in of}
+        self._mappings = {
+            name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
+        }
         self._encoded = self._encoders()
         self._envelopes = {
             receiver: (self._resource(receiver), encode_scope("k8s-audit-otlp", __version__))
@@ -89,15 +91,15 @@ class Pipeline:
             if (receivers := self._config.receivers_of(name))
         ]
 
-    def _encoders(self) -> dict[tuple[str, MappingOptions], EncodedBlocks]:
+    def _encoders(self) -> dict[tuple[str, ExporterMapping], EncodedBlocks]:
         """Make one encoder for each log and mapping, shared by the exporters that map alike."""
-        sharers: dict[tuple[str, MappingOptions], int] = {}
+        sharers: dict[tuple[str, ExporterMapping], int] = {}
         for receiver, exporter in self._routes:
-            mapping = mapping_of(self._config.exporters[exporter])
             for log in self._logs[receiver]:
-                sharers[log.key, mapping] = sharers.get((log.key, mapping), 0) + 1
+                key = (log.key, self._mappings[exporter])
+                sharers[key] = sharers.get(key, 0) + 1
         return {
-            key: EncodedBlocks(Encoder(key[1]).encode_block, sharers=count)
+            key: EncodedBlocks(key[1].encoder().encode_block, sharers=count)
             for key, count in sharers.items()
         }
 
@@ -138,7 +140,6 @@ class Pipeline:
             for receiver in receivers
             for log in self._logs[receiver]
         ]
-        mapping = mapping_of(exporter)
         feeds = []
         for consumption in consumptions:
             log = consumption.log
@@ -150,7 +151,7 @@ class Pipeline:
                     log,
                     self.readers[log.key],
                     consumption.ledger,
-                    self._encoded[log.key, mapping],
+                    self._encoded[log.key, self._mappings[name]],
                     Batcher(receiver, limits, learned=learned, overhead=overhead),
                     self._evidence.enter(consumption, journal, exporter.audit.notices),
                     consumption.outbox,
@@ -174,8 +175,3 @@ class Pipeline:
         return ExporterRuntime(
             name, exporter, consumer, consumptions, journal, gate, sender, letters
         )
-
-
-def mapping_of(exporter: Exporter) -> MappingOptions:
-    """Return the mapping that an exporter asks for: exporters with equal ones share records."""
-    return MappingOptions(profile=exporter.audit.profile, prefix=exporter.audit.attribute_prefix)

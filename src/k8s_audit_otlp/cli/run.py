@@ -11,7 +11,8 @@ from typing import NoReturn
 
 import click
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions, ConfigurationError, Resumed, backlog
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions, Resumed, backlog
+from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.sizes import human_bytes
