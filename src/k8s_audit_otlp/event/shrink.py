@@ -132,5 +132,5 @@ def limit_text(text: str, max_bytes: int) -> str:
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= max_bytes:
         return text if len(text) == len(encoded) else encoded.decode()
-    mark = CUT[: max(0, max_bytes)]
+    mark = CUT if max_bytes > 2 * len(CUT) else ""
     return encoded[: max(0, max_bytes - len(mark))].decode("utf-8", "ignore") + mark

@@ -474,9 +474,9 @@ class _Scan:
         pieces, text_on = self.pieces, "text" not in self.redactor.rules.off
         for place in range(1, len(pieces), 2):
             piece = pieces[place]
-            if len(piece) < 8 or is_key(pieces, place):
+            if (len(piece) < 8 and not self.patterns) or is_key(pieces, place):
                 continue
-            if piece[0] in b"{[" and b"\0" in piece and self.depth < _MAX_EMBEDDED:
+            if piece[:1] in (b"{", b"[") and b"\0" in piece and self.depth < _MAX_EMBEDDED:
                 if not self._is_copy(place):
                     self._embedded_text(place)
             if text_on and may_hold_credentials(pieces[place]):
