@@ -1,0 +1,88 @@
+"""Every configuration that is shipped for the agent loads, and the reference is up to date."""
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from k8s_audit_otlp.config.load import load, load_tree
+from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reference_file import EXAMPLES, reference_file
+from k8s_audit_otlp.otlp.mapping import TABLE
+
+ROOT = Path(__file__).parents[3]
+AGENT = sorted((ROOT / "otel-config" / "agent").glob("*.yaml"))
+ENV = dict.fromkeys(
+    (
+        "BEARER_TOKEN",
+        "BASIC_USER",
+        "BASIC_PASSWORD",
+        "CLIENT_ID",
+        "CLIENT_SECRET",
+        "DD_API_KEY",
+        "CLUSTER_NAME",
+    ),
+    "sesame",
+)
+HARMLESS = {Kind.MISSING, Kind.UNREADABLE}  # files that are not on this machine
+
+
+@pytest.mark.parametrize("path", AGENT, ids=lambda path: path.stem)
+def test_a_shipped_configuration_loads(path: Path) -> None:
+    """Without mistakes, and with no remark but on parked exporters and files of other machines."""
+    loaded = load(path, ENV)
+    remarks = [r for r in loaded.remarks if r.kind not in HARMLESS and "parked" not in r.why]
+    assert remarks == []
+    assert list(loaded.config.routes())
+
+
+def test_the_reference_is_made_from_the_schema() -> None:
+    """Make it anew after a change of a key; otel-config/README.md says how."""
+    shipped = ROOT / "otel-config" / "agent" / "reference.yaml"
+    assert shipped.read_text() == reference_file()
+
+
+def test_the_reference_changes_no_default() -> None:
+    """It means the same as the smallest file with the same components."""
+    tree = yaml.safe_load(reference_file())
+    small = {
+        section: {kind: _required(kind, block) for kind, block in tree[section].items()}
+        for section in ("receivers", "exporters", "extensions")
+    }
+    assert load_tree(tree, "full", ENV).config == load_tree(small, "small", ENV).config
+
+
+def _required(kind: str, block: dict[str, object]) -> dict[str, object]:
+    if kind == "basicauth":
+        return {"client_auth": EXAMPLES[kind]}
+    return {key: block[key] for key in EXAMPLES[kind]}
+
+
+def test_every_key_of_the_reference_has_a_comment() -> None:
+    """On the line above it."""
+    lines = reference_file().splitlines()
+    for above, line in pairwise(lines):
+        key = line.strip()
+        is_section = not line.startswith(" ") and not key.startswith("service")
+        if key and not key.startswith("#") and not is_section:
+            assert above.strip().startswith("# "), line
+
+
+def test_datakits_side_opens_what_the_agents_side_sends_to() -> None:
+    """The input is on and listens for other pods; the Pipeline casts fields that are sent."""
+    guance = ROOT / "deploy" / "guance"
+    patch = yaml.safe_load((guance / "datakit-env.yaml").read_text())
+    (container,) = patch["spec"]["template"]["spec"]["containers"]
+    env = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert "opentelemetry" in env["ENV_DEFAULT_ENABLED_INPUTS"].split(",")
+    assert env["ENV_HTTP_LISTEN"] == "0.0.0.0:9529"
+    assert json.loads(env["ENV_INPUT_OTEL_GRPC"])["addr"] == "0.0.0.0:4317"
+    sent = {row.key.replace("{p}", "k8s.audit.").replace(".", "_") for row in TABLE}
+    cast = re.findall(r"cast\((\w+), ", (guance / "k8s-audit.p").read_text())
+    assert cast
+    assert sent.issuperset(cast)
+    searched = re.findall(r"@(\w+):", (guance / "README.md").read_text())
+    assert sent.issuperset(searched)
