@@ -12,11 +12,12 @@ from email.utils import parsedate_to_datetime
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 
-RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
+# 408: Sumo Logic and several proxies. 500 and all other 5xx (507 is Data Prepper's full buffer) are
+# final to the specification, but no fault of the records: they are repeated, and a request that
+# keeps failing is searched for the record that makes the back end fail.
+RETRYABLE_HTTP = frozenset({408, 429, *range(500, 600)})
 TOO_LARGE_HTTP = frozenset({413})
 REJECTED_HTTP = frozenset({400, 422})
-# 500 and other 5xx are final to the specification, but no fault of the records: they are repeated,
-# and a request that keeps failing is searched for the record that makes the back end fail.
 
 MISCONFIGURED_HTTP = {
     **dict.fromkeys(range(300, 400), "a redirect is not followed: write the address it leads to"),
@@ -38,13 +39,19 @@ RETRYABLE_GRPC = frozenset(
         "OUT_OF_RANGE",
         "UNAVAILABLE",
         "DATA_LOSS",
+        # final to the specification; here as 500 is
+        "UNKNOWN",
+        "INTERNAL",
     }
 )
+REJECTED_GRPC = frozenset({"INVALID_ARGUMENT"})
 MISCONFIGURED_GRPC = {
     "UNAUTHENTICATED": "the credentials are missing or wrong",
     "PERMISSION_DENIED": "the credentials do not allow this",
     "UNIMPLEMENTED": "the back end has no OTLP log service there",
     "NOT_FOUND": "the back end has no OTLP log service there",
+    "FAILED_PRECONDITION": "the back end does not take this now",
+    "ALREADY_EXISTS": "the back end does not take this",
 }
 
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
@@ -59,14 +66,17 @@ def read_http(
     now: datetime,
     retry_also: frozenset[int] = frozenset(),
 ) -> Outcome:
-    """Say what an HTTP answer without partial success means. *message* is for people."""
+    """Say what an HTTP answer without partial success means. *message* is for people.
+
+    *headers* have lower-case names. What *retry_also* names is retried whatever it means here.
+    """
     why = f"HTTP {status}" + (f": {message}" if message else "")
+    if status in RETRYABLE_HTTP or status in retry_also:
+        return Retry(why, retry_after_s(headers.get("retry-after"), now))
     if reason := MISCONFIGURED_HTTP.get(status):
         return Misconfigured(f"{why} ({reason})")
     if 200 <= status < 300:
         return Delivered()
-    if status in RETRYABLE_HTTP or status in retry_also or status >= 500:
-        return Retry(why, retry_after_s(headers.get("retry-after"), now))
     if status in TOO_LARGE_HTTP:
         return TooLarge(why)
     return Rejected(why) if status in REJECTED_HTTP else Misconfigured(why)
@@ -80,7 +90,7 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
         return min(float(value), MAX_WAIT_S)
     try:
         then = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, IndexError):
         return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
@@ -90,13 +100,14 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
 def read_grpc(code: str, message: str, retry_info_s: float | None) -> Outcome:
     """Say what a gRPC status means. *retry_info_s* comes from `grpc-status-details-bin`."""
     why = f"gRPC {code}" + (f": {message}" if message else "")
+    wait_s = None if retry_info_s is None else min(max(0.0, retry_info_s), MAX_WAIT_S)
     if code == "RESOURCE_EXHAUSTED":
-        # Only with RetryInfo is it back-pressure; else the request is over a limit.
-        return TooLarge(why) if retry_info_s is None else Retry(why, retry_info_s)
+        # Only with RetryInfo is it back-pressure; else the request is over a limit. Data Prepper
+        # sends one for either: a request that keeps failing is split in the end.
+        return TooLarge(why) if wait_s is None else Retry(why, wait_s)
     if code in RETRYABLE_GRPC:
-        return Retry(why, retry_info_s)
-    if code == "INVALID_ARGUMENT":
+        return Retry(why, wait_s)
+    if code in REJECTED_GRPC:
         return Rejected(why)
-    if reason := MISCONFIGURED_GRPC.get(code):
-        return Misconfigured(f"{why} ({reason})")
-    return Retry(why, retry_info_s)
+    reason = MISCONFIGURED_GRPC.get(code)
+    return Misconfigured(f"{why} ({reason})" if reason else why)

@@ -2,25 +2,37 @@
 
     state_dir/dead-letter/<exporter>.jsonl     0600, the exporter's id with `/` and the like escaped
 
-A line is written and fsynced before its record counts as settled. The file is bounded.
+A line is written and fsynced before its record counts as settled. The file is bounded. Whoever
+changes it holds a lock for that moment, so that letters can be replayed beside a running agent.
 """
 
 import base64
+import contextlib
+import fcntl
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from k8s_audit_otlp.exporter.flight import Flight
 
+SUFFIX = ".jsonl"
+DEFAULT_MAX_BYTES = 1 << 30
+
 
 class Letter(msgspec.Struct, omit_defaults=True):
-    """One line of the file. `record` is the LogRecord's protobuf bytes; a refusal has none."""
+    """One line of the file.
+
+    `record` is a LogRecord as a whole protobuf field of ScopeLogs, in base64. A refusal of some
+    records among `uids`, when the back end did not say which, has none.
+    """
 
     time: str
     kind: Literal["record", "refused"]
@@ -28,14 +40,23 @@ class Letter(msgspec.Struct, omit_defaults=True):
     receiver: str
     why: str
     uid: str = ""
-    record: str = ""  # base64
-    refused: int = 0  # of `uids`, when the back end did not say which
+    record: str = ""
+    refused: int = 0
     uids: list[str] = []
+
+    @property
+    def record_bytes(self) -> bytes:
+        return base64.b64decode(self.record)
 
 
 def file_name(exporter: str) -> str:
     """Return the name of an exporter's file; ids may hold characters that a path may not."""
-    return quote(exporter, safe="") + ".jsonl"
+    return quote(exporter, safe="") + SUFFIX
+
+
+def exporter_of(path: Path) -> str:
+    """Return the exporter whose letters are in *path*."""
+    return unquote(path.name.removesuffix(SUFFIX))
 
 
 class DeadLetterFile:
@@ -47,7 +68,7 @@ class DeadLetterFile:
         exporter: str,
         *,
         uid_of: Callable[[bytes], str],
-        max_bytes: int = 1 << 30,
+        max_bytes: int = DEFAULT_MAX_BYTES,
         on_full: Literal["stall", "evict"] = "stall",
         on_evicted: Callable[[int], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -62,89 +83,168 @@ class DeadLetterFile:
         self._lock = Lock()
         self.error = ""
 
-    def bury(self, flight: Flight, record: bytes, why: str) -> bool:
-        """Write one record; False when there is no room or the disk refuses."""
-        return self._append(
-            Letter(
-                self._now().isoformat(timespec="milliseconds"),
-                "record",
-                self._exporter,
-                flight.batch.receiver,
-                why,
-                self._uid_of(record),
-                base64.b64encode(record).decode(),
-            )
-        )
+    def bury(self, flight: Flight, records: Sequence[bytes], why: str) -> bool:
+        """Write records; False when there is no room or the disk refuses."""
+        return self._append([self._letter("record", flight, why, record=r) for r in records])
 
     def note_refused(self, flight: Flight, records: Sequence[bytes], count: int, why: str) -> bool:
-        """Write where *count* refused records are among *records*."""
-        return self._append(
-            Letter(
-                self._now().isoformat(timespec="milliseconds"),
-                "refused",
-                self._exporter,
-                flight.batch.receiver,
-                why,
-                refused=count,
-                uids=[self._uid_of(r) for r in records],
-            )
-        )
+        """Write where *count* refused records are among *records*; all of them: write them too."""
+        if count >= len(records):
+            return self._append([self._letter("refused", flight, why, record=r) for r in records])
+        uids = [self._uid_of(r) for r in records]
+        return self._append([self._letter("refused", flight, why, count=count, uids=uids)])
 
-    def _append(self, letter: Letter) -> bool:
-        line = msgspec.json.encode(letter) + b"\n"
+    def _letter(
+        self,
+        kind: Literal["record", "refused"],
+        flight: Flight,
+        why: str,
+        *,
+        record: bytes | None = None,
+        count: int = 1,
+        uids: Sequence[str] = (),
+    ) -> Letter:
+        when = self._now().isoformat(timespec="milliseconds")
+        letter = Letter(when, kind, self._exporter, flight.batch.receiver, why)
+        letter.refused = count if kind == "refused" else 0
+        letter.uids = list(uids)
+        if record is not None:
+            letter.uid, letter.record = self._uid_of(record), base64.b64encode(record).decode()
+        return letter
+
+    def _append(self, letters: Sequence[Letter]) -> bool:
+        lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
         with self._lock:
             try:
-                return self._write(line)
+                return self._write(lines)
             except OSError as error:
                 self.error = f"{self.path}: {error.strerror}"
                 return False
 
-    def _write(self, line: bytes) -> bool:
+    def _write(self, lines: bytes) -> bool:
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size + len(line) > self._max_bytes:
-            if self._on_full == "stall":
-                self.error = f"{self.path}: full at {self._max_bytes} bytes"
-                return False
-            self._evict(len(line))
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            end = os.fstat(fd).st_size
-            if end and os.pread(fd, 1, end - 1) != b"\n":
-                line = b"\n" + line  # a crash in the middle of a line must not swallow the next
-            os.write(fd, line)
-            os.fsync(fd)  # only then may the record settle
-        finally:
-            os.close(fd)
+        evicted = 0
+        with locked(self.path):
+            size = self.path.stat().st_size if self.path.exists() else 0
+            if size + len(lines) > self._max_bytes:
+                if self._on_full == "stall" or len(lines) > self._max_bytes:
+                    self.error = f"{self.path}: full at {self._max_bytes} bytes"
+                    return False
+                evicted = _evict(self.path, self._max_bytes // 2 - len(lines))
+            _append_durably(self.path, lines)
         self.error = ""
+        if evicted:
+            self._on_evicted(evicted)
         return True
 
-    def _evict(self, need: int) -> None:
-        """Let the oldest lines go until *need* bytes fit in half of the bound."""
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        room = max(0, self._max_bytes // 2 - need)
-        kept: list[bytes] = []
-        for line in reversed(lines):
-            room -= len(line)
-            if room < 0:
-                break
-            kept.append(line)
-        temporary = self.path.with_suffix(".tmp")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.writelines(reversed(kept))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        self._on_evicted(len(lines) - len(kept))
+
+def _append_durably(path: Path, lines: bytes) -> None:
+    """Append all of *lines* or nothing."""
+    is_new = not path.exists()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        end = os.fstat(fd).st_size
+        if end and os.pread(fd, 1, end - 1) != b"\n":
+            lines = b"\n" + lines  # a crash in the middle of a line must not swallow the next
+        try:
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fsync(fd)  # only then may the record settle
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, end)
+            raise
+    finally:
+        os.close(fd)
+    if is_new:
+        _sync_directory(path.parent)
 
 
-def read_letters(path: Path) -> Iterator[Letter]:
-    """Yield the letters of a file; a half-written line at a crash is passed over."""
+def _evict(path: Path, room: int) -> int:
+    """Let the oldest letters go until the others fit in *room* bytes; say how many went."""
+    with path.open("rb") as file:
+        sizes = [len(line) for line in file]
+    kept = 0
+    while kept < len(sizes) and sizes[-1 - kept] <= room:
+        room -= sizes[-1 - kept]
+        kept += 1
+    oldest = len(sizes) - kept
+    numbers = iter(range(len(sizes)))
+    _rewrite(path, lambda _: next(numbers) >= oldest)
+    return oldest
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep others from changing the letters in *path*, agent or command."""
+    fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def read_lines(path: Path) -> Iterator[tuple[bytes, Letter | None]]:
+    """Yield the lines of a file with what they say; a line cut by a crash says nothing."""
     decoder = msgspec.json.Decoder(Letter)
     with path.open("rb") as file:
         for line in file:
             try:
-                yield decoder.decode(line)
+                yield line, decoder.decode(line)
             except msgspec.MsgspecError:
-                continue
+                yield line, None
+
+
+def read_letters(path: Path) -> Iterator[Letter]:
+    """Yield the letters of a file."""
+    return (letter for _, letter in read_lines(path) if letter is not None)
+
+
+def digest(line: bytes) -> bytes:
+    """Return what stands for a line when letters are taken out."""
+    return hashlib.blake2b(line.rstrip(b"\n"), digest_size=16).digest()
+
+
+def take_out(path: Path, lines: Counter[bytes]) -> int:
+    """Remove the lines with these digests, each as often as counted; say how many went.
+
+    What an agent appends meanwhile stays, and a crash leaves the file as it was.
+    """
+    left = lines.copy()
+
+    def stays(line: bytes) -> bool:
+        mark = digest(line)
+        found = left[mark] > 0
+        left[mark] -= found
+        return not found
+
+    with locked(path):
+        return _rewrite(path, stays)
+
+
+def _rewrite(path: Path, stays: Callable[[bytes], bool]) -> int:
+    """Replace the file by the lines that stay; say how many went."""
+    temporary = path.with_suffix(".tmp")
+    gone = 0
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as new, path.open("rb") as old:
+        for line in old:
+            if stays(line):
+                new.write(line)
+            else:
+                gone += 1
+        new.flush()
+        os.fsync(new.fileno())
+    temporary.replace(path)
+    _sync_directory(path.parent)
+    return gone
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)  # the name must reach the disk as well
+    finally:
+        os.close(fd)

@@ -5,10 +5,11 @@ The rules, in this order:
 2. What may pass (throttling, no connection, 5xx, a wrong key) waits and is sent again, for ever.
 3. What names the request's own fault (400, 413) is split until the single record is found; so is a
    request that keeps failing five times, whatever the code: one string that trips a firewall must
-   not stop the trail.
+   not stop the trail. One record of it is asked about first: when that is refused too, it is an
+   outage for now.
 4. A single record that is refused is set aside. Once the back end accepts others, it goes to the
-   dead letter. When eight in a row are refused and nothing is accepted, no record is at fault:
-   everything is kept and the exporter backs off.
+   dead letter. When eight are refused and nothing is accepted, no record is at fault: everything
+   is kept and the exporter backs off.
 """
 
 import random
@@ -22,7 +23,8 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.flight import Flight
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
-from k8s_audit_otlp.exporter.quarantine import SYSTEMIC, Parked, Quarantine
+from k8s_audit_otlp.exporter.quarantine import MAX_PARKED, SYSTEMIC, Parked, Quarantine
+from k8s_audit_otlp.exporter.search import Search
 from k8s_audit_otlp.exporter.sender import Request, Sender
 from k8s_audit_otlp.model import (
     Delivered,
@@ -33,14 +35,15 @@ from k8s_audit_otlp.model import (
     TooLarge,
 )
 
-SUSPICIOUS_AFTER = 5  # failures of one request before its records are suspected
+_LONG = 8  # a wrong setting is waited for as if it had failed so often already
+_QUARANTINE, _DEAD_LETTER = "quarantine", "dead letter"  # who may stall an exporter
 
 
 class DeadLetters(Protocol):
     """Where a record goes that a back end will never take."""
 
-    def bury(self, flight: Flight, record: bytes, why: str) -> bool:
-        """Write it so that a crash cannot lose it; False when there is no room."""
+    def bury(self, flight: Flight, records: Sequence[bytes], why: str) -> bool:
+        """Write them so that a crash cannot lose them; False when there is no room."""
 
     def note_refused(self, flight: Flight, records: Sequence[bytes], count: int, why: str) -> bool:
         """Write that *count* of *records* were refused and nobody said which."""
@@ -78,7 +81,9 @@ class Delivery:
         halve: Callable[[bytes], bytes | None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
         roll: Callable[[], float] = random.random,
+        wait: Callable[[float], bool] | None = None,
     ) -> None:
+        """*wait* sleeps so many seconds and says whether the agent stops."""
         self._sender = sender
         self._gate = gate
         self._limit = limit
@@ -89,181 +94,178 @@ class Delivery:
         self._halve = halve
         self._monotonic = monotonic
         self._roll = roll
+        self._wait = wait or stop.wait
         self.quarantine = Quarantine()
 
     def deliver(self, flight: Flight) -> None:
-        """Decide every record of *flight*, or return early when the agent stops."""
-        records: Sequence[bytes] = flight.batch.records
+        """Decide or set aside every record of *flight*, or return early when the agent stops."""
+        search = Search(flight.batch.records)
         started = self._monotonic()
-        failures = attempt = 0
-        request = self._sender.prepare(flight.batch.receiver, records)
-        while records and not self._stop.is_set():
-            outcome = self._send(flight, request, records)
+        attempt = 0
+        request: Request | None = None
+        while search.left and not self._stop.is_set():
+            part = search.part
+            if request is None:
+                request = self._sender.prepare(flight.batch.receiver, part)
+            outcome = self._send(flight, request, part)
             if isinstance(outcome, Delivered):
-                return
-            failures += not (isinstance(outcome, Retry) and not outcome.reached)
-            final = isinstance(outcome, TooLarge | Rejected)
-            if final or failures >= SUSPICIOUS_AFTER:
-                left = self._isolate(flight, records, outcome)
-                if len(left) != len(records):
-                    records, failures = left, 0
-                    if records:
-                        request = self._sender.prepare(flight.batch.receiver, records)
-                    else:
-                        return
+                if cleared := search.accepted():
+                    self._limit.too_large(cleared)
+                request, attempt = None, 0
+                continue
             if self._out_of_time(started):
-                self._give_up(flight, records, outcome)
+                self._bury(flight, search.left, f"max_elapsed_time: {why_of(outcome)}")
                 return
-            self._back_off(outcome, attempt)
-            attempt += 1
+            waits = self._learn(flight, search, request.size, outcome)
+            if search.part != part:
+                request = None
+            if waits:
+                self._back_off(outcome, attempt)
+                attempt += 1
 
     def _out_of_time(self, started: float) -> bool:
         longest = self._options.max_elapsed_s
         return longest > 0 and self._monotonic() - started >= longest
 
-    def _give_up(self, flight: Flight, records: Sequence[bytes], outcome: Outcome) -> None:
-        """`max_elapsed_time` is over: the dead letter, never the floor."""
-        for record in records:
-            self._bury(flight, record, f"max_elapsed_time: {why_of(outcome)}")
-
     # -- one request ---------------------------------------------------------------------------
 
     def _send(self, flight: Flight, request: Request, records: Sequence[bytes]) -> Outcome:
+        number = self.quarantine.begin()
         outcome = self._sender.send(request)
         if isinstance(outcome, Delivered) and outcome.rejected and self._options.bisect_partial:
             return Rejected(f"partial success, {outcome.rejected} refused: {outcome.message}")
         if isinstance(outcome, Delivered):
             self._accepted(flight, request, records, outcome)
-        elif isinstance(outcome, TooLarge):
+            self.quarantine.accepted(number)
+        elif isinstance(outcome, TooLarge) and len(records) > 1:
             self._limit.too_large(request.size)
         return outcome
 
     def _accepted(
         self, flight: Flight, request: Request, records: Sequence[bytes], outcome: Delivered
     ) -> None:
-        self._limit.accepted()
+        self._limit.accepted(request.size)
         self._gate.acknowledged()
-        self.quarantine.accepted()
         refused = min(max(outcome.rejected, 0), len(records))
         self._events.accepted(len(records) - refused, request.size)
         if refused:
             why = outcome.message or "partial success"
             self._events.refused(refused, why)
-            while not self._dead_letters.note_refused(flight, records, refused, why):
-                if not self._wait_for_room():
-                    return
+            if not self._until_written(
+                lambda: self._dead_letters.note_refused(flight, records, refused, why)
+            ):
+                return
             flight.refused(refused)
-        flight.delivered(len(records) - refused)
+        if refused < len(records):
+            flight.delivered(len(records) - refused)
 
     def _back_off(self, outcome: Outcome, attempt: int) -> None:
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
-        backoff = self._options.backoff
         if isinstance(outcome, Misconfigured | Rejected | TooLarge):
-            attempt = max(attempt, 8)  # waiting will not mend it soon
-        delay = backoff.delay_s(attempt, self._roll(), after_s)
-        self._gate.enter_backoff(why_of(outcome), delay)
-        self._events.retrying(why_of(outcome), delay, reason_of(outcome))
+            attempt = max(attempt, _LONG)  # waiting will not mend it soon
+        delay = self._options.backoff.delay_s(attempt, self._roll(), after_s)
+        why = why_of(outcome)
+        if self.quarantine.unproven >= SYSTEMIC:
+            why = f"every record is refused, so a setting is wrong and not the records: {why}"
+        self._gate.enter_backoff(why, delay)
+        self._events.retrying(why, delay, reason_of(outcome))
         try:
-            self._stop.wait(delay)
+            self._wait(delay)
         finally:
             self._gate.leave_backoff()
 
     # -- finding the record that is refused ----------------------------------------------------
 
-    def _isolate(
-        self, flight: Flight, records: Sequence[bytes], outcome: Outcome
-    ) -> Sequence[bytes]:
-        """Send halves of *records*, which were refused together; return those undecided.
+    def _learn(self, flight: Flight, search: Search, size: int, outcome: Outcome) -> bool:
+        """Decide what to ask next after a refusal; say whether to wait before it."""
+        if isinstance(outcome, Retry) and not outcome.reached:
+            return True
+        asked_to_wait = isinstance(outcome, Retry) and outcome.after_s is not None
+        final = isinstance(outcome, TooLarge | Rejected)
+        if not final and not search.suspected:
+            search.failed()
+            if not search.suspected or len(search.left) > 1:
+                return asked_to_wait or not search.suspected
+        if len(search.part) == 1:
+            return self._single(flight, search, outcome, final=final) or asked_to_wait
+        if isinstance(outcome, TooLarge):
+            search.too_large()
+        else:
+            search.refused_together(size)
+        return asked_to_wait
 
-        A single record that is refused is set aside. The search ends when so many were that no
-        record can be at fault.
-        """
-        if self._stop.is_set() or self.quarantine.unproven >= SYSTEMIC:
-            return records
-        if len(records) == 1:
-            return self._single(flight, records[0], outcome)
-        middle = len(records) // 2
-        left_undecided, left_accepted = self._half(flight, records[:middle])
-        right = records[middle:]
-        if left_accepted and isinstance(outcome, Rejected) and len(right) > 1:
-            # The fault is deterministic and not in the left half: no need to ask again.
-            return [*left_undecided, *self._isolate(flight, right, outcome)]
-        right_undecided, _ = self._half(flight, right)
-        return [*left_undecided, *right_undecided]
-
-    def _half(self, flight: Flight, records: Sequence[bytes]) -> tuple[Sequence[bytes], bool]:
-        if self._stop.is_set() or self.quarantine.unproven >= SYSTEMIC:
-            return records, False
-        request = self._sender.prepare(flight.batch.receiver, records)
-        outcome = self._send(flight, request, records)
-        if isinstance(outcome, Delivered):
-            return (), True
-        if isinstance(outcome, Retry) and (not outcome.reached or outcome.after_s is not None):
-            return records, False  # the back end asks for time: this teaches nothing
-        return self._isolate(flight, records, outcome), False
-
-    def _single(self, flight: Flight, record: bytes, outcome: Outcome) -> Sequence[bytes]:
+    def _single(self, flight: Flight, search: Search, outcome: Outcome, *, final: bool) -> bool:
+        record = search.part[0]
         if isinstance(outcome, TooLarge) and (smaller := self._halve(record)) is not None:
-            request = self._sender.prepare(flight.batch.receiver, [smaller])
-            answer = self._send(flight, request, [smaller])
-            if isinstance(answer, Delivered):
-                return ()
-            return self._single(flight, smaller, answer)
-        if isinstance(outcome, Delivered):
-            return ()
-        now = self._monotonic()
-        self.quarantine.park(
-            Parked(
-                flight,
-                record,
-                why_of(outcome),
-                final=isinstance(outcome, TooLarge | Rejected),
-                since_s=now,
-                due_s=now + self._options.backoff.delay_s(0, self._roll()),
-            )
-        )
-        return ()
+            search.replace(smaller)
+            return False
+        unproven = self.quarantine.unproven
+        guilty = final or search.proven or search.tried + 1 >= min(len(search.left), SYSTEMIC)
+        if not guilty or unproven >= MAX_PARKED:
+            search.pass_over()
+            return True
+        # Beyond eight it goes on slowly: what comes next in the log may be what is accepted.
+        self._park(flight, record, outcome, final=final, seen_up=search.proven)
+        search.set_aside()
+        return unproven >= SYSTEMIC - 1
+
+    def _park(
+        self, flight: Flight, record: bytes, outcome: Outcome, *, final: bool, seen_up: bool
+    ) -> None:
+        now, why = self._monotonic(), why_of(outcome)
+        delay = self._options.backoff.delay_s(0, self._roll())
+        flight.set_aside(record)
+        self.quarantine.park(Parked(flight, record, why, final, now, now + delay, seen_up))
+        self._events.retrying(f"one record is set aside: {why}", delay, reason_of(outcome))
 
     # -- what is set aside ---------------------------------------------------------------------
 
     def look_after_parked(self) -> None:
-        """Try again what is due, and bury what is hopeless. Called about once a second."""
+        """Ask again about what is due, and bury what is hopeless. Called about once a second."""
         now = self._monotonic()
         while not self._stop.is_set() and (parked := self.quarantine.due(now)) is not None:
-            self._try_again(parked)
-        self._gate.stall(self.quarantine.stalls)
+            self._ask_again(parked)
+        full = f"{MAX_PARKED} records are refused and wait for their end"
+        self._gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
-    def _try_again(self, parked: Parked) -> None:
+    def _ask_again(self, parked: Parked) -> None:
         flight = parked.flight
         request = self._sender.prepare(flight.batch.receiver, [parked.record])
         outcome = self._send(flight, request, [parked.record])
         if isinstance(outcome, Delivered):
+            self.quarantine.release(parked)
             return
-        final = isinstance(outcome, TooLarge | Rejected)
-        reached = not isinstance(outcome, Retry) or outcome.reached
         now = self._monotonic()
-        if parked.failed(why_of(outcome), final=final, reached=reached, now_s=now):
-            self._bury(flight, parked.record, parked.why)
-            return
-        after_s = outcome.after_s if isinstance(outcome, Retry) else None
-        delay = self._options.backoff.delay_s(parked.attempts, self._roll(), after_s)
-        parked.due_s = now + delay
-        self._events.retrying(parked.why, delay, reason_of(outcome))
-        self.quarantine.park(parked)
-
-    def _bury(self, flight: Flight, record: bytes, why: str) -> None:
-        while not self._dead_letters.bury(flight, record, why):
-            if not self._wait_for_room():
+        if not isinstance(outcome, Retry) or outcome.reached:
+            parked.asked += 1
+            parked.why, parked.final = why_of(outcome), isinstance(outcome, TooLarge | Rejected)
+            if self.quarantine.is_hopeless(parked, now, quiet=not self._gate.waiting):
+                self._bury(flight, [parked.record], parked.why)
+                self.quarantine.release(parked)
                 return
-        self._events.dead_lettered(why)
-        flight.dead_lettered(1)
+        after_s = outcome.after_s if isinstance(outcome, Retry) else None
+        delay = self._options.backoff.delay_s(parked.asked, self._roll(), after_s)
+        self.quarantine.again(parked, now + delay)
 
-    def _wait_for_room(self) -> bool:
-        """Stall until the dead letter takes more; False when the agent stops before."""
-        self._gate.stall("the dead letter is full or cannot be written; purge or replay it")
-        stopped = self._stop.wait(1.0)
-        self._gate.stall("")
-        return not stopped
+    def _bury(self, flight: Flight, records: Sequence[bytes], why: str) -> None:
+        if self._until_written(lambda: self._dead_letters.bury(flight, records, why)):
+            for _ in records:
+                self._events.dead_lettered(why)
+            flight.dead_lettered(len(records))
+
+    def _until_written(self, write: Callable[[], bool]) -> bool:
+        """Stall until the dead letter takes it; False when the agent stops before."""
+        if write():
+            return True
+        why = "the dead letter is full or cannot be written; purge or replay it"
+        self._gate.stall(_DEAD_LETTER, why)
+        try:
+            while not self._wait(1.0):
+                if write():
+                    return True
+            return False
+        finally:
+            self._gate.stall(_DEAD_LETTER, "")
 
 
 def why_of(outcome: Outcome) -> str:

@@ -21,7 +21,10 @@ class Flight:
     ticket: Ticket
     on_settled: Callable[["Flight"], None]
     size: int
+    on_freed: Callable[[int], None] | None = None  # told how many bytes `size` fell by
     _undecided: int = 0
+    _aside: int = 0
+    _aside_bytes: int = 0
     _tally: Tally = field(default_factory=Tally)
     _lock: Lock = field(default_factory=Lock)
 
@@ -49,6 +52,8 @@ class Flight:
             done = self._less(count)
         if done:
             self._settle()
+        else:
+            self._free()
 
     def refused(self, count: int) -> None:
         """Count records that the back end refused without saying which."""
@@ -65,9 +70,29 @@ class Flight:
         if done:
             self._settle()
 
+    def set_aside(self, record: bytes) -> None:
+        """Note that *record* waits somewhere else; when all that is left does, the batch is freed.
+
+        A record can wait for minutes. Its neighbours must not hold memory meanwhile.
+        """
+        with self._lock:
+            self._aside += 1
+            self._aside_bytes += len(record)
+        self._free()
+
     def _less(self, count: int) -> bool:
         self._undecided -= count
         return self._undecided == 0 and count > 0
+
+    def _free(self) -> None:
+        with self._lock:
+            if not self._aside or self._undecided > self._aside or not self.batch.records:
+                return
+            self.batch.records = ()
+            freed = max(0, self.size - self._aside_bytes) if self.on_freed else 0
+            self.size -= freed
+        if self.on_freed:
+            self.on_freed(freed)
 
     def _settle(self) -> None:
         self.ledger.settle(self.ticket, self._tally)

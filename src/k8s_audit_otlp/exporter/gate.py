@@ -19,7 +19,7 @@ class Gate:
         self._clock = clock
         self._lock = Lock()
         self._waiting = 0
-        self._stalled = ""
+        self._stalled: dict[str, str] = {}  # by who stalls
         self.last_error = ""
         self.last_error_at = 0.0
         self.retry_at = 0.0
@@ -40,7 +40,7 @@ class Gate:
     def stalled(self) -> str:
         """Why nothing is sent at all, '' when something is."""
         with self._lock:
-            return self._stalled
+            return next(iter(self._stalled.values()), "")
 
     def enter_backoff(self, why: str, delay_s: float) -> None:
         with self._lock:
@@ -55,12 +55,15 @@ class Gate:
         if opened:
             self._on_open()
 
-    def stall(self, why: str) -> None:
+    def stall(self, who: str, why: str) -> None:
+        """Let nothing new through because of *why*; '' takes back what *who* said."""
         with self._lock:
-            self._stalled = why
             if why:
+                self._stalled[who] = why
                 self.last_error, self.last_error_at = why, self._clock()
-            opened = not why and not self._waiting
+                return
+            opened = self._stalled.pop(who, None) is not None and not self._stalled
+            opened = opened and not self._waiting
         if opened:
             self._on_open()
 
@@ -69,5 +72,5 @@ class Gate:
             self.last_acknowledged_at = self._clock()
 
     def __repr__(self) -> str:
-        state = "open" if self.open else (self._stalled or f"{self._waiting} in back-off")
+        state = "open" if self.open else (self.stalled or f"{self._waiting} in back-off")
         return f"<Gate {state}>"

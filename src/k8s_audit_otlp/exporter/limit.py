@@ -1,4 +1,4 @@
-"""What a back end's refusals teach about its limit. Sizes in, the limit of today out. Pure."""
+"""What a back end's answers teach about its limit. Sizes in, the limit of today out. Pure."""
 
 from threading import Lock
 
@@ -8,25 +8,38 @@ _LEAST = 16 * 1024
 
 
 class LearnedLimit:
-    """Bytes that a request may have: halves at every `too large`, recovers slowly."""
+    """Bytes that a request may have: falls at every `too large`, recovers slowly.
+
+    It falls to what was accepted before, at most by half: so it stays close to a limit that does
+    not change.
+    """
 
     def __init__(self, configured: int) -> None:
         self._configured = configured
         self._lock = Lock()
         self._accepted = 0
+        self._largest = 0  # accepted since the last refusal that it did not explain
         self.bytes = configured
 
     def too_large(self, size: int) -> None:
-        """Learn that *size* bytes were too many."""
+        """Learn that *size* bytes of several records were too many."""
         with self._lock:
             self._accepted = 0
-            self.bytes = max(min(_LEAST, self._configured), min(self.bytes, size // 2))
+            if self._largest >= size:
+                self._largest = 0  # the limit is another one now
+            lower = max(size // 2, self._largest, min(_LEAST, self._configured))
+            self.bytes = min(self.bytes, lower)
 
-    def accepted(self) -> None:
+    def accepted(self, size: int) -> None:
         with self._lock:
+            self._largest = max(self._largest, size)
             if self.bytes >= self._configured:
                 return
+            self.bytes = min(self._configured, max(self.bytes, size))
             self._accepted += 1
             if self._accepted >= _RECOVER_AFTER:
                 self._accepted = 0
                 self.bytes = min(self._configured, int(self.bytes * _RECOVER_BY))
+
+    def __repr__(self) -> str:
+        return f"<LearnedLimit {self.bytes} of {self._configured}>"

@@ -1,7 +1,8 @@
 """Single records that a back end does not take, set aside while the stream goes on.
 
-In: records with the reason of their refusal, and news of accepted requests. Out: what goes to the
-dead letter, and whether so much is refused that the fault must lie elsewhere.
+In: records with the reason of their refusal, and news of accepted requests. Out: what is asked
+about again, and what goes to the dead letter. That takes proof that the back end is up: a request
+that began after the refusal was accepted. So a back end that refuses everything costs no record.
 """
 
 from dataclasses import dataclass, field
@@ -9,14 +10,18 @@ from threading import Lock
 
 from k8s_audit_otlp.exporter.flight import Flight
 
-SYSTEMIC = 8  # single records refused in a row with nothing accepted between: not their fault
+SYSTEMIC = 8  # records refused alone with nothing accepted since: they are not at fault
 MAX_PARKED = 64
 PATIENCE_S = 900.0  # how long a record may keep failing with what could be a passing fault
+_LAST_ASKED = 3  # times, where nothing else is sent that could prove anything
 
 
 @dataclass(slots=True, eq=False)
 class Parked:
-    """A record that failed alone. `final` answers name the record's own fault (400, 413)."""
+    """A record that failed alone. `final` answers name the record's own fault (400, 413).
+
+    `seen_up`: of the batch that it was found in, others were accepted.
+    """
 
     flight: Flight
     record: bytes
@@ -24,49 +29,78 @@ class Parked:
     final: bool
     since_s: float
     due_s: float
-    attempts: int = 0
-    proven: bool = False  # since it last failed something else was accepted
-
-    def failed(self, why: str, *, final: bool, reached: bool, now_s: float) -> bool:
-        """Note that it failed again; say whether it will never be taken.
-
-        That takes proof that the back end is up, from before and after: others were accepted
-        between this failure and the one before.
-        """
-        hopeless = self.proven and reached and (final or now_s - self.since_s >= PATIENCE_S)
-        self.why, self.final, self.proven = why, final, False
-        self.attempts += 1
-        return hopeless
+    seen_up: bool = False
+    asked: int = 1
+    proven: bool = False  # something was accepted since it last failed
+    ever_proven: bool = False
+    after: int = 0  # the last request that had begun when it failed
+    busy: bool = False  # it is being asked about
 
 
 @dataclass(slots=True)
 class Quarantine:
-    """The parked records of one exporter."""
+    """The parked records of one exporter. Threads share it."""
 
     _parked: list[Parked] = field(default_factory=list)
+    _requests: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def park(self, parked: Parked) -> None:
+    def begin(self) -> int:
+        """Give a number to a request that is about to be sent."""
         with self._lock:
-            self._parked.append(parked)
+            self._requests += 1
+            return self._requests
 
-    def accepted(self) -> None:
-        """Note that the back end takes records; what names its own fault is asked about at once."""
+    def accepted(self, request: int) -> None:
+        """Note that the back end took *request*; what names its own fault is due at once."""
         with self._lock:
             for parked in self._parked:
-                if not parked.proven:
-                    parked.proven = True
+                if request > parked.after and not parked.proven:
+                    parked.proven = parked.ever_proven = True
                     if parked.final:
                         parked.due_s = 0.0
 
+    def park(self, parked: Parked) -> None:
+        with self._lock:
+            parked.after = self._requests
+            self._parked.append(parked)
+
     def due(self, now_s: float) -> Parked | None:
-        """Remove and return a record that should be tried again."""
+        """Return a record that should be asked about; it must be `released` or come `again`."""
         with self._lock:
             for parked in self._parked:
-                if parked.due_s <= now_s:
-                    self._parked.remove(parked)
+                if parked.due_s <= now_s and not parked.busy:
+                    parked.busy = True
                     return parked
             return None
+
+    def release(self, parked: Parked) -> None:
+        """Let go of a record that is decided."""
+        with self._lock:
+            self._parked.remove(parked)
+
+    def again(self, parked: Parked, due_s: float) -> None:
+        """Keep a record that failed once more."""
+        with self._lock:
+            parked.due_s, parked.busy, parked.proven = due_s, False, False
+            parked.after = self._requests
+
+    def is_hopeless(self, parked: Parked, now_s: float, *, quiet: bool) -> bool:
+        """Say whether a record that has just failed again will never be taken.
+
+        *quiet*: nothing else of this exporter is in trouble.
+        """
+        with self._lock:
+            old = now_s - parked.since_s >= PATIENCE_S
+            full = len(self._parked) >= MAX_PARKED
+            alone = quiet and all(p is parked or p.proven for p in self._parked)
+        if parked.proven and (parked.final or old):
+            return True
+        if full and parked.ever_proven:  # others must not wait for its 15 minutes
+            return True
+        # The end of a log has nothing behind it that could be accepted.
+        last = alone and parked.seen_up and parked.asked >= _LAST_ASKED
+        return last and (parked.final or old)
 
     @property
     def unproven(self) -> int:
@@ -79,10 +113,5 @@ class Quarantine:
             return len(self._parked)
 
     @property
-    def stalls(self) -> str:
-        """Why nothing new should be sent, '' when it may."""
-        if self.unproven >= SYSTEMIC:
-            return "the back end refuses every record: a setting is wrong, not the records"
-        if len(self) >= MAX_PARKED:
-            return f"{MAX_PARKED} records are refused and wait for their end"
-        return ""
+    def full(self) -> bool:
+        return len(self) >= MAX_PARKED
