@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import compress
 
 import msgspec
 
@@ -22,12 +23,14 @@ from k8s_audit_otlp.event.redact.text import (
     program,
 )
 from k8s_audit_otlp.event.redact.tokens import (
+    SpacedError,
     UnreadableError,
     closing_part,
     end_of,
     is_key,
     is_member_value,
     join,
+    marks_key,
     members,
     objects,
     piece_of,
@@ -35,7 +38,6 @@ from k8s_audit_otlp.event.redact.tokens import (
     text_of,
 )
 
-_COLON = 0x3A
 _MAX_NAMES = 8192  # distinct member names remembered
 _MAX_EMBEDDED = 4  # JSON in a string in JSON in a string ...
 _MAX_ECHOES = 64  # redacted values looked for in the messages of the same event
@@ -142,18 +144,12 @@ class BodyRedactor:
         depth: int = 0,
     ) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
-        pieces = split(body)
-        if len(b"".join(pieces[::2]).split(None, 1)) > 1:
+        try:
+            scan = self._structure(body, context, fired, echoes, depth)
+        except SpacedError:
             body = compacted(body)
-            pieces = split(body)
-        scan = _Scan(self, context, pieces, fired, echoes, depth)
-        if len(pieces) > 3:
-            scan.members(self.names(scan.own), 1, len(pieces))
-            if body[:1] == b"[":
-                scan.json_patch()
-            scan.own_paths()
-        elif len(pieces) == 3 and context.kind and body[:1] == b'"':
-            scan.put(1, None, context.kind)
+            scan = self._structure(body, context, fired, echoes, depth)
+        pieces = scan.pieces
         out = join(pieces) if scan.changed else body
         if scan.patterns or may_hold_credentials(out) or may_hold_json(out):
             if scan.changed:
@@ -162,6 +158,23 @@ class BodyRedactor:
             scan.texts()
             out = join(pieces) if scan.changed else out
         return out
+
+    def _structure(
+        self, body: bytes, context: BodyContext, fired: set[str], echoes: list[bytes], depth: int
+    ) -> "_Scan":
+        """Redact by the names of members and the paths of a patch."""
+        pieces = split(body)
+        scan = _Scan(self, context, pieces, fired, echoes, depth)
+        if len(pieces) > 3:
+            if pieces[0] != b"{" and len(pieces[0].split()) != 1:
+                raise SpacedError("white space before the first member")
+            scan.members(self.names(scan.own), 1, len(pieces))
+            if body[:1] == b"[":
+                scan.json_patch()
+            scan.own_paths()
+        elif len(pieces) == 3 and context.kind and body[:1] == b'"':
+            scan.put(1, None, context.kind)
+        return scan
 
 
 def may_hold_json(body: bytes) -> bool:
@@ -207,16 +220,14 @@ class _Scan:
     def members(self, names: _Names, start: int, end: int) -> None:
         """Act on every member whose key lies in [start, end)."""
         pieces, past = self.pieces, 0
-        found = [
-            (2 * place, action)
-            for place, (name, punctuation) in enumerate(
-                zip(pieces[start:end:2], pieces[start + 1 : end + 1 : 2], strict=False)
-            )
-            if punctuation[0] == _COLON and (action := names[name])
-        ]
-        for offset, action in found:
-            if start + offset >= past:
-                past = _ACT[action](self, start + offset) or 0
+        marks = [*map(marks_key, pieces[start + 1 : end + 1 : 2])]
+        actions = [*map(names.__getitem__, compress(pieces[start:end:2], marks))]
+        if not any(actions):
+            return
+        keys = compress(compress(range(start, end, 2), marks), actions)
+        for key, action in zip(keys, filter(None, actions), strict=False):
+            if key >= past:
+                past = _ACT[action](self, key) or 0
 
     # Actions: each gets the place of the key and may return where to go on.
 
@@ -476,9 +487,9 @@ class _Scan:
             piece = pieces[place]
             if (len(piece) < 8 and not self.patterns) or is_key(pieces, place):
                 continue
-            if piece[:1] in (b"{", b"[") and b"\0" in piece and self.depth < _MAX_EMBEDDED:
-                if not self._is_copy(place):
-                    self._embedded_text(place)
+            embedded = piece[:1] in (b"{", b"[") and b"\0" in piece
+            if embedded and self.depth < _MAX_EMBEDDED and not self._is_copy(place):
+                self._embedded_text(place)
             if text_on and may_hold_credentials(pieces[place]):
                 text = text_of(pieces[place])
                 new = clean(text, self.replacement)

@@ -27,6 +27,24 @@ class UnreadableError(ValueError):
     """The bytes are not JSON that can be followed."""
 
 
+class SpacedError(UnreadableError):
+    """There is white space between the members; it has to be taken out first."""
+
+
+class _KeyMarks(dict[bytes, bool]):
+    """Punctuation -> is the string before it a member's name. Bounded."""
+
+    def __missing__(self, punctuation: bytes) -> bool:
+        if len(punctuation.split(None, 1)) != 1 or punctuation[-1:].isspace():
+            raise SpacedError("white space or nothing between two strings")
+        marks = punctuation[0] == _COLON
+        if len(punctuation) <= 32:
+            if len(self) >= _CACHED_PUNCTUATION:
+                self.clear()
+            self[punctuation] = marks
+        return marks
+
+
 class _Balance(dict[bytes, tuple[int, int]]):
     """Punctuation -> (depth after its lowest closing bracket, depth at its end), relative."""
 
@@ -46,6 +64,7 @@ class _Balance(dict[bytes, tuple[int, int]]):
 
 
 balance = _Balance()
+marks_key = _KeyMarks().__getitem__
 
 
 def split(value: bytes) -> list[bytes]:
