@@ -23,6 +23,7 @@ from k8s_audit_otlp.event.redact.text import (
     program,
 )
 from k8s_audit_otlp.event.redact.tokens import (
+    FEW_ESCAPES,
     SpacedError,
     UnreadableError,
     closing_part,
@@ -38,6 +39,7 @@ from k8s_audit_otlp.event.redact.tokens import (
     text_of,
 )
 
+_BRACE = 0x7B
 _MAX_NAMES = 8192  # distinct member names remembered
 _MAX_EMBEDDED = 4  # JSON in a string in JSON in a string ...
 _MAX_ECHOES = 64  # redacted values looked for in the messages of the same event
@@ -182,7 +184,15 @@ def may_hold_json(body: bytes) -> bool:
 
     managedFields are full of `k:{\"name\":...}`, which is a name and not looked at.
     """
-    return b"{\\" in body and body.count(b"{\\") != body.count(b'"k:{\\')
+    escapes = body.count(b"\\")
+    if escapes > FEW_ESCAPES:
+        return b"{\\" in body and body.count(b"{\\") != body.count(b'"k:{\\')
+    at = body.find(b"\\")
+    while at >= 0:
+        if body[at - 1] == _BRACE and body[at - 4 : at] != b'"k:{':
+            return True
+        at = body.find(b"\\", at + 2)
+    return False
 
 
 def compacted(body: bytes) -> bytes:
