@@ -1,0 +1,100 @@
+"""How the agent is in, whether it lives and whether it is ready out, each with the reasons. Pure.
+
+Alive: no thread of it is dead and the commit loop comes round. Else only a restart helps.
+Ready: the log can be read, positions can be written, and some exporter delivers or has nothing to
+deliver. What a back end answered is not shown: it may echo a key; the agent's log has it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
+
+LATE_S = 60.0  # a commit takes milliseconds; a disk that syncs slowly is no reason for a restart
+
+
+class Beat:
+    """The commit loop calls it each time it comes round; anyone may ask how long ago that was."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._last = monotonic()
+
+    def __call__(self) -> None:
+        self._last = self._monotonic()
+
+    @property
+    def age_s(self) -> float:
+        return self._monotonic() - self._last
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answer to one probe. `reasons` is empty exactly where it is good."""
+
+    reasons: tuple[str, ...]
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def good(self) -> bool:
+        return not self.reasons
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "status": "ok" if self.good else "failed",
+            "reasons": list(self.reasons),
+            **self.details,
+        }
+
+
+def liveness(view: HealthView) -> Health:
+    """Say whether the process still works at all."""
+    reasons = [f"the thread {name!r} is dead" for name in view.dead_threads]
+    if view.beat_age_s > LATE_S:
+        reasons.append(f"positions were not looked at for {view.beat_age_s:.0f} s")
+    return Health(tuple(reasons), {"beat_age_s": round(view.beat_age_s, 1)})
+
+
+def readiness(view: HealthView) -> Health:
+    """Say whether events can flow."""
+    return Health(
+        tuple(_obstacles(view)),
+        {
+            "logs": [{"path": log.path, "trouble": log.trouble} for log in view.logs],
+            "exporters": [_exporter(exporter) for exporter in view.exporters],
+            "commit_error": view.commit_error,
+        },
+    )
+
+
+def _obstacles(view: HealthView) -> Iterator[str]:
+    if not view.logs:
+        yield "no log is being read yet"
+    for log in view.logs:
+        if log.trouble:
+            yield f"{log.path}: {log.trouble}"
+    if view.commit_error:
+        yield f"positions cannot be written: {view.commit_error}"
+    if not any(_works(exporter) for exporter in view.exporters):
+        names = ", ".join(exporter.exporter for exporter in view.exporters) or "there is none"
+        yield f"no exporter has delivered anything yet: {names}"
+
+
+def _works(exporter: ExporterView) -> bool:
+    return not exporter.stalled and (exporter.acknowledged_at > 0 or not exporter.backlog_bytes)
+
+
+def _exporter(view: ExporterView) -> dict[str, Any]:
+    runways = [r.runway_s for r in view.receivers if r.runway_s is not None]
+    return {
+        "exporter": view.exporter,
+        "state": view.stalled or ("in back-off" if view.waiting else "delivering"),
+        "works": _works(view),
+        "acknowledged_at": view.acknowledged_at or None,
+        "backlog_bytes": view.backlog_bytes,
+        "backlog_s": round(max((r.backlog_s for r in view.receivers), default=0.0), 1),
+        "runway_s": round(min(runways), 1) if runways else None,
+        "in_flight": view.in_flight,
+    }

@@ -1,0 +1,60 @@
+"""How the agent is, as plain values: what metrics, health and status pages are made from.
+
+Counts are records since the first start ever; sizes are bytes, times seconds. No value in here
+comes from a back end or from an event, so none of them can be a secret.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverView:
+    """What became of one receiver's events at one exporter."""
+
+    receiver: str
+    read: int = 0
+    delivered: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)  # by rule of the policy
+    refused: int = 0
+    dead_lettered: int = 0
+    backlog_bytes: int = 0
+    backlog_s: float = 0.0  # age of the oldest byte that is not settled, 0 where all are
+    runway_s: float | None = None  # until that byte is deleted, None where it is not known
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterView:
+    """One exporter. Gaps and retries are counted since the start of the process."""
+
+    exporter: str
+    receivers: Sequence[ReceiverView] = ()
+    in_flight: int = 0
+    waiting: int = 0  # requests in back-off
+    stalled: str = ""  # why nothing is sent at all, in the agent's own words
+    gaps: Mapping[str, int] = field(default_factory=dict)  # by reason
+    retries: Mapping[str, int] = field(default_factory=dict)  # by reason
+    acknowledged_at: float = 0.0  # seconds since the epoch, 0 where nothing ever was
+
+    @property
+    def backlog_bytes(self) -> int:
+        return sum(receiver.backlog_bytes for receiver in self.receivers)
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """One log: `trouble` says why it cannot be read, '' where it can."""
+
+    path: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthView:
+    """The process: its threads, its commit loop, what it reads and where it sends."""
+
+    logs: Sequence[LogView] = ()
+    exporters: Sequence[ExporterView] = ()
+    dead_threads: Sequence[str] = ()
+    beat_age_s: float = 0.0  # since the commit loop last came round
+    commit_error: str = ""  # why positions cannot be written

@@ -1,0 +1,74 @@
+"""When a probe is answered with yes, and what is said when it is not."""
+
+import dataclasses
+
+import pytest
+
+from k8s_audit_otlp.telemetry.health import LATE_S, Beat, liveness, readiness
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
+
+BEHIND = (ReceiverView("k8s_audit", backlog_bytes=10),)
+WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", BEHIND, acknowledged_at=1.0)])
+
+
+def but(**changes):
+    return dataclasses.replace(WELL, **changes)
+
+
+def test_an_agent_that_delivers_is_alive_and_ready():
+    """Nothing is wrong, so nothing is said."""
+    assert liveness(WELL).good
+    assert readiness(WELL).good
+    assert readiness(WELL).as_json()["status"] == "ok"
+
+
+def test_a_dead_thread_is_not_alive():
+    """And it is named."""
+    health = liveness(but(dead_threads=["read otlp_http"]))
+    assert not health.good
+    assert "read otlp_http" in health.reasons[0]
+
+
+def test_a_commit_loop_that_stands_still_is_not_alive(clock):
+    """It is given a minute: a slow disk is no reason for a restart."""
+    beat = Beat(clock)
+    clock.advance(LATE_S)
+    assert liveness(but(beat_age_s=beat.age_s)).good
+    clock.advance(1)
+    assert not liveness(but(beat_age_s=beat.age_s)).good
+    beat()
+    assert liveness(but(beat_age_s=beat.age_s)).good
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        (but(logs=[LogView("/log/audit.log", "cannot be read: Permission denied")]), "Permission"),
+        (but(logs=[]), "no log"),
+        (but(commit_error="No space left on device"), "No space left"),
+        (but(exporters=[ExporterView("a", BEHIND)]), "no exporter has delivered anything yet: a"),
+        (but(exporters=[]), "there is none"),
+        (
+            but(exporters=[ExporterView("a", BEHIND, stalled="full", acknowledged_at=1.0)]),
+            "no exporter has delivered",
+        ),
+    ],
+)
+def test_an_obstacle_makes_it_unready_and_is_said(view, said):
+    """Each one alone is enough."""
+    health = readiness(view)
+    assert not health.good
+    assert said in health.reasons[0]
+
+
+def test_one_exporter_that_works_is_enough():
+    """A vendor that is down must not make the others' agent unready."""
+    exporters = [ExporterView("down", BEHIND, waiting=1), *WELL.exporters]
+    health = readiness(but(exporters=exporters))
+    assert health.good
+    assert health.details["exporters"][0]["works"] is False
+
+
+def test_an_exporter_with_nothing_to_send_is_ready():
+    """A fresh cluster with an empty log is no fault."""
+    assert readiness(but(exporters=[ExporterView("a")])).good

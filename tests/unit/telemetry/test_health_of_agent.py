@@ -1,0 +1,146 @@
+"""A real agent with a real back end, asked through its listener."""
+
+import json
+import os
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from urllib.error import HTTPError
+
+import pytest
+
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.status import Status
+from k8s_audit_otlp.agent.views import exporter_views, health
+from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.demo.steps import Refuse
+
+SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
+EVENT = (
+    '{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"{n}",'
+    '"stage":"ResponseComplete","requestURI":"/api","verb":"get","user":{{"username":"u"}},'
+    '"requestReceivedTimestamp":"2026-01-02T03:04:05.0Z","stageTimestamp":"2026-01-02T03:04:05Z"}}'
+)
+CONFIG = """
+receivers: {{k8s_audit: {{include: ["{log}"]}}}}
+exporters:
+  otlp_http:
+    endpoint: {url}
+    headers: {{x-key: "{secret}"}}
+    retry_on_failure: {{initial_interval: 10ms, max_interval: 20ms}}
+service: {{state_dir: "{state}", telemetry: {{metrics: {{address: "127.0.0.1:0"}}}}}}
+"""
+
+
+def get(address, path):
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def eventually(check, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def agent_on(tmp_path, log_dir, backend):
+    @contextmanager
+    def run(*, manifest=tmp_path / "none.yaml"):
+        text = CONFIG.format(
+            log=log_dir / "audit.log", url=backend.url, secret=SECRET, state=tmp_path / "state"
+        )
+        agent = Agent(load_text(text, "test", {}).config, {})
+        status = Status(agent, manifest)
+        agent.start()
+        address = status.start()
+        worker = threading.Thread(target=agent.run)
+        worker.start()
+        try:
+            yield agent, status, address
+        finally:
+            agent.stop()
+            worker.join()
+            status.stop()
+
+    return run
+
+
+def write(log_dir, count):
+    with (log_dir / "audit.log").open("a") as log:
+        log.writelines(EVENT.format(n=n) + "\n" for n in range(count))
+
+
+def test_an_agent_that_delivers_says_so(agent_on, log_dir, backend):
+    """Live, ready, and the numbers are those of the back end."""
+    write(log_dir, 5)
+    with agent_on() as (agent, status, address):
+        eventually(lambda: exporter_views(agent)[0].backlog_bytes == 0)
+        status.tick()
+        assert get(address, "/livez")[0] == 200
+        code, body = get(address, "/readyz")
+        assert code == 200, body
+        text = get(address, "/metrics")[1]
+        place = '{exporter="otlp_http",receiver="k8s_audit"}'
+        assert f"k8s_audit_otlp_backlog_bytes{place} 0" in text
+        view = exporter_views(agent)[0]
+        assert view.acknowledged_at > 0
+        assert view.receivers[0].delivered == 5
+
+
+def test_a_log_that_cannot_be_read_makes_it_unready(agent_on, log_dir):
+    """And alive: a restart would not help."""
+    with agent_on() as (_, _, address):
+        code, body = get(address, "/readyz")
+        assert code == 503
+        assert str(log_dir / "audit.log") in json.loads(body)["reasons"][0]
+        assert get(address, "/livez")[0] == 200
+
+
+def test_a_back_end_that_refuses_everything_makes_it_unready(agent_on, log_dir, backend):
+    """Nothing was ever acknowledged; the retries are counted by reason, and no key is shown."""
+    backend.plan = [Refuse(401)] * 1000
+    write(log_dir, 1)
+    with agent_on() as (agent, _, address):
+        eventually(lambda: exporter_views(agent)[0].retries.get("misconfigured"))
+        code, ready = get(address, "/readyz")
+        assert code == 503
+        assert "no exporter has delivered anything yet" in json.loads(ready)["reasons"][0]
+        metrics = get(address, "/metrics")[1]
+        assert 'retries_total{exporter="otlp_http",reason="misconfigured"}' in metrics
+        assert SECRET not in ready + metrics
+
+
+def test_a_stopped_reader_is_seen(agent_on, log_dir):
+    """A dead thread is named: only a restart brings it back."""
+    write(log_dir, 1)
+    with agent_on() as (agent, _, _):
+        assert list(health(agent).dead_threads) == []
+        agent.exporters[0].consumer.drain()
+        eventually(lambda: "read otlp_http" in health(agent).dead_threads)
+
+
+def test_the_runway_follows_the_manifest(agent_on, log_dir, tmp_path):
+    """The flags of the static pod say how long the log is kept."""
+    manifest = tmp_path / "kube-apiserver.yaml"
+    flags = ["audit-log-path=/x/audit.log", "audit-log-maxsize=1", "audit-log-maxbackup=2"]
+    command = ["kube-apiserver", *(f"--{flag}" for flag in flags)]
+    container = {"name": "kube-apiserver", "command": command}
+    manifest.write_text(json.dumps({"kind": "Pod", "spec": {"containers": [container]}}))
+    write(log_dir, 10)
+    with agent_on(manifest=manifest) as (agent, status, _):
+        eventually(lambda: exporter_views(agent)[0].backlog_bytes == 0)
+        status.runways.look(agent.logs)
+        time.sleep(0.2)
+        write(log_dir, 200)
+        size = os.stat(log_dir / "audit.log").st_size
+        eventually(lambda: agent.logs[0].live_size == size)
+        status.runways.look(agent.logs)
+        runway = exporter_views(agent, status.runways)[0].receivers[0].runway_s
+        assert runway is not None
+        assert 1 < runway < 600

@@ -1,0 +1,145 @@
+"""What an operator's Prometheus reads: right numbers, known labels, counters that never fall."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.telemetry.metrics import RETRY_REASONS, Metrics
+from k8s_audit_otlp.telemetry.notices import GAP_REASONS
+from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
+
+LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
+PAIR = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
+
+
+def parsed(text):
+    """Read the text format as a scraper does: {(name, labels): value}."""
+    series = {}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        name, labels, value = LINE.fullmatch(line).groups()
+        pairs = tuple((k, re.sub(r"\\(.)", r"\1", v)) for k, v in PAIR.findall(labels or ""))
+        assert (name, pairs) not in series
+        series[name, pairs] = float(value)
+    return series
+
+
+def view(exporter="otlp_http/siem", **receiver):
+    more = {k: receiver.pop(k) for k in ("gaps", "retries", "in_flight") if k in receiver}
+    return ExporterView(exporter, [ReceiverView("k8s_audit", **receiver)], **more)
+
+
+class Observed:
+    """Stands where the agent stands: whatever views it holds are what is observed."""
+
+    def __init__(self, *views):
+        self.views = list(views)
+
+    def __call__(self):
+        return self.views
+
+
+@pytest.fixture
+def started():
+    made = []
+
+    def start(*views):
+        observed = Observed(*views)
+        made.append(Metrics(observed))
+        return made[-1], observed
+
+    yield start
+    for metrics in made:
+        metrics.close()
+
+
+PLACE = (("exporter", "otlp_http/siem"), ("receiver", "k8s_audit"))
+
+
+def test_counters_begin_at_zero_with_the_process(started):
+    """A stored count that is taken up again is no increase."""
+    metrics, observed = started(view(read=1000, delivered=900))
+    assert parsed(metrics.text())["k8s_audit_otlp_events_read_total", PLACE] == 0
+    observed.views = [view(read=1500, delivered=1300)]
+    series = parsed(metrics.text())
+    assert series["k8s_audit_otlp_events_read_total", PLACE] == 500
+    assert series["k8s_audit_otlp_events_delivered_total", PLACE] == 400
+
+
+def test_a_counter_never_falls(started):
+    """A reading in the middle of a move must not look like a restart."""
+    metrics, observed = started(view(read=10))
+    observed.views = [view(read=60)]
+    metrics.text()
+    observed.views = [view(read=20)]
+    assert parsed(metrics.text())["k8s_audit_otlp_events_read_total", PLACE] == 50
+
+
+def test_what_is_dropped_is_told_by_rule(started):
+    """Also for a rule that drops for the first time."""
+    metrics, observed = started(view())
+    observed.views = [view(dropped={"rule 3": 7, "rule 9 stage": 2})]
+    series = parsed(metrics.text())
+    name = "k8s_audit_otlp_events_dropped_total"
+    assert series[name, (*PLACE, ("rule", "rule 3"))] == 7
+    assert series[name, (*PLACE, ("rule", "rule 9 stage"))] == 2
+
+
+def test_every_reason_is_there_before_it_happens(started):
+    """An alert on an increase must see the very first gap."""
+    series = parsed(started(view())[0].text())
+    exporter = ("exporter", "otlp_http/siem")
+    for metric, reasons in (("gaps", GAP_REASONS), ("retries", RETRY_REASONS)):
+        for reason in reasons:
+            assert series[f"k8s_audit_otlp_{metric}_total", (exporter, ("reason", reason))] == 0
+
+
+def test_gauges_tell_the_moment(started):
+    """Backlog, runway, in flight and the last acknowledgement go up and down."""
+    full = ExporterView(
+        "otlp_http/siem",
+        [ReceiverView("k8s_audit", backlog_bytes=4096, backlog_s=2.5, runway_s=3600.0)],
+        in_flight=3,
+        acknowledged_at=1_767_323_045.25,
+    )
+    metrics, observed = started(full)
+    series = parsed(metrics.text())
+    exporter = (PLACE[0],)
+    assert series["k8s_audit_otlp_backlog_bytes", PLACE] == 4096
+    assert series["k8s_audit_otlp_backlog_seconds", PLACE] == 2.5
+    assert series["k8s_audit_otlp_runway_seconds", PLACE] == 3600
+    assert series["k8s_audit_otlp_in_flight_requests", exporter] == 3
+    named = "k8s_audit_otlp_last_acknowledgement_timestamp_seconds"
+    assert series[named, exporter] == 1_767_323_045.25
+    observed.views = [view()]
+    assert parsed(metrics.text())["k8s_audit_otlp_backlog_bytes", PLACE] == 0
+
+
+def test_an_unknown_runway_is_absent(started):
+    """Neither 0 nor infinity: no alert may read something into it."""
+    assert "runway_seconds{" not in started(view(runway_s=None))[0].text()
+
+
+def test_each_metric_has_one_help_and_one_type(started):
+    """The format wants both before the first series, once."""
+    text = started(view(), view("otlp_http/other"))[0].text()
+    types = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+    assert len(types) == len(dict(types))
+    assert all(name.startswith("k8s_audit_otlp_") for name, _ in types)
+    assert all((kind == "counter") == name.endswith("_total") for name, kind in types)
+    assert len(re.findall(r"^# HELP ", text, re.MULTILINE)) == len(types)
+
+
+@given(st.text(max_size=20))
+def test_any_name_can_be_read_back(name):
+    """Quotes, backslashes and line breaks of an exporter's id do not break the format."""
+    metrics = Metrics(Observed(ExporterView(name, in_flight=5)))
+    lines = metrics.text().split("\n")
+    metrics.close()
+    (line,) = (x for x in lines if x.startswith("k8s_audit_otlp_in_flight_requests"))
+    value = PAIR.search(line)[2].replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n")
+    assert value.replace("\0", "\\") == name.replace("\0", "\\")
+    assert line.endswith("} 5")

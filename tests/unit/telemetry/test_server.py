@@ -1,0 +1,105 @@
+"""The listener, asked over real sockets."""
+
+import json
+import socket
+import subprocess
+import sys
+from http.client import HTTPConnection
+
+import pytest
+
+from k8s_audit_otlp.telemetry.server import StatusServer, bind
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
+
+WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", acknowledged_at=1.0)])
+ILL = HealthView([LogView("/log/audit.log", "is not there")], dead_threads=["read a"])
+
+
+def get(address, path, method="GET"):
+    host, _, port = address.rpartition(":")
+    connection = HTTPConnection(host.strip("[]"), int(port), timeout=5)
+    connection.request(method, path)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, answer.headers, body
+
+
+@pytest.fixture
+def serve():
+    running = []
+
+    def start(view, address="127.0.0.1:0"):
+        server = StatusServer(address, lambda: "k8s_audit_otlp_gaps_total 1\n", lambda: view)
+        running.append(server)
+        return server.start()
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+def test_a_well_agent_answers_200(serve):
+    """To both probes, with details as JSON."""
+    address = serve(WELL)
+    for path in ("/livez", "/readyz"):
+        status, headers, body = get(address, path)
+        assert status == 200
+        assert headers["content-type"] == "application/json"
+        assert json.loads(body)["status"] == "ok"
+
+
+def test_an_ill_agent_answers_503_with_the_reasons(serve):
+    """So that `kubectl describe` and curl both tell why."""
+    address = serve(ILL)
+    for path, said in (("/livez", "read a"), ("/readyz", "is not there")):
+        status, _, body = get(address, path)
+        assert status == 503
+        assert said in " ".join(json.loads(body)["reasons"])
+
+
+def test_metrics_are_served_in_prometheus_format(serve):
+    """With the version of the format in the content type."""
+    status, headers, body = get(serve(WELL), "/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert body == b"k8s_audit_otlp_gaps_total 1\n"
+
+
+def test_nothing_else_is_served_and_nothing_can_be_sent(serve):
+    """There is only GET."""
+    address = serve(WELL)
+    assert get(address, "/")[0] == 404
+    assert get(address, "/livez", "POST")[0] == 405
+
+
+def test_ipv6_can_be_listened_on(serve):
+    """A pod's address may be one."""
+    try:
+        address = serve(WELL, "[::1]:0")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    assert get(address, "/livez")[0] == 200
+
+
+def test_a_taken_address_is_an_error_at_the_start(serve):
+    """Not a thread that dies in silence."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        serve(WELL, f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("address", ["9464", "localhost", "localhost:http", ""])
+def test_what_is_no_address_is_refused_with_an_example(address):
+    """The message says what to write."""
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1:9464"):
+        bind(address)
+
+
+def test_the_framework_is_not_imported_before_it_is_needed():
+    """An agent without a listener does not pay for one."""
+    slow = "{'starlette', 'uvicorn', 'opentelemetry.sdk.metrics'}"
+    code = (
+        f"import sys, k8s_audit_otlp.agent.status; sys.exit(' '.join(sys.modules.keys() & {slow}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "\n"
