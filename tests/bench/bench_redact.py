@@ -1,4 +1,6 @@
-"""What redaction costs per event, on a log of your own: `python tests/bench/bench_redact.py LOG...`
+"""What redaction costs per event.
+
+    python tests/bench/bench_redact.py LOG...
 
 Without a log it measures on generated Metadata events and pods. Best of five, CPU time, decoding
 left out.

@@ -552,6 +552,10 @@ def test_text_that_is_no_event_is_redacted() -> None:
     assert fired == ("unreadable-body",)
 
 
+NAMES = [
+    *("data", "env", "value", "name", "password", "command", "args", "kind", "path", "op"),
+    *("metadata", "annotations", LAST_APPLIED, "message", "token", "items", "a/b\\c"),
+]
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -564,22 +568,7 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.text(max_size=8)
-            | st.sampled_from(
-                [
-                    "data",
-                    "env",
-                    "value",
-                    "name",
-                    "password",
-                    "command",
-                    "args",
-                    "kind",
-                    "path",
-                    "op",
-                ]
-                + ["metadata", "annotations", LAST_APPLIED, "message", "token", "items", "a/b\\c"]
-            ),
+            st.text(max_size=8) | st.sampled_from(NAMES),
             inner,
             max_size=4,
         )

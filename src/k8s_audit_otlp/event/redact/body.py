@@ -153,11 +153,12 @@ class BodyRedactor:
             scan = self._structure(body, context, fired, echoes, depth)
         pieces = scan.pieces
         out = join(pieces) if scan.changed else body
-        if scan.patterns or may_hold_credentials(out) or may_hold_json(out):
+        credentials, embedded = may_hold_credentials(out), may_hold_json(out)
+        if credentials or embedded or scan.patterns:
             if scan.changed:
                 pieces[:] = split(out)
                 scan.changed = False
-            scan.texts()
+            scan.texts(credentials=credentials and "text" not in self.rules.off, embedded=embedded)
             out = join(pieces) if scan.changed else out
         return out
 
@@ -490,17 +491,17 @@ class _Scan:
                 for place in paths_to(self.pieces, rule.path):
                     self.put(place, None, rule.name)
 
-    def texts(self) -> None:
+    def texts(self, *, credentials: bool, embedded: bool) -> None:
         """Clean every string that is no key: JSON in it, credentials in it, own patterns."""
-        pieces, text_on = self.pieces, "text" not in self.redactor.rules.off
+        pieces = self.pieces
+        embedded = embedded and self.depth < _MAX_EMBEDDED
         for place in range(1, len(pieces), 2):
             piece = pieces[place]
             if (len(piece) < 8 and not self.patterns) or is_key(pieces, place):
                 continue
-            embedded = piece[:1] in (b"{", b"[") and b"\0" in piece
-            if embedded and self.depth < _MAX_EMBEDDED and not self._is_copy(place):
+            if embedded and piece[:1] in (b"{", b"[") and b"\0" in piece:
                 self._embedded_text(place)
-            if text_on and may_hold_credentials(pieces[place]):
+            if credentials and may_hold_credentials(pieces[place]):
                 text = text_of(pieces[place])
                 new = clean(text, self.replacement)
                 if new != text:
@@ -515,6 +516,8 @@ class _Scan:
         return self.redactor.names(self.own)[self.pieces[place - 2]] is Action.COPY
 
     def _embedded_text(self, place: int) -> None:
+        if self._is_copy(place):
+            return
         try:
             compacted(text_of(self.pieces[place]).encode())
         except (UnreadableError, UnicodeEncodeError):
