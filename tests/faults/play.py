@@ -1,0 +1,177 @@
+"""One run: a seed in, what was written, done to everyone, and missing out.
+
+While a writer writes and rotates, dice choose what happens next: the agent is killed, asked to
+end or frozen, the back end changes its mood or goes away, the disk of the state fills up, the
+writer itself is killed. At the end all is well again, and the agent delivers what is left.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from scene import Agent, Script, Totals, Writer, compare, unbalanced, write_config
+from weather import MOODS, Weather
+
+from k8s_audit_otlp.cli import STATE
+from k8s_audit_otlp.demo.backend import Backend
+
+STATE_DISK_BYTES = 400_000
+DEADLINE = "20s"
+
+# name -> how likely it is to be next
+ACTS = {
+    "kill": 6,
+    "term": 3,
+    "freeze": 3,
+    "change_mood": 6,
+    "go_away": 2,
+    "fill_disk": 2,
+    "kill_writer": 1,
+}
+
+
+def script_of(dice: random.Random, seconds: float | None) -> Script:
+    """Choose how the log is written; the smallest files make a storm of rotations."""
+    return Script(
+        rate=dice.choice((300, 1000, 1000, 2500)),
+        seconds=seconds or dice.uniform(2.0, 3.5),
+        max_bytes=dice.choice((40_000, 150_000, 400_000, 1_000_000)),
+        compress=dice.random() < 0.8,
+    )
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Give the state a disk of its own that can be filled, where we may mount one."""
+    folder.mkdir(parents=True)
+    mounted = os.geteuid() == 0 and not _mount(
+        *("mount", "-t", "tmpfs", "-o", f"size={STATE_DISK_BYTES},mode=700", "tmpfs", str(folder))
+    )
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            _mount("umount", "--lazy", str(folder))
+
+
+def _mount(*command: str) -> int:
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+
+
+class Play:
+    """What may be done to the agent, the back end, the disk and the writer."""
+
+    def __init__(self, folder: Path, dice: random.Random, *, disk: bool) -> None:
+        self.totals = Totals()
+        self._folder, self._dice = folder, dice
+        self._acts: dict[str, Callable[[], None]] = {n: getattr(self, n) for n in ACTS}
+        if not disk:
+            del self._acts["fill_disk"]
+
+    def run(self, backend: Backend, weather: Weather, script: Script, seed: int) -> None:
+        log = self._folder / "log" / "audit.log"
+        log.parent.mkdir()
+        config = write_config(self._folder, backend.url)
+        self.backend, self.weather = backend, weather
+        with (
+            Writer(log, script, seed) as self.writer,
+            Agent(config, self._folder / "agent.log") as self.agent,
+        ):
+            self.agent.start()
+            while self.writer.writing:
+                time.sleep(self._dice.choice((0.1, 0.4, 1.0)) * self._dice.random())
+                name = self._dice.choices(list(self._acts), [ACTS[n] for n in self._acts])[0]
+                self._acts[name]()
+                self._look()
+            weather.mood = "calm"
+            self.agent.end(self._dice.choice((signal.SIGKILL, signal.SIGTERM)))
+            code = self.agent.start("--once", "--deadline", DEADLINE).wait(120)
+            if code:
+                self.totals.notes.append(f"--once ended with {code}")
+        self.totals.faults = weather.faults
+        self.totals.rotations = len(list(log.parent.glob("audit-*"))) or self.totals.rotations
+        compare(self.writer.record, backend, self.totals)
+        self.totals.notes += unbalanced(self._folder / "state")
+
+    def _look(self) -> None:
+        """Note an end that nobody asked for; on a full disk the agent may refuse to start."""
+        if (code := self.agent.ended) is not None:
+            if not (code == STATE and self.totals.full_disks):
+                self.totals.notes.append(f"the agent ended by itself with {code}")
+            self.agent.start()
+
+    # -- the acts ------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        self.agent.end(signal.SIGKILL)
+        self.totals.kills += 1
+        self._start_again()
+
+    def term(self) -> None:
+        took = self.agent.end(signal.SIGTERM)
+        self.totals.terms += 1
+        self.totals.slowest_term_s = max(self.totals.slowest_term_s, took)
+        self._start_again()
+
+    def _start_again(self) -> None:
+        if self._dice.random() < 0.3:
+            time.sleep(self._dice.uniform(0, 0.6))
+        self.agent.start()
+
+    def freeze(self) -> None:
+        self.agent.signal(signal.SIGSTOP)
+        self.totals.stops += 1
+        time.sleep(self._dice.uniform(0.05, 0.8))
+        if self._dice.random() < 0.2:
+            self.kill()
+        else:
+            self.agent.signal(signal.SIGCONT)
+
+    def change_mood(self) -> None:
+        self.weather.mood = self._dice.choice(list(MOODS))
+
+    def go_away(self) -> None:
+        self.backend.stop()
+        self.totals.outages += 1
+        time.sleep(self._dice.uniform(0.05, 0.8))
+        self.backend.start()
+
+    def fill_disk(self) -> None:
+        ballast = self._folder / "state" / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        self.totals.full_disks += 1
+        time.sleep(self._dice.uniform(0.1, 0.6))
+        if self._dice.random() < 0.3:
+            self.kill()
+            time.sleep(self._dice.uniform(0, 0.5))
+        ballast.unlink(missing_ok=True)
+
+    def kill_writer(self) -> None:
+        if self.writer.writing and not self.totals.writer_kills:
+            self.writer.kill()
+            self.totals.writer_kills += 1
+
+
+def play(folder: Path, seed: int, seconds: float | None = None) -> Totals:
+    """Run one seed in a folder of its own; *seconds* is how long the writer writes."""
+    dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
+    weather = Weather(seed)
+    with (
+        small_disk(folder / "state") as disk,
+        Backend(weather, keep="uids") as backend,
+    ):
+        one = Play(folder, dice, disk=disk)
+        one.totals.seed = seed
+        one.run(backend, weather, script_of(dice, seconds), seed)
+        if one.totals.wrong:
+            shutil.copytree(folder / "state", folder / "state-at-end")
+            (folder / "received").write_text("\n".join(backend.received.uids))
+        return one.totals

@@ -1,0 +1,70 @@
+"""A few seeds of the campaign in every test run, many when asked; each seed tells its own story."""
+
+from pathlib import Path
+
+import pytest
+from campaign import run_all, update
+from click import UsageError
+from play import play
+from scene import GAP, RECEIPT, Totals, disagreeing_receipts
+
+from k8s_audit_otlp.demo.received import Record
+
+LONG = range(10_000, 10_200)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_is_done_to_the_agent_no_event_is_lost(tmp_path: Path, seed: int) -> None:
+    """Kills, a full disk, a bad back end, a storm of rotations: nothing is missing at the end."""
+    totals = play(tmp_path / "run", seed)
+    assert not totals.wrong, totals
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_two_hundred_seeds_lose_nothing(tmp_path: Path) -> None:
+    """The same with many seeds, two at a time."""
+    assert not [t for t in run_all(tmp_path, LONG, None, 2) if t.wrong]
+
+
+def test_a_missing_event_is_a_failure_unless_a_gap_covers_it() -> None:
+    """What the campaign calls wrong: it must be able to fail."""
+    assert not Totals(missing=3, unexplained=0).wrong
+    assert Totals(missing=3, unexplained=1).wrong
+    assert Totals(foreign=1).wrong
+    assert not Totals(foreign=1, writer_kills=1).wrong
+    assert Totals(slowest_term_s=10.0).wrong
+
+
+def _notice(event: str, **attributes: object) -> Record:
+    return Record("uid", event, "", attributes, {}, 0, 0, 9, "", "")
+
+
+def test_a_receipt_must_equal_what_arrived() -> None:
+    """The newest receipt of a segment counts; other notices do not."""
+
+    def receipt(size: int, delivered: int) -> Record:
+        said = {"identity": "ab", "bytes": size, "delivered": delivered}
+        return _notice(RECEIPT, **{f"k8s.audit.segment.{k}": v for k, v in said.items()})
+
+    notices = [_notice(GAP), receipt(10, 1), receipt(20, 2)]
+    totals = Totals()
+    assert disagreeing_receipts(notices, ["ab-0", "ab-a"], totals) == []
+    assert totals.receipts == 1
+    assert disagreeing_receipts(notices, ["ab-0"], totals) != []
+
+
+def test_the_table_keeps_one_row_for_each_name(tmp_path: Path) -> None:
+    """A campaign that is run again replaces its row and leaves the others."""
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n\n<!-- totals -->\n\nafter\n")
+    update(readme, "a", "| a | 1 |")
+    update(readme, "b", "| b | 1 |")
+    update(readme, "a", "| a | 2 |")
+    text = readme.read_text()
+    assert "| a | 2 |\n| b | 1 |\n\nafter" in text
+    assert "| a | 1 |" not in text
+    assert text.startswith("before")
+    readme.write_text("no table")
+    with pytest.raises(UsageError):
+        update(readme, "a", "| a | 1 |")
