@@ -15,7 +15,7 @@ from interop.collector import Collector, attributes
 from k8s_audit_otlp.cli import OK, UNDELIVERED
 from k8s_audit_otlp.demo.events import EventSource, fast_lines
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(180, func_only=True)]  # a build takes longer
 
 MIB = 1 << 20
 OTEL_CONFIG = Path(__file__).parents[2] / "otel-config" / "collector"

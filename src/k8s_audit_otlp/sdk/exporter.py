@@ -1,0 +1,155 @@
+"""SDK records in, OTLP requests out: an `opentelemetry_logs_exporter` that can say no.
+
+Registered as `k8s_audit_otlp` (OTEL_LOGS_EXPORTER=k8s_audit_otlp) and set up by the
+OTEL_EXPORTER_OTLP_* variables. A request that is too large or refused is split until only the bad
+records are left; a partial success is a failure, said with its numbers. Not durable: what cannot be
+delivered within the deadline is gone, as with every exporter of the SDK. The agent is durable.
+"""
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Final, Protocol, assert_never
+
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+
+from k8s_audit_otlp.agent.build import sender_of
+from k8s_audit_otlp.config.env import from_environment
+from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.sender import Sender
+from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.otlp import wire
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+DEADLINE_S: Final = 30.0  # for one export, all repeats included: OTEL_BLRP_EXPORT_TIMEOUT's default
+BACKOFF: Final = Backoff(initial_s=0.5, max_s=5.0, multiplier=1.5, randomization=0.5)
+GROUP: Final = "group"
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the records of one export."""
+
+    refused: int = 0
+    undelivered: int = 0
+    why: str = ""
+
+
+class AuditLogRecordExporter(LogRecordExporter):
+    """Sends to one back end; SUCCESS means that it has accepted every record."""
+
+    def __init__(
+        self,
+        *,
+        env: Mapping[str, str] = os.environ,
+        deadline_s: float = DEADLINE_S,
+        monotonic: Callable[[], float] = time.monotonic,
+        roll: Callable[[], float] = random.random,
+    ) -> None:
+        """Read where to send from *env*.
+
+        Raises:
+            ConfigError: a variable cannot be understood.
+
+        """
+        self._envelopes: dict[str, tuple[bytes, bytes]] = {}
+        self._sender = _sender_from(env, self._envelopes)
+        self._deadline_s = deadline_s
+        self._monotonic = monotonic
+        self._roll = roll
+        self._stop = Event()
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Deliver *batch*, or say how many of its records the back end does not have."""
+        end = self._monotonic() + self._deadline_s
+        tally = _Tally()
+        for resource, scope, records in _groups(batch):
+            self._envelopes[GROUP] = (resource, scope)
+            self._deliver(records, end, tally)
+        lost = tally.refused + tally.undelivered
+        if not lost:
+            return LogRecordExportResult.SUCCESS
+        logger.error(
+            "%d of %d log records were refused and %d not delivered: %s",
+            tally.refused,
+            len(batch),
+            tally.undelivered,
+            tally.why,
+        )
+        return LogRecordExportResult.FAILURE
+
+    def _deliver(self, records: Sequence[bytes], end: float, tally: _Tally) -> None:
+        """Send, split and repeat until every record is accepted, refused or out of time."""
+        waiting = [records]
+        attempt = 0
+        while waiting:
+            part = waiting.pop()
+            outcome = self._sender.send(self._sender.prepare(GROUP, part))
+            match outcome:
+                case Delivered(rejected=rejected, message=message):
+                    tally.refused += rejected
+                    tally.why = message if rejected else tally.why
+                    attempt = 0
+                case TooLarge(why=why) | Rejected(why=why):
+                    middle = len(part) // 2
+                    if middle:
+                        waiting += [part[middle:], part[:middle]]
+                    else:
+                        tally.refused += 1
+                        tally.why = why
+                case Retry(why=why, after_s=after_s):
+                    wait = BACKOFF.delay_s(attempt, self._roll(), after_s)
+                    attempt += 1
+                    waiting.append(part)
+                    if self._monotonic() + wait >= end or self._stop.wait(wait):
+                        tally.undelivered += sum(map(len, waiting))
+                        tally.why = why
+                        return
+                case Misconfigured(why=why):
+                    tally.undelivered += len(part) + sum(map(len, waiting))
+                    tally.why = why
+                    return
+                case never:
+                    assert_never(never)
+
+    def shutdown(self) -> None:
+        """End repeats and close the connections."""
+        self._stop.set()
+        self._sender.close()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Return True: nothing is held between exports."""
+        return True
+
+
+def _sender_from(env: Mapping[str, str], envelopes: Mapping[str, tuple[bytes, bytes]]) -> Sender:
+    config = from_environment(os.devnull, None, env).config
+    (exporter,) = config.exporters.values()
+    return sender_of(exporter, config, envelopes)
+
+
+def _groups(batch: Sequence[ReadableLogRecord]) -> Iterator[tuple[bytes, bytes, list[bytes]]]:
+    """Yield the records of each resource and scope, encoded as the transports take them."""
+    for of_resource in encode_logs(batch).resource_logs:
+        resource = _fields(wire.RESOURCE, of_resource.resource, of_resource.schema_url)
+        for of_scope in of_resource.scope_logs:
+            scope = _fields(wire.SCOPE, of_scope.scope, of_scope.schema_url)
+            messages = (record.SerializeToString() for record in of_scope.log_records)
+            records = [wire.record_head(len(message)) + message for message in messages]
+            yield resource, scope, records
+
+
+class _Message(Protocol):
+    def SerializeToString(self) -> bytes: ...  # noqa: N802 - protobuf's name
+
+
+def _fields(tag: bytes, message: _Message, schema_url: str) -> bytes:
+    schema = wire.text(wire.SCHEMA_URL, schema_url) if schema_url else b""
+    return wire.delimited(tag, message.SerializeToString()) + schema
