@@ -1,22 +1,30 @@
 """A configuration in, the objects that it describes out. Reads no file and opens no connection."""
 
-from base64 import b64encode
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
 
+from k8s_audit_otlp import __version__
 from k8s_audit_otlp.config.blocks import Auth, SendingBatch, Tls
 from k8s_audit_otlp.config.blocks import Retry as RetryBlock
 from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.exporters import Exporter, OtlpHttp
-from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken
+from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
 from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.exporter import credentials
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
+from k8s_audit_otlp.exporter.credentials import Credentials
 from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.exporter.tls import TlsOptions
+from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
 from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.exporter.grpc import GrpcOptions
 
 Envelopes = Mapping[str, tuple[bytes, bytes]]
 GLOB = frozenset("*?[")
@@ -75,42 +83,111 @@ def tls_options(tls: Tls) -> TlsOptions:
     )
 
 
-def sender_of(exporter: Exporter, config: Config, envelopes: Envelopes) -> Sender:
-    """Return the transport of an exporter."""
-    if isinstance(exporter, OtlpHttp):
-        return HttpSender(http_options(exporter, config), envelopes)
-    raise ValueError(f"exporters of the type {exporter.type} cannot be used yet")
+def sender_of(
+    exporter: Exporter,
+    config: Config,
+    envelopes: Envelopes,
+    *,
+    env: Mapping[str, str] = os.environ,
+) -> Sender:
+    """Return the transport of an exporter. *env*: where the proxy variables are looked up."""
+    match exporter:
+        case OtlpHttp():
+            return HttpSender(http_options(exporter, config, env), envelopes)
+        case OtlpGrpc():
+            from k8s_audit_otlp.exporter.grpc import GrpcSender  # noqa: PLC0415 - 20 MiB
+
+            return GrpcSender(grpc_options(exporter, config, env), envelopes)
+        case OtlpFile():
+            from k8s_audit_otlp.exporter.file import FileOptions, FileSender  # noqa: PLC0415
+
+            rotation = exporter.rotation
+            options = FileOptions(
+                exporter.path,
+                exporter.max_bytes or 0,
+                rotation.max_backups if rotation else 0,
+                exporter.create_directory,
+            )
+            return FileSender(options, envelopes)
+        case Sdk():
+            from k8s_audit_otlp.exporter.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
+
+            return SdkSender(exporter.exporter, envelopes)
+        case _ as never:
+            assert_never(never)
 
 
-def http_options(exporter: OtlpHttp, config: Config) -> HttpOptions:
+def http_options(exporter: OtlpHttp, config: Config, env: Mapping[str, str]) -> HttpOptions:
     return HttpOptions(
         url=exporter.url.resolve,
         headers={name: value.resolve for name, value in exporter.headers.items()},
-        credentials=credentials_of(exporter.auth, config),
+        credentials=credentials_of(exporter.auth, config, env),
         compression=exporter.compression,
         compression_level=exporter.compression_params.level,
         timeout_s=exporter.timeout_s,
         tls=tls_options(exporter.tls),
         proxy_url=exporter.proxy_url.resolve if exporter.proxy_url else None,
+        env=env,
         retry_also=frozenset(exporter.audit.retry_status_codes),
         connections=exporter.sending_queue.num_consumers,
     )
 
 
-def credentials_of(auth: Auth | None, config: Config) -> Callable[[], Mapping[str, str]] | None:
-    """Return what makes the header of an authenticator, read anew for every request."""
+def grpc_options(exporter: OtlpGrpc, config: Config, env: Mapping[str, str]) -> "GrpcOptions":
+    from k8s_audit_otlp.exporter.grpc import GrpcOptions  # noqa: PLC0415 - loads gRPC
+
+    keepalive = exporter.keepalive
+    return GrpcOptions(
+        target=exporter.target.resolve,
+        insecure=exporter.insecure,
+        headers={name: value.resolve for name, value in exporter.headers.items()},
+        credentials=credentials_of(exporter.auth, config, env),
+        compression=exporter.compression,
+        timeout_s=exporter.timeout_s,
+        tls=tls_options(exporter.tls),
+        keepalive_s=keepalive.time_s if keepalive else None,
+        keepalive_timeout_s=keepalive.timeout_s if keepalive else 20.0,
+        keepalive_always=keepalive.permit_without_stream if keepalive else False,
+        authority=exporter.authority or "",
+        user_agent=exporter.user_agent or "",
+    )
+
+
+def credentials_of(
+    auth: Auth | None, config: Config, env: Mapping[str, str] = os.environ
+) -> Credentials | None:
+    """Return what vouches for the requests of an exporter."""
     if auth is None:
         return None
-    extension = config.extensions[auth.authenticator]
-    if isinstance(extension, BearerToken):
-        secret, scheme, header = extension.secret, extension.scheme, extension.header
-        return lambda: {header: f"{scheme} {secret.resolve()}".strip()}
-    if isinstance(extension, BasicAuth):
-        name, password = extension.client_auth.secrets()
+    match config.extensions[auth.authenticator]:
+        case BearerToken() as bearer:
+            return credentials.BearerToken(bearer.secret.resolve, bearer.scheme, bearer.header)
+        case BasicAuth() as pair:
+            name, password = pair.client_auth.secrets()
+            return credentials.BasicAuth(name.resolve, password.resolve)
+        case OAuth2Client() as client:
+            name, secret = client.secrets()
+            return credentials.OAuth2Client(
+                credentials.OAuth2Options(
+                    client.token_url.resolve,
+                    name.resolve,
+                    secret.resolve,
+                    client.scopes,
+                    {k: [v.resolve for v in of] for k, of in client.endpoint_params.items()},
+                    client.timeout_s,
+                    client.expiry_buffer_s,
+                    tls_options(client.tls),
+                    env,
+                )
+            )
+        case _ as never:
+            assert_never(never)
 
-        def basic() -> Mapping[str, str]:
-            pair = f"{name.resolve()}:{password.resolve()}".encode()
-            return {"Authorization": f"Basic {b64encode(pair).decode()}"}
 
-        return basic
-    raise ValueError(f"{auth.authenticator}: authenticators of this type cannot be used yet")
+def envelopes_of(config: Config, env: Mapping[str, str]) -> Envelopes:
+    """Return the encoded resource and scope of each receiver."""
+    scope = encode_scope("k8s-audit-otlp", __version__)
+    return {
+        name: (encode_resource({**block.attributes, **block.resource}, env), scope)
+        for name, block in config.receivers.items()
+    }

@@ -4,71 +4,35 @@ The connection is kept alive. A redirect is not followed, an answer is read up t
 the request's deadline, and no message that leaves here contains a URL's path, query or a header.
 """
 
-import socket
 import ssl
-import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
-
-import urllib3
-import urllib3.exceptions as problems
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from threading import Lock
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.answers import read_http
 from k8s_audit_otlp.exporter.compress import Compression, compressor
-from k8s_audit_otlp.exporter.deadline import Deadlines, shut_down
-from k8s_audit_otlp.exporter.sender import Request
-from k8s_audit_otlp.exporter.tls import TlsOptions, make_context, stamp
+from k8s_audit_otlp.exporter.connection import (
+    ConnectError,
+    Connections,
+    ProxyRefusedError,
+    Url,
+    tls_reason,
+)
+from k8s_audit_otlp.exporter.credentials import Credentials, NoCredentialsError
+from k8s_audit_otlp.exporter.http_answer import Answer, NoAnswerError
+from k8s_audit_otlp.exporter.proxy import proxy_for
+from k8s_audit_otlp.exporter.sender import Request, UnreadableError, read_setting
+from k8s_audit_otlp.exporter.tls import ContextKeeper, TlsError, TlsOptions
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, read_status
 from k8s_audit_otlp.otlp.envelope import envelope
 
-MAX_ANSWER_BYTES = 4 * 1024 * 1024  # opentelemetry.io/docs/specs/otlp: the client must have a limit
 USER_AGENT = f"k8s-audit-otlp/{__version__}"
-_CONNECT_S = 10.0
-
-
-class _Exchange:
-    """One request under way: which connection it uses, and whether its time ran out."""
-
-    def __init__(self) -> None:
-        self.connection: HTTPConnection | None = None
-        self.expired = False
-
-    def expire(self) -> None:
-        self.expired = True
-        if self.connection is not None:
-            shut_down(self.connection.sock)
-
-
-_here = threading.local()  # `.exchange` is the one of this thread
-
-
-class _Tracked(HTTPConnection):
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _here.exchange.connection = self
-        super().request(*args, **kwargs)
-
-
-class _TrackedTls(HTTPSConnection):
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _here.exchange.connection = self
-        super().request(*args, **kwargs)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Tracked
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TrackedTls
-
-
-_POOLS = {"http": _Pool, "https": _TlsPool}
+_MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
+_PAGE = b"<"  # how an HTML page begins, and nothing that OTLP knows
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,12 +41,13 @@ class HttpOptions:
 
     url: Callable[[], str]
     headers: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    credentials: Callable[[], Mapping[str, str]] | None = None
+    credentials: Credentials | None = None
     compression: Compression = "gzip"
     compression_level: int | None = None
     timeout_s: float = 30.0
     tls: TlsOptions = field(default_factory=TlsOptions)
     proxy_url: Callable[[], str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
     retry_also: frozenset[int] = frozenset()
     connections: int = 4
 
@@ -95,18 +60,20 @@ class HttpSender:
         options: HttpOptions,
         envelopes: Mapping[str, tuple[bytes, bytes]],
         *,
-        deadlines: Deadlines | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """*envelopes*: per receiver the encoded resource and scope."""
         self._options = options
         self._envelopes = envelopes
-        self._deadlines = deadlines or Deadlines()
         self._now = now
         self._compress = compressor(options.compression, options.compression_level)
-        self._lock = threading.Lock()  # guards the pools and their stamp
-        self._pools: urllib3.PoolManager | None = None
-        self._stamp: object = None
+        self._tls = ContextKeeper(options.tls)
+        self._lock = Lock()  # guards the connections and what they were made for
+        self._connections: Connections | None = None
+        self._made_for: tuple[str, str] = ("", "")
+        self._fixed = {"Content-Type": "application/x-protobuf", "User-Agent": USER_AGENT}
+        if options.compression != "none":
+            self._fixed["Content-Encoding"] = options.compression
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> Request:
         resource, scope = self._envelopes[receiver]
@@ -115,169 +82,118 @@ class HttpSender:
 
     def send(self, request: Request) -> Outcome:
         """Post *request* and say what became of it. Never raises for what the world may do."""
-        try:
-            url = self._options.url()
-            headers = self._headers()
-            pools = self._pool_manager()
-        except (OSError, ValueError) as error:
-            return Misconfigured(f"{error}")
-        exchange = _here.exchange = _Exchange()
-        try:
-            with self._deadlines.within(self._options.timeout_s, exchange.expire):
-                return self._post(pools, url, headers, request.body)
-        except Exception as error:  # noqa: BLE001 - any failure of the transport is an outcome
-            if exchange.expired:
-                return Retry(f"no answer within {self._options.timeout_s:g} s")
-            return read_failure(error)
-
-    def _post(
-        self, pools: urllib3.PoolManager, url: str, headers: Mapping[str, str], body: bytes
-    ) -> Outcome:
         timeout = self._options.timeout_s
-        answer = pools.request(
-            "POST",
-            url,
-            body=body,
-            headers=dict(headers),
-            redirect=False,
-            retries=False,
-            preload_content=False,
-            timeout=urllib3.Timeout(connect=min(_CONNECT_S, timeout), read=timeout),
-        )
         try:
-            content = _read_bounded(answer)
-        except _AnswerTooLongError:
-            answer.close()
-            return Misconfigured(
-                f"HTTP {answer.status} with an answer over {MAX_ANSWER_BYTES} bytes"
-            )
-        if _may_be_torn(answer):
-            answer.close()
-            return Retry("the answer broke off in its head")
-        answer.release_conn()
-        return self._outcome(answer.status, answer.headers, content)
+            connections = self._connect()
+            headers = self._headers(connections.url)
+            answer = connections.post(headers, request.body, timeout)
+        except NoCredentialsError as error:
+            return error.outcome
+        except (UnreadableError, TlsError, ValueError) as error:
+            return Misconfigured(str(error))
+        except (ConnectError, NoAnswerError, OSError) as error:
+            return read_failure(error, timeout)
+        if answer.status == 401 and self._options.credentials:
+            self._options.credentials.refused()
+        return self._outcome(answer)
 
-    def _outcome(self, status: int, headers: Mapping[str, str], content: bytes) -> Outcome:
+    def _outcome(self, answer: Answer) -> Outcome:
+        status, headers, body = answer.status, answer.headers, answer.body
         content_type = headers.get("content-type", "")
-        message = read_status(content, content_type) if status >= 300 else ""
-        plain = {k.lower(): v for k, v in headers.items()}
+        if body and (encoding := headers.get("content-encoding")):
+            body = _unpack(body, encoding)
+        message = read_status(body, content_type) if status >= 300 and body else ""
         outcome = read_http(
-            status, plain, message, now=self._now(), retry_also=self._options.retry_also
+            status, headers, message, now=self._now(), retry_also=self._options.retry_also
         )
-        if isinstance(outcome, Delivered) and content:
-            return Delivered(*read_partial_success(content, content_type))
+        if not isinstance(outcome, Delivered):
+            return outcome
+        if not answer.whole:
+            return Retry(f"HTTP {status}, but the answer broke off or has no end")
+        if not body:
+            return outcome
+        if "html" in content_type and body.lstrip().startswith(_PAGE):
+            return Misconfigured(
+                f"HTTP {status} with a web page: something before the back end answers"
+            )
+        if "protobuf" in content_type or "json" in content_type:
+            return Delivered(*read_partial_success(body, content_type))
         return outcome
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/x-protobuf", "User-Agent": USER_AGENT}
-        if self._options.compression != "none":
-            headers["Content-Encoding"] = self._options.compression
-        for name, value in self._options.headers.items():
-            headers[name] = value()
-        if self._options.credentials:
-            headers.update(self._options.credentials())
-        return headers
-
-    def _pool_manager(self) -> urllib3.PoolManager:
-        """Return the connections; new ones when a certificate file has changed."""
-        options = self._options
-        now = stamp(options.tls.files)
-        with self._lock:
-            if self._pools is None or now != self._stamp:
-                if self._pools is not None:
-                    self._pools.clear()
-                self._pools = self._connect()
-                self._stamp = now
-            return self._pools
-
-    def _connect(self) -> urllib3.PoolManager:
-        options = self._options
-        settings: dict[str, Any] = {
-            "num_pools": 2,
-            "maxsize": options.connections,
-            "retries": False,
-            "ssl_context": make_context(options.tls),
+    def _headers(self, url: Url) -> dict[str, str]:
+        """Return the headers of a request; a configured one replaces ours whatever its case."""
+        headers = dict(self._fixed)
+        if url.authorization:
+            headers["Authorization"] = url.authorization
+        if not self._options.headers and not self._options.credentials:
+            return headers
+        own = {
+            name: read_setting(value, f"the header {name}")
+            for name, value in self._options.headers.items()
         }
-        if options.tls.server_name:
-            settings |= {
-                "server_hostname": options.tls.server_name,
-                "assert_hostname": options.tls.server_name,
-            }
-        proxy = options.proxy_url() if options.proxy_url else ""
-        manager = (
-            urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
-        )
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
+        if self._options.credentials:
+            own.update(read_setting(self._options.credentials.headers, "the credentials"))
+        names = {name.lower() for name in own}
+        return {n: v for n, v in headers.items() if n.lower() not in names} | own
+
+    def _connect(self) -> Connections:
+        """Return the connections; new ones when the address or a certificate file has changed."""
+        options = self._options
+        url = read_setting(options.url, "the endpoint")
+        if options.proxy_url:
+            proxy = read_setting(options.proxy_url, "the proxy_url")
+        else:
+            proxy = proxy_for(url, options.env) if options.env else ""
+        with self._lock:
+            known = self._connections
+            if known and self._made_for == (url, proxy) and not self._tls.changed():
+                return known
+            try:
+                made = Connections(
+                    Url.parse(url),
+                    context=self._tls.context,
+                    server_name=options.tls.server_name,
+                    proxy=Url.parse(proxy) if proxy else None,
+                    most_idle=options.connections,
+                )
+            except ValueError as error:
+                raise UnreadableError(f"the endpoint or the proxy: {error}") from None
+            if known:
+                known.close()
+            self._connections, self._made_for = made, (url, proxy)
+            return made
 
     def close(self) -> None:
         with self._lock:
-            if self._pools is not None:
-                self._pools.clear()
+            if self._connections:
+                self._connections.close()
 
 
-class _AnswerTooLongError(Exception):
-    pass
+def _unpack(body: bytes, encoding: str) -> bytes:
+    """Undo a compression that nobody asked for, up to a bound; what it hides is no loss."""
+    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
+        return b""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, _MAX_UNPACKED)
+    except zlib.error:
+        return b""
 
 
-def _may_be_torn(answer: urllib3.BaseHTTPResponse) -> bool:
-    """Say whether the head may have been cut: the parser takes its end for the end of the headers.
-
-    A whole HTTP/1.1 answer says how long it is or that the connection ends with it.
-    """
-    headers = answer.headers
-    if answer.version != 11 or answer.status in {204, 304}:
-        return False
-    return not (
-        "content-length" in headers
-        or "transfer-encoding" in headers
-        or "close" in headers.get("connection", "").lower()
-    )
-
-
-def _read_bounded(answer: urllib3.BaseHTTPResponse) -> bytes:
-    content = bytearray()
-    while chunk := answer.read(64 * 1024, decode_content=False):
-        content += chunk
-        if len(content) > MAX_ANSWER_BYTES:
-            raise _AnswerTooLongError
-    return bytes(content)
-
-
-def read_failure(error: BaseException) -> Outcome:
+def read_failure(error: Exception, timeout_s: float) -> Outcome:
     """Say what a failed exchange means; the text names neither path nor header."""
-    cause = _root(error)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return Misconfigured(f"the server's certificate is not accepted: {cause.verify_message}")
-    if isinstance(error, problems.NameResolutionError) or isinstance(cause, socket.gaierror):
-        return Retry("the host name cannot be resolved", reached=False)
-    if isinstance(error, problems.ProxyError):
-        return Retry(f"the proxy does not connect: {_text(cause)}", reached=False)
-    if isinstance(error, problems.NewConnectionError | problems.ConnectTimeoutError):
-        return Retry(f"no connection: {_text(cause)}", reached=False)
-    if isinstance(error, problems.SSLError) or isinstance(cause, ssl.SSLError):
-        return Retry(f"TLS failed: {_text(cause)}", reached=False)
-    if isinstance(error, problems.TimeoutError):
-        return Retry("no answer in time")
-    if isinstance(error, problems.LocationValueError | UnicodeError):
-        return Misconfigured("the endpoint or a header cannot be used")
-    return Retry(f"the connection broke: {_text(cause)}")
-
-
-def _root(error: BaseException) -> BaseException:
-    while True:
-        inner = error.__cause__ or getattr(error, "original_error", None)
-        if inner is None:
-            args = [a for a in error.args if isinstance(a, BaseException)]
-            inner = args[0] if args else None
-        if inner is None or inner is error:
-            return error
-        error = inner
-
-
-def _text(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLError):
-        return error.reason or "protocol error"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__
+    if isinstance(error, ProxyRefusedError):
+        if error.status in {401, 403, 407}:
+            return Misconfigured(str(error))
+        return Retry(str(error), reached=False)
+    if isinstance(error, ConnectError):
+        if isinstance(error.cause, ssl.SSLCertVerificationError):
+            return Misconfigured(str(error))
+        return Retry(str(error), reached=False)
+    if isinstance(error, NoAnswerError):
+        return Retry(f"the connection broke: {error}")
+    if isinstance(error, TimeoutError):
+        return Retry(f"no answer within {timeout_s:g} s")
+    if isinstance(error, ssl.SSLError):  # TLS 1.3 says after the handshake what it misses
+        return Retry(f"TLS failed: {tls_reason(error)}", reached=False)
+    reason = error.strerror if isinstance(error, OSError) else None
+    return Retry(f"the connection broke: {reason or type(error).__name__}")

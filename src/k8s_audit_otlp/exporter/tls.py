@@ -6,8 +6,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class TlsError(Exception):
+    """The settings of TLS cannot be used; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,11 +52,35 @@ def _stamp(file: str) -> tuple[int, int, int]:
     return (info.st_ino, info.st_size, info.st_mtime_ns)
 
 
+class ContextKeeper:
+    """The context of one exporter, made anew when one of its files has changed."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        self._options = options
+        self._lock = Lock()
+        self._stamp: object = None
+        self._context: ssl.SSLContext | None = None
+
+    def changed(self) -> bool:
+        """Say whether a file was replaced since the last context was made."""
+        with self._lock:
+            return self._context is not None and stamp(self._options.files) != self._stamp
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context of now. Raise TlsError as `make_context` does."""
+        with self._lock:
+            now = stamp(self._options.files)
+            if self._context is None or now != self._stamp:
+                self._context = make_context(self._options)
+                self._stamp = now
+            return self._context
+
+
 def make_context(options: TlsOptions) -> ssl.SSLContext:
     """Build a client context.
 
     Raises:
-        OSError: a file is missing or no PEM; the message names it, never its content.
+        TlsError: a file is missing or no PEM; the message names it, never its content.
 
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -64,13 +93,13 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
             pem = options.ca_pem() if options.ca_pem else None
             context.load_verify_locations(options.ca_file or None, cadata=pem)
     except (OSError, ValueError) as error:
-        raise OSError(f"tls::ca_file {options.ca_file or '(pem)'}: {_reason(error)}") from None
+        raise TlsError(f"tls::ca_file {options.ca_file or '(pem)'}: {_reason(error)}") from None
     if options.cert_file or options.cert_pem:
         try:
             _load_client_certificate(context, options)
         except (OSError, ValueError) as error:
             where = options.cert_file or "(pem)"
-            raise OSError(f"tls::cert_file {where} with its key: {_reason(error)}") from None
+            raise TlsError(f"tls::cert_file {where} with its key: {_reason(error)}") from None
     if options.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -97,3 +126,39 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return error.reason or "not a usable PEM file"
     return getattr(error, "strerror", None) or str(error) or "not a usable PEM file"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pem:
+    """PEM texts as gRPC takes them; None for what is not configured."""
+
+    ca: bytes | None
+    cert: bytes | None
+    key: bytes | None
+
+
+def read_pem(options: TlsOptions) -> Pem:
+    """Read the certificates and the key.
+
+    Raises:
+        TlsError: one cannot be read; the message names the file.
+
+    """
+    ca = _pem("ca", options.ca_file, options.ca_pem)
+    if ca and options.include_system_ca:
+        system = Path(ssl.get_default_verify_paths().cafile or "/nonexistent")
+        ca += b"\n" + (system.read_bytes() if system.exists() else b"")
+    return Pem(
+        ca,
+        _pem("cert", options.cert_file, options.cert_pem),
+        _pem("key", options.key_file, options.key_pem),
+    )
+
+
+def _pem(name: str, file: str, text: Callable[[], str] | None) -> bytes | None:
+    try:
+        if text:
+            return text().encode()
+        return Path(file).read_bytes() if file else None
+    except OSError as error:
+        raise TlsError(f"tls::{name}_file {file or '(pem)'}: {_reason(error)}") from None

@@ -9,6 +9,7 @@ from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooL
 OK = Delivered()
 NO = Rejected("HTTP 400")
 DOWN = Retry("HTTP 503")
+LARGE = TooLarge("HTTP 413")
 
 
 def records(number, start=0):
@@ -22,7 +23,7 @@ def poison_answers(bad, refusal=NO):
 
 @pytest.mark.parametrize("place", [0, 1, 249, 250, 251, 498, 499])
 def test_the_poison_record_alone_ends_in_the_dead_letter(bench, place):
-    """One record in 500 that answers 400 is set aside, the others arrive, in 20 requests at most."""
+    """One record in 500 that answers 400 is set aside, the others arrive, in <= 20 requests."""
     sent = records(500)
     b = bench(poison_answers({sent[place]}))
     b.deliver(sent)
@@ -231,7 +232,7 @@ def test_more_poison_than_fits_aside_does_not_stop_the_trail(bench):
 # -- limits -----------------------------------------------------------------------------------
 
 
-def limited(most, refusal=TooLarge("HTTP 413")):
+def limited(most, refusal=LARGE):
     return lambda asked: refusal if sum(map(len, asked)) > most else OK
 
 

@@ -1,0 +1,85 @@
+"""The bytes of an ExportLogsServiceRequest in, one line of OTLP JSON out. Pure.
+
+Source: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: lowerCamelCase, ids in hex, enums
+as numbers, 64-bit integers as decimal strings, other bytes in base64.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs
+
+
+def to_line(request: bytes) -> bytes:
+    """Return one LogsData object and a newline. The request has the same fields as LogsData."""
+    data = LogsData.FromString(request)
+    logs = [_resource_logs(each) for each in data.resource_logs]
+    return orjson.dumps({"resourceLogs": logs}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _resource_logs(message: ResourceLogs) -> dict[str, Any]:
+    resource: dict[str, Any] = {"attributes": _attributes(message.resource.attributes)}
+    if message.resource.dropped_attributes_count:
+        resource["droppedAttributesCount"] = message.resource.dropped_attributes_count
+    logs = {"resource": resource, "scopeLogs": [_scope_logs(s) for s in message.scope_logs]}
+    return {**logs, "schemaUrl": message.schema_url} if message.schema_url else logs
+
+
+def _scope_logs(message: ScopeLogs) -> dict[str, Any]:
+    scope: dict[str, Any] = {"name": message.scope.name, "version": message.scope.version}
+    if message.scope.attributes:
+        scope["attributes"] = _attributes(message.scope.attributes)
+    logs = {"scope": scope, "logRecords": [_record(r) for r in message.log_records]}
+    return {**logs, "schemaUrl": message.schema_url} if message.schema_url else logs
+
+
+def _record(message: LogRecord) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "timeUnixNano": str(message.time_unix_nano),
+        "observedTimeUnixNano": str(message.observed_time_unix_nano),
+        "severityNumber": message.severity_number,
+        "severityText": message.severity_text,
+        "eventName": message.event_name,
+        "body": _value(message.body),
+        "attributes": _attributes(message.attributes),
+        "droppedAttributesCount": message.dropped_attributes_count,
+        "flags": message.flags,
+        "traceId": message.trace_id.hex(),
+        "spanId": message.span_id.hex(),
+    }
+    return {key: value for key, value in record.items() if value}
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> list[dict[str, Any]]:
+    return [{"key": pair.key, "value": _value(pair.value)} for pair in pairs]
+
+
+def _value(value: AnyValue) -> dict[str, Any]:
+    match value.WhichOneof("value"):
+        case "string_value":
+            return {"stringValue": value.string_value}
+        case "bool_value":
+            return {"boolValue": value.bool_value}
+        case "int_value":
+            return {"intValue": str(value.int_value)}
+        case "double_value":
+            return {"doubleValue": _double(value.double_value)}
+        case "bytes_value":
+            return {"bytesValue": b64encode(value.bytes_value).decode()}
+        case "array_value":
+            return {"arrayValue": {"values": [_value(v) for v in value.array_value.values]}}
+        case "kvlist_value":
+            return {"kvlistValue": {"values": _attributes(value.kvlist_value.values)}}
+        case _:
+            return {}
+
+
+def _double(value: float) -> float | str:
+    if value != value:  # noqa: PLR0124 - that is what NaN is
+        return "NaN"
+    if value in {float("inf"), float("-inf")}:
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
