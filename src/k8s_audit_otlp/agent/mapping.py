@@ -89,9 +89,11 @@ class ExporterMapping:
         return Treatment(policy, redactor, prefix=self.options.prefix)
 
     def encoder(self) -> Encoder:
+        treatment = self.treatment()
         return Encoder(
             self.options,
-            transform=self.treatment(),
+            transform=treatment,
+            quiet=treatment.quiet_parts() if treatment else None,
             shrink=Shrinker(prefix=self.options.prefix) if self.max_record_bytes else None,
             max_record_bytes=self.max_record_bytes,
         )

@@ -11,6 +11,7 @@ import msgspec
 from k8s_audit_otlp.event.policy import Dropped as DroppedByPolicy
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
+from k8s_audit_otlp.event.redact.quiet import QuietParts
 from k8s_audit_otlp.event.shrink import shrink
 from k8s_audit_otlp.event.stages import Dropped, Transformed
 from k8s_audit_otlp.model import AuditEvent
@@ -28,6 +29,12 @@ class Treatment:
         self._redactor = redactor
         self._key = prefix + "redacted"
         self.fired: Counter[str] = Counter()
+
+    def quiet_parts(self) -> QuietParts | None:
+        """Return what lets an event leave unseen: None where each must be looked at whole."""
+        if self._policy is not None or self._redactor is None:
+            return None
+        return self._redactor.quiet_parts()
 
     def __call__(self, event: AuditEvent, body: bytes) -> Transformed | Dropped | None:
         before = body

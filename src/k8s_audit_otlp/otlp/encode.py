@@ -12,7 +12,8 @@ from k8s_audit_otlp.event.decode import REFUSED, decode, leading_noise, read_lin
 from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.otlp.event_record import RecordEncoder
+from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
+from k8s_audit_otlp.otlp.hot import HotEncoder, Quiet
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.place import Place
@@ -64,6 +65,7 @@ class Encoder:
         options: MappingOptions | None = None,
         *,
         transform: Transform | None = None,
+        quiet: Quiet | None = None,
         shrink: Shrink | None = None,
         max_record_bytes: int = 0,
     ) -> None:
@@ -73,6 +75,9 @@ class Encoder:
         self._shrink = shrink
         self._max_bytes = max_record_bytes or sys.maxsize
         self._records = RecordEncoder(self.options)
+        # Without verdicts on parts, a transform must see every event whole.
+        hot = transform is None or quiet is not None
+        self._hot = HotEncoder(self._records, quiet) if hot else None
 
     def encode_block(self, block: Block) -> EncodedBlock:
         """Encode every event of a block, in file order."""
@@ -80,9 +85,9 @@ class Encoder:
         if not lines[-1]:
             lines.pop()
         out = _Output()
-        records, place = self._records, Place(block, self._records.parts)
-        plain_times, encode, transform = records.plain_times, records.encode, self._transform
+        place = Place(block, self._records.parts)
         add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
+        encode = self._hot.encode if self._hot else _refuse
         is_ascii = block.data.isascii()
         offset = block.span.start
         for line in lines:
@@ -91,19 +96,35 @@ class Encoder:
             try:
                 if not is_ascii and not line.isascii():
                     line.decode()  # what the decoder skips, it does not check to be UTF-8
-                event = decode(line)
-                times, around = plain_times(event), place.at(start)
-                change = None if transform is None else transform(event, line)
-                record = encode(event, line, times, around) if change is None else b""
+                record = encode(line, place.at(start))
             except REFUSED:
-                self._general(line, start, offset, place, out)
+                self._whole(line, start, offset, place, out)
                 continue
-            if change is None and len(record) <= max_bytes:
+            if len(record) <= max_bytes:
                 add(record)
                 add_end(offset)
             else:
-                self._put(_Marked(event, line, times, around), change, offset, out)
+                self._whole(line, start, offset, place, out)
         return out.encoded(block, len(lines))
+
+    def _whole(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
+        """Encode one plain event that is decoded whole, for who must see all of it."""
+        records, transform = self._records, self._transform
+        try:
+            if not line.isascii():
+                line.decode()
+            event = decode(line)
+            times, around = records.plain_times(event), place.at(start)
+            change = None if transform is None else transform(event, line)
+            record = records.encode(event, line, times, around) if change is None else b""
+        except REFUSED:
+            self._general(line, start, end, place, out)
+            return
+        if change is None and len(record) <= self._max_bytes:
+            out.records.append(record)
+            out.ends.append(end)
+        else:
+            self._put(_Marked(event, line, times, around), change, end, out)
 
     def _general(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
         self.noise_bytes += leading_noise(line)
@@ -153,3 +174,7 @@ class Encoder:
             if len(record) <= self._max_bytes:
                 break
         return record
+
+
+def _refuse(_line: bytes, _around: bytes) -> bytes:
+    raise NotPlainError

@@ -33,10 +33,10 @@ from k8s_audit_otlp.otlp.parts import (
 
 _NO_USER = UserInfo()
 _EVENT_NAME = wire.text(wire.EVENT_NAME, EVENT_NAME)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_DAYS = MAX_NS // 86_400_000_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_DAYS = MAX_NS // 86_400_000_000_000
 _NO_NOTES = (b"", Alarm.QUIET, 0)
-_parse_time = datetime.fromisoformat
+parse_time = datetime.fromisoformat
 
 
 class NotPlainError(ValueError):
@@ -72,27 +72,29 @@ def duration_ms(event: AuditEvent) -> float | None:
 class RecordEncoder:
     """Encodes events, one mapping for all."""
 
+    no_alarm = Alarm.QUIET
+
     def __init__(self, options: MappingOptions) -> None:
         self.options = options
         self._allows_extra = allows(options.user_extra)
         self._allows_note = allows(options.annotations)
         self.parts = {part: part_encoder(part, options) for part in PARTS}
-        self._requests = Interned(self._request)
-        self._objects = Interned(self._object)
-        self._callers = Interned(self._caller)
+        self.requests = Interned(self._request)
+        self.objects = Interned(self._object)
+        self._callers = Interned(self.caller)
         self._impersonated = Interned(self._impersonated_user)
         self._decisions = Interned(self._decision)
-        self._notes = Interned(self._note)
-        self._audit_ids = Frames(keys_of("audit_id", options))
-        self._paths = Frames(keys_of("path", options))
-        self._queries = Frames(keys_of("query", options))
-        self._names = Frames(keys_of("name", options))
+        self._notes = Interned(self.note)
+        self.audit_ids = Frames(keys_of("audit_id", options))
+        self.paths = Frames(keys_of("path", options))
+        self.queries = Frames(keys_of("query", options))
+        self.names = Frames(keys_of("name", options))
         self._object_uids = Frames(keys_of("object_uid", options))
         self._versions = Frames(keys_of("version", options))
-        self._body_heads = Heads(wire.body_head)
-        self._record_heads = Heads(wire.record_head)
-        self._duration_head = self.parts["duration"](0.0)[:-8]
-        self._pack_times = wire.time_and_double(self._duration_head)
+        self.body_heads = Heads(wire.body_head)
+        self.record_heads = Heads(wire.record_head)
+        self.duration_head = self.parts["duration"](0.0)[:-8]
+        self.pack_times = wire.time_and_double(self.duration_head)
 
     def plain_times(self, event: AuditEvent) -> bytes:
         """Encode time and duration of an event as the apiserver writes it.
@@ -104,15 +106,15 @@ class RecordEncoder:
             raise NotPlainError
         if not (staged[26] == received[26] == "Z" and event.kind == "Event"):
             raise NotPlainError
-        end = _parse_time(staged)
-        age, took = end - _EPOCH, end - _parse_time(received)
-        if took.days or not 0 < age.days < _MAX_DAYS:  # days are -1 where the clock went back
+        end = parse_time(staged)
+        age, took = end - EPOCH, end - parse_time(received)
+        if took.days or not 0 < age.days < MAX_DAYS:  # days are -1 where the clock went back
             raise NotPlainError
         time = ((age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds) * 1000
         if event.stage == "RequestReceived":
             return self.times(time, None)
         micros = took.seconds * 1_000_000 + took.microseconds
-        return self._pack_times(wire.TIME, time, self._duration_head, micros / 1000)
+        return self.pack_times(wire.TIME, time, self.duration_head, micros / 1000)
 
     def times(self, time: int, duration: float | None) -> bytes:
         encoded = wire.TIME + wire.fixed64(time)
@@ -132,12 +134,12 @@ class RecordEncoder:
         notes, alarm, cuts = self._annotations(event.annotations)
         target, thing, name = NO_TARGET, b"", b""
         if (ref := event.object_ref) is not None:
-            thing, target = self._objects[
+            thing, target = self.objects[
                 ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
             ]
             name = ref.name.encode()
             if ref.uid or ref.resource_version:
-                thing += self._version(ref)
+                thing += self.version(ref)
         code, reason = 0, ""
         if (status := event.response_status) is not None:
             code, reason = status.code, status.reason
@@ -149,7 +151,7 @@ class RecordEncoder:
         record = b"".join((
             times,
             around,
-            self._requests[
+            self.requests[
                 event.kind, event.level, event.stage, event.verb, code, reason,
                 target, alarm, faulty,
             ],
@@ -159,17 +161,17 @@ class RecordEncoder:
                 event.user_agent, event.source_ips,
             ],
             thing,
-            name.join(self._names[len(name)]),
+            name.join(self.names[len(name)]),
             notes,
-            audit_id.join(self._audit_ids[len(audit_id)])
+            audit_id.join(self.audit_ids[len(audit_id)])
             if len(audit_id) <= MAX_AUDIT_ID
             else self.parts["audit_id"](event.audit_id),
-            path.join(self._paths[len(path)]),
-            query.join(self._queries[len(query)]) if query else query,
-            self._body_heads[len(body)],
+            path.join(self.paths[len(path)]),
+            query.join(self.queries[len(query)]) if query else query,
+            self.body_heads[len(body)],
             body,
         ))  # fmt: skip
-        return self._record_heads[len(record)] + record
+        return self.record_heads[len(record)] + record
 
     def _annotations(self, annotations: dict[str, str] | None) -> tuple[bytes, int, int]:
         if not annotations:
@@ -178,7 +180,7 @@ class RecordEncoder:
             return self._decisions[annotations[DECISION], annotations[REASON]]
         return self._notes[tuple(annotations.items())]
 
-    def _version(self, ref: ObjectRef) -> bytes:
+    def version(self, ref: ObjectRef) -> bytes:
         uid, version = ref.uid.encode(), ref.resource_version.encode()
         uids, versions = self._object_uids[len(uid)], self._versions[len(version)]
         return uid.join(uids) + version.join(versions)
@@ -209,7 +211,7 @@ class RecordEncoder:
         part = Object(*key)
         return self.parts["object"](part), part.target
 
-    def _caller(self, key: tuple[Any, ...]) -> bytes:
+    def caller(self, key: tuple[Any, ...]) -> bytes:
         username, uid, groups, extra, agent, addresses = key
         allowed = tuple((name, values) for name, values in extra if self._allows_extra(name))
         user = self.parts["user"](User(username, uid, groups or (), allowed))
@@ -220,9 +222,9 @@ class RecordEncoder:
         return self.parts["impersonated"](User(username, uid, groups or ()))
 
     def _decision(self, key: tuple[str, str]) -> tuple[bytes, int, int]:
-        return self._note(((DECISION, key[0]), (REASON, key[1])))
+        return self.note(((DECISION, key[0]), (REASON, key[1])))
 
-    def _note(self, items: tuple[tuple[str, str], ...]) -> tuple[bytes, int, int]:
+    def note(self, items: tuple[tuple[str, str], ...]) -> tuple[bytes, int, int]:
         annotations = dict(items)
         notes, cuts = notes_of(annotations, self._allows_note)
         return self.parts["notes"](notes), alarm_of(annotations), cuts

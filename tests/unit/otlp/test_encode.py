@@ -221,12 +221,11 @@ def test_unique_values_leave_the_caches_bounded():
                     for i in range(1000)
                 )
             )
-    caches = [
-        cache for cache in vars(encoder._records).values() if isinstance(cache, interned.Interned)
-    ]
+    holders = (vars(encoder._records), vars(encoder._hot))
+    caches = [c for held in holders for c in held.values() if isinstance(c, interned.Interned)]
     assert all(len(cache) <= interned.MAX_ENTRIES for cache in caches)
     assert all(cache.held_bytes <= interned.MAX_BYTES for cache in caches)
-    assert len(encoder._records._objects) == 1
+    assert len(encoder._records.objects) == 1
 
 
 def test_an_event_that_a_stage_drops_leaves_only_its_rule():

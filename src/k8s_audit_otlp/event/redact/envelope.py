@@ -68,8 +68,8 @@ class EnvelopeRules:
         self._addresses = "addresses" in rules.pseudonymise
         self._patterns = tuple(rule for rule in rules.own if rule.pattern)
         self.always = bool(rules.pseudonymise or self._patterns)
-        self._parameters, self._annotations = ParameterVerdicts(), _AnnotationVerdicts()
-        self._extras, self._texts = _AnnotationVerdicts(), TextVerdicts()
+        self.parameters, self._annotations = ParameterVerdicts(), _AnnotationVerdicts()
+        self._extras, self.texts = _AnnotationVerdicts(), TextVerdicts()
 
     def is_quiet(self, event: AuditEvent, frame: bytes) -> bool:
         """Tell cheaply that nothing outside the bodies can match; most events end here."""
@@ -79,10 +79,10 @@ class EnvelopeRules:
             or (b"@" in frame and b"://" in frame)
         ):
             return False
-        texts, uri = self._texts, event.request_uri
+        texts, uri = self.texts, event.request_uri
         if ("%3" in uri or "earer" in uri) and (self._uri(uri) != uri or texts[uri]):
             return False
-        if "?" in uri and any(map(self._parameters.__getitem__, PARAMETER_NAMES(uri))):
+        if "?" in uri and any(map(self.parameters.__getitem__, PARAMETER_NAMES(uri))):
             return False
         if texts[event.user_agent] or (len(event.audit_id) != 36 and texts[event.audit_id]):
             return False
@@ -98,10 +98,10 @@ class EnvelopeRules:
         return not user or self._is_quiet_user(user)
 
     def _is_quiet_user(self, user: UserInfo) -> bool:
-        if self._texts[user.username]:
+        if self.texts[user.username]:
             return False
         for name, values in user.extra.items() if user.extra else ():
-            if self._extras[name] or any(map(self._texts.__getitem__, values)):
+            if self._extras[name] or any(map(self.texts.__getitem__, values)):
                 return False
         return True
 
@@ -140,7 +140,7 @@ class EnvelopeRules:
     def _free(
         self, text: str, seen: "Seen", cleaner: Callable[[str, Replacement], str] = clean
     ) -> str:
-        if "text" not in self._rules.off and self._texts[text]:
+        if "text" not in self._rules.off and self.texts[text]:
             new = cleaner(text, self._replacement)
             if new != text:
                 seen.fired.add("text")

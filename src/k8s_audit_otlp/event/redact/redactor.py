@@ -24,6 +24,7 @@ from k8s_audit_otlp.event.redact.line import (
     without,
 )
 from k8s_audit_otlp.event.redact.lists import LARGE_BYTES, joined, parts_of
+from k8s_audit_otlp.event.redact.quiet import QuietParts
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
 from k8s_audit_otlp.event.redact.text import Replacement, clean_message, clean_uri
@@ -66,6 +67,10 @@ class Redactor:
         self._replacement = replacement
         self._bodies = BodyRedactor(self.rules, replacement)
         self._envelope = EnvelopeRules(self.rules, replacement, self._bodies)
+
+    def quiet_parts(self) -> QuietParts | None:
+        """Return verdicts part by part; None where the rules must see every event whole."""
+        return None if self._envelope.always else QuietParts(self._envelope)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
         if event.request_object is EMPTY and event.response_object is EMPTY:

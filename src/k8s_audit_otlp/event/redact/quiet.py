@@ -1,0 +1,64 @@
+"""A part of an event in, whether redaction leaves it as it is out.
+
+The encoder remembers these verdicts with the part's wire bytes, so that a part that repeats is
+judged once. They are the questions of `EnvelopeRules.is_quiet`, one for each part; together they
+must never be more lenient than it.
+"""
+
+from collections.abc import Callable
+
+from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
+from k8s_audit_otlp.model import AuditEvent, Status, UserInfo
+
+_MAX_KEPT = 4096
+_LONGEST_KEPT = 512  # characters
+
+
+class _Queries(dict[str, bool]):
+    """Query -> does it leave as it is. Clients repeat the same few for ever. Bounded."""
+
+    def __init__(self, judge: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._judge = judge
+
+    def __missing__(self, query: str) -> bool:
+        verdict = self._judge("/?" + query)
+        if len(query) <= _LONGEST_KEPT:
+            if len(self) >= _MAX_KEPT:
+                self.clear()
+            self[query] = verdict
+        return verdict
+
+
+class QuietParts:
+    """The verdicts of one exporter's rules. Not to be used where the rules look at everything."""
+
+    def __init__(self, envelope: EnvelopeRules) -> None:
+        self._envelope = envelope
+        self._texts = envelope.texts
+        self._queries = _Queries(self._quiet_uri)
+
+    def line(self, line: bytes) -> bool:
+        """Judge what only the whole line shows: tokens, and URLs that may carry a password."""
+        return b"eyJ" not in line and not (b"@" in line and b"://" in line)
+
+    def uri(self, uri: str) -> bool:
+        path, _, query = uri.partition("?")
+        if ("%3" in path or "earer" in path) and not self._quiet_uri(uri):
+            return False
+        return not query or self._queries[query]
+
+    def _quiet_uri(self, uri: str) -> bool:
+        return self._envelope.is_quiet(AuditEvent(request_uri=uri), b"")
+
+    def text(self, text: str) -> bool:
+        return not self._texts[text]
+
+    def user(self, user: UserInfo) -> bool:
+        return self._envelope.is_quiet(AuditEvent(user=user), b"")
+
+    def status(self, status: Status) -> bool:
+        return self._envelope.is_quiet(AuditEvent(response_status=status), b"")
+
+    def annotations(self, annotations: dict[str, str]) -> bool:
+        return self._envelope.is_quiet(AuditEvent(annotations=annotations), b"")

@@ -1,0 +1,180 @@
+"""One line in, its LogRecord as bytes out, for the line that almost every line is.
+
+That is one event as kube-apiserver writes it at level Metadata: no bodies, both timestamps, nobody
+impersonated. Its parts that repeat from event to event (who asked, how it ended, why it was
+allowed) are not even decoded: the JSON of the part is the key under which its wire bytes are kept,
+with the verdict whether redaction has anything to do there. Any other line is refused here and
+takes the general way, to the same bytes.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
+from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.event_record import (
+    MAX_DAYS,
+    NotPlainError,
+    RecordEncoder,
+    parse_time,
+)
+from k8s_audit_otlp.otlp.interned import Interned
+from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, MAX_LIST, NO_TARGET
+
+_NOTHING = msgspec.Raw(b"")
+_WIRE_NAMES = dict(
+    zip(AuditEvent.__struct_fields__, AuditEvent.__struct_encode_fields__, strict=True)
+)
+DAY = 86_400_000_000  # microseconds
+MAX_TIME = MAX_DAYS * DAY
+
+
+class Quiet(Protocol):
+    """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
+
+    def line(self, line: bytes) -> bool: ...
+    def uri(self, uri: str) -> bool: ...
+    def text(self, text: str) -> bool: ...
+    def user(self, user: UserInfo) -> bool: ...
+    def status(self, status: Status) -> bool: ...
+    def annotations(self, annotations: dict[str, str]) -> bool: ...
+
+
+class HotEvent(msgspec.Struct, gc=False, rename=_WIRE_NAMES):
+    """An event with what repeats left as JSON. Same names on the wire as AuditEvent."""
+
+    kind: str = ""
+    level: str = ""
+    audit_id: str = ""
+    stage: str = ""
+    request_uri: str = ""
+    verb: str = ""
+    user: msgspec.Raw = _NOTHING
+    impersonated_user: msgspec.Raw = _NOTHING
+    authentication_metadata: msgspec.Raw = _NOTHING
+    source_ips: msgspec.Raw = _NOTHING
+    user_agent: str = ""
+    object_ref: ObjectRef | None = None
+    response_status: msgspec.Raw = _NOTHING
+    request_object: msgspec.Raw = _NOTHING
+    response_object: msgspec.Raw = _NOTHING
+    request_received_timestamp: str = ""
+    stage_timestamp: str = ""
+    annotations: msgspec.Raw = _NOTHING
+
+
+class HotEncoder:
+    """Encodes hot lines; raises NotPlainError or a msgspec error for any other."""
+
+    def __init__(self, records: RecordEncoder, quiet: Quiet | None) -> None:
+        """*quiet*: None where nothing is redacted."""
+        self._records = records
+        self._quiet = quiet
+        self._decode = msgspec.json.Decoder(HotEvent).decode
+        self._callers = Interned(self._caller)
+        self._requests = Interned(self._request)
+        self._notes = Interned(self._note)
+        self._decode_user = msgspec.json.Decoder(UserInfo | None).decode
+        self._decode_ips = msgspec.json.Decoder(tuple[str, ...] | None).decode
+        self._decode_status = msgspec.json.Decoder(Status | None).decode
+        self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
+
+    def encode(self, line: bytes, around: bytes) -> bytes:
+        """Encode one line; *around* is what is encoded of its place."""
+        event = self._decode(line)
+        if (
+            event.request_object is not _NOTHING
+            or event.response_object is not _NOTHING
+            or event.impersonated_user is not _NOTHING
+            or event.authentication_metadata is not _NOTHING
+            or event.kind != "Event"
+        ):
+            raise NotPlainError
+        records = self._records
+        caller, quiet = self._callers[bytes(event.user), bytes(event.source_ips), event.user_agent]
+        notes, alarm, quiet_notes = self._notes[bytes(event.annotations)]
+        uri, audit_id_text = event.request_uri, event.audit_id
+        audit_id = audit_id_text.encode()
+        if len(audit_id) > MAX_AUDIT_ID:
+            raise NotPlainError
+        path_text, _, query_text = uri.partition("?")
+        path, query = path_text.encode(), query_text.encode()
+        target, thing, name = NO_TARGET, b"", b""
+        if (ref := event.object_ref) is not None:
+            thing, target = records.objects[
+                ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
+            ]
+            name = ref.name.encode()
+            if ref.uid or ref.resource_version:
+                thing += records.version(ref)
+        request, quiet_end = self._requests[
+            event.level, event.stage, event.verb, bytes(event.response_status), target, alarm
+        ]
+        check = self._quiet
+        if check is not None and not (
+            quiet
+            and quiet_end
+            and quiet_notes
+            and check.line(line)
+            and check.uri(uri)
+            and (len(audit_id_text) == 36 or check.text(audit_id_text))
+        ):
+            raise NotPlainError
+        staged, received = event.stage_timestamp, event.request_received_timestamp
+        if not (len(staged) == 27 == len(received) and staged[26] == "Z" == received[26]):
+            raise NotPlainError
+        # Microseconds since the epoch are exact in a double until the year 2255.
+        time = round(parse_time(staged).timestamp() * 1e6)
+        took = time - round(parse_time(received).timestamp() * 1e6)
+        if not (0 <= took < DAY and 0 < time < MAX_TIME and event.stage != "RequestReceived"):
+            raise NotPlainError
+        record = b"".join((
+            records.pack_times(wire.TIME, time * 1000, records.duration_head, took / 1000),
+            around,
+            request,
+            caller,
+            thing,
+            name.join(records.names[len(name)]),
+            notes,
+            audit_id.join(records.audit_ids[len(audit_id)]),
+            path.join(records.paths[len(path)]),
+            query.join(records.queries[len(query)]) if query else query,
+            records.body_heads[len(line)],
+            line,
+        ))  # fmt: skip
+        return records.record_heads[len(record)] + record
+
+    # What is interned: each builder gets JSON, and gives wire bytes and a verdict.
+
+    def _caller(self, key: tuple[bytes, bytes, str]) -> tuple[bytes, bool]:
+        user_json, ips_json, agent = key
+        user = (self._decode_user(user_json) if user_json else None) or UserInfo()
+        addresses = (self._decode_ips(ips_json) if ips_json else None) or ()
+        if len(addresses) > MAX_LIST:
+            raise NotPlainError
+        check = self._quiet
+        quiet = check is None or (check.user(user) and check.text(agent))
+        extra = tuple((user.extra or {}).items())
+        encoded = self._records.caller((
+            user.username, user.uid, user.groups, extra, agent, addresses,
+        ))  # fmt: skip
+        return encoded, quiet
+
+    def _request(self, key: tuple[str, str, str, bytes, int, int]) -> tuple[bytes, bool]:
+        level, stage, verb, status_json, target, alarm = key
+        status = (self._decode_status(status_json) if status_json else None) or Status()
+        request = self._records.requests[
+            "Event", level, stage, verb, status.code, status.reason, target, alarm, False
+        ]
+        return request, self._quiet is None or self._quiet.status(status)
+
+    def _note(self, key: bytes) -> tuple[bytes, int, bool]:
+        annotations = (self._decode_notes(key) if key else None) or {}
+        if not annotations:
+            return b"", self._records.no_alarm, True
+        encoded, alarm, cuts = self._records.note(tuple(annotations.items()))
+        if cuts:
+            raise NotPlainError
+        check = self._quiet
+        return encoded, alarm, check is None or check.annotations(annotations)
