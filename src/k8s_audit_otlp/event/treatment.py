@@ -6,17 +6,14 @@ was not looked at: what cannot be read for redaction has lost its body when it c
 
 from collections import Counter
 
-import msgspec
-
 from k8s_audit_otlp.event.policy import Dropped as DroppedByPolicy
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
+from k8s_audit_otlp.event.redact.line import rewritten
 from k8s_audit_otlp.event.redact.quiet import QuietParts
 from k8s_audit_otlp.event.shrink import shrink
 from k8s_audit_otlp.event.stages import Dropped, Transformed
 from k8s_audit_otlp.model import AuditEvent
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Treatment:
@@ -56,7 +53,7 @@ class Treatment:
     def _text(self, redactor: Redactor, event: AuditEvent, body: bytes) -> Transformed | None:
         """Redact a line of the legacy format: its text, and the event that was read from it."""
         text, fired_in_text = redactor.redact_text(body.decode("utf-8", "replace"))
-        event, _, fired_in_event = redactor(event, _encode(event))
+        event, _, fired_in_event = redactor(event, rewritten(event))
         fired = tuple(sorted({*fired_in_text, *fired_in_event}))
         if not fired:
             return None

@@ -33,7 +33,7 @@ MAX_TIME = MAX_DAYS * DAY
 class Quiet(Protocol):
     """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
 
-    def line(self, line: bytes) -> bool: ...
+    def raw(self, part: bytes) -> bool: ...
     def uri(self, uri: str) -> bool: ...
     def text(self, text: str) -> bool: ...
     def user(self, user: UserInfo) -> bool: ...
@@ -74,6 +74,7 @@ class HotEncoder:
         self._decode = msgspec.json.Decoder(HotEvent).decode
         self._callers = Interned(self._caller)
         self._requests = Interned(self._request)
+        self._objects = Interned(self._object)
         self._notes = Interned(self._note)
         self._decode_user = msgspec.json.Decoder(UserInfo | None).decode
         self._decode_ips = msgspec.json.Decoder(tuple[str, ...] | None).decode
@@ -102,9 +103,10 @@ class HotEncoder:
         path, query = path_text.encode(), query_text.encode()
         target, thing, name = NO_TARGET, b"", b""
         if (ref := event.object_ref) is not None:
-            thing, target = records.objects[
+            thing, target, quiet_object = self._objects[
                 ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
             ]
+            quiet = quiet and quiet_object
             name = ref.name.encode()
             if ref.uid or ref.resource_version:
                 thing += records.version(ref)
@@ -116,8 +118,8 @@ class HotEncoder:
             quiet
             and quiet_end
             and quiet_notes
-            and check.line(line)
             and check.uri(uri)
+            and ((b"J" not in name and b"@" not in name) or check.raw(name))
             and (len(audit_id_text) == 36 or check.text(audit_id_text))
         ):
             raise NotPlainError
@@ -154,7 +156,11 @@ class HotEncoder:
         if len(addresses) > MAX_LIST:
             raise NotPlainError
         check = self._quiet
-        quiet = check is None or (check.user(user) and check.text(agent))
+        quiet = check is None or (
+            check.raw(user_json + ips_json + agent.encode())
+            and check.user(user)
+            and check.text(agent)
+        )
         extra = tuple((user.extra or {}).items())
         encoded = self._records.caller((
             user.username, user.uid, user.groups, extra, agent, addresses,
@@ -167,7 +173,13 @@ class HotEncoder:
         request = self._records.requests[
             "Event", level, stage, verb, status.code, status.reason, target, alarm, False
         ]
-        return request, self._quiet is None or self._quiet.status(status)
+        check = self._quiet
+        quiet = check is None or (check.raw(status_json + verb.encode()) and check.status(status))
+        return request, quiet
+
+    def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool]:
+        encoded, target = self._records.objects[key]
+        return encoded, target, self._quiet is None or self._quiet.raw(" ".join(key).encode())
 
     def _note(self, key: bytes) -> tuple[bytes, int, bool]:
         annotations = (self._decode_notes(key) if key else None) or {}
@@ -177,4 +189,5 @@ class HotEncoder:
         if cuts:
             raise NotPlainError
         check = self._quiet
-        return encoded, alarm, check is None or check.annotations(annotations)
+        quiet = check is None or (check.raw(key) and check.annotations(annotations))
+        return encoded, alarm, quiet
