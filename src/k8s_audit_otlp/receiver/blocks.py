@@ -88,6 +88,8 @@ class BlockReader:
             self._log.ended(segment, found.span.end)
         elif end is not None and not segment.state.complete:
             self._log.ended(segment, end)
+        if found is None:
+            self._log.waited_for(segment)
         return found
 
     def _missing(self, segment: Segment, offset: int) -> Gap | None:

@@ -7,6 +7,7 @@ begin two files. What is in doubt is another segment: sent again rather than ski
 
 from enum import Enum
 
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
 
@@ -40,8 +41,10 @@ def kinship(
     if not same_content(own, other):
         return Kinship.STRANGER
     if elsewhere:
-        # Of a log and its copy the log goes on.
-        return Kinship.HOLDER if live and _holds_all(segment, other) else Kinship.COPY
+        # Of a log and its copy the log goes on; else one that was put back and written to holds
+        # more than what it was copied from.
+        longer = _length(other) > _length(own) and not segment.live
+        return Kinship.HOLDER if longer or (live and _holds_all(segment, other)) else Kinship.COPY
     if isinstance(other, GzipSource):
         return Kinship.TWIN
     return Kinship.HOLDER if _holds_all(segment, other) else Kinship.STRANGER
@@ -49,6 +52,19 @@ def kinship(
 
 def _holds_all(segment: Segment, other: PlainSource | GzipSource) -> bool:
     return isinstance(other, PlainSource) and other.stat().st_size >= segment.state.size
+
+
+def _length(source: PlainSource | GzipSource) -> int:
+    """Return how many bytes a file holds; a compressed one without an end has none to offer."""
+    if isinstance(source, PlainSource):
+        return source.stat().st_size
+    offset = 0
+    try:
+        while data := source.read_at(offset, _COMPARED):
+            offset += len(data)
+    except CorruptGzipError:
+        return 0
+    return source.end or 0
 
 
 def _continues(segment: Segment, other: PlainSource, *, live: bool) -> bool:

@@ -133,6 +133,16 @@ class AuditLog:
             segment.state.size, segment.state.complete = size, True
             self._bump()
 
+    def waited_for(self, segment: Segment) -> None:
+        """Note that *segment* has nothing for a consumer now.
+
+        Where an older log was put in the place of the live one, segments after it may have: the
+        consumer is made to ask for the next one again.
+        """
+        with self._lock:
+            if segment.live and next(reversed(self._segments), segment.seq) != segment.seq:
+                self.version += 1
+
     def lost(self, segment: Segment) -> None:
         """Note that no file holds the segment any more."""
         with self._lock:
@@ -425,9 +435,12 @@ class AuditLog:
             own.close()
 
     def _hold(self, segment: Segment, source: PlainSource | GzipSource, *, live: bool) -> None:
+        known_end = segment.state.complete and segment.source is None
         segment.hold(source, self.clock_ns())
         if live:
             segment.state.complete, segment.state.closed_ns = False, 0
+        elif segment.compressed and not known_end:
+            segment.state.complete = False
         elif not self._needed(segment) or self._open_count() > self.limits.max_open:
             segment.release()
 
