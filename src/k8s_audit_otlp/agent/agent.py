@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
-from k8s_audit_otlp.agent.build import log_limits, paths_of
+from k8s_audit_otlp.agent.build import holding_of, log_limits, paths_of
 from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
 from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ConfigurationError
@@ -145,7 +145,9 @@ class Agent:
                 )
             key = f"{receiver_id}:{path}"
             state = self._base.manifests.get(key)
-            log = AuditLog(key, path, LogJournal(logger), state, limits=limits)
+            log = AuditLog(
+                key, path, LogJournal(logger), state, limits=limits, holding=holding_of(receiver)
+            )
             logs.append(log)
             self._watchers.append(Watcher(log, scan_s=receiver.poll_interval_s))
         return logs

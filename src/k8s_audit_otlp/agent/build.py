@@ -20,8 +20,10 @@ from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.exporter.tls import TlsOptions
 from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
+from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
 from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
+from k8s_audit_otlp.receiver.rescue import Rescue
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.exporter.grpc import GrpcOptions
@@ -48,6 +50,13 @@ def log_limits(receiver: K8sAudit, *, once: bool) -> LogLimits:
     if once:  # nothing is going to change any more
         return LogLimits(limits.max_line_bytes, limits.max_open, settle_s=0.0, torn_s=0.0)
     return limits
+
+
+def holding_of(receiver: K8sAudit) -> Holding:
+    limits = HoldLimits(receiver.hold_max_bytes, receiver.min_free_disk_bytes)
+    if receiver.rescue_dir is None:
+        return Holding(limits)
+    return Holding(limits, Rescue(Path(receiver.rescue_dir), receiver.rescue_max_bytes))
 
 
 def backoff_of(block: RetryBlock) -> Backoff:

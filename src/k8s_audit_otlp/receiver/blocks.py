@@ -30,7 +30,7 @@ class Gap:
     """Bytes of a segment that nobody can have any more. `reason` is one of a closed set."""
 
     span: Span
-    reason: str  # deleted | truncated | corrupt_gzip
+    reason: str  # deleted | let_go | truncated | corrupt_gzip
     why: str = ""
 
 
@@ -99,7 +99,7 @@ class BlockReader:
         # Where the end was never seen, something may be missing even after all that is known.
         end = max(state.size, offset if state.complete else offset + 1)
         self._log.ended(segment, end)
-        reason = "truncated" if state.truncated else "deleted"
+        reason = "let_go" if state.let_go else "truncated" if state.truncated else "deleted"
         return Gap(Span(segment.seq, offset, end), reason) if end > offset else None
 
     def _torn(self, segment: Segment, offset: int, end: int, why: str) -> Gap | None:

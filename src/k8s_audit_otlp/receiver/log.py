@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol, assert_never
 
+from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
 from k8s_audit_otlp.receiver.identity import HEAD_BYTES, Identity, identify
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.kinship import Kinship, kinship
@@ -52,7 +53,7 @@ class AuditLog:
     come, go, end or are renamed; listeners are also called when the live file grows.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the edges of one log, each named
         self,
         key: str,
         path: Path,
@@ -60,12 +61,14 @@ class AuditLog:
         state: ManifestState | None = None,
         *,
         limits: LogLimits = LogLimits(),
+        holding: Holding | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.key = key
         self.path = path
         self.limits = limits
         self.clock_ns = clock_ns
+        self._holding = holding or Holding(HoldLimits())
         self.version = 0
         self._events = events
         self._lock = Lock()
@@ -77,6 +80,7 @@ class AuditLog:
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
         self._ledgers: list[Ledger] = []
         self._trouble = ""
+        self._taken_up = False  # what was rescued before the last stop is open again
 
     # -- consumers ---------------------------------------------------------------------------
 
@@ -162,7 +166,8 @@ class AuditLog:
         with self._lock:
             self._manifest.forget(seqs)
             for seq in seqs:
-                self._segments.pop(seq, None)
+                if (segment := self._segments.pop(seq, None)) is not None:
+                    self._holding.forget(segment)
 
     # -- the watcher -------------------------------------------------------------------------
 
@@ -206,8 +211,15 @@ class AuditLog:
             before = self._fingerprint()
             self._forget_rewritten()
             bound = self._bind(without_packed_twins(entries))
+            if not self._taken_up:
+                self._holding.take_up(self._segments.values(), self.clock_ns())
+                self._taken_up = True
             self._unbind(bound, nothing_listed=not entries)
             self._release_done()
+            for segment in self._holding.review(
+                self._segments.values(), self.path.parent, self.clock_ns()
+            ):
+                segment.state.gone = segment.state.complete = True
             self._manifest.started = True
             if self._fingerprint() != before:
                 self._bump()
@@ -217,8 +229,10 @@ class AuditLog:
             self._say("")
 
     def close(self) -> None:
-        """Close every file."""
+        """Close every file; what would vanish with its descriptor is rescued, where that is set."""
         with self._lock:
+            unsettled = [s for s in self._segments.values() if self._needed(s)]
+            self._holding.rescue_all(unsettled, self.clock_ns())
             for segment in self._segments.values():
                 segment.release()
             for source in self._anonymous.values():

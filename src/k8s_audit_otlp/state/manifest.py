@@ -25,6 +25,7 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     size: int = 0  # as far as it is known
     complete: bool = False  # closed, and `size` is its end
     gone: bool = False  # no file holds it any more
+    let_go: bool = False  # and that was our own choice: the bound for deleted files was reached
     truncated: bool = False  # its file was cut: what no copy of it holds is lost
     first_ns: int = 0
     last_ns: int = 0
