@@ -143,8 +143,9 @@ def _chunk_size(source: _Input) -> int | None:
     while (found := _CHUNK_SIZE.match(source.data)) is None:
         if len(source.data) > _MAX_CHUNK_LINE or not source.more():
             return None
+    size = int(found[1], 16)
     del source.data[: found.end()]
-    return int(found[1], 16)
+    return size
 
 
 def _skip_trailer(source: _Input) -> bool:

@@ -21,23 +21,37 @@ def to_line(request: bytes) -> bytes:
 
 
 def _resource_logs(message: ResourceLogs) -> dict[str, Any]:
-    resource: dict[str, Any] = {"attributes": _attributes(message.resource.attributes)}
-    if message.resource.dropped_attributes_count:
-        resource["droppedAttributesCount"] = message.resource.dropped_attributes_count
-    logs = {"resource": resource, "scopeLogs": [_scope_logs(s) for s in message.scope_logs]}
-    return {**logs, "schemaUrl": message.schema_url} if message.schema_url else logs
+    resource = {
+        "attributes": _attributes(message.resource.attributes),
+        "droppedAttributesCount": message.resource.dropped_attributes_count,
+    }
+    return _without_defaults(
+        {
+            "resource": _without_defaults(resource),
+            "scopeLogs": [_scope_logs(scope) for scope in message.scope_logs],
+            "schemaUrl": message.schema_url,
+        }
+    )
 
 
 def _scope_logs(message: ScopeLogs) -> dict[str, Any]:
-    scope: dict[str, Any] = {"name": message.scope.name, "version": message.scope.version}
-    if message.scope.attributes:
-        scope["attributes"] = _attributes(message.scope.attributes)
-    logs = {"scope": scope, "logRecords": [_record(r) for r in message.log_records]}
-    return {**logs, "schemaUrl": message.schema_url} if message.schema_url else logs
+    scope = {
+        "name": message.scope.name,
+        "version": message.scope.version,
+        "attributes": _attributes(message.scope.attributes),
+        "droppedAttributesCount": message.scope.dropped_attributes_count,
+    }
+    return _without_defaults(
+        {
+            "scope": _without_defaults(scope),
+            "logRecords": [_record(record) for record in message.log_records],
+            "schemaUrl": message.schema_url,
+        }
+    )
 
 
 def _record(message: LogRecord) -> dict[str, Any]:
-    record: dict[str, Any] = {
+    record = {
         "timeUnixNano": str(message.time_unix_nano),
         "observedTimeUnixNano": str(message.observed_time_unix_nano),
         "severityNumber": message.severity_number,
@@ -50,7 +64,12 @@ def _record(message: LogRecord) -> dict[str, Any]:
         "traceId": message.trace_id.hex(),
         "spanId": message.span_id.hex(),
     }
-    return {key: value for key, value in record.items() if value}
+    return _without_defaults(record)
+
+
+def _without_defaults(message: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a reader takes for granted: 0, empty texts and lists."""
+    return {key: value for key, value in message.items() if value and value != "0"}
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> list[dict[str, Any]]:

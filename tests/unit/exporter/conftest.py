@@ -1,5 +1,7 @@
 """Records, flights and everything around a delivery that a test wants to look at."""
 
+import importlib.util
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -15,6 +17,17 @@ from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.resource import encode_scope
 from k8s_audit_otlp.otlp.wire import RESOURCE, RESOURCE_ATTRIBUTE, delimited, key_value
 from k8s_audit_otlp.state.ledger import Ledger
+
+
+def _beside(name):
+    """Import a helper that lies next to this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pki_helper, servers_helper = _beside("pki"), _beside("servers")
 
 RESOURCE_BYTES = delimited(RESOURCE, key_value(RESOURCE_ATTRIBUTE, "service.name", "k8s-audit"))
 ENVELOPES = {"k8s_audit": (RESOURCE_BYTES, encode_scope("k8s-audit-otlp", "1"))}
@@ -178,3 +191,28 @@ def bench(clock):
         return Bench(sender, clock, **rest)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pki():
+    return pki_helper
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return pki_helper.Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="session")
+def server_pair(authority):
+    return authority.issue("server")
+
+
+@pytest.fixture(scope="session")
+def client_pair(authority):
+    return authority.issue("client")
+
+
+@pytest.fixture
+def servers():
+    return servers_helper

@@ -1,0 +1,190 @@
+"""A back end that means harm: it neither holds a request nor makes the agent grow."""
+
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import tracemalloc
+
+import pytest
+
+from k8s_audit_otlp.demo.steps import EndlessBody, GzipBomb, HugeHeaders, Slow
+from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
+from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
+
+MIB = 1 << 20
+MOST_BYTES = 14 * MIB  # the bound of an answer, its copy, and room for packets
+
+
+@pytest.fixture
+def attack(envelopes, record):
+    """Send one record to *url*; return outcome, seconds and the peak of memory."""
+
+    def run(url, timeout_s=3.0):
+        sender = HttpSender(HttpOptions(lambda: url, timeout_s=timeout_s), envelopes)
+        request = sender.prepare("k8s_audit", [record("a")])
+        tracemalloc.start()
+        started = time.monotonic()
+        try:
+            outcome = sender.send(request)
+            return outcome, time.monotonic() - started, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            sender.close()
+
+    return run
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_an_endless_body_is_left_at_its_bound(backend, attack, status):
+    """The answer's status counts; a 200 without end is not taken for delivered."""
+    backend.plan = [EndlessBody(status)]
+    outcome, seconds, peak = attack(backend.logs_url, 20.0)
+    assert not isinstance(outcome, Delivered)
+    assert outcome.why.startswith(f"HTTP {status}")
+    assert seconds < 15
+    assert peak < MOST_BYTES + 4 * MIB
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_gzip_bomb_is_not_unpacked(backend, attack, status):
+    """What nobody asked to be compressed is unpacked up to 64 KiB."""
+    backend.plan = [GzipBomb(1024 * MIB, status)]
+    outcome, _, peak = attack(backend.logs_url, 20.0)
+    assert isinstance(outcome, Delivered if status == 200 else Retry)
+    assert peak < MOST_BYTES + 16 * MIB  # the attacker in the same process holds that much
+
+
+def test_64_mib_of_headers_are_given_up(backend, attack):
+    """A head has a bound of 64 KiB."""
+    backend.plan = [HugeHeaders(64 * MIB)]
+    outcome, seconds, peak = attack(backend.logs_url, 20.0)
+    assert outcome == Retry("the connection broke: the head of the answer is over 65536 B")
+    assert seconds < 5
+    assert peak < MIB
+
+
+def test_a_byte_now_and_then_does_not_hold_a_request(backend, attack):
+    """Slow loris: the deadline is the whole request's."""
+    backend.plan = [Slow(interval=0.3)]
+    outcome, seconds, _ = attack(backend.logs_url, 1.0)
+    assert isinstance(outcome, Retry)
+    assert seconds < 2
+
+
+def test_a_chunked_trickle_does_not_hold_a_request_either(servers, attack):
+    """The head is complete, the body comes byte by byte."""
+
+    def play(connection, _number):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        servers.drip(connection, b"1\r\nx\r\n" * 200, 0.02)
+
+    with servers.RawServer(play) as server:
+        outcome, seconds, _ = attack(server.url, 0.6)
+    assert isinstance(outcome, Retry)
+    assert seconds < 1.5
+
+
+def test_a_server_that_does_not_read_does_not_hold_a_request(envelopes, record):
+    """A connection that nobody accepts takes in some bytes and then none."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        options = HttpOptions(lambda: url, compression="none", timeout_s=0.5)
+        sender = HttpSender(options, envelopes)
+        started = time.monotonic()
+        outcome = sender.send(sender.prepare("k8s_audit", [record("a", size=16 * MIB)]))
+        assert outcome == Retry("no answer within 0.5 s")
+        assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\0" * 1000,
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+    ],
+    ids=repr,
+)
+def test_no_broken_answer_is_taken_for_delivered(servers, attack, answer):
+    """Whatever is wrong with it, the data is kept."""
+
+    def play(connection, _number):
+        connection.sendall(answer)
+
+    with servers.RawServer(play) as server:
+        outcome, _, _ = attack(server.url)
+    assert isinstance(outcome, Retry | Misconfigured)
+
+
+def test_garbage_in_a_success_is_still_a_success(servers, attack):
+    """A body that cannot be read says nothing about refused records."""
+
+    def play(connection, _number):
+        head = (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 4\r\n\r\n"
+        )
+        connection.sendall(head + b"\xff\xff\xff\xff")
+
+    with servers.RawServer(play) as server:
+        outcome, _, _ = attack(server.url)
+    assert outcome == Delivered()
+
+
+def test_an_outcome_holds_no_text_without_bound(servers, attack):
+    """What a server writes reaches our log as one short line."""
+
+    def play(connection, _number):
+        text = b"x\r\n\x1b[31m" * 100_000
+        head = b"HTTP/1.1 400 Bad\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+        connection.sendall(head % len(text) + text)
+
+    with servers.RawServer(play) as server:
+        outcome, _, _ = attack(server.url)
+    assert len(outcome.why) < 400
+    assert outcome.why.isprintable()
+
+
+def test_a_hundred_attacks_leave_no_memory_behind(backend):
+    """The process stays as large as it was after the first few."""
+    script = textwrap.dedent(
+        """
+        import resource, sys
+        from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
+        sender = HttpSender(HttpOptions(lambda: sys.argv[1], timeout_s=10), {"r": (b"", b"")})
+        request = sender.prepare("r", [b"\\x12\\x00"])
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(6):
+            sender.send(request)
+        first = peak()
+        for _ in range(60):
+            sender.send(request)
+        print(first, peak())
+        """
+    )
+    backend.plan = lambda request: (
+        EndlessBody(),
+        HugeHeaders(MIB),
+        GzipBomb(64 * MIB),
+    )[request.number % 3]
+    done = subprocess.run(
+        [sys.executable, "-c", script, backend.logs_url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    first, last = map(int, done.stdout.split())
+    assert last - first < 8 * 1024  # KiB
+    assert backend.requests_total == 66

@@ -1,0 +1,157 @@
+"""HTTP over TLS: whom it trusts, how it shows itself, what it does when files change."""
+
+import shutil
+import ssl
+
+import pytest
+
+from k8s_audit_otlp.demo.backend import Backend
+from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
+from k8s_audit_otlp.exporter.tls import TlsOptions
+from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
+
+
+@pytest.fixture
+def exchange(envelopes, record):
+    """Send one record and close."""
+
+    def run(url, tls, **options):
+        sender = HttpSender(HttpOptions(lambda: url, tls=tls, timeout_s=5, **options), envelopes)
+        try:
+            return sender.send(sender.prepare("k8s_audit", [record("a")]))
+        finally:
+            sender.close()
+
+    return run
+
+
+@pytest.fixture
+def tls_backend(pki, server_pair):
+    with Backend(tls=pki.server_context(server_pair)) as backend:
+        yield backend
+
+
+def test_a_server_with_our_authoritys_certificate_is_trusted(tls_backend, exchange, authority):
+    """The file and the text of a certificate do the same."""
+    assert exchange(tls_backend.logs_url, TlsOptions(ca_file=str(authority.cert))) == Delivered()
+    text = TlsOptions(ca_pem=authority.cert.read_text)
+    assert exchange(tls_backend.logs_url, text) == Delivered()
+
+
+def test_another_servers_certificate_is_not_accepted_and_nothing_is_sent(tls_backend, exchange):
+    """It is a mistake to be mended, not a passing fault, and the data is kept."""
+    outcome = exchange(tls_backend.logs_url, TlsOptions())
+    assert isinstance(outcome, Misconfigured)
+    assert "certificate is not accepted" in outcome.why
+    assert tls_backend.requests_total == 0
+
+
+def test_the_name_in_the_certificate_must_fit(pki, authority, exchange):
+    """Unless a name is given, or checking is turned off."""
+    other = authority.issue("other", "subjectAltName=DNS:elsewhere.test")
+    trust = {"ca_file": str(authority.cert)}
+    with Backend(tls=pki.server_context(other)) as backend:
+        url = backend.logs_url
+        assert isinstance(exchange(url, TlsOptions(**trust)), Misconfigured)
+        named = TlsOptions(**trust, server_name="elsewhere.test")
+        assert exchange(url, named) == Delivered()
+        assert exchange(url, TlsOptions(insecure_skip_verify=True)) == Delivered()
+
+
+def test_a_client_certificate_is_shown(pki, server_pair, client_pair, authority, exchange):
+    """From files and from texts; without one the server refuses, and that is no poison."""
+    trust = {"ca_file": str(authority.cert)}
+    with Backend(tls=pki.server_context(server_pair, clients=authority.cert)) as backend:
+        files = {"cert_file": str(client_pair.cert), "key_file": str(client_pair.key)}
+        assert exchange(backend.logs_url, TlsOptions(**trust, **files)) == Delivered()
+        texts = {"cert_pem": client_pair.cert.read_text, "key_pem": client_pair.key.read_text}
+        assert exchange(backend.logs_url, TlsOptions(**trust, **texts)) == Delivered()
+        outcome = exchange(backend.logs_url, TlsOptions(**trust))
+        assert isinstance(outcome, Retry)
+        assert backend.received.total == 2
+
+
+def test_tls_1_1_is_refused_and_1_3_can_be_demanded(pki, server_pair, authority, exchange):
+    """The oldest version is 1.2."""
+    context = pki.server_context(server_pair)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    trust = {"ca_file": str(authority.cert)}
+    with Backend(tls=context) as backend:
+        assert exchange(backend.logs_url, TlsOptions(**trust)) == Delivered()
+        outcome = exchange(backend.logs_url, TlsOptions(**trust, min_version="1.3"))
+        assert isinstance(outcome, Retry)
+        assert not outcome.reached
+
+
+def test_certificates_are_loaded_anew_when_they_change(
+    pki, authority, tls_backend, envelopes, record, tmp_path
+):
+    """A rotated CA is used by the next request, without a restart."""
+    ca = tmp_path / "ca.crt"
+    stranger = pki.Authority(tmp_path, "stranger")
+    shutil.copy(stranger.cert, ca)
+    options = HttpOptions(lambda: tls_backend.logs_url, tls=TlsOptions(ca_file=str(ca)))
+    sender = HttpSender(options, envelopes)
+    request = sender.prepare("k8s_audit", [record("a")])
+    assert isinstance(sender.send(request), Misconfigured)
+    shutil.copy(authority.cert, ca)
+    assert sender.send(request) == Delivered()
+    shutil.copy(stranger.cert, ca)
+    assert isinstance(sender.send(request), Misconfigured)
+    sender.close()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_bad_certificate_file_is_named(tls_backend, exchange, tmp_path, content):
+    """The way out starts with the file."""
+    file = tmp_path / "ca.crt"
+    if content:
+        file.write_text(content)
+    outcome = exchange(tls_backend.logs_url, TlsOptions(ca_file=str(file)))
+    assert isinstance(outcome, Misconfigured)
+    assert outcome.why.startswith(f"tls::ca_file {file}: ")
+
+
+def test_a_key_that_does_not_belong_to_its_certificate_is_named(
+    tls_backend, exchange, client_pair, server_pair, authority
+):
+    """Without a word of the key."""
+    tls = TlsOptions(
+        ca_file=str(authority.cert),
+        cert_file=str(client_pair.cert),
+        key_file=str(server_pair.key),
+    )
+    outcome = exchange(tls_backend.logs_url, tls)
+    assert isinstance(outcome, Misconfigured)
+    assert str(client_pair.cert) in outcome.why
+
+
+def test_tls_goes_through_a_connect_proxy(tls_backend, exchange, authority, servers):
+    """The proxy sees the name and nothing else."""
+    tls = TlsOptions(ca_file=str(authority.cert))
+    url = f"https://backend.test:{tls_backend.port}/v1/logs"
+    with servers.Proxy(admits="me:pw") as proxy:
+        env = {"HTTPS_PROXY": proxy.url.replace("http://", "http://me:pw@")}
+        assert exchange(url, tls, env=env) == Delivered()
+        assert proxy.seen == [("CONNECT", f"backend.test:{tls_backend.port}")]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(407, Misconfigured), (403, Misconfigured), (502, Retry)]
+)
+def test_a_proxy_that_does_not_connect_says_so(
+    tls_backend, exchange, authority, servers, status, kind
+):
+    """Its password is a setting, its trouble passes; neither suspects the records."""
+    url = f"https://backend.test:{tls_backend.port}/v1/logs"
+    with servers.Proxy(refuse=status) as proxy:
+        tls = TlsOptions(ca_file=str(authority.cert))
+        outcome = exchange(url, tls, proxy_url=lambda: proxy.url)
+        assert type(outcome) is kind
+        assert outcome.why == f"the proxy answers HTTP {status}"
+
+
+def test_plain_http_sent_to_a_tls_port_is_a_broken_connection(tls_backend, exchange):
+    """And the other way round."""
+    outcome = exchange(tls_backend.logs_url.replace("https", "http"), TlsOptions())
+    assert isinstance(outcome, Retry | Misconfigured)
