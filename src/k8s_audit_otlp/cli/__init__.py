@@ -35,6 +35,10 @@ COMMANDS: Final = {
         "k8s_audit_otlp.cli.status",
         "Show position, backlog and conservation of each exporter.",
     ),
+    "verify": (
+        "k8s_audit_otlp.cli.verify",
+        "Compare the log on disk with what arrived at a back end.",
+    ),
     "demo": ("k8s_audit_otlp.cli.demo", "Show the agent at work, killed and restarted, in 20 s."),
     "apiserver": (
         "k8s_audit_otlp.cli.apiserver",

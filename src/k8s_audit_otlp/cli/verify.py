@@ -1,0 +1,267 @@
+"""`verify`: compare the log on disk with what arrived at a back end."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
+from io import BufferedReader, FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from k8s_audit_otlp.cli import MISSING, USAGE
+from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.verify.compare import Comparison, Report, SegmentReport
+from k8s_audit_otlp.verify.disk import DiskLog
+from k8s_audit_otlp.verify.export import UID_FIELD, Export, UnreadableExportError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COLUMNS = ("events", "arrived", "missing", "dropped", "told", "repeated", "foreign")
+_ALWAYS = frozenset({"events", "arrived", "missing"})
+_MOST_ROWS = 50  # with more segments only those with trouble are shown
+_PROBLEMS = 20  # segments whose trouble is told in words
+_WIDTH = 120  # what the table needs
+_BUFFER = 1024 * 1024
+
+
+@click.command()
+@click.option(
+    "--path", "log", required=True, type=click.Path(path_type=Path), help="Live log file."
+)
+@click.option(
+    "--against",
+    required=True,
+    multiple=True,
+    metavar="FILE|DIR|-",
+    help="What arrived: OTLP-JSON lines, NDJSON, a table or a list of uids; may be given again.",
+)
+@click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
+@click.option("--since", help="A duration or a time: ask for nothing before it.")
+@click.option("--closed", is_flag=True, help="Leave out the live file, which is still written.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    log: Path,
+    against: tuple[str, ...],
+    uid_field: str,
+    since: str | None,
+    *,
+    closed: bool,
+    as_json: bool,
+) -> None:
+    """Compare the log on disk with what arrived at a back end.
+
+    Every segment on disk is held against the records of an export: what is missing, repeated or
+    foreign. Segments that are not on disk any more are held against their receipts. The exit code
+    is 0 if everything is there and 5 if something is missing.
+    """
+    disk = DiskLog(log, since_ns=_since_ns(since), with_live=not closed)
+    try:
+        entries = disk.files()
+    except OSError as error:
+        _die(f"{log.parent}: {error.strerror}")
+    comparison = Comparison()
+    unread = 0
+    try:
+        files = list(_files(against))
+        with _progress(sum(size for _, size in files), "what arrived") as advance:
+            for name, _ in files:
+                with closing(_open(name)) as stream:
+                    export = Export(name, stream, uid_field, advance)
+                    comparison.take(export)
+                    unread += export.unread
+        with _progress(disk.bytes_on_disk, "the log") as advance:
+            for segment in disk.segments(entries, advance):
+                comparison.compare(segment)
+    except UnreadableExportError as error:
+        _die(str(error))
+    except OSError as error:
+        _die(f"{error.filename}: {error.strerror}")
+    report = comparison.report()
+    if not entries and not report.records:
+        _die(f"{log}: there is nothing to compare: no file of this log and no record")
+    if as_json:
+        click.echo(json.dumps(as_json_value(report, unread), indent=2))
+    else:
+        _print(report, unread)
+    sys.exit(0 if report.complete else MISSING)
+
+
+def _since_ns(text: str | None) -> int:
+    if text is None:
+        return 0
+    import time  # noqa: PLC0415 - only where it is asked for
+
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+
+    from k8s_audit_otlp.config.types import StartAtValue  # noqa: PLC0415
+
+    try:
+        wish = TypeAdapter(StartAtValue).validate_python(text)
+    except ValidationError as error:
+        raise click.BadParameter(error.errors()[0]["msg"], param_hint="--since") from None
+    return wish.since_ns(time.time_ns()) or 0
+
+
+def _files(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    for name in against:
+        if name == "-":
+            yield name, 0
+            continue
+        path = Path(name)
+        found = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        for file in found:
+            yield str(file), file.stat().st_size
+
+
+def _open(name: str) -> BufferedReader:
+    file = FileIO(0, closefd=False) if name == "-" else FileIO(name)
+    return BufferedReader(file, _BUFFER)
+
+
+@contextmanager
+def _progress(total: int, what: str) -> Iterator[Any]:
+    """Show a bar where somebody watches."""
+    with ExitStack() as stack:
+        if not sys.stderr.isatty() or not total:
+            yield lambda _: None
+            return
+        from rich.console import Console  # noqa: PLC0415 - only where somebody watches
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        bar = Progress(
+            TextColumn(what),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        stack.enter_context(bar)
+        task = bar.add_task(what, total=total)
+        yield lambda size: bar.advance(task, size)
+
+
+# -- for programs --------------------------------------------------------------------------------
+
+
+def as_json_value(report: Report, unread: int) -> dict[str, Any]:
+    """Return the report as plain values."""
+    return {
+        "complete": report.complete,
+        **{column: report.total(column) for column in _COLUMNS},
+        "foreign": report.foreign,
+        "elsewhere": {"records": report.elsewhere, "segments": report.elsewhere_segments},
+        "records": report.records,
+        "notices": report.notices,
+        "unread_lines": unread,
+        "missing_receipts": report.missing_receipts,
+        "segments": [_segment_value(segment) for segment in report.segments],
+    }
+
+
+def _segment_value(segment: SegmentReport) -> dict[str, Any]:
+    plain = asdict(segment)
+    plain["dropped"] = segment.dropped
+    plain["on_disk"] = segment.events >= 0
+    plain["receipt"] = segment.receipt._asdict() if segment.receipt else None
+    return plain
+
+
+# -- for people ----------------------------------------------------------------------------------
+
+
+def _print(report: Report, unread: int) -> None:
+    from rich.console import Console  # noqa: PLC0415 - not needed for --json
+
+    console = Console(highlight=False)
+    console.width = max(console.width, _WIDTH)
+    if report.segments:
+        console.print(_table(report))
+    for segment in [s for s in report.segments if s.remarks or s.unaccounted][:_PROBLEMS]:
+        _tell(segment)
+    if report.elsewhere:
+        click.echo(
+            f"{report.elsewhere} records are of {report.elsewhere_segments} segments that are "
+            "neither on this disk nor covered by a receipt"
+        )
+    if report.unknown:
+        click.echo(f"{report.unknown} records have a uid that no event of any log has")
+    if unread:
+        click.echo(f"{unread} lines of the export could not be read")
+    for hole in report.missing_receipts:
+        click.echo(f"{hole} is not there: a whole segment may be missing")
+    click.echo(_verdict(report))
+
+
+def _table(report: Report) -> "Table":
+    from rich.box import SIMPLE  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    shown = report.segments
+    if len(shown) > _MOST_ROWS:
+        shown = [s for s in shown if s.unaccounted or s.foreign or s.remarks][:_MOST_ROWS]
+    titles = [c for c in _COLUMNS if c in _ALWAYS or report.total(c)]
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column("segment", no_wrap=True)
+    for title in ("bytes", *titles, "receipt"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for segment in shown:
+        table.add_row(
+            segment.name or f"{segment.identity}, not on disk",
+            human_bytes(segment.size) if segment.size >= 0 else "",
+            *(_number(getattr(segment, column)) for column in titles),
+            _receipt_cell(segment),
+            style="bold red" if segment.unaccounted else "",
+        )
+    if len(shown) < len(report.segments):
+        table.caption = f"{len(report.segments) - len(shown)} more segments have no trouble"
+    return table
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value >= 0 else ""
+
+
+def _receipt_cell(segment: SegmentReport) -> str:
+    receipt = segment.receipt
+    if receipt is None:
+        return "-"
+    return "agrees" if receipt.delivered == segment.arrived else f"says {receipt.delivered:,}"
+
+
+def _tell(segment: SegmentReport) -> None:
+    name = segment.name or segment.identity
+    for remark in segment.remarks:
+        click.echo(f"{name}: {remark}")
+    if segment.told:
+        click.echo(f"{name}: the agent told of a gap that holds {segment.told} of the missing")
+    if segment.missing_uids:
+        more = " …" if segment.missing > len(segment.missing_uids) else ""
+        click.echo(f"{name}: missing {', '.join(segment.missing_uids)}{more}")
+
+
+def _verdict(report: Report) -> str:
+    total = report.total
+    events = f"{total('events'):,} events on disk, {total('arrived'):,} arrived"
+    parts = [f"{total('missing'):,} missing"]
+    if total("dropped"):
+        parts.append(f"{total('dropped'):,} of them dropped by policy")
+    if total("told"):
+        parts.append(f"{total('told'):,} of them in gaps that were told")
+    parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
+    return f"{'complete' if report.complete else 'NOT COMPLETE'}: {events}, {', '.join(parts)}"
+
+
+def _die(message: str) -> None:
+    click.echo(f"k8s-audit-otlp: {message}", err=True)
+    sys.exit(USAGE)

@@ -1,0 +1,1 @@
+"""Compares the log on disk with what arrived at a back end."""

@@ -1,0 +1,142 @@
+"""`verify` says what is missing, in its exit code, in a table and in JSON."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.demo.events import EventSource
+from k8s_audit_otlp.demo.writer import LumberjackLog
+from k8s_audit_otlp.verify.disk import DiskLog
+from k8s_audit_otlp.verify.uids import uid_of
+
+COMMAND = (sys.executable, "-m", "k8s_audit_otlp", "verify")
+
+
+@pytest.fixture
+def audit_log(log_dir: Path) -> Path:
+    """Write two compressed backups and a live file, 30 events each."""
+    path, source = log_dir / "audit.log", EventSource(1)
+    with LumberjackLog(path, compress=True) as log:
+        for generation in range(3):
+            for _ in range(30):
+                log.write(source.line())
+            if generation < 2:
+                log.rotate()
+    return path
+
+
+@pytest.fixture
+def uids(audit_log: Path) -> list[str]:
+    log = DiskLog(audit_log)
+    segments = list(log.segments(log.files()))
+    return [uid_of(s.identity, place) for s in segments for place in s.places]
+
+
+def verify(path: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "--path", str(path), *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_everything_there_is_exit_code_0(audit_log: Path, uids: list[str], tmp_path: Path) -> None:
+    """From a directory with several files, each read for what it is."""
+    export = tmp_path / "export"
+    export.mkdir()
+    (export / "a.txt").write_text("\n".join(uids[:40]))
+    rows = [json.dumps({"attributes": {"log.record.uid": uid}}) for uid in uids[40:]]
+    (export / "b.ndjson").write_text("\n".join(rows))
+    done = verify(audit_log, "--against", str(export))
+    assert done.returncode == 0, done.stderr
+    assert "complete: 90 events on disk, 90 arrived, 0 missing" in done.stdout
+    assert done.stderr == ""
+
+
+def test_something_missing_is_exit_code_5(audit_log: Path, uids: list[str]) -> None:
+    """Read from a pipe; the table names the segment, the text the events."""
+    given = "\n".join(uid for uid in uids if uid not in uids[35:38])
+    done = verify(audit_log, "--against", "-", given=given)
+    assert done.returncode == 5
+    (row,) = (line for line in done.stdout.splitlines() if " 27 " in line)
+    assert row.split()[0].endswith(".log.gz")
+    assert f"missing {', '.join(uids[35:38])}" in done.stdout
+    assert "NOT COMPLETE: 90 events on disk, 87 arrived, 3 missing" in done.stdout
+
+
+def test_json_holds_every_count(audit_log: Path, uids: list[str], tmp_path: Path) -> None:
+    """For programs: segment by segment, with repeats and strangers."""
+    export = tmp_path / "uids"
+    strange = uids[0].partition("-")[0] + "-1"
+    export.write_text("\n".join([*uids[1:], *uids[1:4], strange, "what"]))
+    done = verify(audit_log, "--against", str(export), "--json")
+    assert done.returncode == 5
+    found = json.loads(done.stdout)
+    assert (found["missing"], found["repeated"], found["foreign"]) == (1, 3, 2)
+    assert [s["events"] for s in found["segments"]] == [30, 30, 30]
+    assert found["segments"][0]["missing_uids"] == [uids[0]]
+    assert found["complete"] is False
+
+
+def test_the_live_file_may_be_left_out(audit_log: Path, uids: list[str], tmp_path: Path) -> None:
+    """It is still written: what is newest in it is on its way."""
+    export = tmp_path / "uids"
+    export.write_text("\n".join(uids[:70]))
+    assert verify(audit_log, "--against", str(export)).returncode == 5
+    assert verify(audit_log, "--against", str(export), "--closed").returncode == 0
+
+
+def test_since_takes_a_duration_or_a_time(audit_log: Path, tmp_path: Path) -> None:
+    """An exporter may have begun later than the log; nonsense is refused with the reason."""
+    export = tmp_path / "uids"
+    export.write_text("")
+    assert verify(audit_log, "--against", str(export), "--since", "1h").returncode == 5
+    later = verify(audit_log, "--against", str(export), "--since", "2100-01-01T00:00:00Z")
+    assert later.returncode == 0
+    wrong = verify(audit_log, "--against", str(export), "--since", "yesterday")
+    assert wrong.returncode == 2
+    assert "--since" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("log", "against", "says"),
+    [
+        ("nowhere/audit.log", "uids", "nowhere: No such file"),
+        ("log/audit.log", "nothing-there", "nothing-there: No such file"),
+        ("log/audit.log", "table", "--uid-field"),
+        ("log/other.log", "empty", "nothing to compare"),
+    ],
+)
+def test_a_mistake_is_exit_code_2_and_never_looks_like_a_loss(
+    audit_log: Path, tmp_path: Path, log: str, against: str, says: str
+) -> None:
+    """A wrong path, a wrong file, a file without uids."""
+    assert audit_log.exists()
+    (tmp_path / "uids").write_text("0011223344556677-0\n")
+    (tmp_path / "table").write_text("time,message\n1,x\n")
+    (tmp_path / "empty").touch()
+    done = verify(tmp_path / log, "--against", str(tmp_path / against))
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_a_terminal_shows_how_far_it_is(audit_log: Path, uids: list[str], tmp_path: Path) -> None:
+    """A bar on standard error, and only there."""
+    export = tmp_path / "uids"
+    export.write_text("\n".join(uids))
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "--path", str(audit_log), "--against", str(export), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "what arrived" in shown
+    assert "the log" in shown
+    assert json.loads(done.stdout)["complete"]
