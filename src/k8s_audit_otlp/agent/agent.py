@@ -14,11 +14,14 @@ from pathlib import Path
 from threading import Event
 
 from k8s_audit_otlp.agent.build import holding_of, log_limits, paths_of
-from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
+from k8s_audit_otlp.agent.commit import Consumption
+from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.once import Target, targets
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
+from k8s_audit_otlp.agent.report import Reporter
+from k8s_audit_otlp.agent.silence import Silence
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.start import Skipped, start_at_end, start_since
@@ -79,6 +82,7 @@ class Agent:
         self._file = CheckpointFile(Path(config.service.state_dir))
         self._lock = StateLock(self._file.directory)
         self._base = Checkpoint()
+        self._committer: Committer | None = None
         self._evidence = Evidence(self._now_ns)
         self._stop = Event()
         self._wake = Event()
@@ -88,8 +92,8 @@ class Agent:
         self._failure: tuple[str, BaseException] | None = None
         self.logs: list[AuditLog] = []
         self.exporters: list[ExporterRuntime] = []
-        self.commit_error = ""
-        self._committed = -1  # settlements that the newest checkpoint holds
+        self.tick: Callable[[], None] = lambda: None  # called whenever the commit loop comes round
+        self.runway_s: Callable[[str], float | None] = lambda _: None  # of an exporter, by its id
 
     def _now_ns(self) -> int:
         return round(self._now().timestamp() * 1e9)
@@ -116,6 +120,16 @@ class Agent:
             on_failure=self._fail,
         )
         self.exporters = pipeline.build()
+        self._committer = Committer(
+            self._file,
+            self._lock,
+            self._base,
+            self.logs,
+            self.exporters,
+            max_uncommitted_bytes=self.config.service.max_uncommitted_bytes,
+            before=self._evidence.write_receipts,
+            now=self._now,
+        )
         for log in self.logs:
             log.scan()
         resumed = [self._place(c, pipeline) for c in self.consumptions()]
@@ -205,15 +219,20 @@ class Agent:
 
     def _until_done(self) -> bool:
         progress, progress_at = -1, self._monotonic()
-        next_sync = self._monotonic() + SYNC_S
+        next_sync = self._monotonic()
         pause = COMMIT_S
+        silence = Silence(self._evidence, self._silence_after(), now_ns=self._now_ns)
+        reporter = Reporter(self, self.runway_s, clock=lambda: self._now().timestamp())
         while not self._draining and self._failure is None:
             self._wake.wait(pause)
             self._wake.clear()
             now = self._monotonic()
             self.commit(durable=now >= next_sync)
+            self.tick()
             if now >= next_sync:
                 next_sync = now + SYNC_S
+                silence.look(self.logs)
+                reporter.write()
             pause = max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now))
             if not self._options.once:
                 continue
@@ -225,6 +244,10 @@ class Agent:
             elif now - progress_at >= self._options.deadline_s:
                 return False
         return not self._options.once or not self.undelivered()
+
+    def _silence_after(self) -> dict[str, float]:
+        receivers = self.config.receivers
+        return {log.key: receivers[log.key.partition(":")[0]].silence_after_s for log in self.logs}
 
     def undelivered(self) -> list[tuple[str, str, int]]:
         """Return (exporter, segment, bytes) that `once` promised and that are not settled."""
@@ -240,34 +263,16 @@ class Agent:
             self._failure = (name, error)
         self._wake.set()
 
-    # -- commit and stop -----------------------------------------------------------------------
+    @property
+    def commit_error(self) -> str:
+        """Why positions cannot be written, '' where they can."""
+        return self._committer.error if self._committer else ""
 
     def commit(self, *, durable: bool = True) -> None:
-        """Write the checkpoint; a disk that refuses is reported and tried again."""
-        consumptions = list(self.consumptions())
-        self._evidence.write_receipts()
-        settled = sum(c.ledger.settlements for c in consumptions)
-        if settled == self._committed and not durable:
-            return
-        forget_finished(self.logs, consumptions)
-        stamp = self._now().isoformat(timespec="milliseconds")
-        try:
-            state = collect(self._base, self.logs, consumptions, stamp)
-            self._file.save(state, durable=durable)
-        except OSError as error:
-            if not self.commit_error:
-                logger.error(
-                    "%s: the position cannot be written (%s); delivery goes on, and what is "
-                    "delivered meanwhile will be sent again after a restart",
-                    self._file.path,
-                    error.strerror,
-                )
-            self.commit_error = str(error.strerror)
-            return
-        if self.commit_error:
-            logger.info("%s: written again", self._file.path)
-        self.commit_error = ""
-        self._committed = settled
+        if self._committer is not None:
+            self._committer.commit(durable=durable)
+
+    # -- stop -----------------------------------------------------------------------
 
     def _drain(self) -> None:
         """Let requests in flight finish up to the timeout, then give up those in back-off."""

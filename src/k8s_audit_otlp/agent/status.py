@@ -74,6 +74,16 @@ class Status:
             for consumption in runtime.consumptions:
                 self.runways.warn(consumption, window_s)
 
+    def runway_s(self, exporter: str) -> float | None:
+        """Return the shortest runway that an exporter has in any log."""
+        left = [
+            self.runways.seconds(consumption, runtime.exporter.limits.max_age_s or None)
+            for runtime in self._agent.exporters
+            if runtime.name == exporter
+            for consumption in runtime.consumptions
+        ]
+        return min((seconds for seconds in left if seconds is not None), default=None)
+
     def stop(self) -> None:
         if self._server is not None:
             self._server.stop()

@@ -14,6 +14,7 @@ import click
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions, Resumed, backlog
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
+from k8s_audit_otlp.agent.status import Status
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.sizes import human_bytes
 from k8s_audit_otlp.config.durations import parse_duration
@@ -55,21 +56,7 @@ def command(
     for remark in loaded.remarks:
         click.echo(f"note: {remark}", err=True)
     keep_memory()
-    agent = Agent(
-        loaded.config,
-        os.environ,
-        AgentOptions(once=once, deadline_s=_seconds(deadline)),
-    )
-    try:
-        resumed = agent.start()
-    except (StateError, StateLockedError) as error:
-        _die(str(error), STATE)
-    except ConfigurationError as error:
-        _die(str(error), USAGE)
-    except OSError as error:
-        _die(f"{error.filename or 'the state'}: {error.strerror}", STATE)
-    for line in resumed:
-        click.echo(describe(line), err=True)
+    agent = _start(loaded, AgentOptions(once=once, deadline_s=_seconds(deadline)))
     _obey_signals(agent)
     with _progress(agent):
         try:
@@ -80,6 +67,30 @@ def command(
         for exporter, segment, size in agent.undelivered():
             click.echo(f"undelivered: {exporter}: {segment}: {human_bytes(size)} left", err=True)
         sys.exit(UNDELIVERED)
+
+
+def _start(loaded: Loaded, options: AgentOptions) -> Agent:
+    """Start the agent and its listener; say where every exporter goes on."""
+    agent = Agent(loaded.config, os.environ, options)
+    try:
+        resumed = agent.start()
+    except (StateError, StateLockedError) as error:
+        _die(str(error), STATE)
+    except ConfigurationError as error:
+        _die(str(error), USAGE)
+    except OSError as error:
+        _die(f"{error.filename or 'the state'}: {error.strerror}", STATE)
+    for line in resumed:
+        click.echo(describe(line), err=True)
+    status = Status(agent)
+    agent.tick, agent.runway_s = status.tick, status.runway_s
+    try:
+        address = status.start()
+    except (OSError, ValueError) as error:
+        _die(f"service::telemetry::metrics::address: {error}", USAGE)
+    if address:
+        click.echo(f"health and metrics: http://{address}/livez /readyz /metrics", err=True)
+    return agent
 
 
 def _load(config_file: Path | None, log_path: str | None, state_dir: str | None) -> Loaded:

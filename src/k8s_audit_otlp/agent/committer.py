@@ -1,0 +1,94 @@
+"""Positions as they are now in, the checkpoint on disk out; and what to do when the disk refuses."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from k8s_audit_otlp.agent.commit import collect, forget_finished
+from k8s_audit_otlp.agent.pipeline import ExporterRuntime
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
+from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+
+class Committer:
+    """Writes checkpoints for the agent's main thread, and for it alone."""
+
+    def __init__(  # noqa: PLR0913 - everything that a checkpoint is about, each named
+        self,
+        file: CheckpointFile,
+        lock: StateLock,
+        base: Checkpoint,
+        logs: Sequence[AuditLog],
+        exporters: Sequence[ExporterRuntime],
+        *,
+        max_uncommitted_bytes: int,
+        before: Callable[[], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        """*before* is called first: it writes what must be in the same checkpoint."""
+        self._file = file
+        self._lock = lock
+        self._base = base
+        self._logs = list(logs)
+        self._exporters = list(exporters)
+        self._max_uncommitted_bytes = max_uncommitted_bytes
+        self._before = before
+        self._now = now
+        self._settlements = -1  # that the newest checkpoint holds
+        self._delivered = 0  # bytes, when it was written
+        self.error = ""
+
+    def commit(self, *, durable: bool = True) -> None:
+        """Write the checkpoint; a disk that refuses is reported and tried again."""
+        consumptions = [c for runtime in self._exporters for c in runtime.consumptions]
+        self._before()
+        settlements = sum(c.ledger.settlements for c in consumptions)
+        if settlements == self._settlements and not durable:
+            return
+        forget_finished(self._logs, consumptions)
+        stamp = self._now().isoformat(timespec="milliseconds")
+        try:
+            state = collect(self._base, self._logs, consumptions, stamp)
+            self._file.save(state, durable=durable)
+        except OSError as error:
+            self._refused(error)
+            return
+        if self.error:
+            logger.info("%s: written again", self._file.path)
+            self._stall("")
+        self.error = ""
+        self._settlements, self._delivered = settlements, self._delivered_bytes()
+
+    def _delivered_bytes(self) -> int:
+        return sum(r.journal.counts.delivered_bytes for r in self._exporters)
+
+    def _refused(self, error: OSError) -> None:
+        """Go on delivering, up to a bound: without a position all of it would be sent again."""
+        if not self.error:
+            logger.error(
+                "%s: the position cannot be written (%s); delivery goes on, and what is "
+                "delivered meanwhile will be sent again after a restart",
+                self._file.path,
+                error.strerror,
+            )
+        self.error = str(error.strerror)
+        if isinstance(error, FileNotFoundError):
+            self._make_directory_again()
+        if self._delivered_bytes() - self._delivered >= self._max_uncommitted_bytes:
+            self._stall("too much is delivered that the state directory cannot record")
+
+    def _stall(self, why: str) -> None:
+        for runtime in self._exporters:
+            runtime.gate.stall("state", why)
+
+    def _make_directory_again(self) -> None:
+        """Come back from a state directory that was deleted: positions are still in memory."""
+        try:
+            self._file.prepare()
+            self._lock.release()
+            self._lock.acquire()
+        except (StateError, StateLockedError) as error:
+            logger.error("%s", error)  # tried again at the next commit
