@@ -1,4 +1,4 @@
-"""Positions as they are now in, the checkpoint on disk out; and what to do when the disk refuses."""
+"""Positions as they are now in, the checkpoint on disk out; and what if the disk refuses."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,49 +1,51 @@
-"""`status`: what the state directory says about every exporter."""
+"""`status`: what the state directory says about every exporter, and a running agent beside it."""
 
 import json
 import os
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from k8s_audit_otlp.agent.inspect import Consumed, inspect
+from k8s_audit_otlp.agent.report import ExporterReport, Report, read_report
 from k8s_audit_otlp.cli import STATE
-from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
 from k8s_audit_otlp.config.load import load
-from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
+
+_WATCH_S = 1.0
 
 
 @click.command()
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration.")
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of the positions.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
-    """Show position, backlog and conservation of each exporter, as of the last checkpoint."""
+@click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
+def command(
+    config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool
+) -> None:
+    """Show position, backlog and health of each exporter.
+
+    Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
+    while one runs.
+    """
     directory = _directory(config_file, state_dir)
-    try:
-        restored = CheckpointFile(directory).load()
-    except StateError as error:
-        click.echo(f"k8s-audit-otlp: {error}", err=True)
-        sys.exit(STATE)
-    if restored.warning:
-        click.echo(f"warning: {restored.warning}", err=True)
-    if restored.checkpoint is None:
-        click.echo(f"{directory}: no checkpoint yet; has an agent run with it?", err=True)
-        sys.exit(STATE)
-    lines = inspect(restored.checkpoint)
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "written": restored.checkpoint.written,
-                    "exporters": [line.as_json() for line in lines],
-                },
-                indent=2,
-            )
-        )
-    else:
-        _print(restored.checkpoint.written, lines)
+    while True:
+        checkpoint = _read(directory)
+        report = read_report(directory, time.time())
+        if as_json:
+            click.echo(json.dumps(_as_json(checkpoint, report), indent=2))
+        else:
+            if watch:
+                click.clear()
+            click.echo(_as_text(checkpoint, report, time.time()))
+        if not watch:
+            return
+        time.sleep(_WATCH_S)
 
 
 def _directory(config_file: Path | None, state_dir: Path | None) -> Path:
@@ -54,42 +56,76 @@ def _directory(config_file: Path | None, state_dir: Path | None) -> Path:
     return Path(load(config_file, os.environ).config.service.state_dir)
 
 
-def _print(written: str, lines: list[Consumed]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only for people
-    from rich.table import Table  # noqa: PLC0415
+def _read(directory: Path) -> Checkpoint:
+    try:
+        restored = CheckpointFile(directory).load()
+    except StateError as error:
+        click.echo(f"k8s-audit-otlp: {error}", err=True)
+        sys.exit(STATE)
+    if restored.warning:
+        click.echo(f"warning: {restored.warning}", err=True)
+    if restored.checkpoint is None:
+        click.echo(f"{directory}: no checkpoint yet; has an agent run with it?", err=True)
+        sys.exit(STATE)
+    return restored.checkpoint
 
-    table = Table(title=f"as of {written}", title_justify="left")
-    for name, justify in (
-        ("exporter", "left"),
-        ("log", "left"),
-        ("at", "left"),
-        ("backlog", "right"),
-        ("read", "right"),
-        ("delivered", "right"),
-        ("dropped", "right"),
-        ("refused", "right"),
-        ("dead", "right"),
-        ("gaps", "right"),
-        ("balance", "right"),
-    ):
-        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
-    for line in lines:
-        table.add_row(
-            line.exporter,
-            line.log.partition(":")[2],
-            f"{line.segment} +{line.offset}",
-            human_bytes(line.backlog_bytes),
-            *(
-                f"{n:,}"
-                for n in (
-                    line.read,
-                    line.delivered,
-                    line.dropped,
-                    line.refused,
-                    line.dead_lettered,
-                    line.gaps,
-                    line.balance,
-                )
-            ),
+
+def _as_json(checkpoint: Checkpoint, report: Report | None) -> dict[str, Any]:
+    live = {e.exporter: e for e in report.exporters} if report else {}
+    return {
+        "written": checkpoint.written,
+        "running": report.pid if report else None,
+        "commit_error": report.commit_error if report else "",
+        "exporters": [
+            {**consumed.as_json(), "now": _plain(live.get(consumed.exporter))}
+            for consumed in inspect(checkpoint)
+        ],
+    }
+
+
+def _plain(report: ExporterReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    return {name: getattr(report, name) for name in report.__struct_fields__}
+
+
+def _as_text(checkpoint: Checkpoint, report: Report | None, now: float) -> str:
+    age = now - datetime.fromisoformat(checkpoint.written).timestamp()
+    agent = f"agent {report.pid} is running" if report else "no agent is running"
+    lines = [f"{agent}; positions as of {human_seconds(age)} ago ({checkpoint.written})"]
+    if report and report.commit_error:
+        lines.append(f"positions cannot be written: {report.commit_error}")
+    live = {e.exporter: e for e in report.exporters} if report else {}
+    for consumed in inspect(checkpoint):
+        lines += ["", *_exporter(consumed, live.get(consumed.exporter), now)]
+    return "\n".join(lines)
+
+
+def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> list[str]:
+    head = consumed.exporter
+    if live:
+        head += f": {live.state}, {live.rate:,.0f} records/s, {live.in_flight} requests in flight"
+        if live.runway_s is not None:
+            head += f", runway {human_seconds(live.runway_s)}"
+    backlog = human_bytes(consumed.backlog_bytes)
+    if consumed.oldest_unsent_ns:
+        backlog += f" ({human_seconds(now - consumed.oldest_unsent_ns / 1e9)})"
+    lines = [
+        head,
+        f"  log      {consumed.log.partition(':')[2]}",
+        f"  position {consumed.segment or 'nowhere yet'} at byte {consumed.offset:,}",
+        f"  backlog  {backlog}",
+        f"  records  read {consumed.read:,} = delivered {consumed.delivered:,}"
+        f" + dropped by policy {consumed.dropped:,} + dead-lettered {consumed.dead_lettered:,}"
+        f" + refused {consumed.refused:,} + in flight {consumed.balance:,}",
+        f"  gaps     {consumed.gaps:,}",
+    ]
+    if live and live.last_error:
+        when = f"{human_seconds(now - live.last_error_at)} ago"
+        retry = (
+            f", next try in {human_seconds(max(0, live.retry_at - now))}" if live.retry_at else ""
         )
-    Console().print(table)
+        lines.append(f"  trouble  {live.last_error} ({when}{retry})")
+    if live and live.last_acknowledged_at:
+        lines.append(f"  last acknowledged {human_seconds(now - live.last_acknowledged_at)} ago")
+    return lines
