@@ -39,6 +39,10 @@ COMMANDS: Final = {
         "k8s_audit_otlp.cli.verify",
         "Compare the log on disk with what arrived at a back end.",
     ),
+    "dead-letter": (
+        "k8s_audit_otlp.cli.dead_letter",
+        "List, show, replay or purge what a back end refused for good.",
+    ),
     "demo": ("k8s_audit_otlp.cli.demo", "Show the agent at work, killed and restarted, in 20 s."),
     "apiserver": (
         "k8s_audit_otlp.cli.apiserver",

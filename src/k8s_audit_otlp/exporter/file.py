@@ -5,7 +5,9 @@ its OTLP JSON file receiver. A request counts as delivered when its line is writ
 """
 
 import contextlib
+import fcntl
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +57,6 @@ class FileSender:
         self._lock = Lock()  # guards the file
         self._path = Path(options.path)
         self._fd = -1
-        self._size = 0
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> Request:
         lines = self._lines(receiver, records)
@@ -93,25 +94,37 @@ class FileSender:
                 os.close(self._fd)
             self._fd = -1
 
-    def _write(self, line: bytes) -> None:
-        if self._fd >= 0 and not self._is_ours():
-            self._close()  # somebody else has put it aside
-        if self._fd < 0:
-            self._open()
-        most = self._options.max_bytes
-        if most and self._size and self._size + len(line) > most:
-            self._put_aside()
+    def _write(self, lines: bytes) -> None:
+        self._lock_file()
         try:
-            rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-            if self._path.is_file():  # a pipe or a terminal cannot be synced
-                os.fdatasync(self._fd)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._size)  # no reader may meet half a line
-            raise
-        self._size += len(line)
+            end = self._cut_torn_line()
+            most = self._options.max_bytes
+            if most and end and end + len(lines) > most and self._put_aside():
+                self._lock_file()
+                end = self._cut_torn_line()
+            try:
+                rest = memoryview(lines)
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+                if self._path.is_file():  # a pipe or a terminal cannot be synced
+                    os.fdatasync(self._fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, end)  # no reader may meet half a line
+                raise
+        finally:
+            if self._fd >= 0:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _lock_file(self) -> None:
+        """Open the file of this name and keep other processes out: a replay writes to it too."""
+        while True:
+            if self._fd < 0:
+                self._open()
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            if self._is_ours():
+                return
+            self._close()  # somebody has put it aside
 
     def _is_ours(self) -> bool:
         try:
@@ -125,34 +138,34 @@ class FileSender:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._fd = os.open(self._path, flags, 0o600)
-        self._size = os.fstat(self._fd).st_size
-        if self._path.is_file():
-            self._cut_torn_line()
 
-    def _cut_torn_line(self) -> None:
-        """Remove a line that a crash has cut: it was not acknowledged and comes again whole."""
-        end = self._size
+    def _cut_torn_line(self) -> int:
+        """Remove a line that a crash has cut: it was not acknowledged and comes again whole.
+
+        Returns where the file ends.
+        """
+        info = os.fstat(self._fd)
+        end = info.st_size if stat.S_ISREG(info.st_mode) else 0
         while end:
             start = max(0, end - _TAIL)
-            at = os.pread(self._fd, end - start, start).rfind(b"\n")
-            if at >= 0:
-                end = start + at + 1
+            if os.pread(self._fd, 1, end - 1) == b"\n":
                 break
-            end = start
-        if end < self._size:
+            at = os.pread(self._fd, end - start, start).rfind(b"\n")
+            end = start if at < 0 else start + at + 1
+        if end < info.st_size and stat.S_ISREG(info.st_mode):
             os.ftruncate(self._fd, end)
-            self._size = end
+        return end
 
-    def _put_aside(self) -> None:
+    def _put_aside(self) -> bool:
         now = self._now()
         stamp = f"{now:{_ASIDE}}.{now.microsecond // 1000:03d}"
         aside = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
         if aside.exists():
-            return  # twice within a millisecond: the file grows over its bound instead
+            return False  # twice within a millisecond: the file grows over its bound instead
         self._path.rename(aside)
         self._close()
-        self._open()
         if keep := self._options.max_backups:
             pattern = f"{self._path.stem}-????-??-??T??-??-??.???{self._path.suffix}"
             for old in sorted(self._path.parent.glob(pattern))[:-keep]:
                 old.unlink(missing_ok=True)
+        return True

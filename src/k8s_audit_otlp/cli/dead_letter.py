@@ -1,0 +1,264 @@
+"""`dead-letter`: look at what a back end refused for good, send it again, or let it go.
+
+All of it may run beside the agent, which holds the file's lock only while it writes a letter.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from k8s_audit_otlp.agent.build import backoff_of, batch_limits, envelopes_of, sender_of
+from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
+from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.config.load import load
+from k8s_audit_otlp.exporter.dead_letter import (
+    Letter,
+    digest,
+    exporter_of,
+    file_name,
+    read_letters,
+    read_lines,
+    take_out,
+)
+from k8s_audit_otlp.exporter.replay import Replay, Replayed, ReplayLimits, ReplayRunningError
+from k8s_audit_otlp.otlp.envelope import envelope
+
+_CONFIG = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="Configuration."
+)
+_STATE = click.option(
+    "--state-dir", type=click.Path(path_type=Path), help="Directory of the positions."
+)
+_UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def command() -> None:
+    """Look at what a back end refused for good, send it again, or let it go."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What lies in the dead letter of one exporter."""
+
+    exporter: str
+    path: Path
+    bytes: int
+    records: int = 0
+    refused: int = 0  # by partial success, record unknown
+    oldest: str = ""
+    newest: str = ""
+    why: str = ""  # of the newest
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__} | {"path": str(self.path)}
+
+
+@command.command("list")
+@_CONFIG
+@_STATE
+@_JSON
+def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
+    """Count the letters of every exporter."""
+    summaries = [_summary(path) for path in _files(_directory(config_file, state_dir))]
+    if as_json:
+        click.echo(json.dumps([one.as_json() for one in summaries], indent=2))
+        return
+    if not summaries:
+        click.echo("no dead letters")
+    for one in summaries:
+        known = f"{one.records:,} records"
+        refused = f", {one.refused:,} refused in part" if one.refused else ""
+        click.echo(f"{one.exporter}: {known}{refused}, {human_bytes(one.bytes)}")
+        if one.newest:
+            click.echo(f"  from {one.oldest} to {one.newest}, last: {one.why}")
+
+
+@command.command()
+@click.argument("exporter")
+@_CONFIG
+@_STATE
+@_UID
+@click.option("--limit", default=20, show_default=True, help="Letters to show; 0 shows all.")
+@click.option("--record", "with_record", is_flag=True, help="Show the record as OTLP JSON.")
+def show(
+    exporter: str,
+    config_file: Path | None,
+    state_dir: Path | None,
+    uids: Sequence[str],
+    limit: int,
+    *,
+    with_record: bool,
+) -> None:
+    """Print letters of EXPORTER, one JSON object a line, the newest last."""
+    path = _file(_directory(config_file, state_dir), exporter)
+    wanted = _wanted(uids)
+    chosen = [letter for letter in read_letters(path) if wanted(letter)]
+    for letter in chosen[-limit:] if limit else chosen:
+        shown: dict[str, Any] = {
+            "time": letter.time,
+            "kind": letter.kind,
+            "receiver": letter.receiver,
+            "why": letter.why,
+            "uid": letter.uid,
+            "refused": letter.refused,
+            "uids": letter.uids,
+        }
+        if with_record and letter.record:
+            shown["record"] = _as_json(letter.record_bytes)
+        click.echo(json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False))
+
+
+@command.command()
+@click.argument("exporter")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Configuration that has the exporter.",
+)
+@_STATE
+@_UID
+def replay(exporter: str, config_file: Path, state_dir: Path | None, uids: Sequence[str]) -> None:
+    """Send the letters of EXPORTER again, as it is configured now; what is accepted leaves."""
+    config = load(config_file, os.environ).config
+    if exporter not in config.exporters:
+        there = ", ".join(config.exporters)
+        _die(f"{config_file}: no exporter {exporter}; there are {there}", USAGE)
+    path = _file(state_dir or Path(config.service.state_dir), exporter)
+    block = config.exporters[exporter]
+    limits = batch_limits(block.sending_queue.batch)
+    envelopes = envelopes_of(config, os.environ)
+    sender = sender_of(block, config, envelopes)
+    try:
+        result = Replay(
+            path,
+            sender,
+            envelopes,
+            ReplayLimits(limits.max_bytes, limits.max_records or 500),
+            backoff_of(block.retry_on_failure),
+        ).run(_wanted(uids))
+    except ReplayRunningError as error:
+        _die(str(error), STATE)
+    except OSError as error:
+        _die(f"{path}: {error.strerror}", STATE)
+    finally:
+        sender.close()
+    _say_replayed(exporter, result)
+
+
+def _say_replayed(exporter: str, result: Replayed) -> None:
+    click.echo(f"{exporter}: {result.accepted:,} records accepted and removed")
+    if result.refused:
+        click.echo(f"  {result.refused:,} refused again and kept: {result.why}", err=True)
+    if result.without_record:
+        click.echo(f"  {result.without_record:,} letters hold no record, only places", err=True)
+    if result.without_receiver:
+        click.echo(
+            f"  {result.without_receiver:,} come from receivers that are not configured", err=True
+        )
+    if result.stopped:
+        click.echo(f"  stopped, the rest is kept: {result.stopped}", err=True)
+    if result.refused or result.stopped or result.without_receiver:
+        sys.exit(UNDELIVERED)
+
+
+@command.command()
+@click.argument("exporter")
+@_CONFIG
+@_STATE
+@_UID
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge(
+    exporter: str,
+    config_file: Path | None,
+    state_dir: Path | None,
+    uids: Sequence[str],
+    *,
+    yes: bool,
+) -> None:
+    """Delete letters of EXPORTER for good: those that are there now."""
+    path = _file(_directory(config_file, state_dir), exporter)
+    wanted = _wanted(uids)
+    marks = Counter(
+        digest(line)
+        for line, letter in read_lines(path)
+        if (letter is None and not uids) or (letter is not None and wanted(letter))
+    )
+    count = marks.total()
+    if not count:
+        click.echo(f"{exporter}: nothing to delete")
+        return
+    if not yes:
+        click.confirm(f"Delete {count:,} letters of {exporter} for good?", abort=True)
+    try:
+        gone = take_out(path, marks)
+    except OSError as error:
+        _die(f"{path}: {error.strerror}", STATE)
+    click.echo(f"{exporter}: {gone:,} letters deleted")
+
+
+# -- what they share --------------------------------------------------------------------------
+
+
+def _directory(config_file: Path | None, state_dir: Path | None) -> Path:
+    if state_dir is not None:
+        return state_dir
+    if config_file is None:
+        raise click.UsageError("give --state-dir DIRECTORY or --config FILE")
+    return Path(load(config_file, os.environ).config.service.state_dir)
+
+
+def _files(state_dir: Path) -> list[Path]:
+    if not state_dir.is_dir():
+        _die(f"{state_dir}: no such directory", STATE)
+    return sorted((state_dir / "dead-letter").glob("*.jsonl"))
+
+
+def _file(state_dir: Path, exporter: str) -> Path:
+    path = state_dir / "dead-letter" / file_name(exporter)
+    if not path.exists():
+        there = ", ".join(exporter_of(p) for p in _files(state_dir)) or "no other has any"
+        _die(f"{exporter} has no dead letters ({there})", USAGE)
+    return path
+
+
+def _wanted(uids: Sequence[str]) -> Callable[[Letter], bool]:
+    chosen = frozenset(uids)
+
+    def wanted(letter: Letter) -> bool:
+        return not chosen or letter.uid in chosen or not chosen.isdisjoint(letter.uids)
+
+    return wanted
+
+
+def _summary(path: Path) -> Summary:
+    summary = Summary(exporter_of(path), path, path.stat().st_size)
+    for letter in read_letters(path):
+        summary.records += bool(letter.record)
+        summary.refused += 0 if letter.record else letter.refused
+        summary.oldest = summary.oldest or letter.time
+        summary.newest, summary.why = letter.time, letter.why
+    return summary
+
+
+def _as_json(record: bytes) -> dict[str, Any]:
+    from k8s_audit_otlp.exporter.otlp_json import to_line  # noqa: PLC0415 - loads protobuf
+
+    logs = json.loads(to_line(envelope(b"", b"", [record])))
+    one: dict[str, Any] = logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
+    return one
+
+
+def _die(message: str, code: int) -> NoReturn:
+    click.echo(f"k8s-audit-otlp: {message}", err=True)
+    sys.exit(code)

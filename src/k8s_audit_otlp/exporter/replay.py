@@ -1,0 +1,185 @@
+"""Dead letters in, sent once more through their exporter; what was accepted leaves the file.
+
+Safe beside a running agent: the file changes under its lock, and what the agent appends meanwhile
+stays. A crash in between leaves letters that were accepted: they arrive again with the same
+log.record.uid.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.dead_letter import Letter, digest, read_lines, take_out
+from k8s_audit_otlp.exporter.delivery import why_of
+from k8s_audit_otlp.exporter.quarantine import SYSTEMIC
+from k8s_audit_otlp.exporter.search import Search
+from k8s_audit_otlp.exporter.sender import Sender
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
+
+_ATTEMPTS = 5  # somebody waits for the command
+_LONGEST_WAIT_S = 30.0
+_TAKE_OUT_BYTES = 16 * 1024 * 1024  # rewriting the file for every request would be slow
+
+
+class ReplayRunningError(Exception):
+    """Another replay of the same file is under way."""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What became of the letters: `stopped` says why it ended early."""
+
+    accepted: int = 0
+    refused: int = 0
+    without_record: int = 0
+    without_receiver: int = 0
+    why: str = ""  # of the last refusal
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayLimits:
+    max_bytes: int = 900_000
+    max_records: int = 500
+
+
+class Replay:
+    """Sends the letters of one file."""
+
+    def __init__(
+        self,
+        path: Path,
+        sender: Sender,
+        receivers: Container[str],
+        limits: ReplayLimits,
+        backoff: Backoff,
+        *,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = path
+        self._sender = sender
+        self._receivers = receivers
+        self._limits = limits
+        self._backoff = backoff
+        self._wait = wait
+        self._done: Counter[bytes] = Counter()
+        self._done_bytes = 0
+        self._unproven = 0  # refused alone with nothing accepted since
+        self.result = Replayed()
+
+    def run(self, wanted: Callable[[Letter], bool] = lambda _: True) -> Replayed:
+        """Send what is *wanted*.
+
+        Raises:
+            ReplayRunningError: somebody else does already.
+
+        """
+        with self._alone():
+            try:
+                for receiver, lines, records in self._batches(wanted):
+                    self._deliver(receiver, lines, records)
+                    if self.result.stopped:
+                        break
+            finally:
+                self._take_out()
+        return self.result
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        name = self._path.with_suffix(".replay")
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise ReplayRunningError(f"{self._path}: another replay is under way") from None
+        finally:
+            os.close(fd)
+
+    def _batches(
+        self, wanted: Callable[[Letter], bool]
+    ) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
+        """Yield receiver, lines and records of one request after the other."""
+        lines: list[bytes] = []
+        records: list[bytes] = []
+        size, of = 0, ""
+        for line, letter in read_lines(self._path):
+            if letter is None or not wanted(letter) or not self._can_be_sent(letter):
+                continue
+            record = letter.record_bytes
+            full = size + len(record) > self._limits.max_bytes
+            full = full or len(records) >= self._limits.max_records
+            if records and (full or letter.receiver != of):
+                yield of, lines, records
+                lines, records, size = [], [], 0
+            of = letter.receiver
+            lines.append(line)
+            records.append(record)
+            size += len(record)
+        if records:
+            yield of, lines, records
+
+    def _can_be_sent(self, letter: Letter) -> bool:
+        if not letter.record:
+            self.result.without_record += 1
+        elif letter.receiver not in self._receivers:
+            self.result.without_receiver += 1
+        else:
+            return True
+        return False
+
+    def _deliver(self, receiver: str, lines: Sequence[bytes], records: Sequence[bytes]) -> None:
+        line_of = {id(record): line for record, line in zip(records, lines, strict=True)}
+        search = Search(records)
+        while search.left and not self.result.stopped:
+            part = search.part
+            outcome = self._send(receiver, part)
+            if isinstance(outcome, Delivered) and not outcome.rejected:
+                self._unproven = 0
+                self._accepted([line_of[id(record)] for record in part])
+                search.accepted()
+            elif isinstance(outcome, Retry | Misconfigured):
+                self.result.stopped = outcome.why
+            elif len(part) > 1 and isinstance(outcome, TooLarge):
+                search.too_large()
+            elif len(part) > 1:
+                search.refused_together(0)
+            else:
+                self._refused(outcome)
+                search.set_aside()
+
+    def _send(self, receiver: str, records: Sequence[bytes]) -> Outcome:
+        request = self._sender.prepare(receiver, records)
+        outcome = self._sender.send(request)
+        for attempt in range(_ATTEMPTS - 1):
+            if not isinstance(outcome, Retry):
+                break
+            delay = self._backoff.delay_s(attempt, 0.5, outcome.after_s)
+            self._wait(min(delay, _LONGEST_WAIT_S))
+            outcome = self._sender.send(request)
+        return outcome
+
+    def _accepted(self, lines: Sequence[bytes]) -> None:
+        self.result.accepted += len(lines)
+        self._done.update(map(digest, lines))
+        self._done_bytes += sum(map(len, lines))
+        if self._done_bytes >= _TAKE_OUT_BYTES:
+            self._take_out()
+
+    def _refused(self, outcome: Outcome) -> None:
+        self.result.refused += 1
+        self.result.why = why_of(outcome) or "partial success"
+        self._unproven += 1
+        if self._unproven >= SYSTEMIC:
+            self.result.stopped = f"every record is refused: {self.result.why}"
+
+    def _take_out(self) -> None:
+        if self._done:
+            take_out(self._path, self._done)
+        self._done, self._done_bytes = Counter(), 0

@@ -1,0 +1,189 @@
+"""The dead letter on disk: who may read it, what a crash leaves, its bound, taking letters out."""
+
+import json
+import multiprocessing
+import os
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.exporter.dead_letter import (
+    DeadLetterFile,
+    digest,
+    exporter_of,
+    file_name,
+    read_letters,
+    read_lines,
+    take_out,
+)
+from k8s_audit_otlp.otlp.record import uid_of
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def flight(bench):
+    return bench(lambda _: None).flight([b"x"])
+
+
+@pytest.fixture
+def letters(tmp_path):
+    def make(name="otlp_http/siem", **options):
+        return DeadLetterFile(
+            tmp_path / "dead-letter", name, uid_of=uid_of, now=lambda: NOW, **options
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["otlp_http", "otlp_http/siem", "otlp_http/../../x", "a b%ü/.."])
+def test_an_exporters_id_makes_one_file_in_the_directory(letters, flight, record, tmp_path, name):
+    """Ids are escaped, and can be read back."""
+    file = letters(name)
+    assert file.bury(flight, [record("a")], "no")
+    assert file.path.parent == tmp_path / "dead-letter"
+    assert exporter_of(file.path) == name
+
+
+def test_a_record_is_kept_whole_with_its_place_and_reason(letters, flight, record):
+    """It can be sent again later."""
+    file = letters()
+    assert file.bury(flight, [record("seg-1f")], "HTTP 400: bad")
+    letter = next(read_letters(file.path))
+    assert letter.record_bytes == record("seg-1f")
+    assert (letter.uid, letter.why, letter.kind) == ("seg-1f", "HTTP 400: bad", "record")
+    assert (letter.exporter, letter.receiver) == ("otlp_http/siem", "k8s_audit")
+    assert letter.time == "2026-01-02T03:04:05.000+00:00"
+
+
+def test_only_the_owner_may_read_it(letters, flight, record):
+    """0600 in a directory of 0700, whatever the umask."""
+    old = os.umask(0)
+    try:
+        file = letters()
+        file.bury(flight, [record("a")], "no")
+    finally:
+        os.umask(old)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert file.path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_partial_refusal_holds_the_places_and_no_records(letters, flight, record):
+    """Nobody said which of them it was."""
+    file = letters()
+    assert file.note_refused(flight, [record("a"), record("b"), record("c")], 2, "too old")
+    letter = next(read_letters(file.path))
+    assert (letter.kind, letter.refused, letter.uids, letter.record) == (
+        "refused",
+        2,
+        ["a", "b", "c"],
+        "",
+    )
+
+
+def test_when_all_were_refused_the_records_are_kept(letters, flight, record):
+    """Then it is known which."""
+    file = letters()
+    assert file.note_refused(flight, [record("a"), record("b")], 2, "too old")
+    found = list(read_letters(file.path))
+    assert [(one.kind, one.refused, one.uid) for one in found] == [
+        ("refused", 1, "a"),
+        ("refused", 1, "b"),
+    ]
+    assert found[1].record_bytes == record("b")
+
+
+def test_a_line_cut_by_a_crash_swallows_neither_itself_nor_the_next(letters, flight, record):
+    """What was written after it is read, and the cut one is passed over."""
+    file = letters()
+    file.bury(flight, [record("a")], "no")
+    with file.path.open("ab") as raw:
+        raw.write(b'{"time":"2026","ki')
+    file.bury(flight, [record("b")], "no")
+    assert [one.uid for one in read_letters(file.path)] == ["a", "b"]
+
+
+def test_a_full_file_takes_nothing_more(letters, flight, record):
+    """The exporter stalls on it; the error says what is full."""
+    file = letters(max_bytes=1500)
+    count = 0
+    while file.bury(flight, [record(f"u{count}")], "no"):
+        count += 1
+    assert count >= 2
+    assert file.path.stat().st_size <= 1500
+    assert file.error == f"{file.path}: full at 1500 bytes"
+    assert len(list(read_letters(file.path))) == count
+
+
+def test_on_full_evict_lets_the_oldest_go_and_counts_them(letters, flight, record):
+    """A choice: newer letters are worth more."""
+    gone = []
+    file = letters(max_bytes=3000, on_full="evict", on_evicted=gone.append)
+    for i in range(50):
+        assert file.bury(flight, [record(f"u{i}")], "no")
+    kept = [one.uid for one in read_letters(file.path)]
+    assert kept == [f"u{i}" for i in range(50)][-len(kept) :]
+    assert sum(gone) + len(kept) == 50
+    assert file.path.stat().st_size <= 3000
+    assert file.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_refuses_is_said_and_nothing_half_is_left(letters, flight, record):
+    """False keeps the record unsettled."""
+    file = letters()
+    file.path.parent.mkdir(mode=0o700)
+    file.path.symlink_to("/dev/full")
+    assert not file.bury(flight, [record("a")], "no")
+    assert file.error == f"{file.path}: No space left on device"
+
+
+def test_letters_are_taken_out_by_their_content_as_often_as_asked(letters, flight, record):
+    """Two equal lines are two letters."""
+    file = letters()
+    for uid in ("a", "b", "b", "c"):
+        file.bury(flight, [record(uid)], "no")
+    lines = {one.uid: line for line, one in read_lines(file.path)}
+    assert take_out(file.path, Counter({digest(lines["b"]): 1, digest(lines["c"]): 1})) == 2
+    assert [one.uid for one in read_letters(file.path)] == ["a", "b"]
+
+
+def _append(path, start):
+    file = DeadLetterFile(path.parent, exporter_of(path), uid_of=lambda r: r.decode())
+
+    class Batch:
+        receiver = "k8s_audit"
+
+    class Flight:
+        batch = Batch()
+
+    for i in range(60):
+        assert file.bury(Flight(), [b"%s-%d" % (start, i)], "no")
+
+
+def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(tmp_path):
+    """Another process appends all the time: what is not taken out is there afterwards."""
+    path = tmp_path / file_name("otlp_http")
+    _append(path, b"old")
+    old = Counter(digest(line) for line, _ in read_lines(path))
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_append, args=(path, b"new%d" % n)) for n in range(2)]
+    for writer in writers:
+        writer.start()
+    taken = 0
+    for mark in list(old):
+        taken += take_out(path, Counter({mark: 1}))
+    for writer in writers:
+        writer.join()
+    assert taken == 60
+    uids = Counter(one.uid for one in read_letters(path))
+    assert uids == Counter(f"new{n}-{i}" for n in range(2) for i in range(60))
+
+
+def test_every_line_is_json_that_other_tools_read(letters, flight, record):
+    """Jq works on it."""
+    file = letters()
+    file.bury(flight, [record("a"), record("b")], 'quote " and \n newline')
+    lines = Path(file.path).read_text().splitlines()
+    assert [json.loads(line)["uid"] for line in lines] == ["a", "b"]

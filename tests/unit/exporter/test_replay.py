@@ -1,0 +1,150 @@
+"""Dead letters sent once more: what leaves the file, what stays, and when it gives up."""
+
+import fcntl
+import os
+
+import pytest
+
+from k8s_audit_otlp.demo.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
+from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_letters
+from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
+from k8s_audit_otlp.exporter.replay import Replay, ReplayLimits, ReplayRunningError
+from k8s_audit_otlp.otlp.record import uid_of
+
+
+@pytest.fixture
+def letters(tmp_path, bench, record):
+    """Make a dead letter with records of these uids."""
+    file = DeadLetterFile(tmp_path / "dead-letter", "otlp_http", uid_of=uid_of)
+    flight = bench(lambda _: None).flight([b"x"])
+
+    def bury(*uids, **rest):
+        file.bury(flight, [record(uid, **rest) for uid in uids], "HTTP 400")
+        return file.path
+
+    bury.file, bury.flight = file, flight
+    return bury
+
+
+@pytest.fixture
+def replay(backend, envelopes):
+    made, waits = [], []
+
+    def make(path, receivers=("k8s_audit",), **limits):
+        sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), envelopes)
+        made.append(sender)
+        backoff = Backoff(randomization=0.0)
+        return Replay(path, sender, receivers, ReplayLimits(**limits), backoff, wait=waits.append)
+
+    make.waits = waits
+    yield make
+    for sender in made:
+        sender.close()
+
+
+def left(path):
+    return [letter.uid for letter in read_letters(path)]
+
+
+def test_accepted_records_leave_the_file(replay, letters, backend):
+    """All of them, in requests within the limits."""
+    path = letters(*(f"u{i}" for i in range(25)))
+    result = replay(path, max_records=10).run()
+    assert (result.accepted, result.refused, result.stopped) == (25, 0, "")
+    assert set(backend.received.uids) == {f"u{i}" for i in range(25)}
+    assert backend.requests_total == 3
+    assert left(path) == []
+
+
+def test_what_is_refused_again_stays(replay, letters, backend):
+    """The others go, whatever they share a request with."""
+    backend.plan = [Poison(b"poison-pill")]
+    path = letters("a", "b")
+    letters("bad", body="poison-pill")
+    letters("c", "d")
+    result = replay(path).run()
+    assert (result.accepted, result.refused) == (4, 1)
+    assert result.why.startswith("HTTP 400")
+    assert left(path) == ["bad"]
+
+
+def test_a_limit_of_the_back_end_is_kept_to(replay, letters, backend):
+    """413 splits."""
+    backend.plan = [Limit(3000)]
+    path = letters(*(f"u{i}" for i in range(20)), size=1000)
+    assert replay(path).run().accepted == 20
+
+
+def test_a_partial_success_is_no_acceptance(replay, letters, backend):
+    """What may have been refused is kept until it is known."""
+    backend.plan = [PartialSuccess(1, "no"), Accept(), PartialSuccess(1, "no")]
+    path = letters("a", "b")
+    result = replay(path).run()
+    assert (result.accepted, result.refused) == (1, 1)
+    assert left(path) == ["b"]
+
+
+def test_a_back_end_that_refuses_everything_ends_it(replay, letters, backend):
+    """Eight in a row, and the file is as it was."""
+    backend.plan = [Refuse(400)]
+    path = letters(*(f"u{i}" for i in range(300)))
+    before = path.read_bytes()
+    result = replay(path).run()
+    assert result.stopped.startswith("every record is refused")
+    assert path.read_bytes() == before
+    assert backend.requests_total < 30
+
+
+def test_a_wrong_key_ends_it_at_once(replay, letters, backend):
+    """There is nothing to wait for."""
+    backend.plan = [Refuse(401)]
+    path = letters("a")
+    assert replay(path).run().stopped.startswith("HTTP 401")
+    assert backend.requests_total == 1
+    assert left(path) == ["a"]
+
+
+def test_throttling_is_waited_out_for_a_while(replay, letters, backend):
+    """Then the command ends; what was accepted is removed."""
+    backend.plan = [Accept(), Throttle(429, 7), Accept(), Throttle(503)]
+    path = letters("a", "b", "c")
+    result = replay(path, max_records=1).run()
+    assert (result.accepted, result.stopped[:8]) == (2, "HTTP 503")
+    assert replay.waits[0] == pytest.approx(7.35)
+    assert left(path) == ["c"]
+
+
+def test_letters_without_a_record_or_a_receiver_stay(replay, letters, backend):
+    """They cannot be sent, and are counted."""
+    path = letters("a")
+    file, flight = letters.file, letters.flight
+    file.note_refused(flight, [b"\x12\x00", b"\x12\x00"], 1, "partial")
+    result = replay(path, receivers=()).run()
+    assert (result.accepted, result.without_record, result.without_receiver) == (0, 1, 1)
+    assert len(list(read_letters(path))) == 2
+    assert backend.requests_total == 0
+
+
+def test_what_the_agent_appends_meanwhile_stays(replay, letters, backend):
+    """The file changes only by what was sent."""
+    path = letters("a", "b")
+
+    def appending(_request):
+        letters("late")
+        return Accept()
+
+    backend.plan = appending
+    replay(path).run()
+    assert left(path) == ["late"]
+
+
+def test_two_replays_at_a_time_are_refused(replay, letters):
+    """Each record would be sent twice."""
+    path = letters("a")
+    fd = os.open(path.with_suffix(".replay"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with pytest.raises(ReplayRunningError, match="under way"):
+        replay(path).run()
+    os.close(fd)
+    assert left(path) == ["a"]
