@@ -48,6 +48,10 @@ COMMANDS: Final = {
         "k8s_audit_otlp.cli.apiserver",
         "Switch the audit log of kube-apiserver on.",
     ),
+    "doctor": (
+        "k8s_audit_otlp.cli.doctor",
+        "Check the whole way from kube-apiserver to back ends.",
+    ),
     "validate": ("k8s_audit_otlp.cli.validate", "Check a configuration and say what it will do."),
     "vendors": (
         "k8s_audit_otlp.cli.vendors",

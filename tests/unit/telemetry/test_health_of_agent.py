@@ -1,7 +1,6 @@
 """A real agent with a real back end, asked through its listener."""
 
 import json
-import os
 import threading
 import time
 import urllib.request
@@ -76,7 +75,7 @@ def write(log_dir, count):
         log.writelines(EVENT.format(n=n) + "\n" for n in range(count))
 
 
-def test_an_agent_that_delivers_says_so(agent_on, log_dir, backend):
+def test_an_agent_that_delivers_says_so(agent_on, log_dir):
     """Live, ready, and the numbers are those of the back end."""
     write(log_dir, 5)
     with agent_on() as (agent, status, address):
@@ -138,7 +137,7 @@ def test_the_runway_follows_the_manifest(agent_on, log_dir, tmp_path):
         status.runways.look(agent.logs)
         time.sleep(0.2)
         write(log_dir, 200)
-        size = os.stat(log_dir / "audit.log").st_size
+        size = (log_dir / "audit.log").stat().st_size
         eventually(lambda: agent.logs[0].live_size == size)
         status.runways.look(agent.logs)
         runway = exporter_views(agent, status.runways)[0].receivers[0].runway_s

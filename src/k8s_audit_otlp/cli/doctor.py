@@ -1,0 +1,128 @@
+"""`doctor`: is everything right, from kube-apiserver to the back ends? Prints no secret."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from k8s_audit_otlp.cli import FAILURE
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.config.config import Config
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+
+def _text(path: Path | None) -> str | None:
+    return path.read_text(encoding="utf-8", errors="replace") if path else None
+
+
+@click.command("doctor")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration.")
+@click.option("--path", "log", type=click.Path(path_type=Path), help="Audit log, without --config.")
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    default=_MANIFEST,
+    show_default=True,
+    help="Static pod manifest of kube-apiserver.",
+)
+@click.option("--send", is_flag=True, help="Send one marked test record to every exporter.")
+@click.option("--collector-config", "collector", type=_FILE, help="The Collector's configuration.")
+@click.option("--kubeadm-config", "kubeadm", type=_FILE, help="kubeadm's ClusterConfiguration.")
+@click.option(
+    "--apiserver-metrics",
+    "metrics",
+    metavar="FILE|URL",
+    help="kube-apiserver's /metrics, or its log.",
+)
+@click.option(
+    "--wait", "wait_s", default=2.0, show_default=True, help="Seconds to wait for the log to grow."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(  # noqa: PLR0913 - one for each thing that can be looked at
+    config_file: Path | None,
+    log: Path | None,
+    manifest: Path,
+    collector: Path | None,
+    kubeadm: Path | None,
+    metrics: str | None,
+    wait_s: float,
+    *,
+    send: bool,
+    as_json: bool,
+) -> None:
+    """Check the whole way, from kube-apiserver to the back ends.
+
+    Each item is ok, warn, fail or skipped, with the reason and the way out. Nothing is changed, and
+    nothing is sent unless --send is given.
+
+    Exit code: 0 nothing fails (there may be warnings), 1 something fails, 2 a mistake in the usage
+    or the configuration.
+    """
+    from k8s_audit_otlp.doctor.examine import Question, examine  # noqa: PLC0415 - slow to import
+    from k8s_audit_otlp.doctor.verdict import State  # noqa: PLC0415
+
+    if config_file is not None and log is not None:
+        raise click.UsageError("--path is for use without --config; write the path in the file")
+    question = Question(
+        config=_config(config_file),
+        env=os.environ,
+        log=log,
+        manifest=manifest,
+        send=send,
+        wait_s=wait_s,
+        collector=_text(collector),
+        kubeadm=_text(kubeadm),
+        apiserver_metrics=_metrics(metrics),
+    )
+    if as_json:
+        findings = list(examine(question))
+        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+    else:
+        from rich.console import Console  # noqa: PLC0415 - only for people
+
+        from k8s_audit_otlp.doctor.show import show, summary  # noqa: PLC0415
+
+        console = Console(highlight=False)
+        findings = list(show(examine(question), console))
+        console.print(summary(findings))
+    if any(finding.state is State.FAIL for finding in findings):
+        sys.exit(FAILURE)
+
+
+def _config(path: Path | None) -> "Config | None":
+    from k8s_audit_otlp.config.load import load  # noqa: PLC0415 - pydantic is slow to import
+
+    return load(path, os.environ).config if path else None
+
+
+def _metrics(where: str | None) -> str | None:
+    if where is None:
+        return None
+    if not where.startswith(("http://", "https://")):
+        try:
+            return Path(where).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise click.BadParameter(
+                f"{where}: {error.strerror}", param_hint="--apiserver-metrics"
+            ) from None
+    import urllib3  # noqa: PLC0415
+
+    try:
+        answer = urllib3.request("GET", where, timeout=5.0, retries=False, redirect=False)
+    except urllib3.exceptions.HTTPError as error:
+        raise click.BadParameter(
+            f"no answer ({type(error).__name__}); kubectl get --raw /metrics > FILE works too",
+            param_hint="--apiserver-metrics",
+        ) from None
+    if answer.status != 200:
+        raise click.BadParameter(
+            f"HTTP {answer.status}; kubectl get --raw /metrics > FILE works too",
+            param_hint="--apiserver-metrics",
+        )
+    return answer.data.decode(errors="replace")

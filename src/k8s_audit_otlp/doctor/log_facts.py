@@ -1,0 +1,114 @@
+"""The path of a log in, what can be seen of it out: files, growth, the times of its events.
+
+Reads the first and the last megabytes of the live file, never the whole log.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.event.decode import read_line
+from k8s_audit_otlp.event.times import unix_ns
+from k8s_audit_otlp.model import AuditEvent
+from k8s_audit_otlp.receiver.listing import Entry, list_log
+
+HEAD_BYTES = 1 << 20
+TAIL_BYTES = 4 << 20  # some thousand events: minutes of a busy cluster, hours of a quiet one
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the doctor
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """One log as it is now. `trouble` says why its live file cannot be opened."""
+
+    path: Path
+    root: Path
+    receiver: K8sAudit | None = None
+    trouble: OSError | None = None
+    entries: Sequence[Entry] = ()
+    size: int = 0
+    grown: int = 0  # bytes, in `waited_s`
+    waited_s: float = 0.0
+    written_s: float = 0.0  # since the last write
+    first_line: bytes = b""
+    first_ns: int = 0
+    times: Sequence[int] = field(default_factory=list)  # of the last events, in their order
+    now_ns: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second, from the first event of the live file to its last."""
+        if not self.times or not self.first_ns or self.times[-1] <= self.first_ns:
+            return None
+        return self.size / ((self.times[-1] - self.first_ns) / 1e9)
+
+
+def look_at_log(
+    path: Path,
+    root: Path,
+    receiver: K8sAudit | None,
+    *,
+    wait_s: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> LogFacts:
+    """Look at a log; wait up to *wait_s* seconds for it to grow."""
+    try:
+        fd = os.open(path, _OPEN)
+    except OSError as error:
+        return LogFacts(path, root, receiver, error, _entries(path), now_ns=clock_ns())
+    try:
+        before, waited = os.fstat(fd).st_size, 0.0
+        while waited < wait_s and path.is_file() and os.fstat(fd).st_size == before:
+            sleep(min(0.1, wait_s))
+            waited += min(0.1, wait_s)
+        info, now_ns = os.fstat(fd), clock_ns()
+        head = _read(fd, 0, HEAD_BYTES)
+        tail = _read(fd, max(0, info.st_size - TAIL_BYTES), TAIL_BYTES)
+    except OSError as error:  # a directory opens, and cannot be read
+        return LogFacts(path, root, receiver, error, _entries(path), now_ns=clock_ns())
+    finally:
+        os.close(fd)
+    first_line = head.partition(b"\n")[0]
+    times = _times(tail, whole=info.st_size <= TAIL_BYTES)
+    return LogFacts(
+        path,
+        root,
+        receiver,
+        None,
+        _entries(path),
+        info.st_size,
+        info.st_size - before,
+        waited,
+        max(0.0, (now_ns - info.st_mtime_ns) / 1e9),
+        first_line,
+        next((ns for ns in _times(first_line + b"\n", whole=True)), 0),
+        times,
+        now_ns,
+    )
+
+
+def _entries(path: Path) -> list[Entry]:
+    try:
+        return list_log(path)
+    except OSError:
+        return []
+
+
+def _read(fd: int, offset: int, length: int) -> bytes:
+    return os.pread(fd, length, offset)
+
+
+def time_of(event: AuditEvent) -> int:
+    """Return when the event happened, 0 where it does not say."""
+    return unix_ns(event.stage_timestamp) or unix_ns(event.request_received_timestamp) or 0
+
+
+def _times(data: bytes, *, whole: bool) -> list[int]:
+    """Return the times of the events in *data*; unless it is *whole*, its first line is torn."""
+    lines = data.split(b"\n")[0 if whole else 1 : -1]
+    events = (item.event for line in lines for item in read_line(line) if not item.is_unread)
+    return [ns for event in events if (ns := time_of(event))]
