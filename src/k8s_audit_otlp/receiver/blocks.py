@@ -56,6 +56,8 @@ class BlockReader:
         found = self._read(segment, offset)
         if isinstance(found, Block):
             self._keep(key, found)
+        elif found is None:
+            self._log.waited_for(segment)
         return found
 
     def _keep(self, key: tuple[int, int], block: Block) -> None:
@@ -88,8 +90,6 @@ class BlockReader:
             self._log.ended(segment, found.span.end)
         elif end is not None and not segment.state.complete:
             self._log.ended(segment, end)
-        if found is None:
-            self._log.waited_for(segment)
         return found
 
     def _missing(self, segment: Segment, offset: int) -> Gap | None:

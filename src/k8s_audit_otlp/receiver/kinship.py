@@ -44,14 +44,20 @@ def kinship(
         # Of a log and its copy the log goes on; else one that was put back and written to holds
         # more than what it was copied from.
         longer = _length(other) > _length(own) and not segment.live
-        return Kinship.HOLDER if longer or (live and _holds_all(segment, other)) else Kinship.COPY
+        takes_over = live and _holds_all(segment, own, other)
+        return Kinship.HOLDER if longer or takes_over else Kinship.COPY
     if isinstance(other, GzipSource):
         return Kinship.TWIN
-    return Kinship.HOLDER if _holds_all(segment, other) else Kinship.STRANGER
+    return Kinship.HOLDER if _holds_all(segment, own, other) else Kinship.STRANGER
 
 
-def _holds_all(segment: Segment, other: PlainSource | GzipSource) -> bool:
-    return isinstance(other, PlainSource) and other.stat().st_size >= segment.state.size
+def _holds_all(
+    segment: Segment, own: PlainSource | GzipSource, other: PlainSource | GzipSource
+) -> bool:
+    if not isinstance(other, PlainSource):
+        return False
+    grown = own.stat().st_size if isinstance(own, PlainSource) else 0  # since the last look
+    return other.stat().st_size >= max(segment.state.size, grown)
 
 
 def _length(source: PlainSource | GzipSource) -> int:

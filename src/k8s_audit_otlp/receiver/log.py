@@ -140,11 +140,13 @@ class AuditLog:
     def waited_for(self, segment: Segment) -> None:
         """Note that *segment* has nothing for a consumer now.
 
-        Where an older log was put in the place of the live one, segments after it may have: the
-        consumer is made to ask for the next one again.
+        It was closed to make room for others; or an older log was put in the place of the live
+        one, and segments after it may have something. The consumer is made to ask again.
         """
         with self._lock:
-            if segment.live and next(reversed(self._segments), segment.seq) != segment.seq:
+            newest = next(reversed(self._segments), segment.seq)
+            closed = segment.source is None and not segment.state.gone
+            if closed or (segment.live and newest != segment.seq):
                 self.version += 1
 
     def lost(self, segment: Segment) -> None:
@@ -220,6 +222,7 @@ class AuditLog:
                 self._segments.values(), self.path.parent, self.clock_ns()
             ):
                 segment.state.gone = segment.state.complete = True
+            self._release_surplus()
             self._manifest.started = True
             if self._fingerprint() != before:
                 self._bump()
@@ -453,9 +456,10 @@ class AuditLog:
         segment.hold(source, self.clock_ns())
         if live:
             segment.state.complete, segment.state.closed_ns = False, 0
-        elif segment.compressed and not known_end:
+            return
+        if segment.compressed and not known_end:
             segment.state.complete = False
-        elif not self._needed(segment) or self._open_count() > self.limits.max_open:
+        if not self._needed(segment) or self._open_count() > self.limits.max_open:
             segment.release()
 
     def _close_if_rotated(self, segment: Segment) -> None:
@@ -491,6 +495,22 @@ class AuditLog:
             if segment.name is None:
                 segment.state.gone = True
 
+    def _release_surplus(self, reading: Segment | None = None) -> None:
+        """Keep to the bound: close what can be opened again, what is needed last first.
+
+        What is unlinked cannot: only when there is nothing else, the oldest of it is let go.
+        """
+        surplus = self._open_count() - self.limits.max_open
+        if surplus <= 0:
+            return
+        held = [s for s in self._segments.values() if s.source is not None and not s.live]
+        named = [s for s in reversed(held) if s.name is not None and not s.unlinked]
+        nameless = [s for s in held if s.name is None or s.unlinked]
+        for segment in [s for s in (*named, *nameless) if s is not reading][:surplus]:
+            segment.release()
+            if segment.name is None:
+                segment.state.gone = segment.state.let_go = True
+
     def _needed(self, segment: Segment) -> bool:
         if not segment.state.complete:
             return True
@@ -512,6 +532,7 @@ class AuditLog:
             if identity is not None and identity.head == segment.state.head:
                 segment.hold(source, self.clock_ns())
                 self._close_if_rotated(segment)
+                self._release_surplus(reading=segment)
                 return
             source.close()
 
