@@ -42,7 +42,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def command() -> None:
-    """Look at what a back end refused for good, send it again, or let it go."""
+    """List, show, replay or purge what a back end refused for good."""
 
 
 @dataclass(slots=True)
