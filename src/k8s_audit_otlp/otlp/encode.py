@@ -160,7 +160,7 @@ class Encoder:
         if (event.annotations or {}).get(TRUNCATED) == "true":
             key = self.options.prefix + "truncated"  # the event's own annotation says it already
             marks = {k: v for k, v in marks.items() if k != key}
-        around += wire.attributes(marks)
+        around += self._records.marks(marks)
         return self._records.encode(event, body, times, around, faulty=faulty)
 
     def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:

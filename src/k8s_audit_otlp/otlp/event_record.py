@@ -4,6 +4,8 @@ Fields that occur together are interned as one run of bytes; what never repeats 
 is joined with the bytes around it, which depend only on its length.
 """
 
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +14,15 @@ from k8s_audit_otlp.event.times import MAX_NS, unix_ns
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned
+from k8s_audit_otlp.otlp.limits import cut_bytes
 from k8s_audit_otlp.otlp.mapping import (
     EVENT_NAME,
     PARTS,
     MappingOptions,
     keys_of,
+    limiter_of,
     part_encoder,
+    room_of,
 )
 from k8s_audit_otlp.otlp.parts import (
     MAX_AUDIT_ID,
@@ -78,6 +83,9 @@ class RecordEncoder:
         self.options = options
         self._allows_extra = allows(options.user_extra)
         self._allows_note = allows(options.annotations)
+        self._longest = longest = options.limits.value_bytes or sys.maxsize
+        self._limiter = limiter_of(options)
+        self._most_extra, self._most_notes = room_of(options)
         self.parts = {part: part_encoder(part, options) for part in PARTS}
         self.requests = Interned(self._request)
         self.objects = Interned(self._object)
@@ -85,12 +93,12 @@ class RecordEncoder:
         self._impersonated = Interned(self._impersonated_user)
         self._decisions = Interned(self._decision)
         self._notes = Interned(self.note)
-        self.audit_ids = Frames(keys_of("audit_id", options))
-        self.paths = Frames(keys_of("path", options))
-        self.queries = Frames(keys_of("query", options))
-        self.names = Frames(keys_of("name", options))
-        self._object_uids = Frames(keys_of("object_uid", options))
-        self._versions = Frames(keys_of("version", options))
+        self.audit_ids = Frames(keys_of("audit_id", options), longest)
+        self.paths = Frames(keys_of("path", options), longest)
+        self.queries = Frames(keys_of("query", options), longest)
+        self.names = Frames(keys_of("name", options), longest)
+        self._object_uids = Frames(keys_of("object_uid", options), longest)
+        self._versions = Frames(keys_of("version", options), longest)
         self.body_heads = Heads(wire.body_head)
         self.record_heads = Heads(wire.record_head)
         self.duration_head = self.parts["duration"](0.0)[:-8]
@@ -128,16 +136,15 @@ class RecordEncoder:
         self, event: AuditEvent, body: bytes, times: bytes, around: bytes, *, faulty: bool = False
     ) -> bytes:
         """Encode one record, a whole field of ScopeLogs; `around` is what is encoded already."""
-        audit_id = event.audit_id.encode()
         path_text, _, query_text = event.request_uri.partition("?")
-        path, query = path_text.encode(), query_text.encode()
+        path, query = self._fit(path_text), self._fit(query_text)
         notes, alarm, cuts = self._annotations(event.annotations)
         target, thing, name = NO_TARGET, b"", b""
         if (ref := event.object_ref) is not None:
             thing, target = self.objects[
                 ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
             ]
-            name = ref.name.encode()
+            name = self._fit(ref.name)
             if ref.uid or ref.resource_version:
                 thing += self.version(ref)
         code, reason = 0, ""
@@ -146,7 +153,7 @@ class RecordEncoder:
         user = event.user or _NO_USER
         if event.impersonated_user is not None or event.authentication_metadata is not None:
             around += self._rare(event)
-        if cuts or len(audit_id) > MAX_AUDIT_ID or len(event.source_ips or ()) > MAX_LIST:
+        if cuts or len(event.audit_id) > MAX_AUDIT_ID or len(event.source_ips or ()) > MAX_LIST:
             around += self._count_cuts(event, cuts)
         record = b"".join((
             times,
@@ -163,15 +170,26 @@ class RecordEncoder:
             thing,
             name.join(self.names[len(name)]),
             notes,
-            audit_id.join(self.audit_ids[len(audit_id)])
-            if len(audit_id) <= MAX_AUDIT_ID
-            else self.parts["audit_id"](event.audit_id),
+            self._audit_id(event.audit_id),
             path.join(self.paths[len(path)]),
             query.join(self.queries[len(query)]) if query else query,
             self.body_heads[len(body)],
             body,
         ))  # fmt: skip
         return self.record_heads[len(record)] + record
+
+    def marks(self, marks: Mapping[str, wire.Value]) -> bytes:
+        """Encode what a stage says about an event."""
+        return wire.attributes(dict(self._limiter(marks.items())) if self._limiter else marks)
+
+    def _fit(self, text: str) -> bytes:
+        return cut_bytes(text.encode(), self._longest)
+
+    def _audit_id(self, text: str) -> bytes:
+        if len(text) > MAX_AUDIT_ID:
+            return self.parts["audit_id"](text)
+        audit_id = self._fit(text)
+        return audit_id.join(self.audit_ids[len(audit_id)])
 
     def _annotations(self, annotations: dict[str, str] | None) -> tuple[bytes, int, int]:
         if not annotations:
@@ -181,7 +199,7 @@ class RecordEncoder:
         return self._notes[tuple(annotations.items())]
 
     def version(self, ref: ObjectRef) -> bytes:
-        uid, version = ref.uid.encode(), ref.resource_version.encode()
+        uid, version = self._fit(ref.uid), self._fit(ref.resource_version)
         uids, versions = self._object_uids[len(uid)], self._versions[len(version)]
         return uid.join(uids) + version.join(versions)
 
@@ -214,7 +232,7 @@ class RecordEncoder:
     def caller(self, key: tuple[Any, ...]) -> bytes:
         username, uid, groups, extra, agent, addresses = key
         allowed = tuple((name, values) for name, values in extra if self._allows_extra(name))
-        user = self.parts["user"](User(username, uid, groups or (), allowed))
+        user = self.parts["user"](User(username, uid, groups or (), allowed[: self._most_extra]))
         return user + self.parts["client"](Client(agent, addresses or ()))
 
     def _impersonated_user(self, key: tuple[Any, ...]) -> bytes:
@@ -226,5 +244,5 @@ class RecordEncoder:
 
     def note(self, items: tuple[tuple[str, str], ...]) -> tuple[bytes, int, int]:
         annotations = dict(items)
-        notes, cuts = notes_of(annotations, self._allows_note)
+        notes, cuts = notes_of(annotations, self._allows_note, self._most_notes)
         return self.parts["notes"](notes), alarm_of(annotations), cuts

@@ -6,13 +6,14 @@ again moves up from there. Making every value unique costs the encoding of those
 else: the bytes held stay bounded, what is in use stays, and other caches do not notice.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from k8s_audit_otlp.otlp import wire
 
 MAX_ENTRIES = 4096  # per generation: several times the users, or the resources, of a large cluster
-MAX_BYTES = 2 << 20  # per generation; an encoder has six caches of two
+MAX_BYTES = 2 << 20  # per generation; an encoder has nine caches of two
 MAX_ENTRY_BYTES = 4096  # longer values are built each time
 MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
 
@@ -52,18 +53,26 @@ class Interned(dict[Any, V], Generic[V]):
         return value
 
 
+class TooLongError(ValueError):
+    """A value that must be cut before it is framed."""
+
+
 class Frames(dict[int, tuple[bytes, ...]]):
     """The bytes around a string that never repeats, by its length.
 
     `value.join(frames[len(value)])` is one attribute for each key, all with that value.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], longest: int = sys.maxsize) -> None:
+        """*longest*: bytes of the longest value that has a frame."""
         super().__init__()
         self._keys = [key.encode() for key in keys]
+        self._longest = longest
         self[0] = (b"",)  # no attribute for an empty string
 
     def __missing__(self, size: int) -> tuple[bytes, ...]:
+        if size > self._longest:
+            raise TooLongError
         frame = (*(wire.string_head(key, size) for key in self._keys), b"")
         if size < MAX_FRAME_LENGTH:
             self[size] = frame

@@ -66,9 +66,11 @@ class AttributeLimiter:
         self._taken = frozenset(taken)
 
     def __call__(self, pairs: Iterable[tuple[str, wire.Value]]) -> Iterator[tuple[str, wire.Value]]:
-        """Yield the attributes that are left, as they are to be sent."""
+        """Yield the attributes that are left, as they are to be sent; each name once."""
+        sent: set[str] = set()
         for key, value in pairs:
-            if name := self.name(key):
+            if (name := self.name(key)) and name not in sent:
+                sent.add(name)
                 yield name, self.value(value)
 
     def name(self, key: str) -> str:
@@ -105,6 +107,11 @@ def cut_text(text: str, most: int) -> str:
         return text
     data = text.encode("utf-8", "replace")
     return text if len(data) <= most else data[:most].decode("utf-8", "ignore")
+
+
+def cut_bytes(text: bytes, most: int) -> bytes:
+    """Return the start of UTF-8 *text* that is at most so many bytes."""
+    return text if len(text) <= most else text[:most].decode("utf-8", "ignore").encode()
 
 
 def json_list(items: Iterable[str], most: int) -> str:

@@ -5,11 +5,12 @@ into the SDK's records, and `reference_page` into documentation.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.limits import AttributeLimiter, AttributeLimits
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, MAX_LIST, MAX_NOTE, MAX_NOTES
 
 EVENT_NAME = "k8s.audit.event"
@@ -41,6 +42,7 @@ class MappingOptions:
     prefix: str = "k8s.audit."
     annotations: tuple[str, ...] = ANNOTATIONS
     user_extra: tuple[str, ...] = USER_EXTRA
+    limits: AttributeLimits = field(default_factory=AttributeLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class Row:
     @property
     def part(self) -> str:
         return self.value.partition(".")[0]
+
+    def key_with(self, prefix: str) -> str:
+        return self.key.replace("{p}", prefix)
 
     def read(self) -> Callable[[Any], Any]:
         member = self.value.partition(".")[2]
@@ -155,6 +160,8 @@ TABLE: tuple[Row, ...] = (
 
 PARTS = tuple(dict.fromkeys(row.part for row in TABLE))
 _LIMITS = {"{p}id": MAX_AUDIT_ID}  # of rows that are the whole of their part
+_MARKS = 3  # attributes that redaction and shrinking may add
+_EXTRAS = 8  # entries of user.extra that come before annotations where room is short
 
 
 def rows_of(part: str, options: MappingOptions) -> list[Row]:
@@ -165,7 +172,27 @@ def rows_of(part: str, options: MappingOptions) -> list[Row]:
 
 def keys_of(part: str, options: MappingOptions) -> list[str]:
     """Give the keys under which a part appears as it is."""
-    return [row.key.replace("{p}", options.prefix) for row in rows_of(part, options)]
+    keys = [row.key_with(options.prefix) for row in rows_of(part, options)]
+    limiter = limiter_of(options)
+    return limiter.names(keys) if limiter else keys
+
+
+def limiter_of(options: MappingOptions) -> AttributeLimiter | None:
+    """Make what fits attributes to the back end; None where it takes them as they are."""
+    if options.limits == AttributeLimits():
+        return None
+    taken = {row.key_with(options.prefix) for part in PARTS for row in rows_of(part, options)}
+    return AttributeLimiter(options.limits, options.prefix, taken)
+
+
+def room_of(options: MappingOptions) -> tuple[int | None, int]:
+    """Tell how many entries of user.extra, None for all, and how many annotations fit."""
+    rows = [row for part in PARTS for row in rows_of(part, options)]
+    room = options.limits.room(_MARKS + sum(not row.key.endswith("<key>") for row in rows))
+    if room is None:
+        return None, MAX_NOTES
+    extras = min(room, _EXTRAS)
+    return extras, min(room - extras, MAX_NOTES)
 
 
 AttributesOf: TypeAlias = Callable[[Any], Iterable[tuple[str, wire.Value]]]
@@ -174,7 +201,7 @@ AttributesOf: TypeAlias = Callable[[Any], Iterable[tuple[str, wire.Value]]]
 def part_mapper(part: str, options: MappingOptions) -> AttributesOf:
     """Make the function that maps a part to its attributes."""
     rows = [
-        (row.key.replace("{p}", options.prefix), row.read(), _LIMITS.get(row.key))
+        (row.key_with(options.prefix), row.read(), _LIMITS.get(row.key))
         for row in rows_of(part, options)
     ]
 
@@ -186,7 +213,8 @@ def part_mapper(part: str, options: MappingOptions) -> AttributesOf:
             elif found or (found == 0 and found is not False):
                 yield key, found[:limit] if limit else found
 
-    return attributes_of
+    limiter = limiter_of(options)
+    return (lambda value: limiter(attributes_of(value))) if limiter else attributes_of
 
 
 def part_encoder(part: str, options: MappingOptions) -> Callable[[Any], bytes]:
@@ -201,6 +229,6 @@ def reference_page(options: MappingOptions) -> str:
     skipped = {"plain": S, "semconv": P}.get(options.profile)
     for row in TABLE:
         if row.profile != skipped:
-            key = row.key.replace("{p}", options.prefix)
+            key = row.key_with(options.prefix)
             lines.append(f"| `{key}` | {row.type} | `{row.source}` | {row.note} |")
     return "\n".join(lines) + "\n"

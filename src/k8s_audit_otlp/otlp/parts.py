@@ -144,7 +144,9 @@ def allows(patterns: Iterable[str]) -> Callable[[str], bool]:
     return lambda key: key in exact or key.startswith(starts)
 
 
-def notes_of(annotations: Mapping[str, str], allowed: Callable[[str], bool]) -> tuple[Notes, int]:
+def notes_of(
+    annotations: Mapping[str, str], allowed: Callable[[str], bool], most: int = MAX_NOTES
+) -> tuple[Notes, int]:
     """Take what is mapped of the annotations, with the number of attributes that were cut."""
     others = [
         (key, value)
@@ -152,8 +154,8 @@ def notes_of(annotations: Mapping[str, str], allowed: Callable[[str], bool]) -> 
         if value and key not in (DECISION, REASON) and allowed(key)
     ]
     decision, reason = annotations.get(DECISION, ""), annotations.get(REASON, "")
-    values = [decision, reason, *(value for _, value in others[:MAX_NOTES])]
-    cuts = max(0, len(others) - MAX_NOTES) + sum(len(value) > MAX_NOTE for value in values)
-    kept = tuple((key, value[:MAX_NOTE]) for key, value in others[:MAX_NOTES])
+    values = [decision, reason, *(value for _, value in others[:most])]
+    cuts = max(0, len(others) - most) + sum(len(value) > MAX_NOTE for value in values)
+    kept = tuple((key, value[:MAX_NOTE]) for key, value in others[:most])
     truncated = annotations.get(TRUNCATED) == "true"
     return Notes(decision[:MAX_NOTE], reason[:MAX_NOTE], truncated, kept), cuts

@@ -50,13 +50,13 @@ def verdict(stage, code, reason, annotations):
     violated = any(VIOLATION.match(key) for key in annotations)
     if stage == "Panic":
         return "failure", 18, "panic"
-    if not code and not reason:
+    if code <= 0 and not reason:
         return "unknown", 9, None
     if code >= 500:
         return "failure", 17, reason or str(code)
     if code in (401, 403, 429) or annotations.get(DECISION) == "forbid":
         return "failure", 13, reason or str(code)
-    if code >= 400 or code == 0:
+    if code >= 400 or code <= 0:
         return "failure", 9, reason or str(code)
     return "success", 13 if violated else 9, None
 
