@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.config.blocks import Auth, SendingBatch, Tls
+from k8s_audit_otlp.config.blocks import Auth, Tls
 from k8s_audit_otlp.config.blocks import Retry as RetryBlock
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
@@ -68,12 +68,15 @@ def backoff_of(block: RetryBlock) -> Backoff:
     )
 
 
-def batch_limits(batch: SendingBatch) -> BatchLimits:
+def batch_limits(exporter: Exporter) -> BatchLimits:
+    """Return what a request may hold: what is wanted, as far as the back end takes it."""
+    batch, limits = exporter.sending_queue.batch, exporter.limits
     return BatchLimits(
-        max_bytes=batch.max_bytes,
-        max_records=batch.max_records or 0,
+        max_bytes=limits.request_size(batch.max_bytes),
+        max_records=limits.request_count(batch.max_records or 0),
         min_bytes=batch.min_bytes,
         min_records=batch.min_records,
+        max_span_ns=round(limits.time_span_s * 1e9),
     )
 
 

@@ -48,7 +48,11 @@ class ExporterMapping:
         redaction = dict(audit.redaction)
         key_file = redaction.pop("key_file", None)
         mapping = cls(
-            MappingOptions(profile=audit.profile, prefix=audit.attribute_prefix),
+            MappingOptions(
+                profile=audit.profile,
+                prefix=audit.attribute_prefix,
+                limits=exporter.limits.attributes,
+            ),
             _read(f"{where}::policy", audit.policy).decode() if audit.policy else "",
             audit.policy or "",
             json.dumps(redaction, sort_keys=True),

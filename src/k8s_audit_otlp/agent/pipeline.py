@@ -119,7 +119,7 @@ class Pipeline:
             max_bytes=exporter.audit.dead_letter.max_bytes,
             on_full=exporter.audit.dead_letter.on_full,
         )
-        limits = batch_limits(exporter.sending_queue.batch)
+        limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
         retry = exporter.retry_on_failure
         delivery = Delivery(

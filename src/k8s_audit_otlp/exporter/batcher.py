@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.model import Batch, EncodedBlock, Span
+from k8s_audit_otlp.otlp.wire import time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class BatchLimits:
     max_records: int = 0  # 0: no limit
     min_bytes: int = 0
     min_records: int = 0
+    max_span_ns: int = 0  # between the earliest and the latest event; 0: no limit
 
 
 class Batcher:
@@ -51,6 +53,7 @@ class Batcher:
         self._records: list[bytes] = []
         self._ends: list[int] = []
         self._dropped: list[tuple[int, str]] = []
+        self._times: list[int] = []  # of the records, where their span is limited
         self._first_ns = self._last_ns = 0
         self.bytes = 0
 
@@ -63,7 +66,9 @@ class Batcher:
     def full(self) -> bool:
         """At least one batch can be taken that the limits would close."""
         most = self._limits.max_records
-        return self.bytes >= self._room or bool(most and len(self._records) >= most)
+        if self.bytes >= self._room or (most and len(self._records) >= most):
+            return True
+        return self._count_in_span() < len(self._times)
 
     @property
     def worthwhile(self) -> bool:
@@ -94,6 +99,8 @@ class Batcher:
         self._records += block.records
         self._ends += block.ends
         self._dropped += block.dropped
+        if self._limits.max_span_ns:
+            self._times += map(time_of, block.records)
         self.bytes += sum(map(len, block.records))
         if block.first_ns and (not self._first_ns or block.first_ns < self._first_ns):
             self._first_ns = block.first_ns
@@ -125,6 +132,7 @@ class Batcher:
             self._clear()
         else:
             del self._records[:count], self._ends[:count], self._dropped[:dropped_count]
+            del self._times[:count]
             self._start = end
             self.bytes -= sum(map(len, records))
         return batch
@@ -134,8 +142,21 @@ class Batcher:
         count = len(self._records)
         if self.bytes > self._room:
             count = max(1, bisect_right(list(accumulate(map(len, self._records))), self._room))
+        if self._times:
+            count = min(count, self._count_in_span())
         most = self._limits.max_records
         return min(count, most) if most else count
+
+    def _count_in_span(self) -> int:
+        """Return how many records lie within the longest span; one that tells no time does."""
+        first = last = 0
+        for index, time in enumerate(self._times):
+            if not time:
+                continue
+            first, last = min(first or time, time), max(last, time)
+            if last - first > self._limits.max_span_ns:
+                return index
+        return len(self._times)
 
     def _line_end(self, count: int) -> int:
         """Return the last offset at which all lines before it are complete in *count* records."""

@@ -1,0 +1,117 @@
+"""Batches keep every limit, and together they are what was put in."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
+from k8s_audit_otlp.exporter.limit import LearnedLimit
+from k8s_audit_otlp.model import EncodedBlock, Span
+from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.otlp.wire import time_of
+
+SECOND = 10**9
+# A line is the (time in seconds, size) of its records; none is a line that the policy took away.
+LINES = st.lists(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 300)), max_size=3), max_size=12
+)
+
+
+def record(second, size=0):
+    return encode_record(second * SECOND, 1, 9, "", "x" * size, {})
+
+
+def block_of(lines, start=0):
+    """Encode lines of ten bytes."""
+    records, ends, dropped = [], [], []
+    for number, line in enumerate(lines, 1):
+        end = start + 10 * number
+        records += [record(*each) for each in line]
+        ends += [end] * len(line)
+        dropped += [] if line else [(end, "rule")]
+    span = Span(1, start, start + 10 * len(lines))
+    return EncodedBlock(span, records, ends, dropped, len(lines))
+
+
+def batches_of(blocks, limits):
+    batcher = Batcher("r", limits)
+    for block in blocks:
+        if block.span.end > block.span.start:
+            batcher.add(block)
+    while (batch := batcher.take()) is not None:
+        yield batch
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(LINES, max_size=3),
+    st.builds(
+        BatchLimits,
+        max_bytes=st.sampled_from([1, 400, 900, 10**6]),
+        max_records=st.integers(0, 5),
+        max_span_ns=st.sampled_from([0, 1, 5 * SECOND]),
+    ),
+)
+def test_batches_keep_the_limits_and_lose_nothing(groups, limits):
+    """Whatever the lines: spans touch, records and dropped events come once and in order."""
+    blocks, start = [], 0
+    for lines in groups:
+        blocks.append(block_of(lines, start))
+        start = blocks[-1].span.end
+    batches = list(batches_of(blocks, limits))
+    assert [r for b in batches for r in b.records] == [r for b in blocks for r in b.records]
+    assert sum(sum(b.dropped.values()) for b in batches) == sum(len(b.dropped) for b in blocks)
+    assert sum(b.lines for b in batches) == sum(b.lines for b in blocks)
+    at = 0
+    for batch in batches:
+        assert batch.span.start == at
+        at = batch.span.end
+        assert len(batch.records) <= (limits.max_records or 1000)
+        assert sum(map(len, batch.records)) <= limits.max_bytes or len(batch.records) == 1
+        times = [time for r in batch.records if (time := time_of(r))]
+        assert not limits.max_span_ns or not times or max(times) - min(times) <= limits.max_span_ns
+    assert at == start
+
+
+def test_a_batch_is_closed_where_its_events_lie_too_far_apart():
+    """It is full at once, and the next begins with the event that did not fit."""
+    batcher = Batcher("r", BatchLimits(max_span_ns=2 * SECOND))
+    batcher.add(block_of([[(10, 0)], [(12, 0)]]))
+    assert not batcher.full
+    batcher.add(block_of([[(13, 0)], [(9, 0)]], start=20))
+    assert batcher.full
+    taken = [batcher.take().records for _ in range(3)]
+    assert taken == [[record(10), record(12)], [record(13)], [record(9)]]
+
+
+def test_an_event_without_a_time_lies_within_any_span():
+    """The back end gives it a time of its own."""
+    batcher = Batcher("r", BatchLimits(max_span_ns=SECOND))
+    batcher.add(block_of([[(0, 0)], [(50, 0)], [(0, 0)]]))
+    assert not batcher.full
+    assert len(batcher.take().records) == 3
+
+
+def test_a_batch_that_stops_within_a_line_does_not_pass_it():
+    """The position stays before a list of events until its last one is sent."""
+    batcher = Batcher("r", BatchLimits(max_records=2))
+    batcher.add(block_of([[(1, 0)], [(2, 0), (3, 0), (4, 0)]]))
+    spans = [(b.span.start, b.span.end) for b in iter(batcher.take, None)]
+    assert spans == [(0, 10), (10, 20)]
+
+
+def test_what_was_learned_bounds_the_next_batch():
+    """The learned limit counts where it is smaller, less the bytes beside the records."""
+    learned = LearnedLimit(1000)
+    batcher = Batcher("r", BatchLimits(), learned=learned, overhead=100)
+    batcher.add(block_of([[(1, 400)]] * 8))
+    assert batcher.full
+    assert len(batcher.take().records) == 2
+
+
+def test_a_block_that_does_not_follow_is_refused():
+    """A hole would let a position pass what nobody read."""
+    batcher = Batcher("r", BatchLimits())
+    batcher.add(block_of([[(1, 0)]]))
+    with pytest.raises(ValueError, match="does not follow 1:10"):
+        batcher.add(block_of([[(1, 0)]], start=20))
