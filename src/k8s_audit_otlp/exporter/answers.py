@@ -18,6 +18,7 @@ from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Re
 RETRYABLE_HTTP = frozenset({408, 429, *range(500, 600)})
 TOO_LARGE_HTTP = frozenset({413})
 REJECTED_HTTP = frozenset({400, 422})
+TOO_LARGE_SAID = "request body too large"  # the Collector answers 400 to it: Go's MaxBytesReader
 
 MISCONFIGURED_HTTP = {
     **dict.fromkeys(range(300, 400), "a redirect is not followed: write the address it leads to"),
@@ -77,7 +78,7 @@ def read_http(
         return Misconfigured(f"{why} ({reason})")
     if 200 <= status < 300:
         return Delivered()
-    if status in TOO_LARGE_HTTP:
+    if status in TOO_LARGE_HTTP or (status == 400 and TOO_LARGE_SAID in message):
         return TooLarge(why)
     return Rejected(why) if status in REJECTED_HTTP else Misconfigured(why)
 

@@ -4,6 +4,7 @@ The request is passed as bytes; no message object is made of it. Source of the s
 its statuses mean: opentelemetry.io/docs/specs/otlp/#otlpgrpc.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from threading import Lock
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
 import grpc  # type: ignore[import-untyped]  # ships no stubs
 
 from k8s_audit_otlp import __version__
@@ -102,7 +104,7 @@ class GrpcSender:
             return Misconfigured("the server's certificate is not accepted")
         outcome = read_grpc(code, safe_text(details), retry_info_s(metadata))
         if isinstance(outcome, Retry) and not metadata and _UNREACHED.search(details):
-            return Retry(f"no connection: gRPC {code}", reached=False)
+            return Retry(f"no connection: {outcome.why}", reached=False)
         return outcome
 
     def _metadata(self) -> list[tuple[str, str]]:

@@ -32,6 +32,12 @@ def test_each_status_means_what_its_row_says(statuses, kind):
     assert {type(http(status)) for status in statuses} == {kind}
 
 
+def test_the_collectors_400_for_a_large_body_is_too_large():
+    """It has no 413: its message says what it means."""
+    message = "http: request body too large"
+    assert read_http(400, {}, message, now=NOW) == TooLarge(f"HTTP 400: {message}")
+
+
 def test_further_codes_are_retried_by_configuration():
     """retry_status_codes wins over every other row."""
     outcome = http(404, {"retry-after": "3"}, retry_also=frozenset({404}))
