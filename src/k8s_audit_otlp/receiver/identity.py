@@ -4,7 +4,7 @@ A segment is known by what it begins with, not by its name or inode: both change
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import msgspec
@@ -27,11 +27,19 @@ _decode_first = msgspec.json.Decoder(_First).decode
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`name` is 16 hex digits; `head` is a fingerprint of the first `head_length` bytes."""
+    """`name` is 16 hex digits; `head` is a fingerprint of `head_length` bytes at `head_start`.
+
+    What stands before the first line is left out: all holes look alike.
+    """
 
     name: str
     head: str
     head_length: int
+    head_start: int
+
+    def after(self, offset: int) -> "Identity":
+        """Return the same for data that stands *offset* bytes later in its file."""
+        return replace(self, head_start=self.head_start + offset)
 
 
 def fingerprint(data: bytes) -> str:
@@ -55,8 +63,8 @@ def identify(data: bytes, *, finished: bool) -> Identity | None:
             return None
         end = len(data)
     line = data[start:end]
-    head = data[: min(HEAD_BYTES, end)]
-    return Identity(_name(line), fingerprint(head), len(head))
+    head = line[:HEAD_BYTES]
+    return Identity(_name(line), fingerprint(head), len(head), start)
 
 
 def _name(line: bytes) -> str:

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Protocol, assert_never
 
 from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
-from k8s_audit_otlp.receiver.identity import HEAD_BYTES, Identity, identify
+from k8s_audit_otlp.receiver.identity import Identity, identify
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.kinship import Kinship, kinship
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
@@ -367,19 +367,21 @@ class AuditLog:
 
     def _identity_of(self, source: PlainSource | GzipSource, *, finished: bool) -> Identity | None:
         hole = source.next_data(0) if isinstance(source, PlainSource) else 0
-        length = _FIRST_READ
-        while True:
+        identity, length = None, _FIRST_READ
+        while identity is None:
             try:
                 read = source.read_at(hole, length)
             except (OSError, CorruptGzipError):
                 return None
-            data = bytes(min(hole, HEAD_BYTES)) + read
-            identity = identify(data, finished=False)
+            identity = identify(read, finished=False)
             if identity is None and len(read) < length:
-                return identify(data, finished=finished and self._written_out(source))
-            if identity is not None or length > self.limits.max_line_bytes:
-                return identity or identify(data[:_FIRST_READ], finished=True)
+                identity = identify(read, finished=finished and self._written_out(source))
+                break
+            if identity is None and length > self.limits.max_line_bytes:
+                identity = identify(read[:_FIRST_READ], finished=True)
+                break
             length *= 4
+        return identity and identity.after(hole)
 
     def _written_out(self, source: PlainSource | GzipSource) -> bool:
         """Say whether what is there of a backup's first line is all that there will be."""
@@ -402,7 +404,7 @@ class AuditLog:
         live = entry is not None and entry.name.live
         for state in self._manifest.with_identity(identity.name):
             segment = self._segments[state.seq]
-            if state.head != identity.head:
+            if (state.head, state.head_start) != (identity.head, identity.head_start):
                 continue
             match self._kinship(segment, source, elsewhere=state.seq in bound, live=live):
                 case Kinship.HOLDER:
@@ -421,7 +423,11 @@ class AuditLog:
                 case never:
                     assert_never(never)
         state = self._manifest.add(
-            identity.name, identity.head, identity.head_length, now_ns=self.clock_ns()
+            identity.name,
+            identity.head,
+            identity.head_length,
+            head_start=identity.head_start,
+            now_ns=self.clock_ns(),
         )
         segment = self._segments[state.seq] = Segment(state)
         if entry is not None:

@@ -69,7 +69,8 @@ class Segment:
 
     def begins_as_known(self, source: PlainSource | GzipSource) -> bool:
         """Say the same of *source*; whoever asks holds the lock."""
-        return fingerprint(source.read_at(0, self.state.head_length)) == self.state.head
+        state = self.state
+        return fingerprint(source.read_at(state.head_start, state.head_length)) == state.head
 
     def look(self, now_ns: int) -> bool:
         """Take the size from the disk; say whether the segment has grown."""

@@ -17,8 +17,9 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
 
     seq: int
     identity: str  # with `.N` where another segment had the same first event
-    head: str  # fingerprint of the first bytes
+    head: str  # fingerprint of the first line's first bytes
     head_length: int
+    head_start: int = 0
     names: list[str] = []  # newest first
     device: int = 0
     inode: int = 0
@@ -73,13 +74,17 @@ class Manifest:
             s for s in reversed(self._segments.values()) if s.identity.partition(".")[0] == identity
         ]
 
-    def add(self, identity: str, head: str, head_length: int, *, now_ns: int) -> SegmentState:
+    def add(
+        self, identity: str, head: str, head_length: int, *, head_start: int = 0, now_ns: int
+    ) -> SegmentState:
         """Give a new segment its place at the end and, if its identity is taken, a number."""
         taken = {s.identity for s in self.with_identity(identity)}
         name, n = identity, 2
         while name in taken:
             name, n = f"{identity}.{n}", n + 1
-        segment = SegmentState(self.next_seq, name, head, head_length, seen_ns=now_ns)
+        segment = SegmentState(
+            self.next_seq, name, head, head_length, head_start=head_start, seen_ns=now_ns
+        )
         self._segments[self.next_seq] = segment
         self.next_seq += 1
         return segment
