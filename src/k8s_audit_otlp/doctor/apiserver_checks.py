@@ -14,7 +14,11 @@ from k8s_audit_otlp.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.doctor.verdict import Check, Verdict, fail, ok, skipped, warn
 from k8s_audit_otlp.setup.platforms import WAY_OUT, Owner
 from k8s_audit_otlp.setup.settings import LOG_PATH, POLICY_FILE
-from k8s_audit_otlp.telemetry.runway import DEFAULT_SEGMENT_BYTES, retention_of_flags, runway_s
+from k8s_audit_otlp.telemetry.runway import (
+    retention_of_flags,
+    runway_s,
+    segment_bytes_of_flags,
+)
 
 PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
 TOO_SHORT_S = 3600.0  # less than somebody needs to come and look
@@ -65,6 +69,8 @@ def log_mount(facts: ApiserverFacts) -> Verdict:
     points = facts.apiserver.mount_points
     if not path.name:
         return skipped("it writes no log", "see apiserver.flags")
+    if not facts.manifest:
+        return skipped("its manifest was not read", "--manifest FILE")
     if str(path) in points:
         return fail("the log is mounted as a single file and cannot be rotated", PATCH)
     around = [point for point in points if point and path.is_relative_to(point)]
@@ -124,19 +130,19 @@ def retention(facts: ApiserverFacts) -> Verdict:
             "rotated files are never deleted: the disk will be full one day",
             "set --audit-log-maxbackup=10 and --audit-log-maxage=7",
         )
-    size = (kept.kept_bytes or 0) + DEFAULT_SEGMENT_BYTES
-    if kept.kept_bytes and facts.free_bytes is not None and size > facts.free_bytes:
+    left = runway_s(kept, facts.rate, backlog_bytes=0, backlog_s=0)
+    shown = format_duration(round(left / 60) * 60 if left and left >= 60 else round(left or 0))
+    way_out = "raise --audit-log-maxbackup (and --audit-log-maxage)"
+    if left is not None and left < TOO_SHORT_S:
+        return fail(f"at this rate events are deleted {shown} after they were written", way_out)
+    most = (kept.kept_bytes or 0) + segment_bytes_of_flags(facts.flags)
+    if kept.kept_bytes and facts.free_bytes is not None and most > facts.free_bytes:
         return warn(
-            f"it may grow to {size // _MIB} MiB, and {facts.free_bytes // _MIB} MiB are free",
+            f"it may grow to {most // _MIB} MiB, and {facts.free_bytes // _MIB} MiB are free",
             "lower --audit-log-maxbackup, or give the log a larger disk",
         )
-    left = runway_s(kept, facts.rate, backlog_bytes=0, backlog_s=0)
     if left is None:
         return skipped("the log is too short to know how fast it is written", "ask again later")
-    shown = format_duration(round(left / 60) * 60)
-    way_out = "raise --audit-log-maxbackup (and --audit-log-maxage)"
-    if left < TOO_SHORT_S:
-        return fail(f"at this rate events are deleted {shown} after they were written", way_out)
     if left < SHORT_S:
         return warn(f"at this rate a back end may be away for {shown} only", way_out)
     return ok(f"at this rate a back end may be away for {shown}")

@@ -33,10 +33,10 @@ class ApiserverFacts:
     process: Process | None = None
     kubeadm: str | None = None
     metrics: str | None = None
+    manifest: bool = True  # else only the process is known, and not what it is given to see
 
     @property
     def flags(self) -> Mapping[str, str]:
-        """What the running process was started with, else what the manifest says."""
         return self.apiserver.flags
 
 

@@ -4,7 +4,7 @@ The tables of the groups say what is checked; this says of what, and gathers the
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from k8s_audit_otlp.agent.build import paths_of
@@ -20,7 +20,7 @@ from k8s_audit_otlp.doctor import (
     log_checks,
     policy_checks,
 )
-from k8s_audit_otlp.doctor.apiserver_facts import ApiserverFacts, processes
+from k8s_audit_otlp.doctor.apiserver_facts import ApiserverFacts, Process, processes
 from k8s_audit_otlp.doctor.collector_checks import CollectorFacts
 from k8s_audit_otlp.doctor.exporter_facts import ExporterFacts
 from k8s_audit_otlp.doctor.host_checks import HostFacts, free_bytes
@@ -52,16 +52,21 @@ class Question:
 
 def examine(question: Question) -> Iterator[Finding]:
     """Check everything that the question names."""
+    manifest = str(question.manifest)
     apiserver, trouble = _apiserver(question.manifest)
+    process = _process(question, apiserver)
+    if apiserver is None and process is not None:
+        apiserver = Apiserver(process.flags)
     logs = [_look(question, path, of) for path, of in _logs(question, apiserver)]
     for log in logs:
         yield from _findings(log_checks.CHECKS, log, str(log.path))
-    if apiserver is None:
+    if trouble:
         yield _no_manifest(question, trouble)
-    else:
-        facts = _apiserver_facts(question, apiserver, logs)
+    if apiserver is not None:
+        facts = _apiserver_facts(question, apiserver, process, logs)
+        subject = f"kube-apiserver, process {process.pid}" if trouble and process else manifest
         checks = (*apiserver_checks.CHECKS, *policy_checks.CHECKS)
-        yield from _findings(checks, facts, str(question.manifest))
+        yield from _findings(checks, replace(facts, manifest=not trouble), subject)
     host = _host_facts(question, logs)
     yield from _findings(host_checks.CHECKS, host, str(host.state_dir or "this host"))
     yield from _exporters(question, logs)
@@ -95,6 +100,18 @@ def _apiserver(manifest: Path) -> tuple[Apiserver | None, str]:
         return None, str(error)
 
 
+def _process(question: Question, apiserver: Apiserver | None) -> Process | None:
+    """Find the kube-apiserver that is meant: there may be several on a host, or another's."""
+    found = list(processes(question.root))
+    named = {str(path) for path, _ in _logs(question, apiserver)}
+    if apiserver is not None:
+        named.add(apiserver.flags.get(LOG_PATH, ""))
+    meant = [process for process in found if process.flags.get(LOG_PATH) in named]
+    nothing_named = question.config is None and question.log is None
+    anyone = apiserver is not None or nothing_named
+    return next(iter(meant or (found if anyone else ())), None)
+
+
 def _no_manifest(question: Question, trouble: str) -> Finding:
     given = question.manifest != MANIFEST
     return Finding(
@@ -126,7 +143,7 @@ def _look(question: Question, path: Path, receiver: K8sAudit | None) -> LogFacts
 
 
 def _apiserver_facts(
-    question: Question, apiserver: Apiserver, logs: Sequence[LogFacts]
+    question: Question, apiserver: Apiserver, process: Process | None, logs: Sequence[LogFacts]
 ) -> ApiserverFacts:
     written = next((log for log in logs if str(log.path) == apiserver.log_path), None)
     policy, trouble, changed_s = None, "", 0.0
@@ -148,7 +165,7 @@ def _apiserver_facts(
         policy,
         trouble,
         changed_s,
-        next(processes(question.root), None),
+        process,
         question.kubeadm,
         question.apiserver_metrics,
     )

@@ -17,6 +17,7 @@ from k8s_audit_otlp.receiver.listing import Entry, list_log
 
 HEAD_BYTES = 1 << 20
 TAIL_BYTES = 4 << 20  # some thousand events: minutes of a busy cluster, hours of a quiet one
+YOUNG_S = 30.0  # a shorter stretch says little about a day
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the doctor
 
 
@@ -40,10 +41,26 @@ class LogFacts:
 
     @property
     def rate(self) -> float | None:
-        """Bytes a second, from the first event of the live file to its last."""
-        if not self.times or not self.first_ns or self.times[-1] <= self.first_ns:
-            return None
-        return self.size / ((self.times[-1] - self.first_ns) / 1e9)
+        """Bytes a second: of the live file, and where that has just begun, of the last backup."""
+        span_s = (max(self.times) - self.first_ns) / 1e9 if self.times and self.first_ns else 0.0
+        if span_s < YOUNG_S and (backup := _rate_of_backups(self.entries)) is not None:
+            return backup
+        return self.size / span_s if span_s > 0 else None
+
+
+def _rate_of_backups(entries: Sequence[Entry]) -> float | None:
+    """Read the time that the newest backup took to fill from the names; None if compressed."""
+    dated = [(e, unix_ns(_time_in(e.name.age[1]))) for e in entries if not e.name.live]
+    known = [(e, ns) for e, ns in dated if ns is not None]
+    if len(known) < 2 or known[-1][0].name.compressed or known[-1][1] <= known[-2][1]:
+        return None
+    return known[-1][0].size / ((known[-1][1] - known[-2][1]) / 1e9)
+
+
+def _time_in(age: str) -> str:
+    """Turn lumberjack's 2026-01-02T03-04-05.678 into a time that can be read."""
+    day, _, clock = age.partition("T")
+    return f"{day}T{clock.replace('-', ':')}Z"
 
 
 def look_at_log(

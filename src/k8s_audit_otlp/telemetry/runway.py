@@ -29,10 +29,15 @@ class Retention:
 
 def retention_of_flags(flags: Mapping[str, str]) -> Retention:
     """Read kube-apiserver's flags; what is absent or 0 sets no bound (k8s.io/apiserver audit)."""
-    segment = _number(flags, "audit-log-maxsize") * _MIB or DEFAULT_SEGMENT_BYTES
+    segment = segment_bytes_of_flags(flags)
     backups = _number(flags, "audit-log-maxbackup")
     days = _number(flags, "audit-log-maxage")
     return Retention(segment * backups or None, days * DAY_S or None)
+
+
+def segment_bytes_of_flags(flags: Mapping[str, str]) -> int:
+    """Return the size at which the log is rotated."""
+    return _number(flags, "audit-log-maxsize") * _MIB or DEFAULT_SEGMENT_BYTES
 
 
 def _number(flags: Mapping[str, str], name: str) -> int:

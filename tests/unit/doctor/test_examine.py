@@ -48,10 +48,13 @@ exporters:
 service: {{state_dir: "{tmp_path}/state"}}
 """
     (tmp_path / "state").mkdir(mode=0o700)
+    root = tmp_path / "host"  # of what runs on the real one nothing may be seen
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/mountinfo").touch()
 
     def ask(**changes):
         config = load_text(text, "test", {}).config
-        question = {"config": config, "manifest": manifest, "wait_s": 0.0, **changes}
+        question = {"config": config, "manifest": manifest, "wait_s": 0.0, "root": root, **changes}
         return list(examine(Question(**question)))
 
     return ask
@@ -92,7 +95,7 @@ def test_without_a_configuration_the_manifest_says_where_the_log_is(node, log_di
 
 def test_a_policy_newer_than_the_process_is_found(node, tmp_path):
     """By the times of the file and of the process, here one under another root."""
-    root = tmp_path / "host"
+    root = tmp_path / "other"
     (root / "proc/77").mkdir(parents=True)
     (root / "proc/77/cmdline").write_bytes(b"/usr/bin/kube-apiserver\0--v=2\0")
     boot = int(time.time()) - 10_000
@@ -133,3 +136,20 @@ def test_a_check_that_stumbles_is_one_finding(node):
     findings = node(collector="service: {pipelines: {logs: {receivers: 5}}}\n")
     assert of(findings, "collector.pipeline").state is State.FAIL
     assert of(findings, "log.there").state is State.OK
+
+
+def test_without_a_manifest_the_process_that_writes_the_log_is_asked(tmp_path, log_dir, events):
+    """Its flags are known, its mounts are not; another's log does not matter."""
+    (log_dir / "audit.log").write_text(events())
+    folder = tmp_path / "host/proc/77"
+    folder.mkdir(parents=True)
+    command = f"kube-apiserver\0--audit-log-path={log_dir}/audit.log\0--audit-log-mode=batch\0"
+    (folder / "cmdline").write_text(command)
+    (folder / "stat").write_text(f"77 (kube-apiserver) {' '.join(['S', *['0'] * 20])}\n")
+    asked = {"manifest": tmp_path / "none.yaml", "root": tmp_path / "host", "wait_s": 0.0}
+    findings = list(examine(Question(log=log_dir / "audit.log", **asked)))
+    assert of(findings, "apiserver.mode").subject == "kube-apiserver, process 77"
+    assert of(findings, "apiserver.mode").state is State.FAIL
+    assert of(findings, "apiserver.log-mount").state is State.SKIPPED
+    others = examine(Question(log=tmp_path / "other.log", **asked))
+    assert "apiserver.mode" not in {finding.check for finding in others}

@@ -221,3 +221,11 @@ def test_the_rate_is_that_of_the_live_file(node, log, events):
     log.write_text(text)
     facts = look_at_log(log, node, None, wait_s=0)
     assert facts.rate == pytest.approx(len(text) / 200, rel=0.01)
+
+
+def test_the_rate_of_a_log_that_was_just_rotated_is_that_of_its_last_backup(node, log, events):
+    """From the times in the names: a file of seconds says nothing about a day."""
+    log.write_text(events(3))
+    for second, size in ((0, 10), (50, 5000)):
+        log.with_name(f"audit-2026-01-02T03-04-{second:02}.000.log").write_text("x" * size)
+    assert look_at_log(log, node, None, wait_s=0).rate == pytest.approx(100)
