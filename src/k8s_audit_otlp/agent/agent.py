@@ -34,7 +34,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 SYNC_S = 1.0  # how often the state is synced to the disk
 COMMIT_S = 0.1  # how often it is written: what a killed process sends again
-COMMIT_SHARE = 20  # writing may take one part in so many of the time
+COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYNC_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class Agent:
                 next_sync = now + SYNC_S
                 silence.look(self.logs)
                 reporter.write()
-            pause = max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now))
+            pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if not self._options.once:
                 continue
             if not self.undelivered() and not any(len(c.outbox) for c in self.consumptions()):
