@@ -17,12 +17,14 @@ from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
-from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
+from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.sender import Sender
+from k8s_audit_otlp.exporter.too_old import delivery_for
+from k8s_audit_otlp.otlp.halve import Halver
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
 from k8s_audit_otlp.receiver.blocks import BlockReader
@@ -122,7 +124,7 @@ class Pipeline:
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
         retry = exporter.retry_on_failure
-        delivery = Delivery(
+        delivery = delivery_for(exporter.limits, exporter.audit.on_too_old)(
             sender,
             gate,
             learned,
@@ -134,6 +136,7 @@ class Pipeline:
                 exporter.audit.partial_success == "bisect",
             ),
             stop=self._stop,
+            halve=Halver(self._mappings[name].options),
         )
         consumptions = [
             Consumption.resume(log, name, self._base.positions.get(log.key, {}).get(name))

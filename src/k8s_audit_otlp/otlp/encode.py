@@ -165,14 +165,16 @@ class Encoder:
 
     def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:
         self.shrunk += 1
-        for _ in range(SHRINK_TRIES):
+        allowed = len(marked.body)
+        for left in reversed(range(SHRINK_TRIES)):
             over = len(record) - self._max_bytes  # of the record, which repeats parts of the event
-            smaller = shrink(marked.event, marked.body, max(0, len(marked.body) - over))
-            marks = {**marked.marks, **smaller.attributes}
-            marked = marked._replace(event=smaller.event, body=smaller.body, marks=marks)
-            record = self._encode(marked)
+            allowed = max(0, allowed - over) if left else 0
+            event, body, said = shrink(marked.event, marked.body, allowed)
+            marks = {**marked.marks, **said}
+            record = self._encode(marked._replace(event=event, body=body, marks=marks))
             if len(record) <= self._max_bytes:
                 break
+            allowed = min(allowed, len(body))
         return record
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.stages import Dropped, Transformed
+from k8s_audit_otlp.event.treatment import Shrinker
 from k8s_audit_otlp.otlp import interned
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
@@ -140,6 +141,18 @@ def test_a_record_over_the_limit_is_shrunk_until_it_fits():
     assert len(second) <= 1500
     assert asked
     assert encoder.shrunk == 1
+
+
+def test_the_original_size_is_that_of_the_event_however_often_it_is_tried():
+    """Each try begins with the event as it was."""
+    agent = "u" * 3000
+    line = line_of(userAgent=agent, user={"username": "n" * 3000, "groups": ["g" * 3000] * 9})
+    encoder = Encoder(shrink=Shrinker(), max_record_bytes=5000)
+    encoded = encoder.encode_block(blocks_of([line]))
+    [record] = read(encoded)
+    assert len(encoded.records[0]) <= 5000
+    assert record["attributes"]["k8s.audit.truncated.original_bytes"] == len(line)
+    assert json.loads(record["body"])["user"]["username"]
 
 
 def test_a_mark_does_not_repeat_what_the_event_says():

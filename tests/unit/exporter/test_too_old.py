@@ -1,0 +1,91 @@
+"""What a back end would not show goes to the dead letter; the rest is delivered."""
+
+from functools import partial
+
+import pytest
+
+from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
+from k8s_audit_otlp.exporter.too_old import AgeWindow, DeliveryInWindow, delivery_for
+from k8s_audit_otlp.model import Batch, Delivered, Span
+from k8s_audit_otlp.otlp.limits import Limits
+from k8s_audit_otlp.otlp.record import encode_record
+
+HOUR = 3600 * 10**9
+NOW = 1_767_323_200 * 10**9
+LIMITS = Limits(max_age_s=18 * 3600)
+
+
+def at(age_h, number=0):
+    return encode_record(NOW - int(age_h * HOUR), NOW, 9, "", f"{number}", {})
+
+
+def batch_of(records, first_ns=0):
+    return Batch("r", Span(1, 0, 100), records, first_ns=first_ns)
+
+
+def test_only_what_is_too_old_is_taken_out():
+    """The order of the others stays; an event without a time is not old."""
+    untimed = encode_record(0, NOW, 9, "", "", {})
+    batch = batch_of([at(19), at(17), untimed, at(18.1), at(1)])
+    old = AgeWindow(LIMITS, now_ns=lambda: NOW).take_out(batch)
+    assert old == [at(19), at(18.1)]
+    assert batch.records == [at(17), untimed, at(1)]
+
+
+def test_a_young_batch_is_not_looked_through():
+    """The time of its first event tells."""
+    records = [at(1, n) for n in range(3)]
+    batch = batch_of(records, NOW - HOUR)
+    assert not AgeWindow(LIMITS, now_ns=lambda: NOW).take_out(batch)
+    assert batch.records is records
+
+
+@pytest.mark.parametrize(
+    ("limits", "choice", "looks"),
+    [(LIMITS, "dead_letter", True), (LIMITS, "send", False), (Limits(), "dead_letter", False)],
+)
+def test_it_is_a_choice_and_needs_a_window(limits, choice, looks):
+    """Otherwise everything is sent, at no cost."""
+    made = delivery_for(limits, choice)
+    assert isinstance(made, partial) == looks
+    assert (made.func if looks else made) is (DeliveryInWindow if looks else Delivery)
+
+
+@pytest.fixture
+def windowed(bench):
+    """Put a window before a delivery to a back end that takes everything."""
+    b = bench(lambda _: Delivered())
+    b.delivery = DeliveryInWindow(
+        AgeWindow(LIMITS, now_ns=lambda: NOW),
+        b.sender, b.gate, b.limit, b.letters, b.heard, DeliveryOptions(Backoff()),
+        stop=b.stop, wait=b._wait,
+    )  # fmt: skip
+    return b
+
+
+def test_the_old_are_buried_and_the_young_delivered(windowed):
+    """The position passes both, and each is counted for what became of it."""
+    windowed.deliver([at(20), at(1), at(19), at(2)])
+    assert windowed.sender.accepted == [at(1), at(2)]
+    assert windowed.letters.buried == [
+        (record, "older than the 64800 s that the back end takes") for record in (at(20), at(19))
+    ]
+    assert (windowed.tally.delivered, windowed.tally.dead_lettered) == (2, 2)
+    assert windowed.offset == 4
+
+
+def test_a_batch_of_old_records_settles_without_a_request(windowed):
+    """There is nothing to ask."""
+    windowed.deliver([at(20), at(19)])
+    assert not windowed.sender.asked
+    assert windowed.offset == 2
+
+
+def test_nothing_settles_before_the_dead_letter_is_written(windowed):
+    """A full dead letter stalls; when the agent stops meanwhile, the position stays."""
+    windowed.letters.room = False
+    windowed.when_waiting = windowed.stop.set
+    windowed.deliver([at(20), at(1)])
+    assert windowed.offset == 0
+    assert not windowed.sender.asked
