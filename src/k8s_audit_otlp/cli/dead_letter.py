@@ -136,7 +136,7 @@ def replay(exporter: str, config_file: Path, state_dir: Path | None, uids: Seque
         _die(f"{config_file}: no exporter {exporter}; there are {there}", USAGE)
     path = _file(state_dir or Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
-    limits = batch_limits(block.sending_queue.batch)
+    limits = batch_limits(block)
     envelopes = envelopes_of(config, os.environ)
     sender = sender_of(block, config, envelopes)
     try:
