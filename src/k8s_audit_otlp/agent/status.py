@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.runway import MANIFEST, Runways
-from k8s_audit_otlp.agent.views import exporter_views, health
+from k8s_audit_otlp.agent.views import exporter_views, health, stored_views
+from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.health import Beat
+from k8s_audit_otlp.telemetry.views import ExporterView
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.telemetry.metrics import Metrics
@@ -39,6 +41,11 @@ class Status:
         self._looked = monotonic() - LOOK_S
         self._metrics: Metrics | None = None
         self._server: StatusServer | None = None
+        self._base = _stored(Path(agent.config.service.state_dir)) if self._address else []
+
+    @property
+    def _address(self) -> str:
+        return self._agent.config.service.telemetry.metrics.address or ""
 
     def start(self) -> str | None:
         """Listen where the configuration says; return the address, None where it says nowhere.
@@ -49,15 +56,16 @@ class Status:
 
         """
         agent = self._agent
-        address = agent.config.service.telemetry.metrics.address
-        if not address:
+        if not self._address:
             return None
         from k8s_audit_otlp.telemetry.metrics import Metrics  # noqa: PLC0415 - slow to import
         from k8s_audit_otlp.telemetry.server import StatusServer  # noqa: PLC0415
 
-        self._metrics = Metrics(lambda: exporter_views(agent, self.runways))
+        self._metrics = Metrics(lambda: exporter_views(agent, self.runways), self._base)
         self._server = StatusServer(
-            address, self._metrics.text, lambda: health(agent, self._beat.age_s, self.runways)
+            self._address,
+            self._metrics.text,
+            lambda: health(agent, self._beat.age_s, self.runways),
         )
         return self._server.start()
 
@@ -89,3 +97,10 @@ class Status:
             self._server.stop()
         if self._metrics is not None:
             self._metrics.close()
+
+
+def _stored(state_dir: Path) -> list[ExporterView]:
+    try:
+        return stored_views(CheckpointFile(state_dir).load().checkpoint)
+    except StateError:
+        return []  # the agent will say so, and not start

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from k8s_audit_otlp.agent.agent import Agent
@@ -14,6 +15,7 @@ from k8s_audit_otlp.agent.commit import Consumption
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.agent.runway import Runways, backlog_bytes, backlog_s
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 
@@ -21,6 +23,20 @@ from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, Re
 def exporter_views(agent: Agent, runways: Runways | None = None) -> list[ExporterView]:
     """Return how every exporter is."""
     return [_exporter(runtime, runways) for runtime in agent.exporters]
+
+
+def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
+    """Return what a checkpoint has counted: where the counters of this process begin."""
+    found: dict[str, dict[str, Tally]] = {}
+    for log, exporters in checkpoint.positions.items() if checkpoint else ():
+        for exporter, position in exporters.items():
+            tally = found.setdefault(exporter, {}).setdefault(log.partition(":")[0], Tally())
+            for part in (position.total, *position.tallies.values()):
+                tally.add(part)
+    return [
+        ExporterView(exporter, [_counted(receiver, tally) for receiver, tally in of.items()])
+        for exporter, of in found.items()
+    ]
 
 
 def health(agent: Agent, beat_age_s: float = 0.0, runways: Runways | None = None) -> HealthView:
@@ -69,16 +85,22 @@ def _receiver(
     for consumption in consumptions:
         tally.add(consumption.tally())
     left = [runways.seconds(c, window_s) for c in consumptions] if runways else []
+    return replace(
+        _counted(name, tally),
+        backlog_bytes=sum(backlog_bytes(c) for c in consumptions),
+        backlog_s=max(backlog_s(c, now_ns) for c in consumptions),
+        runway_s=min((seconds for seconds in left if seconds is not None), default=None),
+    )
+
+
+def _counted(receiver: str, tally: Tally) -> ReceiverView:
     return ReceiverView(
-        name,
+        receiver,
         tally.read,
         tally.delivered,
         dict(tally.dropped),
         tally.refused,
         tally.dead_lettered,
-        sum(backlog_bytes(c) for c in consumptions),
-        max(backlog_s(c, now_ns) for c in consumptions),
-        min((seconds for seconds in left if seconds is not None), default=None),
     )
 
 

@@ -56,7 +56,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     send: bool,
     as_json: bool,
 ) -> None:
-    """Check the whole way, from kube-apiserver to the back ends.
+    """Check the whole way from kube-apiserver to back ends.
 
     Each item is ok, warn, fail or skipped, with the reason and the way out. Nothing is changed, and
     nothing is sent unless --send is given.

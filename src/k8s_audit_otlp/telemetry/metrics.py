@@ -133,7 +133,12 @@ GAUGES = (
 class Metrics:
     """Reads the views once for each `text`, so that all numbers of an answer are of one moment."""
 
-    def __init__(self, observe: Callable[[], Iterable[ExporterView]]) -> None:
+    def __init__(
+        self,
+        observe: Callable[[], Iterable[ExporterView]],
+        base: Iterable[ExporterView] | None = None,
+    ) -> None:
+        """Count from *base*, the views of when the process began; from now by default."""
         self._observe = observe
         self._lock = Lock()  # one reading at a time
         self._views: list[ExporterView] = []
@@ -142,7 +147,7 @@ class Metrics:
             [self._reader], resource=Resource.get_empty(), shutdown_on_exit=False
         )
         meter = self._provider.get_meter("k8s_audit_otlp", __version__)
-        base = list(observe())
+        base = list(observe() if base is None else base)
         for one in COUNTERS:
             read = _Rising(one, base)
             meter.create_observable_counter(PREFIX + one.name, [self._callback(read)], "", one.help)

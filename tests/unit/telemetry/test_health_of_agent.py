@@ -90,6 +90,18 @@ def test_an_agent_that_delivers_says_so(agent_on, log_dir):
         view = exporter_views(agent)[0]
         assert view.acknowledged_at > 0
         assert view.receivers[0].delivered == 5
+        assert f"k8s_audit_otlp_events_delivered_total{place} 5" in text
+
+
+def test_counters_begin_anew_with_each_process(agent_on, log_dir):
+    """A second run counts what it delivers itself, from its first event on."""
+    place = '{exporter="otlp_http",receiver="k8s_audit"}'
+    for count in (5, 3):
+        write(log_dir, count)
+        with agent_on() as (agent, _, address):
+            eventually(lambda: exporter_views(agent)[0].backlog_bytes == 0)
+            text = get(address, "/metrics")[1]
+            assert f"k8s_audit_otlp_events_read_total{place} {count}" in text
 
 
 def test_a_log_that_cannot_be_read_makes_it_unready(agent_on, log_dir):
