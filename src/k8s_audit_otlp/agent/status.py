@@ -1,8 +1,7 @@
 """A running agent in; its listener, its metrics and its warnings of a short runway out.
 
-status = Status(agent)
-agent.tick = status.tick    # called whenever the commit loop comes round
-status.start()              # after the agent
+Made before the agent starts, so that counters begin there; `tick` is called whenever the commit
+loop comes round, `start` after the agent has started.
 """
 
 import time

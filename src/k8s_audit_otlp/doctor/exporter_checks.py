@@ -178,7 +178,8 @@ def credentials(facts: ExporterFacts) -> Verdict:
 
 def clock(facts: ExporterFacts) -> Verdict:
     """Compare this host's clock with the back end's."""
-    if (blocked := _blocked(facts, "proxy")) is not None:
+    through_proxy = facts.place is not None and facts.place.proxy is not None
+    if (blocked := _blocked(facts, "proxy" if through_proxy else "tcp")) is not None:
         return blocked
     try:
         ahead = facts.clock_ahead_s
