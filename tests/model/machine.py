@@ -1,0 +1,378 @@
+"""The receiver driven on real files, step by step, against the world's plain list of lines.
+
+Two consumers with their own ledgers read one log through the real AuditLog, BlockReader, Feed and
+Batcher. A line is a record. Faulty pieces can be put in by subclasses.
+"""
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from world import World
+
+from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
+from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
+from k8s_audit_otlp.exporter.encoded import EncodedBlocks
+from k8s_audit_otlp.exporter.feed import Feed
+from k8s_audit_otlp.model import EncodedBlock
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
+from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
+from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.state.ledger import Tally
+
+KEY = "k8s_audit:audit.log"
+CONSUMERS = ("one", "two")
+CACHE_BYTES = 600_000
+REST_IS_LOST = {"deleted", "let_go", "truncated"}  # such a gap reaches to the end of its segment
+
+
+def encode(block):
+    """Make a record of each line."""
+    records, ends, offset = [], [], block.span.start
+    for line in block.data.splitlines(keepends=True):
+        offset += len(line)
+        records.append(line)
+        ends.append(offset)
+    return EncodedBlock(block.span, records, ends, lines=len(records))
+
+
+class Quiet:
+    """Nobody listens to the log."""
+
+    def discovered(self, log, segment):
+        pass
+
+    def trouble(self, log, message):
+        pass
+
+
+class Gaps:
+    """What one consumer was told is lost: identity, start, end, reason."""
+
+    def __init__(self, told=()):
+        self.told = list(told)
+
+    def gap(self, log, segment, gap):  # noqa: ARG002 - what a gap sink is told
+        self.told.append(
+            (segment.state.identity.partition(".")[0], gap.span.start, gap.span.end, gap.reason)
+        )
+
+    def cover(self, line, identities):
+        return any(
+            identity in identities
+            and start < line.end
+            and (end > line.start or reason in REST_IS_LOST)
+            for identity, start, end, reason in self.told
+        )
+
+
+class Reading:
+    """One consumer in one life of the process, and what it was given."""
+
+    def __init__(self, consumption, feed, gaps, given):
+        self.consumption = consumption
+        self.feed = feed
+        self.gaps = gaps
+        self.given = given  # numbers of lines that must not come again
+        self.acked = set()
+        self.under_way = []
+
+
+class ReceiverMachine(RuleBasedStateMachine):
+    """Nothing twice without a restart, nothing missing without a gap, no position ahead."""
+
+    log_class = AuditLog
+    reader_class = BlockReader
+    gaps_class = Gaps
+
+    def __init__(self):
+        super().__init__()
+        self.world = World()
+        self.scans = 0
+        self.last_given = {}  # consumer -> scan in which the newest segment given was found
+
+    @initialize(max_open=st.sampled_from([3, 256]), most=st.sampled_from([1, 3, 1000]))
+    def start(self, max_open, most):
+        self.limits = LogLimits(max_open=max_open)
+        self.most = most
+        self.acked = {name: set() for name in CONSUMERS}
+        self.committed = None
+        self.commit_of_nothing()
+        self.run()
+
+    def commit_of_nothing(self):
+        self.checkpoint = msgspec.json.encode(Checkpoint())
+        self.settled = {name: set() for name in CONSUMERS}
+        self.gaps_then = {name: [] for name in CONSUMERS}
+        self.known_then = {}
+
+    def run(self):
+        """Start a process from the last checkpoint."""
+        self.base = msgspec.json.decode(self.checkpoint, type=Checkpoint)
+        self.log = self.log_class(
+            KEY,
+            self.world.path,
+            Quiet(),
+            self.base.manifests.get(KEY),
+            limits=self.limits,
+            holding=Holding(HoldLimits(), free=lambda _: 1 << 40),
+            clock_ns=self.world.now_ns,
+        )
+        self.reader = self.reader_class(self.log, cache_bytes=CACHE_BYTES)
+        encoded = EncodedBlocks(encode, sharers=len(CONSUMERS))
+        self.readings = {}
+        self.last_given = dict.fromkeys(CONSUMERS, 0)
+        for name in CONSUMERS:
+            consumption = Consumption.resume(
+                self.log, name, self.base.positions.get(KEY, {}).get(name)
+            )
+            consumption.ledger = self.prepared(consumption.ledger)
+            self.log.register(consumption.ledger)
+            gaps = self.gaps_class(self.gaps_then[name])
+            feed = Feed(
+                self.log,
+                self.reader,
+                consumption.ledger,
+                encoded,
+                Batcher("k8s_audit", BatchLimits(max_records=self.most)),
+                gaps,
+                consumption.outbox,
+                encode_notice=lambda notice: notice.uid.encode(),
+                monotonic=lambda: self.world.clock_s,
+            )
+            self.readings[name] = Reading(consumption, feed, gaps, set(self.settled[name]))
+
+    def prepared(self, ledger):
+        """Give a faulty machine its chance."""
+        return ledger
+
+    # -- the writer --------------------------------------------------------------------------------
+
+    @rule(
+        sizes=st.lists(
+            st.sampled_from([*[0] * 12, 300, 9_000, 9_000, 150_000]), min_size=1, max_size=4
+        )
+    )
+    def write(self, sizes):
+        for size in sizes:
+            self.world.write(size)
+
+    @rule()
+    def write_half(self):
+        self.world.write_half()
+
+    @rule()
+    def finish(self):
+        self.world.finish()
+
+    @rule(times=st.integers(1, 2), lines=st.integers(0, 2))
+    def rotate(self, times, lines):
+        for _ in range(times):
+            self.world.rotate()
+            for _ in range(lines):
+                self.world.write(0)
+
+    @precondition(lambda self: set(self.world.backups()) - set(self.world.packing))
+    @rule(which=st.integers(0, 9))
+    def begin_packing(self, which):
+        plain = [n for n in self.world.backups() if n not in self.world.packing]
+        self.world.begin_packing(plain[which % len(plain)])
+
+    @precondition(lambda self: self.world.packing)
+    @rule()
+    def end_packing(self):
+        self.world.end_packing(next(iter(self.world.packing)))
+
+    @precondition(lambda self: self.world.backups(packed=True))
+    @rule()
+    def delete_oldest(self):
+        self.world.delete(self.world.backups(packed=True)[0])
+
+    @precondition(lambda self: not any(n.startswith("audit.log.") for n in self.world.packing))
+    @rule(late=st.integers(0, 2), look=st.booleans(), hole=st.booleans())
+    def copytruncate(self, late, look, hole):
+        if late:
+            self.world.finish()
+        copied = self.world.copy()
+        if look:
+            self.scan()
+        for _ in range(late):
+            self.world.write(10)
+        if look:
+            self.poll()
+        self.world.truncate(copied, hole=hole)
+
+    @precondition(lambda self: self.world.restorable())
+    @rule(which=st.integers(0, 9))
+    def replace(self, which):
+        names = self.world.restorable()
+        self.world.replace(names[which % len(names)])
+
+    @rule(seconds=st.sampled_from([-86_400, -10, 1, 3_600]))
+    def step_the_clock(self, seconds):
+        self.world.clock_s += seconds
+
+    # -- the receiver ------------------------------------------------------------------------------
+
+    @rule()
+    def scan(self):
+        self.log.scan()
+        self.scans += 1
+        known = {s.identity.partition(".")[0] for s in self.log.state().segments}
+        for generation in set(self.world.files.values()):
+            generation.seen = generation.held = True
+            lost = generation.lost_from
+            generation.known = generation.size if lost is None else max(generation.known, lost)
+            if generation.first_scan is None and generation.identity in known:
+                generation.first_scan = self.scans
+
+    @rule()
+    def poll(self):
+        if self.log.poll():
+            self.scan()
+        elif self.world.live.seen:
+            self.world.live.known = self.world.live.size
+
+    @rule(name=st.sampled_from(CONSUMERS), batches=st.integers(1, 4))
+    def read(self, name, batches):
+        for _ in range(batches):
+            self.read_one(name)
+
+    def read_one(self, name):
+        reading = self.readings[name]
+        told = len(reading.gaps.told)
+        reading.feed.gather()
+        batch = reading.feed.take(urge=True, flush_s=0.0)
+        if batch is None:
+            return len(reading.gaps.told) > told
+        ticket = reading.consumption.ledger.open(batch.span)
+        lines = self.world.lines()
+        for record in batch.records:
+            number = int(record[6:12])
+            line, generations = lines.get(number, (None, []))
+            assert line is not None, f"{record[:40]!r} was given before it was whole"
+            assert record == line.text, f"{record[:40]!r} is not the line {line.text[:40]!r}"
+            muddled = any(g.muddled for g in generations)
+            assert number not in reading.given or muddled, f"line {number} came twice to {name}"
+            reading.given.add(number)
+            self.check_order(name, generations, muddled=muddled)
+        reading.under_way.append((ticket, batch))
+        return True
+
+    def check_order(self, name, generations, *, muddled):
+        found = generations[0].first_scan
+        if muddled or found is None:
+            return
+        assert found >= self.last_given[name], f"a segment found later came first to {name}"
+        self.last_given[name] = found
+
+    @rule(name=st.sampled_from(CONSUMERS), which=st.integers(0, 9), everything=st.booleans())
+    def acknowledge(self, name, which, everything):
+        reading = self.readings[name]
+        while reading.under_way:
+            ticket, batch = reading.under_way.pop(which % len(reading.under_way))
+            reading.acked |= {int(record[6:12]) for record in batch.records}
+            self.acked[name] |= reading.acked
+            reading.consumption.ledger.settle(ticket, tally_of(batch))
+            if not everything:
+                break
+
+    @rule()
+    def commit(self):
+        consumptions = [r.consumption for r in self.readings.values()]
+        for name in CONSUMERS:
+            self.settled[name] |= self.lines_before_position(name)
+        forget_finished([self.log], consumptions)
+        checkpoint = collect(self.base, [self.log], consumptions, "now")
+        self.checkpoint = msgspec.json.encode(checkpoint)
+        self.gaps_then = {name: list(r.gaps.told) for name, r in self.readings.items()}
+        listed = {s.identity.partition(".")[0] for s in checkpoint.manifests[KEY].segments}
+        self.known_then = {
+            g: g.known for g in self.world.generations if g.seen and g.identity in listed
+        }
+
+    @rule()
+    def crash_and_restart(self):
+        self.log.close()
+        for generation in self.world.generations:
+            generation.seen, generation.held = generation in self.known_then, False
+            generation.known = self.known_then.get(generation, 0)
+            generation.first_scan = 0 if generation.seen else None
+            if generation.lost_from is not None:
+                self.world.excuse(generation)
+        self.run()
+
+    # -- the promises ------------------------------------------------------------------------------
+
+    def lines_before_position(self, name):
+        """Numbers of lines that the position of a consumer has passed."""
+        offsets, _ = self.readings[name].consumption.ledger.snapshot()
+        generations = self.world.by_identity()
+        passed = set()
+        for segment in self.log.segments():
+            generation = generations.get(segment.state.identity)
+            offset = offsets.get(segment.seq, 0)
+            if generation and offset:
+                passed |= {line.number for line in generation.lines if line.end <= offset}
+        return passed
+
+    @invariant()
+    def no_position_is_ahead_of_what_was_acknowledged(self):
+        if not hasattr(self, "readings"):
+            return
+        for name, reading in self.readings.items():
+            for number in self.lines_before_position(name) - self.acked[name]:
+                line, generations = self.world.lines()[number]
+                told = reading.gaps.cover(line, {g.identity for g in generations})
+                assert told, f"the position of {name} is behind line {number}, not acknowledged"
+
+    @invariant()
+    def descriptors_and_memory_are_bounded(self):
+        if not hasattr(self, "readings"):
+            return
+        held = sum(s.source is not None for s in self.log.segments())
+        # The live file and what each consumer reads just now come on top.
+        assert held <= self.limits.max_open + 1 + len(CONSUMERS), f"{held} files are open"
+        assert self.reader._cached <= CACHE_BYTES
+
+    def teardown(self):
+        try:
+            if hasattr(self, "readings"):
+                self.everything_arrives_or_is_told()
+        finally:
+            if hasattr(self, "log"):
+                self.log.close()
+            self.world.close()
+
+    def everything_arrives_or_is_told(self):
+        self.world.finish()
+        idle = 0
+        while idle < 3:
+            self.world.clock_s += 61
+            self.scan()
+            moved = False
+            for name in CONSUMERS:
+                while self.read_one(name):
+                    moved = True
+                moved |= bool(self.readings[name].under_way)
+                self.acknowledge(name, 0, everything=True)
+            self.no_position_is_ahead_of_what_was_acknowledged()
+            idle = 0 if moved else idle + 1
+        for number, (line, generations) in self.world.lines().items():
+            identities = {g.identity for g in generations}
+            for name, reading in self.readings.items():
+                assert (
+                    number in self.acked[name]
+                    or number in self.world.excused
+                    or reading.gaps.cover(line, identities)
+                ), f"line {number} never came to {name}, and no gap tells of it"
+
+
+def tally_of(batch):
+    return Tally(read=len(batch.records), delivered=len(batch.records), lines=batch.lines)

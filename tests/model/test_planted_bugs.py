@@ -1,0 +1,133 @@
+"""The machine is worth its time: it catches faults of the kinds that lose events elsewhere."""
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from k8s_audit_otlp.receiver.listing import list_log
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+
+
+class EarlyLedger(Ledger):
+    """Moves the position when a batch is made, not when it is acknowledged."""
+
+    def open(self, span):
+        ticket = super().open(span)
+        super().settle(ticket, Tally())
+        return ticket
+
+
+class HastyLog(AuditLog):
+    """Looks at the live file and the newest backup: who rotates twice in between loses one."""
+
+    def _bind(self, entries):
+        return super()._bind(entries[-2:])
+
+
+class PackedLog(AuditLog):
+    """Takes the `.gz` of a backup as soon as it is there, half-written or not."""
+
+    def _bind(self, entries):  # noqa: ARG002 - the twins are left out of them already
+        listed = list_log(self.path)
+        packed = {e.name.base for e in listed if e.name.compressed}
+        return super()._bind([e for e in listed if e.name.compressed or e.name.base not in packed])
+
+
+class NameOrderedLog(AuditLog):
+    """Reads backups in the order of the times in their names, whatever the clock did."""
+
+    def _bind(self, entries):
+        bound = super()._bind(entries)
+        self._segments = {s.seq: s for s in sorted(self._segments.values(), key=_age)}
+        return bound
+
+
+def _age(segment):
+    return segment.name.age if segment.name else (-1, "")
+
+
+class InodeLog(AuditLog):
+    """Goes on at the old offset when the log was cut, because the inode is the same."""
+
+    def _forget_rewritten(self):
+        pass
+
+
+def _fails(machine, promise):
+    with pytest.raises(AssertionError, match=promise):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=2_000,
+                stateful_step_count=40,
+                derandomize=True,
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                report_multiple_bugs=False,
+            ),
+        )
+
+
+def test_a_position_that_moves_early_is_caught(receiver_machine):
+    """Settled when dispatched instead of when acknowledged."""
+
+    class Faulty(receiver_machine):
+        def prepared(self, ledger):
+            return EarlyLedger(ledger.snapshot()[0])
+
+    _fails(Faulty, "not acknowledged")
+
+
+@pytest.mark.parametrize(
+    ("log", "promise"),
+    [
+        (HastyLog, "never came"),
+        (PackedLog, "never came"),
+        (InodeLog, "never came|not acknowledged|is not the line"),
+    ],
+)
+def test_a_faulty_log_is_caught(receiver_machine, log, promise):
+    """A rotation skipped, the .gz preferred, an inode trusted."""
+
+    class Faulty(receiver_machine):
+        log_class = log
+
+    _fails(Faulty, promise)
+
+
+def test_an_order_by_names_is_caught(receiver_machine):
+    """The clock was set back, so that a later backup has an earlier name."""
+
+    class Faulty(receiver_machine):
+        log_class = NameOrderedLog
+
+        def replace(self, which):
+            """Leave this out: an older log that is put back confuses this one even more."""
+
+    _fails(Faulty, "found later came first")
+
+
+def test_a_gap_that_is_not_told_is_caught(receiver_machine):
+    """The position passes the gap and nobody hears of it."""
+
+    class Silent(receiver_machine.gaps_class):
+        def gap(self, log, segment, gap):
+            pass
+
+    class Faulty(receiver_machine):
+        gaps_class = Silent
+
+    _fails(Faulty, "never came|not acknowledged")
+
+
+def test_a_notice_that_a_crash_forgets_is_caught(receiver_machine):
+    """The position is stored behind the gap, the notice is not stored with it."""
+
+    class Faulty(receiver_machine):
+        def commit(self):
+            super().commit()
+            self.gaps_then = {name: [] for name in self.gaps_then}
+
+    _fails(Faulty, "never came|not acknowledged")

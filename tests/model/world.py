@@ -1,0 +1,268 @@
+"""An audit directory and its writer, one step at a time, and what they wrote as a plain list.
+
+Every line has a number. A `Generation` is what one file of the log ever held; the world knows at
+any moment which bytes are on disk under which name, and so which lines nobody can have any more.
+"""
+
+import os
+import shutil
+import tempfile
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from k8s_audit_otlp.demo.logrotate import shift_numbered
+from k8s_audit_otlp.demo.writer import backup_name
+from k8s_audit_otlp.receiver.identity import identify
+
+START_S = 1_767_323_045
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True)
+class Line:
+    number: int
+    text: bytes
+    start: int
+
+    @property
+    def end(self):
+        return self.start + len(self.text)
+
+
+@dataclass(eq=False)
+class Generation:
+    """What one file was given. `hole` are the NULs before its first line."""
+
+    hole: int = 0
+    lines: list[Line] = field(default_factory=list)
+    half: bytes = b""
+    seen: bool = False  # the receiver can know of it
+    held: bool = False  # and can have its present file open
+    known: int = 0  # bytes that the receiver can know of
+    first_scan: int | None = None  # when the receiver put it into its manifest
+    lost_from: int | None = None  # what lies behind is in no file any more
+    muddled: bool = False  # copied or put back: its lines may repeat and come in any order
+
+    @property
+    def size(self):
+        return (self.lines[-1].end if self.lines else self.hole) + len(self.half)
+
+    @property
+    def identity(self):
+        first = self.lines[0].text if self.lines else self.half
+        return _identity(first) if first else None
+
+    def seal(self):
+        """Nothing follows: half a line is the last line."""
+        if self.half:
+            start = self.size - len(self.half)
+            self.lines.append(Line(number_of(self.half), self.half, start))
+            self.half = b""
+
+
+class World:
+    """The directory, the writer and the clock."""
+
+    def __init__(self):
+        self.directory = Path(tempfile.mkdtemp(prefix="model-"))
+        self.path = self.directory / "audit.log"
+        self.clock_s = START_S
+        self.files = {}  # name -> Generation, for whole or half-written files
+        self.packing = {}  # name of a plain backup -> its .gz, half-written
+        self.excused = set()  # numbers of lines that no receiver could have had
+        self.generations = []
+        self._number = 0
+        self._stamps = set()
+        self._fd = -1
+        self._open()
+
+    def close(self):
+        os.close(self._fd)
+        shutil.rmtree(self.directory)
+
+    def now_ns(self):
+        return int(self.clock_s * 1e9)
+
+    @property
+    def live(self):
+        return self.files["audit.log"]
+
+    def _open(self):
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        self.files["audit.log"] = self._new()
+
+    def _new(self, hole=0):
+        generation = Generation(hole)
+        self.generations.append(generation)
+        return generation
+
+    # -- what the apiserver does -----------------------------------------------------------------
+
+    def write(self, size):
+        if self.live.half:
+            self.finish()
+        self._number += 1
+        stamp = f"2026-01-02T03:04:05.{self._number:06}Z"
+        # The number stands first, so that half a line has it too.
+        text = (
+            f'{{"n":"{self._number:06}","auditID":"{self._number}","stageTimestamp":"{stamp}",'
+            f'"pad":"{"x" * size}"}}\n'
+        ).encode()
+        os.write(self._fd, text)
+        self.live.lines.append(Line(self._number, text, self.live.size))
+
+    def write_half(self):
+        if self.live.half:
+            return
+        self._number += 1
+        self.live.half = b'{"n":"%06d"' % self._number
+        os.write(self._fd, self.live.half)
+
+    def finish(self):
+        if not self.live.half:
+            return
+        os.write(self._fd, b"}\n")
+        text, start = self.live.half + b"}\n", self.live.size - len(self.live.half)
+        self.live.half = b""
+        self.live.lines.append(Line(number_of(text), text, start))
+
+    def rotate(self):
+        milliseconds = int(self.clock_s * 1000)
+        while milliseconds in self._stamps:
+            milliseconds += 1
+        self._stamps.add(milliseconds)
+        os.close(self._fd)
+        backup = backup_name(self.path, milliseconds)
+        self.path.rename(backup)
+        self.live.seal()
+        self.files[backup.name] = self.files.pop("audit.log")
+        self._open()
+
+    def begin_packing(self, plain):
+        packed = _pack((self.directory / plain).read_bytes())
+        (self.directory / f"{plain}.gz").write_bytes(packed[: len(packed) // 2])
+        self.packing[plain] = packed
+
+    def end_packing(self, plain):
+        packed = self.packing.pop(plain)
+        (self.directory / f"{plain}.gz").write_bytes(packed)
+        (self.directory / plain).unlink()
+        self.files[f"{plain}.gz"] = self.files.pop(plain)
+
+    def backups(self, *, packed=False):
+        """Names of backups, oldest first: dated ones before numbered ones."""
+        names = [n for n in self.files if n != "audit.log" and (packed or not n.endswith(".gz"))]
+        return sorted(names, key=lambda n: (n.startswith("audit.log."), _falling(n), n))
+
+    def delete(self, name):
+        (self.directory / name).unlink()
+        (self.directory / f"{name}.gz").unlink(missing_ok=True)
+        self.packing.pop(name, None)
+        gone = self.files.pop(name)
+        gone.lost_from = 0
+        self.excuse(gone)
+
+    # -- what others do to the log ---------------------------------------------------------------
+
+    def copy(self):
+        """Do the first half of copytruncate; return what was copied."""
+        shift_numbered(self.path)
+        numbered = {n: g for n, g in self.files.items() if n.startswith("audit.log.")}
+        for name in numbered:
+            del self.files[name]
+        for name, generation in numbered.items():
+            plain = name.removesuffix(".gz")
+            number = int(plain.rpartition(".")[2])
+            self.files[f"audit.log.{number + 1}{name[len(plain) :]}"] = generation
+        shutil.copyfile(self.path, self.directory / "audit.log.1")
+        return self.live.size
+
+    def truncate(self, copied, *, hole):
+        """Do the second half: cut the log; whoever writes it may go on at the old place."""
+        cut = self.live
+        cut.seal()
+        os.ftruncate(self._fd, 0)
+        size = os.lseek(self._fd, 0, os.SEEK_CUR if hole else os.SEEK_SET)
+        cut.lost_from, cut.held = copied, False
+        self.excuse(cut)
+        if copied:
+            self.files["audit.log.1"] = cut
+        else:
+            (self.directory / "audit.log.1").unlink()
+        self.files["audit.log"] = self._new(size if hole else 0)
+
+    def replace(self, name):
+        """Put a copy of a backup in the place of the log, as a restore does."""
+        older = self.files[name]
+        os.close(self._fd)
+        copy = self.directory / "restored"
+        copy.write_bytes((self.directory / name).read_bytes())
+        copy.rename(self.path)
+        replaced = self.live
+        replaced.seal()
+        replaced.lost_from = 0
+        self.excuse(replaced)
+        restored = self._new(older.hole)
+        restored.lines = list(older.lines)
+        older.muddled = restored.muddled = True
+        self.files["audit.log"] = restored
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+
+    def excuse(self, generation):
+        """Ask nobody for lines that went before anybody can have known of them.
+
+        A deleted file is read to its end by who has it open.
+        """
+        if generation.held:
+            return
+        known = generation.known if generation.seen else 0
+        self.excused.update(
+            line.number
+            for line in generation.lines
+            if line.end > max(known, generation.lost_from or 0)
+        )
+
+    def restorable(self):
+        """Backups that hold all that they were ever given, in whole lines."""
+        return [
+            name
+            for name in self.backups()
+            if self.files[name].lost_from is None
+            and self.files[name].lines
+            and self.files[name].lines[-1].text.endswith(b"\n")
+        ]
+
+    # -- the plain list --------------------------------------------------------------------------
+
+    def lines(self):
+        """Every line that was finished, or will not be any more, with its generations."""
+        found = {}
+        for generation in self.generations:
+            for line in generation.lines:
+                found.setdefault(line.number, (line, []))[1].append(generation)
+        return found
+
+    def by_identity(self):
+        """Return the generations that nobody copied, by what the receiver calls them."""
+        return {g.identity: g for g in self.generations if not g.muddled}
+
+
+@lru_cache(1024)
+def _identity(first):
+    return identify(first, finished=True).name
+
+
+def number_of(text):
+    return int(text[6:12])
+
+
+def _falling(name):
+    number = name.removesuffix(".gz").rpartition(".")[2]
+    return -int(number) if number.isdigit() else 0
+
+
+def _pack(data):
+    packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+    return packer.compress(data) + packer.flush()
