@@ -13,7 +13,7 @@ _ZSTD_LEVEL = 3
 
 
 def compressor(name: Compression, level: int | None = None) -> Callable[[bytes], bytes]:
-    """Return the function for a compression; *level* is gzip's 1 to 9 or zstd's 1 to 22."""
+    """Return the function for a compression; *level* is gzip's -2 to 9 or zstd's 1 to 22."""
     match name:
         case "none":
             return lambda data: data
@@ -32,6 +32,8 @@ def compressor(name: Compression, level: int | None = None) -> Callable[[bytes],
 
 
 def _gzip(level: int) -> Callable[[bytes], bytes]:
+    if level == -1:  # compress/gzip of Go: its default
+        level = _GZIP_LEVEL
     if level <= 3:  # isal's own levels
         fast = max(0, level)
         return lambda data: igzip.compress(data, fast, mtime=0)

@@ -224,9 +224,7 @@ class Connections:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(min(CONNECT_S, self._left(due)))
             if self.proxy and self.proxy.scheme == "https":
-                sock = ssl.create_default_context().wrap_socket(
-                    sock, server_hostname=self.proxy.host
-                )
+                sock = self._context_now().wrap_socket(sock, server_hostname=self.proxy.host)
             if self.url.scheme == "https":
                 if self.proxy:
                     self._tunnel(sock, due)
@@ -241,13 +239,17 @@ class Connections:
         return sock
 
     def _secure(self, sock: Any) -> Any:
-        if self._tls is None:
-            self._tls = self._context()
+        context = self._context_now()
         if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and in it TLS to the back end
             from urllib3.util.ssltransport import SSLTransport  # noqa: PLC0415 - rare
 
-            return SSLTransport(sock, self._tls, server_hostname=self._server_name)
-        return self._tls.wrap_socket(sock, server_hostname=self._server_name)
+            return SSLTransport(sock, context, server_hostname=self._server_name)
+        return context.wrap_socket(sock, server_hostname=self._server_name)
+
+    def _context_now(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = self._context()
+        return self._tls
 
     def _tunnel(self, sock: Any, due: float) -> None:
         host = f"[{self.url.host}]" if ":" in self.url.host else self.url.host

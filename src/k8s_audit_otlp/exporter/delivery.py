@@ -36,6 +36,7 @@ from k8s_audit_otlp.model import (
 )
 
 _LONG = 8  # a wrong setting is waited for as if it had failed so often already
+_SELDOM_S = 300.0  # between questions about one record, which may be what crashes the back end
 _QUARANTINE, _DEAD_LETTER = "quarantine", "dead letter"  # who may stall an exporter
 
 
@@ -95,6 +96,8 @@ class Delivery:
         self._monotonic = monotonic
         self._roll = roll
         self._wait = wait or stop.wait
+        backoff = options.backoff
+        self._seldom = Backoff(backoff.initial_s, _SELDOM_S, 2.0, backoff.randomization)
         self.quarantine = Quarantine()
 
     def deliver(self, flight: Flight) -> None:
@@ -205,7 +208,7 @@ class Delivery:
             search.pass_over()
             return True
         # Beyond eight it goes on slowly: what comes next in the log may be what is accepted.
-        self._park(flight, record, outcome, final=final, seen_up=search.proven)
+        self._park(flight, search.single, outcome, final=final, seen_up=search.proven)
         search.set_aside()
         return unproven >= SYSTEMIC - 1
 
@@ -213,7 +216,7 @@ class Delivery:
         self, flight: Flight, record: bytes, outcome: Outcome, *, final: bool, seen_up: bool
     ) -> None:
         now, why = self._monotonic(), why_of(outcome)
-        delay = self._options.backoff.delay_s(0, self._roll())
+        delay = self._seldom.delay_s(0, self._roll())
         flight.set_aside(record)
         self.quarantine.park(Parked(flight, record, why, final, now, now + delay, seen_up))
         self._events.retrying(f"one record is set aside: {why}", delay, reason_of(outcome))
@@ -244,8 +247,8 @@ class Delivery:
                 self.quarantine.release(parked)
                 return
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
-        delay = self._options.backoff.delay_s(parked.asked, self._roll(), after_s)
-        self.quarantine.again(parked, now + delay)
+        delay = self._seldom.delay_s(parked.asked, self._roll(), after_s)
+        self.quarantine.again(parked, now, delay)
 
     def _bury(self, flight: Flight, records: Sequence[bytes], why: str) -> None:
         if self._until_written(lambda: self._dead_letters.bury(flight, records, why)):

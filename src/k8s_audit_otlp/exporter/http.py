@@ -116,7 +116,7 @@ class HttpSender:
             return Misconfigured(
                 f"HTTP {status} with a web page: something before the back end answers"
             )
-        if "protobuf" in content_type or "json" in content_type:
+        if not content_type or "protobuf" in content_type or "json" in content_type:
             return Delivered(*read_partial_success(body, content_type))
         return outcome
 

@@ -79,10 +79,13 @@ class Quarantine:
         with self._lock:
             self._parked.remove(parked)
 
-    def again(self, parked: Parked, due_s: float) -> None:
-        """Keep a record that failed once more."""
+    def again(self, parked: Parked, now_s: float, delay_s: float) -> None:
+        """Keep a record that failed once more, and ask again at its last moment at the latest."""
+        last_s = parked.since_s + PATIENCE_S
         with self._lock:
-            parked.due_s, parked.busy, parked.proven = due_s, False, False
+            due_s = now_s + delay_s
+            parked.due_s = min(due_s, last_s) if now_s < last_s else due_s
+            parked.busy = parked.proven = False
             parked.after = self._requests
 
     def is_hopeless(self, parked: Parked, now_s: float, *, quiet: bool) -> bool:

@@ -27,11 +27,17 @@ class Search:
         self._size = 0  # of that request
         self._failures = 0
         self._turn = 0
+        self._original: bytes | None = None
 
     @property
     def part(self) -> list[bytes]:
         """The records that the next request carries."""
         return self.left[self._at : self._at + self._count]
+
+    @property
+    def single(self) -> bytes:
+        """The record of a part that has no other, as it was before it was made smaller."""
+        return self._original or self.left[self._at]
 
     @property
     def suspected(self) -> bool:
@@ -74,6 +80,7 @@ class Search:
 
     def replace(self, record: bytes) -> None:
         """Put a smaller *record* in the place of the single one that was refused."""
+        self._original = self.single
         self.left[self._at] = record
 
     def set_aside(self) -> None:
@@ -94,13 +101,13 @@ class Search:
         self.ask_single()
 
     def ask_single(self) -> None:
-        self._together = 0
+        self._together, self._original = 0, None
         self._turn += 1
         self._at = int(self._turn * _GOLDEN % 1 * len(self.left))
         self._count = 1
 
     def _aim(self) -> None:
         """Choose the part from the front: half of what was refused together, else all."""
-        self._at = 0
+        self._at, self._original = 0, None
         self._count = (self._together + 1) // 2 if self._together else len(self.left)
         self._count = max(1, min(self._count, self._most))

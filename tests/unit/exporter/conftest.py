@@ -194,6 +194,26 @@ def bench(clock):
 
 
 @pytest.fixture(scope="session")
+def bench_of():
+    """Make a bench with a clock of its own, for tests that play many."""
+
+    def make(answer):
+        return Bench(ScriptedSender(answer), _Clock())
+
+    return make
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def advance(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture(scope="session")
 def pki():
     return pki_helper
 

@@ -277,8 +277,34 @@ def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(be
     b = bench(limited(2000), halve=lambda r: r[: len(r) // 2] if len(r) > 3000 else None)
     b.deliver([bytes(10_000), *records(3)])
     assert len(b.sender.accepted) == 3
+    assert 2500 in [len(asked[0]) for asked in b.sender.asked]
     b.look_after()
-    assert [len(r) for r, _ in b.letters.buried] == [2500]
+    assert [len(r) for r, _ in b.letters.buried] == [10_000]
+
+
+def test_a_record_made_smaller_is_delivered_as_one(bench):
+    """Half of it is better than none."""
+    b = bench(limited(6000), halve=lambda r: r[: len(r) // 2])
+    b.deliver([*records(3), bytes(10_000), *records(3, 3)])
+    assert max(map(len, b.sender.accepted)) == 5000
+    assert (b.tally.delivered, b.tally.balance, b.letters.buried) == (7, 0, [])
+
+
+def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(bench):
+    """Each question can be a crash: a dozen in 15 minutes at most."""
+    sent = records(100)
+    b = bench(poison_answers({sent[7]}, Retry("the connection broke")))
+    b.deliver(sent)
+    before = len(b.sender.asked)
+    for i in range(900):
+        b.deliver(records(1, 1000 + i))
+        b.look_after(1, every_s=1)
+    alone = [asked for asked in b.sender.asked[before:] if asked == (sent[7],)]
+    assert 3 <= len(alone) <= 12
+    assert b.letters.buried == []
+    b.deliver(records(1, 5000))
+    b.look_after(2, every_s=1)
+    assert [r for r, _ in b.letters.buried] == [sent[7]]
 
 
 def test_one_record_that_is_too_large_teaches_nothing_about_requests(bench):

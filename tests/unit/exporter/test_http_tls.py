@@ -136,6 +136,17 @@ def test_tls_goes_through_a_connect_proxy(tls_backend, exchange, authority, serv
         assert proxy.seen == [("CONNECT", f"backend.test:{tls_backend.port}")]
 
 
+def test_tls_goes_through_a_proxy_that_is_itself_reached_over_tls(
+    tls_backend, exchange, authority, servers, pki, server_pair
+):
+    """TLS in TLS; the same authorities are trusted."""
+    tls = TlsOptions(ca_file=str(authority.cert))
+    url = f"https://backend.test:{tls_backend.port}/v1/logs"
+    with servers.Proxy(tls=pki.server_context(server_pair)) as proxy:
+        assert exchange(url, tls, proxy_url=lambda: proxy.url) == Delivered()
+        assert proxy.seen == [("CONNECT", f"backend.test:{tls_backend.port}")]
+
+
 @pytest.mark.parametrize(
     ("status", "kind"), [(407, Misconfigured), (403, Misconfigured), (502, Retry)]
 )
