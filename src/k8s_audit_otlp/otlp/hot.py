@@ -4,17 +4,17 @@ That is one event as kube-apiserver writes it at level Metadata: no bodies, both
 impersonated. Its parts that repeat from event to event (who asked, how it ended, why it was
 allowed) are not even decoded: the JSON of the part is the key under which its wire bytes are kept,
 with the verdict whether redaction has anything to do there. Any other line is refused here and
-takes the general way, to the same bytes.
+takes the general way, to the same bytes. So does one with a member that is not known here: its
+text would leave with the line, and nobody would have judged it.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import (
-    MAX_DAYS,
     NotPlainError,
     RecordEncoder,
     parse_time,
@@ -27,7 +27,7 @@ _WIRE_NAMES = dict(
     zip(AuditEvent.__struct_fields__, AuditEvent.__struct_encode_fields__, strict=True)
 )
 DAY = 86_400_000_000  # microseconds
-MAX_TIME = MAX_DAYS * DAY
+MAX_TIME = (1 << 33) * 1_000_000  # the year 2242; until then a double holds each microsecond
 
 
 class Quiet(Protocol):
@@ -41,13 +41,18 @@ class Quiet(Protocol):
     def annotations(self, annotations: dict[str, str]) -> bool: ...
 
 
-class HotEvent(msgspec.Struct, gc=False, rename=_WIRE_NAMES):
+class HotRef(ObjectRef, gc=False, forbid_unknown_fields=True):
+    """An objectRef that has nothing beside what is judged."""
+
+
+class HotEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename=_WIRE_NAMES):
     """An event with what repeats left as JSON. Same names on the wire as AuditEvent."""
 
-    kind: str = ""
-    level: str = ""
+    kind: Literal["Event"]
+    level: Literal["Metadata", "Request", "RequestResponse"]
+    stage: Literal["ResponseStarted", "ResponseComplete", "Panic"]
+    api_version: Literal["audit.k8s.io/v1"] = "audit.k8s.io/v1"
     audit_id: str = ""
-    stage: str = ""
     request_uri: str = ""
     verb: str = ""
     user: msgspec.Raw = _NOTHING
@@ -55,7 +60,7 @@ class HotEvent(msgspec.Struct, gc=False, rename=_WIRE_NAMES):
     authentication_metadata: msgspec.Raw = _NOTHING
     source_ips: msgspec.Raw = _NOTHING
     user_agent: str = ""
-    object_ref: ObjectRef | None = None
+    object_ref: HotRef | None = None
     response_status: msgspec.Raw = _NOTHING
     request_object: msgspec.Raw = _NOTHING
     response_object: msgspec.Raw = _NOTHING
@@ -89,7 +94,6 @@ class HotEncoder:
             or event.response_object is not _NOTHING
             or event.impersonated_user is not _NOTHING
             or event.authentication_metadata is not _NOTHING
-            or event.kind != "Event"
         ):
             raise NotPlainError
         records = self._records
@@ -110,6 +114,7 @@ class HotEncoder:
             name = ref.name.encode()
             if ref.uid or ref.resource_version:
                 thing += records.version(ref)
+                quiet = quiet and self._is_quiet_version(ref)
         request, quiet_end = self._requests[
             event.level, event.stage, event.verb, bytes(event.response_status), target, alarm
         ]
@@ -120,16 +125,18 @@ class HotEncoder:
             and quiet_notes
             and check.uri(uri)
             and ((b"J" not in name and b"@" not in name) or check.raw(name))
-            and (len(audit_id_text) == 36 or check.text(audit_id_text))
+            and (
+                (len(audit_id) == 36 and b"J" not in audit_id and b"@" not in audit_id)
+                or (check.raw(audit_id) and check.text(audit_id_text))
+            )
         ):
             raise NotPlainError
         staged, received = event.stage_timestamp, event.request_received_timestamp
         if not (len(staged) == 27 == len(received) and staged[26] == "Z" == received[26]):
             raise NotPlainError
-        # Microseconds since the epoch are exact in a double until the year 2255.
         time = round(parse_time(staged).timestamp() * 1e6)
         took = time - round(parse_time(received).timestamp() * 1e6)
-        if not (0 <= took < DAY and 0 < time < MAX_TIME and event.stage != "RequestReceived"):
+        if not (0 <= took < DAY and 0 < time < MAX_TIME):
             raise NotPlainError
         record = b"".join((
             records.pack_times(wire.TIME, time * 1000, records.duration_head, took / 1000),
@@ -180,6 +187,9 @@ class HotEncoder:
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool]:
         encoded, target = self._records.objects[key]
         return encoded, target, self._quiet is None or self._quiet.raw(" ".join(key).encode())
+
+    def _is_quiet_version(self, ref: ObjectRef) -> bool:
+        return self._quiet is None or self._quiet.raw(f"{ref.uid} {ref.resource_version}".encode())
 
     def _note(self, key: bytes) -> tuple[bytes, int, bool]:
         annotations = (self._decode_notes(key) if key else None) or {}
