@@ -63,8 +63,8 @@ def _entries(path: Path) -> Iterable[Entry]:
                 continue
             try:
                 info = item.stat()
-            except FileNotFoundError:
-                continue  # renamed or deleted since; the next listing shows it
+            except OSError:
+                continue  # renamed or deleted since, as the next listing shows; a link in a circle
             if not item.is_file():
                 continue
             yield Entry(name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)

@@ -310,11 +310,7 @@ class AuditLog:
         by_stamp = {s.stamp: s for s in self._segments.values() if s.stamp}
         placed = {}
         for entry in entries:
-            segment = by_key.get(entry.key)
-            if segment is not None:
-                segment.look(self.clock_ns())
-            else:
-                segment = by_stamp.get(entry.stamp)
+            segment = by_key.get(entry.key) or by_stamp.get(entry.stamp)
             if segment is not None:
                 placed[entry.name.name] = segment
                 self._name(segment, entry)
@@ -323,6 +319,7 @@ class AuditLog:
     def _name(self, segment: Segment, entry: Entry) -> None:
         segment.name, segment.stamp = entry.name, entry.stamp
         segment.state.seen_as(entry.name.name)
+        segment.look(self.clock_ns())  # what is open may have grown until it was renamed
         self._close_if_rotated(segment)
 
     def _keep_unlisted(

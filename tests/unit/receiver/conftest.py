@@ -1,0 +1,97 @@
+"""A log directory with a receiver on it that is looked at step by step."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
+from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+
+
+class Events:
+    """What the log said."""
+
+    def __init__(self):
+        self.found = []
+        self.troubles = []
+
+    def discovered(self, log, segment):
+        self.found.append((log, segment.name))
+
+    def trouble(self, log, message):
+        self.troubles.append((log, message))
+
+
+@dataclass
+class Receiver:
+    """One process: a log, a reader and one consumer that settles what it reads."""
+
+    log: AuditLog
+    events: Events
+    reader: BlockReader
+    ledger: Ledger
+    gaps: list = field(default_factory=list)
+
+    def drain(self):
+        """Scan, read whatever is there and settle it; return the lines in the order they came."""
+        lines = []
+        self.log.scan()
+        while True:
+            segment = self.log.next_segment(self.ledger)
+            if segment is None:
+                return lines
+            found = self.reader.read(segment, self.ledger.next_offset(segment.seq))
+            if found is None:
+                return lines
+            if isinstance(found, Gap):
+                self.gaps.append((found.reason, found.span.start, found.span.end))
+            else:
+                lines += found.data.splitlines(keepends=True)
+            self.ledger.settle(self.ledger.open(found.span), Tally())
+
+    def segments(self):
+        return [(s.name.name if s.name else None, s.state.identity) for s in self.log.segments()]
+
+
+@pytest.fixture
+def receive(log_dir, clock):
+    """Start a receiver; given another one, take up where that one was, as a restart does."""
+    started = []
+
+    def start(before=None, *, name="audit.log", **limits):
+        if before is not None:
+            before.log.close()
+        events = Events()
+        log = AuditLog(
+            "audit",
+            log_dir / name,
+            events,
+            before.log.state() if before else None,
+            limits=LogLimits(**limits),
+            holding=Holding(HoldLimits(), free=lambda _: 1 << 40),
+            clock_ns=lambda: int(clock.now * 1e9),
+        )
+        ledger = Ledger(before.ledger.snapshot()[0] if before else None)
+        log.register(ledger)
+        receiver = Receiver(log, events, BlockReader(log), ledger)
+        started.append(receiver)
+        return receiver
+
+    yield start
+    for receiver in started:
+        receiver.log.close()
+
+
+@pytest.fixture
+def event():
+    """Make the line of an event from its number."""
+
+    def make(number, size=0):
+        return (
+            f'{{"auditID":"id-{number}","stage":"ResponseComplete",'
+            f'"stageTimestamp":"2026-01-02T03:04:05.{number:06}Z","pad":"{"x" * size}"}}\n'
+        ).encode()
+
+    return make

@@ -1,0 +1,435 @@
+"""The segments of one log on real files: renamed, packed, cut, replaced, deleted, gone astray."""
+
+import gzip
+import shutil
+
+import pytest
+
+from k8s_audit_otlp.demo.logrotate import copytruncate, rename_numbered
+from k8s_audit_otlp.demo.writer import backup_name, compress_in_place
+from k8s_audit_otlp.state.ledger import Tally
+
+FIRST = 1_767_323_045_000
+
+
+@pytest.fixture
+def live(log_dir):
+    return log_dir / "audit.log"
+
+
+def rotate(live, number):
+    """Rename the log as lumberjack does; *number* is the time in the name, in milliseconds."""
+    backup = backup_name(live, FIRST + number)
+    live.rename(backup)
+    live.touch()
+    return backup
+
+
+def append(path, *lines):
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+
+
+@pytest.mark.parametrize("name", ["audit.log", "kube-apiserver.log", "audit", "a.b.json"])
+def test_backups_come_oldest_first_and_the_live_file_last(receive, log_dir, event, name):
+    """Whatever the file is called, the first listing is read in the order it was written."""
+    live = log_dir / name
+    for number in range(3):
+        live.write_bytes(event(number))
+        backup = rotate(live, number)
+        if number == 1:
+            compress_in_place(backup)
+    append(live, event(3))
+    receiver = receive(name=name)
+    assert receiver.drain() == [event(n) for n in range(4)]
+    assert receiver.segments()[-1][0] == name
+
+
+def test_logrotate_names_are_read_from_the_highest_number_down(receive, live, event):
+    """audit.log.2.gz is older than audit.log.1, which is older than audit.log."""
+    for number in range(3):
+        live.write_bytes(event(number))
+        rename_numbered(live, compress=number == 0)
+    append(live, event(3))
+    assert receive().drain() == [event(n) for n in range(4)]
+
+
+def test_several_rotations_between_two_looks_lose_nothing(receive, live, event):
+    """The live file of the last look and everything made since are found."""
+    receiver = receive()
+    append(live, event(0))
+    assert receiver.drain() == [event(0)]
+    for number in range(1, 5):
+        append(live, event(number))
+        rotate(live, number)
+    append(live, event(5))
+    assert receiver.drain() == [event(n) for n in range(1, 6)]
+
+
+def test_a_file_that_is_deleted_before_it_was_read_is_read_all_the_same(receive, live, event):
+    """It was opened when it was discovered."""
+    append(live, event(0), event(1))
+    receiver = receive()
+    receiver.log.scan()
+    append(live, event(2))
+    rotate(live, 0).unlink()
+    append(live, event(3))
+    assert receiver.drain() == [event(n) for n in range(4)]
+    assert receiver.gaps == []
+
+
+def test_an_empty_live_file_is_held_until_it_has_a_name(receive, live, event):
+    """Written and deleted between two looks, it is read from the descriptor."""
+    live.touch()
+    receiver = receive()
+    assert receiver.drain() == []
+    append(live, event(0))
+    rotate(live, 0).unlink()
+    append(live, event(1))
+    assert receiver.drain() == [event(0), event(1)]
+
+
+def test_a_packed_twin_that_takes_the_place_of_its_plain_file_is_not_read_again(
+    receive, live, event
+):
+    """The plain file goes while it is being read; the .gz is the same segment."""
+    append(live, *(event(n, 30_000) for n in range(20)))
+    receiver = receive()
+    receiver.log.scan()
+    segment = receiver.log.next_segment(receiver.ledger)
+    first = receiver.reader.read(segment, 0)
+    receiver.ledger.settle(receiver.ledger.open(first.span), Tally())
+    backup = rotate(live, 0)
+    compress_in_place(backup)
+    rest = receiver.drain()
+    assert first.data + b"".join(rest) == b"".join(event(n, 30_000) for n in range(20))
+    assert [name for name, _ in receiver.segments()] == [f"{backup.name}.gz"]
+
+
+def test_a_restart_goes_on_in_the_middle_of_a_packed_file(receive, live, event):
+    """Offsets count decompressed bytes, so they outlive the compression."""
+    append(live, *(event(n, 30_000) for n in range(20)))
+    receiver = receive()
+    receiver.log.scan()
+    segment = receiver.log.next_segment(receiver.ledger)
+    first = receiver.reader.read(segment, 0)
+    receiver.ledger.settle(receiver.ledger.open(first.span), Tally())
+    compress_in_place(rotate(live, 0))
+    second = receive(receiver)
+    rest = second.drain()
+    assert first.data + b"".join(rest) == b"".join(event(n, 30_000) for n in range(20))
+
+
+def test_a_half_written_gz_beside_its_plain_twin_is_left_alone(receive, live, event):
+    """kube-apiserver writes the .gz at its final name."""
+    append(live, event(0), event(1))
+    backup = rotate(live, 0)
+    packed = gzip.compress(backup.read_bytes())
+    half = backup.with_name(backup.name + ".gz")
+    half.write_bytes(packed[: len(packed) // 2])
+    receiver = receive()
+    assert receiver.drain() == [event(0), event(1)]
+    half.write_bytes(packed)
+    backup.unlink()
+    assert receiver.drain() == []
+    assert receiver.gaps == []
+
+
+def test_copytruncate_is_followed_into_the_copy(receive, live, event):
+    """What was read of the log counts for its copy."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    copytruncate(live)
+    append(live, event(2))
+    assert receiver.drain() == [event(1), event(2)]
+    assert receiver.gaps == []
+
+
+def test_a_copy_that_is_seen_before_the_log_is_cut_is_the_same_segment(receive, live, event):
+    """Between copying and cutting both are there."""
+    append(live, event(0))
+    receiver = receive()
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    live.write_bytes(b"")
+    append(live, event(2))
+    assert receiver.drain() == [event(1), event(2)]
+
+
+def test_a_log_that_lies_beside_its_copy_is_read_on(receive, live, event):
+    """Found together at the first look, the log that grows counts, not the copy."""
+    append(live, event(0))
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+
+
+def test_bytes_that_were_cut_and_are_in_no_copy_are_a_gap(receive, live, event):
+    """Somebody emptied the log before it was read."""
+    append(live, event(0), event(1))
+    size = live.stat().st_size
+    receiver = receive()
+    receiver.log.scan()
+    live.write_bytes(b"")
+    append(live, event(2))
+    assert receiver.drain() == [event(2)]
+    assert receiver.gaps == [("truncated", 0, size)]
+
+
+def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(receive, live, event):
+    """The copy is read; the bytes that it lacks are told."""
+    append(live, event(0))
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    append(live, event(1))
+    size = live.stat().st_size
+    receiver = receive()
+    receiver.log.scan()
+    live.write_bytes(b"")
+    append(live, event(2))
+    assert receiver.drain() == [event(0), event(2)]
+    assert receiver.gaps == [("truncated", len(event(0)), size)]
+
+
+def test_a_log_that_was_cut_and_grew_beyond_its_old_size_is_noticed(receive, live, event):
+    """Its size alone looks like growth; its first line does not."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    live.write_bytes(event(1) + event(2))
+    assert receiver.log.poll()
+    assert receiver.drain() == [event(1), event(2)]
+
+
+def test_a_hole_that_a_cut_leaves_is_passed(receive, live, event):
+    """The writer keeps its offset, so the file begins with NULs; two such holes look alike."""
+    hole = 200 << 20
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    for number in (1, 2):
+        with live.open("r+b") as file:
+            file.truncate(0)
+            file.seek(hole)
+            file.write(event(number) * number)
+        assert receiver.drain() == [event(number)] * number
+    assert receiver.gaps == []
+
+
+def test_an_inode_that_is_used_again_is_another_segment(receive, live, event):
+    """The number of a settled file may be that of a file never seen."""
+    append(live, event(0))
+    first = rotate(live, 0)
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    receiver.log.scan()
+    inode = first.stat().st_ino
+    packed = gzip.compress(event(1))
+    first.write_bytes(packed)  # the same inode, and another name and content
+    other = first.rename(first.with_name(backup_name(live, FIRST + 1).name + ".gz"))
+    assert other.stat().st_ino == inode
+    assert receive(receiver).drain() == [event(1)]
+
+
+def test_two_files_with_the_same_first_line_are_two_segments(receive, live, event):
+    """The second gets an occurrence number."""
+    append(live, event(0), event(1))
+    rotate(live, 0)
+    append(live, event(0), event(2))
+    receiver = receive()
+    assert receiver.drain() == [event(0), event(1), event(0), event(2)]
+    (_, one), (_, two) = receiver.segments()
+    assert two == f"{one}.2"
+
+
+def test_an_empty_file_is_no_segment_until_it_has_a_line(receive, live, event):
+    """Half a line is not enough while the file is live."""
+    live.touch()
+    receiver = receive()
+    assert receiver.drain() == []
+    append(live, event(0)[:20])
+    assert receiver.drain() == []
+    assert receiver.segments() == []
+    append(live, event(0)[20:])
+    assert receiver.drain() == [event(0)]
+
+
+def test_a_directory_that_is_moved_away_and_back_is_waited_for(receive, live, log_dir, event):
+    """It is said once, nothing is taken for deleted, and reading goes on."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    away = log_dir.rename(log_dir.with_name("away"))
+    assert receiver.drain() == []
+    assert "waiting" in receiver.events.troubles[-1][1]
+    away.rename(log_dir)
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+    assert receiver.events.troubles[-1][1] == ""
+    assert receiver.gaps == []
+
+
+def test_a_log_that_appears_hours_later_is_read_from_its_beginning(receive, live, clock, event):
+    """Neither a missing directory entry nor the time matters."""
+    receiver = receive()
+    assert receiver.drain() == []
+    clock.advance(7 * 3600)
+    append(live, event(0))
+    assert receiver.log.poll()
+    assert receiver.drain() == [event(0)]
+
+
+def test_an_older_log_in_the_place_of_the_log_goes_on_where_it_was(receive, live, event):
+    """What was settled of it is not sent again; what is added to it is."""
+    append(live, event(0), event(1))
+    backup = rotate(live, 0)
+    append(live, event(2))
+    receiver = receive()
+    assert receiver.drain() == [event(0), event(1), event(2)]
+    shutil.copyfile(backup, live.with_name("restored"))
+    live.with_name("restored").rename(live)
+    append(live, event(3))
+    assert receiver.drain() == [event(3)]
+
+
+def test_a_copy_in_the_place_of_the_log_is_read_on(receive, live, event):
+    """An editor writes a new file; the inode changes, the content does not."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    shutil.copyfile(live, live.with_name("edited"))
+    live.with_name("edited").rename(live)
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+
+
+def test_a_clock_that_is_set_back_does_not_reorder_what_is_known(receive, live, event):
+    """A later backup has an earlier name."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.log.scan()
+    rotate(live, 9_000)
+    append(live, event(1))
+    receiver.log.scan()
+    rotate(live, 5_000)
+    append(live, event(2))
+    assert receiver.drain() == [event(0), event(1), event(2)]
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_last_line(receive, live, clock, event):
+    """The wait for a closed file's unterminated line is measured anew, not for hours."""
+    append(live, event(0), event(1)[:-1])
+    rotate(live, 0)
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    clock.advance(-86_400)
+    assert receiver.drain() == []
+    clock.advance(6)
+    assert receiver.drain() == [event(1)[:-1]]
+
+
+def test_a_segment_that_went_while_the_agent_was_away_is_a_gap(receive, live, event):
+    """The checkpoint knows of it; nobody has it."""
+    append(live, event(0), event(1))
+    size = live.stat().st_size
+    receiver = receive()
+    receiver.log.scan()
+    rotate(live, 0).unlink()
+    append(live, event(2))
+    second = receive(receiver)
+    assert second.drain() == [event(2)]
+    assert second.gaps == [("deleted", 0, size)]
+
+
+def test_a_live_file_that_went_while_the_agent_was_away_is_a_gap_of_unknown_length(
+    receive, live, event
+):
+    """All that was known of it is settled, but what was added since is gone."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    size = live.stat().st_size
+    append(live, event(1))
+    live.unlink()
+    append(live, event(2))
+    second = receive(receiver)
+    assert second.drain() == [event(2)]
+    assert second.gaps == [("deleted", size, size + 1)]
+
+
+def test_a_damaged_gz_does_not_stop_the_rest(receive, live, event):
+    """A file from which nothing can be read has no identity; the log goes on."""
+    backup_name(live, FIRST).with_suffix(".log.gz").write_bytes(b"no gzip at all")
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+
+
+@pytest.mark.parametrize("target", ["audit.log.1", "nowhere"])
+def test_a_link_that_leads_nowhere_does_not_stop_the_rest(receive, live, log_dir, event, target):
+    """It is no file of the log."""
+    (log_dir / "audit.log.1").symlink_to(target)
+    append(live, event(0))
+    assert receive().drain() == [event(0)]
+
+
+def test_growth_that_nobody_looked_at_before_packing_is_read(receive, live, event):
+    """The log grows, is renamed and packed between two looks; its size was that of before."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    compress_in_place(rotate(live, 0))
+    assert receiver.drain() == [event(1)]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_open_files_are_bounded_and_everything_is_read(receive, live, event, compress):
+    """With more segments than descriptors, the ones that come last are opened last."""
+    for number in range(30):
+        append(live, event(number))
+        backup = rotate(live, number)
+        if compress:
+            compress_in_place(backup)
+    receiver = receive(max_open=4)
+    receiver.log.scan()
+    assert sum(s.source is not None for s in receiver.log.segments()) <= 4
+    assert receiver.drain() == [event(n) for n in range(30)]
+    assert receiver.gaps == []
+
+
+def test_poll_asks_for_a_scan_only_when_the_log_is_elsewhere(receive, live, event):
+    """Growth is seen without listing the directory."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.log.scan()
+    woken = []
+    receiver.log.listen(lambda: woken.append(1))
+    assert not receiver.log.poll()
+    assert woken == []
+    append(live, event(1))
+    assert not receiver.log.poll()
+    assert woken == [1]
+    rotate(live, 0)
+    assert receiver.log.poll()
+
+
+def test_a_settled_segment_that_is_gone_can_be_forgotten(receive, live, event):
+    """The manifest does not grow for ever."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    backup = rotate(live, 0)
+    append(live, event(1))
+    receiver.drain()
+    assert receiver.log.finished() == []
+    backup.unlink()
+    receiver.log.scan()
+    (done,) = receiver.log.finished()
+    receiver.log.forget([done.seq])
+    assert [name for name, _ in receiver.segments()] == ["audit.log"]
