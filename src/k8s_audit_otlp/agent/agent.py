@@ -16,6 +16,7 @@ from threading import Event
 from k8s_audit_otlp.agent.build import holding_of, log_limits, paths_of
 from k8s_audit_otlp.agent.commit import Consumption
 from k8s_audit_otlp.agent.committer import Committer
+from k8s_audit_otlp.agent.crashloop import note_start
 from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.once import Target, targets
@@ -28,6 +29,7 @@ from k8s_audit_otlp.receiver.start import Skipped, start_at_end, start_since
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.journal import LogJournal
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -108,6 +110,7 @@ class Agent:
         if restored.warning:
             logger.warning("%s", restored.warning)
         self._base = restored.checkpoint or self._base
+        marker = self._marker()
         by_receiver = {name: self._open(name) for name in self.config.receivers}
         self.logs = [log for logs in by_receiver.values() for log in logs]
         pipeline = Pipeline(
@@ -118,6 +121,7 @@ class Agent:
             stop=self._stop,
             evidence=self._evidence,
             on_failure=self._fail,
+            marker=marker,
         )
         self.exporters = pipeline.build()
         self._committer = Committer(
@@ -135,6 +139,8 @@ class Agent:
         resumed = [self._place(c, pipeline) for c in self.consumptions()]
         if self._options.once:
             self._targets = targets(self.logs)
+        if marker is not None:
+            self._evidence.agent("careful", "the last starts made no progress: line by line", {})
         where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
         self._evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
         self.commit()
@@ -143,6 +149,18 @@ class Agent:
         for runtime in self.exporters:
             runtime.consumer.start()
         return resumed
+
+    def _marker(self) -> Marker | None:
+        """Return what to mark lines with, where the last starts got nowhere; None as a rule."""
+        marker = Marker(self._file.directory)
+        died_in_a_line = marker.load()
+        if not note_start(self._base) and not died_in_a_line and not marker.struck:
+            return None
+        logger.warning(
+            "the last starts made no progress: going line by line past the place; a line that "
+            "ends the process is sent without its bodies, then left out, and said to be"
+        )
+        return marker
 
     def _await_predecessor(self, holder: str) -> None:
         logger.info("waiting for process %s to let go of %s", holder, self._file.directory)
@@ -288,6 +306,7 @@ class Agent:
             watcher.stop()
         for runtime in self.exporters:
             runtime.consumer.close()
+        self._base.starts = []  # a clean end: the next start need not be careful
         self._evidence.agent("stopped", "stopped", {"process.pid": os.getpid()})
         self.commit()
         for runtime in self.exporters:

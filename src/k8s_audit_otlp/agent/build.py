@@ -124,7 +124,7 @@ def sender_of(
         case Sdk():
             from k8s_audit_otlp.exporter.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
 
-            return SdkSender(exporter.exporter, envelopes)
+            return SdkSender(exporter.exporter, envelopes, timeout_s=exporter.timeout_s)
         case _ as never:
             assert_never(never)
 

@@ -15,10 +15,11 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.exporter.budget import Budget
+from k8s_audit_otlp.exporter.careful import CarefulEncoder
 from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.exporter.encoded import EncodedBlocks
+from k8s_audit_otlp.exporter.encoded import Encode, EncodedBlocks
 from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
@@ -30,6 +31,7 @@ from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.journal import ExporterJournal, OnceAMinute
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -64,7 +66,9 @@ class Pipeline:
         stop: Event,
         evidence: Evidence,
         on_failure: Callable[[str, BaseException], None],
+        marker: Marker | None = None,
     ) -> None:
+        """*marker*: mark every line before it is touched, up to the horizon."""
         self._config = config
         self._evidence = evidence
         self._env = env
@@ -72,6 +76,7 @@ class Pipeline:
         self._base = base
         self._stop = stop
         self._on_failure = on_failure
+        self._marker = marker
         self._routes = list(config.routes())
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()
@@ -101,9 +106,15 @@ class Pipeline:
                 key = (log.key, self._mappings[exporter])
                 sharers[key] = sharers.get(key, 0) + 1
         return {
-            key: EncodedBlocks(key[1].encoder().encode_block, sharers=count)
+            key: EncodedBlocks(self._encode(key[1]), sharers=count)
             for key, count in sharers.items()
         }
+
+    def _encode(self, mapping: ExporterMapping) -> Encode:
+        encode = mapping.encoder().encode_block
+        if self._marker is None:
+            return encode
+        return CarefulEncoder(encode, self._marker, self._marker.forget)
 
     def _resource(self, receiver: str) -> bytes:
         block = self._config.receivers[receiver]

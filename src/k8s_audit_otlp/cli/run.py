@@ -72,6 +72,8 @@ def command(
 def _start(loaded: Loaded, options: AgentOptions) -> Agent:
     """Start the agent and its listener; say where every exporter goes on."""
     agent = Agent(loaded.config, os.environ, options)
+    status = Status(agent)  # before the start: its counters begin where the positions do
+    agent.tick, agent.runway_s = status.tick, status.runway_s
     try:
         resumed = agent.start()
     except (StateError, StateLockedError) as error:
@@ -82,8 +84,6 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
         _die(f"{error.filename or 'the state'}: {error.strerror}", STATE)
     for line in resumed:
         click.echo(describe(line), err=True)
-    status = Status(agent)
-    agent.tick, agent.runway_s = status.tick, status.runway_s
     try:
         address = status.start()
     except (OSError, ValueError) as error:

@@ -1,0 +1,76 @@
+"""Which line is being worked on in, and after a crash which line it was out.
+
+    state_dir/marker.json
+
+Only a process that keeps dying writes it: before each line of the stretch in which it died. The
+kernel keeps what was written when a process is killed, so nothing needs to be synced.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+_SIZE = 512  # bytes that every write fills, so that a shorter one leaves nothing of the last
+
+
+class _Marks(msgspec.Struct, omit_defaults=True):
+    current: str = ""  # the line under way, `<identity>-<offset>`
+    strikes: dict[str, int] = {}  # how often the process died in it
+
+
+class Marker:
+    """The marks of one state directory. One thread at a time."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "marker.json"
+        self._marks = _Marks()
+        self._fd = -1
+
+    def load(self) -> bool:
+        """Read what the last process left; say whether it died in a line."""
+        try:
+            self._marks = msgspec.json.decode(self._path.read_bytes(), type=_Marks)
+        except (OSError, msgspec.MsgspecError):
+            self._marks = _Marks()
+        died_in, self._marks.current = self._marks.current, ""
+        if died_in:
+            strikes = self._marks.strikes
+            self._marks.strikes = {**strikes, died_in: strikes.get(died_in, 0) + 1}
+        return bool(died_in)
+
+    @property
+    def struck(self) -> bool:
+        return bool(self._marks.strikes)
+
+    def strikes(self, identity: str, offset: int) -> int:
+        """Return how often a process has died in the line at *offset*."""
+        return self._marks.strikes.get(f"{identity}-{offset:x}", 0)
+
+    def enter(self, identity: str, offset: int) -> None:
+        self._marks.current = f"{identity}-{offset:x}"
+        self._write()
+
+    def leave(self) -> None:
+        self._marks.current = ""
+        self._write()
+
+    def forget(self) -> None:
+        """Remember nothing more: the stretch is passed."""
+        self._path.unlink(missing_ok=True)
+        self._marks = _Marks()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write(self) -> None:
+        data = msgspec.json.encode(self._marks)
+        try:
+            if self._fd < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+                self._fd = os.open(self._path, flags, 0o600)
+            # JSON may end in blanks.
+            os.pwrite(self._fd, data.ljust(_SIZE), 0)
+            os.ftruncate(self._fd, max(_SIZE, len(data)))
+        except OSError:
+            return  # without a marker a crash is not explained, but nothing is lost
