@@ -15,7 +15,7 @@ LEVELS = [
     {"otlp", "state"},
     {"receiver", "config", "setup"},
     {"exporter", "telemetry", "demo", "verify"},
-    {"agent", "sdk", "doctor"},
+    {"agent", "sdk", "doctor", "explain"},
     {"cli", "__main__"},
 ]
 PURE = ("event", "otlp")

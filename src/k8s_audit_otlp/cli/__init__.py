@@ -52,6 +52,10 @@ COMMANDS: Final = {
         "k8s_audit_otlp.cli.doctor",
         "Check the whole way from kube-apiserver to back ends.",
     ),
+    "explain": (
+        "k8s_audit_otlp.cli.explain",
+        "Show what an exporter would make of an event, or of a whole log.",
+    ),
     "validate": ("k8s_audit_otlp.cli.validate", "Check a configuration and say what it will do."),
     "vendors": (
         "k8s_audit_otlp.cli.vendors",

@@ -1,0 +1,272 @@
+"""`explain`: what an exporter would make of an event or of a whole log. Sends nothing."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from k8s_audit_otlp.cli import USAGE
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.config.config import Config
+    from k8s_audit_otlp.explain.report import Report
+    from k8s_audit_otlp.explain.source import Advance
+    from k8s_audit_otlp.explain.targets import Target
+
+_PATH = click.Path(path_type=Path)
+_WIDTH = 120  # what the tables need
+_MOST_EVENTS = 20  # explained one by one; more are a log
+_MOST_EVENT_BYTES = 64 * 1024 * 1024  # of --event: the agent's longest line
+
+
+class Sample(click.ParamType[int]):
+    """`1/10` or `10`: every tenth block."""
+
+    name = "1/N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Read N."""
+        text = str(value).removeprefix("1/")
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(f"{value!r} is no sample; write 1/10 for a tenth", param, ctx)
+        return int(text)
+
+
+@click.command()
+@click.option("--config", "config_file", type=_PATH, help="Configuration.")
+@click.option("--exporter", "exporters", multiple=True, help="Only this one; may be given again.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="FILE|NAME",
+    help="Try this policy: a file, or one that comes with the package; may be given again.",
+)
+@click.option("--event", "event_file", metavar="FILE|-", help="Explain the events in it.")
+@click.option("--path", "log", type=_PATH, help="Preview this log: a live file with its backups.")
+@click.option("--sample", type=Sample(), default=1, help="Look at a part of the log only.")
+@click.option("--html", "page", type=_PATH, help="Write the preview as a page with charts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(  # noqa: PLR0913 - one for each thing that can be asked
+    config_file: Path | None,
+    exporters: tuple[str, ...],
+    policies: tuple[str, ...],
+    event_file: str | None,
+    log: Path | None,
+    sample: int,
+    page: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show what an exporter would make of an event, or of a whole log.
+
+    With --event: the policy rule that keeps, lowers or drops it, what is redacted, what shrinking
+    takes, and the LogRecord. With --path, or the logs of the configuration: events and GB per day
+    by rule, the noisiest users, verbs and resources, and what each exporter would receive. Nothing
+    is sent, no secret is shown. Without --config the default treatment is explained, or the
+    policies that --policy names.
+
+    Examples:
+      k8s-audit-otlp explain --config agent.yaml --exporter otlp_http/siem --event event.json
+      k8s-audit-otlp explain --path audit.log --policy low-volume --policy mutations-only
+
+    """
+    from k8s_audit_otlp.agent.mapping import ConfigurationError  # noqa: PLC0415 - slow to import
+
+    if exporters and config_file is None:
+        raise click.UsageError("--exporter needs the --config that it stands in")
+    if event_file is not None and (log is not None or page is not None or sample > 1):
+        raise click.UsageError("--event is for single events; --path, --html, --sample for logs")
+    try:
+        config, targets = _targets(config_file, exporters, policies)
+    except ConfigurationError as error:
+        _die(str(error))
+    if event_file is not None:
+        _explain(event_file, targets, as_json=as_json)
+        return
+    report = _preview(_logs(config, log, targets), config, targets, sample)
+    if page is not None:
+        _write(page, report)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        _print(report)
+
+
+def _targets(
+    config_file: Path | None, exporters: tuple[str, ...], policies: tuple[str, ...]
+) -> "tuple[Config | None, list[Target]]":
+    from k8s_audit_otlp.config.load import load  # noqa: PLC0415 - pydantic is slow to import
+    from k8s_audit_otlp.explain import targets  # noqa: PLC0415
+
+    tried = [targets.read_policy_file(name) for name in policies]
+    if config_file is None:
+        return None, targets.without_config(tried)
+    config = load(config_file, os.environ).config
+    return config, targets.of_config(config, exporters, tried)
+
+
+# -- one event -----------------------------------------------------------------------------------
+
+
+def _explain(event_file: str, targets: "list[Target]", *, as_json: bool) -> None:
+    from k8s_audit_otlp.explain.event import Explainer, lines_of  # noqa: PLC0415
+    from k8s_audit_otlp.explain.show_event import lines_of_event  # noqa: PLC0415
+
+    lines = lines_of(_read(event_file))
+    if not lines:
+        _die(f"{event_file}: nothing in it; give an event as kube-apiserver writes it")
+    name = "-" if event_file == "-" else Path(event_file).name
+    now = time.time_ns()
+    explainers = [(target, Explainer(target, name, now)) for target in targets]
+    found = [
+        (target, explained)
+        for line in lines[:_MOST_EVENTS]
+        for target, explainer in explainers
+        for explained in explainer.explain(line)
+    ]
+    if as_json:
+        plain = [{"exporter": target.name, **each.as_json()} for target, each in found]
+        click.echo(json.dumps(plain, indent=2))
+    else:
+        stories = [
+            "\n".join(lines_of_event(each, target.name, target.mapping.policy_file))
+            for target, each in found
+        ]
+        click.echo("\n\n".join(stories))
+    if len(lines) > _MOST_EVENTS:
+        more = len(lines) - _MOST_EVENTS
+        click.echo(f"{more:,} more lines are not shown; use --path for a whole log", err=True)
+
+
+def _read(name: str) -> bytes:
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(_MOST_EVENT_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(_MOST_EVENT_BYTES + 1)
+    except OSError as error:
+        _die(f"--event: {name}: {error.strerror}")
+    if len(data) > _MOST_EVENT_BYTES:
+        _die(f"--event: {name} is larger than 64 MiB; use --path for a whole log")
+    return data
+
+
+# -- a whole log ---------------------------------------------------------------------------------
+
+
+def _logs(
+    config: "Config | None", log: Path | None, targets: "list[Target]"
+) -> list[tuple[str, Any]]:
+    """Return the logs to read, each with the receiver it belongs to."""
+    from k8s_audit_otlp.agent.build import paths_of  # noqa: PLC0415
+    from k8s_audit_otlp.explain.source import LogFiles  # noqa: PLC0415
+
+    if log is not None:
+        places = [("", log)]
+    elif config is not None:
+        wanted = {name for target in targets for name in target.receivers or ()}
+        places = [
+            (name, path)
+            for name, receiver in config.receivers.items()
+            if name in wanted
+            for path in paths_of(receiver)
+        ]
+    else:
+        raise click.UsageError("give --event FILE, --path LOG, or a --config that names a log")
+    found = []
+    for name, path in places:
+        try:
+            files = LogFiles.of(path)
+        except OSError as error:
+            _die(f"{error.filename}: {error.strerror}")
+        if not files.files:
+            _die(f"{path}: there is no such log; give the live file, or one file of a log")
+        found.append((name, files))
+    if not found:
+        _die("no file matches the receivers of the configuration; give --path LOG")
+    return found
+
+
+def _preview(
+    logs: list[tuple[str, Any]], config: "Config | None", targets: "list[Target]", sample: int
+) -> "Report":
+    from k8s_audit_otlp.explain.preview import Preview  # noqa: PLC0415
+
+    preview = Preview(targets, *_around(config, targets), sample=sample)
+    segment, now = 1, time.time_ns()
+    with _progress(sum(files.size for _, files in logs)) as advance:
+        for receiver, files in logs:
+            for block in files.blocks(segment, advance, now):
+                preview.take(receiver, block)
+            segment += len(files.files)
+    names = [name for _, files in logs for name in files.names]
+    return preview.report(names, [line for _, files in logs for line in files.damage])
+
+
+def _around(config: "Config | None", targets: "list[Target]") -> tuple[bytes, bytes]:
+    """Return what stands before the records of a request; receivers differ by a few bytes."""
+    from k8s_audit_otlp import __version__  # noqa: PLC0415
+    from k8s_audit_otlp.agent.build import envelopes_of  # noqa: PLC0415
+    from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope  # noqa: PLC0415
+
+    if config is not None:
+        envelopes = envelopes_of(config, os.environ)
+        first = next((name for target in targets for name in target.receivers or ()), None)
+        if first is not None:
+            return envelopes[first]
+    scope = encode_scope("k8s-audit-otlp", __version__)
+    return encode_resource({}, os.environ), scope
+
+
+@contextmanager
+def _progress(total: int) -> "Iterator[Advance]":
+    """Show a bar where somebody watches."""
+    if not sys.stderr.isatty() or not total:
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where somebody watches
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("the log"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda size: bar.advance(task, size)
+
+
+def _print(report: "Report") -> None:
+    from rich.console import Console  # noqa: PLC0415 - not needed for --json
+
+    from k8s_audit_otlp.explain.show import renderables  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    console.width = max(console.width, _WIDTH)
+    for each in renderables(report):
+        console.print(each)
+
+
+def _write(page: Path, report: "Report") -> None:
+    from k8s_audit_otlp.explain.page import html_of  # noqa: PLC0415
+
+    try:
+        page.write_text(html_of(report), encoding="utf-8")
+    except OSError as error:
+        _die(f"--html: {page}: {error.strerror}")
+
+
+def _die(message: str) -> NoReturn:
+    click.echo(f"k8s-audit-otlp: {message}", err=True)
+    sys.exit(USAGE)

@@ -1,0 +1,75 @@
+"""A policy in, its rules as a person looks for them out: number, line in the file, and in words."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import yaml
+
+from k8s_audit_otlp.event.policy import Policy
+from k8s_audit_otlp.event.policy_rules import GroupResources, Rule
+
+NO_RULE = "no rule"
+NO_POLICY = "no policy"
+UNREAD = "not an event"
+
+
+class RuleText(NamedTuple):
+    """A rule; `line` is 0 where none stands in a file."""
+
+    name: str
+    level: str
+    text: str
+    line: int = 0
+
+
+# What happens beside the rules of a file.
+OTHERS = {
+    NO_RULE: RuleText(NO_RULE, "None", "no rule matches, so the event is dropped"),
+    NO_POLICY: RuleText(NO_POLICY, "", "every event is kept at the level it was logged at"),
+    UNREAD: RuleText(UNREAD, "", "lines that are no event: kept, without their text"),
+}
+
+
+def rule_texts(policy: Policy, text: str) -> dict[str, RuleText]:
+    """Return the rules by the names that decisions give them."""
+    lines = _lines(text)
+    return {
+        name: RuleText(name, rule.level, in_words(rule), lines[i] if i < len(lines) else 0)
+        for i, rule in enumerate(policy.rules)
+        if (name := f"rule {i + 1}")
+    }
+
+
+def _lines(text: str) -> list[int]:
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    rules = next((value for key, value in pairs if key.value == "rules"), None)
+    items = rules.value if isinstance(rules, yaml.SequenceNode) else []
+    return [item.start_mark.line + 1 for item in items]
+
+
+def in_words(rule: Rule) -> str:
+    """Write the conditions of a rule; one without any takes everything."""
+    parts = [
+        _listed("users", rule.users),
+        _listed("groups", rule.groups),
+        _listed("verbs", rule.verbs),
+        _listed("namespaces", rule.namespaces, empty="cluster scope"),
+        "; ".join(map(_resources, rule.resources)),
+        _listed("paths", rule.paths),
+        _listed("not at stage", rule.omit_stages),
+        _listed("not with code", map(str, rule.omit_codes)),
+    ]
+    return " · ".join(filter(None, parts)) or "everything else"
+
+
+def _listed(what: str, values: Iterable[str], *, empty: str = '""') -> str:
+    names = [value or empty for value in sorted(values)]
+    return f"{what} {', '.join(names)}" if names else ""
+
+
+def _resources(group: GroupResources) -> str:
+    resources = ", ".join(group.resources) or "all resources"
+    where = {"": "core", "*": "any group"}.get(group.group, group.group)
+    names = f" named {', '.join(sorted(group.names))}" if group.names else ""
+    return f"{resources} ({where}){names}"
