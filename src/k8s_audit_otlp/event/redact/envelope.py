@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
-from k8s_audit_otlp.event.redact.body import BodyContext, BodyRedactor
+from k8s_audit_otlp.event.redact.actions import act_on_members
+from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.keys import Verdict, judge
 from k8s_audit_otlp.event.redact.rules import RedactionRules
+from k8s_audit_otlp.event.redact.scan import BodyContext, Scan
 from k8s_audit_otlp.event.redact.text import (
     PARAMETER_NAMES,
     ParameterVerdicts,
@@ -37,6 +39,7 @@ from k8s_audit_otlp.model import AuditEvent, UserInfo
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
 _KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
 _WIRE_NAMES = frozenset(AuditEvent.__struct_encode_fields__)
+_SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any text
 _BODY_NAMES = (b"requestObject", b"responseObject")
 
 
@@ -113,8 +116,7 @@ class EnvelopeRules:
         for name, text in event.annotations.items() if event.annotations else ():
             if not name.startswith("authorization.k8s.io/"):
                 texts.append(text)
-        texts = [text for text in texts if text]
-        return bool(texts) and any(echo in text for echo in seen.echoed() for text in texts)
+        return seen.is_echoed_in("\n".join(texts))
 
     def text(self, owner: str, name: str, text: str, seen: "Seen") -> str:
         """Redact one string: `owner` is the member of the event, `name` the nearest key to it."""
@@ -173,7 +175,7 @@ class EnvelopeRules:
     def _user(self, name: str, text: str, seen: "Seen") -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
             return self._named("users", text, seen)
-        if is_credential_annotation(name) and "key" not in self._rules.off:
+        if self._extras[name] and "key" not in self._rules.off:
             new = self._replacement(text)
             if new != text:
                 seen.fired.add("key")
@@ -203,7 +205,7 @@ class EnvelopeRules:
         """Redact every value of the patch; which webhook, operation and path stay."""
         try:
             pieces = split(text.encode())
-            scan = self._bodies.scan(pieces, seen.context, seen.fired, seen.echoes)
+            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.echoes, 1)
             for place in range(1, len(pieces), 2):
                 if pieces[place] == b"value" and is_key(pieces, place):
                     scan.whole(place, "patch-annotation")
@@ -227,9 +229,9 @@ class EnvelopeRules:
         owner = text_of(pieces[key])
         changed = False
         if owner not in _WIRE_NAMES:
-            scan = self._bodies.scan(pieces, seen.context, seen.fired, seen.echoes)
-            scan.members(self._bodies.names(scan.own), key, end)
-            changed = scan.changed
+            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.echoes, 1)
+            act_on_members(scan, key, end)
+            changed = bool(scan.changed)
         name = owner
         for place in range(key + 2, end, 2):
             if is_key(pieces, place) and not is_member_value(pieces, place):
@@ -289,7 +291,23 @@ class Seen:
         return [name for name in names if not name.startswith("system:")]
 
     def echoed(self) -> list[str]:
+        """Return what was redacted, longest first."""
         if self._texts is None:
-            texts = {text_of(piece) for piece in self.echoes if len(piece) >= 6}
+            texts = {text_of(piece) for piece in self.echoes if len(piece) >= _SHORTEST_ECHO}
             self._texts = sorted(texts, key=len, reverse=True)
         return self._texts
+
+    def is_echoed_in(self, text: str) -> bool:
+        """Tell whether the text repeats what was redacted; decode only what has escapes."""
+        if not text:
+            return False
+        encoded = text.encode("utf-8", "surrogatepass")
+        for piece in self.echoes:
+            if len(piece) < _SHORTEST_ECHO:
+                continue
+            if b"\\" in piece or b"\0" in piece:
+                if text_of(piece) in text:
+                    return True
+            elif piece in encoded:
+                return True
+        return False

@@ -13,7 +13,7 @@ from k8s_audit_otlp.model import EMPTY, AuditEvent
 BODIES = (("request_object", b"requestObject"), ("response_object", b"responseObject"))
 
 
-_NEEDLES = {field: b'"' + name + b'":' for field, name in BODIES}
+NEEDLES = {field: b'"' + name + b'":' for field, name in BODIES}
 
 
 class Slot(NamedTuple):
@@ -69,7 +69,7 @@ def frame_of(line: bytes, slots: list[Slot]) -> bytes:
         at = slot.end
     frame = b"".join((*parts, line[at:]))
     for slot in slots:
-        if frame.count(_NEEDLES[slot.field]) > 1:
+        if frame.count(NEEDLES[slot.field]) > 1:
             raise AmbiguousError(slot.field)
     return frame
 

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from k8s_audit_otlp.event.redact.body import BodyContext, BodyRedactor
+from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.envelope import EnvelopeRules, Seen
 from k8s_audit_otlp.event.redact.line import (
     BODIES,
+    NEEDLES,
     AmbiguousError,
     Slot,
     body_slots,
@@ -27,6 +28,7 @@ from k8s_audit_otlp.event.redact.lists import LARGE_BYTES, joined, parts_of
 from k8s_audit_otlp.event.redact.quiet import QuietParts
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
+from k8s_audit_otlp.event.redact.scan import BodyContext
 from k8s_audit_otlp.event.redact.text import Replacement, clean_message, clean_uri
 from k8s_audit_otlp.event.redact.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY, AuditEvent
@@ -77,14 +79,24 @@ class Redactor:
             if self._envelope.is_quiet(event, line):
                 return Redacted(event, line)
             return self._whole(event, _Parts(line, [], line), {}, _seen(event), quiet=False)
-        parts = _parts(event, line)
         seen = _seen(event)
-        new = {s.field: self._body(parts.line[s.start : s.end], seen) for s in parts.slots}
+        bodies = {}
+        if event.request_object is not EMPTY:
+            bodies["request_object"] = self._body(bytes(event.request_object), seen)
+        if event.response_object is not EMPTY:
+            bodies["response_object"] = self._body(bytes(event.response_object), seen)
+        if (
+            not seen.fired
+            and all(line.count(NEEDLES[field]) == 1 for field in bodies)
+            and self._envelope.is_quiet(event, line)
+        ):
+            return Redacted(event, line)
+        parts = _parts(event, line)
         quiet = self._envelope.is_quiet(event, parts.frame)
         quiet = quiet and not self._envelope.repeats(event, seen)
         if quiet and not seen.fired:
             return Redacted(event, parts.line)
-        return self._whole(event, parts, new, seen, quiet=quiet)
+        return self._whole(event, parts, bodies, seen, quiet=quiet)
 
     def _whole(
         self, event: AuditEvent, parts: _Parts, bodies: dict[str, bytes], seen: Seen, *, quiet: bool

@@ -19,7 +19,8 @@ MAX_STRINGS = 2_000_000  # pieces of one value held at a time, about 200 MB at t
 _MASKED_BACKSLASH, _MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
 _CACHED_PUNCTUATION = 4096
-FEW_ESCAPES = 24  # up to so many are cheaper one by one
+_SPARSE = 40  # bytes for each escape from which on escapes are cheaper one by one
+_STRIDE = 64  # pieces of punctuation looked at together
 _COLON = 0x3A
 _NEVER = 1 << 60
 
@@ -49,9 +50,13 @@ class _KeyMarks(dict[bytes, bool]):
 class _Balance(dict[bytes, tuple[int, int]]):
     """Punctuation -> (depth after its lowest closing bracket, depth at its end), relative."""
 
+    def __init__(self, brackets: bytes) -> None:
+        super().__init__()
+        self._brackets = re.compile(b"[" + re.escape(brackets) + b"]").findall
+
     def __missing__(self, punctuation: bytes) -> tuple[int, int]:
         depth, lowest = 0, _NEVER
-        for bracket in _BRACKET.findall(punctuation):
+        for bracket in self._brackets(punctuation):
             if bracket in b"[{":
                 depth += 1
             else:
@@ -64,7 +69,8 @@ class _Balance(dict[bytes, tuple[int, int]]):
         return lowest, depth
 
 
-balance = _Balance()
+balance = _Balance(b"[]{}")
+_BALANCE_OF = {0x5B: (_Balance(b"[]"), b"[", b"]"), 0x7B: (_Balance(b"{}"), b"{", b"}")}
 marks_key = _KeyMarks().__getitem__
 
 
@@ -75,7 +81,7 @@ def split(value: bytes) -> list[bytes]:
     if len(value) > MAX_STRINGS and value.count(b'"') > 2 * MAX_STRINGS:
         raise UnreadableError("too many strings")
     if escapes := value.count(b"\\"):
-        value = mask(value) if escapes > FEW_ESCAPES else _mask_few(value)
+        value = _mask_few(value) if escapes * _SPARSE < len(value) else mask(value)
     pieces = value.split(b'"')
     if not len(pieces) & 1:
         raise UnreadableError("an open string")
@@ -84,6 +90,21 @@ def split(value: bytes) -> list[bytes]:
 
 def join(pieces: list[bytes]) -> bytes:
     return unmask(b'"'.join(pieces))
+
+
+def spliced(value: bytes, pieces: list[bytes], changed: dict[int, int]) -> bytes:
+    """Return the value with the changed pieces in it: place -> how long the piece was."""
+    if not changed:
+        return value
+    parts: list[bytes] = []
+    kept = start = done = 0  # of value copied, where pieces[done] begins in it
+    for place in sorted(changed):
+        start += sum(map(len, pieces[done:place])) + place - done
+        parts += value[kept:start], unmask(pieces[place])
+        kept = start + changed[place]
+        start, done = kept + 1, place + 1
+    parts.append(value[kept:])
+    return b"".join(parts)
 
 
 def unmask(piece: bytes) -> bytes:
@@ -99,9 +120,10 @@ def _mask_few(value: bytes) -> bytes:
     while at >= 0:
         escaped = value[at + 1 : at + 2]
         if escaped == b'"':
-            masked[at : at + 2] = _MASKED_QUOTE
+            masked[at] = 0
+            masked[at + 1] = 1
         elif escaped == b"\\":
-            masked[at : at + 2] = _MASKED_BACKSLASH
+            masked[at] = masked[at + 1] = 0
         at = value.find(b"\\", at + 2)
     return bytes(masked)
 
@@ -151,22 +173,29 @@ def end_of(pieces: list[bytes], key: int) -> int:
         return key + 4
     if punctuation[0] not in b"{[":
         return key + 2
-    lowest, depth = balance[punctuation]
+    balances, opens, closes = _BALANCE_OF[punctuation[0]]
+    lowest, depth = balances[punctuation]
     if lowest <= 0:
         return key + 2
-    for place in range(key + 3, len(pieces), 2):
-        punctuation = pieces[place]
-        if len(punctuation) > 1 or punctuation in b"]}":
-            lowest, change = balance[punctuation]
-            if depth + lowest <= 0:
-                return place + 1
-            depth += change
+    for start in range(key + 3, len(pieces), 2 * _STRIDE):
+        run = pieces[start : start + 2 * _STRIDE : 2]
+        together = b"".join(run)
+        closed = together.count(closes)
+        if closed >= depth:
+            for i, punctuation in enumerate(run):
+                lowest, change = balances[punctuation]
+                if depth + lowest <= 0:
+                    return start + 2 * i + 1
+                depth += change
+        else:
+            depth += together.count(opens) - closed
     raise UnreadableError("an open bracket")
 
 
 def closing_part(pieces: list[bytes], key: int, end: int) -> bytes:
     """Return what of the last punctuation still belongs to the container at `key`."""
-    depth = sum(balance[pieces[place]][1] for place in range(key + 1, end - 1, 2))
+    before = b"".join(pieces[key + 1 : end - 1 : 2])
+    depth = before.count(b"{") + before.count(b"[") - before.count(b"}") - before.count(b"]")
     for bracket in _BRACKET.finditer(pieces[end - 1]):
         depth += 1 if bracket[0] in b"[{" else -1
         if depth <= 0:

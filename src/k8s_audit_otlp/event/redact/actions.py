@@ -1,0 +1,188 @@
+"""A pass and the members of a body in; what the name of each calls for is done. See `names`."""
+
+from collections.abc import Callable
+from itertools import compress
+from typing import TypeAlias
+
+from k8s_audit_otlp.event.redact.keys import Verdict, judge
+from k8s_audit_otlp.event.redact.names import Action, Names
+from k8s_audit_otlp.event.redact.scan import MASKED, Scan
+from k8s_audit_otlp.event.redact.text import clean_message, program
+from k8s_audit_otlp.event.redact.tokens import (
+    end_of,
+    marks_key,
+    members,
+    piece_of,
+    text_of,
+)
+
+KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
+Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
+_NAMING = (b"name", b"key", b"field", b"id", b"header")
+_REFERENCE = frozenset((b"name", b"namespace", b"key", b"optional"))
+
+
+def members_with_actions(pieces: list[bytes], names: Names, start: int, end: int) -> list[Member]:
+    """Return the members whose key lies in [start, end) and whose name calls for something."""
+    marks = [*map(marks_key, pieces[start + 1 : end + 1 : 2])]
+    actions = [*map(names.__getitem__, compress(pieces[start:end:2], marks))]
+    if not any(actions):
+        return []
+    keys = compress(compress(range(start, end, 2), marks), actions)
+    return [*zip(keys, filter(None, actions), strict=False)]
+
+
+def act(scan: Scan, found: list[Member]) -> None:
+    """Act on the members, which are in order."""
+    past = 0
+    for key, action in found:
+        if key >= past:
+            past = _ACT[action](scan, key) or 0
+
+
+def act_on_members(scan: Scan, start: int, end: int) -> None:
+    """Act on every member whose key lies in [start, end)."""
+    act(scan, members_with_actions(scan.pieces, scan.names, start, end))
+
+
+# Each action gets the place of the key and may return where to go on.
+
+
+def credential(scan: Scan, key: int) -> int | None:
+    rule = "token" if scan.context.kind == "token" else "key"
+    if rule in scan.off:
+        return None
+    value = scan.pieces[key + 1][1:2]
+    if value not in (b"{", b"["):
+        scan.scalar(key, rule)
+        return None
+    end = end_of(scan.pieces, key)
+    if key < scan.schema_end or _refers(scan, key, end):
+        return None
+    scan.all_strings(key, end, rule, keep_references=True)
+    return end
+
+
+def _refers(scan: Scan, key: int, end: int) -> bool:
+    """Tell a reference to a Secret ({name, key}) from a credential made of parts."""
+    if scan.pieces[key + 1][:2] != b":{":
+        return False
+    found = {scan.pieces[place] for place in members(scan.pieces, key, end)}
+    return b"secretName" in found or found <= _REFERENCE
+
+
+def credential_text(scan: Scan, key: int) -> None:
+    if scan.pieces[key + 1] == b":" and "key" not in scan.off:
+        scan.mask(key + 2, "key")
+
+
+def own_key(scan: Scan, key: int) -> int:
+    name = text_of(scan.pieces[key])
+    rule = next(r.name for r in scan.own if r.keys and r.keys.search(name))
+    return scan.whole(key, rule)
+
+
+def data(scan: Scan, key: int) -> int | None:
+    rule = _data_rule(scan, key)
+    if not rule or rule in scan.off:
+        return None
+    return scan.whole(key, rule)
+
+
+def _data_rule(scan: Scan, key: int) -> str:
+    if scan.context.kind in KINDS:
+        return scan.context.kind
+    if scan.pieces[key] == b"stringData":
+        return "secret"
+    for rule, kinds in KINDS.items():
+        if any(kind in scan.pieces for kind in kinds):
+            return rule
+    return ""
+
+
+def env(scan: Scan, key: int) -> None:
+    pieces, end = scan.pieces, end_of(scan.pieces, key)
+    if pieces[key + 1][:2] == b":{":
+        for member in members(pieces, key, end):
+            scan.scalar(member, "env")
+    elif pieces[key + 1] == b":[" or b"}," in pieces[key + 3 : end : 2]:
+        for place in scan.elements(key, end):
+            name, equals, _ = pieces[place].partition(b"=")
+            if equals:
+                scan.set(place, name + equals + MASKED, "env")
+            else:
+                scan.mask(place, "env")
+    scan.env_end = max(scan.env_end, end)
+
+
+def value(scan: Scan, key: int) -> None:
+    """Redact `value` in an environment, or beside a `name` that says credential."""
+    if key < scan.env_end:
+        scan.scalar(key, "env")
+        return
+    if "key" in scan.off:
+        return
+    pieces = scan.pieces
+    after = end_of(pieces, key)
+    for name, text in ((key - 4, key - 2), (after, after + 2)):
+        if name <= 0 or text >= len(pieces) or pieces[name + 1] != b":":
+            continue
+        if pieces[name] in _NAMING and judge(text_of(pieces[text])) is Verdict.CREDENTIAL:
+            scan.whole(key, "key")
+            return
+
+
+def command(scan: Scan, key: int) -> None:
+    _arguments(scan, key, 1 if scan.redactor.rules.args == "first" else 0)
+
+
+def args(scan: Scan, key: int) -> None:
+    _arguments(scan, key, 0)
+
+
+def _arguments(scan: Scan, key: int, keep: int) -> None:
+    if scan.redactor.rules.args == "keep":
+        return
+    pieces = scan.pieces
+    if pieces[key + 1] == b":":
+        places = [key + 2]
+    elif pieces[key + 1][:2] == b":[":
+        places = list(scan.elements(key, end_of(pieces, key)))
+    else:
+        return
+    for place in places[:keep]:
+        text = text_of(pieces[place])
+        new = program(text, scan.replacement)
+        if new != text:
+            scan.set(place, piece_of(new), "args")
+    for place in places[keep:]:
+        scan.mask(place, "args")
+
+
+def copy(scan: Scan, key: int) -> int | None:
+    if scan.pieces[key + 1] != b":" or "last-applied" in scan.off:
+        return None
+    scan.embedded(key + 2, "last-applied")
+    return key + 4
+
+
+def message(scan: Scan, key: int) -> None:
+    if scan.pieces[key + 1] != b":" or "text" in scan.off:
+        return
+    piece = scan.pieces[key + 2]
+    if b"alue" in piece or b"map[" in piece or b"got " in piece:
+        text = text_of(piece)
+        new = clean_message(text, scan.replacement)
+        if new != text:
+            scan.set(key + 2, piece_of(new), "text")
+
+
+def schema(scan: Scan, key: int) -> None:
+    scan.schema_end = end_of(scan.pieces, key)
+
+
+_ACT: tuple[Callable[[Scan, int], int | None], ...] = (
+    lambda _scan, _key: None,
+    *(credential, credential_text, data, env, command, args, copy, message, value, schema),
+    own_key,
+)

@@ -1,0 +1,70 @@
+"""The name of a member of a body in, what it calls for out. Each distinct name is judged once."""
+
+from enum import IntEnum
+
+from k8s_audit_otlp.event.redact.keys import judge
+from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
+from k8s_audit_otlp.event.redact.tokens import text_of
+
+_MAX_NAMES = 8192  # distinct member names remembered
+_LONGEST_KEPT = 256  # bytes
+
+
+class Action(IntEnum):
+    """What a name calls for; the first three are the verdicts of `keys`."""
+
+    NONE = 0
+    CREDENTIAL = 1
+    CREDENTIAL_TEXT = 2
+    DATA = 3
+    ENV = 4
+    COMMAND = 5
+    ARGS = 6
+    COPY = 7
+    MESSAGE = 8
+    VALUE = 9
+    SCHEMA = 10
+    OWN = 11
+
+
+# Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
+_ACTIONS = {
+    "data": Action.DATA,
+    "stringData": Action.DATA,
+    "binaryData": Action.DATA,
+    **dict.fromkeys(("env", "envVars", "extraEnv", "extraEnvVars", "httpHeaders"), Action.ENV),
+    "command": Action.COMMAND,
+    "args": Action.ARGS,
+    "message": Action.MESSAGE,
+    "value": Action.VALUE,
+    "openAPIV3Schema": Action.SCHEMA,
+    "kubectl.kubernetes.io/last-applied-configuration": Action.COPY,
+    "kapp.k14s.io/original": Action.COPY,
+    "objectset.rio.cattle.io/applied": Action.COPY,
+}
+_RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
+
+
+class Names(dict[bytes, Action]):
+    """Member name, as its piece -> action. Bounded."""
+
+    def __init__(self, rules: RedactionRules, own: tuple[OwnRule, ...]) -> None:
+        super().__init__()
+        self._rules, self._own = rules, own
+
+    def __missing__(self, piece: bytes) -> Action:
+        action = self._judge(text_of(piece))
+        if len(piece) <= _LONGEST_KEPT:
+            if len(self) >= _MAX_NAMES:
+                self.clear()
+            self[piece] = action
+        return action
+
+    def _judge(self, name: str) -> Action:
+        if any(rule.keys and rule.keys.search(name) for rule in self._own):
+            return Action.OWN
+        action = _ACTIONS.get(name)
+        if action is not None:
+            off = _RULE_OF.get(action, "") in self._rules.off
+            return Action.NONE if off else action
+        return Action(int(judge(name)))

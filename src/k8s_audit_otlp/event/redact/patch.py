@@ -1,0 +1,61 @@
+"""A pass over a JSON Patch in; each operation's value is judged by its path. RFC 6902."""
+
+from k8s_audit_otlp.event.redact.actions import (
+    KINDS,
+    act_on_members,
+    args,
+    command,
+    copy,
+    credential,
+    env,
+)
+from k8s_audit_otlp.event.redact.names import Action
+from k8s_audit_otlp.event.redact.scan import Scan
+from k8s_audit_otlp.event.redact.tokens import objects, piece_of, text_of
+
+_HARMLESS_PATHS = ("/metadata/labels", "/metadata/finalizers", "/metadata/ownerReferences", "/type")
+
+
+def act_on_operations(scan: Scan) -> None:
+    pieces = scan.pieces
+    for found in objects(pieces):
+        paths = [p for p in found if pieces[p] == b"path" and pieces[p + 1] == b":"]
+        values = [p for p in found if pieces[p] == b"value"]
+        for path in paths:
+            text = text_of(pieces[path + 2])
+            for value in values:
+                _operation(scan, text, value)
+
+
+def _operation(scan: Scan, path: str, value: int) -> None:
+    kind = scan.context.kind
+    if kind in KINDS and not path.startswith(_HARMLESS_PATHS):
+        if kind not in scan.off:
+            scan.whole(value, kind)
+        return
+    steps = [s.replace("~1", "/").replace("~0", "~") for s in path.split("/")[1:]]
+    for i, step in enumerate(steps):
+        action, rest = scan.names[piece_of(step)], steps[i + 1 :]
+        if action is Action.ENV:
+            if not rest or rest[-1] in {"-", "value"} or rest[-1].isdigit():
+                _environment(scan, rest, value)
+        elif action in (Action.COMMAND, Action.ARGS):
+            _arguments(scan, action, rest, value)
+        elif action in (Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.OWN):
+            credential(scan, value)
+        elif action is Action.COPY:
+            copy(scan, value)
+
+
+def _environment(scan: Scan, rest: list[str], value: int) -> None:
+    if rest and rest[-1] == "value":
+        scan.whole(value, "env")
+        return
+    env(scan, value)
+    act_on_members(scan, value + 2, scan.env_end)
+
+
+def _arguments(scan: Scan, action: Action, rest: list[str], value: int) -> None:
+    first = action is Action.COMMAND and rest in ([], ["0"])
+    if scan.redactor.rules.args != "keep":
+        (command if first else args)(scan, value)

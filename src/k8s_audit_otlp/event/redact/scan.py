@@ -1,0 +1,180 @@
+"""One pass over the pieces of one body: what it knows, and what it can do to a place.
+
+What a member's name calls for is in `actions`; a value is always changed here, so that what fired,
+what was redacted and where the bytes differ is written down in one place.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from k8s_audit_otlp.event.redact.keys import is_reference
+from k8s_audit_otlp.event.redact.names import Names
+from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
+from k8s_audit_otlp.event.redact.text import MASK, Replacement
+from k8s_audit_otlp.event.redact.tokens import (
+    UnreadableError,
+    closing_part,
+    end_of,
+    is_key,
+    is_member_value,
+    piece_of,
+    text_of,
+)
+
+MAX_EMBEDDED = 4  # JSON in a string in JSON in a string ...
+_MAX_ECHOES = 64  # redacted values looked for in the messages of the same event
+_NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*")
+_DIGIT = re.compile(rb"[0-9]").search
+_SCALAR_END = re.compile(rb"[,}\]]")
+MASKED = MASK.encode()
+_HARMLESS_TEXTS = frozenset((b"", b"true", b"false", MASKED))
+
+
+@dataclass(frozen=True, slots=True)
+class BodyContext:
+    """What the event says about its bodies."""
+
+    resource: str = ""  # <resource>[/<subresource>][.<group>]
+    kind: str = ""  # "secret", "configmap", "token" or nothing
+
+
+class Redacting(Protocol):
+    """What a pass needs of the redactor that began it."""
+
+    rules: RedactionRules
+    replacement: Replacement
+
+    def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]: ...
+
+    def names(self, own: tuple[OwnRule, ...]) -> Names: ...
+
+    def __call__(
+        self,
+        body: bytes,
+        context: BodyContext,
+        fired: set[str],
+        echoes: list[bytes],
+        depth: int = 0,
+    ) -> bytes: ...
+
+
+class Scan:
+    """One pass over one body. `changed` keeps, for each changed place, how long it was."""
+
+    __slots__ = (
+        *("redactor", "context", "pieces", "fired", "echoes", "depth"),
+        *("changed", "own", "names", "schema_end", "env_end", "replacement", "off"),
+    )
+
+    def __init__(
+        self,
+        redactor: Redacting,
+        context: BodyContext,
+        pieces: list[bytes],
+        fired: set[str],
+        echoes: list[bytes],
+        depth: int,
+    ) -> None:
+        self.redactor, self.context, self.pieces = redactor, context, pieces
+        self.fired, self.echoes, self.depth = fired, echoes, depth
+        self.changed: dict[int, int] = {}
+        self.schema_end = self.env_end = 0
+        self.replacement, self.off = redactor.replacement, redactor.rules.off
+        self.own = redactor.own_rules(context)
+        self.names = redactor.names(self.own)
+
+    def set(self, place: int, new: bytes, rule: str) -> None:
+        """Put `new` at a place, whatever stands there."""
+        piece = self.pieces[place]
+        if new != piece:
+            self.changed.setdefault(place, len(piece))
+            self.pieces[place] = new
+            self.fired.add(rule)
+
+    def mask(self, place: int, rule: str) -> None:
+        """Replace the whole string at a place."""
+        piece = self.pieces[place]
+        if piece in _HARMLESS_TEXTS:
+            return
+        if self.replacement.masks:
+            new = MASKED
+        else:
+            new = piece_of(self.replacement(text_of(piece)))
+            if new == piece:
+                return
+        if len(self.echoes) < _MAX_ECHOES:
+            self.echoes.append(piece)
+        self.changed.setdefault(place, len(piece))
+        self.pieces[place] = new
+        self.fired.add(rule)
+
+    def whole(self, key: int, rule: str) -> int:
+        """Redact the value of a member whatever it is; the names in it stay."""
+        if self.pieces[key + 1] == b":":
+            self.mask(key + 2, rule)
+            return key + 4
+        end = end_of(self.pieces, key)
+        if self.pieces[key + 1][1:2] in (b"{", b"["):
+            self.all_strings(key, end, rule)
+        else:
+            self.scalar(key, rule)
+        return end
+
+    def scalar(self, key: int, rule: str) -> None:
+        """Redact the value of a member if it is no object and no array."""
+        punctuation = self.pieces[key + 1]
+        if punctuation == b":":
+            self.mask(key + 2, rule)
+        elif punctuation[1:2] not in (b"{", b"["):
+            self._numbers(key + 1, _SCALAR_END.split(punctuation, maxsplit=1)[0], rule)
+
+    def _numbers(self, place: int, part: bytes, rule: str) -> None:
+        """Redact the numbers in `part`, which the punctuation at `place` begins with."""
+        if not _DIGIT(part):
+            return
+
+        def quoted(match: re.Match[bytes]) -> bytes:
+            return b'"' + self.replacement(match[0].decode()).encode() + b'"'
+
+        new = _NUMBER.sub(quoted, part)
+        self.set(place, new + self.pieces[place][len(part) :], rule)
+
+    def all_strings(self, key: int, end: int, rule: str, *, keep_references: bool = False) -> None:
+        """Redact every string and number in the container that is the value of a member."""
+        pieces = self.pieces
+        if _DIGIT(b"".join(pieces[key + 1 : end - 2 : 2])):
+            for place in range(key + 1, end - 2, 2):
+                self._numbers(place, pieces[place], rule)
+        self._numbers(end - 1, closing_part(pieces, key, end), rule)
+        for place in range(key + 2, end, 2):
+            if is_key(pieces, place):
+                continue
+            named = keep_references and is_member_value(pieces, place)
+            if named and is_reference(text_of(pieces[place - 2])):
+                continue
+            self.mask(place, rule)
+
+    def elements(self, key: int, end: int) -> Iterator[int]:
+        """Yield the strings in the array at `key` that are no members of objects in it."""
+        for place in range(key + 2, end, 2):
+            if not is_key(self.pieces, place) and not is_member_value(self.pieces, place):
+                yield place
+
+    def embedded(self, place: int, rule: str) -> None:
+        """Redact JSON inside a string; what is no JSON is replaced as a whole."""
+        text = text_of(self.pieces[place])
+        found: set[str] = set()
+        if self.depth >= MAX_EMBEDDED or text.lstrip()[:1] not in ("{", "["):
+            self.mask(place, rule)
+            return
+        try:
+            inner = text.strip().encode()
+            out = self.redactor(inner, self.context, found, self.echoes, self.depth + 1)
+        except (UnreadableError, LookupError, UnicodeEncodeError):
+            self.mask(place, rule)
+            return
+        if found and out != inner:
+            self.set(place, piece_of(out.decode("utf-8", "replace")), rule)
+            self.fired |= found
