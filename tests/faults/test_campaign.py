@@ -43,8 +43,8 @@ def _notice(event: str, **attributes: object) -> Record:
 def test_a_receipt_must_equal_what_arrived() -> None:
     """The newest receipt of a segment counts; other notices do not."""
 
-    def receipt(size: int, delivered: int) -> Record:
-        said = {"identity": "ab", "bytes": size, "delivered": delivered}
+    def receipt(size: int, delivered: int, gaps: int = 0) -> Record:
+        said = {"identity": "ab", "bytes": size, "delivered": delivered, "gaps": gaps}
         return _notice(RECEIPT, **{f"k8s.audit.segment.{k}": v for k, v in said.items()})
 
     notices = [_notice(GAP), receipt(10, 1), receipt(20, 2)]
@@ -52,6 +52,8 @@ def test_a_receipt_must_equal_what_arrived() -> None:
     assert disagreeing_receipts(notices, ["ab-0", "ab-a"], totals) == []
     assert totals.receipts == 1
     assert disagreeing_receipts(notices, ["ab-0"], totals) != []
+    assert disagreeing_receipts([receipt(9, 1)], ["ab-0", "ab-a"], totals) != []
+    assert disagreeing_receipts([receipt(9, 1, gaps=1)], ["ab-0", "ab-a"], totals) == []
 
 
 def test_the_table_keeps_one_row_for_each_name(tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ def as_json_value(report: Report, unread: int) -> dict[str, Any]:
         "complete": report.complete,
         **{column: report.total(column) for column in _COLUMNS},
         "foreign": report.foreign,
+        "gaps": report.total("gaps"),
         "elsewhere": {"records": report.elsewhere, "segments": report.elsewhere_segments},
         "records": report.records,
         "notices": report.notices,
@@ -187,7 +188,7 @@ def _print(report: Report, unread: int) -> None:
     console.width = max(console.width, _WIDTH)
     if report.segments:
         console.print(_table(report))
-    for segment in [s for s in report.segments if s.remarks or s.unaccounted][:_PROBLEMS]:
+    for segment in [s for s in report.segments if s.remarks or s.unaccounted or s.gaps][:_PROBLEMS]:
         _tell(segment)
     if report.elsewhere:
         click.echo(
@@ -258,6 +259,8 @@ def _verdict(report: Report) -> str:
         parts.append(f"{total('dropped'):,} of them dropped by policy")
     if total("told"):
         parts.append(f"{total('told'):,} of them in gaps that were told")
+    if total("gaps"):
+        parts.append(f"{total('gaps'):,} gaps in files that are gone")
     parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
     return f"{'complete' if report.complete else 'NOT COMPLETE'}: {events}, {', '.join(parts)}"
 

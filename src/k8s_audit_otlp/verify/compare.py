@@ -37,6 +37,7 @@ class SegmentReport:
     repeated: int = 0
     foreign: int = 0  # of this segment by their uid, but no event of it
     told: int = 0  # of the missing, those in a gap that the agent told of
+    gaps: int = 0  # told of a segment that is not on disk any more: nobody can count its events
     receipt: Receipt | None = None
     remarks: list[str] = field(default_factory=list)
     missing_uids: list[str] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Report:
     @property
     def complete(self) -> bool:
         """Everything that should be there is."""
-        return not self.total("unaccounted") and not self.missing_receipts
+        return not (self.total("unaccounted") or self.total("gaps") or self.missing_receipts)
 
 
 class Comparison:
@@ -124,6 +125,7 @@ class Comparison:
         arrived = self._arrived.pop(identity, array("Q"))
         if not segment.wanted:
             self._receipts.pop(identity, None)
+            self._gaps.pop(identity, None)
             return
         found = SegmentReport(identity, segment.name, segment.size, len(places))
         seen = bytearray(len(places))
@@ -145,7 +147,7 @@ class Comparison:
         self._report.segments.append(found)
 
     def _explain(self, found: SegmentReport, segment: DiskSegment, seen: bytearray) -> None:
-        gaps = self._gaps.get(found.identity, [])
+        gaps = self._gaps.pop(found.identity, [])
         at = seen.find(0)
         while at >= 0:
             place = segment.places[at]
@@ -175,14 +177,8 @@ class Comparison:
     def report(self) -> Report:
         """Judge what is left: segments that are not on disk any more are held by their receipts."""
         report = self._report
-        for identity in [*self._receipts]:
-            found = SegmentReport(identity)
-            self._count(found)
-            self._hold_against_receipt(found)
-            delivered = found.receipt.delivered if found.receipt else 0
-            found.missing = max(0, delivered - found.arrived)
-            found.foreign = max(0, found.arrived - delivered)
-            report.segments.append(found)
+        for identity in dict.fromkeys([*self._receipts, *self._gaps]):
+            report.segments.append(self._unseen(identity))
         report.elsewhere_segments = len(self._arrived)
         report.elsewhere = sum(map(len, self._arrived.values()))
         report.missing_receipts = [
@@ -192,10 +188,26 @@ class Comparison:
         ]
         return report
 
-    def _count(self, found: SegmentReport) -> None:
-        arrived = self._arrived.pop(found.identity, array("Q"))
+    def _unseen(self, identity: str) -> SegmentReport:
+        """Judge a segment of which only the records and what the agent said are left.
+
+        After a gap more may have arrived than the receipt says: a killed agent had no time to note
+        what was delivered, and the next one found no file.
+        """
+        found = SegmentReport(identity)
+        arrived = self._arrived.pop(identity, array("Q"))
         found.arrived = len(set(arrived))
         found.repeated = len(arrived) - found.arrived
+        found.gaps = len(set(self._gaps.get(identity, [])))
+        self._hold_against_receipt(found)
+        if (receipt := found.receipt) is not None:
+            found.gaps = max(found.gaps, receipt.gaps)
+            found.missing = max(0, receipt.delivered - found.arrived)
+            found.missing += receipt.dead_lettered + receipt.refused
+            found.foreign = 0 if found.gaps else max(0, found.arrived - receipt.delivered)
+        if found.gaps:
+            found.remarks.append(f"{found.gaps} gaps were told: events of it are lost")
+        return found
 
 
 def _holes(numbers: set[int]) -> list[str]:

@@ -81,6 +81,23 @@ def test_a_segment_that_is_deleted_is_held_by_its_receipt() -> None:
     assert "says 3 delivered, 2 arrived" in report.segments[0].remarks[0]
 
 
+def test_a_gap_in_a_deleted_segment_is_a_loss_that_nobody_can_count() -> None:
+    """By its notice or by the receipt; more may have arrived than the receipt knows."""
+    gap = Item(f"{A}-gap-0-1")
+    for items in ([gap], [receipt(A, delivered=0, gaps=1)], [gap, receipt(A, delivered=0, gaps=1)]):
+        report = compare([*uids(A, [0, 5]), *items])
+        assert not report.complete
+        assert (report.total("gaps"), report.total("missing"), report.foreign) == (1, 0, 0)
+    assert compare(uids(B, [0, 5])).elsewhere == 2
+
+
+def test_what_was_refused_or_dead_lettered_is_missing() -> None:
+    """It is named in the receipt; the back end does not have it."""
+    report = compare([*uids(A, [0]), receipt(A, delivered=1, refused=2, dead_lettered=3)])
+    assert report.total("missing") == 5
+    assert not report.complete
+
+
 def test_of_two_receipts_of_a_segment_the_one_that_covers_more_counts() -> None:
     """A file that grows after its rotation gets another one."""
     later = receipt(A, 2, delivered=2, bytes=1000)
