@@ -89,7 +89,8 @@ class BlockReader:
         if isinstance(found, Gap):
             self._log.ended(segment, found.span.end)
         elif end is not None and not segment.state.complete:
-            self._log.ended(segment, end)
+            # More was known of it than this copy holds: the rest becomes a gap.
+            self._log.ended(segment, max(end, segment.state.size))
         return found
 
     def _missing(self, segment: Segment, offset: int) -> Gap | None:

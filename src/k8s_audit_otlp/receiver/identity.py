@@ -11,8 +11,9 @@ import msgspec
 
 HEAD_BYTES = 1024  # the fingerprint: enough to cover the first event's audit id
 
-# What may stand before the first line: a byte order mark, the hole that a truncating tool leaves.
-_LEADING = re.compile(rb"(?:\xef\xbb\xbf|\x00)+")
+# What may stand before the first line: a byte order mark, the hole that a truncating tool leaves,
+# empty lines.
+_LEADING = re.compile(rb"(?:\xef\xbb\xbf|[\x00\n])+")
 
 
 class _First(msgspec.Struct):
@@ -55,9 +56,6 @@ def identify(data: bytes, *, finished: bool) -> Identity | None:
     leading = _LEADING.match(data)
     start = leading.end() if leading else 0
     end = data.find(b"\n", start)
-    while end == start:  # an empty line names nothing
-        start += 1
-        end = data.find(b"\n", start)
     if end < 0:
         if not finished or start >= len(data):
             return None

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 GZIP = ".gz"
 _LUMBERJACK = re.compile(r"-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})$")
+_BACKUP = re.compile(r"-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}(\.[^.]*)?$")
 _NUMBERED = re.compile(r"\.(\d{1,6})$")
 _DATED = re.compile(r"-(\d{8}(?:-?\d{2,6})?)$")
 
@@ -62,12 +63,11 @@ def parse(live: str, name: str) -> LogName | None:
 def live_name(name: str) -> str:
     """Fold a backup's name into the name of its live file; other names are returned unchanged."""
     base = name.removesuffix(GZIP)
+    if found := _BACKUP.search(base):
+        return base[: found.start()] + (found[1] or "")
     for pattern in (_NUMBERED, _DATED):
         if found := pattern.search(base):
             return base[: found.start()]
-    stem, extension = _stem_and_extension(base)
-    if found := _LUMBERJACK.search(stem):
-        return stem[: found.start()] + extension
     return name
 
 

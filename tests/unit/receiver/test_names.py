@@ -1,0 +1,67 @@
+"""What a file name means to a log."""
+
+import pytest
+
+from k8s_audit_otlp.receiver.names import fold, live_name, parse
+
+BACKUP = "audit-2026-01-02T03-04-05.678.log"
+
+
+@pytest.mark.parametrize(
+    ("live", "name"),
+    [
+        ("audit.log", BACKUP),
+        ("audit.log", "audit.log.12"),
+        ("audit.log", "audit.log-20260102"),
+        ("audit.log", "audit.log-20260102-0304"),
+        ("audit", "audit-2026-01-02T03-04-05.678"),
+        ("a.b.json", "a.b-2026-01-02T03-04-05.678.json"),
+        ("kube-apiserver.log", "kube-apiserver-2026-01-02T03-04-05.678.log"),
+    ],
+)
+def test_a_backup_is_known_plain_and_packed(live, name):
+    """Both twins have the same base and age, and fold into the same live file."""
+    plain, packed = parse(live, name), parse(live, f"{name}.gz")
+    assert (plain.base, plain.compressed, plain.live) == (name, False, False)
+    assert plain.age == packed.age
+    assert (packed.base, packed.compressed, packed.live) == (name, True, False)
+    assert live_name(name) == live_name(f"{name}.gz") == live
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "audit.log.gz.tmp",
+        "audit.log.bak",
+        "audit.log~",
+        "audit-2026-01-02.log",
+        "other-2026-01-02T03-04-05.678.log",
+        "audit.logs",
+        "audit.log.1234567",
+        ".audit.log.swp",
+        "audit.log.gz",
+    ],
+)
+def test_other_files_are_no_part_of_the_log(name):
+    """What merely looks alike is left alone."""
+    assert parse("audit.log", name) is None
+
+
+def test_ages_order_a_listing():
+    """Dated backups by date, numbered ones by falling number, the live file last."""
+    names = [
+        "audit-2026-01-02T03-04-05.678.log",
+        "audit-2026-01-02T03-04-05.679.log.gz",
+        "audit.log.10",
+        "audit.log.9.gz",
+        "audit.log.1",
+        "audit.log",
+    ]
+    ages = [parse("audit.log", name).age for name in names]
+    assert ages == sorted(set(ages))
+
+
+def test_a_glob_folds_into_distinct_logs():
+    """Backups do not become logs of their own."""
+    found = [f"/var/log/{BACKUP}.gz", "/var/log/audit.log", "/var/log/b.log.3", "/x/audit.log"]
+    assert fold(found) == ["/var/log/audit.log", "/var/log/b.log", "/x/audit.log"]
