@@ -144,10 +144,12 @@ class CheckpointFile:
         if bare == known and self.path.exists():
             return False
         data = msgspec.json.format(msgspec.json.encode(checkpoint), indent=1)
-        self._replace(self.path, data, durable=durable)
         if durable:
-            self._keep()
+            # A file of its own: damage to one generation must not reach the other.
+            self._replace(self._previous, data, durable=True)
+            self._sync_directory()
             self._synced = bare
+        self._replace(self.path, data, durable=False)
         self._written = bare
         return True
 
@@ -165,14 +167,6 @@ class CheckpointFile:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-
-    def _keep(self) -> None:
-        """Give the synced file a second name; renaming over it later does not touch the content."""
-        link = self.directory / "checkpoint.link"
-        link.unlink(missing_ok=True)
-        link.hardlink_to(self.path)
-        link.replace(self._previous)
-        self._sync_directory()
 
     def _sync_directory(self) -> None:
         fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

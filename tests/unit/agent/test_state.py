@@ -1,0 +1,140 @@
+"""The state on disk: resumed, fallen back on, refused - never a silent restart."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.inspect import inspect
+from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.state.lock import StateLockedError
+
+
+def conserved(scene) -> None:
+    """Every record that was read is in one of the columns."""
+    checkpoint = CheckpointFile(scene.state).load().checkpoint
+    assert checkpoint is not None
+    for consumed in inspect(checkpoint):
+        assert consumed.balance == 0, consumed
+
+
+def test_a_restart_goes_on_where_the_last_run_ended(scene) -> None:
+    """Nothing is sent twice after a clean stop."""
+    for _ in range(3):
+        scene.write(20)
+        scene.once()
+    assert len(scene.backend.received.uids) == 60
+    assert scene.backend.received.duplicates == 0
+    conserved(scene)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(scene, caplog) -> None:
+    """Only repeats follow, and it is said."""
+    scene.write(20)
+    scene.once()
+    (scene.state / "checkpoint.json").write_text("{")
+    scene.write(5)
+    scene.once()
+    assert len(scene.backend.received.uids) == 25
+    assert "damaged" in caplog.text
+
+
+def test_without_a_usable_generation_the_agent_does_not_start(scene) -> None:
+    """Starting over would send everything again or skip it: a person decides."""
+    scene.write(5)
+    scene.once()
+    for name in ("checkpoint.json", "checkpoint.prev.json"):
+        (scene.state / name).write_text("[1, 2]")
+    with pytest.raises(StateError, match="no usable state is left"):
+        Agent(scene.config(), {}).start()
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(scene) -> None:
+    """It is not guessed what a later format means."""
+    scene.write(5)
+    scene.once()
+    path = scene.state / "checkpoint.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 99}))
+    with pytest.raises(StateError, match="newer version"):
+        Agent(scene.config(), {}).start()
+
+
+def test_two_agents_do_not_share_a_state(scene) -> None:
+    """The second one says who is in the way."""
+    with scene.running():
+        second = Agent(scene.config(), {}, AgentOptions(lock_patience_s=0.2))
+        with pytest.raises(StateLockedError, match="in use by process"):
+            second.start()
+
+
+def test_a_state_directory_that_is_deleted_is_made_again(scene, wait_for) -> None:
+    """The positions are still in memory; nothing is sent twice."""
+    scene.write(20)
+    with scene.running():
+        scene.backend.wait_for(20)
+        shutil.rmtree(scene.state)
+        scene.write(5)
+        scene.backend.wait_for(25)
+        wait_for((scene.state / "checkpoint.json").exists)
+    scene.write(5)
+    scene.once()
+    assert len(scene.backend.received.uids) == 30
+    assert scene.backend.received.duplicates == 0
+
+
+def fill(path: Path) -> None:
+    """Write to *path* until the disk is full."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while os.write(fd, b"x" * 1024):
+            pass
+    os.close(fd)
+
+
+@pytest.fixture
+def full_disk(scene):
+    """Put the state on a tmpfs of 1 MiB that something else can fill."""
+    scene.state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(scene.state)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    filler = scene.state / "filler"
+    yield filler
+    subprocess.run(["umount", "-l", str(scene.state)], check=True)
+
+
+def test_a_full_state_disk_stops_no_delivery_and_is_said(
+    scene, full_disk, wait_for, caplog
+) -> None:
+    """Delivery goes on; once there is room the position is written again."""
+    scene.write(20)
+    with scene.running() as agent:
+        scene.backend.wait_for(20)
+        fill(full_disk)
+        scene.write(20)
+        scene.backend.wait_for(40)
+        wait_for(lambda: agent.commit_error)
+        full_disk.unlink()
+        scene.write(1)
+        wait_for(lambda: not agent.commit_error)
+    assert "cannot be written" in caplog.text
+    conserved(scene)
+
+
+def test_when_too_much_is_uncommitted_delivery_stops(scene, full_disk, wait_for) -> None:
+    """A bound on what a restart would send again."""
+    scene.service = "max_uncommitted: 1KiB, "
+    scene.write(5)
+    with scene.running() as agent:
+        scene.backend.wait_for(5)
+        fill(full_disk)
+        scene.write(20)
+        wait_for(lambda: agent.exporters[0].gate.stalled)
+        full_disk.unlink()
+        wait_for(lambda: not agent.exporters[0].gate.stalled)
+    conserved(scene)
