@@ -19,6 +19,7 @@ from k8s_audit_otlp.event.redact.tokens import (
 KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
 _NAMING = (b"name", b"key", b"field", b"id", b"header")
+ECHO_WORDS = (b"alue", b"map[", b"got ")  # one is in every message that echoes a value
 _REFERENCE = frozenset((b"name", b"namespace", b"key", b"optional"))
 
 
@@ -170,7 +171,7 @@ def message(scan: Scan, key: int) -> None:
     if scan.pieces[key + 1] != b":" or "text" in scan.off:
         return
     piece = scan.pieces[key + 2]
-    if b"alue" in piece or b"map[" in piece or b"got " in piece:
+    if any(map(piece.__contains__, ECHO_WORDS)):
         text = text_of(piece)
         new = clean_message(text, scan.replacement)
         if new != text:

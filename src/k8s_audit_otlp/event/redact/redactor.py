@@ -34,6 +34,7 @@ from k8s_audit_otlp.event.redact.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 _WIRE_NAMES = dict(BODIES)
+_decode = msgspec.json.Decoder(AuditEvent).decode
 _KINDS_BY_RESOURCE = {
     ("secrets", ""): "secret",
     ("configmaps", ""): "configmap",
@@ -102,15 +103,20 @@ class Redactor:
         self, event: AuditEvent, parts: _Parts, bodies: dict[str, bytes], seen: Seen, *, quiet: bool
     ) -> Redacted:
         line, slots, frame = parts
-        new_event = event if quiet else self._envelope.event(event, seen)
+        new_event = event
         try:
             new_frame = frame if quiet else self._envelope.frame(frame, seen)
+            new_line = _assembled(line, slots, frame, new_frame, bodies)
         except (UnreadableError, LookupError):
+            quiet, new_event = True, self._envelope.event(event, seen)
             new_frame = rewritten(_without_bodies(new_event, slots))
-        changed = {f: msgspec.Raw(b) for f, b in bodies.items()}
-        if changed:
-            new_event = msgspec.structs.replace(new_event, **changed)
-        new_line = _assembled(line, slots, frame, new_frame, bodies)
+            new_line = _assembled(line, slots, frame, new_frame, bodies)
+        if quiet:
+            new_event = _with_bodies(new_event, bodies)
+        elif _reads_as(line, event) and (read := _read(new_line)):
+            new_event = read
+        else:
+            new_event = _with_bodies(self._envelope.event(event, seen), bodies)
         if slots and self.rules.bodies == "drop":
             new_event, new_line = drop_bodies(new_event, new_line)
             seen.fired.add(BODIES_DROPPED)
@@ -193,6 +199,23 @@ def drop_body(event: AuditEvent, line: bytes, field: str) -> tuple[AuditEvent, b
         if slot.field == field:
             line = without(line, slot)
     return kept, line
+
+
+def _read(line: bytes) -> AuditEvent | None:
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _reads_as(line: bytes, event: AuditEvent) -> bool:
+    """Tell whether the event is what the line says, so that a new line says the new event."""
+    return _read(line) == event
+
+
+def _with_bodies(event: AuditEvent, bodies: dict[str, bytes]) -> AuditEvent:
+    changed = {field: msgspec.Raw(body) for field, body in bodies.items()}
+    return msgspec.structs.replace(event, **changed) if changed else event
 
 
 def _without_bodies(event: AuditEvent, slots: list[Slot]) -> AuditEvent:
