@@ -254,8 +254,10 @@ class Agent:
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if not self._options.once:
                 continue
-            if not self.undelivered() and not any(len(c.outbox) for c in self.consumptions()):
-                return True
+            if not self.undelivered():
+                self._evidence.write_receipts()  # of what has settled since the commit
+                if not any(len(c.outbox) for c in self.consumptions()):
+                    return True
             settled = sum(c.ledger.settlements for c in self.consumptions())
             if settled != progress:
                 progress, progress_at = settled, now
