@@ -26,6 +26,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH_SIGNS = "/%:@!$&'()*+,;=~-._"  # RFC 3986
 
 
+class UnusableError(ValueError):
+    """A URL or a header cannot be used. The text says why and repeats neither."""
+
+
 class ConnectError(Exception):
     """Nothing was sent. The text is safe to print; `cause` says more to a program."""
 
@@ -57,20 +61,20 @@ class Url:
         """Split *text*.
 
         Raises:
-            ValueError: it is no http(s) URL; the message does not repeat it.
+            UnusableError: it is no http(s) URL.
 
         """
         try:
             parts = urlsplit(text)
             scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
         except ValueError:
-            raise ValueError("the URL cannot be read") from None
+            raise UnusableError("the URL cannot be read") from None
         if scheme not in _DEFAULT_PORTS or not host:
-            raise ValueError("the URL is not http://HOST or https://HOST")
+            raise UnusableError("the URL is not http://HOST or https://HOST")
         try:
             host = host if host.isascii() else host.encode("idna").decode()
         except UnicodeError:
-            raise ValueError("the host of the URL cannot be used") from None
+            raise UnusableError("the host of the URL cannot be used") from None
         target = quote(parts.path or "/", safe=_PATH_SIGNS)
         if parts.query:
             target += "?" + quote(parts.query, safe=_PATH_SIGNS + "?")
@@ -126,7 +130,7 @@ class Connections:
         Raises:
             ConnectError: nothing was sent.
             NoAnswerError, TimeoutError, OSError: it is not known what became of it.
-            ValueError: a header cannot be sent.
+            UnusableError: a header cannot be sent.
 
         """
         data = self._head(headers, len(body)) + body
@@ -153,13 +157,13 @@ class Connections:
         lines = [f"POST {self._target} HTTP/1.1", f"Host: {self.url.authority}"]
         for name, value in {**headers, **self._head_extra}.items():
             if "\r" in value or "\n" in value:
-                raise ValueError(f"the header {name} holds a line break")
+                raise UnusableError(f"the header {name} holds a line break")
             lines.append(f"{name}: {value}")
         lines += [f"Content-Length: {length}", "", ""]
         try:
             return "\r\n".join(lines).encode("latin-1")
         except UnicodeEncodeError:
-            raise ValueError("a header holds a sign that HTTP cannot carry") from None
+            raise UnusableError("a header holds a sign that HTTP cannot carry") from None
 
     def _exchange(self, sock: Any, data: bytes, due: float) -> Answer:
         kept = False

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
-from k8s_audit_otlp.exporter.connection import ConnectError, Connections, Url
+from k8s_audit_otlp.exporter.connection import ConnectError, Connections, UnusableError, Url
 from k8s_audit_otlp.exporter.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.exporter.proxy import proxy_for
 from k8s_audit_otlp.exporter.tls import ContextKeeper, TlsError, TlsOptions
@@ -153,7 +153,7 @@ class OAuth2Client:
                 most_idle=0,
             )
             return connections.post(headers, body, options.timeout_s)
-        except (ValueError, TlsError) as error:
+        except (UnusableError, TlsError) as error:
             raise NoCredentialsError(Misconfigured(f"oauth2client: {error}")) from None
         except (ConnectError, NoAnswerError) as error:
             why = str(error)

@@ -224,20 +224,25 @@ class Delivery:
     # -- what is set aside ---------------------------------------------------------------------
 
     def look_after_parked(self) -> None:
-        """Ask again about what is due, and bury what is hopeless. Called about once a second."""
+        """Ask again about what is due, and bury what is hopeless. Called about once a second.
+
+        It goes on while answers decide: a back end that hangs must not hold a sender for long.
+        """
         now = self._monotonic()
         while not self._stop.is_set() and (parked := self.quarantine.due(now)) is not None:
-            self._ask_again(parked)
+            if not self._ask_again(parked):
+                break
         full = f"{MAX_PARKED} records are refused and wait for their end"
         self._gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
-    def _ask_again(self, parked: Parked) -> None:
+    def _ask_again(self, parked: Parked) -> bool:
+        """Ask about one record; say whether it is decided now."""
         flight = parked.flight
         request = self._sender.prepare(flight.batch.receiver, [parked.record])
         outcome = self._send(flight, request, [parked.record])
         if isinstance(outcome, Delivered):
             self.quarantine.release(parked)
-            return
+            return True
         now = self._monotonic()
         if not isinstance(outcome, Retry) or outcome.reached:
             parked.asked += 1
@@ -245,10 +250,11 @@ class Delivery:
             if self.quarantine.is_hopeless(parked, now, quiet=not self._gate.waiting):
                 self._bury(flight, [parked.record], parked.why)
                 self.quarantine.release(parked)
-                return
+                return True
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
         delay = self._seldom.delay_s(parked.asked, self._roll(), after_s)
         self.quarantine.again(parked, now, delay)
+        return False
 
     def _bury(self, flight: Flight, records: Sequence[bytes], why: str) -> None:
         if self._until_written(lambda: self._dead_letters.bury(flight, records, why)):

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
 import grpc  # type: ignore[import-untyped]  # ships no stubs
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.answers import read_grpc
+from k8s_audit_otlp.exporter.connection import UnusableError, Url
 from k8s_audit_otlp.exporter.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.exporter.http_answer import MAX_BODY_BYTES
 from k8s_audit_otlp.exporter.sender import Request, UnreadableError, read_setting
@@ -81,7 +81,7 @@ class GrpcSender:
             metadata = self._metadata()
         except NoCredentialsError as error:
             return error.outcome
-        except (UnreadableError, TlsError, ValueError) as error:
+        except (UnreadableError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         try:
             answer = call(request.body, timeout=self._options.timeout_s, metadata=metadata)
@@ -116,7 +116,7 @@ class GrpcSender:
             named.update(read_setting(self._options.credentials.headers, "the credentials"))
         for name, value in named.items():
             if not (value.isascii() and value.isprintable()):
-                raise ValueError(f"the header {name} holds a sign that gRPC cannot carry")
+                raise UnusableError(f"the header {name} holds a sign that gRPC cannot carry")
         return [(name.lower(), value) for name, value in named.items()]
 
     def _connect(self) -> Any:
@@ -164,11 +164,8 @@ class GrpcSender:
 def address_of(target: str) -> str:
     """Return the name that gRPC resolves; http:// and https:// only say whether there is TLS."""
     if target.lower().startswith(("http://", "https://")):
-        parts = urlsplit(target)
-        host = parts.hostname or ""
-        host = f"[{host}]" if ":" in host else host
-        port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
-        return f"{host}:{port}"
+        url = Url.parse(target)
+        return f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
     return target.rstrip("/")
 
 

@@ -18,6 +18,7 @@ from k8s_audit_otlp.exporter.connection import (
     ConnectError,
     Connections,
     ProxyRefusedError,
+    UnusableError,
     Url,
     tls_reason,
 )
@@ -70,7 +71,7 @@ class HttpSender:
         self._tls = ContextKeeper(options.tls)
         self._lock = Lock()  # guards the connections and what they were made for
         self._connections: Connections | None = None
-        self._made_for: tuple[str, str] = ("", "")
+        self._made_for: tuple[str, str | None] = ("", None)
         self._fixed = {"Content-Type": "application/x-protobuf", "User-Agent": USER_AGENT}
         if options.compression != "none":
             self._fixed["Content-Encoding"] = options.compression
@@ -89,7 +90,7 @@ class HttpSender:
             answer = connections.post(headers, request.body, timeout)
         except NoCredentialsError as error:
             return error.outcome
-        except (UnreadableError, TlsError, ValueError) as error:
+        except (UnreadableError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         except (ConnectError, NoAnswerError, OSError) as error:
             return read_failure(error, timeout)
@@ -140,24 +141,22 @@ class HttpSender:
         """Return the connections; new ones when the address or a certificate file has changed."""
         options = self._options
         url = read_setting(options.url, "the endpoint")
-        if options.proxy_url:
-            proxy = read_setting(options.proxy_url, "the proxy_url")
-        else:
-            proxy = proxy_for(url, options.env) if options.env else ""
+        proxy = read_setting(options.proxy_url, "the proxy_url") if options.proxy_url else None
         with self._lock:
             known = self._connections
             if known and self._made_for == (url, proxy) and not self._tls.changed():
                 return known
+            through = proxy_for(url, options.env) if proxy is None else proxy
             try:
                 made = Connections(
                     Url.parse(url),
                     context=self._tls.context,
                     server_name=options.tls.server_name,
-                    proxy=Url.parse(proxy) if proxy else None,
+                    proxy=Url.parse(through) if through else None,
                     most_idle=options.connections,
                 )
-            except ValueError as error:
-                raise UnreadableError(f"the endpoint or the proxy: {error}") from None
+            except UnusableError as error:
+                raise UnusableError(f"the endpoint or the proxy: {error}") from None
             if known:
                 known.close()
             self._connections, self._made_for = made, (url, proxy)

@@ -10,9 +10,12 @@ from urllib.parse import urlsplit
 
 
 def proxy_for(url: str, env: Mapping[str, str]) -> str:
-    """Return the URL of the proxy for *url*, '' for none."""
-    parts = urlsplit(url)
-    host, port = (parts.hostname or "").lower(), parts.port
+    """Return the URL of the proxy for *url*, '' for none or where *url* cannot be read."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return ""
     scheme = parts.scheme.lower()
     proxy = _look_up(env, f"{scheme}_proxy")
     if not proxy or _is_local(host):

@@ -6,6 +6,7 @@ console, otlp_proto_http, … It says no more than that it failed, so everything
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
+from inspect import signature
 from threading import Lock
 from typing import Any
 
@@ -30,11 +31,12 @@ class SdkSender:
         name: str,
         envelopes: Mapping[str, tuple[bytes, bytes]],
         *,
+        timeout_s: float | None = None,
         make: Callable[[], LogRecordExporter] | None = None,
     ) -> None:
         """*make* builds the exporter; by default the entry point called *name* does."""
         self._name = name
-        self._make = make or (lambda: load(name))
+        self._make = make or (lambda: load(name, timeout_s))
         self._sources = {key: _read_source(*parts) for key, parts in envelopes.items()}
         self._lock = Lock()
         self._exporter: LogRecordExporter | None = None
@@ -71,8 +73,8 @@ class SdkSender:
             exporter.shutdown()  # type: ignore[no-untyped-call]  # as the SDK declares it
 
 
-def load(name: str) -> LogRecordExporter:
-    """Make the exporter that is registered as *name*.
+def load(name: str, timeout_s: float | None = None) -> LogRecordExporter:
+    """Make the exporter that is registered as *name*, with the timeout if it takes one.
 
     Raises:
         LookupError: there is none; the message lists those that there are.
@@ -81,7 +83,9 @@ def load(name: str) -> LogRecordExporter:
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
         raise LookupError(f"none of that name is installed, but {', '.join(sorted(found))}")
-    made: LogRecordExporter = found[name].load()()
+    kind = found[name].load()
+    takes_timeout = timeout_s is not None and "timeout" in signature(kind).parameters
+    made: LogRecordExporter = kind(timeout=timeout_s) if takes_timeout else kind()
     return made
 
 

@@ -1,5 +1,7 @@
 """Any SDK exporter as a back end."""
 
+import time
+
 import pytest
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs.export import (
@@ -8,6 +10,7 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExportResult,
 )
 
+from k8s_audit_otlp.demo.steps import Hang
 from k8s_audit_otlp.exporter.sdk import SdkSender, load
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 
@@ -71,6 +74,19 @@ def test_an_exporter_is_made_once_and_shut_down(envelopes, record):
 def test_exporters_are_found_by_their_entry_point():
     """What other packages have registered."""
     assert isinstance(load("console"), ConsoleLogRecordExporter)
+
+
+def test_the_timeout_reaches_an_exporter_that_takes_one(backend, envelopes, record):
+    """A back end that hangs is left after it."""
+    backend.plan = [Hang()]
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", backend.logs_url)
+        sender = SdkSender("otlp_proto_http", envelopes, timeout_s=0.3)
+        started = time.monotonic()
+        assert isinstance(post(sender, record, "a"), Retry)
+        assert time.monotonic() - started < 5  # its own default is 10 s
+    sender.close()
+    assert isinstance(load("console", 7.0), ConsoleLogRecordExporter)
 
 
 def test_a_name_that_nobody_registered_is_said_with_those_there_are(envelopes, record):
