@@ -92,6 +92,7 @@ class Agent:
         self._watchers: list[Watcher] = []
         self._targets: list[Target] = []
         self._failure: tuple[str, BaseException] | None = None
+        self.started = False  # the state is ours
         self.logs: list[AuditLog] = []
         self.exporters: list[ExporterRuntime] = []
         self.tick: Callable[[], None] = lambda: None  # called whenever the commit loop comes round
@@ -106,6 +107,7 @@ class Agent:
         """Take up the work; return where every exporter goes on."""
         self._file.prepare()
         self._lock.acquire(self._options.lock_patience_s, self._await_predecessor)
+        self.started = True
         restored = self._file.load()
         if restored.warning:
             logger.warning("%s", restored.warning)

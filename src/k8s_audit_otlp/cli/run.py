@@ -57,7 +57,6 @@ def command(
         click.echo(f"note: {remark}", err=True)
     keep_memory()
     agent = _start(loaded, AgentOptions(once=once, deadline_s=_seconds(deadline)))
-    _obey_signals(agent)
     with _progress(agent):
         try:
             delivered = agent.run()
@@ -74,6 +73,7 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
     agent = Agent(loaded.config, os.environ, options)
     status = Status(agent)  # before the start: its counters begin where the positions do
     agent.tick, agent.runway_s = status.tick, status.runway_s
+    _obey_signals(agent)
     try:
         resumed = agent.start()
     except (StateError, StateLockedError) as error:
@@ -125,11 +125,14 @@ def describe(resumed: Resumed) -> str:
 
 
 def _obey_signals(agent: Agent) -> None:
-    """Drain on the first signal, leave at once on the second. Nothing is lost either way."""
+    """Drain on the first signal, leave at once on the second. Nothing is lost either way.
+
+    An agent that is still waiting for its predecessor has nothing to drain.
+    """
     asked = Event()
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if asked.is_set():
+        if asked.is_set() or not agent.started:
             os._exit(128 + number)
         asked.set()
         agent.stop()

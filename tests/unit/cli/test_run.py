@@ -1,0 +1,195 @@
+"""`run` as it is used: a process, its messages, its exit code, its signals."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.demo.backend import Backend
+from k8s_audit_otlp.demo.events import EventSource
+from k8s_audit_otlp.demo.steps import Accept, Hang, Throttle
+
+COMMAND = [sys.executable, "-m", "k8s_audit_otlp", "run"]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log" / "audit.log"
+    path.parent.mkdir()
+    source = EventSource(3)
+    path.write_bytes(b"".join(source.line() + b"\n" for _ in range(30)))
+    return path
+
+
+def environ(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
+    return {k: v for k, v in kept.items() if not k.lower().endswith("_proxy")} | more
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        env=environ(**env),
+        timeout=60,
+        check=False,
+    )
+
+
+def test_path_state_dir_and_an_environment_variable_suffice(backend, log, tmp_path) -> None:
+    """Without a configuration file the OTEL variables say where to."""
+    done = run(
+        "--path", str(log), "--state-dir", str(tmp_path / "state"), "--once",
+        OTEL_EXPORTER_OTLP_ENDPOINT=backend.url,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(backend.received.uids) == 30
+    size = f"{log.stat().st_size / 1024:.1f} KiB to send"
+    assert f"otlp_http: {log}: audit.log at byte 0, {size}" in done.stderr
+
+
+def test_what_once_left_undelivered_is_named(log, tmp_path) -> None:
+    """Exit code 4, the exporter, the file and how much."""
+    done = run(
+        "--path", str(log), "--state-dir", str(tmp_path / "state"), "--once", "--deadline", "1s",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "no connection: Connection refused; nothing is lost" in done.stderr
+    assert re.search(
+        r"^undelivered: otlp_http: audit\.log: .* KiB left$", done.stderr, re.MULTILINE
+    )
+
+
+CONFIGURATION = """
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters: {{otlp_http: {{endpoint: "http://127.0.0.1:4318", {exporter}}}}}
+service: {{state_dir: {state}}}
+"""
+
+MISTAKES = [
+    ("endpoint: 'siem:4318'", "has no scheme", "http://siem:4318"),
+    ("compresion: gzip", "compresion", "compression"),
+    ("timeout: soon", "soon", "5s"),
+    ('headers: {X-Key: "secret\\nvalue"}', "line", "header"),
+]
+
+
+@pytest.mark.parametrize(("exporter", "what", "way_out"), MISTAKES)
+def test_a_mistake_in_the_configuration_says_where_what_and_the_way_out(
+    log, tmp_path, exporter, what, way_out
+) -> None:
+    """Exit code 2, before anything is read or sent; a secret is not repeated."""
+    config = tmp_path / "agent.yaml"
+    text = CONFIGURATION.format(log=log, state=tmp_path / "state", exporter=exporter)
+    if exporter.startswith("endpoint"):
+        text = text.replace('endpoint: "http://127.0.0.1:4318", ', "")
+    config.write_text(text)
+    done = run("--config", str(config))
+    assert done.returncode == 2
+    assert f"{config}:" in done.stderr
+    assert "exporters::otlp_http::" in done.stderr
+    assert what in done.stderr
+    assert way_out in done.stderr
+    assert "secret" not in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_path_that_is_a_directory_is_a_mistake(log, tmp_path) -> None:
+    """The message offers the file that was meant."""
+    done = run("--path", str(log.parent), "--state-dir", str(tmp_path / "state"))
+    assert done.returncode == 2
+    assert "is a directory" in done.stderr
+    assert "audit.log" in done.stderr
+
+
+def test_a_log_that_is_not_there_yet_is_waited_for(backend, tmp_path) -> None:
+    """A condition that can pass is no crash, even if the directory is missing."""
+    late = tmp_path / "later" / "audit.log"
+    process = subprocess.Popen(
+        [*COMMAND, "--path", str(late), "--state-dir", str(tmp_path / "state")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ(OTEL_EXPORTER_OTLP_ENDPOINT=backend.url),
+    )
+    assert process.stderr is not None
+    said = ""
+    try:
+        while "waiting for it" not in said:
+            said = process.stderr.readline()
+            assert said, "it ended"
+        late.parent.mkdir()
+        late.write_bytes(EventSource(1).line() + b"\n")
+        backend.wait_for(1, timeout=15)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+    assert process.returncode == 0
+
+
+def test_a_state_directory_that_cannot_be_made_is_said(log, tmp_path) -> None:
+    """Exit code 3, with the other ways to give one."""
+    (tmp_path / "file").touch()
+    done = run("--path", str(log), "--state-dir", str(tmp_path / "file" / "state"), "--once")
+    assert done.returncode == 3
+    assert "cannot be used as the state directory" in done.stderr
+    assert "--state-dir" in done.stderr
+
+
+def test_an_unreadable_log_is_said_and_waited_for(backend, tmp_path, log) -> None:
+    """A symbolic loop stands for what root cannot read either."""
+    log.unlink()
+    log.symlink_to(log)
+    done = run(
+        "--path", str(log), "--state-dir", str(tmp_path / "state"), "--once",
+        OTEL_EXPORTER_OTLP_ENDPOINT=backend.url,
+    )  # fmt: skip
+    assert "audit.log" in done.stderr
+
+
+def start(log: Path, state: Path, url: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "--path", str(log), "--state-dir", str(state)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ(OTEL_EXPORTER_OTLP_ENDPOINT=url),
+    )
+
+
+@pytest.mark.parametrize("step", [Hang(), Throttle(503, retry_after=60)])
+def test_sigterm_ends_it_in_time_whatever_the_back_end_does(tmp_path, log, step) -> None:
+    """Requests in back-off are given up, those that hang get the shutdown timeout."""
+    with Backend([step]) as backend:
+        process = start(log, tmp_path / "state", backend.url)
+        backend.wait_for_requests(1)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        assert time.monotonic() - started < 12
+        assert process.returncode == 0
+        backend.plan = [Accept()]
+        run(
+            "--path", str(log), "--state-dir", str(tmp_path / "state"), "--once",
+            OTEL_EXPORTER_OTLP_ENDPOINT=backend.url,
+        )  # fmt: skip
+        assert len(backend.received.uids) == 30
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path, log) -> None:
+    """Who is in a hurry loses nothing either."""
+    with Backend([Hang()]) as backend:
+        process = start(log, tmp_path / "state", backend.url)
+        backend.wait_for_requests(1)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+        assert time.monotonic() - started < 3
+        assert process.returncode == 128 + signal.SIGTERM
