@@ -51,6 +51,8 @@ class ExporterMapping:
             MappingOptions(
                 profile=audit.profile,
                 prefix=audit.attribute_prefix,
+                annotations=audit.annotations,
+                user_extra=audit.user_extra,
                 limits=exporter.limits.attributes,
             ),
             _read(f"{where}::policy", audit.policy).decode() if audit.policy else "",

@@ -9,6 +9,7 @@ from k8s_audit_otlp.config.limits import LimitsBlock
 from k8s_audit_otlp.config.types import Bytes, StartAtValue, Texts, mistake
 from k8s_audit_otlp.config.vendors_routes import ROUTES
 from k8s_audit_otlp.config.vendors_table import VENDORS
+from k8s_audit_otlp.otlp.mapping import ANNOTATIONS, USER_EXTRA
 
 
 def _known_vendor(name: str) -> str:
@@ -45,6 +46,12 @@ class Audit(Block):
         "default", "Names of the attributes: plain (verb), semconv (k8s.audit.verb) or both."
     )
     attribute_prefix: str = key("k8s.audit.", "Prefix of the attributes that are not plain.")
+    annotations: Texts = key(
+        ANNOTATIONS, "Annotations that become attributes; start* names all that start so."
+    )
+    user_extra: Texts = key(
+        USER_EXTRA, "Entries of user.extra that become attributes; others may be personal."
+    )
     start_at: StartAtValue | None = key(
         None, "Where to begin without a position; the receiver's start_at by default."
     )
