@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Protocol, assert_never
+from typing import Protocol
 
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.flight import Flight
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.quarantine import MAX_PARKED, SYSTEMIC, Parked, Quarantine
+from k8s_audit_otlp.exporter.reasons import reason_of, why_of
 from k8s_audit_otlp.exporter.search import Search
 from k8s_audit_otlp.exporter.sender import Request, Sender
 from k8s_audit_otlp.model import (
@@ -275,27 +276,3 @@ class Delivery:
             return False
         finally:
             self._gate.stall(_DEAD_LETTER, "")
-
-
-def why_of(outcome: Outcome) -> str:
-    """Return the reason of an outcome, for people."""
-    return outcome.message if isinstance(outcome, Delivered) else outcome.why
-
-
-def reason_of(outcome: Outcome) -> str:
-    """Return the reason of an outcome from a closed set, for counters."""
-    match outcome:
-        case Delivered():
-            return "delivered"
-        case Retry(reached=False):
-            return "connection"
-        case Retry():
-            return "retryable"
-        case TooLarge():
-            return "too_large"
-        case Rejected():
-            return "rejected"
-        case Misconfigured():
-            return "misconfigured"
-        case _ as never:
-            assert_never(never)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.dead_letter import Letter, digest, read_lines, take_out
-from k8s_audit_otlp.exporter.delivery import why_of
 from k8s_audit_otlp.exporter.quarantine import SYSTEMIC
+from k8s_audit_otlp.exporter.reasons import why_of
 from k8s_audit_otlp.exporter.search import Search
 from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
