@@ -1,0 +1,150 @@
+"""A position moves over what is settled, never over what is not."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The ledger against a list of spans, each with its count and whether it is settled."""
+
+    SEGMENTS = (1, 2, 3)
+
+    def __init__(self):
+        super().__init__()
+        self.ledger = Ledger()
+        self.spans = {n: [] for n in self.SEGMENTS}  # [end, records, settled]
+        self.open = []  # (ticket, entry)
+        self.settled_twice = []
+
+    def _opened(self, segment):
+        spans = self.spans[segment]
+        return spans[-1][0] if spans else 0
+
+    def _safe(self, segment):
+        offset, records = 0, 0
+        for end, count, settled in self.spans[segment]:
+            if not settled:
+                break
+            offset, records = end, records + count
+        return offset, records
+
+    @rule(segment=st.sampled_from(SEGMENTS), size=st.integers(0, 50), records=st.integers(0, 5))
+    def open_span(self, segment, size, records):
+        start = self._opened(segment)
+        entry = [start + size, records, False]
+        ticket = self.ledger.open(Span(segment, start, start + size))
+        self.spans[segment].append(entry)
+        self.open.append((ticket, entry))
+
+    @precondition(lambda self: self.open)
+    @rule(which=st.integers(0, 99))
+    def settle(self, which):
+        ticket, entry = self.open.pop(which % len(self.open))
+        entry[2] = True
+        tally = Tally(read=entry[1], delivered=entry[1], lines=1, dropped={"rule": entry[1]})
+        safe = self.ledger.settle(ticket, tally)
+        assert safe == self._safe(ticket.span.segment)[0]
+        self.settled_twice.append(ticket)
+
+    @precondition(lambda self: self.settled_twice)
+    @rule(which=st.integers(0, 99))
+    def settle_again(self, which):
+        ticket = self.settled_twice[which % len(self.settled_twice)]
+        self.ledger.settle(ticket, Tally(read=1000, delivered=1000))
+
+    @rule(segment=st.sampled_from(SEGMENTS), gap=st.integers(1, 9))
+    def open_elsewhere(self, segment, gap):
+        start = self._opened(segment) + gap
+        with pytest.raises(ValueError, match="segment is at"):
+            self.ledger.open(Span(segment, start, start + 1))
+
+    @rule(segment=st.sampled_from(SEGMENTS), offset=st.integers(1, 100))
+    def begin(self, segment, offset):
+        self.ledger.begin(segment, offset)
+        spans = self.spans[segment]
+        if self._settled_first(spans) == len(spans) and offset > self._opened(segment):
+            spans.append([offset, 0, True])
+
+    @rule()
+    def restart(self):
+        """Go on from a snapshot: what was open is opened again by whoever reads."""
+        offsets, tallies = self.ledger.snapshot()
+        self.ledger = Ledger(offsets)
+        for segment, tally in tallies.items():
+            self.ledger.restore(segment, tally)
+        for spans in self.spans.values():
+            del spans[self._settled_first(spans) :]
+        self.open, self.settled_twice = [], []
+
+    @invariant()
+    def offsets_and_tallies_are_those_of_the_list(self):
+        offsets, tallies = self.ledger.snapshot()
+        for segment in self.SEGMENTS:
+            offset, records = self._safe(segment)
+            tally = tallies.get(segment, Tally())
+            assert offsets.get(segment, 0) == self.ledger.settled_offset(segment) == offset
+            assert self.ledger.next_offset(segment) == self._opened(segment)
+            assert (tally.read, tally.delivered) == (records, records)
+            assert tally.dropped.get("rule", 0) == records
+        waiting = sum(len(spans) - self._settled_first(spans) for spans in self.spans.values())
+        assert self.ledger.in_flight() == waiting
+
+    @staticmethod
+    def _settled_first(spans):
+        return next((i for i, span in enumerate(spans) if not span[2]), len(spans))
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+
+def test_a_snapshot_does_not_change_any_more():
+    """It goes into a file while senders settle."""
+    ledger = Ledger()
+    ticket = ledger.open(Span(1, 0, 10))
+    offsets, tallies = ledger.snapshot()
+    ledger.settle(ticket, Tally(read=1, dropped={"a": 1}))
+    assert (offsets, tallies) == ({1: 0}, {1: Tally()})
+
+
+def test_a_segment_can_begin_later_but_never_earlier():
+    """What was settled or is on its way stays so."""
+    ledger = Ledger({1: 50})
+    ledger.begin(1, 10)
+    assert ledger.settled_offset(1) == 50
+    ledger.begin(1, 60)
+    ledger.open(Span(1, 60, 70))
+    ledger.begin(1, 90)
+    assert ledger.next_offset(1) == 70
+
+
+def test_a_forgotten_segment_gives_its_tally_away():
+    """The totals go on."""
+    ledger = Ledger()
+    ledger.settle(ledger.open(Span(1, 0, 10)), Tally(read=3, delivered=3))
+    assert ledger.forget(1) == Tally(read=3, delivered=3)
+    assert ledger.forget(1) == Tally()
+    assert ledger.snapshot() == ({}, {})
+
+
+def test_a_tally_balances_when_nothing_is_missing():
+    """What was read is delivered, dropped, dead-lettered or refused."""
+    tally = Tally(read=10, delivered=4, dropped={"a": 1, "b": 2}, dead_lettered=2, refused=1)
+    assert tally.balance == 0
+    tally.add(Tally(read=1))
+    assert tally.balance == 1
+
+
+def test_adding_tallies_leaves_the_added_one_alone():
+    """Rules are merged, times widened."""
+    one = Tally(dropped={"a": 1}, first_ns=5, last_ns=7)
+    other = Tally(dropped={"a": 1, "b": 1}, first_ns=3, last_ns=6)
+    one.add(other)
+    assert one.dropped == {"a": 2, "b": 1}
+    assert (one.first_ns, one.last_ns) == (3, 7)
+    assert other.dropped == {"a": 1, "b": 1}

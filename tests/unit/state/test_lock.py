@@ -1,0 +1,97 @@
+"""One agent per state directory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+
+HOLD = """
+import sys, pathlib
+from k8s_audit_otlp.state.lock import StateLock
+StateLock(pathlib.Path(sys.argv[1])).acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_process(tmp_path):
+    """Let another process hold the lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_told_who_holds_the_lock(tmp_path, other_process):
+    """The message says where, who and the way out."""
+    lock = StateLock(tmp_path)
+    with pytest.raises(StateLockedError) as refused:
+        lock.acquire()
+    assert str(tmp_path) in str(refused.value)
+    assert f"process {other_process.pid}" in str(refused.value)
+    assert "--state-dir" in str(refused.value)
+
+
+def test_a_successor_waits_until_its_predecessor_is_gone(tmp_path, other_process):
+    """However it goes: the kernel frees the lock."""
+    waits, told = [], []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            other_process.kill()
+            other_process.wait()
+
+    lock = StateLock(tmp_path, sleep=sleep)
+    lock.acquire(10.0, told.append)
+    assert len(waits) >= 3
+    assert told == [str(other_process.pid)]
+    assert (tmp_path / "lock").read_text() == str(os.getpid())
+    lock.release()
+
+
+def test_patience_ends(tmp_path, other_process):
+    """It is counted in the waits themselves."""
+    waits = []
+    with pytest.raises(StateLockedError):
+        StateLock(tmp_path, sleep=waits.append).acquire(1.0)
+    assert sum(waits) == pytest.approx(1.0, abs=0.11)
+    assert other_process.poll() is None
+
+
+def test_a_released_lock_can_be_taken_again(tmp_path):
+    """Releasing twice is harmless."""
+    first, second = StateLock(tmp_path), StateLock(tmp_path)
+    first.acquire()
+    with pytest.raises(StateLockedError):
+        second.acquire()
+    first.release()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def _descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_no_descriptor_is_left_when_the_lock_is_refused(tmp_path):
+    """A supervisor may try for days."""
+    held = StateLock(tmp_path)
+    held.acquire()
+    before = _descriptors()
+    for _ in range(5):
+        with pytest.raises(StateLockedError):
+            StateLock(tmp_path).acquire()
+    assert _descriptors() == before
+    held.release()

@@ -1,0 +1,65 @@
+"""Which segments a log has, and their order."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, ManifestState
+
+
+@given(identities=st.lists(st.sampled_from(["a" * 16, "b" * 16]), max_size=12))
+def test_every_segment_has_a_number_and_a_name_of_its_own(identities):
+    """The same first event again gets an occurrence number; the order is that of discovery."""
+    manifest = Manifest()
+    for identity in identities:
+        manifest.add(identity, "head", 4, now_ns=1)
+    assert [s.seq for s in manifest] == list(range(1, len(identities) + 1))
+    names = [s.identity for s in manifest]
+    assert len(set(names)) == len(names)
+    for identity in set(identities):
+        count = identities.count(identity)
+        expected = [identity, *(f"{identity}.{n}" for n in range(2, count + 1))]
+        assert [n for n in names if n.startswith(identity)] == expected
+        assert [s.identity for s in manifest.with_identity(identity)] == expected[::-1]
+
+
+def test_a_sequence_number_is_never_given_twice():
+    """Not even when the newest segment is forgotten, nor after a restart."""
+    manifest = Manifest()
+    manifest.add("a", "head", 4, now_ns=1)
+    manifest.forget([manifest.add("b", "head", 4, now_ns=1).seq])
+    again = Manifest(manifest.state())
+    assert again.add("c", "head", 4, now_ns=1).seq == 3
+    assert [s.seq for s in again] == [1, 3]
+
+
+def test_a_stored_manifest_comes_back_as_it_was():
+    """Through the format of the checkpoint."""
+    manifest = Manifest()
+    segment = manifest.add("a", "head", 4, head_start=3, now_ns=1)
+    segment.seen_as("audit.log")
+    segment.size, segment.complete, segment.truncated = 7, True, True
+    data = msgspec.json.encode(manifest.state())
+    assert Manifest(msgspec.json.decode(data, type=ManifestState)).state() == manifest.state()
+
+
+def test_a_state_does_not_change_with_the_manifest():
+    """It is written while the log goes on."""
+    manifest = Manifest()
+    segment = manifest.add("a", "head", 4, now_ns=1)
+    segment.seen_as("one")
+    state = manifest.state()
+    segment.seen_as("two")
+    segment.size = 99
+    assert (state.segments[0].names, state.segments[0].size) == (["one"], 0)
+
+
+def test_the_newest_names_are_kept():
+    """A log that logrotate renumbers has many names in its life."""
+    segment = Manifest().add("a", "head", 4, now_ns=1)
+    assert segment.name == "?"
+    for number in range(10):
+        segment.seen_as(f"audit.log.{number}")
+    segment.seen_as("audit.log.8")
+    assert segment.names[:2] == ["audit.log.8", "audit.log.9"]
+    assert len(segment.names) == MAX_NAMES
