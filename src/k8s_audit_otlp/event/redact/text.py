@@ -80,10 +80,18 @@ _NEEDLES = (
         "token ",
     ),
 )
-_ASSIGNED = (b"word", b"cret", b"oken", b"_key", b"-key", b"ikey", b"pwd", b"sswd", b"rase")
-_STATED = (b"word", b"ecret", b"token", b"_key", b"passwd", b"zation")
-_MARKS = ((b"=", _ASSIGNED), (b": ", _STATED))
-_LONGEST_MARKED = max(len(word) for _, words in _MARKS for word in words)
+_ASSIGNED = (
+    b"word=",
+    b"cret=",
+    b"oken=",
+    b"_key=",
+    b"-key=",
+    b"ikey=",
+    b"pwd=",
+    b"sswd=",
+    b"rase=",
+)
+_STATED = (b"word: ", b"ecret: ", b"token: ", b"_key: ", b"passwd: ", b"ion: basic ")
 
 
 def may_hold_credentials(body: bytes) -> bool:
@@ -95,18 +103,23 @@ def may_hold_credentials(body: bytes) -> bool:
         return True
     if b"@" in body and b"://" in body:
         return True
-    if b" " in body and (b"earer " in body or b"EARER " in body or b"PRIVATE KEY" in body):
+    if b"=" in body and _has_assignment(body):
         return True
-    return any(_follows(body, words, mark) for mark, words in _MARKS if mark in body)
+    if b" " not in body:
+        return False
+    if b"earer " in body or b"EARER " in body or b"PRIVATE KEY" in body:
+        return True
+    if b": " not in body:
+        return False
+    return any(map(body.lower().__contains__, _STATED))
 
 
-def _follows(body: bytes, words: tuple[bytes, ...], mark: bytes) -> bool:
-    """Tell whether the mark stands behind one of the words, whatever their case."""
-    at = body.find(mark)
+def _has_assignment(body: bytes) -> bool:
+    at = body.find(b"=")
     while at >= 0:
-        if body[max(0, at - _LONGEST_MARKED) : at].lower().endswith(words):
+        if body[max(0, at - 5) : at + 1].lower().endswith(_ASSIGNED):
             return True
-        at = body.find(mark, at + 1)
+        at = body.find(b"=", at + 1)
     return False
 
 
