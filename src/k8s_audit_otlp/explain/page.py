@@ -70,8 +70,8 @@ def _exporters(report: Report) -> str:
         [
             escape(name),
             what,
-            bar(part, most, f"{what} {rate(report, part)}", kind),
             _rate(report, part),
+            bar(part, most, f"{what} {rate(report, part)}", kind),
         ]
         for name, what, part, kind in drawn
     ]
@@ -79,7 +79,7 @@ def _exporters(report: Report) -> str:
     notes = "".join(f'<p class="note">{escape(line)}</p>' for line in remarks(report))
     return (
         "<h2>What each exporter would receive in a day</h2>"
-        + _table(["exporter", "", "", "per day"], chart, text=2, bars=2)
+        + _table(["exporter", "", "per day", ""], chart, text=2, bars="wide")
         + "<h3>In numbers</h3>"
         + _table(EXPORTERS, cells, text=1)
         + notes
@@ -112,7 +112,7 @@ def _time(ns: int) -> str:
 
 def _view(report: Report, view: ViewReport) -> str:
     rules = [
-        _with_bar(rule_cells(report, view, row), row.sent_bytes, view.sent_bytes)
+        _with_bar(_unbroken(rule_cells(report, view, row)), row.sent_bytes, view.sent_bytes)
         for row in view.rules
     ]
     noisy = [
@@ -123,11 +123,16 @@ def _view(report: Report, view: ViewReport) -> str:
     error = f'<p class="note">{escape(error_of(view))}</p>' if view.noisy_error_bytes else ""
     return (
         f"<h2>{escape(heading(view))}</h2><h3>By rule of the policy</h3>"
-        + _table([*RULES, ""], rules, text=3, bars=len(RULES), faint=unused)
+        + _table([*RULES, ""], rules, text=3, bars="bar", faint=unused)
         + f"<h3>{escape(NOISY[0].upper() + NOISY[1:])}</h3>"
-        + _table([*NOISY_COLUMNS, ""], noisy, text=3, bars=len(NOISY_COLUMNS))
+        + _table([*NOISY_COLUMNS, ""], noisy, text=3, bars="bar")
         + error
     )
+
+
+def _unbroken(cells: Sequence[str]) -> list[str]:
+    """Keep the name of a rule on one line."""
+    return [cells[0].replace(" ", "\u00a0"), *cells[1:]]
 
 
 def _with_bar(cells: Iterable[str], part: int, whole: int) -> list[str]:
@@ -140,11 +145,15 @@ def _table(
     rows: Iterable[Sequence[str]],
     *,
     text: int,
-    bars: int = -1,
+    bars: str = "",
     faint: Iterable[int] = (),
 ) -> str:
-    """Write a table of cells that are HTML already; *text* columns to the left, then numbers."""
-    classes = ["bar" if i == bars else "" if i < text else "n" for i in range(len(titles))]
+    """Write a table of cells that are HTML already; *text* columns to the left, then numbers.
+
+    *bars*: the class of the last column when it holds bars.
+    """
+    classes = ["" if i < text else "n" for i in range(len(titles))]
+    classes[-1] = bars or classes[-1]
     head = "".join(
         f'<th class="{kind}">{escape(title)}</th>'
         for kind, title in zip(classes, titles, strict=True)

@@ -1,6 +1,6 @@
 """A policy in, its rules as a person looks for them out: number, line in the file, and in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import yaml
@@ -55,7 +55,7 @@ def in_words(rule: Rule) -> str:
         _listed("groups", rule.groups),
         _listed("verbs", rule.verbs),
         _listed("namespaces", rule.namespaces, empty="cluster scope"),
-        "; ".join(map(_resources, rule.resources)),
+        _resources(rule.resources),
         _listed("paths", rule.paths),
         _listed("not at stage", rule.omit_stages),
         _listed("not with code", map(str, rule.omit_codes)),
@@ -68,8 +68,15 @@ def _listed(what: str, values: Iterable[str], *, empty: str = '""') -> str:
     return f"{what} {', '.join(names)}" if names else ""
 
 
-def _resources(group: GroupResources) -> str:
-    resources = ", ".join(group.resources) or "all resources"
-    where = {"": "core", "*": "any group"}.get(group.group, group.group)
-    names = f" named {', '.join(sorted(group.names))}" if group.names else ""
-    return f"{resources} ({where}){names}"
+def _resources(groups: Sequence[GroupResources]) -> str:
+    whole = [_group(one.group) for one in groups if not one.resources]
+    parts = [f"all of {', '.join(whole)}"] if whole else []
+    for one in groups:
+        if one.resources:
+            names = f" named {', '.join(sorted(one.names))}" if one.names else ""
+            parts.append(f"{', '.join(one.resources)} ({_group(one.group)}){names}")
+    return "; ".join(parts)
+
+
+def _group(name: str) -> str:
+    return {"": "core", "*": "any group"}.get(name, name)

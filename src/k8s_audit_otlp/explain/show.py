@@ -14,8 +14,8 @@ UNKNOWN = "?"
 EXPORTERS = (
     "exporter", "events", "events/day", "before compression", "per day", "on the wire", "per day",
 )  # fmt: skip
-RULES = ("rule", "what it matches", "what it does", "events", "in log/day", "sent/day", "of sent")
-NOISY_COLUMNS = ("user", "verb", "resource", "events", "sent/day", "as records", "of sent")
+RULES = ("rule", "what it matches", "what it does", "events", "log/day", "sent/day", "of sent")
+NOISY_COLUMNS = ("user", "verb", "resource", "events", "sent", "log/day", "sent/day", "of sent")
 
 
 def renderables(report: Report) -> Iterator[RenderableType]:
@@ -82,9 +82,11 @@ def rate(report: Report, count: float, write: Callable[[float], str] = size) -> 
 
 
 def heading(view: ViewReport) -> str:
-    policy = f"policy {printable(view.policy)}" if view.policy else "no policy"
+    policy = [f"policy {printable(view.policy)}"] if view.policy else ["no policy"]
+    if view.policy and view.policy in view.names:
+        policy = []  # the name says it
     parts = [
-        policy,
+        *policy,
         f"{number(view.events - view.dropped)} of {number(view.events)} events sent",
         f"{number(view.redacted)} redacted",
     ]
@@ -167,7 +169,8 @@ def noisy_cells(report: Report, view: ViewReport, row: NoisyRow) -> tuple[str, .
         printable(row.verb, 30),
         printable(row.resource, 80),
         number(row.events),
-        rate(report, row.sent_events, number),
+        number(row.sent_events),
+        rate(report, row.log_bytes),
         rate(report, row.sent_bytes),
         share(row.sent_bytes, view.sent_bytes),
     )

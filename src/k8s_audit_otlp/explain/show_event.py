@@ -24,7 +24,7 @@ def lines_of_event(found: Explained, target: str, policy: str) -> Iterator[str]:
     yield f"           {facts.time}, {printable(end)}, logged at level {printable(facts.level)}"
     if found.fault:
         yield f"           not understood: {printable(found.fault)}"
-    yield f"exporter   {printable(target)}"
+    yield f"for        {printable(target)}"
     yield from _labelled("policy", _policy(found, policy))
     if found.record is None:
         yield "record     none is sent"
@@ -85,7 +85,7 @@ def _record(record: dict[str, Any]) -> Iterator[str]:
     severity = f"{record.get('severityText')} ({record.get('severityNumber')})"
     yield f"{'severity':<21} {severity}"
     yield f"{'eventName':<21} {record.get('eventName', '')}"
-    yield "attributes"
+    yield "attributes (log.record.uid and log.file.* name the place in a log)"
     pairs = [(each["key"], value_of(each["value"])) for each in record.get("attributes", ())]
     width = min(40, max((len(key) for key, _ in pairs), default=0))
     for key, value in pairs:
