@@ -46,7 +46,7 @@ EXTENSIONS: Mapping[str, type[Extension]] = {
 SECTIONS = ("receivers", "processors", "exporters", "extensions", "service")
 _NAME = re.compile(r"[^\s/][^\s]*")
 _SECTION_WAY_OUT = {
-    "receivers": "write receivers: {k8s_audit: {include: [/var/log/kubernetes/audit/audit.log]}}",
+    "receivers": "write receivers: {k8s_audit: {include: [/var/log/kubernetes/audit.log]}}",
     "exporters": "write exporters: {otlp_http: {endpoint: http://HOST:4318}}",
 }
 

@@ -61,7 +61,7 @@ class K8sAudit(Block):
     def _not_empty(cls, include: tuple[str, ...]) -> tuple[str, ...]:
         if not include or not all(include):
             raise mistake(
-                "no path is given", "write include: [/var/log/kubernetes/audit/audit.log]"
+                "no path is given", "write include: [/var/log/kubernetes/audit.log]"
             )
         return include
 

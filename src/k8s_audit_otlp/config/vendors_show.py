@@ -9,7 +9,7 @@ import yaml
 from k8s_audit_otlp.config.vendors import Vendor
 from k8s_audit_otlp.config.vendors_routes import Route
 
-LOG = "/var/log/kubernetes/audit/audit.log"
+LOG = "/var/log/kubernetes/audit.log"
 
 
 def block_of(vendor: Vendor, *, grpc: bool = False) -> dict[str, Any]:
