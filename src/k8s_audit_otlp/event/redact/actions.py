@@ -19,7 +19,6 @@ from k8s_audit_otlp.event.redact.tokens import (
 KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
 _NAMING = (b"name", b"key", b"field", b"id", b"header")
-ECHO_WORDS = (b"alue", b"map[", b"got ")  # one is in every message that echoes a value
 _REFERENCE = frozenset((b"name", b"namespace", b"key", b"optional"))
 
 
@@ -167,15 +166,19 @@ def copy(scan: Scan, key: int) -> int | None:
     return key + 4
 
 
+def may_echo_in(pieces: list[bytes], key: int) -> bool:
+    """Tell whether the text of the member may echo a value: only then is `message` worth it."""
+    text = pieces[key + 2] if pieces[key + 1] == b":" else b""
+    return b"alue" in text or b"map[" in text or b"got " in text
+
+
 def message(scan: Scan, key: int) -> None:
-    if scan.pieces[key + 1] != b":" or "text" in scan.off:
+    if "text" in scan.off or not may_echo_in(scan.pieces, key):
         return
-    piece = scan.pieces[key + 2]
-    if any(map(piece.__contains__, ECHO_WORDS)):
-        text = text_of(piece)
-        new = clean_message(text, scan.replacement)
-        if new != text:
-            scan.set(key + 2, piece_of(new), "text")
+    text = text_of(scan.pieces[key + 2])
+    new = clean_message(text, scan.replacement)
+    if new != text:
+        scan.set(key + 2, piece_of(new), "text")
 
 
 def schema(scan: Scan, key: int) -> None:

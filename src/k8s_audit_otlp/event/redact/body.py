@@ -4,7 +4,7 @@ The body is read as pieces (see `tokens`). One pass looks at the name of every m
 reads the strings, where the body as a whole may hold what no name tells.
 """
 
-from k8s_audit_otlp.event.redact.actions import ECHO_WORDS, Member, act, members_with_actions
+from k8s_audit_otlp.event.redact.actions import Member, act, may_echo_in, members_with_actions
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations
 from k8s_audit_otlp.event.redact.paths import paths_to
@@ -50,11 +50,11 @@ class BodyRedactor:
         names = self.names(own)
         try:
             pieces = split(body)
-            members = _members(body, pieces, names)
+            members = _members(pieces, names)
         except SpacedError:
             body = compacted(body)
             pieces = split(body)
-            members = _members(body, pieces, names)
+            members = _members(pieces, names)
         out = body
         if members or own or body[:1] in _SHAPES_WITHOUT_NAMES:
             scan = Scan(self, context, pieces, fired, echoes, depth)
@@ -69,16 +69,14 @@ class BodyRedactor:
         return out
 
 
-def _members(body: bytes, pieces: list[bytes], names: Names) -> list[Member]:
+def _members(pieces: list[bytes], names: Names) -> list[Member]:
     """Return the members that call for something. Messages do only if they may echo a value."""
     if len(pieces) <= 3:
         return []
     if pieces[0] != b"{" and len(pieces[0].split()) != 1:
         raise SpacedError("white space before the first member")
     found = members_with_actions(pieces, names, 1, len(pieces))
-    if found and not any(map(body.__contains__, ECHO_WORDS)):
-        return [member for member in found if member[1] is not Action.MESSAGE]
-    return found
+    return [m for m in found if m[1] is not Action.MESSAGE or may_echo_in(pieces, m[0])]
 
 
 def _act(scan: Scan, members: list[Member], body: bytes) -> None:

@@ -96,6 +96,8 @@ def spliced(value: bytes, pieces: list[bytes], changed: dict[int, int]) -> bytes
     """Return the value with the changed pieces in it: place -> how long the piece was."""
     if not changed:
         return value
+    if b"\\" not in value:
+        return join(pieces)
     parts: list[bytes] = []
     kept = start = done = 0  # of value copied, where pieces[done] begins in it
     for place in sorted(changed):
