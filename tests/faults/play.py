@@ -21,7 +21,7 @@ from weather import MOODS, Weather
 from k8s_audit_otlp.cli import STATE
 from k8s_audit_otlp.demo.backend import Backend
 
-STATE_DISK_BYTES = 400_000
+STATE_DISK_BYTES = 4_000_000  # three generations of the state of a thousand segments
 DEADLINE = "20s"
 
 # name -> how likely it is to be next

@@ -16,6 +16,7 @@ from k8s_audit_otlp.demo.steps import (
     Slow,
     Step,
     Throttle,
+    WrongContentType,
 )
 
 _WELL = (ACCEPT, Delay(0.02), Delay(0.2))
@@ -30,6 +31,7 @@ MOODS: dict[str, list[tuple[Step, float]]] = {
     "forgetful": [(ACCEPT, 12), (Cut(accepted=True), 1), (Cut(accepted=True, reset=True), 1)],
     "slow": [(Delay(0.2), 4), (Delay(0.02), 4), (Slow(0.01), 1)],
     "locked": [(Refuse(401), 1), (Refuse(403), 1), (Redirect("http://127.0.0.1:1/"), 1)],
+    "portal": [(ACCEPT, 6), (WrongContentType(), 1)],
     "narrow": [(Limit(20_000), 3), (ACCEPT, 1)],
     "down": [(Refuse(503), 1)],
 }
