@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.redact import Redacted, RedactionRules, Redactor
+from k8s_audit_otlp.event.redact.messages import clean_message
+from k8s_audit_otlp.event.redact.text import Replacement
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 decode = msgspec.json.Decoder(AuditEvent).decode
@@ -294,6 +296,28 @@ def test_messages_lose_the_values_they_echo(message: str) -> None:
     result = redacted(line)
     assert not readable(result, PLAIN)
     assert result.fired == ("text",)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Service "web" is invalid: spec.ports[0].port: Invalid value: 70000: must be between 1',
+        'Pod "N O" is invalid: metadata.name: Invalid value: "N O": a lowercase RFC 1123 subdomain',
+        'Pod "x" is invalid: spec.containers[1].name: Duplicate value: "c"',
+        'Pod "x" is invalid: spec.restartPolicy: Unsupported value: "At": supported values: "No"',
+    ],
+)
+def test_messages_keep_names_and_ports(message: str) -> None:
+    """What a field names or counts is no secret, and says what went wrong."""
+    assert clean_message(message, Replacement(None)) == message
+
+
+def test_a_value_of_an_unknown_field_goes_however_harmless_it_looks() -> None:
+    """Only fields that are known to name or count are believed."""
+    message = 'x.data[name]: Invalid value: "s3cret": no, spec.pin: Invalid value: 4711: no'
+    cleaned = clean_message(message, Replacement(None))
+    assert "s3cret" not in cleaned
+    assert "4711" not in cleaned
 
 
 def test_prose_about_tokens_is_no_token() -> None:

@@ -5,9 +5,10 @@ from itertools import compress
 from typing import TypeAlias
 
 from k8s_audit_otlp.event.redact.keys import Verdict, judge
+from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
-from k8s_audit_otlp.event.redact.text import clean_message, program
+from k8s_audit_otlp.event.redact.text import program
 from k8s_audit_otlp.event.redact.tokens import (
     end_of,
     marks_key,

@@ -12,17 +12,16 @@ import msgspec
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.keys import Verdict, judge
+from k8s_audit_otlp.event.redact.messages import TextVerdicts, clean_message, may_echo
 from k8s_audit_otlp.event.redact.rules import RedactionRules
-from k8s_audit_otlp.event.redact.scan import BodyContext, Scan
+from k8s_audit_otlp.event.redact.scan import Scan
+from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.text import (
     PARAMETER_NAMES,
     ParameterVerdicts,
     Replacement,
-    TextVerdicts,
     clean,
-    clean_message,
     clean_uri,
-    may_echo,
 )
 from k8s_audit_otlp.event.redact.tokens import (
     UnreadableError,
@@ -39,7 +38,6 @@ from k8s_audit_otlp.model import AuditEvent, UserInfo
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
 _KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
 _WIRE_NAMES = frozenset(AuditEvent.__struct_encode_fields__)
-_SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any text
 _BODY_NAMES = (b"requestObject", b"responseObject")
 
 
@@ -108,7 +106,7 @@ class EnvelopeRules:
                 return False
         return True
 
-    def repeats(self, event: AuditEvent, seen: "Seen") -> bool:
+    def repeats(self, event: AuditEvent, seen: Seen) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
         if not seen.echoes:
             return False
@@ -118,7 +116,7 @@ class EnvelopeRules:
                 texts.append(text)
         return seen.is_echoed_in("\n".join(texts))
 
-    def text(self, owner: str, name: str, text: str, seen: "Seen") -> str:
+    def text(self, owner: str, name: str, text: str, seen: Seen) -> str:
         """Redact one string: `owner` is the member of the event, `name` the nearest key to it."""
         if owner == "requestURI":
             new = self._uri(text)
@@ -140,7 +138,7 @@ class EnvelopeRules:
         return clean_uri(uri, args, self._replacement, credentials="uri" not in self._rules.off)
 
     def _free(
-        self, text: str, seen: "Seen", cleaner: Callable[[str, Replacement], str] = clean
+        self, text: str, seen: Seen, cleaner: Callable[[str, Replacement], str] = clean
     ) -> str:
         if "text" not in self._rules.off and self.texts[text]:
             new = cleaner(text, self._replacement)
@@ -155,7 +153,7 @@ class EnvelopeRules:
                     text = new
         return text
 
-    def _message(self, text: str, seen: "Seen") -> str:
+    def _message(self, text: str, seen: Seen) -> str:
         """Clean a text of the apiserver's, which may echo what the bodies held."""
         if "text" not in self._rules.off:
             for echo in seen.echoed():
@@ -166,13 +164,13 @@ class EnvelopeRules:
             text = text.replace(f'"{user}"', f'"{self._pseudonym(user)}"')
         return self._free(text, seen, clean_message)
 
-    def _named(self, rule: str, text: str, seen: "Seen") -> str:
+    def _named(self, rule: str, text: str, seen: Seen) -> str:
         new = self._pseudonym(text)
         if new != text:
             seen.fired.add(rule)
         return new
 
-    def _user(self, name: str, text: str, seen: "Seen") -> str:
+    def _user(self, name: str, text: str, seen: Seen) -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
             return self._named("users", text, seen)
         if self._extras[name] and "key" not in self._rules.off:
@@ -182,7 +180,7 @@ class EnvelopeRules:
             return new
         return self._free(text, seen)
 
-    def _annotation(self, name: str, text: str, seen: "Seen") -> str:
+    def _annotation(self, name: str, text: str, seen: Seen) -> str:
         if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:
             return self._patch(text, seen)
         if is_credential_annotation(name) and "key" not in self._rules.off and text:
@@ -194,14 +192,14 @@ class EnvelopeRules:
             text = self._json(text, seen)
         return self._message(text, seen)
 
-    def _json(self, text: str, seen: "Seen") -> str:
+    def _json(self, text: str, seen: Seen) -> str:
         try:
             out = self._bodies(text.encode(), seen.context, seen.fired, seen.echoes, 1)
         except (UnreadableError, LookupError, UnicodeEncodeError):
             return text
         return out.decode("utf-8", "replace")
 
-    def _patch(self, text: str, seen: "Seen") -> str:
+    def _patch(self, text: str, seen: Seen) -> str:
         """Redact every value of the patch; which webhook, operation and path stay."""
         try:
             pieces = split(text.encode())
@@ -214,7 +212,7 @@ class EnvelopeRules:
             return self._replacement(text)
         return join(pieces).decode("utf-8", "replace") if scan.changed else text
 
-    def frame(self, frame: bytes, seen: "Seen") -> bytes:
+    def frame(self, frame: bytes, seen: Seen) -> bytes:
         """Redact the line outside its bodies, which stand as null."""
         pieces = split(frame)
         changed, key = False, 1
@@ -225,7 +223,7 @@ class EnvelopeRules:
             key = end
         return join(pieces) if changed else frame
 
-    def _member(self, pieces: list[bytes], key: int, end: int, seen: "Seen") -> bool:
+    def _member(self, pieces: list[bytes], key: int, end: int, seen: Seen) -> bool:
         owner = text_of(pieces[key])
         changed = False
         if owner not in _WIRE_NAMES:
@@ -243,7 +241,7 @@ class EnvelopeRules:
                 pieces[place], changed = piece_of(new), True
         return changed
 
-    def event(self, event: AuditEvent, seen: "Seen") -> AuditEvent:
+    def event(self, event: AuditEvent, seen: Seen) -> AuditEvent:
         """Redact the typed event outside its bodies."""
         changes = {}
         for field, owner in zip(
@@ -255,7 +253,7 @@ class EnvelopeRules:
                 changes[field] = new
         return msgspec.structs.replace(event, **changes) if changes else event
 
-    def _value(self, owner: str, name: str, value: Any, seen: "Seen") -> Any:
+    def _value(self, owner: str, name: str, value: Any, seen: Seen) -> Any:
         match value:
             case str():
                 return self.text(owner, name, value, seen) if value else value
@@ -271,43 +269,3 @@ class EnvelopeRules:
                 )
             case _:
                 return value
-
-
-class Seen:
-    """What the redaction of one event has met so far."""
-
-    __slots__ = ("_texts", "context", "echoes", "event", "fired")
-
-    def __init__(self, context: BodyContext, event: AuditEvent | None = None) -> None:
-        self.context, self.event = context, event
-        self.fired: set[str] = set()
-        self.echoes: list[bytes] = []  # pieces that were redacted in the bodies
-        self._texts: list[str] | None = None
-
-    def users(self) -> list[str]:
-        """Return the names of people in the event, which its messages may repeat."""
-        users = (self.event.user, self.event.impersonated_user) if self.event else ()
-        names = [user.username for user in users if user and user.username]
-        return [name for name in names if not name.startswith("system:")]
-
-    def echoed(self) -> list[str]:
-        """Return what was redacted, longest first."""
-        if self._texts is None:
-            texts = {text_of(piece) for piece in self.echoes if len(piece) >= _SHORTEST_ECHO}
-            self._texts = sorted(texts, key=len, reverse=True)
-        return self._texts
-
-    def is_echoed_in(self, text: str) -> bool:
-        """Tell whether the text repeats what was redacted; decode only what has escapes."""
-        if not text:
-            return False
-        encoded = text.encode("utf-8", "surrogatepass")
-        for piece in self.echoes:
-            if len(piece) < _SHORTEST_ECHO:
-                continue
-            if b"\\" in piece or b"\0" in piece:
-                if text_of(piece) in text:
-                    return True
-            elif piece in encoded:
-                return True
-        return False

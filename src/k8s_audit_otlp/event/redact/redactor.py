@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.envelope import EnvelopeRules, Seen
+from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
 from k8s_audit_otlp.event.redact.line import (
     BODIES,
     NEEDLES,
@@ -25,11 +25,13 @@ from k8s_audit_otlp.event.redact.line import (
     without,
 )
 from k8s_audit_otlp.event.redact.lists import LARGE_BYTES, joined, parts_of
+from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.quiet import QuietParts
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
 from k8s_audit_otlp.event.redact.scan import BodyContext
-from k8s_audit_otlp.event.redact.text import Replacement, clean_message, clean_uri
+from k8s_audit_otlp.event.redact.seen import Seen
+from k8s_audit_otlp.event.redact.text import Replacement, clean_uri
 from k8s_audit_otlp.event.redact.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 

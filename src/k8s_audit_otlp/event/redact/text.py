@@ -123,18 +123,6 @@ def _has_assignment(body: bytes) -> bool:
     return False
 
 
-class TextVerdicts(dict[str, bool]):
-    """Text that recurs (user agents, user names, reasons) -> does cleaning change it. Bounded."""
-
-    def __missing__(self, text: str) -> bool:
-        verdict = clean_message(text, Replacement(None)) != text
-        if len(text) <= 512:
-            if len(self) >= 4096:
-                self.clear()
-            self[text] = verdict
-        return verdict
-
-
 def _name_of(match: re.Match[str]) -> str:
     return re.split(r"[\"'\s=:\\]", match[1].lstrip("-"), maxsplit=1)[0]
 
@@ -171,62 +159,12 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
     return text
 
 
-# A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
-# sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.
-_ECHO = re.compile(
-    r"((?:Invalid|Unsupported|Duplicate) value: )"
-    r"(\"(?:[^\"\\]|\\.)*+\"?|[{\[&].*|map\[.*|[^\s:,]+)",
-    re.DOTALL,
-)
-_DUMP = re.compile(
-    r"((?:map\[|got &?\{|valueUnstructured\{|got &value\.))(.*(?=[\]}])|.*)", re.DOTALL
-)
-
-
-def clean_message(text: str, replacement: Replacement) -> str:
-    """Take the values that a Status message echoes out of it, and all that `clean` does."""
-
-    def echo(match: re.Match[str]) -> str:
-        value = match[2]
-        quoted = len(value) > 1 and value[0] == value[-1] == '"'
-        return (
-            f'{match[1]}"{replacement(value[1:-1])}"' if quoted else match[1] + replacement(value)
-        )
-
-    def dump(match: re.Match[str]) -> str:
-        return match[1] + replacement(match[2])
-
-    if " value: " in text:
-        text = _ECHO.sub(echo, text)
-    if "map[" in text or "got &" in text or "got {" in text or "valueUnstructured{" in text:
-        text = _DUMP.sub(dump, text)
-    return clean(text, replacement, prose=True)
-
-
 def program(text: str, replacement: Replacement) -> str:
     """Keep the program of a command line, replace what follows it."""
     word, _, rest = text.strip().partition(" ")
     if "=" in word or len(word) > 256:
         return replacement(text)
     return f"{word} {replacement(rest)}" if rest else text
-
-
-def may_echo(message: str) -> bool:
-    """Tell cheaply whether a message may need cleaning; messages seldom recur."""
-    return (
-        "=" in message
-        or "alue: " in message
-        or "map[" in message
-        or "got " in message
-        or "earer" in message
-        or "eyJ" in message
-        or "://" in message
-        or "oken: " in message
-        or "ord: " in message
-        or "ecret: " in message
-        or "ey: " in message
-        or "--" in message
-    )
 
 
 _PARAMETER = re.compile(r"([?&;]|%3[fF]|%26)([^=&;?]{1,256})=([^&;\s\"]*)")

@@ -1,0 +1,91 @@
+"""A message of kube-apiserver in, the same without the values that it echoes out.
+
+Which text a message can be is told by upstream's source; what else may stand in it is `text`'s.
+"""
+
+import re
+
+from k8s_audit_otlp.event.redact.text import Replacement, clean
+
+# A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
+# sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.
+_ECHO = re.compile(
+    r"((?:Invalid|Unsupported|Duplicate) value: )"
+    r"(\"(?:[^\"\\]|\\.)*+\"?|[{\[&].*|map\[.*|[^\s:,]+)",
+    re.DOTALL,
+)
+# Fields of k8s.io/api that name, place or count; a short word or number in them tells no secret.
+_TELLING_FIELDS = frozenset(
+    """
+    name namespace generateName kind apiVersion resourceVersion uid type protocol restartPolicy
+    port targetPort nodePort containerPort hostPort clusterIP replicas minReplicas maxReplicas
+    parallelism completions backoffLimit serviceName serviceAccountName nodeName storageClassName
+    accessModes imagePullPolicy dnsPolicy operator effect verbs resources apiGroups path mountPath
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+_LONGEST_PATH = 200  # characters before an echo in which its field is looked for
+_FIELD = re.compile(r"(?:^|[\s\[.])(\w+)(?:\[\d+\])?: \Z")
+_PLAIN = re.compile(r"\"?[A-Za-z0-9_./ -]{0,63}\"?")
+_DUMP = re.compile(
+    r"((?:map\[|got &?\{|valueUnstructured\{|got &value\.))(.*(?=[\]}])|.*)", re.DOTALL
+)
+
+
+def clean_message(text: str, replacement: Replacement) -> str:
+    """Take the values that a Status message echoes out of it, and all that `clean` does."""
+
+    def echo(match: re.Match[str]) -> str:
+        value = match[2]
+        if _tells_no_secret(match):
+            return match[0]
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        return (
+            f'{match[1]}"{replacement(value[1:-1])}"' if quoted else match[1] + replacement(value)
+        )
+
+    def dump(match: re.Match[str]) -> str:
+        return match[1] + replacement(match[2])
+
+    if " value: " in text:
+        text = _ECHO.sub(echo, text)
+    if "map[" in text or "got &" in text or "got {" in text or "valueUnstructured{" in text:
+        text = _DUMP.sub(dump, text)
+    return clean(text, replacement, prose=True)
+
+
+def _tells_no_secret(echo: re.Match[str]) -> bool:
+    """Tell a rejected name or port: the field before it says so, and it looks like one."""
+    start = echo.start()
+    field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
+    known = field is not None and field[1] in _TELLING_FIELDS
+    return known and _PLAIN.fullmatch(echo[2]) is not None
+
+
+def may_echo(message: str) -> bool:
+    """Tell cheaply whether a message may need cleaning; messages seldom recur."""
+    return (
+        "=" in message
+        or "alue: " in message
+        or "map[" in message
+        or "got " in message
+        or "earer" in message
+        or "eyJ" in message
+        or "://" in message
+        or "oken: " in message
+        or "ord: " in message
+        or "ecret: " in message
+        or "ey: " in message
+        or "--" in message
+    )
+
+
+class TextVerdicts(dict[str, bool]):
+    """Text that recurs (user agents, user names, reasons) -> does cleaning change it. Bounded."""
+
+    def __missing__(self, text: str) -> bool:
+        verdict = clean_message(text, Replacement(None)) != text
+        if len(text) <= 512:
+            if len(self) >= 4096:
+                self.clear()
+            self[text] = verdict
+        return verdict

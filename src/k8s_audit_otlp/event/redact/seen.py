@@ -1,0 +1,47 @@
+"""What the redaction of one event has met so far: rules that fired, values that went."""
+
+from k8s_audit_otlp.event.redact.scan import BodyContext
+from k8s_audit_otlp.event.redact.tokens import text_of
+from k8s_audit_otlp.model import AuditEvent
+
+_SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any text
+
+
+class Seen:
+    """What the redaction of one event has met so far."""
+
+    __slots__ = ("_texts", "context", "echoes", "event", "fired")
+
+    def __init__(self, context: BodyContext, event: AuditEvent | None = None) -> None:
+        self.context, self.event = context, event
+        self.fired: set[str] = set()
+        self.echoes: list[bytes] = []  # pieces that were redacted in the bodies
+        self._texts: list[str] | None = None
+
+    def users(self) -> list[str]:
+        """Return the names of people in the event, which its messages may repeat."""
+        users = (self.event.user, self.event.impersonated_user) if self.event else ()
+        names = [user.username for user in users if user and user.username]
+        return [name for name in names if not name.startswith("system:")]
+
+    def echoed(self) -> list[str]:
+        """Return what was redacted, longest first."""
+        if self._texts is None:
+            texts = {text_of(piece) for piece in self.echoes if len(piece) >= _SHORTEST_ECHO}
+            self._texts = sorted(texts, key=len, reverse=True)
+        return self._texts
+
+    def is_echoed_in(self, text: str) -> bool:
+        """Tell whether the text repeats what was redacted; decode only what has escapes."""
+        if not text:
+            return False
+        encoded = text.encode("utf-8", "surrogatepass")
+        for piece in self.echoes:
+            if len(piece) < _SHORTEST_ECHO:
+                continue
+            if b"\\" in piece or b"\0" in piece:
+                if text_of(piece) in text:
+                    return True
+            elif piece in encoded:
+                return True
+        return False
