@@ -56,8 +56,8 @@ def _holds_all(
 ) -> bool:
     if not isinstance(other, PlainSource):
         return False
-    grown = own.stat().st_size if isinstance(own, PlainSource) else 0  # since the last look
-    return other.stat().st_size >= max(segment.state.size, grown)
+    # The length counts, not what is known: it may have grown since, or nobody has read it yet.
+    return other.stat().st_size >= max(segment.state.size, _length(own))
 
 
 def _length(source: PlainSource | GzipSource) -> int:

@@ -87,6 +87,13 @@ def test_what_has_grown_since_the_last_look_is_not_given_up(source):
     assert kinship(segment, own, copy, elsewhere=False, live=True) is Kinship.STRANGER
 
 
+def test_a_packed_file_that_nobody_has_read_is_not_given_up_for_less(source):
+    """Its size is unknown, not nothing."""
+    segment, own = segment_of(0, complete=False), source(DATA, packed=True)
+    copy = source(DATA[:700])
+    assert kinship(segment, own, copy, elsewhere=True, live=True) is Kinship.COPY
+
+
 def test_the_ends_of_large_files_are_compared_too(source):
     """Two logs may agree for longer than is worth reading."""
     large = b"x" * 1_500_000

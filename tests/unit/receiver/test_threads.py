@@ -1,0 +1,57 @@
+"""One watcher, several consumers and a busy apiserver at the same time."""
+
+import time
+from threading import Event, Thread
+
+from k8s_audit_otlp.demo.writer import LumberjackLog
+from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+
+LINES = 4_000
+PATIENCE_S = 20.0  # nobody waits that long unless two wait for each other
+
+
+def watch(log, done):
+    while not done.is_set():
+        log.poll()
+        log.scan()
+        done.wait(0.005)
+
+
+def consume(receiver, ledger, lines):
+    while len(lines) < LINES:
+        segment = receiver.log.next_segment(ledger)
+        found = segment and receiver.reader.read(segment, ledger.next_offset(segment.seq))
+        if found is None or isinstance(found, Gap):
+            time.sleep(0.001)
+            continue
+        lines += found.data.splitlines()
+        ledger.settle(ledger.open(found.span), Tally())
+
+
+def test_consumers_and_the_watcher_do_not_stand_in_each_others_way(receive, log_dir):
+    """Rotation and compression go on while all of them read; each gets every line once.
+
+    Hundreds of rotations a second are more than a listing can follow in order.
+    """
+    receiver, done = receive(), Event()
+    ledgers = [receiver.ledger, Ledger(), Ledger()]
+    for ledger in ledgers[1:]:
+        receiver.log.register(ledger)
+    got = [[] for _ in ledgers]
+    consumers = [
+        Thread(target=consume, args=(receiver, *pair), daemon=True)
+        for pair in zip(ledgers, got, strict=True)
+    ]
+    watcher = Thread(target=watch, args=(receiver.log, done), daemon=True)
+    for thread in (watcher, *consumers):
+        thread.start()
+    with LumberjackLog(log_dir / "audit.log", max_bytes=40_000, compress=True) as log:
+        for number in range(LINES):
+            log.write(b"%06d %s" % (number, b"x" * 200))
+    for thread in consumers:
+        thread.join(PATIENCE_S)
+    done.set()
+    watcher.join(PATIENCE_S)
+    for lines in got:
+        assert sorted(int(line[:6]) for line in lines) == list(range(LINES))
