@@ -310,6 +310,8 @@ class Agent:
             watcher.stop()
         for runtime in self.exporters:
             runtime.consumer.close()
+        for log in self.logs:
+            log.scan()  # what has settled since the last look can be forgotten
         self._base.starts = []  # a clean end: the next start need not be careful
         self._evidence.agent("stopped", "stopped", {"process.pid": os.getpid()})
         self.commit()

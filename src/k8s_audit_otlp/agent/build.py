@@ -15,7 +15,9 @@ from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.exporter import credentials
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
+from k8s_audit_otlp.exporter.consumer import ConsumerOptions
 from k8s_audit_otlp.exporter.credentials import Credentials
+from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.exporter.tls import TlsOptions
@@ -194,6 +196,20 @@ def credentials_of(
             )
         case _ as never:
             assert_never(never)
+
+
+def delivery_options(exporter: Exporter) -> DeliveryOptions:
+    retry = exporter.retry_on_failure
+    return DeliveryOptions(
+        backoff_of(retry),
+        retry.max_elapsed_time_s,
+        exporter.audit.partial_success == "bisect",
+    )
+
+
+def consumer_options(exporter: Exporter) -> ConsumerOptions:
+    queue = exporter.sending_queue
+    return ConsumerOptions(queue.num_consumers, queue.batch.flush_timeout_s)
 
 
 def envelopes_of(config: Config, env: Mapping[str, str]) -> Envelopes:

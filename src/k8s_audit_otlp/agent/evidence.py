@@ -57,6 +57,14 @@ class Evidence:
             if other is not about and other.consumption.log is log and other.wants == "all":
                 other.consumption.outbox.add(notice)
 
+    def refused(self, exporter: str, count: int, why: str) -> None:
+        """Tell that a back end will never take some records; many become one notice."""
+        notice = notices.refused(exporter, count, why, now_ns=self._now_ns())
+        self._tell_all(
+            [m for m in self._members if m.consumption.exporter == exporter or m.wants == "all"],
+            notice,
+        )
+
     def skipped(self, consumption: Consumption, size: int) -> None:
         """Tell what `start_at` leaves out."""
         if size:

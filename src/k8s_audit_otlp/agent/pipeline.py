@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from k8s_audit_otlp import __version__
-from k8s_audit_otlp.agent.build import backoff_of, batch_limits, sender_of
+from k8s_audit_otlp.agent.build import (
+    batch_limits,
+    consumer_options,
+    delivery_options,
+    envelopes_of,
+    sender_of,
+)
 from k8s_audit_otlp.agent.commit import Consumption
 from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
-from k8s_audit_otlp.exporter.batcher import Batcher
+from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.careful import CarefulEncoder
-from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
+from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
-from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.exporter.encoded import Encode, EncodedBlocks
 from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.gate import Gate
@@ -27,7 +31,6 @@ from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.exporter.too_old import delivery_for
 from k8s_audit_otlp.otlp.halve import Halver
 from k8s_audit_otlp.otlp.record import uid_of
-from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
@@ -85,10 +88,7 @@ class Pipeline:
             name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
         }
         self._encoded = self._encoders()
-        self._envelopes = {
-            receiver: (self._resource(receiver), encode_scope("k8s-audit-otlp", __version__))
-            for receiver in config.receivers
-        }
+        self._envelopes = envelopes_of(config, env)
 
     def build(self) -> list[ExporterRuntime]:
         """Return a runtime for every exporter that has something to do."""
@@ -116,36 +116,22 @@ class Pipeline:
             return encode
         return CarefulEncoder(encode, self._marker, self._marker.forget)
 
-    def _resource(self, receiver: str) -> bytes:
-        block = self._config.receivers[receiver]
-        return encode_resource({**block.attributes, **block.resource}, self._env)
-
     def _exporter(self, name: str, exporter: Exporter, receivers: Sequence[str]) -> ExporterRuntime:
-        config, wake = self._config, Event()
-        journal = ExporterJournal(name, logger, self._once)
+        wake = Event()
         gate = Gate(wake.set)
-        sender = sender_of(exporter, config, self._envelopes)
-        letters = DeadLetterFile(
-            Path(config.service.state_dir) / "dead-letter",
-            name,
-            uid_of=uid_of,
-            max_bytes=exporter.audit.dead_letter.max_bytes,
-            on_full=exporter.audit.dead_letter.on_full,
-        )
+        journal = ExporterJournal(name, logger, self._once, gate)
+        journal.tell = lambda count, why: self._evidence.refused(name, count, why)
+        letters = self._dead_letters(name, exporter)
+        sender = sender_of(exporter, self._config, self._envelopes, env=self._env)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
-        retry = exporter.retry_on_failure
         delivery = delivery_for(exporter.limits, exporter.audit.on_too_old)(
             sender,
             gate,
             learned,
             letters,
             journal,
-            DeliveryOptions(
-                backoff_of(retry),
-                retry.max_elapsed_time_s,
-                exporter.audit.partial_success == "bisect",
-            ),
+            delivery_options(exporter),
             stop=self._stop,
             halve=Halver(self._mappings[name].options),
         )
@@ -154,38 +140,50 @@ class Pipeline:
             for receiver in receivers
             for log in self._logs[receiver]
         ]
-        feeds = []
-        for consumption in consumptions:
-            log = consumption.log
-            log.register(consumption.ledger)
-            receiver = log.key.partition(":")[0]
-            overhead = sum(map(len, self._envelopes[receiver])) + 32
-            feeds.append(
-                Feed(
-                    log,
-                    self.readers[log.key],
-                    consumption.ledger,
-                    self._encoded[log.key, self._mappings[name]],
-                    Batcher(receiver, limits, learned=learned, overhead=overhead),
-                    self._evidence.enter(consumption, journal, exporter.audit.notices),
-                    consumption.outbox,
-                    encode_notice=self._evidence.encode,
-                )
-            )
         consumer = Consumer(
             name,
-            feeds,
+            [self._feed(c, exporter, journal, limits, learned) for c in consumptions],
             delivery,
             gate,
             self._budget,
-            ConsumerOptions(
-                exporter.sending_queue.num_consumers,
-                exporter.sending_queue.batch.flush_timeout_s,
-            ),
+            consumer_options(exporter),
             wake=wake,
             stop=self._stop,
             on_failure=self._on_failure,
         )
         return ExporterRuntime(
             name, exporter, consumer, consumptions, journal, gate, sender, letters
+        )
+
+    def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
+        why = "the dead letter was full: the oldest records in it were let go"
+        return DeadLetterFile(
+            Path(self._config.service.state_dir) / "dead-letter",
+            name,
+            uid_of=uid_of,
+            max_bytes=exporter.audit.dead_letter.max_bytes,
+            on_full=exporter.audit.dead_letter.on_full,
+            on_evicted=lambda count: self._evidence.refused(name, count, why),
+        )
+
+    def _feed(
+        self,
+        consumption: Consumption,
+        exporter: Exporter,
+        journal: ExporterJournal,
+        limits: BatchLimits,
+        learned: LearnedLimit,
+    ) -> Feed:
+        log, receiver = consumption.log, consumption.log.key.partition(":")[0]
+        log.register(consumption.ledger)
+        overhead = sum(map(len, self._envelopes[receiver])) + 32
+        return Feed(
+            log,
+            self.readers[log.key],
+            consumption.ledger,
+            self._encoded[log.key, self._mappings[consumption.exporter]],
+            Batcher(receiver, limits, learned=learned, overhead=overhead),
+            self._evidence.enter(consumption, journal, exporter.audit.notices),
+            consumption.outbox,
+            encode_notice=self._evidence.encode,
         )

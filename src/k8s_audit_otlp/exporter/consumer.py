@@ -145,7 +145,8 @@ class Consumer:
 
     def _dispatch(self, feed: Feed, batch: Batch) -> bool:
         size = sum(map(len, batch.records))
-        flight = Flight(batch, feed.ledger, feed.ledger.open(batch.span), self._settled, size)
+        ticket = feed.ledger.open(batch.span)
+        flight = Flight(batch, feed.ledger, ticket, self._settled, size, self._freed)
         while not self._budget.admit(self.name, size):
             if self._stop.wait(0.01):
                 return False
@@ -177,6 +178,11 @@ class Consumer:
                 self._wake.set()
             if len(self.delivery.quarantine):
                 self.delivery.look_after_parked()
+
+    def _freed(self, size: int) -> None:
+        """Take back the budget of what is decided while a few records are set aside."""
+        self._budget.release(self.name, size)
+        self._wake.set()
 
     def _settled(self, flight: Flight) -> None:
         self._budget.release(self.name, flight.size)

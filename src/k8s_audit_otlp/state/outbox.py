@@ -10,8 +10,10 @@ from threading import Lock
 import msgspec
 
 MAX_PENDING = 1000
-AGENT_PREFIX = "k8s.audit.agent."
+# What happens often is told once, with how often it was.
+MERGED = ("k8s.audit.agent.", "k8s.audit.refused")
 COUNT = "k8s.audit.notice.count"
+EXPORTER = "k8s.audit.exporter"
 
 
 class Notice(msgspec.Struct, omit_defaults=True):
@@ -50,14 +52,17 @@ class Outbox:
     def _to_merge_with(self, notice: Notice) -> Notice | None:
         """Return an unsent notice that *notice* may replace.
 
-        Starts and stops that nobody could be told of become one; everything else stays by itself
-        until the outbox is full.
+        Starts and stops that nobody could be told of become one, and so do refusals at the same
+        exporter; everything else stays by itself until the outbox is full.
         """
-        if not notice.event.startswith(AGENT_PREFIX) and len(self._pending) < MAX_PENDING:
+        if not notice.event.startswith(MERGED) and len(self._pending) < MAX_PENDING:
             return None
         unsent = (n for n in self._pending.values() if n.uid not in self._sending)
-        alike = [n for n in unsent if n.event == notice.event]
-        return alike[0] if alike else None
+        about = notice.attributes.get(EXPORTER)
+        alike = (
+            n for n in unsent if n.event == notice.event and n.attributes.get(EXPORTER) == about
+        )
+        return next(alike, None)
 
     def take(self, most: int) -> list[Notice]:
         """Return notices that are not on their way yet, and count them as sent."""

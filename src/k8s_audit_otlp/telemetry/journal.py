@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
+from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
@@ -62,8 +63,12 @@ class ExporterCounts:
 class ExporterJournal:
     """What one exporter tells: implements the delivery's events and the feed's gap sink."""
 
-    def __init__(self, exporter: str, logger: logging.Logger, once: OnceAMinute) -> None:
+    def __init__(
+        self, exporter: str, logger: logging.Logger, once: OnceAMinute, gate: Gate
+    ) -> None:
         self.exporter = exporter
+        self.tell: Callable[[int, str], None] = lambda _count, _why: None  # in the stream
+        self._gate = gate
         self.counts = ExporterCounts()
         self._logger = logger
         self._once = once
@@ -76,7 +81,8 @@ class ExporterJournal:
             counts.delivered += records
             counts.delivered_bytes += size
             counts.requests += 1
-            recovered, self._troubled = self._troubled, False
+            recovered = self._troubled and not self._gate.waiting
+            self._troubled = self._troubled and not recovered
         if recovered:
             self._once.forget(f"retry {self.exporter}")
             self._logger.info("%s: delivering again", self.exporter)
@@ -98,6 +104,7 @@ class ExporterJournal:
     def refused(self, count: int, why: str) -> None:
         with self._lock:
             self.counts.refused += count
+        self.tell(count, why)
         speak, _ = self._once.admit(f"refused {self.exporter}")
         if speak:
             self._logger.error(
@@ -111,6 +118,7 @@ class ExporterJournal:
     def dead_lettered(self, why: str) -> None:
         with self._lock:
             self.counts.dead_lettered += 1
+        self.tell(1, why)
         speak, quiet = self._once.admit(f"dead {self.exporter}")
         if speak:
             self._logger.error(

@@ -12,7 +12,7 @@ from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.state.outbox import COUNT, Notice
 
 INFO, WARN, ERROR = 9, 13, 17
 TYPICAL_LINE = 1400  # bytes; what a gap's number of records is estimated with
@@ -114,6 +114,18 @@ def agent(
         INFO,
         body,
         dict(attributes),
+    )
+
+
+def refused(exporter: str, count: int, why: str, *, now_ns: int) -> Notice:
+    """Tell that *count* records of an exporter are refused for good; *why* is the back end's."""
+    return Notice(
+        f"refused-{now_ns:x}",
+        "k8s.audit.refused",
+        now_ns,
+        ERROR,
+        f"{exporter}: records are refused and in the dead letter: {why}",
+        {"k8s.audit.exporter": exporter, "k8s.audit.refused.why": why, COUNT: count},
     )
 
 
