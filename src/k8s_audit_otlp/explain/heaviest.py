@@ -49,9 +49,9 @@ class Heaviest(Generic[K]):
 
     def _forget(self) -> None:
         rows = sorted(self._table.items(), key=lambda item: item[1][1], reverse=True)
-        kept = max(1, self._most // 2)
+        kept = self._most // 2
         self._table = dict(rows[:kept])
-        self.error += rows[kept][1][1] if kept < len(rows) else 0
+        self.error += rows[kept][1][1]
 
     def top(self, count: int) -> list[tuple[K, Sums]]:
         """Return the heaviest by what would be sent, then by what is in the log."""

@@ -26,7 +26,7 @@ from k8s_audit_otlp.explain.show import (
 )
 from k8s_audit_otlp.explain.text import duration, printable, size
 
-_TITLE = "What the Kubernetes audit log would cost"
+_TITLE = "What the Kubernetes audit log amounts to"
 _FOOTER = (
     "Written by k8s-audit-otlp explain; nothing was sent. Secrets are taken out; names of people "
     "and workloads are as the log has them."

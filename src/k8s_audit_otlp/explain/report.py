@@ -40,7 +40,9 @@ class RuleRow:
             said = [f"drops {number(self.dropped)}{_by(self.why_dropped)}"] if self.dropped else []
         if self.lowered:
             said.append(f"lowers {number(self.lowered)} to {self.level}")
-        return ", ".join(said) or ("keeps" if self.events else "nothing matched")
+        if not said and self.level:
+            return f"keeps, at most {self.level}" if self.events else "nothing matched"
+        return ", ".join(said) or "keeps"
 
 
 def _by(why: dict[str, int]) -> str:

@@ -58,6 +58,10 @@ BILLED = (
     "before compression: what most vendors bill, each by its own way of counting. "
     "on the wire: what leaves the node, in requests as full as the exporter allows."
 )
+LARGER = (
+    "a record is larger than its line: it has the event as its body, and the main fields as "
+    "attributes beside it; profile: semconv or plain has fewer of them."
+)
 NOISY = "the noisiest users, verbs and resources, by what would be sent (all kubelets are one)"
 
 
@@ -67,6 +71,8 @@ def remarks(report: Report) -> list[str]:
     lines = [BILLED]
     if any(row.wire_bytes is None for row in rows):
         lines.append("a file or an SDK exporter writes another form; its size is not known here.")
+    if any(view.sent_bytes > sum(r.log_bytes for r in view.rules) for view in report.views):
+        lines.append(LARGER)
     lines += [
         f"{printable(row.name)} takes events of the last {duration(row.max_age_s)} only."
         for row in rows

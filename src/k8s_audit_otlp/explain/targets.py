@@ -9,6 +9,7 @@ from k8s_audit_otlp.agent.build import batch_limits
 from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.event.policy import Policy, PolicyError
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.compress import Compression
 from k8s_audit_otlp.otlp.mapping import MappingOptions
@@ -122,6 +123,9 @@ def _exporter(name: str, config: Config) -> Target:
 
 def _with_policy(target: Target, policy: PolicyFile) -> Target:
     mapping = replace(target.mapping, policy=policy.text, policy_file=policy.name)
-    mapping.check("--policy")
+    try:
+        Policy.parse(policy.text, policy.name)
+    except PolicyError as error:
+        raise ConfigurationError(f"--policy: {error}") from None
     name = f"{target.name} with {policy.name}" if target.name else policy.name
     return replace(target, name=name, mapping=mapping)

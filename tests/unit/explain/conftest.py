@@ -1,0 +1,87 @@
+"""What the tests of explain share: events as kube-apiserver writes them, and a log of them."""
+
+import gzip
+import json
+
+import pytest
+
+SECRET = "c2VjcmV0LXZhbHVlLTEyMzQ1"  # noqa: S105 - planted
+POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: None
+    users: [system:kube-proxy]
+  - level: Metadata
+    resources:
+      - group: ""
+        resources: [secrets]
+  - level: RequestResponse
+    verbs: [create]
+    omitResponseCodes: [409]
+  - level: None
+    nonResourceURLs: ["/healthz*"]
+"""
+
+
+@pytest.fixture
+def make():
+    """Make an event; a second later than the one before."""
+    made = []
+
+    def event(verb="get", user="alice", resource="pods", **changes):
+        made.append(verb)
+        moment = f"2026-01-02T03:{len(made) // 60 % 60:02}:{len(made) % 60:02}.000000Z"
+        uri = f"/api/v1/namespaces/shop/{resource}" if resource else "/healthz"
+        found = {
+            "kind": "Event",
+            "apiVersion": "audit.k8s.io/v1",
+            "level": "RequestResponse",
+            "auditID": f"{len(made):08}-0000-4000-a000-000000000000",
+            "stage": "ResponseComplete",
+            "requestURI": uri,
+            "verb": verb,
+            "user": {"username": user, "groups": ["system:authenticated"]},
+            "sourceIPs": ["192.0.2.1"],
+            "objectRef": {"resource": resource, "namespace": "shop", "name": "n"},
+            "responseStatus": {"metadata": {}, "code": 200},
+            "requestReceivedTimestamp": moment,
+            "stageTimestamp": moment,
+        }
+        if not resource:
+            del found["objectRef"]
+        return {**found, **changes}
+
+    return event
+
+
+@pytest.fixture
+def secret(make):
+    """Make an event whose body holds a Secret."""
+    body = {"kind": "Secret", "metadata": {"name": "n"}, "data": {"password": SECRET}}
+    return make("create", resource="secrets", requestObject=body)
+
+
+@pytest.fixture
+def line():
+    return lambda event: json.dumps(event, separators=(",", ":")).encode()
+
+
+@pytest.fixture
+def write(line):
+    """Write events to a file, compressed if its name says so; raw bytes are taken as they are."""
+
+    def to(path, events):
+        data = b"".join((e if isinstance(e, bytes) else line(e)) + b"\n" for e in events)
+        path.write_bytes(gzip.compress(data) if path.name.endswith(".gz") else data)
+        return path
+
+    return to
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
