@@ -115,9 +115,7 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
         f"  log      {consumed.log.partition(':')[2]}",
         f"  position {consumed.segment or 'nowhere yet'} at byte {consumed.offset:,}",
         f"  backlog  {backlog}",
-        f"  records  read {consumed.read:,} = delivered {consumed.delivered:,}"
-        f" + dropped by policy {consumed.dropped:,} + dead-lettered {consumed.dead_lettered:,}"
-        f" + refused {consumed.refused:,} + in flight {consumed.balance:,}",
+        f"  records  {_conservation(consumed)}",
         f"  gaps     {consumed.gaps:,}",
     ]
     if live and live.last_error:
@@ -129,3 +127,11 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
     if live and live.last_acknowledged_at:
         lines.append(f"  last acknowledged {human_seconds(now - live.last_acknowledged_at)} ago")
     return lines
+
+
+def _conservation(consumed: Consumed) -> str:
+    return (
+        f"read {consumed.read:,} = delivered {consumed.delivered:,}"
+        f" + dropped by policy {consumed.dropped:,} + dead-lettered {consumed.dead_lettered:,}"
+        f" + refused {consumed.refused:,} + in flight {consumed.balance:,}"
+    )
