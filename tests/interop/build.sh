@@ -8,7 +8,7 @@ bin=${K8S_AUDIT_OTLP_BIN:-$HOME/.cache/k8s-audit-otlp/bin}
 mkdir -p "$bin"
 
 [ -x "$bin/otelcol" ] || OUT=$bin bash "$here/build/build.sh"
-bash "$here/kube/build.sh"
+OUT=$bin bash "$here/kube/build.sh"
 [ -x "$bin/helm" ] || GOBIN=$bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
 [ -x "$bin/kubeconform" ] ||
   GOBIN=$bin go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0

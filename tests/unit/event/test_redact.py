@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.event.legacy import read_legacy
 from k8s_audit_otlp.event.redact import Redacted, RedactionRules, Redactor
+from k8s_audit_otlp.event.redact.line import rewritten
 from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.text import Replacement
 from k8s_audit_otlp.model import EMPTY, AuditEvent
@@ -574,6 +576,27 @@ def test_text_that_is_no_event_is_redacted() -> None:
     )
     assert BASE64[:12] not in torn
     assert fired == ("unreadable-body",)
+
+
+def test_an_event_that_was_read_from_a_legacy_line_is_redacted() -> None:
+    """It has no bodies and no JSON of its own; what is written of it is all there is."""
+    line = (
+        f'2026-11-24T06:46:43.5Z AUDIT: id="{"1" * 36}" stage="ResponseComplete" ip="10.1.2.3"'
+        ' method="get" user="alice" groups="\\"dev\\"" as="bob" asgroups="<lookup>"'
+        f' user-agent="Bearer {PLAIN}" namespace="shop" uri="/x/exec?command=sh&token={PLAIN}"'
+        ' response="200"'
+    )
+    event = read_legacy(line.encode())
+    assert event is not None
+    result = redact(event, rewritten(event))
+    assert not readable(result, PLAIN)
+    assert decode(result.line) == result.event
+    assert result.fired == ("text", "uri")
+    assert result.event.impersonated_user == event.impersonated_user
+    assert result.event.source_ips == event.source_ips
+    harmless = read_legacy(line.replace(PLAIN, "").replace("&token=", "").encode())
+    assert harmless is not None
+    assert redact(harmless, rewritten(harmless)) == (harmless, rewritten(harmless), ())
 
 
 NAMES = [

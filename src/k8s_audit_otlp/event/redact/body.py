@@ -23,12 +23,12 @@ class BodyRedactor:
     def __init__(self, rules: RedactionRules, replacement: Replacement) -> None:
         self.rules, self.replacement = rules, replacement
         self._names: dict[tuple[OwnRule, ...], Names] = {}
+        self._plain = self.names(())
         self._reads_text = "text" not in rules.off
         self._reads_copies = "last-applied" not in rules.off
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
-        own = self.rules.own
-        return tuple(rule for rule in own if rule.covers(context.resource)) if own else ()
+        return tuple(rule for rule in self.rules.own if rule.covers(context.resource))
 
     def names(self, own: tuple[OwnRule, ...]) -> Names:
         """Return the verdicts on names where these own rules hold."""
@@ -46,8 +46,8 @@ class BodyRedactor:
         depth: int = 0,
     ) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
-        own = self.own_rules(context)
-        names = self.names(own)
+        own = self.own_rules(context) if self.rules.own else ()
+        names = self.names(own) if own else self._plain
         try:
             pieces = split(body)
             members = _members(pieces, names)

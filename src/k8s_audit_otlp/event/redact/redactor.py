@@ -83,16 +83,14 @@ class Redactor:
                 return Redacted(event, line)
             return self._whole(event, _Parts(line, [], line), {}, _seen(event), quiet=False)
         seen = _seen(event)
-        bodies = {}
+        bodies, once = {}, True
         if event.request_object is not EMPTY:
             bodies["request_object"] = self._body(bytes(event.request_object), seen)
+            once = line.count(NEEDLES["request_object"]) == 1
         if event.response_object is not EMPTY:
             bodies["response_object"] = self._body(bytes(event.response_object), seen)
-        if (
-            not seen.fired
-            and all(line.count(NEEDLES[field]) == 1 for field in bodies)
-            and self._envelope.is_quiet(event, line)
-        ):
+            once = once and line.count(NEEDLES["response_object"]) == 1
+        if once and not seen.fired and self._envelope.is_quiet(event, line):
             return Redacted(event, line)
         parts = _parts(event, line)
         quiet = self._envelope.is_quiet(event, parts.frame)

@@ -107,7 +107,9 @@ def may_hold_credentials(body: bytes) -> bool:
         return True
     if b" " not in body:
         return False
-    if b"earer " in body or b"EARER " in body or b"PRIVATE KEY" in body:
+    if b"earer " in body:
+        return True
+    if b"R" in body and (b"EARER " in body or b"PRIVATE KEY" in body):
         return True
     if b": " not in body:
         return False
