@@ -19,7 +19,8 @@ th{border-bottom:2px solid #8c959f;font-weight:600;overflow-wrap:normal}
 td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;
 overflow-wrap:normal}
 tr.none td{color:#6e7781}
-td:nth-child(2){min-width:4rem}
+td:nth-child(1),td:nth-child(3){min-width:8.5rem}td:nth-child(2){min-width:4rem}
+td.n:nth-child(n){min-width:0}
 td.bar{width:8rem;padding-top:.5rem}td.wide{width:55%;padding-top:.5rem}
 svg.bar{display:block;width:100%;height:.8rem}svg.bar rect.all{fill:#eef1f4}
 svg.bar rect.part{fill:#2f6f9f}svg.bar rect.wire{fill:#8a5a00}svg.bar rect.log{fill:#6e7781}

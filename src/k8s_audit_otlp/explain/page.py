@@ -112,7 +112,7 @@ def _time(ns: int) -> str:
 
 def _view(report: Report, view: ViewReport) -> str:
     rules = [
-        _with_bar(_unbroken(rule_cells(report, view, row)), row.sent_bytes, view.sent_bytes)
+        _with_bar(rule_cells(report, view, row), row.sent_bytes, view.sent_bytes)
         for row in view.rules
     ]
     noisy = [
@@ -128,11 +128,6 @@ def _view(report: Report, view: ViewReport) -> str:
         + _table([*NOISY_COLUMNS, ""], noisy, text=3, bars="bar")
         + error
     )
-
-
-def _unbroken(cells: Sequence[str]) -> list[str]:
-    """Keep the name of a rule on one line."""
-    return [cells[0].replace(" ", "\u00a0"), *cells[1:]]
 
 
 def _with_bar(cells: Iterable[str], part: int, whole: int) -> list[str]:
