@@ -72,6 +72,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     is sent, no secret is shown. Without --config the default treatment is explained, or the
     policies that --policy names.
 
+    \b
     Examples:
       k8s-audit-otlp explain --config agent.yaml --exporter otlp_http/siem --event event.json
       k8s-audit-otlp explain --path audit.log --policy low-volume --policy mutations-only
