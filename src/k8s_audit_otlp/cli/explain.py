@@ -77,7 +77,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
       k8s-audit-otlp explain --config agent.yaml --exporter otlp_http/siem --event event.json
       k8s-audit-otlp explain --path audit.log --policy low-volume --policy mutations-only
 
-    """
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
     from k8s_audit_otlp.agent.mapping import ConfigurationError  # noqa: PLC0415 - slow to import
 
     if exporters and config_file is None:
