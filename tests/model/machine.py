@@ -291,11 +291,15 @@ class ReceiverMachine(RuleBasedStateMachine):
         forget_finished([self.log], consumptions)
         checkpoint = collect(self.base, [self.log], consumptions, "now")
         self.checkpoint = msgspec.json.encode(checkpoint)
-        self.gaps_then = {name: list(r.gaps.told) for name, r in self.readings.items()}
+        self.gaps_then = self.gaps_to_store()
         listed = {s.identity.partition(".")[0] for s in checkpoint.manifests[KEY].segments}
         self.known_then = {
             g: g.known for g in self.world.generations if g.seen and g.identity in listed
         }
+
+    def gaps_to_store(self):
+        """Return what goes into the checkpoint beside the positions."""
+        return {name: list(r.gaps.told) for name, r in self.readings.items()}
 
     @rule()
     def crash_and_restart(self):

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 TYPICAL = settings(
-    max_examples=300,
+    max_examples=200,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,
@@ -15,7 +15,7 @@ TYPICAL = settings(
 
 
 def test_every_line_arrives_once_or_a_gap_tells_why(receiver_machine):
-    """The receiver against a plain list of lines, 300 stories."""
+    """The receiver against a plain list of lines, 200 stories."""
     run_state_machine_as_test(receiver_machine, settings=TYPICAL)
 
 

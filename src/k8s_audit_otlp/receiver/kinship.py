@@ -41,14 +41,30 @@ def kinship(
     if not same_content(own, other):
         return Kinship.STRANGER
     if elsewhere:
-        # Of a log and its copy the log goes on; else one that was put back and written to holds
-        # more than what it was copied from.
-        longer = _length(other) > _length(own) and not segment.live
-        takes_over = live and _holds_all(segment, own, other)
-        return Kinship.HOLDER if longer or takes_over else Kinship.COPY
+        return _beside(segment, own, other, live=live)
     if isinstance(other, GzipSource):
         return Kinship.TWIN
     return Kinship.HOLDER if _holds_all(segment, own, other) else Kinship.STRANGER
+
+
+def _beside(
+    segment: Segment,
+    own: PlainSource | GzipSource,
+    other: PlainSource | GzipSource,
+    *,
+    live: bool,
+) -> Kinship:
+    """Compare two files of the same content that are both in the directory.
+
+    Of a log and its copy the log goes on; of two backups, the one that was put back and written to
+    holds more. A log with more than the open file but less than was known goes its own way.
+    """
+    longer = _length(other) > _length(own)
+    if live and _holds_all(segment, own, other):
+        return Kinship.HOLDER
+    if not longer or segment.live:
+        return Kinship.COPY
+    return Kinship.STRANGER if live else Kinship.HOLDER
 
 
 def _holds_all(
