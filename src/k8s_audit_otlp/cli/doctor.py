@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from k8s_audit_otlp.cli import FAILURE
+from k8s_audit_otlp.cli.durations import DURATION
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
@@ -41,7 +42,12 @@ def _text(path: Path | None) -> str | None:
     help="kube-apiserver's /metrics, or its log.",
 )
 @click.option(
-    "--wait", "wait_s", default=2.0, show_default=True, help="Seconds to wait for the log to grow."
+    "--wait",
+    "wait_s",
+    type=DURATION,
+    default="2s",
+    show_default=True,
+    help="How long to wait for the log to grow.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(  # noqa: PLR0913 - one for each thing that can be looked at

@@ -16,8 +16,8 @@ from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
 from k8s_audit_otlp.agent.status import Status
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE
+from k8s_audit_otlp.cli.durations import DURATION
 from k8s_audit_otlp.cli.sizes import human_bytes
-from k8s_audit_otlp.config.durations import parse_duration
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded, load
 from k8s_audit_otlp.state.checkpoint import StateError
@@ -34,6 +34,7 @@ _WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watc
 @click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
 @click.option(
     "--deadline",
+    type=DURATION,
     default="30s",
     show_default=True,
     help="With --once: give up after so long without progress.",
@@ -44,7 +45,7 @@ def command(
     state_dir: str | None,
     *,
     once: bool,
-    deadline: str,
+    deadline: float,
 ) -> None:
     """Deliver the audit log to every exporter.
 
@@ -56,7 +57,7 @@ def command(
     for remark in loaded.remarks:
         click.echo(f"note: {remark}", err=True)
     keep_memory()
-    agent = _start(loaded, AgentOptions(once=once, deadline_s=_seconds(deadline)))
+    agent = _start(loaded, AgentOptions(once=once, deadline_s=deadline))
     with _progress(agent):
         try:
             delivered = agent.run()
@@ -103,13 +104,6 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: str | None)
         return from_environment(log_path, state_dir, os.environ)
     loaded = load(config_file, os.environ)
     return loaded if state_dir is None else loaded.with_state_dir(state_dir)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--deadline") from None
 
 
 def describe(resumed: Resumed) -> str:

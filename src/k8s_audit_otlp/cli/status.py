@@ -28,7 +28,7 @@ _WATCH_S = 1.0
 def command(
     config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool
 ) -> None:
-    """Show position, backlog and health of each exporter.
+    """Show position, backlog and conservation of each exporter.
 
     Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
     while one runs.
