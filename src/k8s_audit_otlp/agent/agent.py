@@ -242,7 +242,13 @@ class Agent:
         next_sync = self._monotonic()
         pause = COMMIT_S
         silence = Silence(self._evidence, self._silence_after(), now_ns=self._now_ns)
-        reporter = Reporter(self, self.runway_s, clock=lambda: self._now().timestamp())
+        reporter = Reporter(
+            self._file.directory,
+            self.exporters,
+            commit_error=lambda: self.commit_error,
+            runway_s=self.runway_s,
+            clock=lambda: self._now().timestamp(),
+        )
         while not self._draining and self._failure is None:
             self._wake.wait(pause)
             self._wake.clear()

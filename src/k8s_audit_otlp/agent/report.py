@@ -4,14 +4,12 @@ Written about once a second and never synced: it says how things are now, and no
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 
 FILE_NAME = "status.json"
 FRESH_S = 5.0  # an older report is of an agent that has stopped or hangs
@@ -42,21 +40,28 @@ class Reporter:
     """Writes the report of one agent."""
 
     def __init__(
-        self, agent: "Agent", runway_s: Callable[[str], float | None], *, clock: Callable[[], float]
+        self,
+        state_dir: Path,
+        exporters: Sequence[ExporterRuntime],
+        *,
+        commit_error: Callable[[], str],
+        runway_s: Callable[[str], float | None],
+        clock: Callable[[], float],
     ) -> None:
         """*runway_s*: of an exporter, by its id."""
-        self._agent = agent
+        self._exporters = exporters
+        self._commit_error = commit_error
         self._runway_s = runway_s
         self._clock = clock
-        self._path = Path(agent.config.service.state_dir) / FILE_NAME
+        self._path = state_dir / FILE_NAME
         self._delivered: dict[str, tuple[float, int]] = {}
 
     def write(self) -> None:
         report = Report(
             os.getpid(),
             self._clock(),
-            self._agent.commit_error,
-            [self._exporter(i) for i in range(len(self._agent.exporters))],
+            self._commit_error(),
+            [self._exporter(runtime) for runtime in self._exporters],
         )
         temporary = self._path.with_suffix(".tmp")
         try:
@@ -67,8 +72,7 @@ class Reporter:
         except OSError:
             return  # the checkpoint meets the same trouble, and says so
 
-    def _exporter(self, index: int) -> ExporterReport:
-        runtime = self._agent.exporters[index]
+    def _exporter(self, runtime: ExporterRuntime) -> ExporterReport:
         gate, now = runtime.gate, self._clock()
         delivered = runtime.journal.counts.delivered
         before_at, before = self._delivered.get(runtime.name, (now - 1.0, delivered))
