@@ -136,7 +136,11 @@ class Consumer:
         while self._free and not self._draining.is_set():
             feed.gather()
             batch = feed.take(urge=self.sending == 0, flush_s=self._options.flush_s)
-            if batch is None or not self._dispatch(feed, batch):
+            if batch is None:
+                if feed.at_end:
+                    break
+                continue  # there was much to pass and nothing to send
+            if not self._dispatch(feed, batch):
                 break
             dispatched = True
             if feed.at_end:

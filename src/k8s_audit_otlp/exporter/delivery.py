@@ -246,8 +246,7 @@ class Delivery:
             return True
         now = self._monotonic()
         if not isinstance(outcome, Retry) or outcome.reached:
-            parked.asked += 1
-            parked.why, parked.final = why_of(outcome), isinstance(outcome, TooLarge | Rejected)
+            parked.refused(why_of(outcome), final=isinstance(outcome, TooLarge | Rejected))
             if self.quarantine.is_hopeless(parked, now, quiet=not self._gate.waiting):
                 self._bury(flight, [parked.record], parked.why)
                 self.quarantine.release(parked)

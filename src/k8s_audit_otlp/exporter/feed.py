@@ -70,7 +70,7 @@ class Feed:
                 self.at_end = True
                 return
             if isinstance(found, Gap):
-                return
+                continue  # told and settled; what follows may be there
             if self._batcher.empty:
                 self._since = self._monotonic()
             self._batcher.add(self._encoded.encode(found))

@@ -31,10 +31,20 @@ class Parked:
     due_s: float
     seen_up: bool = False
     asked: int = 1
+    finals: int = 0  # final answers to it: one alone may be the back end's bad moment
     proven: bool = False  # something was accepted since it last failed
     ever_proven: bool = False
     after: int = 0  # the last request that had begun when it failed
     busy: bool = False  # it is being asked about
+
+    def __post_init__(self) -> None:
+        self.finals = int(self.final)
+
+    def refused(self, why: str, *, final: bool) -> None:
+        """Note that it was refused once more."""
+        self.asked += 1
+        self.why, self.final = why, final
+        self.finals += final
 
 
 @dataclass(slots=True)
@@ -97,7 +107,7 @@ class Quarantine:
             old = now_s - parked.since_s >= PATIENCE_S
             full = len(self._parked) >= MAX_PARKED
             alone = quiet and all(p is parked or p.proven for p in self._parked)
-        if parked.proven and (parked.final or old):
+        if parked.proven and (parked.finals > 1 or old):
             return True
         if full and parked.ever_proven:  # others must not wait for its 15 minutes
             return True
