@@ -39,7 +39,7 @@ class NameOrderedLog(AuditLog):
 
     def _bind(self, entries):
         bound = super()._bind(entries)
-        self._segments = {s.seq: s for s in sorted(self._segments.values(), key=_age)}
+        self._known._segments = {s.seq: s for s in sorted(self._known, key=_age)}
         return bound
 
 

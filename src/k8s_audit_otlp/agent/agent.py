@@ -183,7 +183,9 @@ class Agent:
                 key, path, LogJournal(logger), state, limits=limits, holding=holding_of(receiver)
             )
             logs.append(log)
-            self._watchers.append(Watcher(log, scan_s=receiver.poll_interval_s))
+            self._watchers.append(
+                Watcher(log, scan_s=receiver.poll_interval_s, on_failure=self._fail)
+            )
         return logs
 
     def _place(self, consumption: Consumption, pipeline: Pipeline) -> Resumed:

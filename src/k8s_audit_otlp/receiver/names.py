@@ -4,6 +4,7 @@ audit.log                                live
 audit-2026-01-02T03-04-05.678.log[.gz]   lumberjack backup, UTC (kube-apiserver's own rotation)
 audit.log.3[.gz]                         logrotate backup, the higher the older
 audit.log-20260102[-030405][.gz]         logrotate backup with `dateext`
+audit-20260102[-030405].log[.gz]         the same with `extension .log`
 """
 
 import re
@@ -13,7 +14,9 @@ from pathlib import PurePosixPath
 
 GZIP = ".gz"
 _LUMBERJACK = re.compile(r"-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})$")
-_BACKUP = re.compile(r"-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}(\.[^.]*)?$")
+_BACKUP = re.compile(
+    r"-(?:\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}(\.[^.]*)?|\d{8}(?:-?\d{2,6})?(\.[^.\d]+))$"
+)
 _NUMBERED = re.compile(r"\.(\d{1,6})$")
 _DATED = re.compile(r"-(\d{8}(?:-?\d{2,6})?)$")
 
@@ -48,7 +51,7 @@ def parse(live: str, name: str) -> LogName | None:
     stem, extension = _stem_and_extension(live)
     if base.startswith(stem + "-") and base.endswith(extension):
         middle = base[len(stem) : len(base) - len(extension)] if extension else base[len(stem) :]
-        if found := _LUMBERJACK.fullmatch(middle):
+        if found := _LUMBERJACK.fullmatch(middle) or _DATED.fullmatch(middle):
             return LogName(name, base, compressed, live=False, age=(0, found[1]))
     if base.startswith(live):
         rest = base[len(live) :]
@@ -64,7 +67,7 @@ def live_name(name: str) -> str:
     """Fold a backup's name into the name of its live file; other names are returned unchanged."""
     base = name.removesuffix(GZIP)
     if found := _BACKUP.search(base):
-        return base[: found.start()] + (found[1] or "")
+        return base[: found.start()] + (found[1] or found[2] or "")
     for pattern in (_NUMBERED, _DATED):
         if found := pattern.search(base):
             return base[: found.start()]

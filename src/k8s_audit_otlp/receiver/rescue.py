@@ -10,7 +10,7 @@ from pathlib import Path
 from k8s_audit_otlp.receiver.source import PlainSource
 from k8s_audit_otlp.state.manifest import SegmentState
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("k8s_audit_otlp")
 
 _STEP = 1024 * 1024
 

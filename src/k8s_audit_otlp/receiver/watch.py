@@ -23,7 +23,7 @@ from watchdog.observers import Observer
 
 from k8s_audit_otlp.receiver.log import AuditLog
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("k8s_audit_otlp")
 
 BUSY_POLL_S = 0.02
 IDLE_POLL_S = 0.1
@@ -39,6 +39,10 @@ class _Wake(FileSystemEventHandler):
         self._wake()
 
 
+def _raise(_name: str, error: BaseException) -> None:
+    raise error
+
+
 class Watcher(Thread):
     """Keeps one AuditLog up to date until `stop`."""
 
@@ -47,11 +51,13 @@ class Watcher(Thread):
         log: AuditLog,
         *,
         scan_s: float = 1.0,
+        on_failure: Callable[[str, BaseException], None] = _raise,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name=f"watch {log.key}", daemon=True)
         self._log = log
         self._scan_s = scan_s
+        self._on_failure = on_failure
         self._monotonic = monotonic
         self._stopping = False
         self._renamed = Event()
@@ -77,6 +83,8 @@ class Watcher(Thread):
                 elif due:
                     self._renamed.set()
                     time.sleep(_MIN_SCAN_S)
+        except BaseException as error:  # noqa: BLE001 - a dead thread must not be silent
+            self._on_failure(self.name, error)
         finally:
             stop_observing()
 

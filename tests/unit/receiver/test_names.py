@@ -14,6 +14,8 @@ BACKUP = "audit-2026-01-02T03-04-05.678.log"
         ("audit.log", "audit.log.12"),
         ("audit.log", "audit.log-20260102"),
         ("audit.log", "audit.log-20260102-0304"),
+        ("audit.log", "audit-20260102.log"),
+        ("audit.log", "audit-20260102-030405.log"),
         ("audit", "audit-2026-01-02T03-04-05.678"),
         ("a.b.json", "a.b-2026-01-02T03-04-05.678.json"),
         ("kube-apiserver.log", "kube-apiserver-2026-01-02T03-04-05.678.log"),
