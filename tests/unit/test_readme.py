@@ -21,7 +21,8 @@ GENERATED = {
 def with_generated(text: str) -> str:
     for name, make in GENERATED.items():
         part = re.compile(rf"(<!-- {name}: generated -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = part.sub(lambda m, made=make(): f"{m[1]}{made.rstrip()}\n{m[2]}", text)
+        made = make().rstrip()
+        text = part.sub(lambda m, made=made: f"{m[1]}{made}\n{m[2]}", text)
     return text
 
 
