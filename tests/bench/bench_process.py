@@ -102,6 +102,7 @@ def agent(folder: Path, log: Path, sink: Sink) -> tuple[float, float]:
     command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--once"]
     command += ["--path", str(log), "--state-dir", str(state)]
     environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
     return spent(command, environ, None, 0)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
 from k8s_audit_otlp.model import AuditEvent, Status, UserInfo
 
+_RARE = b"J@%="  # tokens begin with eyJ; addresses with a password, escapes and parameters
 _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
 
@@ -22,7 +23,7 @@ class _Queries(dict[str, bool]):
         self._judge = judge
 
     def __missing__(self, query: str) -> bool:
-        verdict = self._judge("/?" + query)
+        verdict = "eyJ" not in query and "@" not in query and self._judge("/?" + query)
         if len(query) <= _LONGEST_KEPT:
             if len(self) >= _MAX_KEPT:
                 self.clear()
@@ -42,11 +43,12 @@ class QuietParts:
         """Judge the bytes of any part: no token, no URL that may carry a password."""
         return b"eyJ" not in part and not (b"@" in part and b"://" in part)
 
-    def uri(self, uri: str) -> bool:
-        path, _, query = uri.partition("?")
-        if "eyJ" in uri or "@" in uri or "%3" in path or "=" in path or "earer" in path:
-            return False  # rare enough to be looked at whole
-        return not query or self._queries[query]
+    def path(self, path: bytes) -> bool:
+        """Judge what never repeats: a path, a name. Whatever is rare is looked at whole."""
+        return len(path.translate(None, _RARE)) == len(path) and b"earer" not in path
+
+    def query(self, query: str) -> bool:
+        return self._queries[query]
 
     def _quiet_uri(self, uri: str) -> bool:
         return self._envelope.is_quiet(AuditEvent(request_uri=uri), b"")
