@@ -67,6 +67,8 @@ def command(
         for exporter, segment, size in agent.undelivered():
             click.echo(f"undelivered: {exporter}: {segment}: {human_bytes(size)} left", err=True)
         sys.exit(UNDELIVERED)
+    if agent.commit_error:
+        _die(f"the position could not be written: {agent.commit_error}", STATE)
 
 
 def _start(loaded: Loaded, options: AgentOptions) -> Agent:
@@ -82,7 +84,8 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
     except ConfigurationError as error:
         _die(str(error), USAGE)
     except OSError as error:
-        _die(f"{error.filename or 'the state'}: {error.strerror}", STATE)
+        where = error.filename or loaded.config.service.state_dir
+        _die(f"{where}: {error.strerror}; make room, or give another --state-dir", STATE)
     for line in resumed:
         click.echo(describe(line), err=True)
     try:

@@ -60,9 +60,7 @@ class K8sAudit(Block):
     @classmethod
     def _not_empty(cls, include: tuple[str, ...]) -> tuple[str, ...]:
         if not include or not all(include):
-            raise mistake(
-                "no path is given", "write include: [/var/log/kubernetes/audit.log]"
-            )
+            raise mistake("no path is given", "write include: [/var/log/kubernetes/audit.log]")
         return include
 
     @field_validator("max_line_bytes")

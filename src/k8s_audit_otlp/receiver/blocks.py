@@ -32,6 +32,7 @@ class Gap:
     span: Span
     reason: str  # deleted | let_go | truncated | corrupt_gzip
     why: str = ""
+    open_end: bool = False  # how much followed nobody has seen: the span is the least of it
 
 
 class BlockReader:
@@ -99,9 +100,11 @@ class BlockReader:
             return None
         # Where the end was never seen, something may be missing even after all that is known.
         end = max(state.size, offset if state.complete else offset + 1)
+        open_end = not state.complete
         self._log.ended(segment, end)
         reason = "let_go" if state.let_go else "truncated" if state.truncated else "deleted"
-        return Gap(Span(segment.seq, offset, end), reason) if end > offset else None
+        span = Span(segment.seq, offset, end)
+        return Gap(span, reason, open_end=open_end) if end > offset else None
 
     def _torn(self, segment: Segment, offset: int, end: int, why: str) -> Gap | None:
         """Give up on a compressed file that will not get better; until then wait."""

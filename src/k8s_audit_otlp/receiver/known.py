@@ -13,6 +13,8 @@ from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, ManifestState, SegmentState
 
+_GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
+
 
 @dataclass(frozen=True, slots=True)
 class LogLimits:
@@ -35,6 +37,7 @@ class KnownSegments:
         self.clock_ns = clock_ns
         self.ledgers: list[Ledger] = []
         self._segments = {s.seq: Segment(s) for s in self.manifest}
+        self._gone_since: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(self._segments.values())
@@ -61,8 +64,19 @@ class KnownSegments:
         return segment
 
     def finished(self) -> list[SegmentState]:
-        """Return the segments that are gone from disk and settled by everyone."""
-        return [s.state for s in self if s.state.gone and s.state.complete and not self.needed(s)]
+        """Return the segments that are settled by everyone and gone from disk for good.
+
+        A listing is no snapshot: what one does not show the next may, as a `.gz` under another
+        name, and a segment that was forgotten would be a new one then.
+        """
+        now = self.clock_ns()
+        gone = [s for s in self if s.state.gone and s.state.complete and not self.needed(s)]
+        self._gone_since = {s.seq: self._gone_since.get(s.seq, now) for s in gone}
+        return [s.state for s in gone if now - self._gone_since[s.seq] >= _GONE_S * 1e9]
+
+    def settled(self) -> list[Segment]:
+        """Return the segments without a name that nobody needs any more."""
+        return [s for s in self if s.name is None and s.state.complete and not self.needed(s)]
 
     def forget(self, seqs: Iterable[int]) -> list[Segment]:
         self.manifest.forget(seqs)

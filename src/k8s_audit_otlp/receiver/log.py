@@ -142,8 +142,7 @@ class AuditLog:
     def forget(self, seqs: Iterable[int]) -> None:
         """Drop segments from the manifest; whoever stores it has kept what it needs of them."""
         with self._lock:
-            for segment in self._known.forget(seqs):
-                self._holding.forget(segment)
+            self._known.forget(seqs)
 
     # -- the watcher -------------------------------------------------------------------------
 
@@ -194,6 +193,8 @@ class AuditLog:
             self._known.release_done()
             for segment in self._holding.review(self._known, self.path.parent, self.clock_ns()):
                 segment.state.gone = segment.state.complete = True
+            for segment in self._known.settled():
+                self._holding.forget(segment)
             self._known.release_surplus()
             self._known.manifest.started = True
             if self._fingerprint() != before:

@@ -34,7 +34,7 @@ def gap(exporter: str, segment: SegmentState, gap: Gap, *, now_ns: int) -> Notic
     """Tell of bytes that *exporter* cannot get any more."""
     start, end = gap.span.start, gap.span.end
     size = end - start
-    what = f"at least {size} bytes" if not segment.complete else f"{size} bytes"
+    what = f"at least {size} bytes" if gap.open_end else f"{size} bytes"
     return Notice(
         f"{segment.identity}-gap-{start:x}-{end:x}",
         "k8s.audit.gap",
@@ -47,6 +47,7 @@ def gap(exporter: str, segment: SegmentState, gap: Gap, *, now_ns: int) -> Notic
             _GAP + "start": start,
             _GAP + "end": end,
             _GAP + "bytes": size,
+            _GAP + "open_end": gap.open_end,
             _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
             **_segment(segment),
             **({_GAP + "detail": gap.why} if gap.why else {}),
