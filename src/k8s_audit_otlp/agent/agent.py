@@ -19,7 +19,7 @@ from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.crashloop import note_start
 from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ConfigurationError
-from k8s_audit_otlp.agent.once import Target, targets
+from k8s_audit_otlp.agent.once import Errand
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.report import Reporter
 from k8s_audit_otlp.agent.silence import Silence
@@ -88,9 +88,10 @@ class Agent:
         self._evidence = Evidence(self._now_ns)
         self._stop = Event()
         self._wake = Event()
-        self._draining = False
+        self._draining = self._catch_up = False
         self._watchers: list[Watcher] = []
-        self._targets: list[Target] = []
+        self._errand: Errand | None = None  # what must be delivered before the end
+        self._caught_up_first = config.service.until == "caught_up"
         self._failure: tuple[str, BaseException] | None = None
         self.started = False  # the state is ours
         self.logs: list[AuditLog] = []
@@ -140,7 +141,7 @@ class Agent:
             log.scan()
         resumed = [self._place(c, pipeline) for c in self.consumptions()]
         if self._options.once:
-            self._targets = targets(self.logs)
+            self._errand = self._new_errand()
         if marker is not None:
             self._evidence.agent("careful", "the last starts made no progress: line by line", {})
         where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
@@ -235,12 +236,25 @@ class Agent:
         return delivered
 
     def stop(self) -> None:
-        """Begin to stop; safe to call from a signal handler."""
-        self._draining = True
+        """Begin to stop; safe to call from a signal handler.
+
+        With `until: caught_up` the first call only asks for what is there now to be delivered.
+        """
+        if self._caught_up_first and self.started:
+            self._caught_up_first, self._catch_up = False, True
+        else:
+            self._draining = True
         self._wake.set()
 
+    @property
+    def catching_up(self) -> bool:
+        """It was asked to stop and still delivers what is there."""
+        return self._catch_up and not self._draining
+
+    def _new_errand(self) -> Errand:
+        return Errand(self.logs, list(self.consumptions()), self._options.deadline_s)
+
     def _until_done(self) -> bool:
-        progress, progress_at = -1, self._monotonic()
         next_sync = self._monotonic()
         pause = COMMIT_S
         silence = Silence(self._evidence, self._silence_after(), now_ns=self._now_ns)
@@ -262,31 +276,26 @@ class Agent:
                 silence.look(self.logs)
                 reporter.write()
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
-            if not self._options.once:
-                continue
-            if not self.undelivered():
-                self._evidence.write_receipts()  # of what has settled since the commit
-                if not any(len(c.outbox) for c in self.consumptions()):
-                    return True
-            settled = sum(c.ledger.settlements for c in self.consumptions())
-            if settled != progress:
-                progress, progress_at = settled, now
-            elif now - progress_at >= self._options.deadline_s:
-                return False
-        return not self._options.once or not self.undelivered()
+            if self._catch_up and self._errand is None:
+                self._errand = self._new_errand()
+            if self._errand is not None and self._finished(self._errand, now):
+                break
+        return not self.undelivered()
+
+    def _finished(self, errand: Errand, now: float) -> bool:
+        if not errand.undelivered():
+            self._evidence.write_receipts()  # of what has settled since the commit
+            if errand.told():
+                return True
+        return errand.stuck(now)
+
+    def undelivered(self) -> list[tuple[str, str, int]]:
+        """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
+        return self._errand.undelivered() if self._errand else []
 
     def _silence_after(self) -> dict[str, float]:
         receivers = self.config.receivers
         return {log.key: receivers[log.key.partition(":")[0]].silence_after_s for log in self.logs}
-
-    def undelivered(self) -> list[tuple[str, str, int]]:
-        """Return (exporter, segment, bytes) that `once` promised and that are not settled."""
-        return [
-            (consumption.exporter, target.segment.state.name, target.left(consumption.ledger))
-            for consumption in self.consumptions()
-            for target in self._targets
-            if target.log is consumption.log and not target.reached(consumption.ledger)
-        ]
 
     def _fail(self, name: str, error: BaseException) -> None:
         if self._failure is None:

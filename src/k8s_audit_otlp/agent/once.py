@@ -1,8 +1,12 @@
-"""What `--once` promises: names and sizes at the start in, delivered or not out."""
+"""What must be delivered before an end: names and sizes of now in, delivered or not out.
 
-from collections.abc import Iterable
+`--once` asks for what is there at the start, `until: caught_up` for what is there at the signal.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from k8s_audit_otlp.agent.commit import Consumption
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource
@@ -56,3 +60,37 @@ def _last_line_end(source: PlainSource, size: int) -> int:
             return start + found + 1
         end = start
     return 0
+
+
+class Errand:
+    """Targets that every exporter must reach, with patience for one that gets nowhere."""
+
+    def __init__(
+        self, logs: Sequence[AuditLog], consumptions: Sequence[Consumption], deadline_s: float
+    ) -> None:
+        """*deadline_s*: give up after so long without progress."""
+        self._targets = targets(logs)
+        self._consumptions = list(consumptions)
+        self._deadline_s = deadline_s
+        self._settlements = -1
+        self._progress_at = 0.0
+
+    def undelivered(self) -> list[tuple[str, str, int]]:
+        """Return (exporter, segment, bytes) that are asked for and not settled."""
+        return [
+            (consumption.exporter, target.segment.state.name, target.left(consumption.ledger))
+            for consumption in self._consumptions
+            for target in self._targets
+            if target.log is consumption.log and not target.reached(consumption.ledger)
+        ]
+
+    def told(self) -> bool:
+        """Say whether every receipt and notice has arrived as well."""
+        return not any(len(consumption.outbox) for consumption in self._consumptions)
+
+    def stuck(self, now_s: float) -> bool:
+        """Say whether nothing has settled for too long."""
+        settlements = sum(c.ledger.settlements for c in self._consumptions)
+        if settlements != self._settlements:
+            self._settlements, self._progress_at = settlements, now_s
+        return now_s - self._progress_at >= self._deadline_s
