@@ -20,22 +20,22 @@ from k8s_audit_otlp.agent.crashloop import note_start
 from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.once import Errand
+from k8s_audit_otlp.agent.opening import Resumed, open_log, place
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.report import Reporter
 from k8s_audit_otlp.agent.silence import Silence
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.start import Skipped, start_at_end, start_since
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
-from k8s_audit_otlp.telemetry.journal import LogJournal
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 SYNC_S = 1.0  # how often the state is synced to the disk
 COMMIT_S = 0.1  # how often it is written: what a killed process sends again
+GLOB_S = 1.0  # how often a glob that matches nothing is tried
 COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYNC_S
 
 
@@ -46,18 +46,6 @@ class AgentOptions:
     once: bool = False
     deadline_s: float = 30.0  # with `once`: give up after so long without progress
     lock_patience_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """Where one exporter goes on in one log, for the start-up report."""
-
-    exporter: str
-    log: str
-    segment: str
-    offset: int
-    backlog_bytes: int
-    skipped_bytes: int
 
 
 class Agent:
@@ -139,7 +127,10 @@ class Agent:
         )
         for log in self.logs:
             log.scan()
-        resumed = [self._place(c, pipeline) for c in self.consumptions()]
+        resumed = [
+            place(c, self.config, pipeline.readers[c.log.key], self._evidence, self._now_ns())
+            for c in self.consumptions()
+        ]
         if self._options.once:
             self._errand = self._new_errand()
         if marker is not None:
@@ -172,48 +163,30 @@ class Agent:
         receiver = self.config.receivers[receiver_id]
         limits = log_limits(receiver, once=self._options.once)
         logs = []
-        for path in paths_of(receiver):
-            if path.is_dir():
-                raise ConfigurationError(
-                    f"receivers::{receiver_id}::include: {path} is a directory; "
-                    f"write the live file in it, such as {path / 'audit.log'}"
-                )
+        for path in self._paths(receiver_id):
             key = f"{receiver_id}:{path}"
-            state = self._base.manifests.get(key)
-            log = AuditLog(
-                key, path, LogJournal(logger), state, limits=limits, holding=holding_of(receiver)
-            )
+            log = open_log(key, path, self._base.manifests.get(key), limits, holding_of(receiver))
             logs.append(log)
             self._watchers.append(
                 Watcher(log, scan_s=receiver.poll_interval_s, on_failure=self._fail)
             )
         return logs
 
-    def _place(self, consumption: Consumption, pipeline: Pipeline) -> Resumed:
-        """Let an exporter without a position begin where its start_at says."""
-        log, ledger = consumption.log, consumption.ledger
-        skipped = Skipped({}, 0)
-        if consumption.first_start:
-            receiver = self.config.receivers[log.key.partition(":")[0]]
-            start_at = self.config.exporters[consumption.exporter].audit.start_at
-            wish = start_at or receiver.start_at
-            since_ns = wish.since_ns(self._now_ns())
-            if wish.kind == "end":
-                skipped = start_at_end(log)
-            elif since_ns is not None:
-                skipped = start_since(log, pipeline.readers[log.key], since_ns)
-            for segment, offset in skipped.offsets.items():
-                ledger.begin(segment, offset)
-            self._evidence.skipped(consumption, skipped.bytes)
-        segment_now = log.next_segment(ledger)
-        return Resumed(
-            consumption.exporter,
-            str(log.path),
-            segment_now.state.name if segment_now else "",
-            ledger.next_offset(segment_now.seq) if segment_now else 0,
-            backlog(consumption),
-            skipped.bytes,
-        )
+    def _paths(self, receiver_id: str) -> list[Path]:
+        """Return the logs of a receiver; wait until a glob matches at least one."""
+        receiver, said = self.config.receivers[receiver_id], False
+        while not (paths := paths_of(receiver)) and not self._draining:
+            patterns = ", ".join(receiver.include)
+            if self._options.once:
+                raise ConfigurationError(
+                    f"receivers::{receiver_id}::include: nothing matches {patterns}; "
+                    "write the path of the live file"
+                )
+            if not said:
+                logger.warning("%s: nothing matches %s; waiting for it", receiver_id, patterns)
+            said = True
+            self._wake.wait(GLOB_S)
+        return paths
 
     # -- run -----------------------------------------------------------------------------------
 
@@ -337,12 +310,3 @@ class Agent:
         for log in self.logs:
             log.close()
         self._lock.release()
-
-
-def backlog(consumption: Consumption) -> int:
-    """Bytes on disk that the exporter has not settled, as far as their size is known."""
-    return sum(
-        max(0, s.state.size - consumption.ledger.settled_offset(s.seq))
-        for s in consumption.log.segments()
-        if not s.state.gone
-    )

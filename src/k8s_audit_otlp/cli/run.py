@@ -11,9 +11,10 @@ from typing import NoReturn
 
 import click
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions, Resumed, backlog
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
+from k8s_audit_otlp.agent.opening import Resumed, backlog
 from k8s_audit_otlp.agent.status import Status
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.durations import DURATION

@@ -61,3 +61,22 @@ def test_a_second_request_to_stop_does_not_wait_for_it(scene, wait_for) -> None:
     scene.service = ""
     scene.once()
     assert len(scene.backend.received.uids) == 20
+
+
+def test_a_glob_that_matches_nothing_yet_is_waited_for(scene, wait_for) -> None:
+    """The log may appear hours later; backups that the glob matches are no logs of their own."""
+    pattern = scene.log.with_name("*.log")
+    config = scene.config()
+    receiver = config.receivers["k8s_audit"].model_copy(update={"include": (str(pattern),)})
+    config.receivers["k8s_audit"] = receiver
+    agent = Agent(config, {}, AgentOptions(lock_patience_s=0.5))
+    thread = Thread(target=lambda: (agent.start(), agent.run()))
+    thread.start()
+    wait_for(lambda: agent.started)
+    scene.write(5)
+    scene.rotate("audit-2026-01-02T03-04-05.000.log")
+    scene.write(5)
+    scene.backend.wait_for(10)
+    agent.stop()
+    thread.join(15)
+    assert len(agent.logs) == 1

@@ -1,0 +1,89 @@
+"""Configured paths and stored positions in, open logs and placed exporters out."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from k8s_audit_otlp.agent.commit import Consumption
+from k8s_audit_otlp.agent.evidence import Evidence
+from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.holding import Holding
+from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
+from k8s_audit_otlp.receiver.start import Skipped, start_at_end, start_since
+from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.telemetry.journal import LogJournal
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Where one exporter goes on in one log, for the start-up report."""
+
+    exporter: str
+    log: str
+    segment: str
+    offset: int
+    backlog_bytes: int
+    skipped_bytes: int
+
+
+def open_log(
+    key: str, path: Path, state: ManifestState | None, limits: LogLimits, holding: Holding
+) -> AuditLog:
+    """Open the log at *path*; it need not be there yet.
+
+    Raises:
+        ConfigurationError: it is a directory.
+
+    """
+    if path.is_dir():
+        raise ConfigurationError(
+            f"receivers::{key.partition(':')[0]}::include: {path} is a directory; "
+            f"write the live file in it, such as {path / 'audit.log'}"
+        )
+    return AuditLog(key, path, LogJournal(logger), state, limits=limits, holding=holding)
+
+
+def place(
+    consumption: Consumption,
+    config: Config,
+    reader: BlockReader,
+    evidence: Evidence,
+    now_ns: int,
+) -> Resumed:
+    """Let an exporter without a position begin where its start_at says."""
+    log, ledger = consumption.log, consumption.ledger
+    skipped = Skipped({}, 0)
+    if consumption.first_start:
+        receiver = config.receivers[log.key.partition(":")[0]]
+        start_at = config.exporters[consumption.exporter].audit.start_at
+        wish = start_at or receiver.start_at
+        since_ns = wish.since_ns(now_ns)
+        if wish.kind == "end":
+            skipped = start_at_end(log)
+        elif since_ns is not None:
+            skipped = start_since(log, reader, since_ns)
+        for segment, offset in skipped.offsets.items():
+            ledger.begin(segment, offset)
+        evidence.skipped(consumption, skipped.bytes)
+    segment_now = log.next_segment(ledger)
+    return Resumed(
+        consumption.exporter,
+        str(log.path),
+        segment_now.state.name if segment_now else "",
+        ledger.next_offset(segment_now.seq) if segment_now else 0,
+        backlog(consumption),
+        skipped.bytes,
+    )
+
+
+def backlog(consumption: Consumption) -> int:
+    """Bytes on disk that the exporter has not settled, as far as their size is known."""
+    return sum(
+        max(0, s.state.size - consumption.ledger.settled_offset(s.seq))
+        for s in consumption.log.segments()
+        if not s.state.gone
+    )
