@@ -4,19 +4,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from k8s_audit_otlp.cli import USAGE
+from k8s_audit_otlp.cli.progress import reading
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
     from k8s_audit_otlp.explain.report import Report
-    from k8s_audit_otlp.explain.source import Advance
     from k8s_audit_otlp.explain.targets import Target
 
 _PATH = click.Path(path_type=Path)
@@ -203,7 +201,7 @@ def _preview(
 
     preview = Preview(targets, *_around(config, targets), sample=sample)
     segment, now = 1, time.time_ns()
-    with _progress(sum(files.size for _, files in logs)) as advance:
+    with reading(sum(files.size for _, files in logs), "the log") as advance:
         for receiver, files in logs:
             for block in files.blocks(segment, advance, now):
                 preview.take(receiver, block)
@@ -225,27 +223,6 @@ def _around(config: "Config | None", targets: "list[Target]") -> tuple[bytes, by
             return envelopes[first]
     scope = encode_scope("k8s-audit-otlp", __version__)
     return encode_resource({}, os.environ), scope
-
-
-@contextmanager
-def _progress(total: int) -> "Iterator[Advance]":
-    """Show a bar where somebody watches."""
-    if not sys.stderr.isatty() or not total:
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only where somebody watches
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("the log"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda size: bar.advance(task, size)
 
 
 def _print(report: "Report") -> None:

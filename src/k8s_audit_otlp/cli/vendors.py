@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from k8s_audit_otlp.config.vendors import Vendor
 
+_WIDTH = 130  # columns that the table needs, whoever reads it
+
 
 @click.group("vendors", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
@@ -32,7 +34,9 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         routes = [vendors_show.as_json(row) for row in ROUTES.values()]
         click.echo(json.dumps([*presets, *routes], indent=2))
         return
-    Console().print(_table(list(VENDORS.values())))
+    console = Console()
+    console.width = max(console.width, _WIDTH)
+    console.print(_table(list(VENDORS.values())))
     click.echo("Through a Collector (not tested):")
     for route in ROUTES.values():
         click.echo(f"  {route.name:<16}{route.why}")

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from io import BufferedReader, FileIO
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from k8s_audit_otlp.cli import MISSING, USAGE
+from k8s_audit_otlp.cli.progress import reading
 from k8s_audit_otlp.cli.sizes import human_bytes
 from k8s_audit_otlp.verify.compare import Comparison, Report, SegmentReport
 from k8s_audit_otlp.verify.disk import DiskLog
@@ -67,13 +68,13 @@ def command(
     unread = 0
     try:
         files = list(_files(against))
-        with _progress(sum(size for _, size in files), "what arrived") as advance:
+        with reading(sum(size for _, size in files), "what arrived") as advance:
             for name, _ in files:
                 with closing(_open(name)) as stream:
                     export = Export(name, stream, uid_field, advance)
                     comparison.take(export)
                     unread += export.unread
-        with _progress(disk.bytes_on_disk, "the log") as advance:
+        with reading(disk.bytes_on_disk, "the log") as advance:
             for segment in disk.segments(entries, advance):
                 comparison.compare(segment)
     except UnreadableExportError as error:
@@ -120,38 +121,6 @@ def _files(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
 def _open(name: str) -> BufferedReader:
     file = FileIO(0, closefd=False) if name == "-" else FileIO(name)
     return BufferedReader(file, _BUFFER)
-
-
-@contextmanager
-def _progress(total: int, what: str) -> Iterator[Any]:
-    """Show a bar where somebody watches."""
-    with ExitStack() as stack:
-        if not sys.stderr.isatty() or not total:
-            yield lambda _: None
-            return
-        from rich.console import Console  # noqa: PLC0415 - only where somebody watches
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        bar = Progress(
-            TextColumn(what),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        stack.enter_context(bar)
-        task = bar.add_task(what, total=total)
-        yield lambda size: bar.advance(task, size)
-
-
-# -- for programs --------------------------------------------------------------------------------
 
 
 def as_json_value(report: Report, unread: int) -> dict[str, Any]:

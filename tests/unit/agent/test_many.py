@@ -1,0 +1,44 @@
+"""Two thousand segments: descriptors stay bounded, order and counts hold."""
+
+import json
+from pathlib import Path
+
+from k8s_audit_otlp.demo.steps import Accept, Throttle
+
+SEGMENTS = 2000
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def write_segments(scene) -> None:
+    for n in range(SEGMENTS):
+        event = {
+            "kind": "Event",
+            "auditID": f"{n:08}",
+            "stage": "ResponseComplete",
+            "requestReceivedTimestamp": "2026-01-02T03:04:05.000000Z",
+            "stageTimestamp": f"2026-01-02T03:04:05.{n:06}Z",
+        }
+        minute, second = divmod(n, 60)
+        name = f"audit-2026-01-02T03-{minute:02}-{second:02}.000.log"
+        scene.log.with_name(name).write_text(json.dumps(event) + "\n")
+
+
+def test_two_thousand_segments_do_not_exhaust_descriptors(scene, wait_for) -> None:
+    """While the back end is down not all of them are held open; all arrive once it is up."""
+    write_segments(scene)
+    scene.write(1)
+    scene.backend.plan = [Throttle(503)]
+    before = descriptors()
+    with scene.running() as agent:
+        wait_for(lambda: len(agent.logs[0].segments()) == SEGMENTS + 1, 30)
+        assert descriptors() - before < 320
+        scene.backend.plan = [Accept()]
+        scene.backend.wait_for(SEGMENTS + 1, timeout=60)
+        assert descriptors() - before < 320
+    received = scene.backend.received
+    first = {record.attributes["auditID"] for record in received.records[:4]}
+    assert first <= {f"{n:08}" for n in range(8)}  # in order, as far as requests in flight allow
+    assert received.duplicates == 0
