@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from opentelemetry.sdk.resources import Resource
+
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.config.blocks import Auth, Tls
 from k8s_audit_otlp.config.blocks import Retry as RetryBlock
@@ -21,7 +23,7 @@ from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.exporter.tls import TlsOptions
-from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
+from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
 from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
@@ -215,7 +217,12 @@ def consumer_options(exporter: Exporter) -> ConsumerOptions:
 def envelopes_of(config: Config, env: Mapping[str, str]) -> Envelopes:
     """Return the encoded resource and scope of each receiver."""
     scope = encode_scope("k8s-audit-otlp", __version__)
+    return {name: (encode_resource(r), scope) for name, r in resources_of(config, env).items()}
+
+
+def resources_of(config: Config, env: Mapping[str, str]) -> Mapping[str, Resource]:
+    """Return where the records of each receiver come from."""
     return {
-        name: (encode_resource({**block.attributes, **block.resource}, env), scope)
+        name: build_resource({**block.attributes, **block.resource}, env)
         for name, block in config.receivers.items()
     }

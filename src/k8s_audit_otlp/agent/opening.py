@@ -11,7 +11,7 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.holding import Holding
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
-from k8s_audit_otlp.receiver.start import Skipped, start_at_end, start_since
+from k8s_audit_otlp.receiver.start import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.telemetry.journal import LogJournal
 
@@ -28,6 +28,7 @@ class Resumed:
     offset: int
     backlog_bytes: int
     skipped_bytes: int
+    oldest_s: float | None = None  # age of the first event to send, where it can be read
 
 
 def open_log(
@@ -66,17 +67,20 @@ def place(
             skipped = start_at_end(log)
         elif since_ns is not None:
             skipped = start_since(log, reader, since_ns)
-        for segment, offset in skipped.offsets.items():
-            ledger.begin(segment, offset)
+        for seq, start in skipped.offsets.items():
+            ledger.begin(seq, start)
         evidence.skipped(consumption, skipped.bytes)
-    segment_now = log.next_segment(ledger)
+    segment = log.next_segment(ledger)
+    offset = ledger.next_offset(segment.seq) if segment else 0
+    when = time_at(segment, reader, offset) if segment else None
     return Resumed(
         consumption.exporter,
         str(log.path),
-        segment_now.state.name if segment_now else "",
-        ledger.next_offset(segment_now.seq) if segment_now else 0,
+        segment.state.name if segment else "",
+        offset,
         backlog(consumption),
         skipped.bytes,
+        now_ns / 1e9 - when.timestamp() if when else None,
     )
 
 

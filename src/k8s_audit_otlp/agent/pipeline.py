@@ -11,6 +11,7 @@ from k8s_audit_otlp.agent.build import (
     consumer_options,
     delivery_options,
     envelopes_of,
+    resources_of,
     sender_of,
 )
 from k8s_audit_otlp.agent.commit import Consumption
@@ -31,6 +32,7 @@ from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.exporter.too_old import delivery_for
 from k8s_audit_otlp.otlp.halve import Halver
 from k8s_audit_otlp.otlp.record import uid_of
+from k8s_audit_otlp.otlp.resource import is_placeless
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
@@ -89,6 +91,16 @@ class Pipeline:
         }
         self._encoded = self._encoders()
         self._envelopes = envelopes_of(config, env)
+        self._warn_of_placeless()
+
+    def _warn_of_placeless(self) -> None:
+        for name, resource in resources_of(self._config, self._env).items():
+            if is_placeless(resource):
+                logger.warning(
+                    "receivers::%s::resource: neither k8s.cluster.name nor k8s.node.name is set; "
+                    "the logs of several control-plane nodes will look like one",
+                    name,
+                )
 
     def build(self) -> list[ExporterRuntime]:
         """Return a runtime for every exporter that has something to do."""

@@ -18,13 +18,14 @@ from k8s_audit_otlp.agent.opening import Resumed, backlog
 from k8s_audit_otlp.agent.status import Status
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.durations import DURATION
-from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded, load
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import set_up_logs
 
+_OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
 _WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watch
 
 
@@ -118,8 +119,10 @@ def describe(resumed: Resumed) -> str:
     skipped = (
         f"; start_at skips {human_bytes(resumed.skipped_bytes)}" if resumed.skipped_bytes else ""
     )
-    to_send = human_bytes(resumed.backlog_bytes)
-    return f"{resumed.exporter}: {resumed.log}: {where}, {to_send} to send{skipped}"
+    to_send = f"{human_bytes(resumed.backlog_bytes)} to send"
+    if resumed.oldest_s is not None and resumed.oldest_s > _OLD_S:
+        to_send += f", the oldest {human_seconds(resumed.oldest_s)} old"
+    return f"{resumed.exporter}: {resumed.log}: {where}, {to_send}{skipped}"
 
 
 def _obey_signals(agent: Agent) -> None:

@@ -41,7 +41,7 @@ def _until(
     segments: list[Segment], reader: BlockReader, start: datetime
 ) -> list[tuple[Segment, int]]:
     """Skip whole segments that end before *start*, and the lines of the next one that do."""
-    firsts = [_first_time(segment, reader) for segment in segments]
+    firsts = [time_at(segment, reader) for segment in segments]
     ends: list[tuple[Segment, int]] = []
     for i, segment in enumerate(segments):
         following = next((t for t in firsts[i + 1 :] if t is not None), None)
@@ -53,8 +53,9 @@ def _until(
     return ends
 
 
-def _first_time(segment: Segment, reader: BlockReader) -> datetime | None:
-    block = reader.read(segment, 0)
+def time_at(segment: Segment, reader: BlockReader, offset: int = 0) -> datetime | None:
+    """Return the time of the first event at or after *offset*, None where none is there."""
+    block = reader.read(segment, offset)
     if block is None or isinstance(block, Gap):
         return None
     found = _TIME.search(block.data)
