@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from threading import Event
 
@@ -133,6 +134,7 @@ class Agent:
         ]
         if self._options.once:
             self._errand = self._new_errand()
+        self._note_configuration()
         if marker is not None:
             self._evidence.agent("careful", "the last starts made no progress: line by line", {})
         where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
@@ -155,6 +157,17 @@ class Agent:
             "ends the process is sent without its bodies, then left out, and said to be"
         )
         return marker
+
+    def _note_configuration(self) -> None:
+        """Tell when the configuration is another than the last agent's. Secrets do not count."""
+        digest = blake2b(repr(self.config).encode(), digest_size=8).hexdigest()
+        before, self._base.config = self._base.config, digest
+        if before and before != digest:
+            attributes: dict[str, str | int | float | bool] = {
+                "k8s.audit.agent.config": digest,
+                "k8s.audit.agent.config_before": before,
+            }
+            self._evidence.agent("config_changed", "the configuration has changed", attributes)
 
     def _await_predecessor(self, holder: str) -> None:
         logger.info("waiting for process %s to let go of %s", holder, self._file.directory)

@@ -93,4 +93,10 @@ def collect(
     manifests = dict(base.manifests)
     for log in logs:
         manifests[log.key] = log.state()
-    return Checkpoint(written=written, manifests=manifests, positions=positions, starts=base.starts)
+    return Checkpoint(
+        written=written,
+        manifests=manifests,
+        positions=positions,
+        config=base.config,
+        starts=base.starts,
+    )

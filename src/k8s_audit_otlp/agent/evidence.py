@@ -72,6 +72,17 @@ class Evidence:
             notice = notices.skipped(consumption.exporter, path, size, now_ns=self._now_ns())
             consumption.outbox.add(notice)
 
+    def missed(self, consumption: Consumption, segments: int) -> None:
+        """Tell what an exporter that was parked can never get."""
+        consumption.outbox.add(
+            notices.missed(
+                consumption.exporter,
+                str(consumption.log.path),
+                segments,
+                now_ns=self._now_ns(),
+            )
+        )
+
     def silence(self, log: AuditLog, since_ns: int, *, ended: bool) -> None:
         """Tell everyone that a log is silent, or no longer."""
         self._tell_all(

@@ -70,6 +70,8 @@ def place(
         for seq, start in skipped.offsets.items():
             ledger.begin(seq, start)
         evidence.skipped(consumption, skipped.bytes)
+    else:
+        _return_of_a_parked(consumption, evidence)
     segment = log.next_segment(ledger)
     offset = ledger.next_offset(segment.seq) if segment else 0
     when = time_at(segment, reader, offset) if segment else None
@@ -91,3 +93,17 @@ def backlog(consumption: Consumption) -> int:
         for s in consumption.log.segments()
         if not s.state.gone
     )
+
+
+def _return_of_a_parked(consumption: Consumption, evidence: Evidence) -> None:
+    """Tell what was deleted and forgotten while the exporter was parked.
+
+    An exporter in use keeps its segments in the manifest; only a parked one has positions in
+    segments that nobody knows any more.
+    """
+    known = [segment.seq for segment in consumption.log.segments()]
+    settled = consumption.ledger.snapshot()[0]
+    if not settled or (known and max(settled) >= min(known)):
+        return
+    between = (min(known) if known else max(settled) + 1) - max(settled) - 1
+    evidence.missed(consumption, between)

@@ -35,6 +35,10 @@ COMMANDS: Final = {
         "k8s_audit_otlp.cli.status",
         "Show position, backlog and conservation of each exporter.",
     ),
+    "state": (
+        "k8s_audit_otlp.cli.state",
+        "List, rename or forget the positions of exporters.",
+    ),
     "verify": (
         "k8s_audit_otlp.cli.verify",
         "Compare the log on disk with what arrived at a back end.",

@@ -40,6 +40,7 @@ class Checkpoint(msgspec.Struct, omit_defaults=True):
     written: str = ""
     manifests: dict[str, ManifestState] = {}
     positions: dict[str, dict[str, Position]] = {}
+    config: str = ""  # digest of the configuration that the last agent ran with
     starts: list[str] = []  # digests of the positions at recent starts that did not end cleanly
 
 

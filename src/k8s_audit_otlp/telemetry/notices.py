@@ -147,6 +147,24 @@ def skipped(exporter: str, log: str, size: int, *, now_ns: int) -> Notice:
     )
 
 
+def missed(exporter: str, log: str, segments: int, *, now_ns: int) -> Notice:
+    """Tell what was deleted while an exporter was parked; how much, nobody kept."""
+    return Notice(
+        f"missed-{now_ns:x}",
+        "k8s.audit.gap",
+        now_ns,
+        ERROR,
+        f"while {exporter} was parked, the rest of a segment of {log} and {segments} whole ones "
+        "were deleted",
+        {
+            "k8s.audit.exporter": exporter,
+            _GAP + "reason": "deleted",
+            _GAP + "segments": segments,
+            _GAP + "open_end": True,
+        },
+    )
+
+
 def silence(log: str, *, since_ns: int, now_ns: int, ended: bool) -> Notice:
     """Tell that a log is silent, or that it no longer is."""
     seconds = (now_ns - since_ns) // 1_000_000_000

@@ -1,0 +1,109 @@
+"""`state`: the positions on disk, of exporters in use and of parked ones."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from k8s_audit_otlp.agent.inspect import inspect
+from k8s_audit_otlp.cli import STATE, USAGE
+from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
+from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+
+_DIRECTORY = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Directory of the positions.",
+)
+
+
+@click.group("state")
+def command() -> None:
+    """List, rename or forget the positions of exporters.
+
+    The position of an exporter that is removed from the configuration, or disabled, is kept: it
+    goes on from there when it comes back. A new id begins anew, unless its old one is renamed.
+    """
+
+
+@command.command("list")
+@_DIRECTORY
+def list_(state_dir: Path) -> None:
+    """List every exporter that has a position, with its backlog as of the last checkpoint."""
+    for consumed in inspect(_load(state_dir)):
+        log = consumed.log.partition(":")[2]
+        click.echo(
+            f"{consumed.exporter}  {log}  {consumed.segment or '-'} +{consumed.offset}"
+            f"  backlog {human_bytes(consumed.backlog_bytes)}  delivered {consumed.delivered}"
+        )
+
+
+@command.command()
+@click.argument("old")
+@click.argument("new")
+@_DIRECTORY
+def rename(old: str, new: str, state_dir: Path) -> None:
+    """Give the position of OLD to NEW, for an exporter whose id was changed."""
+    with _changing(state_dir) as checkpoint:
+        for exporters in checkpoint.positions.values():
+            if new in exporters:
+                _die(f"{new} has a position of its own; forget it first", USAGE)
+        for exporters in _with(checkpoint, old):
+            exporters[new] = exporters.pop(old)
+    click.echo(f"{new} goes on where {old} was")
+
+
+@command.command()
+@click.argument("exporter")
+@_DIRECTORY
+def forget(exporter: str, state_dir: Path) -> None:
+    """Remove the position of EXPORTER: should it come back, it begins where start_at says."""
+    with _changing(state_dir) as checkpoint:
+        for exporters in _with(checkpoint, exporter):
+            del exporters[exporter]
+    click.echo(f"{exporter} is forgotten")
+
+
+def _with(checkpoint: Checkpoint, exporter: str) -> list[dict[str, Position]]:
+    found = [e for e in checkpoint.positions.values() if exporter in e]
+    if not found:
+        known = sorted({name for e in checkpoint.positions.values() for name in e})
+        _die(f"{exporter} has no position; there are {', '.join(known) or 'none'}", USAGE)
+    return found
+
+
+def _load(state_dir: Path) -> Checkpoint:
+    try:
+        checkpoint = CheckpointFile(state_dir).load().checkpoint
+    except StateError as error:
+        _die(str(error), STATE)
+    if checkpoint is None:
+        _die(f"{state_dir}: no checkpoint yet; has an agent run with it?", STATE)
+    return checkpoint
+
+
+@contextmanager
+def _changing(state_dir: Path) -> Iterator[Checkpoint]:
+    """Load the checkpoint, and write it back if nothing goes wrong; no agent may run meanwhile."""
+    _load(state_dir)  # before a lock file is made where there is no state
+    lock = StateLock(state_dir)
+    try:
+        lock.acquire()
+    except StateLockedError as error:
+        _die(str(error), STATE)
+    try:
+        checkpoint = _load(state_dir)
+        yield checkpoint
+        CheckpointFile(state_dir).save(checkpoint)
+    finally:
+        lock.release()
+
+
+def _die(message: str, code: int) -> NoReturn:
+    click.echo(f"k8s-audit-otlp: {message}", err=True)
+    sys.exit(code)
