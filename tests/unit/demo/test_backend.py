@@ -15,6 +15,7 @@ import zstandard
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
+from certificates import self_signed
 from k8s_audit_otlp.demo.backend import Backend
 from k8s_audit_otlp.demo.steps import (
     MIB,
@@ -225,13 +226,8 @@ def test_a_gzip_bomb_is_small_on_the_wire(backend, post, export_request):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """Make a self-signed certificate for 127.0.0.1, good for both sides."""
-    directory = tmp_path_factory.mktemp("tls")
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    subject = ["-subj", "/CN=demo", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", key, "-out", cert]
-    subprocess.run([*command.split(), *subject, *files], check=True, capture_output=True)
-    return cert, key
+    pair = self_signed(tmp_path_factory.mktemp("tls"), "demo")
+    return pair.cert, pair.key
 
 
 def test_tls_with_a_client_certificate(certificate, export_request):

@@ -1,12 +1,13 @@
 """What the doctor's tests share: a log with events, a user who is not root, certificates."""
 
 import os
-import subprocess
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
+
+from certificates import Authority
 
 NOBODY = 65534
 
@@ -57,41 +58,12 @@ def as_nobody(tmp_path):
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
-    """Make an authority, and certificates of it by their names, with the openssl tool."""
+    """Make an authority `ca.pem`, and certificates of it by their names."""
     folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(*new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test CA", "-days", "400")
-    lives = {"good": ("-days", "300"), "soon": ("-days", "5")}
-    lives["expired"] = ("-not_before", "20240101000000Z", "-not_after", "20240201000000Z")
-    for name, life in lives.items():
-        openssl(
-            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=localhost"),
-        )
-        (folder / "san").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-        try:
-            openssl(
-                *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
-                *("-CAcreateserial", "-extfile", "san", "-out", f"{name}.pem", *life),
-            )
-        except subprocess.CalledProcessError:  # before openssl 3.4 it takes no dates: sign by `ca`
-            _sign_by_dates(openssl, folder, name, life)
+    authority = Authority(folder, days=400)
+    authority.cert.rename(folder / "ca.pem")
+    lives = {"good": (300, 0.1), "soon": (5, 0.1), "expired": (30, 1000)}
+    for name, (days, age_days) in lives.items():
+        pair = authority.issue(name, ("localhost", "127.0.0.1"), days=days, age_days=age_days)
+        pair.cert.rename(folder / f"{name}.pem")
     return folder
-
-
-def _sign_by_dates(openssl, folder, name, life):
-    (folder / "index").touch()
-    (folder / "serial").write_text("01")
-    (folder / "ca.conf").write_text(
-        "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n"
-        "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n"
-    )
-    openssl(
-        *("ca", "-batch", "-config", "ca.conf", "-cert", "ca.pem", "-keyfile", "ca.key"),
-        *("-in", f"{name}.csr", "-out", f"{name}.pem", "-extfile", "san"),
-        *("-startdate", life[1], "-enddate", life[3]),
-    )

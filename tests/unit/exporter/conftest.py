@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 
+import certificates
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
 from k8s_audit_otlp.exporter.flight import Flight
@@ -27,7 +28,7 @@ def _beside(name):
     return module
 
 
-pki_helper, servers_helper = _beside("pki"), _beside("servers")
+servers_helper = _beside("servers")
 
 RESOURCE_BYTES = delimited(RESOURCE, key_value(RESOURCE_ATTRIBUTE, "service.name", "k8s-audit"))
 ENVELOPES = {"k8s_audit": (RESOURCE_BYTES, encode_scope("k8s-audit-otlp", "1"))}
@@ -215,12 +216,12 @@ class _Clock:
 
 @pytest.fixture(scope="session")
 def pki():
-    return pki_helper
+    return certificates
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
-    return pki_helper.Authority(tmp_path_factory.mktemp("pki"))
+    return certificates.Authority(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture(scope="session")

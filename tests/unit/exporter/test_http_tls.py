@@ -48,7 +48,7 @@ def test_another_servers_certificate_is_not_accepted_and_nothing_is_sent(tls_bac
 
 def test_the_name_in_the_certificate_must_fit(pki, authority, exchange):
     """Unless a name is given, or checking is turned off."""
-    other = authority.issue("other", "subjectAltName=DNS:elsewhere.test")
+    other = authority.issue("other", ("elsewhere.test",))
     trust = {"ca_file": str(authority.cert)}
     with Backend(tls=pki.server_context(other)) as backend:
         url = backend.logs_url
