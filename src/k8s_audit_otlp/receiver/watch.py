@@ -1,7 +1,7 @@
 """A log's directory in, calls of `scan` and `poll` out: one thread per log.
 
 Growth is found by looking at the live file's size, often while it is busy and less often while it
-is idle: cheaper than a kernel event for each of thousands of writes a second. Rotation, which may
+is idle: watchdog would handle each of thousands of writes a second in Python. Rotation, which may
 come and go between two looks, is what inotify reports at once; a full scan every second is the
 safety net, and the way where inotify is denied or exhausted.
 """
