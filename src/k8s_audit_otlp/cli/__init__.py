@@ -5,7 +5,7 @@
 
 import importlib
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -68,6 +68,12 @@ COMMANDS: Final = {
     "schema": ("k8s_audit_otlp.cli.schema", "Print the JSON Schema of the configuration."),
     "version": ("k8s_audit_otlp.cli.version", "Print the version."),
 }
+
+
+def die(message: str, code: int = USAGE) -> NoReturn:
+    """End the command with a message and an exit code."""
+    click.echo(f"k8s-audit-otlp: {message}", err=True)
+    sys.exit(code)
 
 
 class LazyGroup(click.Group):

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from k8s_audit_otlp.agent.build import backoff_of, batch_limits, envelopes_of, sender_of
-from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
+from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.cli.state_dir import CONFIG, STATE_DIR, directory_of
 from k8s_audit_otlp.config.load import load
 from k8s_audit_otlp.exporter.dead_letter import (
     Letter,
@@ -30,12 +31,6 @@ from k8s_audit_otlp.exporter.dead_letter import (
 from k8s_audit_otlp.exporter.replay import Replay, Replayed, ReplayLimits, ReplayRunningError
 from k8s_audit_otlp.otlp.envelope import envelope
 
-_CONFIG = click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), help="Configuration."
-)
-_STATE = click.option(
-    "--state-dir", type=click.Path(path_type=Path), help="Directory of the positions."
-)
 _UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -63,12 +58,12 @@ class Summary:
 
 
 @command.command("list")
-@_CONFIG
-@_STATE
+@CONFIG
+@STATE_DIR
 @_JSON
 def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
     """Count the letters of every exporter."""
-    summaries = [_summary(path) for path in _files(_directory(config_file, state_dir))]
+    summaries = [_summary(path) for path in _files(directory_of(config_file, state_dir))]
     if as_json:
         click.echo(json.dumps([one.as_json() for one in summaries], indent=2))
         return
@@ -84,8 +79,8 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
 
 @command.command()
 @click.argument("exporter")
-@_CONFIG
-@_STATE
+@CONFIG
+@STATE_DIR
 @_UID
 @click.option("--limit", default=20, show_default=True, help="Letters to show; 0 shows all.")
 @click.option("--record", "with_record", is_flag=True, help="Show the record as OTLP JSON.")
@@ -99,7 +94,7 @@ def show(
     with_record: bool,
 ) -> None:
     """Print letters of EXPORTER, one JSON object a line, the newest last."""
-    path = _file(_directory(config_file, state_dir), exporter)
+    path = _file(directory_of(config_file, state_dir), exporter)
     wanted = _wanted(uids)
     chosen = [letter for letter in read_letters(path) if wanted(letter)]
     for letter in chosen[-limit:] if limit else chosen:
@@ -126,14 +121,14 @@ def show(
     required=True,
     help="Configuration that has the exporter.",
 )
-@_STATE
+@STATE_DIR
 @_UID
 def replay(exporter: str, config_file: Path, state_dir: Path | None, uids: Sequence[str]) -> None:
     """Send the letters of EXPORTER again, as it is configured now; what is accepted leaves."""
     config = load(config_file, os.environ).config
     if exporter not in config.exporters:
         there = ", ".join(config.exporters)
-        _die(f"{config_file}: no exporter {exporter}; there are {there}", USAGE)
+        die(f"{config_file}: no exporter {exporter}; there are {there}", USAGE)
     path = _file(state_dir or Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
     limits = batch_limits(block)
@@ -148,9 +143,9 @@ def replay(exporter: str, config_file: Path, state_dir: Path | None, uids: Seque
             backoff_of(block.retry_on_failure),
         ).run(_wanted(uids))
     except ReplayRunningError as error:
-        _die(str(error), STATE)
+        die(str(error), STATE)
     except OSError as error:
-        _die(f"{path}: {error.strerror}", STATE)
+        die(f"{path}: {error.strerror}", STATE)
     finally:
         sender.close()
     _say_replayed(exporter, result)
@@ -174,8 +169,8 @@ def _say_replayed(exporter: str, result: Replayed) -> None:
 
 @command.command()
 @click.argument("exporter")
-@_CONFIG
-@_STATE
+@CONFIG
+@STATE_DIR
 @_UID
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def purge(
@@ -187,7 +182,7 @@ def purge(
     yes: bool,
 ) -> None:
     """Delete letters of EXPORTER for good: those that are there now."""
-    path = _file(_directory(config_file, state_dir), exporter)
+    path = _file(directory_of(config_file, state_dir), exporter)
     wanted = _wanted(uids)
     marks = Counter(
         digest(line)
@@ -203,24 +198,16 @@ def purge(
     try:
         gone = take_out(path, marks)
     except OSError as error:
-        _die(f"{path}: {error.strerror}", STATE)
+        die(f"{path}: {error.strerror}", STATE)
     click.echo(f"{exporter}: {gone:,} letters deleted")
 
 
 # -- what they share --------------------------------------------------------------------------
 
 
-def _directory(config_file: Path | None, state_dir: Path | None) -> Path:
-    if state_dir is not None:
-        return state_dir
-    if config_file is None:
-        raise click.UsageError("give --state-dir DIRECTORY or --config FILE")
-    return Path(load(config_file, os.environ).config.service.state_dir)
-
-
 def _files(state_dir: Path) -> list[Path]:
     if not state_dir.is_dir():
-        _die(f"{state_dir}: no such directory", STATE)
+        die(f"{state_dir}: no such directory", STATE)
     return sorted((state_dir / "dead-letter").glob("*.jsonl"))
 
 
@@ -228,7 +215,7 @@ def _file(state_dir: Path, exporter: str) -> Path:
     path = state_dir / "dead-letter" / file_name(exporter)
     if not path.exists():
         there = ", ".join(exporter_of(p) for p in _files(state_dir)) or "no other has any"
-        _die(f"{exporter} has no dead letters ({there})", USAGE)
+        die(f"{exporter} has no dead letters ({there})", USAGE)
     return path
 
 
@@ -257,8 +244,3 @@ def _as_json(record: bytes) -> dict[str, Any]:
     logs = json.loads(to_line(envelope(b"", b"", [record])))
     one: dict[str, Any] = logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
     return one
-
-
-def _die(message: str, code: int) -> NoReturn:
-    click.echo(f"k8s-audit-otlp: {message}", err=True)
-    sys.exit(code)

@@ -5,11 +5,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import USAGE
+from k8s_audit_otlp.cli import die
 from k8s_audit_otlp.cli.progress import reading
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     try:
         config, targets = _targets(config_file, exporters, policies)
     except ConfigurationError as error:
-        _die(str(error))
+        die(str(error))
     if event_file is not None:
         _explain(event_file, targets, as_json=as_json)
         return
@@ -120,7 +120,7 @@ def _explain(event_file: str, targets: "list[Target]", *, as_json: bool) -> None
 
     lines = lines_of(_read(event_file))
     if not lines:
-        _die(f"{event_file}: nothing in it; give an event as kube-apiserver writes it")
+        die(f"{event_file}: nothing in it; give an event as kube-apiserver writes it")
     name = "-" if event_file == "-" else Path(event_file).name
     now = time.time_ns()
     explainers = [(target, Explainer(target, name, now)) for target in targets]
@@ -152,9 +152,9 @@ def _read(name: str) -> bytes:
             with Path(name).open("rb") as file:
                 data = file.read(_MOST_EVENT_BYTES + 1)
     except OSError as error:
-        _die(f"--event: {name}: {error.strerror}")
+        die(f"--event: {name}: {error.strerror}")
     if len(data) > _MOST_EVENT_BYTES:
-        _die(f"--event: {name} is larger than 64 MiB; use --path for a whole log")
+        die(f"--event: {name} is larger than 64 MiB; use --path for a whole log")
     return data
 
 
@@ -185,12 +185,12 @@ def _logs(
         try:
             files = LogFiles.of(path)
         except OSError as error:
-            _die(f"{error.filename}: {error.strerror}")
+            die(f"{error.filename}: {error.strerror}")
         if not files.files:
-            _die(f"{path}: there is no such log; give the live file, or one file of a log")
+            die(f"{path}: there is no such log; give the live file, or one file of a log")
         found.append((name, files))
     if not found:
-        _die("no file matches the receivers of the configuration; give --path LOG")
+        die("no file matches the receivers of the configuration; give --path LOG")
     return found
 
 
@@ -242,9 +242,4 @@ def _write(page: Path, report: "Report") -> None:
     try:
         page.write_text(html_of(report), encoding="utf-8")
     except OSError as error:
-        _die(f"--html: {page}: {error.strerror}")
-
-
-def _die(message: str) -> NoReturn:
-    click.echo(f"k8s-audit-otlp: {message}", err=True)
-    sys.exit(USAGE)
+        die(f"--html: {page}: {error.strerror}")

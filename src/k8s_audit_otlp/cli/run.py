@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
-from typing import NoReturn
 
 import click
 
@@ -16,7 +15,7 @@ from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
 from k8s_audit_otlp.agent.opening import Resumed, backlog
 from k8s_audit_otlp.agent.status import Status
-from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE
+from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.durations import DURATION
 from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
 from k8s_audit_otlp.config.env import from_environment
@@ -64,13 +63,13 @@ def command(
         try:
             delivered = agent.run()
         except RuntimeError as error:
-            _die(f"stopped: {error}", FAILURE)
+            die(f"stopped: {error}", FAILURE)
     if not delivered:
         for exporter, segment, size in agent.undelivered():
             click.echo(f"undelivered: {exporter}: {segment}: {human_bytes(size)} left", err=True)
         sys.exit(UNDELIVERED)
     if agent.commit_error:
-        _die(f"the position could not be written: {agent.commit_error}", STATE)
+        die(f"the position could not be written: {agent.commit_error}", STATE)
 
 
 def _start(loaded: Loaded, options: AgentOptions) -> Agent:
@@ -82,18 +81,18 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
     try:
         resumed = agent.start()
     except (StateError, StateLockedError) as error:
-        _die(str(error), STATE)
+        die(str(error), STATE)
     except ConfigurationError as error:
-        _die(str(error), USAGE)
+        die(str(error), USAGE)
     except OSError as error:
         where = error.filename or loaded.config.service.state_dir
-        _die(f"{where}: {error.strerror}; make room, or give another --state-dir", STATE)
+        die(f"{where}: {error.strerror}; make room, or give another --state-dir", STATE)
     for line in resumed:
         click.echo(describe(line), err=True)
     try:
         address = status.start()
     except (OSError, ValueError) as error:
-        _die(f"service::telemetry::metrics::address: {error}", USAGE)
+        die(f"service::telemetry::metrics::address: {error}", USAGE)
     if address:
         click.echo(f"health and metrics: http://{address}/livez /readyz /metrics", err=True)
     return agent
@@ -193,8 +192,3 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-
-
-def _die(message: str, code: int) -> NoReturn:
-    click.echo(f"k8s-audit-otlp: {message}", err=True)
-    sys.exit(code)

@@ -1,15 +1,13 @@
 """`state`: the positions on disk, of exporters in use and of parked ones."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from k8s_audit_otlp.agent.inspect import inspect
-from k8s_audit_otlp.cli import STATE, USAGE
+from k8s_audit_otlp.cli import STATE, USAGE, die
 from k8s_audit_otlp.cli.sizes import human_bytes
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
@@ -52,7 +50,7 @@ def rename(old: str, new: str, state_dir: Path) -> None:
     with _changing(state_dir) as checkpoint:
         for exporters in checkpoint.positions.values():
             if new in exporters:
-                _die(f"{new} has a position of its own; forget it first", USAGE)
+                die(f"{new} has a position of its own; forget it first", USAGE)
         for exporters in _with(checkpoint, old):
             exporters[new] = exporters.pop(old)
     click.echo(f"{new} goes on where {old} was")
@@ -73,7 +71,7 @@ def _with(checkpoint: Checkpoint, exporter: str) -> list[dict[str, Position]]:
     found = [e for e in checkpoint.positions.values() if exporter in e]
     if not found:
         known = sorted({name for e in checkpoint.positions.values() for name in e})
-        _die(f"{exporter} has no position; there are {', '.join(known) or 'none'}", USAGE)
+        die(f"{exporter} has no position; there are {', '.join(known) or 'none'}", USAGE)
     return found
 
 
@@ -81,9 +79,9 @@ def _load(state_dir: Path) -> Checkpoint:
     try:
         checkpoint = CheckpointFile(state_dir).load().checkpoint
     except StateError as error:
-        _die(str(error), STATE)
+        die(str(error), STATE)
     if checkpoint is None:
-        _die(f"{state_dir}: no checkpoint yet; has an agent run with it?", STATE)
+        die(f"{state_dir}: no checkpoint yet; has an agent run with it?", STATE)
     return checkpoint
 
 
@@ -95,15 +93,10 @@ def _changing(state_dir: Path) -> Iterator[Checkpoint]:
     try:
         lock.acquire()
     except StateLockedError as error:
-        _die(str(error), STATE)
+        die(str(error), STATE)
     try:
         checkpoint = _load(state_dir)
         yield checkpoint
         CheckpointFile(state_dir).save(checkpoint)
     finally:
         lock.release()
-
-
-def _die(message: str, code: int) -> NoReturn:
-    click.echo(f"k8s-audit-otlp: {message}", err=True)
-    sys.exit(code)

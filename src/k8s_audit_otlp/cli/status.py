@@ -1,7 +1,6 @@
 """`status`: what the state directory says about every exporter, and a running agent beside it."""
 
 import json
-import os
 import sys
 import time
 from datetime import datetime
@@ -12,17 +11,17 @@ import click
 
 from k8s_audit_otlp.agent.inspect import Consumed, inspect
 from k8s_audit_otlp.agent.report import ExporterReport, Report, read_report
-from k8s_audit_otlp.cli import STATE
+from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
-from k8s_audit_otlp.config.load import load
+from k8s_audit_otlp.cli.state_dir import CONFIG, STATE_DIR, directory_of
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 
 _WATCH_S = 1.0
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration.")
-@click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of the positions.")
+@CONFIG
+@STATE_DIR
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
 def command(
@@ -33,7 +32,7 @@ def command(
     Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
     while one runs.
     """
-    directory = _directory(config_file, state_dir)
+    directory = directory_of(config_file, state_dir)
     while True:
         checkpoint = _read(directory)
         report = read_report(directory, time.time())
@@ -48,20 +47,11 @@ def command(
         time.sleep(_WATCH_S)
 
 
-def _directory(config_file: Path | None, state_dir: Path | None) -> Path:
-    if state_dir is not None:
-        return state_dir
-    if config_file is None:
-        raise click.UsageError("give --state-dir DIRECTORY or --config FILE")
-    return Path(load(config_file, os.environ).config.service.state_dir)
-
-
 def _read(directory: Path) -> Checkpoint:
     try:
         restored = CheckpointFile(directory).load()
     except StateError as error:
-        click.echo(f"k8s-audit-otlp: {error}", err=True)
-        sys.exit(STATE)
+        die(str(error), STATE)
     if restored.warning:
         click.echo(f"warning: {restored.warning}", err=True)
     if restored.checkpoint is None:

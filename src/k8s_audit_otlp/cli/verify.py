@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import MISSING, USAGE
+from k8s_audit_otlp.cli import MISSING, die
 from k8s_audit_otlp.cli.progress import reading
 from k8s_audit_otlp.cli.sizes import human_bytes
 from k8s_audit_otlp.verify.compare import Comparison, Report, SegmentReport
@@ -63,7 +63,7 @@ def command(
     try:
         entries = disk.files()
     except OSError as error:
-        _die(f"{log.parent}: {error.strerror}")
+        die(f"{log.parent}: {error.strerror}")
     comparison = Comparison()
     unread = 0
     try:
@@ -78,12 +78,12 @@ def command(
             for segment in disk.segments(entries, advance):
                 comparison.compare(segment)
     except UnreadableExportError as error:
-        _die(str(error))
+        die(str(error))
     except OSError as error:
-        _die(f"{error.filename}: {error.strerror}")
+        die(f"{error.filename}: {error.strerror}")
     report = comparison.report()
     if not entries and not report.records:
-        _die(f"{log}: there is nothing to compare: no file of this log and no record")
+        die(f"{log}: there is nothing to compare: no file of this log and no record")
     if as_json:
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
@@ -232,8 +232,3 @@ def _verdict(report: Report) -> str:
         parts.append(f"{total('gaps'):,} gaps in files that are gone")
     parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
     return f"{'complete' if report.complete else 'NOT COMPLETE'}: {events}, {', '.join(parts)}"
-
-
-def _die(message: str) -> None:
-    click.echo(f"k8s-audit-otlp: {message}", err=True)
-    sys.exit(USAGE)
