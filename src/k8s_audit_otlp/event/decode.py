@@ -54,7 +54,7 @@ class ReadEvent(NamedTuple):
         return self.body.startswith(_REMOVED)
 
 
-def leading_noise(line: bytes) -> int:
+def _leading_noise(line: bytes) -> int:
     """Count the bytes before the text: NUL runs (a hole of copytruncate) and byte order marks."""
     at = 0
     while True:
@@ -67,7 +67,7 @@ def leading_noise(line: bytes) -> int:
 
 def read_line(line: bytes) -> list[ReadEvent]:
     """Read whatever a line holds; none for an empty one."""
-    skipped = leading_noise(line)
+    skipped = _leading_noise(line)
     text = line[skipped:].rstrip(_BLANKS)
     if not text.strip(_BLANKS):
         return []

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from k8s_audit_otlp.event.decode import REFUSED, decode, leading_noise, read_line
+from k8s_audit_otlp.event.decode import REFUSED, decode, read_line
 from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
@@ -57,7 +57,7 @@ class _Output:
 class Encoder:
     """Turns blocks into records, one way for one mapping; one block at a time.
 
-    `noise_bytes`, `faults` and `shrunk` count what was skipped, not understood and made smaller.
+    `faults` and `shrunk` count what was not understood and what was made smaller.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Encoder:
         max_record_bytes: int = 0,
     ) -> None:
         self.options = options or MappingOptions()
-        self.noise_bytes = self.faults = self.shrunk = 0
+        self.faults = self.shrunk = 0
         self._transform = transform
         self._shrink = shrink
         self._max_bytes = max_record_bytes or sys.maxsize
@@ -127,7 +127,6 @@ class Encoder:
             self._put(_Marked(event, line, times, around), change, end, out)
 
     def _general(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
-        self.noise_bytes += leading_noise(line)
         for read in read_line(line):
             self.faults += bool(read.fault)
             times = self._records.general_times(read.event)

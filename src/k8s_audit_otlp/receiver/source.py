@@ -1,39 +1,38 @@
 """A file of the log in, decompressed bytes at an offset out.
 
-`PlainSource` and `GzipSource` answer the same three questions: bytes at an offset, how large, and
-whether the end is known. A source keeps its descriptor, so it outlives renames and deletion.
+`PlainSource` and `GzipSource` both give bytes at an offset, and say how the file is on disk. A
+source keeps its descriptor, so it outlives renames and deletion.
 """
 
 import os
-from typing import Protocol
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream
 
 _MAX_STREAMS = 3  # decompressors kept for consumers at different places of one file
 
 
-class Source(Protocol):
-    """Decompressed bytes of one segment."""
-
-    device: int
-    inode: int
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Return up to *length* bytes; fewer only where the data ends for now."""
-
-    def stat(self) -> os.stat_result:
-        """Say how the file is: its size on disk, its links."""
-
-    def close(self) -> None: ...
-
-
-class PlainSource:
-    """A file as it is."""
+class _Source:
+    """An open file; `stat` says how it is on disk, whatever it is called by now."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         info = os.fstat(fd)
         self.device, self.inode = info.st_dev, info.st_ino
+
+    def stat(self) -> os.stat_result:
+        return os.fstat(self._fd)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class PlainSource(_Source):
+    """A file as it is."""
 
     def read_at(self, offset: int, length: int) -> bytes:
         data = os.pread(self._fd, length, offset)
@@ -49,25 +48,12 @@ class PlainSource:
         except OSError:
             return offset
 
-    def stat(self) -> os.stat_result:
-        return os.fstat(self._fd)
 
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-
-class GzipSource:
+class GzipSource(_Source):
     """A compressed file, read from its beginning as often as it must be."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
-        info = os.fstat(fd)
-        self.device, self.inode = info.st_dev, info.st_ino
+        super().__init__(fd)
         self._streams: list[InflateStream] = []
         self.end: int | None = None  # known once a stream has passed the trailer
 
@@ -98,14 +84,6 @@ class GzipSource:
         del self._streams[_MAX_STREAMS:]
         return stream
 
-    def stat(self) -> os.stat_result:
-        return os.fstat(self._fd)
-
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        super().close()
         self._streams.clear()
-
-    def __del__(self) -> None:
-        self.close()

@@ -15,7 +15,6 @@ from k8s_audit_otlp.event.redact.keys import Verdict, is_credential_parameter, j
 MASK = "REDACTED"
 _HMAC_FORM = re.compile(r"hmac-[0-9a-f]{32}")
 ArgsMode = Literal["keep", "first", "redact"]
-Fired = set[str]
 
 
 class Replacement:
