@@ -66,12 +66,13 @@ def _leading_noise(line: bytes) -> int:
 
 
 def read_line(line: bytes) -> list[ReadEvent]:
-    """Read whatever a line holds; none for an empty one."""
+    """Read whatever a line holds; none for a blank one only, an empty list is told as no event."""
     skipped = _leading_noise(line)
     text = line[skipped:].rstrip(_BLANKS)
     if not text.strip(_BLANKS):
         return []
-    return [each._replace(at=each.at + skipped) for each in _read_text(text)]
+    found = _read_text(text) or [_unread(len(text), 0, NO_EVENT)]
+    return [each._replace(at=each.at + skipped) for each in found]
 
 
 def _utf8(value: bytes) -> bytes:

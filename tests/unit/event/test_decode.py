@@ -26,6 +26,13 @@ def test_nothing_raises_and_nothing_is_dropped(line):
         read.body.decode()
 
 
+@pytest.mark.parametrize("line", [b"[]", b'{"kind":"EventList","items":[]}'])
+def test_a_list_without_events_is_told(line):
+    """It is no event, and it was in the log."""
+    (read,) = read_line(line)
+    assert (read.is_unread, read.fault, read.at) == (True, NO_EVENT, 0)
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.recursive(
