@@ -13,7 +13,7 @@ from k8s_audit_otlp.config.blocks import Retry as RetryBlock
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
-from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
 from k8s_audit_otlp.exporter import credentials
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from k8s_audit_otlp.exporter.grpc import GrpcOptions
 
 Envelopes = Mapping[str, tuple[bytes, bytes]]
-GLOB = frozenset("*?[")
 
 
 def paths_of(receiver: K8sAudit) -> list[Path]:

@@ -14,7 +14,7 @@ from k8s_audit_otlp.agent.commit import Consumption
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.setup.observed import observe
-from k8s_audit_otlp.setup.settings import RefusalError
+from k8s_audit_otlp.setup.settings import MANIFEST, RefusalError
 from k8s_audit_otlp.telemetry.journal import OnceAMinute
 from k8s_audit_otlp.telemetry.runway import (
     Retention,
@@ -26,7 +26,6 @@ from k8s_audit_otlp.telemetry.runway import (
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-MANIFEST = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")  # kubeadm's
 WARN_BELOW_S = 3600.0  # an hour is what somebody needs to come and look
 _READ_AGAIN_S = 60.0  # a manifest is seldom edited
 

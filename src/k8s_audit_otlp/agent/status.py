@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.runway import MANIFEST, Runways
+from k8s_audit_otlp.agent.runway import Runways
 from k8s_audit_otlp.agent.views import exporter_views, health, stored_views
+from k8s_audit_otlp.setup.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.health import Beat
 from k8s_audit_otlp.telemetry.views import ExporterView

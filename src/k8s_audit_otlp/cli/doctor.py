@@ -10,12 +10,12 @@ import click
 
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.durations import DURATION
+from k8s_audit_otlp.setup.settings import MANIFEST
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 
 def _text(path: Path | None) -> str | None:
@@ -28,7 +28,7 @@ def _text(path: Path | None) -> str | None:
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
-    default=_MANIFEST,
+    default=MANIFEST,
     show_default=True,
     help="Static pod manifest of kube-apiserver.",
 )

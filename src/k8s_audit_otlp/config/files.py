@@ -12,10 +12,10 @@ from k8s_audit_otlp.config.document import Path as KeyPath
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.findings import Findings
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
 
 _FILE_KEYS = frozenset({"filename", "policy"})
-_GLOB = frozenset("*?[")
 
 
 def look(config: Config, found: Findings) -> None:
@@ -46,7 +46,7 @@ def secrets_in(config: Config) -> Iterator[Secret]:
 
 
 def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
-    if _GLOB & set(pattern):
+    if GLOB & set(pattern):
         return
     log = Path(pattern)
     if _is_directory(log):

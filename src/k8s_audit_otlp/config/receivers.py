@@ -15,6 +15,7 @@ from k8s_audit_otlp.config.types import (
     mistake,
 )
 
+GLOB = frozenset("*?[")  # any of them makes an `include` a pattern
 LEAST_LINE_BYTES = 64 * 1024  # an envelope without bodies, long user agent and groups included
 
 

@@ -27,10 +27,9 @@ from k8s_audit_otlp.doctor.host_checks import HostFacts, free_bytes
 from k8s_audit_otlp.doctor.log_facts import LogFacts, look_at_log
 from k8s_audit_otlp.doctor.verdict import Check, Facts, Finding, State, Verdict, fail
 from k8s_audit_otlp.setup.observed import Apiserver, observe
-from k8s_audit_otlp.setup.settings import DEFAULTS, LOG_PATH, RefusalError
+from k8s_audit_otlp.setup.settings import DEFAULTS, LOG_PATH, MANIFEST, RefusalError
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 
-MANIFEST = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")  # kubeadm's
 NO_CONFIG = ("no configuration was given", "--config FILE")
 
 

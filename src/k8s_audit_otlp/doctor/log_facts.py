@@ -11,8 +11,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.event.decode import read_line
-from k8s_audit_otlp.event.times import unix_ns
-from k8s_audit_otlp.model import AuditEvent
+from k8s_audit_otlp.event.times import stage_ns, unix_ns
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 
 HEAD_BYTES = 1 << 20
@@ -119,13 +118,8 @@ def _read(fd: int, offset: int, length: int) -> bytes:
     return os.pread(fd, length, offset)
 
 
-def time_of(event: AuditEvent) -> int:
-    """Return when the event happened, 0 where it does not say."""
-    return unix_ns(event.stage_timestamp) or unix_ns(event.request_received_timestamp) or 0
-
-
 def _times(data: bytes, *, whole: bool) -> list[int]:
     """Return the times of the events in *data*; unless it is *whole*, its first line is torn."""
     lines = data.split(b"\n")[0 if whole else 1 : -1]
     events = (item.event for line in lines for item in read_line(line) if not item.is_unread)
-    return [ns for event in events if (ns := time_of(event))]
+    return [ns for event in events if (ns := stage_ns(event))]

@@ -11,6 +11,7 @@ from pathlib import Path
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.known import MAX_LINE_BYTES
 from k8s_audit_otlp.receiver.listing import list_log, without_packed_twins
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.oversized import envelope_of
@@ -18,7 +19,6 @@ from k8s_audit_otlp.receiver.segment import open_source
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
 
 BLOCK_BYTES = 256 * 1024
-MAX_LINE_BYTES = 64 * 1024 * 1024  # the agent's default; a longer line is one record without bodies
 _TAIL_KEPT = 256 * 1024  # of a longer line: the timestamps come last
 _STEP = 1024 * 1024
 

@@ -14,19 +14,17 @@ from typing import Any, Literal
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
 import grpc  # type: ignore[import-untyped]  # ships no stubs
 
-from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.answers import read_grpc
 from k8s_audit_otlp.exporter.connection import UnusableError, Url
 from k8s_audit_otlp.exporter.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.exporter.http_answer import MAX_BODY_BYTES
-from k8s_audit_otlp.exporter.sender import Request, UnreadableError, read_setting
+from k8s_audit_otlp.exporter.sender import USER_AGENT, Request, UnreadableError, read_setting
 from k8s_audit_otlp.exporter.tls import TlsError, TlsOptions, read_pem, stamp
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text
 from k8s_audit_otlp.otlp.envelope import envelope
 
 METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-USER_AGENT = f"k8s-audit-otlp/{__version__}"
 _RECONNECT_MS = 1000  # our own back-off decides when to try; the channel should not add to it
 _PROTOBUF = "application/x-protobuf"
 # What the library itself says when no server was reached; there is no code of its own for it.

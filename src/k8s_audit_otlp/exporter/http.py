@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 
-from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.answers import read_http
 from k8s_audit_otlp.exporter.compress import Compression, compressor
 from k8s_audit_otlp.exporter.connection import (
@@ -25,13 +24,12 @@ from k8s_audit_otlp.exporter.connection import (
 from k8s_audit_otlp.exporter.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.exporter.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.exporter.proxy import proxy_for
-from k8s_audit_otlp.exporter.sender import Request, UnreadableError, read_setting
+from k8s_audit_otlp.exporter.sender import USER_AGENT, Request, UnreadableError, read_setting
 from k8s_audit_otlp.exporter.tls import ContextKeeper, TlsError, TlsOptions
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, read_status
 from k8s_audit_otlp.otlp.envelope import envelope
 
-USER_AGENT = f"k8s-audit-otlp/{__version__}"
 _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
 _PAGE = b"<"  # how an HTML page begins, and nothing that OTLP knows
 

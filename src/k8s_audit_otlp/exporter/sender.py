@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from k8s_audit_otlp import __version__
 from k8s_audit_otlp.model import Outcome
 
 T = TypeVar("T")
+USER_AGENT = f"k8s-audit-otlp/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ is joined with the bytes around it, which depend only on its length.
 
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, Alarm, alarm_of
-from k8s_audit_otlp.event.times import MAX_NS, unix_ns
+from k8s_audit_otlp.event.times import EPOCH, MAX_NS, unix_ns
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned
@@ -38,7 +38,6 @@ from k8s_audit_otlp.otlp.parts import (
 
 _NO_USER = UserInfo()
 _EVENT_NAME = wire.text(wire.EVENT_NAME, EVENT_NAME)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DAYS = MAX_NS // 86_400_000_000_000
 _NO_NOTES = (b"", Alarm.QUIET, 0)
 parse_time = datetime.fromisoformat

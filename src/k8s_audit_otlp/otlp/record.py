@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import severity_bytes
-
-UID = "log.record.uid"
+from k8s_audit_otlp.otlp.limits import UID
 
 
 def encode_record(  # a LogRecord has that many fields

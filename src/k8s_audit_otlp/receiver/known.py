@@ -13,6 +13,7 @@ from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, ManifestState, SegmentState
 
+MAX_LINE_BYTES = 64 * 1024 * 1024  # unless configured; a longer line is one record without bodies
 _GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
 
 
@@ -20,7 +21,7 @@ _GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
 class LogLimits:
     """Bounds of one log, each with its unit."""
 
-    max_line_bytes: int = 64 * 1024 * 1024
+    max_line_bytes: int = MAX_LINE_BYTES
     max_open: int = 256  # descriptors kept for segments that somebody still needs
     settle_s: float = 5.0  # an unterminated last line of a closed file is a line after so long
     torn_s: float = 60.0  # a .gz without an end that does not change any more is torn

@@ -4,9 +4,10 @@ In: what the operator asked for and what a manifest already says. Out: the flags
 """
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+MANIFEST = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")  # kubeadm's
 LOG_PATH = "audit-log-path"
 POLICY_FILE = "audit-policy-file"
 

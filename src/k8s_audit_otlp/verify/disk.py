@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, is_event, read_line
-from k8s_audit_otlp.event.times import unix_ns
+from k8s_audit_otlp.event.times import stage_ns
 from k8s_audit_otlp.model import AuditEvent
 from k8s_audit_otlp.receiver.identity import Identity, identify
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.known import MAX_LINE_BYTES
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
 from k8s_audit_otlp.receiver.segment import open_source
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
 from k8s_audit_otlp.verify.uids import place_of
 
-MAX_LINE_BYTES = 64 * 1024 * 1024  # the agent's default; a longer line is one record
 NOTHING = 1 << 64  # after every place
 _STEP = 1024 * 1024
 _COMPARED = 1024 * 1024  # bytes that must agree before two files count as one segment
@@ -104,7 +104,7 @@ class DiskLog:
         lines, begin = 0, NOTHING if self._since_ns else 0
         for start, line in reader:
             found = list(events_of(line))
-            if begin == NOTHING and any(_time_of(event) >= self._since_ns for _, _, event in found):
+            if begin == NOTHING and any(stage_ns(event) >= self._since_ns for _, _, event in found):
                 begin = place_of(start)
             if begin < NOTHING:
                 lines += 1
@@ -128,10 +128,6 @@ def events_of(line: bytes) -> Iterator[tuple[int, int, AuditEvent]]:
         pass
     for read in read_line(line):
         yield read.at, read.item, read.event
-
-
-def _time_of(event: AuditEvent) -> int:
-    return unix_ns(event.stage_timestamp) or unix_ns(event.request_received_timestamp) or 0
 
 
 class _Lines:
