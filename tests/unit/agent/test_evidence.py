@@ -2,6 +2,7 @@
 
 import gzip
 from collections import Counter
+from contextlib import contextmanager
 
 from k8s_audit_otlp.demo.backend import Backend
 from k8s_audit_otlp.demo.steps import Accept, Throttle
@@ -95,14 +96,21 @@ def test_a_gap_of_one_exporter_is_told_to_the_others(scene) -> None:
     assert gaps["otlp_http/up"] == 1
 
 
-def test_a_file_deleted_while_the_agent_runs_is_delivered_all_the_same(scene, wait_for) -> None:
-    """The descriptor was opened at discovery and outlives the name."""
+@contextmanager
+def rotated_in_outage(scene, wait_for):
+    """Write 50 events over a rotation, none delivered; give the agent, the backup, their ids."""
     scene.backend.plan = [Throttle(503)]
     ids = scene.write(40)
     with scene.running() as agent:
         backup = scene.rotate("audit-2026-01-02T03-04-05.000.log")
         ids += scene.write(10)
         wait_for(lambda: len(agent.logs[0].segments()) == 2)
+        yield agent, backup, ids
+
+
+def test_a_file_deleted_while_the_agent_runs_is_delivered_all_the_same(scene, wait_for) -> None:
+    """The descriptor was opened at discovery and outlives the name."""
+    with rotated_in_outage(scene, wait_for) as (_agent, backup, ids):
         backup.unlink()
         scene.backend.plan = [Accept()]
         scene.backend.wait_for(50)
@@ -135,12 +143,7 @@ def test_over_the_bound_the_oldest_deleted_file_is_let_go_as_a_gap(scene, wait_f
 def test_what_is_held_at_shutdown_is_rescued_and_sent_after_the_restart(scene, wait_for) -> None:
     """With a rescue directory a deleted file survives the process that held it."""
     scene.receiver = f"rescue_dir: {scene.folder / 'rescue'}, "
-    scene.backend.plan = [Throttle(503)]
-    ids = scene.write(40)
-    with scene.running() as agent:
-        backup = scene.rotate("audit-2026-01-02T03-04-05.000.log")
-        ids += scene.write(10)
-        wait_for(lambda: len(agent.logs[0].segments()) == 2)
+    with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
         backup.unlink()
         wait_for(lambda: agent.logs[0].segments()[0].unlinked)
     scene.backend.plan = [Accept()]
@@ -152,12 +155,7 @@ def test_what_is_held_at_shutdown_is_rescued_and_sent_after_the_restart(scene, w
 
 def test_a_verified_twin_lets_the_deleted_file_go(scene, wait_for) -> None:
     """Once the .gz is whole it is read instead, and the plain file's blocks are freed."""
-    scene.backend.plan = [Throttle(503)]
-    ids = scene.write(40)
-    with scene.running() as agent:
-        backup = scene.rotate("audit-2026-01-02T03-04-05.000.log")
-        ids += scene.write(10)
-        wait_for(lambda: len(agent.logs[0].segments()) == 2)
+    with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
         packed = backup.with_name(backup.name + ".gz")
         packed.write_bytes(gzip.compress(backup.read_bytes()))
         backup.unlink()
