@@ -17,12 +17,12 @@ from pathlib import Path
 
 from isal import igzip
 
+from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
-from k8s_audit_otlp.event.treatment import Treatment
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
-from k8s_audit_otlp.otlp.envelope import envelope
 from k8s_audit_otlp.otlp.mapping import MappingOptions
+from k8s_audit_otlp.otlp.resource_scope import envelope
 
 BLOCK_BYTES = 256 * 1024
 REQUEST_BYTES = 900_000
@@ -148,7 +148,7 @@ def run(encoder: Encoder, whole: list[Block], *, compress: bool) -> tuple[int, i
 
 
 def encoders(options: MappingOptions) -> Iterator[tuple[str, Encoder]]:
-    treatment = Treatment(None, Redactor())
+    treatment = EventProcessor(None, Redactor())
     yield "default", Encoder(options, transform=treatment, quiet=treatment.quiet_parts())
     yield "raw", Encoder(options)
 

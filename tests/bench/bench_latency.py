@@ -15,9 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-from bench_encode import lines
-
-from k8s_audit_otlp.demo.backend import Backend
+from tests.bench.bench_encode import lines
+from tests.kit.backend import Backend
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from bench_encode import lines
+from tests.bench.bench_encode import lines
 
 CACHE = Path(os.environ.get("K8S_AUDIT_OTLP_BIN", Path.home() / ".cache/k8s-audit-otlp/bin"))
 COLLECTOR = """
@@ -66,7 +66,7 @@ class Sink:
     """A back end in a process of its own that counts records and keeps nothing."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "k8s_audit_otlp.demo.backend", "--keep", "nothing"]
+        command = [sys.executable, "-m", "tests.kit.backend", "--keep", "nothing"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from k8s_audit_otlp.exporter.file import FileOptions, FileSender
-from k8s_audit_otlp.exporter.grpc import GrpcOptions, GrpcSender
-from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
-from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.transport.file import FileOptions, FileSender
+from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.sender import Sender
 
 ROUNDS, REQUESTS = 5, 200
 ENVELOPES = {"k8s_audit": (b"", b"")}
@@ -29,13 +29,13 @@ RECORDS = [
 ]
 _HTTP = """
 import time
-from k8s_audit_otlp.demo.backend import Backend
+from tests.kit.backend import Backend
 backend = Backend(keep="nothing"); backend.start(); print(backend.logs_url, flush=True)
 time.sleep(600)
 """
 _GRPC = """
 import time
-from k8s_audit_otlp.demo.grpc_backend import GrpcBackend
+from tests.kit.grpc_backend import GrpcBackend
 backend = GrpcBackend(keep="nothing"); backend.start(); print(backend.target, flush=True)
 time.sleep(600)
 """

@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import click
-from play import play
-from scene import Totals
+
+from tests.faults.play import play
+from tests.faults.scene import Totals
 
 README = Path(__file__).with_name("README.md")
 _COUNTS = [f.name for f in fields(Totals) if f.type is int and f.name != "seed"]

@@ -1,7 +1,7 @@
 """One run: a seed in, what was written, done to everyone, and missing out.
 
 While a writer writes and rotates, dice choose what happens next: the agent is killed, asked to
-end or frozen, the back end changes its mood or goes away, the disk of the state fills up, the
+end or frozen, the back end changes its fault or goes away, the disk of the state fills up, the
 writer itself is killed. At the end all is well again, and the agent delivers what is left.
 """
 
@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scene import Agent, Script, Totals, Writer, compare, unbalanced, write_config
-from weather import MOODS, Weather
-
 from k8s_audit_otlp.cli import STATE
-from k8s_audit_otlp.demo.backend import Backend
+from tests.faults.scene import Agent, Script, Totals, Writer, compare, unbalanced, write_config
+from tests.faults.weather import FAULTS, Weather
+from tests.kit.backend import Backend
 
 STATE_DISK_BYTES = 4_000_000  # three generations of the state of a thousand segments
 DEADLINE = "20s"
@@ -89,7 +88,7 @@ class Play:
                 name = self._dice.choices(list(self._acts), [ACTS[n] for n in self._acts])[0]
                 self._acts[name]()
                 self._look()
-            weather.mood = "calm"
+            weather.fault = "calm"
             self.agent.end(self._dice.choice((signal.SIGKILL, signal.SIGTERM)))
             code = self.agent.start("--once", "--deadline", DEADLINE).wait(120)
             if code:
@@ -134,7 +133,7 @@ class Play:
             self.agent.signal(signal.SIGCONT)
 
     def change_mood(self) -> None:
-        self.weather.mood = self._dice.choice(list(MOODS))
+        self.weather.fault = self._dice.choice(list(FAULTS))
 
     def go_away(self) -> None:
         self.backend.stop()

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from k8s_audit_otlp.agent.inspect import inspect
-from k8s_audit_otlp.demo.backend import Backend
-from k8s_audit_otlp.demo.received import Record
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
+from k8s_audit_otlp.telemetry.inspect import inspect
+from k8s_audit_otlp.tools.demo.received import Record
+from tests.kit.backend import Backend
 
 PYTHON = sys.executable
 SHORTEST_LINE = 250  # bytes; no event of the demo's cluster is shorter
@@ -138,7 +138,7 @@ class Writer:
     def _start(self) -> subprocess.Popen[bytes]:
         script, left = self._script, max(0.1, self._end - time.monotonic())
         command = [
-            *(PYTHON, "-m", "k8s_audit_otlp.demo.writer", "--path", str(self._log)),
+            *(PYTHON, "-m", "k8s_audit_otlp.tools.demo.writer", "--path", str(self._log)),
             *("--record", str(self.record), "--seed", str(self._seed)),
             *("--rate", str(script.rate), "--seconds", f"{left:.2f}"),
             *("--max-bytes", str(script.max_bytes), "--max-backups", str(script.max_backups)),

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from campaign import run_all, update
 from click import UsageError
-from play import play
-from scene import GAP, RECEIPT, Totals, disagreeing_receipts
 
-from k8s_audit_otlp.demo.received import Record
+from k8s_audit_otlp.tools.demo.received import Record
+from tests.faults.campaign import run_all, update
+from tests.faults.play import play
+from tests.faults.scene import GAP, RECEIPT, Totals, disagreeing_receipts
 
 LONG = range(10_000, 10_200)
 

@@ -3,16 +3,16 @@
 import random
 from threading import Lock
 
-from k8s_audit_otlp.demo.steps import (
+from tests.kit.steps import (
     ACCEPT,
     Cut,
     Delay,
     HalfClose,
     Hang,
     Limit,
+    ReceivedRequest,
     Redirect,
     Refuse,
-    Request,
     Slow,
     Step,
     Throttle,
@@ -21,8 +21,8 @@ from k8s_audit_otlp.demo.steps import (
 
 _WELL = (ACCEPT, Delay(0.02), Delay(0.2))
 
-# mood -> what may happen to a request, and how likely
-MOODS: dict[str, list[tuple[Step, float]]] = {
+# fault -> what may happen to a request, and how likely
+FAULTS: dict[str, list[tuple[Step, float]]] = {
     "calm": [(ACCEPT, 1)],
     "throttling": [(ACCEPT, 5), (Throttle(429), 3), (Throttle(503), 1), (Throttle(429, 1), 1)],
     "erring": [(ACCEPT, 4), (Refuse(500), 2), (Refuse(502), 1), (Refuse(504), 1)],
@@ -38,16 +38,16 @@ MOODS: dict[str, list[tuple[Step, float]]] = {
 
 
 class Weather:
-    """A plan for the back end whose mood can be changed at any moment. Safe for threads."""
+    """A plan for the back end whose fault can be changed at any moment. Safe for threads."""
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
         self._lock = Lock()
-        self.mood = "calm"
+        self.fault = "calm"
         self.faults = 0  # requests that were not simply accepted
 
-    def __call__(self, _: Request) -> Step:
-        steps, weights = zip(*MOODS[self.mood], strict=True)
+    def __call__(self, _: ReceivedRequest) -> Step:
+        steps, weights = zip(*FAULTS[self.fault], strict=True)
         with self._lock:
             step: Step = self._dice.choices(steps, weights)[0]
             self.faults += step not in _WELL

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from interop.collector import key_of
+from tests.interop.collector import key_of
 
 RETRY = {"initial_interval": "200ms", "max_interval": "1s"}
 

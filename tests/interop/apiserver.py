@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import Self
 
 from k8s_audit_otlp.receiver.identity import identify
-from k8s_audit_otlp.verify.disk import events_of
+from k8s_audit_otlp.tools.verify.disk import events_of
 
 TOKEN = "made-up-token-of-an-admin"  # noqa: S105 - known only to a server on the loopback address
 POLICY = """\

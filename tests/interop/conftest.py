@@ -3,16 +3,13 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from interop.agent import Agent
-from interop.collector import Collector
+from tests.interop.agent import Agent
+from tests.interop.collector import Collector
 
 CACHE = Path.home() / ".cache" / "k8s-audit-otlp" / "bin"
 BUILD = Path(__file__).parent / "build" / "build.sh"

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,16 +18,12 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT), str(ROOT / "unit" / "otlp")]
-
-import reference  # noqa: E402
-from scene import GAP, RECEIPT, Agent, Totals, disagreeing_receipts  # noqa: E402
-
-from interop.apiserver import ApiServer, Keeper, offsets_of  # noqa: E402
-from k8s_audit_otlp.demo.backend import Backend  # noqa: E402
-from k8s_audit_otlp.demo.received import Record  # noqa: E402
-from k8s_audit_otlp.receiver.identity import identify  # noqa: E402
+from k8s_audit_otlp.receiver.identity import identify
+from k8s_audit_otlp.tools.demo.received import Record
+from tests.faults.scene import GAP, RECEIPT, Agent, Totals, disagreeing_receipts
+from tests.interop.apiserver import ApiServer, Keeper, offsets_of
+from tests.kit import reference
+from tests.kit.backend import Backend
 
 # The fixture's own time, a build included, does not count.
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(170, func_only=True)]

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from interop.agent import Agent
-from interop.collector import Collector, attributes
 from k8s_audit_otlp.cli import OK, UNDELIVERED
-from k8s_audit_otlp.demo.events import EventSource, fast_lines
+from k8s_audit_otlp.tools.demo.events import EventSource, fast_lines
+from tests.interop.agent import Agent
+from tests.interop.collector import Collector, attributes
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180, func_only=True)]  # a build takes longer
 
 MIB = 1 << 20
 OTEL_CONFIG = Path(__file__).parents[2] / "otel-config" / "collector"
 TRANSPORTS = ["http", "grpc"]
-HAS_GRPC = find_spec("k8s_audit_otlp.exporter.grpc") is not None
+HAS_GRPC = find_spec("k8s_audit_otlp.transport.grpc") is not None
 
 
 def _lines(number: int, seed: int = 1) -> list[bytes]:

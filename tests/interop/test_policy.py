@@ -7,7 +7,6 @@ exporter with the policy leaves of the first log is compared with the second log
 import json
 import os
 import shutil
-import sys
 import time
 from importlib import resources
 from pathlib import Path
@@ -16,12 +15,10 @@ from typing import Any
 import msgspec
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from interop.apiserver import TOKEN, ApiServer
-from interop.asks import ASKS, TOKENS, send_all
 from k8s_audit_otlp.event.policy import Kept, Policy
 from k8s_audit_otlp.model import AuditEvent
+from tests.interop.apiserver import TOKEN, ApiServer
+from tests.interop.requests import ASKS, TOKENS, send_all
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(170)]
 
@@ -64,7 +61,7 @@ PASSING = frozenset(
 def policy_text(name: str) -> str:
     if name == "clauses":
         return CLAUSES
-    file = resources.files("k8s_audit_otlp.setup") / "policies" / f"{name}.yaml"
+    file = resources.files("k8s_audit_otlp.apiserver") / "policies" / f"{name}.yaml"
     return file.read_text()
 
 

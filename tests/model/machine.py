@@ -13,18 +13,18 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from world import World
 
-from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.feed import Feed
+from k8s_audit_otlp.exporter.subscription import Subscription, collect, forget_finished
 from k8s_audit_otlp.model import EncodedBlock
 from k8s_audit_otlp.receiver.blocks import BlockReader
-from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
+from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
+from tests.model.world import World
 
 KEY = "k8s_audit:audit.log"
 CONSUMERS = ("one", "two")
@@ -75,8 +75,8 @@ class Gaps:
 class Reading:
     """One consumer in one life of the process, and what it was given."""
 
-    def __init__(self, consumption, feed, gaps, given):
-        self.consumption = consumption
+    def __init__(self, subscription, feed, gaps, given):
+        self.subscription = subscription
         self.feed = feed
         self.gaps = gaps
         self.given = given  # numbers of lines that must not come again
@@ -121,7 +121,7 @@ class ReceiverMachine(RuleBasedStateMachine):
             Quiet(),
             self.base.manifests.get(KEY),
             limits=self.limits,
-            holding=Holding(HoldLimits(), free=lambda _: 1 << 40),
+            holding=DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
             clock_ns=self.world.now_ns,
         )
         self.reader = self.reader_class(self.log, cache_bytes=CACHE_BYTES)
@@ -129,24 +129,24 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.readings = {}
         self.last_given = dict.fromkeys(CONSUMERS, 0)
         for name in CONSUMERS:
-            consumption = Consumption.resume(
+            subscription = Subscription.resume(
                 self.log, name, self.base.positions.get(KEY, {}).get(name)
             )
-            consumption.ledger = self.prepared(consumption.ledger)
-            self.log.register(consumption.ledger)
+            subscription.ledger = self.prepared(subscription.ledger)
+            self.log.register(subscription.ledger)
             gaps = self.gaps_class(self.gaps_then[name])
             feed = Feed(
                 self.log,
                 self.reader,
-                consumption.ledger,
+                subscription.ledger,
                 encoded,
                 Batcher("k8s_audit", BatchLimits(max_records=self.most)),
                 gaps,
-                consumption.outbox,
+                subscription.outbox,
                 encode_notice=lambda notice: notice.uid.encode(),
                 monotonic=lambda: self.world.clock_s,
             )
-            self.readings[name] = Reading(consumption, feed, gaps, set(self.settled[name]))
+            self.readings[name] = Reading(subscription, feed, gaps, set(self.settled[name]))
 
     def prepared(self, ledger):
         """Give a faulty machine its chance."""
@@ -248,10 +248,10 @@ class ReceiverMachine(RuleBasedStateMachine):
         reading = self.readings[name]
         told = len(reading.gaps.told)
         reading.feed.gather()
-        batch = reading.feed.take(urge=True, flush_s=0.0)
+        batch = reading.feed.take(flush_now=True, flush_s=0.0)
         if batch is None:
             return len(reading.gaps.told) > told
-        ticket = reading.consumption.ledger.open(batch.span)
+        ticket = reading.subscription.ledger.open(batch.span)
         lines = self.world.lines()
         for record in batch.records:
             number = int(record[6:12])
@@ -279,17 +279,17 @@ class ReceiverMachine(RuleBasedStateMachine):
             ticket, batch = reading.under_way.pop(which % len(reading.under_way))
             reading.acked |= {int(record[6:12]) for record in batch.records}
             self.acked[name] |= reading.acked
-            reading.consumption.ledger.settle(ticket, tally_of(batch))
+            reading.subscription.ledger.settle(ticket, tally_of(batch))
             if not everything:
                 break
 
     @rule()
     def commit(self):
-        consumptions = [r.consumption for r in self.readings.values()]
+        subscriptions = [r.subscription for r in self.readings.values()]
         for name in CONSUMERS:
             self.settled[name] |= self.lines_before_position(name)
-        forget_finished([self.log], consumptions)
-        checkpoint = collect(self.base, [self.log], consumptions, "now")
+        forget_finished([self.log], subscriptions)
+        checkpoint = collect(self.base, [self.log], subscriptions, "now")
         self.checkpoint = msgspec.json.encode(checkpoint)
         self.gaps_then = self.gaps_to_store()
         listed = {s.identity.partition(".")[0] for s in checkpoint.manifests[KEY].segments}
@@ -316,7 +316,7 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     def lines_before_position(self, name):
         """Numbers of lines that the position of a consumer has passed."""
-        offsets, _ = self.readings[name].consumption.ledger.snapshot()
+        offsets, _ = self.readings[name].subscription.ledger.snapshot()
         generations = self.world.by_identity()
         passed = set()
         for segment in self.log.segments():

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from k8s_audit_otlp.demo.logrotate import shift_numbered
-from k8s_audit_otlp.demo.writer import backup_name
 from k8s_audit_otlp.receiver.identity import identify
+from k8s_audit_otlp.tools.demo.writer import backup_name
+from tests.kit.logrotate import shift_numbered
 
 START_S = 1_767_323_045
 _GZIP = 16 + zlib.MAX_WBITS

@@ -11,11 +11,10 @@ ROOT = Path(k8s_audit_otlp.__file__).parent
 # A station may import from its own level and from those above it in this list.
 LEVELS = [
     {"model", "__init__"},
-    {"event"},
-    {"otlp", "state"},
-    {"receiver", "config", "setup"},
-    {"exporter", "telemetry", "demo", "verify"},
-    {"agent", "sdk", "doctor", "explain"},
+    {"event", "otlp", "state"},
+    {"receiver", "exporter", "transport", "config", "apiserver"},
+    {"evidence", "telemetry", "agent"},
+    {"tools", "sdk"},
     {"cli", "__main__"},
 ]
 PURE = ("event", "otlp")

@@ -15,22 +15,22 @@ from pathlib import Path
 from threading import Event
 
 from k8s_audit_otlp.agent.build import holding_of, log_limits, paths_of
-from k8s_audit_otlp.agent.commit import Consumption
 from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.crashloop import note_start
-from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ConfigurationError
-from k8s_audit_otlp.agent.once import Errand
-from k8s_audit_otlp.agent.opening import Resumed, open_log, place
+from k8s_audit_otlp.agent.once import DrainTarget
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
-from k8s_audit_otlp.agent.report import Reporter
-from k8s_audit_otlp.agent.silence import Silence
+from k8s_audit_otlp.agent.start import Resumed, open_log, place
 from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.evidence.silence import Silence
+from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
+from k8s_audit_otlp.telemetry.report import Reporter
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -79,7 +79,7 @@ class Agent:
         self._wake = Event()
         self._draining = self._catch_up = False
         self._watchers: list[Watcher] = []
-        self._errand: Errand | None = None  # what must be delivered before the end
+        self._drain_target: DrainTarget | None = None  # what must be delivered before the end
         self._caught_up_first = config.service.until == "caught_up"
         self._failure: tuple[str, BaseException] | None = None
         self.started = False  # the state is ours
@@ -130,10 +130,10 @@ class Agent:
             log.scan()
         resumed = [
             place(c, self.config, pipeline.readers[c.log.key], self._evidence, self._now_ns())
-            for c in self.consumptions()
+            for c in self.subscriptions()
         ]
         if self._options.once:
-            self._errand = self._new_errand()
+            self._drain_target = self._new_drain_target()
         self._note_configuration()
         if marker is not None:
             self._evidence.agent("careful", "the last starts made no progress: line by line", {})
@@ -203,9 +203,9 @@ class Agent:
 
     # -- run -----------------------------------------------------------------------------------
 
-    def consumptions(self) -> Iterator[Consumption]:
+    def subscriptions(self) -> Iterator[Subscription]:
         for runtime in self.exporters:
-            yield from runtime.consumptions
+            yield from runtime.subscriptions
 
     def run(self) -> bool:
         """Work until `stop`, or with `once` until all is delivered; say whether all was.
@@ -237,8 +237,8 @@ class Agent:
         """It was asked to stop and still delivers what is there."""
         return self._catch_up and not self._draining
 
-    def _new_errand(self) -> Errand:
-        return Errand(self.logs, list(self.consumptions()), self._options.deadline_s)
+    def _new_drain_target(self) -> DrainTarget:
+        return DrainTarget(self.logs, list(self.subscriptions()), self._options.deadline_s)
 
     def _until_done(self) -> bool:
         next_sync = self._monotonic()
@@ -262,22 +262,22 @@ class Agent:
                 silence.look(self.logs)
                 reporter.write()
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
-            if self._catch_up and self._errand is None:
-                self._errand = self._new_errand()
-            if self._errand is not None and self._finished(self._errand, now):
+            if self._catch_up and self._drain_target is None:
+                self._drain_target = self._new_drain_target()
+            if self._drain_target is not None and self._finished(self._drain_target, now):
                 break
         return not self.undelivered()
 
-    def _finished(self, errand: Errand, now: float) -> bool:
-        if not errand.undelivered():
+    def _finished(self, drain_target: DrainTarget, now: float) -> bool:
+        if not drain_target.undelivered():
             self._evidence.write_receipts()  # of what has settled since the commit
-            if errand.told():
+            if drain_target.told():
                 return True
-        return errand.stuck(now)
+        return drain_target.stuck(now)
 
     def undelivered(self) -> list[tuple[str, str, int]]:
         """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
-        return self._errand.undelivered() if self._errand else []
+        return self._drain_target.undelivered() if self._drain_target else []
 
     def _silence_after(self) -> dict[str, float]:
         receivers = self.config.receivers

@@ -14,23 +14,23 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
 from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
-from k8s_audit_otlp.exporter import credentials
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.consumer import ConsumerOptions
-from k8s_audit_otlp.exporter.credentials import Credentials
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
-from k8s_audit_otlp.exporter.sender import Sender
-from k8s_audit_otlp.exporter.tls import TlsOptions
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
-from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
+from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
 from k8s_audit_otlp.receiver.rescue import Rescue
+from k8s_audit_otlp.transport import credentials
+from k8s_audit_otlp.transport.credentials import Credentials
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.sender import Sender
+from k8s_audit_otlp.transport.tls import TlsOptions
 
 if TYPE_CHECKING:
-    from k8s_audit_otlp.exporter.grpc import GrpcOptions
+    from k8s_audit_otlp.transport.grpc import GrpcOptions
 
 Envelopes = Mapping[str, tuple[bytes, bytes]]
 
@@ -55,11 +55,11 @@ def log_limits(receiver: K8sAudit, *, once: bool) -> LogLimits:
     return limits
 
 
-def holding_of(receiver: K8sAudit) -> Holding:
+def holding_of(receiver: K8sAudit) -> DeletedSegments:
     limits = HoldLimits(receiver.hold_max_bytes, receiver.min_free_disk_bytes)
     if receiver.rescue_dir is None:
-        return Holding(limits)
-    return Holding(limits, Rescue(Path(receiver.rescue_dir), receiver.rescue_max_bytes))
+        return DeletedSegments(limits)
+    return DeletedSegments(limits, Rescue(Path(receiver.rescue_dir), receiver.rescue_max_bytes))
 
 
 def backoff_of(block: RetryBlock) -> Backoff:
@@ -110,11 +110,11 @@ def sender_of(
         case OtlpHttp():
             return HttpSender(http_options(exporter, config, env), envelopes)
         case OtlpGrpc():
-            from k8s_audit_otlp.exporter.grpc import GrpcSender  # noqa: PLC0415 - 20 MiB
+            from k8s_audit_otlp.transport.grpc import GrpcSender  # noqa: PLC0415 - 20 MiB
 
             return GrpcSender(grpc_options(exporter, config, env), envelopes)
         case OtlpFile():
-            from k8s_audit_otlp.exporter.file import FileOptions, FileSender  # noqa: PLC0415
+            from k8s_audit_otlp.transport.file import FileOptions, FileSender  # noqa: PLC0415
 
             rotation = exporter.rotation
             options = FileOptions(
@@ -125,7 +125,7 @@ def sender_of(
             )
             return FileSender(options, envelopes)
         case Sdk():
-            from k8s_audit_otlp.exporter.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
+            from k8s_audit_otlp.transport.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
 
             return SdkSender(exporter.exporter, envelopes, timeout_s=exporter.timeout_s)
         case _ as never:
@@ -149,7 +149,7 @@ def http_options(exporter: OtlpHttp, config: Config, env: Mapping[str, str]) -> 
 
 
 def grpc_options(exporter: OtlpGrpc, config: Config, env: Mapping[str, str]) -> "GrpcOptions":
-    from k8s_audit_otlp.exporter.grpc import GrpcOptions  # noqa: PLC0415 - loads gRPC
+    from k8s_audit_otlp.transport.grpc import GrpcOptions  # noqa: PLC0415 - loads gRPC
 
     keepalive = exporter.keepalive
     return GrpcOptions(

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from k8s_audit_otlp.agent.commit import collect, forget_finished
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime
+from k8s_audit_otlp.exporter.subscription import collect, forget_finished
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
@@ -43,15 +43,15 @@ class Committer:
 
     def commit(self, *, durable: bool = True) -> None:
         """Write the checkpoint; a disk that refuses is reported and tried again."""
-        consumptions = [c for runtime in self._exporters for c in runtime.consumptions]
+        subscriptions = [c for runtime in self._exporters for c in runtime.subscriptions]
         self._before()
-        settlements = sum(c.ledger.settlements for c in consumptions)
+        settlements = sum(c.ledger.settlements for c in subscriptions)
         if settlements == self._settlements and not durable:
             return
-        forget_finished(self._logs, consumptions)
+        forget_finished(self._logs, subscriptions)
         stamp = self._now().isoformat(timespec="milliseconds")
         try:
-            state = collect(self._base, self._logs, consumptions, stamp)
+            state = collect(self._base, self._logs, subscriptions, stamp)
             self._file.save(state, durable=durable)
         except OSError as error:
             self._refused(error)

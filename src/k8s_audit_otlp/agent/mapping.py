@@ -13,8 +13,8 @@ from typing import Any, Literal
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.policy_yaml import PolicyError
+from k8s_audit_otlp.event.processor import EventProcessor, Shrinker
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
-from k8s_audit_otlp.event.treatment import Shrinker, Treatment
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 
@@ -86,13 +86,13 @@ class ExporterMapping:
             rules = {**rules, "bodies": "drop"}
         return RedactionRules.from_mapping(rules, key=self.key)
 
-    def treatment(self) -> Treatment | None:
+    def treatment(self) -> EventProcessor | None:
         """Return what happens to an event before it is encoded, None for nothing at all."""
         policy = self._parsed_policy()
         redactor = None if self.bodies == "raw" else Redactor(self._rules())
         if policy is None and redactor is None:
             return None
-        return Treatment(policy, redactor, prefix=self.options.prefix)
+        return EventProcessor(policy, redactor, prefix=self.options.prefix)
 
     def encoder(self) -> Encoder:
         treatment = self.treatment()

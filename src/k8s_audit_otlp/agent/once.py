@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from k8s_audit_otlp.agent.commit import Consumption
+from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource
@@ -62,15 +62,15 @@ def _last_line_end(source: PlainSource, size: int) -> int:
     return 0
 
 
-class Errand:
+class DrainTarget:
     """Targets that every exporter must reach, with patience for one that gets nowhere."""
 
     def __init__(
-        self, logs: Sequence[AuditLog], consumptions: Sequence[Consumption], deadline_s: float
+        self, logs: Sequence[AuditLog], subscriptions: Sequence[Subscription], deadline_s: float
     ) -> None:
         """*deadline_s*: give up after so long without progress."""
         self._targets = targets(logs)
-        self._consumptions = list(consumptions)
+        self._consumptions = list(subscriptions)
         self._deadline_s = deadline_s
         self._settlements = -1
         self._progress_at = 0.0
@@ -78,15 +78,15 @@ class Errand:
     def undelivered(self) -> list[tuple[str, str, int]]:
         """Return (exporter, segment, bytes) that are asked for and not settled."""
         return [
-            (consumption.exporter, target.segment.state.name, target.left(consumption.ledger))
-            for consumption in self._consumptions
+            (subscription.exporter, target.segment.state.name, target.left(subscription.ledger))
+            for subscription in self._consumptions
             for target in self._targets
-            if target.log is consumption.log and not target.reached(consumption.ledger)
+            if target.log is subscription.log and not target.reached(subscription.ledger)
         ]
 
     def told(self) -> bool:
         """Say whether every receipt and notice has arrived as well."""
-        return not any(len(consumption.outbox) for consumption in self._consumptions)
+        return not any(len(subscription.outbox) for subscription in self._consumptions)
 
     def stuck(self, now_s: float) -> bool:
         """Say whether nothing has settled for too long."""

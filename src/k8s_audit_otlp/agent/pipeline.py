@@ -14,30 +14,31 @@ from k8s_audit_otlp.agent.build import (
     resources_of,
     sender_of,
 )
-from k8s_audit_otlp.agent.commit import Consumption
-from k8s_audit_otlp.agent.evidence import Evidence
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
+from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.budget import Budget
-from k8s_audit_otlp.exporter.careful import CarefulEncoder
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.encoded import Encode, EncodedBlocks
 from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
-from k8s_audit_otlp.exporter.sender import Sender
+from k8s_audit_otlp.exporter.safe_mode import SafeModeEncoder
+from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.too_old import delivery_for
-from k8s_audit_otlp.otlp.halve import Halver
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import is_placeless
+from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
-from k8s_audit_otlp.telemetry.journal import ExporterJournal, OnceAMinute
+from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -51,7 +52,7 @@ class ExporterRuntime:
     name: str
     exporter: Exporter
     consumer: Consumer
-    consumptions: list[Consumption]
+    subscriptions: list[Subscription]
     journal: ExporterJournal
     gate: Gate
     sender: Sender
@@ -126,7 +127,7 @@ class Pipeline:
         encode = mapping.encoder().encode_block
         if self._marker is None:
             return encode
-        return CarefulEncoder(encode, self._marker, self._marker.forget)
+        return SafeModeEncoder(encode, self._marker, self._marker.forget)
 
     def _exporter(self, name: str, exporter: Exporter, receivers: Sequence[str]) -> ExporterRuntime:
         wake = Event()
@@ -145,16 +146,16 @@ class Pipeline:
             journal,
             delivery_options(exporter),
             stop=self._stop,
-            halve=Halver(self._mappings[name].options),
+            halve=RecordSplitter(self._mappings[name].options),
         )
-        consumptions = [
-            Consumption.resume(log, name, self._base.positions.get(log.key, {}).get(name))
+        subscriptions = [
+            Subscription.resume(log, name, self._base.positions.get(log.key, {}).get(name))
             for receiver in receivers
             for log in self._logs[receiver]
         ]
         consumer = Consumer(
             name,
-            [self._feed(c, exporter, journal, limits, learned) for c in consumptions],
+            [self._feed(c, exporter, journal, limits, learned) for c in subscriptions],
             delivery,
             gate,
             self._budget,
@@ -164,7 +165,7 @@ class Pipeline:
             on_failure=self._on_failure,
         )
         return ExporterRuntime(
-            name, exporter, consumer, consumptions, journal, gate, sender, letters
+            name, exporter, consumer, subscriptions, journal, gate, sender, letters
         )
 
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
@@ -180,22 +181,22 @@ class Pipeline:
 
     def _feed(
         self,
-        consumption: Consumption,
+        subscription: Subscription,
         exporter: Exporter,
         journal: ExporterJournal,
         limits: BatchLimits,
         learned: LearnedLimit,
     ) -> Feed:
-        log, receiver = consumption.log, consumption.log.key.partition(":")[0]
-        log.register(consumption.ledger)
+        log, receiver = subscription.log, subscription.log.key.partition(":")[0]
+        log.register(subscription.ledger)
         overhead = sum(map(len, self._envelopes[receiver])) + 32
         return Feed(
             log,
             self.readers[log.key],
-            consumption.ledger,
-            self._encoded[log.key, self._mappings[consumption.exporter]],
+            subscription.ledger,
+            self._encoded[log.key, self._mappings[subscription.exporter]],
             Batcher(receiver, limits, learned=learned, overhead=overhead),
-            self._evidence.enter(consumption, journal, exporter.audit.notices),
-            consumption.outbox,
+            self._evidence.enter(subscription, journal, exporter.audit.notices),
+            subscription.outbox,
             encode_notice=self._evidence.encode,
         )

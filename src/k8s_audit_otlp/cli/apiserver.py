@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import click
 
-from k8s_audit_otlp.setup import files, kubeadm, profiles
-from k8s_audit_otlp.setup.manifest import Patched, patch
-from k8s_audit_otlp.setup.platforms import WAY_OUT, Owner, kubeadm_api_version
-from k8s_audit_otlp.setup.settings import DEFAULTS, OPTIONS, RefusalError, check
+from k8s_audit_otlp.apiserver import files, kubeadm, profiles
+from k8s_audit_otlp.apiserver.manifest import Patched, patch
+from k8s_audit_otlp.apiserver.platforms import WAY_OUT, Owner, kubeadm_api_version
+from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
 
 BACKUP_DIR = "/var/backups/k8s-audit-otlp"
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -148,17 +148,17 @@ def _write(manifest: Path, old: str, patched: Patched, backup_dir: Path) -> None
 
 
 def _check_policy(path: Path) -> None:
-    way_out = f"write one with `k8s-audit-otlp apiserver policy > {path}`"
+    hint = f"write one with `k8s-audit-otlp apiserver policy > {path}`"
     if not path.is_file():
         raise RefusalError(
-            f"{path}: no such policy file, and kube-apiserver does not start without it; {way_out}"
+            f"{path}: no such policy file, and kube-apiserver does not start without it; {hint}"
         )
     text = files.read(path)
     if found := profiles.mistakes(text, str(path)):
         raise RefusalError(
             f"{path}: kube-apiserver would not start with this policy, or not do what it says:\n  "
             + "\n  ".join(found)
-            + f"\nrepair it, or {way_out}"
+            + f"\nrepair it, or {hint}"
         )
     _note(profiles.remarks(text, str(path)))
 

@@ -20,7 +20,7 @@ from k8s_audit_otlp.cli.sizes import human_bytes
 from k8s_audit_otlp.cli.state_dir import CONFIG, STATE_DIR, directory_of
 from k8s_audit_otlp.config.load import load
 from k8s_audit_otlp.exporter.dead_letter import (
-    Letter,
+    DeadLetterRecord,
     digest,
     exporter_of,
     file_name,
@@ -29,7 +29,7 @@ from k8s_audit_otlp.exporter.dead_letter import (
     take_out,
 )
 from k8s_audit_otlp.exporter.replay import Replay, Replayed, ReplayLimits, ReplayRunningError
-from k8s_audit_otlp.otlp.envelope import envelope
+from k8s_audit_otlp.otlp.resource_scope import envelope
 
 _UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -219,10 +219,10 @@ def _file(state_dir: Path, exporter: str) -> Path:
     return path
 
 
-def _wanted(uids: Sequence[str]) -> Callable[[Letter], bool]:
+def _wanted(uids: Sequence[str]) -> Callable[[DeadLetterRecord], bool]:
     chosen = frozenset(uids)
 
-    def wanted(letter: Letter) -> bool:
+    def wanted(letter: DeadLetterRecord) -> bool:
         return not chosen or letter.uid in chosen or not chosen.isdisjoint(letter.uids)
 
     return wanted
@@ -239,7 +239,7 @@ def _summary(path: Path) -> Summary:
 
 
 def _as_json(record: bytes) -> dict[str, Any]:
-    from k8s_audit_otlp.exporter.otlp_json import to_line  # noqa: PLC0415 - loads protobuf
+    from k8s_audit_otlp.transport.otlp_json import to_line  # noqa: PLC0415 - loads protobuf
 
     logs = json.loads(to_line(envelope(b"", b"", [record])))
     one: dict[str, Any] = logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
-from k8s_audit_otlp.demo.received import Record
-from k8s_audit_otlp.demo.show import Demo, Script
+from k8s_audit_otlp.tools.demo.received import Record
+from k8s_audit_otlp.tools.demo.show import Demo, Script
 
 _ROWS = 14
 

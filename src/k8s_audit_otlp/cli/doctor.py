@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.durations import DURATION
-from k8s_audit_otlp.setup.settings import MANIFEST
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
@@ -70,8 +70,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     Exit code: 0 nothing fails (there may be warnings), 1 something fails, 2 a mistake in the usage
     or the configuration.
     """
-    from k8s_audit_otlp.doctor.examine import Question, examine  # noqa: PLC0415 - slow to import
-    from k8s_audit_otlp.doctor.verdict import State  # noqa: PLC0415
+    from k8s_audit_otlp.tools.doctor.examine import Question, examine  # noqa: PLC0415 - slow to import
+    from k8s_audit_otlp.tools.doctor.verdict import State  # noqa: PLC0415
 
     if config_file is not None and log is not None:
         raise click.UsageError("--path is for use without --config; write the path in the file")
@@ -92,7 +92,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     else:
         from rich.console import Console  # noqa: PLC0415 - only for people
 
-        from k8s_audit_otlp.doctor.show import show, summary  # noqa: PLC0415
+        from k8s_audit_otlp.tools.doctor.show import show, summary  # noqa: PLC0415
 
         console = Console(highlight=False)
         findings = list(show(examine(question), console))

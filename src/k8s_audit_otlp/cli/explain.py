@@ -14,8 +14,8 @@ from k8s_audit_otlp.cli.progress import reading
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
-    from k8s_audit_otlp.explain.report import Report
-    from k8s_audit_otlp.explain.targets import Target
+    from k8s_audit_otlp.tools.explain.report import LogReport
+    from k8s_audit_otlp.tools.explain.targets import Target
 
 _PATH = click.Path(path_type=Path)
 _WIDTH = 120  # what the tables need
@@ -102,7 +102,7 @@ def _targets(
     config_file: Path | None, exporters: tuple[str, ...], policies: tuple[str, ...]
 ) -> "tuple[Config | None, list[Target]]":
     from k8s_audit_otlp.config.load import load  # noqa: PLC0415 - pydantic is slow to import
-    from k8s_audit_otlp.explain import targets  # noqa: PLC0415
+    from k8s_audit_otlp.tools.explain import targets  # noqa: PLC0415
 
     tried = [targets.read_policy_file(name) for name in policies]
     if config_file is None:
@@ -115,8 +115,8 @@ def _targets(
 
 
 def _explain(event_file: str, targets: "list[Target]", *, as_json: bool) -> None:
-    from k8s_audit_otlp.explain.event import Explainer, lines_of  # noqa: PLC0415
-    from k8s_audit_otlp.explain.show_event import lines_of_event  # noqa: PLC0415
+    from k8s_audit_otlp.tools.explain.event import Explainer, lines_of  # noqa: PLC0415
+    from k8s_audit_otlp.tools.explain.show_event import lines_of_event  # noqa: PLC0415
 
     lines = lines_of(_read(event_file))
     if not lines:
@@ -166,7 +166,7 @@ def _logs(
 ) -> list[tuple[str, Any]]:
     """Return the logs to read, each with the receiver it belongs to."""
     from k8s_audit_otlp.agent.build import paths_of  # noqa: PLC0415
-    from k8s_audit_otlp.explain.source import LogFiles  # noqa: PLC0415
+    from k8s_audit_otlp.tools.explain.source import LogFiles  # noqa: PLC0415
 
     if log is not None:
         places = [("", log)]
@@ -196,8 +196,8 @@ def _logs(
 
 def _preview(
     logs: list[tuple[str, Any]], config: "Config | None", targets: "list[Target]", sample: int
-) -> "Report":
-    from k8s_audit_otlp.explain.preview import Preview  # noqa: PLC0415
+) -> "LogReport":
+    from k8s_audit_otlp.tools.explain.preview import Preview  # noqa: PLC0415
 
     preview = Preview(targets, *_around(config, targets), sample=sample)
     segment, now = 1, time.time_ns()
@@ -225,10 +225,10 @@ def _around(config: "Config | None", targets: "list[Target]") -> tuple[bytes, by
     return encode_resource({}, os.environ), scope
 
 
-def _print(report: "Report") -> None:
+def _print(report: "LogReport") -> None:
     from rich.console import Console  # noqa: PLC0415 - not needed for --json
 
-    from k8s_audit_otlp.explain.show import renderables  # noqa: PLC0415
+    from k8s_audit_otlp.tools.explain.show import renderables  # noqa: PLC0415
 
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH)
@@ -236,8 +236,8 @@ def _print(report: "Report") -> None:
         console.print(each)
 
 
-def _write(page: Path, report: "Report") -> None:
-    from k8s_audit_otlp.explain.page import html_of  # noqa: PLC0415
+def _write(page: Path, report: "LogReport") -> None:
+    from k8s_audit_otlp.tools.explain.page import html_of  # noqa: PLC0415
 
     try:
         page.write_text(html_of(report), encoding="utf-8")

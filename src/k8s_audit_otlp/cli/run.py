@@ -13,8 +13,7 @@ import click
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
-from k8s_audit_otlp.agent.opening import Resumed, backlog
-from k8s_audit_otlp.agent.status import Status
+from k8s_audit_otlp.agent.start import Resumed, backlog
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.durations import DURATION
 from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
@@ -23,6 +22,7 @@ from k8s_audit_otlp.config.load import Loaded, load
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import set_up_logs
+from k8s_audit_otlp.telemetry.status import Status
 
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
 _WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watch
@@ -143,7 +143,7 @@ def _obey_signals(agent: Agent) -> None:
 
 def _progress(agent: Agent) -> AbstractContextManager[object]:
     """Show a bar where somebody watches and there is something to wait for."""
-    total = sum(backlog(c) for c in agent.consumptions())
+    total = sum(backlog(c) for c in agent.subscriptions())
     if not sys.stderr.isatty() or total < _WORTH_A_BAR:
         return nullcontext()
     return _Bar(agent, total)
@@ -181,7 +181,7 @@ class _Bar:
         task = self._progress.add_task("backlog", total=self._total)
         with self._progress:
             while not self._done.wait(0.2):
-                left = sum(backlog(c) for c in self._agent.consumptions())
+                left = sum(backlog(c) for c in self._agent.subscriptions())
                 self._progress.update(task, completed=max(0, self._total - left))
                 if left == 0:
                     return

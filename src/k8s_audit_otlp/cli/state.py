@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.agent.inspect import inspect
 from k8s_audit_otlp.cli import STATE, USAGE, die
 from k8s_audit_otlp.cli.sizes import human_bytes
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+from k8s_audit_otlp.telemetry.inspect import inspect
 
 _DIRECTORY = click.option(
     "--state-dir",

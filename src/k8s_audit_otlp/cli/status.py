@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from k8s_audit_otlp.agent.inspect import Consumed, inspect
-from k8s_audit_otlp.agent.report import ExporterReport, Report, read_report
 from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
 from k8s_audit_otlp.cli.state_dir import CONFIG, STATE_DIR, directory_of
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
+from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
+from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
 
 _WATCH_S = 1.0
 
@@ -60,7 +60,7 @@ def _read(directory: Path) -> Checkpoint:
     return restored.checkpoint
 
 
-def _as_json(checkpoint: Checkpoint, report: Report | None) -> dict[str, Any]:
+def _as_json(checkpoint: Checkpoint, report: StatusReport | None) -> dict[str, Any]:
     live = {e.exporter: e for e in report.exporters} if report else {}
     return {
         "written": checkpoint.written,
@@ -79,7 +79,7 @@ def _plain(report: ExporterReport | None) -> dict[str, Any] | None:
     return {name: getattr(report, name) for name in report.__struct_fields__}
 
 
-def _as_text(checkpoint: Checkpoint, report: Report | None, now: float) -> str:
+def _as_text(checkpoint: Checkpoint, report: StatusReport | None, now: float) -> str:
     age = now - datetime.fromisoformat(checkpoint.written).timestamp()
     agent = f"agent {report.pid} is running" if report else "no agent is running"
     lines = [f"{agent}; positions as of {human_seconds(age)} ago ({checkpoint.written})"]

@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from k8s_audit_otlp.config.vendors import Vendor
+    from k8s_audit_otlp.config.vendors.preset import Vendor
 
 _WIDTH = 130  # columns that the table needs, whoever reads it
 
@@ -25,9 +25,9 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415 - only where a table is drawn
 
-    from k8s_audit_otlp.config import vendors_show  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors_routes import ROUTES  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors_table import VENDORS  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors import show as vendors_show  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors.table import VENDORS  # noqa: PLC0415
 
     if as_json:
         presets = [vendors_show.as_json(row) for row in VENDORS.values()]
@@ -70,16 +70,16 @@ def _table(vendors: "list[Vendor]") -> "Table":
 @click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
 def show(name: str, *, grpc: bool, as_json: bool) -> None:
     """Print a ready configuration for one back end, with what there is to know about it."""
-    from k8s_audit_otlp.config import vendors_show  # noqa: PLC0415
     from k8s_audit_otlp.config.explain import suggest  # noqa: PLC0415 - pydantic is slow
-    from k8s_audit_otlp.config.vendors_routes import ROUTES  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors_table import VENDORS  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors import show as vendors_show  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors.table import VENDORS  # noqa: PLC0415
 
     vendor, route = VENDORS.get(name), ROUTES.get(name)
     row = vendor or route
     if row is None:
-        way_out = suggest(name, (*VENDORS, *ROUTES))
-        raise click.BadParameter(f"there is no vendor {name}; {way_out}", param_hint="NAME")
+        hint = suggest(name, (*VENDORS, *ROUTES))
+        raise click.BadParameter(f"there is no vendor {name}; {hint}", param_hint="NAME")
     if grpc and (vendor is None or not vendor.grpc):
         raise click.BadParameter(f"{row.title} takes no gRPC", param_hint="--grpc")
     if as_json:

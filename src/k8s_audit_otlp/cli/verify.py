@@ -14,9 +14,9 @@ import click
 from k8s_audit_otlp.cli import MISSING, die
 from k8s_audit_otlp.cli.progress import reading
 from k8s_audit_otlp.cli.sizes import human_bytes
-from k8s_audit_otlp.verify.compare import Comparison, Report, SegmentReport
-from k8s_audit_otlp.verify.disk import DiskLog
-from k8s_audit_otlp.verify.export import UID_FIELD, Export, UnreadableExportError
+from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
+from k8s_audit_otlp.tools.verify.disk import DiskLog
+from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export, UnreadableExportError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -123,7 +123,7 @@ def _open(name: str) -> BufferedReader:
     return BufferedReader(file, _BUFFER)
 
 
-def as_json_value(report: Report, unread: int) -> dict[str, Any]:
+def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:
     """Return the report as plain values."""
     return {
         "complete": report.complete,
@@ -150,7 +150,7 @@ def _segment_value(segment: SegmentReport) -> dict[str, Any]:
 # -- for people ----------------------------------------------------------------------------------
 
 
-def _print(report: Report, unread: int) -> None:
+def _print(report: VerifyReport, unread: int) -> None:
     from rich.console import Console  # noqa: PLC0415 - not needed for --json
 
     console = Console(highlight=False)
@@ -173,7 +173,7 @@ def _print(report: Report, unread: int) -> None:
     click.echo(_verdict(report))
 
 
-def _table(report: Report) -> "Table":
+def _table(report: VerifyReport) -> "Table":
     from rich.box import SIMPLE  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -220,7 +220,7 @@ def _tell(segment: SegmentReport) -> None:
         click.echo(f"{name}: missing {', '.join(segment.missing_uids)}{more}")
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: VerifyReport) -> str:
     total = report.total
     events = f"{total('events'):,} events on disk, {total('arrived'):,} arrived"
     parts = [f"{total('missing'):,} missing"]

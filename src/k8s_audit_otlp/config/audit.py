@@ -7,8 +7,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, mod
 from k8s_audit_otlp.config.blocks import Block, DeadLetter, key
 from k8s_audit_otlp.config.limits import LimitsBlock
 from k8s_audit_otlp.config.types import Bytes, StartAtValue, Texts, mistake
-from k8s_audit_otlp.config.vendors_routes import ROUTES
-from k8s_audit_otlp.config.vendors_table import VENDORS
+from k8s_audit_otlp.config.vendors.routes import ROUTES
+from k8s_audit_otlp.config.vendors.table import VENDORS
 from k8s_audit_otlp.otlp.mapping import ANNOTATIONS, USER_EXTRA
 
 
@@ -16,8 +16,8 @@ def _known_vendor(name: str) -> str:
     if name in VENDORS:
         return name
     if name in ROUTES:
-        way_out = f"see k8s-audit-otlp vendors show {name}"
-        raise mistake(f"{name} is reached through a Collector", way_out)
+        hint = f"see k8s-audit-otlp vendors show {name}"
+        raise mistake(f"{name} is reached through a Collector", hint)
     raise mistake(f"there is no preset {name}", f"known are {', '.join(VENDORS)}")
 
 

@@ -27,7 +27,7 @@ from k8s_audit_otlp.config.key_rules import Use
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
-from k8s_audit_otlp.config.vendors_apply import check_resources, check_vendor, forget_set, preset
+from k8s_audit_otlp.config.vendors.apply import check_resources, check_vendor, forget_set, preset
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -164,7 +164,7 @@ def _sort_out(kind: str, block: Mapping[str, Any], path: Path, found: Findings) 
     for rule in rules_met(kind, block):
         place = (*path, *rule.path)
         if rule.use is Use.REFUSED:
-            found.mistake(place, rule.why, rule.way_out)
+            found.mistake(place, rule.why, rule.hint)
             block = without(block, rule.path)
             continue
         found.remark(place, Kind(rule.use.value), rule.why)

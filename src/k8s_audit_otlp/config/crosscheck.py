@@ -57,5 +57,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _check_id(one: str, known: set[str], path: Path, found: Findings) -> None:
     if one not in known:
-        way_out = suggest(one, known) if known else "define it first"
-        found.mistake(path, f"{one} is not defined", way_out)
+        hint = suggest(one, known) if known else "define it first"
+        found.mistake(path, f"{one} is not defined", hint)

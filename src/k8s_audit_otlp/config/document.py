@@ -143,5 +143,5 @@ class _Builder:
     def _key(self, node: yaml.Node) -> str:
         return node.value if isinstance(node, yaml.ScalarNode) else "?"
 
-    def _mistake(self, node: yaml.Node, path: Path, what: str, way_out: str) -> None:
-        self._mistakes.append(Mistake(where(path), what, way_out, node.start_mark.line + 1))
+    def _mistake(self, node: yaml.Node, path: Path, what: str, hint: str) -> None:
+        self._mistakes.append(Mistake(where(path), what, hint, node.start_mark.line + 1))

@@ -143,5 +143,5 @@ def _renamed(mistake: Mistake, sources: Mapping[str, str]) -> Mistake:
     key = mistake.where.partition("::")[2].partition("::")[2]
     for prefix, name in sources.items():
         if f"{key}::".startswith(f"{prefix}::") or prefix.startswith(f"{key}::"):
-            return Mistake(name, mistake.what, mistake.way_out)
+            return Mistake(name, mistake.what, mistake.hint)
     return mistake

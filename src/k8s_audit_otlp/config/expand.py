@@ -47,7 +47,7 @@ def _scalar(text: str, path: Path, env: Mapping[str, str], found: Expansion) -> 
     try:
         template = parse_template(text, env)
     except UnresolvedError as error:
-        found.mistakes.append(Mistake(where(path), error.what, error.way_out))
+        found.mistakes.append(Mistake(where(path), error.what, error.hint))
         return None
     try:
         value = template.resolve()

@@ -64,14 +64,14 @@ def explain(
     """Yield a Mistake for each thing that pydantic found in the block at *path*."""
     for found in error.errors(include_url=False):
         inner = tuple(part for part in found["loc"] if part != "[key]")
-        what, way_out = _words(found, model, kind, inner)
-        yield Mistake(where((*path, *inner)), what, way_out)
+        what, hint = _words(found, model, kind, inner)
+        yield Mistake(where((*path, *inner)), what, hint)
 
 
 def _words(found: Any, model: type[BaseModel], kind: str, inner: Path) -> _Words:
     name, ctx = str(found["type"]), found.get("ctx", {})
     if name == "mistake":
-        return ctx["what"], ctx["way_out"]
+        return ctx["what"], ctx["hint"]
     if name == "extra_forbidden":
         return "unknown key", suggest(str(inner[-1]), _siblings(model, kind, inner[:-1]))
     if name == "missing":
@@ -82,9 +82,9 @@ def _words(found: Any, model: type[BaseModel], kind: str, inner: Path) -> _Words
 
 
 def _wrong_type(name: str, value: object) -> _Words:
-    what, way_out = _FAMILIES.get(name.partition("_")[0], ("is not valid", "see the reference"))
+    what, hint = _FAMILIES.get(name.partition("_")[0], ("is not valid", "see the reference"))
     scalar = isinstance(value, str | int | float)
-    return (f"{shown(value)} {what}" if scalar else what), way_out
+    return (f"{shown(value)} {what}" if scalar else what), hint
 
 
 def block_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:

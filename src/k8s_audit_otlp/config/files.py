@@ -50,8 +50,8 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
         return
     log = Path(pattern)
     if _is_directory(log):
-        way_out = f"name the log in it: {pattern.rstrip('/')}/audit.log"
-        found.mistake(path, f"{pattern} is a directory", way_out)
+        hint = f"name the log in it: {pattern.rstrip('/')}/audit.log"
+        found.mistake(path, f"{pattern} is a directory", hint)
     elif not _exists(log):
         found.remark(path, Kind.MISSING, f"{pattern} will be read as soon as it is there")
     elif not os.access(log, os.R_OK):

@@ -26,8 +26,8 @@ class Findings:
     def path_of(self, section: str, component_id: str) -> Path:
         return (section, self.written.get(where((section, component_id)), component_id))
 
-    def mistake(self, path: Path, what: str, way_out: str) -> None:
-        self.mistakes.append(Mistake(where(path), what, way_out))
+    def mistake(self, path: Path, what: str, hint: str) -> None:
+        self.mistakes.append(Mistake(where(path), what, hint))
 
     def remark(self, path: Path, kind: Kind, why: str) -> None:
         self.remarks.append(Remark(where(path), kind, why))

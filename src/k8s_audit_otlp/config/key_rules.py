@@ -54,7 +54,7 @@ class Rule:
     key: str
     use: Use
     why: str = ""
-    way_out: str = ""
+    hint: str = ""
     when: Callable[[Any], bool] = always
 
     @property
@@ -73,8 +73,8 @@ def no_effect(why: str, *keys: str) -> Rules:
     return tuple(Rule(key, Use.NO_EFFECT, why) for key in keys)
 
 
-def refused(key: str, why: str, way_out: str, when: Callable[[Any], bool] = is_set) -> Rules:
-    return (Rule(key, Use.REFUSED, why, way_out, when),)
+def refused(key: str, why: str, hint: str, when: Callable[[Any], bool] = is_set) -> Rules:
+    return (Rule(key, Use.REFUSED, why, hint, when),)
 
 
 def different(key: str, why: str, when: Callable[[Any], bool] = always) -> Rules:

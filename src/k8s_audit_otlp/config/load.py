@@ -90,11 +90,11 @@ def _read(path: Path) -> str:
     except IsADirectoryError:
         raise _unreadable(path, "is a directory", f"write {path}/agent.yaml") from None
     except FileNotFoundError:
-        way_out = "check the path given with --config"
-        raise _unreadable(path, "there is no such file", way_out) from None
+        hint = "check the path given with --config"
+        raise _unreadable(path, "there is no such file", hint) from None
     except OSError as error:
-        way_out = "let the agent's user read it"
-        raise _unreadable(path, f"cannot be read ({error.strerror})", way_out) from None
+        hint = "let the agent's user read it"
+        raise _unreadable(path, f"cannot be read ({error.strerror})", hint) from None
     if len(data) > MAX_CONFIG_BYTES:
         raise _unreadable(path, "is over 4 MiB", "give a configuration, not a log")
     try:
@@ -103,5 +103,5 @@ def _read(path: Path) -> str:
         raise _unreadable(path, "is not UTF-8 text", "save it as UTF-8") from None
 
 
-def _unreadable(path: Path, what: str, way_out: str) -> ConfigError:
-    return ConfigError(str(path), [Mistake("", what, way_out)])
+def _unreadable(path: Path, what: str, hint: str) -> ConfigError:
+    return ConfigError(str(path), [Mistake("", what, hint)])

@@ -11,12 +11,12 @@ class Mistake:
 
     where: str  # keys joined with "::", as the Collector writes them
     what: str
-    way_out: str
+    hint: str
     line: int | None = None  # in the file, 1 for the first
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.what}; {self.way_out}"
+        return f"{place}{self.what}; {self.hint}"
 
     def in_file(self, name: str) -> str:
         return f"{name}:{self.line}: {self}" if self.line else f"{name}: {self}"

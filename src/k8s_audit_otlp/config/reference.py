@@ -122,7 +122,7 @@ def _collector_keys() -> str:
     for kind, rules in KEYS.items():
         for rule in rules:
             if rule.use is not Use.HONOURED:
-                why = f"{rule.why}; {rule.way_out}" if rule.way_out else rule.why
+                why = f"{rule.why}; {rule.hint}" if rule.hint else rule.why
                 blocks.setdefault((rule.key, rule.use, why), []).append(f"`{kind}`")
     return "\n".join(
         (

@@ -67,10 +67,10 @@ class Expanded(str):
 class UnresolvedError(ValueError):
     """A reference that leads nowhere: `what` and the way out."""
 
-    def __init__(self, what: str, way_out: str) -> None:
-        super().__init__(f"{what}; {way_out}")
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}; {hint}")
         self.what = what
-        self.way_out = way_out
+        self.hint = hint
 
 
 def has_reference(text: str) -> bool:

@@ -24,15 +24,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _GRPC_SCHEMES = ("http://", "https://", "dns:", "unix:", "ipv4:", "ipv6:", "passthrough:")
 
 
-def mistake(what: str, way_out: str) -> PydanticCustomError:
+def mistake(what: str, hint: str) -> PydanticCustomError:
     """Return an error that the loader turns into a Mistake as it stands."""
-    values = {"what": what, "way_out": way_out}
-    return PydanticCustomError("mistake", "{what}; {way_out}", values)
+    values = {"what": what, "hint": hint}
+    return PydanticCustomError("mistake", "{what}; {hint}", values)
 
 
 def _split(error: ValueError) -> PydanticCustomError:
-    what, _, way_out = str(error).partition("; ")
-    return mistake(what, way_out)
+    what, _, hint = str(error).partition("; ")
+    return mistake(what, hint)
 
 
 def shown(value: object) -> str:
@@ -248,9 +248,9 @@ def _http_url(value: Any) -> Secret:
     if scheme := _SCHEME.match(text):
         raise mistake(f"the scheme {scheme[0]} is not HTTP", "write http:// or https://")
     head = safe_url(text)
-    way_out = "https" if head.endswith(":443") else "http"
+    hint = "https" if head.endswith(":443") else "http"
     more = "" if head == text else "..."
-    raise mistake(f"'{head}{more}' has no scheme", f"write {way_out}://{head}{more}")
+    raise mistake(f"'{head}{more}' has no scheme", f"write {hint}://{head}{more}")
 
 
 def _base_url(value: Any) -> Secret:

@@ -38,7 +38,7 @@ class Alarm(IntEnum):
     FORBIDDEN = 2
 
 
-class Verdict(NamedTuple):
+class SeverityOutcome(NamedTuple):
     outcome: str  # success, failure or unknown
     severity: int
     error_type: str  # "" unless the outcome is failure
@@ -55,17 +55,17 @@ def _is_violation(key: str) -> bool:
     return key in VIOLATIONS or key.startswith(VIOLATION_PREFIXES) or VIOLATION_PART in key
 
 
-def judge(stage: str, code: int, reason: str, alarm: int = Alarm.QUIET) -> Verdict:
+def judge(stage: str, code: int, reason: str, alarm: int = Alarm.QUIET) -> SeverityOutcome:
     """Decide outcome and severity; the first condition that holds wins."""
     error_type = reason or str(code)
     if stage == "Panic":
-        return Verdict("failure", ERROR2, "panic")
+        return SeverityOutcome("failure", ERROR2, "panic")
     if code <= 0 and not reason:
-        return Verdict("unknown", INFO, "")
+        return SeverityOutcome("unknown", INFO, "")
     if code >= 500:
-        return Verdict("failure", ERROR, error_type)
+        return SeverityOutcome("failure", ERROR, error_type)
     if code in DENIED_CODES or alarm == Alarm.FORBIDDEN:
-        return Verdict("failure", WARN, error_type)
+        return SeverityOutcome("failure", WARN, error_type)
     if code >= 400 or code <= 0:
-        return Verdict("failure", INFO, error_type)
-    return Verdict("success", WARN if alarm else INFO, "")
+        return SeverityOutcome("failure", INFO, error_type)
+    return SeverityOutcome("success", WARN if alarm else INFO, "")

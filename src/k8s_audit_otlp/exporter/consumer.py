@@ -14,8 +14,8 @@ from threading import Event, Lock, Thread
 from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.delivery import Delivery
 from k8s_audit_otlp.exporter.feed import Feed
-from k8s_audit_otlp.exporter.flight import Flight
 from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch
 
 _IDLE_S = 1.0  # the longest wait without a look; wake-ups come earlier
@@ -57,7 +57,7 @@ class Consumer:
         self._draining = Event()
         self._on_failure = on_failure
         self._monotonic = monotonic
-        self._queue: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[InFlight | None] = queue.SimpleQueue()
         self._lock = Lock()
         self._sending = 0  # requests dispatched and not given back by their thread
         self._threads = [
@@ -135,7 +135,7 @@ class Consumer:
             dispatched = True
         while self._free and not self._draining.is_set():
             feed.gather()
-            batch = feed.take(urge=self.sending == 0, flush_s=self._options.flush_s)
+            batch = feed.take(flush_now=self.sending == 0, flush_s=self._options.flush_s)
             if batch is None:
                 if feed.at_end:
                     break
@@ -150,7 +150,7 @@ class Consumer:
     def _dispatch(self, feed: Feed, batch: Batch) -> bool:
         size = sum(map(len, batch.records))
         ticket = feed.ledger.open(batch.span)
-        flight = Flight(batch, feed.ledger, ticket, self._settled, size, self._freed)
+        flight = InFlight(batch, feed.ledger, ticket, self._settled, size, self._freed)
         while not self._budget.admit(self.name, size):
             if self._stop.wait(0.01):
                 return False
@@ -158,7 +158,7 @@ class Consumer:
             self._put(flight)
         return True
 
-    def _put(self, flight: Flight) -> None:
+    def _put(self, flight: InFlight) -> None:
         with self._lock:
             self._sending += 1
         self._queue.put(flight)
@@ -188,6 +188,6 @@ class Consumer:
         self._budget.release(self.name, size)
         self._wake.set()
 
-    def _settled(self, flight: Flight) -> None:
+    def _settled(self, flight: InFlight) -> None:
         self._budget.release(self.name, flight.size)
         self._wake.set()

@@ -21,13 +21,13 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.exporter.in_flight import InFlight
 
 SUFFIX = ".jsonl"
 DEFAULT_MAX_BYTES = 1 << 30
 
 
-class Letter(msgspec.Struct, omit_defaults=True):
+class DeadLetterRecord(msgspec.Struct, omit_defaults=True):
     """One line of the file.
 
     `record` is a LogRecord as a whole protobuf field of ScopeLogs, in base64. A refusal of some
@@ -83,11 +83,13 @@ class DeadLetterFile:
         self._lock = Lock()
         self.error = ""
 
-    def bury(self, flight: Flight, records: Sequence[bytes], why: str) -> bool:
+    def dead_letter(self, flight: InFlight, records: Sequence[bytes], why: str) -> bool:
         """Write records; False when there is no room or the disk refuses."""
         return self._append([self._letter("record", flight, why, record=r) for r in records])
 
-    def note_refused(self, flight: Flight, records: Sequence[bytes], count: int, why: str) -> bool:
+    def note_refused(
+        self, flight: InFlight, records: Sequence[bytes], count: int, why: str
+    ) -> bool:
         """Write where *count* refused records are among *records*; all of them: write them too."""
         if count >= len(records):
             return self._append([self._letter("refused", flight, why, record=r) for r in records])
@@ -97,22 +99,22 @@ class DeadLetterFile:
     def _letter(
         self,
         kind: Literal["record", "refused"],
-        flight: Flight,
+        flight: InFlight,
         why: str,
         *,
         record: bytes | None = None,
         count: int = 1,
         uids: Sequence[str] = (),
-    ) -> Letter:
+    ) -> DeadLetterRecord:
         when = self._now().isoformat(timespec="milliseconds")
-        letter = Letter(when, kind, self._exporter, flight.batch.receiver, why)
+        letter = DeadLetterRecord(when, kind, self._exporter, flight.batch.receiver, why)
         letter.refused = count if kind == "refused" else 0
         letter.uids = list(uids)
         if record is not None:
             letter.uid, letter.record = self._uid_of(record), base64.b64encode(record).decode()
         return letter
 
-    def _append(self, letters: Sequence[Letter]) -> bool:
+    def _append(self, letters: Sequence[DeadLetterRecord]) -> bool:
         lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
         with self._lock:
             try:
@@ -186,9 +188,9 @@ def locked(path: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def read_lines(path: Path) -> Iterator[tuple[bytes, Letter | None]]:
+def read_lines(path: Path) -> Iterator[tuple[bytes, DeadLetterRecord | None]]:
     """Yield the lines of a file with what they say; a line cut by a crash says nothing."""
-    decoder = msgspec.json.Decoder(Letter)
+    decoder = msgspec.json.Decoder(DeadLetterRecord)
     with path.open("rb") as file:
         for line in file:
             try:
@@ -197,7 +199,7 @@ def read_lines(path: Path) -> Iterator[tuple[bytes, Letter | None]]:
                 yield line, None
 
 
-def read_letters(path: Path) -> Iterator[Letter]:
+def read_letters(path: Path) -> Iterator[DeadLetterRecord]:
     """Yield the letters of a file."""
     return (letter for _, letter in read_lines(path) if letter is not None)
 

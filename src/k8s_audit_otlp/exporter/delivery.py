@@ -20,13 +20,12 @@ from threading import Event
 from typing import Protocol
 
 from k8s_audit_otlp.exporter.backoff import Backoff
-from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.limit import LearnedLimit
-from k8s_audit_otlp.exporter.quarantine import MAX_PARKED, SYSTEMIC, Parked, Quarantine
+from k8s_audit_otlp.exporter.quarantine import MAX_PARKED, SYSTEMIC, Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import reason_of, why_of
-from k8s_audit_otlp.exporter.search import Search
-from k8s_audit_otlp.exporter.sender import Request, Sender
 from k8s_audit_otlp.model import (
     Delivered,
     Misconfigured,
@@ -35,6 +34,7 @@ from k8s_audit_otlp.model import (
     Retry,
     TooLarge,
 )
+from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 
 _LONG = 8  # a wrong setting is waited for as if it had failed so often already
 _SELDOM_S = 300.0  # between questions about one record, which may be what crashes the back end
@@ -44,10 +44,12 @@ _QUARANTINE, _DEAD_LETTER = "quarantine", "dead letter"  # who may stall an expo
 class DeadLetters(Protocol):
     """Where a record goes that a back end will never take."""
 
-    def bury(self, flight: Flight, records: Sequence[bytes], why: str) -> bool:
+    def dead_letter(self, flight: InFlight, records: Sequence[bytes], why: str) -> bool:
         """Write them so that a crash cannot lose them; False when there is no room."""
 
-    def note_refused(self, flight: Flight, records: Sequence[bytes], count: int, why: str) -> bool:
+    def note_refused(
+        self, flight: InFlight, records: Sequence[bytes], count: int, why: str
+    ) -> bool:
         """Write that *count* of *records* were refused and nobody said which."""
 
 
@@ -101,12 +103,12 @@ class Delivery:
         self._seldom = Backoff(backoff.initial_s, _SELDOM_S, 2.0, backoff.randomization)
         self.quarantine = Quarantine()
 
-    def deliver(self, flight: Flight) -> None:
+    def deliver(self, flight: InFlight) -> None:
         """Decide or set aside every record of *flight*, or return early when the agent stops."""
-        search = Search(flight.batch.records)
+        search = Bisect(flight.batch.records)
         started = self._monotonic()
         attempt = 0
-        request: Request | None = None
+        request: ExportRequest | None = None
         while search.left and not self._stop.is_set():
             part = search.part
             if request is None:
@@ -118,7 +120,7 @@ class Delivery:
                 request, attempt = None, 0
                 continue
             if self._out_of_time(started):
-                self._bury(flight, search.left, f"max_elapsed_time: {why_of(outcome)}")
+                self._dead_letter(flight, search.left, f"max_elapsed_time: {why_of(outcome)}")
                 return
             waits = self._learn(flight, search, request.size, outcome)
             if search.part != part:
@@ -133,7 +135,7 @@ class Delivery:
 
     # -- one request ---------------------------------------------------------------------------
 
-    def _send(self, flight: Flight, request: Request, records: Sequence[bytes]) -> Outcome:
+    def _send(self, flight: InFlight, request: ExportRequest, records: Sequence[bytes]) -> Outcome:
         number = self.quarantine.begin()
         outcome = self._sender.send(request)
         if isinstance(outcome, Delivered) and outcome.rejected and self._options.bisect_partial:
@@ -146,7 +148,7 @@ class Delivery:
         return outcome
 
     def _accepted(
-        self, flight: Flight, request: Request, records: Sequence[bytes], outcome: Delivered
+        self, flight: InFlight, request: ExportRequest, records: Sequence[bytes], outcome: Delivered
     ) -> None:
         self._limit.accepted(request.size)
         self._gate.acknowledged()
@@ -180,7 +182,7 @@ class Delivery:
 
     # -- finding the record that is refused ----------------------------------------------------
 
-    def _learn(self, flight: Flight, search: Search, size: int, outcome: Outcome) -> bool:
+    def _learn(self, flight: InFlight, search: Bisect, size: int, outcome: Outcome) -> bool:
         """Decide what to ask next after a refusal; say whether to wait before it."""
         if isinstance(outcome, Retry) and not outcome.reached:
             return True
@@ -198,7 +200,7 @@ class Delivery:
             search.refused_together(size)
         return asked_to_wait
 
-    def _single(self, flight: Flight, search: Search, outcome: Outcome, *, final: bool) -> bool:
+    def _single(self, flight: InFlight, search: Bisect, outcome: Outcome, *, final: bool) -> bool:
         record = search.part[0]
         if isinstance(outcome, TooLarge) and (smaller := self._halve(record)) is not None:
             search.replace(smaller)
@@ -214,18 +216,18 @@ class Delivery:
         return unproven >= SYSTEMIC - 1
 
     def _park(
-        self, flight: Flight, record: bytes, outcome: Outcome, *, final: bool, seen_up: bool
+        self, flight: InFlight, record: bytes, outcome: Outcome, *, final: bool, seen_up: bool
     ) -> None:
         now, why = self._monotonic(), why_of(outcome)
         delay = self._seldom.delay_s(0, self._roll())
         flight.set_aside(record)
-        self.quarantine.park(Parked(flight, record, why, final, now, now + delay, seen_up))
+        self.quarantine.park(Quarantined(flight, record, why, final, now, now + delay, seen_up))
         self._events.retrying(f"one record is set aside: {why}", delay, reason_of(outcome))
 
     # -- what is set aside ---------------------------------------------------------------------
 
     def look_after_parked(self) -> None:
-        """Ask again about what is due, and bury what is hopeless. Called about once a second.
+        """Ask again about what is due; dead-letter what is hopeless. Called about once a second.
 
         It goes on while answers decide: a back end that hangs must not hold a sender for long.
         """
@@ -236,7 +238,7 @@ class Delivery:
         full = f"{MAX_PARKED} records are refused and wait for their end"
         self._gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
-    def _ask_again(self, parked: Parked) -> bool:
+    def _ask_again(self, parked: Quarantined) -> bool:
         """Ask about one record; say whether it is decided now."""
         flight = parked.flight
         request = self._sender.prepare(flight.batch.receiver, [parked.record])
@@ -247,8 +249,8 @@ class Delivery:
         now = self._monotonic()
         if not isinstance(outcome, Retry) or outcome.reached:
             parked.refused(why_of(outcome), final=isinstance(outcome, TooLarge | Rejected))
-            if self.quarantine.is_hopeless(parked, now, quiet=not self._gate.waiting):
-                self._bury(flight, [parked.record], parked.why)
+            if self.quarantine.should_dead_letter(parked, now, quiet=not self._gate.waiting):
+                self._dead_letter(flight, [parked.record], parked.why)
                 self.quarantine.release(parked)
                 return True
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
@@ -256,8 +258,8 @@ class Delivery:
         self.quarantine.again(parked, now, delay)
         return False
 
-    def _bury(self, flight: Flight, records: Sequence[bytes], why: str) -> None:
-        if self._until_written(lambda: self._dead_letters.bury(flight, records, why)):
+    def _dead_letter(self, flight: InFlight, records: Sequence[bytes], why: str) -> None:
+        if self._until_written(lambda: self._dead_letters.dead_letter(flight, records, why)):
             for _ in records:
                 self._events.dead_lettered(why)
             flight.dead_lettered(len(records))

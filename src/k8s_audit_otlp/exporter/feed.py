@@ -10,7 +10,7 @@ from typing import Protocol
 
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
-from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Block, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -76,19 +76,19 @@ class Feed:
             self._batcher.add(self._encoded.encode(found))
             self._offset = found.span.end
 
-    def take(self, *, urge: bool, flush_s: float) -> Batch | None:
-        """Return a batch if one is full, or at the end of what is there if *urge* or it is due."""
+    def take(self, *, flush_now: bool, flush_s: float) -> Batch | None:
+        """Return a batch if one is full, or what is there if *flush_now* or it is due."""
         batcher = self._batcher
         if batcher.empty:
             return None
         due = self.at_end and (
-            urge or self._through() or self._monotonic() - self._since >= flush_s
+            flush_now or self._through() or self._monotonic() - self._since >= flush_s
         )
         if not batcher.full and not batcher.worthwhile and not due:
             return None
         return batcher.take()
 
-    def notices(self) -> Flight | None:
+    def notices(self) -> InFlight | None:
         """Return a request of pending notices; they stay pending until it is settled."""
         chosen = self._outbox.take(_MAX_NOTICES)
         if not chosen:
@@ -97,7 +97,7 @@ class Feed:
         batch = Batch(self._batcher.receiver, Span(0, 0, 0), records)
         # No position moves with a notice: its ledger is its own.
         ledger = Ledger()
-        return Flight(
+        return InFlight(
             batch,
             ledger,
             ledger.open(batch.span),

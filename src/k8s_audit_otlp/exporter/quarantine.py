@@ -8,7 +8,7 @@ that began after the refusal was accepted. So a back end that refuses everything
 from dataclasses import dataclass, field
 from threading import Lock
 
-from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.exporter.in_flight import InFlight
 
 SYSTEMIC = 8  # records refused alone with nothing accepted since: they are not at fault
 MAX_PARKED = 64
@@ -17,13 +17,13 @@ _LAST_ASKED = 3  # times, where nothing else is sent that could prove anything
 
 
 @dataclass(slots=True, eq=False)
-class Parked:
+class Quarantined:
     """A record that failed alone. `final` answers name the record's own fault (400, 413).
 
     `seen_up`: of the batch that it was found in, others were accepted.
     """
 
-    flight: Flight
+    flight: InFlight
     record: bytes
     why: str
     final: bool
@@ -51,7 +51,7 @@ class Parked:
 class Quarantine:
     """The parked records of one exporter. Threads share it."""
 
-    _parked: list[Parked] = field(default_factory=list)
+    _parked: list[Quarantined] = field(default_factory=list)
     _requests: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -70,12 +70,12 @@ class Quarantine:
                     if parked.final:
                         parked.due_s = 0.0
 
-    def park(self, parked: Parked) -> None:
+    def park(self, parked: Quarantined) -> None:
         with self._lock:
             parked.after = self._requests
             self._parked.append(parked)
 
-    def due(self, now_s: float) -> Parked | None:
+    def due(self, now_s: float) -> Quarantined | None:
         """Return a record that should be asked about; it must be `released` or come `again`."""
         with self._lock:
             for parked in self._parked:
@@ -84,12 +84,12 @@ class Quarantine:
                     return parked
             return None
 
-    def release(self, parked: Parked) -> None:
+    def release(self, parked: Quarantined) -> None:
         """Let go of a record that is decided."""
         with self._lock:
             self._parked.remove(parked)
 
-    def again(self, parked: Parked, now_s: float, delay_s: float) -> None:
+    def again(self, parked: Quarantined, now_s: float, delay_s: float) -> None:
         """Keep a record that failed once more, and ask again at its last moment at the latest."""
         last_s = parked.since_s + PATIENCE_S
         with self._lock:
@@ -98,7 +98,7 @@ class Quarantine:
             parked.busy = parked.proven = False
             parked.after = self._requests
 
-    def is_hopeless(self, parked: Parked, now_s: float, *, quiet: bool) -> bool:
+    def should_dead_letter(self, parked: Quarantined, now_s: float, *, quiet: bool) -> bool:
         """Say whether a record that has just failed again will never be taken.
 
         *quiet*: nothing else of this exporter is in trouble.

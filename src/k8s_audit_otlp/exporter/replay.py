@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.exporter.backoff import Backoff
-from k8s_audit_otlp.exporter.dead_letter import Letter, digest, read_lines, take_out
+from k8s_audit_otlp.exporter.bisect import Bisect
+from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, take_out
 from k8s_audit_otlp.exporter.quarantine import SYSTEMIC
 from k8s_audit_otlp.exporter.reasons import why_of
-from k8s_audit_otlp.exporter.search import Search
-from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
+from k8s_audit_otlp.transport.sender import Sender
 
 _ATTEMPTS = 5  # somebody waits for the command
 _LONGEST_WAIT_S = 30.0
@@ -73,7 +73,7 @@ class Replay:
         self._unproven = 0  # refused alone with nothing accepted since
         self.result = Replayed()
 
-    def run(self, wanted: Callable[[Letter], bool] = lambda _: True) -> Replayed:
+    def run(self, wanted: Callable[[DeadLetterRecord], bool] = lambda _: True) -> Replayed:
         """Send what is *wanted*.
 
         Raises:
@@ -103,7 +103,7 @@ class Replay:
             os.close(fd)
 
     def _batches(
-        self, wanted: Callable[[Letter], bool]
+        self, wanted: Callable[[DeadLetterRecord], bool]
     ) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
         """Yield receiver, lines and records of one request after the other."""
         lines: list[bytes] = []
@@ -125,7 +125,7 @@ class Replay:
         if records:
             yield of, lines, records
 
-    def _can_be_sent(self, letter: Letter) -> bool:
+    def _can_be_sent(self, letter: DeadLetterRecord) -> bool:
         if not letter.record:
             self.result.without_record += 1
         elif letter.receiver not in self._receivers:
@@ -136,7 +136,7 @@ class Replay:
 
     def _deliver(self, receiver: str, lines: Sequence[bytes], records: Sequence[bytes]) -> None:
         line_of = {id(record): line for record, line in zip(records, lines, strict=True)}
-        search = Search(records)
+        search = Bisect(records)
         while search.left and not self.result.stopped:
             part = search.part
             outcome = self._send(receiver, part)

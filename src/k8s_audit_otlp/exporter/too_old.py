@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from k8s_audit_otlp.exporter.delivery import Delivery
-from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.otlp.wire import time_of
@@ -45,9 +45,9 @@ class DeliveryInWindow(Delivery):
         super().__init__(*edges, **options)
         self._window = window
 
-    def deliver(self, flight: Flight) -> None:
+    def deliver(self, flight: InFlight) -> None:
         if old := self._window.take_out(flight.batch):
-            self._bury(flight, old, self._window.why)
+            self._dead_letter(flight, old, self._window.why)
         super().deliver(flight)
 
 

@@ -13,10 +13,10 @@ from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
-from k8s_audit_otlp.otlp.hot import HotEncoder, Quiet
+from k8s_audit_otlp.otlp.fast_path import HotEncoder, Quiet
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
-from k8s_audit_otlp.otlp.place import Place
+from k8s_audit_otlp.otlp.place import RecordPlace
 
 SHRINK_TRIES = 4
 
@@ -85,7 +85,7 @@ class Encoder:
         if not lines[-1]:
             lines.pop()
         out = _Output()
-        place = Place(block, self._records.parts)
+        place = RecordPlace(block, self._records.parts)
         add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
         encode = self._hot.encode if self._hot else _refuse
         is_ascii = block.data.isascii()
@@ -107,7 +107,7 @@ class Encoder:
                 self._whole(line, start, offset, place, out)
         return out.encoded(block, len(lines))
 
-    def _whole(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
+    def _whole(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         """Encode one plain event that is decoded whole, for who must see all of it."""
         records, transform = self._records, self._transform
         try:
@@ -126,7 +126,7 @@ class Encoder:
         else:
             self._put(_Marked(event, line, times, around), change, end, out)
 
-    def _general(self, line: bytes, start: int, end: int, place: Place, out: _Output) -> None:
+    def _general(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         for read in read_line(line):
             self.faults += bool(read.fault)
             times = self._records.general_times(read.event)

@@ -6,7 +6,7 @@ The mapping's rows name the members of these; the encoder interns each part's by
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from k8s_audit_otlp.event.severity import DECISION, REASON, WARN, Verdict, judge
+from k8s_audit_otlp.event.severity import DECISION, REASON, WARN, SeverityOutcome, judge
 
 TRUNCATED = "audit.k8s.io/truncated"  # the annotation
 
@@ -51,7 +51,7 @@ class Request(NamedTuple):
     faulty: bool = False  # something of the event could not be read
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SeverityOutcome:
         return judge(self.stage, self.code, self.reason, self.alarm)
 
     @property

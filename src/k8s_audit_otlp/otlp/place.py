@@ -17,7 +17,7 @@ def record_uid(identity: str, offset: int, item: int = -1) -> str:
     return f"{identity}-{offset:x}" if item < 0 else f"{identity}-{offset:x}.{item}"
 
 
-class Place:
+class RecordPlace:
     """The place attributes of one block's lines, with the time at which they were read.
 
     `encoders` are those of the parts uid, offset and file.

@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
-from k8s_audit_otlp.receiver.known import KnownSegments, LogLimits
+from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
+from k8s_audit_otlp.receiver.discovery import Discovery
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
-from k8s_audit_otlp.receiver.placing import Placing
 from k8s_audit_otlp.receiver.segment import Segment, open_source
+from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
@@ -45,20 +45,20 @@ class AuditLog:
         state: ManifestState | None = None,
         *,
         limits: LogLimits | None = None,
-        holding: Holding | None = None,
+        holding: DeletedSegments | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.key = key
         self.path = path
         self.limits = limits or LogLimits()
         self.clock_ns = clock_ns
-        self._holding = holding or Holding(HoldLimits())
+        self._deleted = holding or DeletedSegments(HoldLimits())
         self.version = 0
         self._events = events
         self._lock = Lock()
         self._listeners: list[Callable[[], None]] = []
         self._known = KnownSegments(state, self.limits, clock_ns)
-        self._placing = Placing(
+        self._discovery = Discovery(
             path,
             self._known,
             on_new=lambda segment: events.discovered(key, segment.state),
@@ -155,11 +155,11 @@ class AuditLog:
         try:
             info = self.path.stat()
         except OSError:
-            return bool(self._placing.anonymous) or self._known.live() is not None
+            return bool(self._discovery.anonymous) or self._known.live() is not None
         key = (info.st_dev, info.st_ino)
         with self._lock:
-            if key in self._placing.anonymous:
-                return info.st_size != self._placing.anonymous_size
+            if key in self._discovery.anonymous:
+                return info.st_size != self._discovery.anonymous_size
             live = self._known.live()
             if (
                 live is None
@@ -187,14 +187,14 @@ class AuditLog:
             self._forget_rewritten()
             bound = self._bind(without_packed_twins(entries))
             if not self._taken_up:
-                self._holding.take_up(self._known, self.clock_ns())
+                self._deleted.take_up(self._known, self.clock_ns())
                 self._taken_up = True
             self._known.unbind(bound, nothing_listed=not entries)
             self._known.release_done()
-            for segment in self._holding.review(self._known, self.path.parent, self.clock_ns()):
+            for segment in self._deleted.review(self._known, self.path.parent, self.clock_ns()):
                 segment.state.gone = segment.state.complete = True
             for segment in self._known.settled():
-                self._holding.forget(segment)
+                self._deleted.forget(segment)
             self._known.release_surplus()
             self._known.manifest.started = True
             if self._fingerprint() != before:
@@ -208,10 +208,10 @@ class AuditLog:
         """Close every file; what would vanish with its descriptor is rescued, where that is set."""
         with self._lock:
             unsettled = [s for s in self._known if self._known.needed(s)]
-            self._holding.rescue_all(unsettled, self.clock_ns())
+            self._deleted.rescue_all(unsettled, self.clock_ns())
             for segment in self._known:
                 segment.release()
-            self._placing.close()
+            self._discovery.close()
 
     # -- under the lock ----------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class AuditLog:
         self._known.forget_rewritten()
 
     def _bind(self, entries: list[Entry]) -> set[int]:
-        return self._placing.bind(entries)
+        return self._discovery.bind(entries)
 
     def _reopen(self, segment: Segment) -> None:
         """Open a segment that was let go while more urgent ones were held."""
@@ -247,7 +247,7 @@ class AuditLog:
                 source = open_source(self.path.with_name(name), compressed=name.endswith(".gz"))
             except OSError:
                 continue
-            identity = self._placing.identity_of(source, finished=True)
+            identity = self._discovery.identity_of(source, finished=True)
             if identity is not None and identity.head == segment.state.head:
                 segment.hold(source, self.clock_ns())
                 self._known.close_if_rotated(segment)

@@ -22,9 +22,9 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from k8s_audit_otlp.agent.build import sender_of
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.exporter.backoff import Backoff
-from k8s_audit_otlp.exporter.sender import Sender
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
 

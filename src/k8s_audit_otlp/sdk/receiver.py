@@ -28,16 +28,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.agent.commit import Consumption, collect, forget_finished
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.exporters import Sdk
 from k8s_audit_otlp.config.types import StartAt
+from k8s_audit_otlp.exporter.subscription import Subscription, collect, forget_finished
 from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.otlp.sdk import sdk_records
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.start import start_at_end, start_since
+from k8s_audit_otlp.receiver.start_at import start_at_end, start_since
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.ledger import Tally
@@ -112,7 +112,7 @@ class AuditLogReceiver:
         self._log = AuditLog(key, self._path, LogJournal(logger), self._base.manifests.get(key))
         self._reader = BlockReader(self._log)
         position = self._base.positions.get(key, {}).get(NAME)
-        self._consumption = Consumption.resume(self._log, NAME, position)
+        self._consumption = Subscription.resume(self._log, NAME, position)
         self._log.register(self._consumption.ledger)
         self._log.scan()
         if self._consumption.first_start:
@@ -228,12 +228,12 @@ class AuditLogReceiver:
             self._consumption.ledger.begin(segment, offset)
 
     def _commit(self) -> None:
-        logs, consumptions = [self._log], [self._consumption]
-        forget_finished(logs, consumptions)
+        logs, subscriptions = [self._log], [self._consumption]
+        forget_finished(logs, subscriptions)
         stamp = self._now().isoformat(timespec="milliseconds")
         self._committed_at = time.monotonic()
         try:
-            self._file.save(collect(self._base, logs, consumptions, stamp))
+            self._file.save(collect(self._base, logs, subscriptions, stamp))
         except OSError as error:
             logger.error("%s: the position cannot be written (%s)", self._file.path, error.strerror)
 

@@ -16,7 +16,7 @@ _SIZE = 512  # bytes that every write fills, so that a shorter one leaves nothin
 
 class _Marks(msgspec.Struct, omit_defaults=True):
     current: str = ""  # the line under way, `<identity>-<offset>`
-    strikes: dict[str, int] = {}  # how often the process died in it
+    crash_count: dict[str, int] = {}  # how often the process died in it
 
 
 class Marker:
@@ -35,17 +35,17 @@ class Marker:
             self._marks = _Marks()
         died_in, self._marks.current = self._marks.current, ""
         if died_in:
-            strikes = self._marks.strikes
-            self._marks.strikes = {**strikes, died_in: strikes.get(died_in, 0) + 1}
+            crash_count = self._marks.crash_count
+            self._marks.crash_count = {**crash_count, died_in: crash_count.get(died_in, 0) + 1}
         return bool(died_in)
 
     @property
     def struck(self) -> bool:
-        return bool(self._marks.strikes)
+        return bool(self._marks.crash_count)
 
-    def strikes(self, identity: str, offset: int) -> int:
+    def crash_count(self, identity: str, offset: int) -> int:
         """Return how often a process has died in the line at *offset*."""
-        return self._marks.strikes.get(f"{identity}-{offset:x}", 0)
+        return self._marks.crash_count.get(f"{identity}-{offset:x}", 0)
 
     def enter(self, identity: str, offset: int) -> None:
         self._marks.current = f"{identity}-{offset:x}"

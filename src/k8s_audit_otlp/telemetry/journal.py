@@ -5,46 +5,17 @@ an outage must not fill the disk that the audit log lives on.
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
+from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
-
-_ONCE_S = 60.0
-
-
-class OnceAMinute:
-    """Lets the first of equal things through and then one a minute."""
-
-    def __init__(
-        self, *, seconds: float = _ONCE_S, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._seconds = seconds
-        self._monotonic = monotonic
-        self._last: dict[str, tuple[float, int]] = {}
-        self._lock = Lock()
-
-    def admit(self, key: str) -> tuple[bool, int]:
-        """Say whether to speak about *key*, and how often it was kept quiet since the last time."""
-        now = self._monotonic()
-        with self._lock:
-            last, quiet = self._last.get(key, (now - self._seconds, 0))
-            if now - last < self._seconds:
-                self._last[key] = (last, quiet + 1)
-                return False, 0
-            self._last[key] = (now, 0)
-            return True, quiet
-
-    def forget(self, key: str) -> None:
-        with self._lock:
-            self._last.pop(key, None)
 
 
 @dataclass(slots=True)

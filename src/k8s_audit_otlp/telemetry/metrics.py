@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.telemetry.notices import GAP_REASONS
+from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.telemetry.prometheus import render
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
 

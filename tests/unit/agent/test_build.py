@@ -8,9 +8,9 @@ import yaml
 
 from k8s_audit_otlp.agent.build import envelopes_of, sender_of
 from k8s_audit_otlp.config.load import load
-from k8s_audit_otlp.demo.grpc_backend import GrpcBackend
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
+from tests.kit.grpc_backend import GrpcBackend
 
 
 @pytest.fixture

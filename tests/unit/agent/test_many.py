@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from k8s_audit_otlp.demo.steps import Accept, Throttle
+from tests.kit.steps import Accept, Throttle
 
 SEGMENTS = 2000
 

@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
-from k8s_audit_otlp.agent.inspect import inspect
 from k8s_audit_otlp.cli import main
-from k8s_audit_otlp.demo.backend import Backend
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
+from k8s_audit_otlp.telemetry.inspect import inspect
+from tests.kit.backend import Backend
 
 
 def exporters(**urls: str) -> str:

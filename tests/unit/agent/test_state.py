@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
-from k8s_audit_otlp.agent.inspect import inspect
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
+from k8s_audit_otlp.telemetry.inspect import inspect
 
 
 def conserved(scene) -> None:

@@ -3,7 +3,7 @@
 from threading import Thread
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
-from k8s_audit_otlp.demo.steps import Accept, Throttle
+from tests.kit.steps import Accept, Throttle
 
 
 def test_asked_to_stop_it_first_catches_up_where_that_is_set(scene, wait_for) -> None:

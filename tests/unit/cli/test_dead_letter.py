@@ -6,12 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, main
-from k8s_audit_otlp.demo.steps import Poison
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_letters
-from k8s_audit_otlp.exporter.flight import Flight
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Span
 from k8s_audit_otlp.otlp.record import encode_record, uid_of
 from k8s_audit_otlp.state.ledger import Ledger
+from tests.kit.steps import Poison
 
 
 @pytest.fixture
@@ -27,17 +27,17 @@ def state(tmp_path):
     directory.mkdir(mode=0o700)
     file = DeadLetterFile(directory / "dead-letter", "otlp_http/siem", uid_of=uid_of)
     ledger, span = Ledger(), Span(1, 0, 1)
-    flight = Flight(Batch("k8s_audit", span, []), ledger, ledger.open(span), print, 0)
+    flight = InFlight(Batch("k8s_audit", span, []), ledger, ledger.open(span), print, 0)
 
-    def bury(*uids, body="{}"):
+    def dead_letter(*uids, body="{}"):
         records = [encode_record(1, 2, 9, "e", body, {"log.record.uid": uid}) for uid in uids]
-        file.bury(flight, records, "HTTP 400: no")
+        file.dead_letter(flight, records, "HTTP 400: no")
 
-    bury("a", "b")
+    dead_letter("a", "b")
     file.note_refused(flight, [b"\x12\x00"] * 5, 2, "too old")
     directory_and = directory, file.path
-    bury.directory, bury.path = directory_and
-    return bury
+    dead_letter.directory, dead_letter.path = directory_and
+    return dead_letter
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli import FAILURE, OK, USAGE, main
-from k8s_audit_otlp.demo.backend import Backend
+from tests.kit.backend import Backend
 
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
 EVENT = (
@@ -77,7 +77,7 @@ def test_json_holds_every_finding(config):
         done = doctor("--config", config(backend.url), "--json")
     findings = json.loads(done.stdout)
     assert done.exit_code == OK
-    assert all(set(f) == {"check", "subject", "state", "why", "way_out"} for f in findings)
+    assert all(set(f) == {"check", "subject", "state", "why", "hint"} for f in findings)
     assert {f["state"] for f in findings} <= {"ok", "warn", "fail", "skipped"}
     assert SECRET not in done.stdout
 

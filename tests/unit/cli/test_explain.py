@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.demo.events import EventSource
-from k8s_audit_otlp.demo.writer import LumberjackLog
+from k8s_audit_otlp.tools.demo.events import EventSource
+from k8s_audit_otlp.tools.demo.writer import LumberjackLog
 
 COMMAND = (sys.executable, "-m", "k8s_audit_otlp", "explain")
 CONFIG = """\
@@ -61,7 +61,7 @@ def explain(*arguments: str | Path, given: str = "") -> subprocess.CompletedProc
 
 
 def test_a_log_is_previewed_for_every_exporter_of_the_configuration(config: Path) -> None:
-    """Parked ones are left out; nothing is written where the agent would write."""
+    """Quarantined ones are left out; nothing is written where the agent would write."""
     done = explain("--config", config, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.demo.backend import Backend
-from k8s_audit_otlp.demo.events import EventSource
-from k8s_audit_otlp.demo.steps import Accept, Hang, Throttle
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.backend import Backend
+from tests.kit.steps import Accept, Hang, Throttle
 
 COMMAND = [sys.executable, "-m", "k8s_audit_otlp", "run"]
 
@@ -81,9 +81,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("exporter", "what", "way_out"), MISTAKES)
+@pytest.mark.parametrize(("exporter", "what", "hint"), MISTAKES)
 def test_a_mistake_in_the_configuration_says_where_what_and_the_way_out(
-    log, tmp_path, exporter, what, way_out
+    log, tmp_path, exporter, what, hint
 ) -> None:
     """Exit code 2, before anything is read or sent; a secret is not repeated."""
     config = tmp_path / "agent.yaml"
@@ -96,7 +96,7 @@ def test_a_mistake_in_the_configuration_says_where_what_and_the_way_out(
     assert f"{config}:" in done.stderr
     assert "exporters::otlp_http::" in done.stderr
     assert what in done.stderr
-    assert way_out in done.stderr
+    assert hint in done.stderr
     assert "secret" not in done.stderr
     assert not (tmp_path / "state").exists()
 

@@ -190,7 +190,7 @@ def test_every_rule_says_why_and_a_refusal_the_way_out() -> None:
     for rules in KEYS.values():
         for rule in rules:
             assert bool(rule.why) == (rule.use is not Use.HONOURED), rule
-            assert bool(rule.way_out) == (rule.use is Use.REFUSED), rule
+            assert bool(rule.hint) == (rule.use is Use.REFUSED), rule
 
 
 # blocks as vendors print them -> what is remarked upon, in the order of the table

@@ -60,7 +60,7 @@ def test_anchors_and_merges_work_and_an_own_key_wins() -> None:
 def test_what_is_no_yaml_is_one_mistake(text: str) -> None:
     """Syntax errors, loops and foreign tags are mistakes, not crashes."""
     (mistake,) = read_document(text).mistakes
-    assert mistake.way_out
+    assert mistake.hint
 
 
 def test_an_empty_file_is_an_empty_block() -> None:
@@ -72,4 +72,4 @@ def test_an_empty_file_is_an_empty_block() -> None:
 def test_any_text_is_a_document_or_a_mistake(text: str) -> None:
     """Nothing is ever raised."""
     for mistake in read_document(text).mistakes:
-        assert mistake.way_out
+        assert mistake.hint

@@ -78,7 +78,7 @@ def _understood_or_way_out(text: str) -> object:
     try:
         return parse_template(text, ENV)
     except UnresolvedError as error:
-        return error.way_out
+        return error.hint
 
 
 @given(st.text(alphabet="${}:-envfileAB /x"))

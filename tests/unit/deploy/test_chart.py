@@ -79,7 +79,7 @@ def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
 
 
 @pytest.mark.parametrize(
-    ("setting", "way_out"),
+    ("setting", "hint"),
     [
         ("image.repository=", "docker build -f deploy/Dockerfile"),
         ("image.repository=", "ctr -n k8s.io images import"),
@@ -91,11 +91,11 @@ def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
         ("collector.enabled=true", "collector.image is required"),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_with_the_way_out(render, setting, way_out):
+def test_a_value_that_cannot_work_is_refused_with_the_way_out(render, setting, hint):
     """By the schema, or by the chart in its own words."""
     with pytest.raises(ValueError, match="Error") as refusal:
         render(KUBEADM, "--set", setting)
-    assert way_out in str(refusal.value)
+    assert hint in str(refusal.value)
 
 
 def test_a_capability_for_another_user_than_root_is_refused(render):

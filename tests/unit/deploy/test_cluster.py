@@ -1,6 +1,5 @@
 """A real kube-apiserver starts with the patched flags, takes the chart, and baseline refuses it."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,17 +10,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.cli.apiserver import command
-from k8s_audit_otlp.setup import profiles
+from tests.unit.deploy.cluster import Cluster
 
 pytestmark = pytest.mark.interop
 
 HERE = Path(__file__)
-MANIFESTS = HERE.parents[1] / "setup" / "manifests"
-
-_spec = importlib.util.spec_from_file_location("cluster", HERE.with_name("cluster.py"))
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
+MANIFESTS = HERE.parents[1] / "apiserver" / "manifests"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,7 @@ def cluster(folder, log, kube_bin):
     )
     assert done.exit_code == 0, done.output
     patched = yaml.safe_load(manifest.read_text())["spec"]["containers"][0]["command"]
-    running = _module.Cluster(folder, kube_bin)
+    running = Cluster(folder, kube_bin)
     try:
         running.start([flag for flag in patched if flag.startswith("--audit-")])
         yield running

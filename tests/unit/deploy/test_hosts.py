@@ -8,9 +8,9 @@ import subprocess
 import pytest
 import yaml
 
+from k8s_audit_otlp.apiserver.kubeadm import fragment
+from k8s_audit_otlp.apiserver.settings import DEFAULTS
 from k8s_audit_otlp.config.load import load
-from k8s_audit_otlp.setup.kubeadm import fragment
-from k8s_audit_otlp.setup.settings import DEFAULTS
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def letters(tmp_path):
 def test_an_exporters_id_makes_one_file_in_the_directory(letters, flight, record, tmp_path, name):
     """Ids are escaped, and can be read back."""
     file = letters(name)
-    assert file.bury(flight, [record("a")], "no")
+    assert file.dead_letter(flight, [record("a")], "no")
     assert file.path.parent == tmp_path / "dead-letter"
     assert exporter_of(file.path) == name
 
@@ -50,7 +50,7 @@ def test_an_exporters_id_makes_one_file_in_the_directory(letters, flight, record
 def test_a_record_is_kept_whole_with_its_place_and_reason(letters, flight, record):
     """It can be sent again later."""
     file = letters()
-    assert file.bury(flight, [record("seg-1f")], "HTTP 400: bad")
+    assert file.dead_letter(flight, [record("seg-1f")], "HTTP 400: bad")
     letter = next(read_letters(file.path))
     assert letter.record_bytes == record("seg-1f")
     assert (letter.uid, letter.why, letter.kind) == ("seg-1f", "HTTP 400: bad", "record")
@@ -63,7 +63,7 @@ def test_only_the_owner_may_read_it(letters, flight, record):
     old = os.umask(0)
     try:
         file = letters()
-        file.bury(flight, [record("a")], "no")
+        file.dead_letter(flight, [record("a")], "no")
     finally:
         os.umask(old)
     assert file.path.stat().st_mode & 0o777 == 0o600
@@ -98,10 +98,10 @@ def test_when_all_were_refused_the_records_are_kept(letters, flight, record):
 def test_a_line_cut_by_a_crash_swallows_neither_itself_nor_the_next(letters, flight, record):
     """What was written after it is read, and the cut one is passed over."""
     file = letters()
-    file.bury(flight, [record("a")], "no")
+    file.dead_letter(flight, [record("a")], "no")
     with file.path.open("ab") as raw:
         raw.write(b'{"time":"2026","ki')
-    file.bury(flight, [record("b")], "no")
+    file.dead_letter(flight, [record("b")], "no")
     assert [one.uid for one in read_letters(file.path)] == ["a", "b"]
 
 
@@ -109,7 +109,7 @@ def test_a_full_file_takes_nothing_more(letters, flight, record):
     """The exporter stalls on it; the error says what is full."""
     file = letters(max_bytes=1500)
     count = 0
-    while file.bury(flight, [record(f"u{count}")], "no"):
+    while file.dead_letter(flight, [record(f"u{count}")], "no"):
         count += 1
     assert count >= 2
     assert file.path.stat().st_size <= 1500
@@ -122,7 +122,7 @@ def test_on_full_evict_lets_the_oldest_go_and_counts_them(letters, flight, recor
     gone = []
     file = letters(max_bytes=3000, on_full="evict", on_evicted=gone.append)
     for i in range(50):
-        assert file.bury(flight, [record(f"u{i}")], "no")
+        assert file.dead_letter(flight, [record(f"u{i}")], "no")
     kept = [one.uid for one in read_letters(file.path)]
     assert kept == [f"u{i}" for i in range(50)][-len(kept) :]
     assert sum(gone) + len(kept) == 50
@@ -135,7 +135,7 @@ def test_a_disk_that_refuses_is_said_and_nothing_half_is_left(letters, flight, r
     file = letters()
     file.path.parent.mkdir(mode=0o700)
     file.path.symlink_to("/dev/full")
-    assert not file.bury(flight, [record("a")], "no")
+    assert not file.dead_letter(flight, [record("a")], "no")
     assert file.error == f"{file.path}: No space left on device"
 
 
@@ -143,7 +143,7 @@ def test_letters_are_taken_out_by_their_content_as_often_as_asked(letters, fligh
     """Two equal lines are two letters."""
     file = letters()
     for uid in ("a", "b", "b", "c"):
-        file.bury(flight, [record(uid)], "no")
+        file.dead_letter(flight, [record(uid)], "no")
     lines = {one.uid: line for line, one in read_lines(file.path)}
     assert take_out(file.path, Counter({digest(lines["b"]): 1, digest(lines["c"]): 1})) == 2
     assert [one.uid for one in read_letters(file.path)] == ["a", "b"]
@@ -155,11 +155,11 @@ def _append(path, start):
     class Batch:
         receiver = "k8s_audit"
 
-    class Flight:
+    class InFlight:
         batch = Batch()
 
     for i in range(60):
-        assert file.bury(Flight(), [b"%s-%d" % (start, i)], "no")
+        assert file.dead_letter(InFlight(), [b"%s-%d" % (start, i)], "no")
 
 
 def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(tmp_path):
@@ -184,6 +184,6 @@ def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(tmp_p
 def test_every_line_is_json_that_other_tools_read(letters, flight, record):
     """Jq works on it."""
     file = letters()
-    file.bury(flight, [record("a"), record("b")], 'quote " and \n newline')
+    file.dead_letter(flight, [record("a"), record("b")], 'quote " and \n newline')
     lines = Path(file.path).read_text().splitlines()
     assert [json.loads(line)["uid"] for line in lines] == ["a", "b"]

@@ -29,7 +29,7 @@ def test_the_poison_record_alone_ends_in_the_dead_letter(bench, place):
     b.deliver(sent)
     b.deliver(records(10, 500))
     b.look_after()
-    assert b.letters.buried == [(sent[place], "HTTP 400")]
+    assert b.letters.dead_lettered == [(sent[place], "HTTP 400")]
     assert len(b.sender.accepted) == len(set(b.sender.accepted)) == 509
     assert len(b.sender.asked) - 1 <= 20  # the second batch is one request
     assert b.offset == 510
@@ -44,7 +44,7 @@ def test_two_poison_records_end_in_the_dead_letter_and_nothing_else(bench):
     b = bench(poison_answers(bad))
     b.deliver(sent)
     b.look_after()
-    assert {r for r, _ in b.letters.buried} == bad
+    assert {r for r, _ in b.letters.dead_lettered} == bad
     assert len(b.sender.accepted) == 498
     assert b.offset == 500
 
@@ -65,7 +65,7 @@ def test_a_back_end_that_refuses_everything_costs_no_record(bench, refusal):
     start = b.clock.now
     b.deliver(records(500))
     assert b.stop.is_set()
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     assert b.offset == 0
     assert len(b.waits) > 1000  # it backed off, and did not hammer
     assert len(b.sender.asked) < len(b.waits) + 100
@@ -78,7 +78,7 @@ def test_everything_is_delivered_once_the_back_end_takes_it_again(bench):
     b.when_waiting = lambda: len(b.waits) == 200 and now_ok.append(1)
     b.deliver(records(500))
     b.look_after(3, every_s=60)
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     assert sorted(b.sender.accepted) == records(500)
     assert b.offset == 500
 
@@ -91,7 +91,7 @@ def test_refusal_that_begins_in_the_middle_costs_no_record(bench):
     b.deliver(records(500, 500))
     b.stop.clear()
     b.look_after(50, every_s=60)
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
 
 
 def test_an_acceptance_that_began_before_the_refusal_proves_nothing(bench):
@@ -102,14 +102,14 @@ def test_an_acceptance_that_began_before_the_refusal_proves_nothing(bench):
     b.deliver(records(1))
     b.delivery.quarantine.accepted(number)
     b.look_after(10, every_s=60)
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
 
 
 @pytest.mark.parametrize(
     "refusal", [Misconfigured("HTTP 403"), Retry("HTTP 500"), Retry("the connection broke")]
 )
 def test_a_record_that_trips_the_back_end_whatever_the_code_is_set_aside(bench, refusal):
-    """After five failures the batch is searched; the stream goes on; after 15 min it is buried."""
+    """After five failures the batch is searched; the stream goes on; it is dead-lettered late."""
     sent = records(500)
     bad = sent[123]
     b = bench(poison_answers({bad}, refusal))
@@ -121,11 +121,11 @@ def test_a_record_that_trips_the_back_end_whatever_the_code_is_set_aside(bench, 
     while b.clock.now < started + 850:
         b.deliver(records(1, int(b.clock.now)))
         b.look_after(1, every_s=10)
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     for _ in range(10):
         b.deliver(records(1, int(b.clock.now)))
         b.look_after(1, every_s=10)
-    assert [r for r, _ in b.letters.buried] == [bad]
+    assert [r for r, _ in b.letters.dead_lettered] == [bad]
     assert b.tally.balance == 0
 
 
@@ -158,7 +158,7 @@ def test_an_outage_of_hours_sets_little_aside_and_buries_nothing(bench):
     b.deliver(records(500))
     b.look_after(3, every_s=60)
     assert sorted(b.sender.accepted) == records(500)
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     assert b.limit.bytes == 900_000  # an outage says nothing about sizes
 
 
@@ -171,7 +171,7 @@ def test_poison_in_low_traffic_does_not_block_the_stream(bench, refusal):
     for i in range(200):
         b.deliver(records(1, i))
         b.look_after(1, every_s=10)
-    assert [r for r, _ in b.letters.buried] == [b"bad"]
+    assert [r for r, _ in b.letters.dead_lettered] == [b"bad"]
     assert len(b.sender.accepted) == 200
 
 
@@ -182,11 +182,11 @@ def test_many_poison_batches_in_a_row_do_not_block_the_stream(bench, refusal):
     b = bench(poison_answers(bad, refusal))
     for one in sorted(bad):
         b.deliver([one])
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     for i in range(300):
         b.deliver(records(1, i))
         b.look_after(1, every_s=10)
-    assert {r for r, _ in b.letters.buried} == bad
+    assert {r for r, _ in b.letters.dead_lettered} == bad
 
 
 def test_a_batch_of_two_poison_records_does_not_block_the_stream(bench):
@@ -194,7 +194,7 @@ def test_a_batch_of_two_poison_records_does_not_block_the_stream(bench):
     b = bench(poison_answers({b"bad 1", b"bad 2"}, Misconfigured("HTTP 403")))
     b.deliver([b"bad 1", b"bad 2"])
     assert len(b.delivery.quarantine) == 2
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
 
 
 def test_the_ninth_refusal_in_a_row_waits(bench):
@@ -212,21 +212,21 @@ def test_poison_at_the_very_end_of_the_log_is_buried_after_it_was_asked_about_ag
     sent = records(10)
     b = bench(poison_answers({sent[9]}))
     b.deliver(sent)
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     b.look_after(30, every_s=1)
-    assert [r for r, _ in b.letters.buried] == [sent[9]]
+    assert [r for r, _ in b.letters.dead_lettered] == [sent[9]]
     assert b.offset == 10
 
 
 def test_more_poison_than_fits_aside_does_not_stop_the_trail(bench):
-    """A client who trips a firewall all the time: the oldest are buried before their 15 minutes."""
+    """A client who trips a firewall all the time: the oldest go before their 15 minutes."""
     b = bench(lambda asked: Misconfigured("403") if any(b"bad" in r for r in asked) else OK)
     for i in range(80):
         b.deliver([b"bad %d" % i, *records(3, i * 3)])
         b.look_after(1, every_s=1)
     assert len(b.delivery.quarantine) <= 64
     assert len(b.sender.accepted) == 240
-    assert len(b.letters.buried) >= 16
+    assert len(b.letters.dead_lettered) >= 16
 
 
 # -- limits -----------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(be
     assert len(b.sender.accepted) == 3
     assert 2500 in [len(asked[0]) for asked in b.sender.asked]
     b.look_after()
-    assert [len(r) for r, _ in b.letters.buried] == [10_000]
+    assert [len(r) for r, _ in b.letters.dead_lettered] == [10_000]
 
 
 def test_a_record_made_smaller_is_delivered_as_one(bench):
@@ -287,7 +287,7 @@ def test_a_record_made_smaller_is_delivered_as_one(bench):
     b = bench(limited(6000), halve=lambda r: r[: len(r) // 2])
     b.deliver([*records(3), bytes(10_000), *records(3, 3)])
     assert max(map(len, b.sender.accepted)) == 5000
-    assert (b.tally.delivered, b.tally.balance, b.letters.buried) == (7, 0, [])
+    assert (b.tally.delivered, b.tally.balance, b.letters.dead_lettered) == (7, 0, [])
 
 
 def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(bench):
@@ -301,10 +301,10 @@ def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(bench):
         b.look_after(1, every_s=1)
     alone = [asked for asked in b.sender.asked[before:] if asked == (sent[7],)]
     assert 3 <= len(alone) <= 12
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     b.deliver(records(1, 5000))
     b.look_after(2, every_s=1)
-    assert [r for r, _ in b.letters.buried] == [sent[7]]
+    assert [r for r, _ in b.letters.dead_lettered] == [sent[7]]
 
 
 def test_one_record_that_is_too_large_teaches_nothing_about_requests(bench):
@@ -363,8 +363,8 @@ def test_max_elapsed_time_means_dead_letter_and_never_the_floor(bench):
     options = DeliveryOptions(Backoff(randomization=0.0), max_elapsed_s=60)
     b = bench(lambda _: DOWN, options=options)
     b.deliver(records(3))
-    assert [r for r, _ in b.letters.buried] == records(3)
-    assert b.letters.buried[0][1].startswith("max_elapsed_time: HTTP 503")
+    assert [r for r, _ in b.letters.dead_lettered] == records(3)
+    assert b.letters.dead_lettered[0][1].startswith("max_elapsed_time: HTTP 503")
     assert b.offset == 3
 
 
@@ -394,7 +394,7 @@ def test_bisecting_a_partial_success_finds_the_record(bench):
     b = bench(lambda asked: Delivered(1, "bad") if sent[9] in asked else OK, options=options)
     b.deliver(sent)
     b.look_after()
-    assert [r for r, _ in b.letters.buried] == [sent[9]]
+    assert [r for r, _ in b.letters.dead_lettered] == [sent[9]]
     assert (b.tally.delivered, b.tally.dead_lettered, b.tally.balance) == (63, 1, 0)
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.demo.steps import Cut, Delay, Limit, Poison, Refuse, Throttle
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp.record import uid_of
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from tests.kit.steps import Cut, Delay, Limit, Poison, Refuse, Throttle
 
 REFUSALS = [
     Rejected("400"),
@@ -85,7 +85,7 @@ def test_every_record_ends_in_exactly_one_place(bench_of, play):
     assert not b.stop.is_set()
     assert set(accepted.values()) <= {1}
     assert set(accepted) == set(names) - set(poison)
-    assert Counter(r for r, _ in b.letters.buried) == Counter(list(poison))
+    assert Counter(r for r, _ in b.letters.dead_lettered) == Counter(list(poison))
     assert len(b.delivery.quarantine) == 0
     assert b.offset == len(names) + 200
     assert b.tally.balance == 0
@@ -130,7 +130,7 @@ def test_four_senders_at_once_lose_nothing(bench, backend, envelopes, record):
     for thread in threads:
         thread.join()
     b.look_after(20)
-    assert {uid_of(r) for r, _ in b.letters.buried} == {f"bad-{n}" for n in range(0, 40, 5)}
+    assert {uid_of(r) for r, _ in b.letters.dead_lettered} == {f"bad-{n}" for n in range(0, 40, 5)}
     assert len(backend.received.uids) == 40 * 50 - 8
     assert b.tally.balance == 0
     assert b.offset == 40 * 50

@@ -4,14 +4,22 @@ from threading import Event
 
 import pytest
 
-from k8s_audit_otlp.demo.backend import Backend
-from k8s_audit_otlp.demo.grpc_backend import GrpcBackend
-from k8s_audit_otlp.demo.steps import Accept, Cut, Limit, PartialSuccess, Poison, Refuse, Throttle
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.exporter.grpc import GrpcOptions, GrpcSender
-from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.otlp.record import uid_of
+from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from tests.kit.backend import Backend
+from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.steps import (
+    Accept,
+    Cut,
+    Limit,
+    PartialSuccess,
+    Poison,
+    Refuse,
+    Throttle,
+)
 
 FAST = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
 
@@ -49,7 +57,7 @@ def test_a_poison_record_costs_at_most_20_requests(wire, bench, record, place):
     b = bench(sender, options=FAST)
     b.deliver(make(record, 500, {place}))
     b.look_after(30)
-    assert uids(r for r, _ in b.letters.buried) == {f"u{place}"}
+    assert uids(r for r, _ in b.letters.dead_lettered) == {f"u{place}"}
     assert len(backend.received.uids) == 499
     assert backend.received.duplicates == 0
     assert backend.requests_total <= 20
@@ -62,7 +70,7 @@ def test_two_poison_records_are_both_found(wire, bench, record):
     b = bench(sender, options=FAST)
     b.deliver(make(record, 500, {7, 431}))
     b.look_after(30)
-    assert uids(r for r, _ in b.letters.buried) == {"u7", "u431"}
+    assert uids(r for r, _ in b.letters.dead_lettered) == {"u7", "u431"}
     assert len(backend.received.uids) == 498
 
 
@@ -79,7 +87,7 @@ def test_a_record_that_makes_the_back_end_fail_is_set_aside(wire, bench, record,
     for i in range(3):
         b.deliver([record(f"later{i}")])
         b.look_after(2)
-    assert uids(r for r, _ in b.letters.buried) == {"u42"}
+    assert uids(r for r, _ in b.letters.dead_lettered) == {"u42"}
 
 
 def test_a_record_that_cuts_the_connection_is_set_aside(wire, bench, record):
@@ -101,7 +109,7 @@ def test_a_limit_is_learned(wire, bench, record):
     assert len(backend.received.uids) == 200
     assert backend.received.duplicates == 0
     assert b.limit.bytes <= 60_000
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
 
 
 def test_throttling_is_waited_out(wire, bench, record):
@@ -138,7 +146,7 @@ def test_a_back_end_that_refuses_everything_keeps_everything(wire, bench, record
     b.when_waiting = mend
     b.deliver(make(record, 100))
     b.look_after(3, every_s=60)
-    assert b.letters.buried == []
+    assert b.letters.dead_lettered == []
     assert len(backend.received.uids) == 100
     assert b.offset == 100
 
@@ -159,6 +167,6 @@ def test_an_outage_in_the_middle_loses_nothing(bench, record, backend, envelopes
     backend.plan = answer
     b.deliver(make(record, 200, {150}))
     b.look_after(30)
-    assert uids(r for r, _ in b.letters.buried) == {"u150"}
+    assert uids(r for r, _ in b.letters.dead_lettered) == {"u150"}
     assert len(backend.received.uids) == 199
     sender.close()

@@ -9,9 +9,9 @@ import tracemalloc
 
 import pytest
 
-from k8s_audit_otlp.demo.steps import EndlessBody, GzipBomb, HugeHeaders, Slow
-from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from tests.kit.steps import EndlessBody, GzipBomb, HugeHeaders, Slow
 
 MIB = 1 << 20
 MOST_BYTES = 14 * MIB  # the bound of an answer, its copy, and room for packets
@@ -160,7 +160,7 @@ def test_thirty_attacks_leave_no_memory_behind(backend):
     script = textwrap.dedent(
         """
         import resource, sys
-        from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
+        from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
         sender = HttpSender(HttpOptions(lambda: sys.argv[1], timeout_s=10), {"r": (b"", b"")})
         request = sender.prepare("r", [b"\\x12\\x00"])
         def peak():

@@ -5,10 +5,10 @@ import ssl
 
 import pytest
 
-from k8s_audit_otlp.demo.backend import Backend
-from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
-from k8s_audit_otlp.exporter.tls import TlsOptions
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.tls import TlsOptions
+from tests.kit.backend import Backend
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.backoff import Backoff
-from k8s_audit_otlp.exporter.compress import compressor
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
+from k8s_audit_otlp.transport.compress import compressor
 
 # -- back-off ---------------------------------------------------------------------------------
 

@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from k8s_audit_otlp.demo.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_letters
-from k8s_audit_otlp.exporter.http import HttpOptions, HttpSender
 from k8s_audit_otlp.exporter.replay import Replay, ReplayLimits, ReplayRunningError
 from k8s_audit_otlp.otlp.record import uid_of
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def letters(tmp_path, bench, record):
     file = DeadLetterFile(tmp_path / "dead-letter", "otlp_http", uid_of=uid_of)
     flight = bench(lambda _: None).flight([b"x"])
 
-    def bury(*uids, **rest):
-        file.bury(flight, [record(uid, **rest) for uid in uids], "HTTP 400")
+    def dead_letter(*uids, **rest):
+        file.dead_letter(flight, [record(uid, **rest) for uid in uids], "HTTP 400")
         return file.path
 
-    bury.file, bury.flight = file, flight
-    return bury
+    dead_letter.file, dead_letter.flight = file, flight
+    return dead_letter
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_the_old_are_buried_and_the_young_delivered(windowed):
     """The position passes both, and each is counted for what became of it."""
     windowed.deliver([at(20), at(1), at(19), at(2)])
     assert windowed.sender.accepted == [at(1), at(2)]
-    assert windowed.letters.buried == [
+    assert windowed.letters.dead_lettered == [
         (record, "older than the 64800 s that the back end takes") for record in (at(20), at(19))
     ]
     assert (windowed.tally.delivered, windowed.tally.dead_lettered) == (2, 2)

@@ -1,27 +1,21 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.event.processor import Shrinker
 from k8s_audit_otlp.event.stages import Dropped, Transformed
-from k8s_audit_otlp.event.treatment import Shrinker
 from k8s_audit_otlp.otlp import interned
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-
-spec = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
-made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(made)
-FILE, IDENTITY, OBSERVED = made.FILE, made.IDENTITY, made.OBSERVED
-blocks_of, line_of, read, reference = made.blocks_of, made.line_of, made.read, made.reference
+from tests.kit import reference, strategies
+from tests.kit.strategies import FILE, IDENTITY, OBSERVED, blocks_of, line_of, read
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.tuples(made.events, st.booleans()), max_size=5),
+    st.lists(st.tuples(strategies.events, st.booleans()), max_size=5),
     st.sampled_from(["default", "plain", "semconv"]),
     st.sampled_from([0, 15, 16_000, 70_000, 2**21 - 3, 2**40]),
 )

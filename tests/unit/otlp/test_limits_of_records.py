@@ -1,8 +1,6 @@
 """Records keep the limits of a back end, on the fast path and on the general one."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +10,7 @@ from k8s_audit_otlp.event.stages import Transformed
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.limits import UID, AttributeLimiter, AttributeLimits
 from k8s_audit_otlp.otlp.mapping import PARTS, MappingOptions, keys_of
-
-spec = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
-made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(made)
+from tests.kit import strategies
 
 PROFILES = st.sampled_from(["default", "plain", "semconv"])
 LIMITS = st.builds(
@@ -30,20 +25,22 @@ LIMITS = st.builds(
 
 
 def attributes_of(lines, options, **edges):
-    encoded = Encoder(options, **edges).encode_block(made.blocks_of(lines))
-    return [record["attributes"] for record in made.read(encoded)]
+    encoded = Encoder(options, **edges).encode_block(strategies.blocks_of(lines))
+    return [record["attributes"] for record in strategies.read(encoded)]
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.one_of(made.plain_events, made.events), PROFILES, LIMITS)
+@given(st.one_of(strategies.plain_events, strategies.events), PROFILES, LIMITS)
 def test_a_record_says_what_fits_of_what_the_event_says(event, profile, limits):
     """The reference's attributes, renamed and cut, and nothing else."""
     line = json.dumps(event).encode()
     unlimited = MappingOptions(profile)
     taken = {key for part in PARTS for key in keys_of(part, unlimited)}
     limiter = AttributeLimiter(limits, unlimited.prefix, taken)
-    place = (made.IDENTITY, 0, made.FILE, made.OBSERVED)
-    wanted = dict(limiter(made.reference.from_line(line, place, profile)["attributes"].items()))
+    place = (strategies.IDENTITY, 0, strategies.FILE, strategies.OBSERVED)
+    wanted = dict(
+        limiter(strategies.reference.from_line(line, place, profile)["attributes"].items())
+    )
     [found] = attributes_of([line], MappingOptions(profile, limits=limits))
     fault = limiter.name("k8s.audit.parse_error")
     assert {k: v for k, v in found.items() if k != fault} == wanted
@@ -51,8 +48,8 @@ def test_a_record_says_what_fits_of_what_the_event_says(event, profile, limits):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    made.events,
-    st.dictionaries(st.text(min_size=1, max_size=9), made.text.filter(bool), max_size=40),
+    strategies.events,
+    st.dictionaries(st.text(min_size=1, max_size=9), strategies.text.filter(bool), max_size=40),
     st.integers(64, 80),
 )
 def test_a_record_has_no_more_attributes_than_the_back_end_takes(event, many, count):
@@ -75,9 +72,9 @@ def test_a_record_has_no_more_attributes_than_the_back_end_takes(event, many, co
 
 def test_what_does_not_fit_is_counted_as_left_out():
     """The record says that the event had more."""
-    line = made.line_of(annotations={f"k8s.io/{n}": "x" for n in range(30)})
+    line = strategies.line_of(annotations={f"k8s.io/{n}": "x" for n in range(30)})
     options = MappingOptions(limits=AttributeLimits(count=70))
-    [record] = made.read(Encoder(options).encode_block(made.blocks_of([line])))
+    [record] = strategies.read(Encoder(options).encode_block(strategies.blocks_of([line])))
     notes = [key for key in record["attributes"] if key.startswith("k8s.audit.annotation.")]
     assert record["dropped"] == 30 - len(notes) > 0
 
@@ -86,7 +83,7 @@ def test_marks_keep_the_limits_as_well():
     """What a stage says about an event is an attribute like the others."""
     limits = AttributeLimits(lists_as_json=True, flat_names=True)
     [found] = attributes_of(
-        [made.line_of()],
+        [strategies.line_of()],
         MappingOptions(limits=limits),
         transform=lambda event, body: Transformed(event, body, {"k8s.audit.redacted": ["a", "b"]}),
     )
@@ -96,9 +93,9 @@ def test_marks_keep_the_limits_as_well():
 @pytest.mark.parametrize("field", ["auditID", "requestURI", "userAgent", "verb"])
 def test_a_value_is_cut_between_characters_on_either_path(field):
     """No attribute holds half a character, and the body is whole."""
-    line = made.line_of(**{field: "é" * 40})
+    line = strategies.line_of(**{field: "é" * 40})
     options = MappingOptions(limits=AttributeLimits(value_bytes=65))
-    [record] = made.read(Encoder(options).encode_block(made.blocks_of([line])))
+    [record] = strategies.read(Encoder(options).encode_block(strategies.blocks_of([line])))
     cut = [v for v in record["attributes"].values() if isinstance(v, str) and "é" in v]
     assert cut
     assert set(cut) == {"é" * 32}

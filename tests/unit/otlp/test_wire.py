@@ -4,8 +4,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.otlp.envelope import envelope
 from k8s_audit_otlp.otlp.record import body_of, encode_record, uid_of
+from k8s_audit_otlp.otlp.resource_scope import envelope
 
 values = st.one_of(
     st.text(),

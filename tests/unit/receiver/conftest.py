@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
-from k8s_audit_otlp.receiver.holding import Holding, HoldLimits
+from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger, Tally
 
@@ -70,7 +70,7 @@ def receive(log_dir, clock):
             events,
             before.log.state() if before else None,
             limits=LogLimits(**limits),
-            holding=Holding(HoldLimits(), free=lambda _: 1 << 40),
+            holding=DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
             clock_ns=lambda: int(clock.now * 1e9),
         )
         ledger = Ledger(before.ledger.snapshot()[0] if before else None)

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from k8s_audit_otlp.demo.logrotate import copytruncate, rename_numbered
-from k8s_audit_otlp.demo.writer import backup_name, compress_in_place
 from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+from tests.kit.logrotate import copytruncate, rename_numbered
 
 FIRST = 1_767_323_045_000
 

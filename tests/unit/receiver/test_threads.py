@@ -3,9 +3,9 @@
 import time
 from threading import Event, Thread
 
-from k8s_audit_otlp.demo.writer import LumberjackLog
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.tools.demo.writer import LumberjackLog
 
 LINES = 4_000
 PATIENCE_S = 20.0  # nobody waits that long unless two wait for each other

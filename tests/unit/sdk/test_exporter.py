@@ -11,9 +11,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from k8s_audit_otlp.config.mistakes import ConfigError
-from k8s_audit_otlp.demo.backend import Backend
-from k8s_audit_otlp.demo.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 from k8s_audit_otlp.sdk import AuditLogRecordExporter
+from tests.kit.backend import Backend
+from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 
 SUCCESS, FAILURE = LogRecordExportResult.SUCCESS, LogRecordExportResult.FAILURE
 

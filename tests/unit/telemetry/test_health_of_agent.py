@@ -10,10 +10,10 @@ from urllib.error import HTTPError
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.status import Status
-from k8s_audit_otlp.agent.views import exporter_views, health
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.demo.steps import Refuse
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
+from k8s_audit_otlp.telemetry.status import Status
+from tests.kit.steps import Refuse
 
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
 EVENT = (

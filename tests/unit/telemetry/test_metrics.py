@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.telemetry.metrics import RETRY_REASONS, Metrics
-from k8s_audit_otlp.telemetry.notices import GAP_REASONS
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
 
 LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")

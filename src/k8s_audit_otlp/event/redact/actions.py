@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import compress
 from typing import TypeAlias
 
-from k8s_audit_otlp.event.redact.keys import Verdict, judge
+from k8s_audit_otlp.event.redact.keys import KeyVerdict, judge
 from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
@@ -128,7 +128,7 @@ def value(scan: Scan, key: int) -> None:
     for name, text in ((key - 4, key - 2), (after, after + 2)):
         if name <= 0 or text >= len(pieces) or pieces[name + 1] != b":":
             continue
-        if pieces[name] in _NAMING and judge(text_of(pieces[text])) is Verdict.CREDENTIAL:
+        if pieces[name] in _NAMING and judge(text_of(pieces[text])) is KeyVerdict.CREDENTIAL:
             scan.whole(key, "key")
             return
 

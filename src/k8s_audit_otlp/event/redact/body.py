@@ -42,7 +42,7 @@ class BodyRedactor:
         body: bytes,
         context: BodyContext,
         fired: set[str],
-        echoes: list[bytes],
+        redacted_values: list[bytes],
         depth: int = 0,
     ) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
@@ -57,13 +57,13 @@ class BodyRedactor:
             members = _members(pieces, names)
         out = body
         if members or own or body[:1] in _SHAPES_WITHOUT_NAMES:
-            scan = Scan(self, context, pieces, fired, echoes, depth)
+            scan = Scan(self, context, pieces, fired, redacted_values, depth)
             _act(scan, members, body)
             out = spliced(body, pieces, scan.changed)
         copies = names if self._reads_copies else None
         credentials = self._reads_text and may_hold_credentials(out)
         if credentials or own or (b"\\" in out and may_hold_json(out, copies)):
-            scan = Scan(self, context, split(out), fired, echoes, depth)
+            scan = Scan(self, context, split(out), fired, redacted_values, depth)
             clean_strings(scan, credentials=credentials)
             out = spliced(out, scan.pieces, scan.changed)
         return out

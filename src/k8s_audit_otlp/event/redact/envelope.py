@@ -11,7 +11,7 @@ import msgspec
 
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.keys import Verdict, judge
+from k8s_audit_otlp.event.redact.keys import KeyVerdict, judge
 from k8s_audit_otlp.event.redact.messages import TextVerdicts, clean_message, may_echo
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
@@ -45,7 +45,7 @@ def is_credential_annotation(name: str) -> bool:
     domain, slash, _ = name.rpartition("/")
     if slash and domain.endswith(_KUBERNETES_DOMAINS):
         return False
-    return judge(name) is not Verdict.HARMLESS
+    return judge(name) is not KeyVerdict.HARMLESS
 
 
 class _AnnotationVerdicts(dict[str, bool]):
@@ -108,7 +108,7 @@ class EnvelopeRules:
 
     def repeats(self, event: AuditEvent, seen: Seen) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
-        if not seen.echoes:
+        if not seen.redacted_values:
             return False
         texts = [event.response_status.message] if event.response_status else []
         for name, text in event.annotations.items() if event.annotations else ():
@@ -194,7 +194,7 @@ class EnvelopeRules:
 
     def _json(self, text: str, seen: Seen) -> str:
         try:
-            out = self._bodies(text.encode(), seen.context, seen.fired, seen.echoes, 1)
+            out = self._bodies(text.encode(), seen.context, seen.fired, seen.redacted_values, 1)
         except (UnreadableError, LookupError, UnicodeEncodeError):
             return text
         return out.decode("utf-8", "replace")
@@ -203,7 +203,7 @@ class EnvelopeRules:
         """Redact every value of the patch; which webhook, operation and path stay."""
         try:
             pieces = split(text.encode())
-            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.echoes, 1)
+            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.redacted_values, 1)
             for place in range(1, len(pieces), 2):
                 if pieces[place] == b"value" and is_key(pieces, place):
                     scan.whole(place, "patch-annotation")
@@ -227,7 +227,7 @@ class EnvelopeRules:
         owner = text_of(pieces[key])
         changed = False
         if owner not in _WIRE_NAMES:
-            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.echoes, 1)
+            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.redacted_values, 1)
             act_on_members(scan, key, end)
             changed = bool(scan.changed)
         name = owner

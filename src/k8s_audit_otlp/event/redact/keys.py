@@ -10,7 +10,7 @@ from enum import IntEnum
 MAX_KEY_CHARS = 512  # nobody names a credential in a longer word; bounds the work per name
 
 
-class Verdict(IntEnum):
+class KeyVerdict(IntEnum):
     HARMLESS = 0
     CREDENTIAL = 1  # its strings and numbers are credentials, however deep
     CREDENTIAL_TEXT = 2  # a credential if it is a string; an object of this name is configuration
@@ -62,21 +62,21 @@ def is_reference(name: str) -> bool:
     return words[-2:] != ["secret", "id"]  # Vault's AppRole: the id is the secret
 
 
-def judge(name: str) -> Verdict:
+def judge(name: str) -> KeyVerdict:
     """Judge a member of any object. The part before a slash is a domain, not a name."""
     managed_field = name.startswith(("f:", "k:", "v:"))
     tail = name.rpartition("/")[2]
     words = words_of(tail)
     if not words or is_reference(tail):
-        return Verdict.HARMLESS
+        return KeyVerdict.HARMLESS
     joined = "".join(words)
     if not CREDENTIAL_WORDS.isdisjoint(words) or any(stem in joined for stem in CREDENTIAL_STEMS):
-        return Verdict.CREDENTIAL_TEXT if managed_field else Verdict.CREDENTIAL
+        return KeyVerdict.CREDENTIAL_TEXT if managed_field else KeyVerdict.CREDENTIAL
     if words[-1] in TEXT_WORDS:
-        return Verdict.CREDENTIAL_TEXT
-    return Verdict.HARMLESS
+        return KeyVerdict.CREDENTIAL_TEXT
+    return KeyVerdict.HARMLESS
 
 
 def is_credential_parameter(name: str) -> bool:
     """Judge a query parameter. `key`, `code` and `sig` mean more there than in an object."""
-    return name.lower() in CREDENTIAL_PARAMETERS or judge(name) is not Verdict.HARMLESS
+    return name.lower() in CREDENTIAL_PARAMETERS or judge(name) is not KeyVerdict.HARMLESS

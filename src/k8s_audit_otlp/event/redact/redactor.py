@@ -129,13 +129,15 @@ class Redactor:
         try:
             parts = parts_of(body) if len(body) > LARGE_BYTES else None
             if parts is None:
-                return self._bodies(body, seen.context, seen.fired, seen.echoes)
+                return self._bodies(body, seen.context, seen.fired, seen.redacted_values)
             context = seen.context
             for kind, rule in _LIST_KINDS.items():
                 if kind in parts.frame:
                     context = BodyContext(context.resource, rule)
-            frame = self._bodies(parts.frame, context, seen.fired, seen.echoes)
-            items = [self._bodies(i, context, seen.fired, seen.echoes) for i in parts.items]
+            frame = self._bodies(parts.frame, context, seen.fired, seen.redacted_values)
+            items = [
+                self._bodies(i, context, seen.fired, seen.redacted_values) for i in parts.items
+            ]
             return joined(parts, frame, items)
         except (UnreadableError, LookupError):
             seen.fired.add(UNREADABLE)

@@ -55,7 +55,7 @@ class Redacting(Protocol):
         body: bytes,
         context: BodyContext,
         fired: set[str],
-        echoes: list[bytes],
+        redacted_values: list[bytes],
         depth: int = 0,
     ) -> bytes: ...
 
@@ -64,7 +64,7 @@ class Scan:
     """One pass over one body. `changed` keeps, for each changed place, how long it was."""
 
     __slots__ = (
-        *("redactor", "context", "pieces", "fired", "echoes", "depth"),
+        *("redactor", "context", "pieces", "fired", "redacted_values", "depth"),
         *("changed", "own", "names", "schema_end", "env_end", "replacement", "off"),
     )
 
@@ -74,11 +74,11 @@ class Scan:
         context: BodyContext,
         pieces: list[bytes],
         fired: set[str],
-        echoes: list[bytes],
+        redacted_values: list[bytes],
         depth: int,
     ) -> None:
         self.redactor, self.context, self.pieces = redactor, context, pieces
-        self.fired, self.echoes, self.depth = fired, echoes, depth
+        self.fired, self.redacted_values, self.depth = fired, redacted_values, depth
         self.changed: dict[int, int] = {}
         self.schema_end = self.env_end = 0
         self.replacement, self.off = redactor.replacement, redactor.rules.off
@@ -104,8 +104,8 @@ class Scan:
             new = piece_of(self.replacement(text_of(piece)))
             if new == piece:
                 return
-        if len(self.echoes) < _MAX_ECHOES:
-            self.echoes.append(piece)
+        if len(self.redacted_values) < _MAX_ECHOES:
+            self.redacted_values.append(piece)
         self.changed.setdefault(place, len(piece))
         self.pieces[place] = new
         self.fired.add(rule)
@@ -171,7 +171,7 @@ class Scan:
             return
         try:
             inner = text.strip().encode()
-            out = self.redactor(inner, self.context, found, self.echoes, self.depth + 1)
+            out = self.redactor(inner, self.context, found, self.redacted_values, self.depth + 1)
         except (UnreadableError, LookupError, UnicodeEncodeError):
             self.mask(place, rule)
             return

@@ -10,12 +10,12 @@ _SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any t
 class Seen:
     """What the redaction of one event has met so far."""
 
-    __slots__ = ("_texts", "context", "echoes", "event", "fired")
+    __slots__ = ("_texts", "context", "event", "fired", "redacted_values")
 
     def __init__(self, context: BodyContext, event: AuditEvent | None = None) -> None:
         self.context, self.event = context, event
         self.fired: set[str] = set()
-        self.echoes: list[bytes] = []  # pieces that were redacted in the bodies
+        self.redacted_values: list[bytes] = []  # pieces that were redacted in the bodies
         self._texts: list[str] | None = None
 
     def users(self) -> list[str]:
@@ -27,7 +27,9 @@ class Seen:
     def echoed(self) -> list[str]:
         """Return what was redacted, longest first."""
         if self._texts is None:
-            texts = {text_of(piece) for piece in self.echoes if len(piece) >= _SHORTEST_ECHO}
+            texts = {
+                text_of(piece) for piece in self.redacted_values if len(piece) >= _SHORTEST_ECHO
+            }
             self._texts = sorted(texts, key=len, reverse=True)
         return self._texts
 
@@ -36,7 +38,7 @@ class Seen:
         if not text:
             return False
         encoded = text.encode("utf-8", "surrogatepass")
-        for piece in self.echoes:
+        for piece in self.redacted_values:
             if len(piece) < _SHORTEST_ECHO:
                 continue
             if b"\\" in piece or b"\0" in piece:

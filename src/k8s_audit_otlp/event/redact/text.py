@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 from urllib.parse import quote, unquote_plus
 
-from k8s_audit_otlp.event.redact.keys import Verdict, is_credential_parameter, judge
+from k8s_audit_otlp.event.redact.keys import KeyVerdict, is_credential_parameter, judge
 
 MASK = "REDACTED"
 _HMAC_FORM = re.compile(r"hmac-[0-9a-f]{32}")
@@ -142,7 +142,7 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
 
     def named(match: re.Match[str]) -> str:
         clause = prose and match[1].endswith(": ") and match[2].islower() and match[2].isalpha()
-        harmless = clause or judge(_name_of(match)) is Verdict.HARMLESS
+        harmless = clause or judge(_name_of(match)) is KeyVerdict.HARMLESS
         return match[0] if harmless else second(match)
 
     def jwt(match: re.Match[str]) -> str:

@@ -1,0 +1,109 @@
+"""Configured paths and stored positions in, open logs and placed exporters out."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.deleted import DeletedSegments
+from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
+from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
+from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.telemetry.journal import LogJournal
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Where one exporter goes on in one log, for the start-up report."""
+
+    exporter: str
+    log: str
+    segment: str
+    offset: int
+    backlog_bytes: int
+    skipped_bytes: int
+    oldest_s: float | None = None  # age of the first event to send, where it can be read
+
+
+def open_log(
+    key: str, path: Path, state: ManifestState | None, limits: LogLimits, holding: DeletedSegments
+) -> AuditLog:
+    """Open the log at *path*; it need not be there yet.
+
+    Raises:
+        ConfigurationError: it is a directory.
+
+    """
+    if path.is_dir():
+        raise ConfigurationError(
+            f"receivers::{key.partition(':')[0]}::include: {path} is a directory; "
+            f"write the live file in it, such as {path / 'audit.log'}"
+        )
+    return AuditLog(key, path, LogJournal(logger), state, limits=limits, holding=holding)
+
+
+def place(
+    subscription: Subscription,
+    config: Config,
+    reader: BlockReader,
+    evidence: Evidence,
+    now_ns: int,
+) -> Resumed:
+    """Let an exporter without a position begin where its start_at says."""
+    log, ledger = subscription.log, subscription.ledger
+    skipped = Skipped({}, 0)
+    if subscription.first_start:
+        receiver = config.receivers[log.key.partition(":")[0]]
+        start_at = config.exporters[subscription.exporter].audit.start_at
+        wish = start_at or receiver.start_at
+        since_ns = wish.since_ns(now_ns)
+        if wish.kind == "end":
+            skipped = start_at_end(log)
+        elif since_ns is not None:
+            skipped = start_since(log, reader, since_ns)
+        for seq, start in skipped.offsets.items():
+            ledger.begin(seq, start)
+        evidence.skipped(subscription, skipped.bytes)
+    else:
+        _return_of_a_parked(subscription, evidence)
+    segment = log.next_segment(ledger)
+    offset = ledger.next_offset(segment.seq) if segment else 0
+    when = time_at(segment, reader, offset) if segment else None
+    return Resumed(
+        subscription.exporter,
+        str(log.path),
+        segment.state.name if segment else "",
+        offset,
+        backlog(subscription),
+        skipped.bytes,
+        now_ns / 1e9 - when.timestamp() if when else None,
+    )
+
+
+def backlog(subscription: Subscription) -> int:
+    """Bytes on disk that the exporter has not settled, as far as their size is known."""
+    return sum(
+        max(0, s.state.size - subscription.ledger.settled_offset(s.seq))
+        for s in subscription.log.segments()
+        if not s.state.gone
+    )
+
+
+def _return_of_a_parked(subscription: Subscription, evidence: Evidence) -> None:
+    """Tell what was deleted and forgotten while the exporter was parked.
+
+    An exporter in use keeps its segments in the manifest; only a parked one has positions in
+    segments that nobody knows any more.
+    """
+    known = [segment.seq for segment in subscription.log.segments()]
+    settled = subscription.ledger.snapshot()[0]
+    if not settled or (known and max(settled) >= min(known)):
+        return
+    between = (min(known) if known else max(settled) + 1) - max(settled) - 1
+    evidence.missed(subscription, between)

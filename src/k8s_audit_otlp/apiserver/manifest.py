@@ -1,0 +1,192 @@
+"""The text of a kube-apiserver manifest in; the same text with the audit log switched on out.
+
+No I/O. Comments and layout stay; patching twice changes nothing the second time.
+"""
+
+import io
+import re
+from collections.abc import Mapping, MutableSequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from k8s_audit_otlp.apiserver import flags
+from k8s_audit_otlp.apiserver.mounts import Mounts, Node, log_directory, policy_file
+from k8s_audit_otlp.apiserver.platforms import Owner, Traits, owner_of
+from k8s_audit_otlp.apiserver.settings import (
+    DEFAULTS,
+    LOG_PATH,
+    POLICY_FILE,
+    TOO_WIDE,
+    RefusalError,
+    check,
+    choose,
+)
+
+SHELLS = frozenset({"sh", "bash", "ash", "dash"})
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """The new text, the flags that it now carries, where things lie on the node, and remarks."""
+
+    text: str
+    flags: Mapping[str, str]
+    owner: Owner
+    image: str
+    policy_host_path: str
+    log_host_path: str
+    notes: tuple[str, ...]
+
+
+def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
+    """Switch the audit log on in a manifest. `asked` holds the flags that the operator named."""
+    yaml = _yaml_like(text)
+    pod = _load(yaml, text, path)
+    container = _apiserver(pod, path)
+    lists = _command_lists(container, path)
+    chosen = {name: choose(name, _present(lists, name), asked.get(name)) for name in DEFAULTS}
+    wanted = {name: choice.value for name, choice in chosen.items()}
+    check(wanted)
+    notes = [choice.why for choice in chosen.values() if choice.why]
+    if _dump(yaml, pod) != text:
+        notes.append("the layout of this file cannot be kept exactly; its meaning is")
+    old_policy, old_log = _present(lists, POLICY_FILE), _present(lists, LOG_PATH)
+    for name, value in wanted.items():
+        _put(lists, name, value)
+    mounts = Mounts(pod["spec"], container)
+    if old_policy and old_policy != wanted[POLICY_FILE]:
+        mounts.drop_old_policy(old_policy)
+    if old_log and old_log != wanted[LOG_PATH]:
+        mounts.drop_single_file(old_log)
+    _mount(mounts, wanted, flags.paths([item for items in lists for item in items]))
+    return Patched(
+        text=_dump(yaml, pod),
+        flags=wanted,
+        owner=owner_of(_traits(pod, lists, path)),
+        image=str(container.get("image", "")),
+        policy_host_path=mounts.host_path(wanted[POLICY_FILE]),
+        log_host_path=mounts.host_path(wanted[LOG_PATH]),
+        notes=(*notes, *mounts.notes),
+    )
+
+
+def _mount(mounts: Mounts, wanted: Mapping[str, str], needed: list[str]) -> None:
+    log_path = wanted[LOG_PATH]
+    policy, log = policy_file(wanted[POLICY_FILE]), log_directory(log_path)
+    policy_on_host, log_file_on_host = mounts.host_path(policy.path), mounts.host_path(log_path)
+    mounts.drop_single_file(log_path)
+    mounts.drop_too_wide(policy.path, needed)
+    directory = str(PurePosixPath(log_file_on_host).parent)
+    mounts.ensure(log, log.path if directory in TOO_WIDE else directory)
+    mounts.ensure(policy, policy_on_host)
+
+
+def _yaml_like(text: str) -> YAML:
+    """Make a round-trip reader that writes as `text` is written."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1 << 20  # never fold: a folded flag is hard to read in a diff
+    yaml.explicit_start = text.startswith("---")
+    if re.search(r"^( *)[\w-]+:\n\1  +- ", text, re.MULTILINE):
+        yaml.indent(mapping=2, sequence=4, offset=2)
+    if re.search(r": null$", text, re.MULTILINE):
+        yaml.Representer = _SpelledNull
+    return yaml
+
+
+class _SpelledNull(RoundTripRepresenter):
+    """Writes `creationTimestamp: null` as kubeadm does."""
+
+    def represent_null(self, _data: object) -> ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_SpelledNull.add_representer(type(None), _SpelledNull.represent_null)
+
+
+def _load(yaml: YAML, text: str, path: str) -> Node:
+    where = path or "manifest"
+    try:
+        pod = yaml.load(text)
+    except YAMLError as error:
+        raise RefusalError(
+            f"{where}: not one YAML document: {error}; repair the file first"
+        ) from error
+    if not isinstance(pod, dict) or pod.get("kind") != "Pod" or not _is_pod_spec(pod):
+        raise RefusalError(
+            f"{where}: not a pod with containers; give the static pod manifest of kube-apiserver, "
+            "on kubeadm nodes /etc/kubernetes/manifests/kube-apiserver.yaml"
+        )
+    return pod
+
+
+def _is_pod_spec(pod: Mapping[str, Any]) -> bool:
+    spec = pod.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    return isinstance(containers, list) and all(isinstance(c, dict) for c in containers)
+
+
+def _apiserver(pod: Node, path: str) -> Node:
+    for container in pod["spec"]["containers"]:
+        command = container.get("command") or [""]
+        if container.get("name") == "kube-apiserver" or _program(command) == "kube-apiserver":
+            found: Node = container
+            return found
+    raise RefusalError(
+        f"{path or 'manifest'}: no container runs kube-apiserver; "
+        "give the static pod manifest of kube-apiserver"
+    )
+
+
+def _command_lists(container: Node, path: str) -> list[MutableSequence[object]]:
+    """`command` and `args`, the one that holds the flags last."""
+    lists = [container[key] for key in ("command", "args") if container.get(key)]
+    if lists and _program(lists[0]) in SHELLS:
+        raise RefusalError(
+            f"{path or 'manifest'}: kube-apiserver is started by a shell, so its flags are one "
+            "string; add the flags of `k8s-audit-otlp apiserver kubeadm` to it by hand"
+        )
+    if not lists:
+        raise RefusalError(
+            f"{path or 'manifest'}: the container has neither command nor args, so its flags come "
+            "from elsewhere; add the audit flags there"
+        )
+    return sorted(lists, key=lambda items: any(str(i).startswith("--") for i in items))
+
+
+def _present(lists: list[MutableSequence[object]], name: str) -> str | None:
+    values = [flags.value_of(items, name) for items in lists]
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def _put(lists: list[MutableSequence[object]], name: str, value: str) -> None:
+    holders = [items for items in lists if flags.find(items, name)] or lists[-1:]
+    for items in holders[:-1]:
+        flags.drop(items, name)
+    flags.put(holders[-1], name, value)
+
+
+def _traits(pod: Node, lists: list[MutableSequence[object]], path: str) -> Traits:
+    metadata = pod.get("metadata") or {}
+    return Traits(
+        path=path,
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+        command=[str(item) for items in lists for item in items],
+    )
+
+
+def _program(command: MutableSequence[object]) -> str:
+    return PurePosixPath(str(command[0])).name
+
+
+def _dump(yaml: YAML, pod: Node) -> str:
+    out = io.StringIO()
+    yaml.dump(pod, out)
+    return out.getvalue()

@@ -1,0 +1,88 @@
+"""The text of a kube-apiserver manifest in, what it says about the audit log out. No I/O.
+
+Unlike a patch it takes everything as it stands, mistakes included: it is for looking, not changing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from k8s_audit_otlp.apiserver import flags as command_line
+from k8s_audit_otlp.apiserver.mounts import Mounts
+from k8s_audit_otlp.apiserver.platforms import Owner, Traits, owner_of
+from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, RefusalError
+
+
+@dataclass(frozen=True, slots=True)
+class Apiserver:
+    """How kube-apiserver is started. `flags` holds the `audit-*` ones, without dashes."""
+
+    flags: Mapping[str, str]
+    owner: Owner = Owner.UNKNOWN
+    image: str = ""
+    host_paths: Mapping[str, str] = field(default_factory=dict)  # of paths in the container
+    mount_points: Mapping[str, bool] = field(default_factory=dict)  # path -> writable
+
+    @property
+    def log_path(self) -> str:
+        """The log on the node, '' where there is none."""
+        return self.on_host(self.flags.get(LOG_PATH, ""))
+
+    @property
+    def policy_path(self) -> str:
+        """The policy on the node, '' where there is none."""
+        return self.on_host(self.flags.get(POLICY_FILE, ""))
+
+    def on_host(self, path: str) -> str:
+        return self.host_paths.get(path, path)
+
+
+def observe(text: str, path: str = "manifest") -> Apiserver:
+    """Read a static pod manifest.
+
+    Raises:
+        RefusalError: it is not the manifest of a kube-apiserver.
+
+    """
+    try:
+        pod = yaml.safe_load(text)
+        containers = list(pod["spec"]["containers"])
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise RefusalError(
+            f"{path}: no pod with containers ({type(error).__name__}); give the static pod "
+            "manifest of kube-apiserver"
+        ) from None
+    for container in containers:
+        items = [str(i) for key in ("command", "args") for i in container.get(key) or ()]
+        program = PurePosixPath(items[0]).name if items else ""
+        if container.get("name") == "kube-apiserver" or program == "kube-apiserver":
+            return _apiserver(pod, container, items, path)
+    raise RefusalError(f"{path}: no container runs kube-apiserver; give its static pod manifest")
+
+
+def audit_flags(items: Sequence[str]) -> dict[str, str]:
+    """Return the `audit-*` flags of a command line, as kube-apiserver would take them."""
+    names = {item[2:].partition("=")[0] for item in items if item.startswith("--audit-")}
+    values = {name: command_line.value_of(items, name) for name in sorted(names)}
+    # a boolean flag stands alone; what follows it is another item
+    return {name: "true" if value is None else value for name, value in values.items()}
+
+
+def _apiserver(pod: Any, container: Any, items: Sequence[str], path: str) -> Apiserver:
+    found = audit_flags(items)
+    mounts = Mounts(pod["spec"], container)
+    paths = [value for value in found.values() if value.startswith("/")]
+    metadata = pod.get("metadata") or {}
+    traits = Traits(
+        path, metadata.get("labels") or {}, metadata.get("annotations") or {}, list(items)
+    )
+    return Apiserver(
+        found,
+        owner_of(traits),
+        str(container.get("image", "")),
+        {inside: mounts.host_path(inside) for inside in paths},
+        {str(m.get("mountPath", "")): not m.get("readOnly") for m in mounts.mounts},
+    )

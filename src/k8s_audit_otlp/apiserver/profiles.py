@@ -1,0 +1,50 @@
+"""The audit policies that come with the package, and whether kube-apiserver would take a policy.
+
+In: a profile's name, or the text of a policy. Out: its text, or every mistake in it.
+"""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from k8s_audit_otlp.apiserver.settings import RefusalError
+from k8s_audit_otlp.event.policy_yaml import PolicyError, read_policy
+
+
+def names(folder: Traversable | None = None) -> list[str]:
+    """List the profiles that can be printed."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in _folder(folder).iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def text_of(name: str, folder: Traversable | None = None) -> str:
+    """Return the policy of a profile, comments and all."""
+    if name not in (known := names(folder)):
+        raise RefusalError(f"--profile: there is no {name!r}; choose one of {', '.join(known)}")
+    return (_folder(folder) / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def mistakes(text: str, file_name: str) -> list[str]:
+    """Say why kube-apiserver would not work by this policy; empty where it would."""
+    try:
+        read_policy(text, file_name)
+    except PolicyError as error:
+        return str(error).splitlines()
+    return []
+
+
+def remarks(text: str, file_name: str) -> Iterator[str]:
+    """Name what an exporter's policy may hold and kube-apiserver passes over."""
+    document = read_policy(text, file_name)
+    if document.omit_codes or any(rule.omit_codes for rule in document.rules):
+        yield (
+            f"{file_name}: kube-apiserver passes over omitResponseCodes and logs those events; "
+            "it works in the policy of an exporter (audit.policy)"
+        )
+
+
+def _folder(folder: Traversable | None) -> Traversable:
+    return folder if folder is not None else files(__package__) / "policies"

@@ -1,0 +1,111 @@
+"""A block with `audit::vendor` in; the same with the preset's defaults, and what looks wrong, out.
+
+No I/O. What can never work with that vendor is a mistake; what is merely unusual is a remark.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.document import Path
+from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
+from k8s_audit_otlp.config.findings import Findings
+from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.types import known_value
+from k8s_audit_otlp.config.vendors.preset import KeyPath, Vendor, with_defaults
+from k8s_audit_otlp.config.vendors.table import VENDORS
+from k8s_audit_otlp.otlp.mapping import TABLE
+
+PLAIN_NAMES = frozenset(row.key for row in TABLE if row.profile == "plain")
+
+
+def _vendor_of(block: Any) -> Vendor | None:
+    """Return the preset that a block names; what is no preset is the model's to refuse."""
+    audit = block.get("audit") if isinstance(block, Mapping) else None
+    name = audit.get("vendor") if isinstance(audit, Mapping) else None
+    return VENDORS.get(str(name))
+
+
+def preset(
+    kind: str, block: Mapping[str, Any], *, from_beginning: bool
+) -> tuple[Mapping[str, Any], list[KeyPath]]:
+    """Return *block* with its vendor's defaults, and the keys that came from them.
+
+    A receiver that starts later than at the beginning is left to: its `start_at` was meant.
+    """
+    vendor = _vendor_of(block)
+    if vendor is None:
+        return block, []
+    defaults = vendor.defaults(kind)
+    if not from_beginning:
+        defaults["audit"].pop("start_at", None)
+    return with_defaults(block, defaults)
+
+
+def forget_set(made: BaseModel, added: list[KeyPath]) -> None:
+    """Let keys that came from a preset count as defaults, not as written in the file."""
+    for *parents, last in added:
+        block: Any = made
+        for part in parents:
+            block = getattr(block, part)
+        fields = type(block).model_fields.items()
+        name = next(name for name, field in fields if last in (name, field.alias))
+        block.model_fields_set.discard(name)
+
+
+def check_vendor(exporter: Exporter, path: Path, found: Findings) -> None:
+    """Say what the vendor of *exporter* will not understand."""
+    vendor = VENDORS.get(exporter.audit.vendor or "")
+    if vendor is None:
+        return
+    if isinstance(exporter, OtlpGrpc) and not vendor.grpc:
+        hint = f"write an otlp_http exporter with endpoint: {vendor.endpoint}"
+        found.mistake(path, f"{vendor.title} takes no gRPC", hint)
+        return
+    if isinstance(exporter, OtlpHttp):
+        _check_path(exporter, vendor, path, found)
+        if exporter.compression not in vendor.compressions:
+            why = f"{vendor.title} is not known to read {exporter.compression}"
+            found.remark((*path, "compression"), Kind.UNUSUAL, why)
+    if isinstance(exporter, OtlpHttp | OtlpGrpc):
+        for name in _missing_headers(exporter, vendor):
+            why = f"{vendor.title} wants the header {name}"
+            found.remark((*path, "headers"), Kind.UNUSUAL, why)
+
+
+def _check_path(exporter: OtlpHttp, vendor: Vendor, path: Path, found: Findings) -> None:
+    """Compare the path of the URL; logs_endpoint is used as it is written."""
+    url = known_value(exporter.url)
+    if not vendor.path or exporter.logs_endpoint is not None or url is None:
+        return
+    if not re.search(f"{vendor.path}$", urlsplit(url).path):
+        what = f"{vendor.title} does not take logs at that path"
+        hint = f"write one such as {vendor.endpoint}, or the whole URL as logs_endpoint"
+        found.mistake((*path, "endpoint"), what, hint)
+
+
+def _missing_headers(exporter: OtlpHttp | OtlpGrpc, vendor: Vendor) -> Iterator[str]:
+    written = {name.lower() for name in exporter.headers}
+    if exporter.auth is not None:
+        written.add("authorization")
+    for header in vendor.headers:
+        if header.required and header.name.lower() not in written:
+            yield header.name
+
+
+def check_resources(config: Config, found: Findings) -> None:
+    """Say which resource attributes would hide a record's of the same name."""
+    for receiver_id, exporter_id in config.routes():
+        vendor = VENDORS.get(config.exporters[exporter_id].audit.vendor or "")
+        if vendor is None or not vendor.resource_wins:
+            continue
+        receiver = config.receivers[receiver_id]
+        for section in ("resource", "attributes"):
+            for name in sorted(PLAIN_NAMES.intersection(getattr(receiver, section))):
+                place = (*found.path_of("receivers", receiver_id), section, name)
+                why = f"in {vendor.title} it hides the {name} of every event"
+                found.remark(place, Kind.UNUSUAL, why)

@@ -1,0 +1,81 @@
+"""What one exporter does with an event before it is encoded: policy, then redaction. Pure.
+
+An event and its JSON in; changed, dropped, or None (it leaves as it is) out. Nothing leaves that
+was not looked at: what cannot be read for redaction has lost its body when it comes back.
+"""
+
+from collections import Counter
+
+from k8s_audit_otlp.event.policy import Dropped as DroppedByPolicy
+from k8s_audit_otlp.event.policy import Policy
+from k8s_audit_otlp.event.redact import Redactor
+from k8s_audit_otlp.event.redact.line import rewritten
+from k8s_audit_otlp.event.redact.quiet import QuietParts
+from k8s_audit_otlp.event.shrink import shrink
+from k8s_audit_otlp.event.stages import Dropped, Transformed
+from k8s_audit_otlp.model import AuditEvent
+
+
+class EventProcessor:
+    """Policy and redaction of one exporter. `fired` counts redaction rules, for the metrics."""
+
+    def __init__(
+        self, policy: Policy | None, redactor: Redactor | None, *, prefix: str = "k8s.audit."
+    ) -> None:
+        self._policy = policy
+        self._redactor = redactor
+        self._key = prefix + "redacted"
+        self.fired: Counter[str] = Counter()
+
+    def quiet_parts(self) -> QuietParts | None:
+        """Return what lets an event leave unseen: None where each must be looked at whole."""
+        if self._policy is not None or self._redactor is None:
+            return None
+        return self._redactor.quiet_parts()
+
+    def __call__(self, event: AuditEvent, body: bytes) -> Transformed | Dropped | None:
+        before = body
+        if self._policy is not None:
+            kept = self._policy.apply(event, body)
+            if isinstance(kept, DroppedByPolicy):
+                return Dropped(kept.rule)
+            event, body = kept.event, kept.line
+        if self._redactor is None:
+            return None if body is before else Transformed(event, body, {})
+        if not body.startswith(b"{"):
+            return self._text(self._redactor, event, body)
+        event, body, fired = self._redactor(event, body)
+        if fired:
+            self.fired.update(fired)
+            return Transformed(event, body, {self._key: fired})
+        return None if body is before else Transformed(event, body, {})
+
+    def _text(self, redactor: Redactor, event: AuditEvent, body: bytes) -> Transformed | None:
+        """Redact a line of the legacy format: its text, and the event that was read from it."""
+        text, fired_in_text = redactor.redact_text(body.decode("utf-8", "replace"))
+        event, _, fired_in_event = redactor(event, rewritten(event))
+        fired = tuple(sorted({*fired_in_text, *fired_in_event}))
+        if not fired:
+            return None
+        self.fired.update(fired)
+        return Transformed(event, text.encode(), {self._key: fired})
+
+
+class Shrinker:
+    """Makes an event that is over its limit smaller, and says so in its record."""
+
+    def __init__(self, *, prefix: str = "k8s.audit.") -> None:
+        self._prefix = prefix
+
+    def __call__(self, event: AuditEvent, body: bytes, allowed: int) -> Transformed:
+        """Shrink to *allowed* bytes of JSON, or as far as who, what and when allow."""
+        smaller = shrink(event, body, allowed)
+        return Transformed(
+            smaller.event,
+            smaller.line,
+            {
+                self._prefix + "truncated": True,
+                self._prefix + "truncated.removed": smaller.removed,
+                self._prefix + "truncated.original_bytes": len(body),
+            },
+        )

@@ -1,0 +1,1 @@
+"""What the agent says in the stream: notices, receipts, gaps, silence."""

@@ -1,0 +1,57 @@
+"""The growth of the logs in, a notice when one falls silent and when it is written again out.
+
+A healthy kube-apiserver audits every few seconds. Silence means a policy that drops everything, an
+audit log that was switched off, or somebody who does not want to be seen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.receiver.log import AuditLog
+
+
+@dataclass(slots=True)
+class _Heard:
+    written: int
+    at_ns: int
+    silent: bool = False
+
+
+class Silence:
+    """Watches logs that have a `silence_after`. `look` is called about once a second."""
+
+    def __init__(
+        self, evidence: Evidence, after_s: dict[str, float], *, now_ns: Callable[[], int]
+    ) -> None:
+        """*after_s*: per log key; 0 is never."""
+        self._evidence = evidence
+        self._after_s = after_s
+        self._now_ns = now_ns
+        self._heard: dict[str, _Heard] = {}
+
+    def look(self, logs: list[AuditLog]) -> None:
+        for log in logs:
+            after_s = self._after_s.get(log.key, 0.0)
+            if after_s > 0:
+                self._look_at(log, after_s)
+
+    def _look_at(self, log: AuditLog, after_s: float) -> None:
+        now, written = self._now_ns(), written_bytes(log)
+        heard = self._heard.setdefault(log.key, _Heard(written, now))
+        if written != heard.written:
+            if heard.silent:
+                self._evidence.silence(log, heard.at_ns, ended=True)
+            self._heard[log.key] = _Heard(written, now)
+        elif not heard.silent and now - heard.at_ns >= after_s * 1e9:
+            heard.silent = True
+            self._evidence.silence(log, heard.at_ns, ended=False)
+
+    def silent(self, log: AuditLog) -> bool:
+        heard = self._heard.get(log.key)
+        return heard is not None and heard.silent
+
+
+def written_bytes(log: AuditLog) -> int:
+    """Return what grows whenever something is written: all sizes there ever were, about."""
+    return sum(s.state.size + s.seq for s in log.segments())

@@ -1,0 +1,99 @@
+"""A batch on its way: records are decided one way or another, then its span settles."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+
+from k8s_audit_otlp.model import Batch
+from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
+
+
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """One open span of the ledger with the records that must be decided before it settles.
+
+    Threads that deliver parts of it decide concurrently; `on_settled` is called once, outside the
+    lock.
+    """
+
+    batch: Batch
+    ledger: Ledger
+    ticket: Ticket
+    on_settled: Callable[["InFlight"], None]
+    size: int
+    on_freed: Callable[[int], None] | None = None  # told how many bytes `size` fell by
+    _undecided: int = 0
+    _aside: int = 0
+    _aside_bytes: int = 0
+    _tally: Tally = field(default_factory=Tally)
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        batch = self.batch
+        self._undecided = len(batch.records)
+        self._tally = Tally(
+            read=len(batch.records) + sum(batch.dropped.values()),
+            dropped=batch.dropped,
+            lines=batch.lines,
+            first_ns=batch.first_ns,
+            last_ns=batch.last_ns,
+        )
+
+    def settle_if_empty(self) -> bool:
+        """Settle a batch in which the policy left nothing; say whether it was one."""
+        if self.batch.records:
+            return False
+        self._settle()
+        return True
+
+    def delivered(self, count: int) -> None:
+        with self._lock:
+            self._tally.delivered += count
+            done = self._less(count)
+        if done:
+            self._settle()
+        else:
+            self._free()
+
+    def refused(self, count: int) -> None:
+        """Count records that the back end refused without saying which."""
+        with self._lock:
+            self._tally.refused += count
+            done = self._less(count)
+        if done:
+            self._settle()
+
+    def dead_lettered(self, count: int) -> None:
+        with self._lock:
+            self._tally.dead_lettered += count
+            done = self._less(count)
+        if done:
+            self._settle()
+
+    def set_aside(self, record: bytes) -> None:
+        """Note that *record* waits somewhere else; when all that is left does, the batch is freed.
+
+        A record can wait for minutes. Its neighbours must not hold memory meanwhile.
+        """
+        with self._lock:
+            self._aside += 1
+            self._aside_bytes += len(record)
+        self._free()
+
+    def _less(self, count: int) -> bool:
+        self._undecided -= count
+        return self._undecided == 0 and count > 0
+
+    def _free(self) -> None:
+        with self._lock:
+            if not self._aside or self._undecided > self._aside or not self.batch.records:
+                return
+            self.batch.records = ()
+            freed = max(0, self.size - self._aside_bytes) if self.on_freed else 0
+            self.size -= freed
+        if self.on_freed:
+            self.on_freed(freed)
+
+    def _settle(self) -> None:
+        self.ledger.settle(self.ticket, self._tally)
+        self.on_settled(self)

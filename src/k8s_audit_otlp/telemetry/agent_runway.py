@@ -1,0 +1,130 @@
+"""Logs and positions in, the time that each exporter has before something is deleted out.
+
+How long the log is kept is read from kube-apiserver's static pod manifest where it can be read,
+and else taken from what lies there. `look` is called about once a second; a runway below the
+threshold is said in the agent's log, at most once a minute.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from k8s_audit_otlp.apiserver.observed import observe
+from k8s_audit_otlp.apiserver.settings import MANIFEST, RefusalError
+from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.telemetry.runway import (
+    Retention,
+    WriteRate,
+    observed_retention,
+    retention_of_flags,
+    runway_s,
+)
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+WARN_BELOW_S = 3600.0  # an hour is what somebody needs to come and look
+_READ_AGAIN_S = 60.0  # a manifest is seldom edited
+
+
+class Runways:
+    """Knows rate and retention of every log. One thread looks, any may ask."""
+
+    def __init__(
+        self,
+        manifest: Path = MANIFEST,
+        *,
+        warn_below_s: float = WARN_BELOW_S,
+        monotonic: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._manifest = manifest
+        self._warn_below_s = warn_below_s
+        self._monotonic = monotonic
+        self._now_ns = now_ns
+        self._rates: dict[str, WriteRate] = {}
+        self._flags: tuple[str, Retention] | None = None  # of which log, and what they say
+        self._read_at: float | None = None
+        self._once = OnceAMinute(monotonic=monotonic)
+
+    def look(self, logs: list[AuditLog]) -> None:
+        """Take in how much was written since the last look."""
+        now = self._monotonic()
+        if self._read_at is None or now - self._read_at >= _READ_AGAIN_S:
+            self._read_at = now
+            self._flags = self._read_flags()
+        for log in logs:
+            sizes = {s.seq: s.state.size for s in log.segments() if not s.compressed}
+            self._rates.setdefault(log.key, WriteRate()).look(now, sizes)
+
+    def warn(self, subscription: Subscription, window_s: float | None) -> None:
+        """Say it where less is left than somebody needs to help."""
+        left = self.seconds(subscription, window_s)
+        if left is None or left >= self._warn_below_s or not backlog_bytes(subscription):
+            return
+        speak, _ = self._once.admit(f"runway {subscription.exporter} {subscription.log.key}")
+        if speak:
+            logger.warning(
+                "%s: %s: in about %.0f minutes events are deleted that it has not sent; mend the "
+                "back end, or raise --audit-log-maxbackup and --audit-log-maxage",
+                subscription.exporter,
+                subscription.log.path,
+                left / 60,
+            )
+
+    def seconds(self, subscription: Subscription, window_s: float | None = None) -> float | None:
+        """Return the runway of one exporter in one log."""
+        log = subscription.log
+        rate = self._rates.get(log.key)
+        return runway_s(
+            self.retention(log),
+            rate.bytes_per_s if rate else None,
+            backlog_bytes=backlog_bytes(subscription),
+            backlog_s=backlog_s(subscription, self._now_ns()),
+            window_s=window_s,
+        )
+
+    def retention(self, log: AuditLog) -> Retention:
+        """Return how long the log is kept, as far as it is known."""
+        if self._flags is not None and Path(self._flags[0]).name == log.path.name:
+            return self._flags[1]
+        segments = log.segments()
+        kept = [s for s in segments if s.name is not None and not s.live]
+        first = min((s.seq for s in kept), default=1)
+        return observed_retention((s.state.size for s in kept), deleted=first > 1)
+
+    def _read_flags(self) -> tuple[str, Retention] | None:
+        try:
+            apiserver = observe(self._manifest.read_text(encoding="utf-8"), str(self._manifest))
+        except (OSError, UnicodeDecodeError, RefusalError):
+            return None  # in a pod the manifest is usually not mounted
+        return apiserver.log_path, retention_of_flags(apiserver.flags)
+
+
+def _unsettled(subscription: Subscription) -> list[tuple[Segment, int]]:
+    ledger = subscription.ledger
+    pairs = (
+        (segment, segment.state.size - ledger.settled_offset(segment.seq))
+        for segment in subscription.log.segments()
+        if not segment.state.gone
+    )
+    return [(segment, left) for segment, left in pairs if left > 0]
+
+
+def backlog_bytes(subscription: Subscription) -> int:
+    """Bytes on disk that the exporter has not settled, as far as their size is known."""
+    return sum(left for _, left in _unsettled(subscription))
+
+
+def backlog_s(subscription: Subscription, now_ns: int) -> float:
+    """Age of the oldest byte that is not settled: that of the last event before it, if known."""
+    waiting = _unsettled(subscription)
+    if not waiting:
+        return 0.0
+    oldest = waiting[0][0]
+    tally = subscription.ledger.snapshot()[1].get(oldest.seq)
+    since_ns = (tally.last_ns if tally else 0) or oldest.state.seen_ns
+    return max(0.0, (now_ns - since_ns) / 1e9)

@@ -1,0 +1,118 @@
+"""A running agent in, plain values about it out: for metrics, health and status.
+
+Nothing is stopped for it: each number is right, and all of them are of about the same moment.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.pipeline import ExporterRuntime
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.telemetry.agent_runway import Runways, backlog_bytes, backlog_s
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
+
+
+def exporter_views(agent: Agent, runways: Runways | None = None) -> list[ExporterView]:
+    """Return how every exporter is."""
+    return [_exporter(runtime, runways) for runtime in agent.exporters]
+
+
+def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
+    """Return what a checkpoint has counted: where the counters of this process begin."""
+    found: dict[str, dict[str, Tally]] = {}
+    for log, exporters in checkpoint.positions.items() if checkpoint else ():
+        for exporter, position in exporters.items():
+            tally = found.setdefault(exporter, {}).setdefault(log.partition(":")[0], Tally())
+            for part in (position.total, *position.tallies.values()):
+                tally.add(part)
+    return [
+        ExporterView(exporter, [_counted(receiver, tally) for receiver, tally in of.items()])
+        for exporter, of in found.items()
+    ]
+
+
+def health(agent: Agent, beat_age_s: float = 0.0, runways: Runways | None = None) -> HealthView:
+    """Return how the process is. *beat_age_s*: since its commit loop last came round."""
+    return HealthView(
+        [LogView(str(log.path), trouble_of(log)) for log in agent.logs],
+        exporter_views(agent, runways),
+        list(_dead_threads(agent)),
+        beat_age_s,
+        agent.commit_error,
+    )
+
+
+def trouble_of(log: AuditLog) -> str:
+    """Say why the log cannot be read, '' where it can. Between two names of it, it still can."""
+    try:
+        os.close(os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except FileNotFoundError:
+        held = any(segment.source is not None for segment in log.segments())
+        return "" if held and log.path.parent.is_dir() else "is not there"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return ""
+
+
+def _exporter(runtime: ExporterRuntime, runways: Runways | None) -> ExporterView:
+    window_s = runtime.exporter.limits.max_age_s or None
+    by_receiver = groupby(runtime.subscriptions, lambda c: c.log.key.partition(":")[0])
+    counts, gate = runtime.journal.counts, runtime.gate
+    return ExporterView(
+        runtime.name,
+        [_receiver(name, list(of), runways, window_s) for name, of in by_receiver],
+        runtime.consumer.in_flight,
+        gate.waiting,
+        gate.stalled,
+        dict(counts.gaps),
+        dict(counts.retries),
+        gate.last_acknowledged_at,
+    )
+
+
+def _receiver(
+    name: str,
+    subscriptions: Sequence[Subscription],
+    runways: Runways | None,
+    window_s: float | None,
+) -> ReceiverView:
+    tally, now_ns = Tally(), time.time_ns()
+    for subscription in subscriptions:
+        tally.add(subscription.tally())
+    left = [runways.seconds(c, window_s) for c in subscriptions] if runways else []
+    return replace(
+        _counted(name, tally),
+        backlog_bytes=sum(backlog_bytes(c) for c in subscriptions),
+        backlog_s=max(backlog_s(c, now_ns) for c in subscriptions),
+        runway_s=min((seconds for seconds in left if seconds is not None), default=None),
+    )
+
+
+def _counted(receiver: str, tally: Tally) -> ReceiverView:
+    return ReceiverView(
+        receiver,
+        tally.read,
+        tally.delivered,
+        dict(tally.dropped),
+        tally.refused,
+        tally.dead_lettered,
+    )
+
+
+def _dead_threads(agent: Agent) -> Iterator[str]:
+    """Name the readers, senders and watchers that should run and do not."""
+    alive = {thread.name for thread in threading.enumerate()}
+    wanted = [f"watch {log.key}" for log in agent.logs]
+    for runtime in agent.exporters:
+        senders = runtime.exporter.sending_queue.num_consumers
+        wanted.append(f"read {runtime.name}")
+        wanted += [f"send {runtime.name} {i}" for i in range(senders)]
+    return (name for name in wanted if name not in alive)

@@ -1,0 +1,106 @@
+"""A running agent in; its listener, its metrics and its warnings of a short runway out.
+
+Made before the agent starts, so that counters begin there; `tick` is called whenever the commit
+loop comes round, `start` after the agent has started.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.apiserver.settings import MANIFEST
+from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.telemetry.agent_runway import Runways
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, stored_views
+from k8s_audit_otlp.telemetry.health import Beat
+from k8s_audit_otlp.telemetry.views import ExporterView
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.telemetry.metrics import Metrics
+    from k8s_audit_otlp.telemetry.server import StatusServer
+
+LOOK_S = 1.0  # how often growth is measured
+
+
+class Status:
+    """Everything that one can ask a running agent."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        manifest: Path = MANIFEST,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.runways = Runways(manifest, monotonic=monotonic)
+        self._agent = agent
+        self._monotonic = monotonic
+        self._beat = Beat(monotonic)
+        self._looked = monotonic() - LOOK_S
+        self._metrics: Metrics | None = None
+        self._server: StatusServer | None = None
+        self._base = _stored(Path(agent.config.service.state_dir)) if self._address else []
+
+    @property
+    def _address(self) -> str:
+        return self._agent.config.service.telemetry.metrics.address or ""
+
+    def start(self) -> str | None:
+        """Listen where the configuration says; return the address, None where it says nowhere.
+
+        Raises:
+            OSError: the address is taken or not of this host.
+            ValueError: it is no address.
+
+        """
+        agent = self._agent
+        if not self._address:
+            return None
+        from k8s_audit_otlp.telemetry.metrics import Metrics  # noqa: PLC0415 - slow to import
+        from k8s_audit_otlp.telemetry.server import StatusServer  # noqa: PLC0415
+
+        self._metrics = Metrics(lambda: exporter_views(agent, self.runways), self._base)
+        self._server = StatusServer(
+            self._address,
+            self._metrics.text,
+            lambda: health(agent, self._beat.age_s, self.runways),
+        )
+        return self._server.start()
+
+    def tick(self) -> None:
+        """Show that the loop comes round; about once a second, see how fast the logs grow."""
+        self._beat()
+        now = self._monotonic()
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        self.runways.look(self._agent.logs)
+        for runtime in self._agent.exporters:
+            window_s = runtime.exporter.limits.max_age_s or None
+            for subscription in runtime.subscriptions:
+                self.runways.warn(subscription, window_s)
+
+    def runway_s(self, exporter: str) -> float | None:
+        """Return the shortest runway that an exporter has in any log."""
+        left = [
+            self.runways.seconds(subscription, runtime.exporter.limits.max_age_s or None)
+            for runtime in self._agent.exporters
+            if runtime.name == exporter
+            for subscription in runtime.subscriptions
+        ]
+        return min((seconds for seconds in left if seconds is not None), default=None)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+        if self._metrics is not None:
+            self._metrics.close()
+
+
+def _stored(state_dir: Path) -> list[ExporterView]:
+    try:
+        return stored_views(CheckpointFile(state_dir).load().checkpoint)
+    except StateError:
+        return []  # the agent will say so, and not start

@@ -1,0 +1,1 @@
+"""Programs beside the flow: doctor, explain, verify, demo."""

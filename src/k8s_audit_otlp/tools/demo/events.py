@@ -1,0 +1,140 @@
+"""A seed and a clock in, lines of a realistic audit log out.
+
+The keys stand in the order that kube-apiserver writes, `&`, `<` and `>` are escaped as Go does,
+times have six digits. Both stages of a watch or an exec carry the same auditID; else it is unique.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from k8s_audit_otlp.tools.demo.cluster import ALLOWED
+from k8s_audit_otlp.tools.demo.traffic import TRAFFIC, Draft
+
+_WORDS = ("shop", "billing", "web", "node", "lease", "watch", "audit", "cart", "policy", "deny")
+_DETAILED = frozenset({"NotFound", "Conflict", "Forbidden"})
+OPEN_REQUESTS = 40  # watches and execs whose end is still to come
+_ACTIVITIES = [activity for _, activity in TRAFFIC]
+_WEIGHTS = [weight for weight, _ in TRAFFIC]
+
+
+class EventSource:
+    """The events of one small cluster; the same seed and clock give the same lines."""
+
+    def __init__(self, seed: int, clock: Callable[[], float] = time.time) -> None:
+        self._dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._clock = clock
+        self._open: list[tuple[str, Draft]] = []
+
+    def line(self) -> bytes:
+        """Return the next event as one line of JSON, without a newline."""
+        return self.event()[1]
+
+    def event(self) -> tuple[str, bytes]:
+        """Return the next event's auditID and line."""
+        audit_id, draft = self._next()
+        if draft.then:
+            self._open.append((audit_id, draft.then))
+        return audit_id, go_json(self._fill(audit_id, draft))
+
+    def _next(self) -> tuple[str, Draft]:
+        if len(self._open) > OPEN_REQUESTS or (self._open and self._dice.random() < 0.05):
+            return self._open.pop(self._dice.randrange(len(self._open)))
+        activity = self._dice.choices(_ACTIVITIES, _WEIGHTS)[0]
+        return _uuid4(self._dice), activity(self._dice)
+
+    def _fill(self, audit_id: str, draft: Draft) -> dict[str, Any]:
+        actor = draft.actor
+        event: dict[str, Any] = {
+            "kind": "Event",
+            "apiVersion": "audit.k8s.io/v1",
+            "level": draft.level,
+            "auditID": audit_id,
+            "stage": draft.stage,
+            "requestURI": draft.uri,
+            "verb": draft.verb,
+            "user": actor.user() if actor else {},
+        }
+        if draft.impersonated:
+            event["impersonatedUser"] = draft.impersonated
+        event["sourceIPs"] = actor.ips if actor else ["198.51.100.7"]
+        event["userAgent"] = actor.agent if actor else "python-requests/2.34.2"
+        if draft.ref:
+            event["objectRef"] = draft.ref
+        event["responseStatus"] = status = _status(draft)
+        if draft.request is not None:
+            event["requestObject"] = draft.request
+        if draft.response is not None:
+            event["responseObject"] = draft.response
+        elif draft.failure and draft.level == "RequestResponse":
+            event["responseObject"] = {"kind": "Status", "apiVersion": "v1", **status}
+        now = self._clock()
+        took = draft.milliseconds * self._dice.uniform(0.5, 1.5) / 1000
+        event["requestReceivedTimestamp"] = micro_time(now - took)
+        event["stageTimestamp"] = micro_time(now)
+        if actor:
+            allowed = {**ALLOWED, "authorization.k8s.io/reason": actor.reason}
+            event["annotations"] = dict(sorted({**allowed, **draft.annotations}.items()))
+        return event
+
+
+def go_json(value: Any) -> bytes:
+    """Write JSON as Go's encoder does by default."""
+    data = orjson.dumps(value)
+    data = data.replace(b"&", rb"\u0026").replace(b"<", rb"\u003c").replace(b">", rb"\u003e")
+    return data.replace("\u2028".encode(), rb"\u2028").replace("\u2029".encode(), rb"\u2029")
+
+
+def micro_time(seconds: float) -> str:
+    """Write a time as metav1.MicroTime does."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def fast_lines(
+    n: int, size: int = 1400, seed: int = 1, start: float = 1767323045.0
+) -> Iterator[bytes]:
+    """Yield Metadata events of about `size` bytes each, with newlines, at 1 ms distance."""
+    dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    drafts = [activity(dice) for activity in _ACTIVITIES * 40]
+    plain = [draft for draft in drafts if draft.level == "Metadata" and draft.actor]
+    source = EventSource(seed, lambda: start)
+    templates = []
+    for draft in plain:
+        event = source._fill("@id", draft)  # noqa: SLF001 - the same module's class
+        event["requestReceivedTimestamp"] = event["stageTimestamp"] = "@time"
+        padding = size - len(go_json(event)) - 75
+        if padding > 0:
+            words = " ".join(dice.choices(_WORDS, k=padding // 4))
+            event["annotations"]["demo.example/note"] = words[:padding]
+        templates.append(_split(go_json(event)))
+    for number in range(n):
+        head, middle, between, tail = templates[number % len(templates)]
+        stamp = micro_time(start + number / 1000).encode()
+        yield b"".join((head, _uuid4(dice).encode(), middle, stamp, between, stamp, tail, b"\n"))
+
+
+def _split(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    head, _, rest = line.partition(b"@id")
+    middle, between, tail = rest.split(b"@time")
+    return head, middle, between, tail
+
+
+def _status(draft: Draft) -> dict[str, Any]:
+    status: dict[str, Any] = {"metadata": {}}
+    if draft.failure:
+        reason, message = draft.failure
+        status |= {"status": "Failure", "message": message, "reason": reason}
+        if draft.ref and reason in _DETAILED:
+            parts = (("name", "name"), ("group", "apiGroup"), ("kind", "resource"))
+            status["details"] = {key: draft.ref[of] for key, of in parts if of in draft.ref}
+    status["code"] = draft.code
+    return status
+
+
+def _uuid4(dice: random.Random) -> str:
+    digits = f"{dice.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

@@ -1,0 +1,167 @@
+"""The demo: a cluster that writes, the real agent, a back end; the agent is killed in the middle.
+
+In: how long and how fast. Out: what was written, what arrived, and the difference.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from k8s_audit_otlp.tools.demo.backend import DemoBackend
+from k8s_audit_otlp.tools.demo.events import EventSource
+from k8s_audit_otlp.tools.demo.received import Record
+from k8s_audit_otlp.tools.demo.writer import LumberjackLog
+
+_DRAIN_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """`rate` in events a second, `seconds` of writing, `max_bytes` of one log file."""
+
+    seconds: float = 8.0
+    rate: int = 150
+    max_bytes: int = 150_000
+    seed: int = 7
+
+
+@dataclass(slots=True)
+class Tale:
+    """What has happened so far, for whoever shows it."""
+
+    phase: str = "starting"
+    written: int = 0
+    rotations: int = 0
+    kills: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conservation:
+    """The end of the tale. Counts are events."""
+
+    written: int
+    received: int
+    repeated: int
+    lost: int
+    rotations: int
+    kills: int
+
+    def __str__(self) -> str:
+        sign = "=" if self.written == self.received and not self.lost else "≠"
+        return (
+            f"written {self.written} {sign} received {self.received} (unique), "
+            f"duplicates {self.repeated}, lost {self.lost}"
+        )
+
+
+class Demo:
+    """One demonstration in a folder of its own."""
+
+    def __init__(self, folder: Path, script: Script) -> None:
+        self._folder = folder
+        self._script = script
+        self._log = folder / "log" / "audit.log"
+        self._written: Counter[str] = Counter()
+        self.tale = Tale()
+        self.backend = DemoBackend()
+
+    def run(self, on_tick: Callable[[], None]) -> Conservation:
+        """Play it; *on_tick* is called about ten times a second."""
+        self._log.parent.mkdir(parents=True)
+        with self.backend:
+            return self._play(on_tick)
+
+    def _play(self, on_tick: Callable[[], None]) -> Conservation:
+        config = self._write_config()
+        writer = Thread(target=self._write, name="cluster")
+        self.tale.phase = "the cluster writes its audit log, the agent follows it"
+        writer.start()
+        agent = self._start(config)
+        kill_at = time.monotonic() + self._script.seconds / 2
+        try:
+            while writer.is_alive():
+                on_tick()
+                time.sleep(0.1)
+                if not self.tale.kills and time.monotonic() >= kill_at:
+                    agent.kill()
+                    agent.wait()
+                    self.tale.kills += 1
+                    self.tale.phase = "the agent was killed (kill -9); the cluster goes on writing"
+                    for _ in range(8):
+                        on_tick()
+                        time.sleep(0.1)
+                    agent = self._start(config)
+                    self.tale.phase = "the agent was started again and goes on where it was"
+            self._drain(on_tick)
+        finally:
+            agent.send_signal(signal.SIGTERM)
+            agent.wait(15)
+            writer.join()
+        self.tale.phase = "done"
+        return self._conservation()
+
+    def _drain(self, on_tick: Callable[[], None]) -> None:
+        end = time.monotonic() + _DRAIN_S
+        while time.monotonic() < end:
+            on_tick()
+            if not self._written - self.backend.received.audit_ids:
+                return
+            time.sleep(0.1)
+
+    def _conservation(self) -> Conservation:
+        arrived = self.backend.received.audit_ids
+        return Conservation(
+            self._written.total(),
+            arrived.total(),
+            self.backend.received.duplicates,
+            (self._written - arrived).total(),
+            self.tale.rotations,
+            self.tale.kills,
+        )
+
+    def _write(self) -> None:
+        script, source = self._script, EventSource(self._script.seed)
+        started = time.monotonic()
+        with LumberjackLog(self._log, script.max_bytes, compress=True) as log:
+            while (elapsed := time.monotonic() - started) < script.seconds:
+                while self.tale.written < elapsed * script.rate:
+                    audit_id, line = source.event()
+                    log.write(line)
+                    self._written[audit_id] += 1
+                    self.tale.written += 1
+                    self.tale.rotations = log.rotations
+                time.sleep(0.01)
+
+    def _write_config(self) -> Path:
+        config = self._folder / "agent.yaml"
+        config.write_text(
+            f"""receivers:
+  k8s_audit:
+    include: [{self._log}]
+    resource: {{k8s.cluster.name: demo, k8s.node.name: control-plane-1}}
+    attributes: {{atype: kube-audit-log}}
+exporters:
+  otlp_http/demo:
+    endpoint: {self.backend.url}
+service:
+  state_dir: {self._folder / "state"}
+"""
+        )
+        return config
+
+    def _start(self, config: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
+        clean = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        with (self._folder / "agent.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=clean)  # noqa: S603 - ours
+
+    def newest(self, count: int) -> list[Record]:
+        """Return the records that arrived last."""
+        return self.backend.received.records[-count:]

@@ -1,0 +1,227 @@
+"""Facts about kube-apiserver in, verdicts out: flags, mounts, retention, what it dropped.
+
+Flags: kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver.
+"""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from k8s_audit_otlp.apiserver.platforms import WAY_OUT, Owner
+from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE
+from k8s_audit_otlp.config.durations import format_duration
+from k8s_audit_otlp.telemetry.runway import (
+    retention_of_flags,
+    runway_s,
+    segment_bytes_of_flags,
+)
+from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
+from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
+
+PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
+TOO_SHORT_S = 3600.0  # less than somebody needs to come and look
+SHORT_S = 8 * 3600.0  # a night: what a back end may be away without loss
+_MIB = 1 << 20
+
+
+def flags(facts: ApiserverFacts) -> CheckResult:
+    """Look for a path, without which there is no log, and a policy, without which it is empty."""
+    missing = [f"--{name}" for name in (LOG_PATH, POLICY_FILE) if not facts.flags.get(name)]
+    if missing:
+        return fail(f"{' and '.join(missing)} not set: nothing is audited", PATCH)
+    if facts.flags[LOG_PATH] == "-":
+        return fail("it writes to its standard output", f"give it a file: {PATCH}")
+    form = facts.flags.get("audit-log-format", "json")
+    if form != "json":
+        return fail(f"--audit-log-format={form} leaves bodies out", "set it to json")
+    running = facts.process.flags if facts.process else {}
+    changed = [name for name in (LOG_PATH, POLICY_FILE) if _differs(running, facts.flags, name)]
+    if changed:
+        return warn(
+            f"the running process has another --{changed[0]} than the manifest",
+            "wait for kubelet to restart it, or look why it does not: crictl ps -a",
+        )
+    return ok(f"writes {facts.flags[LOG_PATH]} by {facts.flags[POLICY_FILE]}")
+
+
+def _differs(running: Any, manifest: Any, name: str) -> bool:
+    return bool(running) and running.get(name) != manifest.get(name)
+
+
+def log_path(facts: ApiserverFacts) -> CheckResult:
+    """Compare the file that it writes with those that the agent reads."""
+    written = facts.apiserver.log_path
+    if not written:
+        return skipped("it writes no log", "see apiserver.flags")
+    if written in facts.log_paths:
+        return ok(f"what it writes is what is read: {written}")
+    return fail(
+        f"it writes {written}, and the agent reads {', '.join(facts.log_paths) or 'nothing'}",
+        f"write include: [{written}] in the receiver",
+    )
+
+
+def log_mount(facts: ApiserverFacts) -> CheckResult:
+    """Look for its directory, mounted and writable: rotation renames the log in it."""
+    path = PurePosixPath(facts.flags.get(LOG_PATH, ""))
+    points = facts.apiserver.mount_points
+    if not path.name:
+        return skipped("it writes no log", "see apiserver.flags")
+    if not facts.manifest:
+        return skipped("its manifest was not read", "--manifest FILE")
+    if str(path) in points:
+        return fail("the log is mounted as a single file and cannot be rotated", PATCH)
+    around = [point for point in points if point and path.is_relative_to(point)]
+    if not around:
+        return fail(f"{path} lies in its container, not on the node", PATCH)
+    nearest = max(around, key=len)
+    if not points[nearest]:
+        return fail(f"the mount of {nearest} is read-only", PATCH)
+    return ok(f"the directory {nearest} is mounted")
+
+
+def _on(facts: ApiserverFacts, name: str) -> bool:
+    return facts.flags.get(name, "false").lower() in {"true", "1", "t"}
+
+
+def truncation(facts: ApiserverFacts) -> CheckResult:
+    """Refuse what takes bodies out of large events and says so only in an annotation."""
+    if _on(facts, "audit-log-truncate-enabled"):
+        return warn(
+            "large events lose their bodies before they are written",
+            "take --audit-log-truncate-enabled away; audit.max_record_bytes shrinks by exporter",
+        )
+    return ok("events are written whole")
+
+
+def compression(facts: ApiserverFacts) -> CheckResult:
+    """Say what compression costs: files are written at their final name, and can be torn there."""
+    if _on(facts, "audit-log-compress"):
+        return warn(
+            "rotated files are compressed: reading them again costs more, and a crash can tear one",
+            "take --audit-log-compress away unless the disk is too small for plain files",
+        )
+    return ok("rotated files stay plain")
+
+
+def mode(facts: ApiserverFacts) -> CheckResult:
+    """Ask for blocking: batch keeps events in memory and drops them there."""
+    value = facts.flags.get("audit-log-mode", "blocking")
+    if value == "batch":
+        return fail(
+            "--audit-log-mode=batch drops events when its buffer is full or it is killed",
+            "take it away: blocking is the default for files",
+        )
+    if value == "blocking-strict":
+        return warn(
+            "--audit-log-mode=blocking-strict refuses requests while the log cannot be written",
+            "keep it only if no request may go unaudited; watch the disk",
+        )
+    return ok("each event is written before its request is answered")
+
+
+def retention(facts: ApiserverFacts) -> CheckResult:
+    """Tell how long a back end may be away before rotation deletes what it has not got."""
+    kept = retention_of_flags(facts.flags)
+    if not kept.bounded:
+        return warn(
+            "rotated files are never deleted: the disk will be full one day",
+            "set --audit-log-maxbackup=10 and --audit-log-maxage=7",
+        )
+    left = runway_s(kept, facts.rate, backlog_bytes=0, backlog_s=0)
+    shown = format_duration(round(left / 60) * 60 if left and left >= 60 else round(left or 0))
+    hint = "raise --audit-log-maxbackup (and --audit-log-maxage)"
+    if left is not None and left < TOO_SHORT_S:
+        return fail(f"at this rate events are deleted {shown} after they were written", hint)
+    most = (kept.kept_bytes or 0) + segment_bytes_of_flags(facts.flags)
+    if kept.kept_bytes and facts.free_bytes is not None and most > facts.free_bytes:
+        return warn(
+            f"it may grow to {most // _MIB} MiB, and {facts.free_bytes // _MIB} MiB are free",
+            "lower --audit-log-maxbackup, or give the log a larger disk",
+        )
+    if left is None:
+        return skipped("the log is too short to know how fast it is written", "ask again later")
+    if left < SHORT_S:
+        return warn(f"at this rate a back end may be away for {shown} only", hint)
+    return ok(f"at this rate a back end may be away for {shown}")
+
+
+def kubeadm(facts: ApiserverFacts) -> CheckResult:
+    """Compare with the ClusterConfiguration, from which the next upgrade writes the manifest."""
+    owner = facts.apiserver.owner
+    if owner in WAY_OUT:
+        return ok(f"{owner.value} writes this manifest, not kubeadm: {WAY_OUT[owner]}")
+    if owner is not Owner.KUBEADM:
+        return skipped("the manifest is not kubeadm's")
+    if facts.kubeadm is None:
+        return skipped(
+            "kubeadm's configuration was not given",
+            "kubectl -n kube-system get cm kubeadm-config -o jsonpath='{.data.ClusterConfiguration}"
+            "' > kubeadm.yaml, then --kubeadm-config kubeadm.yaml",
+        )
+    wanted = _extra_args(facts.kubeadm)
+    if wanted is None:
+        return fail("it holds no ClusterConfiguration", "see apiserver.kubeadm without it")
+    different = sorted(n for n, value in facts.flags.items() if wanted.get(n) != value)
+    if different:
+        names = ", ".join(f"--{name}" for name in different)
+        return fail(
+            f"the next kubeadm upgrade changes or erases {names}",
+            "put them into the ClusterConfiguration: k8s-audit-otlp apiserver kubeadm",
+        )
+    return ok("an upgrade writes the same audit flags")
+
+
+def _extra_args(text: str) -> dict[str, str] | None:
+    """Read apiServer.extraArgs of a ClusterConfiguration: a map, or since v1beta4 a list."""
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError:
+        return None
+    for document in documents:
+        if isinstance(document, dict) and document.get("kind") == "ClusterConfiguration":
+            found = (document.get("apiServer") or {}).get("extraArgs") or {}
+            if isinstance(found, list):
+                return {str(one["name"]): str(one["value"]) for one in found}
+            return {str(name): str(value) for name, value in found.items()}
+    return None
+
+
+_DROPPED = re.compile(r"^apiserver_audit_error_total(?:\{.*\})? ([0-9.e+]+)", re.MULTILINE)
+_KLOG = re.compile(r"Error in audit plugin .* affecting (\d+) audit events")
+
+
+def dropped(facts: ApiserverFacts) -> CheckResult:
+    """Ask kube-apiserver's own counter: what it could not write is in no log."""
+    if facts.metrics is None:
+        return skipped(
+            "what kube-apiserver counts was not given",
+            "kubectl get --raw /metrics > apiserver.prom, then --apiserver-metrics apiserver.prom",
+        )
+    counts = [int(float(value)) for value in _DROPPED.findall(facts.metrics)]
+    lines = [int(value) for value in _KLOG.findall(facts.metrics)]
+    lost = sum(counts) + sum(lines)
+    if lost:
+        return fail(
+            f"kube-apiserver could not write {lost} events: they are lost for everybody",
+            "mostly its disk was full or an event was larger than --audit-log-maxsize; free the "
+            "disk, raise it, and watch apiserver_audit_error_total",
+        )
+    if not counts and "apiserver_audit" not in facts.metrics and not lines:
+        return skipped("there is nothing of auditing in it", "give kube-apiserver's own /metrics")
+    return ok("kube-apiserver dropped no event since it started")
+
+
+CHECKS: tuple[Check[ApiserverFacts], ...] = (
+    Check("apiserver.flags", "Is auditing on, as JSON, into a file?", flags),
+    Check("apiserver.log-path", "Does it write what the agent reads?", log_path),
+    Check("apiserver.log-mount", "Is the log's directory mounted?", log_mount),
+    Check("apiserver.truncation", "Are events written whole?", truncation),
+    Check("apiserver.compress", "Do rotated files stay plain?", compression),
+    Check("apiserver.mode", "Is each event written before the answer?", mode),
+    Check("apiserver.retention", "How long may a back end be away?", retention),
+    Check("apiserver.kubeadm", "Will the next upgrade keep the flags?", kubeadm),
+    Check("apiserver.dropped", "Did kube-apiserver lose events?", dropped),
+)

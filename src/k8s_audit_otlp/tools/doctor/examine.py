@@ -1,0 +1,219 @@
+"""What the operator asked for in; the findings of every check out, each as soon as it is known.
+
+The tables of the groups say what is checked; this says of what, and gathers the facts.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from k8s_audit_otlp.agent.build import paths_of
+from k8s_audit_otlp.apiserver.observed import Apiserver, observe
+from k8s_audit_otlp.apiserver.settings import DEFAULTS, LOG_PATH, MANIFEST, RefusalError
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.exporters import Exporter
+from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.telemetry.inspect import inspect
+from k8s_audit_otlp.tools.doctor import (
+    apiserver_checks,
+    collector_checks,
+    exporter_checks,
+    host_checks,
+    log_checks,
+    policy_checks,
+)
+from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process, processes
+from k8s_audit_otlp.tools.doctor.collector_checks import CollectorFacts
+from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
+from k8s_audit_otlp.tools.doctor.host_checks import HostFacts, free_bytes
+from k8s_audit_otlp.tools.doctor.log_facts import LogFacts, look_at_log
+from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, Facts, Finding, State, fail
+
+NO_CONFIG = ("no configuration was given", "--config FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to look at. Texts are what files or the network gave for it."""
+
+    config: Config | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    manifest: Path = MANIFEST
+    send: bool = False
+    wait_s: float = 2.0
+    collector: str | None = None
+    kubeadm: str | None = None
+    apiserver_metrics: str | None = None
+    root: Path = Path("/")
+
+
+def examine(question: Question) -> Iterator[Finding]:
+    """Check everything that the question names."""
+    manifest = str(question.manifest)
+    apiserver, trouble = _apiserver(question.manifest)
+    process = _process(question, apiserver)
+    if apiserver is None and process is not None:
+        apiserver = Apiserver(process.flags)
+    logs = [_look(question, path, of) for path, of in _logs(question, apiserver)]
+    for log in logs:
+        yield from _findings(log_checks.CHECKS, log, str(log.path))
+    if trouble:
+        yield _no_manifest(question, trouble)
+    if apiserver is not None:
+        facts = _apiserver_facts(question, apiserver, process, logs)
+        subject = f"kube-apiserver, process {process.pid}" if trouble and process else manifest
+        checks = (*apiserver_checks.CHECKS, *policy_checks.CHECKS)
+        yield from _findings(checks, replace(facts, manifest=not trouble), subject)
+    host = _host_facts(question, logs)
+    yield from _findings(host_checks.CHECKS, host, str(host.state_dir or "this host"))
+    yield from _exporters(question, logs)
+    if question.collector is not None:
+        collector = CollectorFacts.read(question.collector)
+        yield from _findings(collector_checks.CHECKS, collector, "Collector")
+
+
+def _findings(checks: Iterable[Check[Facts]], facts: Facts, subject: str) -> Iterator[Finding]:
+    for check in checks:
+        yield Finding(check.name, subject, *_carefully(check.look, facts))
+
+
+def _carefully(look: Callable[[Facts], CheckResult], facts: Facts) -> CheckResult:
+    """Let a check that stumbles over what nobody foresaw be one finding, not the end of all."""
+    try:
+        return look(facts)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks still help
+        return fail(f"the check itself failed: {type(error).__name__}", "please report this")
+
+
+# -- gathering ---------------------------------------------------------------------------------
+
+
+def _apiserver(manifest: Path) -> tuple[Apiserver | None, str]:
+    try:
+        return observe(manifest.read_text(encoding="utf-8"), str(manifest)), ""
+    except OSError as error:
+        return None, f"it cannot be read: {error.strerror}"
+    except (UnicodeDecodeError, RefusalError) as error:
+        return None, str(error)
+
+
+def _process(question: Question, apiserver: Apiserver | None) -> Process | None:
+    """Find the kube-apiserver that is meant: there may be several on a host, or another's."""
+    found = list(processes(question.root))
+    named = {str(path) for path, _ in _logs(question, apiserver)}
+    if apiserver is not None:
+        named.add(apiserver.flags.get(LOG_PATH, ""))
+    meant = [process for process in found if process.flags.get(LOG_PATH) in named]
+    nothing_named = question.config is None and question.log is None
+    anyone = apiserver is not None or nothing_named
+    return next(iter(meant or (found if anyone else ())), None)
+
+
+def _no_manifest(question: Question, trouble: str) -> Finding:
+    given = question.manifest != MANIFEST
+    return Finding(
+        "apiserver.manifest",
+        str(question.manifest),
+        State.FAIL if given else State.SKIPPED,
+        trouble,
+        "--manifest FILE names kube-apiserver's static pod manifest; in a pod, mount it read-only",
+    )
+
+
+def _logs(
+    question: Question, apiserver: Apiserver | None
+) -> Iterator[tuple[Path, K8sAudit | None]]:
+    """Yield the logs to look at: those of the receivers, else the one that is written."""
+    if question.config is not None:
+        for receiver in question.config.receivers.values():
+            for path in paths_of(receiver) or [Path(p) for p in receiver.include]:
+                yield path, receiver
+    elif question.log is not None:
+        yield question.log, None
+    else:
+        written = apiserver.log_path if apiserver else ""
+        yield Path(written or DEFAULTS[LOG_PATH]), None
+
+
+def _look(question: Question, path: Path, receiver: K8sAudit | None) -> LogFacts:
+    return look_at_log(path, question.root, receiver, wait_s=question.wait_s)
+
+
+def _apiserver_facts(
+    question: Question, apiserver: Apiserver, process: Process | None, logs: Sequence[LogFacts]
+) -> ApiserverFacts:
+    written = next((log for log in logs if str(log.path) == apiserver.log_path), None)
+    policy, trouble, changed_s = None, "", 0.0
+    path = Path(apiserver.policy_path)
+    try:
+        if apiserver.policy_path:
+            policy = path.read_text(encoding="utf-8")
+            changed_s = path.stat().st_mtime
+    except OSError as error:
+        trouble = error.strerror or "cannot be read"
+    except UnicodeDecodeError:
+        trouble = "is no UTF-8 text"
+    return ApiserverFacts(
+        apiserver,
+        question.root,
+        [str(log.path) for log in logs],
+        written.rate if written else None,
+        free_bytes(written.path.parent) if written else None,
+        policy,
+        trouble,
+        changed_s,
+        process,
+        question.kubeadm,
+        question.apiserver_metrics,
+    )
+
+
+def _host_facts(question: Question, logs: Sequence[LogFacts]) -> HostFacts:
+    config = question.config
+    wanted = [log.receiver.min_free_disk_bytes for log in logs if log.receiver]
+    return HostFacts(
+        question.root,
+        Path(config.service.state_dir) if config else None,
+        list(dict.fromkeys(log.path.parent for log in logs)),
+        max(wanted, default=1 << 30),
+    )
+
+
+def _exporters(question: Question, logs: Sequence[LogFacts]) -> Iterator[Finding]:
+    if question.config is None:
+        yield Finding("exporter.config", "exporters", State.SKIPPED, *NO_CONFIG)
+        return
+    waiting = _waiting(question.config)
+    for name, exporter in question.config.exporters.items():
+        oldest = waiting.get(name, _oldest(question.config, exporter, name, logs))
+        facts = ExporterFacts(name, exporter, question.config, question.env, question.send, oldest)
+        yield from _findings(exporter_checks.CHECKS, facts, name)
+
+
+def _waiting(config: Config) -> dict[str, int]:
+    """Return when the oldest that each exporter has not delivered was seen, 0 for nothing."""
+    try:
+        checkpoint = CheckpointFile(Path(config.service.state_dir)).load().checkpoint
+    except StateError:
+        return {}
+    found: dict[str, int] = {}
+    for line in inspect(checkpoint) if checkpoint else ():
+        since = line.oldest_unsent_ns if line.backlog_bytes else 0
+        known = [ns for ns in (found.get(line.exporter, 0), since) if ns]
+        found[line.exporter] = min(known, default=0)
+    return found
+
+
+def _oldest(config: Config, exporter: Exporter, name: str, logs: Sequence[LogFacts]) -> int:
+    """Return the oldest event that a first start would send, as far as files tell."""
+    times = []
+    for log in logs:
+        receivers = [config.receivers[r] for r in config.receivers_of(name)]
+        start = exporter.audit.start_at or (log.receiver.start_at if log.receiver else None)
+        if log.receiver not in receivers or start is None or start.kind == "end":
+            continue
+        oldest = min([e.mtime_ns for e in log.entries] + ([log.first_ns] if log.first_ns else []))
+        times.append(max(oldest, start.since_ns(log.now_ns) or 0))
+    return min(times, default=0)

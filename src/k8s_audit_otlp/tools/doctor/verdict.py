@@ -1,0 +1,71 @@
+"""What a check may say. Values only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, TypeVar
+
+
+class State(StrEnum):
+    """How one thing is. Only `fail` makes the command fail."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+
+
+class CheckResult(NamedTuple):
+    """How it is, why, and the way out ('' where none is needed)."""
+
+    state: State
+    why: str
+    hint: str = ""
+
+
+def ok(why: str) -> CheckResult:
+    return CheckResult(State.OK, why)
+
+
+def warn(why: str, hint: str) -> CheckResult:
+    return CheckResult(State.WARN, why, hint)
+
+
+def fail(why: str, hint: str) -> CheckResult:
+    return CheckResult(State.FAIL, why, hint)
+
+
+def skipped(why: str, hint: str = "") -> CheckResult:
+    return CheckResult(State.SKIPPED, why, hint)
+
+
+Facts = TypeVar("Facts")
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[Facts]):
+    """One row of a group's table: a stable name, what it asks, and who answers."""
+
+    name: str
+    asks: str
+    look: Callable[[Facts], CheckResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says about one thing: a log, an exporter, this host."""
+
+    check: str
+    subject: str
+    state: State
+    why: str
+    hint: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "check": self.check,
+            "subject": self.subject,
+            "state": str(self.state),
+            "why": self.why,
+            "hint": self.hint,
+        }

@@ -1,0 +1,188 @@
+"""A report in, lines and tables for a terminal out."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.box import SIMPLE
+from rich.console import JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from k8s_audit_otlp.tools.explain.report import (
+    ExporterRow,
+    LogReport,
+    NoisyRow,
+    RuleRow,
+    ViewReport,
+)
+from k8s_audit_otlp.tools.explain.text import duration, number, printable, share, size
+
+UNKNOWN = "?"
+EXPORTERS = (
+    "exporter", "events", "events/day", "before compression", "per day", "on the wire", "per day",
+)  # fmt: skip
+RULES = ("rule", "what it matches", "what it does", "events", "log/day", "sent/day", "of sent")
+NOISY_COLUMNS = ("user", "verb", "resource", "events", "sent", "log/day", "sent/day", "of sent")
+
+
+def renderables(report: LogReport) -> Iterator[RenderableType]:
+    """Yield what to print, most important first."""
+    for label, said in summary(report):
+        yield Text(f"{label:<10}{said}")
+    yield exporters_table(report)
+    for remark in remarks(report):
+        yield Text(remark)
+    for view in report.views:
+        yield Text(f"\n{heading(view)}")
+        yield rules_table(report, view)
+        yield Text(NOISY)
+        yield noisy_table(report, view)
+        if view.noisy_error_bytes:
+            yield Text(error_of(view))
+
+
+def summary(report: LogReport) -> list[tuple[str, str]]:
+    """Say what was looked at, as (label, text)."""
+    about = "about " if report.sample > 1 else ""
+    events, in_a_day = number(report.events), rate(report, report.events, number)
+    first, last = (text or UNKNOWN for text in (report.first, report.last))
+    said = [
+        ("log", printable(", ".join(report.logs), 1000)),
+        ("holds", f"{about}{events} events, {size(report.size)}"),
+        ("covers", f"{first} to {last}, {duration(report.seconds)}"),
+        ("in a day", f"{about}{in_a_day} events, {rate(report, report.size)} of log"),
+    ]
+    if report.sample > 1:
+        what = f"one block in {report.sample} was looked at; the counts are scaled up"
+        said.append(("estimate", what))
+    if report.short:
+        what = f"{duration(report.seconds)} of log say little about a day; take more of it"
+        said.append(("beware", what))
+    return [*said, *(("not read", printable(line)) for line in report.damage)]
+
+
+BILLED = (
+    "before compression: what most vendors bill, each by its own way of counting. "
+    "on the wire: what leaves the node, in requests as full as the exporter allows."
+)
+LARGER = (
+    "a record is larger than its line: it has the event as its body, and the main fields as "
+    "attributes beside it; profile: semconv or plain has fewer of them."
+)
+NOISY = "the noisiest users, verbs and resources, by what would be sent (all kubelets are one)"
+
+
+def remarks(report: LogReport) -> list[str]:
+    """Explain the table of exporters."""
+    rows = [row for view in report.views for row in view.exporters]
+    lines = [BILLED]
+    if any(row.wire_bytes is None for row in rows):
+        lines.append("a file or an SDK exporter writes another form; its size is not known here.")
+    if any(view.sent_bytes > sum(r.log_bytes for r in view.rules) for view in report.views):
+        lines.append(LARGER)
+    lines += [
+        f"{printable(row.name)} takes events of the last {duration(row.max_age_s)} only."
+        for row in rows
+        if row.max_age_s
+    ]
+    return lines
+
+
+def rate(report: LogReport, count: float, write: Callable[[float], str] = size) -> str:
+    """Write what *count* of this log is in a day."""
+    found = report.per_day(count)
+    return UNKNOWN if found is None else write(found)
+
+
+def heading(view: ViewReport) -> str:
+    policy = [f"policy {printable(view.policy)}"] if view.policy else ["no policy"]
+    if view.policy and view.policy in view.names:
+        policy = []  # the name says it
+    parts = [
+        *policy,
+        f"{number(view.events - view.dropped)} of {number(view.events)} events sent",
+        f"{number(view.redacted)} redacted",
+    ]
+    if view.max_record_bytes:
+        parts.append(f"{number(view.shrunk)} shrunk to {size(view.max_record_bytes)}")
+    if view.bodies != "keep":
+        parts.append(f"bodies: {view.bodies}")
+    return f"{printable(view.names)}: {', '.join(parts)}"
+
+
+def error_of(view: ViewReport) -> str:
+    return (
+        "more users, verbs and resources than are kept: each size of the log in this table may be "
+        f"up to {size(view.noisy_error_bytes)} too low"
+    )
+
+
+def _table(titles: Sequence[str], left: int = 1) -> Table:
+    """Make a table: *left* columns of text, then numbers."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    for place, title in enumerate(titles):
+        is_text = place < left
+        justify: JustifyMethod = "left" if is_text else "right"
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=not is_text)
+    return table
+
+
+def exporters_table(report: LogReport) -> Table:
+    table = _table(EXPORTERS)
+    for view in report.views:
+        for row in view.exporters:
+            table.add_row(*map(Text, exporter_cells(report, row)))
+    return table
+
+
+def exporter_cells(report: LogReport, row: ExporterRow) -> tuple[str, ...]:
+    wire = row.wire_bytes
+    return (
+        f"{printable(row.name)} ({row.form}, {row.compression})",
+        number(row.events),
+        rate(report, row.events, number),
+        size(row.request_bytes),
+        rate(report, row.request_bytes),
+        "-" if wire is None else size(wire),
+        "-" if wire is None else rate(report, wire),
+    )
+
+
+def rules_table(report: LogReport, view: ViewReport) -> Table:
+    table = _table(RULES, 3)
+    for row in view.rules:
+        style = "" if row.events else "dim"
+        table.add_row(*map(Text, rule_cells(report, view, row)), style=style)
+    return table
+
+
+def rule_cells(report: LogReport, view: ViewReport, row: RuleRow) -> tuple[str, ...]:
+    where = f"{row.name} (line {row.line})" if row.line else row.name
+    return (
+        where,
+        printable(row.text, 160),
+        row.action,
+        number(row.events),
+        rate(report, row.log_bytes),
+        rate(report, row.sent_bytes),
+        share(row.sent_bytes, view.sent_bytes),
+    )
+
+
+def noisy_table(report: LogReport, view: ViewReport) -> Table:
+    table = _table(NOISY_COLUMNS, 3)
+    for row in view.noisy:
+        table.add_row(*map(Text, noisy_cells(report, view, row)))
+    return table
+
+
+def noisy_cells(report: LogReport, view: ViewReport, row: NoisyRow) -> tuple[str, ...]:
+    return (
+        printable(row.user, 80),
+        printable(row.verb, 30),
+        printable(row.resource, 80),
+        number(row.events),
+        number(row.sent_events),
+        rate(report, row.log_bytes),
+        rate(report, row.sent_bytes),
+        share(row.sent_bytes, view.sent_bytes),
+    )

@@ -1,0 +1,131 @@
+"""A configuration, policies or nothing in; whoever would receive the log out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from k8s_audit_otlp.agent.build import batch_limits
+from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
+from k8s_audit_otlp.apiserver import profiles
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.event.policy import Policy, PolicyError
+from k8s_audit_otlp.exporter.batcher import BatchLimits
+from k8s_audit_otlp.otlp.mapping import MappingOptions
+from k8s_audit_otlp.transport.compress import Compression
+
+DEFAULT = "default treatment"
+_FORMS: dict[type[Exporter], Literal["HTTP", "gRPC", "file", "SDK"]] = {
+    OtlpHttp: "HTTP",
+    OtlpGrpc: "gRPC",
+    OtlpFile: "file",
+    Sdk: "SDK",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """A policy that is tried out: its text and what it is called."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An exporter, or what stands for one. `receivers` is None where every log goes to it."""
+
+    name: str
+    mapping: ExporterMapping
+    limits: BatchLimits
+    compression: Compression = "gzip"
+    level: int | None = None
+    form: str = "HTTP"
+    receivers: tuple[str, ...] | None = None
+    max_age_s: float = 0.0  # of the oldest event that the back end takes; 0 is no limit
+
+    @property
+    def measured(self) -> bool:
+        """Say whether what is sent is what we measure: OTLP, not another form of it."""
+        return self.form in ("HTTP", "gRPC")
+
+
+def read_policy_file(name: str) -> PolicyFile:
+    """Read a policy file, or a policy that comes with the package when there is no such file.
+
+    Raises:
+        ConfigurationError: neither is there, or it cannot be read.
+
+    """
+    path = Path(name)
+    if not path.exists() and name in profiles.names():
+        return PolicyFile(name, profiles.text_of(name))
+    try:
+        return PolicyFile(name, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        known = ", ".join(profiles.names())
+        raise ConfigurationError(
+            f"--policy: {name}: {why}; give a file, or one of {known}"
+        ) from None
+
+
+def of_config(
+    config: Config, wanted: Sequence[str], policies: Sequence[PolicyFile] = ()
+) -> list[Target]:
+    """Return the exporters that are wanted, all that are enabled when none is.
+
+    With *policies* each of them is tried out in the place of the exporter's own.
+
+    Raises:
+        ConfigurationError: an exporter is unknown, or a file that it names says nothing usable.
+
+    """
+    for name in wanted:
+        if name not in config.exporters:
+            known = ", ".join(config.exporters)
+            raise ConfigurationError(f"--exporter: there is no {name}; known are {known}")
+    names = wanted or [n for n in config.exporters if config.receivers_of(n)]
+    targets = [_exporter(name, config) for name in names]
+    if not policies:
+        return targets
+    return [_with_policy(target, policy) for target in targets for policy in policies]
+
+
+def without_config(policies: Sequence[PolicyFile]) -> list[Target]:
+    """Return one target per policy, each with the default treatment; one when there is none."""
+    plain = Target(DEFAULT, ExporterMapping(MappingOptions()), BatchLimits())
+    if not policies:
+        return [plain]
+    return [_with_policy(replace(plain, name=""), policy) for policy in policies]
+
+
+def _exporter(name: str, config: Config) -> Target:
+    exporter = config.exporters[name]
+    compression: Compression = "none"
+    level = None
+    if isinstance(exporter, OtlpHttp):
+        compression, level = exporter.compression, exporter.compression_params.level
+    elif isinstance(exporter, OtlpGrpc):
+        compression = exporter.compression
+    return Target(
+        name,
+        ExporterMapping.of(name, exporter),
+        batch_limits(exporter),
+        compression,
+        level,
+        _FORMS[type(exporter)],
+        config.receivers_of(name),
+        exporter.limits.max_age_s,
+    )
+
+
+def _with_policy(target: Target, policy: PolicyFile) -> Target:
+    mapping = replace(target.mapping, policy=policy.text, policy_file=policy.name)
+    try:
+        Policy.parse(policy.text, policy.name)
+    except PolicyError as error:
+        raise ConfigurationError(f"--policy: {error}") from None
+    name = f"{target.name} with {policy.name}" if target.name else policy.name
+    return replace(target, name=name, mapping=mapping)

@@ -1,0 +1,220 @@
+"""Segments on disk and records of an export in, what is missing, repeated and foreign out.
+
+Memory: eight bytes for each record of the export, nine for each event of the segment that is being
+compared; segments are compared one after the other.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from k8s_audit_otlp.tools.verify.disk import DiskSegment
+from k8s_audit_otlp.tools.verify.export import Item, Receipt
+from k8s_audit_otlp.tools.verify.uids import (
+    ToldGap,
+    is_notice,
+    offset_of,
+    read_gap,
+    read_uid,
+    uid_of,
+)
+
+EXAMPLES = 5  # uids that are named for each segment
+
+
+@dataclass(slots=True)
+class SegmentReport:
+    """What became of one segment. Counts are records."""
+
+    identity: str
+    name: str = ""  # of its file; "" when it is not on disk any more
+    size: int = -1
+    events: int = -1  # on disk
+    arrived: int = 0  # different ones
+    missing: int = 0
+    repeated: int = 0
+    foreign: int = 0  # of this segment by their uid, but no event of it
+    told: int = 0  # of the missing, those in a gap that the agent told of
+    gaps: int = 0  # told of a segment that is not on disk any more: nobody can count its events
+    receipt: Receipt | None = None
+    remarks: list[str] = field(default_factory=list)
+    missing_uids: list[str] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> int:
+        """Of the missing, those that the exporter's policy took away, by its receipt."""
+        if self.receipt is None or self.events < 0:
+            return 0
+        return min(self.missing, self.receipt.dropped)
+
+    @property
+    def unaccounted(self) -> int:
+        """Missing, and not by the will of a policy."""
+        return self.missing - self.dropped
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """All segments, those on disk first, and what belongs to none of them."""
+
+    segments: list[SegmentReport] = field(default_factory=list)
+    records: int = 0  # of the export, notices and repeats included
+    notices: int = 0
+    unknown: int = 0  # uids that this program never makes
+    elsewhere: int = 0  # records of segments that are neither on disk nor receipted
+    elsewhere_segments: int = 0
+    missing_receipts: list[str] = field(default_factory=list)
+
+    def total(self, column: str) -> int:
+        return sum(max(0, int(getattr(segment, column))) for segment in self.segments)
+
+    @property
+    def foreign(self) -> int:
+        return self.unknown + self.total("foreign")
+
+    @property
+    def complete(self) -> bool:
+        """Everything that should be there is."""
+        return not (self.total("unaccounted") or self.total("gaps") or self.missing_receipts)
+
+
+class Comparison:
+    """Takes in an export, then the segments; `report` says how they differ."""
+
+    def __init__(self) -> None:
+        self._arrived: dict[str, array[int]] = {}
+        self._receipts: dict[str, Receipt] = {}
+        self._numbers: dict[tuple[str, str], set[int]] = {}
+        self._gaps: dict[str, list[ToldGap]] = {}
+        self._report = VerifyReport()
+
+    def take(self, items: Iterable[Item]) -> None:
+        """Take in the records of an export."""
+        for uid, receipt in items:
+            self._report.records += 1
+            place = read_uid(uid)
+            if place is not None:
+                arrived = self._arrived.get(place.identity)
+                if arrived is None:
+                    arrived = self._arrived[place.identity] = array("Q")
+                arrived.append(place.place)
+            else:
+                self._take_other(uid, receipt)
+
+    def _take_other(self, uid: str, receipt: Receipt | None) -> None:
+        report = self._report
+        if (gap := read_gap(uid)) is not None:
+            self._gaps.setdefault(gap.identity, []).append(gap)
+        elif receipt is not None:
+            known = self._receipts.get(receipt.identity)
+            if known is None or known.bytes <= receipt.bytes:
+                self._receipts[receipt.identity] = receipt
+            if receipt.number > 0:
+                numbers = self._numbers.setdefault((receipt.source, receipt.exporter), set())
+                numbers.add(receipt.number)
+        elif not is_notice(uid):
+            report.unknown += 1
+            return
+        report.notices += 1
+
+    def compare(self, segment: DiskSegment) -> None:
+        """Hold one segment against what arrived of it."""
+        identity, places = segment.identity, segment.places
+        arrived = self._arrived.pop(identity, array("Q"))
+        if not segment.wanted:
+            self._receipts.pop(identity, None)
+            self._gaps.pop(identity, None)
+            return
+        found = SegmentReport(identity, segment.name, segment.size, len(places))
+        seen = bytearray(len(places))
+        for place in arrived:
+            if place < segment.begin:
+                continue
+            index = bisect_left(places, place)
+            if index == len(places) or places[index] != place:
+                found.foreign += 1
+            elif seen[index]:
+                found.repeated += 1
+            else:
+                seen[index] = 1
+                found.arrived += 1
+        found.missing = len(places) - found.arrived
+        self._explain(found, segment, seen)
+        if segment.begin == 0:
+            self._hold_against_receipt(found)
+        self._report.segments.append(found)
+
+    def _explain(self, found: SegmentReport, segment: DiskSegment, seen: bytearray) -> None:
+        gaps = self._gaps.pop(found.identity, [])
+        at = seen.find(0)
+        while at >= 0:
+            place = segment.places[at]
+            found.told += any(g.start <= offset_of(place) < g.end for g in gaps)
+            if len(found.missing_uids) < EXAMPLES:
+                found.missing_uids.append(uid_of(found.identity, place))
+            at = seen.find(0, at + 1)
+        if segment.live and found.missing and seen.find(1, len(seen) - found.missing) < 0:
+            found.remarks.append("only its newest events are missing: they may be on their way")
+        if segment.damage:
+            found.remarks.append(f"the file {segment.damage}")
+
+    def _hold_against_receipt(self, found: SegmentReport) -> None:
+        receipt = found.receipt = self._receipts.pop(found.identity, None)
+        if receipt is None:
+            return
+        if receipt.delivered != found.arrived:
+            found.remarks.append(
+                f"the receipt says {receipt.delivered} delivered, {found.arrived} arrived"
+            )
+        if -1 not in (receipt.bytes, found.size) and receipt.bytes != found.size:
+            found.remarks.append(f"the receipt says {receipt.bytes} bytes, the file {found.size}")
+        for count, what in ((receipt.dead_lettered, "dead-lettered"), (receipt.refused, "refused")):
+            if count:
+                found.remarks.append(f"{count} {what}, by the receipt")
+
+    def report(self) -> VerifyReport:
+        """Judge what is left: segments that are not on disk any more are held by their receipts."""
+        report = self._report
+        for identity in dict.fromkeys([*self._receipts, *self._gaps]):
+            report.segments.append(self._unseen(identity))
+        report.elsewhere_segments = len(self._arrived)
+        report.elsewhere = sum(map(len, self._arrived.values()))
+        report.missing_receipts = [
+            f"{exporter or 'an exporter'}{' at ' + source if source else ''}: receipt {hole}"
+            for (source, exporter), numbers in sorted(self._numbers.items())
+            for hole in _holes(numbers)
+        ]
+        return report
+
+    def _unseen(self, identity: str) -> SegmentReport:
+        """Judge a segment of which only the records and what the agent said are left.
+
+        After a gap more may have arrived than the receipt says: a killed agent had no time to note
+        what was delivered, and the next one found no file.
+        """
+        found = SegmentReport(identity)
+        arrived = self._arrived.pop(identity, array("Q"))
+        found.arrived = len(set(arrived))
+        found.repeated = len(arrived) - found.arrived
+        found.gaps = len(set(self._gaps.get(identity, [])))
+        self._hold_against_receipt(found)
+        if (receipt := found.receipt) is not None:
+            found.gaps = max(found.gaps, receipt.gaps)
+            found.missing = max(0, receipt.delivered - found.arrived)
+            found.missing += receipt.dead_lettered + receipt.refused
+            found.foreign = 0 if found.gaps else max(0, found.arrived - receipt.delivered)
+        if found.gaps:
+            found.remarks.append(f"{found.gaps} gaps were told: events of it are lost")
+        return found
+
+
+def _holes(numbers: set[int]) -> list[str]:
+    """Name the runs of numbers that lie between those that are there."""
+    known = sorted(numbers)
+    return [
+        f"{one + 1}" if other - one == 2 else f"{one + 1} to {other - 1}"
+        for one, other in pairwise(known)
+        if other - one > 1
+    ]

@@ -1,0 +1,63 @@
+"""Values of `log.record.uid` in, the segment and the place that they name out. Pure.
+
+A place is one integer, so that millions of them fit into an array: the offset of the line and the
+index in an EventList.
+"""
+
+import re
+from typing import NamedTuple
+
+_IDENTITY = r"([0-9a-f]{16}(?:\.[0-9]{1,6})?)"
+_UID = re.compile(_IDENTITY + r"-([0-9a-f]{1,10})(?:\.([0-9]{1,7}))?")  # up to a terabyte
+_GAP = re.compile(_IDENTITY + r"-gap-([0-9a-f]{1,16})-([0-9a-f]{1,16})")
+_NOTICE = re.compile(_IDENTITY + r"-receipt-[0-9a-f]+|(?:agent|skipped|silence)-.+")
+_ITEM_BITS = 24
+
+
+class UidPlace(NamedTuple):
+    """Where a record comes from: a segment's identity and a place in it."""
+
+    identity: str
+    place: int
+
+
+class ToldGap(NamedTuple):
+    """Bytes of a segment of which the agent itself has said that they are missing."""
+
+    identity: str
+    start: int
+    end: int
+
+
+def place_of(offset: int, item: int = -1) -> int:
+    return offset << _ITEM_BITS | (item + 1)
+
+
+def offset_of(place: int) -> int:
+    return place >> _ITEM_BITS
+
+
+def uid_of(identity: str, place: int) -> str:
+    """Write a place as the record carries it."""
+    item = place & ((1 << _ITEM_BITS) - 1)
+    return f"{identity}-{place >> _ITEM_BITS:x}" + (f".{item - 1}" if item else "")
+
+
+def read_uid(uid: str) -> UidPlace | None:
+    """Read the uid of an event's record; None if it is none."""
+    found = _UID.fullmatch(uid)
+    if found is None:
+        return None
+    identity, offset, item = found.groups()
+    return UidPlace(identity, place_of(int(offset, 16), int(item) if item else -1))
+
+
+def read_gap(uid: str) -> ToldGap | None:
+    """Read the uid of a gap's notice, which names the bytes."""
+    found = _GAP.fullmatch(uid)
+    return ToldGap(found[1], int(found[2], 16), int(found[3], 16)) if found else None
+
+
+def is_notice(uid: str) -> bool:
+    """Say whether it names another of the agent's own records."""
+    return _NOTICE.fullmatch(uid) is not None

@@ -1,0 +1,300 @@
+"""A URL, a TLS context and a proxy in; requests and their answers over kept connections out.
+
+One request has one deadline, from the first packet to the last byte of the answer: a server that
+drips a byte a second cannot hold it. Redirects are not followed and nothing is decoded.
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+import time
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError, read_answer
+
+CONNECT_S = 10.0
+IDLE_S = 60.0  # a connection kept longer is not tried: load balancers forget it in silence
+_RECEIVE_BYTES = 64 * 1024
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PATH_SIGNS = "/%:@!$&'()*+,;=~-._"  # RFC 3986
+
+
+class UnusableError(ValueError):
+    """A URL or a header cannot be used. The text says why and repeats neither."""
+
+
+class ConnectError(Exception):
+    """Nothing was sent. The text is safe to print; `cause` says more to a program."""
+
+    def __init__(self, why: str, cause: BaseException | None = None) -> None:
+        super().__init__(why)
+        self.cause = cause
+
+
+class ProxyRefusedError(ConnectError):
+    """The proxy does not connect; `status` is its answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the proxy answers HTTP {status}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Url:
+    """The parts of an http(s) URL. Its text is never shown: paths and users can be secrets."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str  # path and query
+    authorization: str  # from user:password@, '' without
+
+    @classmethod
+    def parse(cls, text: str) -> "Url":
+        """Split *text*.
+
+        Raises:
+            UnusableError: it is no http(s) URL.
+
+        """
+        try:
+            parts = urlsplit(text)
+            scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+        except ValueError:
+            raise UnusableError("the URL cannot be read") from None
+        if scheme not in _DEFAULT_PORTS or not host:
+            raise UnusableError("the URL is not http://HOST or https://HOST")
+        try:
+            host = host if host.isascii() else host.encode("idna").decode()
+        except UnicodeError:
+            raise UnusableError("the host of the URL cannot be used") from None
+        target = quote(parts.path or "/", safe=_PATH_SIGNS)
+        if parts.query:
+            target += "?" + quote(parts.query, safe=_PATH_SIGNS + "?")
+        authorization = ""
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            authorization = f"Basic {b64encode(pair.encode()).decode()}"
+        return cls(scheme, host, port or _DEFAULT_PORTS[scheme], target, authorization)
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return (self.host, self.port)
+
+
+class Connections:
+    """Kept connections to one host. Threads share it; each request has one for itself."""
+
+    def __init__(
+        self,
+        url: Url,
+        *,
+        context: Callable[[], ssl.SSLContext],
+        server_name: str = "",
+        proxy: Url | None = None,
+        most_idle: int = 4,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.proxy = proxy
+        self._context = context
+        self._server_name = server_name or url.host
+        self._most_idle = most_idle
+        self._monotonic = monotonic
+        self._lock = Lock()
+        self._idle: deque[tuple[Any, float]] = deque()  # the latest used is last
+        self._tls: ssl.SSLContext | None = None
+        self._closed = False
+        self._target = url.target
+        self._head_extra: dict[str, str] = {}
+        if proxy and url.scheme == "http":
+            self._target = f"http://{url.authority}{url.target}"
+            if proxy.authorization:
+                self._head_extra["Proxy-Authorization"] = proxy.authorization
+
+    def post(self, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
+        """Send *body* and return the answer.
+
+        Raises:
+            ConnectError: nothing was sent.
+            NoAnswerError, TimeoutError, OSError: it is not known what became of it.
+            UnusableError: a header cannot be sent.
+
+        """
+        data = self._head(headers, len(body)) + body
+        due = self._monotonic() + timeout_s
+        if (sock := self._take_idle()) is not None:
+            try:
+                return self._exchange(sock, data, due)
+            except NoAnswerError as error:
+                if error.began:
+                    raise
+            except ConnectionError:
+                pass  # it was closed while it was idle: once more on a new one
+        return self._exchange(self._connect(due), data, due)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle, self._closed = self._idle, deque(), True
+        for sock, _ in idle:
+            sock.close()
+
+    # -- one exchange --------------------------------------------------------------------------
+
+    def _head(self, headers: Mapping[str, str], length: int) -> bytes:
+        lines = [f"POST {self._target} HTTP/1.1", f"Host: {self.url.authority}"]
+        for name, value in {**headers, **self._head_extra}.items():
+            if "\r" in value or "\n" in value:
+                raise UnusableError(f"the header {name} holds a line break")
+            lines.append(f"{name}: {value}")
+        lines += [f"Content-Length: {length}", "", ""]
+        try:
+            return "\r\n".join(lines).encode("latin-1")
+        except UnicodeEncodeError:
+            raise UnusableError("a header holds a sign that HTTP cannot carry") from None
+
+    def _exchange(self, sock: Any, data: bytes, due: float) -> Answer:
+        kept = False
+        try:
+            broken = self._send(sock, data, due)
+            try:
+                answer = read_answer(lambda: self._receive(sock, due))
+            except NoAnswerError as error:
+                # What a server says before it hangs up on a request counts; silence does not.
+                raise broken or error from None
+            kept = answer.keeps and broken is None
+            return answer
+        finally:
+            if kept:
+                self._give_back(sock)
+            else:
+                sock.close()
+
+    def _send(self, sock: Any, data: bytes, due: float) -> ConnectionError | None:
+        sock.settimeout(self._left(due))
+        try:
+            sock.sendall(data)
+        except ConnectionError as error:
+            return error
+        return None
+
+    def _receive(self, sock: Any, due: float) -> bytes:
+        sock.settimeout(self._left(due))
+        received: bytes = sock.recv(_RECEIVE_BYTES)
+        return received
+
+    def _left(self, due: float) -> float:
+        left = due - self._monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    # -- connections ---------------------------------------------------------------------------
+
+    def _take_idle(self) -> Any:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                sock, since = self._idle.pop()
+            if self._monotonic() - since < IDLE_S and not _readable(sock):
+                return sock
+            sock.close()
+
+    def _give_back(self, sock: Any) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < self._most_idle:
+                self._idle.append((sock, self._monotonic()))
+                return
+        sock.close()
+
+    def _connect(self, due: float) -> Any:
+        address = (self.proxy or self.url).address
+        sock: Any = None
+        try:
+            sock = socket.create_connection(address, min(CONNECT_S, self._left(due)))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(min(CONNECT_S, self._left(due)))
+            if self.proxy and self.proxy.scheme == "https":
+                sock = self._context_now().wrap_socket(sock, server_hostname=self.proxy.host)
+            if self.url.scheme == "https":
+                if self.proxy:
+                    self._tunnel(sock, due)
+                sock = self._secure(sock)
+        except BaseException as error:
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.close()
+            if isinstance(error, OSError):
+                raise ConnectError(_reason(error), error) from None
+            raise
+        return sock
+
+    def _secure(self, sock: Any) -> Any:
+        context = self._context_now()
+        if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and in it TLS to the back end
+            from urllib3.util.ssltransport import SSLTransport  # noqa: PLC0415 - rare
+
+            return SSLTransport(sock, context, server_hostname=self._server_name)
+        return context.wrap_socket(sock, server_hostname=self._server_name)
+
+    def _context_now(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = self._context()
+        return self._tls
+
+    def _tunnel(self, sock: Any, due: float) -> None:
+        host = f"[{self.url.host}]" if ":" in self.url.host else self.url.host
+        where = f"{host}:{self.url.port}"
+        lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
+        if self.proxy and self.proxy.authorization:
+            lines.append(f"Proxy-Authorization: {self.proxy.authorization}")
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        head = bytearray()
+        # Byte by byte: what follows the head belongs to TLS.
+        while not head.endswith(b"\r\n\r\n") and len(head) < _RECEIVE_BYTES:
+            self._left(due)
+            if not (byte := sock.recv(1)):
+                raise ConnectError("the proxy hung up")
+            head += byte
+        try:
+            status = int(head[9:12])
+        except ValueError:
+            raise ConnectError("the proxy does not speak HTTP") from None
+        if not 200 <= status < 300:
+            raise ProxyRefusedError(status)
+
+
+def _readable(sock: Any) -> bool:
+    """Say whether something waits on an idle connection: its end, or what nobody asked for."""
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {tls_reason(error)}"
+    if isinstance(error, socket.gaierror):
+        return "the host name cannot be resolved"
+    if isinstance(error, TimeoutError):
+        return "no connection in time"
+    return f"no connection: {error.strerror or type(error).__name__}"
+
+
+def tls_reason(error: ssl.SSLError) -> str:
+    return (error.reason or "protocol error").replace("_", " ").lower()

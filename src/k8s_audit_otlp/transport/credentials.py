@@ -1,0 +1,190 @@
+"""Tokens, passwords and OAuth 2 clients in, the headers that show them out; never their text.
+
+What is a function is read anew for every request, so a token renewed on disk is used at once.
+"""
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
+from urllib.parse import quote_plus, urlencode
+
+from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
+from k8s_audit_otlp.transport.connection import ConnectError, Connections, UnusableError, Url
+from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
+from k8s_audit_otlp.transport.proxy import proxy_for
+from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
+
+Text = Callable[[], str]
+
+
+class Credentials(Protocol):
+    """What vouches for the requests of one exporter."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers to add. Raise OSError or NoCredentialsError if there are none."""
+
+    def refused(self) -> None:
+        """Take note that the back end did not accept the last ones."""
+
+
+class NoCredentialsError(Exception):
+    """No token can be had now; `outcome` is what becomes of the request that wanted it."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("no credentials")
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BearerToken:
+    token: Text
+    scheme: str = "Bearer"
+    header: str = "Authorization"
+
+    def headers(self) -> Mapping[str, str]:
+        return {self.header: f"{self.scheme} {self.token()}".strip()}
+
+    def refused(self) -> None:
+        """Nothing is kept: the next request reads the token again."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BasicAuth:
+    username: Text
+    password: Text
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": basic(self.username(), self.password())}
+
+    def refused(self) -> None:
+        """Nothing is kept: the next request reads name and password again."""
+
+
+def basic(name: str, password: str) -> str:
+    return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OAuth2Options:
+    """The client credentials grant: RFC 6749 section 4.4."""
+
+    token_url: Text
+    client_id: Text
+    client_secret: Text
+    scopes: Sequence[str] = ()
+    endpoint_params: Mapping[str, Sequence[Text]] = field(default_factory=dict)
+    timeout_s: float = 10.0
+    expiry_buffer_s: float = 300.0
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
+
+
+class OAuth2Client:
+    """Fetches a token, keeps it, and fetches the next one before it expires.
+
+    The client shows itself in the Authorization header, as servers must accept; to one that does
+    not, in the form.
+    """
+
+    def __init__(
+        self, options: OAuth2Options, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._options = options
+        self._monotonic = monotonic
+        self._lock = Lock()  # one fetches, the others wait for it
+        self._header = ""
+        self._renew_at = 0.0
+        self._in_form = False
+        self._context = ContextKeeper(options.tls)
+
+    def headers(self) -> Mapping[str, str]:
+        with self._lock:
+            if not self._header or self._monotonic() >= self._renew_at:
+                self._fetch()
+            return {"Authorization": self._header}
+
+    def refused(self) -> None:
+        with self._lock:
+            self._header = ""
+
+    def _fetch(self) -> None:
+        answer = self._ask(in_form=self._in_form)
+        if answer.status in {400, 401} and not self._in_form:
+            second = self._ask(in_form=True)
+            if second.status == 200:
+                self._in_form, answer = True, second
+        if answer.status != 200:
+            why = f"the token server answers HTTP {answer.status}{_error_code(answer.body)}"
+            passing = answer.status in {408, 429} or answer.status >= 500
+            raise NoCredentialsError(Retry(why, reached=False) if passing else Misconfigured(why))
+        self._keep(answer.body)
+
+    def _ask(self, *, in_form: bool) -> Answer:
+        options = self._options
+        name, secret = options.client_id(), options.client_secret()
+        form = [("grant_type", "client_credentials")]
+        if options.scopes:
+            form.append(("scope", " ".join(options.scopes)))
+        form += [(key, v()) for key, values in options.endpoint_params.items() for v in values]
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+            "Connection": "close",
+        }
+        if in_form:
+            form += [("client_id", name), ("client_secret", secret)]
+        else:
+            headers["Authorization"] = basic(quote_plus(name), quote_plus(secret))
+        return self._post(options.token_url(), headers, urlencode(form).encode())
+
+    def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        options = self._options
+        proxy = proxy_for(url, options.env)
+        try:
+            connections = Connections(
+                Url.parse(url),
+                context=self._context.context,
+                server_name=options.tls.server_name,
+                proxy=Url.parse(proxy) if proxy else None,
+                most_idle=0,
+            )
+            return connections.post(headers, body, options.timeout_s)
+        except (UnusableError, TlsError) as error:
+            raise NoCredentialsError(Misconfigured(f"oauth2client: {error}")) from None
+        except (ConnectError, NoAnswerError) as error:
+            why = str(error)
+        except OSError as error:
+            why = error.strerror or "no answer in time"
+        raise NoCredentialsError(Retry(f"no token from the token server: {why}", reached=False))
+
+    def _keep(self, body: bytes) -> None:
+        try:
+            answer = json.loads(body)
+            token, lifetime = answer["access_token"], answer.get("expires_in")
+            kind = str(answer.get("token_type") or "Bearer")
+            seconds = None if lifetime is None else float(lifetime)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            token, kind, seconds = None, "", None
+        if not isinstance(token, str) or not token:
+            raise NoCredentialsError(Misconfigured("the token server's answer holds no token"))
+        self._header = f"{'Bearer' if kind.lower() == 'bearer' else kind} {token}"
+        if seconds is None:
+            self._renew_at = float("inf")
+            return
+        # A token that lives no longer than the buffer is used for half its life.
+        life = max(seconds - self._options.expiry_buffer_s, seconds / 2, 0.0)
+        self._renew_at = self._monotonic() + life
+
+
+def _error_code(body: bytes) -> str:
+    """Return the `error` of RFC 6749 section 5.2, a word from a closed set, never a description."""
+    try:
+        code = json.loads(body[:65536]).get("error")
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    known = isinstance(code, str) and code.isascii() and code.replace("_", "").isalpha()
+    return f" ({code})" if known and len(code) <= 40 else ""

@@ -1,0 +1,171 @@
+"""Records in, OTLP JSON lines in a file or on the standard output out.
+
+Source: opentelemetry.io/docs/specs/otel/protocol/file-exporter; a Collector reads such a file with
+its OTLP JSON file receiver. A request counts as delivered when its line is written and fsynced.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+from k8s_audit_otlp.model import Delivered, Outcome, Retry
+from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.transport.otlp_json import to_line
+from k8s_audit_otlp.transport.sender import ExportRequest
+
+STDOUT = "-"
+MAX_LINE_BYTES = 1 << 20  # fileconsumer's max_log_size; a Collector cuts what is longer
+_TAIL = 64 * 1024
+# As fileexporter of the Collector names what it puts aside (natefinch/lumberjack)
+_ASIDE = "%Y-%m-%dT%H-%M-%S"
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """`max_bytes` 0: never put aside; `max_backups` 0: keep all."""
+
+    path: str
+    max_bytes: int = 0
+    max_backups: int = 0
+    create_directory: bool = False
+
+
+class FileSender:
+    """Writes a line or more for each request. Threads share it; lines are not mixed."""
+
+    def __init__(
+        self,
+        options: FileOptions,
+        envelopes: Mapping[str, tuple[bytes, bytes]],
+        *,
+        stdout: BinaryIO | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """*envelopes*: per receiver the encoded resource and scope."""
+        self._options = options
+        self._envelopes = envelopes
+        self._stdout = stdout or sys.stdout.buffer
+        self._now = now
+        self._lock = Lock()  # guards the file
+        self._path = Path(options.path)
+        self._fd = -1
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        lines = self._lines(receiver, records)
+        return ExportRequest(lines, len(lines), receiver)
+
+    def _lines(self, receiver: str, records: Sequence[bytes]) -> bytes:
+        resource, scope = self._envelopes[receiver]
+        line = to_line(envelope(resource, scope, records))
+        if len(line) <= MAX_LINE_BYTES or len(records) == 1:
+            return line
+        middle = len(records) // 2
+        return self._lines(receiver, records[:middle]) + self._lines(receiver, records[middle:])
+
+    def send(self, request: ExportRequest) -> Outcome:
+        with self._lock:
+            try:
+                if self._options.path == STDOUT:
+                    self._stdout.write(request.body)
+                    self._stdout.flush()
+                else:
+                    self._write(request.body)
+            except (OSError, ValueError) as error:
+                self._close()
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                return Retry(f"{self._options.path}: {reason}", reached=False)
+        return Delivered()
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+    def _write(self, lines: bytes) -> None:
+        self._lock_file()
+        try:
+            end = self._cut_torn_line()
+            most = self._options.max_bytes
+            if most and end and end + len(lines) > most and self._put_aside():
+                self._lock_file()
+                end = self._cut_torn_line()
+            try:
+                rest = memoryview(lines)
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+                if self._path.is_file():  # a pipe or a terminal cannot be synced
+                    os.fdatasync(self._fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, end)  # no reader may meet half a line
+                raise
+        finally:
+            if self._fd >= 0:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _lock_file(self) -> None:
+        """Open the file of this name and keep other processes out: a replay writes to it too."""
+        while True:
+            if self._fd < 0:
+                self._open()
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            if self._is_ours():
+                return
+            self._close()  # somebody has put it aside
+
+    def _is_ours(self) -> bool:
+        try:
+            there = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._fd))
+
+    def _open(self) -> None:
+        if self._options.create_directory:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._fd = os.open(self._path, flags, 0o600)
+
+    def _cut_torn_line(self) -> int:
+        """Remove a line that a crash has cut: it was not acknowledged and comes again whole.
+
+        Returns where the file ends.
+        """
+        info = os.fstat(self._fd)
+        end = info.st_size if stat.S_ISREG(info.st_mode) else 0
+        while end:
+            start = max(0, end - _TAIL)
+            if os.pread(self._fd, 1, end - 1) == b"\n":
+                break
+            at = os.pread(self._fd, end - start, start).rfind(b"\n")
+            end = start if at < 0 else start + at + 1
+        if end < info.st_size and stat.S_ISREG(info.st_mode):
+            os.ftruncate(self._fd, end)
+        return end
+
+    def _put_aside(self) -> bool:
+        now = self._now()
+        stamp = f"{now:{_ASIDE}}.{now.microsecond // 1000:03d}"
+        aside = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
+        if aside.exists():
+            return False  # twice within a millisecond: the file grows over its bound instead
+        self._path.rename(aside)
+        self._close()
+        if keep := self._options.max_backups:
+            pattern = f"{self._path.stem}-????-??-??T??-??-??.???{self._path.suffix}"
+            for old in sorted(self._path.parent.glob(pattern))[:-keep]:
+                old.unlink(missing_ok=True)
+        return True

@@ -1,0 +1,214 @@
+"""Records in, one Export call to an OTLP/gRPC back end, its answer as an Outcome out.
+
+The request is passed as bytes; no message object is made of it. Source of the service and of what
+its statuses mean: opentelemetry.io/docs/specs/otlp/#otlpgrpc.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Literal
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
+import grpc  # type: ignore[import-untyped]  # ships no stubs
+
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
+from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text
+from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.transport.answers import read_grpc
+from k8s_audit_otlp.transport.connection import UnusableError, Url
+from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
+from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
+from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, UnreadableError, read_setting
+from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, read_pem, stamp
+
+METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+_RECONNECT_MS = 1000  # our own back-off decides when to try; the channel should not add to it
+_PROTOBUF = "application/x-protobuf"
+# What the library itself says when no server was reached; there is no code of its own for it.
+_UNREACHED = re.compile(
+    r"failed to connect to all addresses|DNS resolution failed|Connection refused|"
+    r"No route to host|Network is unreachable|Connection timed out|tcp handshaker shutdown|"
+    r"Ssl handshake failed|SSL_ERROR|CERTIFICATE_VERIFY_FAILED",
+    re.IGNORECASE,
+)
+_BAD_CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GrpcOptions:
+    """Where calls go and how. Functions stand for what may be secret or change on disk."""
+
+    target: Callable[[], str]  # host:port, http://host:port, https://host:port, dns:///…, unix:…
+    insecure: bool = False
+    headers: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    credentials: Credentials | None = None
+    compression: Literal["gzip", "none"] = "gzip"
+    timeout_s: float = 5.0
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    keepalive_s: float | None = None  # idle time before a ping
+    keepalive_timeout_s: float = 20.0
+    keepalive_always: bool = False  # ping without a call as well
+    authority: str = ""
+    user_agent: str = ""
+
+
+class GrpcSender:
+    """The OTLP/gRPC transport of one exporter. Threads share its channel."""
+
+    def __init__(self, options: GrpcOptions, envelopes: Mapping[str, tuple[bytes, bytes]]) -> None:
+        """*envelopes*: per receiver the encoded resource and scope."""
+        self._options = options
+        self._envelopes = envelopes
+        self._lock = Lock()  # guards the channel and what it was made for
+        self._channel: Any = None
+        self._call: Any = None
+        self._made_for: object = None
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        resource, scope = self._envelopes[receiver]
+        body = envelope(resource, scope, records)
+        return ExportRequest(body, len(body), receiver)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        """Export *request* and say what became of it."""
+        try:
+            call = self._connect()
+            metadata = self._metadata()
+        except NoCredentialsError as error:
+            return error.outcome
+        except (UnreadableError, UnusableError, TlsError) as error:
+            return Misconfigured(str(error))
+        try:
+            answer = call(request.body, timeout=self._options.timeout_s, metadata=metadata)
+        except grpc.RpcError as error:
+            return self._failed(error)
+        except ValueError as error:
+            # A channel that was closed while this thread took it, or metadata that cannot be sent.
+            return Retry(f"gRPC: {type(error).__name__}", reached=False)
+        if not answer:
+            return Delivered()
+        return Delivered(*read_partial_success(answer, _PROTOBUF))
+
+    def _failed(self, error: Any) -> Outcome:
+        code: str = error.code().name
+        details = error.details() or ""
+        metadata = error.trailing_metadata() or ()
+        if code == "UNAUTHENTICATED" and self._options.credentials:
+            self._options.credentials.refused()
+        if not metadata and _BAD_CERTIFICATE.search(details):
+            return Misconfigured("the server's certificate is not accepted")
+        outcome = read_grpc(code, safe_text(details), retry_info_s(metadata))
+        if isinstance(outcome, Retry) and not metadata and _UNREACHED.search(details):
+            return Retry(f"no connection: {outcome.why}", reached=False)
+        return outcome
+
+    def _metadata(self) -> list[tuple[str, str]]:
+        named = {
+            name: read_setting(value, f"the header {name}")
+            for name, value in self._options.headers.items()
+        }
+        if self._options.credentials:
+            named.update(read_setting(self._options.credentials.headers, "the credentials"))
+        for name, value in named.items():
+            if not (value.isascii() and value.isprintable()):
+                raise UnusableError(f"the header {name} holds a sign that gRPC cannot carry")
+        return [(name.lower(), value) for name, value in named.items()]
+
+    def _connect(self) -> Any:
+        """Return the call; on a new channel when the address or a certificate has changed."""
+        options = self._options
+        target = read_setting(options.target, "the endpoint")
+        made_for = (target, stamp(options.tls.files))
+        with self._lock:
+            if self._call is not None and made_for == self._made_for:
+                return self._call
+            channel = self._open(target)
+            old, self._channel = self._channel, channel
+            self._call = channel.unary_unary(METHOD)  # bytes in, bytes out
+            self._made_for = made_for
+        if old is not None:
+            old.close()
+        return self._call
+
+    def _open(self, target: str) -> Any:
+        options = self._options
+        settings = channel_settings(options)
+        gzip = options.compression == "gzip"
+        compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
+        address = address_of(target)
+        if options.insecure:
+            return grpc.insecure_channel(address, settings, compression)
+        if options.tls.insecure_skip_verify:
+            raise TlsError(
+                "tls::insecure_skip_verify: gRPC always checks certificates; "
+                "write the server's own certificate as tls::ca_file"
+            )
+        if options.tls.min_version != "1.2":
+            raise TlsError("tls::min_version: gRPC decides itself, 1.2 or newer; leave it out")
+        pem = read_pem(options.tls)
+        credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.cert)
+        return grpc.secure_channel(address, credentials, settings, compression)
+
+    def close(self) -> None:
+        with self._lock:
+            channel, self._channel, self._call = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
+
+def address_of(target: str) -> str:
+    """Return the name that gRPC resolves; http:// and https:// only say whether there is TLS."""
+    if target.lower().startswith(("http://", "https://")):
+        url = Url.parse(target)
+        return f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
+    return target.rstrip("/")
+
+
+def channel_settings(options: GrpcOptions) -> list[tuple[str, Any]]:
+    """Return the channel's arguments. Source: grpc/impl/channel_arg_names.h."""
+    settings: list[tuple[str, Any]] = [
+        ("grpc.primary_user_agent", f"{options.user_agent} {USER_AGENT}".strip()),
+        ("grpc.max_send_message_length", -1),  # the back end's limit is found out, not guessed
+        ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+        ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
+        ("grpc.min_reconnect_backoff_ms", _RECONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),
+        ("grpc.enable_retries", 0),  # a retry must be counted and waited for here
+    ]
+    if options.keepalive_s:
+        settings += [
+            ("grpc.keepalive_time_ms", int(options.keepalive_s * 1000)),
+            ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout_s * 1000)),
+            ("grpc.keepalive_permit_without_calls", int(options.keepalive_always)),
+        ]
+    if options.authority:
+        settings.append(("grpc.default_authority", options.authority))
+    if options.tls.server_name:
+        settings.append(("grpc.ssl_target_name_override", options.tls.server_name))
+    return settings
+
+
+def retry_info_s(metadata: Sequence[tuple[str, Any]]) -> float | None:
+    """Read google.rpc.RetryInfo from `grpc-status-details-bin`; None if there is none."""
+    details = next((v for k, v in metadata if k == "grpc-status-details-bin"), None)
+    if not isinstance(details, bytes):
+        return None
+    from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415 - rare
+        DecodeError,
+    )
+    from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # noqa: PLC0415
+        RetryInfo,
+    )
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    try:
+        for detail in Status.FromString(details).details:
+            info = RetryInfo()
+            if detail.Unpack(info):
+                return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    except DecodeError:
+        return None
+    return None

@@ -1,0 +1,196 @@
+"""Records in, one POST to an OTLP/HTTP back end, its answer as an Outcome out.
+
+The connection is kept alive. A redirect is not followed, an answer is read up to a bound and within
+the request's deadline, and no message that leaves here contains a URL's path, query or a header.
+"""
+
+import ssl
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
+from k8s_audit_otlp.otlp.answer import read_partial_success, read_status
+from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.transport.answers import read_http
+from k8s_audit_otlp.transport.compress import Compression, compressor
+from k8s_audit_otlp.transport.connection import (
+    ConnectError,
+    Connections,
+    ProxyRefusedError,
+    UnusableError,
+    Url,
+    tls_reason,
+)
+from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
+from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
+from k8s_audit_otlp.transport.proxy import proxy_for
+from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, UnreadableError, read_setting
+from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
+
+_MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
+_PAGE = b"<"  # how an HTML page begins, and nothing that OTLP knows
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HttpOptions:
+    """Where requests go and how. Functions stand for what may be secret or change on disk."""
+
+    url: Callable[[], str]
+    headers: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    credentials: Credentials | None = None
+    compression: Compression = "gzip"
+    compression_level: int | None = None
+    timeout_s: float = 30.0
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    proxy_url: Callable[[], str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
+    retry_also: frozenset[int] = frozenset()
+    connections: int = 4
+
+
+class HttpSender:
+    """The OTLP/HTTP transport of one exporter. Threads share it."""
+
+    def __init__(
+        self,
+        options: HttpOptions,
+        envelopes: Mapping[str, tuple[bytes, bytes]],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """*envelopes*: per receiver the encoded resource and scope."""
+        self._options = options
+        self._envelopes = envelopes
+        self._now = now
+        self._compress = compressor(options.compression, options.compression_level)
+        self._tls = ContextKeeper(options.tls)
+        self._lock = Lock()  # guards the connections and what they were made for
+        self._connections: Connections | None = None
+        self._made_for: tuple[str, str | None] = ("", None)
+        self._fixed = {"Content-Type": "application/x-protobuf", "User-Agent": USER_AGENT}
+        if options.compression != "none":
+            self._fixed["Content-Encoding"] = options.compression
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        resource, scope = self._envelopes[receiver]
+        body = envelope(resource, scope, records)
+        return ExportRequest(self._compress(body), len(body), receiver)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        """Post *request* and say what became of it. Never raises for what the world may do."""
+        timeout = self._options.timeout_s
+        try:
+            connections = self._connect()
+            headers = self._headers(connections.url)
+            answer = connections.post(headers, request.body, timeout)
+        except NoCredentialsError as error:
+            return error.outcome
+        except (UnreadableError, UnusableError, TlsError) as error:
+            return Misconfigured(str(error))
+        except (ConnectError, NoAnswerError, OSError) as error:
+            return read_failure(error, timeout)
+        if answer.status == 401 and self._options.credentials:
+            self._options.credentials.refused()
+        return self._outcome(answer)
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        status, headers, body = answer.status, answer.headers, answer.body
+        content_type = headers.get("content-type", "")
+        if body and (encoding := headers.get("content-encoding")):
+            body = _unpack(body, encoding)
+        message = read_status(body, content_type) if status >= 300 and body else ""
+        outcome = read_http(
+            status, headers, message, now=self._now(), retry_also=self._options.retry_also
+        )
+        if not isinstance(outcome, Delivered):
+            return outcome
+        if not answer.whole:
+            return Retry(f"HTTP {status}, but the answer broke off or has no end")
+        if not body:
+            return outcome
+        if "html" in content_type and body.lstrip().startswith(_PAGE):
+            return Misconfigured(
+                f"HTTP {status} with a web page: something before the back end answers"
+            )
+        if not content_type or "protobuf" in content_type or "json" in content_type:
+            return Delivered(*read_partial_success(body, content_type))
+        return outcome
+
+    def _headers(self, url: Url) -> dict[str, str]:
+        """Return the headers of a request; a configured one replaces ours whatever its case."""
+        headers = dict(self._fixed)
+        if url.authorization:
+            headers["Authorization"] = url.authorization
+        if not self._options.headers and not self._options.credentials:
+            return headers
+        own = {
+            name: read_setting(value, f"the header {name}")
+            for name, value in self._options.headers.items()
+        }
+        if self._options.credentials:
+            own.update(read_setting(self._options.credentials.headers, "the credentials"))
+        names = {name.lower() for name in own}
+        return {n: v for n, v in headers.items() if n.lower() not in names} | own
+
+    def _connect(self) -> Connections:
+        """Return the connections; new ones when the address or a certificate file has changed."""
+        options = self._options
+        url = read_setting(options.url, "the endpoint")
+        proxy = read_setting(options.proxy_url, "the proxy_url") if options.proxy_url else None
+        with self._lock:
+            known = self._connections
+            if known and self._made_for == (url, proxy) and not self._tls.changed():
+                return known
+            through = proxy_for(url, options.env) if proxy is None else proxy
+            try:
+                made = Connections(
+                    Url.parse(url),
+                    context=self._tls.context,
+                    server_name=options.tls.server_name,
+                    proxy=Url.parse(through) if through else None,
+                    most_idle=options.connections,
+                )
+            except UnusableError as error:
+                raise UnusableError(f"the endpoint or the proxy: {error}") from None
+            if known:
+                known.close()
+            self._connections, self._made_for = made, (url, proxy)
+            return made
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connections:
+                self._connections.close()
+
+
+def _unpack(body: bytes, encoding: str) -> bytes:
+    """Undo a compression that nobody asked for, up to a bound; what it hides is no loss."""
+    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
+        return b""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, _MAX_UNPACKED)
+    except zlib.error:
+        return b""
+
+
+def read_failure(error: Exception, timeout_s: float) -> Outcome:
+    """Say what a failed exchange means; the text names neither path nor header."""
+    if isinstance(error, ProxyRefusedError):
+        if error.status in {401, 403, 407}:
+            return Misconfigured(str(error))
+        return Retry(str(error), reached=False)
+    if isinstance(error, ConnectError):
+        if isinstance(error.cause, ssl.SSLCertVerificationError):
+            return Misconfigured(str(error))
+        return Retry(str(error), reached=False)
+    if isinstance(error, NoAnswerError):
+        return Retry(f"the connection broke: {error}")
+    if isinstance(error, TimeoutError):
+        return Retry(f"no answer within {timeout_s:g} s")
+    if isinstance(error, ssl.SSLError):  # TLS 1.3 says after the handshake what it misses
+        return Retry(f"TLS failed: {tls_reason(error)}", reached=False)
+    reason = error.strerror if isinstance(error, OSError) else None
+    return Retry(f"the connection broke: {reason or type(error).__name__}")

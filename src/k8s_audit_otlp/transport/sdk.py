@@ -1,0 +1,103 @@
+"""Records in, an exporter of the OpenTelemetry SDK called; success or failure out.
+
+Any exporter that is registered under the entry point group `opentelemetry_logs_exporter` will do:
+console, otlp_proto_http, … It says no more than that it failed, so everything is sent again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from inspect import signature
+from threading import Lock
+from typing import Any
+
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
+from k8s_audit_otlp.otlp.sdk import sdk_records
+from k8s_audit_otlp.transport.sender import ExportRequest
+
+GROUP = "opentelemetry_logs_exporter"
+
+
+class SdkSender:
+    """Hands records to one exporter, one batch at a time: not every exporter bears threads."""
+
+    def __init__(
+        self,
+        name: str,
+        envelopes: Mapping[str, tuple[bytes, bytes]],
+        *,
+        timeout_s: float | None = None,
+        make: Callable[[], LogRecordExporter] | None = None,
+    ) -> None:
+        """*make* builds the exporter; by default the entry point called *name* does."""
+        self._name = name
+        self._make = make or (lambda: load(name, timeout_s))
+        self._sources = {key: _read_source(*parts) for key, parts in envelopes.items()}
+        self._lock = Lock()
+        self._exporter: LogRecordExporter | None = None
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        body = b"".join(records)
+        return ExportRequest(body, len(body), receiver)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        records = self._convert(request)
+        with self._lock:
+            try:
+                if self._exporter is None:
+                    self._exporter = self._make()
+            except Exception as error:  # noqa: BLE001 - it is somebody else's code
+                why = str(error) if isinstance(error, LookupError) else type(error).__name__
+                return Misconfigured(f"the exporter {self._name} cannot be made: {why}")
+            try:
+                result = self._exporter.export(records)
+            except Exception as error:  # noqa: BLE001 - its interface allows any
+                return Retry(f"the exporter {self._name} raised {type(error).__name__}")
+        if result is LogRecordExportResult.SUCCESS:
+            return Delivered()
+        return Retry(f"the exporter {self._name} failed")
+
+    def _convert(self, request: ExportRequest) -> list[ReadableLogRecord]:
+        resource, scope = self._sources[request.receiver]
+        return list(sdk_records([request.body], resource, scope))
+
+    def close(self) -> None:
+        with self._lock:
+            exporter, self._exporter = self._exporter, None
+        if exporter is not None:
+            exporter.shutdown()  # type: ignore[no-untyped-call]  # as the SDK declares it
+
+
+def load(name: str, timeout_s: float | None = None) -> LogRecordExporter:
+    """Make the exporter that is registered as *name*, with the timeout if it takes one.
+
+    Raises:
+        LookupError: there is none; the message lists those that there are.
+
+    """
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in found:
+        raise LookupError(f"none of that name is installed, but {', '.join(sorted(found))}")
+    kind = found[name].load()
+    takes_timeout = timeout_s is not None and "timeout" in signature(kind).parameters
+    made: LogRecordExporter = kind(timeout=timeout_s) if takes_timeout else kind()
+    return made
+
+
+def _read_source(resource: bytes, scope: bytes) -> tuple[Resource, InstrumentationScope]:
+    """Read the encoded resource and scope back into the SDK's objects."""
+    from_wire = ResourceLogs.FromString(resource)
+    attributes: dict[str, Any] = {
+        pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
+        for pair in from_wire.resource.attributes
+    }
+    named = ScopeLogs.FromString(scope)
+    return (
+        Resource(attributes, from_wire.schema_url or None),
+        InstrumentationScope(named.scope.name, named.scope.version, named.schema_url or None),
+    )

@@ -1,0 +1,50 @@
+"""What every transport has in common: records in, a request; a request in, its outcome out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from k8s_audit_otlp import __version__
+from k8s_audit_otlp.model import Outcome
+
+T = TypeVar("T")
+USER_AGENT = f"k8s-audit-otlp/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Records made ready for one back end: `body` as it travels, `size` before compression."""
+
+    body: bytes
+    size: int
+    receiver: str
+
+
+class Sender(Protocol):
+    """The transport of one back end."""
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest: ...
+
+    def send(self, request: ExportRequest) -> Outcome:
+        """Send *request* and say what became of it. Never raises for what the world may do."""
+
+    def close(self) -> None: ...
+
+
+class UnreadableError(Exception):
+    """A setting that lives in a file cannot be read. The text names it, never its value."""
+
+
+def read_setting(value: Callable[[], T], what: str) -> T:
+    """Return a setting as of now.
+
+    Raises:
+        UnreadableError: its file is missing or cannot be read.
+
+    """
+    try:
+        return value()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or type(error).__name__
+        raise UnreadableError(f"{what} cannot be read: {where}{reason}") from None

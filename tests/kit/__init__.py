@@ -1,0 +1,1 @@
+"""What the tests share: back ends that misbehave, servers, strategies, an oracle."""

@@ -1,0 +1,97 @@
+"""A whole agent in this process: a log directory, a back end, a configuration, start and stop."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.backend import Backend
+
+
+class Fixture:
+    """Writes a log and runs agents on it; every agent takes up the same state."""
+
+    def __init__(self, folder: Path, backend: Backend) -> None:
+        self.folder = folder
+        self.log = folder / "log" / "audit.log"
+        self.log.parent.mkdir()
+        self.state = folder / "state"
+        self.backend = backend
+        self.receiver = ""  # more keys of the receiver, as YAML
+        self.exporters = f"otlp_http: {{endpoint: {backend.url}, {RETRY}}}"
+        self.service = ""
+        self._source = EventSource(1)
+
+    def write(self, count: int, path: Path | None = None) -> list[str]:
+        """Append events; return their audit ids."""
+        ids = []
+        with (path or self.log).open("ab") as file:
+            for _ in range(count):
+                audit_id, line = self._source.event()
+                file.write(line + b"\n")
+                ids.append(audit_id)
+        return ids
+
+    def rotate(self, name: str) -> Path:
+        return self.log.rename(self.log.with_name(name))
+
+    def config(self):
+        return load_text(
+            f"""
+receivers: {{k8s_audit: {{include: [{self.log}], {self.receiver}}}}}
+exporters: {{{self.exporters}}}
+service: {{state_dir: {self.state}, shutdown_timeout: 2s, {self.service}}}
+""",
+            "test",
+            {},
+        ).config
+
+    def once(self, deadline_s: float = 5.0) -> Agent:
+        """Deliver what is there; the agent has ended when it is returned."""
+        agent = Agent(self.config(), {}, AgentOptions(once=True, deadline_s=deadline_s))
+        agent.start()
+        agent.run()
+        return agent
+
+    @contextmanager
+    def running(self) -> Iterator[Agent]:
+        agent = Agent(self.config(), {}, AgentOptions(lock_patience_s=0.5))
+        agent.start()
+        thread = Thread(target=agent.run)
+        thread.start()
+        try:
+            yield agent
+        finally:
+            agent.stop()
+            thread.join(15)
+            assert not thread.is_alive()
+
+    def notices(self, event: str) -> list[dict]:
+        return [n.attributes for n in self.backend.received.notices if n.event_name == event]
+
+
+RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
+
+
+@pytest.fixture
+def scene(tmp_path: Path, backend: Backend) -> Fixture:
+    return Fixture(tmp_path, backend)
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], object]], None]:
+    """Wait until something is true, or fail after some seconds."""
+
+    def wait(what: Callable[[], object], seconds: float = 10.0) -> None:
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, "did not become true"
+            time.sleep(0.02)
+
+    return wait

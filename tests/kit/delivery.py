@@ -1,0 +1,227 @@
+"""Records, flights and everything around a delivery that a test wants to look at."""
+
+from threading import Event
+
+import pytest
+
+from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
+from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.limit import LearnedLimit
+from k8s_audit_otlp.model import Batch, Delivered, Span
+from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.otlp.resource import encode_scope
+from k8s_audit_otlp.otlp.wire import RESOURCE, RESOURCE_ATTRIBUTE, delimited, key_value
+from k8s_audit_otlp.state.ledger import Ledger
+from k8s_audit_otlp.transport.sender import ExportRequest
+from tests.kit import certificates
+from tests.kit import servers as servers_helper
+
+RESOURCE_BYTES = delimited(RESOURCE, key_value(RESOURCE_ATTRIBUTE, "service.name", "k8s-audit"))
+ENVELOPES = {"k8s_audit": (RESOURCE_BYTES, encode_scope("k8s-audit-otlp", "1"))}
+
+
+def make_record(uid, *, body="", size=0):
+    """Encode a LogRecord that carries *uid*, padded to about *size* bytes."""
+    text = body or f'{{"auditID":"{uid}"}}'
+    attributes = {"log.record.uid": uid, "auditID": uid}
+    return encode_record(42, 43, 9, "k8s.audit.event", text + " " * size, attributes)
+
+
+@pytest.fixture
+def envelopes():
+    return ENVELOPES
+
+
+@pytest.fixture
+def record():
+    return make_record
+
+
+class ScriptedSender:
+    """Answers by a function of the records; keeps what it was asked."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
+        self.accepted = []
+        self._records = {}
+
+    def prepare(self, receiver, records):
+        request = ExportRequest(b"".join(records), sum(map(len, records)), receiver)
+        self._records[request.body] = tuple(records)
+        return request
+
+    def send(self, request):
+        records = self._records[request.body]
+        self.asked.append(records)
+        outcome = self.answer(records)
+        if isinstance(outcome, Delivered):
+            self.accepted += records
+        return outcome
+
+    def close(self):
+        """Nothing is open."""
+
+
+class FakeDeadLetters:
+    """A dead letter in memory; `room` false refuses."""
+
+    def __init__(self):
+        self.dead_lettered = []
+        self.refused = []
+        self.room = True
+
+    def dead_letter(self, _flight, records, why):
+        if self.room:
+            self.dead_lettered += [(r, why) for r in records]
+        return self.room
+
+    def note_refused(self, _flight, records, count, why):
+        if self.room:
+            self.refused.append((count, len(records), why))
+        return self.room
+
+
+class Recorder:
+    """What a delivery told."""
+
+    def __init__(self):
+        self.accepted_records = 0
+        self.retries = []
+        self.dead = []
+        self.refused_records = 0
+
+    def accepted(self, records, _size):
+        self.accepted_records += records
+
+    def retrying(self, why, delay_s, reason):
+        self.retries.append((why, delay_s, reason))
+
+    def refused(self, count, _why):
+        self.refused_records += count
+
+    def dead_lettered(self, why):
+        self.dead.append(why)
+
+
+class Harness:
+    """A delivery with everything around it; waits cost no time."""
+
+    def __init__(self, sender, clock, options=None, letters=None, halve=None):
+        self.sender, self.clock = sender, clock
+        self.letters = letters or FakeDeadLetters()
+        self.heard = Recorder()
+        self.stop = Event()
+        self.gate = Gate(lambda: None)
+        self.limit = LearnedLimit(900_000)
+        self.ledger = Ledger()
+        self.waits = []
+        self.when_waiting = lambda: None
+        self.settled = []
+        self._at = 0
+        options = options or DeliveryOptions(Backoff(randomization=0.0))
+        extra = {"halve": halve} if halve else {}
+        self.delivery = Delivery(
+            sender,
+            self.gate,
+            self.limit,
+            self.letters,
+            self.heard,
+            options,
+            stop=self.stop,
+            monotonic=clock,
+            roll=lambda: 0.5,
+            wait=self._wait,
+            **extra,
+        )
+
+    def _wait(self, seconds):
+        self.waits.append(seconds)
+        self.clock.advance(seconds)
+        self.when_waiting()
+        if len(self.waits) > 2000:  # a test that would never end ends here
+            self.stop.set()
+        return self.stop.is_set()
+
+    def flight(self, records):
+        span = Span(1, self._at, self._at + len(records))
+        self._at = span.end
+        batch = Batch("k8s_audit", span, list(records), lines=len(records))
+        size = sum(map(len, records))
+        return InFlight(batch, self.ledger, self.ledger.open(span), self.settled.append, size)
+
+    def deliver(self, records):
+        flight = self.flight(records)
+        self.delivery.deliver(flight)
+        return flight
+
+    def look_after(self, times=1, every_s=1.0):
+        for _ in range(times):
+            self.delivery.look_after_parked()
+            self.clock.advance(every_s)
+
+    @property
+    def tally(self):
+        return self.ledger.snapshot()[1][1]
+
+    @property
+    def offset(self):
+        return self.ledger.settled_offset(1)
+
+
+@pytest.fixture
+def bench(clock):
+    """Make a bench around a function that answers."""
+
+    def make(answer, **rest):
+        sender = answer if hasattr(answer, "prepare") else ScriptedSender(answer)
+        return Harness(sender, clock, **rest)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bench_of():
+    """Make a bench with a clock of its own, for tests that play many."""
+
+    def make(answer):
+        return Harness(ScriptedSender(answer), _Clock())
+
+    return make
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def advance(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture(scope="session")
+def pki():
+    return certificates
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return certificates.Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="session")
+def server_pair(authority):
+    return authority.issue("server")
+
+
+@pytest.fixture(scope="session")
+def client_pair(authority):
+    return authority.issue("client")
+
+
+@pytest.fixture
+def servers():
+    return servers_helper

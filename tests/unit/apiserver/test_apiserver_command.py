@@ -1,0 +1,164 @@
+"""The command line: results on stdout, remarks on stderr, refusals with exit code 2."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from k8s_audit_otlp.apiserver import profiles
+from k8s_audit_otlp.cli.apiserver import command
+
+POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
+MANIFESTS = Path(__file__).with_name("manifests")
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Lay out a node's files: the manifest of kubeadm and a policy."""
+    manifest = tmp_path / "manifests" / "kube-apiserver.yaml"
+    manifest.parent.mkdir()
+    manifest.write_text((MANIFESTS / "kubeadm-1.30.yaml").read_text())
+    (tmp_path / "policy.yml").write_text(POLICY)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def patch(node, *arguments):
+    paths = ("--policy-path", node / "policy.yml", "--backup-dir", node / "backups")
+    return run("patch", node / "manifests" / "kube-apiserver.yaml", *paths, *arguments)
+
+
+def test_patch_prints_the_manifest_and_changes_nothing(node):
+    """The diff goes to stderr, so that stdout can be redirected."""
+    before = (node / "manifests" / "kube-apiserver.yaml").read_text()
+    done = patch(node)
+    assert done.exit_code == 0
+    assert yaml.safe_load(done.stdout)["kind"] == "Pod"
+    assert "+    - --audit-log-format=json" in done.stderr
+    assert (node / "manifests" / "kube-apiserver.yaml").read_text() == before
+    assert not (node / "backups").exists()
+
+
+def test_patch_in_place_writes_what_it_would_print_after_a_backup(node):
+    """And says where the backup is."""
+    manifest = node / "manifests" / "kube-apiserver.yaml"
+    before, printed = manifest.read_text(), patch(node).stdout
+    done = patch(node, "--in-place")
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    assert manifest.read_text() == printed
+    (backup,) = (node / "backups").iterdir()
+    assert backup.read_text() == before
+    assert str(backup) in done.stderr
+
+
+def test_patch_in_place_twice_writes_once(node):
+    """No second backup, no restart of the apiserver."""
+    patch(node, "--in-place")
+    manifest = node / "manifests" / "kube-apiserver.yaml"
+    inode = manifest.stat().st_ino
+    again = patch(node, "--in-place")
+    assert again.exit_code == 0
+    assert "nothing changed" in again.stderr
+    assert manifest.stat().st_ino == inode
+    assert len(list((node / "backups").iterdir())) == 1
+
+
+def test_a_kubeadm_manifest_comes_with_the_change_that_outlives_an_upgrade(node):
+    """In the version that the image's release takes."""
+    told = patch(node, "--in-place").stderr
+    assert "erases the patch" in told
+    assert "kubeadm.k8s.io/v1beta3" in told
+
+
+def test_a_missing_policy_refuses_the_write(node):
+    """The apiserver would not start without it."""
+    (node / "policy.yml").unlink()
+    before = (node / "manifests" / "kube-apiserver.yaml").read_text()
+    done = patch(node, "--in-place")
+    assert done.exit_code == 2
+    assert "no such policy file" in done.stderr
+    assert "apiserver policy >" in done.stderr
+    assert (node / "manifests" / "kube-apiserver.yaml").read_text() == before
+
+
+def test_a_policy_that_would_not_load_refuses_the_write(node):
+    """With its mistakes."""
+    (node / "policy.yml").write_text(POLICY.replace("Metadata", "All"))
+    done = patch(node, "--in-place")
+    assert done.exit_code == 2
+    assert "rules[0].level: 'All'" in done.stderr
+
+
+def test_a_backup_among_the_manifests_refuses_the_write(node):
+    """It would run there."""
+    done = patch(node, "--in-place", "--backup-dir", node / "manifests")
+    assert done.exit_code == 2
+    assert "second apiserver" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("rke2", "kube-apiserver-arg"),
+        ("rke2", "audit-policy-file"),
+        ("k3s", "kube-apiserver-arg"),
+        ("talos", "cluster.apiServer.auditPolicy"),
+        ("kops", "spec.kubeAPIServer.auditLogPath"),
+    ],
+)
+def test_a_generated_manifest_refuses_the_write_and_names_its_key(node, name, key):
+    """The owner would undo the patch at its next start."""
+    manifest = node / "manifests" / "kube-apiserver.yaml"
+    manifest.write_text((MANIFESTS / f"{name}.yaml").read_text())
+    done = patch(node, "--in-place")
+    assert done.exit_code == 2
+    assert key in done.stderr
+    assert manifest.read_text() == (MANIFESTS / f"{name}.yaml").read_text()
+    assert key in patch(node).stderr  # printing is allowed, and says it too
+
+
+@pytest.mark.parametrize("wrong", [("--maxage", "x"), ("--maxsize", "-1"), ("--format", "legacy")])
+def test_a_wrong_option_is_exit_code_2(node, wrong):
+    """A mistake of the caller, not of the program."""
+    assert patch(node, *wrong).exit_code == 2
+
+
+def test_a_missing_manifest_is_exit_code_2(tmp_path):
+    """Where, what and the way out."""
+    done = run("patch", tmp_path / "none.yaml")
+    assert done.exit_code == 2
+    assert "on the node" in done.stderr
+
+
+def test_kubeadm_prints_yaml_and_tells_the_roll_out_beside_it():
+    """Standard output can be merged as it is."""
+    done = run("kubeadm", "--api-version", "v1beta3", "--maxage", "30")
+    assert done.exit_code == 0
+    assert yaml.safe_load(done.stdout)["apiServer"]["extraArgs"]["audit-log-maxage"] == "30"
+    assert "kubeadm init phase control-plane apiserver" in done.stderr
+
+
+def test_policy_prints_the_recipe_unless_another_is_named():
+    """Its file, byte for byte, so that it can be redirected."""
+    assert run("policy").stdout == profiles.text_of("recipe")
+    assert run("policy", "--profile", "security-only").stdout == profiles.text_of("security-only")
+    assert run("policy", "--list").stdout.split() == profiles.names()
+
+
+def test_the_printed_policy_passes_its_own_check(node):
+    """As the way out of a refusal promises."""
+    for name in profiles.names():
+        (node / "policy.yml").write_text(run("policy", "--profile", name).stdout)
+        assert patch(node, "--in-place").exit_code == 0
+
+
+def test_an_unknown_profile_is_exit_code_2():
+    """And the known ones are named."""
+    done = run("policy", "--profile", "none-such")
+    assert done.exit_code == 2
+    assert "choose one of" in done.stderr

@@ -1,0 +1,64 @@
+"""Flags are found in every spelling and set once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.apiserver import flags
+
+words = st.text("abz-=/1", max_size=8).map(lambda text: "x" + text)
+items = st.lists(
+    st.one_of(
+        words,
+        st.builds("--{}".format, words),
+        st.builds("--{}={}".format, words, words),
+        st.just("--audit-log-maxage"),
+        st.builds("--audit-log-maxage={}".format, st.integers(0, 99)),
+    ),
+    max_size=8,
+)
+
+
+def test_the_last_of_several_equal_flags_counts():
+    """As pflag reads them."""
+    found = flags.value_of(["--a=1", "--b", "2", "--a", "3", "--b=4"], "a")
+    assert found == "3"
+
+
+def test_a_flag_without_a_value_has_none():
+    """The next flag is no value."""
+    assert flags.value_of(["--a", "--b=1"], "a") is None
+    assert flags.find(["--a", "--b=1"], "a") == [flags.Flag("a", None, 0, 1)]
+
+
+def test_a_value_in_its_own_item_goes_with_its_flag():
+    """Both items become one, where they stood."""
+    command = ["kube-apiserver", "--maxage", "30", "--z=1"]
+    assert flags.put(command, "maxage", "7")
+    assert command == ["kube-apiserver", "--maxage=7", "--z=1"]
+
+
+def test_repeated_flags_are_made_one():
+    """The one that counted stays, the others go."""
+    command = ["--maxage=1", "--z", "--maxage", "7"]
+    assert flags.put(command, "maxage", "7")
+    assert command == ["--z", "--maxage", "7"]
+
+
+def test_a_flag_that_is_right_is_left_alone():
+    """Whatever its spelling."""
+    command = ["--maxage", "7"]
+    assert not flags.put(command, "maxage", "7")
+    assert command == ["--maxage", "7"]
+
+
+@given(items, st.integers(0, 99).map(str))
+def test_after_put_the_flag_has_the_value_and_all_others_theirs(before, value):
+    """And putting it again changes nothing."""
+    others = {flag.name for flag in flags._flags(before)} - {"audit-log-maxage"}
+    after = list(before)
+    flags.put(after, "audit-log-maxage", value)
+    assert flags.value_of(after, "audit-log-maxage") == value
+    assert len(flags.find(after, "audit-log-maxage")) == 1
+    for name in others:
+        assert flags.value_of(after, name) == flags.value_of(before, name)
+    assert not flags.put(list(after), "audit-log-maxage", value)

@@ -1,0 +1,344 @@
+"""A manifest comes out with its audit log on and everything else as it was."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.apiserver import flags
+from k8s_audit_otlp.apiserver.manifest import patch
+from k8s_audit_otlp.apiserver.platforms import Owner
+from k8s_audit_otlp.apiserver.settings import DEFAULTS, RefusalError
+
+HERE = Path(__file__).with_name("manifests")
+ALL = {path.stem: path.read_text() for path in sorted(HERE.glob("*.yaml"))}
+KUBEADM = ALL["kubeadm-1.30"]
+ARGS_APART = ALL["args-apart"]
+
+
+def kubeadm(flags=(), mounts="", volumes=""):
+    """Lay out kubeadm's manifest with something already there."""
+    items = "".join(f"    - {flag}\n" for flag in flags)
+    text = KUBEADM.replace("    image: ", items + "    image: ")
+    text = text.replace("  hostNetwork:", mounts + "  hostNetwork:")
+    return text.replace("status: {}\n", volumes + "status: {}\n")
+
+
+def command_of(text):
+    container = yaml.safe_load(text)["spec"]["containers"][0]
+    return [str(i) for i in [*container.get("command", []), *container.get("args", [])]]
+
+
+def mount_of(text, path):
+    spec = yaml.safe_load(text)["spec"]
+    mount = next(m for m in spec["containers"][0]["volumeMounts"] if m["mountPath"] == path)
+    volume = next(v for v in spec["volumes"] if v["name"] == mount["name"])
+    return mount, volume
+
+
+def paths_of(text):
+    return [m["mountPath"] for m in yaml.safe_load(text)["spec"]["containers"][0]["volumeMounts"]]
+
+
+@pytest.mark.parametrize("text", ALL.values(), ids=ALL.keys())
+def test_every_manifest_ends_with_each_flag_once_and_both_mounts(text):
+    """The log's directory writable, the policy a read-only file."""
+    done = patch(text, {})
+    command = command_of(done.text)
+    for name in DEFAULTS:
+        assert len(flags.find(command, name)) == 1
+        assert flags.value_of(command, name) == done.flags[name]
+    mount, volume = mount_of(done.text, str(Path(done.flags["audit-log-path"]).parent))
+    assert "readOnly" not in mount
+    assert volume["hostPath"]["type"] == "DirectoryOrCreate"
+    mount, volume = mount_of(done.text, done.flags["audit-policy-file"])
+    assert mount["readOnly"] is True
+    assert volume["hostPath"] == {"path": done.flags["audit-policy-file"], "type": "File"}
+
+
+@pytest.mark.parametrize("text", ALL.values(), ids=ALL.keys())
+def test_a_second_patch_changes_nothing(text):
+    """Byte for byte."""
+    once = patch(text, {}).text
+    assert patch(once, {}).text == once
+    moved = patch(text, DEFAULTS).text
+    assert patch(moved, {}).text == moved
+
+
+def test_a_policy_that_moves_leaves_no_mount_behind():
+    """Once its file is deleted, a leftover mount would stop the apiserver."""
+    once = patch(KUBEADM, {"audit-policy-file": "/etc/kubernetes/old.yml"}).text
+    assert "old.yml" not in patch(once, DEFAULTS).text
+
+
+@pytest.mark.parametrize("text", ALL.values(), ids=ALL.keys())
+def test_lines_that_are_not_about_the_audit_log_stay_as_they_are(text):
+    """Comments, quotes, order and indent: only lines that the change needs differ."""
+    after = patch(text, {}).text.splitlines()
+    kept = [
+        line for line in text.splitlines() if "audit-log-maxage" not in line and '"30"' not in line
+    ]
+    remaining = iter(after)
+    missing = [line for line in kept if line not in remaining]
+    assert missing == []
+
+
+def test_a_bare_kubeadm_manifest_gets_the_defaults():
+    """Seven days, ten backups of 100 MB, JSON."""
+    assert patch(kubeadm(), {}).flags == DEFAULTS
+
+
+def test_what_is_asked_for_wins_over_what_is_there():
+    """The operator's word is the last."""
+    text = kubeadm(flags=["--audit-log-maxage=30"])
+    assert patch(text, {"audit-log-maxage": "90"}).flags["audit-log-maxage"] == "90"
+
+
+def test_a_longer_retention_that_is_there_is_kept_and_said():
+    """Cutting it would delete audit data at the next rotation."""
+    done = patch(kubeadm(flags=["--audit-log-maxage", "30"]), {})
+    assert done.flags["audit-log-maxage"] == "30"
+    assert any("--audit-log-maxage=30 is kept" in note for note in done.notes)
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        ("--audit-log-format=legacy", "audit-log-format"),
+        ("--audit-log-path=-", "audit-log-path"),
+        ("--audit-log-path=audit.log", "audit-log-path"),
+        ("--audit-log-path=/var/log/audit.log", "audit-log-path"),
+        ("--audit-log-maxsize=100Mi", "audit-log-maxsize"),
+        ("--audit-policy-file=", "audit-policy-file"),
+    ],
+)
+def test_a_value_that_cannot_work_is_corrected_and_said(flag, name):
+    """Text lines, standard output, a unit that the apiserver refuses."""
+    done = patch(kubeadm(flags=[flag]), {})
+    assert done.flags[name] == DEFAULTS[name]
+    assert any("corrected" in note for note in done.notes)
+
+
+def test_flags_go_where_the_flags_are():
+    """An installer that uses args keeps its command bare."""
+    container = yaml.safe_load(patch(ARGS_APART, {}).text)["spec"]["containers"][0]
+    assert container["command"] == ["/usr/local/bin/kube-apiserver"]
+    assert "--audit-log-format=json" in container["args"]
+
+
+def test_a_flag_in_command_and_in_args_ends_up_once():
+    """What args say comes after command, so it counted."""
+    text = ARGS_APART.replace(
+        '["/usr/local/bin/kube-apiserver"]', "[kube-apiserver, --audit-log-maxage=3]"
+    )
+    assert flags.find(command_of(patch(text, {}).text), "audit-log-maxage")[0].value == "30"
+
+
+def test_a_single_file_mount_of_the_log_becomes_its_directory():
+    """Rotation renames the log; a mounted file cannot be renamed."""
+    done = patch(
+        kubeadm(
+            mounts="    - {mountPath: /var/log/kubernetes/audit.log, name: log}\n",
+            volumes="  - {name: log, hostPath: {path: /var/log/kubernetes/audit.log}}\n",
+        ),
+        {},
+    )
+    assert "/var/log/kubernetes/audit.log" not in paths_of(done.text)
+    assert mount_of(done.text, "/var/log/kubernetes")[1]["hostPath"] == {
+        "path": "/var/log/kubernetes",
+        "type": "DirectoryOrCreate",
+    }
+    assert any("single-file" in note for note in done.notes)
+
+
+def test_a_log_and_its_single_file_mount_right_in_var_log_move_to_a_directory_of_their_own():
+    """All of /var/log, writable, is more than an apiserver needs."""
+    done = patch(
+        kubeadm(
+            flags=["--audit-log-path=/var/log/audit.log"],
+            mounts="    - {mountPath: /var/log/audit.log, name: audit}\n",
+            volumes="  - {name: audit, hostPath: {path: /var/log/audit.log, type: FileOrCreate}}\n",
+        ),
+        {},
+    )
+    assert done.flags["audit-log-path"] == DEFAULTS["audit-log-path"]
+    assert "/var/log/audit.log" not in done.text
+    assert mount_of(done.text, "/var/log/kubernetes")
+
+
+def test_a_single_file_from_a_wide_directory_does_not_widen_the_mount():
+    """The directory around it on the node may be the root."""
+    done = patch(
+        kubeadm(
+            mounts="    - {mountPath: /var/log/kubernetes/audit.log, name: log}\n",
+            volumes="  - {name: log, hostPath: {path: /audit.log}}\n",
+        ),
+        {},
+    )
+    assert done.log_host_path == "/var/log/kubernetes/audit.log"
+
+
+def test_a_mount_of_all_of_etc_kubernetes_becomes_the_policy_alone():
+    """admin.conf and the keys are none of the container's business."""
+    wide = {
+        "mounts": "    - {mountPath: /etc/kubernetes, name: etc}\n",
+        "volumes": "  - {name: etc, hostPath: {path: /etc/kubernetes, type: Directory}}\n",
+    }
+    done = patch(kubeadm(**wide), {})
+    assert "/etc/kubernetes" not in paths_of(done.text)
+    assert "/etc/kubernetes/pki" in paths_of(done.text)
+    assert "name: etc" not in done.text
+
+
+def test_a_wide_mount_that_another_flag_needs_is_kept_and_said():
+    """Taking it away would stop the apiserver."""
+    done = patch(
+        kubeadm(
+            flags=["--encryption-provider-config=/etc/kubernetes/encryption.yaml"],
+            mounts="    - {mountPath: /etc/kubernetes, name: etc}\n",
+            volumes="  - {name: etc, hostPath: {path: /etc/kubernetes, type: Directory}}\n",
+        ),
+        {},
+    )
+    assert "/etc/kubernetes" in paths_of(done.text)
+    assert any("encryption.yaml" in note for note in done.notes)
+
+
+def test_a_read_only_log_and_a_writable_policy_are_turned_round():
+    """The half-right mounts of a first try by hand."""
+    done = patch(
+        kubeadm(
+            mounts=(
+                "    - {mountPath: /var/log/kubernetes, name: log, readOnly: true}\n"
+                "    - {mountPath: /etc/kubernetes/audit-policy.yml, name: policy}\n"
+            ),
+            volumes=(
+                "  - {name: log, hostPath: {path: /data/audit}}\n"
+                "  - {name: policy, hostPath: {path: /data/policy.yml, type: FileOrCreate}}\n"
+            ),
+        ),
+        {},
+    )
+    mount, volume = mount_of(done.text, "/var/log/kubernetes")
+    assert not mount.get("readOnly")
+    assert volume["hostPath"] == {"path": "/data/audit", "type": "DirectoryOrCreate"}
+    mount, volume = mount_of(done.text, "/etc/kubernetes/audit-policy.yml")
+    assert mount["readOnly"] is True
+    assert volume["hostPath"] == {"path": "/data/policy.yml", "type": "File"}
+    assert done.log_host_path == "/data/audit/audit.log"
+    assert done.policy_host_path == "/data/policy.yml"
+
+
+def test_a_policy_behind_a_mounted_directory_is_found_on_the_node():
+    """The file mount points at where the policy really lies."""
+    done = patch(
+        kubeadm(
+            flags=["--audit-policy-file=/audit/policy.yaml"],
+            mounts="    - {mountPath: /audit, name: audit-policy}\n",
+            volumes="  - {name: audit-policy, hostPath: {path: /opt/audit}}\n",
+        ),
+        {},
+    )
+    assert done.policy_host_path == "/opt/audit/policy.yaml"
+    mount, volume = mount_of(done.text, "/audit/policy.yaml")
+    assert mount["name"] != "audit-policy"  # that name was taken
+    assert volume["hostPath"]["path"] == "/opt/audit/policy.yaml"
+
+
+def test_a_log_in_an_emptydir_moves_to_the_node():
+    """A log that dies with its pod is no audit log."""
+    done = patch(
+        kubeadm(
+            mounts="    - {mountPath: /var/log/kubernetes, name: log}\n",
+            volumes="  - {name: log, emptyDir: {}}\n",
+        ),
+        {},
+    )
+    assert (
+        mount_of(done.text, "/var/log/kubernetes")[1]["hostPath"]["path"] == "/var/log/kubernetes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a: [", "repair the file"),
+        ("a: 1\n---\nb: 2\n", "repair the file"),
+        ("kind: ConfigMap\n", "kube-apiserver.yaml"),
+        ("kind: Pod\nspec: {containers: [7]}\n", "kube-apiserver.yaml"),
+        ("kind: Pod\nspec: {containers: [{name: etcd, command: [etcd]}]}\n", "kube-apiserver"),
+        ("kind: Pod\nspec: {containers: [{name: kube-apiserver}]}\n", "elsewhere"),
+        (
+            "kind: Pod\nspec: {containers: [{name: kube-apiserver, command: [/bin/sh, -c, x]}]}\n",
+            "by hand",
+        ),
+    ],
+)
+def test_what_is_no_apiserver_manifest_is_refused_with_a_way_out(text, hint):
+    """And named by its path."""
+    with pytest.raises(RefusalError, match=hint) as refusal:
+        patch(text, {}, "/m/x.yaml")
+    assert str(refusal.value).startswith("/m/x.yaml: ")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"audit-log-path": "audit.log"},
+        {"audit-log-path": "/audit.log"},
+        {"audit-log-path": "/var/log/audit.log"},
+        {"audit-log-path": "/etc/kubernetes/manifests/audit.log"},
+        {"audit-log-path": "/var/log/x/../audit.log"},
+        {"audit-log-format": "legacy"},
+        {"audit-policy-file": "/var/log/kubernetes/audit.log"},
+    ],
+)
+def test_a_value_that_would_do_harm_is_refused(asked):
+    """Nothing is mounted that holds more than the log."""
+    with pytest.raises(RefusalError, match=r"--(log-path|format|policy-path)"):
+        patch(kubeadm(), asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "owner"),
+    [
+        (ALL["kubeadm-1.16"], Owner.KUBEADM),
+        (ALL["kubeadm-1.34"], Owner.KUBEADM),
+        (ALL["rke2"], Owner.RKE2),
+        (ALL["k3s"], Owner.K3S),
+        (ALL["talos"], Owner.TALOS),
+        (ALL["kops"], Owner.KOPS),
+        (ARGS_APART, Owner.UNKNOWN),
+    ],
+)
+def test_the_writer_of_a_manifest_is_recognised(text, owner):
+    """By its marks and its paths."""
+    assert patch(text, {}).owner is owner
+
+
+halves = st.lists(
+    st.one_of(
+        st.sampled_from(["--audit-log-compress", "--audit-log-format", "--v=2"]),
+        st.builds(
+            "--{}={}".format,
+            st.sampled_from(sorted(DEFAULTS)),
+            st.sampled_from(["7", "json", "-", "/var/log/a/b.log", "/etc/kubernetes/p.yml", ""]),
+        ),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=40)  # each parses and writes the manifest twice
+@given(halves)
+def test_whatever_is_half_there_the_result_is_whole_and_stable(found):
+    """Or it is refused; never anything in between."""
+    try:
+        done = patch(kubeadm(flags=found), {})
+    except RefusalError:
+        return
+    assert patch(done.text, {}).text == done.text
+    command = command_of(done.text)
+    assert all(len(flags.find(command, name)) == 1 for name in DEFAULTS)

@@ -1,0 +1,190 @@
+"""What is lost is said in the stream, and every segment ends with a receipt."""
+
+import gzip
+from collections import Counter
+from contextlib import contextmanager
+
+from tests.kit.backend import Backend
+from tests.kit.steps import Accept, Throttle
+
+RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
+
+GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
+
+
+def test_a_receipt_states_what_arrived_of_a_segment(scene, backend) -> None:
+    """The number of different uids of a segment equals its receipt; receipts are numbered."""
+    scene.write(30)
+    scene.rotate("audit-2026-01-02T03-04-05.000.log")
+    scene.write(20)
+    scene.rotate("audit-2026-01-02T03-05-05.000.log")
+    scene.write(10)
+    scene.once()
+    receipts = scene.notices(RECEIPT)
+    assert [r["k8s.audit.segment.number"] for r in receipts] == [1, 2]
+    arrived = Counter(uid.rpartition("-")[0] for uid in backend.received.uids)
+    for receipt in receipts:
+        assert (
+            receipt["k8s.audit.segment.delivered"] == arrived[receipt["k8s.audit.segment.identity"]]
+        )
+    assert [r["k8s.audit.segment.delivered"] for r in receipts] == [30, 20]
+
+
+def test_a_receipt_is_written_once_across_restarts(scene) -> None:
+    """It is stored with the position: neither lost nor doubled."""
+    scene.write(5)
+    scene.rotate("audit-2026-01-02T03-04-05.000.log")
+    scene.write(5)
+    for _ in range(3):
+        scene.once()
+    assert len(scene.notices(RECEIPT)) == 1
+
+
+def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(scene) -> None:
+    """Dropped is not missing."""
+    policy = scene.folder / "policy.yaml"
+    policy.write_text(
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, verbs: [get]}, "
+        "{level: Metadata}]\n"
+    )
+    scene.exporters = f"otlp_http: {{endpoint: {scene.backend.url}, audit: {{policy: {policy}}}}}"
+    scene.write(200)
+    scene.rotate("audit-2026-01-02T03-04-05.000.log")
+    scene.write(1)
+    scene.once()
+    (receipt,) = scene.notices(RECEIPT)
+    dropped = receipt["k8s.audit.segment.dropped_by.rule 1"]
+    assert dropped > 0
+    assert receipt["k8s.audit.segment.delivered"] + dropped == 200
+
+
+def test_a_segment_deleted_before_it_was_sent_is_a_gap(scene) -> None:
+    """Reason, bytes and file are told, after a restart too."""
+    scene.write(5)
+    scene.once()
+    scene.write(50)
+    size = scene.log.stat().st_size
+    # The agent learns of the bytes, and its back end does not take them.
+    scene.backend.plan = [Throttle(503)]
+    scene.once(deadline_s=0.3)
+    scene.log.unlink()
+    scene.write(3)
+    scene.backend.plan = [Accept()]
+    scene.once()
+    (gap,) = scene.notices(GAP)
+    assert gap["k8s.audit.gap.reason"] == "deleted"
+    assert gap["k8s.audit.gap.end"] == size
+    assert gap["log.file.name"] == "audit.log"
+
+
+def test_a_gap_of_one_exporter_is_told_to_the_others(scene) -> None:
+    """Who cannot be reached cannot be told that something is missing."""
+    with Backend(plan=[Throttle(503)]) as dead:
+        scene.exporters = (
+            f"otlp_http/up: {{endpoint: {scene.backend.url}}}, "
+            f"otlp_http/down: {{endpoint: {dead.url}, "
+            "retry_on_failure: {initial_interval: 20ms, max_interval: 50ms}}"
+        )
+        scene.write(20)
+        scene.once(deadline_s=0.5)
+        scene.log.unlink()
+        scene.write(2)
+        scene.once(deadline_s=0.5)
+    gaps = {gap["k8s.audit.exporter"]: gap["k8s.audit.gap.bytes"] for gap in scene.notices(GAP)}
+    assert gaps["otlp_http/down"] > 10_000
+    # What it has had is all that was seen of the file; whether more was written nobody knows.
+    assert gaps["otlp_http/up"] == 1
+
+
+@contextmanager
+def rotated_in_outage(scene, wait_for):
+    """Write 50 events over a rotation, none delivered; give the agent, the backup, their ids."""
+    scene.backend.plan = [Throttle(503)]
+    ids = scene.write(40)
+    with scene.running() as agent:
+        backup = scene.rotate("audit-2026-01-02T03-04-05.000.log")
+        ids += scene.write(10)
+        wait_for(lambda: len(agent.logs[0].segments()) == 2)
+        yield agent, backup, ids
+
+
+def test_a_file_deleted_while_the_agent_runs_is_delivered_all_the_same(scene, wait_for) -> None:
+    """The descriptor was opened at discovery and outlives the name."""
+    with rotated_in_outage(scene, wait_for) as (_agent, backup, ids):
+        backup.unlink()
+        scene.backend.plan = [Accept()]
+        scene.backend.wait_for(50)
+    assert Counter(scene.backend.received.audit_ids) == Counter(ids)
+    assert not scene.notices(GAP)
+
+
+def test_over_the_bound_the_oldest_deleted_file_is_let_go_as_a_gap(scene, wait_for) -> None:
+    """The disk is kube-apiserver's too: what is held is bounded, and letting go is said."""
+    scene.receiver = "hold_max_bytes: 1000, "
+    scene.exporters = (
+        f"otlp_http: {{endpoint: {scene.backend.url}, {RETRY}, "
+        "sending_queue: {num_consumers: 1, batch: {sizer: bytes, max_size: 20000}}}"
+    )
+    scene.backend.plan = [Throttle(503)]
+    scene.write(600)  # more than one block, so that not all of it is in memory
+    with scene.running() as agent:
+        backup = scene.rotate("audit-2026-01-02T03-04-05.000.log")
+        kept = scene.write(10)
+        wait_for(lambda: len(agent.logs[0].segments()) == 2)
+        backup.unlink()
+        wait_for(lambda: agent.logs[0].segments()[0].state.let_go)
+        scene.backend.plan = [Accept()]
+        wait_for(lambda: scene.notices(GAP))
+        wait_for(lambda: not Counter(kept) - scene.backend.received.audit_ids)
+    (gap,) = scene.notices(GAP)
+    assert gap["k8s.audit.gap.reason"] == "let_go"
+
+
+def test_what_is_held_at_shutdown_is_rescued_and_sent_after_the_restart(scene, wait_for) -> None:
+    """With a rescue directory a deleted file survives the process that held it."""
+    scene.receiver = f"rescue_dir: {scene.folder / 'rescue'}, "
+    with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
+        backup.unlink()
+        wait_for(lambda: agent.logs[0].segments()[0].unlinked)
+    scene.backend.plan = [Accept()]
+    scene.once()
+    assert Counter(scene.backend.received.audit_ids) == Counter(ids)
+    assert not scene.notices(GAP)
+    assert not list((scene.folder / "rescue").iterdir())
+
+
+def test_a_verified_twin_lets_the_deleted_file_go(scene, wait_for) -> None:
+    """Once the .gz is whole it is read instead, and the plain file's blocks are freed."""
+    with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
+        packed = backup.with_name(backup.name + ".gz")
+        packed.write_bytes(gzip.compress(backup.read_bytes()))
+        backup.unlink()
+        wait_for(lambda: agent.logs[0].segments()[0].compressed)
+        scene.backend.plan = [Accept()]
+        scene.backend.wait_for(50)
+    assert Counter(scene.backend.received.audit_ids) == Counter(ids)
+
+
+def test_silence_and_its_end_are_told(scene, wait_for) -> None:
+    """A log that is no longer written is a sign, and so is that it is again."""
+    scene.receiver = "silence_after: 1s, "
+    scene.write(3)
+    with scene.running():
+        wait_for(lambda: scene.notices("k8s.audit.silence"))
+        scene.write(1)
+        wait_for(lambda: len(scene.notices("k8s.audit.silence")) >= 2)
+    ended = [n["k8s.audit.silence.ended"] for n in scene.notices("k8s.audit.silence")]
+    assert ended[:2] == [False, True]
+
+
+def test_what_start_at_leaves_out_is_told(scene) -> None:
+    """A first start at the end of the log says what it skips."""
+    scene.receiver = "start_at: end, "
+    scene.write(10)
+    scene.once()
+    assert not scene.backend.received.uids
+    (gap,) = scene.notices(GAP)
+    assert gap["k8s.audit.gap.reason"] == "skipped"
+    scene.write(2)
+    scene.once()
+    assert len(scene.backend.received.uids) == 2

@@ -1,0 +1,87 @@
+"""The search for a refused record, against a plain model of a back end."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.exporter.bisect import Bisect
+
+
+def run(size, poison, *, most=None):
+    """Play a search to its end; return (accepted, found, requests)."""
+    records = [b"%d" % i for i in range(size)]
+    bad = {records[i] for i in poison}
+    search, accepted, found, requests = Bisect(records), [], [], 0
+    while search.left:
+        part = search.part
+        requests += 1
+        if most and len(part) > most:
+            search.too_large()
+        elif not bad & set(part):
+            accepted += part
+            search.accepted()
+        elif len(part) > 1:
+            search.refused_together(1000)
+        else:
+            found += part
+            search.set_aside()
+    return accepted, found, requests
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
+def test_every_record_is_accepted_or_found_and_none_is_both(case):
+    """Whatever is poison, exactly that is found and exactly the rest is accepted, once."""
+    size, poison = case
+    accepted, found, _ = run(size, poison)
+    assert sorted(found, key=int) == [b"%d" % i for i in sorted(poison)]
+    assert sorted(accepted, key=int) == [b"%d" % i for i in range(size) if i not in poison]
+
+
+def test_one_poison_record_among_500_costs_at_most_13_requests_wherever_it_is():
+    """The dozen that the module promises, for each place."""
+    assert max(run(500, {place})[2] for place in range(500)) <= 13
+
+
+def test_two_poison_records_among_500_cost_at_most_26_requests():
+    """Two searches, wherever they are."""
+    pairs = [{a, b} for a in range(0, 500, 23) for b in range(a + 1, 500, 29)]
+    assert max(run(500, pair)[2] for pair in pairs) <= 26
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_a_limit_on_records_is_found_and_kept_to(size, most):
+    """Parts that are too large get smaller and stay so; everything is accepted."""
+    accepted, found, requests = run(size, set(), most=most)
+    assert (len(accepted), found) == (size, [])
+    assert requests <= 10 + 2 * (size // most + 1)
+
+
+def test_a_request_whose_parts_all_pass_is_reported_with_its_size():
+    """What was refused as a whole and accepted in parts was too much at once."""
+    search = Bisect([b"a", b"b", b"c", b"d"])
+    search.refused_together(4711)
+    assert search.accepted() == 0
+    assert search.part == [b"c"]
+    search.accepted()
+    assert search.accepted() == 4711
+
+
+def test_single_records_are_asked_from_all_over_the_batch():
+    """Neighbours share a fault: eight questions in a row go to eight distant places."""
+    search = Bisect([b"%d" % i for i in range(500)])
+    asked = []
+    for _ in range(8):
+        search.ask_single()
+        asked.append(int(search.part[0]))
+    asked.sort()
+    assert min(b - a for a, b in pairwise(asked)) > 20
+
+
+def test_asking_single_records_reaches_every_one():
+    """No record is skipped for ever."""
+    search, seen = Bisect([b"%d" % i for i in range(50)]), set()
+    for _ in range(150):
+        search.ask_single()
+        seen |= set(search.part)
+    assert len(seen) == 50

@@ -1,0 +1,207 @@
+"""The fast path gives what the general path gives, and lets nothing by that redaction would take.
+
+The general path is the encoder without verdicts on parts: it shows every event to the redaction.
+"""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.event.decode import REFUSED
+from k8s_audit_otlp.event.processor import EventProcessor
+from k8s_audit_otlp.event.redact import Redactor
+from k8s_audit_otlp.otlp import interned
+from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp.limits import AttributeLimits
+from k8s_audit_otlp.otlp.mapping import MappingOptions
+from tests.kit import strategies
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlb2ZhdG9rZW4"
+URL = "https://alice:hunter22hunter22@host.example/x"
+SECRETS = {
+    "jwt": JWT,
+    "url": URL,
+    "short jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhb",  # as long as a UUID with two more
+    "uuid jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGl",
+    "bearer": "Bearer abcdefghijklmnopqrstu",
+    "password": "password=hunter22hunter22",
+    "token": "token: hunter22hunter22",
+    "echo": 'Invalid value: "hunter22hunter22"',
+}
+EVERYWHERE = ("jwt", "url")  # what is taken out whatever it stands in
+PLACES = (
+    ("apiVersion",), ("level",), ("auditID",), ("stage",), ("verb",), ("userAgent",),
+    ("requestURI", "/x/{}"), ("requestURI", "/x/{}?watch=1"), ("requestURI", "/x?{}"),
+    ("requestURI", "/x?token={}"), ("requestURI", "/x;token={}?watch=1"),
+    ("requestURI", "/x%26token={}?watch=1"), ("requestURI", "/x?a=%3Ftoken%3D{}"),
+    ("requestURI", "/x?command=sh&command={}"),
+    ("user", "username"), ("user", "uid"), ("user", "groups", 0), ("user", "extra", "a.b/c", 0),
+    ("user", "extra", "token", 0), ("user", "stranger"), ("sourceIPs", 0), ("sourceIPs", 1),
+    ("objectRef", "name"), ("objectRef", "namespace"), ("objectRef", "resource"),
+    ("objectRef", "subresource"), ("objectRef", "apiGroup"), ("objectRef", "apiVersion"),
+    ("objectRef", "uid"), ("objectRef", "resourceVersion"), ("objectRef", "stranger"),
+    ("responseStatus", "message"), ("responseStatus", "reason"), ("responseStatus", "status"),
+    ("responseStatus", "details", "name"), ("annotations", "k8s.io/x"), ("annotations", "x/token"),
+    ("annotations", "authorization.k8s.io/reason"), ("stranger",), ("stranger", "deep"),
+    ("requestReceivedTimestamp",), ("stageTimestamp",),
+)  # fmt: skip
+EVENT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "level": "Metadata",
+    "stage": "ResponseComplete",
+    "auditID": "0d9b7a34-5a8e-4b0e-9a36-3f7b8c0f3f2b",
+    "requestURI": "/api/v1/namespaces/a/pods/b",
+    "verb": "get",
+    "user": {"username": "alice", "uid": "1", "groups": ["a"], "extra": {"a.b/c": ["d"]}},
+    "sourceIPs": ["10.0.0.1", "10.0.0.2"],
+    "userAgent": "kubectl/v1.33",
+    "objectRef": {"resource": "pods", "namespace": "a", "name": "b", "apiVersion": "v1"},
+    "responseStatus": {"metadata": {}, "code": 200},
+    "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
+}
+
+
+def planted(place, secret):
+    """Put a secret at a place of an event."""
+    event = json.loads(strategies.line_of(**EVENT))
+    if place[0] == "requestURI":
+        return {**event, "requestURI": place[1].format(secret)}
+    where, *inner = place
+    if not inner:
+        return {**event, where: secret}
+    holder = event.setdefault(where, {})
+    for step in inner[:-1]:
+        holder = holder.setdefault(step, {})
+    holder[inner[-1]] = secret
+    return event
+
+
+def encoders(options=None, *, redact=True):
+    """Give an encoder with the fast path, and one with the general path alone."""
+    treatment = EventProcessor(None, Redactor()) if redact else None
+    fast = Encoder(
+        options, transform=treatment, quiet=treatment.quiet_parts() if treatment else None
+    )
+    return fast, Encoder(options, transform=treatment or (lambda _event, _body: None))
+
+
+def line_of(event, *, escaped=True):
+    return json.dumps(event, ensure_ascii=escaped, separators=(",", ":")).encode()
+
+
+def takes(encoder, line):
+    """Tell whether the fast path takes a line."""
+    try:
+        encoder._hot.encode(line, b"")
+    except REFUSED:
+        return False
+    return True
+
+
+def both(line, options=None, *, redact=True):
+    return [
+        list(encoder.encode_block(strategies.blocks_of([line])).records)
+        for encoder in encoders(options, redact=redact)
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    strategies.plain_events, st.booleans(), st.booleans(), st.sampled_from(["default", "semconv"])
+)
+def test_the_fast_path_gives_the_bytes_of_the_general_path(event, escaped, redact, profile):
+    """Any plain event: attributes, body, times and severity are the same to the byte."""
+    line = line_of({"apiVersion": "audit.k8s.io/v1", "level": "Metadata", **event}, escaped=escaped)
+    fast, general = both(line, MappingOptions(profile), redact=redact)
+    assert fast == general
+
+
+@settings(max_examples=100, deadline=None)
+@given(strategies.events, st.booleans())
+def test_what_is_not_plain_takes_the_general_path(event, redact):
+    """Bodies, impersonation, odd times: the fast path refuses, or agrees."""
+    fast, general = both(line_of(event), redact=redact)
+    assert fast == general
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(PLACES),
+    st.sampled_from(sorted(SECRETS.values())),
+    st.text(max_size=3),
+    st.sampled_from(["", " ", "&", "=", ";", "?"]),
+)
+def test_a_secret_leaves_neither_path_more_than_the_other(place, secret, noise, glue):
+    """Whatever stands around it."""
+    fast, general = both(line_of(planted(place, noise + glue + secret + glue + noise)))
+    assert fast == general
+
+
+@pytest.mark.parametrize("kind", EVERYWHERE)
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+def test_a_token_in_any_field_is_redacted(place, kind):
+    """Whoever put it there: in the attributes and in the body."""
+    [fast], [general] = both(line_of(planted(place, SECRETS[kind])))
+    assert fast == general
+    assert b"c2lnbmF0dXJl" not in fast
+    assert b"hunter22" not in fast
+
+
+def test_the_common_event_takes_the_fast_path():
+    """Otherwise these tests would compare the general path with itself."""
+    fast, _ = encoders()
+    assert takes(fast, line_of(planted(("verb",), "list")))
+    assert takes(fast, line_of(planted(("requestURI", "/x?{}"), "watch=1&limit=500")))
+    assert takes(fast, line_of(planted(("objectRef", "uid"), "4f1c")))
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("user", ["alice"]), ("user", {"username": 7}), ("user", {"groups": "a"}),
+        ("sourceIPs", "10.0.0.1"), ("sourceIPs", [1]), ("responseStatus", "200"),
+        ("responseStatus", {"code": "200"}), ("responseStatus", {"code": 2**40}),
+        ("annotations", ["a"]), ("annotations", {"a": 1}), ("objectRef", "pods"),
+        ("userAgent", None), ("verb", 1), ("auditID", {}), ("level", 3), ("stage", None),
+    ],
+)  # fmt: skip
+def test_a_part_of_the_wrong_type_is_read_leniently(member, value):
+    """The rest of the event is mapped, and what could not be read is named, each time."""
+    fast, general = encoders()
+    line = line_of({**planted(("verb",), "get"), member: value})
+    for _ in range(2):
+        [one] = fast.encode_block(strategies.blocks_of([line])).records
+        [other] = general.encode_block(strategies.blocks_of([line])).records
+        assert one == other
+    assert fast.faults == general.faults
+
+
+def test_what_passes_the_fast_path_is_looked_at_with_limits_as_well():
+    """A value that is too long for the back end takes the general path and is cut there."""
+    options = MappingOptions(limits=AttributeLimits(value_bytes=64))
+    fast, _ = encoders(options)
+    line = line_of(planted(("requestURI", "/{}"), "x" * 100))
+    assert not takes(fast, line)
+    one, other = both(line, options)
+    assert one == other
+
+
+def test_the_caches_stay_bounded_under_attack():
+    """Every part unique, short or long, with redaction: entries and bytes are bounded."""
+    encoder, _ = encoders()
+    for n in range(9000):
+        size = (n % 3) * 900
+        event = planted(("verb",), f"v{n}")
+        event["user"] = {"username": f"u{n}" + "x" * size}
+        event["annotations"] = {f"k8s.io/{n}": "y" * (size // 2)}
+        event["objectRef"] = {"resource": f"r{n}", "namespace": "z" * size}
+        event["requestURI"] = f"/x?limit={n}" + "0" * size
+        assert takes(encoder, line_of(event))
+    holders = (vars(encoder._records), vars(encoder._hot))
+    caches = [c for held in holders for c in held.values() if isinstance(c, interned.Interned)]
+    assert any(len(cache._old) for cache in caches)
+    assert all(len(cache) <= interned.MAX_ENTRIES for cache in caches)
+    assert all(cache.held_bytes <= interned.MAX_BYTES for cache in caches)
+    assert len(encoder._hot._quiet._queries) <= interned.MAX_ENTRIES

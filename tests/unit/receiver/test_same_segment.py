@@ -1,0 +1,102 @@
+"""What a file that begins as a known segment does is to it."""
+
+import gzip
+
+import pytest
+
+from k8s_audit_otlp.receiver.names import parse
+from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, same_content
+from k8s_audit_otlp.receiver.segment import Segment, open_source
+from k8s_audit_otlp.state.manifest import SegmentState
+
+DATA = b"".join(b"%06d\n" % n for n in range(1000))
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Open bytes as a file, packed or not."""
+    opened = []
+
+    def make(data, *, packed=False):
+        path = tmp_path / f"file{len(opened)}"
+        path.write_bytes(gzip.compress(data) if packed else data)
+        opened.append(open_source(path, compressed=packed))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+def segment_of(size, *, complete=True, name="audit.log.1"):
+    state = SegmentState(1, "a" * 16, "head", 4, size=size, complete=complete)
+    return Segment(state, parse("audit.log", name))
+
+
+@pytest.mark.parametrize(
+    ("size", "complete", "live", "expected"),
+    [
+        (len(DATA), True, False, SegmentMatch.SAME),  # it was renamed or moved to another disk
+        (len(DATA) - 7, True, False, SegmentMatch.DIFFERENT),  # a closed segment does not grow
+        (len(DATA) - 7, False, True, SegmentMatch.SAME),  # the log went on while nobody looked
+        (len(DATA) + 7, False, False, SegmentMatch.SAME),  # a copy made before the log was cut
+        (len(DATA) + 7, False, True, SegmentMatch.DIFFERENT),  # a log does not shrink
+        (len(DATA) + 7, True, False, SegmentMatch.DIFFERENT),
+    ],
+)
+def test_a_plain_file_for_a_segment_without_one(source, size, complete, live, expected):
+    """Sizes decide: in doubt it is another segment, so that nothing is skipped."""
+    segment = segment_of(size, complete=complete)
+    found = match(segment, None, source(DATA), elsewhere=False, live=live)
+    assert found is expected
+
+
+def test_a_packed_file_holds_a_segment_without_a_file(source):
+    """Its size is not known before it is read."""
+    packed = source(DATA, packed=True)
+    assert match(segment_of(7), None, packed, elsewhere=False, live=False) is SegmentMatch.SAME
+
+
+@pytest.mark.parametrize(
+    ("other", "packed", "elsewhere", "live", "expected"),
+    [
+        (DATA, True, False, False, SegmentMatch.COMPRESSED),  # the plain file is open and unlinked
+        (DATA[:700], True, False, False, SegmentMatch.COMPRESSED),  # and the twin not yet whole
+        (DATA, False, False, True, SegmentMatch.SAME),  # an editor put a copy in its place
+        (DATA[:700], False, False, True, SegmentMatch.DIFFERENT),  # and left something out
+        (DATA, False, True, False, SegmentMatch.COPY),  # logrotate's, before it cuts
+        (DATA[:700], False, True, False, SegmentMatch.COPY),  # while it is copying
+        (DATA, False, True, True, SegmentMatch.SAME),  # the log itself beside its copy
+        (DATA + b"more\n", False, True, False, SegmentMatch.SAME),  # put back, written to, rotated
+        (DATA + b"more\n", True, True, False, SegmentMatch.SAME),
+        (b"other" + DATA, False, True, False, SegmentMatch.DIFFERENT),
+        (DATA[:-7] + b"other!\n", False, True, False, SegmentMatch.DIFFERENT),
+    ],
+)
+def test_a_file_beside_the_open_one(source, other, packed, elsewhere, live, expected):
+    """Content decides, then who holds more."""
+    segment, own = segment_of(len(DATA)), source(DATA)
+    found = match(segment, own, source(other, packed=packed), elsewhere=elsewhere, live=live)
+    assert found is expected
+
+
+def test_what_has_grown_since_the_last_look_is_not_given_up(source):
+    """A copy of all that was known is still shorter than the log."""
+    segment, own = segment_of(700), source(DATA)
+    copy = source(DATA[:700])
+    assert match(segment, own, copy, elsewhere=False, live=True) is SegmentMatch.DIFFERENT
+
+
+def test_a_packed_file_that_nobody_has_read_is_not_given_up_for_less(source):
+    """Its size is unknown, not nothing."""
+    segment, own = segment_of(0, complete=False), source(DATA, packed=True)
+    copy = source(DATA[:700])
+    assert match(segment, own, copy, elsewhere=True, live=True) is SegmentMatch.COPY
+
+
+def test_the_ends_of_large_files_are_compared_too(source):
+    """Two logs may agree for longer than is worth reading."""
+    large = b"x" * 1_500_000
+    one, other = source(large + b"a" * 100_000), source(large + b"b" * 100_000)
+    assert not same_content(one, other)
+    assert same_content(one, source(large))

@@ -1,0 +1,69 @@
+"""What the doctor's tests share: a log with events, a user who is not root, certificates."""
+
+import os
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.kit.certificates import Authority
+
+NOBODY = 65534
+
+
+def event(seconds, **changes):
+    """Write an event of *seconds* since the epoch, as kube-apiserver does."""
+    when = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+    when = when.replace("+00:00", "Z")
+    return (
+        '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata",'
+        f'"auditID":"{changes.get("audit_id", int(seconds * 1000))}","stage":"ResponseComplete",'
+        '"requestURI":"/api","verb":"get","user":{"username":"u"},'
+        f'"requestReceivedTimestamp":"{when}","stageTimestamp":"{when}"}}\n'
+    )
+
+
+@pytest.fixture
+def events():
+    """Make *count* events that end now, *apart* seconds apart."""
+
+    def make(count=200, apart=0.5, until=None):
+        end = time.time() if until is None else until
+        return "".join(event(end - apart * (count - 1 - n)) for n in range(count))
+
+    return make
+
+
+@pytest.fixture
+def as_nobody(tmp_path):
+    """Become a user without rights, as far as files are concerned; who may enter the folder."""
+
+    @contextmanager
+    def become():
+        if os.geteuid() != 0:
+            yield
+            return
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.stat().st_mode & 0o077 == 0:
+                folder.chmod(0o711)
+        os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return become
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """Make an authority `ca.pem`, and certificates of it by their names."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority(folder, days=400)
+    authority.cert.rename(folder / "ca.pem")
+    lives = {"good": (300, 0.1), "soon": (5, 0.1), "expired": (30, 1000)}
+    for name, (days, age_days) in lives.items():
+        pair = authority.issue(name, ("localhost", "127.0.0.1"), days=days, age_days=age_days)
+        pair.cert.rename(folder / f"{name}.pem")
+    return folder

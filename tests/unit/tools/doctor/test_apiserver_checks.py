@@ -1,0 +1,198 @@
+"""Every check of kube-apiserver: on a manifest as it should be, and with one thing wrong."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.apiserver.kubeadm import fragment
+from k8s_audit_otlp.apiserver.manifest import patch
+from k8s_audit_otlp.apiserver.observed import observe
+from k8s_audit_otlp.apiserver.settings import DEFAULTS, RefusalError
+from k8s_audit_otlp.tools.doctor.apiserver_checks import CHECKS
+from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, processes
+from k8s_audit_otlp.tools.doctor.verdict import State
+
+TABLE = {check.name: check.look for check in CHECKS}
+MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"
+MIB = 1 << 20
+METRICS = 'apiserver_audit_event_total 81920\napiserver_audit_error_total{plugin="log"} 0\n'
+
+
+@pytest.fixture(scope="module")
+def good():
+    """Patch kubeadm's manifest, and give every check what it asks for."""
+    text = patch((MANIFESTS / "kubeadm-1.30.yaml").read_text(), {}, "kube-apiserver.yaml").text
+    return ApiserverFacts(
+        observe(text),
+        Path("/"),
+        log_paths=[DEFAULTS["audit-log-path"]],
+        rate=10_000.0,
+        free_bytes=50_000 * MIB,
+        kubeadm=fragment(DEFAULTS, "v1beta3"),
+        metrics=METRICS,
+    )
+
+
+def with_flags(facts, **changes):
+    """Set flags, or take away those that are None."""
+    flags = {**facts.apiserver.flags, **{k.replace("_", "-"): v for k, v in changes.items()}}
+    flags = {k: v for k, v in flags.items() if v is not None}
+    return dataclasses.replace(facts, apiserver=dataclasses.replace(facts.apiserver, flags=flags))
+
+
+def with_mounts(facts, mounts):
+    apiserver = dataclasses.replace(facts.apiserver, mount_points=mounts)
+    return dataclasses.replace(facts, apiserver=apiserver)
+
+
+LOG = DEFAULTS["audit-log-path"]
+CLUSTER = "kind: ClusterConfiguration\n"
+
+# check -> (what is wrong, what is then said)
+BAD = {
+    "apiserver.flags": [
+        (lambda f: with_flags(f, audit_log_path=None), "--audit-log-path not set"),
+        (lambda f: with_flags(f, audit_policy_file=None), "--audit-policy-file not set"),
+        (lambda f: with_flags(f, audit_log_path="-"), "standard output"),
+        (lambda f: with_flags(f, audit_log_format="legacy"), "legacy"),
+    ],
+    "apiserver.log-path": [(lambda f: dataclasses.replace(f, log_paths=["/x/a.log"]), LOG)],
+    "apiserver.log-mount": [
+        (lambda f: with_mounts(f, {LOG: True}), "single file"),
+        (lambda f: with_mounts(f, {"/etc/ssl/certs": True}), "in its container"),
+        (lambda f: with_mounts(f, {"/var/log/kubernetes": False}), "read-only"),
+    ],
+    "apiserver.truncation": [
+        (lambda f: with_flags(f, audit_log_truncate_enabled="true"), "lose their bodies")
+    ],
+    "apiserver.compress": [(lambda f: with_flags(f, audit_log_compress="true"), "compressed")],
+    "apiserver.mode": [
+        (lambda f: with_flags(f, audit_log_mode="batch"), "drops events"),
+        (lambda f: with_flags(f, audit_log_mode="blocking-strict"), "refuses requests"),
+    ],
+    "apiserver.retention": [
+        (lambda f: dataclasses.replace(f, rate=1.0 * MIB), "17m"),
+        (lambda f: dataclasses.replace(f, rate=0.1 * MIB), "2h"),
+        (lambda f: with_flags(f, audit_log_maxbackup="0", audit_log_maxage="0"), "never deleted"),
+        (lambda f: dataclasses.replace(f, free_bytes=500 * MIB), "500 MiB are free"),
+    ],
+    "apiserver.kubeadm": [
+        (lambda f: dataclasses.replace(f, kubeadm=CLUSTER), "erases --audit-log-format"),
+        (lambda f: dataclasses.replace(f, kubeadm="kind: Other\n"), "no ClusterConfiguration"),
+    ],
+    "apiserver.dropped": [
+        (lambda f: dataclasses.replace(f, metrics=METRICS.replace("} 0", "} 6282")), "6282"),
+        (
+            lambda f: dataclasses.replace(
+                f,
+                metrics="E0102 03:04:05.6 1 metrics.go:110] Error in audit plugin 'log' affecting "
+                "3 audit events: write: no space left on device\n",
+            ),
+            "3 events",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_patched_manifest_passes(good, name):
+    """What the product sets up is what the doctor asks for."""
+    assert TABLE[name](good).state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "said"), [(name, *case) for name, of in BAD.items() for case in of]
+)
+def test_one_thing_wrong_is_found(good, name, spoil, said):
+    """By its own check, with the reason and a way out."""
+    verdict = TABLE[name](spoil(good))
+    assert verdict.state in {State.FAIL, State.WARN}
+    assert said in verdict.why
+    assert verdict.hint
+
+
+def test_every_check_has_a_bad_case():
+    """No check without a test in which it fails."""
+    assert BAD.keys() == TABLE.keys()
+
+
+@pytest.mark.parametrize("rate", [None, 0.0])
+def test_a_rate_that_is_not_known_is_not_guessed(good, rate):
+    """A log of a minute says nothing about a week."""
+    facts = with_flags(dataclasses.replace(good, rate=rate), audit_log_maxage="0")
+    assert TABLE["apiserver.retention"](facts).state is State.SKIPPED
+
+
+@pytest.mark.parametrize("version", ["v1beta3", "v1beta4"])
+def test_both_versions_of_kubeadms_configuration_are_read(good, version):
+    """A map of extraArgs, and a list of name and value."""
+    facts = dataclasses.replace(good, kubeadm=fragment(DEFAULTS, version))
+    assert TABLE["apiserver.kubeadm"](facts).state is State.OK
+
+
+def test_what_was_not_given_is_skipped_with_the_command_for_it(good):
+    """Kubectl fetches both."""
+    facts = dataclasses.replace(good, kubeadm=None, metrics=None)
+    for name in ("apiserver.kubeadm", "apiserver.dropped"):
+        verdict = TABLE[name](facts)
+        assert verdict.state is State.SKIPPED
+        assert "kubectl" in verdict.hint
+
+
+def test_a_process_with_other_flags_than_the_manifest_is_warned_of(good, tmp_path):
+    """A real process of that name, found in /proc."""
+    program = tmp_path / "kube-apiserver"
+    shutil.copy(shutil.which("sleep"), program)
+    command = ["sh", "-c", 'exec "$0" 30', str(program)]
+    before = time.time()
+    with subprocess.Popen(command) as running:
+        try:
+            end = time.monotonic() + 5
+            while not (found := [p for p in processes(Path("/")) if p.pid == running.pid]):
+                assert time.monotonic() < end
+                time.sleep(0.02)
+        finally:
+            running.kill()
+    assert before - 2 < found[0].started_s < time.time() + 2
+    other = dataclasses.replace(found[0], flags={"audit-log-path": "/other.log"})
+    facts = dataclasses.replace(good, process=other)
+    verdict = TABLE["apiserver.flags"](facts)
+    assert verdict.state is State.WARN
+    assert "--audit-log-path" in verdict.why
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in MANIFESTS.glob("*.yaml")))
+def test_every_manifest_can_be_looked_at(name):
+    """Whoever wrote it: after the patch all its flags are seen."""
+    text = (MANIFESTS / name).read_text()
+    assert all(flag.startswith("audit-") for flag in observe(text, name).flags)
+    assert observe(patch(text, {}, name).text, name).flags.keys() >= DEFAULTS.keys()
+
+
+def test_paths_are_those_of_the_node():
+    """What lies at one place in the container may lie at another on the node."""
+    pod = {
+        "spec": {
+            "containers": [
+                {
+                    "name": "kube-apiserver",
+                    "command": ["kube-apiserver", "--audit-log-path", "/logs/a.log"],
+                    "volumeMounts": [{"name": "l", "mountPath": "/logs"}],
+                }
+            ],
+            "volumes": [{"name": "l", "hostPath": {"path": "/var/log/kubernetes"}}],
+        }
+    }
+    assert observe(json.dumps(pod)).log_path == "/var/log/kubernetes/a.log"
+
+
+@pytest.mark.parametrize("text", ["", "{", "kind: Pod", "spec: {containers: [{name: etcd}]}"])
+def test_what_is_no_apiserver_is_refused(text):
+    """With the file that would be one."""
+    with pytest.raises(RefusalError, match="kube-apiserver"):
+        observe(text)

@@ -1,0 +1,155 @@
+"""All checks together on a node that is made of real files."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.apiserver import profiles
+from k8s_audit_otlp.apiserver.manifest import patch
+from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.tools.doctor import (
+    apiserver_checks,
+    collector_checks,
+    exporter_checks,
+    host_checks,
+    log_checks,
+    policy_checks,
+)
+from k8s_audit_otlp.tools.doctor.examine import Question, examine
+from k8s_audit_otlp.tools.doctor.verdict import State
+
+MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"
+SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
+GROUPS = (
+    apiserver_checks,
+    collector_checks,
+    exporter_checks,
+    host_checks,
+    log_checks,
+    policy_checks,
+)
+
+
+@pytest.fixture
+def node(tmp_path, log_dir, events, backend):
+    """Set a node up as the product does: manifest, policy, log, state, back end."""
+    (log_dir / "audit.log").write_text(events(300, apart=2))
+    policy = tmp_path / "audit-policy.yml"
+    policy.write_text(profiles.text_of("recipe"))
+    asked = {"audit-log-path": str(log_dir / "audit.log"), "audit-policy-file": str(policy)}
+    manifest = tmp_path / "kube-apiserver.yaml"
+    manifest.write_text(patch((MANIFESTS / "kubeadm-1.30.yaml").read_text(), asked, "").text)
+    text = f"""
+receivers: {{k8s_audit: {{include: ["{log_dir}/audit.log"], min_free_disk: 1MiB}}}}
+exporters:
+  otlp_http: {{endpoint: "{backend.url}", headers: {{x-key: "{SECRET}"}}}}
+service: {{state_dir: "{tmp_path}/state"}}
+"""
+    (tmp_path / "state").mkdir(mode=0o700)
+    root = tmp_path / "host"  # of what runs on the real one nothing may be seen
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/mountinfo").touch()
+
+    def ask(**changes):
+        config = load_text(text, "test", {}).config
+        question = {"config": config, "manifest": manifest, "wait_s": 0.0, "root": root, **changes}
+        return list(examine(Question(**question)))
+
+    return ask
+
+
+def of(findings, check):
+    (found,) = (finding for finding in findings if finding.check == check)
+    return found
+
+
+def test_a_node_as_it_should_be_has_no_fault(node):
+    """What is not known is skipped, and says how it could be."""
+    findings = node(send=True, collector=None)
+    assert [f for f in findings if f.state in {State.FAIL, State.WARN}] == []
+    assert all(f.hint or f.state is State.OK for f in findings if f.check != "log.silence")
+
+
+def test_every_check_is_asked_exactly_once_a_subject(node):
+    """With a Collector's configuration none is left out."""
+    asked = [(f.check, f.subject) for f in node(collector="{}")]
+    assert len(asked) == len(set(asked))
+    assert {name for name, _ in asked} == {c.name for group in GROUPS for c in group.CHECKS}
+
+
+def test_no_secret_is_ever_shown(node, backend):
+    """Whatever fails."""
+    backend.stop()
+    assert SECRET not in repr(node(send=True))
+
+
+def test_without_a_configuration_the_manifest_says_where_the_log_is(node, log_dir):
+    """So that the command alone is of use on a node."""
+    findings = node(config=None)
+    assert of(findings, "log.there").subject == str(log_dir / "audit.log")
+    assert of(findings, "apiserver.log-path").state is State.OK
+    assert of(findings, "exporter.config").state is State.SKIPPED
+
+
+def test_a_policy_newer_than_the_process_is_found(node, tmp_path):
+    """By the times of the file and of the process, here one under another root."""
+    root = tmp_path / "other"
+    (root / "proc/77").mkdir(parents=True)
+    (root / "proc/77/cmdline").write_bytes(b"/usr/bin/kube-apiserver\0--v=2\0")
+    boot = int(time.time()) - 10_000
+    (root / "proc/stat").write_text(f"cpu 0\nbtime {boot}\n")
+    fields = " ".join(["S", *["0"] * 18, "500000", "0"])  # 5,000 s after the start of the host
+    (root / "proc/77/stat").write_text(f"77 (kube apiserver)) {fields}\n")
+    assert of(node(root=root), "policy.loaded").state is State.WARN
+    os.utime(tmp_path / "audit-policy.yml", (0, boot + 100))
+    assert of(node(root=root), "policy.loaded").state is State.OK
+
+
+@pytest.mark.parametrize(("given", "state"), [(True, State.FAIL), (False, State.SKIPPED)])
+def test_a_manifest_that_is_missing_fails_only_if_it_was_named(tmp_path, given, state):
+    """In a pod the usual place is usually empty."""
+    named = {"manifest": tmp_path / "none.yaml"} if given else {}
+    if not given and Question().manifest.exists():
+        pytest.skip("this is a control-plane node")
+    findings = examine(Question(log=tmp_path / "audit.log", wait_s=0, **named))
+    assert of(list(findings), "apiserver.manifest").state is state
+
+
+def test_old_events_are_compared_with_the_window_before_a_first_start(node, log_dir, events):
+    """What lies on disk is what a first start would send."""
+    text = (
+        f"receivers: {{k8s_audit: {{include: ['{log_dir}/audit.log']}}}}\n"
+        "exporters: {otlp_http: {endpoint: 'http://127.0.0.1:9', audit: {START"
+        " limits: {max_age: 1h}}}}\n"
+        f"service: {{state_dir: '{log_dir}/none'}}\n"
+    )
+    (log_dir / "audit.log").write_text(events(100, apart=100))
+    for start, state in (("", State.FAIL), ("start_at: 10m,", State.OK)):
+        config = load_text(text.replace("START", start), "test", {}).config
+        assert of(node(config=config), "exporter.age").state is state
+
+
+def test_a_check_that_stumbles_is_one_finding(node):
+    """The others still help."""
+    findings = node(collector="service: {pipelines: {logs: {receivers: 5}}}\n")
+    assert of(findings, "collector.pipeline").state is State.FAIL
+    assert of(findings, "log.there").state is State.OK
+
+
+def test_without_a_manifest_the_process_that_writes_the_log_is_asked(tmp_path, log_dir, events):
+    """Its flags are known, its mounts are not; another's log does not matter."""
+    (log_dir / "audit.log").write_text(events())
+    folder = tmp_path / "host/proc/77"
+    folder.mkdir(parents=True)
+    command = f"kube-apiserver\0--audit-log-path={log_dir}/audit.log\0--audit-log-mode=batch\0"
+    (folder / "cmdline").write_text(command)
+    (folder / "stat").write_text(f"77 (kube-apiserver) {' '.join(['S', *['0'] * 20])}\n")
+    asked = {"manifest": tmp_path / "none.yaml", "root": tmp_path / "host", "wait_s": 0.0}
+    findings = list(examine(Question(log=log_dir / "audit.log", **asked)))
+    assert of(findings, "apiserver.mode").subject == "kube-apiserver, process 77"
+    assert of(findings, "apiserver.mode").state is State.FAIL
+    assert of(findings, "apiserver.log-mount").state is State.SKIPPED
+    others = examine(Question(log=tmp_path / "other.log", **asked))
+    assert "apiserver.mode" not in {finding.check for finding in others}

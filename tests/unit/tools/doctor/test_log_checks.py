@@ -1,0 +1,231 @@
+"""Every check of a log, on real files: once where it should complain, once where it should not."""
+
+import gzip
+import os
+import time
+
+import pytest
+
+from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
+from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
+from k8s_audit_otlp.tools.doctor.verdict import State
+
+TABLE = {check.name: check.look for check in CHECKS}
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Lay out the parts of a host that the checks look at."""
+    root = tmp_path / "host"
+    for name in ("var", "etc/logrotate.d", "proc/self", "sys/fs/selinux"):
+        (root / name).mkdir(parents=True)
+    (root / "proc/self/mountinfo").write_text("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    return root
+
+
+@pytest.fixture
+def say(node):
+    """Let one check speak about the log."""
+
+    def ask(name, *, path=None, receiver=None, wait_s=0.0):
+        path = path or node / "var" / "audit.log"
+        return TABLE[name](look_at_log(path, node, receiver, wait_s=wait_s))
+
+    return ask
+
+
+@pytest.fixture
+def log(node, events):
+    path = node / "var" / "audit.log"
+    path.write_text(events())
+    return path
+
+
+def test_a_log_that_is_there_is_ok(say, log):
+    """With its size and how many backups it has."""
+    with gzip.open(log.with_name("audit-2026-01-02T03-04-05.678.log.gz"), "wb") as backup:
+        backup.write(b"x\n")
+    verdict = say("log.there")
+    assert verdict.state is State.OK
+    assert "1 rotated" in verdict.why
+
+
+def test_a_log_that_is_missing_fails(say):
+    """And the way out says how auditing is switched on."""
+    verdict = say("log.there")
+    assert verdict.state is State.FAIL
+    assert "apiserver patch" in verdict.hint
+
+
+def test_a_directory_in_place_of_the_log_fails(say, node):
+    """The file in it is what should be named."""
+    verdict = say("log.there", path=node / "var")
+    assert verdict.state is State.FAIL
+    assert "audit.log" in verdict.hint
+
+
+def test_a_log_of_another_user_fails(say, log, as_nobody):
+    """kube-apiserver writes 0600; the owner is named."""
+    log.chmod(0o600 if os.geteuid() == 0 else 0)
+    with as_nobody():
+        verdict = say("log.readable")
+    assert verdict.state is State.FAIL
+    assert f"user {log.stat().st_uid}" in verdict.why
+
+
+@pytest.mark.usefixtures("log")
+def test_a_readable_log_is_ok(say):
+    """Nothing to complain about."""
+    assert say("log.readable").state is State.OK
+
+
+def test_a_log_that_grows_meanwhile_is_ok(node, log, events):
+    """It is watched for a moment."""
+
+    def sleep(_):
+        with log.open("a") as file:
+            file.write(events(1))
+
+    os.utime(log, (0, time.time() - 7200))
+    facts = look_at_log(log, node, None, wait_s=1.0, sleep=sleep)
+    verdict = TABLE["log.growing"](facts)
+    assert verdict.state is State.OK
+    assert "bytes more" in verdict.why
+
+
+def test_a_log_that_was_not_written_for_hours_is_warned_of(say, log):
+    """Perhaps it is not the file that the apiserver writes."""
+    os.utime(log, (0, time.time() - 7200))
+    verdict = say("log.growing")
+    assert verdict.state is State.WARN
+    assert "2h" in verdict.why
+
+
+@pytest.mark.usefixtures("log")
+def test_json_events_are_ok(say):
+    """What kube-apiserver writes by default."""
+    assert say("log.format").state is State.OK
+
+
+LEGACY = (
+    '2026-01-02T03:04:05.000000000Z AUDIT: id="a" stage="ResponseComplete" ip="1.2.3.4" '
+    'method="get" user="u" groups="g" as="<self>" asgroups="<lookup>" user-agent="k" '
+    'namespace="n" uri="/api" response="200"\n'
+)
+KLOG = "I0102 03:04:05.000000       1 server.go:1] hello\n"
+
+
+@pytest.mark.parametrize(("line", "state"), [(LEGACY, State.WARN), (KLOG, State.FAIL)])
+def test_another_format_is_told(say, log, line, state):
+    """The legacy format lacks bodies; the apiserver's own log is no audit log at all."""
+    log.write_text(line)
+    assert say("log.format").state is state
+
+
+def test_lumberjack_alone_is_ok(say, log):
+    """Its backups have times in their names."""
+    log.with_name("audit-2026-01-02T03-04-05.678.log").write_text("x\n")
+    assert say("log.rotation").state is State.OK
+
+
+def test_a_logrotate_configuration_that_names_the_log_fails(say, log, node):
+    """Also by a pattern; the file is named."""
+    (node / "etc/logrotate.d/kube").write_text(f"{log.parent}/*.log {{\n  daily\n}}\n")
+    verdict = say("log.rotation")
+    assert verdict.state is State.FAIL
+    assert "/etc/logrotate.d/kube" in verdict.why
+
+
+def test_marks_of_two_tools_fail(say, log):
+    """A backup with a number beside one with a time."""
+    log.with_name("audit-2026-01-02T03-04-05.678.log").write_text("x\n")
+    log.with_name("audit.log.1").write_text("y\n")
+    assert say("log.rotation").state is State.FAIL
+
+
+def test_backups_of_logrotate_alone_are_warned_of(say, log):
+    """It may be meant, and copytruncate loses events."""
+    log.with_name("audit.log.1").write_text("y\n")
+    assert say("log.rotation").state is State.WARN
+
+
+def test_a_mounted_directory_is_ok(say, log, node):
+    """As the chart does it."""
+    (node / "proc/self/mountinfo").write_text(f"30 22 8:1 /x {log.parent} ro - ext4 /dev/sda1 rw\n")
+    assert say("log.mount").state is State.OK
+
+
+def test_a_single_file_mount_fails(say, log, node):
+    """After a rotation it shows the old file for ever."""
+    (node / "proc/self/mountinfo").write_text(f"30 22 8:1 /x {log} ro - ext4 /dev/sda1 rw\n")
+    verdict = say("log.mount")
+    assert verdict.state is State.FAIL
+    assert str(log.parent) in verdict.hint
+
+
+@pytest.mark.usefixtures("log")
+def test_events_of_now_are_ok(say):
+    """Clocks agree."""
+    assert say("log.clock").state is State.OK
+
+
+def test_events_from_the_future_fail(say, log, events):
+    """A clock is wrong, here or there."""
+    log.write_text(events(until=time.time() + 120))
+    verdict = say("log.clock")
+    assert verdict.state is State.FAIL
+    assert "in the future" in verdict.why
+
+
+def test_a_silence_is_proposed_from_the_pauses(say, log, events):
+    """Three times the longest, in whole minutes."""
+    log.write_text(events(200, apart=50))
+    verdict = say("log.silence")
+    assert verdict.state is State.OK
+    assert "silence_after: 3m" in verdict.why
+
+
+def test_a_silence_that_is_usual_is_warned_of(say, log, events):
+    """It would cry wolf every minute."""
+    log.write_text(events(200, apart=50))
+    receiver = K8sAudit(include=[str(log)], silence_after="30s")
+    verdict = say("log.silence", receiver=receiver)
+    assert verdict.state is State.WARN
+    assert verdict.hint == "write 3m"
+
+
+@pytest.mark.usefixtures("log")
+def test_selinux_that_does_not_enforce_is_ok(say, node):
+    """Permissive, or not there at all."""
+    assert say("host.selinux").state is State.OK
+    (node / "sys/fs/selinux/enforce").write_text("0")
+    assert say("host.selinux").state is State.OK
+    (node / "sys/fs/selinux/enforce").write_text("1")
+    assert say("host.selinux").state is State.OK
+
+
+def test_a_denied_log_under_selinux_fails(say, log, node, as_nobody):
+    """The label of the container is the first suspect."""
+    (node / "sys/fs/selinux/enforce").write_text("1")
+    log.chmod(0o600 if os.geteuid() == 0 else 0)
+    with as_nobody():
+        verdict = say("host.selinux")
+    assert verdict.state is State.FAIL
+    assert "spc_t" in verdict.hint
+
+
+def test_the_rate_is_that_of_the_live_file(node, log, events):
+    """From its first event to its last."""
+    text = events(201, apart=1.0)
+    log.write_text(text)
+    facts = look_at_log(log, node, None, wait_s=0)
+    assert facts.rate == pytest.approx(len(text) / 200, rel=0.01)
+
+
+def test_the_rate_of_a_log_that_was_just_rotated_is_that_of_its_last_backup(node, log, events):
+    """From the times in the names: a file of seconds says nothing about a day."""
+    log.write_text(events(3))
+    for second, size in ((0, 10), (50, 5000)):
+        log.with_name(f"audit-2026-01-02T03-04-{second:02}.000.log").write_text("x" * size)
+    assert look_at_log(log, node, None, wait_s=0).rate == pytest.approx(100)

@@ -1,0 +1,84 @@
+"""The page stands alone, is well formed, and shows text of the log as text."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from k8s_audit_otlp.tools.explain.page import html_of
+from k8s_audit_otlp.tools.explain.preview import Preview
+from k8s_audit_otlp.tools.explain.source import LogFiles
+from k8s_audit_otlp.tools.explain.targets import PolicyFile, without_config
+
+VOID = {"meta"}
+HOSTILE = "<script>alert(1)</script>\" onload='x' &amp;\x00\u202e"
+
+
+class Page(HTMLParser):
+    """Collects what a page consists of; a tag that is not closed in order is a mistake."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def page(make, write, policy, tmp_path):
+    events = [make("create", HOSTILE), make("get", resource="secrets"), make(HOSTILE[:20])] * 3
+    path = write(tmp_path / "audit.log", events)
+    targets = without_config([PolicyFile("p<b>.yaml", policy.read_text())])
+    preview = Preview(targets, b"", b"")
+    for block in LogFiles.of(path).blocks(1, lambda _: None, 0):
+        preview.take("", block)
+    return html_of(preview.report([str(path)], ["<i>damage</i>"]))
+
+
+def test_it_is_well_formed_and_has_charts_with_numbers(page):
+    """A bar for each row, labelled with the number that it shows."""
+    found = Page(page)
+    assert found.tags.count("table") == 4
+    labels = [value for name, value in found.attributes if name == "aria-label"]
+    assert len(labels) == found.tags.count("svg") > 5
+    assert all(re.search(r"\d", label) for label in labels)
+
+
+def test_it_needs_nothing_from_elsewhere(page):
+    """No script, no link, no address; the browser is told to load nothing."""
+    found = Page(page)
+    assert not {"script", "link", "img", "iframe", "a", "object", "image", "use"} & set(found.tags)
+    names = {name for name, _ in found.attributes}
+    assert not {"src", "href", "xlink:href", "style"} & names
+    assert not [name for name in names if name.startswith("on")]
+    assert "://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_text_of_the_log_stays_text(page):
+    """Also where it would end an attribute, and where it would turn the line around."""
+    assert "<script" not in page
+    assert "<i>" not in page
+    assert "<b>" not in page
+    assert "\u202e" not in page
+    assert "\x00" not in page
+    assert "<script>alert(1)</script>" in "".join(Page(page).text)

@@ -1,0 +1,146 @@
+"""Missing, repeated and foreign are what they are called, for any loss and any repeats."""
+
+from array import array
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
+from k8s_audit_otlp.tools.verify.disk import NOTHING, DiskSegment
+from k8s_audit_otlp.tools.verify.export import Item, Receipt
+from k8s_audit_otlp.tools.verify.uids import place_of, read_uid, uid_of
+
+A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
+
+
+def segment(
+    identity: str, offsets: list[int], begin: int = 0, *, live: bool = False
+) -> DiskSegment:
+    places = array("Q", [place_of(offset) for offset in offsets])
+    return DiskSegment("audit.log", identity, live, 1000, len(offsets), places, begin)
+
+
+def compare(items: list[Item], *segments: DiskSegment) -> VerifyReport:
+    comparison = Comparison()
+    comparison.take(items)
+    for each in segments:
+        comparison.compare(each)
+    return comparison.report()
+
+
+def uids(identity: str, offsets: list[int]) -> list[Item]:
+    return [Item(uid_of(identity, place_of(offset))) for offset in offsets]
+
+
+def receipt(identity: str, number: int = 1, **said: int) -> Item:
+    return Item(f"{identity}-receipt-1", Receipt(identity, "e", number=number, **said))
+
+
+offsets = st.lists(st.integers(0, 50), max_size=40)
+
+
+@given(on_disk=st.sets(st.integers(0, 50)), arrived=offsets, elsewhere=offsets)
+def test_the_counts_are_those_of_a_plain_comparison(
+    on_disk: set[int], arrived: list[int], elsewhere: list[int]
+) -> None:
+    """Against multisets."""
+    report = compare(uids(A, arrived) + uids(B, elsewhere), segment(A, sorted(on_disk)))
+    (found,) = report.segments
+    here = Counter(arrived)
+    assert found.missing == len(on_disk - set(here))
+    assert found.arrived == len(on_disk & set(here))
+    assert found.repeated == sum(here[o] - 1 for o in on_disk & set(here))
+    assert found.foreign == sum(n for o, n in here.items() if o not in on_disk)
+    assert report.elsewhere == len(elsewhere)
+    assert report.complete == (not found.missing)
+
+
+@given(st.integers(0, (1 << 40) - 1), st.integers(-1, 9_999_999))
+def test_a_uid_is_read_back_as_it_was_written(offset: int, item: int) -> None:
+    """With the index of a list and without."""
+    place = place_of(offset, item)
+    assert read_uid(uid_of(A, place)) == (A, place)
+
+
+def test_what_the_policy_dropped_is_not_missing() -> None:
+    """The receipt says how many it were."""
+    dropped = receipt(A, delivered=1, dropped=2, bytes=1000)
+    report = compare([*uids(A, [0]), dropped], segment(A, [0, 1, 2]))
+    assert report.complete
+    assert report.total("dropped") == 2
+    assert not compare([*uids(A, [0]), dropped], segment(A, [0, 1, 2, 3])).complete
+
+
+def test_a_segment_that_is_deleted_is_held_by_its_receipt() -> None:
+    """So a night can be checked after its files are gone."""
+    said = receipt(A, delivered=3, bytes=10)
+    assert compare([*uids(A, [0, 5, 5, 9]), said]).complete
+    report = compare([*uids(A, [0, 5]), said])
+    assert report.total("missing") == 1
+    assert "says 3 delivered, 2 arrived" in report.segments[0].remarks[0]
+
+
+def test_a_gap_in_a_deleted_segment_is_a_loss_that_nobody_can_count() -> None:
+    """By its notice or by the receipt; more may have arrived than the receipt knows."""
+    gap = Item(f"{A}-gap-0-1")
+    for items in ([gap], [receipt(A, delivered=0, gaps=1)], [gap, receipt(A, delivered=0, gaps=1)]):
+        report = compare([*uids(A, [0, 5]), *items])
+        assert not report.complete
+        assert (report.total("gaps"), report.total("missing"), report.foreign) == (1, 0, 0)
+    assert compare(uids(B, [0, 5])).elsewhere == 2
+
+
+def test_what_was_refused_or_dead_lettered_is_missing() -> None:
+    """It is named in the receipt; the back end does not have it."""
+    report = compare([*uids(A, [0]), receipt(A, delivered=1, refused=2, dead_lettered=3)])
+    assert report.total("missing") == 5
+    assert not report.complete
+
+
+def test_of_two_receipts_of_a_segment_the_one_that_covers_more_counts() -> None:
+    """A file that grows after its rotation gets another one."""
+    later = receipt(A, 2, delivered=2, bytes=1000)
+    report = compare([later, receipt(A, 1, delivered=1, bytes=500), *uids(A, [0, 1])])
+    assert report.complete
+
+
+def test_a_missing_number_of_a_receipt_shows() -> None:
+    """Then a whole segment may be missing although no file of it is left."""
+    items = [receipt(f"{n:016x}", n, delivered=0, bytes=0) for n in (3, 4, 6, 9)]
+    report = compare(items)
+    assert report.missing_receipts == ["e: receipt 5", "e: receipt 7 to 8"]
+    assert not report.complete
+
+
+def test_a_gap_that_was_told_explains_what_is_missing_in_it() -> None:
+    """The notice's uid names the bytes; missing it stays."""
+    gap = Item(f"{A}-gap-1-3")
+    report = compare([*uids(A, [0]), gap], segment(A, [0, 1, 2, 3]))
+    assert (report.total("missing"), report.total("told")) == (3, 2)
+    assert not report.complete
+
+
+def test_the_newest_events_of_the_live_file_may_be_on_their_way() -> None:
+    """They are missing, and it is said that they may still come."""
+    newest = compare(uids(A, [0, 1]), segment(A, [0, 1, 2, 3], live=True))
+    assert "on their way" in newest.segments[0].remarks[0]
+    older = compare(uids(A, [0, 3]), segment(A, [0, 1, 2, 3], live=True))
+    assert not older.segments[0].remarks
+
+
+def test_what_is_not_asked_for_is_neither_missing_nor_foreign() -> None:
+    """Before --since, or in a live file that is left out."""
+    report = compare(uids(A, [0, 1, 2]), segment(A, [2], begin=place_of(2)))
+    assert report.complete
+    assert report.foreign == 0
+    report = compare([*uids(A, [0]), receipt(A, delivered=9)], segment(A, [], begin=NOTHING))
+    assert not report.segments
+    assert report.elsewhere == 0
+
+
+def test_notices_are_known_and_anything_else_is_not() -> None:
+    """They are counted apart; a uid that this program never makes is foreign."""
+    known = ["agent-started-1f", "silence-1-begin", "skipped-1", f"{A}-gap-0-1", f"{A}-receipt-9"]
+    report = compare([*(Item(uid) for uid in known), Item("6f1c"), Item("AAAA-1")])
+    assert (report.notices, report.unknown, report.foreign) == (5, 2, 2)

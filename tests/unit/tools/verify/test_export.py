@@ -1,0 +1,126 @@
+"""Whatever form an export has, the same uids are found in it."""
+
+import csv
+import gzip
+import io
+
+import orjson
+import pytest
+import zstandard
+
+from k8s_audit_otlp.tools.verify.export import Export, Receipt, UnreadableExportError
+from tests.kit.shipped import otlp_json, receipt_record
+
+UIDS = ["00112233445566aa-0", "00112233445566aa-1f4", "00112233445566aa.2-9.3"]
+FIELD = "log.record.uid"
+
+
+def export_of(data: bytes, field: str = FIELD) -> Export:
+    return Export("x", io.BufferedReader(io.BytesIO(data)), field)
+
+
+def read(data: bytes, field: str = FIELD) -> list[str]:
+    return [item.uid for item in export_of(data, field)]
+
+
+def _table(rows: list[list[str]], delimiter: str = ",") -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _lines(rows: list[object]) -> bytes:
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)
+
+
+FORMS = {
+    "a list": "\n".join(UIDS).encode(),
+    "a list with CRLF": "\r\n".join(UIDS).encode(),
+    "a list with a header": "\n".join([FIELD, *UIDS]).encode(),
+    "a table": _table([["time", FIELD], *(["1", uid] for uid in UIDS)]),
+    "a table with a byte order mark": b"\xef\xbb\xbf" + _table([[FIELD], *([u] for u in UIDS)]),
+    "a table with lines in its cells": _table([["m", FIELD], *(["a\nb,c", uid] for uid in UIDS)]),
+    "a table with other names": _table([["t", "a.log_record_uid"], *(["1", u] for u in UIDS)]),
+    "tabs without a header": _table([["1", uid, "x"] for uid in UIDS], "\t"),
+    "semicolons": _table([["time", FIELD], *(["1", uid] for uid in UIDS)], ";"),
+    "a flat field": _lines([{FIELD: uid, "a": 1} for uid in UIDS]),
+    "nested objects": _lines([{"_source": {"log": {"record": {"uid": uid}}}} for uid in UIDS]),
+    "attributes": _lines([{"attributes": {FIELD: uid}, "body": "x"} for uid in UIDS]),
+    "underscores": _lines([{"labels": {"log_record_uid": uid}, "line": "{}"} for uid in UIDS]),
+    "key and value": _lines(
+        [{"attributes": [{"key": FIELD, "value": {"stringValue": uid}}]} for uid in UIDS]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", FORMS.values(), ids=FORMS)
+def test_the_form_shows_in_the_first_line(data: bytes) -> None:
+    """Lists, tables and JSON lines as back ends give them out."""
+    assert read(data) == UIDS
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_packed_export_is_unpacked(pack) -> None:
+    """Seen by its first bytes, whatever it is called."""
+    assert read(pack(FORMS["nested objects"])) == UIDS
+
+
+def test_otlp_json_lines_are_read_as_the_collector_writes_them(
+    records: list[bytes], uids: list[str]
+) -> None:
+    """Many records a line; a half-written last line is counted and left out."""
+    data = otlp_json(records[:80]) + otlp_json(records[80:]) + otlp_json(records)[:1000]
+    export = export_of(data)
+    assert [item.uid for item in export] == uids
+    assert export.unread == 1
+
+
+@pytest.mark.parametrize("form", ["otlp", "flat", "nested", "table"])
+def test_a_receipt_is_read_in_any_form(form: str) -> None:
+    """The numbers that it states, and whose it is."""
+    said = {"bytes": 1000, "lines": 5, "delivered": 4, "dropped": 1, "dead_lettered": 0}
+    record = receipt_record("00112233445566aa", 7, **said)
+    flat = {
+        FIELD: "00112233445566aa-receipt-3e8",
+        "k8s.audit.exporter": "otlp_http",
+        "host.name": "cp-1",
+        "k8s.audit.segment.identity": "00112233445566aa",
+        "k8s.audit.segment.number": 7,
+        **{f"k8s.audit.segment.{k}": v for k, v in said.items()},
+    }
+    data = {
+        "otlp": otlp_json([record]),
+        "flat": _lines([flat]),
+        "nested": _lines([{"attributes": {k.replace(".", "_"): v for k, v in flat.items()}}]),
+        "table": _table([[*flat], [str(v) for v in flat.values()]]),
+    }[form]
+    (item,) = export_of(data)
+    assert item.receipt == Receipt(
+        "00112233445566aa", "otlp_http", "cp-1", 7, 1000, 5, 4, 1, 0, 0, 0
+    )
+
+
+def test_another_field_can_be_named() -> None:
+    """Some back ends rename what they take in."""
+    assert read(_lines([{"uid2": uid, FIELD: "no"} for uid in UIDS]), "uid2") == UIDS
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (_lines([{"a": 1}]), "--uid-field"),
+        (_table([["time", "message"], ["1", "x"]]), "--uid-field: time, message"),
+        (b"hello\n", "--uid-field"),
+        (b'[{"a":1}]', "jq -c '.[]'"),
+    ],
+)
+def test_an_export_without_uids_is_refused_with_a_way_out(data: bytes, hint: str) -> None:
+    """Nothing found must not look like everything missing."""
+    with pytest.raises(UnreadableExportError, match="x:") as caught:
+        read(data)
+    assert hint in str(caught.value)
+
+
+def test_an_empty_export_has_no_records() -> None:
+    """It is no mistake: perhaps nothing has arrived."""
+    assert read(b"") == read(b"\n\n") == []

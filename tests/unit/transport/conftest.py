@@ -1,0 +1,25 @@
+"""The fixtures of a delivery and of the servers that it talks to."""
+
+from tests.kit.delivery import (
+    authority,
+    bench,
+    bench_of,
+    client_pair,
+    envelopes,
+    pki,
+    record,
+    server_pair,
+    servers,
+)
+
+__all__ = [
+    "authority",
+    "bench",
+    "bench_of",
+    "client_pair",
+    "envelopes",
+    "pki",
+    "record",
+    "server_pair",
+    "servers",
+]

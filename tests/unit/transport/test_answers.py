@@ -1,0 +1,96 @@
+"""Every row of the table of answers, read here and met on a socket in test_http and test_grpc."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.transport.answers import MAX_WAIT_S, read_grpc, read_http, retry_after_s
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def http(status, headers=None, **rest):
+    return read_http(status, headers or {}, "", now=NOW, **rest)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        ({200, 201, 202, 204, 206}, Delivered),
+        ({260}, Misconfigured),
+        ({301, 302, 303, 307, 308}, Misconfigured),
+        ({400, 422}, Rejected),
+        ({401, 402, 403, 404, 405, 406, 407, 410, 415, 451}, Misconfigured),
+        ({408, 429, 500, 501, 502, 503, 504, 507, 521, 599}, Retry),
+        ({413}, TooLarge),
+    ],
+)
+def test_each_status_means_what_its_row_says(statuses, kind):
+    """The table, row by row."""
+    assert {type(http(status)) for status in statuses} == {kind}
+
+
+def test_the_collectors_400_for_a_large_body_is_too_large():
+    """It has no 413: its message says what it means."""
+    message = "http: request body too large"
+    assert read_http(400, {}, message, now=NOW) == TooLarge(f"HTTP 400: {message}")
+
+
+def test_further_codes_are_retried_by_configuration():
+    """retry_status_codes wins over every other row."""
+    outcome = http(404, {"retry-after": "3"}, retry_also=frozenset({404}))
+    assert outcome == Retry("HTTP 404", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 1.5 ", 1.5),
+        ("0", 0.0),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
+        (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0.0),
+        ("Fri, 02 Jan 2026 03:05:05", 60.0),
+        ("999999999", MAX_WAIT_S),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_a_date(value, seconds):
+    """RFC 9110; nonsense is no wish, and a wish has a bound."""
+    assert retry_after_s(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        (
+            "CANCELLED DEADLINE_EXCEEDED ABORTED OUT_OF_RANGE UNAVAILABLE DATA_LOSS",
+            Retry,
+        ),
+        ("UNKNOWN INTERNAL", Retry),
+        ("INVALID_ARGUMENT", Rejected),
+        ("RESOURCE_EXHAUSTED", TooLarge),
+        ("UNAUTHENTICATED PERMISSION_DENIED UNIMPLEMENTED NOT_FOUND", Misconfigured),
+        ("FAILED_PRECONDITION ALREADY_EXISTS", Misconfigured),
+    ],
+)
+def test_each_grpc_code_means_what_its_row_says(codes, kind):
+    """The table, row by row."""
+    assert {type(read_grpc(code, "", None)) for code in codes.split()} == {kind}
+
+
+def test_resource_exhausted_with_retry_info_is_back_pressure():
+    """Only then may it be retried as it is."""
+    assert read_grpc("RESOURCE_EXHAUSTED", "slow down", 2.5) == Retry(
+        "gRPC RESOURCE_EXHAUSTED: slow down", 2.5
+    )
+
+
+def test_retry_info_has_a_bound():
+    """A server cannot send us away for days."""
+    assert read_grpc("UNAVAILABLE", "", 1e9) == Retry("gRPC UNAVAILABLE", MAX_WAIT_S)

@@ -1,0 +1,214 @@
+"""Who vouches for a request: tokens, passwords, OAuth 2 against a token server on loopback."""
+
+import threading
+
+import pytest
+
+from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
+from k8s_audit_otlp.transport.credentials import (
+    BasicAuth,
+    BearerToken,
+    NoCredentialsError,
+    OAuth2Client,
+    OAuth2Options,
+)
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.tls import TlsOptions
+from tests.kit.steps import Accept, Refuse
+
+
+@pytest.fixture
+def client(clock):
+    """Make an OAuth 2 client of a token server."""
+
+    def make(url, **options):
+        chosen = OAuth2Options(lambda: url, lambda: "agent", lambda: "p:w d", **options)
+        return OAuth2Client(chosen, monotonic=clock)
+
+    return make
+
+
+def test_a_bearer_token_is_read_anew_each_time(tmp_path):
+    """Kubernetes renews projected tokens on disk."""
+    file = tmp_path / "token"
+    file.write_text("one")
+    token = BearerToken(file.read_text)
+    assert token.headers() == {"Authorization": "Bearer one"}
+    file.write_text("two")
+    assert token.headers() == {"Authorization": "Bearer two"}
+
+
+def test_a_token_may_have_another_scheme_and_header():
+    """`scheme: ""` leaves the bare token."""
+    assert BearerToken(lambda: "t", "", "X-Api-Key").headers() == {"X-Api-Key": "t"}
+
+
+def test_basic_auth_is_utf_8_in_base64():
+    """RFC 7617."""
+    made = BasicAuth(lambda: "jürgen", lambda: "a:b").headers()
+    assert made == {"Authorization": "Basic asO8cmdlbjphOmI="}
+
+
+def test_a_token_is_fetched_once_and_kept_until_shortly_before_it_expires(client, servers, clock):
+    """`expiry_buffer` before the end the next one is fetched."""
+    with servers.TokenServer(lifetime=3600) as server:
+        oauth = client(server.url, scopes=("logs", "write"), expiry_buffer_s=300)
+        assert oauth.headers() == {"Authorization": "Bearer token-1"}
+        clock.advance(3299)
+        assert oauth.headers() == {"Authorization": "Bearer token-1"}
+        clock.advance(2)
+        assert oauth.headers() == {"Authorization": "Bearer token-2"}
+        assert server.forms[0] == {
+            "grant_type": ["client_credentials"],
+            "scope": ["logs write"],
+            "basic": ["agent:p%3Aw+d"],
+        }
+
+
+def test_further_parameters_go_into_the_form(client, servers):
+    """`endpoint_params`, one value or several."""
+    with servers.TokenServer() as server:
+        params = {"audience": [lambda: "siem"], "resource": [lambda: "a", lambda: "b"]}
+        client(server.url, endpoint_params=params).headers()
+        assert server.forms[0]["audience"] == ["siem"]
+        assert server.forms[0]["resource"] == ["a", "b"]
+
+
+def test_a_server_that_wants_the_client_in_the_form_gets_it_there(client, servers, clock):
+    """Found out at the first fetch and remembered."""
+    with servers.TokenServer(basic=False, lifetime=100) as server:
+        oauth = client(server.url, expiry_buffer_s=0)
+        assert oauth.headers() == {"Authorization": "Bearer token-1"}
+        clock.advance(101)
+        assert oauth.headers() == {"Authorization": "Bearer token-2"}
+        assert len(server.forms) == 3
+        assert server.forms[2]["client_secret"] == ["p:w d"]
+
+
+def test_a_token_that_lives_shorter_than_the_buffer_is_used_for_half_its_life(
+    client, servers, clock
+):
+    """Not fetched anew for each request."""
+    with servers.TokenServer(lifetime=60) as server:
+        oauth = client(server.url, expiry_buffer_s=300)
+        oauth.headers()
+        clock.advance(29)
+        oauth.headers()
+        assert server.count == 1
+        clock.advance(2)
+        oauth.headers()
+        assert server.count == 2
+
+
+def test_a_token_without_an_end_is_kept_until_it_is_refused(client, servers, clock):
+    """401 from the back end throws it away."""
+    with servers.TokenServer(lifetime=None) as server:
+        oauth = client(server.url)
+        oauth.headers()
+        clock.advance(1e9)
+        assert oauth.headers() == {"Authorization": "Bearer token-1"}
+        oauth.refused()
+        assert oauth.headers() == {"Authorization": "Bearer token-2"}
+
+
+def test_threads_that_need_a_token_fetch_one(client, servers):
+    """The others wait for the first."""
+    with servers.TokenServer() as server:
+        oauth, got = client(server.url), []
+        threads = [threading.Thread(target=lambda: got.append(oauth.headers())) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.count == 1
+        assert len(got) == 8
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ((400, {"error": "invalid_scope", "error_description": "p:w d"}), Misconfigured),
+        ((403, b""), Misconfigured),
+        ((302, b""), Misconfigured),
+        ((500, b"p:w d"), Retry),
+        ((503, b""), Retry),
+        ((429, b""), Retry),
+        ((200, b"no json"), Misconfigured),
+        ((200, {"token": "x"}), Misconfigured),
+        ((200, {"access_token": 7}), Misconfigured),
+        ((200, {"access_token": "x", "expires_in": "soon"}), Misconfigured),
+    ],
+)
+def test_without_a_token_the_data_is_kept(client, servers, answer, kind):
+    """A mistake is said, trouble is waited for; what the server writes is not repeated."""
+    with servers.TokenServer() as server:
+        server.answers = [answer, answer]
+        with pytest.raises(NoCredentialsError) as caught:
+            client(server.url).headers()
+        outcome = caught.value.outcome
+        assert type(outcome) is kind
+        assert "p:w" not in repr(outcome)
+        assert kind is Misconfigured or not outcome.reached
+
+
+def test_a_token_server_that_is_down_is_waited_for(client):
+    """It says nothing about the records."""
+    with pytest.raises(NoCredentialsError) as caught:
+        client("http://127.0.0.1:9/token").headers()
+    assert caught.value.outcome == Retry(
+        "no token from the token server: no connection: Connection refused", reached=False
+    )
+
+
+def test_a_token_server_that_hangs_is_left_at_the_timeout(client, servers):
+    """`timeout` bounds the fetch."""
+
+    def play(connection, _number):
+        servers.drip(connection, b"HTTP/1.1 200 OK\r\n" * 10, 0.05)
+
+    with servers.RawServer(play) as server, pytest.raises(NoCredentialsError) as caught:
+        client(server.url, timeout_s=0.3).headers()
+    assert isinstance(caught.value.outcome, Retry)
+
+
+def test_the_token_server_is_reached_over_tls_and_a_proxy(
+    client, servers, pki, server_pair, authority
+):
+    """Its own `tls` block and the proxy variables count."""
+    with (
+        servers.TokenServer(tls=pki.server_context(server_pair)) as server,
+        servers.Proxy() as proxy,
+    ):
+        url = f"https://backend.test:{server.port}/token"
+        env = {"HTTPS_PROXY": proxy.url}
+        oauth = client(url, tls=TlsOptions(ca_file=str(authority.cert)), env=env)
+        assert oauth.headers() == {"Authorization": "Bearer token-1"}
+        assert len(proxy.seen) == 1
+        with pytest.raises(NoCredentialsError) as caught:
+            client(url, env=env).headers()
+        assert "certificate is not accepted" in caught.value.outcome.why
+
+
+def test_a_sender_fetches_a_new_token_after_a_401(client, servers, backend, envelopes, record):
+    """A token that was revoked heals without a restart."""
+    with servers.TokenServer() as server:
+        options = HttpOptions(lambda: backend.logs_url, credentials=client(server.url))
+        sender = HttpSender(options, envelopes)
+        backend.plan = [Refuse(401), Accept()]
+        request = sender.prepare("k8s_audit", [record("a")])
+        assert isinstance(sender.send(request), Misconfigured)
+        assert sender.send(request) == Delivered()
+        shown = [r.headers["authorization"] for r in backend.requests]
+        assert shown == ["Bearer token-1", "Bearer token-2"]
+        sender.close()
+
+
+def test_no_credential_shows_in_a_repr(client):
+    """Not even in a traceback with locals."""
+    made = [
+        BearerToken(lambda: "s3cret"),
+        BasicAuth(lambda: "s3cret", lambda: "s3cret"),
+        client("http://s3cret/"),
+        client("http://s3cret/")._options,
+    ]
+    assert all("s3cret" not in repr(one) for one in made)

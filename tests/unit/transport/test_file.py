@@ -1,0 +1,188 @@
+"""OTLP JSON lines: what is in them, and that a line on disk is whole, bounded and durable."""
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.protobuf.json_format import MessageToDict, Parse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
+
+from k8s_audit_otlp.model import Delivered, Retry
+from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.transport.file import MAX_LINE_BYTES, FileOptions, FileSender
+from k8s_audit_otlp.transport.otlp_json import to_line
+
+
+@pytest.fixture
+def sender(envelopes):
+    made = []
+
+    def make(path, **options):
+        edges = {k: options.pop(k) for k in ("stdout", "now") if k in options}
+        made.append(FileSender(FileOptions(str(path), **options), envelopes, **edges))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def write(sender, record, *uids, size=0):
+    return sender.send(sender.prepare("k8s_audit", [record(uid, size=size) for uid in uids]))
+
+
+def uids(path):
+    found = []
+    for line in path.read_bytes().splitlines():
+        for logs in json.loads(line)["resourceLogs"]:
+            for scope in logs["scopeLogs"]:
+                for one in scope["logRecords"]:
+                    values = {a["key"]: a["value"] for a in one["attributes"]}
+                    found.append(values["log.record.uid"]["stringValue"])
+    return found
+
+
+def test_a_line_is_the_request_in_otlp_json(envelopes, record):
+    """It parses back to the same message."""
+    request = envelope(*envelopes["k8s_audit"], [record("a"), record("b")])
+    line = to_line(request)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert Parse(line, LogsData()) == LogsData.FromString(request)
+
+
+def test_every_kind_of_value_is_written_as_the_specification_says():
+    """Ids in hex, enums as numbers, 64-bit integers as text, bytes in base64."""
+    values = [
+        AnyValue(string_value="s\n\u2028\U0001f600"),
+        AnyValue(bool_value=False),
+        AnyValue(int_value=-(2**63)),
+        AnyValue(double_value=0.25),
+        AnyValue(bytes_value=b"\x00\xff"),
+        AnyValue(array_value=ArrayValue(values=[AnyValue(int_value=1), AnyValue()])),
+        AnyValue(
+            kvlist_value=KeyValueList(values=[KeyValue(key="k", value=AnyValue(bool_value=True))])
+        ),
+        AnyValue(),
+    ]
+    record = LogRecord(
+        time_unix_nano=2**63,
+        severity_number=9,
+        trace_id=bytes(range(16)),
+        span_id=bytes(range(8)),
+        flags=1,
+        dropped_attributes_count=2,
+        attributes=[KeyValue(key=str(i), value=v) for i, v in enumerate(values)],
+    )
+    request = ExportLogsServiceRequest()
+    request.resource_logs.add().scope_logs.add().log_records.append(record)
+    written = json.loads(to_line(request.SerializeToString()))
+    one = written["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
+    theirs = MessageToDict(record, use_integers_for_enums=True)
+    assert (one["traceId"], one["spanId"]) == (bytes(range(16)).hex(), bytes(range(8)).hex())
+    assert {k: v for k, v in one.items() if k not in {"traceId", "spanId"}} == {
+        k: v for k, v in theirs.items() if k not in {"traceId", "spanId"}
+    }
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_json_lacks_become_the_words_of_protobuf(number):
+    """NaN, Infinity, -Infinity."""
+    request = ExportLogsServiceRequest()
+    one = request.resource_logs.add().scope_logs.add().log_records.add()
+    one.body.double_value = number
+    line = to_line(request.SerializeToString())
+    assert repr(Parse(line, LogsData())) == repr(LogsData.FromString(request.SerializeToString()))
+
+
+def test_requests_are_appended_and_only_the_owner_may_read(sender, record, tmp_path):
+    """One line each."""
+    path = tmp_path / "audit.jsonl"
+    s = sender(path)
+    assert write(s, record, "a", "b") == Delivered()
+    assert write(s, record, "c") == Delivered()
+    assert uids(path) == ["a", "b", "c"]
+    assert len(path.read_bytes().splitlines()) == 2
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_line_is_longer_than_a_collector_reads(sender, record, tmp_path):
+    """A large request becomes several lines."""
+    path = tmp_path / "audit.jsonl"
+    names = [f"u{i}" for i in range(30)]
+    assert write(sender(path), record, *names, size=100_000) == Delivered()
+    assert uids(path) == names
+    assert max(map(len, path.read_bytes().splitlines())) < MAX_LINE_BYTES
+
+
+def test_a_line_that_a_crash_has_cut_is_removed(sender, record, tmp_path):
+    """Its records were not acknowledged and come again."""
+    path = tmp_path / "audit.jsonl"
+    write(sender(path), record, "a")
+    with path.open("ab") as file:
+        file.write(b'{"resourceLogs":[' + b"x" * 200_000)
+    assert write(sender(path), record, "b") == Delivered()
+    assert uids(path) == ["a", "b"]
+
+
+def test_a_file_of_one_cut_line_begins_anew(sender, record, tmp_path):
+    """Nothing of it was acknowledged."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"x" * 300_000)
+    assert write(sender(path), record, "b") == Delivered()
+    assert uids(path) == ["b"]
+
+
+def test_a_file_is_put_aside_at_its_size_and_the_oldest_go(sender, record, tmp_path):
+    """Rotation by size; the names sort by time."""
+    path = tmp_path / "audit.jsonl"
+    clock = [datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)]
+
+    def now():
+        clock[0] += timedelta(seconds=1)
+        return clock[0]
+
+    s = sender(path, max_bytes=3000, max_backups=2, now=now)
+    for i in range(20):
+        assert write(s, record, f"u{i}", size=1000) == Delivered()
+    backups = sorted(tmp_path.glob("audit-*.jsonl"))
+    assert len(backups) == 2
+    assert all(p.stat().st_size <= 3000 for p in [*backups, path])
+    kept = [uid for p in [*backups, path] for uid in uids(p)]
+    assert kept == [f"u{i}" for i in range(20)][-len(kept) :]
+
+
+def test_a_file_that_somebody_else_puts_aside_is_opened_anew(sender, record, tmp_path):
+    """Logrotate renames it under us."""
+    path = tmp_path / "audit.jsonl"
+    s = sender(path)
+    write(s, record, "a")
+    path.rename(tmp_path / "audit.jsonl.1")
+    write(s, record, "b")
+    assert uids(path) == ["b"]
+
+
+def test_the_directory_is_made_only_when_asked(sender, record, tmp_path):
+    """create_directory; else it is waited for."""
+    path = tmp_path / "x" / "y" / "audit.jsonl"
+    outcome = write(sender(path), record, "a")
+    assert outcome == Retry(f"{path}: No such file or directory", reached=False)
+    assert write(sender(path, create_directory=True), record, "a") == Delivered()
+
+
+def test_a_full_disk_leaves_no_half_line(sender, record, tmp_path):
+    """/dev/full refuses every byte; what cannot be written is waited for, not searched."""
+    link = tmp_path / "full.jsonl"
+    link.symlink_to("/dev/full")
+    outcome = write(sender(link), record, "a")
+    assert outcome == Retry(f"{link}: No space left on device", reached=False)
+
+
+def test_the_standard_output_takes_the_same_lines(sender, record):
+    """`-`, for a pipe into something else."""
+    out = io.BytesIO()
+    assert write(sender("-", stdout=out), record, "a") == Delivered()
+    assert json.loads(out.getvalue())["resourceLogs"]

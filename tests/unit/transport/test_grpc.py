@@ -1,0 +1,269 @@
+"""The gRPC transport against a real back end: the table of answers, TLS, metadata, limits."""
+
+import shutil
+import time
+
+import grpc
+import pytest
+
+from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.transport.credentials import BearerToken
+from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender, address_of, retry_info_s
+from k8s_audit_otlp.transport.tls import TlsOptions
+from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.steps import (
+    Accept,
+    Cut,
+    Hang,
+    Limit,
+    PartialSuccess,
+    Refuse,
+    Throttle,
+)
+
+CODE = {code.name: code.value[0] for code in grpc.StatusCode}
+
+
+@pytest.fixture
+def grpc_backend():
+    with GrpcBackend() as running:
+        yield running
+
+
+@pytest.fixture
+def sender(grpc_backend, envelopes):
+    made = []
+
+    def make(target=None, **options):
+        options.setdefault("insecure", True)
+        options.setdefault("timeout_s", 5.0)
+        made.append(
+            GrpcSender(GrpcOptions(lambda: target or grpc_backend.target, **options), envelopes)
+        )
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def post(sender, record, *uids):
+    return sender.send(sender.prepare("k8s_audit", [record(uid) for uid in uids or ("a",)]))
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_records_arrive_with_their_resource(sender, grpc_backend, record, compression):
+    """One call carries the envelope and every record."""
+    assert post(sender(compression=compression), record, "a", "b") == Delivered()
+    assert [r.uid for r in grpc_backend.received.records] == ["a", "b"]
+    assert grpc_backend.received.records[0].resource == {"service.name": "k8s-audit"}
+    assert "k8s-audit-otlp/" in grpc_backend.requests[0].headers["user-agent"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        ("CANCELLED DEADLINE_EXCEEDED ABORTED OUT_OF_RANGE UNAVAILABLE DATA_LOSS", Retry),
+        ("UNKNOWN INTERNAL", Retry),
+        ("INVALID_ARGUMENT", Rejected),
+        ("RESOURCE_EXHAUSTED", TooLarge),
+        ("UNAUTHENTICATED PERMISSION_DENIED UNIMPLEMENTED NOT_FOUND", Misconfigured),
+        ("FAILED_PRECONDITION ALREADY_EXISTS", Misconfigured),
+    ],
+)
+def test_each_code_means_what_its_row_says(sender, grpc_backend, record, names, kind):
+    """The table of answers, met on a socket."""
+    s = sender()
+    for name in names.split():
+        grpc_backend.plan = [Refuse(CODE[name])]
+        outcome = post(s, record)
+        assert type(outcome) is kind, name
+        assert outcome.why.startswith(f"gRPC {name}: the plan refuses")
+        assert kind is not Retry or outcome.reached
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_info_says_how_long_to_wait(sender, grpc_backend, record, status):
+    """RESOURCE_EXHAUSTED with it is back-pressure; any retried code may carry it."""
+    grpc_backend.plan = [Throttle(status, 2.5)]
+    outcome = post(sender(), record)
+    assert isinstance(outcome, Retry)
+    assert outcome.after_s == 2.5
+
+
+def test_a_partial_success_says_how_many_were_refused_and_why(sender, grpc_backend, record):
+    """OK is no delivery of what was refused."""
+    grpc_backend.plan = [PartialSuccess(2, "too old"), PartialSuccess(0)]
+    s = sender()
+    assert post(s, record, "a", "b", "c") == Delivered(2, "too old")
+    assert post(s, record, "d") == Delivered()
+
+
+def test_a_message_over_the_servers_limit_is_too_large(sender, grpc_backend, record):
+    """The library's own refusal at 4 MiB, and a back end's."""
+    s = sender(compression="none")
+    assert isinstance(s.send(s.prepare("k8s_audit", [record("a", size=5 << 20)])), TooLarge)
+    grpc_backend.plan = [Limit(100, 413)]
+    assert isinstance(post(s, record), TooLarge)
+
+
+def test_a_cut_call_may_have_reached_the_back_end(sender, grpc_backend, record):
+    """UNAVAILABLE from a server is not the same as no server."""
+    grpc_backend.plan = [Cut()]
+    assert post(sender(), record).reached
+
+
+def test_nothing_listens_is_not_the_records_fault(sender, grpc_backend, record):
+    """`reached` is false, so that an outage is never searched for poison."""
+    target = grpc_backend.target
+    grpc_backend.stop()
+    outcome = post(sender(target), record)
+    assert outcome.why.startswith("no connection: gRPC UNAVAILABLE: ")
+    assert not outcome.reached
+
+
+def test_it_connects_again_soon_after_an_outage(sender, grpc_backend, record):
+    """The channel's own back-off does not add minutes to ours."""
+    s = sender()
+    assert post(s, record) == Delivered()
+    grpc_backend.stop()
+    for _ in range(3):
+        assert isinstance(post(s, record), Retry)
+    grpc_backend.start()
+    end = time.monotonic() + 5
+    while not isinstance(post(s, record), Delivered):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_call_ends_at_its_deadline(sender, grpc_backend, record):
+    """And may be sent again."""
+    grpc_backend.plan = [Hang()]
+    started = time.monotonic()
+    outcome = post(sender(timeout_s=0.4), record)
+    assert isinstance(outcome, Retry)
+    assert time.monotonic() - started < 2
+
+
+def test_headers_become_metadata_in_lower_case(sender, grpc_backend, record, tmp_path):
+    """Read anew for every call; credentials as well."""
+    token = tmp_path / "token"
+    token.write_text("one")
+    s = sender(
+        headers={"X-Scope-OrgID": lambda: "tenant"}, credentials=BearerToken(token.read_text)
+    )
+    post(s, record)
+    token.write_text("two")
+    post(s, record)
+    assert grpc_backend.requests[0].headers["x-scope-orgid"] == "tenant"
+    shown = [r.headers["authorization"] for r in grpc_backend.requests]
+    assert shown == ["Bearer one", "Bearer two"]
+
+
+def test_a_header_that_metadata_cannot_carry_is_not_sent(sender, grpc_backend, record):
+    """And its value is not told."""
+    outcome = post(sender(headers={"X-Key": lambda: "s3cret\n"}), record)
+    assert outcome == Misconfigured("the header X-Key holds a sign that gRPC cannot carry")
+    assert grpc_backend.requests_total == 0
+
+
+def test_nothing_secret_reaches_an_outcome(sender, grpc_backend, record):
+    """Not the metadata, whatever goes wrong."""
+    s = sender(headers={"x-key": lambda: "s3cret"}, timeout_s=0.5)
+    told = [repr(s), repr(s._options)]
+    for step in (Refuse(401), Refuse(400), Cut(), Hang()):
+        grpc_backend.plan = [step]
+        told.append(repr(post(s, record)))
+    grpc_backend.stop()
+    told.append(repr(post(s, record)))
+    assert all("s3cret" not in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("target", "address"),
+    [
+        ("collector:4317", "collector:4317"),
+        ("http://collector:4317", "collector:4317"),
+        ("https://collector", "collector:443"),
+        ("HTTPS://collector:4317/", "collector:4317"),
+        ("http://[::1]:4317", "[::1]:4317"),
+        ("dns:///collector:4317", "dns:///collector:4317"),
+        ("unix:/run/otel.sock", "unix:/run/otel.sock"),
+    ],
+)
+def test_endpoints_have_a_scheme_or_none(target, address):
+    """The scheme says whether there is TLS; gRPC resolves the rest."""
+    assert address_of(target) == address
+
+
+@pytest.mark.parametrize("details", [b"", b"\xff\xff", "text", None])
+def test_details_that_cannot_be_read_are_no_retry_info(details):
+    """Garbage in a trailer is passed over."""
+    assert retry_info_s([("grpc-status-details-bin", details)]) is None
+
+
+def test_keepalive_and_authority_do_not_disturb_a_call(sender, record):
+    """Their settings are accepted by the library."""
+    s = sender(keepalive_s=10, keepalive_always=True, authority="logs.test", user_agent="fleet/1")
+    assert post(s, record) == Delivered()
+
+
+# -- TLS --------------------------------------------------------------------------------------
+
+
+def credentials(pair, clients=None):
+    pairs = [(pair.key.read_bytes(), pair.cert.read_bytes())]
+    if clients is None:
+        return grpc.ssl_server_credentials(pairs)
+    return grpc.ssl_server_credentials(pairs, clients.read_bytes(), require_client_auth=True)
+
+
+def test_tls_and_mtls(sender, record, authority, server_pair, client_pair):
+    """With files and with texts; without a client certificate nothing is sent."""
+    trust = {"ca_file": str(authority.cert)}
+    with GrpcBackend(credentials=credentials(server_pair, authority.cert)) as backend:
+        files = {"cert_file": str(client_pair.cert), "key_file": str(client_pair.key)}
+        texts = {"cert_pem": client_pair.cert.read_text, "key_pem": client_pair.key.read_text}
+        for shown in (files, texts):
+            tls = TlsOptions(**trust, **shown)
+            assert post(sender(backend.target, insecure=False, tls=tls), record) == Delivered()
+        alone = sender(backend.target, insecure=False, tls=TlsOptions(**trust))
+        assert isinstance(post(alone, record), Retry)
+
+
+def test_another_servers_certificate_is_not_accepted(sender, record, server_pair, tmp_path, pki):
+    """It is said as what it is."""
+    stranger = pki.Authority(tmp_path, "stranger")
+    with GrpcBackend(credentials=credentials(server_pair)) as backend:
+        tls = TlsOptions(ca_file=str(stranger.cert))
+        outcome = post(sender(backend.target, insecure=False, tls=tls), record)
+        assert outcome == Misconfigured("the server's certificate is not accepted")
+
+
+def test_certificates_are_loaded_anew_when_they_change(
+    sender, record, authority, server_pair, tmp_path, pki
+):
+    """A rotated CA is used by the next call."""
+    ca = tmp_path / "ca.crt"
+    shutil.copy(pki.Authority(tmp_path, "stranger").cert, ca)
+    with GrpcBackend(credentials=credentials(server_pair)) as backend:
+        s = sender(backend.target, insecure=False, tls=TlsOptions(ca_file=str(ca)))
+        assert isinstance(post(s, record), Misconfigured)
+        shutil.copy(authority.cert, ca)
+        assert post(s, record) == Delivered()
+
+
+@pytest.mark.parametrize("tls", [{"insecure_skip_verify": True}, {"min_version": "1.3"}])
+def test_what_grpc_cannot_do_is_said_with_a_way_out(sender, record, tls):
+    """Rather than done halfway."""
+    outcome = post(sender(insecure=False, tls=TlsOptions(**tls)), record)
+    assert isinstance(outcome, Misconfigured)
+    assert next(iter(tls)) in outcome.why
+
+
+def test_accepting_goes_on_after_a_refusal(sender, grpc_backend, record):
+    """The channel survives errors."""
+    grpc_backend.plan = [Refuse(400), Accept()]
+    s = sender()
+    assert isinstance(post(s, record), Rejected)
+    assert post(s, record) == Delivered()
