@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
+from k8s_audit_otlp.state.files import sync_directory
 
 
 def read(path: Path) -> str:
@@ -41,7 +42,7 @@ def back_up(manifest: Path, backup_dir: Path, now: datetime) -> Path:
             copy.write(manifest.read_bytes())
             copy.flush()
             os.fsync(copy.fileno())
-        _sync(backup_dir)
+        sync_directory(backup_dir)
     except OSError as error:
         raise RefusalError(
             f"{target}: {error.strerror}; nothing was changed, give a writable --backup-dir"
@@ -66,15 +67,7 @@ def replace(path: Path, text: str) -> None:
             shutil.copystat(path, new)
             os.fsync(out.fileno())
         new.replace(path)
-        _sync(path.parent)  # the rename itself must also reach the disk
+        sync_directory(path.parent)  # the rename itself must also reach the disk
     except OSError as error:
         new.unlink(missing_ok=True)
         raise RefusalError(f"{path}: {error.strerror}; the manifest is unchanged") from error
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

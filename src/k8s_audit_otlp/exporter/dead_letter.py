@@ -16,12 +16,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import BinaryIO, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.state.files import (
+    Fsync,
+    make_private_directory,
+    open_private,
+    replace_file,
+    sync_directory,
+)
 
 SUFFIX = ".jsonl"
 DEFAULT_MAX_BYTES = 1 << 30
@@ -72,6 +79,7 @@ class DeadLetterFile:
         on_full: Literal["stall", "evict"] = "stall",
         on_evicted: Callable[[int], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        fsync: Fsync = os.fsync,
     ) -> None:
         self.path = directory / file_name(exporter)
         self._exporter = exporter
@@ -80,6 +88,7 @@ class DeadLetterFile:
         self._on_full = on_full
         self._on_evicted = on_evicted
         self._now = now
+        self._fsync = fsync
         self._lock = Lock()
         self.error = ""
 
@@ -124,7 +133,7 @@ class DeadLetterFile:
                 return False
 
     def _write(self, lines: bytes) -> bool:
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        make_private_directory(self.path.parent)
         evicted = 0
         with locked(self.path):
             size = self.path.stat().st_size if self.path.exists() else 0
@@ -132,18 +141,18 @@ class DeadLetterFile:
                 if self._on_full == "stall" or len(lines) > self._max_bytes:
                     self.error = f"{self.path}: full at {self._max_bytes} bytes"
                     return False
-                evicted = _evict(self.path, self._max_bytes // 2 - len(lines))
-            _append_durably(self.path, lines)
+                evicted = _evict(self.path, self._max_bytes // 2 - len(lines), self._fsync)
+            _append_durably(self.path, lines, self._fsync)
         self.error = ""
         if evicted:
             self._on_evicted(evicted)
         return True
 
 
-def _append_durably(path: Path, lines: bytes) -> None:
+def _append_durably(path: Path, lines: bytes, fsync: Fsync) -> None:
     """Append all of *lines* or nothing."""
     is_new = not path.exists()
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    fd = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         end = os.fstat(fd).st_size
         if end and os.pread(fd, 1, end - 1) != b"\n":
@@ -152,7 +161,7 @@ def _append_durably(path: Path, lines: bytes) -> None:
             rest = memoryview(lines)
             while rest:
                 rest = rest[os.write(fd, rest) :]
-            os.fsync(fd)  # only then may the record settle
+            fsync(fd)  # only then may the record settle
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, end)
@@ -160,10 +169,10 @@ def _append_durably(path: Path, lines: bytes) -> None:
     finally:
         os.close(fd)
     if is_new:
-        _sync_directory(path.parent)
+        sync_directory(path.parent, fsync=fsync)
 
 
-def _evict(path: Path, room: int) -> int:
+def _evict(path: Path, room: int, fsync: Fsync) -> int:
     """Let the oldest letters go until the others fit in *room* bytes; say how many went."""
     with path.open("rb") as file:
         sizes = [len(line) for line in file]
@@ -173,14 +182,14 @@ def _evict(path: Path, room: int) -> int:
         kept += 1
     oldest = len(sizes) - kept
     numbers = iter(range(len(sizes)))
-    _rewrite(path, lambda _: next(numbers) >= oldest)
+    _rewrite(path, lambda _: next(numbers) >= oldest, fsync)
     return oldest
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep others from changing the letters in *path*, agent or command."""
-    fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = open_private(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
@@ -226,27 +235,18 @@ def take_out(path: Path, lines: Counter[bytes]) -> int:
         return _rewrite(path, stays)
 
 
-def _rewrite(path: Path, stays: Callable[[bytes], bool]) -> int:
+def _rewrite(path: Path, stays: Callable[[bytes], bool], fsync: Fsync = os.fsync) -> int:
     """Replace the file by the lines that stay; say how many went."""
-    temporary = path.with_suffix(".tmp")
     gone = 0
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as new, path.open("rb") as old:
-        for line in old:
-            if stays(line):
-                new.write(line)
-            else:
-                gone += 1
-        new.flush()
-        os.fsync(new.fileno())
-    temporary.replace(path)
-    _sync_directory(path.parent)
+
+    def write(new: BinaryIO) -> None:
+        nonlocal gone
+        with path.open("rb") as old:
+            for line in old:
+                if stays(line):
+                    new.write(line)
+                else:
+                    gone += 1
+
+    replace_file(path, write, fsync=fsync)
     return gone
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)  # the name must reach the disk as well
-    finally:
-        os.close(fd)

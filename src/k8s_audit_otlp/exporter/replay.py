@@ -20,6 +20,7 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_l
 from k8s_audit_otlp.exporter.quarantine import SYSTEMIC
 from k8s_audit_otlp.exporter.reasons import why_of
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
+from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.transport.sender import Sender
 
 _ATTEMPTS = 5  # somebody waits for the command
@@ -93,7 +94,7 @@ class Replay:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         name = self._path.with_suffix(".replay")
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_private(name, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield

@@ -6,8 +6,10 @@ rescue_dir/<identity>.log     0600, whole segments, removed once everyone has se
 import logging
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from k8s_audit_otlp.receiver.source import PlainSource
+from k8s_audit_otlp.state.files import replace_file
 from k8s_audit_otlp.state.manifest import SegmentState
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -38,21 +40,13 @@ class Rescue:
             return None
 
     def _copy(self, path: Path, source: PlainSource, size: int) -> PlainSource:
-        temporary = path.with_suffix(".tmp")
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
+        def write(file: BinaryIO) -> None:
             offset = 0
             while offset < size and (data := source.read_at(offset, _STEP)):
-                offset += os.write(fd, data)
-            os.fsync(fd)
-            temporary.replace(
-                path
-            )  # before this a crash leaves no copy that could be taken for one
-        except OSError:
-            os.close(fd)
-            temporary.unlink(missing_ok=True)
-            raise
-        return PlainSource(fd)
+                offset += file.write(data)
+
+        replace_file(path, write)  # before this a crash leaves nothing that looks like a copy
+        return PlainSource(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def _used(self) -> int:
         return sum(f.stat().st_size for f in self._directory.glob("*.log"))

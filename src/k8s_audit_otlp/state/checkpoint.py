@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from k8s_audit_otlp.state.files import Fsync, make_private_directory, replace_file
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.state.outbox import Notice
@@ -59,8 +60,9 @@ class Restored:
 class CheckpointFile:
     """Reads and writes the checkpoint of one state directory."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, fsync: Fsync = os.fsync) -> None:
         self.directory = state_dir
+        self._fsync = fsync
         self.path = state_dir / "checkpoint.json"
         self._previous = state_dir / "checkpoint.prev.json"
         self._written = self._synced = b""  # without its time: equal states are not written again
@@ -73,7 +75,7 @@ class CheckpointFile:
 
         """
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(self.directory)
         except OSError as error:
             raise StateError(
                 f"{self.directory}: cannot be used as the state directory: {error.strerror}; "
@@ -147,34 +149,11 @@ class CheckpointFile:
         data = msgspec.json.format(msgspec.json.encode(checkpoint), indent=1)
         if durable:
             # A file of its own: damage to one generation must not reach the other.
-            self._replace(self._previous, data, durable=True)
-            self._sync_directory()
+            replace_file(self._previous, lambda file: file.write(data), fsync=self._fsync)
             self._synced = bare
-        self._replace(self.path, data, durable=False)
+        replace_file(self.path, lambda file: file.write(data), durable=False)
         self._written = bare
         return True
-
-    def _replace(self, path: Path, data: bytes, *, durable: bool) -> None:
-        """Put *data* in the place of *path*: at any moment the old or the new is there, whole."""
-        temporary = self.directory / "checkpoint.tmp"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-    def _sync_directory(self) -> None:
-        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)  # the rename itself must also reach the disk
-        finally:
-            os.close(fd)
 
 
 class _Versioned(msgspec.Struct):

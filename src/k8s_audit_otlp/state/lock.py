@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from k8s_audit_otlp.state.files import open_private
+
 
 class StateLockedError(Exception):
     """Another process works with this state directory."""
@@ -31,7 +33,7 @@ class StateLock:
             StateLockedError: it is still held after *patience_s*.
 
         """
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
         waited = 0.0
         while True:
             try:

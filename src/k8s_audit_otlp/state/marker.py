@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from k8s_audit_otlp.state.files import open_private
+
 _SIZE = 512  # bytes that every write fills, so that a shorter one leaves nothing of the last
 
 
@@ -67,8 +69,7 @@ class Marker:
         data = msgspec.json.encode(self._marks)
         try:
             if self._fd < 0:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-                self._fd = os.open(self._path, flags, 0o600)
+                self._fd = open_private(self._path, os.O_WRONLY | os.O_CREAT)
             # JSON may end in blanks.
             os.pwrite(self._fd, data.ljust(_SIZE), 0)
             os.ftruncate(self._fd, max(_SIZE, len(data)))

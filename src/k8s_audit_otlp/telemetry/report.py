@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime
+from k8s_audit_otlp.state.files import replace_file
 
 FILE_NAME = "status.json"
 FRESH_S = 5.0  # an older report is of an agent that has stopped or hangs
@@ -63,12 +64,9 @@ class Reporter:
             self._commit_error(),
             [self._exporter(runtime) for runtime in self._exporters],
         )
-        temporary = self._path.with_suffix(".tmp")
+        data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(report), indent=1))
-            temporary.replace(self._path)
+            replace_file(self._path, lambda file: file.write(data), durable=False)
         except OSError:
             return  # the checkpoint meets the same trouble, and says so
 

@@ -1,5 +1,6 @@
 """The dead letter on disk: who may read it, what a crash leaves, its bound, taking letters out."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -132,11 +133,35 @@ def test_on_full_evict_lets_the_oldest_go_and_counts_them(letters, flight, recor
 
 def test_a_disk_that_refuses_is_said_and_nothing_half_is_left(letters, flight, record):
     """False keeps the record unsettled."""
-    file = letters()
-    file.path.parent.mkdir(mode=0o700)
-    file.path.symlink_to("/dev/full")
+
+    def full(_fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = letters(fsync=full)
     assert not file.dead_letter(flight, [record("a")], "no")
     assert file.error == f"{file.path}: No space left on device"
+    assert file.path.read_bytes() == b""
+
+
+def test_a_letter_and_the_name_of_a_new_file_are_synced_before_it_counts(letters, flight, record):
+    """A power cut right after the answer must not lose it."""
+    synced = []
+    file = letters(fsync=lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
+    assert file.dead_letter(flight, [record("a")], "no")
+    assert synced == [file.path, file.path.parent]
+    assert file.dead_letter(flight, [record("b")], "no")
+    assert synced[2:] == [file.path]
+
+
+def test_a_letter_is_never_written_through_a_link(letters, flight, record, tmp_path):
+    """Somebody may have laid one where the file will be."""
+    file = letters()
+    file.path.parent.mkdir(mode=0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    file.path.symlink_to(elsewhere)
+    assert not file.dead_letter(flight, [record("a")], "no")
+    assert elsewhere.read_text() == ""
 
 
 def test_letters_are_taken_out_by_their_content_as_often_as_asked(letters, flight, record):

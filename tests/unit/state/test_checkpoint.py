@@ -67,6 +67,18 @@ def test_an_equal_state_is_not_written_again(file):
     assert file.save(state(8))
 
 
+def test_what_was_saved_plainly_is_synced_when_that_is_asked(tmp_path):
+    """Equal to what is on disk is not equal to what is safe on it."""
+    synced = []
+    file = CheckpointFile(tmp_path, fsync=synced.append)
+    assert file.save(state(7), durable=False)
+    assert not synced
+    assert file.save(state(7), durable=True)
+    assert len(synced) == 2  # the content, then its name
+    assert not file.save(state(7), durable=True)
+    assert len(synced) == 2
+
+
 def test_a_deleted_file_is_written_again(file):
     """Somebody cleaned up too much."""
     file.save(state(7))

@@ -1,0 +1,87 @@
+"""Private files that survive a crash: replaced whole, synced where asked, no link followed.
+
+Everything that the agent keeps on disk is written here: files 0600 in a directory 0700. What is
+wider is tightened, and a symbolic link in the place of a file is never written through.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+Fsync = Callable[[int], None]  # an edge, so that a test sees whether and in which order it is asked
+
+_PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
+_SHARED = 0o077  # what nobody else may have
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make *directory* for its owner alone; tighten one that is there and ours.
+
+    Raises:
+        OSError: it cannot be made, or is no directory.
+
+    """
+    directory.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    mode = directory.stat().st_mode
+    if mode & _SHARED and os.access(directory, os.W_OK):
+        directory.chmod(mode & ~_SHARED & 0o7777)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file for its owner alone, and return its descriptor.
+
+    Raises:
+        OSError: among others ELOOP, where *path* is a symbolic link.
+
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
+    try:
+        mode = os.fstat(fd).st_mode
+        if mode & _SHARED and flags & (os.O_WRONLY | os.O_RDWR):
+            os.fchmod(fd, mode & ~_SHARED & 0o7777)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def replace_file(
+    path: Path,
+    write: Callable[[BinaryIO], object],
+    *,
+    durable: bool = True,
+    fsync: Fsync = os.fsync,
+) -> None:
+    """Put what *write* writes in the place of *path*: at any moment the old or the new is there.
+
+    *durable*: content and name are on the disk when this returns.
+
+    Raises:
+        OSError: the disk is full, read-only or gone; the old file is untouched.
+
+    """
+    temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)  # of a process that died; or a link that somebody laid
+    fd = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            write(file)
+            file.flush()
+            if durable:
+                fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent, fsync=fsync)
+
+
+def sync_directory(directory: Path, *, fsync: Fsync = os.fsync) -> None:
+    """Bring the names in *directory* to the disk: a new or renamed file is not safe before."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fsync(fd)
+    finally:
+        os.close(fd)

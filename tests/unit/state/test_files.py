@@ -1,0 +1,87 @@
+"""What is kept on disk is whole, private and, where it must be, synced."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.state.files import make_private_directory, open_private, replace_file
+
+
+class Disk:
+    """Notes what is synced, and what was there under which name then."""
+
+    def __init__(self) -> None:
+        self.synced: list[str] = []
+
+    def __call__(self, fd: int) -> None:
+        self.synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_content_is_synced_before_the_name_and_the_name_before_it_counts(tmp_path: Path) -> None:
+    """After a power cut the name leads to the whole content, or to the old one."""
+    disk = Disk()
+    replace_file(tmp_path / "state.json", lambda file: file.write(b"new"), fsync=disk)
+    assert disk.synced == ["state.tmp", tmp_path.name]
+    assert (tmp_path / "state.json").read_bytes() == b"new"
+
+
+def test_what_need_not_be_durable_costs_no_sync(tmp_path: Path) -> None:
+    disk = Disk()
+    replace_file(tmp_path / "a", lambda file: file.write(b"1"), durable=False, fsync=disk)
+    assert disk.synced == []
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "state.json"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, lambda file: file.write(b"new"), fsync=full)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["state.tmp", "state.json"])
+def test_a_link_in_the_place_of_a_file_is_never_written_through(tmp_path: Path, name: str) -> None:
+    """Who may write into the directory could have root overwrite any file."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / name).symlink_to(victim)
+    replace_file(tmp_path / "state.json", lambda file: file.write(b"new"))
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "state.json").is_symlink()
+    link = tmp_path / "link"
+    link.symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_private(link, os.O_RDWR | os.O_CREAT)
+
+
+def test_what_is_wider_than_its_owner_is_tightened(tmp_path: Path) -> None:
+    """Names in an audit log are nobody else's business."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    directory.chmod(0o755)
+    make_private_directory(directory)
+    assert mode_of(directory) == 0o700
+    path = directory / "lock"
+    path.write_text("")
+    path.chmod(0o644)
+    os.close(open_private(path, os.O_RDWR))
+    assert mode_of(path) == 0o600
+    replace_file(path, lambda file: file.write(b""))
+    assert mode_of(path) == 0o600
+
+
+def test_a_file_in_the_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(FileExistsError):
+        make_private_directory(tmp_path / "state")
