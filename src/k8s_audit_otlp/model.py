@@ -147,7 +147,7 @@ class EncodedBlock:
     last_ns: int = 0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """What one request carries: records that lie next to each other in one segment."""
 

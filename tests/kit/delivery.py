@@ -150,7 +150,13 @@ class Harness:
         self._at = span.end
         batch = Batch("k8s_audit", span, list(records), lines=len(records))
         size = sum(map(len, records))
-        return InFlight(batch, self.ledger, self.ledger.open(span), self.settled.append, size)
+        ticket = self.ledger.open(span)
+
+        def settle(flight, tally):
+            self.ledger.settle(ticket, tally)
+            self.settled.append(flight)
+
+        return InFlight(batch, settle, size)
 
     def deliver(self, records):
         flight = self.flight(records)

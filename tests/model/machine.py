@@ -1,7 +1,7 @@
 """The receiver driven on real files, step by step, against the world's plain list of lines.
 
-Two consumers with their own ledgers read one log through the real AuditLog, BlockReader, Feed and
-Batcher. A line is a record. Faulty pieces can be put in by subclasses.
+Two consumers with their own ledgers read one log through the real AuditLog, BlockReader,
+SubscriptionReader and Batcher. A line is a record. Faulty pieces can be put in by subclasses.
 """
 
 import msgspec
@@ -16,8 +16,8 @@ from hypothesis.stateful import (
 
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
-from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.subscription import Subscription, collect, forget_finished
+from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import EncodedBlock
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
@@ -58,7 +58,7 @@ class Gaps:
     def __init__(self, told=()):
         self.told = list(told)
 
-    def gap(self, log, segment, gap):  # noqa: ARG002 - what a gap sink is told
+    def gap(self, _subscription, segment, gap):
         self.told.append(
             (segment.state.identity.partition(".")[0], gap.span.start, gap.span.end, gap.reason)
         )
@@ -75,9 +75,9 @@ class Gaps:
 class Reading:
     """One consumer in one life of the process, and what it was given."""
 
-    def __init__(self, subscription, feed, gaps, given):
+    def __init__(self, subscription, reader, gaps, given):
         self.subscription = subscription
-        self.feed = feed
+        self.reader = reader
         self.gaps = gaps
         self.given = given  # numbers of lines that must not come again
         self.acked = set()
@@ -135,18 +135,16 @@ class ReceiverMachine(RuleBasedStateMachine):
             subscription.ledger = self.prepared(subscription.ledger)
             self.log.register(subscription.ledger)
             gaps = self.gaps_class(self.gaps_then[name])
-            feed = Feed(
-                self.log,
+            reader = SubscriptionReader(
+                subscription,
                 self.reader,
-                subscription.ledger,
                 encoded,
                 Batcher("k8s_audit", BatchLimits(max_records=self.most)),
-                gaps,
-                subscription.outbox,
+                on_gap=gaps.gap,
                 encode_notice=lambda notice: notice.uid.encode(),
                 monotonic=lambda: self.world.clock_s,
             )
-            self.readings[name] = Reading(subscription, feed, gaps, set(self.settled[name]))
+            self.readings[name] = Reading(subscription, reader, gaps, set(self.settled[name]))
 
     def prepared(self, ledger):
         """Give a faulty machine its chance."""
@@ -247,8 +245,8 @@ class ReceiverMachine(RuleBasedStateMachine):
     def read_one(self, name):
         reading = self.readings[name]
         told = len(reading.gaps.told)
-        reading.feed.gather()
-        batch = reading.feed.take(flush_now=True, flush_s=0.0)
+        reading.reader.gather()
+        batch = reading.reader.take(flush_now=True, flush_s=0.0)
         if batch is None:
             return len(reading.gaps.told) > told
         ticket = reading.subscription.ledger.open(batch.span)
@@ -291,6 +289,8 @@ class ReceiverMachine(RuleBasedStateMachine):
         forget_finished([self.log], subscriptions)
         checkpoint = collect(self.base, [self.log], subscriptions, "now")
         self.checkpoint = msgspec.json.encode(checkpoint)
+        for subscription in subscriptions:
+            subscription.stored()
         self.gaps_then = self.gaps_to_store()
         listed = {s.identity.partition(".")[0] for s in checkpoint.manifests[KEY].segments}
         self.known_then = {

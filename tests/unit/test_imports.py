@@ -12,8 +12,8 @@ ROOT = Path(k8s_audit_otlp.__file__).parent
 LEVELS = [
     {"model", "__init__"},
     {"event", "otlp", "state"},
-    {"receiver", "exporter", "transport", "config", "apiserver"},
-    {"evidence", "telemetry", "agent"},
+    {"receiver", "exporter", "transport", "config", "apiserver", "evidence"},
+    {"telemetry", "agent"},
     {"tools", "sdk"},
     {"cli", "__main__"},
 ]

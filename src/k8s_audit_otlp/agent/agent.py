@@ -1,4 +1,4 @@
-"""The agent: a configuration in, a running set of logs and consumers out.
+"""The agent: what a configuration says, running.
 
 Order of life: lock, load, list the logs, place every exporter, start; commit once a second; drain,
 commit, release. Nothing is lost wherever this is cut off: what is not committed is sent again.
@@ -7,7 +7,7 @@ commit, release. Nothing is lost wherever this is cut off: what is not committed
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -30,7 +30,6 @@ from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
-from k8s_audit_otlp.telemetry.report import Reporter
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -85,8 +84,11 @@ class Agent:
         self.started = False  # the state is ours
         self.logs: list[AuditLog] = []
         self.exporters: list[ExporterRuntime] = []
-        self.tick: Callable[[], None] = lambda: None  # called whenever the commit loop comes round
-        self.runway_s: Callable[[str], float | None] = lambda _: None  # of an exporter, by its id
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, tick: Callable[[], None]) -> None:
+        """Call *tick* whenever the commit loop comes round."""
+        self._listeners.append(tick)
 
     def _now_ns(self) -> int:
         return round(self._now().timestamp() * 1e9)
@@ -95,6 +97,27 @@ class Agent:
 
     def start(self) -> list[Resumed]:
         """Take up the work; return where every exporter goes on."""
+        self._take_up()
+        marker = self._marker()
+        pipeline = self._build(marker)
+        for log in self.logs:
+            log.scan()
+        resumed = [
+            place(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns())
+            for s in self.subscriptions()
+        ]
+        if self._options.once:
+            self._drain_target = self._new_drain_target()
+        self._announce(resumed, careful=marker is not None)
+        self.commit()
+        for watcher in self._watchers:
+            watcher.start()
+        for runtime in self.exporters:
+            runtime.consumer.start()
+        return resumed
+
+    def _take_up(self) -> None:
+        """Make the state ours, and read it."""
         self._file.prepare()
         self._lock.acquire(self._options.lock_patience_s, self._await_predecessor)
         self.started = True
@@ -102,7 +125,9 @@ class Agent:
         if restored.warning:
             logger.warning("%s", restored.warning)
         self._base = restored.checkpoint or self._base
-        marker = self._marker()
+
+    def _build(self, marker: Marker | None) -> Pipeline:
+        """Open the logs, and make everything that works on them."""
         by_receiver = {name: self._open(name) for name in self.config.receivers}
         self.logs = [log for logs in by_receiver.values() for log in logs]
         pipeline = Pipeline(
@@ -115,7 +140,7 @@ class Agent:
             on_failure=self._fail,
             marker=marker,
         )
-        self.exporters = pipeline.build()
+        self.exporters += pipeline.build()  # the list itself is known to whoever listens
         self._committer = Committer(
             self._file,
             self._lock,
@@ -126,25 +151,15 @@ class Agent:
             before=self._evidence.write_receipts,
             now=self._now,
         )
-        for log in self.logs:
-            log.scan()
-        resumed = [
-            place(c, self.config, pipeline.readers[c.log.key], self._evidence, self._now_ns())
-            for c in self.subscriptions()
-        ]
-        if self._options.once:
-            self._drain_target = self._new_drain_target()
+        return pipeline
+
+    def _announce(self, resumed: Iterable[Resumed], *, careful: bool) -> None:
+        """Say in the stream that this process begins, where, and with what."""
         self._note_configuration()
-        if marker is not None:
+        if careful:
             self._evidence.agent("careful", "the last starts made no progress: line by line", {})
         where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
         self._evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
-        self.commit()
-        for watcher in self._watchers:
-            watcher.start()
-        for runtime in self.exporters:
-            runtime.consumer.start()
-        return resumed
 
     def _marker(self) -> Marker | None:
         """Return what to mark lines with, where the last starts got nowhere; None as a rule."""
@@ -244,23 +259,16 @@ class Agent:
         next_sync = self._monotonic()
         pause = COMMIT_S
         silence = Silence(self._evidence, self._silence_after(), now_ns=self._now_ns)
-        reporter = Reporter(
-            self._file.directory,
-            self.exporters,
-            commit_error=lambda: self.commit_error,
-            runway_s=self.runway_s,
-            clock=lambda: self._now().timestamp(),
-        )
         while not self._draining and self._failure is None:
             self._wake.wait(pause)
             self._wake.clear()
             now = self._monotonic()
             self.commit(durable=now >= next_sync)
-            self.tick()
+            for tick in self._listeners:
+                tick()
             if now >= next_sync:
                 next_sync = now + SYNC_S
                 silence.look(self.logs)
-                reporter.write()
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if self._catch_up and self._drain_target is None:
                 self._drain_target = self._new_drain_target()

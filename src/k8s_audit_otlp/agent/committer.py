@@ -1,4 +1,4 @@
-"""Positions as they are now in, the checkpoint on disk out; and what if the disk refuses."""
+"""Writes the checkpoint, and says what follows when the disk refuses it."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -56,6 +56,8 @@ class Committer:
         except OSError as error:
             self._refused(error)
             return
+        for subscription in subscriptions:
+            subscription.stored()
         if self.error:
             logger.info("%s: written again", self._file.path)
             self._stall("")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -24,17 +25,18 @@ from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.encoded import Encode, EncodedBlocks
-from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.safe_mode import SafeModeEncoder
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.exporter.too_old import delivery_for
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import is_placeless
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
-from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
@@ -132,8 +134,9 @@ class Pipeline:
     def _exporter(self, name: str, exporter: Exporter, receivers: Sequence[str]) -> ExporterRuntime:
         wake = Event()
         gate = Gate(wake.set)
-        journal = ExporterJournal(name, logger, self._once, gate)
-        journal.tell = lambda count, why: self._evidence.refused(name, count, why)
+        journal = ExporterJournal(
+            name, logger, self._once, gate, on_refused=partial(self._evidence.refused, name)
+        )
         letters = self._dead_letters(name, exporter)
         sender = sender_of(exporter, self._config, self._envelopes, env=self._env)
         limits = batch_limits(exporter)
@@ -149,13 +152,13 @@ class Pipeline:
             halve=RecordSplitter(self._mappings[name].options),
         )
         subscriptions = [
-            Subscription.resume(log, name, self._base.positions.get(log.key, {}).get(name))
+            self._subscription(log, name, exporter)
             for receiver in receivers
             for log in self._logs[receiver]
         ]
         consumer = Consumer(
             name,
-            [self._feed(c, exporter, journal, limits, learned) for c in subscriptions],
+            [self._reader(s, journal, limits, learned) for s in subscriptions],
             delivery,
             gate,
             self._budget,
@@ -179,24 +182,33 @@ class Pipeline:
             on_evicted=lambda count: self._evidence.refused(name, count, why),
         )
 
-    def _feed(
+    def _subscription(self, log: AuditLog, name: str, exporter: Exporter) -> Subscription:
+        position = self._base.positions.get(log.key, {}).get(name)
+        subscription = Subscription.resume(log, name, position, exporter.audit.notices)
+        log.register(subscription.ledger)
+        self._evidence.add(subscription)
+        return subscription
+
+    def _reader(
         self,
         subscription: Subscription,
-        exporter: Exporter,
         journal: ExporterJournal,
         limits: BatchLimits,
         learned: LearnedLimit,
-    ) -> Feed:
-        log, receiver = subscription.log, subscription.log.key.partition(":")[0]
-        log.register(subscription.ledger)
+    ) -> SubscriptionReader:
+        key = subscription.log.key
+        receiver = key.partition(":")[0]
         overhead = sum(map(len, self._envelopes[receiver])) + 32
-        return Feed(
-            log,
-            self.readers[log.key],
-            subscription.ledger,
-            self._encoded[log.key, self._mappings[subscription.exporter]],
+
+        def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:
+            self._evidence.gap(subscription, segment, gap)
+            journal.gap(subscription, segment, gap)
+
+        return SubscriptionReader(
+            subscription,
+            self.readers[key],
+            self._encoded[key, self._mappings[subscription.exporter]],
             Batcher(receiver, limits, learned=learned, overhead=overhead),
-            self._evidence.enter(subscription, journal, exporter.audit.notices),
-            subscription.outbox,
+            on_gap=on_gap,
             encode_notice=self._evidence.encode,
         )

@@ -71,7 +71,7 @@ def place(
             ledger.begin(seq, start)
         evidence.skipped(subscription, skipped.bytes)
     else:
-        _return_of_a_parked(subscription, evidence)
+        _tell_what_it_missed(subscription, evidence)
     segment = log.next_segment(ledger)
     offset = ledger.next_offset(segment.seq) if segment else 0
     when = time_at(segment, reader, offset) if segment else None
@@ -95,10 +95,10 @@ def backlog(subscription: Subscription) -> int:
     )
 
 
-def _return_of_a_parked(subscription: Subscription, evidence: Evidence) -> None:
-    """Tell what was deleted and forgotten while the exporter was parked.
+def _tell_what_it_missed(subscription: Subscription, evidence: Evidence) -> None:
+    """Tell what was deleted and forgotten while the exporter was disabled.
 
-    An exporter in use keeps its segments in the manifest; only a parked one has positions in
+    An exporter in use keeps its segments in the manifest; only a disabled one has positions in
     segments that nobody knows any more.
     """
     known = [segment.seq for segment in subscription.log.segments()]

@@ -76,7 +76,6 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
     """Start the agent and its listener; say where every exporter goes on."""
     agent = Agent(loaded.config, os.environ, options)
     status = Status(agent)  # before the start: its counters begin where the positions do
-    agent.tick, agent.runway_s = status.tick, status.runway_s
     _obey_signals(agent)
     try:
         resumed = agent.start()

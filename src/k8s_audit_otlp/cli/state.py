@@ -1,4 +1,4 @@
-"""`state`: the positions on disk, of exporters in use and of parked ones."""
+"""`state`: the positions on disk, of exporters in use and of disabled ones."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -19,7 +19,7 @@ class Config:
     service: Service
 
     def receivers_of(self, exporter_id: str) -> tuple[str, ...]:
-        """Return the ids of the receivers that *exporter_id* sends; none when it is parked."""
+        """Return the ids of the receivers that *exporter_id* sends; none when it is disabled."""
         audit = self.exporters[exporter_id].audit
         if not audit.enabled:
             return ()

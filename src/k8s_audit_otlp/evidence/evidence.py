@@ -1,12 +1,10 @@
-"""What happens to the log and the agent in, notices in the outboxes out.
+"""What happens to the log and to the agent becomes notices in the outboxes of the subscriptions.
 
 A notice reaches the exporter that it is about and, unless that exporter wants only its own, every
 other exporter of the log: who cannot be reached cannot be told that it misses something.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
@@ -16,14 +14,6 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.start_at import EVERYTHING
 from k8s_audit_otlp.state.outbox import Notice
-from k8s_audit_otlp.telemetry.journal import ExporterJournal
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    subscription: Subscription
-    journal: ExporterJournal
-    wants: Literal["own", "all"]
 
 
 class Evidence:
@@ -31,39 +21,24 @@ class Evidence:
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
-        self._members: list[_Member] = []
+        self._subscriptions: list[Subscription] = []
 
-    def enter(
-        self, subscription: Subscription, journal: ExporterJournal, wants: Literal["own", "all"]
-    ) -> "GapNotices":
-        """Take in one (log, exporter); return where its gaps are to be told."""
-        member = _Member(subscription, journal, wants)
-        self._members.append(member)
-        return GapNotices(self, member)
+    def add(self, subscription: Subscription) -> None:
+        """Write to *subscription* from now on."""
+        self._subscriptions.append(subscription)
 
     def encode(self, notice: Notice) -> bytes:
         return notices.encode(notice, self._now_ns())
 
-    def gap(self, member: "_Member", log: AuditLog, segment: Segment, gap: Gap) -> None:
-        """Tell of a gap. Called before its span settles, so that no position passes it untold."""
-        exporter = member.subscription.exporter
-        notice = notices.gap(exporter, segment.state, gap, now_ns=self._now_ns())
-        self._tell(log, member, notice)
-        member.journal.gap(log, segment, gap)
-
-    def _tell(self, log: AuditLog, about: "_Member", notice: Notice) -> None:
-        about.subscription.outbox.add(notice)
-        for other in self._members:
-            if other is not about and other.subscription.log is log and other.wants == "all":
-                other.subscription.outbox.add(notice)
+    def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:
+        """Tell of what *subscription* has lost."""
+        notice = notices.gap(subscription.exporter, segment.state, gap, now_ns=self._now_ns())
+        self._tell(notice, lambda s: s.log is subscription.log, about=subscription.exporter)
 
     def refused(self, exporter: str, count: int, why: str) -> None:
         """Tell that a back end will never take some records; many become one notice."""
         notice = notices.refused(exporter, count, why, now_ns=self._now_ns())
-        self._tell_all(
-            [m for m in self._members if m.subscription.exporter == exporter or m.wants == "all"],
-            notice,
-        )
+        self._tell(notice, lambda _: True, about=exporter)
 
     def skipped(self, subscription: Subscription, size: int) -> None:
         """Tell what `start_at` leaves out."""
@@ -73,7 +48,7 @@ class Evidence:
             subscription.outbox.add(notice)
 
     def missed(self, subscription: Subscription, segments: int) -> None:
-        """Tell what an exporter that was parked can never get."""
+        """Tell what an exporter that was disabled can never get."""
         subscription.outbox.add(
             notices.missed(
                 subscription.exporter,
@@ -85,10 +60,10 @@ class Evidence:
 
     def silence(self, log: AuditLog, since_ns: int, *, ended: bool) -> None:
         """Tell everyone that a log is silent, or no longer."""
-        self._tell_all(
-            [m for m in self._members if m.subscription.log is log],
-            notices.silence(str(log.path), since_ns=since_ns, now_ns=self._now_ns(), ended=ended),
+        notice = notices.silence(
+            str(log.path), since_ns=since_ns, now_ns=self._now_ns(), ended=ended
         )
+        self._tell(notice, lambda s: s.log is log)
 
     def agent(self, event: str, body: str, attributes: dict[str, str | int | float | bool]) -> None:
         """Tell everyone about the agent."""
@@ -98,24 +73,26 @@ class Evidence:
             {"service.version": __version__, **attributes},
             now_ns=self._now_ns(),
         )
-        self._tell_all(self._members, notice)
+        self._tell(notice, lambda _: True)
 
-    @staticmethod
-    def _tell_all(members: Iterable[_Member], notice: Notice) -> None:
-        for member in members:
-            member.subscription.outbox.add(notice)
+    def _tell(
+        self, notice: Notice, concerns: Callable[[Subscription], bool], *, about: str = ""
+    ) -> None:
+        """Put *notice* where it *concerns*; who wants its own only hears what is *about* it."""
+        for subscription in self._subscriptions:
+            wanted = subscription.wants == "all" or about in ("", subscription.exporter)
+            if wanted and concerns(subscription):
+                subscription.outbox.add(notice)
 
     def write_receipts(self) -> None:
         """Write a receipt for every segment that has come to its end since the last call."""
-        for member in self._members:
-            subscription = member.subscription
+        for subscription in self._subscriptions:
             for segment in _finished(subscription):
                 self._write_receipt(subscription, segment)
 
     def _write_receipt(self, subscription: Subscription, segment: Segment) -> None:
         state = segment.state
-        settled, tallies = subscription.ledger.snapshot()
-        if settled.get(state.seq, 0) >= EVERYTHING:
+        if subscription.ledger.settled_offset(state.seq) >= EVERYTHING:
             return  # start_at leaves it out: nothing was promised
         subscription.receipts += 1
         subscription.receipted[state.seq] = state.size
@@ -123,7 +100,7 @@ class Evidence:
             notices.receipt(
                 subscription.exporter,
                 state,
-                tallies[state.seq],
+                subscription.ledger.tally(state.seq),
                 number=subscription.receipts,
                 size=state.size,
                 now_ns=self._now_ns(),
@@ -139,14 +116,3 @@ def _finished(subscription: Subscription) -> Iterator[Segment]:
             continue
         if subscription.ledger.settled_offset(state.seq) >= state.size:
             yield segment
-
-
-@dataclass(frozen=True, slots=True)
-class GapNotices:
-    """Where one feed tells of its gaps."""
-
-    evidence: Evidence
-    member: _Member
-
-    def gap(self, log: AuditLog, segment: Segment, gap: Gap) -> None:
-        self.evidence.gap(self.member, log, segment, gap)

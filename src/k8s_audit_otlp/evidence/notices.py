@@ -148,13 +148,13 @@ def skipped(exporter: str, log: str, size: int, *, now_ns: int) -> Notice:
 
 
 def missed(exporter: str, log: str, segments: int, *, now_ns: int) -> Notice:
-    """Tell what was deleted while an exporter was parked; how much, nobody kept."""
+    """Tell what was deleted while an exporter was disabled; how much, nobody kept."""
     return Notice(
         f"missed-{now_ns:x}",
         "k8s.audit.gap",
         now_ns,
         ERROR,
-        f"while {exporter} was parked, the rest of a segment of {log} and {segments} whole ones "
+        f"while {exporter} was disabled, the rest of a segment of {log} and {segments} whole ones "
         "were deleted",
         {
             "k8s.audit.exporter": exporter,

@@ -9,14 +9,16 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Lock, Thread
 
 from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.delivery import Delivery
-from k8s_audit_otlp.exporter.feed import Feed
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import Batch
+from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 
 _IDLE_S = 1.0  # the longest wait without a look; wake-ups come earlier
 
@@ -35,7 +37,7 @@ class Consumer:
     def __init__(  # noqa: PLR0913 - the edges of one exporter, each named
         self,
         name: str,
-        feeds: Sequence[Feed],
+        readers: Sequence[SubscriptionReader],
         delivery: Delivery,
         gate: Gate,
         budget: Budget,
@@ -47,7 +49,7 @@ class Consumer:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.feeds = list(feeds)
+        self.readers = list(readers)
         self.gate = gate
         self.delivery = delivery
         self._budget = budget
@@ -69,8 +71,8 @@ class Consumer:
         ]
 
     def start(self) -> None:
-        for feed in self.feeds:
-            feed.log.listen(self._wake.set)
+        for reader in self.readers:
+            reader.log.listen(self._wake.set)
         for thread in self._threads:
             thread.start()
 
@@ -88,7 +90,7 @@ class Consumer:
     @property
     def in_flight(self) -> int:
         """Requests that are not settled: on their way, in back-off or set aside."""
-        return sum(feed.ledger.in_flight() for feed in self.feeds)
+        return sum(reader.ledger.in_flight() for reader in self.readers)
 
     @property
     def sending(self) -> int:
@@ -109,9 +111,9 @@ class Consumer:
         while not self._stop.is_set() and not self._draining.is_set():
             self._wake.clear()
             dispatched = False
-            for i in range(len(self.feeds)):
-                feed = self.feeds[(turn + i) % len(self.feeds)]
-                dispatched |= self._turn(feed)
+            for i in range(len(self.readers)):
+                reader = self.readers[(turn + i) % len(self.readers)]
+                dispatched |= self._turn(reader)
             turn += 1
             if not dispatched:
                 self._wake.wait(self._patience_s())
@@ -119,7 +121,7 @@ class Consumer:
     def _patience_s(self) -> float:
         if not self._free:
             return _IDLE_S
-        waits = [w for f in self.feeds if (w := f.waits_s(self._options.flush_s)) is not None]
+        waits = [w for r in self.readers if (w := r.waits_s(self._options.flush_s)) is not None]
         return min([_IDLE_S, *waits])
 
     @property
@@ -127,30 +129,30 @@ class Consumer:
         """A further request may be dispatched."""
         return self.sending < self._options.senders and self.gate.open
 
-    def _turn(self, feed: Feed) -> bool:
+    def _turn(self, reader: SubscriptionReader) -> bool:
         """Let one log send what it has; say whether something was dispatched."""
         dispatched = False
-        if self._free and (notices := feed.notices()) is not None:
+        if self._free and (notices := reader.notices()) is not None:
             self._put(notices)
             dispatched = True
         while self._free and not self._draining.is_set():
-            feed.gather()
-            batch = feed.take(flush_now=self.sending == 0, flush_s=self._options.flush_s)
+            reader.gather()
+            batch = reader.take(flush_now=self.sending == 0, flush_s=self._options.flush_s)
             if batch is None:
-                if feed.at_end:
+                if reader.at_end:
                     break
                 continue  # there was much to pass and nothing to send
-            if not self._dispatch(feed, batch):
+            if not self._dispatch(reader.ledger, batch):
                 break
             dispatched = True
-            if feed.at_end:
+            if reader.at_end:
                 break
         return dispatched
 
-    def _dispatch(self, feed: Feed, batch: Batch) -> bool:
+    def _dispatch(self, ledger: Ledger, batch: Batch) -> bool:
         size = sum(map(len, batch.records))
-        ticket = feed.ledger.open(batch.span)
-        flight = InFlight(batch, feed.ledger, ticket, self._settled, size, self._freed)
+        settle = partial(self._settle, ledger, ledger.open(batch.span))
+        flight = InFlight(batch, settle, size, self._freed)
         while not self._budget.admit(self.name, size):
             if self._stop.wait(0.01):
                 return False
@@ -188,6 +190,10 @@ class Consumer:
         self._budget.release(self.name, size)
         self._wake.set()
 
-    def _settled(self, flight: InFlight) -> None:
+    def _settle(self, ledger: Ledger, ticket: Ticket, flight: InFlight, tally: Tally) -> None:
+        ledger.settle(ticket, tally)
         self._budget.release(self.name, flight.size)
         self._wake.set()
+
+    def __repr__(self) -> str:
+        return f"<Consumer {self.name} {self.sending} sending {self.gate!r} {self.readers}>"

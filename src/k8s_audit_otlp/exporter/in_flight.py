@@ -1,27 +1,26 @@
-"""A batch on its way: records are decided one way or another, then its span settles."""
+"""A batch on its way: records are decided one way or another, then it settles."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from k8s_audit_otlp.model import Batch
-from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
+from k8s_audit_otlp.state.ledger import Tally
 
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """One open span of the ledger with the records that must be decided before it settles.
+    """A batch with the records that must be decided before it settles.
 
     Threads that deliver parts of it decide concurrently; `on_settled` is called once, outside the
-    lock.
+    lock, with what became of the records. `notices` says that they are the agent's own.
     """
 
     batch: Batch
-    ledger: Ledger
-    ticket: Ticket
-    on_settled: Callable[["InFlight"], None]
+    on_settled: Callable[["InFlight", Tally], None]
     size: int
     on_freed: Callable[[int], None] | None = None  # told how many bytes `size` fell by
+    notices: bool = False
     _undecided: int = 0
     _aside: int = 0
     _aside_bytes: int = 0
@@ -88,12 +87,11 @@ class InFlight:
         with self._lock:
             if not self._aside or self._undecided > self._aside or not self.batch.records:
                 return
-            self.batch.records = ()
+            self.batch = replace(self.batch, records=())
             freed = max(0, self.size - self._aside_bytes) if self.on_freed else 0
             self.size -= freed
         if self.on_freed:
             self.on_freed(freed)
 
     def _settle(self) -> None:
-        self.ledger.settle(self.ticket, self._tally)
-        self.on_settled(self)
+        self.on_settled(self, self._tally)

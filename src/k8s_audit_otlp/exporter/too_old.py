@@ -5,6 +5,7 @@ A back end with an age window refuses such records or, worse, takes them and sho
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -26,15 +27,16 @@ class AgeWindow:
         self._now_ns = now_ns
         self.why = f"older than the {limits.max_age_s:g} s that the back end takes"
 
-    def take_out(self, batch: Batch) -> Sequence[bytes]:
-        """Take out of the batch what is too old; what tells no time stays."""
+    def parted(self, batch: Batch) -> tuple[Batch, Sequence[bytes]]:
+        """Return the batch without what is too old, and that; what tells no time stays."""
         oldest = self._limits.oldest_ns(self._now_ns())
         if batch.first_ns > oldest + _DISORDER_NS:
-            return ()
+            return batch, ()
         old = [record for record in batch.records if 0 < time_of(record) < oldest]
-        if old:
-            batch.records = [r for r in batch.records if not 0 < time_of(r) < oldest]
-        return old
+        if not old:
+            return batch, ()
+        young = [r for r in batch.records if not 0 < time_of(r) < oldest]
+        return replace(batch, records=young), old
 
 
 class DeliveryInWindow(Delivery):
@@ -46,7 +48,8 @@ class DeliveryInWindow(Delivery):
         self._window = window
 
     def deliver(self, flight: InFlight) -> None:
-        if old := self._window.take_out(flight.batch):
+        flight.batch, old = self._window.parted(flight.batch)
+        if old:
             self._dead_letter(flight, old, self._window.why)
         super().deliver(flight)
 

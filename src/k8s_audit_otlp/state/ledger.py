@@ -1,4 +1,4 @@
-"""Spans open and settled in, safe offsets and tallies out. No I/O, no clock.
+"""How far one exporter is in one log: a safe offset and a tally for each segment. Pure.
 
 One ledger per (receiver, exporter). Spans of one segment are opened in file order and settled in
 any order; an offset moves only over spans that are settled, so what a checkpoint holds is never
@@ -142,6 +142,12 @@ class Ledger:
         with self._lock:
             here = self._segments.get(segment)
             return here.offset if here else 0
+
+    def tally(self, segment: int) -> Tally:
+        """Return what became of the bytes before the segment's safe offset."""
+        with self._lock:
+            here = self._segments.get(segment)
+            return here.tally.copy() if here else Tally()
 
     def in_flight(self) -> int:
         """Spans that are open and not settled."""

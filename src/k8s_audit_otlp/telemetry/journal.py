@@ -12,8 +12,8 @@ from threading import Lock
 
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.blocks import Gap
-from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
 
@@ -32,13 +32,20 @@ class ExporterCounts:
 
 
 class ExporterJournal:
-    """What one exporter tells: implements the delivery's events and the feed's gap sink."""
+    """What one exporter tells: implements the delivery's events, and takes its gaps."""
 
     def __init__(
-        self, exporter: str, logger: logging.Logger, once: OnceAMinute, gate: Gate
+        self,
+        exporter: str,
+        logger: logging.Logger,
+        once: OnceAMinute,
+        gate: Gate,
+        *,
+        on_refused: Callable[[int, str], None] = lambda _count, _why: None,
     ) -> None:
+        """*on_refused* tells in the stream how many records are refused for good, and why."""
         self.exporter = exporter
-        self.tell: Callable[[int, str], None] = lambda _count, _why: None  # in the stream
+        self._on_refused = on_refused
         self._gate = gate
         self.counts = ExporterCounts()
         self._logger = logger
@@ -75,7 +82,7 @@ class ExporterJournal:
     def refused(self, count: int, why: str) -> None:
         with self._lock:
             self.counts.refused += count
-        self.tell(count, why)
+        self._on_refused(count, why)
         speak, _ = self._once.admit(f"refused {self.exporter}")
         if speak:
             self._logger.error(
@@ -89,7 +96,7 @@ class ExporterJournal:
     def dead_lettered(self, why: str) -> None:
         with self._lock:
             self.counts.dead_lettered += 1
-        self.tell(1, why)
+        self._on_refused(1, why)
         speak, quiet = self._once.admit(f"dead {self.exporter}")
         if speak:
             self._logger.error(
@@ -99,13 +106,13 @@ class ExporterJournal:
                 f" ({quiet} more)" if quiet else "",
             )
 
-    def gap(self, log: AuditLog, segment: Segment, gap: Gap) -> None:
+    def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:
         with self._lock:
             self.counts.gaps[gap.reason] += 1
         self._logger.error(
             "%s: %s: %d bytes of %s are lost to this exporter (%s%s)",
             self.exporter,
-            log.path,
+            subscription.log.path,
             gap.span.end - gap.span.start,
             segment.state.name,
             gap.reason,

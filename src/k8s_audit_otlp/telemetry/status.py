@@ -15,6 +15,7 @@ from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.agent_runway import Runways
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, stored_views
 from k8s_audit_otlp.telemetry.health import Beat
+from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.views import ExporterView
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Status:
         manifest: Path = MANIFEST,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.runways = Runways(manifest, monotonic=monotonic)
         self._agent = agent
@@ -41,6 +43,14 @@ class Status:
         self._looked = monotonic() - LOOK_S
         self._metrics: Metrics | None = None
         self._server: StatusServer | None = None
+        self._reporter = Reporter(
+            Path(agent.config.service.state_dir),
+            agent.exporters,
+            commit_error=lambda: agent.commit_error,
+            runway_s=self.runway_s,
+            clock=clock,
+        )
+        agent.listen(self.tick)
         self._base = _stored(Path(agent.config.service.state_dir)) if self._address else []
 
     @property
@@ -81,6 +91,7 @@ class Status:
             window_s = runtime.exporter.limits.max_age_s or None
             for subscription in runtime.subscriptions:
                 self.runways.warn(subscription, window_s)
+        self._reporter.write()
 
     def runway_s(self, exporter: str) -> float | None:
         """Return the shortest runway that an exporter has in any log."""

@@ -10,7 +10,6 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_letters
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Span
 from k8s_audit_otlp.otlp.record import encode_record, uid_of
-from k8s_audit_otlp.state.ledger import Ledger
 from tests.kit.steps import Poison
 
 
@@ -26,8 +25,7 @@ def state(tmp_path):
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)
     file = DeadLetterFile(directory / "dead-letter", "otlp_http/siem", uid_of=uid_of)
-    ledger, span = Ledger(), Span(1, 0, 1)
-    flight = InFlight(Batch("k8s_audit", span, []), ledger, ledger.open(span), print, 0)
+    flight = InFlight(Batch("k8s_audit", Span(1, 0, 1), []), print, 0)
 
     def dead_letter(*uids, body="{}"):
         records = [encode_record(1, 2, 9, "e", body, {"log.record.uid": uid}) for uid in uids]

@@ -28,7 +28,7 @@ def test_only_what_is_too_old_is_taken_out():
     """The order of the others stays; an event without a time is not old."""
     untimed = encode_record(0, NOW, 9, "", "", {})
     batch = batch_of([at(19), at(17), untimed, at(18.1), at(1)])
-    old = AgeWindow(LIMITS, now_ns=lambda: NOW).take_out(batch)
+    batch, old = AgeWindow(LIMITS, now_ns=lambda: NOW).parted(batch)
     assert old == [at(19), at(18.1)]
     assert batch.records == [at(17), untimed, at(1)]
 
@@ -37,7 +37,7 @@ def test_a_young_batch_is_not_looked_through():
     """The time of its first event tells."""
     records = [at(1, n) for n in range(3)]
     batch = batch_of(records, NOW - HOUR)
-    assert not AgeWindow(LIMITS, now_ns=lambda: NOW).take_out(batch)
+    assert AgeWindow(LIMITS, now_ns=lambda: NOW).parted(batch) == (batch, ())
     assert batch.records is records
 
 

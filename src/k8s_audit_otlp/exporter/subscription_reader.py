@@ -1,4 +1,4 @@
-"""One log for one exporter: segments in order in, batches out.
+"""Reads one log for one exporter: blocks of segments in order, encoded, as batches to send.
 
 Knows where the exporter reads (ahead of what it has dispatched, which is ahead of what is settled)
 and when a segment is through.
@@ -6,51 +6,45 @@ and when a segment is through.
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Batch, Block, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
-from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.ledger import Ledger, Tally
-from k8s_audit_otlp.state.outbox import Notice, Outbox
+from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.outbox import Notice
 
 _MAX_NOTICES = 50  # in one request
 _MAX_BLOCKS = 64  # blocks without a record that one call passes before others get a turn
 
-
-class GapSink(Protocol):
-    """Takes what is lost to this exporter."""
-
-    def gap(self, log: AuditLog, segment: Segment, gap: Gap) -> None: ...
+OnGap = Callable[[Subscription, Segment, Gap], None]
 
 
-class Feed:
-    """The way of one log to one exporter. Used by the exporter's consumer thread alone."""
+class SubscriptionReader:
+    """Where one exporter reads in one log. Used by the exporter's consumer thread alone."""
 
-    def __init__(  # noqa: PLR0913 - the edges of one feed, each named
+    def __init__(  # noqa: PLR0913 - the edges of one subscription, each named
         self,
-        log: AuditLog,
-        reader: BlockReader,
-        ledger: Ledger,
+        subscription: Subscription,
+        blocks: BlockReader,
         encoded: EncodedBlocks,
         batcher: Batcher,
-        gaps: GapSink,
-        outbox: Outbox,
         *,
+        on_gap: OnGap,
         encode_notice: Callable[[Notice], bytes],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.log = log
-        self.ledger = ledger
-        self._reader = reader
+        """*on_gap* puts the notice of what is lost into the outboxes."""
+        self.subscription = subscription
+        self.log = subscription.log
+        self.ledger = subscription.ledger
+        self._blocks = blocks
         self._encoded = encoded
         self._batcher = batcher
-        self._gaps = gaps
-        self._outbox = outbox
+        self._on_gap = on_gap
         self._encode_notice = encode_notice
         self._monotonic = monotonic
         self._segment: Segment | None = None
@@ -70,7 +64,7 @@ class Feed:
                 self.at_end = True
                 return
             if isinstance(found, Gap):
-                continue  # told and settled; what follows may be there
+                continue  # what follows may be there
             if self._batcher.empty:
                 self._since = self._monotonic()
             self._batcher.add(self._encoded.encode(found))
@@ -90,19 +84,16 @@ class Feed:
 
     def notices(self) -> InFlight | None:
         """Return a request of pending notices; they stay pending until it is settled."""
-        chosen = self._outbox.take(_MAX_NOTICES)
+        outbox = self.subscription.outbox
+        chosen = outbox.take(_MAX_NOTICES)
         if not chosen:
             return None
         records = [self._encode_notice(notice) for notice in chosen]
-        batch = Batch(self._batcher.receiver, Span(0, 0, 0), records)
-        # No position moves with a notice: its ledger is its own.
-        ledger = Ledger()
         return InFlight(
-            batch,
-            ledger,
-            ledger.open(batch.span),
-            lambda _: self._outbox.acknowledged(chosen),
+            Batch(self._batcher.receiver, Span(0, 0, 0), records),
+            lambda _flight, _tally: outbox.acknowledged(chosen),  # no position moves with it
             sum(map(len, records)),
+            notices=True,
         )
 
     def waits_s(self, flush_s: float) -> float | None:
@@ -115,14 +106,14 @@ class Feed:
         segment = self._current()
         if segment is None:
             return None
-        found = self._reader.read(segment, self._offset)
+        found = self._blocks.read(segment, self._offset)
         if not isinstance(found, Gap):
             return found
         if not self._batcher.empty:
             return None  # what was read before goes first
         ticket = self.ledger.open(found.span)
-        self._gaps.gap(self.log, segment, found)
-        self.ledger.settle(ticket, Tally(gaps=1))
+        self._on_gap(self.subscription, segment, found)
+        self.subscription.settle_when_stored(ticket, Tally(gaps=1))
         self._offset = found.span.end
         return found
 
@@ -142,3 +133,7 @@ class Feed:
     def _through(self) -> bool:
         state = self._segment.state if self._segment else None
         return state is not None and state.complete and self._offset >= state.size
+
+    def __repr__(self) -> str:
+        where = f"{self._segment.seq}:{self._offset}" if self._segment else "nowhere"
+        return f"<SubscriptionReader {self.subscription.name} at {where}>"

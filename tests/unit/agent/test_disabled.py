@@ -22,7 +22,7 @@ def second():
         yield backend
 
 
-def test_a_parked_exporter_goes_on_where_it_was(scene, second) -> None:
+def test_a_disabled_exporter_goes_on_where_it_was(scene, second) -> None:
     """Removed for a while, it has the backlog of that while."""
     both = exporters(a=scene.backend.url, b=second.url)
     scene.exporters = both
@@ -38,8 +38,8 @@ def test_a_parked_exporter_goes_on_where_it_was(scene, second) -> None:
     assert second.received.duplicates == 0
 
 
-def test_what_was_deleted_while_it_was_parked_is_told(scene, second) -> None:
-    """A parked exporter pins nothing, so it may have missed whole segments."""
+def test_what_was_deleted_while_it_was_disabled_is_told(scene, second) -> None:
+    """A disabled exporter pins nothing, so it may have missed whole segments."""
     both = exporters(a=scene.backend.url, b=second.url)
     scene.exporters = both
     scene.write(10)

@@ -1,0 +1,56 @@
+"""What a subscription stores, and what it settles only once that is stored."""
+
+from pathlib import Path
+
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.state.outbox import Notice
+from tests.kit.agent import NobodyListens
+
+
+def subscription_to(log: Path) -> Subscription:
+    return Subscription(AuditLog("k8s_audit:audit.log", log, NobodyListens()), "siem", Ledger())
+
+
+def lose(subscription: Subscription, end: int) -> None:
+    """Lose the first bytes of segment 1, and tell of it."""
+    ticket = subscription.ledger.open(Span(1, 0, end))
+    subscription.outbox.add(Notice(f"gap-{end}", "k8s.audit.gap", 1, 17, "lost"))
+    subscription.settle_when_stored(ticket, Tally(gaps=1))
+
+
+def test_a_gap_settles_only_when_the_checkpoint_with_its_notice_is_on_disk(tmp_path: Path) -> None:
+    """A crash before that tells it again; a position beyond it would be silence."""
+    subscription = subscription_to(tmp_path / "audit.log")
+    lose(subscription, 100)
+    assert subscription.ledger.settled_offset(1) == 0
+    first = subscription.position()
+    assert first.settled.get(1, 0) == 0
+    assert [notice.uid for notice in first.notices] == ["gap-100"]
+    subscription.stored()
+    assert subscription.ledger.settled_offset(1) == 100
+    assert subscription.ledger.tally(1).gaps == 1
+
+
+def test_a_gap_that_came_while_the_checkpoint_was_written_waits_for_the_next(
+    tmp_path: Path,
+) -> None:
+    """Its notice is not in that one."""
+    subscription = subscription_to(tmp_path / "audit.log")
+    subscription.position()
+    lose(subscription, 100)
+    subscription.stored()
+    assert subscription.ledger.settled_offset(1) == 0
+    subscription.position()
+    subscription.stored()
+    assert subscription.ledger.settled_offset(1) == 100
+
+
+def test_it_says_how_it_is(tmp_path: Path) -> None:
+    subscription = subscription_to(tmp_path / "audit.log")
+    lose(subscription, 100)
+    assert repr(subscription) == (
+        "<Subscription siem of k8s_audit:audit.log <Ledger 1:0+1> 1 notices>"
+    )
