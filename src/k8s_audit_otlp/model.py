@@ -110,6 +110,25 @@ class AuditEvent(msgspec.Struct, gc=False, rename=_wire_name):
     metadata: LegacyMetadata | None = None
 
 
+class LogKey(NamedTuple):
+    """Which log: one path that one receiver reads.
+
+    `str` is its form on disk, `<receiver>:<path>`. A receiver's name may hold a colon: it is
+    written as `%3A` there, so that `parse` finds where the path begins.
+    """
+
+    receiver: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> "LogKey":
+        receiver, _, path = text.partition(":")
+        return cls(receiver.replace("%3A", ":").replace("%25", "%"), path)
+
+    def __str__(self) -> str:
+        return f"{self.receiver.replace('%', '%25').replace(':', '%3A')}:{self.path}"
+
+
 class Span(NamedTuple):
     """A half-open range of one segment's decompressed bytes."""
 

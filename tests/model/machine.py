@@ -18,7 +18,7 @@ from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription, collect, forget_finished
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
-from k8s_audit_otlp.model import EncodedBlock
+from k8s_audit_otlp.model import EncodedBlock, LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
@@ -26,7 +26,6 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from tests.model.world import World
 
-KEY = "k8s_audit:audit.log"
 CONSUMERS = ("one", "two")
 CACHE_BYTES = 600_000
 REST_IS_LOST = {"deleted", "let_go", "truncated"}  # such a gap reaches to the end of its segment
@@ -94,6 +93,7 @@ class ReceiverMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.world = World()
+        self.key = str(LogKey("k8s_audit", str(self.world.path)))
         self.scans = 0
         self.last_given = {}  # consumer -> scan in which the newest segment given was found
 
@@ -116,10 +116,10 @@ class ReceiverMachine(RuleBasedStateMachine):
         """Start a process from the last checkpoint."""
         self.base = msgspec.json.decode(self.checkpoint, type=Checkpoint)
         self.log = self.log_class(
-            KEY,
+            "k8s_audit",
             self.world.path,
             Quiet(),
-            self.base.manifests.get(KEY),
+            self.base.manifests.get(self.key),
             limits=self.limits,
             holding=DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
             clock_ns=self.world.now_ns,
@@ -130,7 +130,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.last_given = dict.fromkeys(CONSUMERS, 0)
         for name in CONSUMERS:
             subscription = Subscription.resume(
-                self.log, name, self.base.positions.get(KEY, {}).get(name)
+                self.log, name, self.base.positions.get(self.key, {}).get(name)
             )
             subscription.ledger = self.prepared(subscription.ledger)
             self.log.register(subscription.ledger)
@@ -292,7 +292,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         for subscription in subscriptions:
             subscription.stored()
         self.gaps_then = self.gaps_to_store()
-        listed = {s.identity.partition(".")[0] for s in checkpoint.manifests[KEY].segments}
+        listed = {s.identity.partition(".")[0] for s in checkpoint.manifests[self.key].segments}
         self.known_then = {
             g: g.known for g in self.world.generations if g.seen and g.identity in listed
         }

@@ -25,6 +25,7 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.silence import Silence
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
@@ -192,8 +193,8 @@ class Agent:
         limits = log_limits(receiver, once=self._options.once)
         logs = []
         for path in self._paths(receiver_id):
-            key = f"{receiver_id}:{path}"
-            log = open_log(key, path, self._base.manifests.get(key), limits, holding_of(receiver))
+            state = self._base.manifests.get(str(LogKey(receiver_id, str(path))))
+            log = open_log(receiver_id, path, state, limits, holding_of(receiver))
             logs.append(log)
             self._watchers.append(
                 Watcher(log, scan_s=receiver.poll_interval_s, on_failure=self._fail)
@@ -287,9 +288,9 @@ class Agent:
         """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
         return self._drain_target.undelivered() if self._drain_target else []
 
-    def _silence_after(self) -> dict[str, float]:
+    def _silence_after(self) -> dict[LogKey, float]:
         receivers = self.config.receivers
-        return {log.key: receivers[log.key.partition(":")[0]].silence_after_s for log in self.logs}
+        return {log.key: receivers[log.key.receiver].silence_after_s for log in self.logs}
 
     def _fail(self, name: str, error: BaseException) -> None:
         if self._failure is None:

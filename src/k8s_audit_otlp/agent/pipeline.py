@@ -31,6 +31,7 @@ from k8s_audit_otlp.exporter.safe_mode import SafeModeEncoder
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.exporter.too_old import delivery_for
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import is_placeless
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
@@ -113,9 +114,9 @@ class Pipeline:
             if (receivers := self._config.receivers_of(name))
         ]
 
-    def _encoders(self) -> dict[tuple[str, ExporterMapping], EncodedBlocks]:
+    def _encoders(self) -> dict[tuple[LogKey, ExporterMapping], EncodedBlocks]:
         """Make one encoder for each log and mapping, shared by the exporters that map alike."""
-        sharers: dict[tuple[str, ExporterMapping], int] = {}
+        sharers: dict[tuple[LogKey, ExporterMapping], int] = {}
         for receiver, exporter in self._routes:
             for log in self._logs[receiver]:
                 key = (log.key, self._mappings[exporter])
@@ -183,7 +184,7 @@ class Pipeline:
         )
 
     def _subscription(self, log: AuditLog, name: str, exporter: Exporter) -> Subscription:
-        position = self._base.positions.get(log.key, {}).get(name)
+        position = self._base.positions.get(str(log.key), {}).get(name)
         subscription = Subscription.resume(log, name, position, exporter.audit.notices)
         log.register(subscription.ledger)
         self._evidence.add(subscription)
@@ -197,7 +198,7 @@ class Pipeline:
         learned: LearnedLimit,
     ) -> SubscriptionReader:
         key = subscription.log.key
-        receiver = key.partition(":")[0]
+        receiver = key.receiver
         overhead = sum(map(len, self._envelopes[receiver])) + 32
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:

@@ -32,7 +32,11 @@ class Resumed:
 
 
 def open_log(
-    key: str, path: Path, state: ManifestState | None, limits: LogLimits, holding: DeletedSegments
+    receiver: str,
+    path: Path,
+    state: ManifestState | None,
+    limits: LogLimits,
+    holding: DeletedSegments,
 ) -> AuditLog:
     """Open the log at *path*; it need not be there yet.
 
@@ -42,10 +46,10 @@ def open_log(
     """
     if path.is_dir():
         raise ConfigurationError(
-            f"receivers::{key.partition(':')[0]}::include: {path} is a directory; "
+            f"receivers::{receiver}::include: {path} is a directory; "
             f"write the live file in it, such as {path / 'audit.log'}"
         )
-    return AuditLog(key, path, LogJournal(logger), state, limits=limits, holding=holding)
+    return AuditLog(receiver, path, LogJournal(logger), state, limits=limits, holding=holding)
 
 
 def place(
@@ -59,7 +63,7 @@ def place(
     log, ledger = subscription.log, subscription.ledger
     skipped = Skipped({}, 0)
     if subscription.first_start:
-        receiver = config.receivers[log.key.partition(":")[0]]
+        receiver = config.receivers[log.key.receiver]
         start_at = config.exporters[subscription.exporter].audit.start_at
         wish = start_at or receiver.start_at
         since_ns = wish.since_ns(now_ns)

@@ -8,6 +8,7 @@ import click
 
 from k8s_audit_otlp.cli import STATE, USAGE, die
 from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.telemetry.inspect import inspect
@@ -34,7 +35,7 @@ def command() -> None:
 def list_(state_dir: Path) -> None:
     """List every exporter that has a position, with its backlog as of the last checkpoint."""
     for consumed in inspect(_load(state_dir)):
-        log = consumed.log.partition(":")[2]
+        log = LogKey.parse(consumed.log).path
         click.echo(
             f"{consumed.exporter}  {log}  {consumed.segment or '-'} +{consumed.offset}"
             f"  backlog {human_bytes(consumed.backlog_bytes)}  delivered {consumed.delivered}"

@@ -12,6 +12,7 @@ import click
 from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
 from k8s_audit_otlp.cli.state_dir import CONFIG, STATE_DIR, directory_of
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
@@ -102,7 +103,7 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
         backlog += f" ({human_seconds(now - consumed.oldest_unsent_ns / 1e9)})"
     lines = [
         head,
-        f"  log      {consumed.log.partition(':')[2]}",
+        f"  log      {LogKey.parse(consumed.log).path}",
         f"  position {consumed.segment or 'nowhere yet'} at byte {consumed.offset:,}",
         f"  backlog  {backlog}",
         f"  records  {_conservation(consumed)}",

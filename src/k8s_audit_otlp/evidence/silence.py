@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 
 
@@ -22,13 +23,13 @@ class Silence:
     """Watches logs that have a `silence_after`. `look` is called about once a second."""
 
     def __init__(
-        self, evidence: Evidence, after_s: dict[str, float], *, now_ns: Callable[[], int]
+        self, evidence: Evidence, after_s: dict[LogKey, float], *, now_ns: Callable[[], int]
     ) -> None:
         """*after_s*: per log key; 0 is never."""
         self._evidence = evidence
         self._after_s = after_s
         self._now_ns = now_ns
-        self._heard: dict[str, _Heard] = {}
+        self._heard: dict[LogKey, _Heard] = {}
 
     def look(self, logs: list[AuditLog]) -> None:
         for log in logs:

@@ -127,12 +127,12 @@ def collect(
     """
     positions = {log: dict(of) for log, of in base.positions.items()}
     for subscription in subscriptions:
-        positions.setdefault(subscription.log.key, {})[subscription.exporter] = (
+        positions.setdefault(str(subscription.log.key), {})[subscription.exporter] = (
             subscription.position()
         )
     manifests = dict(base.manifests)
     for log in logs:
-        manifests[log.key] = log.state()
+        manifests[str(log.key)] = log.state()
     return Checkpoint(
         written=written,
         manifests=manifests,

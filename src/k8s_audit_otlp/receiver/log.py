@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.discovery import Discovery
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
@@ -25,8 +26,8 @@ __all__ = ["AuditLog", "LogEvents", "LogLimits"]
 class LogEvents(Protocol):
     """What the log tells whoever listens; the core only says what happened."""
 
-    def discovered(self, log: str, segment: SegmentState) -> None: ...
-    def trouble(self, log: str, message: str) -> None:
+    def discovered(self, log: LogKey, segment: SegmentState) -> None: ...
+    def trouble(self, log: LogKey, message: str) -> None:
         """Something that may pass stands in the way; '' when it has passed."""
 
 
@@ -39,7 +40,7 @@ class AuditLog:
 
     def __init__(  # noqa: PLR0913 - the edges of one log, each named
         self,
-        key: str,
+        receiver: str,
         path: Path,
         events: LogEvents,
         state: ManifestState | None = None,
@@ -48,7 +49,7 @@ class AuditLog:
         holding: DeletedSegments | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.key = key
+        self.key = LogKey(receiver, str(path))
         self.path = path
         self.limits = limits or LogLimits()
         self.clock_ns = clock_ns
@@ -61,7 +62,7 @@ class AuditLog:
         self._discovery = Discovery(
             path,
             self._known,
-            on_new=lambda segment: events.discovered(key, segment.state),
+            on_new=lambda segment: events.discovered(self.key, segment.state),
             on_trouble=self._say,
         )
         self._trouble = ""

@@ -32,7 +32,7 @@ from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.exporters import Sdk
 from k8s_audit_otlp.config.types import StartAt
 from k8s_audit_otlp.exporter.subscription import Subscription, collect, forget_finished
-from k8s_audit_otlp.model import Block, EncodedBlock
+from k8s_audit_otlp.model import Block, EncodedBlock, LogKey
 from k8s_audit_otlp.otlp.sdk import sdk_records
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -108,8 +108,8 @@ class AuditLogReceiver:
         if restored.warning:
             logger.warning("%s", restored.warning)
         self._base = restored.checkpoint or Checkpoint()
-        key = f"{SCOPE}:{self._path}"
-        self._log = AuditLog(key, self._path, LogJournal(logger), self._base.manifests.get(key))
+        key = str(LogKey(SCOPE, str(self._path)))
+        self._log = AuditLog(SCOPE, self._path, LogJournal(logger), self._base.manifests.get(key))
         self._reader = BlockReader(self._log)
         position = self._base.positions.get(key, {}).get(NAME)
         self._consumption = Subscription.resume(self._log, NAME, position)

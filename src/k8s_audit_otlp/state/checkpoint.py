@@ -35,7 +35,7 @@ class Position(msgspec.Struct, omit_defaults=True):
 
 
 class Checkpoint(msgspec.Struct, omit_defaults=True):
-    """Everything, as of one moment. Keys: a log is `<receiver>:<path>`, an exporter its id."""
+    """Everything, as of one moment. Keys: a log is a LogKey as text, an exporter its id."""
 
     version: int = 0  # VERSION once it is written; other defaults are left out of the file
     written: str = ""

@@ -14,6 +14,7 @@ from k8s_audit_otlp.apiserver.observed import observe
 from k8s_audit_otlp.apiserver.settings import MANIFEST, RefusalError
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.telemetry.runway import (
@@ -45,7 +46,7 @@ class Runways:
         self._warn_below_s = warn_below_s
         self._monotonic = monotonic
         self._now_ns = now_ns
-        self._rates: dict[str, WriteRate] = {}
+        self._rates: dict[LogKey, WriteRate] = {}
         self._flags: tuple[str, Retention] | None = None  # of which log, and what they say
         self._read_at: float | None = None
         self._once = OnceAMinute(monotonic=monotonic)

@@ -13,6 +13,7 @@ from itertools import groupby
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
@@ -30,7 +31,7 @@ def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
     found: dict[str, dict[str, Tally]] = {}
     for log, exporters in checkpoint.positions.items() if checkpoint else ():
         for exporter, position in exporters.items():
-            tally = found.setdefault(exporter, {}).setdefault(log.partition(":")[0], Tally())
+            tally = found.setdefault(exporter, {}).setdefault(LogKey.parse(log).receiver, Tally())
             for part in (position.total, *position.tallies.values()):
                 tally.add(part)
     return [
@@ -64,7 +65,7 @@ def trouble_of(log: AuditLog) -> str:
 
 def _exporter(runtime: ExporterRuntime, runways: Runways | None) -> ExporterView:
     window_s = runtime.exporter.limits.max_age_s or None
-    by_receiver = groupby(runtime.subscriptions, lambda c: c.log.key.partition(":")[0])
+    by_receiver = groupby(runtime.subscriptions, lambda s: s.log.key.receiver)
     counts, gate = runtime.journal.counts, runtime.gate
     return ExporterView(
         runtime.name,

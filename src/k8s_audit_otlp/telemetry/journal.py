@@ -13,6 +13,7 @@ from threading import Lock
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -126,10 +127,10 @@ class LogJournal:
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
 
-    def discovered(self, log: str, segment: SegmentState) -> None:
+    def discovered(self, log: LogKey, segment: SegmentState) -> None:
         self._logger.debug("%s: new segment %s as %s", log, segment.identity, segment.name)
 
-    def trouble(self, log: str, message: str) -> None:
+    def trouble(self, log: LogKey, message: str) -> None:
         if message:
             self._logger.warning("%s", message)
         else:

@@ -193,3 +193,20 @@ def test_a_second_signal_ends_it_at_once(tmp_path, log) -> None:
         process.communicate(timeout=10)
         assert time.monotonic() - started < 3
         assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_receiver_may_have_a_colon_in_its_name(backend, log, tmp_path) -> None:
+    """Started twice: the position that is stored under such a name is found again."""
+    config = tmp_path / "agent.yaml"
+    config.write_text(f"""
+receivers: {{"k8s_audit/a:b": {{include: [{log}]}}}}
+exporters: {{otlp_http: {{endpoint: "{backend.url}"}}}}
+service:
+  state_dir: {tmp_path / "state"}
+  pipelines: {{logs: {{receivers: ["k8s_audit/a:b"], exporters: [otlp_http]}}}}
+""")
+    for _ in range(2):
+        done = run("--config", str(config), "--once")
+        assert done.returncode == 0, done.stderr
+    assert len(backend.received.uids) == 30
+    assert "at byte 0" not in done.stderr

@@ -11,7 +11,7 @@ from tests.kit.agent import NobodyListens
 
 
 def subscription_to(log: Path) -> Subscription:
-    return Subscription(AuditLog("k8s_audit:audit.log", log, NobodyListens()), "siem", Ledger())
+    return Subscription(AuditLog("k8s_audit", log, NobodyListens()), "siem", Ledger())
 
 
 def lose(subscription: Subscription, end: int) -> None:
@@ -52,5 +52,5 @@ def test_it_says_how_it_is(tmp_path: Path) -> None:
     subscription = subscription_to(tmp_path / "audit.log")
     lose(subscription, 100)
     assert repr(subscription) == (
-        "<Subscription siem of k8s_audit:audit.log <Ledger 1:0+1> 1 notices>"
+        f"<Subscription siem of k8s_audit:{tmp_path}/audit.log <Ledger 1:0+1> 1 notices>"
     )
