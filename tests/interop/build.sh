@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 bin=${K8S_AUDIT_OTLP_BIN:-$HOME/.cache/k8s-audit-otlp/bin}
 mkdir -p "$bin"
 
-[ -x "$bin/otelcol" ] || OUT=$bin bash "$here/build/build.sh"
+cmp -s "$here/build/builder.yaml" "$bin/otelcol.yaml" || OUT=$bin bash "$here/build/build.sh"
 OUT=$bin bash "$here/kube/build.sh"
 [ -x "$bin/helm" ] || GOBIN=$bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
 [ -x "$bin/kubeconform" ] ||

@@ -17,3 +17,4 @@ cd build
 go mod tidy -e -compat=1.25
 go build -trimpath -ldflags="-s -w" -o "$out/otelcol.new" .
 mv "$out/otelcol.new" "$out/otelcol"
+cp "$here/builder.yaml" "$out/otelcol.yaml"  # what it was built from
