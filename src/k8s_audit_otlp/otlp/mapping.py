@@ -10,6 +10,12 @@ from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.attributes import (
+    ENCODERS,
+    AttributeEncoder,
+    MapAttributes,
+    TextAttribute,
+)
 from k8s_audit_otlp.otlp.limits import AttributeLimiter, AttributeLimits
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, MAX_LIST, MAX_NOTE, MAX_NOTES
 
@@ -219,8 +225,19 @@ def part_mapper(part: str, options: MappingOptions) -> AttributesOf:
 
 def part_encoder(part: str, options: MappingOptions) -> Callable[[Any], bytes]:
     """Make the function that encodes a part's attributes."""
-    attributes_of = part_mapper(part, options)
-    return lambda value: b"".join(wire.attribute(key, each) for key, each in attributes_of(value))
+    if limiter_of(options) is not None:  # names and values depend on each other
+        attributes_of = part_mapper(part, options)
+        return lambda value: b"".join([wire.attribute(*pair) for pair in attributes_of(value)])
+    rows = [(row.read(), _row_encoder(row, options.prefix)) for row in rows_of(part, options)]
+    return lambda value: b"".join([encode(read(value)) for read, encode in rows])
+
+
+def _row_encoder(row: Row, prefix: str) -> AttributeEncoder:
+    key, encoder = row.key_with(prefix), ENCODERS[row.type]
+    if key.endswith("<key>"):
+        return MapAttributes(key.removesuffix("<key>"), encoder)
+    limit = _LIMITS.get(row.key)
+    return TextAttribute(key, limit) if limit else encoder(key)
 
 
 def reference_page(options: MappingOptions) -> str:

@@ -86,6 +86,17 @@ def string_head(key: bytes, size: int) -> bytes:
     return ATTRIBUTE + varint(len(head) + len(inner) + size) + head + inner
 
 
+def list_head(key: bytes, size: int) -> bytes:
+    """Give all bytes of a list attribute that come before its one string of `size` bytes."""
+    text_head = STRING + varint(size)
+    item = len(text_head) + size
+    item_head = STRING + varint(item) + text_head
+    values = len(item_head) + size
+    inner = ARRAY + varint(values) + item_head
+    head = delimited(KEY, key) + VALUE + varint(len(inner) + size)
+    return ATTRIBUTE + varint(len(head) + len(inner) + size) + head + inner
+
+
 def time_and_double(head: bytes) -> Callable[[bytes, int, bytes, float], bytes]:
     """Make a packer for TIME, a time, the head of a double (it may be empty) and a double."""
     if head:
