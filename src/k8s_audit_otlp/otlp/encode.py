@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
-from k8s_audit_otlp.otlp.fast_path import HotEncoder, Quiet
+from k8s_audit_otlp.otlp.fast_path import Clean, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.place import RecordPlace
@@ -65,7 +65,7 @@ class Encoder:
         options: MappingOptions | None = None,
         *,
         transform: Transform | None = None,
-        quiet: Quiet | None = None,
+        quiet: Clean | None = None,
         shrink: Shrink | None = None,
         max_record_bytes: int = 0,
     ) -> None:
@@ -76,8 +76,8 @@ class Encoder:
         self._max_bytes = max_record_bytes or sys.maxsize
         self._records = RecordEncoder(self.options)
         # Without verdicts on parts, a transform must see every event whole.
-        hot = transform is None or quiet is not None
-        self._hot = HotEncoder(self._records, quiet) if hot else None
+        fast = transform is None or quiet is not None
+        self._fast = FastEncoder(self._records, quiet) if fast else None
 
     def encode_block(self, block: Block) -> EncodedBlock:
         """Encode every event of a block, in file order."""
@@ -87,7 +87,7 @@ class Encoder:
         out = _Output()
         place = RecordPlace(block, self._records.parts)
         add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
-        encode = self._hot.encode if self._hot else _refuse
+        encode = self._fast.encode if self._fast else _refuse
         is_ascii = block.data.isascii()
         offset = block.span.start
         for line in lines:

@@ -1,11 +1,11 @@
-"""One line in, its LogRecord as bytes out, for the line that almost every line is.
+"""Encodes the line that almost every line is, without decoding all of it.
 
-That is one event as kube-apiserver writes it at level Metadata: no bodies, both timestamps, nobody
-impersonated. Its parts that repeat from event to event (who asked, how it ended, why it was
-allowed) are not even decoded: the JSON of the part is the key under which its wire bytes are kept,
-with the verdict whether redaction has anything to do there. Any other line is refused here and
-takes the general way, to the same bytes. So does one with a member that is not known here: its
-text would leave with the line, and nobody would have judged it.
+That is one event as kube-apiserver writes it: both timestamps, nobody impersonated, and where
+something is redacted no bodies. Its parts that repeat from event to event (who asked, how it ended,
+why it was allowed) are not even decoded: the JSON of the part is the key under which its wire bytes
+are kept, with the verdict whether redaction has anything to do there. Any other line is refused
+here and takes the general way, to the same bytes. So does one with a member that is not known here:
+its text would leave with the line, and nobody would have judged it.
 """
 
 from typing import Literal, Protocol
@@ -30,7 +30,7 @@ DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 33) * 1_000_000  # the year 2242; until then a double holds each microsecond
 
 
-class Quiet(Protocol):
+class Clean(Protocol):
     """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
 
     def raw(self, part: bytes) -> bool: ...
@@ -42,16 +42,16 @@ class Quiet(Protocol):
     def annotations(self, annotations: dict[str, str]) -> bool: ...
 
 
-class HotRef(ObjectRef, gc=False, forbid_unknown_fields=True):
+class FastReference(ObjectRef, gc=False, forbid_unknown_fields=True):
     """An objectRef that has nothing beside what is judged."""
 
 
-class HotEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename=_WIRE_NAMES):
+class FastEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename=_WIRE_NAMES):
     """An event with what repeats left as JSON. Same names on the wire as AuditEvent."""
 
     kind: Literal["Event"]
     level: Literal["Metadata", "Request", "RequestResponse"]
-    stage: Literal["ResponseStarted", "ResponseComplete", "Panic"]
+    stage: Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]
     api_version: Literal["audit.k8s.io/v1"] = "audit.k8s.io/v1"
     audit_id: str = ""
     request_uri: str = ""
@@ -61,7 +61,7 @@ class HotEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename=_WIR
     authentication_metadata: msgspec.Raw = _NOTHING
     source_ips: msgspec.Raw = _NOTHING
     user_agent: str = ""
-    object_ref: HotRef | None = None
+    object_ref: FastReference | None = None
     response_status: msgspec.Raw = _NOTHING
     request_object: msgspec.Raw = _NOTHING
     response_object: msgspec.Raw = _NOTHING
@@ -70,15 +70,19 @@ class HotEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename=_WIR
     annotations: msgspec.Raw = _NOTHING
 
 
-class HotEncoder:
-    """Encodes hot lines; raises NotPlainError or a msgspec error for any other."""
+def _weigh_caller(key: tuple[bytes, bytes, str], value: tuple[bytes, bool]) -> int:
+    return len(key[0]) + len(key[1]) + len(key[2]) + len(value[0]) + 250
 
-    def __init__(self, records: RecordEncoder, quiet: Quiet | None) -> None:
-        """*quiet*: None where nothing is redacted."""
+
+class FastEncoder:
+    """Encodes plain lines; raises NotPlainError or a msgspec error for any other."""
+
+    def __init__(self, records: RecordEncoder, clean: Clean | None) -> None:
+        """*clean*: None where nothing is redacted."""
         self._records = records
-        self._quiet = quiet
-        self._decode = msgspec.json.Decoder(HotEvent).decode
-        self._callers = Interned(self._caller)
+        self._clean = clean
+        self._decode = msgspec.json.Decoder(FastEvent).decode
+        self._callers = Interned(self._caller, weigh=_weigh_caller)
         self._requests = Interned(self._request)
         self._objects = Interned(self._object)
         self._notes = Interned(self._note)
@@ -90,16 +94,16 @@ class HotEncoder:
     def encode(self, line: bytes, around: bytes) -> bytes:
         """Encode one line; *around* is what is encoded of its place."""
         event = self._decode(line)
-        if (
-            event.request_object is not _NOTHING
-            or event.response_object is not _NOTHING
-            or event.impersonated_user is not _NOTHING
-            or event.authentication_metadata is not _NOTHING
+        if event.impersonated_user is not _NOTHING or event.authentication_metadata is not _NOTHING:
+            raise NotPlainError
+        check = self._clean
+        if check is not None and (
+            event.request_object is not _NOTHING or event.response_object is not _NOTHING
         ):
             raise NotPlainError
         records = self._records
-        caller, quiet = self._callers[bytes(event.user), bytes(event.source_ips), event.user_agent]
-        notes, alarm, quiet_notes = self._notes[bytes(event.annotations)]
+        caller, clean = self._callers[bytes(event.user), bytes(event.source_ips), event.user_agent]
+        notes, alarm, clean_notes = self._notes[bytes(event.annotations)]
         audit_id_text = event.audit_id
         audit_id = audit_id_text.encode()
         if len(audit_id) > MAX_AUDIT_ID:
@@ -108,22 +112,21 @@ class HotEncoder:
         path, query = path_text.encode(), query_text.encode()
         target, thing, name = NO_TARGET, b"", b""
         if (ref := event.object_ref) is not None:
-            thing, target, quiet_object = self._objects[
+            thing, target, clean_object = self._objects[
                 ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
             ]
-            quiet = quiet and quiet_object
+            clean = clean and clean_object
             name = ref.name.encode()
             if ref.uid or ref.resource_version:
                 thing += records.version(ref)
-                quiet = quiet and self._is_quiet_version(ref)
-        request, quiet_end = self._requests[
+                clean = clean and self._is_clean_version(ref)
+        request, clean_end = self._requests[
             event.level, event.stage, event.verb, bytes(event.response_status), target, alarm
         ]
-        check = self._quiet
         if check is not None and not (
-            quiet
-            and quiet_end
-            and quiet_notes
+            clean
+            and clean_end
+            and clean_notes
             and check.path(path + name + audit_id)
             and (not query or check.query(query_text))
             and (len(audit_id) == 36 or check.text(audit_id_text))
@@ -136,8 +139,12 @@ class HotEncoder:
         took = time - round(parse_time(received).timestamp() * 1e6)
         if not (0 <= took < DAY and 0 < time < MAX_TIME):
             raise NotPlainError
+        if event.stage == "RequestReceived":
+            times = wire.TIME + wire.fixed64(time * 1000)
+        else:
+            times = records.pack_times(wire.TIME, time * 1000, records.duration_head, took / 1000)
         record = b"".join((
-            records.pack_times(wire.TIME, time * 1000, records.duration_head, took / 1000),
+            times,
             around,
             request,
             caller,
@@ -160,8 +167,8 @@ class HotEncoder:
         addresses = (self._decode_ips(ips_json) if ips_json else None) or ()
         if len(addresses) > MAX_LIST:
             raise NotPlainError
-        check = self._quiet
-        quiet = check is None or (
+        check = self._clean
+        clean = check is None or (
             check.raw(user_json + ips_json + agent.encode())
             and check.user(user)
             and check.text(agent)
@@ -170,7 +177,7 @@ class HotEncoder:
         encoded = self._records.caller((
             user.username, user.uid, user.groups, extra, agent, addresses,
         ))  # fmt: skip
-        return encoded, quiet
+        return encoded, clean
 
     def _request(self, key: tuple[str, str, str, bytes, int, int]) -> tuple[bytes, bool]:
         level, stage, verb, status_json, target, alarm = key
@@ -178,16 +185,16 @@ class HotEncoder:
         request = self._records.requests[
             "Event", level, stage, verb, status.code, status.reason, target, alarm, False
         ]
-        check = self._quiet
-        quiet = check is None or (check.raw(status_json + verb.encode()) and check.status(status))
-        return request, quiet
+        check = self._clean
+        clean = check is None or (check.raw(status_json + verb.encode()) and check.status(status))
+        return request, clean
 
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool]:
         encoded, target = self._records.objects[key]
-        return encoded, target, self._quiet is None or self._quiet.raw(" ".join(key).encode())
+        return encoded, target, self._clean is None or self._clean.raw(" ".join(key).encode())
 
-    def _is_quiet_version(self, ref: ObjectRef) -> bool:
-        return self._quiet is None or self._quiet.raw(f"{ref.uid} {ref.resource_version}".encode())
+    def _is_clean_version(self, ref: ObjectRef) -> bool:
+        return self._clean is None or self._clean.raw(f"{ref.uid} {ref.resource_version}".encode())
 
     def _note(self, key: bytes) -> tuple[bytes, int, bool]:
         annotations = (self._decode_notes(key) if key else None) or {}
@@ -196,6 +203,6 @@ class HotEncoder:
         encoded, alarm, cuts = self._records.note(tuple(annotations.items()))
         if cuts:
             raise NotPlainError
-        check = self._quiet
-        quiet = check is None or (check.raw(key) and check.annotations(annotations))
-        return encoded, alarm, quiet
+        check = self._clean
+        clean = check is None or (check.raw(key) and check.annotations(annotations))
+        return encoded, alarm, clean

@@ -29,12 +29,20 @@ def weigh(value: Any) -> int:
     return 30
 
 
+def _weigh_both(key: Any, value: Any) -> int:
+    return weigh(key) + weigh(value)
+
+
 class Interned(dict[Any, V], Generic[V]):
     """`interned[key]` is `build(key)`, remembered while it fits."""
 
-    def __init__(self, build: Callable[[Any], V]) -> None:
+    def __init__(
+        self, build: Callable[[Any], V], *, weigh: Callable[[Any, V], int] | None = None
+    ) -> None:
+        """*weigh*: estimates the bytes that a key and its value keep alive."""
         super().__init__()
         self._build = build
+        self._weigh = weigh or _weigh_both
         self._old: dict[Any, V] = {}
         self.held_bytes = 0  # by the young generation
 
@@ -42,7 +50,7 @@ class Interned(dict[Any, V], Generic[V]):
         value = self._old.get(key)
         if value is None:
             value = self._build(key)
-        weight = weigh(key) + weigh(value)
+        weight = self._weigh(key, value)
         if weight <= MAX_ENTRY_BYTES:
             if len(self) >= MAX_ENTRIES or self.held_bytes + weight > MAX_BYTES:
                 self._old = dict(self)

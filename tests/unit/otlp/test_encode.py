@@ -90,7 +90,7 @@ def test_unique_values_leave_the_caches_bounded():
                     for i in range(1000)
                 )
             )
-    holders = (vars(encoder._records), vars(encoder._hot))
+    holders = (vars(encoder._records), vars(encoder._fast))
     caches = [c for held in holders for c in held.values() if isinstance(c, interned.Interned)]
     assert all(len(cache) <= interned.MAX_ENTRIES for cache in caches)
     assert all(cache.held_bytes <= interned.MAX_BYTES for cache in caches)

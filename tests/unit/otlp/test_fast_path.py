@@ -94,7 +94,7 @@ def line_of(event, *, escaped=True):
 def takes(encoder, line):
     """Tell whether the fast path takes a line."""
     try:
-        encoder._hot.encode(line, b"")
+        encoder._fast.encode(line, b"")
     except REFUSED:
         return False
     return True
@@ -155,6 +155,16 @@ def test_the_common_event_takes_the_fast_path():
     assert takes(fast, line_of(planted(("verb",), "list")))
     assert takes(fast, line_of(planted(("requestURI", "/x?{}"), "watch=1&limit=500")))
     assert takes(fast, line_of(planted(("objectRef", "uid"), "4f1c")))
+    assert takes(fast, line_of(planted(("stage",), "RequestReceived")))
+
+
+def test_bodies_take_the_fast_path_where_nothing_is_redacted():
+    """They are not looked at then, and leave as they are."""
+    raw, _ = encoders(redact=False)
+    line = line_of({**planted(("level",), "RequestResponse"), "requestObject": {"kind": "Secret"}})
+    assert takes(raw, line)
+    assert not takes(encoders()[0], line)
+    assert [*both(line, redact=False)[0]] == [*both(line, redact=False)[1]]
 
 
 @pytest.mark.parametrize(
@@ -199,9 +209,9 @@ def test_the_caches_stay_bounded_under_attack():
         event["objectRef"] = {"resource": f"r{n}", "namespace": "z" * size}
         event["requestURI"] = f"/x?limit={n}" + "0" * size
         assert takes(encoder, line_of(event))
-    holders = (vars(encoder._records), vars(encoder._hot))
+    holders = (vars(encoder._records), vars(encoder._fast))
     caches = [c for held in holders for c in held.values() if isinstance(c, interned.Interned)]
     assert any(len(cache._old) for cache in caches)
     assert all(len(cache) <= interned.MAX_ENTRIES for cache in caches)
     assert all(cache.held_bytes <= interned.MAX_BYTES for cache in caches)
-    assert len(encoder._hot._quiet._queries) <= interned.MAX_ENTRIES
+    assert len(encoder._fast._clean._queries) <= interned.MAX_ENTRIES
