@@ -105,10 +105,8 @@ def compare(log: Path, sink: Sink, shippers: dict[str, Make], rounds: int) -> No
     one = log.with_name("one.log")
     one.write_bytes(data[: data.find(b"\n") + 1])
     title = f"{log.stem}: {events:,} events of {len(data) / events:,.0f} B"
-    print(
-        f"\n{title}\n| shipper | us/event | MB/s | sent B/event | start CPU s | peak MB | ratio |"
-    )
-    print("|---|---|---|---|---|---|---|")  # noqa: T201 - a report
+    head = "| shipper | us/event | MB/s | sent B/event | start CPU s | peak MB | ratio |"
+    print(f"\n{title}\n{head}\n|---|---|---|---|---|---|---|")  # noqa: T201 - a report
     figures: dict[str, list[float]] = {name: [] for name in shippers}
     starts: dict[str, list[float]] = {name: [] for name in shippers}
     peaks, sent = dict.fromkeys(shippers, 0.0), dict.fromkeys(shippers, 0)

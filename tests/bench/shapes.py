@@ -226,21 +226,15 @@ def bodies(count: int) -> Iterator[bytes]:
             target = _target(dice, "pods")
             items = [_pod(dice, _target(dice, "pods")) for _ in range(20)]
             body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
-            made = _event(
-                dice, now, caller, target, **{**rest, "verb": "list"}, responseObject=body
-            )
+            rest |= {"verb": "list", "responseObject": body}
         elif roll < 0.4:
             target = _target(dice, "leases", f"node-{dice.randrange(40)}")
             sent, stored = (_lease(dice, target, stored=s) for s in (False, True))
-            made = _event(
-                dice, now, caller, target, **rest, requestObject=sent, responseObject=stored
-            )
+            rest |= {"requestObject": sent, "responseObject": stored}
         else:
             target = _target(dice, "pods")
             sent, stored = _pod(dice, target), _pod(dice, target)
-            made = _event(
-                dice, now, caller, target, **rest, requestObject=sent, responseObject=stored
-            )
+            rest |= {"requestObject": sent, "responseObject": stored}
         yield _go_json(_event(dice, now, caller, target, **rest))
 
 
