@@ -177,6 +177,7 @@ class Batch:
     lines: int = 0
     first_ns: int = 0
     last_ns: int = 0
+    mark: str = ""  # names the bytes of the log before the span's end, where they are known
 
 
 # What a back end may answer. A broken promise is an exception; an answer is one of these.

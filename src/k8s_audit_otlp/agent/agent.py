@@ -31,11 +31,12 @@ from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
+from k8s_audit_otlp.state.positions import PositionFile
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 SYNC_S = 1.0  # how often the state is synced to the disk
-COMMIT_S = 0.1  # how often it is written: what a killed process sends again
+COMMIT_S = 0.1  # how often it is looked at
 GLOB_S = 1.0  # how often a glob that matches nothing is tried
 COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYNC_S
 
@@ -71,6 +72,7 @@ class Agent:
         self._monotonic = monotonic
         self._now = now
         self._file = CheckpointFile(Path(config.service.state_dir))
+        self._positions = PositionFile(self._file.directory)
         self._lock = StateLock(self._file.directory)
         self._base = Checkpoint()
         self._committer: Committer | None = None
@@ -103,6 +105,8 @@ class Agent:
         pipeline = self._build(marker)
         for log in self.logs:
             log.scan()
+        for subscription in self.subscriptions():
+            subscription.take_up_found()
         resumed = [
             place(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns())
             for s in self.subscriptions()
@@ -136,6 +140,7 @@ class Agent:
             self._env,
             by_receiver,
             self._base,
+            positions=self._positions,
             stop=self._stop,
             evidence=self._evidence,
             on_failure=self._fail,
@@ -148,6 +153,7 @@ class Agent:
             self._base,
             self.logs,
             self.exporters,
+            positions=self._positions,
             max_uncommitted_bytes=self.config.service.max_uncommitted_bytes,
             before=self._evidence.write_receipts,
             now=self._now,
@@ -264,7 +270,7 @@ class Agent:
             self._wake.wait(pause)
             self._wake.clear()
             now = self._monotonic()
-            self.commit(durable=now >= next_sync)
+            self.commit(durable=now >= next_sync or self._drain_target is not None)
             for tick in self._listeners:
                 tick()
             if now >= next_sync:
@@ -327,6 +333,7 @@ class Agent:
         self._base.starts = []  # a clean end: the next start need not be careful
         self._evidence.agent("stopped", "stopped", {"process.pid": os.getpid()})
         self.commit()
+        self._positions.close()
         for runtime in self.exporters:
             runtime.sender.close()
         for log in self.logs:

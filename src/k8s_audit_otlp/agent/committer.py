@@ -9,6 +9,7 @@ from k8s_audit_otlp.exporter.subscription import collect, forget_finished
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+from k8s_audit_otlp.state.positions import PositionFile
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -24,6 +25,7 @@ class Committer:
         logs: Sequence[AuditLog],
         exporters: Sequence[ExporterRuntime],
         *,
+        positions: PositionFile,
         max_uncommitted_bytes: int,
         before: Callable[[], None],
         now: Callable[[], datetime],
@@ -34,53 +36,66 @@ class Committer:
         self._base = base
         self._logs = list(logs)
         self._exporters = list(exporters)
+        self._positions = positions
         self._max_uncommitted_bytes = max_uncommitted_bytes
         self._before = before
         self._now = now
-        self._settlements = -1  # that the newest checkpoint holds
-        self._delivered = 0  # bytes, when it was written
+        self._versions: list[int] = []  # of the logs, that the newest checkpoint holds
+        self._delivered = 0  # bytes, when the positions were last on disk
+        self._fresh = True  # the positions file is of another process, or of another directory
         self.error = ""
 
     def commit(self, *, durable: bool = True) -> None:
-        """Write the checkpoint; a disk that refuses is reported and tried again."""
-        subscriptions = [c for runtime in self._exporters for c in runtime.subscriptions]
+        """Write the checkpoint; a disk that refuses is reported and tried again.
+
+        Positions need no checkpoint, they are written when they move: one that need not be
+        *durable* is only written when segments have come, gone or changed their names.
+        """
+        subscriptions = [s for runtime in self._exporters for s in runtime.subscriptions]
         self._before()
-        settlements = sum(c.ledger.settlements for c in subscriptions)
-        if settlements == self._settlements and not durable:
+        versions = [log.version for log in self._logs]
+        if versions == self._versions and not durable:
             return
         forget_finished(self._logs, subscriptions)
         stamp = self._now().isoformat(timespec="milliseconds")
         try:
             state = collect(self._base, self._logs, subscriptions, stamp)
             self._file.save(state, durable=durable)
+            if durable and self._fresh:
+                self._positions.begin()
+                self._fresh = False
         except OSError as error:
             self._refused(error)
             return
-        for subscription in subscriptions:
-            subscription.stored()
+        self._versions = versions
+        if durable:
+            for subscription in subscriptions:
+                subscription.stored()
         if self.error:
             logger.info("%s: written again", self._file.path)
             self._stall("")
-        self.error = ""
-        self._settlements, self._delivered = settlements, self._delivered_bytes()
+        self.error, self._delivered = "", self._delivered_bytes()
 
     def _delivered_bytes(self) -> int:
         return sum(r.journal.counts.delivered_bytes for r in self._exporters)
 
     def _refused(self, error: OSError) -> None:
-        """Go on delivering, up to a bound: without a position all of it would be sent again."""
+        """Go on delivering; without positions only up to a bound, as all of it is sent again."""
         if not self.error:
             logger.error(
-                "%s: the position cannot be written (%s); delivery goes on, and what is "
-                "delivered meanwhile will be sent again after a restart",
+                "%s: the state cannot be written (%s); delivery goes on, notices wait",
                 self._file.path,
                 error.strerror,
             )
         self.error = str(error.strerror)
         if isinstance(error, FileNotFoundError):
             self._make_directory_again()
-        if self._delivered_bytes() - self._delivered >= self._max_uncommitted_bytes:
-            self._stall("too much is delivered that the state directory cannot record")
+        try:
+            self._positions.sync()
+            self._delivered = self._delivered_bytes()
+        except OSError:
+            if self._delivered_bytes() - self._delivered >= self._max_uncommitted_bytes:
+                self._stall("too much is delivered that the state directory cannot record")
 
     def _stall(self, why: str) -> None:
         for runtime in self._exporters:
@@ -89,6 +104,7 @@ class Committer:
     def _make_directory_again(self) -> None:
         """Come back from a state directory that was deleted: positions are still in memory."""
         try:
+            self._fresh = True
             self._file.prepare()
             self._lock.release()
             self._lock.acquire()

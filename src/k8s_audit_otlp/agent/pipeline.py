@@ -40,6 +40,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
+from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.transport.sender import Sender
 
@@ -72,6 +73,7 @@ class Pipeline:
         logs: Logs,
         base: Checkpoint,
         *,
+        positions: PositionFile,
         stop: Event,
         evidence: Evidence,
         on_failure: Callable[[str, BaseException], None],
@@ -83,6 +85,7 @@ class Pipeline:
         self._env = env
         self._logs = logs
         self._base = base
+        self._positions = positions
         self._stop = stop
         self._on_failure = on_failure
         self._marker = marker
@@ -187,6 +190,7 @@ class Pipeline:
         position = self._base.positions.get(str(log.key), {}).get(name)
         subscription = Subscription.resume(log, name, position, exporter.audit.notices)
         log.register(subscription.ledger)
+        subscription.write_to(self._positions)
         self._evidence.add(subscription)
         return subscription
 

@@ -11,6 +11,7 @@ from k8s_audit_otlp.cli.sizes import human_bytes
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+from k8s_audit_otlp.state.positions import FILE_NAME
 from k8s_audit_otlp.telemetry.inspect import inspect
 
 _DIRECTORY = click.option(
@@ -99,5 +100,6 @@ def _changing(state_dir: Path) -> Iterator[Checkpoint]:
         checkpoint = _load(state_dir)
         yield checkpoint
         CheckpointFile(state_dir).save(checkpoint)
+        (state_dir / FILE_NAME).unlink(missing_ok=True)  # what it said is in the checkpoint
     finally:
         lock.release()

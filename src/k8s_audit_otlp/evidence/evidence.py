@@ -4,7 +4,7 @@ A notice reaches the exporter that it is about and, unless that exporter wants o
 other exporter of the log: who cannot be reached cannot be told that it misses something.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
@@ -12,7 +12,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.start_at import EVERYTHING
+from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.state.outbox import Notice
 
 
@@ -87,32 +87,20 @@ class Evidence:
     def write_receipts(self) -> None:
         """Write a receipt for every segment that has come to its end since the last call."""
         for subscription in self._subscriptions:
-            for segment in _finished(subscription):
-                self._write_receipt(subscription, segment)
+            for segment in subscription.log.segments():
+                if subscription.owes_receipt(segment.state) and not subscription.outbox.full:
+                    self._write_receipt(subscription, segment.state)
 
-    def _write_receipt(self, subscription: Subscription, segment: Segment) -> None:
-        state = segment.state
-        if subscription.ledger.settled_offset(state.seq) >= EVERYTHING:
-            return  # start_at leaves it out: nothing was promised
+    def _write_receipt(self, subscription: Subscription, segment: SegmentState) -> None:
         subscription.receipts += 1
-        subscription.receipted[state.seq] = state.size
+        subscription.receipted[segment.seq] = segment.size
         subscription.outbox.add(
             notices.receipt(
                 subscription.exporter,
-                state,
-                subscription.ledger.tally(state.seq),
+                segment,
+                subscription.ledger.tally(segment.seq),
                 number=subscription.receipts,
-                size=state.size,
+                size=segment.size,
                 now_ns=self._now_ns(),
             )
         )
-
-
-def _finished(subscription: Subscription) -> Iterator[Segment]:
-    """Yield the segments that are settled to their end and have no receipt for that size."""
-    for segment in subscription.log.segments():
-        state = segment.state
-        if not state.complete or subscription.receipted.get(state.seq) == state.size:
-            continue
-        if subscription.ledger.settled_offset(state.seq) >= state.size:
-            yield segment

@@ -41,13 +41,14 @@ class Batcher:
         self._limits = limits
         self._learned = learned or LearnedLimit(limits.max_bytes)
         self._overhead = overhead
-        self._clear()
+        self.clear()
 
     @property
     def _room(self) -> int:
         return max(1, self._learned.bytes - self._overhead)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Hold nothing any more."""
         self._segment = -1
         self._start = self._end = 0
         self._records: list[bytes] = []
@@ -129,7 +130,7 @@ class Batcher:
             self._last_ns,
         )
         if not rest:
-            self._clear()
+            self.clear()
         else:
             del self._records[:count], self._ends[:count], self._dropped[:dropped_count]
             del self._times[:count]

@@ -73,6 +73,7 @@ class Consumer:
     def start(self) -> None:
         for reader in self.readers:
             reader.log.listen(self._wake.set)
+            reader.subscription.outbox.listen(self._wake.set)
         for thread in self._threads:
             thread.start()
 
@@ -151,7 +152,7 @@ class Consumer:
 
     def _dispatch(self, ledger: Ledger, batch: Batch) -> bool:
         size = sum(map(len, batch.records))
-        settle = partial(self._settle, ledger, ledger.open(batch.span))
+        settle = partial(self._settle, ledger, ledger.open(batch.span, batch.mark))
         flight = InFlight(batch, settle, size, self._freed)
         while not self._budget.admit(self.name, size):
             if self._stop.wait(0.01):

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.start_at import EVERYTHING
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
-from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
-from k8s_audit_otlp.state.outbox import Outbox
+from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, Ticket
+from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.state.outbox import Notice, Outbox
+from k8s_audit_otlp.state.positions import PositionFile, key_of
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +34,12 @@ class Subscription:
     receipted: dict[int, int] = field(default_factory=dict)
     first_start: bool = True
     wants: Literal["own", "all"] = "all"  # which notices; another exporter's are not its own
+    unplaced: dict[str, Place] = field(default_factory=dict)  # positions, by segment identity
+    _identities: dict[int, str] = field(default_factory=dict)
+    _file: PositionFile | None = None
+    _settled: dict[int, int] = field(default_factory=dict)  # that the checkpoint holds
     _unstored: deque[tuple[Ticket, Tally]] = field(default_factory=deque)
+    _pending: list[Notice] = field(default_factory=list)  # that it holds
     _in_checkpoint: int = 0  # how many of them the checkpoint under way holds the notice of
 
     @classmethod
@@ -46,8 +54,13 @@ class Subscription:
         if position is None:
             return cls(log, exporter, Ledger(), wants=wants)
         ledger = Ledger(position.settled)
-        for segment, tally in position.tallies.items():
-            ledger.restore(segment, tally)
+        for segment in position.settled:
+            ledger.restore(
+                segment,
+                position.tallies.get(segment, Tally()),
+                position.marks.get(segment, ""),
+                position.trail.get(segment, ()),
+            )
         return cls(
             log,
             exporter,
@@ -58,11 +71,37 @@ class Subscription:
             position.receipted,
             first_start=False,
             wants=wants,
+            unplaced=dict(position.unplaced),
         )
+
+    def take_up_found(self) -> None:
+        """Go on in segments that were found after the last checkpoint of the last process."""
+        for segment in self.log.segments() if self.unplaced else ():
+            place = self.unplaced.pop(segment.state.identity, None)
+            if place is not None and not self.ledger.next_offset(segment.seq):
+                self.ledger.begin(segment.seq, place.offset)
+                self.ledger.restore(segment.seq, place.tally, place.mark)
 
     @property
     def name(self) -> str:
         return f"{self.exporter} of {self.log.key}"
+
+    @property
+    def _key(self) -> bytes:
+        return key_of(str(self.log.key), self.exporter)
+
+    def write_to(self, file: PositionFile) -> None:
+        """Write every place to *file* as soon as it has moved."""
+        self._file = file
+        self.ledger.listen(self._moved)
+
+    def _moved(self, ledger: Ledger, segment: int) -> None:
+        identity = self._identities.get(segment)
+        if identity is None:
+            self._identities = {s.seq: s.state.identity for s in self.log.segments()}
+            identity = self._identities.get(segment)
+        if identity is not None and self._file is not None:
+            self._file.write(self._key, segment, identity, ledger)
 
     def settle_when_stored(self, ticket: Ticket, tally: Tally) -> None:
         """Settle *ticket* once a checkpoint holds what is in the outbox now.
@@ -75,21 +114,39 @@ class Subscription:
         """Return what is to be stored."""
         # First the tickets: the notice of each is in the outbox by now.
         self._in_checkpoint = len(self._unstored)
-        settled, tallies = self.ledger.snapshot()
+        self._pending = self.outbox.snapshot()
+        places, trail = self.ledger.places()
+        self._settled = {n: place.offset for n, place in places.items()}
         return Position(
-            settled,
-            tallies,
+            self._settled,
+            {n: place.tally for n, place in places.items()},
             self.total.copy(),
-            self.outbox.snapshot(),
+            self._pending,
             self.receipts,
             dict(self.receipted),
+            {n: place.mark for n, place in places.items() if place.mark},
+            trail,
+            self.unplaced,
         )
 
     def stored(self) -> None:
-        """Note that what `position` returned last is on disk."""
+        """Note that what `position` returned last has reached the disk."""
+        self.outbox.stored(self._pending)
+        if self._file is not None:
+            self._file.stored(self._key, self._settled)
+        self.ledger.remember()
         for _ in range(self._in_checkpoint):
             self.ledger.settle(*self._unstored.popleft())
         self._in_checkpoint = 0
+
+    def owes_receipt(self, segment: SegmentState) -> bool:
+        """Say whether the segment is settled to its end and has no receipt for its size.
+
+        What start_at leaves out was not promised.
+        """
+        if not segment.complete or self.receipted.get(segment.seq) == segment.size:
+            return False
+        return segment.size <= self.ledger.settled_offset(segment.seq) < EVERYTHING
 
     def tally(self) -> Tally:
         """Everything that ever settled."""
@@ -109,12 +166,16 @@ def forget_finished(logs: Sequence[AuditLog], subscriptions: Sequence[Subscripti
     twice, or its manifest entry without its position.
     """
     for log in logs:
-        done = [state.seq for state in log.finished()]
-        for subscription in subscriptions:
-            if subscription.log is log:
-                for seq in done:
-                    subscription.total.add(subscription.ledger.forget(seq))
-                    subscription.receipted.pop(seq, None)
+        of_log = [s for s in subscriptions if s.log is log]
+        done = [
+            state.seq
+            for state in log.finished()
+            if not any(subscription.owes_receipt(state) for subscription in of_log)
+        ]
+        for subscription in of_log:
+            for seq in done:
+                subscription.total.add(subscription.ledger.forget(seq))
+                subscription.receipted.pop(seq, None)
         log.forget(done)
 
 

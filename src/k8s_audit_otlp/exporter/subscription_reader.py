@@ -6,6 +6,7 @@ and when a segment is through.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
@@ -14,7 +15,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Batch, Block, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.ledger import MARK_BYTES, Tally, mark_of
 from k8s_audit_otlp.state.outbox import Notice
 
 _MAX_NOTICES = 50  # in one request
@@ -50,12 +51,16 @@ class SubscriptionReader:
         self._segment: Segment | None = None
         self._offset = 0  # where the next block starts
         self._version = -1
+        self._read: list[Block] = []  # what the batcher holds comes from these
+        self._set_backs = self.ledger.set_backs
         self._since = 0.0  # when the oldest record came that is held
         self.at_end = False  # the last call found nothing more to read
 
     def gather(self) -> None:
         """Read and encode until a request is full or nothing more is there."""
         self.at_end = False
+        if self._set_backs != self.ledger.set_backs:
+            self.set_back()
         for _ in range(_MAX_BLOCKS):
             if self._batcher.full:
                 return
@@ -68,6 +73,7 @@ class SubscriptionReader:
             if self._batcher.empty:
                 self._since = self._monotonic()
             self._batcher.add(self._encoded.encode(found))
+            self._read.append(found)
             self._offset = found.span.end
 
     def take(self, *, flush_now: bool, flush_s: float) -> Batch | None:
@@ -80,7 +86,32 @@ class SubscriptionReader:
         )
         if not batcher.full and not batcher.worthwhile and not due:
             return None
-        return batcher.take()
+        batch = batcher.take()
+        return replace(batch, mark=self._mark(batch.span.end)) if batch else None
+
+    def _mark(self, end: int) -> str:
+        """Return the mark of *end*, up to which batches are taken now; '' where it is not known."""
+        before = b""
+        while self._read:
+            block = self._read[0]
+            start = block.span.start
+            if start >= end:
+                break
+            if len(block.data) != block.span.end - start:
+                before = b""  # it stands for other bytes than it holds: a hole, or a shortened line
+            else:
+                before += block.data[max(0, end - start - MARK_BYTES) : end - start]
+            if block.span.end > end:
+                break
+            del self._read[0]
+        return mark_of(before)
+
+    def set_back(self) -> None:
+        """Read again from what the ledger says; what is held here was not dispatched."""
+        self._set_backs = self.ledger.set_backs
+        self._batcher.clear()
+        self._read.clear()
+        self._segment = None
 
     def notices(self) -> InFlight | None:
         """Return a request of pending notices; they stay pending until it is settled."""

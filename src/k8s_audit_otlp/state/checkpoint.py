@@ -10,15 +10,17 @@ synced, which is costly, and disturbs an etcd on the same disk when it is done t
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from k8s_audit_otlp.state.files import Fsync, make_private_directory, replace_file
-from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.state.ledger import Place, Tally
+from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.state.positions import PositionRecord, key_of, read_positions
 
 VERSION = 1
 
@@ -32,6 +34,9 @@ class Position(msgspec.Struct, omit_defaults=True):
     notices: list[Notice] = []  # not acknowledged yet
     receipts: int = 0  # number of the last receipt
     receipted: dict[int, int] = {}  # segment -> the size that its receipt speaks of
+    marks: dict[int, str] = {}  # of the bytes before the offsets above, where they are known
+    trail: dict[int, list[Place]] = {}  # older places of the segments that moved last
+    unplaced: dict[str, Place] = {}  # by identity: of segments that no checkpoint names yet
 
 
 class Checkpoint(msgspec.Struct, omit_defaults=True):
@@ -112,6 +117,7 @@ class CheckpointFile:
                     [*problems, f"going on from {path.name}, so some records are sent again"]
                 )
             )
+            _go_on_to(checkpoint, read_positions(self.directory))
             return Restored(checkpoint, warning)
         if found:
             raise StateError(
@@ -154,6 +160,32 @@ class CheckpointFile:
         replace_file(self.path, lambda file: file.write(data), durable=False)
         self._written = bare
         return True
+
+
+def _go_on_to(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None:
+    """Move the positions to where the records say that they were when the process ended."""
+    by_key: dict[bytes, list[PositionRecord]] = {}
+    for record in records:
+        by_key.setdefault(record.subscription, []).append(record)
+    for log, exporters in checkpoint.positions.items():
+        manifest = checkpoint.manifests.get(log, ManifestState())
+        known = {segment.seq: segment for segment in manifest.segments}
+        for exporter, position in exporters.items():
+            for record in by_key.get(key_of(log, exporter), ()):
+                segment = known.get(record.segment)
+                if segment is not None and segment.identity == record.identity:
+                    _move(position, segment, record.place)
+                elif record.segment >= manifest.next_seq:
+                    position.unplaced[record.identity] = record.place
+
+
+def _move(position: Position, segment: SegmentState, place: Place) -> None:
+    if place.offset <= position.settled.get(segment.seq, -1):
+        return
+    position.settled[segment.seq] = place.offset
+    position.tallies[segment.seq] = place.tally
+    position.marks[segment.seq] = place.mark
+    segment.size = max(segment.size, place.offset)
 
 
 class _Versioned(msgspec.Struct):

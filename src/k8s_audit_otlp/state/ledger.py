@@ -1,20 +1,26 @@
-"""How far one exporter is in one log: a safe offset and a tally for each segment. Pure.
+"""How far one exporter is in one log: a safe place and a tally for each segment. Pure.
 
-One ledger per (receiver, exporter). Spans of one segment are opened in file order and settled in
-any order; an offset moves only over spans that are settled, so what a checkpoint holds is never
-ahead of what a back end has acknowledged. Counts travel with the span: a tally always describes
-exactly the bytes before the offset that is stored with it.
+One ledger per (log, exporter). Spans of one segment are opened in file order and settled in any
+order; a place moves only over spans that are settled, so what is stored is never ahead of what a
+back end has acknowledged. Counts travel with the span: a tally always describes exactly the bytes
+before the offset that is stored with it, and a mark names the last of these bytes.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from threading import Lock
 from typing import Self
 
 import msgspec
 
 from k8s_audit_otlp.model import Span
+
+# Of the log before a place. The last line's end alone is the same in many: annotations.
+MARK_BYTES = 1024
+_TRAILS = 4  # segments of which older places are kept: those that moved last
+_OLDEST = 8  # a place is kept up to 2**8 times of remembering: minutes, where that is each second
 
 
 class Tally(msgspec.Struct, omit_defaults=True):
@@ -60,24 +66,53 @@ class Tally(msgspec.Struct, omit_defaults=True):
         return self.read - settled
 
 
+def mark_of(before: bytes) -> str:
+    """Return what names the bytes *before* a place: how many they are, and a hash over them."""
+    before = before[-MARK_BYTES:]
+    return f"{len(before)}-{blake2b(before, digest_size=8).hexdigest()}" if before else ""
+
+
+def mark_length(mark: str) -> int:
+    """Return how many bytes before its place a mark names."""
+    return int(mark.partition("-")[0] or 0)
+
+
+class Place(msgspec.Struct, omit_defaults=True):
+    """Somewhere in a segment: offset, what the bytes before it are, what became of them.
+
+    `mark` is '' where they are not known: after a gap, or from an older version's state.
+    """
+
+    offset: int = 0
+    mark: str = ""
+    tally: Tally = msgspec.field(default_factory=Tally)
+    turn: int = 0  # when it was remembered, counted in times of remembering
+
+    def copy(self) -> "Place":
+        return Place(self.offset, self.mark, self.tally.copy(), self.turn)
+
+
+@dataclass(slots=True, eq=False)
+class _SegmentLedger:
+    place: Place = field(default_factory=Place)
+    opened: int = 0  # how far spans were opened: what comes next starts here
+    tickets: "deque[Ticket]" = field(default_factory=deque)
+    remembered: int = 0  # offset of the newest of them, whether it is still kept or not
+    trail: list[Place] = field(default_factory=list)  # newest first; older than `place`
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """One open span. Settled when it carries a tally."""
 
     span: Span
+    mark: str
+    home: _SegmentLedger
     tally: Tally | None = None
 
 
-@dataclass(slots=True)
-class _SegmentLedger:
-    offset: int = 0
-    opened: int = 0  # how far spans were opened: what comes next starts here
-    tickets: deque[Ticket] = field(default_factory=deque)
-    tally: Tally = field(default_factory=Tally)
-
-
 class Ledger:
-    """The position of one exporter in one log: a safe offset for every segment.
+    """The position of one exporter in one log.
 
     Guarded by one lock: the consumer opens, senders settle, the committer takes snapshots.
     """
@@ -86,13 +121,25 @@ class Ledger:
         self._lock = Lock()
         self._segments: dict[int, _SegmentLedger] = {}
         for segment, offset in (settled or {}).items():
-            self._segments[segment] = _SegmentLedger(offset, offset)
+            self._segments[segment] = _SegmentLedger(Place(offset), offset)
+        self._on_moved: Callable[[Ledger, int], None] = lambda _ledger, _segment: None
+        self._turn = 0
         self.settlements = 0
+        self.set_backs = 0  # whoever reads ahead begins again when this changes
 
-    def restore(self, segment: int, tally: Tally) -> Self:
-        """Take up the tally that was stored with the segment's offset."""
-        self._of(segment).tally = tally
+    def restore(
+        self, segment: int, tally: Tally, mark: str = "", trail: Iterable[Place] = ()
+    ) -> Self:
+        """Take up what was stored with the segment's offset."""
+        here = self._of(segment)
+        here.place.tally, here.place.mark = tally, mark
+        here.trail, here.remembered = [place.copy() for place in trail], here.place.offset
+        self._turn = max([self._turn, *(place.turn for place in here.trail)])
         return self
+
+    def listen(self, on_moved: Callable[["Ledger", int], None]) -> None:
+        """Call *on_moved* with a segment whenever its place has moved."""
+        self._on_moved = on_moved
 
     def _of(self, segment: int) -> _SegmentLedger:
         return self._segments.setdefault(segment, _SegmentLedger())
@@ -102,10 +149,11 @@ class Ledger:
         with self._lock:
             here = self._of(segment)
             if not here.tickets and offset > here.opened:
-                here.offset = here.opened = offset
+                here.opened = offset
+                here.place = Place(offset, "", here.place.tally)
 
-    def open(self, span: Span) -> Ticket:
-        """Note that *span* is on its way.
+    def open(self, span: Span, mark: str = "") -> Ticket:
+        """Note that *span* is on its way; *mark* names the bytes before its end.
 
         Raises:
             ValueError: it does not start where the last one ended: bytes would be skipped.
@@ -115,22 +163,80 @@ class Ledger:
             here = self._of(span.segment)
             if span.start != here.opened or span.end < span.start:
                 raise ValueError(f"span {span} opened, but segment is at {here.opened}")
-            ticket = Ticket(span)
+            ticket = Ticket(span, mark, here)
             here.opened = span.end
             here.tickets.append(ticket)
             return ticket
 
     def settle(self, ticket: Ticket, tally: Tally) -> int:
-        """Mark *ticket* as done and return the segment's safe offset. Twice changes nothing."""
+        """Mark *ticket* as done and return the segment's safe offset.
+
+        Twice changes nothing, and neither does one from before the ledger was set back.
+        """
+        segment, moved = ticket.span.segment, False
         with self._lock:
-            here = self._of(ticket.span.segment)
+            here = ticket.home
+            if here is not self._segments.get(segment):
+                return self._of(segment).place.offset
             if ticket.tally is None:
                 ticket.tally = tally
                 self.settlements += 1
             while here.tickets and (done := here.tickets[0].tally) is not None:
-                here.offset = here.tickets.popleft().span.end
-                here.tally.add(done)
-            return here.offset
+                first = here.tickets.popleft()
+                here.place.offset, here.place.mark, moved = first.span.end, first.mark, True
+                here.place.tally.add(done)
+            offset = here.place.offset
+        if moved:
+            self._on_moved(self, segment)
+        return offset
+
+    # -- going back ------------------------------------------------------------------------------
+
+    def set_back(self) -> None:
+        """Go back to what is settled everywhere: what is open is read and sent again."""
+        with self._lock:
+            for segment, here in self._segments.items():
+                self._segments[segment] = self._at(here.place, here.trail)
+            self.set_backs += 1
+
+    def remember(self) -> None:
+        """Keep the places of now as ones to go back to; older ones are kept ever more seldom."""
+        with self._lock:
+            self._turn += 1
+            for here in self._segments.values():
+                if here.place.mark and here.place.offset != here.remembered:
+                    now = here.place.copy()
+                    now.turn, here.remembered = self._turn, now.offset
+                    here.trail = _thinned([now, *here.trail], self._turn)
+            moved = sorted(
+                (s for s in self._segments.values() if s.trail), key=lambda s: -s.trail[0].turn
+            )
+            for here in moved[_TRAILS:]:
+                here.trail = []
+
+    def verify(self, segment: int, holds: Callable[[int, str], bool]) -> int:
+        """Go back to the newest known place whose mark *holds*, and return its offset.
+
+        *holds* is asked with an offset and the mark of the bytes before it. A place without a mark
+        cannot be doubted. Where nothing holds, the segment begins anew.
+        """
+        with self._lock:
+            here = self._segments.get(segment)
+            places = [here.place, *here.trail] if here else []
+        found = (i for i, p in enumerate(places) if not p.mark or holds(p.offset, p.mark))
+        index = next(found, len(places))
+        place = places[index] if index < len(places) else Place()
+        if here is not None and index:
+            with self._lock:
+                self._segments[segment] = self._at(place, here.trail[index:])
+                self.set_backs += 1
+        return place.offset
+
+    @staticmethod
+    def _at(place: Place, trail: Iterable[Place]) -> _SegmentLedger:
+        return _SegmentLedger(place.copy(), place.offset, trail=list(trail))
+
+    # -- how it is -------------------------------------------------------------------------------
 
     def next_offset(self, segment: int) -> int:
         """Where the next span of the segment starts."""
@@ -138,16 +244,20 @@ class Ledger:
             here = self._segments.get(segment)
             return here.opened if here else 0
 
+    def place(self, segment: int) -> Place:
+        """Return how far the segment is settled, and what became of that."""
+        with self._lock:
+            here = self._segments.get(segment)
+            return here.place.copy() if here else Place()
+
     def settled_offset(self, segment: int) -> int:
         with self._lock:
             here = self._segments.get(segment)
-            return here.offset if here else 0
+            return here.place.offset if here else 0
 
     def tally(self, segment: int) -> Tally:
         """Return what became of the bytes before the segment's safe offset."""
-        with self._lock:
-            here = self._segments.get(segment)
-            return here.tally.copy() if here else Tally()
+        return self.place(segment).tally
 
     def in_flight(self) -> int:
         """Spans that are open and not settled."""
@@ -156,19 +266,30 @@ class Ledger:
 
     def snapshot(self) -> tuple[dict[int, int], dict[int, Tally]]:
         """Return the safe offsets and the tallies that describe exactly the bytes before them."""
+        places, _ = self.places()
+        return {n: p.offset for n, p in places.items()}, {n: p.tally for n, p in places.items()}
+
+    def places(self) -> tuple[dict[int, Place], dict[int, list[Place]]]:
+        """Return the safe place of every segment, and the older ones that are known."""
         with self._lock:
-            offsets = {n: s.offset for n, s in self._segments.items()}
-            return offsets, {n: s.tally.copy() for n, s in self._segments.items()}
+            places = {n: s.place.copy() for n, s in self._segments.items()}
+            return places, {n: list(s.trail) for n, s in self._segments.items() if s.trail}
 
     def forget(self, segment: int) -> Tally:
         """Drop a segment that is gone for good; its tally goes to whoever keeps the totals."""
         with self._lock:
-            return self._segments.pop(segment, _SegmentLedger()).tally
+            return self._segments.pop(segment, _SegmentLedger()).place.tally
 
     def __repr__(self) -> str:
         with self._lock:
             parts = [
-                f"{n}:{s.offset}" + (f"+{len(s.tickets)}" if s.tickets else "")
+                f"{n}:{s.place.offset}" + (f"+{len(s.tickets)}" if s.tickets else "")
                 for n, s in sorted(self._segments.items())
             ]
         return f"<Ledger {' '.join(parts) or 'empty'}>"
+
+
+def _thinned(trail: Iterable[Place], turn: int) -> list[Place]:
+    """Keep the oldest place of each doubling of age; *trail* is newest first."""
+    by_age = {(turn - place.turn).bit_length(): place for place in trail}
+    return [place for age, place in by_age.items() if age <= _OLDEST]

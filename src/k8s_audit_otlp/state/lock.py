@@ -3,6 +3,7 @@
 The lock is `flock`, so the kernel lets it go when the process dies, however it dies.
 """
 
+import contextlib
 import fcntl
 import os
 import time
@@ -51,8 +52,9 @@ class StateLock:
                     ) from None
                 self._sleep(0.1)
                 waited += 0.1
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: it is ours, whoever reads the number
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._fd = fd
 
     @staticmethod

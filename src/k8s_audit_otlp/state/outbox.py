@@ -1,10 +1,11 @@
-"""Records of the agent's own that wait to be acknowledged. Notices in, what to send next out.
+"""Records of the agent's own that wait to be acknowledged: notices and receipts.
 
-One outbox per (log, exporter). It is stored with the position: a crash neither loses nor skips a
-notice. It is bounded: notices about the same thing become one that says how many they were.
+One outbox per (log, exporter). It is stored with the position, and a notice is sent only when it is
+stored: a crash neither loses one, nor changes one that a back end has. It is bounded: notices about
+the same thing become one that says how many they were and keeps their sums.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
 import msgspec
@@ -14,6 +15,14 @@ MAX_PENDING = 1000
 MERGED = ("k8s.audit.agent.", "k8s.audit.refused")
 COUNT = "k8s.audit.notice.count"
 EXPORTER = "k8s.audit.exporter"
+GAP = "k8s.audit.gap."
+# How the attributes of two notices become one; any other attribute is the newer one's.
+_ALIKE = (EXPORTER, GAP + "reason")  # must be equal
+_SUMMED = (GAP + "bytes", GAP + "estimated_records", GAP + "segments")
+_EARLIEST, _LATEST = (GAP + "since_ns",), (GAP + "until_ns",)
+_OF_ONE = (GAP + "start", GAP + "end", GAP + "detail")  # mean nothing for several places
+
+Value = str | int | float | bool
 
 
 class Notice(msgspec.Struct, omit_defaults=True):
@@ -24,16 +33,23 @@ class Notice(msgspec.Struct, omit_defaults=True):
     time_ns: int
     severity: int
     body: str
-    attributes: dict[str, str | int | float | bool] = {}
+    attributes: dict[str, Value] = {}
 
 
 class Outbox:
     """Pending notices in the order they came. Safe for threads."""
 
     def __init__(self, pending: Iterable[Notice] = ()) -> None:
+        """*pending*: what the checkpoint holds."""
         self._lock = Lock()
         self._pending = {notice.uid: notice for notice in pending}
+        self._stored = set(self._pending)
         self._sending: set[str] = set()
+        self._on_ready: Callable[[], None] = lambda: None
+
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        """Call *on_ready* when there is something more to send."""
+        self._on_ready = on_ready
 
     def add(self, notice: Notice) -> None:
         """Put a notice at the end; one that is already there is not doubled."""
@@ -42,11 +58,9 @@ class Outbox:
                 return
             same = self._to_merge_with(notice)
             if same is not None:
-                count = int(same.attributes.get(COUNT, 1)) + int(notice.attributes.get(COUNT, 1))
                 del self._pending[same.uid]
-                notice = msgspec.structs.replace(
-                    notice, attributes={**notice.attributes, COUNT: count}
-                )
+                self._stored.discard(same.uid)
+                notice = _merged(same, notice)
             self._pending[notice.uid] = notice
 
     def _to_merge_with(self, notice: Notice) -> Notice | None:
@@ -57,26 +71,45 @@ class Outbox:
         """
         if not notice.event.startswith(MERGED) and len(self._pending) < MAX_PENDING:
             return None
-        unsent = (n for n in self._pending.values() if n.uid not in self._sending)
-        about = notice.attributes.get(EXPORTER)
-        alike = (
-            n for n in unsent if n.event == notice.event and n.attributes.get(EXPORTER) == about
-        )
-        return next(alike, None)
+        unsent = (n for n in reversed(self._pending.values()) if n.uid not in self._sending)
+        return next((n for n in unsent if _alike(n, notice)), None)
+
+    @property
+    def full(self) -> bool:
+        """What can wait to be told should wait: receipts are never merged."""
+        with self._lock:
+            return len(self._pending) >= MAX_PENDING
+
+    def stored(self, notices: Iterable[Notice]) -> None:
+        """Let *notices* be sent: a checkpoint holds them."""
+        with self._lock:
+            before = len(self._stored)
+            self._stored |= {n.uid for n in notices if self._pending.get(n.uid) is n}
+            more = len(self._stored) > before
+        if more:
+            self._on_ready()
 
     def take(self, most: int) -> list[Notice]:
-        """Return notices that are not on their way yet, and count them as sent."""
+        """Return stored notices that are not on their way yet, and count them as sent."""
         with self._lock:
-            if len(self._sending) == len(self._pending):
+            if len(self._sending) == len(self._stored):
                 return []
-            chosen = [n for n in self._pending.values() if n.uid not in self._sending][:most]
+            unsent = self._stored - self._sending
+            waiting = (n for n in self._pending.values() if n.uid in unsent)
+            chosen = [notice for notice, _ in zip(waiting, range(most), strict=False)]
             self._sending.update(n.uid for n in chosen)
             return chosen
+
+    def set_back(self) -> None:
+        """Count nothing as sent: whoever sent it has failed."""
+        with self._lock:
+            self._sending.clear()
 
     def acknowledged(self, notices: Iterable[Notice]) -> None:
         with self._lock:
             for notice in notices:
                 self._pending.pop(notice.uid, None)
+                self._stored.discard(notice.uid)
                 self._sending.discard(notice.uid)
 
     def snapshot(self) -> list[Notice]:
@@ -87,3 +120,33 @@ class Outbox:
     def __len__(self) -> int:
         with self._lock:
             return len(self._pending)
+
+
+def _alike(one: Notice, other: Notice) -> bool:
+    return one.event == other.event and all(
+        one.attributes.get(name) == other.attributes.get(name) for name in _ALIKE
+    )
+
+
+def _merged(old: Notice, new: Notice) -> Notice:
+    """Return *new* with the sums and the outer span of both."""
+    one, other = old.attributes, new.attributes
+    count = int(one.get(COUNT, 1)) + int(other.get(COUNT, 1))
+    kept: dict[str, Value] = {k: v for k, v in other.items() if k not in _OF_ONE}
+    for name in _SUMMED:
+        if name in one or name in other:
+            kept[name] = int(one.get(name, 0)) + int(other.get(name, 0))
+    for names, choose in ((_EARLIEST, min), (_LATEST, max)):
+        for name in names:
+            if values := [int(a[name]) for a in (one, other) if name in a]:
+                kept[name] = choose(values)
+    if one.get(GAP + "open_end"):
+        kept[GAP + "open_end"] = True
+    kept[COUNT] = count
+    body = new.body
+    if GAP + "bytes" in kept:
+        where = f"{kept[GAP + 'bytes']} bytes in {count} places are missing"
+        body = f"{where} at {kept.get(EXPORTER, '')}: {kept.get(GAP + 'reason', '')}"
+    return msgspec.structs.replace(
+        new, attributes=kept, body=body, time_ns=max(old.time_ns, new.time_ns)
+    )

@@ -126,14 +126,29 @@ def test_a_full_state_disk_stops_no_delivery_and_is_said(
     conserved(scene)
 
 
-def test_when_too_much_is_uncommitted_delivery_stops(scene, full_disk, wait_for) -> None:
-    """A bound on what a restart would send again."""
-    scene.service = "max_uncommitted: 1KiB, "
-    scene.write(5)
+def test_a_full_state_disk_does_not_lose_the_positions(scene, full_disk, wait_for) -> None:
+    """They are written in place, where there was room when the agent started."""
+    scene.write(20)
     with scene.running() as agent:
-        scene.backend.wait_for(5)
+        scene.backend.wait_for(20)
         fill(full_disk)
         scene.write(20)
+        scene.backend.wait_for(40)
+        wait_for(lambda: agent.commit_error)
+    full_disk.unlink()
+    scene.write(1)
+    scene.once()
+    assert len(scene.backend.received.uids) == 41
+    assert scene.backend.received.duplicates == 0
+    conserved(scene)
+
+
+def test_when_too_much_is_uncommitted_delivery_stops(scene, full_disk, wait_for) -> None:
+    """A bound on what a restart would send again, where no position can be written at all."""
+    scene.service = "max_uncommitted: 1KiB, "
+    fill(full_disk)
+    scene.write(20)
+    with scene.running() as agent:
         wait_for(lambda: agent.exporters[0].gate.stalled)
         full_disk.unlink()
         wait_for(lambda: not agent.exporters[0].gate.stalled)

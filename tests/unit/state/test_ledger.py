@@ -1,12 +1,19 @@
 """A position moves over what is settled, never over what is not."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.state.ledger import (
+    MARK_BYTES,
+    Ledger,
+    Place,
+    Tally,
+    mark_length,
+    mark_of,
+)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -148,3 +155,99 @@ def test_adding_tallies_leaves_the_added_one_alone():
     assert one.dropped == {"a": 2, "b": 1}
     assert (one.first_ns, one.last_ns) == (3, 7)
     assert other.dropped == {"a": 1, "b": 1}
+
+
+# -- going back ------------------------------------------------------------------------------------
+
+
+def settled(ledger: Ledger, end: int, records: int = 1, segment: int = 1) -> None:
+    start = ledger.next_offset(segment)
+    ticket = ledger.open(Span(segment, start, end), f"mark of {end}")
+    ledger.settle(ticket, Tally(read=records, delivered=records))
+
+
+def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled():
+    """Whatever a failed exporter had sent counts for nothing afterwards."""
+    ledger = Ledger()
+    settled(ledger, 10)
+    late = ledger.open(Span(1, 10, 20))
+    later = ledger.open(Span(1, 20, 30))
+    ledger.settle(later, Tally(read=5, delivered=5))
+    ledger.set_back()
+    assert (ledger.next_offset(1), ledger.in_flight(), ledger.set_backs) == (10, 0, 1)
+    again = ledger.open(Span(1, 10, 15))
+    assert ledger.settle(late, Tally(read=9, delivered=9)) == 10
+    assert ledger.settle(again, Tally(read=1, delivered=1)) == 15
+    assert ledger.tally(1) == Tally(read=2, delivered=2)
+
+
+def test_a_place_that_does_not_hold_is_left_for_the_newest_that_does():
+    """With the counts of that place, so that what is sent again is not counted twice."""
+    ledger = Ledger()
+    for end in range(10, 60, 10):
+        settled(ledger, end)
+        ledger.remember()
+    settled(ledger, 60)
+    assert ledger.verify(1, lambda offset, _mark: offset <= 35) in (20, 30)
+    offset = ledger.settled_offset(1)
+    assert ledger.next_offset(1) == offset
+    assert ledger.tally(1).read == offset // 10
+    assert ledger.set_backs == 1
+    assert ledger.verify(1, lambda offset, mark: mark == f"mark of {offset}") == offset
+    assert ledger.set_backs == 1
+
+
+def test_where_nothing_holds_the_segment_begins_anew():
+    ledger = Ledger()
+    settled(ledger, 10)
+    ledger.remember()
+    assert ledger.verify(1, lambda _offset, _mark: False) == 0
+    assert ledger.place(1) == Place()
+
+
+def test_a_place_without_a_mark_cannot_be_doubted():
+    """After a gap, or from the state of an older version."""
+    ledger = Ledger({1: 50})
+    assert ledger.verify(1, lambda _offset, _mark: False) == 50
+    assert ledger.verify(2, lambda _offset, _mark: False) == 0
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=300))
+def test_older_places_are_few_and_reach_far_back(steps):
+    """One for each doubling of age, about: a second ago, two, four, eight."""
+    ledger, end = Ledger(), 0
+    for step in steps:
+        end += step
+        settled(ledger, end)
+        ledger.remember()
+    _, trail = ledger.places()
+    turns = [place.turn for place in trail[1]]
+    assert turns == sorted(turns, reverse=True)
+    assert turns[0] == len(steps)
+    assert len(turns) <= 9
+    assert turns[-1] <= max(1, len(steps) - 64)
+
+
+def test_places_are_remembered_of_the_segments_that_moved_last():
+    ledger = Ledger()
+    for segment in range(1, 20):
+        settled(ledger, 10, segment=segment)
+        ledger.remember()
+    assert sorted(ledger.places()[1]) == [16, 17, 18, 19]
+
+
+def test_a_moved_place_is_told_and_one_that_waits_for_others_is_not():
+    ledger, told = Ledger(), []
+    ledger.listen(lambda of, segment: told.append((segment, of.settled_offset(segment))))
+    first, second = ledger.open(Span(1, 0, 10)), ledger.open(Span(1, 10, 20))
+    ledger.settle(second, Tally())
+    assert told == []
+    ledger.settle(first, Tally())
+    assert told == [(1, 20)]
+
+
+@given(st.binary(max_size=3000), st.binary(max_size=3000))
+def test_a_mark_names_the_last_bytes(one, other):
+    same = one[-MARK_BYTES:] == other[-MARK_BYTES:]
+    assert (mark_of(one) == mark_of(other)) == same
+    assert mark_length(mark_of(one)) == min(len(one), MARK_BYTES)

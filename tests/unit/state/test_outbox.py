@@ -1,6 +1,6 @@
 """Notices wait until they are acknowledged, and become fewer where they say the same."""
 
-from k8s_audit_otlp.state.outbox import COUNT, EXPORTER, MAX_PENDING, Notice, Outbox
+from k8s_audit_otlp.state.outbox import COUNT, EXPORTER, GAP, MAX_PENDING, Notice, Outbox
 
 
 def notice(uid: str, event: str = "k8s.audit.refused", **attributes: str | int) -> Notice:
@@ -9,6 +9,12 @@ def notice(uid: str, event: str = "k8s.audit.refused", **attributes: str | int) 
 
 def refused(uid: str, exporter: str, count: int = 1) -> Notice:
     return notice(uid, **{EXPORTER: exporter, COUNT: count})
+
+
+def sent(outbox: Outbox) -> list[Notice]:
+    """Store what is there, and take what may be sent then."""
+    outbox.stored(outbox.snapshot())
+    return outbox.take(10)
 
 
 def told(outbox: Outbox) -> list[tuple[str, object, object]]:
@@ -32,13 +38,61 @@ def test_refusals_of_different_exporters_are_different_news() -> None:
 def test_what_is_on_its_way_is_not_changed() -> None:
     outbox = Outbox()
     outbox.add(refused("a", "siem"))
-    sent = outbox.take(10)
+    on_the_way = sent(outbox)
     outbox.add(refused("b", "siem"))
     assert told(outbox) == [("a", "siem", 1), ("b", "siem", 1)]
-    outbox.acknowledged(sent)
+    outbox.acknowledged(on_the_way)
     assert told(outbox) == [("b", "siem", 1)]
-    assert outbox.take(10) == outbox.snapshot()
-    assert outbox.take(10) == []
+    assert sent(outbox) == outbox.snapshot()
+    assert sent(outbox) == []
+
+
+def test_a_notice_leaves_only_when_a_checkpoint_holds_it() -> None:
+    """What a back end has must be what the next process knows of."""
+    outbox = Outbox([notice("old", "k8s.audit.gap")])
+    outbox.add(notice("new", "k8s.audit.gap"))
+    assert [n.uid for n in outbox.take(10)] == ["old"]
+    assert [n.uid for n in sent(outbox)] == ["new"]
+
+
+def test_what_a_failed_sender_had_is_sent_again() -> None:
+    outbox = Outbox([notice("a")])
+    assert outbox.take(10)
+    assert not outbox.take(10)
+    outbox.set_back()
+    assert [n.uid for n in outbox.take(10)] == ["a"]
+
+
+def test_merged_gaps_keep_their_sum_and_their_outer_span() -> None:
+    """1,300 at once, of one exporter: what they tell together is what is lost."""
+    outbox = Outbox()
+    for n in range(1300):
+        attributes = {EXPORTER: "siem", GAP + "reason": "deleted", GAP + "start": n}
+        span = {GAP + "since_ns": 100 + n, GAP + "until_ns": 200 + n}
+        size = {GAP + "bytes": n, GAP + "estimated_records": 1}
+        outbox.add(notice(f"g{n}", "k8s.audit.gap", **attributes, **span, **size))
+    told_of = outbox.snapshot()
+    assert len(told_of) == MAX_PENDING
+    assert sum(int(n.attributes.get(GAP + "bytes", 0)) for n in told_of) == sum(range(1300))
+    assert sum(int(n.attributes.get(COUNT, 1)) for n in told_of) == 1300
+    merged = told_of[-1]
+    assert merged.attributes[GAP + "since_ns"] == 100 + 999
+    assert merged.attributes[GAP + "until_ns"] == 200 + 1299
+    assert merged.attributes[GAP + "estimated_records"] == 301
+    assert GAP + "start" not in merged.attributes
+    assert f"{merged.attributes[GAP + 'bytes']} bytes in 301 places" in merged.body
+
+
+def test_gaps_of_other_exporters_or_reasons_are_not_merged_with_it() -> None:
+    outbox = Outbox()
+    for n in range(MAX_PENDING):
+        outbox.add(notice(f"g{n}", "k8s.audit.gap", **{EXPORTER: "siem", GAP + "reason": "let_go"}))
+    assert outbox.full
+    for n, (exporter, reason) in enumerate([("lake", "let_go"), ("siem", "deleted")]):
+        named = {EXPORTER: exporter, GAP + "reason": reason, GAP + "bytes": 1}
+        outbox.add(notice(f"x{n}", "k8s.audit.gap", **named))
+    assert [n.uid for n in outbox.snapshot()][-2:] == ["x0", "x1"]
+    assert len(outbox) == MAX_PENDING + 2
 
 
 def test_the_same_notice_is_not_doubled() -> None:

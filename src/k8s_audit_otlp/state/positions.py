@@ -1,0 +1,175 @@
+"""Where every exporter is, written in place whenever a request settles.
+
+    state_dir/positions     records of fixed size, two slots each
+
+The checkpoint holds the same once a second; this file says how much further they are. A record is
+one `pwrite`: what a killed process wrote is there, however slow the disk is and however often it is
+killed. A write that a power cut tears is told by its checksum; the slot beside it is older by one.
+"""
+
+import os
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from k8s_audit_otlp.state.files import Fsync, open_private
+from k8s_audit_otlp.state.ledger import Ledger, Place
+
+FILE_NAME = "positions"
+SLOT_BYTES = 1024
+_RESERVED = 64 * 1024  # on the disk from the start: a full disk does not stop the first segments
+_HEADER = struct.Struct("<IH")  # checksum and length of what follows
+_OTHER_RULES = "other rules"
+
+
+class PositionRecord(msgspec.Struct, array_like=True):
+    """One exporter in one segment. `turn` rises with every write to the file."""
+
+    turn: int
+    subscription: bytes
+    segment: int
+    identity: str
+    place: Place
+
+
+def key_of(log: str, exporter: str) -> bytes:
+    """Return what stands for a log and an exporter: their names may be long."""
+    return blake2b(f"{log}\0{exporter}".encode(), digest_size=16).digest()
+
+
+def read_positions(state_dir: Path) -> list[PositionRecord]:
+    """Return the newest whole record of each exporter and segment; none where no file is."""
+    try:
+        data = (state_dir / FILE_NAME).read_bytes()
+    except OSError:
+        return []
+    newest: dict[tuple[bytes, int], PositionRecord] = {}
+    for start in range(0, len(data), SLOT_BYTES):
+        record = _decoded(data[start : start + SLOT_BYTES])
+        if record is not None:
+            key = (record.subscription, record.segment)
+            if key not in newest or newest[key].turn < record.turn:
+                newest[key] = record
+    return list(newest.values())
+
+
+class PositionFile:
+    """The file of one agent. Safe for threads: guarded by `_lock` is everything below."""
+
+    def __init__(self, state_dir: Path, *, fsync: Fsync = os.fsync) -> None:
+        self._path = state_dir / FILE_NAME
+        self._fsync = fsync
+        self._lock = Lock()
+        self._fd = -1
+        self._turn = 0
+        self._pairs = 0  # pairs of slots that the file has
+        self._free: list[int] = []
+        self._of: dict[tuple[bytes, int], int] = {}
+        self._offsets: dict[tuple[bytes, int], int] = {}  # that the newest records say
+        self.error = ""
+
+    def begin(self) -> None:
+        """Begin an empty file: all that it said is in the checkpoint.
+
+        Raises:
+            OSError: the disk is full, read-only or gone.
+
+        """
+        with self._lock:
+            self._close()
+            self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
+            os.ftruncate(self._fd, 0)
+            os.posix_fallocate(self._fd, 0, _RESERVED)
+            self._pairs = 0
+            self._free, self._of, self._offsets = [], {}, {}
+            self.error = ""
+
+    def write(self, subscription: bytes, segment: int, identity: str, ledger: Ledger) -> None:
+        """Write where *ledger* is now; a disk that refuses is noted and tried again."""
+        key = (subscription, segment)
+        with self._lock:
+            if self._fd < 0:
+                return
+            place = ledger.place(segment)  # under the lock: a later write is never of an older one
+            if self._offsets.get(key) == place.offset:
+                return
+            self._turn += 1
+            record = PositionRecord(self._turn, subscription, segment, identity, place)
+            pair = self._pair(key)
+            try:
+                os.pwrite(self._fd, _encoded(record), (2 * pair + self._turn % 2) * SLOT_BYTES)
+            except OSError as error:
+                self.error = str(error.strerror)
+                return
+            self._offsets[key] = place.offset
+            self.error = ""
+
+    def _pair(self, key: tuple[bytes, int]) -> int:
+        if key not in self._of:
+            if self._free:
+                self._of[key] = self._free.pop()
+            else:
+                self._of[key], self._pairs = self._pairs, self._pairs + 1
+        return self._of[key]
+
+    def stored(self, subscription: bytes, settled: Mapping[int, int]) -> None:
+        """Use slots again whose places are in a checkpoint that has reached the disk."""
+        with self._lock:
+            for key in [k for k in self._of if k[0] == subscription]:
+                if settled.get(key[1], 1 << 63) >= self._offsets.get(key, 0):
+                    self._free.append(self._of.pop(key))
+                    self._offsets.pop(key, None)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk: for when the checkpoint cannot be.
+
+        Raises:
+            OSError: the disk refuses, or has refused a record.
+
+        """
+        with self._lock:
+            if self._fd < 0 or self.error:
+                raise OSError(0, self.error or "not open")
+            self._fsync(self._fd)
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _encoded(record: PositionRecord) -> bytes:
+    data = msgspec.msgpack.encode(record)
+    most, rules = SLOT_BYTES - _HEADER.size, Counter(record.place.tally.dropped)
+    while len(data) > most and len(rules) > 1:
+        # More rules than there is room for: the seldom ones become one.
+        seldom = sorted(rules.items(), key=lambda rule: rule[1])[: max(2, len(rules) // 4)]
+        for rule, _ in seldom:
+            del rules[rule]
+        rules[_OTHER_RULES] += sum(count for _, count in seldom)
+        record.place.tally.dropped = dict(rules)
+        data = msgspec.msgpack.encode(record)
+    return _HEADER.pack(zlib.crc32(data), len(data)) + data
+
+
+def _decoded(slot: bytes) -> PositionRecord | None:
+    if len(slot) < _HEADER.size:
+        return None
+    checksum, length = _HEADER.unpack_from(slot)
+    data = slot[_HEADER.size : _HEADER.size + length]
+    if not length or len(data) < length or zlib.crc32(data) != checksum:
+        return None
+    try:
+        return msgspec.msgpack.decode(data, type=PositionRecord)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,68 @@
+"""A killed process has moved its position for good, however early and however often it dies."""
+
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.kit.agent import Fixture
+from tests.kit.backend import Backend
+from tests.kit.steps import Accept, Delay
+
+EVENTS = 3000
+BATCH = 20_000  # bytes: some 200 requests
+
+
+@pytest.fixture
+def config(scene: Fixture) -> Path:
+    file = scene.folder / "agent.yaml"
+    file.write_text(
+        f"""
+receivers: {{k8s_audit: {{include: [{scene.log}]}}}}
+exporters:
+  otlp_http:
+    endpoint: {scene.backend.url}
+    sending_queue: {{num_consumers: 2, batch: {{sizer: bytes, max_size: {BATCH}}}}}
+service: {{state_dir: {scene.state}}}
+"""
+    )
+    return file
+
+
+def run_until_killed(config: Path, backend: Backend, seconds: float) -> None:
+    """Let an agent live for *seconds* after the first answer that it gets."""
+    before = backend.requests_total
+    command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 20
+        while backend.requests_total == before and time.monotonic() < end:
+            time.sleep(0.005)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+
+
+def test_every_life_of_a_tenth_of_a_second_gets_further(
+    scene: Fixture, config: Path, backend: Backend
+) -> None:
+    """What repeats is what was in flight at a kill: two requests, and no more."""
+    backend.plan = lambda _: Delay(0.02)
+    scene.write(EVENTS)
+    lives = 4
+    arrived = [0]
+    for _ in range(lives):
+        run_until_killed(config, backend, 0.1)
+        arrived.append(len(set(backend.received.uids)))
+    assert all(more > before for before, more in pairwise(arrived))
+    backend.plan = [Accept()]
+    scene.exporters = (
+        f"otlp_http: {{endpoint: {backend.url}, "
+        f"sending_queue: {{num_consumers: 2, batch: {{sizer: bytes, max_size: {BATCH}}}}}}}"
+    )
+    scene.once()
+    assert len(set(backend.received.uids)) == EVENTS
+    per_request = EVENTS / (scene.log.stat().st_size / BATCH)
+    assert backend.received.duplicates <= lives * 2 * per_request * 1.5
