@@ -218,6 +218,8 @@ class World:
         if generation.held:
             return
         known = generation.known if generation.seen else 0
+        if generation.lines and not generation.lines[0].text.endswith(b"\n"):
+            known = 0  # half a line, all there ever was: nobody can name the file that held it
         self.excused.update(
             line.number
             for line in generation.lines
