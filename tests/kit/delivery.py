@@ -99,10 +99,10 @@ class Recorder:
     def retrying(self, why, delay_s, reason):
         self.retries.append((why, delay_s, reason))
 
-    def refused(self, count, _why):
+    def refused(self, count, _why, *, notices):  # noqa: ARG002 - as the protocol has it
         self.refused_records += count
 
-    def dead_lettered(self, why):
+    def dead_lettered(self, why, *, notices):  # noqa: ARG002
         self.dead.append(why)
 
 

@@ -39,7 +39,7 @@ def delivered(path: Path) -> Iterator[bytes]:
 def receipt_record(identity: str, number: int, **said: int) -> bytes:
     """Make a receipt's record with the fields that the agent gives it."""
     attributes = {
-        "log.record.uid": f"{identity}-receipt-{said.get('bytes', 0):x}",
+        "log.record.uid": f"receipt-{identity}-{number}",
         "k8s.audit.exporter": "otlp_http",
         "k8s.audit.segment.identity": identity,
         "k8s.audit.segment.number": number,

@@ -10,24 +10,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event
 
-from k8s_audit_otlp.agent.build import holding_of, log_limits, paths_of
 from k8s_audit_otlp.agent.committer import Committer
-from k8s_audit_otlp.agent.crashloop import note_start
-from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.agent.crashloop import marker_for
+from k8s_audit_otlp.agent.failures import Failures
 from k8s_audit_otlp.agent.once import DrainTarget
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
-from k8s_audit_otlp.agent.start import Resumed, open_log, place
+from k8s_audit_otlp.agent.start import Resumed, place
+from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.silence import Silence
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
@@ -37,7 +37,6 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 SYNC_S = 1.0  # how often the state is synced to the disk
 COMMIT_S = 0.1  # how often it is looked at
-GLOB_S = 1.0  # how often a glob that matches nothing is tried
 COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYNC_S
 
 
@@ -77,13 +76,18 @@ class Agent:
         self._base = Checkpoint()
         self._committer: Committer | None = None
         self._evidence = Evidence(self._now_ns)
+        self._failures = Failures(self._evidence, monotonic=monotonic)
         self._stop = Event()
         self._wake = Event()
         self._draining = self._catch_up = False
-        self._watchers: list[Watcher] = []
+        self._watched = WatchedLogs(
+            config,
+            once=self._options.once,
+            wait=self._wait_to_stop,
+            on_failure=self._failures.say,
+        )
         self._drain_target: DrainTarget | None = None  # what must be delivered before the end
         self._caught_up_first = config.service.until == "caught_up"
-        self._failure: tuple[str, BaseException] | None = None
         self.started = False  # the state is ours
         self.logs: list[AuditLog] = []
         self.exporters: list[ExporterRuntime] = []
@@ -93,6 +97,10 @@ class Agent:
         """Call *tick* whenever the commit loop comes round."""
         self._listeners.append(tick)
 
+    def _wait_to_stop(self, seconds: float) -> bool:
+        self._wake.wait(seconds)
+        return self._draining
+
     def _now_ns(self) -> int:
         return round(self._now().timestamp() * 1e9)
 
@@ -101,7 +109,7 @@ class Agent:
     def start(self) -> list[Resumed]:
         """Take up the work; return where every exporter goes on."""
         self._take_up()
-        marker = self._marker()
+        marker = marker_for(self._base, self._file.directory)
         pipeline = self._build(marker)
         for log in self.logs:
             log.scan()
@@ -115,8 +123,7 @@ class Agent:
             self._drain_target = self._new_drain_target()
         self._announce(resumed, careful=marker is not None)
         self.commit()
-        for watcher in self._watchers:
-            watcher.start()
+        self._watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
         return resumed
@@ -133,7 +140,9 @@ class Agent:
 
     def _build(self, marker: Marker | None) -> Pipeline:
         """Open the logs, and make everything that works on them."""
-        by_receiver = {name: self._open(name) for name in self.config.receivers}
+        by_receiver = {
+            name: self._watched.open(name, self._base.manifests) for name in self.config.receivers
+        }
         self.logs = [log for logs in by_receiver.values() for log in logs]
         pipeline = Pipeline(
             self.config,
@@ -143,7 +152,7 @@ class Agent:
             positions=self._positions,
             stop=self._stop,
             evidence=self._evidence,
-            on_failure=self._fail,
+            on_failure=self._failures.say,
             marker=marker,
         )
         self.exporters += pipeline.build()  # the list itself is known to whoever listens
@@ -168,18 +177,6 @@ class Agent:
         where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
         self._evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
 
-    def _marker(self) -> Marker | None:
-        """Return what to mark lines with, where the last starts got nowhere; None as a rule."""
-        marker = Marker(self._file.directory)
-        died_in_a_line = marker.load()
-        if not note_start(self._base) and not died_in_a_line and not marker.struck:
-            return None
-        logger.warning(
-            "the last starts made no progress: going line by line past the place; a line that "
-            "ends the process is sent without its bodies, then left out, and said to be"
-        )
-        return marker
-
     def _note_configuration(self) -> None:
         """Tell when the configuration is another than the last agent's. Secrets do not count."""
         digest = blake2b(repr(self.config).encode(), digest_size=8).hexdigest()
@@ -194,35 +191,6 @@ class Agent:
     def _await_predecessor(self, holder: str) -> None:
         logger.info("waiting for process %s to let go of %s", holder, self._file.directory)
 
-    def _open(self, receiver_id: str) -> list[AuditLog]:
-        receiver = self.config.receivers[receiver_id]
-        limits = log_limits(receiver, once=self._options.once)
-        logs = []
-        for path in self._paths(receiver_id):
-            state = self._base.manifests.get(str(LogKey(receiver_id, str(path))))
-            log = open_log(receiver_id, path, state, limits, holding_of(receiver))
-            logs.append(log)
-            self._watchers.append(
-                Watcher(log, scan_s=receiver.poll_interval_s, on_failure=self._fail)
-            )
-        return logs
-
-    def _paths(self, receiver_id: str) -> list[Path]:
-        """Return the logs of a receiver; wait until a glob matches at least one."""
-        receiver, said = self.config.receivers[receiver_id], False
-        while not (paths := paths_of(receiver)) and not self._draining:
-            patterns = ", ".join(receiver.include)
-            if self._options.once:
-                raise ConfigurationError(
-                    f"receivers::{receiver_id}::include: nothing matches {patterns}; "
-                    "write the path of the live file"
-                )
-            if not said:
-                logger.warning("%s: nothing matches %s; waiting for it", receiver_id, patterns)
-            said = True
-            self._wake.wait(GLOB_S)
-        return paths
-
     # -- run -----------------------------------------------------------------------------------
 
     def subscriptions(self) -> Iterator[Subscription]:
@@ -230,17 +198,9 @@ class Agent:
             yield from runtime.subscriptions
 
     def run(self) -> bool:
-        """Work until `stop`, or with `once` until all is delivered; say whether all was.
-
-        Raises:
-            RuntimeError: a thread died of something unforeseen; what it did is not committed.
-
-        """
+        """Work until `stop`, or with `once` until all is delivered; say whether all was."""
         delivered = self._until_done()
         self._drain()
-        if self._failure is not None:
-            name, error = self._failure
-            raise RuntimeError(f"{name}: {error!r}") from error
         return delivered
 
     def stop(self) -> None:
@@ -266,16 +226,18 @@ class Agent:
         next_sync = self._monotonic()
         pause = COMMIT_S
         silence = Silence(self._evidence, self._silence_after(), now_ns=self._now_ns)
-        while not self._draining and self._failure is None:
+        while not self._draining:
             self._wake.wait(pause)
             self._wake.clear()
             now = self._monotonic()
-            self.commit(durable=now >= next_sync or self._drain_target is not None)
+            durable = now >= next_sync or self._drain_target is not None
+            self._failures.guard("commit", partial(self.commit, durable=durable))
             for tick in self._listeners:
-                tick()
+                self._failures.guard("status", tick)
             if now >= next_sync:
                 next_sync = now + SYNC_S
-                silence.look(self.logs)
+                self._failures.guard("silence", partial(silence.look, self.logs))
+                self._failures.guard("watch", self._watched.restart_dead)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if self._catch_up and self._drain_target is None:
                 self._drain_target = self._new_drain_target()
@@ -298,11 +260,6 @@ class Agent:
         receivers = self.config.receivers
         return {log.key: receivers[log.key.receiver].silence_after_s for log in self.logs}
 
-    def _fail(self, name: str, error: BaseException) -> None:
-        if self._failure is None:
-            self._failure = (name, error)
-        self._wake.set()
-
     @property
     def commit_error(self) -> str:
         """Why positions cannot be written, '' where they can."""
@@ -324,15 +281,14 @@ class Agent:
         ):
             time.sleep(0.01)
         self._stop.set()
-        for watcher in self._watchers:
-            watcher.stop()
+        self._watched.stop()
         for runtime in self.exporters:
             runtime.consumer.close()
-        for log in self.logs:
-            log.scan()  # what has settled since the last look can be forgotten
+        for log in self.logs:  # what has settled since the last look can be forgotten
+            self._failures.guard("scan", log.scan)
         self._base.starts = []  # a clean end: the next start need not be careful
         self._evidence.agent("stopped", "stopped", {"process.pid": os.getpid()})
-        self.commit()
+        self._failures.guard("commit", self.commit)
         self._positions.close()
         for runtime in self.exporters:
             runtime.sender.close()

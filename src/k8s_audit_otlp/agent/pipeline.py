@@ -27,7 +27,7 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.encoded import Encode, EncodedBlocks
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
-from k8s_audit_otlp.exporter.safe_mode import SafeModeEncoder
+from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.exporter.too_old import delivery_for
@@ -76,7 +76,7 @@ class Pipeline:
         positions: PositionFile,
         stop: Event,
         evidence: Evidence,
-        on_failure: Callable[[str, BaseException], None],
+        on_failure: Callable[[str, str], None],
         marker: Marker | None = None,
     ) -> None:
         """*marker*: mark every line before it is touched, up to the horizon."""
@@ -130,7 +130,8 @@ class Pipeline:
         }
 
     def _encode(self, mapping: ExporterMapping) -> Encode:
-        encode = mapping.encoder().encode_block
+        said = partial(self._on_failure, "encoding")
+        encode = ForgivingEncoder(mapping.encoder().encode_block, said)
         if self._marker is None:
             return encode
         return SafeModeEncoder(encode, self._marker, self._marker.forget)

@@ -14,7 +14,7 @@ from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
 from k8s_audit_otlp.agent.start import Resumed, backlog
-from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
+from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.durations import DURATION
 from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
 from k8s_audit_otlp.config.env import from_environment
@@ -60,10 +60,7 @@ def command(
     keep_memory()
     agent = _start(loaded, AgentOptions(once=once, deadline_s=deadline))
     with _progress(agent):
-        try:
-            delivered = agent.run()
-        except RuntimeError as error:
-            die(f"stopped: {error}", FAILURE)
+        delivered = agent.run()
     if not delivered:
         for exporter, segment, size in agent.undelivered():
             click.echo(f"undelivered: {exporter}: {segment}: {human_bytes(size)} left", err=True)

@@ -32,7 +32,13 @@ class Evidence:
 
     def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:
         """Tell of what *subscription* has lost."""
-        notice = notices.gap(subscription.exporter, segment.state, gap, now_ns=self._now_ns())
+        notice = notices.gap(
+            subscription.exporter,
+            segment.state,
+            gap,
+            since_ns=subscription.ledger.tally(segment.seq).last_ns,
+            now_ns=self._now_ns(),
+        )
         self._tell(notice, lambda s: s.log is subscription.log, about=subscription.exporter)
 
     def refused(self, exporter: str, count: int, why: str) -> None:

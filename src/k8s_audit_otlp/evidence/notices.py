@@ -1,9 +1,12 @@
-"""Facts about the log and the agent in, notices out; and notices as LogRecord bytes. Pure.
+"""Words what happens to the log and to the agent, and encodes it as LogRecords. Pure.
 
 k8s.audit.gap       bytes of the log that an exporter can never get
 k8s.audit.segment   the receipt of a segment: what became of every record in it
 k8s.audit.silence   nothing was written for long, or is written again
-k8s.audit.agent.*   started, stopped, config_changed
+k8s.audit.agent.*   started, stopped, config_changed, careful, failed
+
+The uid of a notice begins with what it is, so that a query for the uids of a segment, which begin
+with its identity, finds events only. Its time is that of the last event that it is about.
 """
 
 from collections.abc import Mapping
@@ -30,15 +33,20 @@ _SEGMENT = "k8s.audit.segment."
 _GAP = "k8s.audit.gap."
 
 
-def gap(exporter: str, segment: SegmentState, gap: Gap, *, now_ns: int) -> Notice:
-    """Tell of bytes that *exporter* cannot get any more."""
+def gap(
+    exporter: str, segment: SegmentState, gap: Gap, *, since_ns: int = 0, now_ns: int
+) -> Notice:
+    """Tell of bytes that *exporter* cannot get any more.
+
+    *since_ns*: time of the last event before them, 0 where it is not known.
+    """
     start, end = gap.span.start, gap.span.end
     size = end - start
     what = f"at least {size} bytes" if gap.open_end else f"{size} bytes"
     return Notice(
-        f"{segment.identity}-gap-{start:x}-{end:x}",
+        f"gap-{exporter}-{segment.identity}-{start:x}-{end:x}",
         "k8s.audit.gap",
-        now_ns,
+        since_ns or segment.last_ns or now_ns,
         ERROR,
         f"{what} of {segment.name} are missing at {exporter}: {GAP_REASONS[gap.reason]}",
         {
@@ -49,6 +57,7 @@ def gap(exporter: str, segment: SegmentState, gap: Gap, *, now_ns: int) -> Notic
             _GAP + "bytes": size,
             _GAP + "open_end": gap.open_end,
             _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
+            **({_GAP + "since_ns": since_ns} if since_ns else {}),
             **_segment(segment),
             **({_GAP + "detail": gap.why} if gap.why else {}),
         },
@@ -72,9 +81,9 @@ def receipt(
         f"refused, {tally.gaps} gaps"
     )
     return Notice(
-        f"{segment.identity}-receipt-{size:x}",
+        f"receipt-{segment.identity}-{number}",
         "k8s.audit.segment",
-        now_ns,
+        tally.last_ns or now_ns,
         WARN if tally.gaps or tally.refused or tally.dead_lettered else INFO,
         body,
         {
@@ -121,7 +130,7 @@ def agent(
 def refused(exporter: str, count: int, why: str, *, now_ns: int) -> Notice:
     """Tell that *count* records of an exporter are refused for good; *why* is the back end's."""
     return Notice(
-        f"refused-{now_ns:x}",
+        f"refused-{exporter}-{now_ns:x}",
         "k8s.audit.refused",
         now_ns,
         ERROR,
@@ -133,7 +142,7 @@ def refused(exporter: str, count: int, why: str, *, now_ns: int) -> Notice:
 def skipped(exporter: str, log: str, size: int, *, now_ns: int) -> Notice:
     """Tell what an exporter's first start leaves out on purpose."""
     return Notice(
-        f"skipped-{now_ns:x}",
+        f"skipped-{exporter}-{now_ns:x}",
         "k8s.audit.gap",
         now_ns,
         INFO,
@@ -150,7 +159,7 @@ def skipped(exporter: str, log: str, size: int, *, now_ns: int) -> Notice:
 def missed(exporter: str, log: str, segments: int, *, now_ns: int) -> Notice:
     """Tell what was deleted while an exporter was disabled; how much, nobody kept."""
     return Notice(
-        f"missed-{now_ns:x}",
+        f"missed-{exporter}-{now_ns:x}",
         "k8s.audit.gap",
         now_ns,
         ERROR,
@@ -176,7 +185,7 @@ def silence(log: str, *, since_ns: int, now_ns: int, ended: bool) -> Notice:
     return Notice(
         f"silence-{since_ns:x}-{'end' if ended else 'begin'}",
         "k8s.audit.silence",
-        now_ns,
+        now_ns if ended else since_ns,
         INFO if ended else WARN,
         body,
         {"k8s.audit.silence.seconds": seconds, "k8s.audit.silence.ended": ended},
@@ -185,7 +194,8 @@ def silence(log: str, *, since_ns: int, now_ns: int, ended: bool) -> Notice:
 
 def encode(notice: Notice, observed_ns: int) -> bytes:
     """Return the notice as a LogRecord field of ScopeLogs."""
-    attributes = {**notice.attributes, "log.record.uid": notice.uid}
+    # Most back ends drop the field EventName: the attribute is what can be asked for.
+    attributes = {**notice.attributes, "log.record.uid": notice.uid, "event.name": notice.event}
     return encode_record(
         notice.time_ns, observed_ns, notice.severity, notice.event, notice.body, attributes
     )

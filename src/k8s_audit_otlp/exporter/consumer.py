@@ -3,23 +3,30 @@
 One thread reads and encodes, `senders` threads send. New requests are dispatched only while none
 is in back-off, within a number of requests and the process-wide byte budget. While a request is
 under way small batches wait to be joined; when the line is idle they go at once.
+
+An exporter that fails in a way that nobody foresaw is set back to its position and begins again
+after a while; no other one notices.
 """
 
+import contextlib
 import queue
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Event, Lock, Thread
 
+from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.delivery import Delivery
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import Batch
 from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 
+_FAILURE = "failure"  # who stalls the gate
+_RESTART = Backoff(1.0, 60.0, 2.0, 0.0)
 _IDLE_S = 1.0  # the longest wait without a look; wake-ups come earlier
 
 
@@ -45,9 +52,13 @@ class Consumer:
         *,
         wake: Event,
         stop: Event,
-        on_failure: Callable[[str, BaseException], None],
-        monotonic: Callable[[], float] = time.monotonic,
+        on_failure: Callable[[str, str], None],
+        wait: Callable[[float], bool] | None = None,
     ) -> None:
+        """*on_failure* is told the exporter and what went wrong where.
+
+        *wait* sleeps so many seconds and says whether the agent stops.
+        """
         self.name = name
         self.readers = list(readers)
         self.gate = gate
@@ -58,14 +69,17 @@ class Consumer:
         self._stop = stop
         self._draining = Event()
         self._on_failure = on_failure
-        self._monotonic = monotonic
+        self._wait = wait or stop.wait
+        self._failed = False  # and not begun again yet
+        self._failures = 0  # in a row, with nothing settled between
+        self._settlements = 0
         self._queue: queue.SimpleQueue[InFlight | None] = queue.SimpleQueue()
         self._lock = Lock()
         self._sending = 0  # requests dispatched and not given back by their thread
         self._threads = [
-            Thread(target=self._guard, args=(self._read,), name=f"read {name}", daemon=True),
+            Thread(target=self._read, name=f"read {name}", daemon=True),
             *(
-                Thread(target=self._guard, args=(self._send,), name=f"send {name} {i}", daemon=True)
+                Thread(target=self._send, name=f"send {name} {i}", daemon=True)
                 for i in range(options.senders)
             ),
         ]
@@ -101,23 +115,65 @@ class Consumer:
 
     # -- the reading thread --------------------------------------------------------------------
 
-    def _guard(self, body: Callable[[], None]) -> None:
-        try:
-            body()
-        except BaseException as error:  # noqa: BLE001 - a dead thread must not be silent
-            self._on_failure(self.name, error)
-
     def _read(self) -> None:
         turn = 0
-        while not self._stop.is_set() and not self._draining.is_set():
-            self._wake.clear()
-            dispatched = False
-            for i in range(len(self.readers)):
-                reader = self.readers[(turn + i) % len(self.readers)]
-                dispatched |= self._turn(reader)
+        while not self._stopping:
+            try:
+                if self._failed:
+                    self._recover()
+                else:
+                    self._round(turn)
+            except Exception as error:  # noqa: BLE001 - what nobody foresaw must not end the trail
+                self._note_failure(error)
             turn += 1
-            if not dispatched:
-                self._wake.wait(self._patience_s())
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop.is_set() or self._draining.is_set()
+
+    def _round(self, turn: int) -> None:
+        """Give every log a turn, another one first each time."""
+        self._wake.clear()
+        dispatched = False
+        for i in range(len(self.readers)):
+            reader = self.readers[(turn + i) % len(self.readers)]
+            dispatched |= self._turn(reader)
+        if not dispatched and not self._failed:
+            self._wake.wait(self._patience_s())
+
+    # -- after something unforeseen ------------------------------------------------------------
+
+    def _note_failure(self, error: Exception) -> None:
+        """Dispatch nothing more, say it, and let the reading thread begin again."""
+        why = describe(error)
+        self.gate.stall(_FAILURE, f"{why}; it begins again where it was")
+        self._failed = True
+        self._on_failure(self.name, why)
+        self._wake.set()
+
+    def _recover(self) -> None:
+        """Wait, then read and send again from what is settled; requests under way may end."""
+        settlements = sum(reader.ledger.settlements for reader in self.readers)
+        if settlements != self._settlements:
+            self._settlements, self._failures = settlements, 0
+        delay_s = _RESTART.delay_s(self._failures, 0.5)
+        self._failures += 1
+        if self._wait(delay_s):
+            return
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (flight := self._queue.get_nowait()) is not None:
+                    self._abandon(flight)
+                    self._given_back()
+        for reader in self.readers:
+            reader.ledger.set_back()
+            reader.set_back()
+            reader.subscription.outbox.set_back()
+        self._failed = False
+        self.gate.stall(_FAILURE, "")
+
+    def _abandon(self, flight: InFlight) -> None:
+        self._budget.release(self.name, flight.abandon())
 
     def _patience_s(self) -> float:
         if not self._free:
@@ -173,18 +229,29 @@ class Consumer:
             try:
                 flight = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
-                self.delivery.look_after_parked()
+                self._look_after_parked()
                 continue
             if flight is None:
                 return
             try:
                 self.delivery.deliver(flight)
+            except Exception as error:  # noqa: BLE001 - neither may what nobody foresaw end a sender
+                self._abandon(flight)
+                self._note_failure(error)
             finally:
-                with self._lock:
-                    self._sending -= 1
-                self._wake.set()
-            if len(self.delivery.quarantine):
-                self.delivery.look_after_parked()
+                self._given_back()
+            self._look_after_parked()
+
+    def _given_back(self) -> None:
+        with self._lock:
+            self._sending -= 1
+        self._wake.set()
+
+    def _look_after_parked(self) -> None:
+        try:
+            self.delivery.look_after_parked()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note_failure(error)
 
     def _freed(self, size: int) -> None:
         """Take back the budget of what is decided while a few records are set aside."""

@@ -58,8 +58,8 @@ class DeliveryEvents(Protocol):
 
     def accepted(self, records: int, size: int) -> None: ...
     def retrying(self, why: str, delay_s: float, reason: str) -> None: ...
-    def refused(self, count: int, why: str) -> None: ...
-    def dead_lettered(self, why: str) -> None: ...
+    def refused(self, count: int, why: str, *, notices: bool) -> None: ...
+    def dead_lettered(self, why: str, *, notices: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Delivery:
         self._events.accepted(len(records) - refused, request.size)
         if refused:
             why = outcome.message or "partial success"
-            self._events.refused(refused, why)
+            self._events.refused(refused, why, notices=flight.notices)
             if not self._until_written(
                 lambda: self._dead_letters.note_refused(flight, records, refused, why)
             ):
@@ -261,7 +261,7 @@ class Delivery:
     def _dead_letter(self, flight: InFlight, records: Sequence[bytes], why: str) -> None:
         if self._until_written(lambda: self._dead_letters.dead_letter(flight, records, why)):
             for _ in records:
-                self._events.dead_lettered(why)
+                self._events.dead_lettered(why, notices=flight.notices)
             flight.dead_lettered(len(records))
 
     def _until_written(self, write: Callable[[], bool]) -> bool:

@@ -21,6 +21,7 @@ class InFlight:
     size: int
     on_freed: Callable[[int], None] | None = None  # told how many bytes `size` fell by
     notices: bool = False
+    _abandoned: bool = False
     _undecided: int = 0
     _aside: int = 0
     _aside_bytes: int = 0
@@ -79,6 +80,12 @@ class InFlight:
             self._aside_bytes += len(record)
         self._free()
 
+    def abandon(self) -> int:
+        """Let nothing come of it any more; return the bytes that it still held."""
+        with self._lock:
+            self._abandoned, settled = True, not self._undecided
+            return 0 if settled else self.size
+
     def _less(self, count: int) -> bool:
         self._undecided -= count
         return self._undecided == 0 and count > 0
@@ -94,4 +101,6 @@ class InFlight:
             self.on_freed(freed)
 
     def _settle(self) -> None:
+        if self._abandoned:
+            return
         self.on_settled(self, self._tally)

@@ -1,8 +1,23 @@
-"""An outcome in, its reason for people and for counters out. Pure."""
+"""Why something went as it did, for people and for counters. Pure."""
 
+import traceback
+from pathlib import PurePath
 from typing import assert_never
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
+
+_PACKAGE = PurePath(__file__).parents[1].name
+
+
+def describe(error: BaseException) -> str:
+    """Return the kind of an *error* that nobody foresaw, and the place in this program.
+
+    Its text is left out: it may quote an event, and events hold secrets.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _PACKAGE in PurePath(frame.filename).parts]
+    where = f" at {PurePath(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+    return f"unforeseen {type(error).__name__}{where}"
 
 
 def why_of(outcome: Outcome) -> str:

@@ -1,14 +1,16 @@
-"""Blocks in, the same encoded blocks out, a line at a time: for a process that keeps dying.
+"""Encodes a line at a time where a block cannot be: one bad line must not stop the trail.
 
-A line that kills the process must not stop the trail. Each line is marked before it is touched, so
-the next process knows which one it was: it leaves out the line's bodies first, and if that is not
-enough the line. What is left of it says so.
+`ForgivingEncoder` meets a line that raises what nobody foresaw: the line goes without its bodies,
+and if that is not enough as one unparsable record. `SafeModeEncoder` is for a line that kills the
+process: each line is marked before it is touched, so the next process knows which one it was, and
+does the same.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from k8s_audit_otlp.exporter.encoded import Encode
+from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.receiver.oversized import envelope_of
 from k8s_audit_otlp.state.marker import Marker
@@ -19,6 +21,30 @@ HORIZON_BYTES = 16 * 1024 * 1024  # more than can be in flight: the place lies b
 BARE_AFTER = 2  # then the line goes without its bodies
 LEFT_OUT_AFTER = 3
 _UNREADABLE = b"\x01"  # what stands for a line that is left out: no JSON, one unparsable record
+
+
+class ForgivingEncoder:
+    """Encodes a block as a whole, and only where that raises line by line."""
+
+    def __init__(self, encode: Encode, on_failure: Callable[[str], None]) -> None:
+        """*on_failure* is told of every line that loses something, and why."""
+        self._encode = encode
+        self._on_failure = on_failure
+
+    def __call__(self, block: Block) -> EncodedBlock:
+        try:
+            return self._encode(block)
+        except Exception:  # noqa: BLE001 - whatever it is, it costs one line and not the trail
+            return _joined(block, [self._line(line) for line in _lines(block)])
+
+    def _line(self, line: Block) -> EncodedBlock:
+        for data in (line.data, envelope_of(line.data, line.data)):
+            try:
+                return self._encode(replace(line, data=data))
+            except Exception as error:  # noqa: BLE001 - as above
+                place = f"{line.identity}-{line.span.start:x}"
+                self._on_failure(f"the event {place} loses its bodies: {describe(error)}")
+        return self._encode(replace(line, data=_UNREADABLE))
 
 
 class SafeModeEncoder:

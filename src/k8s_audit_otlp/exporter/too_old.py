@@ -48,9 +48,10 @@ class DeliveryInWindow(Delivery):
         self._window = window
 
     def deliver(self, flight: InFlight) -> None:
-        flight.batch, old = self._window.parted(flight.batch)
-        if old:
-            self._dead_letter(flight, old, self._window.why)
+        if not flight.notices:  # what they are about may be old: that is their news
+            flight.batch, old = self._window.parted(flight.batch)
+            if old:
+                self._dead_letter(flight, old, self._window.why)
         super().deliver(flight)
 
 

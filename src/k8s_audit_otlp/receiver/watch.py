@@ -55,7 +55,7 @@ class Watcher(Thread):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name=f"watch {log.key}", daemon=True)
-        self._log = log
+        self.log = log
         self._scan_s = scan_s
         self._on_failure = on_failure
         self._monotonic = monotonic
@@ -73,12 +73,12 @@ class Watcher(Thread):
                     self._renamed.clear()
                     due = True
                 else:
-                    size = self._log.live_size
-                    due = self._log.poll() or now - last_scan >= self._scan_s
-                    if self._log.live_size != size:
+                    size = self.log.live_size
+                    due = self.log.poll() or now - last_scan >= self._scan_s
+                    if self.log.live_size != size:
                         last_growth = now
                 if due and now - last_scan >= _MIN_SCAN_S:
-                    self._log.scan()
+                    self.log.scan()
                     last_scan = now
                 elif due:
                     self._renamed.set()
@@ -93,14 +93,14 @@ class Watcher(Thread):
         try:
             observer.schedule(
                 _Wake(self._renamed.set),
-                str(self._log.path.parent),
+                str(self.log.path.parent),
                 event_filter=[FileCreatedEvent, FileMovedEvent, FileDeletedEvent, DirCreatedEvent],
             )
             observer.start()
         except OSError as error:
             logger.info(
                 "%s: no inotify (%s); the directory is listed every %g s instead",
-                self._log.path.parent,
+                self.log.path.parent,
                 error.strerror,
                 self._scan_s,
             )

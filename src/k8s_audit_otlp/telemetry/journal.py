@@ -28,6 +28,7 @@ class ExporterCounts:
     requests: int = 0
     refused: int = 0
     dead_lettered: int = 0
+    notices_refused: int = 0  # of the agent's own records, in no other count
     retries: Counter[str] = field(default_factory=Counter)
     gaps: Counter[str] = field(default_factory=Counter)
 
@@ -80,10 +81,14 @@ class ExporterJournal:
                 f" ({quiet} more such failures)" if quiet else "",
             )
 
-    def refused(self, count: int, why: str) -> None:
+    def refused(self, count: int, why: str, *, notices: bool) -> None:
         with self._lock:
-            self.counts.refused += count
-        self._on_refused(count, why)
+            if notices:
+                self.counts.notices_refused += count
+            else:
+                self.counts.refused += count
+        if not notices:  # a notice about a notice would be refused like it
+            self._on_refused(count, why)
         speak, _ = self._once.admit(f"refused {self.exporter}")
         if speak:
             self._logger.error(
@@ -94,10 +99,14 @@ class ExporterJournal:
                 why,
             )
 
-    def dead_lettered(self, why: str) -> None:
+    def dead_lettered(self, why: str, *, notices: bool) -> None:
         with self._lock:
-            self.counts.dead_lettered += 1
-        self._on_refused(1, why)
+            if notices:
+                self.counts.notices_refused += 1
+            else:
+                self.counts.dead_lettered += 1
+        if not notices:
+            self._on_refused(1, why)
         speak, quiet = self._once.admit(f"dead {self.exporter}")
         if speak:
             self._logger.error(

@@ -1,11 +1,12 @@
 """What is lost is said in the stream, and every segment ends with a receipt."""
 
 import gzip
+import time
 from collections import Counter
 from contextlib import contextmanager
 
 from tests.kit.backend import Backend
-from tests.kit.steps import Accept, Throttle
+from tests.kit.steps import Accept, PartialSuccess, Throttle
 
 RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
 
@@ -188,3 +189,69 @@ def test_what_start_at_leaves_out_is_told(scene) -> None:
     scene.write(2)
     scene.once()
     assert len(scene.backend.received.uids) == 2
+
+
+def test_each_exporter_is_told_its_own_loss_of_the_same_segment(scene) -> None:
+    """Two miss the same bytes: each back end hears of both, under uids of their own."""
+    with Backend(plan=[Throttle(503)]) as other:
+        scene.exporters = (
+            f"otlp_http/a: {{endpoint: {scene.backend.url}, {RETRY}}}, "
+            f"otlp_http/b: {{endpoint: {other.url}, {RETRY}}}"
+        )
+        scene.write(5)
+        scene.backend.plan = [Throttle(503)]
+        scene.once(deadline_s=0.3)
+        scene.log.unlink()
+        scene.write(2)
+        scene.backend.plan = other.plan = [Accept()]
+        scene.once()
+        for backend in (scene.backend, other):
+            gaps = [n for n in backend.received.notices if n.event_name == GAP]
+            named = {n.attributes["k8s.audit.exporter"] for n in gaps}
+            assert named == {"otlp_http/a", "otlp_http/b"}
+            assert len({n.uid for n in gaps}) == 2
+
+
+def test_a_notice_cannot_be_taken_for_an_event_and_says_what_it_is(scene, backend) -> None:
+    """A query for all uids that begin with an identity must find events only."""
+    scene.write(5)
+    scene.once()
+    scene.write(5)
+    scene.backend.plan = [Throttle(503)]
+    scene.once(deadline_s=0.3)
+    scene.log.unlink()
+    scene.write(2)
+    scene.rotate("audit-2026-01-02T03-04-05.000.log")
+    scene.backend.plan = [Accept()]
+    scene.once()
+    identities = {uid.partition("-")[0] for uid in backend.received.uids}
+    notices = backend.received.notices
+    assert {GAP, RECEIPT, "k8s.audit.agent.started"} <= {n.event_name for n in notices}
+    for notice in notices:
+        assert not any(notice.uid.startswith(identity) for identity in identities)
+        assert notice.attributes["event.name"] == notice.event_name
+
+
+def test_a_notice_has_the_time_of_the_last_event_that_it_is_about(scene, backend) -> None:
+    """So it stands where it belongs when the night is read in order."""
+    scene.write(9)
+    scene.rotate("audit-2026-01-02T03-04-05.000.log")
+    scene.write(1)
+    scene.once()
+    (receipt,) = [n for n in backend.received.notices if n.event_name == RECEIPT]
+    assert receipt.time_ns == receipt.attributes["k8s.audit.segment.last_event_ns"]
+
+
+def test_a_back_end_that_refuses_a_part_of_everything_hears_no_end_of_notices_about_it(
+    scene, wait_for
+) -> None:
+    """The refusal of a notice is counted, and never makes another one."""
+    scene.backend.plan = [PartialSuccess(1)]
+    scene.write(1)
+    with scene.running() as agent:
+        counts = agent.exporters[0].journal.counts
+        wait_for(lambda: counts.notices_refused >= 2)
+        time.sleep(1.5)
+        letters = len(agent.exporters[0].dead_letters.path.read_bytes().splitlines())
+        assert letters <= 4  # the event, that the agent started, that the event was refused
+        assert counts.refused == 1

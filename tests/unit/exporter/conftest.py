@@ -1,5 +1,6 @@
 """The fixtures of a delivery and of the servers that it talks to."""
 
+from tests.kit.agent import wait_for
 from tests.kit.delivery import (
     authority,
     bench,
@@ -22,4 +23,5 @@ __all__ = [
     "record",
     "server_pair",
     "servers",
+    "wait_for",
 ]

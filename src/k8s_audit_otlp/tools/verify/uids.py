@@ -9,8 +9,13 @@ from typing import NamedTuple
 
 _IDENTITY = r"([0-9a-f]{16}(?:\.[0-9]{1,6})?)"
 _UID = re.compile(_IDENTITY + r"-([0-9a-f]{1,10})(?:\.([0-9]{1,7}))?")  # up to a terabyte
-_GAP = re.compile(_IDENTITY + r"-gap-([0-9a-f]{1,16})-([0-9a-f]{1,16})")
-_NOTICE = re.compile(_IDENTITY + r"-receipt-[0-9a-f]+|(?:agent|skipped|silence)-.+")
+_GAP = re.compile(r"gap-.+-" + _IDENTITY + r"-([0-9a-f]{1,16})-([0-9a-f]{1,16})")
+_NOTICE = re.compile(
+    r"receipt-" + _IDENTITY + r"-[0-9]+|(?:agent|skipped|missed|refused|silence|seal)-.+"
+)
+# As versions before 0.2 wrote them.
+_OLD_GAP = re.compile(_IDENTITY + r"-gap-([0-9a-f]{1,16})-([0-9a-f]{1,16})")
+_OLD_RECEIPT = re.compile(_IDENTITY + r"-receipt-[0-9a-f]+")
 _ITEM_BITS = 24
 
 
@@ -54,10 +59,10 @@ def read_uid(uid: str) -> UidPlace | None:
 
 def read_gap(uid: str) -> ToldGap | None:
     """Read the uid of a gap's notice, which names the bytes."""
-    found = _GAP.fullmatch(uid)
+    found = _GAP.fullmatch(uid) or _OLD_GAP.fullmatch(uid)
     return ToldGap(found[1], int(found[2], 16), int(found[3], 16)) if found else None
 
 
 def is_notice(uid: str) -> bool:
     """Say whether it names another of the agent's own records."""
-    return _NOTICE.fullmatch(uid) is not None
+    return (_NOTICE.fullmatch(uid) or _OLD_RECEIPT.fullmatch(uid)) is not None

@@ -34,7 +34,7 @@ def uids(identity: str, offsets: list[int]) -> list[Item]:
 
 
 def receipt(identity: str, number: int = 1, **said: int) -> Item:
-    return Item(f"{identity}-receipt-1", Receipt(identity, "e", number=number, **said))
+    return Item(f"receipt-{identity}-{number}", Receipt(identity, "e", number=number, **said))
 
 
 offsets = st.lists(st.integers(0, 50), max_size=40)
@@ -83,7 +83,7 @@ def test_a_segment_that_is_deleted_is_held_by_its_receipt() -> None:
 
 def test_a_gap_in_a_deleted_segment_is_a_loss_that_nobody_can_count() -> None:
     """By its notice or by the receipt; more may have arrived than the receipt knows."""
-    gap = Item(f"{A}-gap-0-1")
+    gap = Item(f"gap-otlp_http/a-b-{A}-0-1")
     for items in ([gap], [receipt(A, delivered=0, gaps=1)], [gap, receipt(A, delivered=0, gaps=1)]):
         report = compare([*uids(A, [0, 5]), *items])
         assert not report.complete
@@ -115,7 +115,7 @@ def test_a_missing_number_of_a_receipt_shows() -> None:
 
 def test_a_gap_that_was_told_explains_what_is_missing_in_it() -> None:
     """The notice's uid names the bytes; missing it stays."""
-    gap = Item(f"{A}-gap-1-3")
+    gap = Item(f"gap-otlp_http-{A}-1-3")
     report = compare([*uids(A, [0]), gap], segment(A, [0, 1, 2, 3]))
     assert (report.total("missing"), report.total("told")) == (3, 2)
     assert not report.complete
@@ -141,6 +141,8 @@ def test_what_is_not_asked_for_is_neither_missing_nor_foreign() -> None:
 
 def test_notices_are_known_and_anything_else_is_not() -> None:
     """They are counted apart; a uid that this program never makes is foreign."""
-    known = ["agent-started-1f", "silence-1-begin", "skipped-1", f"{A}-gap-0-1", f"{A}-receipt-9"]
+    known = ["agent-started-1f", "silence-1-begin", "skipped-a-1", "missed-a-1", "refused-a-1"]
+    known += [f"gap-a-{A}-0-1", f"receipt-{A}-9"]
+    known += [f"{A}-gap-0-1", f"{A}-receipt-9"]  # of older versions
     report = compare([*(Item(uid) for uid in known), Item("6f1c"), Item("AAAA-1")])
-    assert (report.notices, report.unknown, report.foreign) == (5, 2, 2)
+    assert (report.notices, report.unknown, report.foreign) == (9, 2, 2)

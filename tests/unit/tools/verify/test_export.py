@@ -81,7 +81,7 @@ def test_a_receipt_is_read_in_any_form(form: str) -> None:
     said = {"bytes": 1000, "lines": 5, "delivered": 4, "dropped": 1, "dead_lettered": 0}
     record = receipt_record("00112233445566aa", 7, **said)
     flat = {
-        FIELD: "00112233445566aa-receipt-3e8",
+        FIELD: "receipt-00112233445566aa-3",
         "k8s.audit.exporter": "otlp_http",
         "host.name": "cp-1",
         "k8s.audit.segment.identity": "00112233445566aa",

@@ -1,0 +1,195 @@
+"""An exporter that fails in a way that nobody foresaw begins again, and is not silent about it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Event, Lock
+
+import pytest
+
+from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
+from k8s_audit_otlp.exporter.budget import Budget
+from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
+from k8s_audit_otlp.exporter.encoded import EncodedBlocks
+from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.reasons import describe
+from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
+from k8s_audit_otlp.model import Block, EncodedBlock, LogKey, Span
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.state.ledger import Ledger
+from tests.kit.agent import NobodyListens
+
+SECRET = "s3cr3t-in-the-text"  # noqa: S105 - none
+
+
+class UnforeseenError(Exception):
+    """What nobody has thought of; its text quotes an event."""
+
+
+def encode(block: Block) -> EncodedBlock:
+    """Encode a record for each line, but nothing that holds the word `poison`."""
+    if b"poison" in block.data:
+        raise UnforeseenError(SECRET)
+    ends, at = [], block.span.start
+    lines = block.data.splitlines(keepends=True)
+    for line in lines:
+        at += len(line)
+        ends.append(at)
+    return EncodedBlock(block.span, lines, ends, lines=len(lines))
+
+
+class FailingDelivery:
+    """Takes records, but raises in the place of the first answers."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.taken: Counter[bytes] = Counter()
+        self._lock = Lock()
+
+    def deliver(self, flight: InFlight) -> None:
+        with self._lock:
+            self.failures -= 1
+            if self.failures >= 0:
+                raise UnforeseenError(SECRET)
+            self.taken.update(flight.batch.records)
+        flight.delivered(len(flight.batch.records))
+
+    def look_after_parked(self) -> None:
+        """Set nothing aside."""
+
+
+class Running:
+    """One consumer on a real log."""
+
+    def __init__(self, folder: Path, delivery: FailingDelivery) -> None:
+        self.path = folder / "audit.log"
+        self.lines = [b'{"auditID":"%d"}\n' % n for n in range(40)]
+        self.path.write_bytes(b"".join(self.lines))
+        log = AuditLog(LogKey("k8s_audit", str(self.path)), self.path, NobodyListens())
+        log.scan()
+        self.delivery, self.stop = delivery, Event()
+        self.budget = Budget(1 << 20)
+        self.said: list[str] = []
+        self.waits: list[float] = []
+        self.gate = Gate(lambda: None)
+        self.ledger = Ledger()
+        reader = SubscriptionReader(
+            Subscription(log, "siem", self.ledger),
+            BlockReader(log),
+            EncodedBlocks(encode, sharers=1),
+            Batcher("k8s_audit", BatchLimits(max_records=4)),
+            on_gap=lambda *_: None,
+            encode_notice=lambda notice: notice.uid.encode(),
+        )
+        self.consumer = Consumer(
+            "siem",
+            [reader],
+            delivery,
+            self.gate,
+            self.budget,
+            ConsumerOptions(senders=3),
+            wake=Event(),
+            stop=self.stop,
+            on_failure=lambda _name, why: self.said.append(why),
+            wait=self._wait,
+        )
+        self.consumer.start()
+
+    def _wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return self.stop.wait(0.01)
+
+    @property
+    def done(self) -> bool:
+        return self.ledger.settled_offset(1) == self.path.stat().st_size
+
+    def close(self) -> None:
+        self.stop.set()
+        self.consumer.close()
+
+
+Start = Callable[[int], Running]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Running] = []
+
+    def begin(failures: int) -> Running:
+        started.append(Running(tmp_path, FailingDelivery(failures)))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.close()
+
+
+def test_what_a_failed_sender_had_is_sent_again_and_nothing_is_lost(
+    start: Start, wait_for: Callable[..., None]
+) -> None:
+    running = start(5)
+    wait_for(lambda: running.done)
+    assert set(running.delivery.taken) == set(running.lines)
+    assert running.ledger.tally(1).delivered == len(running.lines)
+    wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
+    assert running.gate.open
+
+
+def test_it_is_said_without_the_text_of_the_error_and_waits_longer_each_time(
+    start: Start, wait_for: Callable[..., None]
+) -> None:
+    """Errors quote events, and events hold secrets."""
+    running = start(9)
+    wait_for(lambda: running.done)
+    assert running.said
+    assert set(running.said) == {"unforeseen UnforeseenError at consumer.py:" + of_line(running)}
+    assert running.waits[0] == 1.0
+    assert running.waits == sorted(running.waits)
+    assert len(running.waits) > 1
+
+
+def of_line(running: Running) -> str:
+    return running.said[0].rpartition(":")[2]
+
+
+def block(lines: Sequence[bytes]) -> Block:
+    data = b"".join(lines)
+    return Block(Span(1, 0, len(data)), "0123456789abcdef", "audit.log", data, 7)
+
+
+GOOD = b'{"auditID":"1"}\n'
+IN_A_BODY = (
+    b'{"auditID":"2","requestObject":{"a":"poison"},'
+    b'"requestReceivedTimestamp":"t","stageTimestamp":"t"}\n'
+)
+WHOLLY = b'{"auditID":"poison"}\n'
+
+
+def test_a_line_that_cannot_be_encoded_costs_its_bodies_and_no_other_line() -> None:
+    """And one that cannot even be encoded without them is one unparsable record."""
+    said: list[str] = []
+    forgiving = EncodedBlocks(ForgivingEncoder(encode, said.append), sharers=1)
+    whole = block([GOOD, IN_A_BODY, WHOLLY, GOOD])
+    encoded = forgiving.encode(whole)
+    assert encoded.records[0] == encoded.records[3] == GOOD
+    assert b"poison" not in b"".join(encoded.records)
+    assert b'"auditID":"2"' in encoded.records[1]
+    assert encoded.records[2] == b"\x01"
+    ends = [len(GOOD), len(GOOD + IN_A_BODY), len(GOOD + IN_A_BODY + WHOLLY), len(whole.data)]
+    assert list(encoded.ends) == ends
+    assert encoded.lines == 4
+    assert len(said) == 3  # one line twice
+    assert [why.split()[2] for why in said] == [
+        f"0123456789abcdef-{offset:x}" for offset in (ends[0], ends[1], ends[1])
+    ]
+    assert not any(SECRET in why for why in said)
+
+
+def test_the_description_of_a_failure_quotes_nothing() -> None:
+    with pytest.raises(UnforeseenError) as raised:
+        encode(block([WHOLLY]))
+    assert describe(raised.value) == "unforeseen UnforeseenError"
