@@ -1,0 +1,1 @@
+"""What does not come as a file becomes one: the writer of such a directory."""

@@ -1,0 +1,67 @@
+"""An audit webhook's body as lines: exactly what the apiserver would have written to its file.
+
+The items of an EventList carry no `kind`; the lines of a file do. Pure.
+"""
+
+import msgspec
+
+_LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
+
+
+class NoEventsError(ValueError):
+    """The body holds no audit events; says what it holds instead."""
+
+
+class _Typed(msgspec.Struct, rename="camel"):
+    kind: str = ""
+    api_version: str = ""
+
+
+class _EventList(msgspec.Struct, rename="camel"):
+    kind: str = ""
+    api_version: str = ""
+    items: list[msgspec.Raw] | None = None
+
+
+_typed = msgspec.json.Decoder(_Typed).decode
+_list = msgspec.json.Decoder(_EventList).decode
+_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_VERSION = "audit.k8s.io/v1"
+
+
+def lines_of(body: bytes) -> list[bytes]:
+    """Return the events of an EventList, of a bare array or of one event, a line each.
+
+    Raises:
+        NoEventsError: it is not JSON, or something else than audit events.
+
+    """
+    try:
+        if body.lstrip()[:1] == b"[":
+            return [_line(bytes(item), _VERSION) for item in _array(body)]
+        found = _list(body)
+        if found.kind == "EventList":
+            version = _checked(found.api_version)
+            return [_line(bytes(item), version) for item in found.items or ()]
+        if found.kind == "Event":
+            return [_line(body.strip(), _checked(found.api_version))]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NoEventsError(f"the body is no JSON of audit events: {error}") from None
+    raise NoEventsError(f"kind is {found.kind[:64]!r}; an EventList or an Event is taken")
+
+
+def _checked(version: str) -> str:
+    """Return the version for the items; an API of something else has other events."""
+    if version and not version.startswith("audit.k8s.io/"):
+        raise NoEventsError(f"apiVersion is {version[:64]!r}; audit.k8s.io/v1 is taken")
+    return version or _VERSION
+
+
+def _line(item: bytes, version: str) -> bytes:
+    if not item.startswith(b"{"):
+        raise NoEventsError("an item is not an object")
+    if not item.startswith(b'{"kind":') and not _typed(item).kind:
+        rest = item[1:].lstrip()
+        comma = b"" if rest.startswith(b"}") else b","
+        item = b'{"kind":"Event","apiVersion":"%b"%b%b' % (version.encode(), comma, rest)
+    return item.translate(None, _LINE_BREAKS) + b"\n"

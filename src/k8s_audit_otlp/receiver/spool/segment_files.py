@@ -1,0 +1,200 @@
+"""The directory of a spool: the live file that is written and the backups behind it.
+
+It looks as a kube-apiserver would leave it: `audit.log`, and lumberjack's names by the time of
+rotation. Not thread-safe: the spool's lock guards it.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from k8s_audit_otlp.receiver.names import parse
+from k8s_audit_otlp.state.files import Fsync, make_private_directory, open_private, sync_directory
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+LIVE = "audit.log"
+_STEP = 1 << 20  # how the live file is read at the start
+_STAMP = "%Y-%m-%dT%H-%M-%S"
+
+
+class SpoolFullError(Exception):
+    """There is no room, or the disk fails; nothing of it was acknowledged. Says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    """Bytes. A line is never parted, so a segment may be larger by one request."""
+
+    max_bytes: int = 4 << 30
+    segment_bytes: int = 64 << 20
+    min_free_disk_bytes: int = 256 << 20
+
+
+def free_disk_of(directory: Path) -> int:
+    """Return how many bytes of its disk an ordinary process may still write."""
+    info = os.statvfs(directory)
+    return info.f_bavail * info.f_frsize
+
+
+class SegmentFiles:
+    """Appends whole lines; `live_bytes` and `backup_bytes` are what the directory holds."""
+
+    def __init__(
+        self,
+        directory: Path,
+        limits: SpoolLimits,
+        *,
+        fsync: Fsync,
+        free_disk: Callable[[Path], int],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._directory = directory
+        self._path = directory / LIVE
+        self._limits = limits
+        self._fsync, self._free_disk, self._now = fsync, free_disk, now
+        self._fd = -1
+        self._last_backup = ""
+        self.live_bytes = self.backup_bytes = 0
+
+    def open(self) -> Iterator[bytes]:
+        """Take up what is there and yield the lines of the live file; a torn one is cut.
+
+        Raises:
+            OSError: the directory cannot be written.
+
+        """
+        make_private_directory(self._directory)
+        backups = sorted(path for path in self._directory.iterdir() if _is_backup(path.name))
+        self.backup_bytes = sum(path.stat().st_size for path in backups)
+        self._last_backup = backups[-1].name if backups else ""
+        self._open_live()
+        yield from self._whole_lines()
+        self._fsync(self._fd)
+        sync_directory(self._directory, fsync=self._fsync)
+
+    def _open_live(self) -> None:
+        self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        self.live_bytes = os.fstat(self._fd).st_size
+
+    def _whole_lines(self) -> Iterator[bytes]:
+        whole, rest = 0, b""
+        while data := os.pread(self._fd, _STEP, whole + len(rest)):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                whole += len(line) + 1
+                yield line + b"\n"
+        if whole != self.live_bytes:
+            torn = self.live_bytes - whole
+            logger.warning("%s: cut %d bytes of an unacknowledged line", self._path, torn)
+            self._cut(whole)
+
+    def _cut(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+        self.live_bytes = size
+
+    def check_room(self, size: int) -> None:
+        """Refuse what does not fit, before any of it is written.
+
+        Raises:
+            SpoolFullError: the bound of the spool or of the disk is reached.
+
+        """
+        used = self.backup_bytes + self.live_bytes
+        if used + size > self._limits.max_bytes:
+            raise SpoolFullError(
+                f"{used} bytes wait for the exporters, and the spool holds at most "
+                f"{self._limits.max_bytes}"
+            )
+        free = self._free_disk(self._directory)
+        if free - size < self._limits.min_free_disk_bytes:
+            raise SpoolFullError(
+                f"the disk has {free} bytes free, and min_free_disk is "
+                f"{self._limits.min_free_disk_bytes}"
+            )
+
+    def wants_rotation(self, size: int) -> bool:
+        return self.live_bytes > 0 and self.live_bytes + size > self._limits.segment_bytes
+
+    def write(self, data: bytes) -> int:
+        """Append *data*; return how much of it stays, which is less only when the disk failed.
+
+        What stays then ends with a whole line: a reader may have taken it already.
+        """
+        if self._fd < 0:
+            self._open_live()
+        start = self.live_bytes
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            size = os.fstat(self._fd).st_size - start
+            kept = data.rfind(b"\n", 0, size) + 1
+            self._cut(start + kept)
+            return kept
+        self.live_bytes += len(data)
+        return len(data)
+
+    def sync_handle(self) -> int:
+        """Return a descriptor of the live file for the caller, who syncs and closes it."""
+        return os.dup(self._fd)
+
+    def sync(self) -> None:
+        """Bring the live file to the disk."""
+        self._fsync(self._fd)
+
+    def rotate(self) -> None:
+        """Give the live file its backup name and begin another.
+
+        Raises:
+            OSError: the directory cannot be written; nothing has changed, or the next write
+                begins another file.
+
+        """
+        backup = self._backup_name()
+        self._path.rename(self._path.with_name(backup))
+        self._last_backup = backup
+        self.backup_bytes += self.live_bytes
+        self.close()
+        self._open_live()
+        sync_directory(self._directory, fsync=self._fsync)
+
+    def _backup_name(self) -> str:
+        """Return a name later than the last one, whatever the clock says."""
+        name = _named(self._now())
+        if name <= self._last_backup:
+            stamp, milliseconds = self._last_backup[6:-8], int(self._last_backup[-7:-4])
+            last = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+            name = _named(last + timedelta(milliseconds=milliseconds + 1))
+        return name
+
+    def delete(self, name: str) -> None:
+        """Delete a backup; the live file and what is no part of the log stay.
+
+        Raises:
+            OSError: it cannot be deleted.
+
+        """
+        path = self._directory / name
+        if _is_backup(name) and path.exists():
+            size = path.stat().st_size
+            path.unlink()
+            self.backup_bytes -= size
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd, self.live_bytes = self._fd, -1, 0
+            os.close(fd)
+
+
+def _named(when: datetime) -> str:
+    return f"audit-{when.strftime(_STAMP)}.{when.microsecond // 1000:03}.log"
+
+
+def _is_backup(name: str) -> bool:
+    found = parse(LIVE, name)
+    return found is not None and not found.live and not found.compressed

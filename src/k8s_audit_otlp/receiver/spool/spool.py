@@ -1,0 +1,213 @@
+"""A writer of an audit log: when `append` returns, the lines are on disk.
+
+The file receiver reads the directory; nothing behind the spool knows where the lines came from.
+
+What a crash leaves: whole lines that nobody acknowledged (they are delivered again, and known then)
+and perhaps one torn line, which is cut at the next start.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from k8s_audit_otlp.receiver.spool.segment_files import (
+    LIVE,
+    SegmentFiles,
+    SpoolFullError,
+    SpoolLimits,
+    free_disk_of,
+)
+from k8s_audit_otlp.receiver.spool.window import LINES, Window, digest_of
+from k8s_audit_otlp.state.files import Fsync
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+_WINDOW = "recent"  # the file beside the log that holds the digests of its last lines
+
+
+class Appended(NamedTuple):
+    """How many lines were written, and how many were known already."""
+
+    written: int
+    repeated: int
+
+
+class Spool:
+    """One log that we write. Any number of threads append; one of them syncs for all.
+
+    `_lock` guards the files, the window and the counts; it is not held while an append is synced.
+    `_sync_lock` is held by whoever syncs, and is taken before `_lock`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        limits: SpoolLimits | None = None,
+        *,
+        window_lines: int = LINES,
+        fsync: Fsync = os.fsync,
+        free_disk: Callable[[Path], int] = free_disk_of,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.path = directory / LIVE
+        self.trouble = ""  # why lines are refused, '' while they are taken
+        self.written = self.repeated = self.refused = 0  # lines, since the start
+        self._fsync = fsync
+        self._files = SegmentFiles(
+            directory, limits or SpoolLimits(), fsync=fsync, free_disk=free_disk, now=now
+        )
+        self._window = Window(directory / _WINDOW, lines=window_lines)
+        self._lock, self._sync_lock = Lock(), Lock()
+        self._open = False
+        self._appended = self._synced = 0  # lines
+        self._failures = 0  # of syncs: an append that saw another number has failed with it
+        self._suspect = False  # a sync failed: what the live file holds is not known
+
+    def open(self) -> None:
+        """Take up what is there: cut a torn line, know the lines again, make all of it durable.
+
+        Raises:
+            OSError: the directory cannot be written.
+
+        """
+        lines = self._files.open()
+        first = next(lines, None)  # makes the directory
+        self._window.open()
+        for line in () if first is None else (first, *lines):
+            if (digest := digest_of(line)) not in self._window:
+                self._window.add([digest])
+        self._window.save(self._window.unsaved)
+        self._open = True
+
+    def close(self) -> None:
+        """Close the file; whoever still appends is refused."""
+        with self._sync_lock, self._lock:
+            self._open = False
+            self._files.close()
+            self._window.close()
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the log on disk."""
+        return self._files.backup_bytes + self._files.live_bytes
+
+    def delete(self, name: str) -> None:
+        """Delete a rotated segment that every exporter has passed."""
+        with self._lock:
+            try:
+                self._files.delete(name)
+            except OSError as error:
+                logger.warning("%s cannot be deleted: %s", name, error.strerror)
+
+    # -- append --------------------------------------------------------------------------------
+
+    def append(self, lines: Sequence[bytes]) -> Appended:
+        """Write *lines*, each with its newline, and return when they are on disk.
+
+        Raises:
+            SpoolFullError: nothing of it is acknowledged; deliver all of it again.
+
+        """
+        digests = [digest_of(line) for line in lines]
+        try:
+            with self._lock:
+                new = self._new(lines, digests)
+                self._write(new)
+                target, failures = self._appended, self._failures
+            self._sync_up_to(target, failures)
+        except (OSError, SpoolFullError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or str(error)
+            with self._lock:
+                self.refused += len(lines)
+                self.trouble = why
+            raise SpoolFullError(why) from None
+        with self._lock:
+            self.trouble = ""
+            self.written += len(new)
+            self.repeated += len(lines) - len(new)
+        return Appended(len(new), len(lines) - len(new))
+
+    def _new(self, lines: Sequence[bytes], digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Leave out what is known, also when it comes twice in one request."""
+        known = self._window
+        return {d: line for line, d in zip(lines, digests, strict=True) if d not in known}
+
+    def _write(self, new: dict[bytes, bytes]) -> None:
+        """Append whole lines. The lock is held."""
+        if not self._open:
+            raise SpoolFullError("it is stopping")
+        if not new:
+            return
+        data = b"".join(new.values())
+        self._files.check_room(len(data))
+        if self._suspect or self._files.wants_rotation(len(data)):
+            self._rotate()
+        kept = self._files.write(data)
+        count = len(new) if kept == len(data) else data.count(b"\n", 0, kept)
+        self._window.add(list(new)[:count])
+        self._appended += count
+        if kept != len(data):
+            raise SpoolFullError(f"the disk took {kept} of {len(data)} bytes")
+
+    def _rotate(self) -> None:
+        """Begin another segment; what is in this one is on disk before. The lock is held."""
+        if not self._suspect:
+            try:
+                self._files.sync()
+            except OSError:
+                self._distrust()
+                raise
+            self._note_synced(self._appended, self._window.unsaved)
+        self._files.rotate()
+        self._suspect = False
+
+    # -- sync ----------------------------------------------------------------------------------
+
+    def _sync_up_to(self, target: int, failures: int) -> None:
+        """Return when the first *target* lines are on disk; who waits is often synced by another.
+
+        Raises:
+            OSError: the disk failed; what was written since the last sync must come again.
+            SpoolFullError: it failed while this append waited.
+
+        """
+        with self._sync_lock:
+            with self._lock:
+                if self._failures != failures or not self._open:
+                    raise SpoolFullError("the disk did not keep what was written")
+                if self._synced >= target:
+                    return
+                written, count = self._appended, self._window.unsaved
+                fd = self._files.sync_handle()
+            try:
+                self._fsync(fd)
+            except OSError:
+                with self._lock:
+                    self._distrust()
+                raise
+            finally:
+                os.close(fd)
+            with self._lock:
+                if self._synced < written:  # else a rotation has synced it meanwhile
+                    self._note_synced(written, count)
+
+    def _note_synced(self, written: int, count: int) -> None:
+        self._synced = written
+        try:
+            self._window.save(count)
+        except OSError as error:
+            logger.warning("%s: %s; repeats may be taken twice", self.path.parent, error.strerror)
+
+    def _distrust(self) -> None:
+        """Forget what may not be on disk, and go on in another segment: this one is not known."""
+        self._suspect = True
+        self._failures += 1
+        self._synced = self._appended
+        self._window.drop_unsaved()
+
+    def __repr__(self) -> str:
+        return f"<Spool {self.path.parent} used={self.used_bytes} {self.trouble or 'open'}>"
