@@ -10,8 +10,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from k8s_audit_otlp.agent.build import batch_limits
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.load import load_tree
+from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.show import block_of
-from k8s_audit_otlp.config.vendors.table import VENDORS
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.otlp.limits import UID

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.cli import COMMANDS
-from k8s_audit_otlp.config.reference import markdown
 from k8s_audit_otlp.otlp.mapping import MappingOptions, reference_page
+from tests.kit.config_page import markdown
 
 README = Path(__file__).parents[2] / "README.md"
 GENERATED = {

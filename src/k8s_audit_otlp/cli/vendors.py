@@ -25,9 +25,9 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415 - only where a table is drawn
 
+    from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
     from k8s_audit_otlp.config.vendors import show as vendors_show  # noqa: PLC0415
     from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors.table import VENDORS  # noqa: PLC0415
 
     if as_json:
         presets = [vendors_show.as_json(row) for row in VENDORS.values()]
@@ -70,10 +70,10 @@ def _table(vendors: "list[Vendor]") -> "Table":
 @click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
 def show(name: str, *, grpc: bool, as_json: bool) -> None:
     """Print a ready configuration for one back end, with what there is to know about it."""
-    from k8s_audit_otlp.config.explain import suggest  # noqa: PLC0415 - pydantic is slow
+    from k8s_audit_otlp.config.reading.explain import suggest  # noqa: PLC0415 - pydantic is slow
+    from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
     from k8s_audit_otlp.config.vendors import show as vendors_show  # noqa: PLC0415
     from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors.table import VENDORS  # noqa: PLC0415
 
     vendor, route = VENDORS.get(name), ROUTES.get(name)
     row = vendor or route

@@ -1,10 +1,13 @@
-"""The whole configuration as one frozen value, and which receiver feeds which exporter."""
+"""The whole configuration as one frozen value, or what is wrong with it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.extensions import Extension
+from k8s_audit_otlp.config.mistakes import Kind, Mistake, Remark
+from k8s_audit_otlp.config.reading.collector_keys import ALIASES
+from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 
@@ -38,3 +41,28 @@ class Config:
         for exporter in self.exporters:
             for receiver in self.receivers_of(exporter):
                 yield receiver, exporter
+
+
+def canonical(component_id: str) -> str:
+    """Return the id with its type's own name: `otlphttp/siem` is `otlp_http/siem`."""
+    kind, slash, name = component_id.partition("/")
+    return f"{ALIASES.get(kind, kind)}{slash}{name}"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found on the way; `config` is there when there are no mistakes."""
+
+    mistakes: list[Mistake] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    config: Config | None = None
+    written: dict[str, str] = field(default_factory=dict)  # a component's id as spelled there
+
+    def path_of(self, section: str, component_id: str) -> Path:
+        return (section, self.written.get(where((section, component_id)), component_id))
+
+    def mistake(self, path: Path, what: str, hint: str) -> None:
+        self.mistakes.append(Mistake(where(path), what, hint))
+
+    def remark(self, path: Path, kind: Kind, why: str) -> None:
+        self.remarks.append(Remark(where(path), kind, why))

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.config.build import build
-from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.document import read_document
-from k8s_audit_otlp.config.expand import Expansion, expand
-from k8s_audit_otlp.config.files import look, secrets_in
-from k8s_audit_otlp.config.findings import Findings
+from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, Remark
+from k8s_audit_otlp.config.reading.build import build
+from k8s_audit_otlp.config.reading.document import read_document
+from k8s_audit_otlp.config.reading.expand import Expansion, expand
+from k8s_audit_otlp.config.reading.files import look, secrets_in
 
 MAX_CONFIG_BYTES = 4 << 20  # a hundred exporters take 100 KB; a log given by mistake takes more
 

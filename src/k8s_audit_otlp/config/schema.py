@@ -10,10 +10,15 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from k8s_audit_otlp.config.build import EXPORTERS, EXTENSIONS, RECEIVERS
-from k8s_audit_otlp.config.collector_keys import ALIASES, IDLE_EXTENSIONS, IDLE_PROCESSORS, KEYS
-from k8s_audit_otlp.config.explain import block_at, model_in
-from k8s_audit_otlp.config.key_rules import Use, is_set
+from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS, RECEIVERS
+from k8s_audit_otlp.config.reading.collector_keys import (
+    ALIASES,
+    IDLE_EXTENSIONS,
+    IDLE_PROCESSORS,
+    KEYS,
+)
+from k8s_audit_otlp.config.reading.explain import block_at, model_in
+from k8s_audit_otlp.config.reading.key_rules import Use, is_set
 from k8s_audit_otlp.config.service import Service
 
 Json: TypeAlias = dict[str, Any]

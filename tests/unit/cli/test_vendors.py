@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import USAGE, main
+from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.routes import ROUTES
-from k8s_audit_otlp.config.vendors.table import VENDORS
 
 
 def _run(*arguments: str) -> Result:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from k8s_audit_otlp.config.build import EXPORTERS, EXTENSIONS
-from k8s_audit_otlp.config.collector_keys import KEYS
-from k8s_audit_otlp.config.explain import block_at, keys_of
-from k8s_audit_otlp.config.key_rules import Use
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS
+from k8s_audit_otlp.config.reading.collector_keys import KEYS
+from k8s_audit_otlp.config.reading.explain import block_at, keys_of
+from k8s_audit_otlp.config.reading.key_rules import Use
 from k8s_audit_otlp.config.service import Service
 
 HEAD = "receivers: {k8s_audit: {include: /nope/audit.log}}\nexporters:\n"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.config.document import read_document
+from k8s_audit_otlp.config.reading.document import read_document
 
 SCALARS = [
     ("yes", "yes"),

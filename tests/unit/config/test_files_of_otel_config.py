@@ -10,8 +10,8 @@ import yaml
 
 from k8s_audit_otlp.config.load import load, load_tree
 from k8s_audit_otlp.config.mistakes import Kind
-from k8s_audit_otlp.config.reference_file import EXAMPLES, reference_file
 from k8s_audit_otlp.otlp.mapping import TABLE
+from tests.kit.config_reference import EXAMPLES, reference_file
 
 ROOT = Path(__file__).parents[3]
 AGENT = sorted((ROOT / "otel-config" / "agent").glob("*.yaml"))

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s_audit_otlp.config.collector_keys import KEYS
 from k8s_audit_otlp.config.durations import parse_duration, parse_size
-from k8s_audit_otlp.config.key_rules import Use
 from k8s_audit_otlp.config.load import load_tree
-from k8s_audit_otlp.config.reference import markdown
+from k8s_audit_otlp.config.reading.collector_keys import KEYS
+from k8s_audit_otlp.config.reading.key_rules import Use
 from k8s_audit_otlp.config.schema import json_schema
+from tests.kit.config_page import markdown
 
 SCHEMA = json_schema()
 

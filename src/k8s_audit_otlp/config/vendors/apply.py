@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.document import Path
+from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
-from k8s_audit_otlp.config.findings import Findings
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.document import Path
 from k8s_audit_otlp.config.types import known_value
+from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.preset import KeyPath, Vendor, with_defaults
-from k8s_audit_otlp.config.vendors.table import VENDORS
 from k8s_audit_otlp.otlp.mapping import TABLE
 
 PLAIN_NAMES = frozenset(row.key for row in TABLE if row.profile == "plain")

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.config.exporters import OtlpHttp
-from k8s_audit_otlp.config.vendors.table import VENDORS
+from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn

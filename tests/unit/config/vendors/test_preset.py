@@ -10,9 +10,9 @@ from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import Loaded, load_text, load_tree
 from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.summary import honoured
+from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.routes import ROUTES
 from k8s_audit_otlp.config.vendors.show import block_of, route_text, vendor_text
-from k8s_audit_otlp.config.vendors.table import VENDORS
 
 # what a configuration of this project must have a preset or a way for
 PRESETS = """guance otel-collector loki grafana-cloud datadog newrelic honeycomb dynatrace elastic

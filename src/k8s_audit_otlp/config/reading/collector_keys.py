@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from k8s_audit_otlp.config.key_rules import (
+from k8s_audit_otlp.config.reading.key_rules import (
     Rule,
     Rules,
     Use,

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from k8s_audit_otlp.config.collector_keys import known_keys
-from k8s_audit_otlp.config.document import Path, where
 from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.reading.collector_keys import known_keys
+from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.types import shown
 
 _Words = tuple[str, str]

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.document import Path
-from k8s_audit_otlp.config.explain import suggest
+from k8s_audit_otlp.config.config import Config, Findings, canonical
 from k8s_audit_otlp.config.exporters import OtlpFile
-from k8s_audit_otlp.config.findings import Findings, canonical
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.document import Path
+from k8s_audit_otlp.config.reading.explain import suggest
 
 
 def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -> None:

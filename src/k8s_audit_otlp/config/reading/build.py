@@ -10,21 +10,20 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from k8s_audit_otlp.config.collector_keys import (
+from k8s_audit_otlp.config.config import Config, Findings, canonical
+from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
+from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.collector_keys import (
     IDLE_EXTENSIONS,
     IDLE_PROCESSORS,
     is_honoured,
     rules_met,
 )
-from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.crosscheck import check_references
-from k8s_audit_otlp.config.document import Path, where
-from k8s_audit_otlp.config.explain import explain, suggest
-from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
-from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
-from k8s_audit_otlp.config.findings import Findings, canonical
-from k8s_audit_otlp.config.key_rules import Use
-from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.crosscheck import check_references
+from k8s_audit_otlp.config.reading.document import Path, where
+from k8s_audit_otlp.config.reading.explain import explain, suggest
+from k8s_audit_otlp.config.reading.key_rules import Use
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.vendors.apply import check_resources, check_vendor, forget_set, preset

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from k8s_audit_otlp.config.document import Path, where
 from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.template import (
     Expanded,
     Template,

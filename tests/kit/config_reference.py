@@ -1,6 +1,6 @@
 """The models in; a configuration file with every key at its default, one comment each, out.
 
-    python -m k8s_audit_otlp.config.reference_file > otel-config/agent/reference.yaml
+    python -m tests.kit.config_reference > otel-config/agent/reference.yaml
 
 Blocks that several components share are written out once. Keys that only a Collector honours are
 left out.
@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from k8s_audit_otlp.config.explain import model_in
+from k8s_audit_otlp.config.reading.explain import model_in
 from k8s_audit_otlp.config.schema import component_models
 from k8s_audit_otlp.config.service import Service
 

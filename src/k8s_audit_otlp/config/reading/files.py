@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.document import Path as KeyPath
+from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import OtlpFile
-from k8s_audit_otlp.config.findings import Findings
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
 

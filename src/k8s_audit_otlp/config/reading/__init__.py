@@ -1,0 +1,1 @@
+"""Reads the text of a file into checked blocks: every mistake at once, each with its place."""
