@@ -76,8 +76,8 @@ def _rows(
 
 
 def _each(key: _Json) -> _Json:
-    """Return the schema of every value of a map; that of anything is `true`."""
-    each = key.get("additionalProperties")
+    """Return the schema of every value of a map or list; that of anything is `true`."""
+    each = key.get("additionalProperties", key.get("items"))
     return each if isinstance(each, dict) else {}
 
 

@@ -82,8 +82,9 @@ class _Writer:
 
 
 def _is_block(field: FieldInfo) -> bool:
-    """Tell a block from a map of blocks, which is empty by default."""
-    return model_in(field.annotation) is not None and "dict" not in str(field.annotation)
+    """Tell a block from a map or list of blocks, which is empty by default."""
+    many = str(field.annotation).startswith(("dict", "tuple"))
+    return model_in(field.annotation) is not None and not many
 
 
 def _value(value: Any) -> str:

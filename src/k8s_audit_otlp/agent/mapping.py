@@ -1,18 +1,20 @@
-"""An exporter's configuration in, its whole effective mapping out: what its records depend on.
+"""The whole effective mapping of an exporter: everything that its records depend on.
 
 Two exporters whose mappings are equal share encoded blocks, so everything that makes a difference
 to a record must be in the value. Policy and key files are read here, once, at the start.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from k8s_audit_otlp.config.audit_files import (
+    AuditFileError,
+    PolicyText,
+    read_policy,
+    read_rules,
+)
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.event.policy import Policy
-from k8s_audit_otlp.event.policy_yaml import PolicyError
 from k8s_audit_otlp.event.processor import EventProcessor, Shrinker
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.otlp.encode import Encoder
@@ -30,8 +32,7 @@ class ExporterMapping:
     options: MappingOptions
     policy: str = ""  # the text of the policy file
     policy_file: str = field(default="", compare=False)
-    redaction: str = "{}"  # the rules as JSON
-    key: bytes = field(default=b"", repr=False)
+    rules: RedactionRules = field(default_factory=RedactionRules)
     bodies: Literal["keep", "drop", "raw"] = "keep"
     max_record_bytes: int = 0
 
@@ -44,10 +45,12 @@ class ExporterMapping:
 
         """
         audit = exporter.audit
-        where = f"exporters::{name}::audit"
-        redaction = dict(audit.redaction)
-        key_file = redaction.pop("key_file", None)
-        mapping = cls(
+        try:
+            policy = read_policy(audit.policy) if audit.policy else PolicyText("", "")
+            rules = read_rules(audit)
+        except AuditFileError as error:
+            raise ConfigurationError(f"exporters::{name}::audit::{error}") from None
+        return cls(
             MappingOptions(
                 profile=audit.profile,
                 prefix=audit.attribute_prefix,
@@ -55,41 +58,17 @@ class ExporterMapping:
                 user_extra=audit.user_extra,
                 limits=exporter.limits.attributes,
             ),
-            _read(f"{where}::policy", audit.policy).decode() if audit.policy else "",
-            audit.policy or "",
-            json.dumps(redaction, sort_keys=True),
-            _read(f"{where}::redaction::key_file", str(key_file)).strip() if key_file else b"",
+            policy.text,
+            policy.file,
+            rules,
             audit.bodies,
             audit.max_record_bytes or 0,
         )
-        mapping.check(where)
-        return mapping
-
-    def check(self, where: str) -> None:
-        """Raise ConfigurationError with every mistake in the policy or the redaction rules."""
-        try:
-            self._parsed_policy()
-        except PolicyError as error:
-            raise ConfigurationError(f"{where}::policy: {error}") from None
-        try:
-            self._rules()
-        except ValueError as error:
-            lines = "\n".join(f"{where}::redaction::{line}" for line in str(error).splitlines())
-            raise ConfigurationError(lines) from None
-
-    def _parsed_policy(self) -> Policy | None:
-        return Policy.parse(self.policy, self.policy_file) if self.policy else None
-
-    def _rules(self) -> RedactionRules:
-        rules: Mapping[str, Any] = json.loads(self.redaction)
-        if self.bodies == "drop":
-            rules = {**rules, "bodies": "drop"}
-        return RedactionRules.from_mapping(rules, key=self.key)
 
     def treatment(self) -> EventProcessor | None:
         """Return what happens to an event before it is encoded, None for nothing at all."""
-        policy = self._parsed_policy()
-        redactor = None if self.bodies == "raw" else Redactor(self._rules())
+        policy = Policy.parse(self.policy, self.policy_file) if self.policy else None
+        redactor = None if self.bodies == "raw" else Redactor(self.rules)
         if policy is None and redactor is None:
             return None
         return EventProcessor(policy, redactor, prefix=self.options.prefix)
@@ -103,13 +82,3 @@ class ExporterMapping:
             shrink=Shrinker(prefix=self.options.prefix) if self.max_record_bytes else None,
             max_record_bytes=self.max_record_bytes,
         )
-
-
-def _read(where: str, path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{where}: {path} cannot be read ({error.strerror}); "
-            "create the file, let the agent read it, or leave the key out"
-        ) from None

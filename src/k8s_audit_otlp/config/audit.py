@@ -1,10 +1,11 @@
 """The `audit` block: everything of an exporter that a Collector does not know. Values only."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from k8s_audit_otlp.config.blocks import Block, DeadLetter, key
+from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.config.types import Bytes, Seconds, StartAtValue, Texts, mistake
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.routes import ROUTES
@@ -87,8 +88,12 @@ class Audit(Block):
     enabled: bool = key(True, "false parks the exporter: its position is kept and pins nothing.")
     vendor: VendorName | None = key(None, "Preset with the limits and the form of one back end.")
     receivers: Texts | None = key(None, "Ids of the receivers to send; all by default.")
-    policy: str | None = key(None, "File with an audit.k8s.io/v1 Policy that takes events away.")
-    redaction: dict[str, Any] = key({}, "Rules that replace secrets before they leave.")
+    policy: str | None = key(
+        None,
+        "File with an audit.k8s.io/v1 Policy that takes events away, or the name of a policy that"
+        " comes with the package.",
+    )
+    redaction: Redaction = key({}, "Which secrets are replaced before anything leaves.")
     bodies: Literal["keep", "drop", "raw"] = key(
         "keep", "Request and response bodies: keep (redacted), drop, or raw (needs unsafe)."
     )
@@ -117,7 +122,7 @@ class Audit(Block):
         "Some records of a request were refused: note it, or find them.",
     )
     retry_status_codes: tuple[Annotated[int, Field(ge=400, le=599)], ...] = key(
-        (), "HTTP codes to retry beside 429, 502, 503 and 504."
+        (), "HTTP codes to repeat beside 408, 429 and 5xx, whatever they mean here."
     )
     on_too_old: Literal["send", "dead_letter"] = key(
         "send", "What to do with events older than the back end takes."

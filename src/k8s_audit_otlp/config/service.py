@@ -44,7 +44,10 @@ class Service(Block):
         "signal", "When to stop: at a signal, or (after one) when everything is delivered."
     )
     memory_budget_bytes: Bytes = key(
-        "24MiB", "Bytes for cached blocks, encoding and requests in flight.", alias="memory_budget"
+        "24MiB",
+        "Bytes of records that wait or are in flight, over all exporters; one request each may go"
+        " beyond it, and caches are bounded apart.",
+        alias="memory_budget",
     )
     max_uncommitted_bytes: Bytes = key(
         "1GiB",

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from k8s_audit_otlp.config.audit import Audit
+from k8s_audit_otlp.config.audit_files import AuditFileError, read_policy, read_rules
 from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.mistakes import Kind
@@ -14,7 +16,7 @@ from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
 
-_FILE_KEYS = frozenset({"filename", "policy"})
+_FILE_KEYS = frozenset({"filename"})
 
 
 def look(config: Config, found: Findings) -> None:
@@ -31,12 +33,23 @@ def look(config: Config, found: Findings) -> None:
         for name in _files_of(path, value):
             _look_at_file(name, path, found)
     for exporter_id, exporter in config.exporters.items():
+        _look_at_audit(exporter.audit, (*found.path_of("exporters", exporter_id), "audit"), found)
         if isinstance(exporter, OtlpFile) and _is_directory(Path(exporter.path)):
             found.mistake(
                 (*found.path_of("exporters", exporter_id), "path"),
                 f"{exporter.path} is a directory",
                 f"write {exporter.path.rstrip('/')}/audit.jsonl",
             )
+
+
+def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
+    """Read what `run` reads at its start, and refuses to start without."""
+    for read in (lambda: audit.policy and read_policy(audit.policy), lambda: read_rules(audit)):
+        try:
+            read()
+        except AuditFileError as error:
+            place = (*path, *error.mistake.where.split("::"))
+            found.mistake(place, error.mistake.what, error.mistake.hint)
 
 
 def secrets_in(config: Config) -> Iterator[Secret]:
@@ -94,6 +107,8 @@ def _files_of(path: KeyPath, value: Any) -> tuple[str, ...]:
     if isinstance(value, Secret):
         return value.files
     last = str(path[-1])
+    if last == "key_file" and "redaction" in path:
+        return ()  # read with the rules that need it
     if isinstance(value, str) and (last in _FILE_KEYS or last.endswith("_file")):
         return (value,)
     return ()

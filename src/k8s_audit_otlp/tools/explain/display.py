@@ -4,12 +4,11 @@ An exporter may be allowed to receive secrets (`bodies: raw`, rules that are off
 What is shown went through all rules nevertheless.
 """
 
-import json
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from k8s_audit_otlp.agent.mapping import ExporterMapping
-from k8s_audit_otlp.event.redact import RedactionRules, Redactor
+from k8s_audit_otlp.event.redact import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +21,7 @@ class Strict:
 
 def strict(mapping: ExporterMapping) -> Strict:
     """Switch every built-in rule on; how values are replaced, and own rules, stay."""
-    rules: dict[str, Any] = json.loads(mapping.redaction)
-    rules.pop("rules", None)
-    if rules.get("args") == "keep":
-        del rules["args"]
+    args = "first" if mapping.rules.args == "keep" else mapping.rules.args
     bodies: Literal["keep", "drop"] = "drop" if mapping.bodies == "drop" else "keep"
-    changed = replace(mapping, redaction=json.dumps(rules, sort_keys=True), bodies=bodies)
-    whole = {**rules, "bodies": bodies}
-    return Strict(changed, Redactor(RedactionRules.from_mapping(whole, key=mapping.key)))
+    rules = replace(mapping.rules, off=frozenset(), args=args, bodies=bodies)
+    return Strict(replace(mapping, rules=rules, bodies=bodies), Redactor(rules))

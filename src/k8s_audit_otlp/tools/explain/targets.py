@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from k8s_audit_otlp.agent.build import batch_limits
 from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
-from k8s_audit_otlp.apiserver import profiles
+from k8s_audit_otlp.config.audit_files import AuditFileError, PolicyText, read_policy
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
-from k8s_audit_otlp.event.policy import Policy, PolicyError
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.transport.compress import Compression
@@ -22,14 +20,6 @@ _FORMS: dict[type[Exporter], Literal["HTTP", "gRPC", "file", "SDK"]] = {
     OtlpFile: "file",
     Sdk: "SDK",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFile:
-    """A policy that is tried out: its text and what it is called."""
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +41,21 @@ class Target:
         return self.form in ("HTTP", "gRPC")
 
 
-def read_policy_file(name: str) -> PolicyFile:
+def read_policy_file(name: str) -> PolicyText:
     """Read a policy file, or a policy that comes with the package when there is no such file.
 
     Raises:
         ConfigurationError: neither is there, or it cannot be read.
 
     """
-    path = Path(name)
-    if not path.exists() and name in profiles.names():
-        return PolicyFile(name, profiles.text_of(name))
     try:
-        return PolicyFile(name, path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8 text"
-        known = ", ".join(profiles.names())
-        raise ConfigurationError(
-            f"--policy: {name}: {why}; give a file, or one of {known}"
-        ) from None
+        return read_policy(name, "--policy")
+    except AuditFileError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def of_config(
-    config: Config, wanted: Sequence[str], policies: Sequence[PolicyFile] = ()
+    config: Config, wanted: Sequence[str], policies: Sequence[PolicyText] = ()
 ) -> list[Target]:
     """Return the exporters that are wanted, all that are enabled when none is.
 
@@ -93,7 +76,7 @@ def of_config(
     return [_with_policy(target, policy) for target in targets for policy in policies]
 
 
-def without_config(policies: Sequence[PolicyFile]) -> list[Target]:
+def without_config(policies: Sequence[PolicyText]) -> list[Target]:
     """Return one target per policy, each with the default treatment; one when there is none."""
     plain = Target(DEFAULT, ExporterMapping(MappingOptions()), BatchLimits())
     if not policies:
@@ -121,11 +104,7 @@ def _exporter(name: str, config: Config) -> Target:
     )
 
 
-def _with_policy(target: Target, policy: PolicyFile) -> Target:
-    mapping = replace(target.mapping, policy=policy.text, policy_file=policy.name)
-    try:
-        Policy.parse(policy.text, policy.name)
-    except PolicyError as error:
-        raise ConfigurationError(f"--policy: {error}") from None
-    name = f"{target.name} with {policy.name}" if target.name else policy.name
+def _with_policy(target: Target, policy: PolicyText) -> Target:
+    mapping = replace(target.mapping, policy=policy.text, policy_file=policy.file)
+    name = f"{target.name} with {policy.file}" if target.name else policy.file
     return replace(target, name=name, mapping=mapping)

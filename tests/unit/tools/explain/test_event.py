@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from k8s_audit_otlp.config.audit_files import PolicyText
+from k8s_audit_otlp.event.redact import RedactionRules
 from k8s_audit_otlp.tools.explain.event import Explainer, lines_of
 from k8s_audit_otlp.tools.explain.show_event import lines_of_event
-from k8s_audit_otlp.tools.explain.targets import PolicyFile, without_config
+from k8s_audit_otlp.tools.explain.targets import without_config
 
 PASSWORD = "c2VjcmV0LXZhbHVlLTEyMzQ1"  # noqa: S105 - planted
 
@@ -17,7 +19,7 @@ def explain(policy):
     """Explain a line under the policy of the tests, with a mapping changed as told."""
 
     def run(line, *, with_policy=True, **changes):
-        policies = [PolicyFile("p.yaml", policy.read_text())] if with_policy else []
+        policies = [PolicyText(policy.read_text(), "p.yaml")] if with_policy else []
         (target,) = without_config(policies)
         target = replace(target, mapping=replace(target.mapping, **changes))
         return Explainer(target, "event.json", 0).explain(line)
@@ -62,7 +64,7 @@ def test_what_is_redacted_is_named_and_not_shown(explain, secret, line):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"bodies": "raw"}, {"redaction": '{"rules": {"secret": false, "key": false}}'}]
+    "changes", [{"bodies": "raw"}, {"rules": RedactionRules(off=frozenset({"secret", "key"}))}]
 )
 def test_a_secret_that_is_sent_is_hidden_here_all_the_same(explain, secret, line, changes):
     """And it is said that the exporter gets it."""

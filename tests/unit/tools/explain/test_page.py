@@ -5,10 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from k8s_audit_otlp.config.audit_files import PolicyText
 from k8s_audit_otlp.tools.explain.page import html_of
 from k8s_audit_otlp.tools.explain.preview import Preview
 from k8s_audit_otlp.tools.explain.source import LogFiles
-from k8s_audit_otlp.tools.explain.targets import PolicyFile, without_config
+from k8s_audit_otlp.tools.explain.targets import without_config
 
 VOID = {"meta"}
 HOSTILE = "<script>alert(1)</script>\" onload='x' &amp;\x00\u202e"
@@ -45,7 +46,7 @@ class Page(HTMLParser):
 def page(make, write, policy, tmp_path):
     events = [make("create", HOSTILE), make("get", resource="secrets"), make(HOSTILE[:20])] * 3
     path = write(tmp_path / "audit.log", events)
-    targets = without_config([PolicyFile("p<b>.yaml", policy.read_text())])
+    targets = without_config([PolicyText(policy.read_text(), "p<b>.yaml")])
     preview = Preview(targets, b"", b"")
     for block in LogFiles.of(path).blocks(1, lambda _: None, 0):
         preview.take("", block)

@@ -6,18 +6,19 @@ from dataclasses import replace
 
 import pytest
 
+from k8s_audit_otlp.config.audit_files import PolicyText
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.tools.demo.events import EventSource
 from k8s_audit_otlp.tools.explain.preview import Preview
 from k8s_audit_otlp.tools.explain.report import TOP
 from k8s_audit_otlp.tools.explain.source import LogFiles
-from k8s_audit_otlp.tools.explain.targets import PolicyFile, without_config
+from k8s_audit_otlp.tools.explain.targets import without_config
 
 
 @pytest.fixture
 def preview(policy):
     def run(path, *, with_policy=True, sample=1, limits=None):
-        policies = [PolicyFile("p.yaml", policy.read_text())] if with_policy else []
+        policies = [PolicyText(policy.read_text(), "p.yaml")] if with_policy else []
         targets = [replace(t, limits=limits or t.limits) for t in without_config(policies)]
         seen = Preview(targets, b"", b"", sample=sample)
         for block in LogFiles.of(path).blocks(1, lambda _: None, 0):

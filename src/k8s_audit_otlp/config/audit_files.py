@@ -1,0 +1,78 @@
+"""Reads the files that an `audit` block names: its policy, and the key of its redaction.
+
+`run`, `validate`, `explain` and the SDK's receiver read them here, so that they agree.
+"""
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from k8s_audit_otlp.apiserver import profiles
+from k8s_audit_otlp.config.audit import Audit
+from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.redaction import MIN_KEY_BYTES
+from k8s_audit_otlp.event.policy import Policy, PolicyError
+from k8s_audit_otlp.event.redact.rules import RedactionRules
+
+MAX_FILE_BYTES = 4 << 20  # the largest policy in use has some 100 KB; a log given by mistake more
+
+
+class AuditFileError(Exception):
+    """A file cannot be used: what is wrong with it, and the hint."""
+
+    def __init__(self, key: str, what: str, hint: str) -> None:
+        super().__init__(f"{key}: {what}; {hint}")
+        self.mistake = Mistake(key, what, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """A policy that parses; `file` is what messages call it."""
+
+    text: str
+    file: str
+
+
+def read_policy(name: str, key: str = "policy") -> PolicyText:
+    """Read a policy file, or a policy that comes with the package when there is no such file."""
+    known = profiles.names()
+    if name in known and not Path(name).exists():
+        text = profiles.text_of(name)
+    else:
+        hint = f"give a policy file, or one of {', '.join(known)}"
+        try:
+            text = read_bytes(name, key, hint).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise AuditFileError(key, f"{name} is not UTF-8 text", hint) from None
+    try:
+        Policy.parse(text, name)
+    except PolicyError as error:
+        raise AuditFileError(key, str(error), "correct the policy") from None
+    return PolicyText(text, name)
+
+
+def read_rules(audit: Audit) -> RedactionRules:
+    """Return the redaction of an exporter whose bodies are not `raw`."""
+    place, secret = "redaction::key_file", b""
+    if path := audit.redaction.key_file:
+        secret = read_bytes(path, place, "create it, or let the agent read it").strip()
+        if len(secret) < MIN_KEY_BYTES:
+            what = f"{path} holds {len(secret)} bytes"
+            raise AuditFileError(place, what, f"write {MIN_KEY_BYTES} random bytes or more")
+    bodies: Literal["keep", "drop"] = "drop" if audit.bodies == "drop" else "keep"
+    return audit.redaction.build(secret, bodies)
+
+
+def read_bytes(name: str, key: str, hint: str) -> bytes:
+    """Read a small regular file; a pipe or a device would be waited for without end."""
+    try:
+        if not stat.S_ISREG(Path(name).stat().st_mode):
+            raise AuditFileError(key, f"{name} is not a file", hint)
+        with Path(name).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise AuditFileError(key, f"{name} cannot be read ({error.strerror})", hint) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise AuditFileError(key, f"{name} is over 4 MiB", hint)
+    return data
