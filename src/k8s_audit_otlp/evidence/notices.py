@@ -26,6 +26,7 @@ GAP_REASONS = {
     "truncated": "the file was truncated before it was read",
     "corrupt_gzip": "the compressed file is damaged",
     "let_go": "the bound for deleted files was reached and the oldest was let go",
+    "unseen": "nothing proves that no file of the log came and went in between",
     "skipped": "start_at leaves it out",
 }
 
@@ -41,8 +42,10 @@ def gap(
     *since_ns*: time of the last event before them, 0 where it is not known.
     """
     start, end = gap.span.start, gap.span.end
-    size = end - start
+    size, since_ns = end - start, gap.since_ns or since_ns
     what = f"at least {size} bytes" if gap.open_end else f"{size} bytes"
+    if gap.reason == "unseen":
+        what = "unknown bytes before the first event"
     return Notice(
         f"gap-{exporter}-{segment.identity}-{start:x}-{end:x}",
         "k8s.audit.gap",
@@ -58,6 +61,7 @@ def gap(
             _GAP + "open_end": gap.open_end,
             _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
             **({_GAP + "since_ns": since_ns} if since_ns else {}),
+            **({_GAP + "until_ns": gap.until_ns} if gap.until_ns else {}),
             **_segment(segment),
             **({_GAP + "detail": gap.why} if gap.why else {}),
         },

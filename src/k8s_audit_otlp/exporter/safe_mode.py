@@ -12,7 +12,7 @@ from dataclasses import replace
 from k8s_audit_otlp.exporter.encoded import Encode
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
-from k8s_audit_otlp.receiver.oversized import envelope_of
+from k8s_audit_otlp.receiver.lines import without_bodies
 from k8s_audit_otlp.state.marker import Marker
 
 HORIZON_BYTES = 16 * 1024 * 1024  # more than can be in flight: the place lies before it
@@ -38,7 +38,7 @@ class ForgivingEncoder:
             return _joined(block, [self._line(line) for line in _lines(block)])
 
     def _line(self, line: Block) -> EncodedBlock:
-        for data in (line.data, envelope_of(line.data, line.data)):
+        for data in (line.data, without_bodies(line.data, line.data)):
             try:
                 return self._encode(replace(line, data=data))
             except Exception as error:  # noqa: BLE001 - as above
@@ -70,7 +70,7 @@ class SafeModeEncoder:
         if crash_count >= LEFT_OUT_AFTER:
             line = replace(line, data=_UNREADABLE)
         elif crash_count >= BARE_AFTER:
-            line = replace(line, data=envelope_of(line.data, line.data))
+            line = replace(line, data=without_bodies(line.data, line.data))
         self._marker.enter(line.identity, line.span.start)
         encoded = self._encode(line)
         self._marker.leave()

@@ -142,9 +142,9 @@ class Subscription:
     def owes_receipt(self, segment: SegmentState) -> bool:
         """Say whether the segment is settled to its end and has no receipt for its size.
 
-        What start_at leaves out was not promised.
+        What start_at leaves out was not promised; a stretch that nobody saw has nothing to count.
         """
-        if not segment.complete or self.receipted.get(segment.seq) == segment.size:
+        if segment.lost or not segment.complete or self.receipted.get(segment.seq) == segment.size:
             return False
         return segment.size <= self.ledger.settled_offset(segment.seq) < EVERYTHING
 

@@ -1,38 +1,40 @@
-"""A segment and an offset in, a block of whole lines out.
+"""Reads segments in blocks of whole lines, and says what of them is lost.
 
 Boundaries are a function of the segment alone: the first line start at or after a multiple of
 256 KiB, or the end of what is written. So consumers at the same place ask for the same block and
 share it.
 """
 
-import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
+from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.oversized import envelope_of
+from k8s_audit_otlp.receiver.marks import extended
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+from k8s_audit_otlp.receiver.source import GzipSource, Source
 
-BLOCK_BYTES = 256 * 1024
-_LOOK_AHEAD = 8 * 1024  # more than most lines: one read finds the end of the block
-_LONG_LINE = 1024 * 1024  # a longer one goes alone
-_STEP = 1024 * 1024  # how a longer line is fetched
-_TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
-_NULS = re.compile(rb"\x00+")
+_STAGE_TIME = b'"stageTimestamp":"'
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Bytes of a segment that nobody can have any more. `reason` is one of a closed set."""
+    """Bytes of a segment that nobody can have any more. `reason` is one of a closed set.
+
+    deleted, let_go, truncated, corrupt_gzip: the bytes of the span are lost. unseen: something may
+    be missing between two segments; nobody knows how much, and one byte stands for it.
+    """
 
     span: Span
-    reason: str  # deleted | let_go | truncated | corrupt_gzip
+    reason: str
     why: str = ""
     open_end: bool = False  # how much followed nobody has seen: the span is the least of it
+    since_ns: int = 0  # time of the last event before the gap, 0 where it is not known
+    until_ns: int = 0  # and of the first one after it
 
 
 class BlockReader:
@@ -50,18 +52,19 @@ class BlockReader:
 
     def read(self, segment: Segment, offset: int) -> Block | Gap | None:
         """Return what begins at *offset*: a block, a gap, or None when nothing is there yet."""
-        key = (segment.seq, offset)
         with self._lock:
-            if (kept := self._cache.get(key)) is not None:
-                return kept
+            kept = self._cache.get((segment.seq, offset))
+        if kept is not None:
+            return kept
         found = self._read(segment, offset)
         if isinstance(found, Block):
-            self._keep(key, found)
+            self._keep(found)
         elif found is None:
             self._log.waited_for(segment)
         return found
 
-    def _keep(self, key: tuple[int, int], block: Block) -> None:
+    def _keep(self, block: Block) -> None:
+        key = (block.span.segment, block.span.start)
         if len(block.data) > self._bound:
             return
         with self._lock:
@@ -73,140 +76,91 @@ class BlockReader:
                 self._cached -= len(old.data)
 
     def _read(self, segment: Segment, offset: int) -> Block | Gap | None:
-        source = segment.source
-        if source is None:
-            return self._missing(segment, offset)
-        with segment.lock:
-            try:
-                found = self._from(source, segment, offset)
-            except (OSError, ValueError):
-                return None  # closed or replaced meanwhile; the next look finds out
-            except CorruptGzipError as damage:
-                found = self._torn(segment, offset, damage.offset, str(damage))
-            if isinstance(found, Block) and segment.live and not segment.begins_as_known(source):
+        source, cut = segment.source, segment.state.cut
+        if source is None or (cut and offset >= cut):
+            there = not segment.state.gone and not (cut and offset >= cut)
+            return None if there else self._missing(segment, offset)
+        try:
+            span, data = self._lines(source, segment, offset)
+            if segment.live and not segment.is_in(source):
                 return None  # cut and written anew: these may be bytes of another segment
-            end = source.end if isinstance(source, GzipSource) else None
-        # Only now: the log's lock comes before the segment's, never after it.
-        if isinstance(found, Gap):
-            self._log.ended(segment, found.span.end)
-        elif end is not None and not segment.state.complete:
+            over = isinstance(source, GzipSource) and source.end
+        except OSError as error:
+            self._log.failed(segment, error)
+            return None
+        except CorruptGzipError as damage:
+            return self._torn(segment, offset, damage.offset, str(damage))
+        if over and not segment.state.complete:
             # More was known of it than this copy holds: the rest becomes a gap.
-            self._log.ended(segment, max(end, segment.state.size))
-        return found
+            self._log.ended(segment, max(over, segment.state.size))
+        if span.end == offset:
+            return self._nothing(source, segment, offset)
+        self._note(segment, span, data)
+        state = segment.state
+        return Block(span, state.identity, state.name, data, self._log.clock_ns())
+
+    def _lines(self, source: Source, segment: Segment, offset: int) -> tuple[Span, bytes]:
+        """Return the lines of a block and where they end; an empty span where there are none."""
+        state = segment.state
+        longest, last = self._log.limits.max_line_bytes, self._last_counts(source, segment)
+        data, end = find_block(source, offset, longest=longest, last=last, upto=state.cut or None)
+        if 0 < offset == state.torn:  # told as lost: the rest of that line is no line
+            data, end = b"", offset + data.find(b"\n") + 1
+        return Span(segment.seq, offset, end), data
+
+    def _last_counts(self, source: Source, segment: Segment) -> bool:
+        """Say whether a last line without its newline is one: nothing will be added to it."""
+        if isinstance(source, GzipSource):
+            return source.end is not None
+        closed = segment.state.complete and not segment.live
+        return closed and self._log.unchanged_for(segment, self._log.limits.settle_s)
+
+    def _note(self, segment: Segment, span: Span, data: bytes) -> None:
+        """Remember what was read farthest, so that the file is known by it."""
+        marks = segment.state.marks
+        whole = len(data) == span.end - span.start  # not of a line that was shortened
+        if data and whole and (not marks or span.end > marks[0][0]):
+            at = data.rfind(_STAGE_TIME) + len(_STAGE_TIME)
+            last = data[at : at + 40].partition(b'"')[0] if at >= len(_STAGE_TIME) else b""
+            last_ns = unix_ns(last.decode("utf-8", "replace")) or 0
+            marks = extended(marks, span.start, data)
+            self._log.read_up_to(segment, marks, last_ns)
+
+    # -- what is not there ---------------------------------------------------------------------
+
+    def _nothing(self, source: Source, segment: Segment, offset: int) -> Gap | None:
+        """Say whether what should follow is lost: the file ends for good before the segment."""
+        state = segment.state
+        if isinstance(source, GzipSource) and source.end is None:
+            half = len(source.read_at(offset, BLOCK_BYTES))
+            return self._torn(segment, offset, offset + half, "the file has no end")
+        if segment.live or not state.complete or offset >= state.size:
+            return None
+        if isinstance(source, GzipSource) or source.stat().st_size <= offset:
+            return self._gap(segment, offset, "truncated")
+        return None
 
     def _missing(self, segment: Segment, offset: int) -> Gap | None:
         state = segment.state
-        if not state.gone:
-            return None
-        # Where the end was never seen, something may be missing even after all that is known.
-        end = max(state.size, offset if state.complete else offset + 1)
-        open_end = not state.complete
-        self._log.ended(segment, end)
-        reason = "let_go" if state.let_go else "truncated" if state.truncated else "deleted"
-        span = Span(segment.seq, offset, end)
-        return Gap(span, reason, open_end=open_end) if end > offset else None
+        if state.lost:
+            reason = state.lost
+        elif state.let_go:
+            reason = "let_go"
+        else:
+            reason = "truncated" if state.truncated or state.cut else "deleted"
+        return self._gap(segment, offset, reason) if state.size > offset else None
+
+    def _gap(self, segment: Segment, offset: int, reason: str) -> Gap:
+        """Tell that everything from *offset* on is lost, as far as it is known and beyond."""
+        state = segment.state
+        span = Span(segment.seq, offset, state.size)
+        until_ns = state.last_ns if state.lost else 0
+        since_ns = state.first_ns if state.lost else state.last_ns
+        return Gap(span, reason, "", state.open_end or bool(state.lost), since_ns, until_ns)
 
     def _torn(self, segment: Segment, offset: int, end: int, why: str) -> Gap | None:
         """Give up on a compressed file that will not get better; until then wait."""
-        if not self._unchanged_for(segment, self._log.limits.torn_s):
+        if not self._log.unchanged_for(segment, self._log.limits.torn_s):
             return None
-        end = max(end, offset + 1, segment.state.size)
-        return Gap(Span(segment.seq, offset, end), "corrupt_gzip", why)
-
-    def _unchanged_for(self, segment: Segment, seconds: float) -> bool:
-        now_ns = self._log.clock_ns()
-        segment.changed_ns = min(segment.changed_ns, now_ns)  # the clock may have been set back
-        return now_ns - segment.changed_ns >= seconds * 1e9
-
-    def _from(
-        self, source: PlainSource | GzipSource, segment: Segment, offset: int
-    ) -> Block | Gap | None:
-        want = BLOCK_BYTES - offset % BLOCK_BYTES
-        length = want + _LOOK_AHEAD
-        data = source.read_at(offset, length)
-        if data[:1] == b"\0" or (offset == 0 and data.startswith(b"\xef\xbb\xbf")):
-            return self._skipped(source, segment, offset, data)
-        end = data.find(b"\n", want - 1) + 1
-        while not end and len(data) == length:
-            longest = self._log.limits.max_line_bytes
-            if length > min(want + _LONG_LINE, longest) and (before := data.rfind(b"\n") + 1):
-                end = before  # a long line is a block of its own
-                break
-            if length > longest:
-                return self._oversized(source, segment, offset, data[:_TAIL_KEPT])
-            searched, length = length, length + _STEP
-            data = source.read_at(offset, length)
-            end = data.find(b"\n", searched) + 1
-        if end:
-            return self._block(segment, offset, data[:end])
-        return self._last(source, segment, offset, data)
-
-    def _last(
-        self, source: PlainSource | GzipSource, segment: Segment, offset: int, data: bytes
-    ) -> Block | Gap | None:
-        """Take what is there before the data ends, for now or for good."""
-        end = data.rfind(b"\n") + 1
-        if end:
-            return self._block(segment, offset, data[:end])
-        if not data and self._cut_short(source, segment, offset):
-            return Gap(Span(segment.seq, offset, segment.state.size), "truncated")
-        if isinstance(source, GzipSource):
-            if source.end is not None:
-                return self._block(segment, offset, data) if data else None
-            segment.look(self._log.clock_ns())
-            return self._torn(segment, offset, offset + len(data), "the file has no end")
-        closed = segment.state.complete and not segment.live
-        if data and closed and self._unchanged_for(segment, self._log.limits.settle_s):
-            return self._block(segment, offset, data)
-        return None
-
-    @staticmethod
-    def _cut_short(source: PlainSource | GzipSource, segment: Segment, offset: int) -> bool:
-        """Say whether the file ends for good before the segment does: the rest is lost."""
-        state = segment.state
-        if segment.live or not state.complete or offset >= state.size:
-            return False
-        if isinstance(source, GzipSource):
-            return source.end is not None
-        return source.stat().st_size <= offset
-
-    def _block(self, segment: Segment, offset: int, data: bytes, end: int = 0) -> Block:
-        state = segment.state
-        return Block(
-            Span(segment.seq, offset, end or offset + len(data)),
-            state.identity,
-            state.name,
-            data,
-            self._log.clock_ns(),
-        )
-
-    def _skipped(
-        self, source: PlainSource | GzipSource, segment: Segment, offset: int, data: bytes
-    ) -> Block:
-        """Pass a byte order mark or a run of NULs: bytes without a line."""
-        if data[:1] != b"\0":
-            return self._block(segment, offset, b"", offset + 3)
-        run = _NULS.match(data)
-        end = offset + (run.end() if run else 1)
-        if end == offset + len(data) and isinstance(source, PlainSource):
-            end = max(end, source.next_data(end))
-        return self._block(segment, offset, b"", end)
-
-    def _oversized(
-        self, source: PlainSource | GzipSource, segment: Segment, offset: int, head: bytes
-    ) -> Block | None:
-        """Make a record without bodies of a line over the limit; its envelope comes first."""
-        position = offset + len(head)
-        tail = head
-        while True:
-            chunk = source.read_at(position, _STEP)
-            end = chunk.find(b"\n") + 1
-            if not end and not chunk:
-                if not segment.state.complete:
-                    return None
-                break
-            tail = (tail + (chunk[:end] or chunk))[-_TAIL_KEPT:]
-            position += end or len(chunk)
-            if end:
-                break
-        return self._block(segment, offset, envelope_of(head, tail), position)
+        self._log.torn(segment, max(end, offset + 1))
+        return replace(self._gap(segment, offset, "corrupt_gzip"), why=why)

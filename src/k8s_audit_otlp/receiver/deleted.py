@@ -1,4 +1,4 @@
-"""Segments whose files were deleted before everyone had read them in, which of them to let go out.
+"""Segments whose files were deleted before everyone had read them: how long they are kept.
 
 An open descriptor keeps a deleted file on disk. That saves what a back end has not had yet, and
 costs the disk that kube-apiserver writes its log to: a full disk makes the apiserver itself lose
@@ -7,17 +7,17 @@ is let go is copied to the rescue directory first, if there is one.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.rescue import Rescue
-from k8s_audit_otlp.receiver.segment import Segment, open_source
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.segments import KnownSegments
+from k8s_audit_otlp.receiver.source import open_source
 
 GIB = 1 << 30
-_STEP = 1024 * 1024
 
 
 def free_bytes(directory: Path) -> int:
@@ -35,7 +35,7 @@ class HoldLimits:
 
 
 class DeletedSegments:
-    """Decides about the deleted files of one log."""
+    """Decides about the deleted files of one log. Used by the thread that scans."""
 
     def __init__(
         self,
@@ -49,31 +49,29 @@ class DeletedSegments:
         self._free = free
         self._checked: set[tuple[int, int, int, int]] = set()  # twins that do not serve
 
-    def take_up(self, segments: Iterable[Segment], now_ns: int) -> None:
+    def take_up(self, known: KnownSegments) -> None:
         """Open what was rescued before the last stop."""
-        if self._rescue is not None:
-            for segment in segments:
-                if segment.source is None and (source := self._rescue.open(segment.state)):
-                    segment.hold(source, now_ns)
+        if self._rescue is None:
+            return
+        for segment in known:
+            if segment.source is None and (source := self._rescue.open(segment.state)):
+                with known.lock:
+                    segment.hold(source, known.clock_ns())
 
-    def review(self, segments: Iterable[Segment], directory: Path, now_ns: int) -> list[Segment]:
+    def review(self, known: KnownSegments, directory: Path) -> None:
         """Swap deleted files for their compressed twins, and let go of the oldest over the bound.
 
-        Returns the segments that no file holds any more.
+        Counted is what they take on disk, compressed or not.
         """
-        held = [s for s in segments if isinstance(s.source, PlainSource) and s.unlinked]
-        held = [s for s in held if not self._swap_for_twin(s, directory, now_ns)]
-        let_go = []
-        total = sum(s.state.size for s in held)
+        held = [s for s in known if s.unlinked and not self._swap_for_twin(s, known)]
+        total = sum(_on_disk(s) for s in held)
         for segment in held:
             if total <= self._limits.max_bytes and self._enough_free(directory):
                 break
-            total -= segment.state.size
-            if not self._rescued(segment, now_ns):
-                segment.release()
-                segment.state.let_go = True
-                let_go.append(segment)
-        return let_go
+            total -= _on_disk(segment)
+            if not self._rescued(segment, known):
+                with known.lock:
+                    segment.let_go()
 
     def _enough_free(self, directory: Path) -> bool:
         try:
@@ -81,37 +79,42 @@ class DeletedSegments:
         except OSError:
             return True  # the directory is away; that is no sign of a full disk
 
-    def _swap_for_twin(self, segment: Segment, directory: Path, now_ns: int) -> bool:
+    def _swap_for_twin(self, segment: Segment, known: KnownSegments) -> bool:
         """Read on from the `.gz` once it is whole: then the plain file's blocks can be freed."""
         name, stamp = segment.name, segment.stamp
-        if name is None or not name.compressed or stamp is None or stamp in self._checked:
+        if name is None or segment.path is None or not name.compressed or segment.compressed:
+            return False
+        if stamp is None or stamp in self._checked:
             return False
         try:
-            twin = open_source(directory / name.name, compressed=True)
+            twin = open_source(segment.path, compressed=True)
+            whole = twin.length() == segment.state.size
+            serves = whole and verified(twin, known.marks_of(segment))[1]
         except OSError:
             return False
-        if isinstance(twin, GzipSource) and _whole_size(twin) == segment.state.size:
-            segment.hold(twin, now_ns)
+        if not serves:
+            self._checked.add(stamp)  # looked at again when it has changed
+            return False
+        with known.lock:
+            segment.hold(twin, known.clock_ns())
             segment.state.complete = True
-            return True
-        twin.close()
-        self._checked.add(stamp)  # looked at again when it has changed
-        return False
+        return True
 
-    def _rescued(self, segment: Segment, now_ns: int) -> bool:
-        if self._rescue is None or not isinstance(segment.source, PlainSource):
+    def _rescued(self, segment: Segment, known: KnownSegments) -> bool:
+        if self._rescue is None or segment.source is None:
             return False
         copy = self._rescue.copy(segment.state, segment.source)
         if copy is None:
             return False
-        segment.hold(copy, now_ns)
+        with known.lock:
+            segment.hold(copy, known.clock_ns())
         return True
 
-    def rescue_all(self, segments: Iterable[Segment], now_ns: int) -> None:
+    def rescue_all(self, known: KnownSegments) -> None:
         """Copy what only our descriptors hold: the process is about to end."""
-        for segment in segments:
-            if segment.source is not None and segment.unlinked:
-                self._rescued(segment, now_ns)
+        for segment in known:
+            if segment.unlinked and known.needed(segment):
+                self._rescued(segment, known)
 
     def forget(self, segment: Segment) -> None:
         """Remove the rescued copy of a segment that everyone has settled."""
@@ -119,12 +122,5 @@ class DeletedSegments:
             self._rescue.remove(segment.state)
 
 
-def _whole_size(source: GzipSource) -> int | None:
-    """Decompress to the end; return the size if the trailer is there and everything checks out."""
-    offset = 0
-    try:
-        while data := source.read_at(offset, _STEP):
-            offset += len(data)
-    except (CorruptGzipError, OSError):
-        return None
-    return source.end
+def _on_disk(segment: Segment) -> int:
+    return segment.source.stat().st_size if segment.source is not None else 0

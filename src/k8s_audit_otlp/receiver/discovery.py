@@ -1,65 +1,96 @@
-"""A listing of the directory in, the segment of every file out: an old one, a copy, or a new one.
+"""Finds the segment of every file in a listing: an old one, a copy of one, or a new one.
 
 Names order only what is new in the same listing. A file that is open is known by its inode, any
 other by what it begins with; what it is to the segment that begins alike is a question of match.
-Whoever uses it holds the lock of the AuditLog.
+Only one thread scans: files are read without the lock of the log, which guards fields alone.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from k8s_audit_otlp.receiver.identity import Identity, identify
+from k8s_audit_otlp.receiver.identity import Identity, fingerprint, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.marks import Marks, verified
+from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match
-from k8s_audit_otlp.receiver.segment import Segment, open_source
+from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
+from k8s_audit_otlp.receiver.unread import Found, UnreadFiles
+from k8s_audit_otlp.state.manifest import SegmentState
 
-_FIRST_READ = 64 * 1024  # enough for most first lines
+_OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
+
+
+@dataclass(slots=True)
+class _Unnamed:
+    """The live file before its first line is whole: nobody can name it yet."""
+
+    source: Source
+    follows: bool  # what was known before it was still there when it was first seen
 
 
 class Discovery:
     """Finds or makes the segments of the files of one log."""
 
-    def __init__(
-        self,
-        path: Path,
-        known: KnownSegments,
-        *,
-        on_new: Callable[[Segment], None],
-        on_trouble: Callable[[str], None],
-    ) -> None:
-        self._path = path
+    def __init__(self, known: KnownSegments, on_new: Callable[[Segment], None]) -> None:
         self._known = known
         self._on_new = on_new
-        self._on_trouble = on_trouble
+        self._unread = UnreadFiles(known, on_new)
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
-        # Files without a complete first line: the live one, and its size when it was looked at.
-        self.anonymous: dict[tuple[int, int], PlainSource | GzipSource] = {}
-        self.anonymous_size = -1
+        self._unnamed: dict[tuple[int, int], _Unnamed] = {}
+        self._opened: dict[Path, Source] = {}  # new files of this listing
+        self.unnamed_size = -1  # of the live one when it was looked at
 
-    def bind(self, entries: list[Entry]) -> set[int]:
-        """Find the segment of every entry, oldest first; return the sequence numbers found."""
+    @property
+    def unnamed(self) -> set[tuple[int, int]]:
+        """Device and inode of live files without a whole line."""
+        return set(self._unnamed)
+
+    def open_new(self, entries: list[Entry]) -> bool:
+        """Open what is not known yet; say whether all of it was still there.
+
+        Where it was not, something was renamed since the listing, and another one is better.
+        """
+        known = {s.key for s in self._known if s.source is not None} | self.unnamed
+        stamps = {s.stamp for s in self._known}
+        new = [e for e in entries if e.key not in known and e.stamp not in stamps]
+        self._opened = {}
+        for entry in new[:_OPENED_AHEAD]:
+            try:
+                self._opened[entry.path] = open_source(entry.path, compressed=entry.name.compressed)
+            except FileNotFoundError:
+                return False
+            except OSError:
+                continue  # said when it is identified
+        return True
+
+    def bind(self, entries: list[Entry]) -> Found:
+        """Find the segment of every entry, oldest first."""
+        before, first_new = self._known.predecessor(), self._known.manifest.next_seq
         placed = self._placed(entries)
-        bound = {segment.seq for segment in placed.values()}
-        anonymous, self.anonymous = self.anonymous, {}
+        found = Found({segment.seq for segment in placed.values()})
+        found.follows = before is None or before.seq in found.bound or _still_there(before)
+        unnamed, self._unnamed = self._unnamed, {}
         if entries:
-            self._keep_unlisted(anonymous, {entry.key for entry in entries}, bound)
+            self._take_unlisted(unnamed, {e.key for e in entries}, found)
         copies, self._copies = self._copies, {}
         for entry in entries:
-            if copies.get(entry.stamp) in bound:
+            if copies.get(entry.stamp) in found.bound:
                 self._copies[entry.stamp] = copies[entry.stamp]
-                continue
-            if entry.name.name in placed:
-                continue
-            segment = self._identify(entry, anonymous.pop(entry.key, None), bound)
-            if segment is not None:
-                self._name(segment, entry)
-                bound.add(segment.seq)
-        self.anonymous.update(anonymous)
-        return bound
+            elif entry.name.name not in placed:
+                segment = self._identify(entry, unnamed.pop(entry.key, None), found)
+                if segment is not None:
+                    found.bound.add(segment.seq)
+                    found.follows |= segment is before or segment.seq >= first_new
+        self._unnamed.update(unnamed)
+        self._known.note_newest(first_new)
+        self._unread.tell_lost(entries)
+        self._opened.clear()
+        return found
 
     def _placed(self, entries: list[Entry]) -> dict[str, Segment]:
         """Return the segments of the files that are known already, by name.
@@ -67,7 +98,7 @@ class Discovery:
         An open file is known by its inode, which nobody else can have meanwhile. One that was
         closed is known only as long as nothing about its directory entry has changed.
         """
-        by_key = {s.key: s for s in self._known if s.source is not None}
+        by_key = {s.key: s for s in self._known if s.source is not None and not s.state.cut}
         by_stamp = {s.stamp: s for s in self._known if s.stamp}
         placed = {}
         for entry in entries:
@@ -78,134 +109,183 @@ class Discovery:
         return placed
 
     def _name(self, segment: Segment, entry: Entry) -> None:
-        segment.name, segment.stamp = entry.name, entry.stamp
-        segment.state.seen_as(entry.name.name)
-        segment.look(self._known.clock_ns())  # what is open may have grown until it was renamed
-        self._known.close_if_rotated(segment)
+        with self._known.lock:
+            segment.name, segment.path = entry.name, entry.path
+            segment.stamp = None if segment.trouble else entry.stamp
+            segment.state.seen_as(entry.name.name)
+            segment.look(self._known.clock_ns())  # it may have grown until it was renamed
+            self._known.close_if_rotated(segment)
 
-    def _keep_unlisted(
-        self,
-        anonymous: dict[tuple[int, int], PlainSource | GzipSource],
-        listed: set[tuple[int, int]],
-        bound: set[int],
+    def _take_unlisted(
+        self, unnamed: dict[tuple[int, int], _Unnamed], listed: set[tuple[int, int]], found: Found
     ) -> None:
         """Take up what was empty when it was last seen and is written and deleted by now."""
-        for key in [k for k in anonymous if k not in listed]:
-            source = anonymous.pop(key)
-            identity = self.identity_of(source, finished=True)
-            if identity is None:
-                source.close()
-            else:
-                self._adopt(None, source, identity, bound)
+        for key in [k for k in unnamed if k not in listed]:
+            file = unnamed.pop(key)
+            try:
+                identity = self._identity_of(file.source, finished=True)
+            except OSError:
+                identity = None
+            if identity is not None:
+                now, found.follows = found.follows, file.follows
+                self._adopt(None, file.source, identity, found)
+                found.follows = now and not file.source.unlinked
 
-    def _identify(
-        self, entry: Entry, source: PlainSource | GzipSource | None, bound: set[int]
-    ) -> Segment | None:
+    def _identify(self, entry: Entry, unnamed: _Unnamed | None, found: Found) -> Segment | None:
         try:
-            source = source or open_source(
-                self._path.with_name(entry.name.name), compressed=entry.name.compressed
-            )
+            segment = self._find(entry, unnamed, found)
         except FileNotFoundError:
             return None  # renamed since the listing; the next one shows it
         except OSError as error:
-            path = self._path.with_name(entry.name.name)
-            hint = "run as the log's owner or let the agent's user read it"
-            self._on_trouble(f"{path}: {error.strerror}; {hint}")
-            return None
-        identity = self.identity_of(source, finished=not entry.name.live)
-        if identity is None:
-            if entry.name.live:
-                self.anonymous[source.device, source.inode] = source
-                self.anonymous_size = source.stat().st_size
-            else:
-                source.close()
-            return None
-        return self._adopt(entry, source, identity, bound)
+            segment = self._unread.wait_for(entry, error, found)
+        if segment is not None:
+            self._name(segment, entry)
+        return segment
 
-    def identity_of(self, source: PlainSource | GzipSource, *, finished: bool) -> Identity | None:
-        hole = source.next_data(0) if isinstance(source, PlainSource) else 0
-        identity, length = None, _FIRST_READ
-        while identity is None:
-            try:
-                read = source.read_at(hole, length)
-            except (OSError, CorruptGzipError):
-                return None
-            identity = identify(read, finished=False)
-            if identity is None and len(read) < length:
-                identity = identify(read, finished=finished and self._written_out(source))
-                break
-            if identity is None and length > self._known.limits.max_line_bytes:
-                identity = identify(read[:_FIRST_READ], finished=True)
-                break
-            length *= 4
-        return identity and identity.after(hole)
+    def _find(self, entry: Entry, unnamed: _Unnamed | None, found: Found) -> Segment | None:
+        source = unnamed.source if unnamed else self._opened.pop(entry.path, None)
+        source = source or open_source(entry.path, compressed=entry.name.compressed)
+        try:
+            identity = self._identity_of(source, finished=not entry.name.live)
+        except CorruptGzipError:
+            return self._unread.damaged(entry, source) if self._torn(source) else None
+        if identity is not None:
+            found.follows |= unnamed is not None and unnamed.follows
+            return self._adopt(entry, source, identity, found)
+        if entry.name.live:
+            self._unnamed[entry.key] = unnamed or _Unnamed(source, found.follows)
+            self.unnamed_size = source.stat().st_size
+        elif isinstance(source, GzipSource) and source.end is None and self._torn(source):
+            return self._unread.damaged(entry, source)
+        return None
 
-    def _written_out(self, source: PlainSource | GzipSource) -> bool:
+    def _identity_of(self, source: Source, *, finished: bool) -> Identity | None:
+        longest = self._known.limits.max_line_bytes
+        identity = read_identity(source, finished=False, max_line_bytes=longest)
+        if identity is None and finished and self._written_out(source):
+            identity = read_identity(source, finished=True, max_line_bytes=longest)
+        return identity
+
+    def _written_out(self, source: Source) -> bool:
         """Say whether what is there of a backup's first line is all that there will be."""
-        if isinstance(source, PlainSource) or source.end is not None:
-            return True
-        return self._known.clock_ns() - source.stat().st_mtime_ns >= self._known.limits.torn_s * 1e9
+        return not isinstance(source, GzipSource) or source.end is not None or self._torn(source)
+
+    def _torn(self, source: Source) -> bool:
+        """Say whether a file without an end has not changed for long enough to be given up."""
+        unchanged_ns = self._known.clock_ns() - source.stat().st_mtime_ns
+        return unchanged_ns >= self._known.limits.torn_s * 1e9
 
     def _adopt(
-        self,
-        entry: Entry | None,
-        source: PlainSource | GzipSource,
-        identity: Identity,
-        bound: set[int],
+        self, entry: Entry | None, source: Source, identity: Identity, found: Found
     ) -> Segment | None:
         """Give an identified file to its segment, or make it a new one.
 
-        Without an entry the file has no name any more. *bound* are the segments that have a file
-        in this listing.
+        Without an entry the file has no name any more.
         """
         live = entry is not None and entry.name.live
+        begin, after = 0, 0
         for state in self._known.manifest.with_identity(identity.name):
             segment = self._known[state.seq]
             if (state.head, state.head_start) != (identity.head, identity.head_start):
                 continue
-            match self._kinship(segment, source, elsewhere=state.seq in bound, live=live):
+            marks = self._known.marks_of(segment)
+            match self._compare(segment, source, marks, found, live=live):
                 case SegmentMatch.SAME:
-                    self._known.hold(segment, source, live=live)
+                    self._take(segment, source, live=live)
                     return segment
                 case SegmentMatch.COMPRESSED:
-                    source.close()
                     return segment
-                case SegmentMatch.COPY:
-                    source.close()
+                case SegmentMatch.DUPLICATE:
                     if entry is not None:
                         self._copies[entry.stamp] = state.seq
                     return None
                 case SegmentMatch.DIFFERENT:
-                    continue
+                    farthest, _ = verified(source, marks)
+                    if farthest > max(begin, state.begin):
+                        begin, after = farthest, state.seq
                 case never:
                     assert_never(never)
-        segment = self._known.add(identity)
-        if entry is not None:
-            segment.name = entry.name
-        segment.state.seen_as(entry.name.name if entry is not None else self._path.name)
+        segment = self._new(entry, identity, found, begin=begin, after=after)
         self._known.hold(segment, source, live=live)
         self._on_new(segment)
         return segment
 
-    def _kinship(
-        self, segment: Segment, source: PlainSource | GzipSource, *, elsewhere: bool, live: bool
+    def _new(
+        self, entry: Entry | None, identity: Identity, found: Found, *, begin: int, after: int
+    ) -> Segment:
+        """Make a new segment, and tell of what may lie between it and what was known."""
+        before = self._known.predecessor()
+        name = entry.name.name if entry else before.state.name if before else "?"
+        if not found.follows:
+            key = f"{before.state.identity if before else ''} {identity.name}".encode()
+            self._on_new(self._known.add_lost("unseen", name, key, until_ns=identity.when_ns))
+        segment = self._known.add(identity, begin=begin, after=after)
+        segment.name = entry.name if entry else None
+        segment.state.seen_as(name)
+        return segment
+
+    def _take(self, segment: Segment, source: Source, *, live: bool) -> None:
+        """Read *segment* from *source*; a packed file may hold what was written after its end."""
+        state = segment.state
+        if isinstance(source, GzipSource) and state.complete and not source.promises(state.size):
+            length = source.length() or 0
+            if length > state.size and not state.cut:
+                state.size = length
+        self._known.hold(segment, source, live=live)
+
+    @staticmethod
+    def _compare(
+        segment: Segment, source: Source, marks: Marks, found: Found, *, live: bool
     ) -> SegmentMatch:
-        own = segment.source
-        if own is not None or not elsewhere or segment.name is None:
-            with segment.lock:
-                return match(segment, own, source, elsewhere=elsewhere, live=live)
-        try:
-            own = open_source(
-                self._path.with_name(segment.name.name), compressed=segment.name.compressed
-            )
-        except OSError:
-            return SegmentMatch.DIFFERENT
-        try:
-            return match(segment, own, source, elsewhere=elsewhere, live=live)
-        finally:
-            own.close()
+        own, elsewhere = segment.source, segment.seq in found.bound
+        if own is None and elsewhere and segment.path is not None:
+            try:
+                own = open_source(segment.path, compressed=segment.path.suffix == GZIP)
+            except OSError:
+                return SegmentMatch.DIFFERENT
+        return match(segment, own, source, marks, elsewhere=elsewhere, live=live)
 
     def close(self) -> None:
-        for source in self.anonymous.values():
-            source.close()
-        self.anonymous.clear()
+        self._unnamed.clear()
+
+
+def _still_there(segment: Segment) -> bool:
+    """Say whether a segment that no listing shows is on disk all the same.
+
+    Then nothing after it is gone: the oldest goes first. A name with a date is nobody else's.
+    """
+    if segment.source is not None and not segment.source.unlinked:
+        return True
+    if segment.path is None or segment.name is None or segment.name.age[0] != 0:
+        return False
+    packed = segment.path.with_name(segment.name.base + GZIP)
+    return segment.path.exists() or packed.exists()
+
+
+def reopened(segment: Segment) -> Source | None:
+    """Open the file of a known segment again, packed or not; None where it is not to be found.
+
+    Raises:
+        OSError: it is there and cannot be read.
+
+    """
+    if segment.path is None:
+        return None
+    for path in (segment.path, segment.path.with_name(segment.path.name + GZIP)):
+        try:
+            source = open_source(path, compressed=path.suffix == GZIP)
+        except FileNotFoundError:
+            continue
+        try:
+            if _as_it_was(source, segment.state) or segment.is_in(source):
+                return source
+        except CorruptGzipError:
+            return source  # whoever reads it tells what is missing
+    return None
+
+
+def _as_it_was(source: Source, state: SegmentState) -> bool:
+    """Say so without decompressing all of a packed file."""
+    head = source.read_at(state.head_start, state.head_length)
+    alike = isinstance(source, GzipSource) and source.promises(state.size)
+    return alike and fingerprint(head) == state.head

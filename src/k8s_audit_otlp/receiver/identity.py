@@ -1,7 +1,4 @@
-"""The first bytes of a segment in, its identity out. Pure.
-
-A segment is known by what it begins with, not by its name or inode: both change or are used again.
-"""
+"""What a segment is known by: its first line, not its name or inode, which change or are reused."""
 
 import re
 from dataclasses import dataclass, replace
@@ -9,11 +6,15 @@ from hashlib import blake2b
 
 import msgspec
 
+from k8s_audit_otlp.event.times import unix_ns
+from k8s_audit_otlp.receiver.source import Source
+
 HEAD_BYTES = 1024  # the fingerprint: enough to cover the first event's audit id
+_FIRST_READ = 64 * 1024  # enough for most first lines
 
 # What may stand before the first line: a byte order mark, the hole that a truncating tool leaves,
-# empty lines.
-_LEADING = re.compile(rb"(?:\xef\xbb\xbf|[\x00\n])+")
+# empty lines. One repetition takes a whole run: an engine remembers each, and holes are large.
+_LEADING = re.compile(rb"(?:\xef\xbb\xbf|[\x00\n]+)*")
 
 
 class _First(msgspec.Struct):
@@ -30,13 +31,15 @@ _decode_first = msgspec.json.Decoder(_First).decode
 class Identity:
     """`name` is 16 hex digits; `head` is a fingerprint of `head_length` bytes at `head_start`.
 
-    What stands before the first line is left out: all holes look alike.
+    What stands before the first line is left out: all holes look alike. `when_ns` is the time of
+    the first event, 0 where it has none.
     """
 
     name: str
     head: str
     head_length: int
     head_start: int
+    when_ns: int = 0
 
     def after(self, offset: int) -> "Identity":
         """Return the same for data that stands *offset* bytes later in its file."""
@@ -62,14 +65,48 @@ def identify(data: bytes, *, finished: bool) -> Identity | None:
         end = len(data)
     line = data[start:end]
     head = line[:HEAD_BYTES]
-    return Identity(_name(line), fingerprint(head), len(head), start)
+    name, when_ns = _name(line)
+    return Identity(name, fingerprint(head), len(head), start, when_ns)
 
 
-def _name(line: bytes) -> str:
+def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Identity | None:
+    """Identify an open file. Memory is bounded whatever stands before the first line.
+
+    Raises:
+        OSError, CorruptGzipError: it cannot be read as far as that.
+
+    """
+    start, length = _first_byte(source), _FIRST_READ
+    while True:
+        read = source.read_at(start, length)
+        identity = identify(read, finished=finished and len(read) < length)
+        if identity is None and length > max_line_bytes:
+            identity = identify(read[:_FIRST_READ], finished=True)
+        if identity is not None or len(read) < length:
+            return identity and identity.after(start)
+        length *= 4
+
+
+def _first_byte(source: Source) -> int:
+    """Return where something stands that is no blank line, hole or byte order mark."""
+    offset = 0
+    while True:
+        offset = source.next_data(offset)
+        read = source.read_at(offset, _FIRST_READ)
+        leading = _LEADING.match(read)
+        skipped = leading.end() if leading else 0
+        if skipped < len(read) or len(read) < _FIRST_READ:
+            return offset + skipped
+        offset += skipped
+
+
+def _name(line: bytes) -> tuple[str, int]:
+    """Return the name of a segment with this first line, and when that event happened."""
     try:
         first = _decode_first(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return fingerprint(line)
+        return fingerprint(line), 0
+    when_ns = unix_ns(first.stageTimestamp) or unix_ns(first.requestReceivedTimestamp) or 0
     parts = (
         first.auditID,
         first.stage,
@@ -77,5 +114,6 @@ def _name(line: bytes) -> str:
         first.stageTimestamp,
     )
     if not first.auditID or not any(parts[2:]):
-        return fingerprint(line)
-    return fingerprint("\0".join(p or "" for p in parts).encode("utf-8", "surrogatepass"))
+        return fingerprint(line), when_ns
+    whole = "\0".join(p or "" for p in parts)
+    return fingerprint(whole.encode("utf-8", "surrogatepass")), when_ns

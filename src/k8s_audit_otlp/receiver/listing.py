@@ -1,23 +1,24 @@
-"""A directory in, the files of one log out, oldest first, each opened and identified where needed.
+"""The files of one log in its directory, oldest first.
 
 A listing is no snapshot: files are renamed while it is made. It is repeated until two in a row
 agree, and a file is known by the inode behind its opened descriptor, never by the entry's name.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.names import LogName, parse
+from k8s_audit_otlp.receiver.names import GZIP, LogName, looks_like_backup, parse
 
-_ATTEMPTS = 4
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A directory entry of the log."""
 
+    path: Path
     name: LogName
     device: int
     inode: int
@@ -34,6 +35,16 @@ class Entry:
         return self.device, self.inode, self.size, self.mtime_ns
 
 
+def live_path(path: Path) -> Path:
+    """Return where the live file of a log is: backups are beside it.
+
+    A symbolic link is followed, and `audit.log.gz` is a finished part of the log `audit.log`.
+    """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    return path.with_name(path.name.removesuffix(GZIP))
+
+
 def list_log(path: Path) -> list[Entry]:
     """Return the files of the log whose live file is *path*, oldest first.
 
@@ -41,10 +52,11 @@ def list_log(path: Path) -> list[Entry]:
         OSError: the directory is missing or may not be read.
 
     """
+    live = live_path(path)
     previous: list[Entry] | None = None
     entries: list[Entry] = []
     for _ in range(_ATTEMPTS):
-        entries = sorted(_entries(path), key=lambda e: (e.name.age, e.name.name))
+        entries = sorted(_entries(live), key=lambda e: (e.name.age, e.name.name))
         if previous is not None and _same(entries, previous):
             break
         previous = entries
@@ -55,19 +67,34 @@ def _same(one: list[Entry], other: list[Entry]) -> bool:
     return [(e.name.name, e.inode) for e in one] == [(e.name.name, e.inode) for e in other]
 
 
-def _entries(path: Path) -> Iterable[Entry]:
-    with os.scandir(path.parent) as found:
+def _entries(live: Path) -> Iterable[Entry]:
+    with os.scandir(live.parent) as found:
         for item in found:
-            name = parse(path.name, item.name)
+            name = parse(live.name, item.name)
             if name is None:
                 continue
             try:
                 info = item.stat()
+                if not item.is_file():
+                    continue
             except OSError:
                 continue  # renamed or deleted since, as the next listing shows; a link in a circle
-            if not item.is_file():
-                continue
-            yield Entry(name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+            path = live.with_name(item.name)
+            yield Entry(path, name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+
+
+def unknown_backups(path: Path) -> Iterator[str]:
+    """Name the files beside the log that look like backups of it and are not read.
+
+    Raises:
+        OSError: the directory is missing or may not be read.
+
+    """
+    live = live_path(path)
+    with os.scandir(live.parent) as found:
+        for item in found:
+            if looks_like_backup(live.name, item.name) and item.is_file():
+                yield item.name
 
 
 def without_packed_twins(entries: list[Entry]) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""One audit log: its live file and backups on disk in, an ordered list of segments out.
+"""One audit log: its live file and its backups on disk, as an ordered list of segments.
 
 `scan` looks at the directory, `poll` only at the live file. Consumers ask for the next segment
 that has something for them. Segments are opened when they are discovered, not when they are
@@ -13,12 +13,23 @@ from typing import Protocol
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.receiver.discovery import Discovery
-from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
-from k8s_audit_otlp.receiver.segment import Segment, open_source
+from k8s_audit_otlp.receiver.discovery import Discovery, reopened
+from k8s_audit_otlp.receiver.listing import (
+    Entry,
+    list_log,
+    live_path,
+    unknown_backups,
+    without_packed_twins,
+)
+from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
+from k8s_audit_otlp.receiver.source import PlainSource
+from k8s_audit_otlp.receiver.troubles import Troubles
+from k8s_audit_otlp.receiver.unread import Found, explain
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
+
+_ATTEMPTS = 5  # to find every file of a listing where it says
 
 __all__ = ["AuditLog", "LogEvents", "LogLimits"]
 
@@ -28,14 +39,16 @@ class LogEvents(Protocol):
 
     def discovered(self, log: LogKey, segment: SegmentState) -> None: ...
     def trouble(self, log: LogKey, message: str) -> None:
-        """Something that may pass stands in the way; '' when it has passed."""
+        """Something that may pass stands in the way; '' when nothing does any more."""
 
 
 class AuditLog:
     """The segments of one log. One watcher thread scans; any number of consumers read.
 
-    Guarded by `_lock`: the manifest, the segments and their names. `version` rises when segments
-    come, go, end or are renamed; listeners are also called when the live file grows.
+    `_scanning` lets one scan run at a time: it lists, opens, compares and copies files. The lock
+    of the known segments is held for moments only, so neither readers nor commits wait for a scan.
+    `version` rises when segments come, go, end or are renamed; listeners are also called when the
+    live file grows.
     """
 
     def __init__(  # noqa: PLR0913 - the edges of one log, each named
@@ -53,62 +66,68 @@ class AuditLog:
         self.path = path
         self.limits = limits or LogLimits()
         self.clock_ns = clock_ns
-        self._deleted = holding or DeletedSegments(HoldLimits())
         self.version = 0
         self._events = events
-        self._lock = Lock()
-        self._listeners: list[Callable[[], None]] = []
+        self._scanning = Lock()
+        self._deleted = holding or DeletedSegments(HoldLimits())
         self._known = KnownSegments(state, self.limits, clock_ns)
         self._discovery = Discovery(
-            path,
-            self._known,
-            on_new=lambda segment: events.discovered(self.key, segment.state),
-            on_trouble=self._say,
+            self._known, lambda segment: events.discovered(self.key, segment.state)
         )
-        self._trouble = ""
+        self._troubles = Troubles(lambda message: events.trouble(self.key, message))
+        self._listeners: list[Callable[[], None]] = []
         self._taken_up = False  # what was rescued before the last stop is open again
+        self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
 
     # -- consumers ---------------------------------------------------------------------------
 
     def register(self, ledger: Ledger) -> None:
         """Keep files for *ledger* until it has settled them."""
-        with self._lock:
-            self._known.ledgers.append(ledger)
+        self._known.register(ledger)
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Call *wake* whenever there may be something to read."""
-        with self._lock:
-            self._listeners.append(wake)
+        self._listeners.append(wake)
 
     def next_segment(self, ledger: Ledger) -> Segment | None:
-        """Return the first segment in order that may have something for *ledger*."""
-        with self._lock:
-            idle: Segment | None = None
-            for segment in self._known:
-                offset = ledger.next_offset(segment.seq)
-                if offset >= segment.state.size and (segment.state.complete or segment.live):
-                    # An older log may be put beside the live one: it must not wait for rotation.
-                    idle = idle or (None if segment.state.complete else segment)
-                    continue
-                if segment.source is None and not segment.state.gone:
-                    self._reopen(segment)
+        """Return the first segment in order that may have something for *ledger*.
+
+        One whose file cannot be read now does not hold up the others.
+        """
+        while True:
+            with self._known.lock:
+                segment = self._next_for(ledger)
+                if segment is None or segment.source is not None or segment.state.gone:
+                    return segment
+            self._reopen(segment)
+            if segment.source is not None or not segment.trouble:
                 return segment
-            return idle
+
+    def _next_for(self, ledger: Ledger) -> Segment | None:
+        idle: Segment | None = None
+        for segment in self._known:
+            state = segment.state
+            if ledger.next_offset(segment.seq) >= state.size and (state.complete or segment.live):
+                # An older log may be put beside the live one: it must not wait for rotation.
+                idle = idle or (None if state.complete else segment)
+            elif not segment.trouble:
+                return segment
+        return idle if idle is None or not idle.trouble else None
 
     def segments(self) -> list[Segment]:
         """Return all known segments in order."""
-        with self._lock:
+        with self._known.lock:
             return list(self._known)
 
     def state(self) -> ManifestState:
         """Return the manifest as it is to be stored."""
-        with self._lock:
+        with self._known.lock:
             return self._known.manifest.state()
 
     @property
     def live_size(self) -> int:
         """Bytes of the live file at the last look, 0 while there is none."""
-        with self._lock:
+        with self._known.lock:
             live = self._known.live()
             return live.state.size if live else 0
 
@@ -117,11 +136,45 @@ class AuditLog:
         """The directory has been listed at least once."""
         return self._known.manifest.started
 
+    @property
+    def troubles(self) -> list[str]:
+        """What stands in the way of reading this log now."""
+        return self._troubles.now
+
     def ended(self, segment: Segment, size: int) -> None:
         """Note that the segment ends at *size*: nothing follows."""
-        with self._lock:
+        with self._known.lock:
             segment.state.size, segment.state.complete = size, True
-            self._bump()
+        self._bump()
+
+    def torn(self, segment: Segment, end: int) -> None:
+        """Note that a compressed file breaks off at *end*; more may have been written."""
+        with self._known.lock:
+            state = segment.state
+            state.open_end |= not state.complete
+            state.torn = end if end >= state.size else 0
+        self.ended(segment, max(end, state.size))
+
+    def unchanged_for(self, segment: Segment, seconds: float) -> bool:
+        """Look at the file; say whether it has not changed for so long."""
+        with self._known.lock:
+            now_ns = self.clock_ns()
+            segment.look(now_ns)
+            segment.changed_ns = min(segment.changed_ns, now_ns)  # the clock may be set back
+            return now_ns - segment.changed_ns >= seconds * 1e9
+
+    def read_up_to(self, segment: Segment, marks: list[tuple[int, str]], last_ns: int) -> None:
+        """Note by their bytes the places up to which a segment was read."""
+        with self._known.lock:
+            segment.state.marks = marks
+            segment.state.last_ns = last_ns or segment.state.last_ns
+
+    def failed(self, segment: Segment, error: OSError) -> None:
+        """Note that a file that is open cannot be read: it is tried again after the next scan."""
+        with self._known.lock:
+            segment.trouble = f"{segment.path or segment.state.name}: {explain(error)}"
+            self.version += 1
+        self._troubles.add(segment.state.name, segment.trouble)
 
     def waited_for(self, segment: Segment) -> None:
         """Note that *segment* has nothing for a consumer now.
@@ -129,7 +182,7 @@ class AuditLog:
         It was closed to make room for others; or an older log was put in the place of the live
         one, and segments after it may have something. The consumer is made to ask again.
         """
-        with self._lock:
+        with self._known.lock:
             newest = self._known.last()
             closed = segment.source is None and not segment.state.gone
             if closed or (segment.live and newest is not segment):
@@ -137,13 +190,12 @@ class AuditLog:
 
     def finished(self) -> list[SegmentState]:
         """Return the segments that are gone from disk and settled by everyone."""
-        with self._lock:
+        with self._known.lock:
             return self._known.finished()
 
     def forget(self, seqs: Iterable[int]) -> None:
         """Drop segments from the manifest; whoever stores it has kept what it needs of them."""
-        with self._lock:
-            self._known.forget(seqs)
+        self._known.forget(seqs)
 
     # -- the watcher -------------------------------------------------------------------------
 
@@ -154,67 +206,80 @@ class AuditLog:
         segment that has no identity yet has grown.
         """
         try:
-            info = self.path.stat()
+            info = self._live.stat()
         except OSError:
-            return bool(self._discovery.anonymous) or self._known.live() is not None
+            return bool(self._discovery.unnamed) or self._known.live() is not None
         key = (info.st_dev, info.st_ino)
-        with self._lock:
-            if key in self._discovery.anonymous:
-                return info.st_size != self._discovery.anonymous_size
-            live = self._known.live()
-            if (
-                live is None
-                or live.source is None
-                or (live.source.device, live.source.inode) != key
-            ):
-                return True
-            if info.st_size < live.disk_size:
-                return True
-            if info.st_size > live.disk_size and not live.head_matches():
-                return True
-            if live.look(self.clock_ns()):
-                self._wake()
-            return False
+        if key in self._discovery.unnamed:
+            return info.st_size != self._discovery.unnamed_size
+        live = self._known.live()
+        source = live.source if live is not None else None
+        if live is None or source is None or (source.device, source.inode) != key:
+            return True
+        if info.st_size < live.disk_size:
+            return True
+        if info.st_size > live.disk_size and not self._unchanged(live):
+            return True
+        with self._known.lock:
+            grown = live.look(self.clock_ns())
+        if grown:
+            self._wake()
+        return False
 
     def scan(self) -> None:
         """List the directory: place new segments, follow renames, let go what is done."""
-        try:
-            entries = list_log(self.path)
-        except OSError as error:
-            self._say(f"{self.path.parent}: {error.strerror}; waiting for it")
-            return
-        with self._lock:
-            before = self._fingerprint()
-            self._forget_rewritten()
-            bound = self._bind(without_packed_twins(entries))
-            if not self._taken_up:
-                self._deleted.take_up(self._known, self.clock_ns())
-                self._taken_up = True
-            self._known.unbind(bound, nothing_listed=not entries)
+        with self._scanning:
+            try:
+                self._live = live_path(self.path)
+                entries = self._listed()
+                unknown = list(unknown_backups(self.path))
+            except OSError as error:
+                self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
+                return
+            before = self._look()
+            found = self._bind_all(entries)
             self._known.release_done()
-            for segment in self._deleted.review(self._known, self.path.parent, self.clock_ns()):
-                segment.state.gone = segment.state.complete = True
+            self._deleted.review(self._known, self._live.parent)
             for segment in self._known.settled():
                 self._deleted.forget(segment)
             self._known.release_surplus()
             self._known.manifest.started = True
-            if self._fingerprint() != before:
+            if self._look() != before:
                 self._bump()
         if not entries:
-            self._say(f"{self.path}: is not there yet; waiting for it")
-        elif self._trouble and bound:
-            self._say("")
+            found.troubles[""] = f"{self.path}: is not there yet; waiting for it"
+        self._troubles.replace(found.troubles)
+        for name in unknown:
+            self._troubles.once(
+                f"{self._live.with_name(name)}: looks like a backup of {self._live.name}, "
+                "but is none of the names that are read; rename it to have it sent"
+            )
+
+    def _listed(self) -> list[Entry]:
+        for _ in range(_ATTEMPTS):
+            entries = list_log(self.path)
+            if self._discovery.open_new(without_packed_twins(entries)):
+                break
+        return entries
+
+    def _bind_all(self, entries: list[Entry]) -> Found:
+        self._forget_rewritten()
+        found = self._bind(without_packed_twins(entries))
+        if not self._taken_up:
+            self._deleted.take_up(self._known)
+            self._taken_up = True
+        self._known.unbind(found.bound, nothing_listed=not entries, maybe_unread=found.maybe_unread)
+        return found
 
     def close(self) -> None:
         """Close every file; what would vanish with its descriptor is rescued, where that is set."""
-        with self._lock:
-            unsettled = [s for s in self._known if self._known.needed(s)]
-            self._deleted.rescue_all(unsettled, self.clock_ns())
+        with self._scanning:
+            self._deleted.rescue_all(self._known)
             for segment in self._known:
                 segment.release()
             self._discovery.close()
 
-    # -- under the lock ----------------------------------------------------------------------
+    # -- one scan at a time ------------------------------------------------------------------
 
     def _bump(self) -> None:
         self.version += 1
@@ -224,41 +289,57 @@ class AuditLog:
         for listener in self._listeners:
             listener()
 
-    def _fingerprint(self) -> list[object]:
+    def _look(self) -> list[object]:
         return [
-            (s.seq, s.name, s.state.size, s.state.complete, s.state.gone, s.disk_size, s.key)
+            (
+                s.seq,
+                s.name,
+                s.state.size,
+                s.state.complete,
+                s.state.gone,
+                s.disk_size,
+                s.key,
+                s.trouble,
+            )
             for s in self._known
         ]
 
-    def _say(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._events.trouble(self.key, trouble)
-
     def _forget_rewritten(self) -> None:
-        self._known.forget_rewritten()
+        """Let go of files that are not what they were: truncated or written anew in place."""
+        for segment in self._known:
+            source = segment.source
+            segment.trouble = "" if source is not None else segment.trouble
+            if not isinstance(source, PlainSource) or segment.state.cut:
+                continue
+            shrunk = source.stat().st_size < segment.disk_size
+            if shrunk or (segment.live and not self._unchanged(segment)):
+                self._known.let_rewritten_go(segment)
 
-    def _bind(self, entries: list[Entry]) -> set[int]:
+    def _unchanged(self, segment: Segment) -> bool:
+        """Say whether a file still is what it was, as far as it can be read."""
+        source = segment.source
+        try:
+            return source is not None and segment.is_in(source)
+        except OSError as error:
+            self.failed(segment, error)
+            return True
+
+    def _bind(self, entries: list[Entry]) -> Found:
         return self._discovery.bind(entries)
 
     def _reopen(self, segment: Segment) -> None:
         """Open a segment that was let go while more urgent ones were held."""
-        for name in self._candidate_names(segment):
-            try:
-                source = open_source(self.path.with_name(name), compressed=name.endswith(".gz"))
-            except OSError:
-                continue
-            identity = self._discovery.identity_of(source, finished=True)
-            if identity is not None and identity.head == segment.state.head:
+        try:
+            source = reopened(segment)
+        except OSError as error:
+            self.failed(segment, error)
+            return
+        if source is not None:
+            with self._known.lock:
                 segment.hold(source, self.clock_ns())
                 self._known.close_if_rotated(segment)
                 self._known.release_surplus(reading=segment)
-                return
-            source.close()
 
-    @staticmethod
-    def _candidate_names(segment: Segment) -> Iterable[str]:
-        if segment.name is not None:
-            yield segment.name.name
-            if not segment.name.compressed:
-                yield segment.name.name + ".gz"
+    def __repr__(self) -> str:
+        held = sum(s.source is not None for s in self._known)
+        return f"<AuditLog {self.key} {len(self.segments())} segments, {held} open>"

@@ -1,24 +1,31 @@
-"""File names of a log in, what kind of generation each one is out. Pure.
+"""Which file names belong to a log, and how old each generation is. Pure.
 
 audit.log                                live
 audit-2026-01-02T03-04-05.678.log[.gz]   lumberjack backup, UTC (kube-apiserver's own rotation)
 audit.log.3[.gz]                         logrotate backup, the higher the older
-audit.log-20260102[-030405][.gz]         logrotate backup with `dateext`
+audit.log-20260102[-030405][.gz]         logrotate backup with `dateext`; also -%s, -%Y%m%d-%s
 audit-20260102[-030405].log[.gz]         the same with `extension .log`
+audit-2026-01-02T03-04-05.678.log.1[.gz] a backup that logrotate took up again, or with `dateext`
+audit.log.gz                             a log that somebody packed where it was
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 GZIP = ".gz"
-_LUMBERJACK = re.compile(r"-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})$")
-_BACKUP = re.compile(
-    r"-(?:\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}(\.[^.]*)?|\d{8}(?:-?\d{2,6})?(\.[^.\d]+))$"
-)
+_LUMBERJACK_TIME = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
+# `dateext`: a day, a day and a time or seconds since the epoch, or such seconds alone
+_DATE = r"\d{8}(?:-\d{10}|-?\d{2,6})?|1\d{9}"
+_LUMBERJACK = re.compile(rf"-({_LUMBERJACK_TIME})$")
+_BACKUP = re.compile(rf"-(?:{_LUMBERJACK_TIME}(\.[^.]*)?|(?:{_DATE})(\.[^.\d]+))$")
 _NUMBERED = re.compile(r"\.(\d{1,6})$")
-_DATED = re.compile(r"-(\d{8}(?:-?\d{2,6})?)$")
+_DATED = re.compile(rf"-({_DATE})$")
+_AGAIN = re.compile(rf"(?:\.(\d{{1,6}})|-({_DATE}))$")
+# What follows the name of the log in the name of a backup, of whatever kind
+_LOOKS_LIKE = re.compile(r"\d|\.(?:old|bak|orig|save|gz|bz2|xz|zst|zip)\b|~$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +44,78 @@ class LogName:
     age: tuple[int, str]
 
 
-def _stem_and_extension(live: str) -> tuple[str, str]:
-    path = PurePosixPath(live)
-    return path.stem, path.suffix
-
-
 def parse(live: str, name: str) -> LogName | None:
     """Say what *name* is to the log with the live file *live*; None if it is no part of it."""
-    base = name.removesuffix(GZIP)
-    compressed = base != name
     if name == live:
-        return LogName(name, base, compressed=False, live=True, age=(2, ""))
-    stem, extension = _stem_and_extension(live)
-    if base.startswith(stem + "-") and base.endswith(extension):
-        middle = base[len(stem) : len(base) - len(extension)] if extension else base[len(stem) :]
-        if found := _LUMBERJACK.fullmatch(middle) or _DATED.fullmatch(middle):
-            return LogName(name, base, compressed, live=False, age=(0, found[1]))
+        return LogName(name, name, compressed=False, live=True, age=(3, ""))
+    if name == live + GZIP:  # no twin of the live file: that is another one by now
+        return LogName(name, name, compressed=True, live=False, age=(2, ""))
+    base = name.removesuffix(GZIP)
+    age = _age(live, base)
+    return LogName(name, base, base != name, live=False, age=age) if age else None
+
+
+def _age(live: str, base: str) -> tuple[int, str] | None:
     if base.startswith(live):
         rest = base[len(live) :]
         if found := _NUMBERED.fullmatch(rest):
-            falling = f"{999_999 - int(found[1]):06}"  # audit.log.2 is older than audit.log.1
-            return LogName(name, base, compressed, live=False, age=(1, falling))
+            return 1, _falling(found[1])  # audit.log.2 is older than audit.log.1
         if found := _DATED.fullmatch(rest):
-            return LogName(name, base, compressed, live=False, age=(0, found[1]))
+            return 0, _time(found[1])
+    if when := _dated(live, base):
+        return 0, f"{when} {_falling('0')}"
+    if again := _AGAIN.search(base):
+        when = _dated(live, base[: again.start()])
+        return (0, f"{when} {_falling(again[1] or '0')}") if when else None
     return None
+
+
+def _dated(live: str, base: str) -> str | None:
+    """Return the time in a name that has it between the stem and the extension of the log."""
+    path = PurePosixPath(live)
+    if not base.startswith(path.stem + "-") or not base.endswith(path.suffix):
+        return None
+    middle = base[len(path.stem) : len(base) - len(path.suffix)]
+    found = _LUMBERJACK.fullmatch(middle) or _DATED.fullmatch(middle)
+    return _time(found[1]) if found else None
+
+
+def _falling(number: str) -> str:
+    return f"{999_999 - int(number):06}"
+
+
+def _time(text: str) -> str:
+    """Write any of the times as digits that order alike: year, month, day, hour, ..."""
+    *_, seconds = text.split("-")
+    if len(seconds) == 10 and seconds[0] == "1":
+        return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y%m%d%H%M%S")
+    return re.sub(r"\D", "", text)
+
+
+def looks_like_backup(live: str, name: str) -> bool:
+    """Say whether *name* seems to be a backup of the log, though not of a kind that is known."""
+    path = PurePosixPath(live)
+    if parse(live, name) is not None:
+        return False
+    if name.startswith(live):
+        rest = name[len(live) :]
+    elif name.startswith((path.stem + "-", path.stem + ".")) and path.suffix in name:
+        rest = name[len(path.stem) :]
+    else:
+        return False
+    return rest[:1] in ".-_~" and _LOOKS_LIKE.search(rest) is not None
 
 
 def live_name(name: str) -> str:
     """Fold a backup's name into the name of its live file; other names are returned unchanged."""
     base = name.removesuffix(GZIP)
-    if found := _BACKUP.search(base):
-        return base[: found.start()] + (found[1] or found[2] or "")
+    for once in (_AGAIN.sub("", base), base):
+        if found := _BACKUP.search(once):
+            return once[: found.start()] + (found[1] or found[2] or "")
     for pattern in (_NUMBERED, _DATED):
         if found := pattern.search(base):
             return base[: found.start()]
-    return name
+    return base
 
 
 def fold(paths: Iterable[str]) -> list[str]:

@@ -1,44 +1,31 @@
 """One generation of the log, open for reading: its manifest entry, its file, where it ends."""
 
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from k8s_audit_otlp.receiver.identity import fingerprint
+from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import LogName
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source
 from k8s_audit_otlp.state.manifest import SegmentState
-
-OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the agent
-
-
-def open_source(path: Path, *, compressed: bool) -> PlainSource | GzipSource:
-    """Open a file of the log.
-
-    Raises:
-        OSError: it is gone or may not be read.
-
-    """
-    fd = os.open(path, OPEN_FLAGS)
-    return GzipSource(fd) if compressed else PlainSource(fd)
 
 
 @dataclass(slots=True, eq=False)
 class Segment:
     """A known generation and what holds it now.
 
-    `name` is None while no directory entry leads to it. `lock` guards the source's read position;
-    everything else is guarded by the lock of the AuditLog.
+    All fields are guarded by the lock of the log. A source is read without it: who reads keeps a
+    reference of its own, and a file is closed with the last one.
     """
 
     state: SegmentState
-    name: LogName | None = None
-    source: PlainSource | GzipSource | None = None
+    name: LogName | None = None  # None while no directory entry leads to it
+    path: Path | None = None  # of the directory entry that it had last
+    source: Source | None = None
     changed_ns: int = 0  # when it was last seen to grow
     disk_size: int = -1  # of the file at the last look
     stamp: tuple[int, int, int, int] | None = None  # of its directory entry at the last listing
-    lock: Lock = field(default_factory=Lock)
+    trouble: str = ""  # why its file cannot be read now
 
     @property
     def seq(self) -> int:
@@ -60,17 +47,16 @@ class Segment:
     @property
     def unlinked(self) -> bool:
         """Only our descriptor keeps the data on disk."""
-        return self.source is not None and self.source.stat().st_nlink == 0
+        return self.source is not None and self.source.unlinked
 
-    def head_matches(self) -> bool:
-        """Say whether the file still begins as this segment does. A rewritten file does not."""
-        with self.lock:
-            return self.source is not None and self.begins_as_known(self.source)
+    def is_in(self, source: Source) -> bool:
+        """Say whether *source* begins as this segment does and holds what was read of it.
 
-    def begins_as_known(self, source: PlainSource | GzipSource) -> bool:
-        """Say the same of *source*; whoever asks holds the lock."""
+        A file that was written anew or cut and written on does not.
+        """
         state = self.state
-        return fingerprint(source.read_at(state.head_start, state.head_length)) == state.head
+        head = source.read_at(state.head_start, state.head_length)
+        return fingerprint(head) == state.head and verified(source, state.marks[:1])[1]
 
     def look(self, now_ns: int) -> bool:
         """Take the size from the disk; say whether the segment has grown."""
@@ -80,29 +66,39 @@ class Segment:
         if size == self.disk_size:
             return False
         self.disk_size, self.changed_ns = size, now_ns
-        if not self.compressed and size > self.state.size:
+        if not self.compressed and size > self.state.size and not self.state.cut:
             self.state.size, self.state.complete = size, False
         return True
 
-    def hold(self, source: PlainSource | GzipSource, now_ns: int) -> None:
+    def hold(self, source: Source, now_ns: int) -> None:
         """Read from *source* from now on."""
-        self.release()
         self.source = source
         self.state.device, self.state.inode = source.device, source.inode
-        self.state.gone = False
+        self.state.gone = self.state.open_end = False
+        self.trouble = ""
         self.state.truncated = (
             isinstance(source, PlainSource) and source.stat().st_size < self.state.size
         )
         self.disk_size = -1
         self.look(now_ns)
 
+    def gone(self) -> None:
+        """Note that no file holds it any more; what came after the last look is not known."""
+        state = self.state
+        state.open_end |= not state.complete and not state.truncated
+        state.gone = state.complete = True
+
+    def let_go(self) -> None:
+        """Give up a file that only our descriptor holds."""
+        self.release()
+        self.state.let_go = True
+        self.gone()
+
     def release(self) -> None:
-        """Let the file go."""
-        if self.source is not None:
-            with self.lock:
-                self.source.close()
-            self.source = None
+        """Let the file go; it stays open for who reads from it just now."""
+        self.source = None
 
     def __repr__(self) -> str:
         where = self.name.name if self.name else ("unlinked" if self.source else "gone")
-        return f"<Segment {self.seq} {self.state.identity} {where} size={self.state.size}>"
+        why = f" {self.trouble!r}" if self.trouble else ""
+        return f"<Segment {self.seq} {self.state.identity} {where} size={self.state.size}{why}>"

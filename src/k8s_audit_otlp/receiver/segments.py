@@ -1,15 +1,18 @@
 """The segments of one log that are known, in order: which files hold them, which may be closed.
 
-Manifest entries and file events in, decisions about descriptors out. Whoever uses it holds the lock
-of the AuditLog.
+`lock` guards the segments, their manifest and the list of ledgers. It is taken for moments: to
+change fields that belong together or to look at them. Files are opened, read, compared and copied
+without it, by whoever scans; nobody else adds segments or changes their files.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from threading import RLock
 
-from k8s_audit_otlp.receiver.identity import Identity
+from k8s_audit_otlp.receiver.identity import Identity, fingerprint
+from k8s_audit_otlp.receiver.marks import Marks, merged
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, ManifestState, SegmentState
 
@@ -33,6 +36,7 @@ class KnownSegments:
     def __init__(
         self, state: ManifestState | None, limits: LogLimits, clock_ns: Callable[[], int]
     ) -> None:
+        self.lock = RLock()
         self.manifest = Manifest(state)
         self.limits = limits
         self.clock_ns = clock_ns
@@ -41,10 +45,13 @@ class KnownSegments:
         self._gone_since: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Segment]:
-        return iter(self._segments.values())
+        return iter(list(self._segments.values()))
 
     def __getitem__(self, seq: int) -> Segment:
         return self._segments[seq]
+
+    def get(self, seq: int) -> Segment | None:
+        return self._segments.get(seq)
 
     def last(self) -> Segment | None:
         return next(reversed(self._segments.values()), None)
@@ -52,26 +59,83 @@ class KnownSegments:
     def live(self) -> Segment | None:
         return next((s for s in reversed(self._segments.values()) if s.live), None)
 
-    def add(self, identity: Identity) -> Segment:
-        """Give a new segment its place at the end."""
-        state = self.manifest.add(
-            identity.name,
-            identity.head,
-            identity.head_length,
-            head_start=identity.head_start,
-            now_ns=self.clock_ns(),
-        )
-        segment = self._segments[state.seq] = Segment(state)
-        return segment
+    def predecessor(self) -> Segment | None:
+        """Return what the next new segment must follow, if nothing lies between them."""
+        newest = (s for s in reversed(self._segments.values()) if not s.state.lost)
+        return self._segments.get(self.manifest.newest) or next(newest, None)
+
+    def note_newest(self, first_new: int) -> None:
+        """Remember what the next new one has to follow: the live one, else the newest."""
+        found = [s for s in self if s.seq >= first_new and not s.state.lost]
+        newest = self.live() or (found[-1] if found else None)
+        if newest is not None:
+            self.manifest.newest = newest.seq
+
+    def register(self, ledger: Ledger) -> None:
+        with self.lock:
+            self.ledgers.append(ledger)
+            for segment in self:
+                if segment.state.begin:
+                    ledger.begin(segment.seq, segment.state.begin)
+
+    # -- what is known -------------------------------------------------------------------------
+
+    def add(self, identity: Identity, *, begin: int = 0, after: int = 0) -> Segment:
+        """Give a new segment its place at the end.
+
+        With *begin* it is the part of a file that was written behind the segment *after*.
+        """
+        with self.lock:
+            state = self.manifest.add(
+                identity.name,
+                identity.head,
+                identity.head_length,
+                head_start=identity.head_start,
+                now_ns=self.clock_ns(),
+            )
+            state.begin, state.after, state.first_ns = begin, after, identity.when_ns
+            for ledger in self.ledgers if begin else ():
+                ledger.begin(state.seq, begin)
+            segment = self._segments[state.seq] = Segment(state)
+            if after:
+                before = self._segments[after].state
+                before.complete, before.cut = True, begin
+            return segment
+
+    def add_lost(self, reason: str, name: str, key: bytes, *, until_ns: int = 0) -> Segment:
+        """Give a stretch of the log that nobody can read its place, so that everyone is told.
+
+        Nobody knows how long it is: one byte stands for it. *key* makes its identity, the same
+        where a process that was killed finds it again.
+        """
+        before = self.predecessor()
+        with self.lock:
+            segment = self.add(Identity(fingerprint(key), "", 0, 0))
+            state = segment.state
+            state.lost, state.size, state.complete, state.gone = reason, 1, True, True
+            state.first_ns, state.last_ns = before.state.last_ns if before else 0, until_ns
+            state.seen_as(name)
+            return segment
+
+    def marks_of(self, segment: Segment) -> Marks:
+        """Return all places of a segment that are known by their bytes."""
+        seq = segment.seq
+        every = [segment.state.marks]
+        for ledger in self.ledgers:
+            places, trails = ledger.places()
+            known = [places[seq]] if seq in places else []
+            every.append([(p.offset, p.mark) for p in (*known, *trails.get(seq, ()))])
+        return merged(*every)
 
     def finished(self) -> list[SegmentState]:
         """Return the segments that are settled by everyone and gone from disk for good.
 
         A listing is no snapshot: what one does not show the next may, as a `.gz` under another
-        name, and a segment that was forgotten would be a new one then.
+        name, and a segment that was forgotten would be a new one then. What the next new segment
+        has to follow is kept.
         """
-        now = self.clock_ns()
-        gone = [s for s in self if s.state.gone and s.state.complete and not self.needed(s)]
+        now, last = self.clock_ns(), self.predecessor()
+        gone = [s for s in self.settled() if s.state.gone and s is not last]
         self._gone_since = {s.seq: self._gone_since.get(s.seq, now) for s in gone}
         return [s.state for s in gone if now - self._gone_since[s.seq] >= _GONE_S * 1e9]
 
@@ -80,83 +144,9 @@ class KnownSegments:
         return [s for s in self if s.name is None and s.state.complete and not self.needed(s)]
 
     def forget(self, seqs: Iterable[int]) -> list[Segment]:
-        self.manifest.forget(seqs)
-        return [s for seq in seqs if (s := self._segments.pop(seq, None)) is not None]
-
-    # -- files ---------------------------------------------------------------------------------
-
-    def hold(self, segment: Segment, source: PlainSource | GzipSource, *, live: bool) -> None:
-        known_end = segment.state.complete and segment.source is None
-        segment.hold(source, self.clock_ns())
-        if live:
-            segment.state.complete, segment.state.closed_ns = False, 0
-            return
-        if segment.compressed and not known_end:
-            segment.state.complete = False
-        if not self.needed(segment) or self.open_count() > self.limits.max_open:
-            segment.release()
-
-    def close_if_rotated(self, segment: Segment) -> None:
-        """Mark where a plain file ends that has any other name than the live one."""
-        if segment.live or segment.compressed:
-            return
-        if not segment.state.closed_ns:
-            segment.state.closed_ns = self.clock_ns()
-        if segment.source is not None:
-            segment.state.complete = True
-
-    def forget_rewritten(self) -> None:
-        """Let go of files that no longer begin as they did: truncated or written anew in place."""
-        for segment in self:
-            source = segment.source
-            if not isinstance(source, PlainSource):
-                continue
-            shrunk = source.stat().st_size < segment.disk_size
-            if shrunk or (segment.live and not segment.head_matches()):
-                segment.release()
-                segment.state.device = segment.state.inode = 0
-                segment.state.truncated = True
-                segment.name = segment.stamp = None
-
-    def unbind(self, bound: set[int], *, nothing_listed: bool) -> None:
-        """Note which known segments the directory does not show."""
-        for segment in self:
-            if segment.seq in bound:
-                continue
-            if segment.name is not None and segment.live and nothing_listed:
-                continue  # the directory may be moved or unmounted; it can come back
-            segment.name = None
-            if segment.source is not None:
-                segment.look(self.clock_ns())
-                self.close_if_rotated(segment)
-            elif not nothing_listed:
-                segment.state.gone = True
-                segment.state.complete |= segment.state.truncated
-
-    def release_done(self) -> None:
-        """Close what everyone has settled."""
-        for segment in self:
-            if segment.live or not segment.state.complete or self.needed(segment):
-                continue
-            segment.release()
-            if segment.name is None:
-                segment.state.gone = True
-
-    def release_surplus(self, reading: Segment | None = None) -> None:
-        """Keep to the bound: close what can be opened again, what is needed last first.
-
-        What is unlinked cannot: only when there is nothing else, the oldest of it is let go.
-        """
-        surplus = self.open_count() - self.limits.max_open
-        if surplus <= 0:
-            return
-        held = [s for s in self if s.source is not None and not s.live]
-        named = [s for s in reversed(held) if s.name is not None and not s.unlinked]
-        nameless = [s for s in held if s.name is None or s.unlinked]
-        for segment in [s for s in (*named, *nameless) if s is not reading][:surplus]:
-            segment.release()
-            if segment.name is None:
-                segment.state.gone = segment.state.let_go = True
+        with self.lock:
+            self.manifest.forget(seqs)
+            return [s for seq in seqs if (s := self._segments.pop(seq, None)) is not None]
 
     def needed(self, segment: Segment) -> bool:
         if not segment.state.complete:
@@ -164,6 +154,91 @@ class KnownSegments:
         return any(
             ledger.settled_offset(segment.seq) < segment.state.size for ledger in self.ledgers
         )
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def hold(self, segment: Segment, source: Source, *, live: bool) -> None:
+        """Read *segment* from *source* from now on, and the one before it in the same file."""
+        with self.lock:
+            known_end = segment.state.complete and segment.source is None
+            segment.hold(source, self.clock_ns())
+            before = self.get(segment.state.after)
+            if before is not None and before.state.cut and self.needed(before):
+                before.source, before.state.gone = source, False
+            if live:
+                segment.state.complete, segment.state.closed_ns = False, 0
+                return
+            if segment.compressed and not known_end:
+                segment.state.complete = False
+            if not self.needed(segment) or self.open_count() > self.limits.max_open:
+                segment.release()
+
+    def close_if_rotated(self, segment: Segment) -> None:
+        """Mark where a plain file ends that has any other name than the live one."""
+        if segment.live or segment.compressed:
+            return
+        with self.lock:
+            if not segment.state.closed_ns:
+                segment.state.closed_ns = self.clock_ns()
+            if segment.source is not None:
+                segment.state.complete = True
+
+    def let_rewritten_go(self, segment: Segment) -> None:
+        """Give up a file that no longer begins as it did, or lacks what was read of it."""
+        with self.lock:
+            segment.release()
+            segment.state.device = segment.state.inode = 0
+            segment.state.truncated = True
+            segment.name = segment.stamp = None
+
+    def unbind(self, bound: set[int], *, nothing_listed: bool, maybe_unread: bool) -> None:
+        """Note which known segments the directory does not show.
+
+        *maybe_unread*: a file is there that cannot be read and may be any of them.
+        """
+        for segment in self:
+            if segment.seq in bound:
+                continue
+            if segment.name is not None and segment.live and nothing_listed:
+                continue  # the directory may be moved or unmounted; it can come back
+            with self.lock:
+                segment.name = None
+                if segment.source is not None:
+                    segment.look(self.clock_ns())
+                    self.close_if_rotated(segment)
+                elif maybe_unread and not segment.state.gone:
+                    segment.trouble = "its file may be the one that cannot be read"
+                elif not nothing_listed:
+                    segment.trouble = ""
+                    segment.gone()
+
+    def release_done(self) -> None:
+        """Close what everyone has settled."""
+        for segment in self:
+            if segment.live or not segment.state.complete or self.needed(segment):
+                continue
+            with self.lock:
+                segment.release()
+                segment.state.marks = segment.state.marks[:1]
+                if segment.name is None:
+                    segment.state.gone = True
+
+    def release_surplus(self, reading: Segment | None = None) -> None:
+        """Keep to the bound: close what can be opened again, what is needed last first.
+
+        What is unlinked cannot: only when there is nothing else, the oldest of it is let go.
+        """
+        with self.lock:
+            surplus = self.open_count() - self.limits.max_open
+            if surplus <= 0:
+                return
+            held = [s for s in self if s.source is not None and not s.live]
+            named = [s for s in reversed(held) if s.name is not None and not s.unlinked]
+            nameless = [s for s in held if s.name is None or s.unlinked]
+            for segment in [s for s in (*named, *nameless) if s is not reading][:surplus]:
+                segment.release()
+                if segment.name is None:
+                    segment.let_go()
 
     def open_count(self) -> int:
         return sum(1 for s in self if s.source is not None)

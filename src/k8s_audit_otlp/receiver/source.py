@@ -1,18 +1,23 @@
-"""A file of the log in, decompressed bytes at an offset out.
+"""Open files of a log: decompressed bytes at an offset, whatever the file is called by now.
 
-`PlainSource` and `GzipSource` both give bytes at an offset, and say how the file is on disk. A
-source keeps its descriptor, so it outlives renames and deletion.
+A source keeps its descriptor, so it outlives renames and deletion. It is closed with the last
+reference to it: who reads from one holds it, and nobody closes it under a reader.
 """
 
 import os
+from pathlib import Path
+from threading import Lock
+from typing import TypeAlias
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream
 
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the agent
 _MAX_STREAMS = 3  # decompressors kept for consumers at different places of one file
+_STEP = 1024 * 1024
 
 
-class _Source:
-    """An open file; `stat` says how it is on disk, whatever it is called by now."""
+class _Descriptor:
+    """An open file and how it is on disk."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -21,6 +26,15 @@ class _Source:
 
     def stat(self) -> os.stat_result:
         return os.fstat(self._fd)
+
+    @property
+    def unlinked(self) -> bool:
+        """No name leads to the file any more."""
+        return self.stat().st_nlink == 0
+
+    def raw(self, offset: int, length: int) -> bytes:
+        """Return bytes as they are on disk."""
+        return os.pread(self._fd, length, offset)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -31,7 +45,7 @@ class _Source:
         self.close()
 
 
-class PlainSource(_Source):
+class PlainSource(_Descriptor):
     """A file as it is."""
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -48,12 +62,16 @@ class PlainSource(_Source):
         except OSError:
             return offset
 
+    def length(self) -> int | None:
+        return self.stat().st_size
 
-class GzipSource(_Source):
+
+class GzipSource(_Descriptor):
     """A compressed file, read from its beginning as often as it must be."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
+        self._lock = Lock()  # guards the streams and their places
         self._streams: list[InflateStream] = []
         self.end: int | None = None  # known once a stream has passed the trailer
 
@@ -64,14 +82,33 @@ class GzipSource(_Source):
             CorruptGzipError: nothing can be read at *offset* because the data before is damaged.
 
         """
-        stream = self._stream_for(offset)
-        data = stream.take(offset, length)
-        if len(data) < length:
-            if stream.damage and not data:
-                raise CorruptGzipError(stream.end, stream.damage)
-            if stream.complete and not stream.damage:
-                self.end = stream.end
+        with self._lock:
+            stream = self._stream_for(offset)
+            data = stream.take(offset, length)
+            if len(data) < length:
+                if stream.damage and not data:
+                    raise CorruptGzipError(stream.end, stream.damage)
+                if stream.complete and not stream.damage:
+                    self.end = stream.end
         return data
+
+    def next_data(self, offset: int) -> int:
+        return offset
+
+    def length(self) -> int | None:
+        """Decompress to the end; None if the trailer is missing or something does not check out."""
+        offset = 0
+        try:
+            while self.end is None and (data := self.read_at(offset, _STEP)):
+                offset += len(data)
+        except CorruptGzipError:
+            return None
+        return self.end
+
+    def promises(self, size: int) -> bool:
+        """Say whether the trailer gives *size* as the length: cheap, and no proof."""
+        info = self.stat()
+        return self.raw(max(0, info.st_size - 4), 4) == (size & 0xFFFFFFFF).to_bytes(4, "little")
 
     def _stream_for(self, offset: int) -> InflateStream:
         usable = [s for s in self._streams if s.start <= offset]
@@ -87,3 +124,17 @@ class GzipSource(_Source):
     def close(self) -> None:
         super().close()
         self._streams.clear()
+
+
+Source: TypeAlias = PlainSource | GzipSource
+
+
+def open_source(path: Path, *, compressed: bool) -> Source:
+    """Open a file of the log.
+
+    Raises:
+        OSError: it is gone or may not be read.
+
+    """
+    fd = os.open(path, OPEN_FLAGS)
+    return GzipSource(fd) if compressed else PlainSource(fd)

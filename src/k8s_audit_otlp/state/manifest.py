@@ -1,4 +1,4 @@
-"""Which segments a log has, and their order. Findings in, known segments out. No I/O.
+"""Which segments a log has, and their order. No I/O.
 
 A sequence number is given once, at discovery, and is the order from then on: names only order
 segments that are found in the same listing. So renames and clock steps can neither reorder nor
@@ -28,8 +28,15 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     gone: bool = False  # no file holds it any more
     let_go: bool = False  # and that was our own choice: the bound for deleted files was reached
     truncated: bool = False  # its file was cut: what no copy of it holds is lost
-    first_ns: int = 0
-    last_ns: int = 0
+    open_end: bool = False  # it is complete as far as it is known, but more may have been written
+    torn: int = 0  # where a gap ends in the middle of a line, because a .gz did
+    lost: str = ""  # no segment, but a stretch that nobody could read: why. Its one byte is a gap
+    begin: int = 0  # where it begins in a file that holds another segment before it
+    after: int = 0  # and that segment's number
+    cut: int = 0  # where the next one begins in the file of this one: what was there is lost
+    marks: list[tuple[int, str]] = []  # places and what the bytes before them are, farthest first
+    first_ns: int = 0  # time of its first event
+    last_ns: int = 0  # and of the last one that was read; of a stretch: those around it
     seen_ns: int = 0  # when it was discovered
     closed_ns: int = 0  # when it stopped being the live file
 
@@ -48,6 +55,8 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     next_seq: int = 1
     segments: list[SegmentState] = []
     started: bool = False  # the log was listed at least once
+    newest: int = 0  # the segment that was found or live last: what is new must follow it
+    unread: list[tuple[str, int, int]] = []  # files that could not be read yet: name and inode
 
 
 class Manifest:
@@ -57,6 +66,8 @@ class Manifest:
         state = state or ManifestState()
         self.next_seq = state.next_seq
         self.started = state.started
+        self.newest = state.newest
+        self.unread = list(state.unread)
         self._segments = {s.seq: s for s in state.segments}
 
     def __iter__(self) -> Iterator[SegmentState]:
@@ -95,4 +106,4 @@ class Manifest:
 
     def state(self) -> ManifestState:
         copies = [msgspec.structs.replace(s, names=list(s.names)) for s in self]
-        return ManifestState(self.next_seq, copies, self.started)
+        return ManifestState(self.next_seq, copies, self.started, self.newest, list(self.unread))

@@ -72,10 +72,12 @@ def test_a_segment_deleted_before_it_was_sent_is_a_gap(scene) -> None:
     scene.write(3)
     scene.backend.plan = [Accept()]
     scene.once()
-    (gap,) = scene.notices(GAP)
+    gap, unseen = scene.notices(GAP)
     assert gap["k8s.audit.gap.reason"] == "deleted"
     assert gap["k8s.audit.gap.end"] == size
     assert gap["log.file.name"] == "audit.log"
+    assert unseen["k8s.audit.gap.reason"] == "unseen"
+    assert unseen["k8s.audit.gap.open_end"]
 
 
 def test_a_gap_of_one_exporter_is_told_to_the_others(scene) -> None:
@@ -91,7 +93,9 @@ def test_a_gap_of_one_exporter_is_told_to_the_others(scene) -> None:
         scene.log.unlink()
         scene.write(2)
         scene.once(deadline_s=0.5)
-    gaps = {gap["k8s.audit.exporter"]: gap["k8s.audit.gap.bytes"] for gap in scene.notices(GAP)}
+    gaps = Counter()
+    for gap in scene.notices(GAP):
+        gaps[gap["k8s.audit.exporter"]] += gap["k8s.audit.gap.bytes"]
     assert gaps["otlp_http/down"] > 10_000
     # What it has had is all that was seen of the file; whether more was written nobody knows.
     assert gaps["otlp_http/up"] == 1
@@ -209,7 +213,7 @@ def test_each_exporter_is_told_its_own_loss_of_the_same_segment(scene) -> None:
             gaps = [n for n in backend.received.notices if n.event_name == GAP]
             named = {n.attributes["k8s.audit.exporter"] for n in gaps}
             assert named == {"otlp_http/a", "otlp_http/b"}
-            assert len({n.uid for n in gaps}) == 2
+            assert len({n.uid for n in gaps}) == 4
 
 
 def test_a_notice_cannot_be_taken_for_an_event_and_says_what_it_is(scene, backend) -> None:

@@ -41,7 +41,6 @@ def test_a_backup_is_known_plain_and_packed(live, name):
         "audit.logs",
         "audit.log.1234567",
         ".audit.log.swp",
-        "audit.log.gz",
     ],
 )
 def test_other_files_are_no_part_of_the_log(name):

@@ -6,7 +6,8 @@ import pytest
 
 from k8s_audit_otlp.receiver.names import parse
 from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, same_content
-from k8s_audit_otlp.receiver.segment import Segment, open_source
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.manifest import SegmentState
 
 DATA = b"".join(b"%06d\n" % n for n in range(1000))
@@ -64,8 +65,8 @@ def test_a_packed_file_holds_a_segment_without_a_file(source):
         (DATA[:700], True, False, False, SegmentMatch.COMPRESSED),  # and the twin not yet whole
         (DATA, False, False, True, SegmentMatch.SAME),  # an editor put a copy in its place
         (DATA[:700], False, False, True, SegmentMatch.DIFFERENT),  # and left something out
-        (DATA, False, True, False, SegmentMatch.COPY),  # logrotate's, before it cuts
-        (DATA[:700], False, True, False, SegmentMatch.COPY),  # while it is copying
+        (DATA, False, True, False, SegmentMatch.DUPLICATE),  # logrotate's, before it cuts
+        (DATA[:700], False, True, False, SegmentMatch.DUPLICATE),  # while it is copying
         (DATA, False, True, True, SegmentMatch.SAME),  # the log itself beside its copy
         (DATA + b"more\n", False, True, False, SegmentMatch.SAME),  # put back, written to, rotated
         (DATA + b"more\n", True, True, False, SegmentMatch.SAME),
@@ -91,7 +92,7 @@ def test_a_packed_file_that_nobody_has_read_is_not_given_up_for_less(source):
     """Its size is unknown, not nothing."""
     segment, own = segment_of(0, complete=False), source(DATA, packed=True)
     copy = source(DATA[:700])
-    assert match(segment, own, copy, elsewhere=True, live=True) is SegmentMatch.COPY
+    assert match(segment, own, copy, elsewhere=True, live=True) is SegmentMatch.DUPLICATE
 
 
 def test_the_ends_of_large_files_are_compared_too(source):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.segment import open_source
+from k8s_audit_otlp.receiver.source import open_source
 
 DATA = random.Random(1).randbytes(100_000).hex().encode()  # noqa: S311 - it must not compress well
 

@@ -57,9 +57,9 @@ def _rate_of_backups(entries: Sequence[Entry]) -> float | None:
 
 
 def _time_in(age: str) -> str:
-    """Turn lumberjack's 2026-01-02T03-04-05.678 into a time that can be read."""
-    day, _, clock = age.partition("T")
-    return f"{day}T{clock.replace('-', ':')}Z"
+    """Turn the digits of a date and time into a time that can be read."""
+    t = age.partition(" ")[0]
+    return f"{t[:4]}-{t[4:6]}-{t[6:8]}T{t[8:10]}:{t[10:12]}:{t[12:14]}.{t[14:] or 0}Z"
 
 
 def look_at_log(

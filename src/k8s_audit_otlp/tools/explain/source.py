@@ -11,12 +11,11 @@ from pathlib import Path
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.lines import without_bodies
 from k8s_audit_otlp.receiver.listing import list_log, without_packed_twins
 from k8s_audit_otlp.receiver.names import GZIP
-from k8s_audit_otlp.receiver.oversized import envelope_of
-from k8s_audit_otlp.receiver.segment import open_source
 from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, open_source
 
 BLOCK_BYTES = 256 * 1024
 _TAIL_KEPT = 256 * 1024  # of a longer line: the timestamps come last
@@ -146,7 +145,7 @@ class _Reader:
             position += end
             if chunk[end - 1 : end] == b"\n":
                 break
-        return envelope_of(head[:_TAIL_KEPT], tail), position
+        return without_bodies(head[:_TAIL_KEPT], tail), position
 
     def _block(self, data: bytes, offset: int, end: int) -> Block:
         if not self._identity:

@@ -14,9 +14,8 @@ from k8s_audit_otlp.model import AuditEvent
 from k8s_audit_otlp.receiver.identity import Identity, identify
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
-from k8s_audit_otlp.receiver.segment import open_source
 from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource
+from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, open_source
 from k8s_audit_otlp.tools.verify.uids import place_of
 
 NOTHING = 1 << 64  # after every place

@@ -1,0 +1,89 @@
+"""Where the lines of a block end. Reads a source, keeps nothing.
+
+A block ends at the first line start at or after a multiple of 256 KiB, or where the data ends. A
+line over 1 MiB is a block of its own. Of a line over the limit its two ends are kept: the apiserver
+writes who, what and the objects first, then the bodies, then the timestamps and annotations.
+"""
+
+import re
+
+from k8s_audit_otlp.receiver.source import Source
+
+BLOCK_BYTES = 256 * 1024
+_LOOK_AHEAD = 8 * 1024  # more than most lines: one read finds the end of the block
+_LONG_LINE = 1024 * 1024  # a longer one goes alone
+_STEP = 1024 * 1024  # how a longer line is fetched
+_TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
+_NULS = re.compile(rb"\x00+")
+_BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
+_AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
+
+
+def find_block(
+    source: Source, offset: int, *, longest: int, last: bool, upto: int | None = None
+) -> tuple[bytes, int]:
+    """Return the lines that begin at *offset*, and where they end: at *offset* if there are none.
+
+    *longest*: bytes that a line may have. *last*: a line at the end of the data counts without its
+    newline. *upto*: nothing from there on belongs to the segment.
+    """
+    want = BLOCK_BYTES - offset % BLOCK_BYTES
+    length = want + _LOOK_AHEAD
+    data = _read(source, offset, length, upto)
+    if (blank := _blank(data, offset)) > 0:
+        passed = offset + blank
+        return b"", max(passed, source.next_data(passed)) if blank == len(data) else passed
+    end = data.find(b"\n", want - 1) + 1
+    while not end and len(data) == length:
+        if length > min(want + _LONG_LINE, longest) and (before := data.rfind(b"\n") + 1):
+            end = before  # a long line is a block of its own
+        elif length > longest:
+            return _oversized(source, offset, data[:_TAIL_KEPT], last=last)
+        else:
+            searched, length = length, length + _STEP
+            data = _read(source, offset, length, upto)
+            end = data.find(b"\n", searched) + 1
+    end = end or data.rfind(b"\n") + 1 or (len(data) if last else 0)
+    return data[:end], offset + end
+
+
+def _read(source: Source, offset: int, length: int, upto: int | None) -> bytes:
+    return source.read_at(offset, length if upto is None else min(length, upto - offset))
+
+
+def _blank(data: bytes, offset: int) -> int:
+    """Return how many bytes without a line come first: a byte order mark, NULs, only newlines."""
+    if offset == 0 and data.startswith(b"\xef\xbb\xbf"):
+        return 3
+    if run := _NULS.match(data):
+        return run.end()
+    return len(data) if len(data) >= BLOCK_BYTES and not data.strip(b"\n\0") else 0
+
+
+def _oversized(source: Source, offset: int, head: bytes, *, last: bool) -> tuple[bytes, int]:
+    """Make an event without bodies of a line over the limit."""
+    position, tail = offset + len(head), head
+    while chunk := source.read_at(position, _STEP):
+        end = chunk.find(b"\n") + 1
+        tail = (tail + (chunk[:end] or chunk))[-_TAIL_KEPT:]
+        position += end or len(chunk)
+        if end:
+            break
+    else:
+        if not last:
+            return b"", offset
+    return without_bodies(head, tail), position
+
+
+def without_bodies(head: bytes, tail: bytes) -> bytes:
+    """Join what stands before the first body with what stands after the last one.
+
+    Where either end is not found, the head is returned as it is: not an event, but no silence.
+    """
+    before = _BODIES.search(head)
+    after = None
+    for found in _AFTER.finditer(tail):
+        after = found
+    if before is None or after is None:
+        return head
+    return head[: before.start()] + tail[after.start() :]

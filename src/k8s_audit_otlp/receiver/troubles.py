@@ -1,0 +1,49 @@
+"""What stands in the way of reading a log: said once when it comes, and once when all is well."""
+
+from collections.abc import Callable
+from threading import Lock
+
+
+class Troubles:
+    """The troubles of one log, each under a name. The watcher and the readers tell of them."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """*say* is called with each new trouble, and with '' when the last one has passed."""
+        self._say = say
+        self._lock = Lock()  # guards all three
+        self._now: dict[str, str] = {}
+        self._since: dict[str, str] = {}  # added by readers since the last scan
+        self._once: set[str] = set()
+
+    @property
+    def now(self) -> list[str]:
+        with self._lock:
+            return list(self._now.values())
+
+    def add(self, name: str, message: str) -> None:
+        """Tell of one; it counts until a scan and the readers after it no longer meet it."""
+        with self._lock:
+            new = self._now.get(name) != message
+            self._now[name] = self._since[name] = message
+        if new:
+            self._say(message)
+
+    def replace(self, troubles: dict[str, str]) -> None:
+        """Tell what a scan has met; readers' troubles are kept for one scan."""
+        with self._lock:
+            before = self._now
+            self._now, self._since = {**self._since, **troubles}, {}
+            new = [message for name, message in self._now.items() if before.get(name) != message]
+            passed = bool(before) and not self._now
+        for message in new:
+            self._say(message)
+        if passed:
+            self._say("")
+
+    def once(self, message: str) -> None:
+        """Say something that is no trouble but must be known, once."""
+        with self._lock:
+            new = message not in self._once
+            self._once.add(message)
+        if new:
+            self._say(message)
