@@ -1,26 +1,45 @@
 """A pass and the members of a body in; what the name of each calls for is done. See `names`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
 from typing import TypeAlias
 
-from k8s_audit_otlp.event.redact.keys import KeyVerdict, judge
+from k8s_audit_otlp.event.redact.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
-from k8s_audit_otlp.event.redact.text import program
 from k8s_audit_otlp.event.redact.tokens import (
+    balance,
     end_of,
+    is_key,
     marks_key,
     members,
     piece_of,
     text_of,
 )
+from k8s_audit_otlp.event.redact.uri import program
 
 KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
-_NAMING = (b"name", b"key", b"field", b"id", b"header")
-_REFERENCE = frozenset((b"name", b"namespace", b"key", b"optional"))
+_NAMING = frozenset((b"name", b"key", b"field", b"id", b"header", b"parameter", b"variable"))
+# Members of a reference to a Secret or of a volume made of one.
+_REFERENCE = frozenset(
+    (
+        *(b"name", b"namespace", b"key", b"optional", b"items", b"defaultMode", b"apiGroup"),
+        *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"group"),
+    )
+)
+_NAMES_OF_SECRETS = frozenset((b"name", b"secretName"))
+_TEMPLATES = (b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret")
+_REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
+_MOST_SIBLINGS = 64
+# v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
+_MEMBERS_OF_A_SECRET = frozenset(
+    """
+    apiVersion kind metadata type immutable data stringData items columnDefinitions rows status
+    message reason details code object $patch $retainKeys $setElementOrder/items spec
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
 
 
 def members_with_actions(pieces: list[bytes], names: Names, start: int, end: int) -> list[Member]:
@@ -55,7 +74,8 @@ def credential(scan: Scan, key: int) -> int | None:
         return None
     value = scan.pieces[key + 1][1:2]
     if value not in (b"{", b"["):
-        scan.scalar(key, rule)
+        if not (scan.pieces[key] == b"secretKey" and _is_beside(scan.pieces, key, _REMOTE)):
+            scan.scalar(key, rule)
         return None
     end = end_of(scan.pieces, key)
     if key < scan.schema_end or _refers(scan, key, end):
@@ -69,7 +89,33 @@ def _refers(scan: Scan, key: int, end: int) -> bool:
     if scan.pieces[key + 1][:2] != b":{":
         return False
     found = {scan.pieces[place] for place in members(scan.pieces, key, end)}
-    return b"secretName" in found or found <= _REFERENCE
+    return not found.isdisjoint(_NAMES_OF_SECRETS) and found <= _REFERENCE
+
+
+def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
+    """Yield the keys of the object that the member at *key* is in, those that are near first."""
+    for step in (-2, 2):
+        place, depth = key, 0
+        for _ in range(_MOST_SIBLINGS):
+            place += step
+            if not 0 < place < len(pieces) - 1:
+                break
+            between = pieces[place + 1] if step < 0 else pieces[place - 1]
+            lowest, change = balance[between]
+            if step < 0:
+                depth -= change
+                if depth < 0:
+                    break
+            else:
+                if depth + lowest < 0:
+                    break
+                depth += change
+            if depth == 0 and is_key(pieces, place):
+                yield place
+
+
+def _is_beside(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
+    return any(pieces[place] in names for place in siblings(pieces, key))
 
 
 def credential_text(scan: Scan, key: int) -> None:
@@ -95,10 +141,22 @@ def _data_rule(scan: Scan, key: int) -> str:
         return scan.context.kind
     if scan.pieces[key] == b"stringData":
         return "secret"
+    if scan.pieces[key + 1][:2] == b":{" and any(kind in scan.pieces for kind in _TEMPLATES):
+        return "secret"
     for rule, kinds in KINDS.items():
         if any(kind in scan.pieces for kind in kinds):
             return rule
     return ""
+
+
+def redact_strange_members(scan: Scan) -> None:
+    """Redact what stands beside the members of a Secret or an answer: a typo of `stringData`."""
+    pieces, key = scan.pieces, 1
+    while key < len(pieces) - 1 and is_key(pieces, key):
+        if text_of(pieces[key]) not in _MEMBERS_OF_A_SECRET:
+            key = scan.whole(key, "secret")
+        else:
+            key = end_of(pieces, key)
 
 
 def env(scan: Scan, key: int) -> None:
@@ -124,11 +182,10 @@ def value(scan: Scan, key: int) -> None:
     if "key" in scan.off:
         return
     pieces = scan.pieces
-    after = end_of(pieces, key)
-    for name, text in ((key - 4, key - 2), (after, after + 2)):
-        if name <= 0 or text >= len(pieces) or pieces[name + 1] != b":":
+    for name in siblings(pieces, key):
+        if pieces[name] not in _NAMING or pieces[name + 1] != b":":
             continue
-        if pieces[name] in _NAMING and judge(text_of(pieces[text])) is KeyVerdict.CREDENTIAL:
+        if judge(text_of(pieces[name + 2])) is not KeyVerdict.HARMLESS:
             scan.whole(key, "key")
             return
 
@@ -170,7 +227,7 @@ def copy(scan: Scan, key: int) -> int | None:
 def may_echo_in(pieces: list[bytes], key: int) -> bool:
     """Tell whether the text of the member may echo a value: only then is `message` worth it."""
     text = pieces[key + 2] if pieces[key + 1] == b":" else b""
-    return b"alue" in text or b"map[" in text or b"got " in text
+    return b"alue" in text or b"map[" in text or b"got " in text or b"...|" in text
 
 
 def message(scan: Scan, key: int) -> None:
@@ -182,12 +239,17 @@ def message(scan: Scan, key: int) -> None:
         scan.set(key + 2, piece_of(new), "text")
 
 
+def labels(scan: Scan, key: int) -> int | None:
+    """Pass over labels and selectors: detections need them, and they hold names only."""
+    return end_of(scan.pieces, key) if scan.pieces[key + 1][:2] == b":{" else None
+
+
 def schema(scan: Scan, key: int) -> None:
     scan.schema_end = end_of(scan.pieces, key)
 
 
 _ACT: tuple[Callable[[Scan, int], int | None], ...] = (
     lambda _scan, _key: None,
-    *(credential, credential_text, data, env, command, args, copy, message, value, schema),
+    *(credential, credential_text, data, env, command, args, copy, message, value, schema, labels),
     own_key,
 )

@@ -4,15 +4,27 @@ The body is read as pieces (see `tokens`). One pass looks at the name of every m
 reads the strings, where the body as a whole may hold what no name tells.
 """
 
-from k8s_audit_otlp.event.redact.actions import Member, act, may_echo_in, members_with_actions
+from k8s_audit_otlp.event.redact.actions import (
+    Member,
+    act,
+    may_echo_in,
+    members_with_actions,
+    redact_strange_members,
+)
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations
 from k8s_audit_otlp.event.redact.paths import paths_to
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import BodyContext, Scan
-from k8s_audit_otlp.event.redact.strings import clean_strings, compacted, may_hold_json
-from k8s_audit_otlp.event.redact.text import Replacement, may_hold_credentials
-from k8s_audit_otlp.event.redact.tokens import SpacedError, spliced, split
+from k8s_audit_otlp.event.redact.strings import KnownTexts, clean_strings, compacted, may_hold_json
+from k8s_audit_otlp.event.redact.text import Replacement
+from k8s_audit_otlp.event.redact.tokens import (
+    SpacedError,
+    marks_key,
+    plainly_escaped,
+    spliced,
+    split,
+)
 
 _SHAPES_WITHOUT_NAMES = (b"[", b'"')  # a patch is judged by its paths; a string by its event
 
@@ -24,8 +36,7 @@ class BodyRedactor:
         self.rules, self.replacement = rules, replacement
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
-        self._reads_text = "text" not in rules.off
-        self._reads_copies = "last-applied" not in rules.off
+        self._known = KnownTexts() if "text" not in rules.off else None
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
         return tuple(rule for rule in self.rules.own if rule.covers(context.resource))
@@ -48,6 +59,7 @@ class BodyRedactor:
         """Return the body; the same object when nothing in it is secret."""
         own = self.own_rules(context) if self.rules.own else ()
         names = self.names(own) if own else self._plain
+        body = plainly_escaped(body)
         try:
             pieces = split(body)
             members = _members(pieces, names)
@@ -56,17 +68,25 @@ class BodyRedactor:
             pieces = split(body)
             members = _members(pieces, names)
         out = body
-        if members or own or body[:1] in _SHAPES_WITHOUT_NAMES:
+        if members or own or context.kind or body[:1] in _SHAPES_WITHOUT_NAMES:
             scan = Scan(self, context, pieces, fired, redacted_values, depth)
             _act(scan, members, body)
             out = spliced(body, pieces, scan.changed)
-        copies = names if self._reads_copies else None
-        credentials = self._reads_text and may_hold_credentials(out)
-        if credentials or own or (b"\\" in out and may_hold_json(out, copies)):
+        if own or self._may_hold_more(pieces):
             scan = Scan(self, context, split(out), fired, redacted_values, depth)
-            clean_strings(scan, credentials=credentials)
+            clean_strings(scan, self._known)
             out = spliced(out, scan.pieces, scan.changed)
         return out
+
+    def _may_hold_more(self, pieces: list[bytes]) -> bool:
+        """Tell whether any string that is no key may hold what no name has told."""
+        keys = map(marks_key, pieces[2:-1:2])
+        values = {
+            piece for piece, key in zip(pieces[1::2], (*keys, False), strict=False) if not key
+        }
+        if self._known is None:
+            return any(map(may_hold_json, values))
+        return bool(self._known.suspects(values))
 
 
 def _members(pieces: list[bytes], names: Names) -> list[Member]:
@@ -87,6 +107,8 @@ def _act(scan: Scan, members: list[Member], body: bytes) -> None:
             scan.mask(1, scan.context.kind)
         return
     act(scan, members)
+    if scan.context.kind == "secret" and "secret" not in scan.off and body[:1] == b"{":
+        redact_strange_members(scan)
     if body[:1] == b"[":
         act_on_operations(scan)
     for rule in scan.own:

@@ -5,24 +5,19 @@ cannot come to differ.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.keys import KeyVerdict, judge
+from k8s_audit_otlp.event.redact.grammar import KeyVerdict, judge, may_hold
 from k8s_audit_otlp.event.redact.messages import TextVerdicts, clean_message, may_echo
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.seen import Seen
-from k8s_audit_otlp.event.redact.text import (
-    PARAMETER_NAMES,
-    ParameterVerdicts,
-    Replacement,
-    clean,
-    clean_uri,
-)
+from k8s_audit_otlp.event.redact.text import Replacement, clean
 from k8s_audit_otlp.event.redact.tokens import (
     UnreadableError,
     end_of,
@@ -33,6 +28,7 @@ from k8s_audit_otlp.event.redact.tokens import (
     split,
     text_of,
 )
+from k8s_audit_otlp.event.redact.uri import PARAMETER_NAMES, ParameterVerdicts, clean_uri
 from k8s_audit_otlp.model import AuditEvent, UserInfo
 
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
@@ -81,9 +77,9 @@ class EnvelopeRules:
         ):
             return False
         texts, uri = self.texts, event.request_uri
-        if ("%3" in uri or "earer" in uri) and (self._uri(uri) != uri or texts[uri]):
+        if ("%" in uri or "@" in uri or "earer" in uri) and (self._uri(uri) != uri or texts[uri]):
             return False
-        if "?" in uri and any(map(self.parameters.__getitem__, PARAMETER_NAMES(uri))):
+        if "=" in uri and any(map(self.parameters.__getitem__, PARAMETER_NAMES(uri))):
             return False
         if texts[event.user_agent] or (len(event.audit_id) != 36 and texts[event.audit_id]):
             return False
@@ -104,7 +100,7 @@ class EnvelopeRules:
         for name, values in user.extra.items() if user.extra else ():
             if self._extras[name] or any(map(self.texts.__getitem__, values)):
                 return False
-        return True
+        return not any(map(self.texts.__getitem__, user.groups or ()))
 
     def repeats(self, event: AuditEvent, seen: Seen) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
@@ -122,7 +118,7 @@ class EnvelopeRules:
             new = self._uri(text)
             if new != text:
                 seen.fired.add("uri")
-            return self._free(new, seen)
+            return self._free(new, seen, partial(clean, names=False))
         if owner == "annotations":
             return self._annotation(name, text, seen)
         if owner in ("user", "impersonatedUser"):
@@ -140,7 +136,7 @@ class EnvelopeRules:
     def _free(
         self, text: str, seen: Seen, cleaner: Callable[[str, Replacement], str] = clean
     ) -> str:
-        if "text" not in self._rules.off and self.texts[text]:
+        if "text" not in self._rules.off and may_hold(text):
             new = cleaner(text, self._replacement)
             if new != text:
                 seen.fired.add("text")

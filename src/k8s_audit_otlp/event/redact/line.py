@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.event.redact.tokens import closing_part, end_of, is_key, split
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 BODIES = (("request_object", b"requestObject"), ("response_object", b"responseObject"))
 
 
+PLACE_OF_BODY = b"-0e-9182736455"
 NEEDLES = {field: b'"' + name + b'":' for field, name in BODIES}
 
 
@@ -30,7 +32,15 @@ class AmbiguousError(ValueError):
 
 
 def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:
-    """Find the bodies, in the order of the line."""
+    """Find the bodies, in the order of the line.
+
+    Raises:
+        AmbiguousError: a body is there twice, so nobody knows which one counts.
+        UnreadableError: the line cannot be followed.
+
+    """
+    if any(line.count(needle) > 1 for needle in NEEDLES.values()):
+        return _top_level_slots(line)
     slots: list[Slot] = []
     for field, name in BODIES:
         raw = getattr(event, field)
@@ -49,6 +59,34 @@ def _slot(line: bytes, field: str, name: bytes, value: bytes, after: int) -> Slo
     return Slot(field, at, start, start + len(value))
 
 
+def _top_level_slots(line: bytes) -> list[Slot]:
+    """Find the bodies among the members of the event itself: others may have their names."""
+    pieces = split(line)
+    found: list[Slot] = []
+    fields = {name: field for field, name in BODIES}
+    key = 1
+    while key < len(pieces) - 1 and is_key(pieces, key):
+        end = end_of(pieces, key)
+        if (field := fields.get(pieces[key])) is not None:
+            name = sum(map(len, pieces[:key])) + key - 1
+            start = name + len(NEEDLES[field])
+            size = _size_of_value(pieces, key, end)
+            found.append(Slot(field, name, start, start + size))
+        key = end
+    if len({slot.field for slot in found}) < len(found):
+        raise AmbiguousError(found[-1].field)
+    return found
+
+
+def _size_of_value(pieces: list[bytes], key: int, end: int) -> int:
+    if pieces[key + 1] == b":":
+        return len(pieces[key + 2]) + 2
+    if pieces[key + 1][1:2] in (b"{", b"["):
+        between = sum(map(len, pieces[key + 1 : end - 1])) + end - key - 2
+        return between - 1 + len(closing_part(pieces, key, end))
+    return len(pieces[key + 1][1:].rstrip(b"}").rstrip(b","))
+
+
 def _spaced_slot(line: bytes, field: str, name: bytes, value: bytes) -> Slot:
     for match in re.finditer(rb'"' + name + rb'"\s*:\s*', line):
         if line.startswith(value, match.end()):
@@ -57,7 +95,7 @@ def _spaced_slot(line: bytes, field: str, name: bytes, value: bytes) -> Slot:
 
 
 def frame_of(line: bytes, slots: list[Slot]) -> bytes:
-    """Return the line with null for each body; refuse a line that repeats one."""
+    """Return the line with a number that nobody writes for each body."""
     if not slots:
         return line
     parts: list[bytes] = []
@@ -65,13 +103,9 @@ def frame_of(line: bytes, slots: list[Slot]) -> bytes:
     for slot in slots:
         if slot.name < at:
             raise AmbiguousError(slot.field)
-        parts += (line[at : slot.start], b"null")
+        parts += (line[at : slot.start], PLACE_OF_BODY)
         at = slot.end
-    frame = b"".join((*parts, line[at:]))
-    for slot in slots:
-        if frame.count(NEEDLES[slot.field]) > 1:
-            raise AmbiguousError(slot.field)
-    return frame
+    return b"".join((*parts, line[at:]))
 
 
 def without(line: bytes, slot: Slot) -> bytes:

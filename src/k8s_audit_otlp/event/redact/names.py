@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from k8s_audit_otlp.event.redact.keys import judge
+from k8s_audit_otlp.event.redact.grammar import judge, words_of
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.tokens import text_of
 
@@ -24,7 +24,8 @@ class Action(IntEnum):
     MESSAGE = 8
     VALUE = 9
     SCHEMA = 10
-    OWN = 11
+    LABELS = 11
+    OWN = 12
 
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
@@ -32,7 +33,10 @@ _ACTIONS = {
     "data": Action.DATA,
     "stringData": Action.DATA,
     "binaryData": Action.DATA,
-    **dict.fromkeys(("env", "envVars", "extraEnv", "extraEnvVars", "httpHeaders"), Action.ENV),
+    "httpHeaders": Action.ENV,
+    **dict.fromkeys(("labels", "matchLabels", "selector", "nodeSelector"), Action.LABELS),
+    **dict.fromkeys(("commonLabels", "podLabels", "labelSelector"), Action.LABELS),
+    **dict.fromkeys(("default", "defaultValue", "stringValue"), Action.VALUE),
     "command": Action.COMMAND,
     "args": Action.ARGS,
     "message": Action.MESSAGE,
@@ -42,6 +46,8 @@ _ACTIONS = {
     "kapp.k14s.io/original": Action.COPY,
     "objectset.rio.cattle.io/applied": Action.COPY,
 }
+_ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "envvar", "envvars"})
+_NOT_ENVIRONMENT = frozenset({"from", "file", "files", "name", "id", "type", "prefix"})
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
 
 
@@ -63,8 +69,14 @@ class Names(dict[bytes, Action]):
     def _judge(self, name: str) -> Action:
         if any(rule.keys and rule.keys.search(name) for rule in self._own):
             return Action.OWN
-        action = _ACTIONS.get(name)
+        action = _ACTIONS.get(name) or (Action.ENV if _is_environment(name) else None)
         if action is not None:
             off = _RULE_OF.get(action, "") in self._rules.off
             return Action.NONE if off else action
         return Action(int(judge(name)))
+
+
+def _is_environment(name: str) -> bool:
+    """Tell `extraEnvs`, `containerEnv` and `environmentVariables` from `envFrom`."""
+    words = words_of(name)
+    return not _ENVIRONMENT_WORDS.isdisjoint(words) and _NOT_ENVIRONMENT.isdisjoint(words)

@@ -34,6 +34,9 @@ def _operation(scan: Scan, path: str, value: int) -> None:
             scan.whole(value, kind)
         return
     steps = [s.replace("~1", "/").replace("~0", "~") for s in path.split("/")[1:]]
+    if not {"data", "stringData", "binaryData"}.isdisjoint(steps):
+        scan.whole(value, "secret")
+        return
     for i, step in enumerate(steps):
         action, rest = scan.names[piece_of(step)], steps[i + 1 :]
         if action is Action.ENV:

@@ -17,6 +17,7 @@ from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
 from k8s_audit_otlp.event.redact.line import (
     BODIES,
     NEEDLES,
+    PLACE_OF_BODY,
     AmbiguousError,
     Slot,
     body_slots,
@@ -31,11 +32,12 @@ from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
 from k8s_audit_otlp.event.redact.scan import BodyContext
 from k8s_audit_otlp.event.redact.seen import Seen
-from k8s_audit_otlp.event.redact.text import Replacement, clean_uri
+from k8s_audit_otlp.event.redact.strings import compacted
+from k8s_audit_otlp.event.redact.text import Replacement
 from k8s_audit_otlp.event.redact.tokens import UnreadableError
+from k8s_audit_otlp.event.redact.uri import clean_uri
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
-_WIRE_NAMES = dict(BODIES)
 _decode = msgspec.json.Decoder(AuditEvent).decode
 _KINDS_BY_RESOURCE = {
     ("secrets", ""): "secret",
@@ -47,6 +49,9 @@ _LIST_KINDS = {b'"SecretList"': "secret", b'"ConfigMapList"': "configmap"}
 _BODY_IN_TEXT = re.compile(r"\"(?:requestObject|responseObject|data|stringData)\"\s*:.*", re.DOTALL)
 _LEGACY_NAMES = re.compile(r"(\b(?:user|as)=\")((?!system:|<)[^\"]+)(?=\")")
 _LEGACY_ADDRESS = re.compile(r"(\bip=\")([^\"<]+)(?=\")")
+
+
+_SPACED = re.compile(rb"\s*\{\s*\"\w+\"(?:\s+:|:\s)").match
 
 
 class Redacted(NamedTuple):
@@ -78,6 +83,15 @@ class Redactor:
         return None if self._envelope.always else QuietParts(self._envelope)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
+        redacted = self._redacted(event, line)
+        if redacted.line is not line and _SPACED(line) and redacted.fired:
+            # Members that are not known stay only where the line need not be written anew.
+            compact = compacted(line)
+            read = _read(compact)
+            return redacted if read is None else self._redacted(read, compact)
+        return redacted
+
+    def _redacted(self, event: AuditEvent, line: bytes) -> Redacted:
         if event.request_object is EMPTY and event.response_object is EMPTY:
             if self._envelope.is_quiet(event, line):
                 return Redacted(event, line)
@@ -175,7 +189,7 @@ def _parts(event: AuditEvent, line: bytes) -> _Parts:
     try:
         slots = body_slots(event, line)
         return _Parts(line, slots, frame_of(line, slots))
-    except AmbiguousError:
+    except (AmbiguousError, UnreadableError, LookupError):
         line = rewritten(event)
         slots = body_slots(event, line)
         return _Parts(line, slots, frame_of(line, slots))
@@ -195,7 +209,7 @@ def drop_body(event: AuditEvent, line: bytes, field: str) -> tuple[AuditEvent, b
     try:
         slots = body_slots(event, line)
         frame_of(line, slots)
-    except AmbiguousError:
+    except (AmbiguousError, UnreadableError, LookupError):
         return kept, rewritten(kept)
     for slot in slots:
         if slot.field == field:
@@ -221,8 +235,8 @@ def _with_bodies(event: AuditEvent, bodies: dict[str, bytes]) -> AuditEvent:
 
 
 def _without_bodies(event: AuditEvent, slots: list[Slot]) -> AuditEvent:
-    null = msgspec.Raw(b"null")
-    return msgspec.structs.replace(event, **{slot.field: null for slot in slots})
+    place = msgspec.Raw(PLACE_OF_BODY)
+    return msgspec.structs.replace(event, **{slot.field: place for slot in slots})
 
 
 def _assembled(
@@ -233,8 +247,8 @@ def _assembled(
             line = line[: slot.start] + bodies[slot.field] + line[slot.end :]
         return line
     for slot in slots:
-        name = b'"' + _WIRE_NAMES[slot.field] + b'":'
-        new_frame = new_frame.replace(name + b"null", name + bodies[slot.field], 1)
+        name = NEEDLES[slot.field]
+        new_frame = new_frame.replace(name + PLACE_OF_BODY, name + bodies[slot.field], 1)
     return new_frame
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from k8s_audit_otlp.event.redact.keys import is_reference
+from k8s_audit_otlp.event.redact.grammar import is_reference
 from k8s_audit_otlp.event.redact.names import Names
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.text import MASK, Replacement
@@ -24,7 +24,7 @@ from k8s_audit_otlp.event.redact.tokens import (
 )
 
 MAX_EMBEDDED = 4  # JSON in a string in JSON in a string ...
-_MAX_ECHOES = 64  # redacted values looked for in the messages of the same event
+_MAX_ECHOES = 512  # redacted values looked for in the messages of the same event
 _NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*")
 _DIGIT = re.compile(rb"[0-9]").search
 _SCALAR_END = re.compile(rb"[,}\]]")
@@ -146,6 +146,8 @@ class Scan:
         pieces = self.pieces
         if _DIGIT(b"".join(pieces[key + 1 : end - 2 : 2])):
             for place in range(key + 1, end - 2, 2):
+                if keep_references and self._counts(place):
+                    continue
                 self._numbers(place, pieces[place], rule)
         self._numbers(end - 1, closing_part(pieces, key, end), rule)
         for place in range(key + 2, end, 2):
@@ -155,6 +157,11 @@ class Scan:
             if named and is_reference(text_of(pieces[place - 2])):
                 continue
             self.mask(place, rule)
+
+    def _counts(self, place: int) -> bool:
+        """Tell a number that says how long or how many: `expirationSeconds`."""
+        pieces = self.pieces
+        return pieces[place][:1] == b":" and is_reference(text_of(pieces[place - 1]))
 
     def elements(self, key: int, end: int) -> Iterator[int]:
         """Yield the strings in the array at `key` that are no members of objects in it."""

@@ -1,15 +1,20 @@
-"""A pass over a body in; its strings without JSON, credentials or own patterns that show secrets.
+"""Cleans the strings of a body, once its names have been judged, of what no name tells.
 
-Names have been judged when this begins. It is about what no name tells, so it is gone through only
-where the body as a whole may hold such a thing.
+Most strings of a log have been seen before. What was found clean is remembered, so that only what
+is new in a body is looked at.
 """
+
+import json
+import re
 
 import msgspec
 
-from k8s_audit_otlp.event.redact.names import Action, Names
+from k8s_audit_otlp.event.redact.grammar import may_hold
+from k8s_audit_otlp.event.redact.messages import clean_message
+from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
-from k8s_audit_otlp.event.redact.text import clean, may_hold_credentials
+from k8s_audit_otlp.event.redact.text import clean
 from k8s_audit_otlp.event.redact.tokens import (
     UnreadableError,
     is_key,
@@ -18,69 +23,126 @@ from k8s_audit_otlp.event.redact.tokens import (
     text_of,
 )
 
-_BEGINNINGS = (b'"{', b'"[')
-_BEFORE_A_STRING = b":,["
-_BEFORE_A_NAME = b"{,"
-_SHORTEST = 8  # bytes; shorter strings are no credentials
+_SHORTEST = 6  # bytes; shorter strings are no credentials
+_MAX_KNOWN = 32_768  # strings remembered as clean
+_LONGEST_KNOWN = 200  # bytes
+_MAX_VALUES = 64  # JSON values followed in one string
+_MAX_TORN = 16  # brackets that begin nothing, in one string
+_UNTOLD = re.compile(
+    rb"[0-9a-fA-F:TZ.+-]*"
+)  # uids, times, digests: without a name they tell nothing
+_OPENING = re.compile(r"[{\[](?=\s*[\"{\[])")
+_decoder = json.JSONDecoder()
 
 
-def may_hold_json(body: bytes, copies: Names | None) -> bool:
-    r"""Tell whether a string in the body may hold JSON: `"{\"a\": ...`.
+class KnownTexts(set[bytes]):
+    """Strings, as pieces, that hold nothing. Bounded."""
 
-    The copies of the object that *copies* knows the names of have been dealt with.
-    """
-    for beginning in _BEGINNINGS:
-        at = body.find(beginning)
-        while at >= 0:
-            begins = at > 0 and body[at - 1] in _BEFORE_A_STRING
-            if begins and not (copies is not None and _is_copy(body, at, copies)):
-                return True
-            at = body.find(beginning, at + 2)
-    return False
+    def suspects(self, values: set[bytes]) -> set[bytes]:
+        """Return which of *values* may hold JSON or a credential; the others are remembered."""
+        new = values - self
+        if not new:
+            return new
+        found = {piece for piece in new if _may_hold(piece)}
+        self.remember(new - found)
+        return found
+
+    def remember(self, pieces: set[bytes]) -> None:
+        if len(self) >= _MAX_KNOWN:
+            self.clear()
+        self.update(piece for piece in pieces if len(piece) <= _LONGEST_KNOWN)
 
 
-def _is_copy(body: bytes, at: int, names: Names) -> bool:
-    """Tell whether the string at `at` is the value of a member that repeats the object."""
-    if body[at - 2 : at] != b'":':
+def _may_hold(piece: bytes) -> bool:
+    if len(piece) < _SHORTEST or _UNTOLD.fullmatch(piece):
         return False
-    start = body.rfind(b'"', 0, at - 2)
-    whole = start > 0 and body[start - 1] in _BEFORE_A_NAME  # else the name has a quote in it
-    return whole and names[body[start + 1 : at - 2]] is Action.COPY
+    if may_hold_json(piece):
+        return True
+    text = text_of(piece) if b"\\" in piece or b"\0" in piece else piece.decode("utf-8", "replace")
+    return may_hold(text)
 
 
-def clean_strings(scan: Scan, *, credentials: bool) -> None:
-    """Clean every string that is no key: JSON in it, credentials in it, own patterns."""
+def may_hold_json(piece: bytes) -> bool:
+    """Tell whether a string has an escaped quote behind a bracket."""
+    quote = piece.find(b"\0\1")
+    return quote >= 0 and (b"{" in piece or b"[" in piece)
+
+
+def clean_strings(scan: Scan, known: KnownTexts | None) -> None:
+    """Clean every string that is no key: JSON in it, credentials in it, own patterns.
+
+    *known*: None where no credentials are looked for.
+    """
     pieces = scan.pieces
     patterns = [rule for rule in scan.own if rule.pattern]
-    embedded = scan.depth < MAX_EMBEDDED
     for place in range(1, len(pieces), 2):
         piece = pieces[place]
-        if (len(piece) < _SHORTEST and not patterns) or is_key(pieces, place):
+        if is_key(pieces, place) or (len(piece) < _SHORTEST and not patterns):
             continue
-        if embedded and piece[:1] in (b"{", b"[") and b"\0" in piece:
+        looked_at = known is None or piece not in known
+        if looked_at and may_hold_json(piece) and not _is_copy(scan, place):
             _embedded(scan, place)
-        if credentials and may_hold_credentials(pieces[place]):
-            text = text_of(pieces[place])
-            new = clean(text, scan.replacement)
-            if new != text:
-                scan.set(place, piece_of(new), "text")
+        if known is not None and looked_at:
+            _credentials(scan, place, known)
         for rule in patterns:
             _own_pattern(scan, place, rule)
 
 
-def _embedded(scan: Scan, place: int) -> None:
-    pieces = scan.pieces
-    if (
-        is_member_value(pieces, place)
-        and "last-applied" not in scan.off
-        and scan.names[pieces[place - 2]] is Action.COPY
-    ):
+def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
+    before = scan.pieces[place]
+    if not _may_hold(before):
         return
-    try:
-        compacted(text_of(pieces[place]).encode())
-    except (UnreadableError, UnicodeEncodeError):
-        return  # text that only begins like JSON
-    scan.embedded(place, "key")
+    text = text_of(before)
+    of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
+    cleaner = clean_message if of_member in (b"message", b"note", b"reason") else clean
+    new = cleaner(text, scan.replacement)
+    if new != text:
+        scan.set(place, piece_of(new), "text")
+    elif not may_hold_json(before) and cleaner is clean:
+        known.remember({before})
+
+
+def _is_copy(scan: Scan, place: int) -> bool:
+    """Tell whether the string is a copy of the object, which its name has called for."""
+    return (
+        is_member_value(scan.pieces, place)
+        and "last-applied" not in scan.off
+        and scan.names[scan.pieces[place - 2]] is Action.COPY
+    )
+
+
+def _embedded(scan: Scan, place: int) -> None:
+    """Redact each JSON value that stands in a string, wherever it begins."""
+    if scan.depth >= MAX_EMBEDDED:
+        scan.mask(place, "key")
+        return
+    text = text_of(scan.pieces[place])
+    parts: list[str] = []
+    found: set[str] = set()
+    kept = at = values = torn = 0
+    while values < _MAX_VALUES and torn < _MAX_TORN:
+        opening = _OPENING.search(text, at)
+        if opening is None:
+            break
+        start = opening.start()
+        try:
+            _, end = _decoder.raw_decode(text, start)
+            inner = text[start:end].encode()
+            out = scan.redactor(inner, scan.context, found, scan.redacted_values, scan.depth + 1)
+        except (ValueError, RecursionError, LookupError):
+            torn += 1
+            at = start + 1
+            continue
+        values += 1
+        if out is not inner and out != inner:
+            parts += text[kept:start], out.decode("utf-8", "replace")
+            kept = end
+        at = end
+    if parts and found:
+        scan.set(place, piece_of("".join((*parts, text[kept:]))), "key")
+        scan.fired |= found
+        if "key" not in found:
+            scan.fired.discard("key")
 
 
 def _own_pattern(scan: Scan, place: int, rule: OwnRule) -> None:

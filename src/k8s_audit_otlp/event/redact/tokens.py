@@ -74,6 +74,28 @@ _BALANCE_OF = {0x5B: (_Balance(b"[]"), b"[", b"]"), 0x7B: (_Balance(b"{}"), b"{"
 marks_key = _KeyMarks().__getitem__
 
 
+_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
+_LEFT_ESCAPED = frozenset(
+    (b"22", b"26", b"3C", b"3E", b"5C")
+)  # what ends a string, what Go escapes
+
+
+def plainly_escaped(value: bytes) -> bytes:
+    r"""Write letters that are escaped without need as themselves: `"p\u0061th"` is `"path"`."""
+    count = value.count
+    usual = count(b"\\u0026") + count(b"\\u003c") + count(b"\\u003e") + count(b"\\u0022")
+    if count(b"\\u00") == usual:
+        return value
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        if code is None or code.upper() in _LEFT_ESCAPED:
+            return match[0]
+        return bytes([int(code, 16)])
+
+    return _ESCAPE.sub(plain, value)
+
+
 def split(value: bytes) -> list[bytes]:
     """Split a compact JSON value into its pieces."""
     if b"\0" in value:

@@ -1,0 +1,190 @@
+"""The grammar of secrets: by which names, forms and prefixes a credential is known. Tables.
+
+What looks quickly (`may_hold`, the gate) and what replaces (`text.clean`, the cleaner) are both
+made of these tables: the cleaner changes nothing that the gate lets by. To teach it a name, add a
+stem or a word; a token of a vendor, a row of TOKEN_FORMATS.
+
+Names are read as words (`dbPassword`, `db-password`, `DB_PASSWORD` are the same two), because a
+substring alone takes `bypass` for a password and `secretName` for a secret.
+"""
+
+import re
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+MAX_KEY_CHARS: Final = 512  # nobody names a credential in a longer word; bounds the work per name
+
+
+class KeyVerdict(IntEnum):
+    HARMLESS = 0
+    CREDENTIAL = 1  # its strings and numbers are credentials, however deep
+    CREDENTIAL_TEXT = 2  # a credential if it is a string; an object of this name is configuration
+
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
+
+# Names of credentials written as one word or as several, and what of them any text must hold.
+CREDENTIAL_STEMS: Final = (
+    *("password", "passwd", "passphrase", "passcode", "passwort", "secret", "token", "credential"),
+    *("apikey", "privatekey", "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey"),
+    *("sharedkey", "sessionkey", "accountkey", "clientkey", "sshkey", "tlskey", "storagekey"),
+    *("hmackey", "licensekey", "routingkey", "integrationkey", "subscriptionkey", "writekey"),
+    *("deploykey", "servicekey", "secretkey", "accesskeyid", "sharedaccess", "bearertoken"),
+    *("kubeconfig", "dockerconfig", "dockercfg", "connectionstring", "htpasswd", "jwt"),
+    *("requirepass", "masterauth", "webhookurl", "accountsas", "sastoken"),
+)
+CREDENTIAL_WORDS: Final = frozenset(
+    {"pass", "pwd", "pw", "psw", "pin", "otp", "creds", "cred", "dbpass", "userpass", "dsn"}
+)
+TEXT_WORDS: Final = frozenset({"auth", "authorization", "cookie", "cookies", "bearer"})
+
+# The last word says that the value names, places or describes a credential instead of being one.
+REFERENCE_WORDS: Final = frozenset(
+    """
+    name names namespace namespaces ref refs reference references selector selectors path paths
+    file files dir directory type types kind kinds group groups version class provider providers
+    url uri endpoint host server issuer audience audiences seconds expiration expires expiry ttl
+    duration time timestamp date policy mode enabled disabled optional required count size length
+    status state reason description title id uid label labels annotation annotations format
+    algorithm algorithms encoding method operator role image renewal rotation requests reviews
+    lifetime interval limit max min minutes hours days usage usages controller cleaner signer
+    review request template templates field fields header headers prefix suffix scope scopes
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+# Words before `id`, `url` that make the whole a credential all the same.
+_CREDENTIAL_ENDINGS: Final = (["secret", "id"], ["key", "id"], ["webhook", "url"])
+
+# Query parameters that carry a credential beside those whose name says so.
+# opentelemetry.io/docs/specs/semconv/registry/attributes/url (url.query), RFC 6749, RFC 7519
+CREDENTIAL_PARAMETERS: Final = frozenset(
+    """
+    code sig signature key assertion samlresponse ticket authkey awsaccesskeyid x-amz-credential
+    x-amz-signature x-amz-security-token x-goog-signature x-goog-credential state nonce sid session
+    sessionid session_id jsessionid phpsessid hash hmac creds credentials bearer cookie login
+    """.split()  # noqa: SIM905
+)
+
+
+class TokenFormat(NamedTuple):
+    """A token that is known by how it begins, wherever it stands."""
+
+    begins: tuple[str, ...]  # literals of which the text holds one
+    pattern: str
+
+
+def _format(pattern: str, *begins: str) -> TokenFormat:
+    return TokenFormat(begins, pattern)
+
+
+# Prefixes as the vendors' pages on their token formats give them; lengths keep names from matching.
+TOKEN_FORMATS: Final = (
+    _format(r"(?:AKIA|ASIA)[A-Z0-9]{16}", "AKIA", "ASIA"),
+    _format(r"gh[pousr]_[A-Za-z0-9]{20,}", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    _format(r"github_pat_\w{20,}", "github_pat_"),
+    _format(
+        r"gl(?:pat|dt|rt|oas|ptt|ft|soat|cbt|agent|imt)-[\w-]{16,}",
+        *("glpat-", "gldt-", "glrt-", "gloas-", "glptt-", "glft-", "glsoat-", "glcbt-"),
+        *("glagent-", "glimt-"),
+    ),
+    _format(r"xox[abeoprs]-[\w-]{10,}", "xox"),
+    _format(r"xapp-\d-[\w-]{10,}", "xapp-"),
+    _format(r"(?<=hooks\.slack\.com/)[\w/]{20,}", "hooks.slack.com/"),
+    _format(r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}", "_live_", "_test_"),
+    _format(r"whsec_[A-Za-z0-9+/=]{16,}", "whsec_"),
+    _format(r"AIza[\w-]{30,}", "AIza"),
+    _format(r"ya29\.[\w-]{16,}", "ya29."),
+    _format(r"GOCSPX-[\w-]{16,}", "GOCSPX-"),
+    _format(r"hv[sbr]\.[\w-]{16,}", "hvs.", "hvb.", "hvr."),
+    _format(r"AGE-SECRET-KEY-1[A-Z0-9]{16,}", "AGE-SECRET-KEY-1"),
+    _format(r"npm_[A-Za-z0-9]{30,}", "npm_"),
+    _format(r"pypi-[\w-]{30,}", "pypi-"),
+    _format(r"do[ort]_v1_[a-f0-9]{32,}", "_v1_"),
+    _format(r"SG\.[\w-]{16,}\.[\w-]{16,}", "SG."),
+    _format(r"sk-(?:ant-|proj-)?[A-Za-z0-9_]{5,}[\w-]{14,}", "sk-"),
+    _format(r"hf_[A-Za-z0-9]{30,}", "hf_"),
+    _format(r"dckr_(?:pat|oat)_[\w-]{20,}", "dckr_"),
+    _format(r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", "shpat_", "shpca_", "shppa_", "shpss_"),
+    _format(r"sq0(?:atp|csp)-[\w-]{20,}", "sq0"),
+    _format(r"lin_api_[A-Za-z0-9]{30,}", "lin_api_"),
+    _format(r"NRAK-[A-Z0-9]{20,}", "NRAK-"),
+    _format(r"dapi[0-9a-f]{32}", "dapi"),
+    _format(r"\w{10,20}\.atlasv1\.[\w-]{40,}", ".atlasv1."),
+    _format(r"PMAK-[a-f0-9]{20,}-[a-f0-9]{20,}", "PMAK-"),
+    _format(r"ATATT3[\w=-]{30,}", "ATATT3"),
+    _format(r"tskey-[\w-]{20,}", "tskey-"),
+    _format(r"\d{8,10}:AA[\w-]{32,}", ":AA"),
+    _format(r"EAA[A-Za-z0-9]{60,}", "EAA"),
+    _format(r"glc_[A-Za-z0-9+/=]{30,}", "glc_"),
+    _format(r"glsa_[A-Za-z0-9]{30,}_[a-f0-9]{8}", "glsa_"),
+    _format(r"\$(?:apr1|2[abxy]|5|6|1|y|argon2id?)\$[./A-Za-z0-9$=,+]{16,}", "$"),
+    _format(r"\{SS?HA(?:256|512)?\}[A-Za-z0-9+/=]{20,}", "{SHA", "{SSHA"),
+)
+
+# What a text must hold, lower-cased, for any form to be in it.
+_NAME_NEEDLES: Final = (
+    *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
+    *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
+)
+_FORM_NEEDLES: Final = (
+    *(
+        "eyj",
+        "ls0tls1crudjti",
+        "private key",
+        "basic ",
+        ":/",
+        "@tcp(",
+        "@unix(",
+        "identified ",
+        "-u ",
+    ),
+    *("--user", "...|", "value:", "data:", '"data', "stringdata", "kind:", "kind\\", '"kind'),
+    *("sig=", "signature=", "map[", "alue: ", "got &", "got {", "valueunstructured{", "</"),
+)
+_BEGINS: Final = tuple({begin.lower() for row in TOKEN_FORMATS for begin in row.begins})
+NEEDLES: Final = tuple(dict.fromkeys((*_FORM_NEEDLES, *_NAME_NEEDLES, *_BEGINS)))
+_MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
+
+
+def may_hold(text: str) -> bool:
+    """Tell quickly whether a text may hold a credential in any form that the cleaner knows."""
+    lowered = text.lower()
+    if any(map(lowered.__contains__, _FORM_NEEDLES)) or any(map(lowered.__contains__, _BEGINS)):
+        return True
+    return any(map(lowered.__contains__, _NAME_NEEDLES)) and _MARKS.search(text) is not None
+
+
+def words_of(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name[-MAX_KEY_CHARS:])]
+
+
+def is_reference(name: str) -> bool:
+    """Tell `secretName` and `tokenUrl` from `secret` and `token`."""
+    words = words_of(name)
+    if not words or words[-1] not in REFERENCE_WORDS:
+        return False
+    return words[-2:] not in _CREDENTIAL_ENDINGS
+
+
+def judge(name: str) -> KeyVerdict:
+    """Judge a member of any object. The part before a slash is a domain, not a name."""
+    managed_field = name.startswith(("f:", "k:", "v:"))
+    tail = name.rpartition("/")[2]
+    words = words_of(tail)
+    if not words or is_reference(tail):
+        return KeyVerdict.HARMLESS
+    joined = "".join(words)
+    singular = [word.removesuffix("s") if len(word) > 4 else word for word in words]
+    if (
+        not CREDENTIAL_WORDS.isdisjoint(words)
+        or not CREDENTIAL_WORDS.isdisjoint(singular)
+        or any(stem in joined for stem in CREDENTIAL_STEMS)
+    ):
+        return KeyVerdict.CREDENTIAL_TEXT if managed_field else KeyVerdict.CREDENTIAL
+    if words[-1] in TEXT_WORDS:
+        return KeyVerdict.CREDENTIAL_TEXT
+    return KeyVerdict.HARMLESS
+
+
+def is_credential_parameter(name: str) -> bool:
+    """Judge a query parameter. `key`, `code` and `sig` mean more there than in an object."""
+    return name.lower() in CREDENTIAL_PARAMETERS or judge(name) is not KeyVerdict.HARMLESS

@@ -1,0 +1,80 @@
+"""Takes credentials out of requestURI, and what a command was given; names stay."""
+
+import re
+from typing import Literal
+from urllib.parse import quote, unquote_plus
+
+from k8s_audit_otlp.event.redact.grammar import is_credential_parameter
+from k8s_audit_otlp.event.redact.text import Replacement, clean
+
+ArgsMode = Literal["keep", "first", "redact"]
+
+_PARAMETER = re.compile(r"([?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=([^&;\s\"]*)")
+PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
+_MOST_ENCODED = 4  # a redirect in a redirect in …
+_PATH_PARAMETER = re.compile(r"(;)([^=&;?#/]{1,256})=([^&;?#/\s\"]*)")
+_LONGEST_PROGRAM = 256
+
+
+def program(text: str, replacement: Replacement) -> str:
+    """Keep the program of a command line, replace what follows it."""
+    word, blank, rest = re.match(r"\s*(\S*)(\s*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]  # it matches any text
+    if "=" in word or word.startswith("-") or len(word) > _LONGEST_PROGRAM:
+        return replacement(text)
+    return f"{word}{blank}{replacement(rest)}" if rest else text
+
+
+class ParameterVerdicts(dict[str, bool]):
+    """Parameter name, as it stands in the URI -> is its value to be looked at. Bounded."""
+
+    def __missing__(self, name: str) -> bool:
+        plain = unquote_plus(name)
+        if len(self) >= 4096:
+            self.clear()
+        verdict = self[name] = plain.lower() == "command" or is_credential_parameter(plain)
+        return verdict
+
+
+def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials: bool) -> str:
+    """Take credentials out of the query, and what a command was given: names stay."""
+    commands = 0
+
+    def change(match: re.Match[str]) -> str:
+        nonlocal commands
+        mark, name, value = match.groups()
+        plain = unquote_plus(name)
+        if not value:
+            return match[0]
+        if plain.lower() == "command":
+            commands += 1
+            if args == "keep":
+                return match[0]
+            text = unquote_plus(value)
+            new = program(text, replacement) if commands == 1 and args == "first" else None
+            if new is None:
+                value = replacement(text)
+            elif new != text:
+                value = quote(new, safe="/")
+        elif credentials and is_credential_parameter(plain):
+            value = replacement(unquote_plus(value))
+        elif credentials and "%" in value:
+            value = _decoded(value, replacement)
+        return f"{mark}{name}={value}"
+
+    return _PARAMETER.sub(change, uri)
+
+
+def _decoded(value: str, replacement: Replacement) -> str:
+    """Replace a value that holds a credential when it is decoded, once or several times."""
+    text = value
+    for _ in range(_MOST_ENCODED):
+        text, before = unquote_plus(text), text
+        if text == before:
+            break
+        if clean(text, replacement) != text or _names_a_credential(text):
+            return replacement(unquote_plus(value))
+    return value
+
+
+def _names_a_credential(text: str) -> bool:
+    return any(map(is_credential_parameter, map(unquote_plus, PARAMETER_NAMES(text))))
