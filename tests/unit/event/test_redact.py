@@ -523,7 +523,7 @@ def test_lone_surrogates_and_broken_utf8_are_no_way_around() -> None:
         line = line_of(requestObject="BODY").replace(b'"BODY"', body)
         result = redact(event, line)
         assert PLAIN.encode() not in result.line
-        assert result.fired == ("key",)
+        assert "key" in result.fired
 
 
 def test_hostile_bodies_cost_linear_time() -> None:

@@ -80,7 +80,9 @@ def credential(scan: Scan, key: int) -> int | None:
     end = end_of(scan.pieces, key)
     if key < scan.schema_end or _refers(scan, key, end):
         return None
-    scan.all_strings(key, end, rule, keep_references=True)
+    # A map of several holds them under names of its own: {"tokens": {"server": ...}}.
+    several = scan.pieces[key].endswith(b"s") and scan.pieces[key + 1][:2] == b":{"
+    scan.all_strings(key, end, rule, keep_references=not several)
     return end
 
 
@@ -152,6 +154,8 @@ def _data_rule(scan: Scan, key: int) -> str:
 def redact_strange_members(scan: Scan) -> None:
     """Redact what stands beside the members of a Secret or an answer: a typo of `stringData`."""
     pieces, key = scan.pieces, 1
+    if b"kind" in pieces and not any(kind in pieces for kind in KINDS["secret"]):
+        return  # DeleteOptions and the like
     while key < len(pieces) - 1 and is_key(pieces, key):
         if text_of(pieces[key]) not in _MEMBERS_OF_A_SECRET:
             key = scan.whole(key, "secret")

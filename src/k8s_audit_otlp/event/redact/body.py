@@ -107,7 +107,8 @@ def _act(scan: Scan, members: list[Member], body: bytes) -> None:
             scan.mask(1, scan.context.kind)
         return
     act(scan, members)
-    if scan.context.kind == "secret" and "secret" not in scan.off and body[:1] == b"{":
+    secret = scan.context.kind == "secret" and not scan.context.event
+    if secret and "secret" not in scan.off and body[:1] == b"{":
         redact_strange_members(scan)
     if body[:1] == b"[":
         act_on_operations(scan)

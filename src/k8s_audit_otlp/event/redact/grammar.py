@@ -28,7 +28,16 @@ CREDENTIAL_STEMS: Final = (
     *("password", "passwd", "passphrase", "passcode", "passwort", "secret", "token", "credential"),
     *("apikey", "privatekey", "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey"),
     *("sharedkey", "sessionkey", "accountkey", "clientkey", "sshkey", "tlskey", "storagekey"),
-    *("hmackey", "licensekey", "routingkey", "integrationkey", "subscriptionkey", "writekey"),
+    *(
+        "hmackey",
+        "licensekey",
+        "routingkey",
+        "integrationkey",
+        "appkey",
+        "applicationkey",
+        "subscriptionkey",
+        "writekey",
+    ),
     *("deploykey", "servicekey", "secretkey", "accesskeyid", "sharedaccess", "bearertoken"),
     *("kubeconfig", "dockerconfig", "dockercfg", "connectionstring", "htpasswd", "jwt"),
     *("requirepass", "masterauth", "webhookurl", "accountsas", "sastoken"),
@@ -60,7 +69,7 @@ CREDENTIAL_PARAMETERS: Final = frozenset(
     """
     code sig signature key assertion samlresponse ticket authkey awsaccesskeyid x-amz-credential
     x-amz-signature x-amz-security-token x-goog-signature x-goog-credential state nonce sid session
-    sessionid session_id jsessionid phpsessid hash hmac creds credentials bearer cookie login
+    sessionid session_id jsessionid phpsessid hmac creds credentials bearer cookie login
     """.split()  # noqa: SIM905
 )
 

@@ -31,6 +31,63 @@ class AmbiguousError(ValueError):
     """The line does not hold the event's bodies once each, so nothing can be cut out of it."""
 
 
+class _Members(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The members of an event, each as its JSON; what an event does not have is refused."""
+
+    kind: msgspec.Raw = EMPTY
+    apiVersion: msgspec.Raw = EMPTY  # noqa: N815 - names as they stand in the line
+    metadata: msgspec.Raw = EMPTY
+    level: msgspec.Raw = EMPTY
+    timestamp: msgspec.Raw = EMPTY
+    auditID: msgspec.Raw = EMPTY  # noqa: N815
+    stage: msgspec.Raw = EMPTY
+    requestURI: msgspec.Raw = EMPTY  # noqa: N815
+    verb: msgspec.Raw = EMPTY
+    user: msgspec.Raw = EMPTY
+    impersonatedUser: msgspec.Raw = EMPTY  # noqa: N815
+    authenticationMetadata: msgspec.Raw = EMPTY  # noqa: N815
+    sourceIPs: msgspec.Raw = EMPTY  # noqa: N815
+    userAgent: msgspec.Raw = EMPTY  # noqa: N815
+    objectRef: msgspec.Raw = EMPTY  # noqa: N815
+    responseStatus: msgspec.Raw = EMPTY  # noqa: N815
+    requestObject: msgspec.Raw = EMPTY  # noqa: N815
+    responseObject: msgspec.Raw = EMPTY  # noqa: N815
+    requestReceivedTimestamp: msgspec.Raw = EMPTY  # noqa: N815
+    stageTimestamp: msgspec.Raw = EMPTY  # noqa: N815
+    annotations: msgspec.Raw = EMPTY
+
+
+_members_of = msgspec.json.Decoder(_Members).decode
+_FIELD_OF = dict(
+    zip(AuditEvent.__struct_encode_fields__, AuditEvent.__struct_fields__, strict=True)
+)
+_FIELDS = tuple(_FIELD_OF[name] for name in _Members.__struct_fields__)
+_DEFAULTS: tuple[object, ...] = (None, "", (), EMPTY)
+_NOTHING = (b"null", b'""', b"[]")
+_NAME_LENGTHS = tuple(len(name) + 4 for name in _Members.__struct_fields__)  # quotes, colon, comma
+
+
+def is_as_written(event: AuditEvent, line: bytes) -> bool:
+    """Tell whether a line has the members of an event, each once, and all of it is in *event*.
+
+    Then the lengths of its members add up to its own: a member that repeats, one that nobody knows
+    or an escaped name would be left over. A member of another type is not in the event.
+    """
+    try:
+        members = msgspec.structs.astuple(_members_of(line))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    total = 1  # two braces, less the comma that the last member does not have
+    for member, length, field in zip(members, _NAME_LENGTHS, _FIELDS, strict=True):
+        if member is EMPTY:
+            continue
+        value = bytes(member)
+        total += len(value) + length
+        if getattr(event, field) in _DEFAULTS and value not in _NOTHING:
+            return False
+    return total == len(line)
+
+
 def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:
     """Find the bodies, in the order of the line.
 

@@ -26,8 +26,13 @@ _TELLING_FIELDS = frozenset(
 _LONGEST_PATH = 200  # characters before an echo in which its field is looked for
 _FIELD = re.compile(r"(?:^|[\s\[.])(\w+)(?:\[\d+\])?: \Z")
 _PLAIN = re.compile(r"\"?[A-Za-z0-9_./ -]{0,63}\"?")
+# What upstream says of a name that breaks its rules: apimachinery pkg/util/validation.
+_RULE_OF_NAMES = re.compile(
+    r": (?:an? (?:lowercase |valid |qualified )?(?:RFC |label|name|DNS)|must be no more)"
+)
+_PRINTABLE = re.compile(r"\"[\x20-\x7e]{0,63}\"")
 _DUMP = re.compile(
-    r"((?:map\[|got &?\{|valueUnstructured\{|got &value\.))(.*(?=[\]}])|.*)", re.DOTALL
+    r"((?:(?<!Labels:)map\[|got &?\{|valueUnstructured\{|got &value\.))(.*(?=[\]}])|.*)", re.DOTALL
 )
 
 
@@ -55,6 +60,8 @@ def clean_message(text: str, replacement: Replacement) -> str:
 
 def _tells_no_secret(echo: re.Match[str]) -> bool:
     """Tell a rejected name or port: the field before it says so, and it looks like one."""
+    if _PRINTABLE.fullmatch(echo[2]) and _RULE_OF_NAMES.match(echo.string, echo.end()):
+        return True
     start = echo.start()
     field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
     known = field is not None and field[1] in _TELLING_FIELDS

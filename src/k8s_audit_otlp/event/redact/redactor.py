@@ -7,6 +7,7 @@ Bytes outside redacted values stay kube-apiserver's own. What cannot be followed
 """
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from k8s_audit_otlp.event.redact.line import (
     Slot,
     body_slots,
     frame_of,
+    is_as_written,
     rewritten,
     without,
 )
@@ -34,7 +36,7 @@ from k8s_audit_otlp.event.redact.scan import BodyContext
 from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.redact.text import Replacement
-from k8s_audit_otlp.event.redact.tokens import UnreadableError
+from k8s_audit_otlp.event.redact.tokens import UnreadableError, piece_of, unmask
 from k8s_audit_otlp.event.redact.uri import clean_uri
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
@@ -49,9 +51,6 @@ _LIST_KINDS = {b'"SecretList"': "secret", b'"ConfigMapList"': "configmap"}
 _BODY_IN_TEXT = re.compile(r"\"(?:requestObject|responseObject|data|stringData)\"\s*:.*", re.DOTALL)
 _LEGACY_NAMES = re.compile(r"(\b(?:user|as)=\")((?!system:|<)[^\"]+)(?=\")")
 _LEGACY_ADDRESS = re.compile(r"(\bip=\")([^\"<]+)(?=\")")
-
-
-_SPACED = re.compile(rb"\s*\{\s*\"\w+\"(?:\s+:|:\s)").match
 
 
 class Redacted(NamedTuple):
@@ -83,13 +82,29 @@ class Redactor:
         return None if self._envelope.always else QuietParts(self._envelope)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
-        redacted = self._redacted(event, line)
-        if redacted.line is not line and _SPACED(line) and redacted.fired:
-            # Members that are not known stay only where the line need not be written anew.
+        if is_as_written(event, line):
+            return self._redacted(event, line)
+        return self._strange(event, line)
+
+    def _strange(self, event: AuditEvent, line: bytes) -> Redacted:
+        """Redact a line that kube-apiserver did not write so: by every name in it, then as usual.
+
+        It may have blanks, members that repeat, members of other types or of names nobody knows.
+        """
+        seen = _seen(event)
+        try:
             compact = compacted(line)
-            read = _read(compact)
-            return redacted if read is None else self._redacted(read, compact)
-        return redacted
+            context = replace(seen.context, event=True)
+            whole = self._bodies(compact, context, seen.fired, seen.redacted_values)
+        except (UnreadableError, LookupError):
+            whole = rewritten(event)
+            seen.fired.add(UNREADABLE)
+        if not seen.fired and whole == compact and (read := _read(whole)) is not None:
+            redacted = self._redacted(read, whole)
+            return Redacted(event, line) if not redacted.fired else redacted
+        read = _read(whole) or event
+        redacted = self._redacted(read, whole)
+        return redacted._replace(fired=tuple(sorted({*redacted.fired, *seen.fired})))
 
     def _redacted(self, event: AuditEvent, line: bytes) -> Redacted:
         if event.request_object is EMPTY and event.response_object is EMPTY:
@@ -104,6 +119,8 @@ class Redactor:
         if event.response_object is not EMPTY:
             bodies["response_object"] = self._body(bytes(event.response_object), seen)
             once = once and line.count(NEEDLES["response_object"]) == 1
+        if seen.redacted_values and "response_object" in bodies:
+            bodies["response_object"] = self._echoes(bodies["response_object"], seen)
         if once and not seen.fired and self._envelope.is_quiet(event, line):
             return Redacted(event, line)
         parts = _parts(event, line)
@@ -156,6 +173,17 @@ class Redactor:
         except (UnreadableError, LookupError):
             seen.fired.add(UNREADABLE)
             return b'"[removed, %d bytes that could not be followed]"' % len(body)
+
+    def _echoes(self, body: bytes, seen: Seen) -> bytes:
+        """Take what was redacted out of an answer that repeats it: a webhook's denial."""
+        if b'"Status"' not in body or "text" in self.rules.off:
+            return body
+        for echo in seen.echoed():
+            written = unmask(piece_of(echo))
+            if written in body:
+                body = body.replace(written, unmask(piece_of(self._replacement(echo))))
+                seen.fired.add("text")
+        return body
 
     def redact_text(self, text: str) -> tuple[str, tuple[str, ...]]:
         """Redact a line that is no JSON event: the legacy format, or what is left of a torn one."""

@@ -38,6 +38,7 @@ class BodyContext:
 
     resource: str = ""  # <resource>[/<subresource>][.<group>]
     kind: str = ""  # "secret", "configmap", "token" or nothing
+    event: bool = False  # it is the whole event, with its bodies in it
 
 
 class Redacting(Protocol):

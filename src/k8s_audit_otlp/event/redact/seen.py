@@ -1,10 +1,20 @@
 """What the redaction of one event has met so far: rules that fired, values that went."""
 
+import binascii
+
 from k8s_audit_otlp.event.redact.scan import BodyContext
 from k8s_audit_otlp.event.redact.tokens import text_of
 from k8s_audit_otlp.model import AuditEvent
 
 _SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any text
+
+
+def _decoded(piece: bytes) -> str:
+    """Return what base64 stands for, as the data of a Secret; empty where it is none or no text."""
+    try:
+        return binascii.a2b_base64(piece, strict_mode=True).decode()
+    except ValueError:
+        return ""
 
 
 class Seen:
@@ -28,22 +38,15 @@ class Seen:
         """Return what was redacted, longest first."""
         if self._texts is None:
             texts = {
-                text_of(piece) for piece in self.redacted_values if len(piece) >= _SHORTEST_ECHO
+                text
+                for piece in self.redacted_values
+                if len(piece) >= _SHORTEST_ECHO
+                for text in (text_of(piece), _decoded(piece))
+                if len(text) >= _SHORTEST_ECHO
             }
             self._texts = sorted(texts, key=len, reverse=True)
         return self._texts
 
     def is_echoed_in(self, text: str) -> bool:
-        """Tell whether the text repeats what was redacted; decode only what has escapes."""
-        if not text:
-            return False
-        encoded = text.encode("utf-8", "surrogatepass")
-        for piece in self.redacted_values:
-            if len(piece) < _SHORTEST_ECHO:
-                continue
-            if b"\\" in piece or b"\0" in piece:
-                if text_of(piece) in text:
-                    return True
-            elif piece in encoded:
-                return True
-        return False
+        """Tell whether the text repeats what was redacted."""
+        return bool(text) and any(echo in text for echo in self.echoed())

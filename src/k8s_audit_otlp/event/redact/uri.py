@@ -9,10 +9,11 @@ from k8s_audit_otlp.event.redact.text import Replacement, clean
 
 ArgsMode = Literal["keep", "first", "redact"]
 
-_PARAMETER = re.compile(r"([?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=([^&;\s\"]*)")
+_PARAMETER = re.compile(
+    r"([?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=((?:[^&;\s\"]|;(?![^=&;?#]{1,256}=))*+)"
+)
 PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
 _MOST_ENCODED = 4  # a redirect in a redirect in …
-_PATH_PARAMETER = re.compile(r"(;)([^=&;?#/]{1,256})=([^&;?#/\s\"]*)")
 _LONGEST_PROGRAM = 256
 
 
