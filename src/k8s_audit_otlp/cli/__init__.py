@@ -5,11 +5,16 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.metadata import version as installed
 from typing import Any, Final, NoReturn
 
 import click
 
 from k8s_audit_otlp.config.mistakes import ConfigError
+
+PROGRAM: Final = "k8s-audit-otlp"
 
 OK: Final = 0
 FAILURE: Final = 1
@@ -17,6 +22,7 @@ USAGE: Final = 2
 STATE: Final = 3
 UNDELIVERED: Final = 4
 MISSING: Final = 5
+INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = """\b
 Exit codes:
@@ -26,53 +32,44 @@ Exit codes:
   3  trouble with the state: locked, corrupt, not writable
   4  --once left something undelivered
   5  verification found something missing
+  130  interrupted
 """
 
-# name -> (module that holds a click command of the name `command`, its one line of help)
+# name -> (module and attribute of the click command, its one line of help)
 COMMANDS: Final = {
-    "run": ("k8s_audit_otlp.cli.run", "Deliver the audit log to every exporter."),
-    "status": (
-        "k8s_audit_otlp.cli.status",
-        "Show position, backlog and conservation of each exporter.",
-    ),
-    "state": (
-        "k8s_audit_otlp.cli.state",
-        "List, rename or forget the positions of exporters.",
-    ),
-    "verify": (
-        "k8s_audit_otlp.cli.verify",
-        "Compare the log on disk with what arrived at a back end.",
-    ),
+    "run": ("run:command", "Deliver the audit log to every exporter."),
+    "status": ("status:command", "Show position, backlog and conservation of each exporter."),
+    "state": ("state:command", "List, rename or forget the positions of exporters."),
+    "verify": ("verify:command", "Compare the log on disk with what arrived at a back end."),
     "dead-letter": (
-        "k8s_audit_otlp.cli.dead_letter",
+        "dead_letter:command",
         "List, show, replay or purge what a back end refused for good.",
     ),
-    "demo": ("k8s_audit_otlp.cli.demo", "Show the agent at work, killed and restarted, in 20 s."),
-    "apiserver": (
-        "k8s_audit_otlp.cli.apiserver",
-        "Switch the audit log of kube-apiserver on.",
-    ),
-    "doctor": (
-        "k8s_audit_otlp.cli.doctor",
-        "Check the whole way from kube-apiserver to back ends.",
-    ),
+    "demo": ("demo:command", "Show the agent at work, killed and restarted, in 20 s."),
+    "apiserver": ("apiserver:command", "Switch the audit log of kube-apiserver on."),
+    "doctor": ("doctor:command", "Check the whole way from kube-apiserver to back ends."),
     "explain": (
-        "k8s_audit_otlp.cli.explain",
+        "explain:command",
         "Show what an exporter would make of an event, or of a whole log.",
     ),
-    "validate": ("k8s_audit_otlp.cli.validate", "Check a configuration and say what it will do."),
+    "validate": ("configuration:validate", "Check a configuration and say what it will do."),
     "vendors": (
-        "k8s_audit_otlp.cli.vendors",
+        "vendors:command",
         "Show what each back end takes, and a ready block for it.",
     ),
-    "schema": ("k8s_audit_otlp.cli.schema", "Print the JSON Schema of the configuration."),
-    "version": ("k8s_audit_otlp.cli.version", "Print the version."),
+    "schema": ("configuration:schema", "Print the JSON Schema of the configuration."),
+    "version": (":version", "Print the version."),
 }
+
+
+def say(message: str) -> None:
+    """Write a message to standard error, under the one prefix that all errors have."""
+    click.echo(f"{PROGRAM}: {message}", err=True)
 
 
 def die(message: str, code: int = USAGE) -> NoReturn:
     """End the command with a message and an exit code."""
-    click.echo(f"k8s-audit-otlp: {message}", err=True)
+    say(message)
     sys.exit(code)
 
 
@@ -87,22 +84,57 @@ class LazyGroup(click.Group):
         """Import the module of *cmd_name* and return its command."""
         if cmd_name not in COMMANDS:
             return None
-        command: Any = importlib.import_module(COMMANDS[cmd_name][0]).command
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: Any = getattr(
+            importlib.import_module(f"{__name__}.{module}".rstrip(".")), attribute
+        )
         assert isinstance(command, click.Command)  # noqa: S101 - the table's own promise
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that is not there gets the nearest that is."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"
+            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a wrong configuration is said in full, one mistake a line."""
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        **extra: Any,
+    ) -> Any:
+        """Run the command line; every error is a line under one prefix, and has its exit code."""
         try:
-            return super().invoke(ctx)
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except ConfigError as error:
-            click.echo(str(error), err=True)
+            for mistake in error.mistakes:
+                say(mistake.in_file(error.source))
             sys.exit(USAGE)
+        except click.ClickException as error:
+            die(_one_line(error), error.exit_code)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else OK)
+
+
+def _one_line(error: click.ClickException) -> str:
+    """Say what is wrong with the usage, and where the usage is written."""
+    text = error.format_message().rstrip(".")
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text} (see {ctx.command_path} --help)" if ctx else text
 
 
 @click.group(
@@ -110,5 +142,12 @@ class LazyGroup(click.Group):
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.version_option(None, "--version", package_name=PROGRAM, message="%(package)s %(version)s")
 def main() -> None:
     """Carry the Kubernetes audit log to every back end over OpenTelemetry, losing nothing."""
+
+
+@click.command("version")
+def version() -> None:
+    """Print the version."""
+    click.echo(f"{PROGRAM} {installed(PROGRAM)}")

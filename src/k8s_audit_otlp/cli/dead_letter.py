@@ -15,10 +15,16 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.agent.build import backoff_of, batch_limits, envelopes_of, sender_of
-from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
-from k8s_audit_otlp.cli.sizes import human_bytes
-from k8s_audit_otlp.cli.state_dir import CONFIG, STATE_DIR, directory_of
-from k8s_audit_otlp.config.load import load
+from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
+from k8s_audit_otlp.cli.options import (
+    CONFIG,
+    EXPORTER,
+    STATE_DIR,
+    config_path,
+    directory_of,
+    load_config,
+)
+from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.exporter.dead_letter import (
     DeadLetterRecord,
     digest,
@@ -30,6 +36,7 @@ from k8s_audit_otlp.exporter.dead_letter import (
 )
 from k8s_audit_otlp.exporter.replay import Replay, Replayed, ReplayLimits, ReplayRunningError
 from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.tools.text import size
 
 _UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -72,13 +79,13 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
     for one in summaries:
         known = f"{one.records:,} records"
         refused = f", {one.refused:,} refused in part" if one.refused else ""
-        click.echo(f"{one.exporter}: {known}{refused}, {human_bytes(one.bytes)}")
+        click.echo(f"{one.exporter}: {known}{refused}, {size(one.bytes)}")
         if one.newest:
             click.echo(f"  from {one.oldest} to {one.newest}, last: {one.why}")
 
 
 @command.command()
-@click.argument("exporter")
+@click.argument("exporter", type=EXPORTER)
 @CONFIG
 @STATE_DIR
 @_UID
@@ -113,22 +120,20 @@ def show(
 
 
 @command.command()
-@click.argument("exporter")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Configuration that has the exporter.",
-)
+@click.argument("exporter", type=EXPORTER)
+@CONFIG
 @STATE_DIR
 @_UID
-def replay(exporter: str, config_file: Path, state_dir: Path | None, uids: Sequence[str]) -> None:
+def replay(
+    exporter: str, config_file: Path | None, state_dir: Path | None, uids: Sequence[str]
+) -> None:
     """Send the letters of EXPORTER again, as it is configured now; what is accepted leaves."""
-    config = load(config_file, os.environ).config
+    named = config_path(config_file)
+    if named is None:
+        raise click.UsageError("give the --config FILE that has the exporter")
+    config = load_config(named).config
     if exporter not in config.exporters:
-        there = ", ".join(config.exporters)
-        die(f"{config_file}: no exporter {exporter}; there are {there}", USAGE)
+        die(f"{named}: no exporter {exporter}; {suggest(exporter, config.exporters)}", USAGE)
     path = _file(state_dir or Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
     limits = batch_limits(block)
@@ -168,7 +173,7 @@ def _say_replayed(exporter: str, result: Replayed) -> None:
 
 
 @command.command()
-@click.argument("exporter")
+@click.argument("exporter", type=EXPORTER)
 @CONFIG
 @STATE_DIR
 @_UID
@@ -193,8 +198,8 @@ def purge(
     if not count:
         click.echo(f"{exporter}: nothing to delete")
         return
-    if not yes:
-        click.confirm(f"Delete {count:,} letters of {exporter} for good?", abort=True)
+    if not yes and not click.confirm(f"Delete {count:,} letters of {exporter} for good?"):
+        die("nothing was deleted", FAILURE)
     try:
         gone = take_out(path, marks)
     except OSError as error:
@@ -214,8 +219,9 @@ def _files(state_dir: Path) -> list[Path]:
 def _file(state_dir: Path, exporter: str) -> Path:
     path = state_dir / "dead-letter" / file_name(exporter)
     if not path.exists():
-        there = ", ".join(exporter_of(p) for p in _files(state_dir)) or "no other has any"
-        die(f"{exporter} has no dead letters ({there})", USAGE)
+        there = [exporter_of(p) for p in _files(state_dir)]
+        hint = suggest(exporter, there) if there else "no exporter has any"
+        die(f"{exporter} has no dead letters; {hint}", USAGE)
     return path
 
 

@@ -10,7 +10,8 @@ import click
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.cli import FAILURE
-from k8s_audit_otlp.cli.durations import DURATION
+from k8s_audit_otlp.cli.options import CONFIG, DURATION, JSON, config_path, load_config
+from k8s_audit_otlp.cli.terminal import console
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
@@ -23,7 +24,7 @@ def _text(path: Path | None) -> str | None:
 
 
 @click.command("doctor")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration.")
+@CONFIG
 @click.option("--path", "log", type=click.Path(path_type=Path), help="Audit log, without --config.")
 @click.option(
     "--manifest",
@@ -49,7 +50,7 @@ def _text(path: Path | None) -> str | None:
     show_default=True,
     help="How long to wait for the log to grow.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def command(  # noqa: PLR0913 - one for each thing that can be looked at
     config_file: Path | None,
     log: Path | None,
@@ -76,7 +77,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     if config_file is not None and log is not None:
         raise click.UsageError("--path is for use without --config; write the path in the file")
     question = Question(
-        config=_config(config_file),
+        config=_config(config_path(config_file, log)),
         env=os.environ,
         log=log,
         manifest=manifest,
@@ -90,21 +91,17 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
         findings = list(examine(question))
         click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
     else:
-        from rich.console import Console  # noqa: PLC0415 - only for people
-
         from k8s_audit_otlp.tools.doctor.show import show, summary  # noqa: PLC0415
 
-        console = Console(highlight=False)
-        findings = list(show(examine(question), console))
-        console.print(summary(findings))
+        screen = console()
+        findings = list(show(examine(question), screen))
+        screen.print(summary(findings))
     if any(finding.state is State.FAIL for finding in findings):
         sys.exit(FAILURE)
 
 
 def _config(path: Path | None) -> "Config | None":
-    from k8s_audit_otlp.config.load import load  # noqa: PLC0415 - pydantic is slow to import
-
-    return load(path, os.environ).config if path else None
+    return load_config(path).config if path else None
 
 
 def _metrics(where: str | None) -> str | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from k8s_audit_otlp.cli import die
-from k8s_audit_otlp.cli.progress import reading
+from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, config_path, load_config
+from k8s_audit_otlp.cli.terminal import console, reading
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from k8s_audit_otlp.tools.explain.targets import Target
 
 _PATH = click.Path(path_type=Path)
-_WIDTH = 120  # what the tables need
 _MOST_EVENTS = 20  # explained one by one; more are a log
 _MOST_EVENT_BYTES = 64 * 1024 * 1024  # of --event: the agent's longest line
 
@@ -37,8 +37,14 @@ class Sample(click.ParamType[int]):
 
 
 @click.command()
-@click.option("--config", "config_file", type=_PATH, help="Configuration.")
-@click.option("--exporter", "exporters", multiple=True, help="Only this one; may be given again.")
+@CONFIG
+@click.option(
+    "--exporter",
+    "exporters",
+    type=EXPORTER,
+    multiple=True,
+    help="Only this one; may be given again.",
+)
 @click.option(
     "--policy",
     "policies",
@@ -50,7 +56,7 @@ class Sample(click.ParamType[int]):
 @click.option("--path", "log", type=_PATH, help="Preview this log: a live file with its backups.")
 @click.option("--sample", type=Sample(), default=1, help="Look at a part of the log only.")
 @click.option("--html", "page", type=_PATH, help="Write the preview as a page with charts.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def command(  # noqa: PLR0913 - one for each thing that can be asked
     config_file: Path | None,
     exporters: tuple[str, ...],
@@ -78,6 +84,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     from k8s_audit_otlp.agent.mapping import ConfigurationError  # noqa: PLC0415 - slow to import
 
+    config_file = config_path(config_file, log or event_file or policies)
     if exporters and config_file is None:
         raise click.UsageError("--exporter needs the --config that it stands in")
     if event_file is not None and (log is not None or page is not None or sample > 1):
@@ -101,13 +108,12 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 def _targets(
     config_file: Path | None, exporters: tuple[str, ...], policies: tuple[str, ...]
 ) -> "tuple[Config | None, list[Target]]":
-    from k8s_audit_otlp.config.load import load  # noqa: PLC0415 - pydantic is slow to import
     from k8s_audit_otlp.tools.explain import targets  # noqa: PLC0415
 
     tried = [targets.read_policy_file(name) for name in policies]
     if config_file is None:
         return None, targets.without_config(tried)
-    config = load(config_file, os.environ).config
+    config = load_config(config_file).config
     return config, targets.of_config(config, exporters, tried)
 
 
@@ -226,14 +232,11 @@ def _around(config: "Config | None", targets: "list[Target]") -> tuple[bytes, by
 
 
 def _print(report: "LogReport") -> None:
-    from rich.console import Console  # noqa: PLC0415 - not needed for --json
-
     from k8s_audit_otlp.tools.explain.show import renderables  # noqa: PLC0415
 
-    console = Console(highlight=False)
-    console.width = max(console.width, _WIDTH)
+    screen = console()
     for each in renderables(report):
-        console.print(each)
+        screen.print(each)
 
 
 def _write(page: Path, report: "LogReport") -> None:

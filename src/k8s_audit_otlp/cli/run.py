@@ -15,21 +15,21 @@ from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
 from k8s_audit_otlp.agent.start import Resumed, backlog
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
-from k8s_audit_otlp.cli.durations import DURATION
-from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
+from k8s_audit_otlp.cli.options import CONFIG, DURATION, config_path, load_config
 from k8s_audit_otlp.config.env import from_environment
-from k8s_audit_otlp.config.load import Loaded, load
+from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import set_up_logs
 from k8s_audit_otlp.telemetry.status import Status
+from k8s_audit_otlp.tools.text import duration, size
 
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
 _WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watch
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration.")
+@CONFIG
 @click.option("--path", "log_path", help="Audit log to deliver, without a configuration file.")
 @click.option("--state-dir", help="Directory of the positions; overrides service::state_dir.")
 @click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
@@ -62,8 +62,8 @@ def command(
     with _progress(agent):
         delivered = agent.run()
     if not delivered:
-        for exporter, segment, size in agent.undelivered():
-            click.echo(f"undelivered: {exporter}: {segment}: {human_bytes(size)} left", err=True)
+        for exporter, segment, left in agent.undelivered():
+            click.echo(f"undelivered: {exporter}: {segment}: {size(left)} left", err=True)
         sys.exit(UNDELIVERED)
     if agent.commit_error:
         die(f"the position could not be written: {agent.commit_error}", STATE)
@@ -95,6 +95,7 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
 
 
 def _load(config_file: Path | None, log_path: str | None, state_dir: str | None) -> Loaded:
+    config_file = config_path(config_file, log_path)
     if config_file is None and log_path is None:
         raise click.UsageError("give --config FILE, or --path AUDIT_LOG and --state-dir DIRECTORY")
     if config_file is not None and log_path is not None:
@@ -102,7 +103,7 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: str | None)
     if config_file is None:
         assert log_path is not None  # noqa: S101 - seen above
         return from_environment(log_path, state_dir, os.environ)
-    loaded = load(config_file, os.environ)
+    loaded = load_config(config_file)
     return loaded if state_dir is None else loaded.with_state_dir(state_dir)
 
 
@@ -111,12 +112,10 @@ def describe(resumed: Resumed) -> str:
     where = (
         f"{resumed.segment} at byte {resumed.offset}" if resumed.segment else "nothing there yet"
     )
-    skipped = (
-        f"; start_at skips {human_bytes(resumed.skipped_bytes)}" if resumed.skipped_bytes else ""
-    )
-    to_send = f"{human_bytes(resumed.backlog_bytes)} to send"
+    skipped = f"; start_at skips {size(resumed.skipped_bytes)}" if resumed.skipped_bytes else ""
+    to_send = f"{size(resumed.backlog_bytes)} to send"
     if resumed.oldest_s is not None and resumed.oldest_s > _OLD_S:
-        to_send += f", the oldest {human_seconds(resumed.oldest_s)} old"
+        to_send += f", the oldest {duration(resumed.oldest_s)} old"
     return f"{resumed.exporter}: {resumed.log}: {where}, {to_send}{skipped}"
 
 

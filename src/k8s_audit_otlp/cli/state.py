@@ -1,5 +1,6 @@
 """`state`: the positions on disk, of exporters in use and of disabled ones."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,19 +8,14 @@ from pathlib import Path
 import click
 
 from k8s_audit_otlp.cli import STATE, USAGE, die
-from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
+from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.state.positions import FILE_NAME
 from k8s_audit_otlp.telemetry.inspect import inspect
-
-_DIRECTORY = click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Directory of the positions.",
-)
+from k8s_audit_otlp.tools.text import size
 
 
 @click.group("state")
@@ -32,24 +28,31 @@ def command() -> None:
 
 
 @command.command("list")
-@_DIRECTORY
-def list_(state_dir: Path) -> None:
+@CONFIG
+@STATE_DIR
+@JSON
+def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
     """List every exporter that has a position, with its backlog as of the last checkpoint."""
-    for consumed in inspect(_load(state_dir)):
+    found = inspect(_load(directory_of(config_file, state_dir)))
+    if as_json:
+        click.echo(json.dumps([consumed.as_json() for consumed in found], indent=2))
+        return
+    for consumed in found:
         log = LogKey.parse(consumed.log).path
         click.echo(
             f"{consumed.exporter}  {log}  {consumed.segment or '-'} +{consumed.offset}"
-            f"  backlog {human_bytes(consumed.backlog_bytes)}  delivered {consumed.delivered}"
+            f"  backlog {size(consumed.backlog_bytes)}  delivered {consumed.delivered}"
         )
 
 
 @command.command()
 @click.argument("old")
 @click.argument("new")
-@_DIRECTORY
-def rename(old: str, new: str, state_dir: Path) -> None:
+@CONFIG
+@STATE_DIR
+def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None) -> None:
     """Give the position of OLD to NEW, for an exporter whose id was changed."""
-    with _changing(state_dir) as checkpoint:
+    with _changing(directory_of(config_file, state_dir)) as checkpoint:
         for exporters in checkpoint.positions.values():
             if new in exporters:
                 die(f"{new} has a position of its own; forget it first", USAGE)
@@ -60,10 +63,11 @@ def rename(old: str, new: str, state_dir: Path) -> None:
 
 @command.command()
 @click.argument("exporter")
-@_DIRECTORY
-def forget(exporter: str, state_dir: Path) -> None:
+@CONFIG
+@STATE_DIR
+def forget(exporter: str, config_file: Path | None, state_dir: Path | None) -> None:
     """Remove the position of EXPORTER: should it come back, it begins where start_at says."""
-    with _changing(state_dir) as checkpoint:
+    with _changing(directory_of(config_file, state_dir)) as checkpoint:
         for exporters in _with(checkpoint, exporter):
             del exporters[exporter]
     click.echo(f"{exporter} is forgotten")
@@ -72,8 +76,9 @@ def forget(exporter: str, state_dir: Path) -> None:
 def _with(checkpoint: Checkpoint, exporter: str) -> list[dict[str, Position]]:
     found = [e for e in checkpoint.positions.values() if exporter in e]
     if not found:
-        known = sorted({name for e in checkpoint.positions.values() for name in e})
-        die(f"{exporter} has no position; there are {', '.join(known) or 'none'}", USAGE)
+        known = {name for e in checkpoint.positions.values() for name in e}
+        hint = suggest(exporter, known) if known else "no exporter has one"
+        die(f"{exporter} has no position; {hint}", USAGE)
     return found
 
 

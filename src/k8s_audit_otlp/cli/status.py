@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.cli import STATE, die
-from k8s_audit_otlp.cli.sizes import human_bytes, human_seconds
-from k8s_audit_otlp.cli.state_dir import CONFIG, STATE_DIR, directory_of
+from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
+from k8s_audit_otlp.tools.text import duration, size
 
 _WATCH_S = 1.0
 
@@ -23,7 +23,7 @@ _WATCH_S = 1.0
 @click.command()
 @CONFIG
 @STATE_DIR
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
 def command(
     config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool
@@ -83,7 +83,7 @@ def _plain(report: ExporterReport | None) -> dict[str, Any] | None:
 def _as_text(checkpoint: Checkpoint, report: StatusReport | None, now: float) -> str:
     age = now - datetime.fromisoformat(checkpoint.written).timestamp()
     agent = f"agent {report.pid} is running" if report else "no agent is running"
-    lines = [f"{agent}; positions as of {human_seconds(age)} ago ({checkpoint.written})"]
+    lines = [f"{agent}; positions as of {duration(age)} ago ({checkpoint.written})"]
     if report and report.commit_error:
         lines.append(f"positions cannot be written: {report.commit_error}")
     live = {e.exporter: e for e in report.exporters} if report else {}
@@ -97,10 +97,10 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
     if live:
         head += f": {live.state}, {live.rate:,.0f} records/s, {live.in_flight} requests in flight"
         if live.runway_s is not None:
-            head += f", runway {human_seconds(live.runway_s)}"
-    backlog = human_bytes(consumed.backlog_bytes)
+            head += f", runway {duration(live.runway_s)}"
+    backlog = size(consumed.backlog_bytes)
     if consumed.oldest_unsent_ns:
-        backlog += f" ({human_seconds(now - consumed.oldest_unsent_ns / 1e9)})"
+        backlog += f" ({duration(now - consumed.oldest_unsent_ns / 1e9)})"
     lines = [
         head,
         f"  log      {LogKey.parse(consumed.log).path}",
@@ -110,13 +110,11 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
         f"  gaps     {consumed.gaps:,}",
     ]
     if live and live.last_error:
-        when = f"{human_seconds(now - live.last_error_at)} ago"
-        retry = (
-            f", next try in {human_seconds(max(0, live.retry_at - now))}" if live.retry_at else ""
-        )
+        when = f"{duration(now - live.last_error_at)} ago"
+        retry = f", next try in {duration(max(0, live.retry_at - now))}" if live.retry_at else ""
         lines.append(f"  trouble  {live.last_error} ({when}{retry})")
     if live and live.last_acknowledged_at:
-        lines.append(f"  last acknowledged {human_seconds(now - live.last_acknowledged_at)} ago")
+        lines.append(f"  last acknowledged {duration(now - live.last_acknowledged_at)} ago")
     return lines
 
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from k8s_audit_otlp.cli.options import VENDOR
+from k8s_audit_otlp.cli.terminal import console
+
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from k8s_audit_otlp.config.vendors.preset import Vendor
-
-_WIDTH = 130  # columns that the table needs, whoever reads it
+    from k8s_audit_otlp.tools.table import FittingTable
 
 
 @click.group("vendors", invoke_without_command=True)
@@ -23,8 +23,6 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from rich.console import Console  # noqa: PLC0415 - only where a table is drawn
-
     from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
     from k8s_audit_otlp.config.vendors import show as vendors_show  # noqa: PLC0415
     from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
@@ -34,21 +32,18 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         routes = [vendors_show.as_json(row) for row in ROUTES.values()]
         click.echo(json.dumps([*presets, *routes], indent=2))
         return
-    console = Console()
-    console.width = max(console.width, _WIDTH)
-    console.print(_table(list(VENDORS.values())))
+    console().print(_table(list(VENDORS.values())))
     click.echo("Through a Collector (not tested):")
     for route in ROUTES.values():
         click.echo(f"  {route.name:<16}{route.why}")
     click.echo("\nA ready block: k8s-audit-otlp vendors show NAME")
 
 
-def _table(vendors: "list[Vendor]") -> "Table":
-    from rich.table import Table  # noqa: PLC0415
+def _table(vendors: "list[Vendor]") -> "FittingTable":
+    from k8s_audit_otlp.tools.table import FittingTable  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("vendor", "logs go to", "gRPC", "header", "form", "request", "record", "age"):
-        table.add_column(heading, overflow="fold")
+    titles = ("vendor", "logs go to", "gRPC", "header", "form", "request", "record", "age")
+    table = FittingTable(titles, 5)
     for vendor in vendors:
         size, count = (vendor.limits.get(f"max_request_{of}", "") for of in ("bytes", "records"))
         table.add_row(
@@ -65,7 +60,7 @@ def _table(vendors: "list[Vendor]") -> "Table":
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", type=VENDOR)
 @click.option("--grpc", is_flag=True, help="Send over gRPC.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
 def show(name: str, *, grpc: bool, as_json: bool) -> None:

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from k8s_audit_otlp.cli import MISSING, die
-from k8s_audit_otlp.cli.progress import reading
-from k8s_audit_otlp.cli.sizes import human_bytes
+from k8s_audit_otlp.cli.options import JSON
+from k8s_audit_otlp.cli.terminal import console, reading
+from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import DiskLog
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export, UnreadableExportError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from k8s_audit_otlp.tools.table import FittingTable
 
 _COLUMNS = ("events", "arrived", "missing", "dropped", "told", "repeated", "foreign")
 _ALWAYS = frozenset({"events", "arrived", "missing"})
 _MOST_ROWS = 50  # with more segments only those with trouble are shown
 _PROBLEMS = 20  # segments whose trouble is told in words
-_WIDTH = 120  # what the table needs
 _BUFFER = 1024 * 1024
 
 
@@ -43,7 +43,7 @@ _BUFFER = 1024 * 1024
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
 @click.option("--since", help="A duration or a time: ask for nothing before it.")
 @click.option("--closed", is_flag=True, help="Leave out the live file, which is still written.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def command(
     log: Path,
     against: tuple[str, ...],
@@ -151,12 +151,8 @@ def _segment_value(segment: SegmentReport) -> dict[str, Any]:
 
 
 def _print(report: VerifyReport, unread: int) -> None:
-    from rich.console import Console  # noqa: PLC0415 - not needed for --json
-
-    console = Console(highlight=False)
-    console.width = max(console.width, _WIDTH)
     if report.segments:
-        console.print(_table(report))
+        console().print(_table(report))
     for segment in [s for s in report.segments if s.remarks or s.unaccounted or s.gaps][:_PROBLEMS]:
         _tell(segment)
     if report.elsewhere:
@@ -173,22 +169,18 @@ def _print(report: VerifyReport, unread: int) -> None:
     click.echo(_verdict(report))
 
 
-def _table(report: VerifyReport) -> "Table":
-    from rich.box import SIMPLE  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def _table(report: VerifyReport) -> "FittingTable":
+    from k8s_audit_otlp.tools.table import FittingTable  # noqa: PLC0415
 
     shown = report.segments
     if len(shown) > _MOST_ROWS:
         shown = [s for s in shown if s.unaccounted or s.foreign or s.remarks][:_MOST_ROWS]
     titles = [c for c in _COLUMNS if c in _ALWAYS or report.total(c)]
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("segment", no_wrap=True)
-    for title in ("bytes", *titles, "receipt"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = FittingTable(("segment", "bytes", *titles, "receipt"))
     for segment in shown:
         table.add_row(
             segment.name or f"{segment.identity}, not on disk",
-            human_bytes(segment.size) if segment.size >= 0 else "",
+            size(segment.size) if segment.size >= 0 else "",
             *(_number(getattr(segment, column)) for column in titles),
             _receipt_cell(segment),
             style="bold red" if segment.unaccounted else "",

@@ -56,7 +56,12 @@ def config(audit_log: Path, tmp_path: Path) -> Path:
 
 def explain(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], input=given, capture_output=True, text=True, check=False
+        [*COMMAND, *map(str, arguments)],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "160"},
     )
 
 

@@ -103,10 +103,10 @@ def test_mistakes_go_to_the_standard_error_one_a_line(tmp_path: Path) -> None:
     assert result.exit_code == USAGE
     assert result.stdout == ""
     assert result.stderr == (
-        f"{file}:6: exporters::otlphttp/siem::endpoint: 'siem:4318...' has no scheme;"
-        " write http://siem:4318...\n"
-        f"{file}:9: exporters::otlphttp/siem::sending_queue::batch::max_sise: unknown key;"
-        " did you mean max_size?\n"
+        f"k8s-audit-otlp: {file}:6: exporters::otlphttp/siem::endpoint: 'siem:4318...'"
+        " has no scheme; write http://siem:4318...\n"
+        f"k8s-audit-otlp: {file}:9: exporters::otlphttp/siem::sending_queue::batch::max_sise:"
+        " unknown key; did you mean max_size?\n"
     )
 
 

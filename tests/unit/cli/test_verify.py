@@ -44,6 +44,7 @@ def verify(path: Path, *arguments: str, given: str = "") -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "COLUMNS": "120"},
     )
 
 

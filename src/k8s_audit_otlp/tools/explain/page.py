@@ -24,7 +24,7 @@ from k8s_audit_otlp.tools.explain.show import (
     rule_cells,
     summary,
 )
-from k8s_audit_otlp.tools.explain.text import duration, printable, size
+from k8s_audit_otlp.tools.text import duration, printable, size
 
 _TITLE = "What the Kubernetes audit log amounts to"
 _FOOTER = (

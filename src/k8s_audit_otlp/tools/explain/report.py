@@ -9,9 +9,9 @@ from typing import Any
 
 from k8s_audit_otlp.tools.explain.display import strict
 from k8s_audit_otlp.tools.explain.keys import shown
-from k8s_audit_otlp.tools.explain.text import DAY_S, number
 from k8s_audit_otlp.tools.explain.timeline import Timeline
 from k8s_audit_otlp.tools.explain.view import Outlet, RuleCount, View
+from k8s_audit_otlp.tools.text import DAY_S, number
 
 TOP = 20
 BARS = 96

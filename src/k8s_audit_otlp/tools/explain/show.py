@@ -1,10 +1,8 @@
 """A report in, lines and tables for a terminal out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-from rich.box import SIMPLE
-from rich.console import JustifyMethod, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from k8s_audit_otlp.tools.explain.report import (
@@ -14,11 +12,12 @@ from k8s_audit_otlp.tools.explain.report import (
     RuleRow,
     ViewReport,
 )
-from k8s_audit_otlp.tools.explain.text import duration, number, printable, share, size
+from k8s_audit_otlp.tools.table import FittingTable
+from k8s_audit_otlp.tools.text import duration, number, printable, share, size
 
 UNKNOWN = "?"
 EXPORTERS = (
-    "exporter", "events", "events/day", "before compression", "per day", "on the wire", "per day",
+    "exporter", "events", "events/day", "before compression", "per day", "on the wire", "wire/day",
 )  # fmt: skip
 RULES = ("rule", "what it matches", "what it does", "events", "log/day", "sent/day", "of sent")
 NOISY_COLUMNS = ("user", "verb", "resource", "events", "sent", "log/day", "sent/day", "of sent")
@@ -116,21 +115,11 @@ def error_of(view: ViewReport) -> str:
     )
 
 
-def _table(titles: Sequence[str], left: int = 1) -> Table:
-    """Make a table: *left* columns of text, then numbers."""
-    table = Table(box=SIMPLE, pad_edge=False)
-    for place, title in enumerate(titles):
-        is_text = place < left
-        justify: JustifyMethod = "left" if is_text else "right"
-        table.add_column(title, justify=justify, overflow="fold", no_wrap=not is_text)
-    return table
-
-
-def exporters_table(report: LogReport) -> Table:
-    table = _table(EXPORTERS)
+def exporters_table(report: LogReport) -> FittingTable:
+    table = FittingTable(EXPORTERS)
     for view in report.views:
         for row in view.exporters:
-            table.add_row(*map(Text, exporter_cells(report, row)))
+            table.add_row(*exporter_cells(report, row))
     return table
 
 
@@ -147,11 +136,11 @@ def exporter_cells(report: LogReport, row: ExporterRow) -> tuple[str, ...]:
     )
 
 
-def rules_table(report: LogReport, view: ViewReport) -> Table:
-    table = _table(RULES, 3)
+def rules_table(report: LogReport, view: ViewReport) -> FittingTable:
+    table = FittingTable(RULES, 3)
     for row in view.rules:
         style = "" if row.events else "dim"
-        table.add_row(*map(Text, rule_cells(report, view, row)), style=style)
+        table.add_row(*rule_cells(report, view, row), style=style)
     return table
 
 
@@ -168,10 +157,10 @@ def rule_cells(report: LogReport, view: ViewReport, row: RuleRow) -> tuple[str, 
     )
 
 
-def noisy_table(report: LogReport, view: ViewReport) -> Table:
-    table = _table(NOISY_COLUMNS, 3)
+def noisy_table(report: LogReport, view: ViewReport) -> FittingTable:
+    table = FittingTable(NOISY_COLUMNS, 3)
     for row in view.noisy:
-        table.add_row(*map(Text, noisy_cells(report, view, row)))
+        table.add_row(*noisy_cells(report, view, row))
     return table
 
 

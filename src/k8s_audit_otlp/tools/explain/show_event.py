@@ -7,7 +7,7 @@ from typing import Any
 
 from k8s_audit_otlp.event.redact import RULES
 from k8s_audit_otlp.tools.explain.event import Explained, value_of
-from k8s_audit_otlp.tools.explain.text import number, printable
+from k8s_audit_otlp.tools.text import number, printable
 
 _MOST_VALUE = 400  # characters of one attribute
 _MOST_BODY_LINES = 400

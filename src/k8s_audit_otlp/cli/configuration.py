@@ -1,0 +1,83 @@
+"""`validate` and `schema`: what a configuration may say, and what one will do. No secret shown."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from k8s_audit_otlp.cli import USAGE
+from k8s_audit_otlp.cli.options import CONFIG, JSON, config_path, load_config
+from k8s_audit_otlp.config.mistakes import ConfigError
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.config.load import Loaded
+
+
+@click.command("validate")
+@CONFIG
+@click.option("--quiet", is_flag=True, help="Say nothing when there is no mistake.")
+@JSON
+def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
+    """Check a configuration and say what it will do.
+
+    Every mistake is one line: where, what, and the way out. Without mistakes the summary tells
+    where each exporter sends, and which keys have no effect or differ from the Collector.
+    """
+    from k8s_audit_otlp.config.summary import summary  # noqa: PLC0415 - pydantic is slow to import
+
+    path = config_path(config_file)
+    if path is None:
+        raise click.UsageError("give --config FILE")
+    try:
+        loaded = load_config(path)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        click.echo(json.dumps(_refused(error), indent=2))
+        sys.exit(USAGE)
+    if as_json:
+        click.echo(json.dumps(_accepted(path, loaded), indent=2))
+    elif not quiet:
+        click.secho(f"{path}: no mistakes", fg="green")
+        for line in summary(loaded.config, loaded.remarks):
+            click.secho(line, bold=not line.startswith(" "))
+
+
+def _refused(error: ConfigError) -> dict[str, Any]:
+    mistakes = [
+        {"line": one.line, "where": one.where, "what": one.what, "hint": one.hint}
+        for one in error.mistakes
+    ]
+    return {"valid": False, "source": error.source, "mistakes": mistakes, "remarks": []}
+
+
+def _accepted(path: Path, loaded: "Loaded") -> dict[str, Any]:
+    from k8s_audit_otlp.config.summary import where_to  # noqa: PLC0415 - pydantic is slow to import
+
+    config = loaded.config
+    return {
+        "valid": True,
+        "source": str(path),
+        "mistakes": [],
+        "remarks": [{"where": r.where, "kind": r.kind, "what": r.why} for r in loaded.remarks],
+        "receivers": {name: list(block.include) for name, block in config.receivers.items()},
+        "exporters": {name: where_to(block) for name, block in config.exporters.items()},
+        "state_dir": config.service.state_dir,
+    }
+
+
+@click.command("schema")
+def schema() -> None:
+    r"""Print the JSON Schema of the configuration.
+
+    Draft 2020-12, with a description of every key. For an editor:
+
+    \b
+        k8s-audit-otlp schema > schema.json
+        # yaml-language-server: $schema=schema.json
+    """
+    from k8s_audit_otlp.config.schema import json_schema  # noqa: PLC0415 - pydantic is slow
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,135 @@
+"""Options that several commands share, and what they stand for: a configuration, a directory."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from k8s_audit_otlp.config.durations import parse_duration
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.config.load import Loaded
+
+CONFIG_VARIABLE: Final = "K8S_AUDIT_OTLP_CONFIG"
+STDIN: Final = "-"
+_PATH = click.Path(path_type=Path)
+
+CONFIG = click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=_PATH,
+    metavar="FILE|-",
+    help=f"Configuration; - reads it from standard input.  [env var: {CONFIG_VARIABLE}]",
+)
+STATE_DIR = click.option("--state-dir", type=_PATH, help="Directory of the positions.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, written as the configuration writes them: `5s`, `1h30m`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = Duration()
+
+
+class ExporterName(click.ParamType[str]):
+    """The id of an exporter; the shell offers those of the configuration."""
+
+    name = "exporter"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ARG002 - click's signature
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer what the configuration on the command line or in the environment has."""
+        from k8s_audit_otlp.config.mistakes import ConfigError  # noqa: PLC0415
+
+        del param
+        try:
+            path = config_path(ctx.params.get("config_file"))
+            names = load_config(path).config.exporters if path else {}
+        except (ConfigError, OSError):
+            return []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class VendorName(click.ParamType[str]):
+    """The name of a preset or of a route through a Collector."""
+
+    name = "vendor"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ARG002 - click's signature
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
+        from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
+
+        del ctx, param
+        return [CompletionItem(n) for n in (*VENDORS, *ROUTES) if n.startswith(incomplete)]
+
+
+EXPORTER = ExporterName()
+VENDOR = VendorName()
+
+
+def config_path(given: Path | None, instead: object = None) -> Path | None:
+    """Return the configuration that was named, or the environment's.
+
+    The environment does not count where *instead*, an option that stands for a configuration, is
+    given on the command line.
+    """
+    if given is not None or instead:
+        return given
+    named = os.environ.get(CONFIG_VARIABLE, "")
+    return Path(named) if named else None
+
+
+def load_config(path: Path) -> "Loaded":
+    """Read a configuration from a file, or from standard input for `-`.
+
+    Raises:
+        ConfigError: it has mistakes.
+
+    """
+    from k8s_audit_otlp.config.load import load, load_text  # noqa: PLC0415 - pydantic is slow
+
+    if str(path) == STDIN:
+        return load_text(sys.stdin.read(), "standard input", os.environ)
+    return load(path, os.environ)
+
+
+def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
+    """Return the directory that was given, or else the configuration's.
+
+    Raises:
+        click.UsageError: neither was given.
+        ConfigError: the configuration has mistakes.
+
+    """
+    if state_dir is not None:
+        return state_dir
+    path = config_path(config_file)
+    if path is None:
+        raise click.UsageError("give --state-dir DIRECTORY or --config FILE")
+    return Path(load_config(path).config.service.state_dir)

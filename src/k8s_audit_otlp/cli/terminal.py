@@ -1,0 +1,54 @@
+"""What a person sees at a terminal: a console as wide as it is, and a bar for a long reading."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PIPE_WIDTH = 120  # columns where nobody watches: a file or a pipe has no width
+
+
+def console(*, err: bool = False) -> "Console":
+    """Return a console of the terminal's own width; `COLUMNS` overrides it."""
+    from rich.console import Console  # noqa: PLC0415 - not for --json, and slow to import
+
+    stream = sys.stderr if err else sys.stdout
+    asked = os.environ.get("COLUMNS", "").isdecimal()
+    width, height = shutil.get_terminal_size()
+    if not (asked or stream.isatty()):
+        width = _PIPE_WIDTH
+    return Console(stderr=err, highlight=False, width=width, height=height)
+
+
+@contextmanager
+def reading(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show how much of *total* bytes is read, where standard error is a terminal."""
+    if not sys.stderr.isatty() or not total:
+        yield lambda _: None
+        return
+    from rich.progress import (  # noqa: PLC0415 - only where somebody watches
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(err=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+
+        def advance(size: int) -> None:
+            bar.advance(task, size)
+
+        yield advance

@@ -1,0 +1,67 @@
+"""A table that stays readable at any width: where the columns do not fit, each row is a block."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich.box import SIMPLE
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_LEAST_TEXT = 20  # columns that a column of text may be folded to
+_BETWEEN = 3  # columns between two columns
+
+
+class _Row(NamedTuple):
+    cells: Sequence[str]
+    style: str
+
+
+class FittingTable:
+    """Rows under titles; the first *left* columns are text that may fold, the others numbers.
+
+    Below the width that the numbers need, a row becomes its first cell and, indented beneath it,
+    each other cell behind its title.
+    """
+
+    def __init__(self, titles: Sequence[str], left: int = 1, *, caption: str = "") -> None:
+        self._titles = titles
+        self._left = left
+        self._rows: list[_Row] = []
+        self.caption = caption
+
+    def add_row(self, *cells: str, style: str = "") -> None:
+        self._rows.append(_Row(cells, style))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._least_width() <= options.max_width:
+            yield self._table()
+        else:
+            for row in self._rows:
+                yield from self._block(row)
+        if self.caption:
+            yield Text(self.caption, style="italic")
+
+    def _least_width(self) -> int:
+        total = 0
+        for place, title in enumerate(self._titles):
+            widths = [len(title), *(Text(row.cells[place]).cell_len for row in self._rows)]
+            total += min(max(widths), _LEAST_TEXT) if place < self._left else max(widths)
+        return total + _BETWEEN * len(self._titles)
+
+    def _table(self) -> Table:
+        table = Table(box=SIMPLE, pad_edge=False)
+        for place, title in enumerate(self._titles):
+            is_text = place < self._left
+            justify: JustifyMethod = "left" if is_text else "right"
+            table.add_column(title, justify=justify, overflow="fold", no_wrap=not is_text)
+        for row in self._rows:
+            table.add_row(*map(Text, row.cells), style=row.style)
+        return table
+
+    def _block(self, row: _Row) -> RenderResult:
+        yield Text(row.cells[0], style=row.style or "bold")
+        pairs = zip(self._titles[1:], row.cells[1:], strict=True)
+        said = [f"{title}: {cell}" for title, cell in pairs if cell]
+        yield Padding(Text(", ".join(said), style=row.style), (0, 0, 0, 4))

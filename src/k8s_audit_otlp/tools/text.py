@@ -1,0 +1,50 @@
+"""Sizes, durations, times and hostile text, written the same way by every command and page."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+DAY_S: Final = 86_400.0
+
+
+def printable(text: str, most: int = 200) -> str:
+    """Show text that a client chose: no control and no direction characters, not endless."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes with a binary unit: 1.5 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB" if count < 1000 else f"{count:,.0f} TiB"
+
+
+def number(count: float) -> str:
+    """Write a count; small ones with a digit behind the point."""
+    return f"{count:,.1f}" if 0 < abs(count) < 10 and count != int(count) else f"{count:,.0f}"
+
+
+def share(part: float, whole: float) -> str:
+    if not whole or not part:
+        return "0 %"
+    percent = 100 * part / whole
+    return "< 0.1 %" if percent < 0.1 else f"{percent:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Write a number of seconds with the unit that suits it: 0.4 s, 5 min, 2.7 d."""
+    if 0 < seconds < 1:
+        return f"{seconds:.1g} s"
+    for bound, unit, length in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
+        if seconds < bound:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / DAY_S:,.1f} d"
+
+
+def moment(epoch_ns: int) -> str:
+    """Write a time to the second, in UTC; nothing for 0."""
+    if not epoch_ns:
+        return ""
+    return datetime.fromtimestamp(epoch_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
