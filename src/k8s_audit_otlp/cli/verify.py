@@ -14,6 +14,7 @@ import click
 from k8s_audit_otlp.cli import MISSING, die
 from k8s_audit_otlp.cli.options import JSON
 from k8s_audit_otlp.cli.terminal import console, reading
+from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import DiskLog
@@ -26,30 +27,35 @@ _COLUMNS = ("events", "arrived", "missing", "dropped", "told", "repeated", "fore
 _ALWAYS = frozenset({"events", "arrived", "missing"})
 _MOST_ROWS = 50  # with more segments only those with trouble are shown
 _PROBLEMS = 20  # segments whose trouble is told in words
+_NAMED = 5  # files that a message names
 _BUFFER = 1024 * 1024
 
 
 @click.command()
-@click.option(
-    "--path", "log", required=True, type=click.Path(path_type=Path), help="Live log file."
-)
+@click.option("--path", "log", type=click.Path(path_type=Path), help="Live log file.")
 @click.option(
     "--against",
     required=True,
     multiple=True,
     metavar="FILE|DIR|-",
-    help="What arrived: OTLP-JSON lines, NDJSON, a table or a list of uids; may be given again.",
+    help="What arrived: an export or an answer of the back end; may be given again.",
 )
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
 @click.option("--since", help="A duration or a time: ask for nothing before it.")
+@click.option(
+    "--receipts-only",
+    is_flag=True,
+    help="There is no log here: hold what arrived against the agent's receipts alone.",
+)
 @click.option("--closed", is_flag=True, help="Leave out the live file, which is still written.")
 @JSON
-def command(
-    log: Path,
+def command(  # noqa: PLR0913 - one for each thing that can be asked
+    log: Path | None,
     against: tuple[str, ...],
     uid_field: str,
     since: str | None,
     *,
+    receipts_only: bool,
     closed: bool,
     as_json: bool,
 ) -> None:
@@ -58,12 +64,22 @@ def command(
     Every segment on disk is held against the records of an export: what is missing, repeated or
     foreign. Segments that are not on disk any more are held against their receipts. The exit code
     is 0 if everything is there and 5 if something is missing.
-    """
-    disk = DiskLog(log, since_ns=_since_ns(since), with_live=not closed)
-    try:
-        entries = disk.files()
-    except OSError as error:
-        die(f"{log.parent}: {error.strerror}")
+
+    \b
+    What --against takes, each plain, gzip or zstd, of any size:
+      Collector      the file of its file exporter, or an OTLP request as JSON
+      VictoriaLogs   curl -s "$VL/select/logsql/query" -d 'query=service.name:k8s-audit _time:1d'
+      Loki           curl -sG "$LOKI/loki/api/v1/query_range" -d limit=5000
+                       --data-urlencode 'query={service_name="k8s-audit"}'
+      Elasticsearch  curl -s "$ES/logs-*/_search?size=10000"; pages of a scroll in one file
+      ClickHouse     SELECT LogAttributes['log.record.uid'] AS uid FROM otel_logs
+                       FORMAT CSVWithNames with --uid-field uid; or FORMAT JSONEachRow
+      DataKit        the answer of /v1/query/raw, or the CSV that the explorer exports
+      others         NDJSON, CSV or TSV with the uid in any field, or a list of uids
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    if receipts_only == (log is not None):
+        raise click.UsageError("give --path LOG, or --receipts-only where there is no log")
+    disk, entries = _log_on_disk(log, since, with_live=not closed)
     comparison = Comparison()
     unread = 0
     try:
@@ -74,21 +90,54 @@ def command(
                     export = Export(name, stream, uid_field, advance)
                     comparison.take(export)
                     unread += export.unread
-        with reading(disk.bytes_on_disk, "the log") as advance:
-            for segment in disk.segments(entries, advance):
+        with reading(disk.bytes_on_disk if disk else 0, "the log") as advance:
+            for segment in disk.segments(entries, advance) if disk else ():
                 comparison.compare(segment)
     except UnreadableExportError as error:
         die(str(error))
     except OSError as error:
         die(f"{error.filename}: {error.strerror}")
     report = comparison.report()
-    if not entries and not report.records:
-        die(f"{log}: there is nothing to compare: no file of this log and no record")
+    if receipts_only and not report.segments:
+        die("there is nothing to compare: no receipt is among what arrived")
     if as_json:
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
         _print(report, unread)
     sys.exit(0 if report.complete else MISSING)
+
+
+def _log_on_disk(
+    log: Path | None, since: str | None, *, with_live: bool
+) -> tuple[DiskLog | None, list[Entry]]:
+    """Return the log and its files; a path without a log ends the command: nothing is complete."""
+    if log is None:
+        return None, []
+    disk = DiskLog(log, since_ns=_since_ns(since), with_live=with_live)
+    if log.is_dir():
+        die(f"{log} is a directory; name the live file in it{_what_is_in(log)}")
+    try:
+        entries = disk.files()
+    except OSError as error:
+        die(f"{log.parent}: {error.strerror}")
+    if not entries:
+        die(
+            f"{log}: there is no log of that name{_what_is_in(log.parent)}; "
+            "--receipts-only compares without a log"
+        )
+    return disk, entries
+
+
+def _what_is_in(directory: Path) -> str:
+    """Name a few files of the directory, for whoever mistyped one of them."""
+    try:
+        names = sorted(path.name for path in directory.iterdir() if path.is_file())
+    except OSError:
+        return ""
+    if not names:
+        return f"; {directory} holds no file"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; {directory} holds {', '.join(names[:_NAMED])}{more}"
 
 
 def _since_ns(text: str | None) -> int:

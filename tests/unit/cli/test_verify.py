@@ -112,7 +112,9 @@ def test_since_takes_a_duration_or_a_time(audit_log: Path, tmp_path: Path) -> No
         ("nowhere/audit.log", "uids", "nowhere: No such file"),
         ("log/audit.log", "nothing-there", "nothing-there: No such file"),
         ("log/audit.log", "table", "--uid-field"),
-        ("log/other.log", "empty", "nothing to compare"),
+        ("log/other.log", "uids", "there is no log of that name"),
+        ("log/other.log", "uids", "holds audit-20"),
+        ("log", "uids", "is a directory; name the live file in it"),
     ],
 )
 def test_a_mistake_is_exit_code_2_and_never_looks_like_a_loss(
@@ -126,6 +128,23 @@ def test_a_mistake_is_exit_code_2_and_never_looks_like_a_loss(
     done = verify(tmp_path / log, "--against", str(tmp_path / against))
     assert done.returncode == 2
     assert says in done.stderr
+
+
+def test_receipts_alone_are_compared_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    """No log is needed then, and a log beside it is a contradiction."""
+    export = tmp_path / "uids"
+    export.write_text("0011223344556677-0\n")
+    done = subprocess.run(
+        [*COMMAND, "--receipts-only", "--against", str(export)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no receipt is among what arrived" in done.stderr
+    both = verify(tmp_path / "audit.log", "--against", str(export), "--receipts-only")
+    assert both.returncode == 2
+    assert "--receipts-only" in both.stderr
 
 
 def test_a_terminal_shows_how_far_it_is(audit_log: Path, uids: list[str], tmp_path: Path) -> None:

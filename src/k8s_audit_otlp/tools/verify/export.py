@@ -1,14 +1,16 @@
 """What a back end gave out in, uids and receipts out.
 
 Read are OTLP-JSON lines (as the Collector's file exporter writes them), NDJSON with the uid in any
-field, tables with a column of uids (CSV, TSV; with a header or without), and bare lists of uids:
-each plain, gzip or zstd. What a file is shows in its first line.
+field, whole answers of query APIs (`documents`), tables with a column of uids (CSV, TSV; with a
+header or without), and bare lists of uids: each plain, gzip or zstd. What a file is shows at its
+beginning.
 """
 
 import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -16,6 +18,7 @@ import msgspec
 import zstandard
 from isal import igzip
 
+from k8s_audit_otlp.tools.verify.documents import is_document, records
 from k8s_audit_otlp.tools.verify.uids import read_uid
 
 UID_FIELD = "log.record.uid"
@@ -23,6 +26,7 @@ SEGMENT_EVENT = "k8s.audit.segment"
 _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _MAX_DEPTH = 8
 _BUFFER = 1024 * 1024
+_HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 _WORDS = re.compile(r"[^a-z0-9]+")
 _RECEIPT = "k8s.audit.segment."
 _SOURCE = ("service.instance.id", "host.name", "k8s.node.name")
@@ -201,17 +205,19 @@ class Export:
             UnreadableExportError: no uid can be found in it.
 
         """
-        lines = self._lines()
-        first = next((line for line in lines if line.strip()), None)
-        if first is None:
+        stream = unpacked(self._stream)
+        head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf")
+        start = head.lstrip()[:64]
+        if not start:
             return
-        lines = chain([first.removeprefix(b"\xef\xbb\xbf")], lines)
-        if first.lstrip().startswith(b"["):
-            raise UnreadableExportError(
-                f"{self.name}: a JSON array; write one object a line, as `jq -c '.[]'` does"
-            )
-        json = first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-        yield from self._with_uid(self._objects(lines) if json else self._table(lines))
+        as_lines = b'"resourceLogs"' in start.partition(b"\n")[0]  # as the Collector writes them
+        if start[:1] in b"{[" and not as_lines and is_document(head):
+            items = self._document(chain([head], iter(partial(stream.read, _BUFFER), b"")))
+        elif start[:1] == b"{":
+            items = self._objects(self._lines(head, stream))
+        else:
+            items = self._table(self._lines(head.lstrip(), stream))
+        yield from self._with_uid(items)
 
     def _with_uid(self, items: Iterable[Item]) -> Iterator[Item]:
         found = without = 0
@@ -226,10 +232,31 @@ class Export:
                 f"{self.name}: no record has a field {self._field}; name it with --uid-field"
             )
 
-    def _lines(self) -> Iterator[bytes]:
-        for line in unpacked(self._stream):
+    def _lines(self, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
+        *whole, last = head.split(b"\n")
+        whole = [line + b"\n" for line in whole]
+        for line in chain(whole, [last + stream.readline()], stream):
             self._advance(len(line))
             yield line
+
+    def _document(self, chunks: Iterator[bytes]) -> Iterator[Item]:
+        try:
+            for value, labels, columns in records(self._advancing(chunks)):
+                if isinstance(value, str):
+                    yield Item(value)
+                elif isinstance(value, list) and columns:
+                    yield _of_fields(zip(columns, value, strict=False), self._field)
+                else:
+                    parts = [labels, *value] if isinstance(value, list) else [labels, value]
+                    plain = (field for part in parts for field in _flat(part))
+                    yield _of_fields(plain, self._field)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.unread += 1  # it breaks off
+
+    def _advancing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._advance(len(chunk))
+            yield chunk
 
     def _objects(self, lines: Iterable[bytes]) -> Iterator[Item]:
         for line in lines:

@@ -1,0 +1,143 @@
+"""Records out of one large JSON document, as query APIs answer: read in pieces, of any size.
+
+Known are Loki's query_range, Elasticsearch's _search, scroll and ES|QL, ClickHouse's JSON and
+JSONCompact, DataKit's DQL, OTLP requests over several lines, and plain arrays.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+_ANY: Final = "*"  # an element of an array
+_RECORDS: Final = frozenset({
+    (_ANY,),  # a plain array
+    ("data", "result", _ANY, "values", _ANY),  # Loki: [time, line, metadata]
+    ("hits", "hits", _ANY),  # Elasticsearch, OpenSearch
+    ("responses", _ANY, "hits", "hits", _ANY),
+    ("values", _ANY),  # ES|QL
+    ("data", _ANY),  # ClickHouse
+    ("content", _ANY, "series", _ANY, "values", _ANY),  # DataKit
+    ("resourceLogs", _ANY, "scopeLogs", _ANY, "logRecords", _ANY),  # OTLP
+})  # fmt: skip
+_LABELS: Final = frozenset({("data", "result", _ANY, "stream"), ("resourceLogs", _ANY, "resource")})
+_COLUMNS: Final = frozenset({("columns",), ("meta",), ("content", _ANY, "series", _ANY, "columns")})
+_CAPTURED: Final = _RECORDS | _LABELS | _COLUMNS
+_TOKEN: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]|(")', re.DOTALL)
+
+_COLON_WITHIN: Final = 16  # bytes between a key and its colon, at most
+
+_read = msgspec.json.Decoder().decode
+
+
+class Found(NamedTuple):
+    """One record as it stands in the document, with what the document says around it."""
+
+    value: Any
+    labels: Any = None  # of its stream or resource
+    columns: tuple[str, ...] = ()  # the names of its cells
+
+
+def is_document(head: bytes) -> bool:
+    """Say whether the first bytes of an export are those of one document that holds records."""
+    walker = _Walker()
+    for _ in walker.take(head):
+        pass
+    return walker.holds_records
+
+
+def records(chunks: Iterable[bytes]) -> Iterator[Found]:
+    """Yield every record of the documents in *chunks*.
+
+    Raises:
+        msgspec.DecodeError: a document is damaged or breaks off.
+
+    """
+    walker = _Walker()
+    labels: Any = None
+    columns: tuple[str, ...] = ()
+    for chunk in chain(chunks, (b" " * _COLON_WITHIN,)):
+        for path, raw in walker.take(chunk):
+            value = _read(raw)
+            if path in _LABELS:
+                labels = value
+            elif path in _COLUMNS:
+                columns = tuple(str(c.get("name", "")) if isinstance(c, dict) else c for c in value)
+            else:
+                yield Found(value, labels, columns)
+    if walker.is_open:
+        raise msgspec.DecodeError("the document breaks off")
+
+
+class _Walker:
+    """Follows the brackets of a document, and cuts out the values whose paths are known."""
+
+    def __init__(self) -> None:
+        self.holds_records = False
+        self._rest = b""
+        self._looked = 0  # how far the tokens of the rest are known
+        self._path: list[str] = []
+        self._arrays: list[bool] = []  # of the open containers: is it an array?
+        self._key = ""
+        self._start = self._depth = -1  # of the value that is being cut out
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._arrays) or bool(self._rest.strip())
+
+    def take(self, chunk: bytes) -> Iterator[tuple[tuple[str, ...], bytes]]:
+        """Go on with *chunk*; yield (path, bytes) of every value that ends in it."""
+        data = self._rest + chunk
+        keep = len(data)
+        for token in _TOKEN.finditer(data, self._looked):
+            text, colon, broken = token.groups()
+            near_end = token.end() > len(data) - _COLON_WITHIN
+            if broken or (text is not None and colon is None and near_end):
+                keep = token.start()  # it may go on in the next chunk
+                break
+            if text is not None:
+                yield from self._string(text, is_key=colon is not None)
+            elif token[0] in b"{[":
+                self._open(token.start(), is_array=token[0] == b"[")
+            else:
+                yield from self._close(data, token.end())
+        self._keep(data, keep)
+
+    def _keep(self, data: bytes, keep: int) -> None:
+        begin = keep if self._start < 0 else self._start
+        self._rest, self._looked = data[begin:], keep - begin
+        self._start = min(0, self._start)
+
+    def _place(self) -> str:
+        return _ANY if self._arrays[-1] else self._key
+
+    def _string(self, text: bytes, *, is_key: bool) -> Iterator[tuple[tuple[str, ...], bytes]]:
+        if is_key and self._start < 0:
+            self._key = text[1:-1].decode("utf-8", "replace")
+        elif self._start < 0 and self._arrays and self._arrays[-1]:
+            path = (*self._path, _ANY)
+            if path in _RECORDS:
+                yield path, text
+
+    def _open(self, at: int, *, is_array: bool) -> None:
+        if self._arrays:
+            self._path.append(self._place() if self._start < 0 else "")
+        path = tuple(self._path)
+        if self._start < 0:
+            if self._arrays and path in _CAPTURED:
+                self._start, self._depth = at, len(self._arrays)
+            elif is_array and (*path, _ANY) in _RECORDS:
+                self.holds_records = True
+        self._arrays.append(is_array)
+
+    def _close(self, data: bytes, end: int) -> Iterator[tuple[tuple[str, ...], bytes]]:
+        if not self._arrays:
+            raise msgspec.DecodeError("a bracket closes that was not opened")
+        self._arrays.pop()
+        if self._start >= 0 and self._depth == len(self._arrays):
+            start, self._start = self._start, -1
+            yield tuple(self._path), data[start:end]
+        if self._arrays:
+            self._path.pop()

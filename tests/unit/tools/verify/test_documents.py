@@ -1,0 +1,123 @@
+"""Answers of query APIs are read record by record, however they are cut into pieces."""
+
+import io
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.tools.verify.documents import is_document, records
+from k8s_audit_otlp.tools.verify.export import Export
+
+UIDS = ["00112233445566aa-0", "00112233445566aa-1f4", "00112233445566aa.2-9.3"]
+FIELD = "log.record.uid"
+
+
+def loki(uids: list[str], *, categorized: bool) -> dict[str, Any]:
+    """Structured metadata is among the labels, or behind the line where that was asked for."""
+    result = []
+    for uid in uids:
+        stream, value = {"service_name": "k8s-audit"}, ["1700000000000000000", '{"kind":"Event"}']
+        if categorized:
+            value.append({"structuredMetadata": {"log_record_uid": uid}})
+        else:
+            stream["log_record_uid"] = uid
+        result.append({"stream": stream, "values": [value]})
+    data = {"resultType": "streams", "result": result, "stats": {"summary": {"values": [1, 2]}}}
+    return {"status": "success", "data": data}
+
+
+def otlp(uids: list[str]) -> dict[str, Any]:
+    logs = [{"attributes": [{"key": FIELD, "value": {"stringValue": uid}}]} for uid in uids]
+    return {"resourceLogs": [{"resource": {}, "scopeLogs": [{"logRecords": logs}]}]}
+
+
+ROWS = [[1, uid] for uid in UIDS]
+DOCUMENTS: dict[str, Any] = {
+    "Loki": loki(UIDS, categorized=False),
+    "Loki, categorized": loki(UIDS, categorized=True),
+    "Elasticsearch": {
+        "took": 3,
+        "_shards": {"total": 1},
+        "hits": {"total": {"value": 3}, "hits": [{"_source": {FIELD: uid}} for uid in UIDS]},
+    },
+    "ES|QL": {"columns": [{"name": "@timestamp"}, {"name": FIELD}], "values": ROWS},
+    "ClickHouse JSON": {
+        "meta": [{"name": "LogAttributes", "type": "Map"}],
+        "data": [{"LogAttributes": {FIELD: uid}} for uid in UIDS],
+        "rows": 3,
+    },
+    "ClickHouse JSONCompact": {
+        "meta": [{"name": "t", "type": "DateTime"}, {"name": "log_record_uid", "type": "String"}],
+        "data": ROWS,
+    },
+    "DataKit": {"content": [{"series": [{"columns": ["time", "log_record_uid"], "values": ROWS}]}]},
+    "OTLP": otlp(UIDS),
+    "an array of objects": [{"attributes": {FIELD: uid}} for uid in UIDS],
+    "an array of uids": UIDS,
+}
+
+
+def read(data: bytes, buffer: int = 8192) -> list[str]:
+    stream = io.BufferedReader(io.BytesIO(data), buffer)
+    return [item.uid for item in Export("x", stream, FIELD)]
+
+
+@pytest.mark.parametrize("indented", [False, True])
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_the_uids_of_every_record_are_found(document: Any, *, indented: bool) -> None:
+    """On one line, or on many."""
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 if indented else 0)
+    assert read(data) == UIDS
+
+
+def test_pages_of_answers_may_follow_each_other() -> None:
+    """As a script that scrolls writes them."""
+    pages = [{"hits": {"hits": [{"_source": {FIELD: uid}}]}} for uid in UIDS]
+    assert read(b"\n".join(map(orjson.dumps, pages))) == UIDS
+
+
+def test_an_answer_without_records_holds_none_and_is_no_mistake() -> None:
+    """A back end that has nothing has nothing: `verify` then says what is missing."""
+    assert read(b'{"took":1,"hits":{"hits":[]}}') == []
+
+
+def test_json_lines_are_no_document() -> None:
+    """Nor are they when a record has a field that is called data."""
+    assert not is_document(b'{"data":{"a":1},"log.record.uid":"x"}\n{"hits":3}\n')
+
+
+def test_what_breaks_off_is_counted() -> None:
+    """The records before it count."""
+    data = orjson.dumps(DOCUMENTS["Elasticsearch"])[:-30]
+    export = Export("x", io.BufferedReader(io.BytesIO(data)), FIELD)
+    assert [item.uid for item in export] == UIDS[:2]
+    assert export.unread == 1
+
+
+TEXT = st.text(max_size=8) | st.sampled_from(['"', "\\", '\\"', "]}", "{[", ":"])
+VALUE = st.recursive(
+    TEXT | st.integers() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(
+    st.lists(st.dictionaries(TEXT, VALUE, max_size=4), max_size=5),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+)
+def test_cuts_between_the_pieces_change_nothing(
+    rows: list[dict[str, Any]], lengths: list[int]
+) -> None:
+    """Inside a string, an escape or a key."""
+    data = msgspec.json.encode({"took": 1, "hits": {"a": [[]], "hits": rows}, "z": [{"hits": 1}]})
+    pieces, at, turn = [], 0, 0
+    while at < len(data):
+        length = lengths[turn % len(lengths)]
+        pieces.append(data[at : at + length])
+        at, turn = at + length, turn + 1
+    assert [found.value for found in records(pieces)] == rows
