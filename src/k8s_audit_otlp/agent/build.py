@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -23,6 +24,7 @@ from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
 from k8s_audit_otlp.receiver.rescue import Rescue
+from k8s_audit_otlp.receiver.source import descriptors_for, raise_descriptor_limit
 from k8s_audit_otlp.transport import credentials
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
@@ -49,9 +51,9 @@ def paths_of(receiver: K8sAudit) -> list[Path]:
 
 
 def log_limits(receiver: K8sAudit, *, once: bool) -> LogLimits:
-    limits = LogLimits(max_line_bytes=receiver.max_line_bytes)
+    limits = LogLimits(receiver.max_line_bytes, descriptors_for(raise_descriptor_limit()))
     if once:  # nothing is going to change any more
-        return LogLimits(limits.max_line_bytes, limits.max_open, settle_s=0.0, torn_s=0.0)
+        return replace(limits, settle_s=0.0, torn_s=0.0)
     return limits
 
 

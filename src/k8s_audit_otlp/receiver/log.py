@@ -67,6 +67,7 @@ class AuditLog:
         self.limits = limits or LogLimits()
         self.clock_ns = clock_ns
         self.version = 0
+        self.watched = "with inotify"  # how: the watcher says where that is not so
         self._events = events
         self._scanning = Lock()
         self._deleted = holding or DeletedSegments(HoldLimits())
@@ -175,6 +176,10 @@ class AuditLog:
             segment.trouble = f"{segment.path or segment.state.name}: {explain(error)}"
             self.version += 1
         self._troubles.add(segment.state.name, segment.trouble)
+
+    def looking_failed(self, error: Exception) -> None:
+        """Note that a scan ended with something that nobody foresaw."""
+        self._troubles.replace({"": f"{self.path.parent}: cannot be looked at: {error!r}"})
 
     def waited_for(self, segment: Segment) -> None:
         """Note that *segment* has nothing for a consumer now.

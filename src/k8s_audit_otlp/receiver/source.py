@@ -5,6 +5,7 @@ reference to it: who reads from one holds it, and nobody closes it under a reade
 """
 
 import os
+import resource
 from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
@@ -14,6 +15,8 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream
 OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the agent
 _MAX_STREAMS = 3  # decompressors kept for consumers at different places of one file
 _STEP = 1024 * 1024
+_OTHERS = 32  # descriptors: sockets, inotify, state, the dead letter, libraries
+_LEAST_OPEN, _MOST_OPEN = 4, 256
 
 
 class _Descriptor:
@@ -124,6 +127,22 @@ class GzipSource(_Descriptor):
     def close(self) -> None:
         super().close()
         self._streams.clear()
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one; return what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # a sandbox may forbid it
+            return soft
+    return hard if hard != resource.RLIM_INFINITY else 1 << 20
+
+
+def descriptors_for(limit: int) -> int:
+    """Return how many files a log may keep open and leave enough for sockets and state."""
+    return max(_LEAST_OPEN, min(_MOST_OPEN, (limit - _OTHERS) // 4))
 
 
 Source: TypeAlias = PlainSource | GzipSource

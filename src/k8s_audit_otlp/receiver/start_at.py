@@ -1,4 +1,4 @@
-"""Where an exporter without a position begins: segments and a wish in, offsets out."""
+"""Where an exporter without a position begins."""
 
 import re
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 
 EVERYTHING = 1 << 62  # an offset after any segment
+_STEP = 64 * 1024  # bytes read at once to find the beginning of a line
 _TIME = re.compile(rb'"(?:stageTimestamp|timestamp)":"([0-9T:.Z+-]{20,35})"')
 
 
@@ -22,8 +23,20 @@ class Skipped:
 
 
 def start_at_end(log: AuditLog) -> Skipped:
-    """Skip everything that is known now."""
-    return _skip([(s, s.state.size if s.live else EVERYTHING) for s in log.segments()])
+    """Skip everything that is known now; a line that is not whole yet is sent."""
+    return _skip([(s, _last_line_start(s) if s.live else EVERYTHING) for s in log.segments()])
+
+
+def _last_line_start(segment: Segment) -> int:
+    """Return where the last line of a live file begins that has no end yet, or the end."""
+    end = before = segment.state.size
+    while segment.source is not None and before > segment.state.begin:
+        length = min(before, _STEP)
+        newline = segment.source.read_at(before - length, length).rfind(b"\n")
+        if newline >= 0:
+            return before - length + newline + 1
+        before -= length
+    return segment.state.begin if segment.source is not None else end
 
 
 def start_since(log: AuditLog, reader: BlockReader, since_ns: int) -> Skipped:

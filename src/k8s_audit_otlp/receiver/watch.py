@@ -1,4 +1,4 @@
-"""A log's directory in, calls of `scan` and `poll` out: one thread per log.
+"""The thread that keeps one log up to date: it calls `scan` and `poll`.
 
 Growth is found by looking at the live file's size, often while it is busy and less often while it
 is idle: watchdog would handle each of thousands of writes a second in Python. Rotation, which may
@@ -20,7 +20,9 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
 
+from k8s_audit_otlp.receiver.listing import live_path
 from k8s_audit_otlp.receiver.log import AuditLog
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -53,12 +55,14 @@ class Watcher(Thread):
         scan_s: float = 1.0,
         on_failure: Callable[[str, BaseException], None] = _raise,
         monotonic: Callable[[], float] = time.monotonic,
+        observer: Callable[[], BaseObserver] = Observer,
     ) -> None:
         super().__init__(name=f"watch {log.key}", daemon=True)
         self.log = log
         self._scan_s = scan_s
         self._on_failure = on_failure
         self._monotonic = monotonic
+        self._new_observer = observer  # may fail already: it opens an inotify instance
         self._stopping = False
         self._renamed = Event()
 
@@ -78,7 +82,7 @@ class Watcher(Thread):
                     if self.log.live_size != size:
                         last_growth = now
                 if due and now - last_scan >= _MIN_SCAN_S:
-                    self.log.scan()
+                    self._scan()
                     last_scan = now
                 elif due:
                     self._renamed.set()
@@ -88,20 +92,30 @@ class Watcher(Thread):
         finally:
             stop_observing()
 
-    def _observe(self) -> Callable[[], None]:
-        observer = Observer()
+    def _scan(self) -> None:
+        """Scan; what a directory holds that nobody foresaw must not end the agent."""
         try:
+            self.log.scan()
+        except Exception as error:  # noqa: BLE001 - of whatever kind, the next look may do better
+            self.log.looking_failed(error)
+
+    def _observe(self) -> Callable[[], None]:
+        """Start inotify; where it is denied or used up, the polls are all there is."""
+        try:
+            observer = self._new_observer()
             observer.schedule(
                 _Wake(self._renamed.set),
-                str(self.log.path.parent),
+                str(live_path(self.log.path).parent),
                 event_filter=[FileCreatedEvent, FileMovedEvent, FileDeletedEvent, DirCreatedEvent],
             )
             observer.start()
-        except OSError as error:
-            logger.info(
+        except Exception as error:  # noqa: BLE001 - it is a help, not a need
+            why = str(getattr(error, "strerror", "") or error)
+            self.log.watched = f"by listing it every {self._scan_s:g} s, without inotify: {why}"
+            logger.warning(
                 "%s: no inotify (%s); the directory is listed every %g s instead",
                 self.log.path.parent,
-                error.strerror,
+                why,
                 self._scan_s,
             )
             return lambda: None

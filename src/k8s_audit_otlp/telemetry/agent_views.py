@@ -43,7 +43,7 @@ def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
 def health(agent: Agent, beat_age_s: float = 0.0, runways: Runways | None = None) -> HealthView:
     """Return how the process is. *beat_age_s*: since its commit loop last came round."""
     return HealthView(
-        [LogView(str(log.path), trouble_of(log)) for log in agent.logs],
+        [LogView(str(log.path), trouble_of(log), log.watched) for log in agent.logs],
         exporter_views(agent, runways),
         list(_dead_threads(agent)),
         beat_age_s,
@@ -53,6 +53,8 @@ def health(agent: Agent, beat_age_s: float = 0.0, runways: Runways | None = None
 
 def trouble_of(log: AuditLog) -> str:
     """Say why the log cannot be read, '' where it can. Between two names of it, it still can."""
+    if log.path.exists() and log.troubles:
+        return "; ".join(log.troubles)
     try:
         os.close(os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except FileNotFoundError:

@@ -62,7 +62,10 @@ def readiness(view: HealthView) -> Health:
     return Health(
         tuple(_obstacles(view)),
         {
-            "logs": [{"path": log.path, "trouble": log.trouble} for log in view.logs],
+            "logs": [
+                {"path": log.path, "trouble": log.trouble, "watched": log.watched}
+                for log in view.logs
+            ],
             "exporters": [_exporter(exporter) for exporter in view.exporters],
             "commit_error": view.commit_error,
         },

@@ -43,10 +43,11 @@ class ExporterView:
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """One log: `trouble` says why it cannot be read, '' where it can."""
+    """One log: `trouble` says why it cannot be read, '' where it can; `watched` how it is."""
 
     path: str
     trouble: str = ""
+    watched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
