@@ -6,11 +6,11 @@ Only one thread scans: files are read without the lock of the log, which guards 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
-from k8s_audit_otlp.receiver.identity import Identity, fingerprint, read_identity
+from k8s_audit_otlp.receiver.identity import Identity, fingerprint, identify, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.marks import Marks, verified
@@ -22,6 +22,7 @@ from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
 from k8s_audit_otlp.receiver.unread import Found, UnreadFiles
 from k8s_audit_otlp.state.manifest import SegmentState
 
+_FIRST_READ = 64 * 1024
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
 
 
@@ -59,7 +60,7 @@ class Discovery:
         stamps = {s.stamp for s in self._known}
         new = [e for e in entries if e.key not in known and e.stamp not in stamps]
         self._opened = {}
-        for entry in new[:_OPENED_AHEAD]:
+        for entry in new[: min(_OPENED_AHEAD, self._known.limits.max_open)]:
             try:
                 self._opened[entry.path] = open_source(entry.path, compressed=entry.name.compressed)
             except FileNotFoundError:
@@ -205,6 +206,9 @@ class Discovery:
                         begin, after = farthest, state.seq
                 case never:
                     assert_never(never)
+        if begin:  # its first event is the one that was written there
+            first = identify(source.read_at(begin, _FIRST_READ), finished=False)
+            identity = replace(identity, when_ns=first.when_ns if first else 0)
         segment = self._new(entry, identity, found, begin=begin, after=after)
         self._known.hold(segment, source, live=live)
         self._on_new(segment)

@@ -57,9 +57,10 @@ def _read(source: Source, offset: int, length: int) -> bytes:
 
 
 def _thinned(marks: Marks) -> list[tuple[int, str]]:
-    """Keep one for each doubling of the distance from the farthest."""
+    """Keep two for each doubling of the distance from the farthest, the oldest: they grow old."""
     newest = marks[0][0]
-    nearest = {}
-    for offset, mark in reversed(marks):
-        nearest[((newest - offset) // _UNIT).bit_length(), offset == newest] = (offset, mark)
-    return sorted(nearest.values(), reverse=True)
+    oldest = {}
+    for offset, mark in marks:
+        distance = (newest - offset) // _UNIT
+        oldest[(distance * distance).bit_length(), offset == newest] = (offset, mark)
+    return sorted(oldest.values(), reverse=True)

@@ -7,7 +7,7 @@ import pytest
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
-from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
 
 
 class Events:
@@ -49,7 +49,8 @@ class Receiver:
                 self.gaps.append((found.reason, found.span.start, found.span.end))
             else:
                 lines += found.data.splitlines(keepends=True)
-            self.ledger.settle(self.ledger.open(found.span), Tally())
+            mark = mark_of(getattr(found, "data", b""))
+            self.ledger.settle(self.ledger.open(found.span, mark), Tally())
 
     def segments(self):
         return [(s.name.name if s.name else None, s.state.identity) for s in self.log.segments()]
@@ -60,7 +61,7 @@ def receive(log_dir, clock):
     """Start a receiver; given another one, take up where that one was, as a restart does."""
     started = []
 
-    def start(before=None, *, name="audit.log", **limits):
+    def start(before=None, *, name="audit.log", holding=None, **limits):
         if before is not None:
             before.log.close()
         events = Events()
@@ -70,10 +71,13 @@ def receive(log_dir, clock):
             events,
             before.log.state() if before else None,
             limits=LogLimits(**limits),
-            holding=DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
+            holding=holding or DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
             clock_ns=lambda: int(clock.now * 1e9),
         )
-        ledger = Ledger(before.ledger.snapshot()[0] if before else None)
+        places = before.ledger.places()[0] if before else {}
+        ledger = Ledger({seq: place.offset for seq, place in places.items()})
+        for seq, place in places.items():
+            ledger.restore(seq, place.tally, place.mark)
         log.register(ledger)
         receiver = Receiver(log, events, BlockReader(log), ledger)
         started.append(receiver)

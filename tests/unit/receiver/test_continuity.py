@@ -1,0 +1,146 @@
+"""Nothing that was written and deleted unseen is passed over in silence; nothing else is told."""
+
+import pytest
+
+from k8s_audit_otlp.state.ledger import Ledger
+from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+
+FIRST = 1_767_323_045_000
+UNSEEN = ("unseen", 0, 1)
+
+
+@pytest.fixture
+def live(log_dir):
+    return log_dir / "audit.log"
+
+
+def append(path, *lines):
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+
+
+def rotate(live, number):
+    backup = live.rename(backup_name(live, FIRST + number))
+    live.touch()
+    return backup
+
+
+def rotations(live, event, numbers, *, kept):
+    """Write, rotate and delete all but the newest, as the apiserver does with maxbackup."""
+    for number in numbers:
+        append(live, event(number))
+        rotate(live, number)
+        for old in sorted(live.parent.glob("audit-*"))[:-kept]:
+            old.unlink()
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("empty", [True, False])
+def test_more_rotations_than_are_kept_are_told(receive, live, event, kept, restart, empty):
+    """Stopped or frozen, with a live file that was empty at the last look or not."""
+    append(live, event(0))
+    if empty:
+        rotate(live, 0)
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    if empty:
+        (live.parent / backup_name(live, FIRST).name).unlink()
+    rotations(live, event, range(1, 7), kept=kept)
+    append(live, event(7))
+    second = receive(receiver) if restart else receiver
+    got = second.drain()
+    if not restart:  # the descriptor of what was live was open
+        assert got[0] == event(1)
+        got = got[1:]
+    assert got == [event(n) for n in range(7 - kept, 8)]
+    assert second.gaps == [UNSEEN]
+    (gap,) = [s.state for s in second.log.segments() if s.state.lost]
+    assert gap.first_ns
+    assert gap.last_ns > gap.first_ns
+    assert second.drain() == []
+    third = receive(second)
+    assert (third.drain(), third.gaps) == ([], [])
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("restart", [True, False])
+def test_rotations_that_leave_the_last_known_file_are_no_gap(
+    receive, live, event, kept, packed, restart
+):
+    """The oldest goes first: what was known and is still there proves that nothing is missing."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    for turn in range(4):
+        rotations(live, event, range(10 * turn + 1, 10 * turn + 1 + kept), kept=kept + 1)
+        if packed:
+            for backup in live.parent.glob("audit-*.log"):
+                compress_in_place(backup)
+        if restart:
+            before, receiver = receiver, receive(receiver)
+            receiver.gaps = before.gaps
+        assert len(receiver.drain()) == kept
+    assert receiver.gaps == []
+
+
+def test_everyone_is_told_however_far_they_are(receive, live, event):
+    """One is caught up, one has read nothing, one comes from another life."""
+    append(live, event(0))
+    receiver = receive()
+    lagging = Ledger()
+    receiver.log.register(lagging)
+    receiver.drain()
+    rotations(live, event, range(1, 5), kept=1)
+    append(live, event(5))
+    assert receiver.drain() == [event(1), event(4), event(5)]
+    assert receiver.gaps == [UNSEEN]
+    receiver.ledger, receiver.gaps = lagging, []
+    assert receiver.drain() == [event(n) for n in (0, 1, 4, 5)]
+    assert receiver.gaps == [UNSEEN]
+
+
+def test_an_end_that_nobody_saw_stays_open_after_restarts(receive, live, event):
+    """What a lagging consumer reads first does not close it for the others."""
+    append(live, event(0), event(1))
+    receiver = receive()
+    receiver.log.scan()
+    rotations(live, event, range(2, 6), kept=1)
+    for _ in range(3):
+        receiver = receive(receiver)
+        receiver.log.scan()
+        gap = receiver.reader.read(receiver.log.next_segment(receiver.ledger), 0)
+        assert (gap.reason, gap.open_end) == ("deleted", True)
+        receiver.reader.read(receiver.log.next_segment(Ledger()), 0)
+
+
+def test_a_segment_that_comes_back_goes_on_where_it_was(receive, live, event, tmp_path):
+    """It was moved away, not deleted; not a byte is passed over for the gap that was told."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    append(live, event(1), event(2))
+    away = rotate(live, 0).rename(tmp_path / "away")
+    append(live, event(3))
+    second = receive(receiver)
+    assert second.drain() == [event(3)]
+    assert second.gaps == [UNSEEN]
+    away.rename(backup_name(live, FIRST))
+    assert second.drain() == [event(1), event(2)]
+
+
+def test_the_log_is_no_gap_after_itself(receive, live, event):
+    """Hours without an event, restarts, renames to and fro."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    for number in range(1, 4):
+        receiver = receive(receiver)
+        backup = rotate(live, number)
+        live.unlink()
+        assert receiver.drain() == []
+        backup.rename(live)
+        append(live, event(number))
+        assert receiver.drain() == [event(number)]
+        assert receiver.gaps == []

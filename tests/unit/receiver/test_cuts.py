@@ -1,0 +1,169 @@
+"""A position names bytes: logs that are cut and written on, restored, grown after they were closed.
+
+Whoever had read the old bytes does not take the new ones for them.
+"""
+
+import gzip
+import shutil
+
+import pytest
+
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+
+UNSEEN = ("unseen", 0, 1)
+
+
+@pytest.fixture
+def live(log_dir):
+    return log_dir / "audit.log"
+
+
+def append(path, *lines):
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+
+
+def cut(path, size, *lines):
+    """Cut a file in place and write on at once."""
+    with path.open("r+b") as file:
+        file.truncate(size)
+        file.seek(0, 2)
+        file.write(b"".join(lines))
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("kept", [1, 50, 99])
+@pytest.mark.parametrize("added", [0, 3, 400])
+def test_what_is_written_behind_a_cut_is_new(receive, live, event, stopped, kept, added):
+    """However much was cut and grew again: everything new comes, under another identity."""
+    before = [event(n) for n in range(100)]
+    append(live, *before)
+    receiver = receive()
+    assert receiver.drain() == before
+    after = [event(1000 + n) for n in range(added)]
+    if stopped:
+        cut(live, sum(map(len, before[:kept])), *after)
+        receiver = receive(receiver)
+    else:
+        cut(live, sum(map(len, before[:kept])), *after)
+    again = receiver.drain()
+    assert again[len(again) - added :] == after
+    assert len(again) - added <= 2 * (100 - kept) + 45, "more repeats than were cut"
+    assert receiver.gaps == [UNSEEN]
+    append(live, event(5000))
+    assert receiver.drain() == [event(5000)]
+    first, _, second = [s.state for s in receiver.log.segments()]
+    assert second.identity == f"{first.identity}.2"
+    assert (first.size, first.cut) == (sum(map(len, before)), second.begin)
+
+
+def test_a_log_cut_twice_is_followed_through_both(receive, live, event):
+    """Each part has its own identity and begins where the one before still holds."""
+    append(live, *(event(n) for n in range(40)))
+    receiver = receive()
+    receiver.drain()
+    for turn in (1, 2):
+        lines = live.read_bytes().splitlines(keepends=True)
+        kept = sum(map(len, lines[:-5]))
+        cut(live, kept, *(event(1000 * turn + n) for n in range(30)))
+        got = receiver.drain()
+        assert got[-30:] == [event(1000 * turn + n) for n in range(30)]
+    identities = [s.state.identity for s in receiver.log.segments() if not s.state.lost]
+    assert identities == [identities[0], f"{identities[0]}.2", f"{identities[0]}.3"]
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_who_lags_behind_a_cut_reads_what_is_left_and_is_told_the_rest(
+    receive, live, event, stopped
+):
+    """The bytes before the cut are still in the file, those behind it are not."""
+    before = [event(n) for n in range(100)]
+    append(live, *before)
+    receiver = receive()
+    slow = Ledger()
+    receiver.log.register(slow)
+    receiver.drain()
+    cut(live, sum(map(len, before[:60])), event(1000))
+    receiver.drain()
+    receiver.reader = BlockReader(receiver.log, cache_bytes=0)
+    receiver.ledger, receiver.gaps = slow, []
+    if stopped:
+        receiver = receive(receiver)
+    got = receiver.drain()
+    kept = got.index(event(1000)) if event(1000) in got else len(got)
+    (reason, start, end), unseen = receiver.gaps
+    assert (reason, end, unseen) == ("truncated", sum(map(len, before)), UNSEEN)
+    assert 0 < start <= sum(map(len, before[:60]))
+    assert b"".join(got)[:start] == b"".join(before)[:start]
+    assert got[-1] == event(1000)
+    assert kept >= 60
+
+
+def test_growth_after_rotation_is_read_though_the_file_was_packed_since(receive, live, event):
+    """A writer that keeps the old file open goes on in the backup."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    backup = live.rename(backup_name(live, 1_767_323_045_000))
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+    append(backup, event(2), event(3))
+    compress_in_place(backup)
+    assert receiver.drain() == [event(2), event(3)]
+    assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_backup_that_is_put_back_is_not_sent_again(receive, live, event, packed):
+    """A restored copy, under another inode, while the agent is away."""
+    append(live, event(0), event(1))
+    receiver = receive()
+    receiver.drain()
+    backup = live.rename(backup_name(live, 1_767_323_045_000))
+    append(live, event(2))
+    receiver.drain()
+    data = backup.read_bytes()
+    backup.unlink()
+    restored = backup.with_name(backup.name + ".gz") if packed else backup
+    restored.write_bytes(gzip.compress(data) if packed else data)
+    second = receive(receiver)
+    assert second.drain() == []
+    assert second.gaps == []
+
+
+def test_an_older_copy_of_the_log_is_read_on_from_where_it_agrees(receive, live, event):
+    """A volume is set back to a snapshot, and the apiserver writes on."""
+    append(live, *(event(n) for n in range(50)))
+    shutil.copyfile(live, live.with_name("snapshot"))
+    append(live, *(event(n) for n in range(50, 60)))
+    receiver = receive()
+    receiver.drain()
+    live.unlink()
+    live.with_name("snapshot").rename(live)
+    append(live, *(event(n) for n in range(100, 130)))
+    second = receive(receiver)
+    assert second.drain()[-30:] == [event(n) for n in range(100, 130)]
+    assert UNSEEN in second.gaps
+
+
+def test_a_file_that_is_packed_while_its_reader_was_closed_goes_on_by_its_bytes(
+    receive, live, event
+):
+    """With few descriptors; what has another content under the same name is another segment."""
+    backups = []
+    for number in range(6):
+        append(live, *(event(100 * number + n) for n in range(20)))
+        backups.append(live.rename(backup_name(live, 1_767_323_045_000 + number)))
+    append(live, event(9000))
+    receiver = receive(max_open=2)
+    receiver.log.scan()
+    segment = receiver.log.next_segment(receiver.ledger)
+    block = receiver.reader.read(segment, 0)
+    receiver.ledger.settle(receiver.ledger.open(block.span), Tally())
+    for backup in backups:
+        compress_in_place(backup)
+    rest = [event(100 * number + n) for number in range(1, 6) for n in range(20)]
+    assert receiver.drain() == [*rest, event(9000)]
+    assert receiver.gaps == []

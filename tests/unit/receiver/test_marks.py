@@ -1,0 +1,54 @@
+"""Places that are known by their bytes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.receiver.marks import extended, verified
+from k8s_audit_otlp.receiver.source import open_source
+from k8s_audit_otlp.state.ledger import mark_of
+
+LINES = [b"%06d %s\n" % (n, b"x" * (n % 700)) for n in range(3000)]
+DATA = b"".join(LINES)
+
+
+def marks_of(data, step=100_000):
+    marks, offset = [], 0
+    while offset < len(data):
+        end = data.rfind(b"\n", offset, offset + step) + 1
+        marks = extended(marks, offset, data[offset:end])
+        offset = end
+    return marks
+
+
+def opened(path, data):
+    path.write_bytes(data)
+    return open_source(path, compressed=False)
+
+
+def test_what_was_read_is_known_up_to_its_end(tmp_path):
+    """Few marks, close together near the end, every one at the end of a line."""
+    marks = marks_of(DATA)
+    assert marks[0] == (len(DATA), mark_of(DATA))
+    assert len(marks) < 40
+    assert all(DATA[offset - 1 : offset] == b"\n" for offset, _ in marks)
+    assert marks == sorted(marks, reverse=True)
+    assert verified(opened(tmp_path / "log", DATA), marks) == (len(DATA), True)
+
+
+@given(st.integers(1_000, len(DATA) - 1))
+def test_of_a_cut_file_no_more_is_given_up_than_about_as_much_as_was_cut(tmp_path_factory, cut):
+    """And never is a place taken for verified behind the cut."""
+    other = DATA[:cut] + b"!\n" + b"other line\n" * (len(DATA) // 11)
+    source = opened(tmp_path_factory.mktemp("cut") / "log", other)
+    farthest, intact = verified(source, marks_of(DATA))
+    assert not intact
+    assert farthest <= cut
+    assert cut - farthest <= 3 * (len(DATA) - cut) + 8 * 1024
+    source.close()
+
+
+def test_what_lies_behind_the_end_of_a_file_says_nothing(tmp_path):
+    """It may not have been written yet: a copy under way, a tail that a power cut took."""
+    farthest, intact = verified(opened(tmp_path / "log", DATA[: len(DATA) // 2]), marks_of(DATA))
+    assert intact
+    assert 0 < farthest <= len(DATA) // 2
