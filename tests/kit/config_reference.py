@@ -25,6 +25,7 @@ HEAD: Final = """\
 # required keys have no default; `client_secret` and the like are one of a pair that must be there
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "k8s_audit": {"include": ["/var/log/kubernetes/audit.log"]},
+    "k8s_audit_webhook": {"endpoint": "localhost:9443"},
     "otlp_http": {"endpoint": "http://localhost:4318"},
     "otlp_grpc": {"endpoint": "localhost:4317"},
     "otlp_file": {"path": "-"},

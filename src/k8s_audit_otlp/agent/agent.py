@@ -20,13 +20,13 @@ from k8s_audit_otlp.agent.crashloop import marker_for
 from k8s_audit_otlp.agent.failures import Failures
 from k8s_audit_otlp.agent.once import DrainTarget
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
+from k8s_audit_otlp.agent.sources import Sources
 from k8s_audit_otlp.agent.start import Resumed, place
 from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.silence import Silence
 from k8s_audit_otlp.exporter.subscription import Subscription
-from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
@@ -89,6 +89,7 @@ class Agent:
         self._drain_target: DrainTarget | None = None  # what must be delivered before the end
         self._caught_up_first = config.service.until == "caught_up"
         self.started = False  # the state is ours
+        self.sources = Sources(config, monotonic, on=not self._options.once)
         self.logs: list[AuditLog] = []
         self.exporters: list[ExporterRuntime] = []
         self._listeners: list[Callable[[], None]] = []
@@ -126,6 +127,7 @@ class Agent:
         self._watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
+        self.sources.start()
         return resumed
 
     def _take_up(self) -> None:
@@ -140,6 +142,7 @@ class Agent:
 
     def _build(self, marker: Marker | None) -> Pipeline:
         """Open the logs, and make everything that works on them."""
+        self.sources.open()
         by_receiver = {
             name: self._watched.open(name, self._base.manifests) for name in self.config.receivers
         }
@@ -225,7 +228,9 @@ class Agent:
     def _until_done(self) -> bool:
         next_sync = self._monotonic()
         pause = COMMIT_S
-        silence = Silence(self._evidence, self._silence_after(), now_ns=self._now_ns)
+        of = self.config.receivers
+        after = {log.key: of[log.key.receiver].silence_after_s for log in self.logs}
+        silence = Silence(self._evidence, after, now_ns=self._now_ns)
         while not self._draining:
             self._wake.wait(pause)
             self._wake.clear()
@@ -238,6 +243,8 @@ class Agent:
                 next_sync = now + SYNC_S
                 self._failures.guard("silence", partial(silence.look, self.logs))
                 self._failures.guard("watch", self._watched.restart_dead)
+                sources = partial(self.sources.look, self.logs, self.exporters)
+                self._failures.guard("sources", sources)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if self._catch_up and self._drain_target is None:
                 self._drain_target = self._new_drain_target()
@@ -256,10 +263,6 @@ class Agent:
         """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
         return self._drain_target.undelivered() if self._drain_target else []
 
-    def _silence_after(self) -> dict[LogKey, float]:
-        receivers = self.config.receivers
-        return {log.key: receivers[log.key.receiver].silence_after_s for log in self.logs}
-
     @property
     def commit_error(self) -> str:
         """Why positions cannot be written, '' where they can."""
@@ -273,6 +276,7 @@ class Agent:
 
     def _drain(self) -> None:
         """Let requests in flight finish up to the timeout, then give up those in back-off."""
+        self.sources.stop()
         for runtime in self.exporters:
             runtime.consumer.drain()
         end = self._monotonic() + self.config.service.shutdown_timeout_s

@@ -10,23 +10,36 @@ from k8s_audit_otlp.config.reading.collector_keys import ALIASES
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
+from k8s_audit_otlp.config.sources import Source, log_id
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Components by id, `type[/name]` with the canonical type: `otlp_http/siem`."""
+    """Components by id, `type[/name]` with the canonical type: `otlp_http/siem`.
+
+    A source is no receiver of files itself: `receivers` holds the ones that read its spools.
+    """
 
     receivers: Mapping[str, K8sAudit]
     exporters: Mapping[str, Exporter]
     extensions: Mapping[str, Extension]
     service: Service
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    def spools(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (source id, cluster, receiver id) of every spool."""
+        for source_id, source in self.sources.items():
+            for cluster in source.clusters_served():
+                yield source_id, cluster, log_id(source_id, cluster)
 
     def receivers_of(self, exporter_id: str) -> tuple[str, ...]:
         """Return the ids of the receivers that *exporter_id* sends; none when it is disabled."""
         audit = self.exporters[exporter_id].audit
         if not audit.enabled:
             return ()
-        chosen = set(self.receivers if audit.receivers is None else audit.receivers)
+        named = {log: source for source, _, log in self.spools()}
+        written = [named.get(receiver, receiver) for receiver in self.receivers]
+        chosen = set(written if audit.receivers is None else audit.receivers)
         if self.service.pipelines:
             chosen &= {
                 receiver
@@ -34,7 +47,8 @@ class Config:
                 if exporter_id in pipeline.exporters
                 for receiver in pipeline.receivers
             }
-        return tuple(receiver for receiver in self.receivers if receiver in chosen)
+        pairs = zip(self.receivers, written, strict=True)
+        return tuple(receiver for receiver, name in pairs if name in chosen)
 
     def routes(self) -> Iterator[tuple[str, str]]:
         """Yield each (receiver id, exporter id) that events flow along."""

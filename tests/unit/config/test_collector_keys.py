@@ -6,7 +6,7 @@ import pytest
 
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import Kind
-from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS
+from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS, RECEIVERS
 from k8s_audit_otlp.config.reading.collector_keys import KEYS
 from k8s_audit_otlp.config.reading.explain import block_at, keys_of
 from k8s_audit_otlp.config.reading.key_rules import Use
@@ -129,6 +129,27 @@ COLLECTOR: Mapping[str, list[str]] = {
         "create_directory",
         "directory_permissions",
     ],
+    "k8s_audit_webhook": [  # confighttp's server
+        "endpoint",
+        "auth::authenticator",
+        "max_request_body_size",
+        "read_timeout",
+        "read_header_timeout",
+        "write_timeout",
+        "idle_timeout",
+        "include_metadata",
+        "response_headers",
+        "compression_algorithms",
+        "keep_alives_enabled",
+        "cors",
+        "tls::cert_file",
+        "tls::key_file",
+        "tls::client_ca_file",
+        "tls::client_ca_file_reload",
+        "tls::reload_interval",
+        "tls::min_version",
+        "tls::max_version",
+    ],
     "bearertokenauth": ["scheme", "header", "token", "tokens", "filename"],
     "basicauth": [
         "htpasswd",
@@ -177,7 +198,7 @@ def test_every_key_of_the_collector_is_classified(kind: str, key: str) -> None:
 @pytest.mark.parametrize("kind", KEYS)
 def test_a_key_is_in_the_model_exactly_when_it_is_honoured(kind: str) -> None:
     """The table and the models cannot drift apart."""
-    model = {**EXPORTERS, **EXTENSIONS, "service": Service}[kind]
+    model = {**RECEIVERS, **EXPORTERS, **EXTENSIONS, "service": Service}[kind]
     honoured = {rule.key for rule in KEYS[kind] if rule.use is Use.HONOURED}
     for rule in KEYS[kind]:
         block = block_at(model, rule.path[:-1])

@@ -5,7 +5,7 @@ then the blocks are checked against each other.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -26,11 +26,12 @@ from k8s_audit_otlp.config.reading.explain import explain, suggest
 from k8s_audit_otlp.config.reading.key_rules import Use
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
+from k8s_audit_otlp.config.sources import SOURCES, Source, logs_of
 from k8s_audit_otlp.config.vendors.apply import check_resources, check_vendor, forget_set, preset
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-RECEIVERS: Mapping[str, type[K8sAudit]] = {"k8s_audit": K8sAudit}
+RECEIVERS: Mapping[str, type[K8sAudit | Source]] = {"k8s_audit": K8sAudit, **SOURCES}
 EXPORTERS: Mapping[str, type[Exporter]] = {
     "otlp_http": OtlpHttp,
     "otlp_grpc": OtlpGrpc,
@@ -63,17 +64,20 @@ def build(tree: Any) -> Findings:
             found.mistake((name,), "unknown section", suggest(name, SECTIONS))
     _processors(_section(tree, "processors", found), found)
     receivers = _components(tree, "receivers", RECEIVERS, found)
-    from_beginning = all(one.start_at.kind == "beginning" for one in receivers.values())
+    from_beginning = all(
+        one.start_at.kind == "beginning" for one in receivers.values() if isinstance(one, K8sAudit)
+    )
     exporters = _components(tree, "exporters", EXPORTERS, found, from_beginning=from_beginning)
     extensions = _components(tree, "extensions", EXTENSIONS, found)
     service = _service(_section(tree, "service", found), found)
     if service is None:
         return found
     config = Config(
-        receivers,
+        dict(_file_receivers(receivers, service.state_dir)),
         cast("Mapping[str, Exporter]", exporters),
         cast("Mapping[str, Extension]", extensions),
         service,
+        {name: one for name, one in receivers.items() if not isinstance(one, K8sAudit)},
     )
     check_references(config, tree, found)
     for exporter_id, exporter in config.exporters.items():
@@ -81,6 +85,17 @@ def build(tree: Any) -> Findings:
     check_resources(config, found)
     found.config = config
     return found
+
+
+def _file_receivers(
+    receivers: Mapping[str, K8sAudit | Source], state_dir: str
+) -> Iterator[tuple[str, K8sAudit]]:
+    """Put the readers of its spools in the place of each source."""
+    for name, one in receivers.items():
+        if isinstance(one, K8sAudit):
+            yield name, one
+        else:
+            yield from logs_of(name, one, state_dir)
 
 
 def _section(tree: Mapping[str, Any], name: str, found: Findings) -> Mapping[str, Any]:

@@ -231,6 +231,21 @@ IDLE_EXTENSIONS = frozenset({"health_check", "pprof", "zpages", "file_storage", 
 IDLE_PROCESSORS = frozenset({"batch", "memory_limiter"})
 
 ALIASES: Mapping[str, str] = {"otlphttp": "otlp_http", "otlp": "otlp_grpc", "file": "otlp_file"}
+WEBHOOK: Rules = (
+    *honoured("endpoint", "max_request_body_size", "read_timeout", "idle_timeout"),
+    *honoured("auth::authenticator", "tls::cert_file", "tls::key_file", "tls::client_ca_file"),
+    *honoured("tls::min_version"),
+    *no_effect("an audit event says itself who asked", "include_metadata"),
+    *no_effect("gzip is taken", "compression_algorithms"),
+    *no_effect("answers are short", "write_timeout", "response_headers"),
+    *no_effect("read_timeout is used", "read_header_timeout"),
+    *no_effect("files are re-read when they change", "tls::client_ca_file_reload"),
+    *no_effect("files are re-read when they change", "tls::reload_interval"),
+    *no_effect("the newest TLS version that both sides know is used", "tls::max_version"),
+    *no_effect("connections are kept", "keep_alives_enabled"),
+    *refused("cors", "no browser sends audit events", "remove the key"),
+)
+
 KEYS: Mapping[str, Rules] = {
     "otlp_http": OTLP_HTTP,
     "otlp_grpc": OTLP_GRPC,
@@ -242,6 +257,7 @@ KEYS: Mapping[str, Rules] = {
     "bearertokenauth": BEARER_TOKEN,
     "basicauth": BASIC_AUTH,
     "oauth2client": OAUTH2_CLIENT,
+    "k8s_audit_webhook": WEBHOOK,
     "service": SERVICE,
 }
 

@@ -5,9 +5,11 @@ from typing import Any
 
 from k8s_audit_otlp.config.config import Config, Findings, canonical
 from k8s_audit_otlp.config.exporters import OtlpFile
+from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.document import Path
 from k8s_audit_otlp.config.reading.explain import suggest
+from k8s_audit_otlp.config.sources import AuditWebhook
 
 
 def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -> None:
@@ -24,6 +26,7 @@ def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -
         if auth is not None:
             place = (*path, "auth", "authenticator")
             _check_id(auth.authenticator, ids["extensions"], place, found)
+    _check_sources(config, ids["extensions"], found)
     _check_files(config, found)
     for name, pipeline in config.service.pipelines.items():
         place = ("service", "pipelines", name)
@@ -37,6 +40,17 @@ def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -
         if not config.receivers_of(exporter_id) and not found.mistakes:
             why = "it is disabled or in no pipeline: parked, its position is kept"
             found.remark(found.path_of("exporters", exporter_id), Kind.NO_EFFECT, why)
+
+
+def _check_sources(config: Config, extensions: set[str], found: Findings) -> None:
+    for source_id, source in config.sources.items():
+        if isinstance(source, AuditWebhook) and source.auth is not None:
+            place = (*found.path_of("receivers", source_id), "auth", "authenticator")
+            _check_id(source.auth.authenticator, extensions, place, found)
+            extension = config.extensions.get(source.auth.authenticator)
+            if extension is not None and not isinstance(extension, BearerToken):
+                hint = "name a bearertokenauth, or use tls::client_ca_file"
+                found.mistake(place, "a server can only check a bearer token", hint)
 
 
 def _check_files(config: Config, found: Findings) -> None:

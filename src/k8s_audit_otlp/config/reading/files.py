@@ -21,8 +21,9 @@ _FILE_KEYS = frozenset({"filename"})
 
 def look(config: Config, found: Findings) -> None:
     """Add what the disk says: a directory for a file is a mistake, a missing file a remark."""
+    spools = {log for _, _, log in config.spools()}
     for receiver_id, receiver in config.receivers.items():
-        for pattern in receiver.include:
+        for pattern in () if receiver_id in spools else receiver.include:
             _look_at_log(pattern, (*found.path_of("receivers", receiver_id), "include"), found)
     state_dir = Path(config.service.state_dir)
     if _is_no_directory(state_dir):
@@ -115,8 +116,14 @@ def _files_of(path: KeyPath, value: Any) -> tuple[str, ...]:
 
 
 def _leaves(config: Config, found: Findings) -> Iterator[tuple[KeyPath, Any]]:
-    for section in ("receivers", "exporters", "extensions"):
-        for component_id, block in getattr(config, section).items():
+    sections = (
+        ("receivers", config.receivers),
+        ("receivers", config.sources),
+        ("exporters", config.exporters),
+        ("extensions", config.extensions),
+    )
+    for section, components in sections:
+        for component_id, block in components.items():
             yield from _walk(block, found.path_of(section, component_id))
 
 

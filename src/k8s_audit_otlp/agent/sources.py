@@ -1,0 +1,162 @@
+"""The sources of an agent, and the spools that they write and that its logs are read from."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.agent.pipeline import ExporterRuntime
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.extensions import BearerToken
+from k8s_audit_otlp.config.sources import AuditWebhook, SpoolBlock, spool_directory
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
+from k8s_audit_otlp.receiver.spool.spool import Spool
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.receiver.sources.http_server import HttpServer
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+_KEEP_S = 3.0  # some commits: receipt and position are on disk before the segment goes
+
+
+class Sources:
+    """Opened before the logs are, started when everything behind them runs, stopped first."""
+
+    def __init__(self, config: Config, monotonic: Callable[[], float], *, on: bool) -> None:
+        """*on*: not where only what is there is delivered, so that the agent comes to an end."""
+        self._config = config
+        self._specs = list(config.spools()) if on else []
+        self._monotonic = monotonic
+        self._passed: dict[str, float] = {}  # segments to delete, and since when
+        self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
+        self.addresses: dict[str, str] = {}  # where each webhook listens
+        self._servers: list[HttpServer] = []
+
+    def open(self) -> None:
+        """Take up the spools.
+
+        Raises:
+            OSError: a directory cannot be written.
+
+        """
+        for source, cluster, log in self._specs:
+            directory = spool_directory(self._config.service.state_dir, source, cluster)
+            spool = Spool(directory, _limits(self._config.sources[source].spool))
+            spool.open()
+            self.spools[log] = spool
+
+    def start(self) -> None:
+        """Take what comes from now on.
+
+        Raises:
+            ConfigurationError: an address or a certificate cannot be used.
+
+        """
+        for name, source in self._config.sources.items() if self._specs else ():
+            spools = {
+                cluster: self.spools[log]
+                for source_id, cluster, log in self._specs
+                if source_id == name
+            }
+            server = webhook_server(name, source, spools, self._config)
+            try:
+                self.addresses[name] = server.start()
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise ConfigurationError(
+                    f"receivers::{name}: {source.endpoint} cannot be served: {why}"
+                ) from None
+            self._servers.append(server)
+            logger.info("%s: listening at %s", name, self.addresses[name])
+
+    def look(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> None:
+        """Take up new certificates, and delete what every exporter has."""
+        for server in self._servers:
+            server.look()
+        now = self._monotonic()
+        passed = {}
+        subscriptions = [one for runtime in runtimes for one in runtime.subscriptions]
+        for log in logs:
+            if (spool := self.spools.get(log.key.receiver)) is None:
+                continue
+            for segment in _passed(log.segments(), [s for s in subscriptions if s.log is log]):
+                path = str(log.path.with_name(segment.state.name))
+                passed[path] = self._passed.get(path, now)
+                if now - passed[path] > _KEEP_S:
+                    spool.delete(segment.state.name)
+        self._passed = passed
+
+    def stop(self) -> None:
+        """Take nothing more; what is being taken is still answered."""
+        for server in self._servers:
+            server.stop()
+        for spool in self.spools.values():
+            spool.close()
+
+
+def _passed(segments: Sequence[Segment], readers: Sequence[Subscription]) -> list[Segment]:
+    """Return the rotated segments that everyone has settled and written the receipt of.
+
+    The newest of all stays: that it is there when its successor is seen proves that nothing
+    between them is missing.
+    """
+    return [
+        segment
+        for segment in segments[:-1]
+        if segment.name is not None
+        and not segment.live
+        and segment.state.complete
+        and readers
+        and all(
+            reader.ledger.settled_offset(segment.seq) >= segment.state.size
+            and not reader.owes_receipt(segment.state)
+            for reader in readers
+        )
+    ]
+
+
+def _limits(block: SpoolBlock) -> SpoolLimits:
+    return SpoolLimits(block.max_bytes, block.segment_bytes, block.min_free_disk_bytes)
+
+
+def webhook_server(
+    name: str, source: AuditWebhook, spools: dict[str, Spool], config: Config
+) -> "HttpServer":
+    """Return the server of a webhook, ready to be started."""
+    from k8s_audit_otlp.receiver.sources.http_server import (  # noqa: PLC0415 - loads uvicorn
+        HttpServer,
+        ServerOptions,
+    )
+    from k8s_audit_otlp.receiver.sources.webhook import Webhook, WebhookOptions  # noqa: PLC0415
+
+    token = None
+    if source.auth is not None:
+        extension = config.extensions[source.auth.authenticator]
+        assert isinstance(extension, BearerToken)  # noqa: S101 - config/crosscheck has seen to it
+        token = extension.secret.resolve
+    options = WebhookOptions(
+        source.max_request_body_size,
+        source.read_timeout_s,
+        token,
+        frozenset(source.client_names),
+        {cluster: frozenset(of.client_names) for cluster, of in source.clusters.items()},
+    )
+    tls = source.tls
+    server_options = ServerOptions(
+        source.endpoint,
+        tls.cert_file if tls else "",
+        tls.key_file if tls else "",
+        (tls.client_ca_file if tls else None) or "",
+        tls.min_version if tls else "1.2",
+        source.read_timeout_s,
+        source.idle_timeout_s,
+        config.service.shutdown_timeout_s,
+    )
+    server = HttpServer(name, server_options)
+    webhook = Webhook(name, spools, options, names_of=server.names_of)
+    server.application = webhook.application()
+    return server

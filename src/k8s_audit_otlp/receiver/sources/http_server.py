@@ -1,0 +1,170 @@
+"""An HTTP server for one application, in a thread of its own: TLS, client certificates, bounds."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_MOST_CONNECTIONS = 512  # more are answered with 503; idle ones count
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Where and how to listen; without a certificate in the clear."""
+
+    endpoint: str
+    cert_file: str = ""
+    key_file: str = ""
+    client_ca_file: str = ""
+    min_version: str = "1.2"
+    header_timeout_s: float = 30.0
+    idle_timeout_s: float = 90.0
+    stop_timeout_s: float = 10.0
+
+
+def listen(endpoint: str) -> socket.socket:
+    """Bind `host:port`; an empty host is every interface, as in Go.
+
+    Raises:
+        OSError: the address is taken or not of this host.
+
+    """
+    host, _, port = endpoint.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, int(port)), family=family, backlog=256)
+
+
+class HttpServer:
+    """Serves *application* until `stop`. `names_of` knows the certificates of who is connected."""
+
+    def __init__(self, name: str, options: ServerOptions, application: Any = None) -> None:
+        self._name = name
+        self._options = options
+        self.application = application
+        self._names: dict[tuple[str, int], frozenset[str]] = {}
+        self._server: uvicorn.Server | None = None
+        self._thread: Thread | None = None
+        self._context: ssl.SSLContext | None = None
+        self._stamp: object = None
+
+    def names_of(self, client: tuple[str, int] | None) -> frozenset[str]:
+        """Return the names of the certificate that the client at this address has shown."""
+        return self._names.get(client, frozenset()) if client else frozenset()
+
+    def start(self) -> str:
+        """Listen, and return the address.
+
+        Raises:
+            OSError: the address cannot be bound, or a certificate cannot be used.
+
+        """
+        options = self._options
+        if options.cert_file:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.minimum_version = _VERSIONS[options.min_version]
+            self._load_certificates(self._context)
+            self._stamp = self._stamps()
+        listener = listen(options.endpoint)
+        config = uvicorn.Config(
+            self.application,
+            http=self._protocol(),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=round(options.idle_timeout_s),
+            timeout_graceful_shutdown=round(options.stop_timeout_s),
+        )
+        config.load()
+        config.ssl = self._context
+        self._server = server = uvicorn.Server(config)
+        self._thread = Thread(target=server.run, args=([listener],), name=self._name, daemon=True)
+        self._thread.start()
+        host, port = listener.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def stop(self) -> None:
+        """Take no more requests; those that are being answered are."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(self._options.stop_timeout_s + 5)
+
+    def look(self) -> None:
+        """Take up certificates whose files have changed; new connections get them."""
+        if self._context is None or (now := self._stamps()) == self._stamp:
+            return
+        try:
+            self._load_certificates(self._context)
+        except OSError as error:  # half of a pair is new; the next look finds both
+            logger.warning("%s: the new certificate cannot be used yet: %s", self._name, error)
+            return
+        self._stamp = now
+
+    def _load_certificates(self, context: ssl.SSLContext) -> None:
+        options = self._options
+        context.load_cert_chain(options.cert_file, options.key_file)
+        if options.client_ca_file:
+            context.load_verify_locations(options.client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+
+    def _stamps(self) -> object:
+        options = self._options
+        found: list[object] = []
+        for file in (options.cert_file, options.key_file, options.client_ca_file):
+            try:
+                info = Path(file).stat() if file else None
+            except OSError:
+                info = None
+            found.append((info.st_ino, info.st_size, info.st_mtime_ns) if info else None)
+        return found
+
+    def _protocol(self) -> type[asyncio.Protocol]:
+        names, patience = self._names, self._options.header_timeout_s
+
+        class Connection(H11Protocol):
+            """Closes who sends no whole header in time, and knows who has connected."""
+
+            def connection_made(self, transport: Any) -> None:
+                super().connection_made(transport)
+                certificate = transport.get_extra_info("peercert")
+                if certificate and self.client:
+                    names[self.client] = _names_in(certificate)
+                self._patience = self.loop.call_later(patience, self._give_up)
+
+            def _give_up(self) -> None:
+                if self.cycle is None and not self.transport.is_closing():
+                    self.transport.close()
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                self._patience.cancel()
+                if self.client:
+                    names.pop(self.client, None)
+                super().connection_lost(exc)
+
+        return Connection
+
+
+def _names_in(certificate: dict[str, Any]) -> frozenset[str]:
+    """Return the common name and the alternative names of a certificate."""
+    common = {
+        value
+        for part in certificate.get("subject", ())
+        for name, value in part
+        if name == "commonName"
+    }
+    return frozenset(common | {value for _, value in certificate.get("subjectAltName", ())})

@@ -1,0 +1,80 @@
+"""The body of a request, read with bounds: in size, in time, and for all requests together."""
+
+import zlib
+from collections.abc import AsyncIterator
+
+_PIECE = 1 << 20  # what is decompressed at once
+
+
+class BodyError(Exception):
+    """The request is not taken: the status to answer with, and why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class BodyBudget:
+    """Bytes of bodies that may be in memory, of all requests together; for one event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+
+    def take(self, size: int) -> None:
+        if size > self._left:
+            raise BodyError(429, "other requests fill the memory for them; try again")
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        self._left += size
+
+
+class BodyReader:
+    """Collects one body; `held` is what it has of the budget until `release`."""
+
+    def __init__(self, budget: BodyBudget, max_bytes: int, encoding: str) -> None:
+        if encoding not in ("", "identity", "gzip"):
+            raise BodyError(415, "content-encoding: gzip or none is taken")
+        self._inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+        self._budget = budget
+        self._max = max_bytes
+        self._pieces: list[bytes] = []
+        self.held = 0
+
+    async def read(self, chunks: AsyncIterator[bytes]) -> bytes:
+        """Return the body, decompressed.
+
+        Raises:
+            BodyError: it is too long, no gzip, cut short, or there is no memory for it now.
+
+        """
+        async for chunk in chunks:
+            if self._inflate is None:
+                self._add(chunk)
+            else:
+                self._decompress(chunk)
+        if self._inflate is not None and not self._inflate.eof:
+            raise BodyError(400, "the gzip body is cut short")
+        return b"".join(self._pieces)
+
+    def release(self) -> None:
+        """Give back what the body took of the budget."""
+        self._pieces.clear()
+        self._budget.give(self.held)
+        self.held = 0
+
+    def _add(self, piece: bytes) -> None:
+        if self.held + len(piece) > self._max:
+            raise BodyError(413, f"the body is over {self._max} bytes")
+        self._budget.take(len(piece))
+        self.held += len(piece)
+        self._pieces.append(piece)
+
+    def _decompress(self, chunk: bytes) -> None:
+        assert self._inflate is not None  # noqa: S101 - seen by the caller
+        try:
+            while chunk and not self._inflate.eof:
+                self._add(self._inflate.decompress(chunk, _PIECE))
+                chunk = self._inflate.unconsumed_tail
+        except zlib.error:
+            raise BodyError(400, "the body is no gzip") from None

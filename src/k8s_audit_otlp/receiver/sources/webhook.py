@@ -1,0 +1,184 @@
+"""The audit webhook: `POST /audit[/<cluster>]`. 200 means that the events are on disk.
+
+An apiserver repeats what is not answered with 200 five times within some two minutes, then drops
+it and counts it in apiserver_audit_error_total. So: 429 and 503 for what passes, 4xx for what
+never will.
+"""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from k8s_audit_otlp.receiver.sources.buffer_risk import BufferRisk
+from k8s_audit_otlp.receiver.sources.request_body import BodyBudget, BodyError, BodyReader
+from k8s_audit_otlp.receiver.spool.event_list import NoEventsError, lines_of
+from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
+from k8s_audit_otlp.receiver.spool.spool import Spool
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+RETRY_AFTER_S = 5
+_MOST_APPENDS = 8  # threads that decode and wait for the disk
+_WARN_EVERY_S = 60.0
+
+Names = Callable[[tuple[str, int] | None], frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookOptions:
+    """Who may send, and how much. Names are those of client certificates."""
+
+    max_body_bytes: int = 64 << 20
+    read_timeout_s: float = 30.0
+    token: Callable[[], str] | None = None
+    client_names: frozenset[str] = frozenset()
+    clusters: Mapping[str, frozenset[str]] = field(default_factory=dict)  # and their client names
+
+
+class _Stamp(msgspec.Struct, rename="camel"):
+    stage_timestamp: datetime | None = None
+
+
+_stamp = msgspec.json.Decoder(_Stamp).decode
+
+
+class Webhook:
+    """Answers requests; one for each endpoint. *spools* by cluster, '' where there is one only."""
+
+    def __init__(
+        self,
+        name: str,
+        spools: Mapping[str, Spool],
+        options: WebhookOptions,
+        *,
+        names_of: Names = lambda _: frozenset(),
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """*names_of* returns the names of the certificate that a client has shown."""
+        self._name = name
+        self._spools = spools
+        self._options = options
+        self._names_of = names_of
+        self._monotonic, self._now = monotonic, now
+        self._budget = BodyBudget(2 * options.max_body_bytes)
+        self._appending = CapacityLimiter(_MOST_APPENDS)
+        self._risks = {cluster: BufferRisk() for cluster in spools}
+        self._warned: dict[str, float] = {}
+        self.refusals: dict[int, int] = {}  # requests by the status they were answered with
+
+    def application(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/audit", self._answer, methods=["POST"]),
+                Route("/audit/{cluster}", self._answer, methods=["POST"]),
+            ]
+        )
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._take(request)
+        except BodyError as refusal:
+            status, why = refusal.status, str(refusal)
+        except NoEventsError as error:
+            status, why = 400, str(error)
+        except SpoolFullError as full:
+            status, why = 503, str(full)
+        except TimeoutError:
+            status, why = 408, f"the request took over {self._options.read_timeout_s:g} s"
+        except ClientDisconnect:
+            status, why = 400, "the client went away"
+        self.refusals[status] = self.refusals.get(status, 0) + 1
+        if status not in (401, 403):
+            self._warn(f"{status}", f"a request is refused with {status}: {why}")
+        headers = {"Connection": "close"} if status in (408, 413) else {}
+        if status in (429, 503):
+            headers["Retry-After"] = str(RETRY_AFTER_S)
+        return PlainTextResponse(why + "\n", status, headers)
+
+    async def _take(self, request: Request) -> Response:
+        cluster = self._cluster_of(request)
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        body = BodyReader(self._budget, self._options.max_body_bytes, encoding)
+        try:
+            async with asyncio.timeout(self._options.read_timeout_s):
+                data = await body.read(request.stream())
+            appended = await to_thread.run_sync(
+                self._append, cluster, data, limiter=self._appending
+            )
+        finally:
+            body.release()
+        if appended:
+            self._look_at_buffer(cluster, *appended)
+        return Response(status_code=200)
+
+    def _append(self, cluster: str, data: bytes) -> tuple[int, bytes] | None:
+        """Write the events of a body; return how many and the last. Runs in a thread."""
+        lines = lines_of(data)
+        if not lines:
+            return None
+        self._spools[cluster].append(lines)
+        return len(lines), lines[-1]
+
+    def _look_at_buffer(self, cluster: str, events: int, last: bytes) -> None:
+        try:
+            when = _stamp(last).stage_timestamp
+            age = (self._now() - when).total_seconds() if when else None
+        except (msgspec.MsgspecError, TypeError):  # no time, or one without a zone
+            age = None
+        if warning := self._risks[cluster].note(events, age, self._monotonic()):
+            self._warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
+
+    def _warn(self, kind: str, text: str) -> None:
+        now = self._monotonic()
+        if now - self._warned.get(kind, now - _WARN_EVERY_S) >= _WARN_EVERY_S:
+            self._warned[kind] = now
+            logger.warning("%s: %s", self._name, text)
+
+    # -- who sends ---------------------------------------------------------------------------
+
+    def _cluster_of(self, request: Request) -> str:
+        """Return whose events these are.
+
+        Raises:
+            BodyError: the client may not send, or it is not said for which cluster.
+
+        """
+        options = self._options
+        if options.token is not None:
+            shown = request.headers.get("authorization", "").encode()
+            if not hmac.compare_digest(shown, b"Bearer " + options.token().strip().encode()):
+                raise BodyError(401, "the bearer token is missing or wrong")
+        client = (request.client.host, request.client.port) if request.client else None
+        names = self._names_of(client)
+        if options.client_names and not options.client_names & names:
+            raise BodyError(403, "the name of the client certificate is not in client_names")
+        asked = request.path_params.get("cluster", "")
+        if not options.clusters:
+            if asked:
+                raise BodyError(404, "no clusters are configured; send to /audit")
+            return ""
+        return self._configured_cluster(asked, names)
+
+    def _configured_cluster(self, asked: str, names: frozenset[str]) -> str:
+        clusters = self._options.clusters
+        if not asked:
+            asked = next((name for name, of in clusters.items() if of & names), "")
+            if not asked:
+                raise BodyError(404, "which cluster? send to /audit/CLUSTER")
+        if asked not in clusters:
+            raise BodyError(404, f"the cluster {asked[:64]!r} is not configured")
+        if clusters[asked] and not clusters[asked] & names:
+            raise BodyError(403, "the client certificate is not one of this cluster")
+        return asked

@@ -1,0 +1,160 @@
+"""An agent with a webhook: what it has answered with 200 arrives, whatever happens to it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.tools.demo.received import Record
+from tests.kit.backend import Backend
+
+SPOOL = "spool: {max_bytes: 1MiB, segment_bytes: 20KiB, min_free_disk: 1B}"
+RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
+
+
+def config(folder: Path, backend: Backend, port: int = 0, spool: str = SPOOL) -> str:
+    return f"""
+receivers:
+  k8s_audit_webhook: {{endpoint: "127.0.0.1:{port}", {spool}}}
+exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
+service: {{state_dir: {folder / "state"}, shutdown_timeout: 2s}}
+"""
+
+
+def items(first: int, count: int) -> bytes:
+    events = [
+        {"level": "Metadata", "auditID": f"id-{n}", "stage": "ResponseComplete", "verb": "get"}
+        for n in range(first, first + count)
+    ]
+    return json.dumps({"kind": "EventList", "items": events}).encode()
+
+
+def post(port: int, body: bytes) -> int:
+    """Return the status, 0 where nobody answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", "/audit", body)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(text: str) -> Iterator[tuple[Agent, int]]:
+    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(lock_patience_s=0.5))
+    agent.start()
+    thread = Thread(target=agent.run)
+    thread.start()
+    try:
+        yield agent, int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
+    finally:
+        agent.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def events_of(backend: Backend) -> list[Record]:
+    return [one for one in list(backend.received.records) if not one.ids.is_notice]
+
+
+def arrived(backend: Backend) -> list[str]:
+    return [event.attributes["k8s.audit.id"] for event in events_of(backend)]
+
+
+def test_segments_are_deleted_when_everyone_has_them(
+    tmp_path: Path, backend: Backend, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    """Each has its receipt, no gap is told, and the newest backup stays for the proof."""
+    with running(config(tmp_path, backend)) as (agent, port):
+        for number in range(12):
+            assert post(port, items(number * 100, 100)) == 200
+        directory = agent.logs[0].path.parent
+        wait_for(lambda: len(set(arrived(backend))) == 1200)
+        wait_for(lambda: len(list(directory.glob("audit-*.log"))) <= 1)
+    assert sorted(arrived(backend)) == sorted(f"id-{n}" for n in range(1200))
+    said = [notice.event_name for notice in backend.received.notices]
+    assert "k8s.audit.gap" not in said
+    receipts = [n for n in backend.received.notices if n.event_name == "k8s.audit.segment"]
+    assert len(receipts) >= 4
+
+
+def test_a_full_spool_refuses_until_the_back_end_is_up_again(
+    tmp_path: Path, backend: Backend, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    """What was refused comes again; what was taken arrives."""
+    small = "spool: {max_bytes: 80KiB, segment_bytes: 20KiB, min_free_disk: 1B}"
+    backend.stop()
+    with running(config(tmp_path, backend, spool=small)) as (_, port):
+        taken = [n for n in range(20) if post(port, items(n * 100, 100)) == 200]
+        assert 0 < len(taken) < 20
+        backend.start()
+        wait_for(lambda: len(set(arrived(backend))) >= 100 * len(taken))
+        wait_for(lambda: post(port, items(5000, 1)) == 200)
+        wait_for(lambda: "id-5000" in arrived(backend))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("kills", [4])
+def test_what_was_answered_with_200_arrives_however_often_the_agent_is_killed(
+    tmp_path: Path,
+    backend: Backend,
+    wait_for: Callable[[Callable[[], object]], None],
+    kills: int,
+) -> None:
+    """The sender repeats what was not answered, as an apiserver does; each event is there once."""
+    port = free_port()
+    file = tmp_path / "agent.yaml"
+    file.write_text(config(tmp_path, backend, port))
+    command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(file)]
+    taken: list[int] = []
+    done = False
+
+    def send() -> None:
+        number = 0
+        while not done:
+            if post(port, items(number * 50, 50)) == 200:
+                taken.append(number)
+                number += 1
+            else:
+                time.sleep(0.02)
+
+    sender = Thread(target=send)
+    sender.start()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        for kill in range(1, kills + 1):
+            wait_for(lambda kill=kill: len(taken) >= kill * 5)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_for(lambda: len(taken) >= (kills + 1) * 5)
+    finally:
+        done = True
+        sender.join(15)
+    expected = {f"id-{n * 50 + k}" for n in taken for k in range(50)}
+    try:
+        wait_for(lambda: expected <= set(arrived(backend)))
+    finally:
+        process.terminate()
+        process.wait(15)
+    uids = {event.uid for event in events_of(backend)}
+    assert len(uids) == len(set(arrived(backend)))

@@ -1,0 +1,84 @@
+"""A source becomes one file receiver for each cluster; everything behind it knows files only."""
+
+import pytest
+
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.config.mistakes import ConfigError
+
+EXPORTERS = "exporters: {otlp_file: {path: '-'}, otlp_file/b: {path: /b, audit: {receivers: [%s]}}}"
+TLS = "tls: {cert_file: /c, key_file: /k}"
+
+
+def loaded(receivers: str, chosen: str = "k8s_audit_webhook", more: str = "") -> Config:
+    text = f"receivers:\n{receivers}\n{EXPORTERS % chosen}\n{more}"
+    return load_text(text, "test", {}).config
+
+
+def test_a_webhook_is_read_from_its_spool() -> None:
+    """The spool lies under the state directory; what else the block says is kept."""
+    config = loaded(
+        "  k8s_audit_webhook/x[*]: {resource: {a: b}, silence_after: 5s}",
+        "'k8s_audit_webhook/x[*]'",
+        "service: {state_dir: /s}",
+    )
+    (receiver,) = config.receivers.values()
+    assert receiver.include == ("/s/spool/k8s_audit_webhook%2Fx%5B%2A%5D/all/audit.log",)
+    assert receiver.resource == {"a": "b"}
+    assert receiver.silence_after_s == 5
+    assert config.receivers_of("otlp_file/b") == ("k8s_audit_webhook/x[*]",)
+
+
+def test_each_cluster_is_a_receiver_of_its_own() -> None:
+    """An exporter that takes the source takes all of them, and its cluster is in the resource."""
+    config = loaded(
+        "  k8s_audit: {include: /a}\n"
+        "  k8s_audit_webhook: {clusters: {eu: {}, us: {resource: {k8s.cluster.name: US}}}}"
+    )
+    names = {id_: one.resource.get("k8s.cluster.name") for id_, one in config.receivers.items()}
+    assert names == {
+        "k8s_audit": None,
+        "k8s_audit_webhook[eu]": "eu",
+        "k8s_audit_webhook[us]": "US",
+    }
+    assert config.receivers_of("otlp_file") == tuple(names)
+    assert config.receivers_of("otlp_file/b") == tuple(names)[1:]
+
+
+def test_pipelines_name_the_source() -> None:
+    """What the file says is `k8s_audit_webhook`, whatever becomes of it."""
+    pipelines = "service: {pipelines: {logs: {receivers: [k8s_audit_webhook], exporters: [%s]}}}"
+    receivers = "  k8s_audit: {include: /a}\n  k8s_audit_webhook: {clusters: {eu: {}}}"
+    config = loaded(receivers, more=pipelines % "otlp_file")
+    assert config.receivers_of("otlp_file") == ("k8s_audit_webhook[eu]",)
+    assert config.receivers_of("otlp_file/b") == ()
+
+
+BEARER = """extensions:
+  bearertokenauth: {token: x}
+  basicauth: {client_auth: {username: a, password: b}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ("endpoint: 9443", "endpoint: '9443' is no host:port; write 0.0.0.0:9443"),
+        ("tls: {cert_file: /c}", "tls::key_file: is missing"),
+        ("client_names: [a]", "client_names is set and nobody has to show a certificate"),
+        (f"{TLS}, clusters: {{a: {{client_names: b}}}}", "add tls::client_ca_file"),
+        ("clusters: {a/b: {}}", "'a/b' does not fit a path"),
+        ("clusters: {'..': {}}", "'..' does not fit a path"),
+        ("spool: {max_bytes: 100MiB}", "max_bytes holds fewer than 4 segments"),
+        ("auth: {authenticator: oidc}", "oidc is not defined"),
+        ("auth: {authenticator: basicauth}", "a server can only check a bearer token"),
+        ("cors: {allowed_origins: [a]}", "no browser sends audit events"),
+        ("include: /a", "unknown key"),
+    ],
+)
+def test_a_mistake_is_told_with_its_way_out(block: str, said: str) -> None:
+    """Every mistake names its key."""
+    with pytest.raises(ConfigError) as told:
+        loaded(f"  k8s_audit_webhook: {{{block}}}", more=BEARER)
+    assert said in str(told.value)
+    assert "receivers::k8s_audit_webhook" in str(told.value)

@@ -1,0 +1,79 @@
+"""A webhook on a real socket, in the clear or over TLS."""
+
+import http.client
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
+from k8s_audit_otlp.receiver.sources.webhook import Webhook, WebhookOptions
+from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
+from k8s_audit_otlp.receiver.spool.spool import Spool
+
+ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)
+
+
+class Served:
+    """A webhook with a spool for each cluster that it knows."""
+
+    def __init__(
+        self, folder: Path, options: WebhookOptions, limits: SpoolLimits, **server: Any
+    ) -> None:
+        self.spools = {
+            cluster: Spool(folder / (cluster or "all"), limits)
+            for cluster in options.clusters or ("",)
+        }
+        for spool in self.spools.values():
+            spool.open()
+        server_options = ServerOptions("127.0.0.1:0", stop_timeout_s=1, **server)
+        self.server = HttpServer("webhook", server_options)
+        self.webhook = Webhook("webhook", self.spools, options, names_of=self.server.names_of)
+        self.server.application = self.webhook.application()
+        self.port = int(self.server.start().rpartition(":")[2])
+
+    def post(
+        self,
+        body: bytes,
+        path: str = "/audit",
+        headers: dict[str, str] | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> tuple[int, str, dict[str, str]]:
+        connection: http.client.HTTPConnection
+        if context:
+            connection = http.client.HTTPSConnection("localhost", self.port, context=context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("POST", path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(), dict(answer.getheaders())
+        finally:
+            connection.close()
+
+    def held(self, cluster: str = "") -> list[bytes]:
+        return self.spools[cluster].path.read_bytes().splitlines(keepends=True)
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start webhooks; they are stopped after the test."""
+    running: list[Served] = []
+
+    def start(
+        options: WebhookOptions | None = None, limits: SpoolLimits = ROOMY, **server: Any
+    ) -> Served:
+        served = Served(
+            tmp_path / f"spool{len(running)}", options or WebhookOptions(), limits, **server
+        )
+        running.append(served)
+        return served
+
+    yield start
+    for each in running:
+        each.server.stop()
