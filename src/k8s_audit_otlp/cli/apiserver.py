@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
-from k8s_audit_otlp.apiserver import files, kubeadm, profiles
+from k8s_audit_otlp.apiserver import files, kubeadm, profiles, webhook
 from k8s_audit_otlp.apiserver.manifest import Patched, patch
 from k8s_audit_otlp.apiserver.platforms import WAY_OUT, Owner, kubeadm_api_version
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
@@ -96,6 +97,50 @@ def print_kubeadm(api_version: str, **options: object) -> None:
     check(flags)
     click.echo(kubeadm.fragment(flags, api_version), nl=False)
     click.echo(kubeadm.roll_out(flags, api_version), nl=False, err=True)
+
+
+@command.command("webhook")
+@click.option("--url", required=True, help="Where to post: https://HOST:9443/audit[/CLUSTER].")
+@click.option("--mode", type=click.Choice(webhook.MODES), default="batch", show_default=True)
+@click.option("--ca-file", default="", help="Who signed the webhook's certificate.")
+@click.option("--client-cert", default="", help="Certificate that kube-apiserver shows.")
+@click.option("--client-key", default="", help="Its key.")
+@click.option("--token", default="", help="Bearer token that kube-apiserver shows.")
+@click.option(
+    "--file",
+    default="/etc/kubernetes/audit-webhook.yaml",
+    show_default=True,
+    help="Where the printed file will be on the apiserver's host.",
+)
+@click.option(
+    "--make-certificates",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="First make an authority, a server's and a client's certificate for a trial there.",
+)
+def print_webhook(  # noqa: PLR0913 - one for each option
+    url: str,
+    mode: str,
+    ca_file: str,
+    client_cert: str,
+    client_key: str,
+    token: str,
+    file: str,
+    directory: Path | None,
+) -> None:
+    """Print the file that lets kube-apiserver post its events, and on stderr the flags for it."""
+    if directory is not None:
+        host = urlsplit(url).hostname or ""
+        webhook.make_certificates(directory, host, "kube-apiserver")
+        ca_file = ca_file or str(directory / "ca.crt")
+        client_cert = client_cert or str(directory / "client.crt")
+        client_key = client_key or str(directory / "client.key")
+        click.echo(f"{directory}: certificates for 30 days; for a trial only", err=True)
+    found = webhook.Credentials(ca_file, client_cert, client_key, token)
+    click.echo(webhook.kubeconfig(url, found), nl=False)
+    for flag, meaning in webhook.flags(file, mode).items():
+        click.echo(f"{flag:<46} # {meaning}", err=True)
+    _note(webhook.LIMITS)
 
 
 @command.command("patch")

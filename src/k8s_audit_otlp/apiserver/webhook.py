@@ -1,0 +1,120 @@
+"""What a kube-apiserver needs to post its events: a kubeconfig-shaped file, flags, certificates.
+
+Source: kubernetes.io/docs/tasks/debug/debug-cluster/audit/#webhook-backend.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from k8s_audit_otlp.apiserver.settings import RefusalError
+
+MODES = ("batch", "blocking", "blocking-strict")
+_DAYS = "30"
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", _DAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Files on the apiserver's host, and the token; '' for what is not used."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    token: str = ""
+
+
+def kubeconfig(url: str, credentials: Credentials) -> str:
+    """Return the file for --audit-webhook-config-file.
+
+    Raises:
+        RefusalError: the URL or the pair of files cannot be meant so.
+
+    """
+    if not url.startswith(("https://", "http://")) or "/audit" not in urlsplit(url).path:
+        raise RefusalError(f"{url!r} is no address of a webhook; write https://HOST:9443/audit")
+    if bool(credentials.cert_file) != bool(credentials.key_file):
+        raise RefusalError(
+            "a client certificate needs its key; give --client-cert and --client-key"
+        )
+    cluster: dict[str, Any] = {"server": url}
+    if credentials.ca_file:
+        cluster["certificate-authority"] = credentials.ca_file
+    user: dict[str, Any] = {}
+    if credentials.cert_file:
+        user = {
+            "client-certificate": credentials.cert_file,
+            "client-key": credentials.key_file,
+        }
+    if credentials.token:
+        user["token"] = credentials.token
+    tree = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "k8s-audit-otlp", "cluster": cluster}],
+        "users": [{"name": "kube-apiserver", "user": user}],
+        "contexts": [
+            {"name": "audit", "context": {"cluster": "k8s-audit-otlp", "user": "kube-apiserver"}}
+        ],
+        "current-context": "audit",
+    }
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def flags(file: str, mode: str) -> Mapping[str, str]:
+    """Return the flags of kube-apiserver, each with what it is for."""
+    chosen = {
+        f"--audit-webhook-config-file={file}": "where to send, and who asks",
+        f"--audit-webhook-mode={mode}": "batch slows no request; blocking waits for the answer",
+        "--audit-webhook-initial-backoff=1s": "before the first of five repeats; 10s by default",
+    }
+    if mode == "batch":
+        chosen |= {
+            "--audit-webhook-batch-buffer-size=100000": "events kept while it is away; 10,000 by "
+            "default, what does not fit is dropped",
+            "--audit-webhook-batch-throttle-qps=50": "requests a second; 10 by default",
+            "--audit-webhook-batch-throttle-burst=100": "of them at once",
+            "--audit-webhook-batch-max-wait=1s": "longest wait for a full request; 30s by default",
+        }
+    return chosen
+
+
+LIMITS = (
+    "the policy (--audit-policy-file) must be set as well",
+    "nobody behind the apiserver can see what its buffer drops: watch apiserver_audit_error_total",
+    "keep --audit-log-path as well, where you can",
+)
+
+
+def make_certificates(directory: Path, host: str, client: str) -> None:
+    """Make an authority, and certificates of the server and of a client, for a trial.
+
+    Raises:
+        RefusalError: there is no openssl, or the directory is not empty.
+
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise RefusalError(f"{directory} is not empty; name a new directory")
+    kind = "IP" if host.replace(".", "").isdecimal() or ":" in host else "DNS"
+    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE")
+    _openssl(directory, "ca", "k8s-audit-otlp trial", "-addext", "keyUsage=critical,keyCertSign")
+    _openssl(directory, "server", host, *signed, "-addext", f"subjectAltName={kind}:{host}")
+    _openssl(directory, "client", client, *signed, "-addext", "extendedKeyUsage=clientAuth")
+
+
+def _openssl(directory: Path, name: str, common_name: str, *more: str) -> None:
+    files = ("-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={common_name}")
+    command = ["openssl", "req", "-x509", *_KEY, *files, *more]
+    try:
+        subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True)  # noqa: S603 - the words are ours
+    except FileNotFoundError:
+        raise RefusalError("there is no openssl here; make certificates elsewhere") from None
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise RefusalError(f"openssl: {last}") from None

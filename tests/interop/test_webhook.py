@@ -1,0 +1,143 @@
+"""A real kube-apiserver posts its events over mutual TLS while the agent is killed: 0 lost.
+
+It writes the same events to its log: what is in there must arrive.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from k8s_audit_otlp.apiserver.webhook import Credentials, kubeconfig, make_certificates
+from k8s_audit_otlp.tools.demo.received import Record
+from tests.faults.scene import GAP, Agent
+from tests.interop.apiserver import ApiServer, free_port
+from tests.interop.test_apiserver import programs
+from tests.kit.backend import Backend
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(170, func_only=True)]
+__all__ = ["programs"]
+
+FLAGS = {
+    "batch": [
+        "--audit-webhook-batch-buffer-size=100000",
+        "--audit-webhook-batch-throttle-qps=50",
+        "--audit-webhook-batch-max-wait=1s",
+    ],
+    "blocking": [],
+}
+LOAD_S = 20.0
+
+
+@pytest.fixture
+def apiserver(programs: Path, tmp_path: Path) -> Iterator[ApiServer]:
+    server = ApiServer(programs, tmp_path / "cluster")
+    yield server
+    server.stop()
+
+
+def configure(folder: Path, port: int, endpoint: str) -> Path:
+    make_certificates(folder / "pki", "127.0.0.1", "kube-apiserver")
+    pki = str(folder / "pki")
+    webhook = {
+        "endpoint": f"127.0.0.1:{port}",
+        "tls": {
+            "cert_file": f"{pki}/server.crt",
+            "key_file": f"{pki}/server.key",
+            "client_ca_file": f"{pki}/ca.crt",
+        },
+        "clusters": {"prod": {"client_names": ["kube-apiserver"]}},
+        "spool": {"segment_bytes": "1MiB", "max_bytes": "1GiB", "min_free_disk": "1MiB"},
+    }
+    exporter = {
+        "endpoint": endpoint,
+        "retry_on_failure": {"initial_interval": "100ms", "max_interval": "1s"},
+        "audit": {"bodies": "raw", "unsafe": True},
+    }
+    tree = {
+        "receivers": {"k8s_audit_webhook": webhook},
+        "exporters": {"otlp_http": exporter},
+        "service": {"state_dir": str(folder / "state")},
+    }
+    (folder / "agent.yaml").write_text(yaml.safe_dump(tree))
+    (folder / "webhook.yaml").write_text(
+        kubeconfig(
+            f"https://127.0.0.1:{port}/audit",
+            Credentials(f"{pki}/ca.crt", f"{pki}/client.crt", f"{pki}/client.key"),
+        )
+    )
+    return folder / "agent.yaml"
+
+
+def key_of(event: dict[str, str]) -> tuple[str, str, str]:
+    return event["auditID"], event["stage"], event["stageTimestamp"]
+
+
+def written(log: Path) -> dict[tuple[str, str, str], dict[str, str]]:
+    """Return every event that the apiserver wrote to its own log."""
+    events = (json.loads(line) for path in log.parent.iterdir() for line in path.open("rb"))
+    return {key_of(event): event for event in events}
+
+
+def arrived(backend: Backend) -> dict[tuple[str, str, str], dict[str, str]]:
+    bodies = (json.loads(record.body) for record in events_of(backend))
+    return {key_of(event): event for event in bodies}
+
+
+def events_of(backend: Backend) -> list[Record]:
+    return [one for one in list(backend.received.records) if not one.ids.is_notice]
+
+
+@pytest.mark.parametrize("mode", FLAGS)
+def test_a_killed_agent_loses_nothing_of_what_the_apiserver_posts(
+    apiserver: ApiServer, tmp_path: Path, mode: str
+) -> None:
+    """Every event of the apiserver's log arrives with the same members, and no gap is told."""
+    port = free_port()
+    with Backend(keep="records") as backend:
+        config = configure(tmp_path, port, backend.url)
+        with Agent(config, tmp_path / "agent.log") as agent:
+            agent.start()
+            wait_for_port(tmp_path / "agent.log")
+            apiserver.start(
+                f"--audit-webhook-config-file={tmp_path / 'webhook.yaml'}",
+                f"--audit-webhook-mode={mode}",
+                "--audit-webhook-initial-backoff=500ms",
+                "--audit-log-maxsize=1000",
+                *FLAGS[mode],
+            )
+            load = apiserver.load(LOAD_S, workers=4)
+            kills = 0
+            while load.poll() is None:
+                time.sleep(3.0)
+                agent.end(signal.SIGKILL)
+                agent.start()
+                kills += 1
+            apiserver.stop()  # it posts what it holds before it ends
+            events = written(apiserver.log)
+            end = time.monotonic() + 60
+            while len(backend.received.uids) < len(events) and time.monotonic() < end:
+                time.sleep(0.2)
+            agent.end(signal.SIGTERM)
+    found = arrived(backend)
+    lost = events.keys() - found.keys()
+    print(  # noqa: T201 - shown with -s
+        f"{mode}: {len(events)} events, {kills} kills, {len(lost)} lost, "
+        f"{backend.received.duplicates} repeats"
+    )
+    assert len(events) > 1000
+    assert not lost
+    assert all(found[key] == events[key] for key in events)
+    assert not [n for n in backend.received.notices if n.event_name == GAP]
+    assert {r.resource["k8s.cluster.name"] for r in events_of(backend)} == {"prod"}
+
+
+def wait_for_port(log: Path) -> None:
+    end = time.monotonic() + 20
+    while "listening at" not in (log.read_text() if log.exists() else ""):
+        assert time.monotonic() < end, "the agent does not listen"
+        time.sleep(0.1)
