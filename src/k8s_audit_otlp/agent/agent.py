@@ -18,6 +18,7 @@ from threading import Event
 from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.crashloop import marker_for
 from k8s_audit_otlp.agent.failures import Failures
+from k8s_audit_otlp.agent.first_look import FirstLook
 from k8s_audit_otlp.agent.once import DrainTarget
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sources import Sources
@@ -87,6 +88,7 @@ class Agent:
             on_failure=self._failures.say,
         )
         self._drain_target: DrainTarget | None = None  # what must be delivered before the end
+        self._left_behind: list[str] = []
         self._caught_up_first = config.service.until == "caught_up"
         self.started = False  # the state is ours
         self.sources = Sources(config, monotonic, on=not self._options.once)
@@ -124,6 +126,9 @@ class Agent:
             self._drain_target = self._new_drain_target()
         self._announce(resumed, careful=marker is not None)
         self.commit()
+        look = FirstLook(self.logs)
+        look()
+        self.listen(look)
         self._watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
@@ -250,6 +255,8 @@ class Agent:
                 self._drain_target = self._new_drain_target()
             if self._drain_target is not None and self._finished(self._drain_target, now):
                 break
+        if self._drain_target is not None:
+            self._left_behind = self._drain_target.left_behind()
         return not self.undelivered()
 
     def _finished(self, drain_target: DrainTarget, now: float) -> bool:
@@ -258,6 +265,10 @@ class Agent:
             if drain_target.told():
                 return True
         return drain_target.stuck(now)
+
+    def left_behind(self) -> list[str]:
+        """Say what of the logs nobody could deliver, once `run` is over."""
+        return self._left_behind
 
     def undelivered(self) -> list[tuple[str, str, int]]:
         """Return (exporter, segment, bytes) that must be delivered before the end and is not."""

@@ -1,4 +1,4 @@
-"""What must be delivered before an end: names and sizes of now in, delivered or not out.
+"""What must be delivered before an end, by the names and sizes that the files have now.
 
 `--once` asks for what is there at the start, `until: caught_up` for what is there at the signal.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from k8s_audit_otlp.exporter.subscription import Subscription
-from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.log import WAITING, AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource
 from k8s_audit_otlp.state.ledger import Ledger
@@ -28,6 +28,14 @@ class Target:
         if self.size is None:
             return state.complete and ledger.settled_offset(state.seq) >= state.size
         return ledger.settled_offset(state.seq) >= self.size
+
+    def unfinished(self) -> int:
+        """Bytes after the last newline of a live file that are still without one."""
+        source = self.segment.source
+        if self.size is None or not self.segment.live or not isinstance(source, PlainSource):
+            return 0
+        end = source.stat().st_size
+        return end - self.size if _last_line_end(source, end) == self.size else 0
 
     def left(self, ledger: Ledger) -> int:
         """Bytes that are not settled, as far as the size is known."""
@@ -70,6 +78,7 @@ class DrainTarget:
     ) -> None:
         """*deadline_s*: give up after so long without progress."""
         self._targets = targets(logs)
+        self._troubles = [trouble for log in logs for trouble in log.troubles]
         self._consumptions = list(subscriptions)
         self._deadline_s = deadline_s
         self._settlements = -1
@@ -83,6 +92,19 @@ class DrainTarget:
             for target in self._targets
             if target.log is subscription.log and not target.reached(subscription.ledger)
         ]
+
+    def left_behind(self) -> list[str]:
+        """Say what no exporter was asked for: logs that could not be read, a line without an end.
+
+        A line that has got its end since is a new one, which nobody asked for.
+        """
+        unfinished = [
+            f"{target.log.path}: its last line has no end: {left:,} bytes stay behind until "
+            "there is a newline after them"
+            for target in self._targets
+            if (left := target.unfinished())
+        ]
+        return [trouble.removesuffix(WAITING) for trouble in self._troubles] + unfinished
 
     def told(self) -> bool:
         """Say whether every receipt and notice has arrived as well."""

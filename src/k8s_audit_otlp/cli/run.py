@@ -1,8 +1,10 @@
 """`run`: deliver the audit log until a signal, or what is there with --once."""
 
+import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
@@ -19,6 +21,7 @@ from k8s_audit_otlp.cli.options import CONFIG, DURATION, config_path, load_confi
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.state.checkpoint import StateError
+from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import set_up_logs
 from k8s_audit_otlp.telemetry.status import Status
@@ -59,14 +62,47 @@ def command(
         click.echo(f"note: {remark}", err=True)
     keep_memory()
     agent = _start(loaded, AgentOptions(once=once, deadline_s=deadline))
+    before = _tallies(agent)
     with _progress(agent):
         delivered = agent.run()
-    if not delivered:
+    if once:
+        for line in _closing(agent, before):
+            click.echo(line, err=True)
+    left_behind = agent.left_behind() if once else []
+    if not delivered or left_behind:
         for exporter, segment, left in agent.undelivered():
             click.echo(f"undelivered: {exporter}: {segment}: {size(left)} left", err=True)
+        for reason in left_behind:
+            click.echo(f"undelivered: {reason}", err=True)
         sys.exit(UNDELIVERED)
     if agent.commit_error:
         die(f"the position could not be written: {agent.commit_error}", STATE)
+
+
+def _tallies(agent: Agent) -> dict[str, Tally]:
+    found: dict[str, Tally] = {}
+    for subscription in agent.subscriptions():
+        found.setdefault(subscription.exporter, Tally()).add(subscription.tally())
+    return found
+
+
+def _closing(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
+    """Say of each exporter what became of the records of this run."""
+    now = _tallies(agent)
+    for runtime in agent.exporters:
+        name = runtime.name
+        one, other = now[name], before[name]
+        left = sum(count for exporter, _, count in agent.undelivered() if exporter == name)
+        dropped = sum(one.dropped.values()) - sum(other.dropped.values())
+        line = (
+            f"{name}: delivered {one.delivered - other.delivered:,}, "
+            f"dropped by policy {dropped:,}, "
+            f"dead-lettered {one.dead_lettered - other.dead_lettered:,}, "
+            f"refused {one.refused - other.refused:,}, left {size(left)}"
+        )
+        if again := runtime.journal.counts.retries.total():
+            line += f"; {again:,} requests were tried again: what they hold may be there twice"
+        yield line
 
 
 def _start(loaded: Loaded, options: AgentOptions) -> Agent:
@@ -82,7 +118,7 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
         die(str(error), USAGE)
     except OSError as error:
         where = error.filename or loaded.config.service.state_dir
-        die(f"{where}: {error.strerror}; make room, or give another --state-dir", STATE)
+        die(f"{where}: {error.strerror}; {_hint(error)}", STATE)
     for line in resumed:
         click.echo(describe(line), err=True)
     try:
@@ -92,6 +128,15 @@ def _start(loaded: Loaded, options: AgentOptions) -> Agent:
     if address:
         click.echo(f"health and metrics: http://{address}/livez /readyz /metrics", err=True)
     return agent
+
+
+def _hint(error: OSError) -> str:
+    """Say what helps: more room where there is none, the rights where they are missing."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room, or give another --state-dir"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "let the agent's user write there, or give another --state-dir"
+    return "give another --state-dir"
 
 
 def _load(config_file: Path | None, log_path: str | None, state_dir: str | None) -> Loaded:

@@ -29,6 +29,7 @@ from k8s_audit_otlp.receiver.unread import Found, explain
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
+WAITING = "; waiting for it"  # what ends the trouble of a log that is not there
 _ATTEMPTS = 5  # to find every file of a listing where it says
 
 __all__ = ["AuditLog", "LogEvents", "LogLimits"]
@@ -252,7 +253,7 @@ class AuditLog:
             if self._look() != before:
                 self._bump()
         if not entries:
-            found.troubles[""] = f"{self.path}: is not there yet; waiting for it"
+            found.troubles[""] = f"{self.path}: is not there yet{WAITING}"
         self._troubles.replace(found.troubles)
         for name in unknown:
             self._troubles.once(

@@ -105,7 +105,7 @@ def test_a_forgotten_exporter_begins_anew(scene) -> None:
     scene.once()
     wrong = state(scene, "forget", "otlp_http/no")
     assert wrong.exit_code == 2
-    assert "there are otlp_http" in wrong.output
+    assert "did you mean otlp_http?" in wrong.output
     assert state(scene, "forget", "otlp_http").exit_code == 0
     assert names(scene.state) == set()
     scene.once()

@@ -210,3 +210,52 @@ service:
         assert done.returncode == 0, done.stderr
     assert len(backend.received.uids) == 30
     assert "at byte 0" not in done.stderr
+
+
+def once(log: Path, state: Path, url: str) -> subprocess.CompletedProcess[str]:
+    return run(
+        "--path", str(log), "--state-dir", str(state), "--once", "--deadline", "2s",
+        OTEL_EXPORTER_OTLP_ENDPOINT=url,
+    )  # fmt: skip
+
+
+def test_once_says_what_became_of_the_records(backend, log, tmp_path) -> None:
+    """One line for each exporter; the second run has nothing to do, and says that."""
+    done = once(log, tmp_path / "state", backend.url)
+    what = "otlp_http: delivered {}, dropped by policy 0, dead-lettered 0, refused 0, left 0 B\n"
+    assert what.format(30) in done.stderr
+    assert done.returncode == 0
+    assert what.format(0) in once(log, tmp_path / "state", backend.url).stderr
+
+
+def test_once_without_a_log_is_no_success(backend, tmp_path) -> None:
+    """Whoever mistypes the path must see it."""
+    done = once(tmp_path / "audit.log", tmp_path / "state", backend.url)
+    assert done.returncode == 4
+    assert f"undelivered: {tmp_path}/audit.log: is not there yet\n" in done.stderr
+
+
+def test_once_leaves_a_line_without_its_end_and_says_so(backend, log, tmp_path) -> None:
+    """A copy of a log may have lost its last newline; what is whole is delivered."""
+    log.write_bytes(log.read_bytes().removesuffix(b"\n"))
+    done = once(log, tmp_path / "state", backend.url)
+    assert done.returncode == 4
+    assert "its last line has no end" in done.stderr
+    assert len(backend.received.uids) == 29
+
+
+def test_once_of_a_log_that_cannot_be_read_is_no_success(backend, log, tmp_path) -> None:
+    """A symbolic loop stands for what root cannot read either."""
+    log.unlink()
+    log.symlink_to(log)
+    done = once(log, tmp_path / "state", backend.url)
+    assert done.returncode == 4
+    assert "undelivered: " in done.stderr
+
+
+def test_a_file_that_is_no_audit_log_is_said_once(backend, tmp_path) -> None:
+    """With what it seems to be: every line would be paid for."""
+    wrong = tmp_path / "messages"
+    wrong.write_bytes(b"type=SYSCALL msg=audit(1710312345.000:0): arch=c000003e\n" * 50)
+    done = once(wrong, tmp_path / "state", backend.url)
+    assert done.stderr.count("seems to be the log of auditd") == 1

@@ -1,0 +1,71 @@
+"""What a file is that is no audit log: auditd's, a container's log, JSON of another kind. Pure."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from k8s_audit_otlp.event.decode import is_event, read_line
+
+LOOKED_AT: Final = 20  # lines that are enough to tell
+_KEYS: Final = 5  # of an unknown object that are named
+
+_TEXTS: Final = (
+    (re.compile(rb"\x1f\x8b|\x28\xb5\x2f\xfd|PK\x03\x04"), "a packed file that is not called .gz"),
+    (re.compile(rb"(?:node=\S+ )?type=[A-Z_]+ msg=audit\("), "the log of auditd, the host's own"),
+    (re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] "), "a container's log (CRI)"),
+    (re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d"), "the messages of a Kubernetes program (klog)"),
+    (re.compile(rb"(?:<\d+>)?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d "), "a syslog file"),
+)  # fmt: skip
+# keys of an object -> what it is; the first whose keys are all there is named
+_OBJECTS: Final = (
+    ({"log", "stream"}, "a container's log (docker)"),
+    ({"logEvents"}, "records of CloudWatch"),
+    ({"records"}, "records of Azure Event Hubs"),
+    ({"insertId", "logName"}, "records of Google Cloud Logging"),
+    ({"__REALTIME_TIMESTAMP"}, "an export of journald"),
+    ({"resourceLogs"}, "OTLP requests"),
+)  # fmt: skip
+_read = msgspec.json.Decoder().decode
+
+
+def seems(lines: Sequence[bytes]) -> str:
+    """Say what *lines*, the first of a file, seem to be; '' if they are of an audit log."""
+    lines = [line for line in lines if line.strip(b"\0 \r\n")][:LOOKED_AT]
+    found = [kind for line in lines if (kind := _text(line) or _object(line))]
+    if found and 2 * len(found) >= len(lines):
+        return found[0]
+    return "" if not lines or any(map(_is_read, lines)) else "text of another kind"
+
+
+def _is_read(line: bytes) -> bool:
+    """Say whether there is an event in *line*, or a list that may be empty."""
+    return line.lstrip().startswith((b"[", b'{"kind":"EventList"')) or any(
+        not item.is_unread for item in read_line(line)
+    )
+
+
+def _text(line: bytes) -> str:
+    start = line.lstrip(b"\xef\xbb\xbf\0 ")[:200]
+    return next((what for form, what in _TEXTS if form.match(start)), "")
+
+
+def _object(line: bytes) -> str:
+    """Name an object that is no audit event."""
+    try:
+        value: Any = _read(line)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    if not isinstance(value, dict):
+        return "" if isinstance(value, list) else "JSON of another kind"
+    keys = value.keys()
+    if known := next((what for marks, what in _OBJECTS if marks <= keys), ""):
+        return known
+    group = str(value.get("apiVersion", ""))
+    if value.get("kind") == "Event" and group and not group.startswith("audit.k8s.io"):
+        return "Kubernetes Events, as kubectl get events shows them"
+    if value.get("kind") == "EventList" or any(is_event(r.event) for r in read_line(line)):
+        return ""
+    named = ", ".join(key for key in list(keys)[:_KEYS] if key.isprintable())
+    return f"JSON of another kind, with the keys {named}"[:120]
