@@ -1,4 +1,4 @@
-"""The README's generated parts are what the code says. Run this file to write them anew."""
+"""The pages are what the code says. `python -m tests.unit.test_readme` writes them anew."""
 
 import re
 import subprocess
@@ -10,26 +10,48 @@ import pytest
 from k8s_audit_otlp.cli import COMMANDS
 from k8s_audit_otlp.otlp.mapping import MappingOptions, reference_page
 from tests.kit.config_page import markdown
+from tests.kit.config_reference import reference_file
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+REFERENCE = ROOT / "otel-config/agent/reference.yaml"
 GENERATED = {
-    "mapping": lambda: reference_page(MappingOptions()),
-    "configuration": markdown,
+    "mapping": (ROOT / "otel-config/attributes.md", lambda: reference_page(MappingOptions())),
+    "configuration": (ROOT / "otel-config/README.md", markdown),
 }
+PAGES = [
+    README,
+    *(ROOT / name for name in ("tests/README.md", "deploy/README.md", "tests/faults/README.md")),
+    *sorted(ROOT.glob("otel-config/*.md")),
+    *sorted(ROOT.glob("src/**/README.md")),
+    *sorted(ROOT.glob(".github/*.md")),
+]
 
 
-def with_generated(text: str) -> str:
-    for name, make in GENERATED.items():
-        part = re.compile(rf"(<!-- {name}: generated -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        made = make().rstrip()
-        text = part.sub(lambda m, made=made: f"{m[1]}{made}\n{m[2]}", text)
-    return text
+def with_generated(name: str) -> str:
+    page, make = GENERATED[name]
+    part = re.compile(rf"(<!-- {name}: generated -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    return part.sub(lambda m: f"{m[1]}{make().rstrip()}\n{m[2]}", page.read_text())
 
 
-def test_the_generated_parts_are_up_to_date() -> None:
-    """The mapping page and the configuration reference come from the code's own tables."""
-    text = README.read_text()
-    assert text == with_generated(text), f"run python {Path(__file__).relative_to(README.parent)}"
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_generated_parts_are_up_to_date(name: str) -> None:
+    """The page of attributes and the keys come from the code's own tables."""
+    text = GENERATED[name][0].read_text()
+    assert f"<!-- {name}: generated -->" in text
+    assert text == with_generated(name), "run python -m tests.unit.test_readme"
+
+
+def test_the_readme_is_short() -> None:
+    """What it is and how it is tried; the rest stands where it belongs."""
+    assert len(README.read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page is a file or folder of this repository."""
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -46,9 +68,13 @@ def test_every_command_is_in_the_readme_or_in_its_help(name: str) -> None:
 
 def test_commands_in_the_readme_exist() -> None:
     """Nobody is sent to a command that is not there."""
-    named = set(re.findall(r"k8s-audit-otlp ([a-z][a-z-]+)", README.read_text()))
+    named = set(
+        re.findall(r"k8s-audit-otlp ([a-z][a-z-]+)", "".join(page.read_text() for page in PAGES))
+    )
     assert named <= set(COMMANDS)
 
 
 if __name__ == "__main__":
-    README.write_text(with_generated(README.read_text()))
+    for name, (page, _) in GENERATED.items():
+        page.write_text(with_generated(name))
+    REFERENCE.write_text(reference_file())

@@ -1,0 +1,96 @@
+"""The queries that prove a night complete say so, and name the segment where it is not.
+
+SQL runs here, on SQLite and DuckDB; LogsQL and LogQL run on their real stores in tests/interop.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+
+import duckdb
+import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
+
+from k8s_audit_otlp.evidence import notices
+from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.queries import queries
+
+Attributes = dict[str, str]
+Store = Callable[[list[Attributes]], list[tuple[object, ...]]]
+SEGMENTS = {"5b33b0334133be5f": 30, "6389ef0d30367a10": 20, "6389ef0d30367a10.2": 25}
+
+
+def _night() -> Iterator[Attributes]:
+    """Yield the attributes of every record of three segments and of their receipts."""
+    source = EventSource(1)
+    for number, (identity, count) in enumerate(SEGMENTS.items()):
+        data = b"".join(source.line() + b"\n" for _ in range(count))
+        block = Block(Span(number, 0, len(data)), identity, "audit.log", data, 1)
+        segment = SegmentState(number, identity, "", 0, names=["audit.log"])
+        tally = Tally(read=count, delivered=count, lines=count)
+        receipt = notices.receipt(
+            "otlp_http", segment, tally, number=number + 1, size=len(data), now_ns=1
+        )
+        records = [*Encoder().encode_block(block).records, notices.encode(receipt, 1)]
+        for record in ScopeLogs.FromString(b"".join(records)).log_records:
+            yield {
+                one.key: str(getattr(one.value, one.value.WhichOneof("value")))
+                for one in record.attributes
+            }
+
+
+def _sqlite(records: list[Attributes]) -> list[tuple[object, ...]]:
+    with sqlite3.connect(":memory:") as store:
+        store.execute("CREATE TABLE receipts (identity TEXT, delivered INTEGER)")
+        store.execute("CREATE TABLE events (uid TEXT)")
+        for one in records:
+            if one.get("event.name") == "k8s.audit.segment":
+                row = (one["k8s.audit.segment.identity"], one["k8s.audit.segment.delivered"])
+                store.execute("INSERT INTO receipts VALUES (?, ?)", row)
+            else:
+                store.execute("INSERT INTO events VALUES (?)", (one["log.record.uid"],))
+        return store.execute(queries()["sql"]).fetchall()
+
+
+def _duckdb(records: list[Attributes]) -> list[tuple[object, ...]]:
+    with duckdb.connect(":memory:") as store:
+        store.execute("CREATE TABLE otel_logs (LogAttributes MAP(VARCHAR, VARCHAR))")
+        store.executemany("INSERT INTO otel_logs VALUES (?)", [(one,) for one in records])
+        return store.execute(queries()["clickhouse"]).fetchall()
+
+
+@pytest.fixture(params=[_sqlite, _duckdb], ids=["sql", "clickhouse"])
+def store(request: pytest.FixtureRequest) -> Store:
+    asked: Store = request.param
+    return asked
+
+
+def _of(identity: str, record: Attributes) -> bool:
+    return record["log.record.uid"].startswith(f"{identity}-")
+
+
+def test_a_complete_night_has_no_row(store: Store) -> None:
+    """Nor does one with repeats, which carry the same uid."""
+    night = list(_night())
+    assert store(night) == []
+    assert store(night + night[:7]) == []
+
+
+@pytest.mark.parametrize("identity", SEGMENTS)
+def test_one_event_less_names_its_segment(store: Store, identity: str) -> None:
+    """With what was promised and what is there; a repeat does not make up for it."""
+    night = list(_night())
+    lost = next(one for one in night if _of(identity, one))
+    repeated = next(one for one in night if _of(identity, one) and one is not lost)
+    left = [one for one in night if one is not lost] + [repeated]
+    assert store(left) == [(identity, SEGMENTS[identity], SEGMENTS[identity] - 1)]
+
+
+def test_a_segment_that_is_missing_as_a_whole_is_named(store: Store) -> None:
+    """A join that began at the events would not see it."""
+    left = [one for one in _night() if not _of("5b33b0334133be5f", one)]
+    ((identity, promised, arrived),) = store(left)
+    assert (identity, promised, arrived or 0) == ("5b33b0334133be5f", 30, 0)
