@@ -13,7 +13,8 @@ LEVELS = [
     {"model", "__init__"},
     {"event", "otlp", "state"},
     {"receiver", "exporter", "transport", "config", "apiserver", "evidence"},
-    {"telemetry", "agent"},
+    {"telemetry"},
+    {"agent"},
     {"tools", "sdk"},
     {"cli", "__main__"},
 ]

@@ -42,6 +42,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.telemetry.measured import MeasuredSender
 from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -143,7 +144,9 @@ class Pipeline:
             name, logger, self._once, gate, on_refused=partial(self._evidence.refused, name)
         )
         letters = self._dead_letters(name, exporter)
-        sender = sender_of(exporter, self._config, self._envelopes, env=self._env)
+        sender = MeasuredSender(
+            sender_of(exporter, self._config, self._envelopes, env=self._env), journal.counts.sent
+        )
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
         delivery = delivery_for(exporter.limits, exporter.audit.on_too_old)(

@@ -13,6 +13,7 @@ from k8s_audit_otlp.receiver.deleted import DeletedSegments
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.journal import LogJournal
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -84,18 +85,9 @@ def place(
         str(log.path),
         segment.state.name if segment else "",
         offset,
-        backlog(subscription),
+        backlog_bytes(subscription),
         skipped.bytes,
         now_ns / 1e9 - when.timestamp() if when else None,
-    )
-
-
-def backlog(subscription: Subscription) -> int:
-    """Bytes on disk that the exporter has not settled, as far as their size is known."""
-    return sum(
-        max(0, s.state.size - subscription.ledger.settled_offset(s.seq))
-        for s in subscription.log.segments()
-        if not s.state.gone
     )
 
 

@@ -15,7 +15,7 @@ import click
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
-from k8s_audit_otlp.agent.start import Resumed, backlog
+from k8s_audit_otlp.agent.start import Resumed
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import CONFIG, DURATION, config_path, load_config
 from k8s_audit_otlp.config.env import from_environment
@@ -23,6 +23,7 @@ from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
+from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.logs import set_up_logs
 from k8s_audit_otlp.telemetry.status import Status
 from k8s_audit_otlp.tools.text import duration, size
@@ -183,7 +184,7 @@ def _obey_signals(agent: Agent) -> None:
 
 def _progress(agent: Agent) -> AbstractContextManager[object]:
     """Show a bar where somebody watches and there is something to wait for."""
-    total = sum(backlog(c) for c in agent.subscriptions())
+    total = sum(backlog_bytes(c) for c in agent.subscriptions())
     if not sys.stderr.isatty() or total < _WORTH_A_BAR:
         return nullcontext()
     return _Bar(agent, total)
@@ -221,7 +222,7 @@ class _Bar:
         task = self._progress.add_task("backlog", total=self._total)
         with self._progress:
             while not self._done.wait(0.2):
-                left = sum(backlog(c) for c in self._agent.subscriptions())
+                left = sum(backlog_bytes(c) for c in self._agent.subscriptions())
                 self._progress.update(task, completed=max(0, self._total - left))
                 if left == 0:
                     return

@@ -1,4 +1,4 @@
-"""A running agent in, plain values about it out: for metrics, health and status.
+"""Plain values about a running agent: for metrics, health, page and status.
 
 Nothing is stopped for it: each number is right, and all of them are of about the same moment.
 """
@@ -10,18 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.telemetry.agent_runway import Runways, backlog_bytes, backlog_s
+from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_s
+from k8s_audit_otlp.telemetry.running import RunningAgent, RunningExporter
+from k8s_audit_otlp.telemetry.runways import Runways
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 
 
-def exporter_views(agent: Agent, runways: Runways | None = None) -> list[ExporterView]:
+def exporter_views(agent: RunningAgent, runways: Runways | None = None) -> list[ExporterView]:
     """Return how every exporter is."""
     return [_exporter(runtime, runways) for runtime in agent.exporters]
 
@@ -40,7 +41,9 @@ def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
     ]
 
 
-def health(agent: Agent, beat_age_s: float = 0.0, runways: Runways | None = None) -> HealthView:
+def health(
+    agent: RunningAgent, beat_age_s: float = 0.0, runways: Runways | None = None
+) -> HealthView:
     """Return how the process is. *beat_age_s*: since its commit loop last came round."""
     return HealthView(
         [LogView(str(log.path), trouble_of(log), log.watched) for log in agent.logs],
@@ -65,19 +68,24 @@ def trouble_of(log: AuditLog) -> str:
     return ""
 
 
-def _exporter(runtime: ExporterRuntime, runways: Runways | None) -> ExporterView:
+def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView:
     window_s = runtime.exporter.limits.max_age_s or None
     by_receiver = groupby(runtime.subscriptions, lambda s: s.log.key.receiver)
     counts, gate = runtime.journal.counts, runtime.gate
     return ExporterView(
         runtime.name,
-        [_receiver(name, list(of), runways, window_s) for name, of in by_receiver],
+        [
+            _receiver(name, list(of), runways, window_s, gate.last_acknowledged_at)
+            for name, of in by_receiver
+        ],
         runtime.consumer.in_flight,
         gate.waiting,
         gate.stalled,
         dict(counts.gaps),
         dict(counts.retries),
         gate.last_acknowledged_at,
+        counts.delivered_bytes,
+        counts.sent,
     )
 
 
@@ -86,17 +94,34 @@ def _receiver(
     subscriptions: Sequence[Subscription],
     runways: Runways | None,
     window_s: float | None,
+    acknowledged_at: float,
 ) -> ReceiverView:
     tally, now_ns = Tally(), time.time_ns()
     for subscription in subscriptions:
         tally.add(subscription.tally())
     left = [runways.seconds(c, window_s) for c in subscriptions] if runways else []
+    settled_ns = max((_settled_ns(s) for s in subscriptions), default=0)
+    last_ns = max((s.last_ns for c in subscriptions for s in _states(c.log)), default=0)
     return replace(
         _counted(name, tally),
         backlog_bytes=sum(backlog_bytes(c) for c in subscriptions),
         backlog_s=max(backlog_s(c, now_ns) for c in subscriptions),
         runway_s=min((seconds for seconds in left if seconds is not None), default=None),
+        lag_s=max(0.0, acknowledged_at - settled_ns / 1e9)
+        if settled_ns and acknowledged_at
+        else None,
+        held_bytes=sum(s.state.size for c in subscriptions for s in c.log.segments() if s.unlinked),
+        last_event_at=last_ns / 1e9 if last_ns else None,
     )
+
+
+def _states(log: AuditLog) -> list[SegmentState]:
+    return [segment.state for segment in log.segments()]
+
+
+def _settled_ns(subscription: Subscription) -> int:
+    """Time of the newest event that is settled, 0 where none is."""
+    return max((t.last_ns for t in subscription.ledger.snapshot()[1].values()), default=0)
 
 
 def _counted(receiver: str, tally: Tally) -> ReceiverView:
@@ -110,7 +135,7 @@ def _counted(receiver: str, tally: Tally) -> ReceiverView:
     )
 
 
-def _dead_threads(agent: Agent) -> Iterator[str]:
+def _dead_threads(agent: RunningAgent) -> Iterator[str]:
     """Name the readers, senders and watchers that should run and do not."""
     alive = {thread.name for thread in threading.enumerate()}
     wanted = [f"watch {log.key}" for log in agent.logs]

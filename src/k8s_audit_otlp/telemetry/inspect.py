@@ -1,11 +1,12 @@
-"""A state directory in, what it says for people and programs out. Reads, never writes."""
+"""What a state directory says of every exporter, for people and programs. Reads only."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
-from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
+from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.telemetry.backlog import unsettled
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ def inspect(checkpoint: Checkpoint) -> list[Consumed]:
 
 
 def _consumed(log: str, exporter: str, position: Position, manifest: ManifestState) -> Consumed:
-    unsent = [s for s in manifest.segments if _left(s, position) > 0 and not s.gone]
-    current = unsent[0] if unsent else (manifest.segments[-1] if manifest.segments else None)
+    unsent = unsettled(manifest.segments, position.settled)
+    current = unsent[0][0] if unsent else (manifest.segments[-1] if manifest.segments else None)
     tally = position.total.copy()
     for part in position.tallies.values():
         tally.add(part)
@@ -52,8 +53,8 @@ def _consumed(log: str, exporter: str, position: Position, manifest: ManifestSta
         exporter,
         current.name if current else "",
         position.settled.get(current.seq, 0) if current else 0,
-        sum(_left(s, position) for s in unsent),
-        unsent[0].seen_ns if unsent else 0,
+        sum(left for _, left in unsent),
+        unsent[0][0].seen_ns if unsent else 0,
         tally.read,
         tally.delivered,
         sum(tally.dropped.values()),
@@ -62,7 +63,3 @@ def _consumed(log: str, exporter: str, position: Position, manifest: ManifestSta
         tally.gaps,
         tally.balance,
     )
-
-
-def _left(segment: SegmentState, position: Position) -> int:
-    return max(0, segment.size - position.settled.get(segment.seq, 0))

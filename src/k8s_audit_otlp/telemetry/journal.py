@@ -1,4 +1,4 @@
-"""What happened in, log lines and counts out. Every station tells one of these classes.
+"""What the stations tell when something happens, as log lines and counts.
 
 A log line about the same thing is written at most once a minute, with how often it happened since:
 an outage must not fill the disk that the audit log lives on.
@@ -17,6 +17,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.telemetry.measured import RequestCounts
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class ExporterCounts:
     notices_refused: int = 0  # of the agent's own records, in no other count
     retries: Counter[str] = field(default_factory=Counter)
     gaps: Counter[str] = field(default_factory=Counter)
+    sent: RequestCounts = field(default_factory=RequestCounts)
 
 
 class ExporterJournal:

@@ -1,4 +1,4 @@
-"""How the exporters are in, the agent's own metrics in Prometheus' text format out.
+"""The agent's own metrics: one table of what there is, and Prometheus' text format of it.
 
     k8s_audit_otlp_events_read_total{exporter="otlp_http/siem",receiver="k8s_audit"} 81920
 
@@ -7,43 +7,55 @@ choose never becomes a label. Counters begin at zero with the process and never 
 that is a second behind after a crash would look like a reset and count twice.
 """
 
+import math
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
-from typing import NamedTuple
-
-from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.resources import Resource
+from typing import Final, Literal, NamedTuple
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
-from k8s_audit_otlp.telemetry.prometheus import render
+from k8s_audit_otlp.telemetry.measured import Histogram
+from k8s_audit_otlp.telemetry.process import process_values
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
 
-PREFIX = "k8s_audit_otlp_"
-RETRY_REASONS = ("connection", "retryable", "too_large", "rejected", "misconfigured")
+PREFIX: Final = "k8s_audit_otlp_"
+RETRY_REASONS: Final = ("connection", "retryable", "too_large", "rejected", "misconfigured")
+# prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_LABEL = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 Labels = Mapping[str, str]
-Series = Iterator[tuple[Labels, float]]
+Value = float | Histogram
+Series = Iterator[tuple[Labels, Value]]
 
 
-class Instrument(NamedTuple):
-    """One metric: its name after the prefix, what it tells, where it is read."""
+class Metric(NamedTuple):
+    """One row of the table: `read` gives the series of one exporter."""
 
-    name: str
+    name: str  # as it is scraped
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    labels: tuple[str, ...]
     help: str
     read: Callable[[ExporterView], Series]
 
 
-def _per_receiver(
-    value: Callable[[ReceiverView], float | None],
-) -> Callable[[ExporterView], Series]:
+def _receivers(value: Callable[[ReceiverView], float | None]) -> Callable[[ExporterView], Series]:
     def read(view: ExporterView) -> Series:
         for receiver in view.receivers:
             found = value(receiver)
             if found is not None:
                 yield {"exporter": view.exporter, "receiver": receiver.receiver}, found
+
+    return read
+
+
+def _exporter(value: Callable[[ExporterView], Value | None]) -> Callable[[ExporterView], Series]:
+    def read(view: ExporterView) -> Series:
+        found = value(view)
+        if found is not None:
+            yield {"exporter": view.exporter}, found
 
     return read
 
@@ -61,73 +73,115 @@ def _by_reason(view: ExporterView, known: Iterable[str], counts: Mapping[str, in
         yield {"exporter": view.exporter, "reason": reason}, counts.get(reason, 0)
 
 
-def _acknowledged(view: ExporterView) -> Series:
-    if view.acknowledged_at:
-        yield {"exporter": view.exporter}, view.acknowledged_at
+def _durations(view: ExporterView) -> Series:
+    for outcome, histogram in view.requests.durations.items() if view.requests else ():
+        yield {"exporter": view.exporter, "outcome": outcome}, histogram
 
 
-COUNTERS = (
-    Instrument("events_read", "Events read from the log.", _per_receiver(lambda r: r.read)),
-    Instrument(
-        "events_delivered",
-        "Events that the back end acknowledged.",
-        _per_receiver(lambda r: r.delivered),
-    ),
-    Instrument("events_dropped", "Events that the exporter's policy took away.", _dropped),
-    Instrument(
-        "events_refused",
-        "Events refused in part of a request that was accepted.",
-        _per_receiver(lambda r: r.refused),
-    ),
-    Instrument(
-        "events_dead_lettered",
-        "Events written to the dead letter.",
-        _per_receiver(lambda r: r.dead_lettered),
-    ),
-    Instrument(
-        "gaps",
-        "Stretches of the log that the exporter can never get.",
-        lambda view: _by_reason(view, GAP_REASONS, view.gaps),
-    ),
-    Instrument(
-        "retries",
-        "Requests that failed and are repeated.",
-        lambda view: _by_reason(view, RETRY_REASONS, view.retries),
-    ),
+def _counter(
+    name: str,
+    unit: str,
+    labels: tuple[str, ...],
+    help_: str,
+    read: Callable[[ExporterView], Series],
+) -> Metric:
+    return Metric(f"{PREFIX}{name}_total", "counter", unit, labels, help_, read)
+
+
+def _gauge(
+    name: str,
+    unit: str,
+    labels: tuple[str, ...],
+    help_: str,
+    read: Callable[[ExporterView], Series],
+) -> Metric:
+    return Metric(PREFIX + name, "gauge", unit, labels, help_, read)
+
+
+def _histogram(
+    name: str,
+    unit: str,
+    labels: tuple[str, ...],
+    help_: str,
+    read: Callable[[ExporterView], Series],
+) -> Metric:
+    return Metric(PREFIX + name, "histogram", unit, labels, help_, read)
+
+
+_E = ("exporter",)
+_ER = ("exporter", "receiver")
+_EREASON = ("exporter", "reason")
+
+# fmt: off
+EXPORTER_METRICS: Final = (
+    _counter("events_read", "events", _ER, "Events read from the log.",
+             _receivers(lambda r: r.read)),
+    _counter("events_delivered", "events", _ER, "Events that the back end acknowledged.",
+             _receivers(lambda r: r.delivered)),
+    _counter("events_dropped", "events", (*_ER, "rule"),
+             "Events that the exporter's policy took away.", _dropped),
+    _counter("events_refused", "events", _ER,
+             "Events refused in part of a request that was accepted.",
+             _receivers(lambda r: r.refused)),
+    _counter("events_dead_lettered", "events", _ER, "Events written to the dead letter.",
+             _receivers(lambda r: r.dead_lettered)),
+    _counter("delivered_bytes", "bytes", _E,
+             "Bytes of acknowledged requests before compression.",
+             _exporter(lambda v: v.delivered_bytes)),
+    _counter("gaps", "gaps", _EREASON, "Stretches of the log that the exporter can never get.",
+             lambda v: _by_reason(v, GAP_REASONS, v.gaps)),
+    _counter("retries", "requests", _EREASON, "Requests that failed and are repeated.",
+             lambda v: _by_reason(v, RETRY_REASONS, v.retries)),
+    _histogram("request_duration_seconds", "seconds", ("exporter", "outcome"),
+               "How long a request took, by what became of it.", _durations),
+    _histogram("request_size_bytes", "bytes", _E, "Size of a request before compression.",
+               _exporter(lambda v: v.requests.sizes if v.requests else None)),
+    _gauge("backlog_bytes", "bytes", _ER, "Bytes of the log that are not delivered.",
+           _receivers(lambda r: r.backlog_bytes)),
+    _gauge("backlog_seconds", "seconds", _ER, "Age of the oldest byte that is not delivered.",
+           _receivers(lambda r: r.backlog_s)),
+    _gauge("runway_seconds", "seconds", _ER,
+           "Time until the oldest undelivered byte is deleted; absent where nothing bounds it.",
+           _receivers(lambda r: r.runway_s)),
+    _gauge("event_lag_seconds", "seconds", _ER,
+           "Age of the newest acknowledged event when the back end last acknowledged.",
+           _receivers(lambda r: r.lag_s)),
+    _gauge("held_bytes", "bytes", _ER, "Bytes of deleted files of the log that are held open.",
+           _receivers(lambda r: r.held_bytes)),
+    _gauge("last_event_timestamp_seconds", "seconds", _ER,
+           "Time of the newest event that was read.", _receivers(lambda r: r.last_event_at)),
+    _gauge("in_flight_requests", "requests", _E,
+           "Requests on their way, in back-off or set aside.",
+           _exporter(lambda v: v.in_flight)),
+    _gauge("waiting_requests", "requests", _E, "Requests in back-off.",
+           _exporter(lambda v: v.waiting)),
+    _gauge("stalled", "boolean", _E, "1 while nothing is sent at all.",
+           _exporter(lambda v: int(bool(v.stalled)))),
+    _gauge("last_acknowledgement_timestamp_seconds", "seconds", _E,
+           "When the back end last accepted a request.",
+           _exporter(lambda v: v.acknowledged_at or None)),
 )
+# name -> (kind, unit, labels, meaning) of what is about the process and not about an exporter
+PROCESS_METRICS: Final[Mapping[str, tuple[str, str, tuple[str, ...], str]]] = {
+    f"{PREFIX}build_info": ("gauge", "1", ("version", "python"), "Always 1; what is running."),
+    "process_cpu_seconds_total": ("counter", "seconds", (), "User and system CPU time."),
+    "process_virtual_memory_bytes": ("gauge", "bytes", (), "Virtual memory."),
+    "process_resident_memory_bytes": ("gauge", "bytes", (), "Resident memory."),
+    "process_start_time_seconds": ("gauge", "seconds", (), "When the process began."),
+    "process_open_fds": ("gauge", "descriptors", (), "Open file descriptors."),
+    "process_max_fds": ("gauge", "descriptors", (), "The limit of open file descriptors."),
+    "process_threads": ("gauge", "threads", (), "Threads of the process."),
+}
+# fmt: on
 
-GAUGES = (
-    Instrument(
-        "backlog_bytes",
-        "Bytes of the log that are not delivered.",
-        _per_receiver(lambda r: r.backlog_bytes),
-    ),
-    Instrument(
-        "backlog_seconds",
-        "Age of the oldest byte that is not delivered.",
-        _per_receiver(lambda r: r.backlog_s),
-    ),
-    Instrument(
-        "runway_seconds",
-        "Time until the oldest undelivered byte is deleted.",
-        _per_receiver(lambda r: r.runway_s),
-    ),
-    Instrument(
-        "in_flight_requests",
-        "Requests on their way, in back-off or set aside.",
-        lambda view: iter([({"exporter": view.exporter}, view.in_flight)]),
-    ),
-    Instrument(
-        "stalled",
-        "1 while nothing is sent at all.",
-        lambda view: iter([({"exporter": view.exporter}, int(bool(view.stalled)))]),
-    ),
-    Instrument(
-        "last_acknowledgement_timestamp_seconds",
-        "When the back end last accepted a request.",
-        _acknowledged,
-    ),
-)
+
+def table() -> list[tuple[str, str, str, str, str]]:
+    """Return (name, type, unit, labels, meaning) of every metric that there is."""
+    own = [(m.name, m.kind, m.unit, m.labels, m.help) for m in EXPORTER_METRICS]
+    rest = [(name, *row) for name, row in PROCESS_METRICS.items()]
+    return [
+        (n, kind, unit, ", ".join(labels), help_) for n, kind, unit, labels, help_ in own + rest
+    ]
 
 
 class Metrics:
@@ -141,56 +195,89 @@ class Metrics:
         """Count from *base*, the views of when the process began; from now by default."""
         self._observe = observe
         self._lock = Lock()  # one reading at a time
-        self._views: list[ExporterView] = []
-        self._reader = InMemoryMetricReader()
-        self._provider = MeterProvider(
-            [self._reader], resource=Resource.get_empty(), shutdown_on_exit=False
-        )
-        meter = self._provider.get_meter("k8s_audit_otlp", __version__)
         base = list(observe() if base is None else base)
-        for one in COUNTERS:
-            read = _Rising(one, base)
-            meter.create_observable_counter(PREFIX + one.name, [self._callback(read)], "", one.help)
-        for one in GAUGES:
-            meter.create_observable_gauge(
-                PREFIX + one.name, [self._callback(one.read)], "", one.help
-            )
-
-    def _callback(
-        self, read: Callable[[ExporterView], Series]
-    ) -> Callable[[CallbackOptions], Iterator[Observation]]:
-        def observe(_: CallbackOptions) -> Iterator[Observation]:
-            for view in self._views:
-                for labels, value in read(view):
-                    yield Observation(value, dict(labels))
-
-        return observe
+        self._rows = [
+            (m, _Rising(m.read, base) if m.kind == "counter" else m.read) for m in EXPORTER_METRICS
+        ]
 
     def text(self) -> str:
         """Return everything as of now."""
         with self._lock:
-            self._views = list(self._observe())
-            return render(self._reader.get_metrics_data())
-
-    def close(self) -> None:
-        self._provider.shutdown()
+            views = list(self._observe())
+            lines = [
+                line
+                for metric, read in self._rows
+                for line in _family(
+                    metric.name, metric.kind, metric.help, (s for v in views for s in read(v))
+                )
+            ]
+        lines += _process_lines()
+        return "".join(line + "\n" for line in lines)
 
 
 class _Rising:
     """One counter's values less those at the start, and never below what was told before."""
 
-    def __init__(self, instrument: Instrument, base: Iterable[ExporterView]) -> None:
-        self._read = instrument.read
-        self._base = {_key(labels): v for view in base for labels, v in instrument.read(view)}
-        self._told: dict[tuple[tuple[str, str], ...], float] = {}
+    def __init__(
+        self, read: Callable[[ExporterView], Series], base: Iterable[ExporterView]
+    ) -> None:
+        self._read = read
+        self._base = {_label_text(labels): v for view in base for labels, v in read(view)}
+        self._told: dict[str, float] = {}
 
     def __call__(self, view: ExporterView) -> Series:
         for labels, value in self._read(view):
-            key = _key(labels)
-            risen = max(value - self._base.get(key, 0), self._told.get(key, 0))
-            self._told[key] = risen
+            key = _label_text(labels)
+            begin = self._base.get(key, 0)
+            assert not isinstance(value, Histogram)  # noqa: S101 - counters are numbers
+            assert not isinstance(begin, Histogram)  # noqa: S101 - so are their beginnings
+            self._told[key] = risen = max(value - begin, self._told.get(key, 0))
             yield labels, risen
 
 
-def _key(labels: Labels) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(labels.items()))
+def _process_lines() -> Iterator[str]:
+    build = {"version": __version__, "python": platform.python_version()}
+    values: list[tuple[str, Labels, float]] = [(f"{PREFIX}build_info", build, 1)]
+    values += [(name, {}, value) for name, value in process_values()]
+    for name, labels, value in values:
+        kind, _, _, help_ = PROCESS_METRICS[name]
+        yield from _family(name, kind, help_, iter([(labels, value)]))
+
+
+def _family(name: str, kind: str, help_: str, series: Series) -> Iterator[str]:
+    """Yield the lines of one metric, nothing where it has no series."""
+    points = sorted(((_label_text(labels), value) for labels, value in series), key=lambda p: p[0])
+    if not points:
+        return
+    yield f"# HELP {name} {help_}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in points:
+        if isinstance(value, Histogram):
+            yield from _buckets(name, labels, value)
+        else:
+            yield f"{name}{_braces(labels)} {_number(value)}"
+
+
+def _buckets(name: str, labels: str, histogram: Histogram) -> Iterator[str]:
+    comma, count = "," if labels else "", 0
+    for bound, more in zip((*histogram.bounds, math.inf), list(histogram.counts), strict=True):
+        count += more
+        yield f'{name}_bucket{{{labels}{comma}le="{_number(bound)}"}} {count}'
+    yield f"{name}_sum{_braces(labels)} {_number(histogram.total)}"
+    yield f"{name}_count{_braces(labels)} {count}"
+
+
+def _label_text(labels: Labels) -> str:
+    return ",".join(f'{k}="{v.translate(_LABEL)}"' for k, v in sorted(labels.items()))
+
+
+def _braces(labels: str) -> str:
+    return f"{{{labels}}}" if labels else ""
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return repr(value)

@@ -1,4 +1,4 @@
-"""A running agent in, `state_dir/status.json` out: what `status` shows beside the positions.
+"""`state_dir/status.json`: what `status` shows of a running agent beside the positions.
 
 Written about once a second and never synced: it says how things are now, and nothing depends on it.
 """
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.state.files import replace_file
+from k8s_audit_otlp.telemetry.running import RunningExporter
 
 FILE_NAME = "status.json"
 FRESH_S = 5.0  # an older report is of an agent that has stopped or hangs
@@ -43,7 +43,7 @@ class Reporter:
     def __init__(
         self,
         state_dir: Path,
-        exporters: Sequence[ExporterRuntime],
+        exporters: Sequence[RunningExporter],
         *,
         commit_error: Callable[[], str],
         runway_s: Callable[[str], float | None],
@@ -70,7 +70,7 @@ class Reporter:
         except OSError:
             return  # the checkpoint meets the same trouble, and says so
 
-    def _exporter(self, runtime: ExporterRuntime) -> ExporterReport:
+    def _exporter(self, runtime: RunningExporter) -> ExporterReport:
         gate, now = runtime.gate, self._clock()
         delivered = runtime.journal.counts.delivered
         before_at, before = self._delivered.get(runtime.name, (now - 1.0, delivered))

@@ -107,12 +107,3 @@ class WriteRate:
     def bytes_per_s(self) -> float | None:
         """None before the second look."""
         return self._sum / self._weight if self._weight else None
-
-
-def rate_of_spans(spans: Iterable[tuple[int, int, int]]) -> float | None:
-    """Return bytes a second of stretches of a log: (bytes, first event's time, last one's, ns)."""
-    parts = [span for span in spans if span[0] and 0 < span[1] < span[2]]
-    if not parts:
-        return None
-    nanoseconds = max(last for _, _, last in parts) - min(first for _, first, _ in parts)
-    return sum(size for size, _, _ in parts) / (nanoseconds / 1e9)

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.telemetry.health import Health, liveness, readiness
-from k8s_audit_otlp.telemetry.prometheus import CONTENT_TYPE
+from k8s_audit_otlp.telemetry.metrics import CONTENT_TYPE
 from k8s_audit_otlp.telemetry.views import HealthView
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A running agent in; its listener, its metrics and its warnings of a short runway out.
+"""What one can ask a running agent: its listener, metrics, status file and runway warnings.
 
 Made before the agent starts, so that counters begin there; `tick` is called whenever the commit
 loop comes round, `start` after the agent has started.
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
-from k8s_audit_otlp.telemetry.agent_runway import Runways
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, stored_views
 from k8s_audit_otlp.telemetry.health import Beat
 from k8s_audit_otlp.telemetry.report import Reporter
+from k8s_audit_otlp.telemetry.running import RunningAgent
+from k8s_audit_otlp.telemetry.runways import Runways
 from k8s_audit_otlp.telemetry.views import ExporterView
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Status:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: RunningAgent,
         manifest: Path = MANIFEST,
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -106,8 +106,6 @@ class Status:
     def stop(self) -> None:
         if self._server is not None:
             self._server.stop()
-        if self._metrics is not None:
-            self._metrics.close()
 
 
 def _stored(state_dir: Path) -> list[ExporterView]:

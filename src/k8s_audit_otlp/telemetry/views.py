@@ -7,6 +7,8 @@ comes from a back end or from an event, so none of them can be a secret.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from k8s_audit_otlp.telemetry.measured import RequestCounts
+
 
 @dataclass(frozen=True, slots=True)
 class ReceiverView:
@@ -21,6 +23,9 @@ class ReceiverView:
     backlog_bytes: int = 0
     backlog_s: float = 0.0  # age of the oldest byte that is not settled, 0 where all are
     runway_s: float | None = None  # until that byte is deleted, None where it is not known
+    lag_s: float | None = None  # age of the newest acknowledged event when it was acknowledged
+    held_bytes: int = 0  # of deleted files that are held open
+    last_event_at: float | None = None  # time of the newest event, seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class ExporterView:
     gaps: Mapping[str, int] = field(default_factory=dict)  # by reason
     retries: Mapping[str, int] = field(default_factory=dict)  # by reason
     acknowledged_at: float = 0.0  # seconds since the epoch, 0 where nothing ever was
+    delivered_bytes: int = 0
+    requests: RequestCounts | None = None
 
     @property
     def backlog_bytes(self) -> int:

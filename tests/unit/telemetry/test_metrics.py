@@ -1,14 +1,19 @@
 """What an operator's Prometheus reads: right numbers, known labels, counters that never fall."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
-from k8s_audit_otlp.telemetry.metrics import RETRY_REASONS, Metrics
+from k8s_audit_otlp.model import Delivered, Retry
+from k8s_audit_otlp.telemetry.measured import MeasuredSender, RequestCounts
+from k8s_audit_otlp.telemetry.metrics import RETRY_REASONS, Metrics, table
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
+from k8s_audit_otlp.transport.sender import ExportRequest
 
 LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
 PAIR = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
@@ -51,9 +56,7 @@ def started():
         made.append(Metrics(observed))
         return made[-1], observed
 
-    yield start
-    for metrics in made:
-        metrics.close()
+    return start
 
 
 PLACE = (("exporter", "otlp_http/siem"), ("receiver", "k8s_audit"))
@@ -128,7 +131,9 @@ def test_each_metric_has_one_help_and_one_type(started):
     text = started(view(), view("otlp_http/other"))[0].text()
     types = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
     assert len(types) == len(dict(types))
-    assert all(name.startswith("k8s_audit_otlp_") for name, _ in types)
+    known = {name: kind for name, kind, *_ in table()}
+    assert all(known[name] == kind for name, kind in types)
+    assert all(name.startswith(("k8s_audit_otlp_", "process_")) for name in known)
     assert all((kind == "counter") == name.endswith("_total") for name, kind in types)
     assert len(re.findall(r"^# HELP ", text, re.MULTILINE)) == len(types)
 
@@ -138,8 +143,44 @@ def test_any_name_can_be_read_back(name):
     """Quotes, backslashes and line breaks of an exporter's id do not break the format."""
     metrics = Metrics(Observed(ExporterView(name, in_flight=5)))
     lines = metrics.text().split("\n")
-    metrics.close()
     (line,) = (x for x in lines if x.startswith("k8s_audit_otlp_in_flight_requests"))
     value = PAIR.search(line)[2].replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n")
     assert value.replace("\0", "\\") == name.replace("\0", "\\")
     assert line.endswith("} 5")
+
+
+def test_requests_are_counted_by_what_became_of_them(started):
+    """Cumulative buckets, a sum and a count; an outcome that never came is there at zero."""
+    counts, outcomes = RequestCounts(), iter([Delivered(), Retry("busy")])
+    clock = iter([0.0, 0.03, 1.0, 1.3])
+    sender = MeasuredSender(Answering(outcomes), counts, monotonic=lambda: next(clock))
+    for size in (2000, 300_000):
+        sender.send(ExportRequest(b"", size, "k8s_audit"))
+    series = parsed(started(ExporterView("a", requests=counts))[0].text())
+    named = "k8s_audit_otlp_request_duration_seconds"
+    delivered = (("exporter", "a"), ("outcome", "delivered"))
+    assert series[f"{named}_bucket", (*delivered, ("le", "0.025"))] == 0
+    assert series[f"{named}_bucket", (*delivered, ("le", "0.05"))] == 1
+    assert series[f"{named}_bucket", (*delivered, ("le", "+Inf"))] == 1
+    assert series[f"{named}_count", (("exporter", "a"), ("outcome", "retryable"))] == 1
+    assert series[f"{named}_count", (("exporter", "a"), ("outcome", "rejected"))] == 0
+    assert series["k8s_audit_otlp_request_size_bytes_sum", (("exporter", "a"),)] == 302_000
+
+
+class Answering:
+    def __init__(self, outcomes):
+        self.outcomes = outcomes
+
+    def send(self, _request):
+        return next(self.outcomes)
+
+
+def test_the_process_is_told(started):
+    """Version, memory, descriptors and when it began, as every client of Prometheus tells them."""
+    series = parsed(started(view())[0].text())
+    names = {name for name, _ in series}
+    assert {name for name, *_ in table() if name.startswith("process_")} <= names
+    assert series["process_resident_memory_bytes", ()] > 1 << 20
+    assert 0 < time.time() - series["process_start_time_seconds", ()] < 3600
+    ((_, labels),) = (key for key in series if key[0] == "k8s_audit_otlp_build_info")
+    assert dict(labels)["version"] == __version__

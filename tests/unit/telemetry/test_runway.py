@@ -8,7 +8,6 @@ from k8s_audit_otlp.telemetry.runway import (
     Retention,
     WriteRate,
     observed_retention,
-    rate_of_spans,
     retention_of_flags,
     runway_s,
 )
@@ -94,10 +93,3 @@ def test_no_byte_is_deleted_before_its_runway_ends(kept, size, rate, written, be
         second += 1
         total += rate
     assert seconds <= second
-
-
-def test_a_rate_can_be_read_from_what_was_settled():
-    """From bytes and the times of events; stretches without times are passed over."""
-    second = 1_000_000_000
-    assert rate_of_spans([(100, second, 2 * second), (100, 2 * second, 3 * second)]) == 100
-    assert rate_of_spans([(100, 0, 0)]) is None

@@ -1,4 +1,4 @@
-"""Logs and positions in, the time that each exporter has before something is deleted out.
+"""How long each exporter of a running agent has before something it has not sent is deleted.
 
 How long the log is kept is read from kube-apiserver's static pod manifest where it can be read,
 and else taken from what lies there. `look` is called about once a second; a runway below the
@@ -7,7 +7,7 @@ threshold is said in the agent's log, at most once a minute.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from k8s_audit_otlp.apiserver.observed import observe
@@ -16,7 +16,7 @@ from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_s
 from k8s_audit_otlp.telemetry.runway import (
     Retention,
     WriteRate,
@@ -51,7 +51,7 @@ class Runways:
         self._read_at: float | None = None
         self._once = OnceAMinute(monotonic=monotonic)
 
-    def look(self, logs: list[AuditLog]) -> None:
+    def look(self, logs: Iterable[AuditLog]) -> None:
         """Take in how much was written since the last look."""
         now = self._monotonic()
         if self._read_at is None or now - self._read_at >= _READ_AGAIN_S:
@@ -103,29 +103,3 @@ class Runways:
         except (OSError, UnicodeDecodeError, RefusalError):
             return None  # in a pod the manifest is usually not mounted
         return apiserver.log_path, retention_of_flags(apiserver.flags)
-
-
-def _unsettled(subscription: Subscription) -> list[tuple[Segment, int]]:
-    ledger = subscription.ledger
-    pairs = (
-        (segment, segment.state.size - ledger.settled_offset(segment.seq))
-        for segment in subscription.log.segments()
-        if not segment.state.gone
-    )
-    return [(segment, left) for segment, left in pairs if left > 0]
-
-
-def backlog_bytes(subscription: Subscription) -> int:
-    """Bytes on disk that the exporter has not settled, as far as their size is known."""
-    return sum(left for _, left in _unsettled(subscription))
-
-
-def backlog_s(subscription: Subscription, now_ns: int) -> float:
-    """Age of the oldest byte that is not settled: that of the last event before it, if known."""
-    waiting = _unsettled(subscription)
-    if not waiting:
-        return 0.0
-    oldest = waiting[0][0]
-    tally = subscription.ledger.snapshot()[1].get(oldest.seq)
-    since_ns = (tally.last_ns if tally else 0) or oldest.state.seen_ns
-    return max(0.0, (now_ns - since_ns) / 1e9)

@@ -1,0 +1,69 @@
+"""Counts what a transport does: requests, their durations and their sizes, by outcome."""
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Final
+
+from k8s_audit_otlp.exporter.reasons import reason_of
+from k8s_audit_otlp.model import Outcome
+from k8s_audit_otlp.transport.sender import ExportRequest, Sender
+
+OUTCOMES: Final = (
+    "delivered", "connection", "retryable", "too_large", "rejected", "misconfigured"
+)  # fmt: skip
+DURATION_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SIZE_BYTES: Final = tuple(float(1 << n) for n in range(10, 25, 2))  # 1 KiB to 16 MiB
+
+
+class Histogram:
+    """Counts by upper bound. Whoever adds holds a lock; readers may see an addition half done."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class RequestCounts:
+    """What became of the requests of one exporter since the start of the process."""
+
+    def __init__(self) -> None:
+        self.durations = {outcome: Histogram(DURATION_S) for outcome in OUTCOMES}
+        self.sizes = Histogram(SIZE_BYTES)
+
+
+class MeasuredSender:
+    """A sender whose requests are counted."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        counts: RequestCounts,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sender = sender
+        self._counts = counts
+        self._monotonic = monotonic
+        self._lock = Lock()
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        return self._sender.prepare(receiver, records)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        begin = self._monotonic()
+        outcome = self._sender.send(request)
+        seconds = self._monotonic() - begin
+        with self._lock:
+            self._counts.durations[reason_of(outcome)].add(seconds)
+            self._counts.sizes.add(request.size)
+        return outcome
+
+    def close(self) -> None:
+        self._sender.close()
