@@ -1,4 +1,4 @@
-"""A line of `--audit-log-format=legacy` in, the event that it tells of out.
+"""Reads a line of `--audit-log-format=legacy` as the event that it tells of.
 
 Source: k8s.io/apiserver pkg/audit/format.go. A text line of Go-quoted values: level, bodies,
 status message, annotations and the time of the stage are not in it.
@@ -11,15 +11,21 @@ import msgspec
 
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 
-_LINE = re.compile(
-    r"(\S+) AUDIT: " + " ".join(
-        rf'{name}="(?P<{name.replace("-", "_")}>(?:[^"\\]|\\.)*)"'
-        for name in (
-            "id", "stage", "ip", "method", "user", "groups", "as",
-            "asgroups", "user-agent", "namespace", "uri", "response",
-        )
-    )
+# In the order of the format. Those in brackets came later (stage and response with 1.8, groups
+# between, user-agent with 1.22), and lines of older apiservers are still lying about.
+_MEMBERS = (
+    "id", "[stage]", "ip", "method", "user", "[groups]", "as",
+    "asgroups", "[user-agent]", "namespace", "uri", "[response]",
 )  # fmt: skip
+
+
+def _member(name: str) -> str:
+    bare = name.strip("[]")
+    pattern = rf' {bare}="(?P<{bare.replace("-", "_")}>(?:[^"\\]|\\.)*+)"'
+    return f"(?:{pattern})?" if bare != name else pattern
+
+
+_LINE = re.compile(r"(\S+) AUDIT:" + "".join(map(_member, _MEMBERS)))
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))", re.DOTALL)
 _NAMED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -51,7 +57,7 @@ def read_legacy(line: bytes) -> AuditEvent | None:
     found = _LINE.fullmatch(line.decode("utf-8", "replace").strip())
     if found is None:
         return None
-    values = {key: unquote(value) for key, value in found.groupdict().items()}
+    values = {key: unquote(value) for key, value in found.groupdict(default="").items()}
     told = {key: "" if value in _NONE else value for key, value in values.items()}
     acting = told["as"] and UserInfo(told["as"], groups=_groups(values["asgroups"]))
     code = told["response"]

@@ -40,6 +40,27 @@ def test_placeholders_are_nothing():
     assert event.object_ref is None
 
 
+def test_a_line_of_before_1_22_has_no_user_agent():
+    """What came to the format later is absent, everything else is read."""
+    event = read_legacy(LINE.replace(b'user-agent="kubectl \\"v1\\"" ', b""))
+    assert event.user_agent == ""
+    assert (event.verb, event.user.username, event.response_status.code) == ("get", "alice", 200)
+
+
+def test_a_line_of_basic_auditing_is_an_event():
+    """1.5 to 1.7 knew neither stage nor groups, and wrote the answer on a line of its own."""
+    event = read_legacy(
+        b'2017-03-17T09:15:55.998018096Z AUDIT: id="c-2" ip="127.0.0.1" method="GET" '
+        b'user="<none>" as="<self>" asgroups="<lookup>" namespace="kube-system" '
+        b'uri="/api/v1/namespaces/kube-system/endpoints/kube-scheduler"'
+    )
+    assert (event.audit_id, event.verb, event.stage) == ("c-2", "GET", "")
+    assert (event.user.username, event.user.groups) == ("", ())
+    assert event.object_ref.namespace == "kube-system"
+    assert event.request_received_timestamp == "2017-03-17T09:15:55.998018096Z"
+    assert event.response_status is None
+
+
 def test_the_body_is_the_event_as_json():
     """A search in the body works as for any other event, and absent members stay absent."""
     [read] = read_line(LINE)
