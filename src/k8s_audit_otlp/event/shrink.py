@@ -1,7 +1,8 @@
-"""An event, its line and a limit in, the most of it that fits the limit out. Always valid JSON.
+"""Makes an event smaller until its JSON fits a limit. What is left is valid JSON.
 
-The ladder takes what is bulky and told elsewhere first; who did what, when and with what result
-stays at any size. `limit_text` does the same for one attribute.
+The ladder takes what is bulky and told elsewhere first, then cuts lists and long texts. Who did
+what, from where, when and with what result is cut last, and not below 1 KiB each while the limit
+has room for that. `limit_text` does the same for one attribute.
 """
 
 from collections.abc import Iterator
@@ -26,8 +27,33 @@ LONG_ANNOTATION_BYTES = 1024
 WHOLE_BODY_BYTES = 4 * 1024 * 1024  # a larger body is not searched for what to trim, it goes
 MIN_RECORD_BYTES = 4 * 1024  # what every event can be shrunk to
 CUT = "..."
-# (entries of a list or map, characters of a string) that stay, tried in order.
-_ENVELOPE_STEPS = ((64, 4096), (16, 1024), (8, 256), (4, 128), (2, 64), (1, 40))
+NAME_BYTES = 1024  # of a name, verb, address or path; genuine ones are shorter (RFC 1123: 253)
+ADDRESSES = 8
+
+
+class _Step(NamedTuple):
+    """What one step leaves of the event outside its bodies."""
+
+    entries: int  # of a list or map
+    text: int  # bytes of a string
+    name: int = NAME_BYTES  # bytes of each of _NAMES
+    addresses: int = ADDRESSES
+
+
+_STEPS = (
+    *(_Step(4096, 65_536), _Step(1024, 16_384), _Step(256, 4096), _Step(64, 1024)),
+    *(_Step(16, 256), _Step(4, 128), _Step(1, 40)),
+    # Only a limit of a few KiB and names that no apiserver takes come to these.
+    *(_Step(1, 40, 253, 2), _Step(1, 40, 40, 1)),
+)
+# Who, what, from where, when, with what result: members of the event and of what is in it.
+_NAMES = frozenset(
+    """
+    kind api_version level audit_id stage request_uri verb username uid resource namespace name
+    api_group resource_version subresource status reason request_received_timestamp
+    stage_timestamp timestamp creation_timestamp impersonation_constraint source_ips
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
 
 
 class Shrunk(NamedTuple):
@@ -46,7 +72,7 @@ def shrink(event: AuditEvent, line: bytes, max_bytes: int) -> Shrunk:
         if len(smaller_line) <= max_bytes:
             return Shrunk(smaller_event, smaller_line, tuple(removed))
         event, line = smaller_event, smaller_line
-    return _envelope(event, max_bytes, removed)
+    return _outside_bodies(event, max_bytes, removed)
 
 
 def _ladder(event: AuditEvent, line: bytes) -> Iterator[tuple[str, AuditEvent, bytes]]:
@@ -97,34 +123,42 @@ _TRIMS = (
 )
 
 
-def _envelope(event: AuditEvent, max_bytes: int, removed: list[str]) -> Shrunk:
+def _outside_bodies(event: AuditEvent, max_bytes: int, removed: list[str]) -> Shrunk:
     """Cut lists and long strings, harder until it fits; members nobody knows go with the first."""
-    for entries, characters in _ENVELOPE_STEPS:
-        event = _cut(event, entries, characters)
+    for step in _STEPS:
+        event = _cut(event, "", step)
         line = rewritten(event)
         if len(line) <= max_bytes:
             break
     return Shrunk(event, line, (*removed, "lists", "attributes"))
 
 
-def _cut(value: Any, entries: int, characters: int) -> Any:
+def _cut(value: Any, name: str, step: _Step) -> Any:
     match value:
         case str():
-            return limit_text(value, characters)
+            return limit_text(value, max(step.text, step.name) if name in _NAMES else step.text)
+        case tuple() if name == "source_ips":
+            kept = _ends(value, max(step.entries, step.addresses))
+            return tuple(_cut(item, name, step) for item in kept)
         case tuple():
-            return tuple(_cut(item, entries, characters) for item in value[:entries])
+            return tuple(_cut(item, name, step) for item in value[: step.entries])
         case dict():
-            kept = list(value.items())[:entries]
-            return {_cut(k, entries, characters): _cut(v, entries, characters) for k, v in kept}
+            pairs = list(value.items())[: step.entries]
+            return {_cut(k, "", step): _cut(v, "", step) for k, v in pairs}
         case msgspec.Raw():
             return value
         case msgspec.Struct():
             fields = value.__struct_fields__
             return msgspec.structs.replace(
-                value, **{f: _cut(getattr(value, f), entries, characters) for f in fields}
+                value, **{field: _cut(getattr(value, field), field, step) for field in fields}
             )
         case _:
             return value
+
+
+def _ends(addresses: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """Keep the first addresses, which a client may have chosen, and the last: the connection's."""
+    return addresses if len(addresses) <= most else (*addresses[: most - 1], addresses[-1])
 
 
 def limit_text(text: str, max_bytes: int) -> str:

@@ -18,7 +18,7 @@ from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.place import RecordPlace
 
-SHRINK_TRIES = 4
+SHRINK_TRIES = 8
 
 
 class _Marked(NamedTuple):
@@ -164,17 +164,25 @@ class Encoder:
 
     def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:
         self.shrunk += 1
-        allowed = len(marked.body)
+        body = marked.body
         for left in reversed(range(SHRINK_TRIES)):
-            over = len(record) - self._max_bytes  # of the record, which repeats parts of the event
-            allowed = max(0, allowed - over) if left else 0
+            allowed = _allowed(len(body), len(record), self._max_bytes) if left else 0
             event, body, said = shrink(marked.event, marked.body, allowed)
             marks = {**marked.marks, **said}
             record = self._encode(marked._replace(event=event, body=body, marks=marks))
             if len(record) <= self._max_bytes:
                 break
-            allowed = min(allowed, len(body))
         return record
+
+
+def _allowed(body: int, record: int, most: int) -> int:
+    """Return how large a body may be whose record is too large.
+
+    Attributes repeat parts of the event and shrink with it, so a body is given its share of the
+    limit; where little stands beside the body, what is left of the limit.
+    """
+    beside = record - body
+    return min(body - 1, most - beside if beside <= most // 4 else body * most // record)
 
 
 def _refuse(_line: bytes, _around: bytes) -> bytes:

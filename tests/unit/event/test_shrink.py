@@ -97,6 +97,38 @@ def test_a_list_of_fifty_megabytes_becomes_a_record_at_once() -> None:
     assert result.event.response_object is EMPTY
 
 
+def test_who_and_what_are_the_last_to_go() -> None:
+    """A client that makes its own request large hides neither itself nor what it asked for."""
+    name = "system:serviceaccount:" + "payments-production-" * 8
+    path = "/api/v1/namespaces/" + "n" * 63 + "/secrets/" + "s" * 253
+    line = line_of(
+        requestURI=f"{path}?x={'a' * 260_000}",
+        user={"username": name, "groups": [f"group-{i}" for i in range(5000)]},
+        objectRef={"resource": "secrets", "namespace": "n" * 63, "name": "s" * 253},
+        sourceIPs=[f"10.0.{i // 256}.{i % 256}" for i in range(2000)] + ["192.0.2.7"],
+        userAgent="u" * 100_000,
+        verb="v" * 1000,
+    )
+    event = shrink(decode(line), line, 6000).event
+    assert event.user
+    assert event.object_ref
+    assert event.source_ips
+    assert event.user.username == name
+    assert event.request_uri.startswith(path)
+    assert (event.object_ref.name, event.object_ref.namespace) == ("s" * 253, "n" * 63)
+    assert event.verb == "v" * 1000
+    assert event.source_ips[-1] == "192.0.2.7"
+
+
+def test_no_more_is_cut_than_must() -> None:
+    """A limit with room for most of the groups keeps a thousand of them."""
+    line = line_of(user={"username": "alice", "groups": [f"group-{i:04}" for i in range(5000)]})
+    event = shrink(decode(line), line, 60_000).event
+    assert event.user
+    assert event.user.groups
+    assert len(event.user.groups) >= 1000
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     name=st.text(max_size=3000),
