@@ -80,7 +80,7 @@ class Agent:
         self._failures = Failures(self._evidence, monotonic=monotonic)
         self._stop = Event()
         self._wake = Event()
-        self._draining = self._catch_up = False
+        self._draining = self._catch_up = self._stuck = False
         self._watched = WatchedLogs(
             config,
             once=self._options.once,
@@ -228,7 +228,10 @@ class Agent:
         return self._catch_up and not self._draining
 
     def _new_drain_target(self) -> DrainTarget:
-        return DrainTarget(self.logs, list(self.subscriptions()), self._options.deadline_s)
+        patience_s = self._options.deadline_s
+        if not self._options.once:  # somebody waits for the end
+            patience_s = min(patience_s, self.config.service.shutdown_timeout_s)
+        return DrainTarget(self.logs, list(self.subscriptions()), patience_s)
 
     def _until_done(self) -> bool:
         next_sync = self._monotonic()
@@ -264,7 +267,8 @@ class Agent:
             self._evidence.write_receipts()  # of what has settled since the commit
             if drain_target.told():
                 return True
-        return drain_target.stuck(now)
+        self._stuck = drain_target.stuck(now)
+        return self._stuck
 
     def left_behind(self) -> list[str]:
         """Say what of the logs nobody could deliver, once `run` is over."""
@@ -290,7 +294,9 @@ class Agent:
         self.sources.stop()
         for runtime in self.exporters:
             runtime.consumer.drain()
-        end = self._monotonic() + self.config.service.shutdown_timeout_s
+        end = self._monotonic()
+        if not self._stuck:  # nothing has moved for long enough already
+            end += self.config.service.shutdown_timeout_s
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters
         ):

@@ -38,7 +38,7 @@ class Service(Block):
 
     state_dir: str = key("/var/lib/k8s-audit-otlp", "Directory of positions and dead letters.")
     shutdown_timeout_s: Seconds = key(
-        "10s", "How long a stop waits for requests in flight.", alias="shutdown_timeout"
+        "4s", "How long a stop waits for requests in flight.", alias="shutdown_timeout"
     )
     until: Literal["signal", "caught_up"] = key(
         "signal", "When to stop: at a signal, or (after one) when everything is delivered."

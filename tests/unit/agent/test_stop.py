@@ -1,9 +1,14 @@
 """How an agent ends: at once, or when everything is delivered."""
 
+import subprocess
+import sys
+import time
 from threading import Thread
 
+import pytest
+
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
-from tests.kit.steps import Accept, Throttle
+from tests.kit.steps import Accept, Hang, Throttle
 
 
 def test_asked_to_stop_it_first_catches_up_where_that_is_set(scene, wait_for) -> None:
@@ -80,3 +85,27 @@ def test_a_glob_that_matches_nothing_yet_is_waited_for(scene, wait_for) -> None:
     agent.stop()
     thread.join(15)
     assert len(agent.logs) == 1
+
+
+@pytest.mark.parametrize("way", ["SIGTERM", "until: caught_up", "--once"])
+def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(scene, way) -> None:
+    """With the default settings: whoever waits for the end kills it soon after."""
+    scene.backend.plan = [Hang()]
+    scene.write(300)
+    config = scene.folder / "agent.yaml"
+    until = "until: caught_up, " if way.startswith("until") else ""
+    config.write_text(
+        f"receivers: {{k8s_audit: {{include: [{scene.log}]}}}}\n"
+        f"exporters: {{otlp_http: {{endpoint: {scene.backend.url}}}}}\n"
+        f"service: {{{until}state_dir: {scene.state}}}\n"
+    )
+    command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
+    more = ["--once", "--deadline", "500ms"] if way == "--once" else []
+    with subprocess.Popen([*command, *more], stderr=subprocess.DEVNULL) as process:
+        while not scene.backend.requests_total:
+            time.sleep(0.02)
+        asked = time.monotonic()
+        if way != "--once":
+            process.terminate()
+        process.wait(20)
+        assert time.monotonic() - asked < 5.0

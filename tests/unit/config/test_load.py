@@ -89,7 +89,7 @@ def test_the_smallest_file_has_every_default() -> None:
     assert exporter.audit.profile == "default"
     assert exporter.audit.start_at is None
     assert config.service.state_dir == "/var/lib/k8s-audit-otlp"
-    assert config.service.shutdown_timeout_s == 10.0
+    assert config.service.shutdown_timeout_s == 4.0
     assert list(config.routes()) == [("k8s_audit", "otlp_http")]
 
 
