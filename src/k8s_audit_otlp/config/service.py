@@ -26,6 +26,15 @@ class Telemetry(Block):
     metrics: Metrics = key({}, "The agent's own metrics.")
 
 
+class EvidenceBlock(Block):
+    """What makes receipts hold against somebody who wants to change them."""
+
+    key_file: str | None = key(
+        None, "Ed25519 key that seals the chain of receipts; `evidence keygen` makes one."
+    )
+    seal_file: str | None = key(None, "File that seals are appended to, beside the exporters.")
+
+
 class Pipeline(Block):
     """Which receivers go to which exporters."""
 
@@ -55,6 +64,7 @@ class Service(Block):
         alias="max_uncommitted",
     )
     extensions: Texts = key((), "Ids of the extensions in use, as in the Collector.")
+    evidence: EvidenceBlock = key({}, "Seals on the chain of receipts; none by default.")
     telemetry: Telemetry = key({}, "What the agent says about itself.")
     pipelines: dict[str, Pipeline] = key(
         {}, "logs[/name]: {receivers, exporters}; without it every receiver goes everywhere."

@@ -6,8 +6,12 @@ other exporter of the log: who cannot be reached cannot be told that it misses s
 
 from collections.abc import Callable
 
+import msgspec
+
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
+from k8s_audit_otlp.evidence.chain import begin, link
+from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -39,7 +43,41 @@ class Evidence:
             since_ns=subscription.ledger.tally(segment.seq).last_ns,
             now_ns=self._now_ns(),
         )
-        self._tell(notice, lambda s: s.log is subscription.log, about=subscription.exporter)
+        linked = self._link(subscription, notice)
+        if linked is not None:
+            told = msgspec.structs.replace(linked, kept=False)
+            for other in self._subscriptions:
+                if other is subscription or other.log is not subscription.log:
+                    continue
+                if other.wants == "all":
+                    other.outbox.add(told)
+
+    def _link(self, subscription: Subscription, notice: Notice) -> Notice | None:
+        """Put *notice* into the outbox as the next link; None where it is there already."""
+        with subscription.lock:
+            if notice.uid in subscription.outbox:
+                return None
+            chain = subscription.chain
+            if not chain.id:
+                log, exporter = str(subscription.log.key), subscription.exporter
+                chain = begin(notice, log, exporter, self._now_ns())
+            subscription.chain, linked = link(chain, notice)
+            subscription.outbox.add(linked)
+            return linked
+
+    def seal(self, key: SealKey) -> list[Notice]:
+        """Seal every chain; every exporter gets every seal. Return them."""
+        seals = []
+        for subscription in self._subscriptions:
+            with subscription.lock:
+                chain = subscription.chain
+            if chain.number:
+                log = str(subscription.log.key)
+                seals.append(key.seal(chain, log, subscription.exporter, self._now_ns()))
+        for notice in seals:
+            for subscription in self._subscriptions:
+                subscription.outbox.add(notice)
+        return seals
 
     def refused(self, exporter: str, count: int, why: str) -> None:
         """Tell that a back end will never take some records; many become one notice."""
@@ -100,7 +138,8 @@ class Evidence:
     def _write_receipt(self, subscription: Subscription, segment: SegmentState) -> None:
         subscription.receipts += 1
         subscription.receipted[segment.seq] = segment.size
-        subscription.outbox.add(
+        self._link(
+            subscription,
             notices.receipt(
                 subscription.exporter,
                 segment,
@@ -108,5 +147,5 @@ class Evidence:
                 number=subscription.receipts,
                 size=segment.size,
                 now_ns=self._now_ns(),
-            )
+            ),
         )

@@ -6,6 +6,7 @@ A subscription is what is stored as a `Position`, and what comes back from one a
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Literal
 
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -13,7 +14,7 @@ from k8s_audit_otlp.receiver.start_at import EVERYTHING
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, Ticket
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.state.outbox import Notice, Outbox
+from k8s_audit_otlp.state.outbox import Chain, Notice, Outbox
 from k8s_audit_otlp.state.positions import PositionFile, key_of
 
 
@@ -33,6 +34,8 @@ class Subscription:
     receipts: int = 0
     receipted: dict[int, int] = field(default_factory=dict)
     first_start: bool = True
+    chain: Chain = field(default_factory=Chain)  # of what its outbox was given, guarded by `lock`
+    lock: Lock = field(default_factory=Lock)  # what is linked and what is pending change together
     wants: Literal["own", "all"] = "all"  # which notices; another exporter's are not its own
     unplaced: dict[str, Place] = field(default_factory=dict)  # positions, by segment identity
     _identities: dict[int, str] = field(default_factory=dict)
@@ -72,6 +75,7 @@ class Subscription:
             first_start=False,
             wants=wants,
             unplaced=dict(position.unplaced),
+            chain=position.chain,
         )
 
     def take_up_found(self) -> None:
@@ -114,7 +118,8 @@ class Subscription:
         """Return what is to be stored."""
         # First the tickets: the notice of each is in the outbox by now.
         self._in_checkpoint = len(self._unstored)
-        self._pending = self.outbox.snapshot()
+        with self.lock:
+            self._pending, chain = self.outbox.snapshot(), self.chain
         places, trail = self.ledger.places()
         self._settled = {n: place.offset for n, place in places.items()}
         return Position(
@@ -126,6 +131,7 @@ class Subscription:
             dict(self.receipted),
             {n: place.mark for n, place in places.items() if place.mark},
             trail,
+            chain,
             self.unplaced,
         )
 

@@ -142,6 +142,8 @@ class SubscriptionReader:
             return found
         if not self._batcher.empty:
             return None  # what was read before goes first
+        if self.subscription.outbox.full:
+            return None  # one's own losses are told one by one
         ticket = self.ledger.open(found.span)
         self._on_gap(self.subscription, segment, found)
         self.subscription.settle_when_stored(ticket, Tally(gaps=1))

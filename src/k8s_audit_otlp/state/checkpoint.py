@@ -19,7 +19,7 @@ import msgspec
 from k8s_audit_otlp.state.files import Fsync, make_private_directory, replace_file
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
-from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.state.outbox import Chain, Notice
 from k8s_audit_otlp.state.positions import PositionRecord, key_of, read_positions
 
 VERSION = 1
@@ -36,6 +36,7 @@ class Position(msgspec.Struct, omit_defaults=True):
     receipted: dict[int, int] = {}  # segment -> the size that its receipt speaks of
     marks: dict[int, str] = {}  # of the bytes before the offsets above, where they are known
     trail: dict[int, list[Place]] = {}  # older places of the segments that moved last
+    chain: Chain = msgspec.field(default_factory=Chain)  # of the receipts and gaps told so far
     unplaced: dict[str, Place] = {}  # by identity: of segments that no checkpoint names yet
 
 

@@ -20,6 +20,7 @@ GAP = "k8s.audit.gap."
 _ALIKE = (EXPORTER, GAP + "reason")  # must be equal
 _SUMMED = (GAP + "bytes", GAP + "estimated_records", GAP + "segments")
 _EARLIEST, _LATEST = (GAP + "since_ns",), (GAP + "until_ns",)
+_LINK = "k8s.audit.chain."  # a copy that says something else is no link
 _OF_ONE = (GAP + "start", GAP + "end", GAP + "detail")  # mean nothing for several places
 
 Value = str | int | float | bool
@@ -34,6 +35,15 @@ class Notice(msgspec.Struct, omit_defaults=True):
     severity: int
     body: str
     attributes: dict[str, Value] = {}
+    kept: bool = False  # never merged: others are linked to it
+
+
+class Chain(msgspec.Struct, omit_defaults=True):
+    """How far the chain of receipts and gaps of one outbox is: number and hash of its end."""
+
+    id: str = ""
+    number: int = 0
+    hash: str = ""
 
 
 class Outbox:
@@ -69,14 +79,19 @@ class Outbox:
         Starts and stops that nobody could be told of become one, and so do refusals at the same
         exporter; everything else stays by itself until the outbox is full.
         """
-        if not notice.event.startswith(MERGED) and len(self._pending) < MAX_PENDING:
+        few = not notice.event.startswith(MERGED) and len(self._pending) < MAX_PENDING
+        if few or notice.kept:
             return None
         unsent = (n for n in reversed(self._pending.values()) if n.uid not in self._sending)
         return next((n for n in unsent if _alike(n, notice)), None)
 
+    def __contains__(self, uid: str) -> bool:
+        with self._lock:
+            return uid in self._pending
+
     @property
     def full(self) -> bool:
-        """What can wait to be told should wait: receipts are never merged."""
+        """What is kept as it is should wait to be told."""
         with self._lock:
             return len(self._pending) >= MAX_PENDING
 
@@ -123,8 +138,10 @@ class Outbox:
 
 
 def _alike(one: Notice, other: Notice) -> bool:
-    return one.event == other.event and all(
-        one.attributes.get(name) == other.attributes.get(name) for name in _ALIKE
+    return (
+        one.event == other.event
+        and not one.kept
+        and all(one.attributes.get(name) == other.attributes.get(name) for name in _ALIKE)
     )
 
 
@@ -132,7 +149,9 @@ def _merged(old: Notice, new: Notice) -> Notice:
     """Return *new* with the sums and the outer span of both."""
     one, other = old.attributes, new.attributes
     count = int(one.get(COUNT, 1)) + int(other.get(COUNT, 1))
-    kept: dict[str, Value] = {k: v for k, v in other.items() if k not in _OF_ONE}
+    kept: dict[str, Value] = {
+        k: v for k, v in other.items() if k not in _OF_ONE and not k.startswith(_LINK)
+    }
     for name in _SUMMED:
         if name in one or name in other:
             kept[name] = int(one.get(name, 0)) + int(other.get(name, 0))

@@ -1,0 +1,88 @@
+"""Seals the chains of receipts from time to time, where a key is configured."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.config.service import EvidenceBlock
+from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.evidence.seal import INTERVAL_S, KeyFileError, SealKey
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.state.files import open_private
+from k8s_audit_otlp.state.outbox import Notice
+
+_LAST_S = 0.5  # how long a stop waits for its seals to leave
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+
+class Sealing:
+    """Writes seals into every outbox and, where one is named, to a file."""
+
+    def __init__(
+        self, evidence: Evidence, block: EvidenceBlock, *, monotonic: Callable[[], float]
+    ) -> None:
+        """Read the key.
+
+        Raises:
+            ConfigurationError: it cannot be used.
+
+        """
+        self._evidence = evidence
+        self._monotonic = monotonic
+        self._file = Path(block.seal_file) if block.seal_file else None
+        self._key: SealKey | None = None
+        self._at = monotonic()
+        if block.key_file:
+            try:
+                self._key = SealKey.read(Path(block.key_file))
+            except KeyFileError as error:
+                raise ConfigurationError(f"service::evidence::key_file: {error}") from None
+
+    def look(self) -> None:
+        """Seal when it is time. Called about once a second."""
+        if self._monotonic() - self._at >= INTERVAL_S:
+            self.seal()
+
+    def seal(self) -> None:
+        """Seal every chain now."""
+        if self._key is None:
+            return
+        self._at = self._monotonic()
+        seals = self._evidence.seal(self._key)
+        if seals and self._file is not None:
+            try:
+                _append(self._file, seals)
+            except OSError as error:
+                logger.error("%s: seals cannot be written: %s", self._file, error.strerror)
+
+    def last(self, commit: Callable[[], None], subscriptions: Sequence[Subscription]) -> None:
+        """Seal what there is at a stop, and let the seals leave before nothing new does."""
+        if self._key is None:
+            return
+        self._evidence.write_receipts()
+        self.seal()
+        commit()
+        end = self._monotonic() + _LAST_S
+        while self._monotonic() < end and any(len(s.outbox) for s in subscriptions):
+            time.sleep(0.01)
+
+
+def _append(path: Path, seals: list[Notice]) -> None:
+    """Append seals as lines that `evidence verify --against` reads."""
+    lines = b"".join(
+        msgspec.json.encode({"log.record.uid": s.uid, "event.name": s.event, **s.attributes})
+        + b"\n"
+        for s in seals
+    )
+    fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with contextlib.closing(os.fdopen(fd, "ab")) as file:
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,62 @@
+"""Links receipts and gaps of one subscription into a chain that anyone can check. Pure.
+
+Each link carries its number, the hash of the link before it and its own: SHA-256 over a canonical
+text of its attributes. The text can be made again from an export, whatever a back end does to the
+names and types of attributes: names become lower-case words with dots, values become texts.
+
+Without a key the chain shows accident and loss. Against somebody who can rewrite everything that a
+back end holds it needs seals (`evidence.seal`), and somebody who keeps the public key elsewhere.
+"""
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+
+import msgspec
+
+from k8s_audit_otlp.state.outbox import Chain, Notice, Value
+
+VERSION = 1
+CHAIN = "k8s.audit.chain."
+HASH = CHAIN + "hash"
+_COVERED = "k8s.audit."  # attributes that begin so are hashed, but the hash itself
+_WORDS = re.compile(r"[^a-z0-9]+")
+
+
+def words(name: str) -> str:
+    """Return a name as any back end may write it: lower case, one dot between words."""
+    return _WORDS.sub(".", name.lower()).strip(".")
+
+
+def text_of(value: object) -> str:
+    """Return a value as text: exports make texts of numbers and truths."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
+    """Return the hash of a link, from what the agent or an export says of it."""
+    named = {words(name): text_of(value) for name, value in attributes.items()}
+    own = words(HASH)
+    covered = {k: v for k, v in named.items() if k.startswith(_COVERED) and k != own}
+    canonical = [f"k8s-audit-otlp link v{VERSION}", uid, event, *map(list, sorted(covered.items()))]
+    return sha256(msgspec.json.encode(canonical)).hexdigest()
+
+
+def begin(first: Notice, log: str, exporter: str, now_ns: int) -> Chain:
+    """Begin a chain whose id no other has: log, exporter, first event and time go into it."""
+    named = "\0".join((log, exporter, first.uid, str(now_ns)))
+    return Chain(sha256(named.encode()).hexdigest()[:16])
+
+
+def link(chain: Chain, notice: Notice) -> tuple[Chain, Notice]:
+    """Put *notice* at the end of *chain*; return both as they are then."""
+    attributes: dict[str, Value] = {
+        **notice.attributes,
+        CHAIN + "version": VERSION,
+        CHAIN + "id": chain.id,
+        CHAIN + "number": chain.number + 1,
+        CHAIN + "previous": chain.hash,
+    }
+    own = hash_of(notice.uid, notice.event, attributes)
+    linked = msgspec.structs.replace(notice, attributes={**attributes, HASH: own}, kept=True)
+    return Chain(chain.id, chain.number + 1, own), linked
