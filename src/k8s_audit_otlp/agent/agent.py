@@ -7,11 +7,10 @@ commit, release. Nothing is lost wherever this is cut off: what is not committed
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from threading import Event
 
@@ -23,7 +22,7 @@ from k8s_audit_otlp.agent.once import DrainTarget
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
 from k8s_audit_otlp.agent.sources import Sources
-from k8s_audit_otlp.agent.start import Resumed, place
+from k8s_audit_otlp.agent.start import Resumed, announce, place
 from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -129,7 +128,7 @@ class Agent:
         ]
         if self._options.once:
             self._drain_target = self._new_drain_target()
-        self._announce(resumed, careful=marker is not None)
+        announce(self._evidence, self._base, self.config, resumed, careful=marker is not None)
         self.commit()
         look = FirstLook(self.logs)
         look()
@@ -181,25 +180,6 @@ class Agent:
             now=self._now,
         )
         return pipeline
-
-    def _announce(self, resumed: Iterable[Resumed], *, careful: bool) -> None:
-        """Say in the stream that this process begins, where, and with what."""
-        self._note_configuration()
-        if careful:
-            self._evidence.agent("careful", "the last starts made no progress: line by line", {})
-        where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
-        self._evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
-
-    def _note_configuration(self) -> None:
-        """Tell when the configuration is another than the last agent's. Secrets do not count."""
-        digest = blake2b(repr(self.config).encode(), digest_size=8).hexdigest()
-        before, self._base.config = self._base.config, digest
-        if before and before != digest:
-            attributes: dict[str, str | int | float | bool] = {
-                "k8s.audit.agent.config": digest,
-                "k8s.audit.agent.config_before": before,
-            }
-            self._evidence.agent("config_changed", "the configuration has changed", attributes)
 
     def _await_predecessor(self, holder: str) -> None:
         logger.info("waiting for process %s to let go of %s", holder, self._file.directory)

@@ -1,7 +1,10 @@
 """Configured paths and stored positions in, open logs and placed exporters out."""
 
 import logging
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from k8s_audit_otlp.agent.mapping import ConfigurationError
@@ -12,6 +15,7 @@ from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.deleted import DeletedSegments
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
+from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.journal import LogJournal
@@ -103,3 +107,26 @@ def _tell_what_it_missed(subscription: Subscription, evidence: Evidence) -> None
         return
     between = (min(known) if known else max(settled) + 1) - max(settled) - 1
     evidence.missed(subscription, between)
+
+
+def announce(
+    evidence: Evidence,
+    base: Checkpoint,
+    config: Config,
+    resumed: Iterable[Resumed],
+    *,
+    careful: bool,
+) -> None:
+    """Say in the stream that this process begins, where, and with what. Secrets do not count."""
+    digest = blake2b(repr(config).encode(), digest_size=8).hexdigest()
+    before, base.config = base.config, digest
+    if before and before != digest:
+        attributes: dict[str, str | int | float | bool] = {
+            "k8s.audit.agent.config": digest,
+            "k8s.audit.agent.config_before": before,
+        }
+        evidence.agent("config_changed", "the configuration has changed", attributes)
+    if careful:
+        evidence.agent("careful", "the last starts made no progress: line by line", {})
+    where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
+    evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})

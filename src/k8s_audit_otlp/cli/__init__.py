@@ -32,6 +32,7 @@ Exit codes:
   3  trouble with the state: locked, corrupt, not writable
   4  --once left something undelivered
   5  verification found something missing
+  6  verification found something changed or forged
   130  interrupted
 """
 
@@ -41,6 +42,10 @@ COMMANDS: Final = {
     "status": ("status:command", "Show position, backlog and conservation of each exporter."),
     "state": ("state:command", "List, rename or forget the positions of exporters."),
     "verify": ("verify:command", "Compare the log on disk with what arrived at a back end."),
+    "evidence": (
+        "evidence:command",
+        "Make keys that seal receipts; check an export of a back end by itself.",
+    ),
     "dead-letter": (
         "dead_letter:command",
         "List, show, replay or purge what a back end refused for good.",

@@ -83,10 +83,10 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     comparison = Comparison()
     unread = 0
     try:
-        files = list(_files(against))
+        files = list(files_of(against))
         with reading(sum(size for _, size in files), "what arrived") as advance:
             for name, _ in files:
-                with closing(_open(name)) as stream:
+                with closing(open_export(name)) as stream:
                     export = Export(name, stream, uid_field, advance)
                     comparison.take(export)
                     unread += export.unread
@@ -156,7 +156,7 @@ def _since_ns(text: str | None) -> int:
     return wish.since_ns(time.time_ns()) or 0
 
 
-def _files(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+def files_of(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     for name in against:
         if name == "-":
             yield name, 0
@@ -167,7 +167,7 @@ def _files(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
             yield str(file), file.stat().st_size
 
 
-def _open(name: str) -> BufferedReader:
+def open_export(name: str) -> BufferedReader:
     file = FileIO(0, closefd=False) if name == "-" else FileIO(name)
     return BufferedReader(file, _BUFFER)
 

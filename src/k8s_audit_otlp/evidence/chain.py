@@ -35,9 +35,12 @@ def text_of(value: object) -> str:
 
 def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
     """Return the hash of a link, from what the agent or an export says of it."""
-    named = {words(name): text_of(value) for name, value in attributes.items()}
-    own = words(HASH)
-    covered = {k: v for k, v in named.items() if k.startswith(_COVERED) and k != own}
+    own, covered = words(HASH), {}
+    for path, value in attributes.items():
+        before, found, rest = words(path).partition(_COVERED)
+        name = found + rest
+        if found and name != own and (not before or before.endswith(".")):
+            covered[name] = text_of(value)
     canonical = [f"k8s-audit-otlp link v{VERSION}", uid, event, *map(list, sorted(covered.items()))]
     return sha256(msgspec.json.encode(canonical)).hexdigest()
 
@@ -60,3 +63,9 @@ def link(chain: Chain, notice: Notice) -> tuple[Chain, Notice]:
     own = hash_of(notice.uid, notice.event, attributes)
     linked = msgspec.structs.replace(notice, attributes={**attributes, HASH: own}, kept=True)
     return Chain(chain.id, chain.number + 1, own), linked
+
+
+def unlinked(notice: Notice) -> Notice:
+    """Return *notice* as the exporters hear it whose chain it is no link of."""
+    attributes = {k: v for k, v in notice.attributes.items() if not k.startswith(CHAIN)}
+    return msgspec.structs.replace(notice, attributes=attributes, kept=False)

@@ -6,11 +6,9 @@ other exporter of the log: who cannot be reached cannot be told that it misses s
 
 from collections.abc import Callable
 
-import msgspec
-
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
-from k8s_audit_otlp.evidence.chain import begin, link
+from k8s_audit_otlp.evidence.chain import begin, link, unlinked
 from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.blocks import Gap
@@ -45,7 +43,7 @@ class Evidence:
         )
         linked = self._link(subscription, notice)
         if linked is not None:
-            told = msgspec.structs.replace(linked, kept=False)
+            told = unlinked(linked)
             for other in self._subscriptions:
                 if other is subscription or other.log is not subscription.log:
                     continue

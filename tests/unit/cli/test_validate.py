@@ -64,7 +64,7 @@ headers, auth::authenticator
     form      profile default, bodies: keep
     honours   exporter
 service
-  state in /var/lib/k8s-audit-otlp, stops within 10s
+  state in /var/lib/k8s-audit-otlp, stops within 4s
 different
   exporters::otlphttp/siem::retry_on_failure::max_elapsed_time: after that time records go to \
 the dead letter; the Collector drops them

@@ -22,7 +22,6 @@ from k8s_audit_otlp.tools.verify.documents import is_document, records
 from k8s_audit_otlp.tools.verify.uids import read_uid
 
 UID_FIELD = "log.record.uid"
-SEGMENT_EVENT = "k8s.audit.segment"
 _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _MAX_DEPTH = 8
 _BUFFER = 1024 * 1024
@@ -59,6 +58,7 @@ class Item(NamedTuple):
 
     uid: str
     receipt: Receipt | None = None
+    own: Mapping[str, Any] | None = None  # all fields of one of the agent's own records
 
 
 # -- OTLP JSON: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding -------------------------
@@ -67,6 +67,8 @@ class Item(NamedTuple):
 class _Value(msgspec.Struct, gc=False):
     stringValue: str | None = None  # noqa: N815 - OTLP's own names
     intValue: str | int | None = None  # noqa: N815
+    boolValue: bool | None = None  # noqa: N815
+    doubleValue: float | None = None  # noqa: N815
 
 
 class _Pair(msgspec.Struct, gc=False):
@@ -100,9 +102,10 @@ _read_request = msgspec.json.Decoder(_Request).decode
 _read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def _plain(pair: _Pair) -> str | int:
+def _plain(pair: _Pair) -> str | int | bool | float:
     value = pair.value or _Value()
-    return value.stringValue if value.stringValue is not None else value.intValue or 0
+    values = (value.stringValue, value.boolValue, value.intValue, value.doubleValue)
+    return next((v for v in values if v is not None), 0)
 
 
 def _of_request(line: bytes, field: str) -> Iterator[Item]:
@@ -111,11 +114,13 @@ def _of_request(line: bytes, field: str) -> Iterator[Item]:
         for scope in source.scopeLogs:
             for log in scope.logRecords:
                 uid = next((_plain(p) for p in log.attributes if p.key == field), "")
-                receipt = None
-                if log.eventName == SEGMENT_EVENT:
-                    known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
-                    receipt = read_receipt(known)
-                yield Item(str(uid), receipt)
+                if read_uid(str(uid)) is not None:
+                    yield Item(str(uid))
+                    continue
+                known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
+                if log.eventName:
+                    known.setdefault("event.name", log.eventName)
+                yield Item(str(uid), read_receipt(known), known)
 
 
 # -- fields under whatever name a back end gives them --------------------------------------------
@@ -154,7 +159,10 @@ def _named(known: Mapping[str, Any], name: str) -> Any:
 
 def _of_fields(fields: Iterable[tuple[str, Any]], field: str) -> Item:
     known = {_words(path): value for path, value in fields}
-    return Item(str(_named(known, field) or ""), read_receipt(known))
+    uid = str(_named(known, field) or "")
+    if read_uid(uid) is not None:
+        return Item(uid)
+    return Item(uid, read_receipt(known), known)
 
 
 def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:

@@ -1,0 +1,162 @@
+"""Judges the chains of receipts and gaps that an export holds, and the seals on them.
+
+Integrity beside completeness: a link that was changed, taken out, doubled with another content or
+put in by somebody else is found and named. What lies after the newest seal could be rewritten by
+whoever holds the node; without a key all of it could be, by whoever holds the back end.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from k8s_audit_otlp.evidence.chain import CHAIN, HASH, hash_of, words
+from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
+from k8s_audit_otlp.state.outbox import EXPORTER
+from k8s_audit_otlp.tools.verify.export import Item
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+_NAMES = tuple(CHAIN + name for name in ("id", "number", "previous", "hash"))
+_SEAL_NAMES = (EXPORTER, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    uid: str
+    previous: str
+    hash: str
+    sound: bool  # its hash is that of what it says
+
+
+@dataclass(slots=True)
+class ChainReport:
+    """One chain: from which number to which, how far it is sealed, what is wrong with it."""
+
+    id: str
+    exporter: str = ""
+    first: int = 0
+    last: int = 0  # 0: of another exporter, whose back end has its links
+    sealed: int = 0  # newest number that a trusted seal names
+    sealed_ns: int = 0  # and the time that it gives
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class IntegrityReport:
+    chains: list[ChainReport] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # of what belongs to no chain
+    seals: int = 0
+    checked: bool = False  # there was a key to check seals with
+
+    @property
+    def sound(self) -> bool:
+        return not self.faults and not any(chain.faults for chain in self.chains)
+
+
+class Links:
+    """Takes in the agent's own records of an export; memory is a few hundred bytes for each."""
+
+    def __init__(self, keys: "Mapping[str, Ed25519PublicKey] | None" = None) -> None:
+        """*keys*: the public keys that are trusted, by their ids; None checks no seal."""
+        self._keys = keys
+        self._links: dict[str, dict[int, dict[str, _Link]]] = {}
+        self._exporters: dict[str, str] = {}
+        self._seals: dict[str, dict[str, Any]] = {}
+        self._faults: list[str] = []
+
+    def taking(self, items: Iterable[Item]) -> Iterable[Item]:
+        """Take in what concerns chains, and pass everything on."""
+        for item in items:
+            if item.own is not None:
+                self._take(item.uid, item.own)
+            yield item
+
+    def _take(self, uid: str, fields: Mapping[str, Any]) -> None:
+        named = _by_words(fields)
+        said = {name: str(named.get(words(name), "")) for name in (*_NAMES, *_SEAL_NAMES)}
+        if not said[CHAIN + "id"]:
+            return
+        number = said[CHAIN + "number"]
+        if said[SEAL + "signature"]:
+            self._seals[uid] = said
+        elif not number.isdecimal():
+            self._faults.append(f"{uid}: a link without a number")
+        else:
+            event = str(named.get("event.name") or named.get("eventname") or "")
+            sound = said[HASH] == hash_of(uid, event, fields)
+            link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound)
+            chain = self._links.setdefault(said[CHAIN + "id"], {})
+            chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
+            self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
+
+    def report(self) -> IntegrityReport:
+        report = IntegrityReport(faults=list(self._faults), seals=len(self._seals))
+        chains = {name: self._chain(name, of) for name, of in self._links.items()}
+        report.checked = self._keys is not None
+        for uid, said in sorted(self._seals.items()):
+            chain = chains.get(said[CHAIN + "id"])
+            if chain is None:
+                chain = chains[said[CHAIN + "id"]] = ChainReport(said[CHAIN + "id"], said[EXPORTER])
+            self._hold_against_seal(chain, uid, said)
+        report.chains = list(chains.values())
+        return report
+
+    def _chain(self, name: str, of: dict[int, dict[str, _Link]]) -> ChainReport:
+        numbers = sorted(of)
+        report = ChainReport(name, self._exporters[name], numbers[0], numbers[-1])
+        before: _Link | None = None
+        for at, number in enumerate(numbers):
+            if at and number != numbers[at - 1] + 1:
+                report.faults.append(f"missing: {_span(numbers[at - 1] + 1, number - 1)}")
+                before = None
+            found = list(of[number].values())
+            report.faults += [f"changed: number {number}, {x.uid}" for x in found if not x.sound]
+            sound = [x for x in found if x.sound]
+            if len({x.hash for x in sound}) > 1:
+                uids = ", ".join(x.uid for x in sound)
+                report.faults.append(f"forked: number {number} is there twice: {uids}")
+            link = sound[0] if sound else None
+            if link and before and all(x.previous != before.hash for x in sound):
+                report.faults.append(f"broken: number {number} does not follow number {number - 1}")
+            if link and number == 1 and link.previous:
+                report.faults.append("broken: number 1 follows something")
+            before = link
+        return report
+
+    def _hold_against_seal(self, chain: ChainReport, uid: str, said: dict[str, Any]) -> None:
+        number = int(said[CHAIN + "number"]) if said[CHAIN + "number"].isdecimal() else -1
+        if self._keys is not None:
+            key = self._keys.get(said[SEAL + "key"])
+            if key is None:
+                chain.faults.append(f"seal by a key that was not given: {said[SEAL + 'key']}")
+                return
+            if not is_signed(key, signed_text(said), said[SEAL + "signature"]):
+                chain.faults.append(f"seal that its key did not sign: {uid}")
+                return
+        links = self._links.get(chain.id, {}).get(number)
+        if links is None:
+            if chain.first and number >= chain.first:
+                chain.faults.append(f"sealed and not there: number {number}")
+        elif said[HASH] not in {link.hash for link in links.values() if link.sound}:
+            chain.faults.append(f"not what was sealed: number {number}")
+        if self._keys is not None and number >= chain.sealed:
+            chain.sealed, chain.sealed_ns = number, int(said[SEAL + "time_ns"] or 0)
+
+
+def _by_words(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields under their plain names, whatever path an export gives them."""
+    found = {}
+    for path, value in fields.items():
+        name = words(path)
+        for start in ("k8s.audit.", "event.name"):
+            at = name.find(start)
+            if at >= 0 and (at == 0 or name[at - 1] == "."):
+                name = name[at:]
+                break
+        found[name] = value
+    return found
+
+
+def _span(first: int, last: int) -> str:
+    return f"number {first}" if first == last else f"numbers {first} to {last}"

@@ -1,0 +1,117 @@
+"""`evidence`: what a back end's export proves by itself, on what a real agent sent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from k8s_audit_otlp.cli import main
+from tests.kit.agent import Fixture, scene, wait_for
+
+__all__ = ["scene", "wait_for"]
+
+
+def evidence(*words: str) -> Result:
+    return CliRunner().invoke(main, ["evidence", *words])
+
+
+@pytest.fixture
+def sealed(scene: Fixture) -> Fixture:
+    """Let an agent with a key send three segments and be restarted between them."""
+    key = scene.folder / "seal.key"
+    assert evidence("keygen", str(key)).exit_code == 0
+    scene.service = f"evidence: {{key_file: {key}, seal_file: {scene.folder / 'seals'}}}, "
+    for n in range(3):
+        scene.write(20)
+        scene.rotate(f"audit-2026-01-02T03-0{n}-05.000.log")
+        scene.write(1)
+        scene.once()
+        scene.once()
+    return scene
+
+
+def exported(scene: Fixture) -> list[dict[str, Any]]:
+    """Export what the back end holds, as one object a record."""
+    return [
+        {"log.record.uid": r.uid, "event.name": r.event_name, **r.attributes}
+        for r in [*scene.backend.received.records, *scene.backend.received.notices]
+    ]
+
+
+def judged(scene: Fixture, rows: list[dict[str, Any]], *more: str) -> Result:
+    file = scene.folder / "export.ndjson"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return evidence("verify", "--against", str(file), *more)
+
+
+def is_receipt(row: dict[str, Any]) -> bool:
+    return str(row["event.name"]) == "k8s.audit.segment"
+
+
+def test_what_a_real_agent_sent_is_complete_sound_and_sealed(sealed: Fixture) -> None:
+    """Restarts and seals of the process before are in it."""
+    key = str(sealed.folder / "seal.key.pub")
+    result = judged(sealed, exported(sealed), "--key", key, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["complete"]
+    assert report["sound"]
+    (chain,) = report["chains"]
+    assert chain["last"] == chain["sealed"] >= 3
+    text = judged(sealed, exported(sealed), "--key", key).output
+    assert "sealed up to" in text
+    assert "sound: the chain holds" in text
+
+
+def test_an_event_that_is_gone_is_missing(sealed: Fixture) -> None:
+    rows = exported(sealed)
+    gone = next(i for i, row in enumerate(rows) if row["event.name"] == "k8s.audit.event")
+    del rows[gone]
+    result = judged(sealed, rows)
+    assert result.exit_code == 5, result.output
+    assert "1 missing" in result.output
+
+
+def test_a_receipt_that_was_made_to_fit_is_found(sealed: Fixture) -> None:
+    """Whoever takes an event out may also change what the receipt says."""
+    rows = exported(sealed)
+    del rows[next(i for i, row in enumerate(rows) if row["event.name"] == "k8s.audit.event")]
+    receipt = next(row for row in rows if is_receipt(row))
+    receipt["k8s.audit.segment.delivered"] -= 1
+    result = judged(sealed, rows)
+    assert result.exit_code == 6, result.output
+    assert "changed: number" in result.output
+
+
+def test_a_receipt_that_was_taken_out_is_found(sealed: Fixture) -> None:
+    """With all the events of its segment: the night would look complete."""
+    rows = exported(sealed)
+    middle = [row for row in rows if is_receipt(row)][1]
+    identity = middle["k8s.audit.segment.identity"]
+    kept = [
+        r for r in rows if r is not middle and not str(r["log.record.uid"]).startswith(identity)
+    ]
+    result = judged(sealed, kept, "--key", str(sealed.folder / "seal.key.pub"))
+    assert result.exit_code == 6, result.output
+    assert "missing: number" in result.output
+
+
+def test_seals_are_appended_to_a_file_that_can_be_kept_elsewhere(sealed: Fixture) -> None:
+    """A back end that loses its newest receipts is shown by the seals of somebody else."""
+    rows = exported(sealed)
+    last = max((r for r in rows if is_receipt(r)), key=lambda r: r["k8s.audit.chain.number"])
+    rows = [r for r in rows if r is not last and r["event.name"] != "k8s.audit.seal"]
+    assert judged(sealed, rows).exit_code in (0, 5)
+    key, seals = str(sealed.folder / "seal.key.pub"), str(sealed.folder / "seals")
+    result = judged(sealed, rows, "--against", seals, "--key", key)
+    assert result.exit_code == 6, result.output
+    assert "sealed and not there" in result.output
+    assert Path(seals).stat().st_mode & 0o777 == 0o600
+
+
+def test_an_export_without_receipts_proves_nothing(sealed: Fixture) -> None:
+    result = judged(sealed, [{"log.record.uid": "0123456789abcdef-0", "event.name": ""}])
+    assert result.exit_code == 2
+    assert "nothing proves anything" in result.output
