@@ -77,7 +77,7 @@ class Agent:
         self._base = Checkpoint()
         self._committer: Committer | None = None
         self._evidence = Evidence(self._now_ns)
-        self._sealing: Sealing | None = None
+        self._sealing = Sealing(self._evidence, config.service.evidence, monotonic=monotonic)
         self._failures = Failures(self._evidence, monotonic=monotonic)
         self._stop = Event()
         self._wake = Event()
@@ -112,9 +112,7 @@ class Agent:
 
     def start(self) -> list[Resumed]:
         """Take up the work; return where every exporter goes on."""
-        self._sealing = Sealing(
-            self._evidence, self.config.service.evidence, monotonic=self._monotonic
-        )
+        self._sealing.begin()
         self._take_up()
         marker = marker_for(self._base, self._file.directory)
         pipeline = self._build(marker)
@@ -133,6 +131,7 @@ class Agent:
         look = FirstLook(self.logs)
         look()
         self.listen(look)
+        self.listen(self._sealing.look)
         self._watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
@@ -193,9 +192,8 @@ class Agent:
     def run(self) -> bool:
         """Work until `stop`, or with `once` until all is delivered; say whether all was."""
         delivered = self._until_done()
-        if self._sealing is not None:
-            last = partial(self._sealing.last, self.commit, list(self.subscriptions()))
-            self._failures.guard("seal", last)
+        last = partial(self._sealing.last, self.commit, list(self.subscriptions()))
+        self._failures.guard("seal", last)
         self._drain()
         return delivered
 
@@ -241,8 +239,6 @@ class Agent:
                 self._failures.guard("watch", self._watched.restart_dead)
                 sources = partial(self.sources.look, self.logs, self.exporters)
                 self._failures.guard("sources", sources)
-                if self._sealing is not None:
-                    self._failures.guard("seal", self._sealing.look)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if self._catch_up and self._drain_target is None:
                 self._drain_target = self._new_drain_target()

@@ -28,25 +28,28 @@ class Sealing:
     def __init__(
         self, evidence: Evidence, block: EvidenceBlock, *, monotonic: Callable[[], float]
     ) -> None:
-        """Read the key.
+        self._evidence = evidence
+        self._block = block
+        self._monotonic = monotonic
+        self._file = Path(block.seal_file) if block.seal_file else None
+        self._key: SealKey | None = None
+        self._at = monotonic()
+
+    def begin(self) -> None:
+        """Read the key, where one is configured.
 
         Raises:
             ConfigurationError: it cannot be used.
 
         """
-        self._evidence = evidence
-        self._monotonic = monotonic
-        self._file = Path(block.seal_file) if block.seal_file else None
-        self._key: SealKey | None = None
-        self._at = monotonic()
-        if block.key_file:
+        if self._block.key_file:
             try:
-                self._key = SealKey.read(Path(block.key_file))
+                self._key = SealKey.read(Path(self._block.key_file))
             except KeyFileError as error:
                 raise ConfigurationError(f"service::evidence::key_file: {error}") from None
 
     def look(self) -> None:
-        """Seal when it is time. Called about once a second."""
+        """Seal when it is time. Called whenever the commit loop comes round."""
         if self._monotonic() - self._at >= INTERVAL_S:
             self.seal()
 
