@@ -4,7 +4,8 @@ import gzip
 
 import pytest
 
-from k8s_audit_otlp.tools.explain.source import BLOCK_BYTES, LogFiles
+from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
+from k8s_audit_otlp.tools.explain.source import LogFiles
 
 
 def read(path):
