@@ -10,7 +10,7 @@ import click
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.cli import FAILURE
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, JSON, config_path, load_config
+from k8s_audit_otlp.cli.options import CONFIG, DURATION, JSON, PATH, config_path, load_config
 from k8s_audit_otlp.cli.terminal import console
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def _text(path: Path | None) -> str | None:
 
 @click.command("doctor")
 @CONFIG
-@click.option("--path", "log", type=click.Path(path_type=Path), help="Audit log, without --config.")
+@click.option("--path", "log", type=PATH, help="Audit log, without --config.")
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=MANIFEST,
     show_default=True,
     help="Static pod manifest of kube-apiserver.",

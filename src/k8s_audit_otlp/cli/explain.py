@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from k8s_audit_otlp.cli import die
-from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, config_path, load_config
+from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, PATH, config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, reading
+from k8s_audit_otlp.tools.text import denied
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
     from k8s_audit_otlp.tools.explain.report import LogReport
     from k8s_audit_otlp.tools.explain.targets import Target
 
-_PATH = click.Path(path_type=Path)
 _MOST_EVENTS = 20  # explained one by one; more are a log
 _MOST_EVENT_BYTES = 64 * 1024 * 1024  # of --event: the agent's longest line
 
@@ -53,9 +53,9 @@ class Sample(click.ParamType[int]):
     help="Try this policy: a file, or one that comes with the package; may be given again.",
 )
 @click.option("--event", "event_file", metavar="FILE|-", help="Explain the events in it.")
-@click.option("--path", "log", type=_PATH, help="Preview this log: a live file with its backups.")
+@click.option("--path", "log", type=PATH, help="Preview this log: a live file with its backups.")
 @click.option("--sample", type=Sample(), default=1, help="Look at a part of the log only.")
-@click.option("--html", "page", type=_PATH, help="Write the preview as a page with charts.")
+@click.option("--html", "page", type=PATH, help="Write the preview as a page with charts.")
 @JSON
 def command(  # noqa: PLR0913 - one for each thing that can be asked
     config_file: Path | None,
@@ -191,7 +191,7 @@ def _logs(
         try:
             files = LogFiles.of(path)
         except OSError as error:
-            die(f"{error.filename}: {error.strerror}")
+            die(denied(error.filename, error))
         if not files.files:
             die(f"{path}: there is no such log; give the live file, or one file of a log")
         found.append((name, files))

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE: Final = "K8S_AUDIT_OTLP_CONFIG"
 STDIN: Final = "-"
-_PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)  # what cannot be read is told by who reads it
 
 CONFIG = click.option(
     "-c",
     "--config",
     "config_file",
-    type=_PATH,
+    type=PATH,
     metavar="FILE|-",
     help=f"Configuration; - reads it from standard input.  [env var: {CONFIG_VARIABLE}]",
 )
-STATE_DIR = click.option("--state-dir", type=_PATH, help="Directory of the positions.")
+STATE_DIR = click.option("--state-dir", type=PATH, help="Directory of the positions.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

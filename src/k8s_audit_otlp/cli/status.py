@@ -13,6 +13,7 @@ from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
+from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
 from k8s_audit_otlp.tools.text import duration, size
@@ -36,7 +37,7 @@ def command(
     directory = directory_of(config_file, state_dir)
     while True:
         checkpoint = _read(directory)
-        report = read_report(directory, time.time())
+        report = _report(directory)
         if as_json:
             click.echo(json.dumps(_as_json(checkpoint, report), indent=2))
         else:
@@ -46,6 +47,15 @@ def command(
         if not watch:
             return
         time.sleep(_WATCH_S)
+
+
+def _report(directory: Path) -> StatusReport | None:
+    """Return what an agent says of itself, if one holds the lock: a report outlives its agent."""
+    report = read_report(directory, time.time())
+    try:
+        return report if StateLock(directory).holder() is not None else None
+    except OSError:
+        return report  # the lock is another user's: its age must do
 
 
 def _read(directory: Path) -> Checkpoint:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from k8s_audit_otlp.cli import MISSING, die
-from k8s_audit_otlp.cli.options import JSON
+from k8s_audit_otlp.cli.options import JSON, PATH
 from k8s_audit_otlp.cli.terminal import console, reading
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.tools.text import denied, size
 from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import DiskLog
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export, UnreadableExportError
@@ -32,7 +32,7 @@ _BUFFER = 1024 * 1024
 
 
 @click.command()
-@click.option("--path", "log", type=click.Path(path_type=Path), help="Live log file.")
+@click.option("--path", "log", type=PATH, help="Live log file.")
 @click.option(
     "--against",
     required=True,
@@ -96,7 +96,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     except UnreadableExportError as error:
         die(str(error))
     except OSError as error:
-        die(f"{error.filename}: {error.strerror}")
+        die(denied(error.filename, error))
     report = comparison.report()
     if receipts_only and not report.segments:
         die("there is nothing to compare: no receipt is among what arrived")
@@ -119,7 +119,7 @@ def _log_on_disk(
     try:
         entries = disk.files()
     except OSError as error:
-        die(f"{log.parent}: {error.strerror}")
+        die(denied(log.parent, error))
     if not entries:
         die(
             f"{log}: there is no log of that name{_what_is_in(log.parent)}; "

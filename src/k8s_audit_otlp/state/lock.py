@@ -57,6 +57,26 @@ class StateLock:
             os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._fd = fd
 
+    def holder(self) -> str | None:
+        """Return the process that holds the lock now; None if nobody does.
+
+        Raises:
+            OSError: the lock may not be opened.
+
+        """
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self._holder(fd)
+        else:
+            return None
+        finally:
+            os.close(fd)
+
     @staticmethod
     def _holder(fd: int) -> str:
         return os.pread(fd, 20, 0).decode("ascii", "replace") or "unknown"

@@ -43,6 +43,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / DAY_S:,.1f} d"
 
 
+def denied(path: object, error: OSError) -> str:
+    """Say why *path* cannot be read, and where the right to is missing, what helps."""
+    text = f"{path}: {error.strerror}"
+    if isinstance(error, PermissionError):
+        return f"{text}; run this as the log's owner, or as root (doctor says more)"
+    return text
+
+
 def moment(epoch_ns: int) -> str:
     """Write a time to the second, in UTC; nothing for 0."""
     if not epoch_ns:

@@ -95,3 +95,14 @@ def test_no_descriptor_is_left_when_the_lock_is_refused(tmp_path):
             StateLock(tmp_path).acquire()
     assert _descriptors() == before
     held.release()
+
+
+def test_the_holder_is_known_while_it_holds(tmp_path):
+    """And asking neither takes the lock nor makes a file."""
+    assert StateLock(tmp_path).holder() is None
+    assert not list(tmp_path.iterdir())
+    lock = StateLock(tmp_path)
+    lock.acquire()
+    assert StateLock(tmp_path).holder() == str(os.getpid())
+    lock.release()
+    assert StateLock(tmp_path).holder() is None

@@ -24,6 +24,7 @@ PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
 TOO_SHORT_S = 3600.0  # less than somebody needs to come and look
 SHORT_S = 8 * 3600.0  # a night: what a back end may be away without loss
 _MIB = 1 << 20
+_STREAMS = frozenset({"-", "/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2"})
 
 
 def flags(facts: ApiserverFacts) -> CheckResult:
@@ -31,7 +32,7 @@ def flags(facts: ApiserverFacts) -> CheckResult:
     missing = [f"--{name}" for name in (LOG_PATH, POLICY_FILE) if not facts.flags.get(name)]
     if missing:
         return fail(f"{' and '.join(missing)} not set: nothing is audited", PATCH)
-    if facts.flags[LOG_PATH] == "-":
+    if facts.flags[LOG_PATH] in _STREAMS:
         return fail("it writes to its standard output", f"give it a file: {PATCH}")
     form = facts.flags.get("audit-log-format", "json")
     if form != "json":
@@ -55,6 +56,8 @@ def log_path(facts: ApiserverFacts) -> CheckResult:
     written = facts.apiserver.log_path
     if not written:
         return skipped("it writes no log", "see apiserver.flags")
+    if written in _STREAMS:
+        return fail(f"it writes to {written}, a stream and no file", f"give it a file: {PATCH}")
     if written in facts.log_paths:
         return ok(f"what it writes is what is read: {written}")
     return fail(

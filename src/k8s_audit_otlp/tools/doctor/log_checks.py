@@ -8,6 +8,8 @@ from pathlib import Path
 
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.event.decode import read_line
+from k8s_audit_otlp.event.foreign import seems
+from k8s_audit_otlp.receiver.listing import unknown_backups
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 
@@ -20,11 +22,11 @@ _LEAST_SILENCE_S = 60.0
 
 def there(log: LogFacts) -> CheckResult:
     """Look for the file: where it is missing, auditing is off or writes elsewhere."""
+    if isinstance(log.trouble, PermissionError):
+        return skipped("it cannot be seen whether it is there", "see log.readable")
     if log.path.is_file():
         backups = sum(not entry.name.live for entry in log.entries)
         return ok(f"{log.size} bytes and {backups} rotated files")
-    if isinstance(log.trouble, PermissionError):
-        return skipped("it cannot be seen whether it is there", "see log.readable")
     if log.path.is_dir():
         return fail("it is a directory", f"name the live file in it: {log.path}/audit.log")
     if log.path.exists():
@@ -107,6 +109,11 @@ def form(log: LogFacts) -> CheckResult:
     if not log.first_line.strip():
         return skipped("there is no line yet")
     items = read_line(log.first_line)
+    if kind := seems([log.first_line]):
+        return fail(
+            f"its first line is no audit event: it seems to be {kind}",
+            "name the file of --audit-log-path",
+        )
     if not items or all(item.is_unread for item in items):
         return fail("its first line is no audit event", "name the file of --audit-log-path")
     if not log.first_line.lstrip(b"\xef\xbb\xbf\0 ").startswith((b"{", b"[")):
@@ -138,6 +145,21 @@ def second_rotation(log: LogFacts) -> CheckResult:
             "events are lost in between",
         )
     return ok("only kube-apiserver rotates it")
+
+
+def names(log: LogFacts) -> CheckResult:
+    """Name files beside the log that look like backups of it and would not be read."""
+    try:
+        unknown = sorted(unknown_backups(log.path))
+    except OSError:
+        return skipped("its directory cannot be listed", "see log.readable")
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        return warn(
+            f"{', '.join(unknown[:3])}{more}: backups by their look, but of no name that is read",
+            "rename them as logrotate does (audit.log.1), or explain --path each of them",
+        )
+    return ok("every backup has a name that is read")
 
 
 def _logrotate_config(log: LogFacts) -> str:
@@ -211,6 +233,7 @@ CHECKS: tuple[Check[LogFacts], ...] = (
     Check("log.growing", "Is it being written?", growing),
     Check("log.format", "Are its lines JSON events?", form),
     Check("log.rotation", "Is kube-apiserver the only one that rotates it?", second_rotation),
+    Check("log.names", "Are all its backups known by their names?", names),
     Check("log.mount", "Is its directory mounted, not the file?", single_file_mount),
     Check("log.clock", "Are its times not in the future?", clock),
     Check("log.silence", "Which silence would be unusual?", silence),

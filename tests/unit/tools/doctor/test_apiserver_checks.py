@@ -61,7 +61,10 @@ BAD = {
         (lambda f: with_flags(f, audit_log_path="-"), "standard output"),
         (lambda f: with_flags(f, audit_log_format="legacy"), "legacy"),
     ],
-    "apiserver.log-path": [(lambda f: dataclasses.replace(f, log_paths=["/x/a.log"]), LOG)],
+    "apiserver.log-path": [
+        (lambda f: dataclasses.replace(f, log_paths=["/x/a.log"]), LOG),
+        (lambda f: with_flags(f, audit_log_path="/dev/stdout"), "a stream and no file"),
+    ],
     "apiserver.log-mount": [
         (lambda f: with_mounts(f, {LOG: True}), "single file"),
         (lambda f: with_mounts(f, {"/etc/ssl/certs": True}), "in its container"),

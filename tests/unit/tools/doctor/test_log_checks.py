@@ -229,3 +229,21 @@ def test_the_rate_of_a_log_that_was_just_rotated_is_that_of_its_last_backup(node
     for second, size in ((0, 10), (50, 5000)):
         log.with_name(f"audit-2026-01-02T03-04-{second:02}.000.log").write_text("x" * size)
     assert look_at_log(log, node, None, wait_s=0).rate == pytest.approx(100)
+
+
+def test_a_backup_of_an_unknown_name_is_named(say, log):
+    """It would be passed over; what is read is not named."""
+    assert say("log.names").state is State.OK
+    log.with_name("audit.log.old").write_text("x")
+    log.with_name("audit.log.1").write_text("x")
+    verdict = say("log.names")
+    assert verdict.state is State.WARN
+    assert "audit.log.old:" in verdict.why
+
+
+def test_the_log_of_another_program_is_named(say, log):
+    """On many hosts /var/log/audit/audit.log is auditd's."""
+    log.write_text("type=SYSCALL msg=audit(1710312345.000:0): arch=c000003e\n")
+    verdict = say("log.format")
+    assert verdict.state is State.FAIL
+    assert "auditd" in verdict.why
