@@ -31,6 +31,7 @@ from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.exporter.too_old import delivery_for
+from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import is_placeless
@@ -126,13 +127,15 @@ class Pipeline:
                 key = (log.key, self._mappings[exporter])
                 sharers[key] = sharers.get(key, 0) + 1
         return {
-            key: EncodedBlocks(self._encode(key[1]), sharers=count)
-            for key, count in sharers.items()
+            key: EncodedBlocks(self._encode(*key), sharers=count) for key, count in sharers.items()
         }
 
-    def _encode(self, mapping: ExporterMapping) -> Encode:
+    def _encode(self, log: LogKey, mapping: ExporterMapping) -> Encode:
         said = partial(self._on_failure, "encoding")
-        encode = ForgivingEncoder(mapping.encoder().encode_block, said)
+        name = self._config.receivers[log.receiver].format
+        look_back = self.readers[log].before
+        unwrapping = UnwrappingEncoder(mapping.encoder().encode_block, name, look_back)
+        encode = ForgivingEncoder(unwrapping, said)
         if self._marker is None:
             return encode
         return SafeModeEncoder(encode, self._marker, self._marker.forget)

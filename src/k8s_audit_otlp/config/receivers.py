@@ -1,6 +1,6 @@
 """The receiver's block: `k8s_audit`. Values only."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -26,6 +26,22 @@ class K8sAudit(Block):
 
     include: Texts = Field(
         description="Paths or globs of the live logs; backups that match fold into their log."
+    )
+    format: Literal[
+        "auto",
+        "audit",
+        "cri",
+        "docker",
+        "journald",
+        "cloudwatch",
+        "azure",
+        "firehose",
+        "rancher",
+        "gke",
+    ] = key(
+        "auto",
+        "What has framed the lines; auto tells it by the first line of each block, "
+        "audit is nothing.",
     )
     start_at: StartAtValue = key(
         "beginning",

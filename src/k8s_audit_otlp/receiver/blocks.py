@@ -63,6 +63,17 @@ class BlockReader:
             self._log.waited_for(segment)
         return found
 
+    def before(self, seq: int, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes that lie before *offset*; none where they are out of reach."""
+        segment = next((s for s in self._log.segments() if s.seq == seq), None)
+        if segment is None or (source := segment.source) is None:
+            return b""
+        start = max(0, offset - size)
+        try:
+            return source.read_at(start, offset - start)
+        except (OSError, ValueError, CorruptGzipError):
+            return b""
+
     def _keep(self, block: Block) -> None:
         key = (block.span.segment, block.span.start)
         if len(block.data) > self._bound:

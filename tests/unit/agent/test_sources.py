@@ -158,3 +158,27 @@ def test_what_was_answered_with_200_arrives_however_often_the_agent_is_killed(
         process.wait(15)
     uids = {event.uid for event in events_of(backend)}
     assert len(uids) == len(set(arrived(backend)))
+
+
+def test_a_container_log_arrives_as_the_file_would(tmp_path: Path, backend: Backend) -> None:
+    """`format: auto` takes the runtime's frame off; other lines of the container are left out."""
+    log = tmp_path / "0.log"
+    events = [json.loads(items(n, 1))["items"][0] | {"kind": "Event"} for n in range(50)]
+    time_ = "2026-01-02T03:04:05.678901234Z"
+    with log.open("w") as file:
+        for event in events:
+            text = json.dumps(event)
+            file.write(f"{time_} stderr F I0102 started\n{time_} stdout P {text[:30]}\n")
+            file.write(f"{time_} stdout F {text[30:]}\n")
+    text = f"""
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
+service: {{state_dir: {tmp_path / "state"}}}
+"""
+    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
+    agent.start()
+    assert agent.run()
+    assert arrived(backend) == [f"id-{n}" for n in range(50)]
+    assert [json.loads(one.body) for one in events_of(backend)] == events
+    (tally,) = [s.tally() for s in agent.subscriptions()]
+    assert tally.dropped == {"not_audit": 50}

@@ -1,0 +1,160 @@
+"""The event comes out of every frame as the apiserver wrote it."""
+
+import base64
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.event.decode import decode
+from k8s_audit_otlp.event.wrappers import FORMATS, Framed, detect, is_audit, unwrap
+
+EVENT = b'{"kind":"Event","auditID":"a","verb":"get","requestURI":"/a\\u00e9 \\"b\\""}'
+TEXT = EVENT.decode()
+TIME = "2026-01-02T03:04:05.678901234Z"
+
+
+def dumped(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def zipped(value: object) -> str:
+    return base64.b64encode(gzip.compress(dumped(value))).decode()
+
+
+SUBSCRIPTION = {
+    "messageType": "DATA_MESSAGE",
+    "logEvents": [{"id": "1", "timestamp": 1, "message": TEXT}, {"id": "2", "message": "I0102 x"}],
+}
+AZURE = {"category": "kube-audit", "properties": {"log": TEXT, "stream": "stdout", "pod": "p"}}
+CASES = [
+    ("cri", f"{TIME} stdout F {TEXT}".encode(), [TEXT]),
+    ("cri", f"{TIME} stderr F I0102 text".encode(), ["I0102 text"]),
+    ("docker", dumped({"log": TEXT + "\n", "stream": "stdout", "time": TIME}), [TEXT + "\n"]),
+    ("journald", dumped({"MESSAGE": TEXT, "_PID": "1"}), [TEXT]),
+    ("journald", dumped({"MESSAGE": list(EVENT)}), [TEXT]),
+    ("cloudwatch", dumped({"message": TEXT, "timestamp": 1}), [TEXT]),
+    ("cloudwatch", dumped({"@message": TEXT, "@timestamp": "1"}), [TEXT]),
+    ("cloudwatch", dumped(SUBSCRIPTION), [TEXT, "I0102 x"]),
+    ("cloudwatch", dumped({"messageType": "CONTROL_MESSAGE", "logEvents": []}), []),
+    ("cloudwatch", f"2026-01-02T03:04:05.678Z {TEXT}".encode(), [TEXT]),
+    ("azure", dumped({"records": [AZURE, AZURE]}), [TEXT, TEXT]),
+    ("azure", dumped(AZURE), [TEXT]),
+    ("azure", dumped({**AZURE, "properties": json.dumps({"log": TEXT})}), [TEXT]),
+    ("firehose", dumped({"records": [{"data": zipped(SUBSCRIPTION)}]}), [TEXT, "I0102 x"]),
+    ("firehose", dumped({"Records": [{"kinesis": {"data": zipped({"message": TEXT})}}]}), [TEXT]),
+    ("rancher", dumped({"auditLog": TEXT}), [TEXT]),
+    ("audit", EVENT, [TEXT]),
+    ("audit", b"plain text", ["plain text"]),
+    ("audit", dumped({"auditID": "a", "message": "an event that nobody has framed"}), None),
+]
+
+
+@pytest.mark.parametrize(("name", "line", "texts"), CASES)
+def test_a_frame_is_known_and_taken_off(name: str, line: bytes, texts: list[str] | None) -> None:
+    """`auto` finds the format by the line alone; the texts come out byte for byte."""
+    assert detect(line) == name
+    if texts is not None:
+        assert [one.text.decode() for one in unwrap(line, name)] == texts
+
+
+def test_objects_in_a_frame_are_left_as_they_are_written() -> None:
+    """Spaces and escapes included: the body of the record is the event's own text."""
+    line = b'{"records":[{"properties":{"log": {"auditID" : "\\u0061"}}}]}'
+    assert unwrap(line, "azure") == [Framed(b'{"auditID" : "\\u0061"}', 12)]
+    assert unwrap(b'{"auditLog":{"auditID" : "x"}}', "rancher")[0].text == b'{"auditID" : "x"}'
+
+
+def test_pieces_say_that_they_go_on() -> None:
+    """A container runtime cuts long lines; each stream is cut by itself."""
+    line = f"{TIME} stdout P {TEXT[:20]}".encode()
+    assert unwrap(line, "cri") == [Framed(EVENT[:20], 0, b"stdout", more=True)]
+    line = dumped({"log": TEXT[:20], "stream": "stderr", "time": TIME})
+    assert unwrap(line, "docker") == [Framed(EVENT[:20], 0, b"stderr", more=True)]
+
+
+def test_the_pieces_of_a_torn_azure_record_are_put_together() -> None:
+    """A log over the service's limit comes as several records."""
+    pieces = [{**AZURE, "properties": {"log": part}} for part in (TEXT[:30], TEXT[30:], TEXT)]
+    found = unwrap(dumped({"records": pieces}), "azure")
+    assert [one.text for one in found] == [EVENT, EVENT]
+    alone = unwrap(dumped({"records": pieces[:1]}), "azure")
+    assert [one.text for one in alone] == [EVENT[:30]]
+
+
+def test_googles_format_is_translated_and_says_so() -> None:
+    """What it does not have is not made up."""
+    entry = {
+        "insertId": "id1",
+        "timestamp": "2026-01-02T03:04:05.678901Z",
+        "labels": {"authorization.k8s.io/decision": "allow"},
+        "protoPayload": {
+            "methodName": "io.k8s.core.v1.pods.exec.create",
+            "resourceName": "core/v1/namespaces/shop/pods/web/exec",
+            "authenticationInfo": {"principalEmail": "ada@example.com"},
+            "requestMetadata": {"callerIp": "192.0.2.7", "callerSuppliedUserAgent": "kubectl"},
+            "status": {"code": 7, "message": "forbidden"},
+            "request": {"a": 1},
+        },
+    }
+    line = dumped(entry)
+    assert detect(line) == "gke"
+    event = decode(unwrap(line, "gke")[0].text)
+    assert (event.audit_id, event.verb, event.source_ips) == ("id1", "create", ("192.0.2.7",))
+    assert event.user
+    assert event.user.username == "ada@example.com"
+    assert event.object_ref
+    assert (event.object_ref.namespace, event.object_ref.resource) == ("shop", "pods")
+    assert (event.object_ref.name, event.object_ref.subresource) == ("web", "exec")
+    assert event.response_status
+    assert event.response_status.code == 403
+    assert json.loads(bytes(event.request_object)) == {"a": 1}
+    assert event.annotations
+    assert event.annotations["k8s-audit-otlp/translated-from"] == "protoPayload"
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        (EVENT, True),
+        (EVENT[:40], True),
+        (b'  {"level":"Metadata","auditID":"x"}', True),
+        (b'{"level":"info","msg":"started"}', False),
+        (b"I0102 03:04:05 server.go] started", False),
+        (b"", False),
+    ],
+)
+def test_an_event_is_told_from_other_lines_of_a_container(text: bytes, *, known: bool) -> None:
+    """A torn event is one too: the record says what could not be read."""
+    assert is_audit(text) == known
+
+
+@given(line=st.binary(max_size=200), name=st.sampled_from([*FORMATS, "audit"]))
+def test_no_line_is_too_strange(line: bytes, name: str) -> None:
+    """Nothing raises, whatever is tried as whatever."""
+    assert detect(line) in {*FORMATS, "audit"}
+    unwrap(line, name)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ["log", "records", "Records", "data", "kinesis", "properties", "message", "logEvents",
+             "MESSAGE", "auditLog", "protoPayload", "category", "messageType", "stream"]
+        ),
+        inner,
+        max_size=3,
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(value=JSON, name=st.sampled_from([*FORMATS, "auto"]))
+def test_no_frame_is_too_strange(value: object, name: str) -> None:
+    """Members of any type and depth."""
+    line = dumped(value)
+    unwrap(line, detect(line) if name == "auto" else name)
