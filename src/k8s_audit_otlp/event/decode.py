@@ -1,4 +1,4 @@
-"""Line bytes in, AuditEvents out. Nothing raises, nothing is dropped, nothing is guessed.
+"""Reads the events of a line. Nothing raises, nothing is dropped, nothing is guessed.
 
 `decode` is the fast way: one typed pass, for a line that is one plain event. What it refuses, or
 what is no plain event, goes through `read_line`, which reads anything: wrong types, lists of
@@ -117,7 +117,7 @@ def _read_items(array: bytes, at: int) -> Iterator[ReadEvent]:
     for index, item in enumerate(items(array)):
         if item.startswith(b"{"):
             read = _read_object(item)
-            if not read.is_unread:
+            if read.fault != NO_EVENT:
                 read.event.kind = "Event"
         else:
             read = _unread(len(item), at, NO_EVENT)
@@ -141,7 +141,7 @@ def _read_object(value: bytes) -> ReadEvent:
 def _checked(event: AuditEvent, value: bytes, wrong: list[str]) -> ReadEvent:
     """Look at what the types do not promise."""
     if not is_event(event):
-        # All of a stranger is taken for a body, so that redaction looks everywhere.
+        # All of another object is taken for a body, so that redaction looks everywhere.
         event.request_object = msgspec.Raw(value)
         return ReadEvent(event, value, fault=NO_EVENT)
     if (status := event.response_status) and status.code not in _INT32:

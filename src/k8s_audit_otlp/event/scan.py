@@ -1,4 +1,4 @@
-"""JSON text in, the bytes of its members or items out; nothing is built and nothing recurses.
+"""Tells the members or items of JSON text apart; nothing is built and nothing recurses.
 
 For the lines that the fast decoder refuses: bodies may nest thousands of levels, hold lone
 surrogates or invalid UTF-8, and still each member's bytes can be told apart.
