@@ -163,13 +163,10 @@ class Discovery:
     def _identity_of(self, source: Source, *, finished: bool) -> Identity | None:
         longest = self._known.limits.max_line_bytes
         identity = read_identity(source, finished=False, max_line_bytes=longest)
-        if identity is None and finished and self._written_out(source):
+        written_out = not isinstance(source, GzipSource) or source.end is not None
+        if identity is None and finished and written_out:
             identity = read_identity(source, finished=True, max_line_bytes=longest)
         return identity
-
-    def _written_out(self, source: Source) -> bool:
-        """Say whether what is there of a backup's first line is all that there will be."""
-        return not isinstance(source, GzipSource) or source.end is not None or self._torn(source)
 
     def _torn(self, source: Source) -> bool:
         """Say whether a file without an end has not changed for long enough to be given up."""

@@ -5,13 +5,16 @@ agree, and a file is known by the inode behind its opened descriptor, never by t
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.names import GZIP, LogName, looks_like_backup, parse
 
 _ATTEMPTS = 8
+
+Scandir = Callable[[Path], AbstractContextManager[Iterable[os.DirEntry[str]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def live_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(GZIP))
 
 
-def list_log(path: Path) -> list[Entry]:
+def list_log(path: Path, *, scandir: Scandir = os.scandir) -> list[Entry]:
     """Return the files of the log whose live file is *path*, oldest first.
 
     Raises:
@@ -56,7 +59,7 @@ def list_log(path: Path) -> list[Entry]:
     previous: list[Entry] | None = None
     entries: list[Entry] = []
     for _ in range(_ATTEMPTS):
-        entries = sorted(_entries(live), key=lambda e: (e.name.age, e.name.name))
+        entries = sorted(_entries(live, scandir), key=lambda e: (e.name.age, e.name.name))
         if previous is not None and _same(entries, previous):
             break
         previous = entries
@@ -67,8 +70,8 @@ def _same(one: list[Entry], other: list[Entry]) -> bool:
     return [(e.name.name, e.inode) for e in one] == [(e.name.name, e.inode) for e in other]
 
 
-def _entries(live: Path) -> Iterable[Entry]:
-    with os.scandir(live.parent) as found:
+def _entries(live: Path, scandir: Scandir) -> Iterable[Entry]:
+    with scandir(live.parent) as found:
         for item in found:
             name = parse(live.name, item.name)
             if name is None:

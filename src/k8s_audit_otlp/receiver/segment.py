@@ -5,7 +5,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.marks import verified
-from k8s_audit_otlp.receiver.names import LogName
+from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source
 from k8s_audit_otlp.state.manifest import SegmentState
 
@@ -85,6 +85,9 @@ class Segment:
     def gone(self) -> None:
         """Note that no file holds it any more; what came after the last look is not known."""
         state = self.state
+        read = state.marks[0][0] if state.marks else state.begin
+        if not state.complete and state.name.endswith(GZIP) and state.size <= read:
+            state.size = state.torn = read + 1  # nobody unpacked the rest: one byte stands for it
         state.open_end |= not state.complete and not state.truncated
         state.gone = state.complete = True
 

@@ -14,6 +14,10 @@ BACKUP = "audit-2026-01-02T03-04-05.678.log"
         ("audit.log", "audit.log.12"),
         ("audit.log", "audit.log-20260102"),
         ("audit.log", "audit.log-20260102-0304"),
+        ("audit.log", "audit.log-20190304-1551700801"),
+        ("audit.log", "audit.log-1551700801"),
+        ("audit.log", BACKUP + ".1"),
+        ("audit.log", BACKUP + "-20260103"),
         ("audit.log", "audit-20260102.log"),
         ("audit.log", "audit-20260102-030405.log"),
         ("audit", "audit-2026-01-02T03-04-05.678"),
@@ -51,11 +55,16 @@ def test_other_files_are_no_part_of_the_log(name):
 def test_ages_order_a_listing():
     """Dated backups by date, numbered ones by falling number, the live file last."""
     names = [
+        "audit.log-1551700801",
+        "audit.log-20260101-1767270000.gz",
+        "audit-2026-01-02T03-04-05.678.log.2.gz",
+        "audit-2026-01-02T03-04-05.678.log.1",
         "audit-2026-01-02T03-04-05.678.log",
         "audit-2026-01-02T03-04-05.679.log.gz",
         "audit.log.10",
         "audit.log.9.gz",
         "audit.log.1",
+        "audit.log.gz",
         "audit.log",
     ]
     ages = [parse("audit.log", name).age for name in names]

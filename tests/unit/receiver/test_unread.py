@@ -1,0 +1,171 @@
+"""A file that cannot be read is not gone: it is waited for, told once, and never passed over."""
+
+import gzip
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.tools.demo.writer import backup_name
+
+FIRST = 1_767_323_045_000
+BROKEN = "/proc/self/mem"  # a file whose first byte is an I/O error
+
+
+@pytest.fixture
+def log_dir():
+    """Give a directory that another user may enter."""
+    with tempfile.TemporaryDirectory(prefix="unread-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@pytest.fixture
+def live(log_dir):
+    return log_dir / "audit.log"
+
+
+@contextmanager
+def denied(path):
+    """Let nobody read *path*, root not either."""
+    mode, user = path.stat().st_mode, os.geteuid()
+    path.chmod(0)
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        path.chmod(mode)
+
+
+def append(path, *lines):
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+    path.chmod(0o644)
+
+
+def rotate(live, number):
+    return live.rename(backup_name(live, FIRST + number))
+
+
+@pytest.mark.parametrize("rotated", [True, False])
+def test_a_log_that_may_not_be_read_for_a_while_after_a_start(receive, live, event, rotated):
+    """Whether it is the live file or a backup by now; what may be read goes on meanwhile."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.log.scan()
+    append(live, event(1))
+    file = rotate(live, 0) if rotated else live
+    if rotated:
+        append(live, event(2))
+    with denied(file):
+        receiver = receive(receiver)
+        for _ in range(3):
+            assert receiver.drain() in ([event(2)] if rotated else [], [])
+        assert receiver.gaps == []
+        (said,) = receiver.events.troubles
+        assert "Permission denied" in said[1]
+        assert str(file) in said[1]
+        assert receiver.log.troubles == [said[1]]
+    assert receiver.drain() == [event(0), event(1)]
+    assert receiver.gaps == []
+    assert [message for _, message in receiver.events.troubles] == [said[1], ""]
+    assert receiver.log.troubles == []
+
+
+def test_a_new_backup_that_cannot_be_read_is_told_when_it_is_gone(receive, live, event):
+    """Nobody knows what was in it; a restart in between forgets nothing."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    backup = Path(backup_name(live, FIRST))
+    backup.symlink_to(BROKEN)
+    append(live, event(1))
+    for _ in range(2):
+        assert receiver.drain() in ([event(1)], [])
+    assert len(receiver.events.troubles) == 1
+    assert "Input/output error" in receiver.events.troubles[0][1]
+    receiver = receive(receiver)
+    assert (receiver.drain(), receiver.gaps) == ([], [])
+    backup.unlink()
+    assert (receiver.drain(), receiver.gaps) == ([], [("unseen", 0, 1)])
+    assert receiver.segments()[-1][0] is None
+    assert receive(receiver).drain() == []
+
+
+def test_a_known_segment_whose_disk_fails_is_waited_for(receive, live, event):
+    """At a start, under the name that it had."""
+    append(live, event(0), event(1))
+    rotate(live, 0)
+    append(live, event(2))
+    receiver = receive()
+    receiver.log.scan()
+    backup = Path(backup_name(live, FIRST))
+    data = backup.read_bytes()
+    backup.unlink()
+    backup.symlink_to(BROKEN)
+    receiver = receive(receiver)
+    assert receiver.drain() == [event(2)]
+    assert receiver.gaps == []
+    backup.unlink()
+    backup.write_bytes(data)
+    assert receiver.drain() == [event(0), event(1)]
+    assert receiver.gaps == []
+
+
+HEADS = {
+    "empty": lambda packed: packed[:0],
+    "zeros": lambda packed: bytes(len(packed)),
+    "header": lambda packed: packed[:12],
+    "no gzip": lambda packed: b"x" * len(packed),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_gz_without_a_readable_line_is_told_once_it_does_not_change(
+    receive, live, event, clock, head
+):
+    """What it held is not known; after a minute it is given up, and no restart tells it again."""
+    packed = gzip.compress(event(1) + event(2))
+    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
+    backup.write_bytes(head(packed))
+    append(live, event(3))
+    for path in (backup, live):
+        os.utime(path, (clock.now, clock.now))
+    receiver = receive()
+    assert receiver.drain() == [event(3)]
+    assert receiver.gaps == []
+    clock.advance(61)
+    assert receiver.drain() == []
+    assert receiver.gaps == [("corrupt_gzip", 0, 1)]
+    clock.advance(61)
+    receiver.drain()
+    assert len([s for s in receiver.log.segments() if s.state.lost]) == 1
+    again = receive(receiver)
+    assert (again.drain(), again.gaps) == ([], [])
+    assert receiver.log.finished() == []
+    backup.write_bytes(packed)
+    os.utime(backup, (clock.now, clock.now))
+    assert again.drain() == [event(1), event(2)]
+
+
+def test_a_half_gz_ends_open_for_everyone(receive, live, event):
+    """How much it held nobody knows; who comes later is told the same."""
+    whole = b"".join(event(n, n % 97) for n in range(2000))
+    packed = gzip.compress(whole)
+    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
+    backup.write_bytes(packed[: len(packed) // 2])
+    receiver = receive(torn_s=0.0)
+    lines = receiver.drain()
+    ((reason, start, _),) = receiver.gaps
+    assert (reason, start) == ("corrupt_gzip", len(b"".join(lines)))
+    segment = receiver.log.segments()[0]
+    assert segment.state.open_end
+    gap = receiver.reader.read(segment, start)
+    assert gap.open_end
+    backup.write_bytes(packed)
+    rest = receive(receiver).drain()
+    assert rest == whole[start:].splitlines(keepends=True)[1:]  # the torn line was told as lost

@@ -1,0 +1,73 @@
+"""The thread that looks: with inotify where there is one, and without."""
+
+import errno
+import os
+import time
+
+import pytest
+
+from k8s_audit_otlp.receiver.watch import Watcher
+
+
+@pytest.fixture
+def watch():
+    started = []
+
+    def start(log, **options):
+        watcher = Watcher(log, scan_s=0.05, **options)
+        watcher.start()
+        started.append(watcher)
+        return watcher
+
+    yield start
+    for watcher in started:
+        watcher.stop()
+        watcher.join(5)
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
+
+
+def used_up():
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize("inotify", [True, False])
+def test_rotations_are_seen_with_and_without_inotify(receive, log_dir, event, watch, inotify):
+    """Where no instance is left, the directory is listed, and the log says so."""
+    receiver, live = receive(), log_dir / "audit.log"
+    live.write_bytes(event(0))
+    watcher = watch(receiver.log, **({} if inotify else {"observer": used_up}))
+    eventually(lambda: len(receiver.log.segments()) == 1)
+    live.rename(log_dir / "audit.log.1")
+    live.write_bytes(event(1))
+    eventually(lambda: len(receiver.log.segments()) == 2)
+    assert watcher.is_alive()
+    assert ("without inotify" in receiver.log.watched) is not inotify
+    assert ("Too many open files" in receiver.log.watched) is not inotify
+
+
+def test_what_nobody_foresaw_in_one_look_does_not_end_the_thread(receive, log_dir, event, watch):
+    """It is said, and the next look does better."""
+    receiver, live = receive(), log_dir / "audit.log"
+    live.write_bytes(event(0))
+    scan, failures = receiver.log.scan, iter([ValueError("odd"), KeyError("odder")])
+
+    class Odd:
+        def __getattr__(self, name):
+            return getattr(receiver.log, name)
+
+        def scan(self):
+            for failure in failures:
+                raise failure
+            scan()
+
+    watcher = watch(Odd())
+    eventually(lambda: len(receiver.log.segments()) == 1)
+    assert watcher.is_alive()
+    assert any("odd" in message for _, message in receiver.events.troubles)
+    eventually(lambda: receiver.events.troubles[-1][1] == "")
