@@ -2,25 +2,40 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, assert_never
 
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.extensions import BearerToken
-from k8s_audit_otlp.config.sources import AuditWebhook, SpoolBlock, spool_directory
+from k8s_audit_otlp.config.sources import (
+    AuditWebhook,
+    Kafka,
+    SpoolBlock,
+    spool_directory,
+)
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
-if TYPE_CHECKING:
-    from k8s_audit_otlp.receiver.sources.http_server import HttpServer
-
 logger = logging.getLogger("k8s_audit_otlp")
 
 _KEEP_S = 3.0  # some commits: receipt and position are on disk before the segment goes
+
+
+class Running(Protocol):
+    """A source at work."""
+
+    def start(self) -> str:
+        """Begin, and return where it listens or reads. Raise OSError where it cannot."""
+
+    def look(self) -> None:
+        """Take up what has changed; called about once a second."""
+
+    def stop(self) -> None:
+        """Take nothing more."""
 
 
 class Sources:
@@ -33,8 +48,8 @@ class Sources:
         self._monotonic = monotonic
         self._passed: dict[str, float] = {}  # segments to delete, and since when
         self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
-        self.addresses: dict[str, str] = {}  # where each webhook listens
-        self._servers: list[HttpServer] = []
+        self.addresses: dict[str, str] = {}  # where each source listens or reads
+        self._running: list[Running] = []
 
     def open(self) -> None:
         """Take up the spools.
@@ -62,21 +77,21 @@ class Sources:
                 for source_id, cluster, log in self._specs
                 if source_id == name
             }
-            server = webhook_server(name, source, spools, self._config)
+            running = _running(name, source, spools, self._config)
             try:
-                self.addresses[name] = server.start()
+                self.addresses[name] = running.start()
             except OSError as error:
                 why = error.strerror or str(error)
                 raise ConfigurationError(
-                    f"receivers::{name}: {source.endpoint} cannot be served: {why}"
+                    f"receivers::{name}: it cannot be started: {why}"
                 ) from None
-            self._servers.append(server)
+            self._running.append(running)
             logger.info("%s: listening at %s", name, self.addresses[name])
 
     def look(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> None:
         """Take up new certificates, and delete what every exporter has."""
-        for server in self._servers:
-            server.look()
+        for running in self._running:
+            running.look()
         now = self._monotonic()
         passed = {}
         subscriptions = [one for runtime in runtimes for one in runtime.subscriptions]
@@ -92,8 +107,8 @@ class Sources:
 
     def stop(self) -> None:
         """Take nothing more; what is being taken is still answered."""
-        for server in self._servers:
-            server.stop()
+        for running in self._running:
+            running.stop()
         for spool in self.spools.values():
             spool.close()
 
@@ -123,9 +138,63 @@ def _limits(block: SpoolBlock) -> SpoolLimits:
     return SpoolLimits(block.max_bytes, block.segment_bytes, block.min_free_disk_bytes)
 
 
+def _running(
+    name: str, source: AuditWebhook | Kafka, spools: dict[str, Spool], config: Config
+) -> Running:
+    """Return a source, ready to be started."""
+    match source:
+        case AuditWebhook():
+            return webhook_server(name, source, spools, config)
+        case Kafka():
+            try:
+                from k8s_audit_otlp.receiver.sources.kafka import (  # noqa: PLC0415 - an extra
+                    KafkaSource,
+                )
+            except ImportError:
+                raise ConfigurationError(
+                    f"receivers::{name}: confluent-kafka is not installed; "
+                    "write pip install 'k8s-audit-otlp[kafka]'"
+                ) from None
+            return KafkaSource(name, kafka_settings(source), source.topics, spools[""])
+        case _ as never:
+            assert_never(never)
+
+
+def kafka_settings(source: Kafka) -> dict[str, Any]:
+    """Return librdkafka's settings."""
+    sasl, tls = source.auth.sasl, source.tls
+    protocol = ("SASL_" if sasl else "") + ("SSL" if tls else "PLAINTEXT")
+    settings: dict[str, Any] = {
+        "bootstrap.servers": ",".join(source.brokers),
+        "group.id": source.group_id,
+        "client.id": source.client_id,
+        "auto.offset.reset": source.initial_offset,
+        "security.protocol": protocol,
+    }
+    if sasl is not None:
+        settings["sasl.mechanism"] = sasl.mechanism
+        settings["sasl.username"] = sasl.username.resolve()
+        settings["sasl.password"] = sasl.password.resolve()
+    if tls is not None:
+        files = {
+            "ssl.ca.location": tls.ca_file,
+            "ssl.certificate.location": tls.cert_file,
+            "ssl.key.location": tls.key_file,
+        }
+        texts = {
+            "ssl.ca.pem": tls.ca_pem,
+            "ssl.certificate.pem": tls.cert_pem,
+            "ssl.key.pem": tls.key_pem,
+        }
+        settings |= {name: file for name, file in files.items() if file}
+        settings |= {name: text.resolve() for name, text in texts.items() if text}
+        settings["enable.ssl.certificate.verification"] = not tls.insecure_skip_verify
+    return settings
+
+
 def webhook_server(
     name: str, source: AuditWebhook, spools: dict[str, Spool], config: Config
-) -> "HttpServer":
+) -> Running:
     """Return the server of a webhook, ready to be started."""
     from k8s_audit_otlp.receiver.sources.http_server import (  # noqa: PLC0415 - loads uvicorn
         HttpServer,

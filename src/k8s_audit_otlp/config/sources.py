@@ -5,14 +5,22 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 
-from k8s_audit_otlp.config.blocks import Auth, Block, TlsVersion, key
+from k8s_audit_otlp.config.blocks import Auth, Block, Tls, TlsVersion, key
 from k8s_audit_otlp.config.receivers import K8sAudit
-from k8s_audit_otlp.config.types import Bytes, PositiveSeconds, Scalar, Seconds, Texts, mistake
+from k8s_audit_otlp.config.types import (
+    Bytes,
+    PositiveSeconds,
+    Scalar,
+    Seconds,
+    SecretText,
+    Texts,
+    mistake,
+)
 
 _LEAST_SEGMENTS = 4  # one is written while others wait to be delivered
 _CLUSTER_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
@@ -138,8 +146,47 @@ class AuditWebhook(SourceBlock):
         return self
 
 
-Source: TypeAlias = AuditWebhook
-SOURCES: Mapping[str, type[Source]] = {"k8s_audit_webhook": AuditWebhook}
+class Sasl(Block):
+    """Name and password for the brokers (config/configkafka)."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = key("PLAIN", "How to show it.")
+    username: SecretText = Field(description="The name; Event Hubs: $$ConnectionString.")
+    password: SecretText = Field(description="The password; Event Hubs: the connection string.")
+
+
+class KafkaAuth(Block):
+    """How to show who asks."""
+
+    sasl: Sasl | None = key(None, "Name and password.")
+
+
+class Kafka(SourceBlock):
+    """Topics of Kafka, or Event Hubs: offsets are committed when the events are on disk."""
+
+    type: ClassVar[str] = "kafka"
+
+    brokers: Texts = Field(description="host:port of some brokers.")
+    topics: Texts = Field(description="Topics to read; one that begins with ^ is a pattern.")
+    group_id: str = key(
+        "k8s-audit-otlp", "Consumer group; agents of one group share the partitions."
+    )
+    client_id: str = key("k8s-audit-otlp", "Name to show to the brokers.")
+    initial_offset: Literal["earliest", "latest"] = key(
+        "earliest", "Where a group without an offset begins."
+    )
+    auth: KafkaAuth = key({}, "How to show who asks.")
+    tls: Tls | None = key(None, "How the connection is secured; without it, in the clear.")
+
+    @field_validator("brokers", "topics")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(value):
+            raise mistake("nothing is named", "write at least one")
+        return value
+
+
+Source: TypeAlias = AuditWebhook | Kafka
+SOURCES: Mapping[str, type[Source]] = {"k8s_audit_webhook": AuditWebhook, "kafka": Kafka}
 
 
 def log_id(receiver_id: str, cluster: str) -> str:

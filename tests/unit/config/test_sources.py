@@ -1,10 +1,16 @@
 """A source becomes one file receiver for each cluster; everything behind it knows files only."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from k8s_audit_otlp.agent.sources import kafka_settings
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.config.sources import Kafka
+from k8s_audit_otlp.event.wrappers import FORMATS
 
 EXPORTERS = "exporters: {otlp_file: {path: '-'}, otlp_file/b: {path: /b, audit: {receivers: [%s]}}}"
 TLS = "tls: {cert_file: /c, key_file: /k}"
@@ -52,6 +58,40 @@ def test_pipelines_name_the_source() -> None:
     config = loaded(receivers, more=pipelines % "otlp_file")
     assert config.receivers_of("otlp_file") == ("k8s_audit_webhook[eu]",)
     assert config.receivers_of("otlp_file/b") == ()
+
+
+PAGE = Path(__file__).parents[3] / "otel-config" / "sources.md"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))
+def test_every_block_of_the_page_loads(block: str) -> None:
+    """And every format has its line there."""
+    load_text(block, "sources.md", {"EVENT_HUBS": "made-up"})
+    assert all(f"| `{name}` |" in PAGE.read_text() for name in FORMATS)
+
+
+def test_a_kafka_block_becomes_settings_of_the_client() -> None:
+    """As Event Hubs wants them; the password is in no text of the configuration."""
+    config = loaded(
+        "  kafka: {brokers: b:9093, topics: t, tls: {ca_file: /ca}, auth: {sasl: "
+        "{username: $$ConnectionString, password: hidden}}}",
+        "kafka",
+    )
+    source = config.sources["kafka"]
+    assert isinstance(source, Kafka)
+    assert kafka_settings(source) == {
+        "bootstrap.servers": "b:9093",
+        "group.id": "k8s-audit-otlp",
+        "client.id": "k8s-audit-otlp",
+        "auto.offset.reset": "earliest",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "$ConnectionString",
+        "sasl.password": "hidden",
+        "ssl.ca.location": "/ca",
+        "enable.ssl.certificate.verification": True,
+    }
+    assert "hidden" not in repr(config)
 
 
 BEARER = """extensions:

@@ -1,0 +1,67 @@
+"""A Kafka broker of one node (KRaft), from the jars that are in the cache."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+JARS = Path(os.environ.get("K8S_AUDIT_OTLP_KAFKA", Path.home() / ".cache/k8s-audit-otlp/kafka"))
+
+
+def require() -> None:
+    """Skip where there is no Java or no jar; kafka.pom.xml says how to fetch them."""
+    if shutil.which("java") is None or not list(JARS.glob("kafka_2.13-*.jar")):
+        pytest.skip(f"there is no Java, or no Kafka in {JARS}")
+
+
+class Broker:
+    """Listens at `address` between `start` and `kill`; keeps its log over both."""
+
+    def __init__(self, folder: Path, port: int, controller: int) -> None:
+        self.address = f"127.0.0.1:{port}"
+        self._folder = folder
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+        self._properties = folder / "server.properties"
+        self._properties.write_text(
+            "process.roles=broker,controller\nnode.id=1\n"
+            f"controller.quorum.voters=1@127.0.0.1:{controller}\n"
+            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n"
+            "controller.listener.names=CONTROLLER\n"
+            f"log.dirs={folder}/data\nnum.partitions=4\n"
+            "offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n"
+            "transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n"
+        )
+        cluster = uuid.uuid4().hex[:22]
+        self._java(
+            "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)
+        ).wait(60)
+
+    def _java(self, *words: str) -> "subprocess.Popen[bytes]":
+        command = ["java", "-Xmx512m", "-cp", f"{JARS}/*", *words]
+        with (self._folder / "broker.out").open("ab") as out:
+            return subprocess.Popen(command, stdout=out, stderr=out)
+
+    def start(self) -> None:
+        self._process = self._java("kafka.Kafka", str(self._properties))
+        end = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+            except OSError:
+                assert time.monotonic() < end, (self._folder / "broker.out").read_text()[-2000:]
+                time.sleep(0.2)
+            else:
+                return
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None

@@ -1,0 +1,124 @@
+"""Offsets are committed only after the events are on disk. The broker is librdkafka's own mock."""
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
+from k8s_audit_otlp.receiver.spool.spool import Spool
+
+pytest.importorskip("confluent_kafka")
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
+
+TOPIC = "audit"
+ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)
+
+
+def event(number: int) -> bytes:
+    return b'{"kind":"Event","auditID":"id-%d"}' % number
+
+
+@pytest.fixture
+def producer() -> Iterator[Producer]:
+    """Host the broker; what is produced is there when `flush` returns."""
+    made = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
+    made.list_topics(TOPIC, timeout=10)
+    yield made
+    made.flush(5)
+
+
+@pytest.fixture
+def settings(producer: Producer) -> dict[str, Any]:
+    (broker,) = producer.list_topics(timeout=10).brokers.values()
+    return {
+        "bootstrap.servers": f"{broker.host}:{broker.port}",
+        "group.id": "g",
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": 6000,
+    }
+
+
+def spool_in(folder: Path, fsync: Callable[[int], None] = os.fsync) -> Spool:
+    spool = Spool(folder, ROOMY, fsync=fsync)
+    spool.open()
+    return spool
+
+
+def until(what: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it does not come true"
+        time.sleep(0.02)
+
+
+def held(spool: Spool) -> list[bytes]:
+    return spool.path.read_bytes().splitlines()
+
+
+def committed(settings: dict[str, Any]) -> int:
+    consumer = Consumer(settings)
+    places = [TopicPartition(TOPIC, p) for p in range(4)]
+    try:
+        return sum(max(0, one.offset) for one in consumer.committed(places, timeout=10))
+    finally:
+        consumer.close()
+
+
+def test_events_come_out_of_any_frame_and_go_on_from_the_commit(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """What holds no event is counted; a second consumer of the group repeats nothing."""
+    azure = {"records": [{"category": "kube-audit", "properties": {"log": event(2).decode()}}]}
+    for value in (event(1), json.dumps(azure).encode(), b"hello", b"\xff\x00", None):
+        producer.produce(TOPIC, value)
+    producer.flush(10)
+    spool = spool_in(tmp_path)
+    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source.start()
+    until(lambda: source.left_out == 2)
+    until(lambda: sorted(held(spool))[:1] != [] and len(held(spool)) == 2)
+    source.stop()
+    bodies = sorted(json.loads(line)["auditID"] for line in held(spool))
+    assert bodies == ["id-1", "id-2"]
+    producer.produce(TOPIC, event(3))
+    producer.flush(10)
+    again = KafkaSource("kafka", settings, [TOPIC], spool)
+    again.start()
+    until(lambda: len(held(spool)) == 3)
+    again.stop()
+    assert spool.repeated == 0
+
+
+def test_nothing_is_committed_before_it_is_on_disk(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """While the disk fails, the broker keeps what it has; afterwards all of it is taken."""
+    failing = [False]
+
+    def fsync(fd: int) -> None:
+        if failing[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        os.fsync(fd)
+
+    spool = spool_in(tmp_path, fsync)
+    failing[0] = True
+    for number in range(20):
+        producer.produce(TOPIC, event(number))
+    producer.flush(10)
+    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source.start()
+    until(lambda: spool.refused)
+    assert committed({**settings, "group.id": "g"}) == 0
+    failing[0] = False
+    until(lambda: spool.written == 20)
+    source.stop()
+    assert committed(settings) == 20
