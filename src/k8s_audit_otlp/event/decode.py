@@ -144,11 +144,19 @@ def _checked(event: AuditEvent, value: bytes, wrong: list[str]) -> ReadEvent:
         # All of another object is taken for a body, so that redaction looks everywhere.
         event.request_object = msgspec.Raw(value)
         return ReadEvent(event, value, fault=NO_EVENT)
-    if (status := event.response_status) and status.code not in _INT32:
-        status.code = 0
+    if leave_out_wide_code(event):
         wrong.append("responseStatus.code")
     wrong += [name for name, time in _times(event) if time and unix_ns(time) is None]
     return ReadEvent(event, value, fault=", ".join(wrong))
+
+
+def leave_out_wide_code(event: AuditEvent) -> bool:
+    """Take out a code that no answer has and no record can hold; tell whether there was one."""
+    status = event.response_status
+    if status is None or status.code in _INT32:
+        return False
+    status.code = 0
+    return True
 
 
 def is_event(event: AuditEvent) -> bool:

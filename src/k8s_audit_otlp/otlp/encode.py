@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from k8s_audit_otlp.event.decode import REFUSED, decode, read_line
+from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
 from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
@@ -114,17 +114,18 @@ class Encoder:
             if not line.isascii():
                 line.decode()
             event = decode(line)
+            if leave_out_wide_code(event):
+                raise NotPlainError  # noqa: TRY301 - read again, to say so in the record
             times, around = records.plain_times(event), place.at(start)
             change = None if transform is None else transform(event, line)
             record = records.encode(event, line, times, around) if change is None else b""
+            if change is None and len(record) <= self._max_bytes:
+                out.records.append(record)
+                out.ends.append(end)
+            else:
+                self._put(_Marked(event, line, times, around), change, end, out)
         except REFUSED:
             self._general(line, start, end, place, out)
-            return
-        if change is None and len(record) <= self._max_bytes:
-            out.records.append(record)
-            out.ends.append(end)
-        else:
-            self._put(_Marked(event, line, times, around), change, end, out)
 
     def _general(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         for read in read_line(line):

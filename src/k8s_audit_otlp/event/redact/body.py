@@ -26,8 +26,6 @@ from k8s_audit_otlp.event.redact.tokens import (
     split,
 )
 
-_SHAPES_WITHOUT_NAMES = (b"[", b'"')  # a patch is judged by its paths; a string by its event
-
 
 class BodyRedactor:
     """Built once for an exporter's rules; remembers the verdicts for names."""
@@ -68,7 +66,7 @@ class BodyRedactor:
             pieces = split(body)
             members = _members(pieces, names)
         out = body
-        if members or own or context.kind or body[:1] in _SHAPES_WITHOUT_NAMES:
+        if members or own or context.kind or _may_hold_shapes(body):
             scan = Scan(self, context, pieces, fired, redacted_values, depth)
             _act(scan, members, body)
             out = spliced(body, pieces, scan.changed)
@@ -99,6 +97,16 @@ def _members(pieces: list[bytes], names: Names) -> list[Member]:
     return [m for m in found if m[1] is not Action.MESSAGE or may_echo_in(pieces, m[0])]
 
 
+def _may_hold_shapes(body: bytes) -> bool:
+    """Tell what no name calls for: a patch is judged by its paths, a string by its event."""
+    return body[:1] == b'"' or _may_hold_operations(body)
+
+
+def _may_hold_operations(body: bytes) -> bool:
+    """Tell a JSON Patch, or an object that carries one: an overlay, a webhook's answer."""
+    return body[:1] == b"[" or (b'"op":' in body and b'"path":' in body)
+
+
 def _act(scan: Scan, members: list[Member], body: bytes) -> None:
     """Redact by the names of members, the paths of a patch and the paths of own rules."""
     pieces = scan.pieces
@@ -110,7 +118,7 @@ def _act(scan: Scan, members: list[Member], body: bytes) -> None:
     secret = scan.context.kind == "secret" and not scan.context.event
     if secret and "secret" not in scan.off and body[:1] == b"{":
         redact_strange_members(scan)
-    if body[:1] == b"[":
+    if _may_hold_operations(body):
         act_on_operations(scan)
     for rule in scan.own:
         for place in paths_to(pieces, rule.path) if rule.path else ():

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.event.decode import leave_out_wide_code
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
 from k8s_audit_otlp.event.redact.line import (
@@ -247,9 +248,11 @@ def drop_body(event: AuditEvent, line: bytes, field: str) -> tuple[AuditEvent, b
 
 def _read(line: bytes) -> AuditEvent | None:
     try:
-        return _decode(line)
+        event = _decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
+    leave_out_wide_code(event)
+    return event
 
 
 def _reads_as(line: bytes, event: AuditEvent) -> bool:

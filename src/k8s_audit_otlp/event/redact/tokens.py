@@ -238,18 +238,16 @@ def members(pieces: list[bytes], key: int, end: int) -> Iterator[int]:
 
 
 def objects(pieces: list[bytes]) -> Iterator[list[int]]:
-    """Yield the keys of each object in the array that `pieces` is; a key may repeat."""
-    depth = balance[pieces[0]][1]
-    found: list[int] = []
-    for place in range(1, len(pieces), 2):
-        punctuation = pieces[place + 1]
-        if depth == 2 and punctuation[:1] == b":":
-            found.append(place)
-        lowest, change = balance[punctuation]
-        if depth + lowest < 2:
-            yield found
-            found = []
-        depth += change
+    """Yield the keys of each object, however deep; a key may repeat."""
+    open_ones: list[list[int]] = []
+    for place in range(1, len(pieces) + 2, 2):
+        for bracket in _BRACKET.findall(pieces[place - 1]):
+            if bracket in b"{[":
+                open_ones.append([])
+            elif open_ones and (found := open_ones.pop()):
+                yield found
+        if place < len(pieces) and open_ones and is_key(pieces, place):
+            open_ones[-1].append(place)
 
 
 def keys_inside(pieces: list[bytes], parent: bytes, name: bytes | None = None) -> list[int]:
