@@ -115,7 +115,7 @@ class Encoder:
                 line.decode()
             event = decode(line)
             if leave_out_wide_code(event):
-                raise NotPlainError  # noqa: TRY301 - read again, to say so in the record
+                raise NotPlainError
             times, around = records.plain_times(event), place.at(start)
             change = None if transform is None else transform(event, line)
             record = records.encode(event, line, times, around) if change is None else b""
