@@ -48,6 +48,7 @@ class AgentOptions:
     once: bool = False
     deadline_s: float = 30.0  # with `once`: give up after so long without progress
     lock_patience_s: float = 30.0
+    changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
 
 
 class Agent:
@@ -126,7 +127,14 @@ class Agent:
         ]
         if self._options.once:
             self._drain_target = self._new_drain_target()
-        announce(self._evidence, self._base, self.config, resumed, careful=marker is not None)
+        announce(
+            self._evidence,
+            self._base,
+            self.config,
+            resumed,
+            careful=marker is not None,
+            changes=self._options.changes,
+        )
         self.commit()
         look = FirstLook(self.logs)
         look()
@@ -206,6 +214,11 @@ class Agent:
             self._caught_up_first, self._catch_up = False, True
         else:
             self._draining = True
+        self._wake.set()
+
+    def hand_over(self) -> None:
+        """Begin to end for another agent of this process: at once, whatever `until` says."""
+        self._draining = True
         self._wake.set()
 
     @property

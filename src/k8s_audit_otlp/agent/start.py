@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -116,16 +116,18 @@ def announce(
     resumed: Iterable[Resumed],
     *,
     careful: bool,
+    changes: Sequence[str] = (),
 ) -> None:
     """Say in the stream that this process begins, where, and with what. Secrets do not count."""
     digest = blake2b(repr(config).encode(), digest_size=8).hexdigest()
     before, base.config = base.config, digest
-    if before and before != digest:
+    if before and (before != digest or changes):
         attributes: dict[str, str | int | float | bool] = {
             "k8s.audit.agent.config": digest,
             "k8s.audit.agent.config_before": before,
         }
-        evidence.agent("config_changed", "the configuration has changed", attributes)
+        what = "; ".join(changes) or "the configuration has changed"
+        evidence.agent("config_changed", what, attributes)
     if careful:
         evidence.agent("careful", "the last starts made no progress: line by line", {})
     where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)

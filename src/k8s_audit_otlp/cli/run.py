@@ -1,35 +1,40 @@
 """`run`: deliver the audit log until a signal, or what is there with --once."""
 
 import errno
+import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 from types import FrameType
 
 import click
 
+from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.memory import keep_memory
+from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import Resumed
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, config_path, load_config
+from k8s_audit_otlp.cli.options import CONFIG, DURATION, STDIN, config_path, load_config
+from k8s_audit_otlp.cli.progress import progress
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
-from k8s_audit_otlp.telemetry.backlog import backlog_bytes
-from k8s_audit_otlp.telemetry.logs import set_up_logs
+from k8s_audit_otlp.telemetry.logs import fields, level_of, set_up_logs
 from k8s_audit_otlp.telemetry.status import Status
+from k8s_audit_otlp.telemetry.systemd import ServiceManager
 from k8s_audit_otlp.tools.text import duration, size
 
+logger = logging.getLogger("k8s_audit_otlp")
+
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
-_WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watch
 
 
 @click.command()
@@ -44,6 +49,7 @@ _WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watc
     show_default=True,
     help="With --once: give up after so long without progress.",
 )
+@click.option("--watch-config", is_flag=True, help="Reload when the configuration's files change.")
 def command(
     config_file: Path | None,
     log_path: str | None,
@@ -51,30 +57,32 @@ def command(
     *,
     once: bool,
     deadline: float,
+    watch_config: bool,
 ) -> None:
     """Deliver the audit log to every exporter.
 
-    Without --config, --path and the OTEL_EXPORTER_OTLP_* variables suffice.
+    Without --config, --path and the OTEL_EXPORTER_OTLP_* variables suffice. SIGHUP reads the
+    configuration again.
     """
     loaded = _load(config_file, log_path, state_dir)
-    logs = loaded.config.service.telemetry.logs
-    set_up_logs(logs.level, logs.encoding)
-    for remark in loaded.remarks:
-        click.echo(f"note: {remark}", err=True)
+    _say_remarks(loaded)
     keep_memory()
-    agent = _start(loaded, AgentOptions(once=once, deadline_s=deadline))
-    before = _tallies(agent)
-    with _progress(agent):
-        delivered = agent.run()
+    path = config_path(config_file, log_path)
+    again = None if path is None or str(path) == STDIN else partial(_load, path, None, state_dir)
+    reload = Reload(None if once else again, path, watch=watch_config)
+    options = AgentOptions(once=once, deadline_s=deadline)
+    agent, delivered, before = _run(loaded, options, reload, ServiceManager(os.environ))
     if once:
         for line in _closing(agent, before):
-            click.echo(line, err=True)
+            logger.info("%s", line, extra=fields("delivered"))
     left_behind = agent.left_behind() if once else []
     if not delivered or left_behind:
         for exporter, segment, left in agent.undelivered():
-            click.echo(f"undelivered: {exporter}: {segment}: {size(left)} left", err=True)
+            more = fields("undelivered", exporter=exporter, segment=segment, bytes=left)
+            text = "undelivered: %s: %s: %s left"
+            logger.error(text, exporter, segment, size(left), extra=more)
         for reason in left_behind:
-            click.echo(f"undelivered: {reason}", err=True)
+            logger.error("undelivered: %s", reason, extra=fields("undelivered"))
         sys.exit(UNDELIVERED)
     if agent.commit_error:
         die(f"the position could not be written: {agent.commit_error}", STATE)
@@ -106,29 +114,101 @@ def _closing(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
         yield line
 
 
-def _start(loaded: Loaded, options: AgentOptions) -> Agent:
-    """Start the agent and its listener; say where every exporter goes on."""
+def _say_remarks(loaded: Loaded) -> None:
+    """Set the log up as the configuration says, and tell what of it is not as it seems."""
+    logs = loaded.config.service.telemetry.logs
+    level = logs.level if "level" in logs.model_fields_set else None
+    set_up_logs(level_of(level, os.environ), logs.encoding)
+    for remark in loaded.remarks:
+        logger.warning("note: %s", remark, extra=fields("note"))
+
+
+def _run(
+    loaded: Loaded, options: AgentOptions, reload: Reload, manager: ServiceManager
+) -> tuple[Agent, bool, dict[str, Tally]]:
+    """Run agents one after the other, each with the configuration as it is then."""
+    signals = _Signals(reload)
+    working = None
+    while True:
+        reload.began(loaded.config)
+        started = _start(loaded, options, signals, working)
+        if started is None:
+            assert working is not None  # noqa: S101 - else the process has ended
+            loaded, working = working, None
+            options = replace(options, changes=())
+            continue
+        agent, status = started
+        working = loaded
+        before = _tallies(agent)
+        agent.listen(partial(_look, agent, reload, manager))
+        manager.ready(f"{len(agent.exporters)} exporters on {len(agent.logs)} logs")
+        with progress(agent):
+            delivered = agent.run()
+        status.stop()
+        if reload.next is None or signals.stopping:
+            manager.stopping()
+            logger.info("stopped", extra=fields("stopped"))
+            return agent, delivered, before
+        loaded, options = reload.next, replace(options, changes=reload.said)
+        _say_remarks(loaded)
+
+
+def _look(agent: Agent, reload: Reload, manager: ServiceManager) -> None:
+    """Beat for systemd, and end the agent where another configuration is to be taken up."""
+    manager.beat()
+    if reload.look(agent.config):
+        manager.reloading()
+        agent.hand_over()
+
+
+def _start(
+    loaded: Loaded, options: AgentOptions, signals: "_Signals", before: Loaded | None
+) -> tuple[Agent, Status] | None:
+    """Start the agent and its listener; say where every exporter goes on.
+
+    Where it cannot start the process ends; but None where *before* has worked until now.
+    """
     agent = Agent(loaded.config, os.environ, options)
     status = Status(agent)  # before the start: its counters begin where the positions do
-    _obey_signals(agent)
+    signals.agent = agent
     try:
         resumed = agent.start()
-    except (StateError, StateLockedError) as error:
-        die(str(error), STATE)
-    except ConfigurationError as error:
-        die(str(error), USAGE)
-    except OSError as error:
-        where = error.filename or loaded.config.service.state_dir
-        die(f"{where}: {error.strerror}; {_hint(error)}", STATE)
-    for line in resumed:
-        click.echo(describe(line), err=True)
-    try:
         address = status.start()
-    except (OSError, ValueError) as error:
-        die(f"service::telemetry::metrics::address: {error}", USAGE)
+    except (StateError, StateLockedError) as error:
+        why, code = str(error), STATE
+    except ConfigurationError as error:
+        why, code = str(error), USAGE
+    except ValueError as error:
+        why, code = f"service::telemetry::metrics::address: {error}", USAGE
+    except OSError as error:
+        where = error.filename or (
+            "service::telemetry::metrics::address"
+            if agent.started
+            else loaded.config.service.state_dir
+        )
+        why, code = f"{where}: {error.strerror}; {_hint(error)}", STATE
+    else:
+        _say_started(resumed, address)
+        return agent, status
+    if before is None:
+        die(why, code)
+    if agent.started:
+        agent.hand_over()
+        agent.run()  # lets go of the state
+    logger.error("reload refused, the old configuration stays: %s", why, extra=fields("refused"))
+    return None
+
+
+def _say_started(resumed: Iterable[Resumed], address: str | None) -> None:
+    for line in resumed:
+        more = fields("resumed", exporter=line.exporter, log=line.log, bytes=line.backlog_bytes)
+        logger.info("%s", describe(line), extra=more)
     if address:
-        click.echo(f"health and metrics: http://{address}/livez /readyz /metrics", err=True)
-    return agent
+        text = "page, health and metrics: http://%s/ /livez /readyz /metrics"
+        logger.info(text, address, extra=fields("listening", address=address))
+    version, pid = __version__, os.getpid()
+    more = fields("started", version=version, pid=pid)
+    logger.info("started: k8s-audit-otlp %s, process %d", version, pid, extra=more)
 
 
 def _hint(error: OSError) -> str:
@@ -165,71 +245,23 @@ def describe(resumed: Resumed) -> str:
     return f"{resumed.exporter}: {resumed.log}: {where}, {to_send}{skipped}"
 
 
-def _obey_signals(agent: Agent) -> None:
-    """Drain on the first signal, leave at once on the second. Nothing is lost either way.
+class _Signals:
+    """Drain on the first signal to stop, leave at once on the second; SIGHUP reads again.
 
-    An agent that is still waiting for its predecessor has nothing to drain.
+    Nothing is lost either way. An agent that still waits for its predecessor has nothing to drain.
     """
-    asked = Event()
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if asked.is_set() or not agent.started:
+    def __init__(self, reload: Reload) -> None:
+        self.agent: Agent | None = None
+        self.stopping = False
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, lambda *_: reload.ask())
+        for harmless in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(harmless, signal.SIG_IGN)  # by default they would kill it undrained
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self.stopping or self.agent is None or not self.agent.started:
             os._exit(128 + number)
-        asked.set()
-        agent.stop()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-
-
-def _progress(agent: Agent) -> AbstractContextManager[object]:
-    """Show a bar where somebody watches and there is something to wait for."""
-    total = sum(backlog_bytes(c) for c in agent.subscriptions())
-    if not sys.stderr.isatty() or total < _WORTH_A_BAR:
-        return nullcontext()
-    return _Bar(agent, total)
-
-
-class _Bar:
-    """A progress bar of the backlog at the start; it leaves when that is delivered."""
-
-    def __init__(self, agent: Agent, total: int) -> None:
-        from rich.console import Console  # noqa: PLC0415 - only where somebody watches
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        self._agent = agent
-        self._total = total
-        self._done = Event()
-        self._progress = Progress(
-            TextColumn("backlog"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._thread = Thread(target=self._show, name="progress", daemon=True)
-
-    def _show(self) -> None:
-        task = self._progress.add_task("backlog", total=self._total)
-        with self._progress:
-            while not self._done.wait(0.2):
-                left = sum(backlog_bytes(c) for c in self._agent.subscriptions())
-                self._progress.update(task, completed=max(0, self._total - left))
-                if left == 0:
-                    return
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
+        self.stopping = True
+        self.agent.stop()

@@ -1,0 +1,117 @@
+"""What is different between two configurations, in the words of who operates the agent.
+
+Values of secrets, headers and addresses are never shown: a changed key is named, and its values
+only where they are numbers, switches or words from a closed set.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.event.decode import read_line
+from k8s_audit_otlp.event.stages import Dropped
+
+_SHOWN = frozenset(
+    {"profile", "bodies", "args", "notices", "compression", "until", "level", "encoding", "enabled"}
+)
+_SECTIONS = ("receivers", "exporters", "extensions", "sources")
+
+Mappings = Mapping[str, ExporterMapping]
+
+
+def changes(old: Config, new: Config) -> list[str]:
+    """Say what *new* does otherwise than *old*."""
+    found: list[str] = []
+    for section in _SECTIONS:
+        before, after = getattr(old, section), getattr(new, section)
+        found += _members(section, before, after)
+        for name in before.keys() & after.keys():
+            found += _keys(f"{section}::{name}", before[name], after[name])
+    return found + list(_keys("service", old.service, new.service))
+
+
+def _members(
+    section: str, before: Mapping[str, object], after: Mapping[str, object]
+) -> Iterator[str]:
+    """Tell components that came or went, and those that only seem to have another name."""
+    new = [name for name in after if name not in before]
+    for name in before:
+        if name in after:
+            continue
+        twin = next((other for other in new if after[other] == before[name]), None)
+        if twin is None:
+            yield f"{section}::{name} is removed" + _KEPT.get(section, "")
+            continue
+        new.remove(twin)
+        yield f"{section}::{name} is called {twin} now" + _RENAMED.get(section, "").format(
+            name, twin
+        )
+    for name in new:
+        yield f"{section}::{name} is added" + _ADDED.get(section, "")
+
+
+_KEPT = {"exporters": "; its position is kept"}
+_ADDED = {"exporters": "; it begins where its start_at says, or where it was"}
+_RENAMED = {
+    "exporters": ", and begins anew; to let it go on, stop the agent and run "
+    "`state rename {} {}` before the next start"
+}
+
+
+def _keys(path: str, old: object, new: object) -> Iterator[str]:
+    before, after = dict(_flat(path, old)), dict(_flat(path, new))
+    for key in dict.fromkeys((*before, *after)):
+        was, now = before.get(key), after.get(key)
+        if was != now:
+            shown = _shown(key, was), _shown(key, now)
+            yield f"{key}: {shown[0]} -> {shown[1]}" if all(shown) else f"{key} is changed"
+
+
+def _flat(path: str, value: object) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _flat(f"{path}::{field.alias or name}", getattr(value, name))
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            yield from _flat(f"{path}::{name}", member)
+    else:
+        yield path, value
+
+
+def _shown(key: str, value: object) -> str:
+    open_word = isinstance(value, str) and key.rpartition("::")[2] in _SHOWN
+    if open_word or isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return ""
+
+
+def effects(old: Mappings, new: Mappings, lines: Iterable[bytes]) -> list[str]:
+    """Say what the changed policies and redactions would have done with *lines* of the log."""
+    events = [read for line in lines for read in read_line(line)]
+    found = []
+    for name in old.keys() & new.keys():
+        if old[name] == new[name]:
+            continue
+        was, now = _outcome(old[name], events), _outcome(new[name], events)
+        dropped, sent = len(now[0] - was[0]), len(was[0] - now[0])
+        found.append(
+            f"exporters::{name}: of the last {len(events):,} events {dropped:,} would newly be "
+            f"dropped and {sent:,} newly sent; redactions {was[1]:,} -> {now[1]:,}"
+        )
+    return found
+
+
+def _outcome(mapping: ExporterMapping, events: Iterable[Any]) -> tuple[set[int], int]:
+    """Return which events are dropped, and how often a redaction rule fired."""
+    treat = mapping.treatment()
+    if treat is None:
+        return set(), 0
+    dropped = {
+        place
+        for place, read in enumerate(events)
+        if isinstance(treat(read.event, read.body), Dropped)
+    }
+    return dropped, treat.fired.total()

@@ -1,0 +1,157 @@
+"""Takes up another configuration while the process runs: on SIGHUP, or when its files change.
+
+The new one is read and judged first. Where it has a mistake the old one stays and the log says why.
+Else the running agent lets its requests end, stores its positions and ends; the process starts
+another agent on the same state. So a position moves no other way than at any restart.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from k8s_audit_otlp.agent.changes import changes, effects
+from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.load import Loaded
+from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.telemetry.logs import fields
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+_SAMPLE_BYTES = 256 * 1024  # of each log, to say what another policy would have done
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class Reload:
+    """Asked by a signal handler, looked at by the thread that commits."""
+
+    def __init__(
+        self,
+        read: Callable[[], Loaded] | None,
+        file: Path | None = None,
+        *,
+        watch: bool = False,
+    ) -> None:
+        """*read* reads the configuration again; None where there is nothing to read again."""
+        self._read = read
+        self._file = file
+        self._watch = watch
+        self._asked = False
+        self._seen: Stamp | None = None
+        self._settling: Stamp | None = None
+        self.next: Loaded | None = None  # what to start with after the running agent has ended
+        self.said: tuple[str, ...] = ()  # how it differs
+
+    def ask(self) -> None:
+        """Read the configuration again soon; safe to call from a signal handler."""
+        self._asked = True
+
+    def began(self, config: Config) -> None:
+        """Take *config* for what runs now."""
+        self.next, self._asked = None, False
+        self._seen = self._settling = self._stamp(config)
+
+    def look(self, config: Config) -> bool:
+        """Say whether the agent that runs *config* should end for another one."""
+        if self.next is not None:
+            return True
+        if not self._asked and not self._changed(config):
+            return False
+        self._asked = False
+        if self._read is None:
+            logger.info("there is no configuration file to read again", extra=fields("reload"))
+            return False
+        try:
+            new = self._read()
+            _same_state(config, new.config)
+            said = [*changes(config, new.config), *self._effects(config, new.config)]
+        except (ConfigError, ConfigurationError) as error:
+            self._refuse(error)
+            return False
+        if not said:
+            logger.info("reload: the configuration says the same", extra=fields("unchanged"))
+            return False
+        for line in said:
+            logger.info("reload: %s", line, extra=fields("reloading"))
+        self.next, self.said = new, tuple(said)
+        return True
+
+    def _refuse(self, error: ConfigError | ConfigurationError) -> None:
+        mistakes = (
+            [one.in_file(error.source) for one in error.mistakes]
+            if isinstance(error, ConfigError)
+            else [str(error)]
+        )
+        for mistake in mistakes:
+            logger.error(
+                "reload refused, the old configuration stays: %s",
+                mistake,
+                extra=fields("reload_refused"),
+            )
+
+    def _effects(self, old: Config, new: Config) -> list[str]:
+        now = _mappings(new)  # first: it may have a mistake, and then nothing of it is used
+        try:
+            before = _mappings(old)
+        except ConfigurationError:
+            return ["a file of the old configuration can no longer be read"]
+        if not any(before[name] != now[name] for name in before.keys() & now.keys()):
+            return []
+        logs = [path for receiver in old.receivers.values() for path in receiver.include]
+        return effects(before, now, (line for path in logs for line in _tail(Path(path))))
+
+    def _changed(self, config: Config) -> bool:
+        """Say whether a file is another than at the start, and has been the same for a look."""
+        if not self._watch:
+            return False
+        stamp = self._stamp(config)
+        settled, self._settling = stamp == self._settling, stamp
+        if stamp == self._seen or not settled:
+            return False
+        self._seen = stamp
+        return True
+
+    def _stamp(self, config: Config) -> Stamp:
+        """Follow symbolic links: kubelet swaps one to change every file of a ConfigMap at once."""
+        named = (
+            file
+            for exporter in config.exporters.values()
+            for file in (exporter.audit.policy, exporter.audit.redaction.key_file)
+        )
+        return tuple(_stat(Path(file)) for file in (self._file, *named) if file)
+
+
+def _same_state(old: Config, new: Config) -> None:
+    """Refuse to leave the positions behind."""
+    if new.service.state_dir != old.service.state_dir:
+        raise ConfigurationError(
+            f"service::state_dir: {new.service.state_dir} holds other positions, all would be "
+            "sent again; stop the agent, move the directory, start it"
+        )
+
+
+def _stat(file: Path) -> tuple[int, int, int] | None:
+    try:
+        info = file.stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size
+
+
+def _mappings(config: Config) -> dict[str, ExporterMapping]:
+    return {name: ExporterMapping.of(name, of) for name, of in config.exporters.items()}
+
+
+def _tail(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines at the end of a log; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _SAMPLE_BYTES))
+            data = file.read(_SAMPLE_BYTES)
+    except OSError:
+        return
+    lines = data.split(b"\n")
+    yield from (line for line in lines[size > _SAMPLE_BYTES : -1] if line)

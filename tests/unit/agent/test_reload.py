@@ -1,0 +1,217 @@
+"""Another configuration while the process runs: judged first, taken up whole, or refused aloud."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from k8s_audit_otlp.agent.changes import changes
+from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.tools.demo.events import EventSource
+
+CONFIG = """
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters:
+  otlp_http:
+    endpoint: {url}
+    headers: {{x-key: {key}}}
+{more}
+service: {{state_dir: {state}, telemetry: {{logs: {{encoding: json}}}}}}
+"""
+
+
+class Process:
+    """A running agent whose log lines can be waited for."""
+
+    def __init__(self, folder, backend, *arguments):
+        self.log = folder / "audit.log"
+        self.file = folder / "config.yaml"
+        self.out = folder / "stderr"
+        self._source = EventSource(7)
+        self._values = {"log": self.log, "url": backend.url, "state": folder / "state"}
+        self.write(20)
+        self.configure()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(folder / "notify"))
+        self.socket.settimeout(10)
+        command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(self.file)]
+        env = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000"}
+        with self.out.open("wb") as err:
+            self.process = subprocess.Popen([*command, *arguments], stderr=err, env=env)
+        self.seen("started")
+
+    def write(self, count):
+        with self.log.open("ab") as log:
+            log.writelines(self._source.line() + b"\n" for _ in range(count))
+
+    def configure(self, more="", key="one"):
+        text = CONFIG.format(**self._values, more=more, key=key)
+        new = self.file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.file)
+
+    def lines(self):
+        text = self.out.read_text()
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def seen(self, event, count=1, seconds=20.0):
+        end = time.monotonic() + seconds
+        while True:
+            found = [line for line in self.lines() if line.get("event") == event]
+            if len(found) >= count:
+                return found
+            assert self.process.poll() is None, self.out.read_text()
+            assert time.monotonic() < end, self.out.read_text()
+            time.sleep(0.05)
+
+    def told(self, wanted):
+        """Return what systemd was told, once *wanted* is among it."""
+        heard = []
+        while not any(wanted in text for text in heard):
+            heard.append(self.socket.recv(4096).decode())
+        return heard
+
+    def hangup(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def end(self):
+        self.process.terminate()
+        return self.process.wait(15)
+
+
+@pytest.fixture
+def start(tmp_path, backend):
+    running = []
+
+    def started(*arguments):
+        running.append(Process(tmp_path, backend, *arguments))
+        return running[-1]
+
+    yield started
+    for one in running:
+        one.process.kill()
+        one.process.wait()
+        one.socket.close()
+
+
+def uids_delivered(backend, count, seconds=15.0):
+    end = time.monotonic() + seconds
+    while len(backend.received.uids) < count:
+        assert time.monotonic() < end, len(backend.received.uids)
+        time.sleep(0.05)
+
+
+def test_a_good_configuration_is_taken_up_without_losing_a_position(start, backend):
+    """Nothing is sent twice, nothing is left out; the stream says what is different."""
+    agent = start()
+    uids_delivered(backend, 20)
+    agent.configure("    timeout: 7s\n    audit: {bodies: drop}")
+    agent.hangup()
+    agent.seen("started", 2)
+    said = [line["message"] for line in agent.seen("reloading")]
+    assert any("exporters::otlp_http::timeout" in line and "7" in line for line in said)
+    assert any("bodies: keep -> drop" in line for line in said)
+    assert any("of the last 20 events 0 would newly be dropped" in line for line in said)
+    agent.write(10)
+    uids_delivered(backend, 30)
+    assert agent.end() == 0
+    assert len(backend.received.uids) == 30
+    assert backend.received.total - len(backend.received.notices) == 30, "nothing came twice"
+
+
+def test_a_bad_configuration_leaves_the_old_one_at_work(start, backend):
+    """The reason is an error in the log, and events go on."""
+    agent = start()
+    agent.configure("    compresion: gzip")
+    agent.hangup()
+    (refused, *_) = agent.seen("reload_refused")
+    assert refused["level"] == "error"
+    assert "compresion" in refused["message"]
+    agent.write(5)
+    uids_delivered(backend, 25)
+    assert len(agent.seen("started")) == 1
+
+
+def test_what_cannot_start_gives_way_to_what_ran_before(start, backend):
+    """Its mistake shows only when it starts: the address is taken."""
+    agent = start()
+    address = f"telemetry: {{metrics: {{address: '127.0.0.1:{backend.port}'}},"
+    agent.file.write_text(agent.file.read_text().replace("telemetry: {", address))
+    agent.hangup()
+    agent.seen("refused")
+    agent.seen("started", 2)
+    agent.write(5)
+    uids_delivered(backend, 25)
+
+
+def test_other_positions_are_refused(start, tmp_path):
+    """Everything would be sent again."""
+    agent = start()
+    agent._values["state"] = tmp_path / "elsewhere"
+    agent.configure()
+    agent.hangup()
+    assert "move the directory" in agent.seen("reload_refused")[0]["message"]
+    assert len(agent.seen("started")) == 1
+
+
+def test_a_secret_that_changed_is_not_shown(start):
+    """Only the place of it."""
+    agent = start()
+    agent.configure(key="hunter2-very-secret")
+    agent.hangup()
+    agent.seen("started", 2)
+    text = agent.out.read_text()
+    assert "exporters::otlp_http::headers" in text
+    assert "hunter2" not in text
+
+
+def test_a_swapped_link_is_a_change_where_that_is_asked_for(start, tmp_path):
+    """As kubelet changes the files of a ConfigMap."""
+    agent = start("--watch-config")
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    agent.configure("    timeout: 7s")
+    agent.seen("started", 2)
+    (new / "config.yaml").write_text(agent.file.read_text().replace("7s", "8s"))
+    agent.file.unlink()
+    agent.file.symlink_to(new / "config.yaml")
+    agent.seen("started", 3)
+
+
+def test_other_signals_do_no_harm_and_no_change_is_no_restart(start):
+    """SIGUSR1 and SIGUSR2 would end a process that does not mind them."""
+    agent = start()
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        agent.process.send_signal(number)
+    agent.seen("unchanged")
+    assert len(agent.seen("started")) == 1
+    assert agent.end() == 0
+
+
+def test_systemd_is_told(start):
+    """Ready, alive, reloading, stopping."""
+    agent = start()
+    assert "READY=1" in agent.told("READY=1")[-1]
+    agent.told("WATCHDOG=1")
+    agent.configure("    timeout: 7s")
+    agent.hangup()
+    agent.told("RELOADING=1")
+    agent.told("READY=1")
+    agent.process.terminate()
+    agent.told("STOPPING=1")
+    assert agent.process.wait(15) == 0
+
+
+def test_an_exporter_with_another_name_is_told_with_the_way_to_keep_its_position():
+    """Renamed by hand it would begin anew."""
+    text = "receivers: {{k8s_audit: {{include: [/a.log]}}}}\nexporters: {{otlp_http/{}: {{endpoint: 'http://h'}}}}"
+    old, new = (load_text(text.format(name), "test", {}).config for name in ("a", "b"))
+    (said,) = changes(old, new)
+    assert "state rename otlp_http/a otlp_http/b" in said
+    assert changes(old, old) == []
