@@ -33,6 +33,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
+from k8s_audit_otlp.telemetry.tap import Tap
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -80,6 +81,7 @@ class Agent:
         self._evidence = Evidence(self._now_ns)
         self._sealing = Sealing(self._evidence, config.service.evidence, monotonic=monotonic)
         self._failures = Failures(self._evidence, monotonic=monotonic)
+        self._tap = Tap(self._file.directory)
         self._stop = Event()
         self._wake = Event()
         self._draining = self._catch_up = self._stuck = False
@@ -144,6 +146,7 @@ class Agent:
         for runtime in self.exporters:
             runtime.consumer.start()
         self.sources.start()
+        self._failures.guard("tap", self._tap.start)
         return resumed
 
     def _take_up(self) -> None:
@@ -172,6 +175,7 @@ class Agent:
             stop=self._stop,
             evidence=self._evidence,
             on_failure=self._failures.say,
+            tap=self._tap,
             marker=marker,
         )
         self.exporters += pipeline.build()  # the list itself is known to whoever listens
@@ -312,6 +316,7 @@ class Agent:
         self._positions.close()
         for runtime in self.exporters:
             runtime.sender.close()
+        self._tap.close()
         for log in self.logs:
             log.close()
         self._lock.release()

@@ -44,6 +44,7 @@ from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.measured import MeasuredSender
+from k8s_audit_otlp.telemetry.tap import Tap, TappedSender
 from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -79,6 +80,7 @@ class Pipeline:
         stop: Event,
         evidence: Evidence,
         on_failure: Callable[[str, str], None],
+        tap: Tap,
         marker: Marker | None = None,
     ) -> None:
         """*marker*: mark every line before it is touched, up to the horizon."""
@@ -90,6 +92,7 @@ class Pipeline:
         self._positions = positions
         self._stop = stop
         self._on_failure = on_failure
+        self._tap = tap
         self._marker = marker
         self._routes = list(config.routes())
         self._budget = Budget(config.service.memory_budget_bytes)
@@ -147,9 +150,8 @@ class Pipeline:
             name, logger, self._once, gate, on_refused=partial(self._evidence.refused, name)
         )
         letters = self._dead_letters(name, exporter)
-        sender = MeasuredSender(
-            sender_of(exporter, self._config, self._envelopes, env=self._env), journal.counts.sent
-        )
+        plain = sender_of(exporter, self._config, self._envelopes, env=self._env)
+        sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
         delivery = delivery_for(exporter.limits, exporter.audit.on_too_old)(

@@ -40,6 +40,8 @@ Exit codes:
 COMMANDS: Final = {
     "run": ("run:command", "Deliver the audit log to every exporter."),
     "status": ("status:command", "Show position, backlog and conservation of each exporter."),
+    "tap": ("tap:tap", "Show events live, as they leave an exporter."),
+    "top": ("tap:top", "Show who and what makes the volume right now."),
     "state": ("state:command", "List, rename or forget the positions of exporters."),
     "verify": ("verify:command", "Compare the log on disk with what arrived at a back end."),
     "evidence": (

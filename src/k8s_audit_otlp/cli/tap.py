@@ -1,0 +1,172 @@
+"""`tap` and `top`: what leaves an exporter right now, event by event or by who makes it."""
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any, Final
+
+import click
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from k8s_audit_otlp.cli import STATE, die, say
+from k8s_audit_otlp.cli.options import (
+    CONFIG,
+    DURATION,
+    EXPORTER,
+    JSON,
+    STATE_DIR,
+    directory_of,
+)
+from k8s_audit_otlp.cli.terminal import console
+from k8s_audit_otlp.telemetry.tap import connect, frames, left_out
+from k8s_audit_otlp.tools.table import FittingTable
+from k8s_audit_otlp.tools.tap import FIELDS, Match, Volume, Watched, line_of, read
+from k8s_audit_otlp.tools.text import share, size
+
+_REFRESH_S: Final = 1.0
+_AROUND: Final = 6  # lines of a terminal that the table's head and foot take
+_TITLES: Final = ("user", "verb", "resource", "events", "bytes", "of all")
+_MOST_WAITING: Final = 2000  # frames; what comes meanwhile is left out by the agent
+_DONE: Final = object()
+
+
+def _watching(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of both."""
+    options = (
+        CONFIG,
+        STATE_DIR,
+        click.option("--exporter", type=EXPORTER, help="Only what this one delivers."),
+        click.option(
+            "--match",
+            "wishes",
+            multiple=True,
+            metavar="FIELD=PATTERN",
+            help=f"Only such events, as user=system:*, code=4xx; fields: {', '.join(FIELDS)}.",
+        ),
+        click.option("--for", "seconds", type=DURATION, help="Stop after so long."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command("tap")
+@_watching
+@JSON
+def tap(
+    config_file: Path | None,
+    state_dir: Path | None,
+    exporter: str | None,
+    wishes: tuple[str, ...],
+    seconds: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show events live, as they leave an exporter.
+
+    After policy and redaction, and once the back end has accepted them. Watching never slows the
+    delivery: what cannot be shown in time is left out, and counted.
+
+    \b
+    Examples:
+      k8s-audit-otlp tap --config agent.yaml --match verb=delete --match 'user=*@example.com'
+      k8s-audit-otlp tap --state-dir /var/lib/k8s-audit-otlp --match code=4xx --json
+
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    match = _match(wishes, exporter)
+    stream = _connect(directory_of(config_file, state_dir))
+    for record in _records(stream, seconds):
+        if record is None or not match(record):
+            continue
+        if as_json:
+            sys.stdout.buffer.write(record.as_json() + b"\n")
+            sys.stdout.flush()
+        else:
+            click.echo(line_of(record))
+
+
+@click.command("top")
+@_watching
+def top(
+    config_file: Path | None,
+    state_dir: Path | None,
+    exporter: str | None,
+    wishes: tuple[str, ...],
+    seconds: float | None,
+) -> None:
+    """Show who and what makes the volume right now.
+
+    Counts what has left since it was started, by user, verb and resource, the largest first.
+    """
+    match, volume, screen = _match(wishes, exporter), Volume(), console()
+    stream = _connect(directory_of(config_file, state_dir))
+    shown = 0.0
+    with Live(console=screen, auto_refresh=False, transient=True) as live:
+        for record in _records(stream, seconds):
+            if record is not None and match(record):
+                volume.add(record)
+            if screen.is_terminal and time.monotonic() - shown >= _REFRESH_S:
+                live.update(_view(volume, max(3, screen.height - _AROUND)), refresh=True)
+                shown = time.monotonic()
+    screen.print(_view(volume, max(3, screen.height - _AROUND)))
+
+
+def _match(wishes: tuple[str, ...], exporter: str | None) -> Match:
+    try:
+        return Match([*wishes, *([f"exporter={exporter}"] if exporter else [])])
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--match") from None
+
+
+def _connect(directory: Path) -> socket.socket:
+    try:
+        stream = connect(directory)
+    except PermissionError:
+        die(f"{directory}: its agent may not be watched by this user; run it as the agent's", STATE)
+    except OSError:
+        die(f"{directory}: no agent runs with this state directory; start one with run", STATE)
+    say(f"watching the agent of {directory}; Ctrl-C ends it")
+    return stream
+
+
+def _records(stream: socket.socket, seconds: float | None) -> Iterator[Watched | None]:
+    """Yield what comes, and None now and then while nothing does; end with the agent."""
+    queue: Queue[Any] = Queue(_MOST_WAITING)
+    end = None if seconds is None else time.monotonic() + seconds
+
+    def receive() -> None:
+        try:
+            for frame in frames(stream):
+                queue.put(frame)
+        except OSError:
+            pass
+        queue.put(_DONE)
+
+    Thread(target=receive, name="receive", daemon=True).start()
+    while end is None or time.monotonic() < end:
+        try:
+            found = queue.get(timeout=0.1)
+        except Empty:
+            yield None
+            continue
+        if found is _DONE:
+            say("the agent has stopped")
+            return
+        exporter, record = found
+        if exporter:
+            yield read(exporter, record)
+        else:
+            say(f"{left_out(record):,} records were left out: they came faster than they were read")
+
+
+def _view(volume: Volume, most: int) -> Group:
+    table = FittingTable(_TITLES, 3)
+    for user, verb, resource, events, count in volume.rows(most):
+        table.add_row(user, verb, resource, f"{events:,}", size(count), share(count, volume.size))
+    return Group(table, Text(f"{volume.events:,} events, {size(volume.size)} since the start"))

@@ -1,0 +1,160 @@
+"""What a watcher of the stream asks of it: which records, as what line, and whose they are."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any, Final, NamedTuple
+
+import orjson
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
+
+from k8s_audit_otlp.tools.text import printable
+
+FIELDS: Final = (
+    "user", "verb", "resource", "namespace", "name", "code", "level", "stage", "ip", "exporter"
+)  # fmt: skip
+
+
+class Watched(NamedTuple):
+    """One record as it left: its fields as text, and itself."""
+
+    fields: dict[str, str]
+    when_ns: int
+    size: int  # bytes of the record
+    event: Any  # the event's JSON, or text where the body is none
+    event_name: str
+    attributes: dict[str, Any]
+
+    def as_json(self) -> bytes:
+        """Return one object on one line."""
+        plain = {
+            "exporter": self.fields["exporter"],
+            "time_unix_nano": self.when_ns,
+            "event_name": self.event_name,
+            "attributes": self.attributes,
+            "body": self.event,
+        }
+        return orjson.dumps(plain, default=str)
+
+
+def read(exporter: str, record: bytes) -> Watched:
+    """Read a record of the stream. What is asked of it is looked up in the event, its body."""
+    log = ScopeLogs.FromString(record).log_records[0]  # records are encoded as its field
+    body: Any = log.body.string_value
+    with contextlib.suppress(orjson.JSONDecodeError):
+        body = orjson.loads(body)
+    event = body if isinstance(body, dict) else {}
+    attributes = {pair.key: _value(pair.value) for pair in log.attributes}
+    fields = {name: printable(text, 120) for name, text in _fields(event).items()}
+    fields["exporter"] = exporter
+    return Watched(fields, log.time_unix_nano, len(record), body, log.event_name, attributes)
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(each) for each in value.array_value.values]
+    return getattr(value, kind) if kind else None
+
+
+def _fields(event: dict[str, Any]) -> dict[str, str]:
+    user, ref = _object(event.get("user")), _object(event.get("objectRef"))
+    resource = ".".join(filter(None, (_text(ref.get("resource")), _text(ref.get("apiGroup")))))
+    if subresource := _text(ref.get("subresource")):
+        resource += f"/{subresource}"
+    addresses = event.get("sourceIPs")
+    return {
+        "user": _text(user.get("username")),
+        "verb": _text(event.get("verb")),
+        "resource": resource or _text(event.get("requestURI")).partition("?")[0],
+        "namespace": _text(ref.get("namespace")),
+        "name": _text(ref.get("name")),
+        "code": _text(_object(event.get("responseStatus")).get("code")),
+        "level": _text(event.get("level")),
+        "stage": _text(event.get("stage")),
+        "ip": _text(addresses[0]) if isinstance(addresses, list) and addresses else "",
+    }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def line_of(record: Watched) -> str:
+    """Write a record as one line: when, which exporter, who did what, with which result."""
+    when = datetime.fromtimestamp(record.when_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
+    of = record.fields
+    if not of["verb"]:
+        text = record.event_name if isinstance(record.event, dict) else str(record.event)
+        return f"{when} {of['exporter']}  {record.event_name}  {printable(text)}"
+    place = "/".join(filter(None, (of["namespace"], of["name"])))
+    parts = (of["exporter"], of["code"] or "-", of["verb"], of["resource"], place, of["user"])
+    return f"{when} {'  '.join(filter(None, parts))}"
+
+
+class Match:
+    """What is asked for: each field by a pattern; a field given twice takes either.
+
+    `*` and `?` stand for what they do in the shell; in a code `x` is any digit.
+    """
+
+    def __init__(self, wishes: Iterable[str]) -> None:
+        """Read `field=pattern` of each wish.
+
+        Raises:
+            ValueError: there is no such field, or no pattern.
+
+        """
+        self._wanted: dict[str, list[str]] = {}
+        for wish in wishes:
+            field, equals, pattern = wish.partition("=")
+            if field not in FIELDS:
+                near = get_close_matches(field, FIELDS, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}"
+                raise ValueError(f"there is no field {field!r}; {hint}")
+            if not equals or not pattern:
+                raise ValueError(f"{wish!r} has no pattern; write {field}=PATTERN")
+            if field == "code":
+                pattern = pattern.lower().replace("x", "?")
+            self._wanted.setdefault(field, []).append(pattern)
+
+    def __call__(self, record: Watched) -> bool:
+        return all(
+            any(fnmatchcase(record.fields[field], pattern) for pattern in patterns)
+            for field, patterns in self._wanted.items()
+        )
+
+
+class Volume:
+    """Who and what makes the volume: bytes and events by user, verb and resource."""
+
+    MOST: Final = 20_000  # kinds that are kept apart; the smallest are forgotten beyond
+
+    def __init__(self) -> None:
+        self.events = self.size = 0
+        self._sizes: Counter[tuple[str, str, str]] = Counter()
+        self._events: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, record: Watched) -> None:
+        of = record.fields
+        key = (of["user"] or record.event_name, of["verb"], of["resource"])
+        self._sizes[key] += record.size
+        self._events[key] += 1
+        self.events += 1
+        self.size += record.size
+        if len(self._sizes) > self.MOST:
+            kept = dict(self._sizes.most_common(self.MOST // 2))
+            self._sizes = Counter(kept)
+            self._events = Counter({each: self._events[each] for each in kept})
+
+    def rows(self, most: int) -> Iterator[tuple[str, str, str, int, int]]:
+        """Yield (user, verb, resource, events, bytes), the largest first."""
+        for key, size in self._sizes.most_common(most):
+            yield (*key, self._events[key], size)

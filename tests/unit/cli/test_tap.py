@@ -1,0 +1,99 @@
+"""`tap` and `top` beside a running agent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.backend import Backend
+
+COMMAND = [sys.executable, "-m", "k8s_audit_otlp"]
+
+
+@pytest.fixture
+def log(log_dir: Path) -> Path:
+    path = log_dir / "audit.log"
+    path.write_bytes(EventSource(1).line() + b"\n")
+    return path
+
+
+@pytest.fixture
+def state(backend: Backend, log: Path, tmp_path: Path) -> Iterator[Path]:
+    """Run an agent, and return its state directory once it delivers."""
+    env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--path", str(log), "--state-dir", str(tmp_path / "state")],
+        stderr=subprocess.DEVNULL,
+        env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url},
+    )
+    backend.wait_for(1, timeout=20)
+    yield tmp_path / "state"
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+
+
+def watch(state: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [*COMMAND, arguments[0], "--state-dir", str(state), *arguments[1:]]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "watching" in process.stderr.readline()
+    return process
+
+
+def write(log: Path, count: int) -> list[dict[str, object]]:
+    source = EventSource(2)
+    lines = [source.line() for _ in range(count)]
+    with log.open("ab") as file:
+        file.write(b"".join(line + b"\n" for line in lines))
+    return [json.loads(line) for line in lines]
+
+
+def test_events_are_shown_as_they_leave(state: Path, log: Path) -> None:
+    """Only those that are asked for, redacted, as JSON."""
+    process = watch(state, "tap", "--match", "resource=secrets", "--json", "--for", "6s")
+    events = write(log, 300)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    bodies = [json.loads(line)["body"] for line in out.splitlines()]
+    shown = [body["auditID"] for body in bodies]
+    refs = ((e["auditID"], e.get("objectRef") or {}) for e in events)
+    wanted = [i for i, ref in refs if ref.get("resource") == "secrets"]
+    assert shown
+    assert set(shown) <= set(wanted)
+    assert all("data" not in (e.get("requestObject") or {}) or "REDACTED" in str(e) for e in bodies)
+
+
+def test_top_counts_what_leaves(state: Path, log: Path) -> None:
+    """All of it, with the largest first."""
+    process = watch(state, "top", "--for", "5s")
+    write(log, 200)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "200 events" in out
+
+
+def test_ctrl_c_ends_it_at_once_without_a_word(state: Path) -> None:
+    """As it should a tool that somebody watches."""
+    process = watch(state, "tap")
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert time.monotonic() - begin < 2
+    assert process.returncode == 130
+    assert (out + err).strip() == ""
+
+
+def test_without_an_agent_it_says_so(tmp_path: Path) -> None:
+    """Exit code 3: the state is not in use."""
+    done = subprocess.run(
+        [*COMMAND, "tap", "--state-dir", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "no agent runs" in done.stderr

@@ -1,0 +1,132 @@
+"""Who watches sees what was acknowledged, and nobody waits for who does not read."""
+
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.model import Delivered, Outcome, Retry
+from k8s_audit_otlp.telemetry.tap import Tap, TappedSender, connect, frames, left_out
+from k8s_audit_otlp.transport.sender import ExportRequest
+
+
+@pytest.fixture
+def tap(tmp_path: Path) -> Iterator[Tap]:
+    served = Tap(tmp_path)
+    served.start()
+    yield served
+    served.close()
+
+
+def watching(tap: Tap, directory: Path) -> socket.socket:
+    stream = connect(directory)
+    stream.settimeout(10)
+    end = time.monotonic() + 10
+    while not tap.watched and time.monotonic() < end:
+        time.sleep(0.01)
+    assert tap.watched
+    return stream
+
+
+class Answers:
+    """A transport that gives one answer to everything."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def prepare(self, receiver: str, records: list[bytes]) -> ExportRequest:
+        return ExportRequest(b"".join(records), 1, receiver)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        del request
+        return self.outcome
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_is_acknowledged_is_shown_in_order(tap: Tap, tmp_path: Path) -> None:
+    """With the exporter that it left by; a request that must be repeated is not shown yet."""
+    transport = Answers(Retry("later"))
+    sender = TappedSender(transport, "otlp_http/siem", tap)
+    with watching(tap, tmp_path) as stream:
+        request = sender.prepare("k8s_audit", [b"one", b"two"])
+        sender.send(request)
+        transport.outcome = Delivered()
+        sender.send(request)
+        sender.send(sender.prepare("k8s_audit", [b"three"]))
+        found = frames(stream)
+        shown = [next(found) for _ in range(3)]
+    assert shown == [("otlp_http/siem", text) for text in (b"one", b"two", b"three")]
+
+
+def test_the_socket_is_private_and_leaves_with_its_agent(tmp_path: Path) -> None:
+    """What a killed agent left there is in nobody's way."""
+    (tmp_path / "tap.sock").touch()
+    tap = Tap(tmp_path)
+    tap.start()
+    assert stat.S_IMODE((tmp_path / "tap.sock").stat().st_mode) == 0o600
+    tap.close()
+    assert not (tmp_path / "tap.sock").exists()
+    with pytest.raises(OSError, match="No such file"):
+        connect(tmp_path)
+
+
+def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
+    """The name of a Unix socket has 108 bytes at most; a state directory may have more."""
+    deep = tmp_path / ("d" * 100) / ("e" * 100)
+    deep.mkdir(parents=True)
+    tap = Tap(deep)
+    tap.start()
+    watching(tap, deep).close()
+    tap.close()
+
+
+def test_a_reader_that_does_not_read_holds_up_nobody(tap: Tap, tmp_path: Path) -> None:
+    """Delivery goes on, the other reader gets everything, and the lazy one a count."""
+    sender = TappedSender(Answers(Delivered()), "otlp_http", tap)
+    record, requests = b"x" * 100_000, 300  # 30 MB: more than waits for one reader
+    seen: list[bytes] = []
+
+    def read(stream: socket.socket) -> None:
+        for name, found in frames(stream):
+            if name:
+                seen.append(found)
+            if len(seen) == requests:
+                return
+
+    lazy = watching(tap, tmp_path)
+    with watching(tap, tmp_path) as eager:
+        reader = threading.Thread(target=read, args=(eager,))
+        reader.start()
+        for number in range(1, requests + 1):
+            sender.send(sender.prepare("k8s_audit", [record]))
+            while len(seen) < number - 10:
+                time.sleep(0.001)
+        reader.join(20)
+    assert len(seen) == requests
+    missed = kept = 0
+    with lazy:
+        threading.Timer(0.5, lambda: sender.send(sender.prepare("k8s_audit", [b"end"]))).start()
+        for name, found in frames(lazy):
+            if found == b"end":
+                break
+            if name:
+                kept += 1
+            else:
+                missed += left_out(found)
+    assert missed
+    assert kept + missed == requests
+
+
+def test_a_reader_that_leaves_is_forgotten(tap: Tap, tmp_path: Path) -> None:
+    """And with the last one nothing is kept for anybody."""
+    watching(tap, tmp_path).close()
+    end = time.monotonic() + 10
+    while tap.watched and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not tap.watched

@@ -1,0 +1,80 @@
+"""A watched record is asked for by its fields, shown on a line, and counted."""
+
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
+
+from k8s_audit_otlp.tools.demo.events import EventSource
+from k8s_audit_otlp.tools.tap import Match, Volume, Watched, line_of, read
+
+EVENT = {
+    "kind": "Event",
+    "level": "Metadata",
+    "stage": "ResponseComplete",
+    "verb": "delete",
+    "user": {"username": "mallory@example.com"},
+    "objectRef": {"resource": "deployments", "apiGroup": "apps", "namespace": "prod", "name": "a"},
+    "responseStatus": {"code": 403},
+    "sourceIPs": ["10.0.0.1"],
+}
+
+
+def watched(body: str) -> Watched:
+    record = LogRecord(time_unix_nano=1_700_000_000_123_000_000, event_name="k8s.audit.event")
+    record.body.string_value = body
+    return read("otlp_http", ScopeLogs(log_records=[record]).SerializeToString())
+
+
+def test_the_line_says_who_did_what_with_which_result() -> None:
+    """In the order that one reads it."""
+    assert line_of(watched(json.dumps(EVENT))) == (
+        "22:13:20.123 otlp_http  403  delete  deployments.apps  prod/a  mallory@example.com"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wishes", "wanted"),
+    [
+        ([], True),
+        (["user=mallory*", "verb=delete"], True),
+        (["verb=get", "verb=delete"], True),
+        (["user=bob*"], False),
+        (["code=4xx"], True),
+        (["code=5XX"], False),
+        (["resource=deployments*", "namespace=prod", "exporter=otlp_http"], True),
+    ],
+)
+def test_every_field_that_is_asked_for_must_match(wishes: list[str], *, wanted: bool) -> None:
+    """A field that is given twice takes either."""
+    assert Match(wishes)(watched(json.dumps(EVENT))) is wanted
+
+
+@pytest.mark.parametrize(("wish", "hint"), [("usr=x", "user"), ("user", "user=PATTERN")])
+def test_a_wish_that_means_nothing_is_refused(wish: str, hint: str) -> None:
+    """With what was probably meant."""
+    with pytest.raises(ValueError, match=hint):
+        Match([wish])
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4))
+def test_any_body_can_be_shown(value: object) -> None:
+    """On one line, without control characters; and as JSON that can be read again."""
+    for body in (str(value), json.dumps(value), json.dumps(dict.fromkeys(EVENT, value))):
+        found = watched(body)
+        assert line_of(found).isprintable()
+        orjson.loads(found.as_json())
+
+
+def test_the_largest_makers_come_first() -> None:
+    """By what leaves, not by how many they are."""
+    source, volume = EventSource(1), Volume()
+    for _ in range(200):
+        volume.add(watched(source.line().decode()))
+    rows = list(volume.rows(5))
+    assert [row[4] for row in rows] == sorted((row[4] for row in rows), reverse=True)
+    assert volume.events == 200
+    assert sum(row[4] for row in volume.rows(1000)) == volume.size
