@@ -7,12 +7,13 @@ writer itself is killed. At the end all is well again, and the agent delivers wh
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from k8s_audit_otlp.cli import STATE
@@ -22,6 +23,7 @@ from tests.kit.backend import Backend
 
 STATE_DISK_BYTES = 4_000_000  # three generations of the state of a thousand segments
 DEADLINE = "20s"
+AUDIT_ID = re.compile(rb'"auditID":"([^"]+)"')
 
 # name -> how likely it is to be next
 ACTS = {
@@ -32,15 +34,17 @@ ACTS = {
     "go_away": 2,
     "fill_disk": 2,
     "kill_writer": 1,
+    "power_cut": 1,
 }
 
 
-def script_of(dice: random.Random, seconds: float | None) -> Script:
+def script_of(dice: random.Random, seconds: float | None, max_backups: int) -> Script:
     """Choose how the log is written; the smallest files make a storm of rotations."""
     return Script(
         rate=dice.choice((300, 1000, 1000, 2500)),
         seconds=seconds or dice.uniform(2.0, 3.5),
         max_bytes=dice.choice((40_000, 150_000, 400_000, 1_000_000)),
+        max_backups=max_backups,
         compress=dice.random() < 0.8,
     )
 
@@ -69,20 +73,23 @@ class Play:
     def __init__(self, folder: Path, dice: random.Random, *, disk: bool) -> None:
         self.totals = Totals()
         self._folder, self._dice = folder, dice
+        self._log = folder / "log" / "audit.log"
+        self._cut: set[str] = set()  # ids of events that a power cut took
         self._acts: dict[str, Callable[[], None]] = {n: getattr(self, n) for n in ACTS}
         if not disk:
             del self._acts["fill_disk"]
 
     def run(self, backend: Backend, weather: Weather, script: Script, seed: int) -> None:
-        log = self._folder / "log" / "audit.log"
+        log = self._log
         log.parent.mkdir()
+        self.totals.deletes_early = int(script.max_backups > 0)
         config = write_config(self._folder, backend.url)
         self.backend, self.weather = backend, weather
-        with (
-            Writer(log, script, seed) as self.writer,
-            Agent(config, self._folder / "agent.log") as self.agent,
-        ):
+        with Agent(config, self._folder / "agent.log") as self.agent, ExitStack() as later:
             self.agent.start()
+            self._wait_for(self._folder / "state" / "checkpoint.json")
+            self.writer = later.enter_context(Writer(log, script, seed))
+            self._wait_for_first_events()
             while self.writer.writing:
                 time.sleep(self._dice.choice((0.1, 0.4, 1.0)) * self._dice.random())
                 name = self._dice.choices(list(self._acts), [ACTS[n] for n in self._acts])[0]
@@ -95,8 +102,23 @@ class Play:
                 self.totals.notes.append(f"--once ended with {code}")
         self.totals.faults = weather.faults
         self.totals.rotations = len(list(log.parent.glob("audit-*"))) or self.totals.rotations
-        compare(self.writer.record, backend, self.totals)
+        compare(self.writer.record, backend, self.totals, self._cut)
         self.totals.notes += unbalanced(self._folder / "state")
+
+    @staticmethod
+    def _wait_for(path: Path) -> None:
+        end = time.monotonic() + 20
+        while not path.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def _wait_for_first_events(self) -> None:
+        """Begin once something has arrived: what was deleted before that, nobody can tell of."""
+        end = time.monotonic() + 20
+        while not self.backend.received.audit_ids and self.writer.writing:
+            if time.monotonic() > end:
+                self.totals.notes.append("nothing arrived")
+                return
+            time.sleep(0.02)
 
     def _look(self) -> None:
         """Note an end that nobody asked for; on a full disk the agent may refuse to start."""
@@ -126,7 +148,8 @@ class Play:
     def freeze(self) -> None:
         self.agent.signal(signal.SIGSTOP)
         self.totals.stops += 1
-        time.sleep(self._dice.uniform(0.05, 0.8))
+        long = self._dice.random() < 0.2  # many rotations, where files are small
+        time.sleep(self._dice.uniform(0.8, 2.0) if long else self._dice.uniform(0.05, 0.8))
         if self._dice.random() < 0.2:
             self.kill()
         else:
@@ -158,8 +181,24 @@ class Play:
             self.writer.kill()
             self.totals.writer_kills += 1
 
+    def power_cut(self) -> None:
+        """Take the end of the log, which nobody synced, while nobody runs; both come back."""
+        if not self.writer.writing or self.totals.power_cuts:
+            return
+        self.agent.end(signal.SIGKILL)
+        self.writer.kill(self._lose_tail)
+        self.totals.power_cuts += 1
+        self._start_again()
 
-def play(folder: Path, seed: int, seconds: float | None = None) -> Totals:
+    def _lose_tail(self) -> None:
+        data = self._log.read_bytes()
+        left = max(0, len(data) - self._dice.randint(0, 20_000))
+        line = data.rfind(b"\n", 0, left) + 1
+        self._cut |= {found.decode() for found in AUDIT_ID.findall(data[line:])}
+        os.truncate(self._log, left)
+
+
+def play(folder: Path, seed: int, seconds: float | None = None, max_backups: int = 0) -> Totals:
     """Run one seed in a folder of its own; *seconds* is how long the writer writes."""
     dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
@@ -169,7 +208,7 @@ def play(folder: Path, seed: int, seconds: float | None = None) -> Totals:
     ):
         one = Play(folder, dice, disk=disk)
         one.totals.seed = seed
-        one.run(backend, weather, script_of(dice, seconds), seed)
+        one.run(backend, weather, script_of(dice, seconds, max_backups), seed)
         if one.totals.wrong:
             shutil.copytree(folder / "state", folder / "state-at-end")
             (folder / "received").write_text("\n".join(backend.received.uids))

@@ -22,7 +22,7 @@ from k8s_audit_otlp.agent.once import DrainTarget
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
 from k8s_audit_otlp.agent.sources import Sources
-from k8s_audit_otlp.agent.start import Resumed, announce, place
+from k8s_audit_otlp.agent.start import Resumed, announce, place, silence_after
 from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -88,7 +88,7 @@ class Agent:
         self._watched = WatchedLogs(
             config,
             once=self._options.once,
-            wait=self._wait_to_stop,
+            wait=lambda seconds: self._wake.wait(seconds) and self._draining,
             on_failure=self._failures.say,
         )
         self._drain_target: DrainTarget | None = None  # what must be delivered before the end
@@ -103,10 +103,6 @@ class Agent:
     def listen(self, tick: Callable[[], None]) -> None:
         """Call *tick* whenever the commit loop comes round."""
         self._listeners.append(tick)
-
-    def _wait_to_stop(self, seconds: float) -> bool:
-        self._wake.wait(seconds)
-        return self._draining
 
     def _now_ns(self) -> int:
         return round(self._now().timestamp() * 1e9)
@@ -239,9 +235,9 @@ class Agent:
     def _until_done(self) -> bool:
         next_sync = self._monotonic()
         pause = COMMIT_S
-        of = self.config.receivers
-        after = {log.key: of[log.key.receiver].silence_after_s for log in self.logs}
-        silence = Silence(self._evidence, after, now_ns=self._now_ns)
+        silence = Silence(
+            self._evidence, silence_after(self.config, self.logs), now_ns=self._now_ns
+        )
         while not self._draining:
             self._wake.wait(pause)
             self._wake.clear()

@@ -11,6 +11,7 @@ from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.deleted import DeletedSegments
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
@@ -132,3 +133,8 @@ def announce(
         evidence.agent("careful", "the last starts made no progress: line by line", {})
     where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
     evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
+
+
+def silence_after(config: Config, logs: Iterable[AuditLog]) -> dict[LogKey, float]:
+    """Return after how many seconds without an event each log is silent; 0 is never."""
+    return {log.key: config.receivers[log.key.receiver].silence_after_s for log in logs}
