@@ -132,7 +132,7 @@ def agent(
 
 
 def refused(exporter: str, count: int, why: str, *, now_ns: int) -> Notice:
-    """Tell that *count* records of an exporter are refused for good; *why* is the back end's."""
+    """Tell that *count* records of an exporter are refused for good; *why* is in our words."""
     return Notice(
         f"refused-{exporter}-{now_ns:x}",
         "k8s.audit.refused",

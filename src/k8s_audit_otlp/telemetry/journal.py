@@ -19,6 +19,9 @@ from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.measured import RequestCounts
 
+# What a back end answers stays with its exporter: other back ends get the notice too.
+_REFUSED = "its back end does not take them; its own dead letter says why"
+
 
 @dataclass(slots=True)
 class ExporterCounts:
@@ -47,7 +50,7 @@ class ExporterJournal:
         *,
         on_refused: Callable[[int, str], None] = lambda _count, _why: None,
     ) -> None:
-        """*on_refused* tells in the stream how many records are refused for good, and why."""
+        """*on_refused* tells in the stream how many records are refused for good, in our words."""
         self.exporter = exporter
         self._on_refused = on_refused
         self._gate = gate
@@ -90,7 +93,7 @@ class ExporterJournal:
             else:
                 self.counts.refused += count
         if not notices:  # a notice about a notice would be refused like it
-            self._on_refused(count, why)
+            self._on_refused(count, _REFUSED)
         speak, _ = self._once.admit(f"refused {self.exporter}")
         if speak:
             self._logger.error(
@@ -108,7 +111,7 @@ class ExporterJournal:
             else:
                 self.counts.dead_lettered += 1
         if not notices:
-            self._on_refused(1, why)
+            self._on_refused(1, _REFUSED)
         speak, quiet = self._once.admit(f"dead {self.exporter}")
         if speak:
             self._logger.error(
