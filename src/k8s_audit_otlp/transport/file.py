@@ -1,10 +1,11 @@
-"""Records in, OTLP JSON lines in a file or on the standard output out.
+"""Writes requests as OTLP JSON lines to a file or to the standard output.
 
 Source: opentelemetry.io/docs/specs/otel/protocol/file-exporter; a Collector reads such a file with
 its OTLP JSON file receiver. A request counts as delivered when its line is written and fsynced.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -81,6 +82,8 @@ class FileSender:
             except (OSError, ValueError) as error:
                 self._close()
                 reason = getattr(error, "strerror", None) or type(error).__name__
+                if getattr(error, "errno", None) == errno.ELOOP:
+                    reason = "a symbolic link is not followed; write the path it leads to"
                 return Retry(f"{self._options.path}: {reason}", reached=False)
         return Delivered()
 
@@ -136,8 +139,11 @@ class FileSender:
     def _open(self) -> None:
         if self._options.create_directory:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(self._path, flags, 0o600)
+        mode = os.fstat(self._fd).st_mode
+        if stat.S_ISREG(mode) and mode & 0o077:  # made by another program: events hold secrets
+            os.fchmod(self._fd, stat.S_IMODE(mode) & 0o700)
 
     def _cut_torn_line(self) -> int:
         """Remove a line that a crash has cut: it was not acknowledged and comes again whole.

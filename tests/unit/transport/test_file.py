@@ -173,12 +173,10 @@ def test_the_directory_is_made_only_when_asked(sender, record, tmp_path):
     assert write(sender(path, create_directory=True), record, "a") == Delivered()
 
 
-def test_a_full_disk_leaves_no_half_line(sender, record, tmp_path):
+def test_a_full_disk_leaves_no_half_line(sender, record):
     """/dev/full refuses every byte; what cannot be written is waited for, not searched."""
-    link = tmp_path / "full.jsonl"
-    link.symlink_to("/dev/full")
-    outcome = write(sender(link), record, "a")
-    assert outcome == Retry(f"{link}: No space left on device", reached=False)
+    outcome = write(sender("/dev/full"), record, "a")
+    assert outcome == Retry("/dev/full: No space left on device", reached=False)
 
 
 def test_the_standard_output_takes_the_same_lines(sender, record):
@@ -186,3 +184,23 @@ def test_the_standard_output_takes_the_same_lines(sender, record):
     out = io.BytesIO()
     assert write(sender("-", stdout=out), record, "a") == Delivered()
     assert json.loads(out.getvalue())["resourceLogs"]
+
+
+def test_no_link_is_followed(sender, record, tmp_path):
+    """Whoever may write to the directory could else have events written anywhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"mine")
+    (tmp_path / "out.jsonl").symlink_to(elsewhere)
+    outcome = write(sender(tmp_path / "out.jsonl"), record, "a")
+    assert isinstance(outcome, Retry)
+    assert "a symbolic link is not followed" in outcome.why
+    assert elsewhere.read_bytes() == b"mine"
+
+
+def test_a_file_that_others_may_read_is_tightened(sender, record, tmp_path):
+    """It may have been made by another program."""
+    path = tmp_path / "out.jsonl"
+    path.touch()
+    path.chmod(0o664)
+    assert write(sender(path), record, "a") == Delivered()
+    assert path.stat().st_mode & 0o777 == 0o600
