@@ -146,6 +146,7 @@ def http_options(exporter: OtlpHttp, config: Config, env: Mapping[str, str]) -> 
         proxy_url=exporter.proxy_url.resolve if exporter.proxy_url else None,
         env=env,
         retry_also=frozenset(exporter.audit.retry_status_codes),
+        accept_any_answer=exporter.accept_any_answer,
         connections=exporter.sending_queue.num_consumers,
     )
 

@@ -71,6 +71,9 @@ class OtlpHttp(_Exporter):
     )
     tls: Tls = key({}, "How the connection is secured.")
     auth: Auth | None = key(None, "Extension that adds credentials.")
+    accept_any_answer: bool = key(
+        False, "Take every 2xx for an acknowledgement; else a body must be OTLP's, or empty."
+    )
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> "OtlpHttp":

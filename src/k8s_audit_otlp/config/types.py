@@ -17,6 +17,7 @@ from k8s_audit_otlp.config.secret import Secret, safe_url
 from k8s_audit_otlp.config.template import Expanded, Template
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # rfc-editor.org/rfc/rfc9110#section-5.6.2
+_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*(?:[Zz]|[+-]\d\d:\d\d)")
 _HTTP = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -198,6 +199,11 @@ def _header_name(value: Any) -> str:
         raise mistake(
             "the name of a header holds a character that HTTP does not allow",
             "use letters, digits and -",
+        )
+    if name.lower() in _OWN_HEADERS:
+        raise mistake(
+            f"{name} is a header that says how the request itself is sent",
+            "leave it out; the endpoint and the body decide it",
         )
     return name
 

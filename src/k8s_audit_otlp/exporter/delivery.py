@@ -25,7 +25,7 @@ from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.quarantine import MAX_PARKED, SYSTEMIC, Quarantine, Quarantined
-from k8s_audit_otlp.exporter.reasons import reason_of, why_of
+from k8s_audit_otlp.exporter.reasons import describe, reason_of, why_of
 from k8s_audit_otlp.model import (
     Delivered,
     Misconfigured,
@@ -137,7 +137,7 @@ class Delivery:
 
     def _send(self, flight: InFlight, request: ExportRequest, records: Sequence[bytes]) -> Outcome:
         number = self.quarantine.begin()
-        outcome = self._sender.send(request)
+        outcome = self._outcome(request)
         if isinstance(outcome, Delivered) and outcome.rejected and self._options.bisect_partial:
             return Rejected(f"partial success, {outcome.rejected} refused: {outcome.message}")
         if isinstance(outcome, Delivered):
@@ -146,6 +146,12 @@ class Delivery:
         elif isinstance(outcome, TooLarge) and len(records) > 1:
             self._limit.too_large(request.size)
         return outcome
+
+    def _outcome(self, request: ExportRequest) -> Outcome:
+        try:
+            return self._sender.send(request)
+        except Exception as error:  # noqa: BLE001 - no answer of a back end may stop the trail
+            return Retry(f"the answer cannot be read: {describe(error)}")
 
     def _accepted(
         self, flight: InFlight, request: ExportRequest, records: Sequence[bytes], outcome: Delivered

@@ -1,4 +1,7 @@
-"""What a back end wrote in its answer: bytes in, the facts of it out. Garbage is no fact.
+"""Reads what a back end wrote in its answer: how many records it refused, and its words.
+
+Whatever the bytes are, reading them is linear and never fails: garbage is no fact. The words are
+cleaned of credentials like every text, because back ends quote the headers of a request.
 
 Sources: ExportLogsServiceResponse of opentelemetry-proto; google.rpc.Status, which OTLP/HTTP uses
 for errors (opentelemetry.io/docs/specs/otlp/#failures-1). Back ends also send plain text and HTML.
@@ -6,13 +9,19 @@ for errors (opentelemetry.io/docs/specs/otlp/#failures-1). Back ends also send p
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
+
+from k8s_audit_otlp.event.redact.text import MASK, Replacement, clean
 
 MAX_MESSAGE = 300  # characters of a server's text that reach our own log
 MAX_READ = 64 * 1024  # bytes of an error body that are looked at
+_SHORTEST_SECRET = 4  # shorter values are words like `true` or a tenant's number
 MAX_DEPTH_TRIED = 3  # {"error": {"message": ...}} and the like
 
-_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_UNSEEN = re.compile(r"<(script|style)\b", re.IGNORECASE)  # elements whose text nobody reads
+_MASKED = Replacement(None)
 _MESSAGE_KEYS = ("message", "error", "errors", "detail", "error_message", "msg", "reason")
 
 
@@ -56,7 +65,18 @@ def read_status(body: bytes, content_type: str) -> str:
             return safe_text(body.decode("utf-8", "replace"))
     if "protobuf" in content_type:
         return _status_protobuf(body)
-    return safe_text(_TAGS.sub(" ", body.decode("utf-8", "replace")))
+    return safe_text(_text_of_page(body.decode("utf-8", "replace")))
+
+
+def _text_of_page(page: str) -> str:
+    """Leave out tags, and scripts and styles with their content; one pass."""
+    kept, at = [], 0
+    small = page.lower() if page.isascii() else page
+    while (start := _UNSEEN.search(page, at)) is not None:
+        kept.append(page[at : start.start()])
+        end = small.find(f"</{start[1].lower()}>", start.end())
+        at = len(page) if end < 0 else end
+    return _TAG.sub(" ", " ".join([*kept, page[at:]]))
 
 
 def _status_protobuf(body: bytes) -> str:
@@ -89,7 +109,15 @@ def _is_json(body: bytes, content_type: str) -> bool:
 
 
 def safe_text(text: str) -> str:
-    """Make a server's text fit for one line of a log: printable, bounded, no line breaks."""
+    """Make a server's text fit for one line of a log: printable, bounded, without credentials."""
     printable = "".join(sign if sign.isprintable() else " " for sign in text[: MAX_MESSAGE * 20])
-    line = " ".join(printable.split())
+    line = clean(" ".join(printable.split()), _MASKED, prose=True)
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+
+
+def without_values(text: str, secrets: Iterable[str]) -> str:
+    """Mask in *text* what its exporter itself sent as a credential, whatever form it has."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, MASK)
+    return text

@@ -1,4 +1,4 @@
-"""What a back end answered in, what it means out: the one table. Pure.
+"""Says what an answer of a back end means for the records: the one table. Pure.
 
 Rules: opentelemetry.io/docs/specs/otlp, sections OTLP/HTTP Response and OTLP/gRPC Response;
 where vendors deviate, the row says who. What the specification calls final is still kept here
@@ -91,11 +91,12 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
         return min(float(value), MAX_WAIT_S)
     try:
         then = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError):
+        if then.tzinfo is None:
+            then = then.replace(tzinfo=UTC)
+        wait_s = (then - now).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):  # it may name any year, any zone
         return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return min(max(0.0, (then - now).total_seconds()), MAX_WAIT_S)
+    return min(max(0.0, wait_s), MAX_WAIT_S)
 
 
 def read_grpc(code: str, message: str, retry_info_s: float | None) -> Outcome:

@@ -1,4 +1,4 @@
-"""A URL, a TLS context and a proxy in; requests and their answers over kept connections out.
+"""Keeps connections to one host, through TLS and a proxy, and exchanges requests over them.
 
 One request has one deadline, from the first packet to the last byte of the answer: a server that
 drips a byte a second cannot hold it. Redirects are not followed and nothing is decoded.
@@ -9,25 +9,17 @@ import select
 import socket
 import ssl
 import time
-from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError, read_answer
+from k8s_audit_otlp.transport.url import UnusableError, Url
 
 CONNECT_S = 10.0
 IDLE_S = 60.0  # a connection kept longer is not tried: load balancers forget it in silence
 _RECEIVE_BYTES = 64 * 1024
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_PATH_SIGNS = "/%:@!$&'()*+,;=~-._"  # RFC 3986
-
-
-class UnusableError(ValueError):
-    """A URL or a header cannot be used. The text says why and repeats neither."""
 
 
 class ConnectError(Exception):
@@ -44,54 +36,6 @@ class ProxyRefusedError(ConnectError):
     def __init__(self, status: int) -> None:
         super().__init__(f"the proxy answers HTTP {status}")
         self.status = status
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Url:
-    """The parts of an http(s) URL. Its text is never shown: paths and users can be secrets."""
-
-    scheme: str
-    host: str
-    port: int
-    target: str  # path and query
-    authorization: str  # from user:password@, '' without
-
-    @classmethod
-    def parse(cls, text: str) -> "Url":
-        """Split *text*.
-
-        Raises:
-            UnusableError: it is no http(s) URL.
-
-        """
-        try:
-            parts = urlsplit(text)
-            scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
-        except ValueError:
-            raise UnusableError("the URL cannot be read") from None
-        if scheme not in _DEFAULT_PORTS or not host:
-            raise UnusableError("the URL is not http://HOST or https://HOST")
-        try:
-            host = host if host.isascii() else host.encode("idna").decode()
-        except UnicodeError:
-            raise UnusableError("the host of the URL cannot be used") from None
-        target = quote(parts.path or "/", safe=_PATH_SIGNS)
-        if parts.query:
-            target += "?" + quote(parts.query, safe=_PATH_SIGNS + "?")
-        authorization = ""
-        if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            authorization = f"Basic {b64encode(pair.encode()).decode()}"
-        return cls(scheme, host, port or _DEFAULT_PORTS[scheme], target, authorization)
-
-    @property
-    def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return (self.host, self.port)
 
 
 class Connections:
@@ -123,6 +67,12 @@ class Connections:
             self._target = f"http://{url.authority}{url.target}"
             if proxy.authorization:
                 self._head_extra["Proxy-Authorization"] = proxy.authorization
+
+    @property
+    def where(self) -> str:
+        """The peer, for people: host and port, and those of a proxy."""
+        peers = [f"{url.host}:{url.port}" for url in (self.url, self.proxy) if url]
+        return " through the proxy ".join(peers)
 
     def post(self, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
         """Send *body* and return the answer.
@@ -288,7 +238,9 @@ def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {tls_reason(error)}"
+        reason = tls_reason(error)
+        plain = reason in {"wrong version number", "record layer failure", "http request"}
+        return f"TLS failed: {reason}" + ("; does the port speak plain http://?" if plain else "")
     if isinstance(error, socket.gaierror):
         return "the host name cannot be resolved"
     if isinstance(error, TimeoutError):

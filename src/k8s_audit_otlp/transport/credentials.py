@@ -13,10 +13,11 @@ from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
-from k8s_audit_otlp.transport.connection import ConnectError, Connections, UnusableError, Url
+from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
+from k8s_audit_otlp.transport.url import UnusableError, Url
 
 Text = Callable[[], str]
 

@@ -18,11 +18,11 @@ from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text
 from k8s_audit_otlp.otlp.resource_scope import envelope
 from k8s_audit_otlp.transport.answers import read_grpc
-from k8s_audit_otlp.transport.connection import UnusableError, Url
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
 from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, UnreadableError, read_setting
 from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, read_pem, stamp
+from k8s_audit_otlp.transport.url import UnusableError, Url
 
 METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _RECONNECT_MS = 1000  # our own back-off decides when to try; the channel should not add to it

@@ -1,4 +1,4 @@
-"""Records in, one POST to an OTLP/HTTP back end, its answer as an Outcome out.
+"""Posts requests to an OTLP/HTTP back end and says what its answers mean.
 
 The connection is kept alive. A redirect is not followed, an answer is read up to a bound and within
 the request's deadline, and no message that leaves here contains a URL's path, query or a header.
@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
+from urllib.parse import parse_qsl
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
-from k8s_audit_otlp.otlp.answer import read_partial_success, read_status
+from k8s_audit_otlp.otlp.answer import read_partial_success, read_status, without_values
 from k8s_audit_otlp.otlp.resource_scope import envelope
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor
@@ -20,8 +21,6 @@ from k8s_audit_otlp.transport.connection import (
     ConnectError,
     Connections,
     ProxyRefusedError,
-    UnusableError,
-    Url,
     tls_reason,
 )
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
@@ -29,9 +28,12 @@ from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, UnreadableError, read_setting
 from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
+from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
-_PAGE = b"<"  # how an HTML page begins, and nothing that OTLP knows
+_PAGE = b"<"  # how a web page begins, and nothing that OTLP knows
+_PUBLIC_HEADERS = frozenset({"Content-Type", "Content-Encoding", "User-Agent"})
+_OTHER_ANSWER = "accept_any_answer: true takes it for an acknowledgement"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,6 +50,7 @@ class HttpOptions:
     proxy_url: Callable[[], str] | None = None
     env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
     retry_also: frozenset[int] = frozenset()
+    accept_any_answer: bool = False  # a 2xx counts whatever its body is
     connections: int = 4
 
 
@@ -82,6 +85,7 @@ class HttpSender:
     def send(self, request: ExportRequest) -> Outcome:
         """Post *request* and say what became of it. Never raises for what the world may do."""
         timeout = self._options.timeout_s
+        connections = None
         try:
             connections = self._connect()
             headers = self._headers(connections.url)
@@ -91,10 +95,10 @@ class HttpSender:
         except (UnreadableError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         except (ConnectError, NoAnswerError, OSError) as error:
-            return read_failure(error, timeout)
+            return read_failure(error, timeout, connections.where if connections else "")
         if answer.status == 401 and self._options.credentials:
             self._options.credentials.refused()
-        return self._outcome(answer)
+        return _without_secrets(self._outcome(answer), headers, connections.url)
 
     def _outcome(self, answer: Answer) -> Outcome:
         status, headers, body = answer.status, answer.headers, answer.body
@@ -109,15 +113,16 @@ class HttpSender:
             return outcome
         if not answer.whole:
             return Retry(f"HTTP {status}, but the answer broke off or has no end")
-        if not body:
+        if not body or self._options.accept_any_answer:
             return outcome
-        if "html" in content_type and body.lstrip().startswith(_PAGE):
-            return Misconfigured(
-                f"HTTP {status} with a web page: something before the back end answers"
-            )
-        if not content_type or "protobuf" in content_type or "json" in content_type:
+        known = not content_type or "protobuf" in content_type or "json" in content_type
+        if known and not body.lstrip().startswith(_PAGE):
             return Delivered(*read_partial_success(body, content_type))
-        return outcome
+        what = content_type.partition(";")[0].strip()[:60] if not known else "a web page"
+        return Misconfigured(
+            f"HTTP {status} with {what} is no answer of OTLP: something before the back end, a "
+            f"login page or a proxy, may give it; {_OTHER_ANSWER}"
+        )
 
     def _headers(self, url: Url) -> dict[str, str]:
         """Return the headers of a request; a configured one replaces ours whatever its case."""
@@ -176,8 +181,25 @@ def _unpack(body: bytes, encoding: str) -> bytes:
         return b""
 
 
-def read_failure(error: Exception, timeout_s: float) -> Outcome:
-    """Say what a failed exchange means; the text names neither path nor header."""
+def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> Outcome:
+    """Mask what this exporter sent as a credential where the back end quotes it."""
+    if isinstance(outcome, Delivered) and not outcome.message:
+        return outcome
+    sent = [value for name, value in headers.items() if name not in _PUBLIC_HEADERS]
+    sent += [value.partition(" ")[2] for value in sent]  # the token of `Bearer token`
+    sent += [value for _, value in parse_qsl(url.target.partition("?")[2])]
+    if isinstance(outcome, Delivered):
+        return outcome._replace(message=without_values(outcome.message, sent))
+    return outcome._replace(why=without_values(outcome.why, sent))
+
+
+def read_failure(error: Exception, timeout_s: float, where: str = "") -> Outcome:
+    """Say what a failed exchange with *where* means; the text names neither path nor header."""
+    outcome = _failure(error, timeout_s)
+    return outcome._replace(why=f"{where}: {outcome.why}") if where else outcome
+
+
+def _failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
     if isinstance(error, ProxyRefusedError):
         if error.status in {401, 403, 407}:
             return Misconfigured(str(error))

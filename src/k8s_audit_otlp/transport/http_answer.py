@@ -1,4 +1,4 @@
-"""The bytes of an HTTP/1.1 answer in, status, headers and body out; every part has a bound.
+"""Reads an HTTP/1.1 answer from a socket: status, headers, body. Every part has a bound.
 
 Source: RFC 9112. Written out here because the hot path passes it: a general client costs a third
 of a millisecond a request, has no deadline for the whole of an answer, and takes a head that was
@@ -18,6 +18,8 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _DIGITS = re.compile(r"\d{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
 _MAX_CHUNK_LINE = 4096
+_TLS_ALERT = b"\x15\x03"  # RFC 8446, section 5.1: record type alert, version 3.x
+_HTTP2_SETTINGS = (b"\0\x04", b"\x06\x04", b"\x0c\x04", b"\x12\x04", b"\x18\x04")
 
 
 class Answer(NamedTuple):
@@ -66,7 +68,7 @@ def read_answer(receive: Callable[[], bytes]) -> Answer:
         if status >= 200:
             break
     else:
-        raise NoAnswerError("the answer does not come to a point", began=True)
+        raise NoAnswerError(f"more than {_MAX_INTERIM} interim responses", began=True)
     connection = headers.get("connection", "").lower()
     keeps = "close" not in connection and (minor == 1 or "keep-alive" in connection)
     body, whole, ended = _read_body(source, status, headers)
@@ -82,12 +84,21 @@ def _read_head(source: _Input) -> tuple[int, int, dict[str, str]]:
             raise NoAnswerError(f"the head of the answer is over {MAX_HEAD_BYTES} B", began=True)
         if not source.more():
             why = "the answer broke off in its head" if data else "closed without an answer"
-            raise NoAnswerError(why, began=bool(data))
+            raise NoAnswerError(_other_protocol(data) or why, began=bool(data))
     head = bytes(data[: end.start()])
     del data[: end.end()]
     if (found := _STATUS.match(head)) is None:
-        raise NoAnswerError("the answer is no HTTP/1.1", began=True)
+        raise NoAnswerError(_other_protocol(head) or "the answer is no HTTP/1.1", began=True)
     return int(found[1]), int(found[2]), _headers(head)
+
+
+def _other_protocol(data: bytes | bytearray) -> str:
+    """Name what the port speaks, where the first bytes tell: a wrong port is a common mistake."""
+    if data.startswith(_TLS_ALERT):
+        return "the port speaks TLS: write https://"
+    if data.startswith(_HTTP2_SETTINGS, 2) and data.startswith(b"\0\0"):
+        return "the port speaks HTTP/2, as gRPC does: use `otlp_grpc`, or OTLP/HTTP's port (4318)"
+    return ""
 
 
 def _headers(head: bytes) -> dict[str, str]:

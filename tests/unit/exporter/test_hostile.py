@@ -60,7 +60,8 @@ def test_64_mib_of_headers_are_given_up(backend, attack):
     """A head has a bound of 64 KiB."""
     backend.plan = [HugeHeaders(64 * MIB)]
     outcome, seconds, peak = attack(backend.logs_url, 20.0)
-    assert outcome == Retry("the connection broke: the head of the answer is over 65536 B")
+    assert isinstance(outcome, Retry)
+    assert outcome.why.endswith("the connection broke: the head of the answer is over 65536 B")
     assert seconds < 5
     assert peak < MIB
 
@@ -94,7 +95,8 @@ def test_a_server_that_does_not_read_does_not_hold_a_request(envelopes, record):
         sender = HttpSender(options, envelopes)
         started = time.monotonic()
         outcome = sender.send(sender.prepare("k8s_audit", [record("a", size=16 * MIB)]))
-        assert outcome == Retry("no answer within 0.5 s")
+        assert isinstance(outcome, Retry)
+        assert outcome.why.endswith(": no answer within 0.5 s")
         assert time.monotonic() - started < 1.5
 
 

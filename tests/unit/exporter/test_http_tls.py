@@ -159,7 +159,8 @@ def test_a_proxy_that_does_not_connect_says_so(
         tls = TlsOptions(ca_file=str(authority.cert))
         outcome = exchange(url, tls, proxy_url=lambda: proxy.url)
         assert type(outcome) is kind
-        assert outcome.why == f"the proxy answers HTTP {status}"
+        peers = f"backend.test:{tls_backend.port} through the proxy 127.0.0.1:{proxy.port}"
+        assert outcome.why == f"{peers}: the proxy answers HTTP {status}"
 
 
 def test_plain_http_sent_to_a_tls_port_is_a_broken_connection(tls_backend, exchange):

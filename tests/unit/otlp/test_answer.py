@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
-from k8s_audit_otlp.otlp.answer import MAX_MESSAGE, read_partial_success, read_status
+from k8s_audit_otlp.otlp.answer import (
+    MAX_MESSAGE,
+    read_partial_success,
+    read_status,
+    without_values,
+)
 
 PROTOBUF = "application/x-protobuf"
 
@@ -79,3 +84,28 @@ def test_deep_json_is_no_trouble():
     assert read_partial_success(b"[" * 100_000, "application/json") == (0, "")
     assert len(read_status(b"[" * 100_000, "application/json")) == MAX_MESSAGE
     assert read_status(json.dumps({"error": [[["x"]]]}).encode(), "application/json")
+
+
+def test_the_words_of_a_back_end_are_cleaned():
+    """It may quote the request's headers; what it sent itself is masked whatever its form."""
+    quoted = b"Authorization: Bearer abcdef123456 is unknown; password=hunter2"
+    text = read_status(quoted, "text/plain")
+    assert "abcdef123456" not in text
+    assert "hunter2" not in text
+    assert without_values("invalid key KEYecho of true", ["KEYecho", "", "tru"]) == (
+        "invalid key REDACTED of true"
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (b"<html><script>if (a < b) x()</script><p>no <b>entry</b>", "no entry"),
+        (b"<style>p {}</STYLE>gone<SCRIPT src=x>never closed", "gone"),
+        (b"a < b and c <d>e", "a < b and c e"),
+        (b"<<<p>x", "<< x"),
+    ],
+)
+def test_a_page_is_told_by_its_text(page, text):
+    """Without tags, and without what a browser does not show."""
+    assert read_status(page, "text/html") == text

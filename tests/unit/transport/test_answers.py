@@ -56,6 +56,8 @@ def test_further_codes_are_retried_by_configuration():
         ("999999999", MAX_WAIT_S),
         ("soon", None),
         ("-5", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2026 00:00:00 +99999999999999", None),
         ("", None),
         (None, None),
     ],

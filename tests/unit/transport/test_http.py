@@ -82,8 +82,10 @@ def test_records_arrive_with_their_resource(sender, backend, record, compression
         (Cut(reset=True), Retry),
         (HalfClose(), Retry),
         (WrongContentType(), Misconfigured),
-        (WrongContentType("text/plain", b"ok"), Delivered),
-        (WrongContentType("text/html", b"OK"), Delivered),
+        (WrongContentType("text/plain", b"ok"), Misconfigured),
+        (WrongContentType("text/html", b"OK"), Misconfigured),
+        (WrongContentType("application/json", b"<!doctype html><title>Sign in"), Misconfigured),
+        (WrongContentType("application/json", b"{}"), Delivered),
         (PartialSuccess(0), Delivered),
     ],
     ids=str,
@@ -203,13 +205,17 @@ def test_a_back_end_that_closes_on_the_next_request_is_asked_once_more(sender, s
 def test_nothing_listens_is_not_the_records_fault(sender, backend, record):
     """`reached` is false, so that an outage is never searched for poison."""
     backend.stop()
-    assert post(sender(), record) == Retry("no connection: Connection refused", reached=False)
+    assert post(sender(), record) == Retry(
+        f"127.0.0.1:{backend.port}: no connection: Connection refused", reached=False
+    )
 
 
 def test_a_name_that_does_not_resolve_is_waited_for(sender, record):
     """DNS trouble passes."""
     outcome = post(sender("http://no.such.host.invalid:4318/v1/logs"), record)
-    assert outcome == Retry("the host name cannot be resolved", reached=False)
+    assert outcome == Retry(
+        "no.such.host.invalid:4318: the host name cannot be resolved", reached=False
+    )
 
 
 @pytest.mark.parametrize("step", [Hang(), Slow(interval=0.2)], ids=str)
@@ -217,7 +223,8 @@ def test_one_deadline_covers_the_whole_request(sender, backend, record, step):
     """Neither silence nor a byte now and then holds a request longer than its timeout."""
     backend.plan = [step]
     started = time.monotonic()
-    assert post(sender(timeout_s=0.5), record) == Retry("no answer within 0.5 s")
+    outcome = post(sender(timeout_s=0.5), record)
+    assert outcome == Retry(f"127.0.0.1:{backend.port}: no answer within 0.5 s")
     assert time.monotonic() - started < 1.5
 
 
@@ -307,7 +314,7 @@ def test_nothing_secret_reaches_an_outcome(sender, backend, record, servers):
         told.append(repr(post(sender(url, proxy_url=lambda: dead, **options), record)))
     told += [
         repr(post(sender(bad, **options), record))
-        for bad in (f"ftp://{secret}", f"http://{secret}.invalid/{secret}", f"http://h:{secret}/")
+        for bad in (f"ftp://{secret}", f"http://siem.invalid/{secret}", f"http://h:{secret}/")
     ]
     broken = {"headers": {"X-Key": lambda: f"{secret}\n"}}
     told.append(repr(post(sender(url, **broken), record)))
@@ -315,6 +322,19 @@ def test_nothing_secret_reaches_an_outcome(sender, backend, record, servers):
     leaks = [t for t in told if secret in t]
     assert leaks == []
     assert backend.requests[0].headers["x-key"] == secret
+
+
+def test_what_a_back_end_quotes_of_the_request_is_masked(sender, backend, record):
+    """A key that it calls invalid, in whatever answer."""
+
+    def quote(request):
+        sent = f"{request.headers['x-api-key']} {request.headers['authorization']}"
+        return Refuse(400, f"invalid {sent}".encode())
+
+    backend.plan = quote
+    headers = {"X-Api-Key": lambda: "KEYecho", "Authorization": lambda: "Odd BEARecho"}
+    outcome = post(sender(headers=headers), record)
+    assert outcome == Rejected("HTTP 400: invalid REDACTED REDACTED")
 
 
 # -- proxies ----------------------------------------------------------------------------------
@@ -339,5 +359,6 @@ def test_the_proxy_variables_apply_without_a_proxy_url(sender, backend, record, 
         env = {"HTTP_PROXY": proxy.url}
         assert post(sender(url, env=env), record) == Delivered()
         env["NO_PROXY"] = ".test"
-        assert post(sender(url, env=env), record).why == "the host name cannot be resolved"
+        why = post(sender(url, env=env), record).why
+        assert why == f"backend.test:{backend.port}: the host name cannot be resolved"
         assert len(proxy.seen) == 1

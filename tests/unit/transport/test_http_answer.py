@@ -170,3 +170,32 @@ def test_bytes_after_the_answer_end_the_connection():
     """They would be taken for the answer to the next request."""
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
     assert not read_answer(feed(data)).keeps
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", "https://"),
+        (b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0", "otlp_grpc"),
+        (b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07" + b"\0" * 12, "otlp_grpc"),
+    ],
+)
+def test_a_port_of_another_protocol_is_named(data, hint):
+    """TLS and gRPC listen beside OTLP/HTTP, and are written by mistake."""
+    with pytest.raises(NoAnswerError, match=hint):
+        read_answer(feed(data))
+
+
+def test_a_chunk_without_its_line_break_ends_the_body():
+    """What follows cannot be told from the chunk; the body is not whole."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = read_answer(feed(head + b"5\r\nhelloXX0\r\n\r\n"))
+    assert not answer.whole
+    assert not answer.keeps
+
+
+def test_a_folded_line_is_no_header_of_its_own():
+    """RFC 9112, section 5.2: it continues the one before it."""
+    head = b"HTTP/1.1 200 OK\r\nX-A: a\r\n Content-Length: 99\r\nContent-Length: 2\r\n\r\n"
+    answer = read_answer(feed(head + b"ok"))
+    assert (answer.body, answer.whole) == (b"ok", True)

@@ -19,10 +19,10 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.otlp.record import encode_record
-from k8s_audit_otlp.transport.connection import Url
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, make_context
+from k8s_audit_otlp.transport.url import Url
 
 TIMEOUT_S = 5.0  # of one step: whoever waits for the doctor is a person
 _HEAD_BYTES = 16 * 1024

@@ -1,0 +1,60 @@
+"""The address of a back end or a proxy, split into what a request needs. Never shown whole."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlsplit
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PATH_SIGNS = "/%:@!$&'()*+,;=~-._"  # RFC 3986
+
+
+class UnusableError(ValueError):
+    """A URL or a header cannot be used. The text says why and repeats neither."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Url:
+    """The parts of an http(s) URL. Its text is never shown: paths and users can be secrets."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str  # path and query
+    authorization: str  # from user:password@, '' without
+
+    @classmethod
+    def parse(cls, text: str) -> "Url":
+        """Split *text*.
+
+        Raises:
+            UnusableError: it is no http(s) URL.
+
+        """
+        try:
+            parts = urlsplit(text)
+            scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+        except ValueError:
+            raise UnusableError("the URL cannot be read") from None
+        if scheme not in _DEFAULT_PORTS or not host:
+            raise UnusableError("the URL is not http://HOST or https://HOST")
+        try:
+            host = host if host.isascii() else host.encode("idna").decode()
+        except UnicodeError:
+            raise UnusableError("the host of the URL cannot be used") from None
+        target = quote(parts.path or "/", safe=_PATH_SIGNS)
+        if parts.query:
+            target += "?" + quote(parts.query, safe=_PATH_SIGNS + "?")
+        authorization = ""
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            authorization = f"Basic {b64encode(pair.encode()).decode()}"
+        return cls(scheme, host, port or _DEFAULT_PORTS[scheme], target, authorization)
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return (self.host, self.port)
