@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.legacy import read_legacy
 from k8s_audit_otlp.event.redact import Redacted, RedactionRules, Redactor
 from k8s_audit_otlp.event.redact.line import rewritten
 from k8s_audit_otlp.event.redact.messages import clean_message
-from k8s_audit_otlp.event.redact.text import Replacement
+from k8s_audit_otlp.event.redact.replacement import Replacement
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 decode = msgspec.json.Decoder(AuditEvent).decode

@@ -13,11 +13,12 @@ import msgspec
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.grammar import KeyVerdict, judge, may_hold
-from k8s_audit_otlp.event.redact.messages import TextVerdicts, clean_message, may_echo
+from k8s_audit_otlp.event.redact.messages import TextVerdicts, clean_message
+from k8s_audit_otlp.event.redact.replacement import Replacement
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.seen import Seen
-from k8s_audit_otlp.event.redact.text import Replacement, clean
+from k8s_audit_otlp.event.redact.text import clean
 from k8s_audit_otlp.event.redact.tokens import (
     UnreadableError,
     end_of,
@@ -85,7 +86,7 @@ class EnvelopeRules:
             return False
         status, user = event.response_status, event.user
         message = status.message if status else ""
-        if message and may_echo(message) and clean_message(message, self._replacement) != message:
+        if message and clean_message(message, self._replacement) != message:
             return False
         for name, text in event.annotations.items() if event.annotations else ():
             if self._annotations[name] or texts[text]:

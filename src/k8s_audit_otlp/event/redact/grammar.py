@@ -9,9 +9,15 @@ substring alone takes `bypass` for a password and `secretName` for a secret.
 """
 
 import re
+from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache, reduce
+from operator import or_
 from typing import Final, NamedTuple
 
+from k8s_audit_otlp.event.redact.matcher import matcher_of
+
+_LONGEST_KEPT: Final = 64  # characters of a name whose verdict is remembered
 MAX_KEY_CHARS: Final = 512  # nobody names a credential in a longer word; bounds the work per name
 
 
@@ -129,37 +135,59 @@ TOKEN_FORMATS: Final = (
     _format(r"\{SS?HA(?:256|512)?\}[A-Za-z0-9+/=]{20,}", "{SHA", "{SSHA"),
 )
 
-# What a text must hold, lower-cased, for any form to be in it.
-_NAME_NEEDLES: Final = (
+# What a text must hold, in any case of letters, for a name of a credential to be in it.
+NAME_NEEDLES: Final = (
     *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
     *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
+    *("master", "htpasswd", "accountsas"),
 )
-_FORM_NEEDLES: Final = (
+# And for a form: each of these belongs to one or several of the cleaner's patterns.
+FORM_NEEDLES: Final = (
+    *("eyj", "ls0tls1crudjti", "private key", "authorization", "basic", ":/", "@tcp(", "@udp("),
     *(
-        "eyj",
-        "ls0tls1crudjti",
-        "private key",
-        "basic ",
-        ":/",
-        "@tcp(",
         "@unix(",
-        "identified ",
+        "identified",
+        "password",
+        "login",
+        "requirepass",
         "-u ",
+        "--user",
+        "header",
+        "...|",
     ),
-    *("--user", "...|", "value:", "data:", '"data', "stringdata", "kind:", "kind\\", '"kind'),
-    *("sig=", "signature=", "map[", "alue: ", "got &", "got {", "valueunstructured{", "</"),
+    *("value", "data", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {"),
+    "valueunstructured{",
 )
-_BEGINS: Final = tuple({begin.lower() for row in TOKEN_FORMATS for begin in row.begins})
-NEEDLES: Final = tuple(dict.fromkeys((*_FORM_NEEDLES, *_NAME_NEEDLES, *_BEGINS)))
+TOKEN_NEEDLES: Final = tuple(
+    dict.fromkeys(begin.lower() for row in TOKEN_FORMATS for begin in row.begins)
+)
+NEEDLES: Final = tuple(dict.fromkeys((*NAME_NEEDLES, *FORM_NEEDLES, *TOKEN_NEEDLES)))
+_BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
 _MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
+_found = matcher_of([needle.encode() for needle in NEEDLES])
+
+
+def bits_of(needles: Iterable[str]) -> int:
+    return reduce(or_, map(_BITS.__getitem__, needles), 0)
+
+
+NAMES: Final = bits_of(NAME_NEEDLES)
+TOKENS: Final = bits_of(TOKEN_NEEDLES)
+
+
+def needles_in(text: str) -> int:
+    """Return which needles a text holds, as bits."""
+    return _found(text.encode("utf-8", "surrogatepass"))
 
 
 def may_hold(text: str) -> bool:
     """Tell quickly whether a text may hold a credential in any form that the cleaner knows."""
-    lowered = text.lower()
-    if any(map(lowered.__contains__, _FORM_NEEDLES)) or any(map(lowered.__contains__, _BEGINS)):
-        return True
-    return any(map(lowered.__contains__, _NAME_NEEDLES)) and _MARKS.search(text) is not None
+    return holds(needles_in(text), text)
+
+
+def holds(found: int, text: str) -> bool:
+    """Tell the same of a text whose needles are known."""
+    return bool(found & ~NAMES) or (found != 0 and _MARKS.search(text) is not None)
 
 
 def words_of(name: str) -> list[str]:
@@ -176,6 +204,10 @@ def is_reference(name: str) -> bool:
 
 def judge(name: str) -> KeyVerdict:
     """Judge a member of any object. The part before a slash is a domain, not a name."""
+    return _judge(name) if len(name) > _LONGEST_KEPT else _remembered(name)
+
+
+def _judge(name: str) -> KeyVerdict:
     managed_field = name.startswith(("f:", "k:", "v:"))
     tail = name.rpartition("/")[2]
     words = words_of(tail)
@@ -192,6 +224,9 @@ def judge(name: str) -> KeyVerdict:
     if words[-1] in TEXT_WORDS:
         return KeyVerdict.CREDENTIAL_TEXT
     return KeyVerdict.HARMLESS
+
+
+_remembered = lru_cache(maxsize=8192)(_judge)
 
 
 def is_credential_parameter(name: str) -> bool:

@@ -5,7 +5,8 @@ Which text a message can be is told by upstream's source; what else may stand in
 
 import re
 
-from k8s_audit_otlp.event.redact.text import Replacement, clean
+from k8s_audit_otlp.event.redact.replacement import Replacement
+from k8s_audit_otlp.event.redact.text import clean
 
 # A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
 # sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.
@@ -66,24 +67,6 @@ def _tells_no_secret(echo: re.Match[str]) -> bool:
     field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
     known = field is not None and field[1] in _TELLING_FIELDS
     return known and _PLAIN.fullmatch(echo[2]) is not None
-
-
-def may_echo(message: str) -> bool:
-    """Tell cheaply whether a message may need cleaning; messages seldom recur."""
-    return (
-        "=" in message
-        or "alue: " in message
-        or "map[" in message
-        or "got " in message
-        or "earer" in message
-        or "eyJ" in message
-        or "://" in message
-        or "oken: " in message
-        or "ord: " in message
-        or "ecret: " in message
-        or "ey: " in message
-        or "--" in message
-    )
 
 
 class TextVerdicts(dict[str, bool]):

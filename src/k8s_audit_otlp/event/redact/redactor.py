@@ -31,12 +31,12 @@ from k8s_audit_otlp.event.redact.line import (
 from k8s_audit_otlp.event.redact.lists import LARGE_BYTES, joined, parts_of
 from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.quiet import QuietParts
+from k8s_audit_otlp.event.redact.replacement import Replacement
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
 from k8s_audit_otlp.event.redact.scan import BodyContext
 from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.strings import compacted
-from k8s_audit_otlp.event.redact.text import Replacement
 from k8s_audit_otlp.event.redact.tokens import UnreadableError, piece_of, unmask
 from k8s_audit_otlp.event.redact.uri import clean_uri
 from k8s_audit_otlp.model import EMPTY, AuditEvent
@@ -83,7 +83,7 @@ class Redactor:
         return None if self._envelope.always else QuietParts(self._envelope)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
-        if is_as_written(event, line):
+        if is_as_written(event, line) and _read(line) is not None:
             return self._redacted(event, line)
         return self._strange(event, line)
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from k8s_audit_otlp.event.redact.grammar import is_reference
 from k8s_audit_otlp.event.redact.names import Names
+from k8s_audit_otlp.event.redact.replacement import MASK, Replacement
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.redact.text import MASK, Replacement
 from k8s_audit_otlp.event.redact.tokens import (
     UnreadableError,
     closing_part,

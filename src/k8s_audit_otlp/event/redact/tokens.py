@@ -75,6 +75,7 @@ marks_key = _KeyMarks().__getitem__
 
 
 _ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
+_NEEDLESS_ESCAPE = re.compile(rb"\\u00(?!26|22|3[cCeE]|5[cC])[2-7]")
 _LEFT_ESCAPED = frozenset(
     (b"22", b"26", b"3C", b"3E", b"5C")
 )  # what ends a string, what Go escapes
@@ -82,9 +83,7 @@ _LEFT_ESCAPED = frozenset(
 
 def plainly_escaped(value: bytes) -> bytes:
     r"""Write letters that are escaped without need as themselves: `"p\u0061th"` is `"path"`."""
-    count = value.count
-    usual = count(b"\\u0026") + count(b"\\u003c") + count(b"\\u003e") + count(b"\\u0022")
-    if count(b"\\u00") == usual:
+    if b"\\u00" not in value or not _NEEDLESS_ESCAPE.search(value):
         return value
 
     def plain(match: re.Match[bytes]) -> bytes:

@@ -5,7 +5,8 @@ from typing import Literal
 from urllib.parse import quote, unquote_plus
 
 from k8s_audit_otlp.event.redact.grammar import is_credential_parameter
-from k8s_audit_otlp.event.redact.text import Replacement, clean
+from k8s_audit_otlp.event.redact.replacement import Replacement
+from k8s_audit_otlp.event.redact.text import clean
 
 ArgsMode = Literal["keep", "first", "redact"]
 

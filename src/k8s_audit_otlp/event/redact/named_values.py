@@ -1,0 +1,140 @@
+"""Values behind a name and a sign, in text: `DB_PASSWORD=...`, `apiKey: ...`, `"token": "..."`.
+
+How far a value goes is told here. Where its end is in doubt, the longer reading is masked.
+"""
+
+import re
+from typing import Final
+
+from k8s_audit_otlp.event.redact.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.redact.replacement import MASK, Replacement, in_quotes
+
+_NAMED = re.compile(
+    r"(?<![\w.$-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8})[ \t]{0,8}(?P<sign>=>|:=|[:=])[ \t]{0,8}"
+)
+_SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
+_UNQUOTED = re.compile(r"[^\s\"'`<>]+")
+_REST_OF_LINE = re.compile(r"[^\n]*")
+_NEXT_LINE = re.compile(r"[ \t]*\n([ \t]+)(?![^\s:]+:(?:\s|\Z))(?!- )(\S[^\n]*)")
+_BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n([ \t]+)")
+_LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
+_PROSE = re.compile(r"[A-Za-z][a-z']*,?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
+_VERSION = re.compile(r"v?\d[\d.]*[\w.+-]*")
+_TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
+_LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
+_QUOTE = re.compile(r"\\*[\"'`]")
+PLACEHOLDER: Final = re.compile(
+    rf"\$[({{]?\w+[)}}]?|\{{\{{.*|%[sdv]|\*+|\"\"|''|{MASK}(?:[&;,)\]].*)?"
+)
+NOTHING: Final = frozenset(
+    "true false null nil none ~ <nil> required forbidden invalid yes no undefined unset".split()  # noqa: SIM905
+)
+
+
+def without_named_values(text: str, replacement: Replacement, *, prose: bool) -> str:
+    """Replace the values of names that say credential."""
+    parts: list[str] = []
+    kept = at = 0
+    while (match := _NAMED.search(text, at)) is not None:
+        at = match.end()
+        name = match["name"]
+        if name in ("system", "serviceaccount", "serviceaccounts") and match["sign"] == ":":
+            account = _SERVICE_ACCOUNT.match(text, at)
+            at = account.end() if account else at
+            continue
+        verdict = judge(name)
+        if verdict is KeyVerdict.HARMLESS or _names_a_place(text, match):
+            continue
+        start, end = _value_at(text, match)
+        value = text[start:end]
+        if end <= start or _states_nothing(value, match, verdict, prose=prose):
+            continue
+        parts += text[kept:start], in_quotes(value, replacement)
+        kept = at = end
+    return "".join((*parts, text[kept:])) if parts else text
+
+
+def _names_a_place(text: str, match: re.Match[str]) -> bool:
+    """Tell `ghcr.io/external-secrets:v1` and `token-service:8080` from a name and its value."""
+    tight = match[0].endswith(":") and not match["close"]
+    if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
+        return False
+    before = text[match.start() - 1 : match.start()]
+    if before in ("/", "@"):
+        return True
+    if before == "[":
+        return False
+    value = _UNQUOTED.match(text, match.end())
+    return value is not None and _VERSION.fullmatch(value[0].rstrip("/,;.)")) is not None
+
+
+def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
+    """Return where the value begins and ends; an empty range where there is none."""
+    start = match.end()
+    quote = _QUOTE.match(text, start)
+    if quote is not None:
+        return start, _end_of_quoted(text, start, quote[0])
+    first = text[start : start + 1]
+    if first in ("{", ""):
+        return start, start  # what is in an object is judged by its own names
+    if first == "[":
+        end = text.find("]", start)
+        return start, (end if end >= 0 else len(text))
+    if first == "\n":
+        below = _NEXT_LINE.match(text, start) if match["sign"] == ":" else None
+        return (below.start(2), below.end(2)) if below else (start, start)
+    if (block := _BLOCK.match(text, start)) is not None:
+        return block.end(), _end_of_block(text, block.end(), len(block[1]))
+    line = text.rfind("\n", max(0, match.start() - _LONGEST_LEAD), match.start()) + 1
+    spaced = match[0][-1:] in " \t" or match["sign"] == "="
+    if spaced and _LINE_START.fullmatch(text, line, match.start()):
+        rest = _REST_OF_LINE.match(text, start)
+        return start, rest.end() if rest else start
+    value = _UNQUOTED.match(text, start)
+    return start, value.end() if value else start
+
+
+def _end_of_quoted(text: str, start: int, mark: str) -> int:
+    at = start + len(mark)
+    while (end := text.find(mark, at)) >= 0:
+        if len(mark) > 1 or mark == "`" or not _is_escaped(text, end):
+            inner = len(mark) > 1 and text[end - 1 : end] == "\\"
+            if not inner:
+                return end + len(mark)
+        at = end + 1
+    return len(text)
+
+
+def _is_escaped(text: str, at: int) -> bool:
+    count = 0
+    while count < 64 and text[at - count - 1 : at - count] == "\\":
+        count += 1
+    return count % 2 == 1
+
+
+def _end_of_block(text: str, start: int, indent: int) -> int:
+    """Return the end of a YAML block scalar: lines that are blank or indented as its first one."""
+    at = text.find("\n", start)
+    while at >= 0:
+        line = text[at + 1 : at + 1 + indent]
+        if line.strip(" \t") and not line.startswith("\n"):
+            return at
+        at = text.find("\n", at + 1)
+    return len(text)
+
+
+def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, prose: bool) -> bool:
+    """Tell a value that is no credential: nothing, a reference to one, or the rest of a clause."""
+    bare = value.strip().rstrip(",;.").lower()
+    if bare in NOTHING or PLACEHOLDER.fullmatch(value.strip()):
+        return True
+    if _QUOTE.match(value):
+        return False
+    following = match.string[match.end() : match.end() + 128]
+    if match["sign"] == ":" and match[0][-1:] == " " and _PROSE.fullmatch(following):
+        return True
+    if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
+        return True
+    if verdict is KeyVerdict.CREDENTIAL_TEXT:
+        return len(value) < _TEXT_SHORTEST or not any(map(str.isdigit, value))
+    return False
