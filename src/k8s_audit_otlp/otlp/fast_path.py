@@ -1,11 +1,11 @@
 """Encodes the line that almost every line is, without decoding all of it.
 
-That is one event as kube-apiserver writes it: both timestamps, nobody impersonated, and where
-something is redacted no bodies. Its parts that repeat from event to event (who asked, how it ended,
-why it was allowed) are not even decoded: the JSON of the part is the key under which its wire bytes
-are kept, with the verdict whether redaction has anything to do there. Any other line is refused
-here and takes the general way, to the same bytes. So does one with a member that is not known here:
-its text would leave with the line, and nobody would have judged it.
+That is one event as kube-apiserver writes it: both timestamps, nobody impersonated, and bodies, if
+any, in which redaction has nothing to do. Its parts that repeat from event to event (who asked, how
+it ended, why it was allowed) are not even decoded: the JSON of the part is the key under which its
+wire bytes are kept, with the verdict whether redaction has anything to do there. Any other line is
+refused here and takes the general way, to the same bytes. So does one with a member that is not
+known here: its text would leave with the line, and nobody would have judged it.
 """
 
 from typing import Literal, Protocol
@@ -34,6 +34,9 @@ class Clean(Protocol):
     """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
 
     def raw(self, part: bytes) -> bool: ...
+    def bodies(
+        self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
+    ) -> bool: ...
     def path(self, path: bytes) -> bool: ...
     def query(self, query: str) -> bool: ...
     def text(self, text: str) -> bool: ...
@@ -97,8 +100,10 @@ class FastEncoder:
         if event.impersonated_user is not _NOTHING or event.authentication_metadata is not _NOTHING:
             raise NotPlainError
         check = self._clean
-        if check is not None and (
-            event.request_object is not _NOTHING or event.response_object is not _NOTHING
+        ref = event.object_ref
+        if (event.request_object is not _NOTHING or event.response_object is not _NOTHING) and not (
+            check is None
+            or check.bodies(line, bytes(event.request_object), bytes(event.response_object), ref)
         ):
             raise NotPlainError
         records = self._records
@@ -111,7 +116,7 @@ class FastEncoder:
         path_text, _, query_text = event.request_uri.partition("?")
         path, query = path_text.encode(), query_text.encode()
         target, thing, name = NO_TARGET, b"", b""
-        if (ref := event.object_ref) is not None:
+        if ref is not None:
             thing, target, clean_object = self._objects[
                 ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
             ]

@@ -4,6 +4,9 @@ The body is read as pieces (see `tokens`). One pass looks at the name of every m
 reads the strings, where the body as a whole may hold what no name tells.
 """
 
+from itertools import compress
+from operator import not_
+
 from k8s_audit_otlp.event.redact.actions import (
     Member,
     act,
@@ -11,6 +14,7 @@ from k8s_audit_otlp.event.redact.actions import (
     members_with_actions,
     redact_strange_members,
 )
+from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations
 from k8s_audit_otlp.event.redact.paths import paths_to
@@ -55,6 +59,8 @@ class BodyRedactor:
         depth: int = 0,
     ) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
+        if not (context.kind or self.rules.own) and is_clean(body):
+            return body
         own = self.own_rules(context) if self.rules.own else ()
         names = self.names(own) if own else self._plain
         body = plainly_escaped(body)
@@ -65,26 +71,21 @@ class BodyRedactor:
             body = compacted(body)
             pieces = split(body)
             members = _members(pieces, names)
-        out = body
+        scan = Scan(self, context, pieces, fired, redacted_values, depth)
         if members or own or context.kind or _may_hold_shapes(body):
-            scan = Scan(self, context, pieces, fired, redacted_values, depth)
             _act(scan, members, body)
-            out = spliced(body, pieces, scan.changed)
-        if own or self._may_hold_more(pieces):
-            scan = Scan(self, context, split(out), fired, redacted_values, depth)
-            clean_strings(scan, self._known)
-            out = spliced(out, scan.pieces, scan.changed)
-        return out
+        suspects = self._suspects(pieces)
+        if own or suspects:
+            clean_strings(scan, suspects, self._known)
+        return spliced(body, pieces, scan.changed)
 
-    def _may_hold_more(self, pieces: list[bytes]) -> bool:
-        """Tell whether any string that is no key may hold what no name has told."""
-        keys = map(marks_key, pieces[2:-1:2])
-        values = {
-            piece for piece, key in zip(pieces[1::2], (*keys, False), strict=False) if not key
-        }
+    def _suspects(self, pieces: list[bytes]) -> set[bytes]:
+        """Return the strings, none of them a key, that may hold what no name has told."""
+        keys = [*map(marks_key, pieces[2:-1:2]), False]
+        values = set(compress(pieces[1::2], map(not_, keys)))
         if self._known is None:
-            return any(map(may_hold_json, values))
-        return bool(self._known.suspects(values))
+            return {piece for piece in values if may_hold_json(piece)}
+        return self._known.suspects(values)
 
 
 def _members(pieces: list[bytes], names: Names) -> list[Member]:

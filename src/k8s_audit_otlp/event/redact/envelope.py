@@ -66,6 +66,7 @@ class EnvelopeRules:
         self._addresses = "addresses" in rules.pseudonymise
         self._patterns = tuple(rule for rule in rules.own if rule.pattern)
         self.always = bool(rules.pseudonymise or self._patterns)
+        self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
         self.parameters, self._annotations = ParameterVerdicts(), _AnnotationVerdicts()
         self._extras, self.texts = _AnnotationVerdicts(), TextVerdicts()
 

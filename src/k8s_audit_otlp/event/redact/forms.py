@@ -13,7 +13,6 @@ from functools import partial
 from k8s_audit_otlp.event.redact.grammar import (
     NAMES,
     TOKEN_FORMATS,
-    TOKENS,
     KeyVerdict,
     bits_of,
     judge,
@@ -29,9 +28,6 @@ _PRIVATE_KEY = re.compile(
 _ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}", re.ASCII)
 _JWT = re.compile(r"eyJ[\w-]*+(?:\.[\w-]*+)*+", re.ASCII)
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
-_TOKEN = re.compile(
-    r"(?<![\w-])(?:" + "|".join(row.pattern for row in TOKEN_FORMATS) + ")", re.ASCII
-)
 _BEARER = re.compile(
     r"(bearer(?:\s|%20|\+)++)(?!(?:tokens?|auth\w*|credentials?|scheme|header|realm)\b)"
     r"([\w.~+/=-]{4,})",
@@ -95,8 +91,10 @@ def without_forms(text: str, found: int, replacement: Replacement) -> str:
 # What is done to a match; each gets the replacement and the match.
 
 
-def _all(replacement: Replacement, match: re.Match[str]) -> str:
-    return replacement(match[0])
+def _token(replacement: Replacement, match: re.Match[str]) -> str:
+    before = match.string[match.start() - 1 : match.start()]
+    part_of_a_word = before.isalnum() or before in ("_", "-")
+    return match[0] if before and part_of_a_word else replacement(match[0])
 
 
 def _second(replacement: Replacement, match: re.Match[str]) -> str:
@@ -183,12 +181,15 @@ _STEPS: tuple[_Step, ...] = (
     _step(("private key",), _PRIVATE_KEY, _second),
     _step(("ls0tls1crudjti",), _ENCODED_PEM, _pem),
     _step(("eyj",), _JWT, _jwt),
-    _step(("data",), _DATA_OBJECT, _object),
-    _step(("data",), _DATA_BLOCK, _block),
+    _step(('"data', "stringdata", "binarydata"), _DATA_OBJECT, _object),
+    _step(("\ndata:", " data:", "\tdata:", "stringdata", "binarydata"), _DATA_BLOCK, _block),
     _step(("value",), _NAMED_VALUE, _quoted),
     _step(("value",), _GO_VALUE, _quoted),
     _step(("...|",), _QUOTED_BODY, _second),
-    (TOKENS, _TOKEN, _all),
+    *(
+        (bits_of(begin.lower() for begin in row.begins), re.compile(row.pattern, re.ASCII), _token)
+        for row in TOKEN_FORMATS
+    ),
     _step(("authorization",), _AUTHORIZATION, _second),
     _step(("bearer",), _BEARER, _second),
     _step(("basic",), _BASIC, _basic),

@@ -155,7 +155,8 @@ FORM_NEEDLES: Final = (
         "header",
         "...|",
     ),
-    *("value", "data", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {"),
+    *("value", '"data', "stringdata", "binarydata", "\ndata:", " data:", "\tdata:"),
+    *("sig=", "signature=", "</", "map[", "alue: ", "got &", "got {"),
     "valueunstructured{",
 )
 TOKEN_NEEDLES: Final = tuple(

@@ -7,8 +7,12 @@ must never be more lenient than it.
 
 from collections.abc import Callable
 
+from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
-from k8s_audit_otlp.model import AuditEvent, Status, UserInfo
+from k8s_audit_otlp.event.redact.scan import context_of
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
+
+_REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
 _RARE = b"J@%="  # tokens begin with eyJ; addresses with a password, escapes and parameters
 _MAX_KEPT = 4096
@@ -52,6 +56,22 @@ class QuietParts:
 
     def _quiet_uri(self, uri: str) -> bool:
         return self._envelope.is_quiet(AuditEvent(request_uri=uri), b"")
+
+    def bodies(self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None) -> bool:
+        """Judge an event's bodies: no word of the grammar in them, and each once in the line."""
+        if ref is None or self._envelope.rules_look_at_bodies:
+            return False
+        if context_of(ref.resource, ref.subresource, ref.api_group).kind:
+            return False
+        end = 0
+        for name, body in ((_REQUEST, request), (_RESPONSE, response)):
+            if not body:
+                continue
+            start = line.find(name, end) + len(name)
+            if not line.startswith(body, start) or not is_clean(body):
+                return False
+            end = start + len(body)
+        return line.find(_REQUEST, end) < 0 and line.find(_RESPONSE, end) < 0
 
     def text(self, text: str) -> bool:
         return not self._texts[text]

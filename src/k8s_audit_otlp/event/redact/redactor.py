@@ -8,7 +8,6 @@ Bytes outside redacted values stay kube-apiserver's own. What cannot be followed
 
 import re
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -34,7 +33,7 @@ from k8s_audit_otlp.event.redact.quiet import QuietParts
 from k8s_audit_otlp.event.redact.replacement import Replacement
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
-from k8s_audit_otlp.event.redact.scan import BodyContext
+from k8s_audit_otlp.event.redact.scan import BodyContext, context_of
 from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.redact.tokens import UnreadableError, piece_of, unmask
@@ -42,12 +41,6 @@ from k8s_audit_otlp.event.redact.uri import clean_uri
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 _decode = msgspec.json.Decoder(AuditEvent).decode
-_KINDS_BY_RESOURCE = {
-    ("secrets", ""): "secret",
-    ("configmaps", ""): "configmap",
-    ("serviceaccounts", "token"): "token",
-    ("tokenreviews", ""): "token",
-}
 _LIST_KINDS = {b'"SecretList"': "secret", b'"ConfigMapList"': "configmap"}
 _BODY_IN_TEXT = re.compile(r"\"(?:requestObject|responseObject|data|stringData)\"\s*:.*", re.DOTALL)
 _LEGACY_NAMES = re.compile(r"(\b(?:user|as)=\")((?!system:|<)[^\"]+)(?=\")")
@@ -287,16 +280,7 @@ def _seen(event: AuditEvent) -> Seen:
     ref = event.object_ref
     if ref is None or not ref.resource:
         return Seen(_context_of_uri(event.request_uri), event)
-    return Seen(_context(ref.resource, ref.subresource, ref.api_group), event)
-
-
-@lru_cache(maxsize=2048)
-def _context(resource: str, subresource: str, api_group: str) -> BodyContext:
-    kind = _KINDS_BY_RESOURCE.get((resource, subresource), "")
-    if kind in ("secret", "configmap") and api_group:
-        kind = ""
-    place = f"{resource}/{subresource}" if subresource else resource
-    return BodyContext(f"{place}.{api_group}" if api_group else place, kind)
+    return Seen(context_of(ref.resource, ref.subresource, ref.api_group), event)
 
 
 def _context_of_uri(uri: str) -> BodyContext:

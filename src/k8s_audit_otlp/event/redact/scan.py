@@ -7,6 +7,7 @@ what was redacted and where the bytes differ is written down in one place.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from k8s_audit_otlp.event.redact.grammar import is_reference
@@ -39,6 +40,24 @@ class BodyContext:
     resource: str = ""  # <resource>[/<subresource>][.<group>]
     kind: str = ""  # "secret", "configmap", "token" or nothing
     event: bool = False  # it is the whole event, with its bodies in it
+
+
+_KINDS_BY_RESOURCE = {
+    ("secrets", ""): "secret",
+    ("configmaps", ""): "configmap",
+    ("serviceaccounts", "token"): "token",
+    ("tokenreviews", ""): "token",
+}
+
+
+@lru_cache(maxsize=2048)
+def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
+    """Return what an object's resource says about its bodies."""
+    kind = _KINDS_BY_RESOURCE.get((resource, subresource), "")
+    if kind in ("secret", "configmap") and api_group:
+        kind = ""
+    place = f"{resource}/{subresource}" if subresource else resource
+    return BodyContext(f"{place}.{api_group}" if api_group else place, kind)
 
 
 class Redacting(Protocol):

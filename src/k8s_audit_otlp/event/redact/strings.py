@@ -68,8 +68,8 @@ def may_hold_json(piece: bytes) -> bool:
     return quote >= 0 and (b"{" in piece or b"[" in piece)
 
 
-def clean_strings(scan: Scan, known: KnownTexts | None) -> None:
-    """Clean every string that is no key: JSON in it, credentials in it, own patterns.
+def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) -> None:
+    """Clean the strings among *suspects* that are no keys, and every string of own patterns.
 
     *known*: None where no credentials are looked for.
     """
@@ -77,21 +77,21 @@ def clean_strings(scan: Scan, known: KnownTexts | None) -> None:
     patterns = [rule for rule in scan.own if rule.pattern]
     for place in range(1, len(pieces), 2):
         piece = pieces[place]
-        if is_key(pieces, place) or (len(piece) < _SHORTEST and not patterns):
+        if not patterns and piece not in suspects:
             continue
-        looked_at = known is None or piece not in known
-        if looked_at and may_hold_json(piece) and not _is_copy(scan, place):
-            _embedded(scan, place)
-        if known is not None and looked_at:
-            _credentials(scan, place, known)
+        if is_key(pieces, place):
+            continue
+        if piece in suspects:
+            if may_hold_json(piece) and not _is_copy(scan, place):
+                _embedded(scan, place)
+            if known is not None:
+                _credentials(scan, place, known)
         for rule in patterns:
             _own_pattern(scan, place, rule)
 
 
 def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
     before = scan.pieces[place]
-    if not _may_hold(before):
-        return
     text = text_of(before)
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
     cleaner = clean_message if of_member in (b"message", b"note", b"reason") else clean
