@@ -34,12 +34,12 @@ service: {{state_dir: {scene.state}}}
 
 
 def run_until_killed(config: Path, backend: Backend, seconds: float) -> None:
-    """Let an agent live for *seconds* after the first answer that it gets."""
-    before = backend.requests_total
+    """Let an agent live for *seconds* after the first new record has arrived."""
+    before = len(set(backend.received.uids))
     command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         end = time.monotonic() + 20
-        while backend.requests_total == before and time.monotonic() < end:
+        while len(set(backend.received.uids)) == before and time.monotonic() < end:
             time.sleep(0.005)
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
