@@ -1,0 +1,80 @@
+"""What the worst input costs: microseconds for each byte of hostile texts, addresses and bodies.
+
+    python tests/bench/bench_worst.py [KILOBYTES]
+
+Each fragment is repeated to the size and to a quarter of it: a cost for each byte that grows with
+the size is not linear. The bar is 1 us a byte.
+"""
+
+import sys
+import time
+
+from k8s_audit_otlp.event.processor import EventProcessor
+from k8s_audit_otlp.event.redact import Redactor
+from k8s_audit_otlp.otlp.encode import Encoder
+from tests.kit.strategies import blocks_of, line_of
+
+BAR_US = 1.0
+FRAGMENTS = (
+    *("/pass%3-", "pass-", "-", "--password ", "password=", "password: ", "token", "eyJ", "eyJ."),
+    *("bearer ", "Basic ", "authorization: ", "://", "://a:", "a@", "://a:b@", "a:", "cookie: "),
+    *("map[", "got &", "Value: ", 'Value:"', "name: a, value: ", "...|", "<a>", "<password>", "</"),
+    *("-u ", "-u a", "header x ", "-----BEGIN PRIVATE KEY-----", "LS0tLS1CRUdJTi", "AKIA", "ghp_"),
+    *("{", "[", "{[", '{"', '{"a":', '{"data":{', "data:\n a", "data:\n  a: b\n", "kind: Secret\n"),
+    *(
+        "\\",
+        '"',
+        '\\"',
+        "'",
+        "password='",
+        'password="',
+        "password: |\n  a\n",
+        "a=b;",
+        "a.b-",
+        "%25",
+    ),
+    *("identified by ", "requirepass ", "login a password ", "é", "passwordé", "0123456789abcdef"),
+    *("&token=", "?a=%3Ftoken%3D", ";token=", "%253D", "command=a&", "$2a$", "{SHA}", ".atlasv1."),
+)
+
+
+def places(text: str) -> dict[str, bytes]:
+    return {
+        "uri": line_of(requestURI="/" + text),
+        "query": line_of(requestURI="/x?a=" + text),
+        "message": line_of(responseStatus={"code": 400, "message": text}),
+        "agent": line_of(userAgent=text),
+        "string": line_of(requestObject={"spec": {"a": text}}),
+        "annotation": line_of(annotations={"example.com/a": text}),
+    }
+
+
+def cost_us(line: bytes) -> float:
+    """Return the CPU time for each byte through decoding, redaction and encoding."""
+    processor = EventProcessor(None, Redactor())
+    encoder = Encoder(transform=processor, quiet=processor.quiet_parts())
+    block = blocks_of([line])
+    start = time.process_time()
+    encoder.encode_block(block)
+    return (time.process_time() - start) * 1e6 / len(line)
+
+
+def main() -> None:
+    size = int(sys.argv[1] if len(sys.argv) > 1 else 200) * 1000
+    worst: list[tuple[float, float, str, str]] = []
+    for fragment in FRAGMENTS:
+        small = places(fragment * (size // 4 // len(fragment)))
+        large = places(fragment * (size // len(fragment)))
+        for place in large:
+            worst.append((cost_us(large[place]), cost_us(small[place]), place, fragment))
+            if worst[-1][0] > 50 * BAR_US:
+                print(f"{worst[-1][0]:.1f} us/byte: {place} {fragment!r}", flush=True)
+    worst.sort(reverse=True)
+    print("us/byte at the size, at a quarter of it, place, fragment")
+    for cost, quarter, place, fragment in worst[:15]:
+        print(f"{cost:8.2f} {quarter:8.2f}  {place:10} {fragment!r}")
+    print(f"{sum(cost > BAR_US for cost, *_ in worst)} of {len(worst)} over {BAR_US} us a byte")
+
+
+if __name__ == "__main__":
+    main()
