@@ -59,6 +59,11 @@ def cost_us(line: bytes) -> float:
     return (time.process_time() - start) * 1e6 / len(line)
 
 
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     size = int(sys.argv[1] if len(sys.argv) > 1 else 200) * 1000
     worst: list[tuple[float, float, str, str]] = []
@@ -68,12 +73,12 @@ def main() -> None:
         for place in large:
             worst.append((cost_us(large[place]), cost_us(small[place]), place, fragment))
             if worst[-1][0] > 50 * BAR_US:
-                print(f"{worst[-1][0]:.1f} us/byte: {place} {fragment!r}", flush=True)
+                say(f"{worst[-1][0]:.1f} us/byte: {place} {fragment!r}")
     worst.sort(reverse=True)
-    print("us/byte at the size, at a quarter of it, place, fragment")
+    say("us/byte at the size, at a quarter of it, place, fragment")
     for cost, quarter, place, fragment in worst[:15]:
-        print(f"{cost:8.2f} {quarter:8.2f}  {place:10} {fragment!r}")
-    print(f"{sum(cost > BAR_US for cost, *_ in worst)} of {len(worst)} over {BAR_US} us a byte")
+        say(f"{cost:8.2f} {quarter:8.2f}  {place:10} {fragment!r}")
+    say(f"{sum(cost > BAR_US for cost, *_ in worst)} of {len(worst)} over {BAR_US} us a byte")
 
 
 if __name__ == "__main__":
