@@ -17,7 +17,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 NAMES = (
     *("password", "dbPassword", "DB_PASSWORD", "client-secret", "apiKey", "api_key", "token"),
     *("accessToken", "privateKey", "secretAccessKey", "passphrase", "credentials", "dbpass"),
-    *("hmacKey", "licenseKey", "connectionString", "authToken"),
+    *("hmacKey", "licenseKey", "connectionString", "authToken", "requirepass"),
 )
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 

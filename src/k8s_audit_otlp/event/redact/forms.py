@@ -45,13 +45,15 @@ _COOKIE = re.compile(
     r"((?:set-)?cookie[\"'\\]{0,4}\s{0,8}[:=]\s{0,8}[\"'\\]{0,4})([^\s\"'][^\n\"']*)", re.IGNORECASE
 )
 _PASSWORD_IN_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]*+:)(?!\d{1,5}(?:[/?#]|$))([^\s\"'\\]*)(?=@)")
+# Words that hold an address and, behind it, an @: each is looked at once, up to the last of them.
+_WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
 _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@)")
 _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
 _CURL_USER = re.compile(r"((?:\s|^)(?:-u|--user)(?:[ \t=]+)[\"']?[^\s:\"']{0,128}:)([^\s\"']+)")
 _LOGIN = re.compile(
     r"((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth"
     r"|identified\s+(?:with\s+\S{1,64}\s+)?by|with\s+password|set\s+password|password)[ \t]+)"
-    r"('(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|\S+)",
+    r"(?![=:])('(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|\S+)",
     re.IGNORECASE,
 )
 _HEADER = re.compile(r"(header\s+)([\w-]{2,64})(\s+[\"']?)([^\s\"';]+)", re.IGNORECASE)
@@ -150,6 +152,14 @@ def _basic(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(match[2]) if b":" in plain else match[0]
 
 
+def _password_in_url(replacement: Replacement, match: re.Match[str]) -> str:
+    word = match[0]
+    end = word.rfind("@") + 1
+    if not end or ":/" not in word:
+        return word
+    return _PASSWORD_IN_URL.sub(partial(_second, replacement), word[:end]) + word[end:]
+
+
 def _login(replacement: Replacement, match: re.Match[str]) -> str:
     value = match[2]
     bare = match[1].strip().lower() == "password" and value[:1] not in "'\""
@@ -194,7 +204,7 @@ _STEPS: tuple[_Step, ...] = (
     _step(("bearer",), _BEARER, _second),
     _step(("basic",), _BASIC, _basic),
     _step(("cookie",), _COOKIE, _second),
-    _step((":/",), _PASSWORD_IN_URL, _second),
+    _step((":/",), _WORD_OF_TEXT, _password_in_url),
     _step((":/",), _TOKEN_IN_URL, _second),
     _step(("@tcp(", "@udp(", "@unix("), _DATABASE, _second),
     _step(("-u ", "--user"), _CURL_USER, _second),
