@@ -217,9 +217,21 @@ def consumer_options(exporter: Exporter) -> ConsumerOptions:
 
 
 def envelopes_of(config: Config, env: Mapping[str, str]) -> Envelopes:
-    """Return the encoded resource and scope of each receiver."""
+    """Return the encoded resource and scope of each receiver.
+
+    An exporter may want those of notices about the present apart: see `notice_scope`.
+    """
     scope = encode_scope("k8s-audit-otlp", __version__)
-    return {name: (encode_resource(r), scope) for name, r in resources_of(config, env).items()}
+    resources = dict(resources_of(config, env))
+    for receiver, exporter_id in config.routes():
+        added = Resource(config.exporters[exporter_id].audit.notice_resource)
+        resources[notice_scope(receiver, exporter_id)] = resources[receiver].merge(added)
+    return {name: (encode_resource(r), scope) for name, r in resources.items()}
+
+
+def notice_scope(receiver: str, exporter_id: str) -> str:
+    """Return under which name an exporter's notices about the present have their resource."""
+    return f"{receiver} present {exporter_id}"
 
 
 def resources_of(config: Config, env: Mapping[str, str]) -> Mapping[str, Resource]:

@@ -12,6 +12,7 @@ from k8s_audit_otlp.agent.build import (
     consumer_options,
     delivery_options,
     envelopes_of,
+    notice_scope,
     resources_of,
     sender_of,
 )
@@ -225,4 +226,5 @@ class Pipeline:
             Batcher(receiver, limits, learned=learned, overhead=overhead),
             on_gap=on_gap,
             encode_notice=self._evidence.encode,
+            present=notice_scope(receiver, subscription.exporter),
         )

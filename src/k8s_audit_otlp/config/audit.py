@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, mod
 
 from k8s_audit_otlp.config.blocks import Block, DeadLetter, key
 from k8s_audit_otlp.config.redaction import Redaction
-from k8s_audit_otlp.config.types import Bytes, Seconds, StartAtValue, Texts, mistake
+from k8s_audit_otlp.config.types import Bytes, Scalar, Seconds, StartAtValue, Texts, mistake
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.routes import ROUTES
 from k8s_audit_otlp.otlp.limits import AttributeLimits, Limits
@@ -116,6 +116,11 @@ class Audit(Block):
     )
     notices: Literal["own", "all"] = key(
         "all", "Notices to send: about this exporter only, or about every one."
+    )
+    notice_resource: dict[str, Scalar] = key(
+        {},
+        "Resource attributes that notices about the present have besides: a stream of their own"
+        " where a back end orders a stream by time.",
     )
     partial_success: Literal["dead_letter", "bisect"] = key(
         "dead_letter",

@@ -36,6 +36,7 @@ class SubscriptionReader:
         *,
         on_gap: OnGap,
         encode_notice: Callable[[Notice], bytes],
+        present: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """*on_gap* puts the notice of what is lost into the outboxes."""
@@ -47,6 +48,7 @@ class SubscriptionReader:
         self._batcher = batcher
         self._on_gap = on_gap
         self._encode_notice = encode_notice
+        self._present = present or batcher.receiver
         self._monotonic = monotonic
         self._segment: Segment | None = None
         self._offset = 0  # where the next block starts
@@ -120,8 +122,9 @@ class SubscriptionReader:
         if not chosen:
             return None
         records = [self._encode_notice(notice) for notice in chosen]
+        receiver = self._batcher.receiver if chosen[0].of_the_log else self._present
         return InFlight(
-            Batch(self._batcher.receiver, Span(0, 0, 0), records),
+            Batch(receiver, Span(0, 0, 0), records),
             lambda _flight, _tally: outbox.acknowledged(chosen),  # no position moves with it
             sum(map(len, records)),
             notices=True,

@@ -11,7 +11,7 @@ from k8s_audit_otlp.receiver.segment import Segment
 
 EVERYTHING = 1 << 62  # an offset after any segment
 _STEP = 64 * 1024  # bytes read at once to find the beginning of a line
-_TIME = re.compile(rb'"(?:stageTimestamp|timestamp)":"([0-9T:.Z+-]{20,35})"')
+_TIME = re.compile(rb'"(?:stageTimestamp|timestamp)"[ \t]*:[ \t]*"([0-9T:.Z+-]{20,35})"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,12 @@ class Notice(msgspec.Struct, omit_defaults=True):
     severity: int
     body: str
     attributes: dict[str, Value] = {}
+
+    @property
+    def of_the_log(self) -> bool:
+        """Tell a notice about a segment, with the log's time, from one about the present."""
+        return "k8s.audit.segment.identity" in self.attributes
+
     kept: bool = False  # never merged: others are linked to it
 
 
@@ -105,13 +111,17 @@ class Outbox:
             self._on_ready()
 
     def take(self, most: int) -> list[Notice]:
-        """Return stored notices that are not on their way yet, and count them as sent."""
+        """Return stored notices that are not on their way yet, and count them as sent.
+
+        They are all of the log or all of the present: back ends may order these apart.
+        """
         with self._lock:
             if len(self._sending) == len(self._stored):
                 return []
             unsent = self._stored - self._sending
-            waiting = (n for n in self._pending.values() if n.uid in unsent)
-            chosen = [notice for notice, _ in zip(waiting, range(most), strict=False)]
+            waiting = [n for n in self._pending.values() if n.uid in unsent]
+            alike = (n for n in waiting if n.of_the_log == waiting[0].of_the_log)
+            chosen = [notice for notice, _ in zip(alike, range(most), strict=False)]
             self._sending.update(n.uid for n in chosen)
             return chosen
 

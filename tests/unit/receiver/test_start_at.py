@@ -2,7 +2,7 @@
 
 import pytest
 
-from k8s_audit_otlp.receiver.start_at import start_at_end
+from k8s_audit_otlp.receiver.start_at import _TIME, start_at_end
 from k8s_audit_otlp.state.ledger import Ledger
 
 
@@ -22,3 +22,12 @@ def test_the_end_is_where_the_last_line_begins_that_is_not_whole(receive, log_di
     with live.open("ab") as file:
         file.write(event(1, size)[size + 60 :] + event(2))
     assert receiver.drain() == [event(1, size), event(2)]
+
+
+@pytest.mark.parametrize("colon", [b":", b": ", b" : "])
+def test_the_time_of_a_line_is_found_whatever_its_spacing(colon: bytes) -> None:
+    """A tool that writes JSON with spaces would have its whole log taken for older."""
+    line = b'{"kind":"Event","stageTimestamp"' + colon + b'"2026-01-02T03:04:05.678901Z"}'
+    found = _TIME.search(line)
+    assert found is not None
+    assert found[1] == b"2026-01-02T03:04:05.678901Z"

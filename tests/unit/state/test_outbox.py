@@ -107,3 +107,15 @@ def test_it_is_bounded() -> None:
     for n in range(MAX_PENDING + 300):
         outbox.add(notice(str(n), "k8s.audit.silence"))
     assert len(outbox) == MAX_PENDING
+
+
+def test_notices_of_the_log_and_of_the_present_go_apart() -> None:
+    """A back end that orders a stream by time takes a backlog's receipts and a start alike."""
+    outbox = Outbox()
+    segment = {"k8s.audit.segment.identity": "5b33b0334133be5f"}
+    outbox.add(notice("started", "k8s.audit.agent.started"))
+    outbox.add(notice("receipt", "k8s.audit.segment", **segment))
+    outbox.add(notice("stopped", "k8s.audit.agent.failed"))
+    assert [n.uid for n in sent(outbox)] == ["started", "stopped"]
+    assert [n.uid for n in outbox.take(10)] == ["receipt"]
+    assert outbox.take(10) == []

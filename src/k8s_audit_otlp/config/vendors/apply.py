@@ -47,13 +47,16 @@ def preset(
 
 def forget_set(made: BaseModel, added: list[KeyPath]) -> None:
     """Let keys that came from a preset count as defaults, not as written in the file."""
-    for *parents, last in added:
+    for path in added:
         block: Any = made
-        for part in parents:
-            block = getattr(block, part)
-        fields = type(block).model_fields.items()
-        name = next(name for name, field in fields if last in (name, field.alias))
-        block.model_fields_set.discard(name)
+        for part in path:
+            fields = type(block).model_fields.items()
+            name = next(name for name, field in fields if part in (name, field.alias))
+            inner = getattr(block, name)
+            if not isinstance(inner, BaseModel):
+                block.model_fields_set.discard(name)
+                break
+            block = inner
 
 
 def check_vendor(exporter: Exporter, path: Path, found: Findings) -> None:

@@ -7,7 +7,7 @@ the vendor's documentation; `measured` means that the vendor's own code was run.
 from typing import Final
 
 from k8s_audit_otlp.config.vendors.preset import Header, Vendor
-from k8s_audit_otlp.config.vendors.self_hosted import LOKI_LIMITS, LOKI_QUIRKS
+from k8s_audit_otlp.config.vendors.self_hosted import LOKI_LIMITS, LOKI_NOTICES, LOKI_QUIRKS
 
 CLOUD: Final = (
     Vendor(
@@ -21,6 +21,8 @@ CLOUD: Final = (
         max_record_bytes="250KB",
         max_age="168h",
         limits=LOKI_LIMITS,
+        num_consumers=1,
+        notice_resource=LOKI_NOTICES,
         quirks=(
             "GRAFANA_BASIC is the base64 of INSTANCE_ID:TOKEN",
             *LOKI_QUIRKS,

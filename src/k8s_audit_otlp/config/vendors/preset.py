@@ -2,7 +2,7 @@
 
     audit: {vendor: datadog}   ->   profile, batch, limits, start_at, ... as defaults of the block
 
-The rows are in vendors_self_hosted.py and vendors_cloud.py. Pure: blocks are merged.
+The rows are in self_hosted.py and cloud.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,6 +45,8 @@ class Vendor:
     max_age: str = ""
     limits: Tree = field(default_factory=dict)  # keys of audit::limits, beside max_age
     receiver: Tree = field(default_factory=dict)  # keys of k8s_audit that belong to the preset
+    num_consumers: int = 0  # requests in flight, where the order matters
+    notice_resource: Tree = field(default_factory=dict)  # a stream apart for notices of the present
     resource_wins: bool = False  # a resource attribute hides a record's of the same name
     quirks: tuple[str, ...] = ()
 
@@ -55,9 +57,12 @@ class Vendor:
             "max_record_bytes": self.max_record_bytes,
             "retry_status_codes": list(self.retry_codes) if kind == "otlp_http" else [],
             "start_at": self.max_age,
+            "notice_resource": dict(self.notice_resource),
             "limits": {**self.limits, "max_age": self.max_age},
         }
         block: dict[str, Any] = {"audit": audit}
+        if self.num_consumers:
+            block["sending_queue"] = {"num_consumers": self.num_consumers}
         if kind == "otlp_http":
             block["compression"] = self.compressions[0]
         return _filled(block)

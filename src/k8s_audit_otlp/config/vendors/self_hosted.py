@@ -10,13 +10,18 @@ from k8s_audit_otlp.config.vendors.preset import Header, Vendor
 
 _COLLECTOR = "github.com/open-telemetry/opentelemetry-collector"
 LOKI_LIMITS = {
-    # 128 entries of structured metadata, the resource's among them
+    # 128 entries of structured metadata, the resource's among them, and 64 KB in sum
     "max_attributes": 100,
+    "max_attribute_bytes": "2KB",
+    "max_list_items": 32,
     "reserved_names": ["level", "detected_level"],
 }
+LOKI_NOTICES = {"service.namespace": "k8s-audit-notices"}  # an index label: its own stream
 LOKI_QUIRKS = (
     "k8s.namespace.name and the like are index labels: keep those of audited objects out of them",
-    "structured metadata of a line is 64 KB at most, or the line is answered with 400",
+    "structured metadata of a line is 64 KB at most in sum, or the line is answered with 400",
+    "a stream is ordered by time: what is an hour behind its newest line is refused",
+    "so requests go one by one, and notices about the present have a stream of their own",
     "a batch above the burst size (6 MB by default) is answered with 429 for ever",
     "260 means that ingestion is blocked and the data was dropped",
 )
@@ -74,6 +79,8 @@ SELF_HOSTED: Final = (
             "log.source of the resource is the source; host.name is the host",
             "a resource attribute hides the record's attribute of the same name",
             "numbers arrive as text: cast responseCode in a Pipeline for range queries",
+            "an event more than 2 h from now gets its arrival time, the real one in __orig_time",
+            "after its 200 DataKit keeps data for 12 h and 2 GB at most, and loses what is over",
             "a record with an empty body is dropped, and an empty gRPC request is INTERNAL",
             "zstd and application/protobuf are answered with 400",
         ),
@@ -98,11 +105,14 @@ SELF_HOSTED: Final = (
         max_record_bytes="250KB",
         max_age="168h",
         limits=LOKI_LIMITS,
+        num_consumers=1,
+        notice_resource=LOKI_NOTICES,
         quirks=LOKI_QUIRKS,
         sources={
             "endpoint": "github.com/grafana/loki pkg/loki/modules.go",
             "compression": "github.com/grafana/loki pkg/loghttp/push/otlp.go",
-            "limits": "github.com/grafana/loki pkg/validation/limits.go",
+            "limits": "github.com/grafana/loki pkg/validation/limits.go; measured: Loki 3.7.8",
+            "order": "measured: Loki 3.7.8 (entry too far behind)",
             "codes": "github.com/grafana/loki docs/sources/shared/otel.md",
         },
     ),
@@ -143,12 +153,24 @@ SELF_HOSTED: Final = (
         path=r"/insert/opentelemetry/v1/logs",
         headers=(Header("VL-Stream-Fields", "service.name,k8s.cluster.name,k8s.node.name", False),),
         json="no",
-        success="200",
-        limits={"max_request_bytes": "64MiB", "max_attributes": 1000},
-        quirks=("every resource attribute is a stream field unless VL-Stream-Fields says which",),
+        success="200, also for what it drops",
+        max_record_bytes="2000KB",
+        max_age="168h",
+        limits={
+            "max_request_bytes": "64MiB",
+            "max_attributes": 1000,
+            "max_attribute_name_bytes": 128,
+        },
+        quirks=(
+            "every resource attribute is a stream field unless VL-Stream-Fields says which",
+            "it answers 200 and drops a record over 2 MiB or with a name of over 128 bytes",
+            "and one that is older than -retentionPeriod (7 days by default) or 2 days ahead",
+            "with a longer -retentionPeriod write start_at and limits::max_age as long as it",
+        ),
         sources={
             "endpoint": "github.com/VictoriaMetrics/VictoriaLogs app/vlinsert/opentelemetry",
-            "limits": "github.com/VictoriaMetrics/VictoriaLogs app/vlinsert",
+            "limits": "github.com/VictoriaMetrics/VictoriaLogs v1.52.1 lib/logstorage/log_rows.go,"
+            " app/vlstorage/main.go; measured: 1.52.1",
         },
     ),
     Vendor(

@@ -1,0 +1,152 @@
+"""Real VictoriaLogs and Loki: what is acknowledged is there, and their queries say so."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.cli import OK
+from k8s_audit_otlp.receiver.identity import identify
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.interop.agent import Agent
+from tests.interop.stores import Loki, Relay, VictoriaLogs, binary_of
+from tests.kit.queries import queries
+
+pytestmark = pytest.mark.timeout(400, func_only=True)
+BINARIES = {VictoriaLogs: "victoria-logs", Loki: "loki"}
+STORES = [
+    pytest.param(VictoriaLogs, id="victorialogs", marks=pytest.mark.interop),
+    pytest.param(Loki, id="loki", marks=pytest.mark.loki),
+]
+KB = 1000
+# Of the audit annotations that clients and webhooks choose, all are sent.
+ANNOTATIONS = ["example.com/*"]
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VictoriaLogs | Loki]:
+    kind: type[VictoriaLogs | Loki] = request.param
+    binary = binary_of(BINARIES[kind])
+    if not binary.exists():
+        pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
+    directory = tmp_path / "store"
+    directory.mkdir()
+    running = kind(binary, directory)
+    yield running
+    running.stop()
+
+
+def _configure(agent: Agent, store: VictoriaLogs | Loki, port: int | None = None) -> None:
+    endpoint = store.endpoint.replace(str(store.port), str(port or store.port))
+    audit = {"vendor": store.vendor, "annotations": ANNOTATIONS}
+    agent.configure("otlp_http", {"endpoint": endpoint, "audit": audit})
+
+
+def _deliver(agent: Agent) -> None:
+    done = agent.once("60s")
+    assert done.returncode == OK, done.stderr
+
+
+def _at(line: bytes, when: datetime) -> bytes:
+    event = json.loads(line)
+    text = when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    event["requestReceivedTimestamp"] = event["stageTimestamp"] = text
+    return json.dumps(event, separators=(",", ":")).encode() + b"\n"
+
+
+def _lines(count: int, ago: timedelta, seed: int) -> list[bytes]:
+    source, begin = EventSource(seed), datetime.now(UTC) - ago
+    return [_at(source.line(), begin + timedelta(milliseconds=n)) for n in range(count)]
+
+
+def _three_segments(agent: Agent) -> list[bytes]:
+    """Write two backups and the live log, hours old; return the lines of the first."""
+    first = _lines(300, timedelta(hours=5), 1)
+    backup = agent.log.with_name
+    backup("audit-2026-01-02T00-00-00.000.log").write_bytes(b"".join(first))
+    second = _lines(200, timedelta(hours=3), 2)
+    backup("audit-2026-01-02T01-00-00.000.log").write_bytes(b"".join(second))
+    agent.write(_lines(100, timedelta(minutes=1), 3))
+    return first
+
+
+def test_the_query_says_that_a_night_is_complete(agent: Agent, store: VictoriaLogs | Loki) -> None:
+    """A backlog of hours arrives as a whole, notices of the present beside it; none is refused."""
+    _three_segments(agent)
+    _configure(agent, store)
+    _deliver(agent)
+    assert agent.dead_letters() == []
+    store.wait_for(_promising_more(queries()[store.query]), 2)  # and so the counts are equal
+    assert store.incomplete(queries()[store.query]) == []
+
+
+def test_the_query_names_the_segment_of_a_lost_event(
+    agent: Agent, store: VictoriaLogs | Loki
+) -> None:
+    """An event that the store drops after its answer is found."""
+    first = _three_segments(agent)
+    found = identify(first[0], finished=True)
+    assert found is not None
+    identity = found.name
+    relay = Relay(store)
+    relay.loses.add(f"{identity}-{len(first[0]):x}")
+    _configure(agent, store, relay.port)
+    _deliver(agent)
+    relay.stop()
+    store.wait_for(_promising_more(queries()[store.query]), 2)
+    assert store.incomplete(queries()[store.query]) == [identity]
+
+
+def _promising_more(query: str) -> str:
+    """Make the query ask for one event more than the receipt promises."""
+    return query.replace("lt_field", "le_field").replace(">= on", "> on")
+
+
+def _odd_events() -> Iterator[dict[str, Any]]:
+    """Yield 55 events of sizes and names that stores have limits for."""
+    source, begin = EventSource(9), datetime.now(UTC) - timedelta(minutes=5)
+    sizes = [KB * n for n in (1, 10, 60, 100, 250, 260, 500, 900, 1000, 1100, 1900, 2100, 2500)]
+    sizes += [KB * n for n in (4000, 8000, 12_000, 20_000, 30_000)]
+    changes: list[dict[str, Any]] = [
+        {"responseObject": {"kind": "List", "text": "x" * size}} for size in sizes
+    ]
+    changes += [{"annotations": {f"example.com/{'n' * n}": "v"}} for n in range(20, 251, 23)]
+    changes += [{"annotations": {"example.com/long": "v" * KB * n}} for n in (1, 10, 60, 100)]
+    changes += [
+        {"annotations": {f"example.com/{i}": "v" * KB for i in range(n)}} for n in (30, 100)
+    ]
+    changes += [
+        {"user": {"username": "u", "groups": [f"group-{i}" for i in range(n)]}}
+        for n in (1, 20, 200, 2000)
+    ]
+    changes += [{"userAgent": "a" * KB * n} for n in (1, 16, 64, 300)]
+    changes += [{"objectRef": {"resource": "pods", "name": "n" * n}} for n in (63, 250)]
+    changes += [{"requestURI": "/api?" + "q" * KB * n} for n in (1, 8, 64)]
+    changes += [{}] * (55 - len(changes))
+    for number, change in enumerate(changes):
+        moment = begin + timedelta(milliseconds=number)
+        yield {**json.loads(_at(source.line(), moment)), "level": "RequestResponse", **change}
+
+
+def test_whatever_its_size_an_event_arrives_or_is_said_not_to(
+    agent: Agent, store: VictoriaLogs | Loki
+) -> None:
+    """55 events of 1 KB to 30 MB: each is in the store, or in the dead letter."""
+    agent.write(
+        json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in _odd_events()
+    )
+    _configure(agent, store)
+    _deliver(agent)
+    lines = agent.log.read_bytes().splitlines(keepends=True)
+    expected = {sum(map(len, lines[:n])) for n in range(len(lines))}
+    assert len(expected) == 55
+    end = time.monotonic() + 30
+    while missing := expected - store.offsets():
+        if len(missing) == len(agent.dead_letters()) or time.monotonic() > end:
+            break
+        time.sleep(0.5)
+    assert len(missing) == len(agent.dead_letters()), sorted(missing)
