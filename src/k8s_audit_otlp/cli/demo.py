@@ -16,6 +16,8 @@ from k8s_audit_otlp.tools.demo.received import Record
 from k8s_audit_otlp.tools.demo.show import Demo, Script
 
 _ROWS = 14
+_COLUMNS = ("time", "severity", "verb", "username", "what", "code", "status")
+_GIVE_WAY = {"username", "what"}  # in a narrow terminal: what is long
 
 
 @click.command()
@@ -86,8 +88,8 @@ def _view(demo: Demo) -> Group:
 
 def _table(records: list[Record]) -> Table:
     table = Table(title="LogRecords at the back end, the newest last", title_justify="left")
-    for name in ("time", "severity", "verb", "username", "what", "code", "status"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for name in _COLUMNS:
+        table.add_column(name, no_wrap=name not in _GIVE_WAY, overflow="ellipsis")
     for record in records:
         attributes = record.attributes
         when = datetime.fromtimestamp(record.time_ns / 1e9, UTC)

@@ -1,0 +1,146 @@
+"""Right and wrong inputs of every command: the exit code, one sentence, and what to do instead."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.tools.demo.events import EventSource
+
+GOOD = """
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters: {{otlp_http/siem: {{endpoint: "http://127.0.0.1:9"}}}}
+service: {{state_dir: {state}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lay out what the commands of the table name, and stand in it."""
+    source = EventSource(1)
+    (tmp_path / "log").mkdir()
+    log = tmp_path / "log" / "audit.log"
+    log.write_bytes(b"".join(source.line() + b"\n" for _ in range(5)))
+    (tmp_path / "event.json").write_bytes(source.line())
+    (tmp_path / "good.yaml").write_text(GOOD.format(log=log, state=tmp_path / "state"))
+    bad = GOOD.format(log=log, state=tmp_path / "state").replace("endpoint", "endpont")
+    (tmp_path / "bad.yaml").write_text(bad)
+    (tmp_path / "uids").write_text("0011223344556677-0\n")
+    (tmp_path / "table").write_text("time,message\n1,x\n")
+    (tmp_path / "empty").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("K8S_AUDIT_OTLP_CONFIG", raising=False)
+    return tmp_path
+
+
+def ask(line: str, given: str = "") -> Result:
+    return CliRunner().invoke(main, line.split(), input=given, env={"COLUMNS": "120"})
+
+
+RIGHT = (
+    "--help", "--version", "version", "schema", "run --help", "tap --help", "top --help",
+    "validate --config good.yaml", "validate -c good.yaml --json",
+    "validate --config good.yaml --quiet", "explain --event event.json",
+    "explain --config good.yaml --event event.json", "explain --path log/audit.log",
+    "explain --path log/audit.log --policy low-volume --json",
+    "vendors", "vendors --json", "vendors show loki", "vendors show loki --json",
+    "apiserver policy", "apiserver policy --list", "apiserver kubeadm",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", RIGHT)
+@pytest.mark.usefixtures("folder")
+def test_a_right_input_is_answered_on_the_standard_output(line: str) -> None:
+    """With exit code 0 and no error."""
+    done = ask(line)
+    assert done.exit_code == 0, done.output
+    assert "k8s-audit-otlp: " not in done.stderr
+    assert done.stdout or "--quiet" in line
+
+
+# command line -> exit code, what the sentence holds
+WRONG = {
+    "rnu": (2, "did you mean run?"),
+    "dead_letter list": (2, "did you mean dead-letter?"),
+    "xyzzy": (2, "known are run, status"),
+    "run": (2, "give --config FILE"),
+    "run --confg good.yaml": (2, "--config"),
+    "run --config nowhere.yaml": (2, "there is no such file; check the path given with --config"),
+    "run --config log": (2, "is a directory; write log/agent.yaml"),
+    "run --config bad.yaml": (2, "bad.yaml:3: exporters::otlp_http/siem::endpont: unknown key"),
+    "run --config good.yaml --path x": (2, "--path is for use without --config"),
+    "run --path x --state-dir s --once --deadline soon": (2, "soon"),
+    "run --path log --state-dir s --once": (2, "log is a directory; name the log in it"),
+    "status": (2, "give --state-dir DIRECTORY or --config FILE"),
+    "status --state-dir nowhere": (3, "no checkpoint yet"),
+    "status --config bad.yaml": (2, "did you mean endpoint?"),
+    "tap": (2, "give --state-dir DIRECTORY or --config FILE"),
+    "tap --state-dir nowhere": (3, "no agent runs with this state directory"),
+    "tap --state-dir . --match usr=x": (2, "did you mean user?"),
+    "tap --state-dir . --match user": (2, "write user=PATTERN"),
+    "top --state-dir .": (3, "no agent runs with this state directory"),
+    "top --state-dir . --for ever": (2, "ever"),
+    "state": (2, ""),
+    "state list": (2, "give --state-dir DIRECTORY or --config FILE"),
+    "state list --state-dir nowhere": (3, "no checkpoint yet"),
+    "state forget x --state-dir nowhere": (3, "no checkpoint yet"),
+    "verify": (2, "--against"),
+    "verify --against uids": (2, "give --path LOG, or --receipts-only"),
+    "verify --path log --against uids": (2, "is a directory; name the live file in it"),
+    "verify --path log/adit.log --against uids": (2, "log holds audit.log"),
+    "verify --path nowhere/audit.log --against uids": (2, "No such file"),
+    "verify --path log/audit.log --against nothing": (2, "nothing: No such file"),
+    "verify --path log/audit.log --against table": (2, "name it with --uid-field: time, message"),
+    "verify --path log/audit.log --against empty": (5, ""),
+    "verify --path log/audit.log --against uids --since once": (2, "--since"),
+    "verify --receipts-only --against uids": (2, "no receipt is among what arrived"),
+    "dead-letter list": (2, "give --state-dir DIRECTORY or --config FILE"),
+    "dead-letter list --state-dir nowhere": (3, "no such directory"),
+    "dead-letter show siem --state-dir log": (2, "no exporter has any"),
+    "dead-letter replay otlp_http/sime -c good.yaml": (2, "did you mean otlp_http/siem?"),
+    "dead-letter replay x": (2, "give the --config FILE"),
+    "explain": (2, "give --event FILE, --path LOG"),
+    "explain --event nothing": (2, "nothing: No such file"),
+    "explain --event empty": (2, "nothing in it"),
+    "explain --path log/adit.log": (2, "there is no such log"),
+    "explain --path log/audit.log --sample x": (2, "write 1/10 for a tenth"),
+    "explain --exporter x --path log/audit.log": (2, "--exporter needs the --config"),
+    "explain -c good.yaml --exporter sime --event event.json": (2, "sime"),
+    "validate": (2, "give --config FILE"),
+    "validate --config bad.yaml": (2, "did you mean endpoint?"),
+    "validate --config empty": (2, ""),
+    "vendors show lok": (2, "did you mean loki?"),
+    "vendors shw": (2, ""),
+    "apiserver policy --profile x": (2, "x"),
+    "apiserver patch nowhere.yaml": (2, "No such file"),
+    "doctor --config bad.yaml": (2, "did you mean endpoint?"),
+    "doctor --config good.yaml --path x": (2, "--path is for use without --config"),
+    "doctor --path log/audit.log --collector-config nothing": (2, "nothing"),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "says"), [(k, *v) for k, v in WRONG.items()], ids=WRONG)
+@pytest.mark.usefixtures("folder")
+def test_a_wrong_input_has_its_exit_code_and_a_hint(line: str, code: int, says: str) -> None:
+    """And never a traceback, nor a word on the standard output that a program would read."""
+    done = ask(line)
+    assert done.exit_code == code, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert says in done.stderr
+    if code == 2 and says:
+        assert done.stdout == ""
+        for said in filter(None, done.stderr.splitlines()):
+            assert said.startswith("k8s-audit-otlp: ")
+
+
+def test_a_configuration_may_come_from_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From standard input or the environment; an option that stands for one wins."""
+    text = (folder / "good.yaml").read_text()
+    assert ask("validate --config -", text).exit_code == 0
+    assert "standard input:3: " in ask("validate --config -", text.replace("dpoi", "x")).stderr
+    monkeypatch.setenv("K8S_AUDIT_OTLP_CONFIG", "good.yaml")
+    assert ask("validate").exit_code == 0
+    assert ask("explain --path log/audit.log").exit_code == 0
