@@ -27,6 +27,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "k8s_audit": {"include": ["/var/log/kubernetes/audit.log"]},
     "k8s_audit_webhook": {"endpoint": "localhost:9443"},
     "kafka": {"brokers": ["localhost:9092"], "topics": ["k8s-audit"]},
+    "aws_cloudwatch": {"log_group": "/aws/eks/prod/cluster"},
     "otlp_http": {"endpoint": "http://localhost:4318"},
     "otlp_grpc": {"endpoint": "localhost:4317"},
     "otlp_file": {"path": "-"},

@@ -10,7 +10,9 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.config.sources import (
     AuditWebhook,
+    CloudWatch,
     Kafka,
+    Source,
     SpoolBlock,
     spool_directory,
 )
@@ -138,9 +140,7 @@ def _limits(block: SpoolBlock) -> SpoolLimits:
     return SpoolLimits(block.max_bytes, block.segment_bytes, block.min_free_disk_bytes)
 
 
-def _running(
-    name: str, source: AuditWebhook | Kafka, spools: dict[str, Spool], config: Config
-) -> Running:
+def _running(name: str, source: Source, spools: dict[str, Spool], config: Config) -> Running:
     """Return a source, ready to be started."""
     match source:
         case AuditWebhook():
@@ -156,6 +156,26 @@ def _running(
                     "write pip install 'k8s-audit-otlp[kafka]'"
                 ) from None
             return KafkaSource(name, kafka_settings(source), source.topics, spools[""])
+        case CloudWatch():
+            try:
+                from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: PLC0415 - an extra
+                    CloudWatchOptions,
+                    CloudWatchSource,
+                )
+            except ImportError:
+                raise ConfigurationError(
+                    f"receivers::{name}: boto3 is not installed; "
+                    "write pip install 'k8s-audit-otlp[aws]'"
+                ) from None
+            options = CloudWatchOptions(
+                source.log_group,
+                source.stream_prefix,
+                source.region,
+                source.endpoint_url,
+                source.poll_interval_s,
+                source.start_age_s,
+            )
+            return CloudWatchSource(name, options, spools[""])
         case _ as never:
             assert_never(never)
 

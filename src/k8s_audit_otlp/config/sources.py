@@ -185,8 +185,29 @@ class Kafka(SourceBlock):
         return value
 
 
-Source: TypeAlias = AuditWebhook | Kafka
-SOURCES: Mapping[str, type[Source]] = {"k8s_audit_webhook": AuditWebhook, "kafka": Kafka}
+class CloudWatch(SourceBlock):
+    """The audit streams of an EKS cluster in CloudWatch Logs; credentials as the SDK finds them."""
+
+    type: ClassVar[str] = "aws_cloudwatch"
+
+    log_group: str = Field(description="The log group: /aws/eks/CLUSTER/cluster.")
+    stream_prefix: str = key("kube-apiserver-audit", "How the names of its streams begin.")
+    region: str | None = key(None, "The region; that of the environment by default.")
+    endpoint_url: str | None = key(None, "Another address of the service.")
+    poll_interval_s: PositiveSeconds = key(
+        "5s", "How often each stream is asked for more.", alias="poll_interval"
+    )
+    start_age_s: Seconds = key(
+        "24h", "How far back a stream is read that has no position.", alias="start_age"
+    )
+
+
+Source: TypeAlias = AuditWebhook | Kafka | CloudWatch
+SOURCES: Mapping[str, type[Source]] = {
+    "k8s_audit_webhook": AuditWebhook,
+    "kafka": Kafka,
+    "aws_cloudwatch": CloudWatch,
+}
 
 
 def log_id(receiver_id: str, cluster: str) -> str:

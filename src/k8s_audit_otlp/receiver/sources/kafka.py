@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from threading import Event, Thread
 from typing import Any
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
-from k8s_audit_otlp.receiver.spool.event_list import NoEventsError, lines_of
+from k8s_audit_otlp.receiver.spool.event_list import lines_in
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
@@ -77,7 +76,9 @@ class KafkaSource:
             if (error := message.error()) is not None:
                 logger.warning("%s: %s", self._name, error.str())
                 continue
-            lines += self._lines_of(message)
+            found, left_out = lines_in(message.value() or b"")
+            lines += found
+            self.left_out += left_out
             place, offset = (message.topic(), message.partition()), message.offset()
             if place[0] is not None and place[1] is not None and offset is not None:
                 ends[place[0], place[1]] = offset + 1
@@ -93,18 +94,3 @@ class KafkaSource:
                     return  # not committed: it comes again
         places = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
         consumer.commit(offsets=places, asynchronous=False)
-
-    def _lines_of(self, message: Message) -> list[bytes]:
-        """Return the events of a message, whatever has framed them."""
-        value = message.value() or b""
-        found: list[bytes] = []
-        for line in [value] if value.lstrip().startswith((b"{", b"[")) else value.splitlines():
-            for framed in unwrap(line, detect(line)):
-                if not is_audit(framed.text):
-                    self.left_out += 1
-                    continue
-                try:
-                    found += lines_of(framed.text)
-                except NoEventsError:
-                    self.left_out += 1
-        return found

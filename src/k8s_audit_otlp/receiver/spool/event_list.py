@@ -5,6 +5,8 @@ The items of an EventList carry no `kind`; the lines of a file do. Pure.
 
 import msgspec
 
+from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
+
 _LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
 
 
@@ -48,6 +50,26 @@ def lines_of(body: bytes) -> list[bytes]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NoEventsError(f"the body is no JSON of audit events: {error}") from None
     raise NoEventsError(f"kind is {found.kind[:64]!r}; an EventList or an Event is taken")
+
+
+def lines_in(message: bytes) -> tuple[list[bytes], int]:
+    """Return the events of a message in any frame, and how many texts in it are none.
+
+    A torn event is a line as well: its record says that it could not be read.
+    """
+    found: list[bytes] = []
+    left_out = 0
+    one = message.lstrip().startswith((b"{", b"["))
+    for line in [message] if one else message.split(b"\n"):
+        for framed in unwrap(line, detect(line)) if line.strip() else ():
+            if not is_audit(framed.text):
+                left_out += 1
+                continue
+            try:
+                found += lines_of(framed.text)
+            except NoEventsError:
+                found.append(framed.text.translate(None, _LINE_BREAKS) + b"\n")
+    return found, left_out
 
 
 def _checked(version: str) -> str:

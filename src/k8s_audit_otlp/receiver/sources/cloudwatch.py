@@ -1,0 +1,161 @@
+"""Reads the audit streams of an EKS cluster from CloudWatch Logs, each from a position of its own.
+
+A position is CloudWatch's token and the time of the last event. It is written when the events are
+on disk. A token lives for a day; where it has expired, reading goes on from the time, and the spool
+knows what comes twice.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from k8s_audit_otlp.receiver.spool.event_list import lines_in
+from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
+from k8s_audit_otlp.receiver.spool.spool import Spool
+from k8s_audit_otlp.state.files import replace_file
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+_POSITIONS = "streams.json"
+_CALM = Config(retries={"mode": "adaptive", "max_attempts": 8})  # throttling is obeyed
+_EXPIRED = frozenset({"InvalidParameterException", "InvalidNextTokenException"})
+
+
+@dataclass(frozen=True, slots=True)
+class CloudWatchOptions:
+    """Which streams; ages and waits in seconds."""
+
+    log_group: str
+    stream_prefix: str = "kube-apiserver-audit"
+    region: str | None = None
+    endpoint_url: str | None = None
+    poll_s: float = 5.0
+    start_age_s: float = 86_400.0
+
+
+class CloudWatchSource:
+    """One reader of all streams of a group, in a thread of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        options: CloudWatchOptions,
+        spool: Spool,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._options = options
+        self._spool = spool
+        self._now = now
+        self._path = spool.path.with_name(_POSITIONS)
+        self._positions: dict[str, dict[str, Any]] = {}
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self.left_out = 0  # messages that hold no audit event
+
+    def start(self) -> str:
+        """Begin to read, and return what.
+
+        Raises:
+            OSError: the positions cannot be read.
+
+        """
+        if self._path.exists():
+            try:
+                self._positions = json.loads(self._path.read_bytes())
+            except ValueError as error:
+                raise OSError(
+                    f"{self._path}: {error}; remove it to read {_POSITIONS} anew"
+                ) from None
+        self._thread.start()
+        return f"{self._options.log_group}:{self._options.stream_prefix}*"
+
+    def look(self) -> None:
+        """Nothing has to be taken up while it runs."""
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(15)
+
+    def _run(self) -> None:
+        """Ask every stream for more until `stop`; after any trouble from the last positions."""
+        client: Any = None
+        while not self._stop.is_set():
+            try:
+                client = client or self._client()
+                for stream in self._streams(client):
+                    while not self._stop.is_set() and self._take(client, stream):
+                        pass
+            except (BotoCoreError, ClientError, SpoolFullError, OSError) as error:
+                logger.warning("%s: %s; it tries again", self._name, error)
+            except Exception:
+                logger.exception("%s: it begins again", self._name)
+                client = None
+            self._stop.wait(self._options.poll_s)
+
+    def _client(self) -> Any:
+        options = self._options
+        return boto3.client(
+            "logs",
+            region_name=options.region,
+            endpoint_url=options.endpoint_url,
+            config=_CALM,
+        )
+
+    def _streams(self, client: Any) -> Iterator[str]:
+        pages = client.get_paginator("describe_log_streams").paginate(
+            logGroupName=self._options.log_group,
+            logStreamNamePrefix=self._options.stream_prefix,
+        )
+        for page in pages:
+            for stream in page["logStreams"]:
+                yield stream["logStreamName"]
+
+    def _take(self, client: Any, stream: str) -> bool:
+        """Take what a stream has next, put it on disk, note the position; say if it had any."""
+        position = self._positions.get(stream, {})
+        since, page = self._page(client, stream, position)
+        lines: list[bytes] = []
+        newest = int(position.get("time", 0))
+        for event in page["events"]:
+            found, left_out = lines_in(event["message"].encode())
+            lines += found
+            self.left_out += left_out
+            newest = max(newest, int(event["timestamp"]))
+        if lines:
+            self._spool.append(lines)
+        token = page["nextForwardToken"]
+        if token != position.get("token"):
+            self._positions[stream] = {"token": token, "since": since, "time": newest}
+            data = json.dumps(self._positions).encode()
+            replace_file(self._path, lambda file: file.write(data), durable=False)
+        return bool(page["events"])
+
+    def _page(self, client: Any, stream: str, position: dict[str, Any]) -> tuple[int, Any]:
+        """Return the next page, and the time that reading has begun from: a token goes with it."""
+        asked = {
+            "logGroupName": self._options.log_group,
+            "logStreamName": stream,
+            "startFromHead": True,
+        }
+        if "token" in position:
+            since = int(position["since"])
+            try:
+                token = position["token"]
+                return since, client.get_log_events(**asked, startTime=since, nextToken=token)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _EXPIRED:
+                    raise
+        oldest = int((self._now() - self._options.start_age_s) * 1000)
+        since = max(0, int(position.get("time", 0)) or oldest)
+        return since, client.get_log_events(**asked, startTime=since)
