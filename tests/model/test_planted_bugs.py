@@ -54,6 +54,24 @@ class InodeLog(AuditLog):
         pass
 
 
+class AssumingLog(AuditLog):
+    """Takes it that what it finds follows what it knew."""
+
+    def _bind(self, entries):
+        found = super()._bind(entries)
+        for segment in self._known:
+            if segment.state.lost:
+                segment.state.size = 0
+        return found
+
+
+class NumberedLog(AuditLog):
+    """Keeps positions as numbers, without a mark of the bytes before them."""
+
+    def read_up_to(self, segment, marks, last_ns):  # noqa: ARG002 - left out is the fault
+        super().read_up_to(segment, [], last_ns)
+
+
 def _fails(machine, promise):
     with pytest.raises(AssertionError, match=promise):
         run_state_machine_as_test(
@@ -85,11 +103,13 @@ def test_a_position_that_moves_early_is_caught(receiver_machine):
     [
         (HastyLog, "never came"),
         (PackedLog, "never came"),
+        (AssumingLog, "no gap tells of it"),
+        (NumberedLog, "no gap tells of it|is not the line|not acknowledged"),
         (InodeLog, "never came|not acknowledged|is not the line"),
     ],
 )
 def test_a_faulty_log_is_caught(receiver_machine, log, promise):
-    """A rotation skipped, the .gz preferred, an inode trusted."""
+    """A rotation skipped, the .gz preferred, continuity assumed, an inode or a number trusted."""
 
     class Faulty(receiver_machine):
         log_class = log

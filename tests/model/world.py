@@ -72,6 +72,9 @@ class World:
         self.files = {}  # name -> Generation, for whole or half-written files
         self.packing = {}  # name of a plain backup -> its .gz, half-written
         self.excused = set()  # numbers of lines that no receiver could have had
+        self.tolerated = set()  # and of those that went between a copy and the cut after it
+        self.harmed = False  # something was deleted, cut or replaced
+        self.copied = False  # a copy took its place: what was not seen before leaves no trace
         self.generations = []
         self._number = 0
         self._stamps = set()
@@ -156,7 +159,31 @@ class World:
         names = [n for n in self.files if n != "audit.log" and (packed or not n.endswith(".gz"))]
         return sorted(names, key=lambda n: (n.startswith("audit.log."), _falling(n), n))
 
+    def oldest_first(self):
+        """Names of backups in the order in which a retention deletes them."""
+        age = {generation: n for n, generation in enumerate(self.generations)}
+        return sorted(self.backups(packed=True), key=lambda name: age[self.files[name]])
+
+    def cut(self, kept, read):
+        """Take all but some lines from the live file; its writer goes on behind them.
+
+        Bytes that were not *read* by then nobody can miss: the file may be as long as before.
+        """
+        before, self.harmed = self.live, True
+        end = before.lines[kept - 1].end
+        os.ftruncate(self._fd, end)
+        os.lseek(self._fd, end, os.SEEK_SET)
+        after = self._new(before.hole)
+        after.lines = before.lines[:kept]
+        if end >= read:
+            self.tolerated.update(line.number for line in before.lines[kept:])
+        before.muddled = after.muddled = True
+        before.lost_from, before.held = end, False
+        self.excuse(before)
+        self.files["audit.log"] = after
+
     def delete(self, name):
+        self.harmed = True
         (self.directory / name).unlink()
         (self.directory / f"{name}.gz").unlink(missing_ok=True)
         self.packing.pop(name, None)
@@ -168,6 +195,7 @@ class World:
 
     def copy(self):
         """Do the first half of copytruncate; return what was copied."""
+        self.copied = True
         shift_numbered(self.path)
         numbered = {n: g for n, g in self.files.items() if n.startswith("audit.log.")}
         for name in numbered:
@@ -186,6 +214,8 @@ class World:
         os.ftruncate(self._fd, 0)
         size = os.lseek(self._fd, 0, os.SEEK_CUR if hole else os.SEEK_SET)
         cut.lost_from, cut.held = copied, False
+        self.harmed = True
+        self.tolerated.update(line.number for line in cut.lines if line.end > copied)
         self.excuse(cut)
         if copied:
             self.files["audit.log.1"] = cut
@@ -200,7 +230,8 @@ class World:
         copy = self.directory / "restored"
         copy.write_bytes((self.directory / name).read_bytes())
         copy.rename(self.path)
-        replaced = self.live
+        replaced, self.harmed, self.copied = self.live, True, True
+        self.tolerated.update(line.number for line in replaced.lines)
         replaced.seal()
         replaced.lost_from = 0
         self.excuse(replaced)

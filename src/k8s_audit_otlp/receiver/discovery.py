@@ -23,6 +23,7 @@ from k8s_audit_otlp.receiver.unread import Found, UnreadFiles
 from k8s_audit_otlp.state.manifest import SegmentState
 
 _FIRST_READ = 64 * 1024
+_BEGIN = 256  # bytes by which a file is known that has no whole line yet
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
 
 
@@ -32,6 +33,7 @@ class _Unnamed:
 
     source: Source
     follows: bool  # what was known before it was still there when it was first seen
+    begin: bytes = b""  # of its first line, as far as it was there then
 
 
 class Discovery:
@@ -74,7 +76,10 @@ class Discovery:
         before, first_new = self._known.predecessor(), self._known.manifest.next_seq
         placed = self._placed(entries)
         found = Found({segment.seq for segment in placed.values()})
-        found.follows = before is None or before.seq in found.bound or _still_there(before)
+        if before is None:
+            found.follows = self._nothing_before(entries)
+        else:
+            found.follows = before.seq in found.bound or _still_there(before)
         unnamed, self._unnamed = self._unnamed, {}
         if entries:
             self._take_unlisted(unnamed, {e.key for e in entries}, found)
@@ -88,10 +93,23 @@ class Discovery:
                     found.bound.add(segment.seq)
                     found.follows |= segment is before or segment.seq >= first_new
         self._unnamed.update(unnamed)
+        self._known.manifest.unnamed = list(self._unnamed)
         self._known.note_newest(first_new)
         self._unread.tell_lost(entries)
         self._opened.clear()
         return found
+
+    def _nothing_before(self, entries: list[Entry]) -> bool:
+        """Say whether the first segment of all is the first file that there was.
+
+        A log that is not there yet has no past. A live file that was empty when it was last seen
+        must be the oldest; unless it is open, live too: a free inode is soon used again.
+        """
+        empty = self._known.manifest.unnamed
+        if not empty or not entries:
+            return not empty
+        oldest = entries[0]
+        return oldest.key in self._unnamed or (oldest.name.live and oldest.key in empty)
 
     def _placed(self, entries: list[Entry]) -> dict[str, Segment]:
         """Return the segments of the files that are known already, by name.
@@ -151,10 +169,14 @@ class Discovery:
         except CorruptGzipError:
             return self._unread.damaged(entry, source) if self._torn(source) else None
         if identity is not None:
-            found.follows |= unnamed is not None and unnamed.follows
+            if unnamed is not None:
+                same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
+                found.follows = same and (found.follows or unnamed.follows)
             return self._adopt(entry, source, identity, found)
         if entry.name.live:
-            self._unnamed[entry.key] = unnamed or _Unnamed(source, found.follows)
+            unnamed = unnamed or _Unnamed(source, found.follows)
+            unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
+            self._unnamed[entry.key] = unnamed
             self.unnamed_size = source.stat().st_size
         elif isinstance(source, GzipSource) and source.end is None and self._torn(source):
             return self._unread.damaged(entry, source)

@@ -56,6 +56,7 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     segments: list[SegmentState] = []
     started: bool = False  # the log was listed at least once
     newest: int = 0  # the segment that was found or live last: what is new must follow it
+    unnamed: list[tuple[int, int]] = []  # live files without a whole line: device and inode
     unread: list[tuple[str, int, int]] = []  # files that could not be read yet: name and inode
 
 
@@ -67,6 +68,7 @@ class Manifest:
         self.next_seq = state.next_seq
         self.started = state.started
         self.newest = state.newest
+        self.unnamed = list(state.unnamed)
         self.unread = list(state.unread)
         self._segments = {s.seq: s for s in state.segments}
 
@@ -106,4 +108,11 @@ class Manifest:
 
     def state(self) -> ManifestState:
         copies = [msgspec.structs.replace(s, names=list(s.names)) for s in self]
-        return ManifestState(self.next_seq, copies, self.started, self.newest, list(self.unread))
+        return ManifestState(
+            self.next_seq,
+            copies,
+            self.started,
+            self.newest,
+            list(self.unnamed),
+            list(self.unread),
+        )
