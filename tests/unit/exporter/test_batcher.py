@@ -115,3 +115,14 @@ def test_a_block_that_does_not_follow_is_refused():
     batcher.add(block_of([[(1, 0)]]))
     with pytest.raises(ValueError, match="does not follow 1:10"):
         batcher.add(block_of([[(1, 0)]], start=20))
+
+
+def test_a_request_holds_its_overhead_too():
+    """Resource and scope count to what the back end takes."""
+    size = len(record(1, 100))
+    for overhead, most in ((0, 4), (size, 3)):
+        batcher = Batcher("r", BatchLimits(max_bytes=4 * size), overhead=overhead)
+        batcher.add(block_of([[(1, 100)]] * 8))
+        batch = batcher.take()
+        assert batch is not None
+        assert len(batch.records) == most

@@ -440,3 +440,13 @@ def test_a_batch_whose_last_record_waits_is_freed(bench):
     b.delivery.deliver(flight)
     assert flight.batch.records == ()
     assert flight.size == len(sent[50]) == size - freed[0]
+
+
+def test_a_wrong_setting_is_waited_for_long_from_the_first_time(bench):
+    """A wrong key is not mended within a second; a passing fault may be."""
+    for answer, wait in ((Misconfigured("HTTP 401"), 25.6), (DOWN, 1.0)):
+        answers = [answer, OK]
+        options = DeliveryOptions(Backoff(1.0, 30.0, 1.5, 0.0))
+        h = bench(lambda _, left=answers: left.pop(0), options=options)
+        h.deliver(records(1))
+        assert h.waits == [pytest.approx(wait, abs=0.1)]
