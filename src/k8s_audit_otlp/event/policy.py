@@ -16,9 +16,9 @@ import msgspec
 
 from k8s_audit_otlp.event.policy_rules import LEVELS, Attributes, Rule, attributes_of
 from k8s_audit_otlp.event.policy_yaml import PolicyError, read_policy
-from k8s_audit_otlp.event.redact.line import AmbiguousError, body_slots, frame_of, rewritten
 from k8s_audit_otlp.event.redact.redactor import drop_bodies, drop_body
-from k8s_audit_otlp.event.redact.tokens import (
+from k8s_audit_otlp.event.splice.line import AmbiguousError, body_slots, frame_of, rewritten
+from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     end_of,
     join,

@@ -9,9 +9,9 @@ from collections import Counter
 from k8s_audit_otlp.event.policy import Dropped as DroppedByPolicy
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
-from k8s_audit_otlp.event.redact.line import rewritten
 from k8s_audit_otlp.event.redact.quiet import QuietParts
 from k8s_audit_otlp.event.shrink import shrink
+from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.event.stages import Dropped, Transformed
 from k8s_audit_otlp.model import AuditEvent
 

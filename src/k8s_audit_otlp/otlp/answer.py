@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from k8s_audit_otlp.event.redact.replacement import MASK, Replacement
-from k8s_audit_otlp.event.redact.text import clean
+from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
+from k8s_audit_otlp.event.secrets.text import clean
 
 MAX_MESSAGE = 300  # characters of a server's text that reach our own log
 MAX_READ = 64 * 1024  # bytes of an error body that are looked at

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import RULES, Redactor
-from k8s_audit_otlp.event.redact.forms import without_forms
-from k8s_audit_otlp.event.redact.named_values import without_named_values
-from k8s_audit_otlp.event.redact.replacement import Replacement
-from k8s_audit_otlp.event.redact.text import clean
+from k8s_audit_otlp.event.secrets.forms import without_forms
+from k8s_audit_otlp.event.secrets.named_values import without_named_values
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean
 from k8s_audit_otlp.otlp.encode import Encoder
 from tests.kit.strategies import blocks_of, line_of, read
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.event.legacy import read_legacy
 from k8s_audit_otlp.event.redact import Redacted, RedactionRules, Redactor
-from k8s_audit_otlp.event.redact.line import rewritten
-from k8s_audit_otlp.event.redact.messages import clean_message
-from k8s_audit_otlp.event.redact.replacement import Replacement
+from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 decode = msgspec.json.Decoder(AuditEvent).decode

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
 from typing import TypeAlias
 
-from k8s_audit_otlp.event.redact.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
-from k8s_audit_otlp.event.redact.tokens import (
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.uri import program
+from k8s_audit_otlp.event.splice.tokens import (
     balance,
     end_of,
     is_key,
@@ -17,7 +18,6 @@ from k8s_audit_otlp.event.redact.tokens import (
     piece_of,
     text_of,
 )
-from k8s_audit_otlp.event.redact.uri import program
 
 KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for

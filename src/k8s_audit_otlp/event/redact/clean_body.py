@@ -6,8 +6,8 @@ They are neither taken apart nor decoded. Whatever holds one is looked at by its
 
 from typing import Final
 
-from k8s_audit_otlp.event.redact.grammar import NEEDLES
-from k8s_audit_otlp.event.redact.matcher import matcher_of
+from k8s_audit_otlp.event.secrets.grammar import NEEDLES
+from k8s_audit_otlp.event.secrets.matcher import matcher_of
 
 # Members that a rule is about, beside those whose name says credential; see `names`.
 _MEMBERS: Final = (

@@ -12,14 +12,15 @@ import msgspec
 
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.grammar import KeyVerdict, judge, may_hold
-from k8s_audit_otlp.event.redact.messages import TextVerdicts, clean_message
-from k8s_audit_otlp.event.redact.replacement import Replacement
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.seen import Seen
-from k8s_audit_otlp.event.redact.text import clean
-from k8s_audit_otlp.event.redact.tokens import (
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_hold
+from k8s_audit_otlp.event.secrets.messages import TextVerdicts, clean_message
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.event.secrets.uri import PARAMETER_NAMES, ParameterVerdicts, clean_uri
+from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     end_of,
     is_key,
@@ -29,7 +30,6 @@ from k8s_audit_otlp.event.redact.tokens import (
     split,
     text_of,
 )
-from k8s_audit_otlp.event.redact.uri import PARAMETER_NAMES, ParameterVerdicts, clean_uri
 from k8s_audit_otlp.model import AuditEvent, UserInfo
 
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"

@@ -2,9 +2,9 @@
 
 from enum import IntEnum
 
-from k8s_audit_otlp.event.redact.grammar import judge, words_of
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.redact.tokens import text_of
+from k8s_audit_otlp.event.secrets.grammar import judge, words_of
+from k8s_audit_otlp.event.splice.tokens import text_of
 
 _MAX_NAMES = 8192  # distinct member names remembered
 _LONGEST_KEPT = 256  # bytes

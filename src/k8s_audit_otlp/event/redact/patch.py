@@ -11,7 +11,7 @@ from k8s_audit_otlp.event.redact.actions import (
 )
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan
-from k8s_audit_otlp.event.redact.tokens import objects, piece_of, text_of
+from k8s_audit_otlp.event.splice.tokens import objects, piece_of, text_of
 
 _HARMLESS_PATHS = ("/metadata/labels", "/metadata/finalizers", "/metadata/ownerReferences", "/type")
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from k8s_audit_otlp.event.redact.tokens import is_key, text_of
+from k8s_audit_otlp.event.splice.tokens import is_key, text_of
 
 
 def paths_to(pieces: list[bytes], steps: tuple[str, ...]) -> Iterator[int]:

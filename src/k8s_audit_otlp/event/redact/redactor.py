@@ -15,7 +15,16 @@ import msgspec
 from k8s_audit_otlp.event.decode import leave_out_wide_code
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
-from k8s_audit_otlp.event.redact.line import (
+from k8s_audit_otlp.event.redact.quiet import QuietParts
+from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
+from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
+from k8s_audit_otlp.event.redact.scan import BodyContext, context_of
+from k8s_audit_otlp.event.redact.seen import Seen
+from k8s_audit_otlp.event.redact.strings import compacted
+from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.uri import clean_uri
+from k8s_audit_otlp.event.splice.line import (
     BODIES,
     NEEDLES,
     PLACE_OF_BODY,
@@ -27,17 +36,8 @@ from k8s_audit_otlp.event.redact.line import (
     rewritten,
     without,
 )
-from k8s_audit_otlp.event.redact.lists import LARGE_BYTES, joined, parts_of
-from k8s_audit_otlp.event.redact.messages import clean_message
-from k8s_audit_otlp.event.redact.quiet import QuietParts
-from k8s_audit_otlp.event.redact.replacement import Replacement
-from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
-from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
-from k8s_audit_otlp.event.redact.scan import BodyContext, context_of
-from k8s_audit_otlp.event.redact.seen import Seen
-from k8s_audit_otlp.event.redact.strings import compacted
-from k8s_audit_otlp.event.redact.tokens import UnreadableError, piece_of, unmask
-from k8s_audit_otlp.event.redact.uri import clean_uri
+from k8s_audit_otlp.event.splice.lists import LARGE_BYTES, joined, parts_of
+from k8s_audit_otlp.event.splice.tokens import UnreadableError, piece_of, unmask
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 _decode = msgspec.json.Decoder(AuditEvent).decode

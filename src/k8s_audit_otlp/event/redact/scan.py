@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from k8s_audit_otlp.event.redact.grammar import is_reference
 from k8s_audit_otlp.event.redact.names import Names
-from k8s_audit_otlp.event.redact.replacement import MASK, Replacement
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.redact.tokens import (
+from k8s_audit_otlp.event.secrets.grammar import is_reference
+from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
+from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     closing_part,
     end_of,

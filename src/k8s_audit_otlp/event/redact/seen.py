@@ -3,7 +3,7 @@
 import binascii
 
 from k8s_audit_otlp.event.redact.scan import BodyContext
-from k8s_audit_otlp.event.redact.tokens import text_of
+from k8s_audit_otlp.event.splice.tokens import text_of
 from k8s_audit_otlp.model import AuditEvent
 
 _SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any text

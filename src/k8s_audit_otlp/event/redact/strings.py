@@ -9,13 +9,13 @@ import re
 
 import msgspec
 
-from k8s_audit_otlp.event.redact.grammar import may_hold
-from k8s_audit_otlp.event.redact.messages import clean_message
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
-from k8s_audit_otlp.event.redact.text import clean
-from k8s_audit_otlp.event.redact.tokens import (
+from k8s_audit_otlp.event.secrets.grammar import may_hold
+from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     is_key,
     is_member_value,

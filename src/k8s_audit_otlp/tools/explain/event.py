@@ -7,7 +7,7 @@ import orjson
 
 from k8s_audit_otlp.event.decode import ReadEvent, read_line
 from k8s_audit_otlp.event.policy import Policy
-from k8s_audit_otlp.event.redact.line import rewritten
+from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.model import Block, ObjectRef, Span
 from k8s_audit_otlp.otlp.mapping import limiter_of
 from k8s_audit_otlp.otlp.resource_scope import envelope

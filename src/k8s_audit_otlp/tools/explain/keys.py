@@ -7,7 +7,7 @@ What is asked for is a resource, or the first two steps of a path that names non
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.redact import Redactor
-from k8s_audit_otlp.event.redact.line import rewritten
+from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 
 MOST_CHARACTERS = 256  # of one part; clients choose them

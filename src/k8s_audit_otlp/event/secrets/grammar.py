@@ -15,7 +15,7 @@ from functools import lru_cache, reduce
 from operator import or_
 from typing import Final, NamedTuple
 
-from k8s_audit_otlp.event.redact.matcher import matcher_of
+from k8s_audit_otlp.event.secrets.matcher import matcher_of
 
 _LONGEST_KEPT: Final = 64  # characters of a name whose verdict is remembered
 MAX_KEY_CHARS: Final = 512  # nobody names a credential in a longer word; bounds the work per name

@@ -4,9 +4,9 @@ import re
 from typing import Literal
 from urllib.parse import quote, unquote_plus
 
-from k8s_audit_otlp.event.redact.grammar import is_credential_parameter
-from k8s_audit_otlp.event.redact.replacement import Replacement
-from k8s_audit_otlp.event.redact.text import clean
+from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean
 
 ArgsMode = Literal["keep", "first", "redact"]
 

@@ -5,8 +5,8 @@ Which text a message can be is told by upstream's source; what else may stand in
 
 import re
 
-from k8s_audit_otlp.event.redact.replacement import Replacement
-from k8s_audit_otlp.event.redact.text import clean
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean
 
 # A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
 # sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.

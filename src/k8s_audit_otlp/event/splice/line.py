@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from k8s_audit_otlp.event.redact.tokens import closing_part, end_of, is_key, split
+from k8s_audit_otlp.event.splice.tokens import closing_part, end_of, is_key, split
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 BODIES = (("request_object", b"requestObject"), ("response_object", b"responseObject"))

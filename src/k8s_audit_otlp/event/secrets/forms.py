@@ -10,15 +10,15 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from k8s_audit_otlp.event.redact.grammar import (
+from k8s_audit_otlp.event.secrets.grammar import (
     NAMES,
     TOKEN_FORMATS,
     KeyVerdict,
     bits_of,
     judge,
 )
-from k8s_audit_otlp.event.redact.named_values import NOTHING, PLACEHOLDER
-from k8s_audit_otlp.event.redact.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.named_values import NOTHING, PLACEHOLDER
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 
 _PRIVATE_KEY = re.compile(
     r"()(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----"

@@ -2,10 +2,10 @@
 
 import re
 
-from k8s_audit_otlp.event.redact.forms import without_forms
-from k8s_audit_otlp.event.redact.grammar import NAMES, bits_of, holds, needles_in
-from k8s_audit_otlp.event.redact.named_values import without_named_values
-from k8s_audit_otlp.event.redact.replacement import Replacement
+from k8s_audit_otlp.event.secrets.forms import without_forms
+from k8s_audit_otlp.event.secrets.grammar import NAMES, bits_of, holds, needles_in
+from k8s_audit_otlp.event.secrets.named_values import without_named_values
+from k8s_audit_otlp.event.secrets.replacement import Replacement
 
 _SIGNATURE = re.compile(
     r"([?&;](?:sig|signature|x-amz-signature|x-goog-signature)=)([^&\s\"']+)", re.IGNORECASE

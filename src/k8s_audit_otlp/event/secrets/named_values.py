@@ -6,8 +6,8 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 import re
 from typing import Final
 
-from k8s_audit_otlp.event.redact.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.redact.replacement import MASK, Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
 
 _NAMED = re.compile(
     r"(?<![\w.$-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8})[ \t]{0,8}(?P<sign>=>|:=|[:=])[ \t]{0,8}"

@@ -1,0 +1,1 @@
+"""What a credential looks like: names, forms, tokens; and text without them."""
