@@ -54,6 +54,11 @@ def health(
     )
 
 
+def life(agent: RunningAgent, beat_age_s: float) -> HealthView:
+    """Return what says whether the process works at all. Touches no file."""
+    return HealthView(dead_threads=list(_dead_threads(agent)), beat_age_s=beat_age_s)
+
+
 def trouble_of(log: AuditLog) -> str:
     """Say why the log cannot be read, '' where it can. Between two names of it, it still can."""
     if log.path.exists() and log.troubles:
@@ -86,6 +91,9 @@ def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView
         gate.last_acknowledged_at,
         counts.delivered_bytes,
         counts.sent,
+        counts.last_retry,
+        gate.last_error_at,
+        gate.retry_at if gate.waiting else 0.0,
     )
 
 

@@ -35,6 +35,7 @@ class ExporterCounts:
     notices_refused: int = 0  # of the agent's own records, in no other count
     retries: Counter[str] = field(default_factory=Counter)
     gaps: Counter[str] = field(default_factory=Counter)
+    last_retry: str = ""  # its reason
     sent: RequestCounts = field(default_factory=RequestCounts)
 
 
@@ -75,6 +76,7 @@ class ExporterJournal:
     def retrying(self, why: str, delay_s: float, reason: str) -> None:
         with self._lock:
             self.counts.retries[reason] += 1
+            self.counts.last_retry = reason
             self._troubled = True
         speak, quiet = self._once.admit(f"retry {self.exporter}")
         if speak:

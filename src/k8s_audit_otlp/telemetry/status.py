@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
-from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, stored_views
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, life, stored_views
 from k8s_audit_otlp.telemetry.health import Beat
+from k8s_audit_otlp.telemetry.history import History
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.runways import Runways
-from k8s_audit_otlp.telemetry.views import ExporterView
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.telemetry.metrics import Metrics
@@ -43,6 +44,8 @@ class Status:
         self._looked = monotonic() - LOOK_S
         self._metrics: Metrics | None = None
         self._server: StatusServer | None = None
+        self._clock = clock
+        self._history = History()
         self._reporter = Reporter(
             Path(agent.config.service.state_dir),
             agent.exporters,
@@ -69,13 +72,22 @@ class Status:
         if not self._address:
             return None
         from k8s_audit_otlp.telemetry.metrics import Metrics  # noqa: PLC0415 - slow to import
-        from k8s_audit_otlp.telemetry.server import StatusServer  # noqa: PLC0415
+        from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415
+        from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
 
         self._metrics = Metrics(lambda: exporter_views(agent, self.runways), self._base)
+
+        def look() -> HealthView:
+            return health(agent, self._beat.age_s, self.runways)
+
         self._server = StatusServer(
             self._address,
-            self._metrics.text,
-            lambda: health(agent, self._beat.age_s, self.runways),
+            Answers(
+                self._metrics.text,
+                look,
+                lambda: life(agent, self._beat.age_s),
+                lambda: status_of(agent, look(), self._history, self._clock()),
+            ),
         )
         return self._server.start()
 
@@ -86,6 +98,7 @@ class Status:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
+        self._history.look(now, {r.name: r.journal.counts.delivered for r in self._agent.exporters})
         self.runways.look(self._agent.logs)
         for runtime in self._agent.exporters:
             window_s = runtime.exporter.limits.max_age_s or None

@@ -42,6 +42,9 @@ class ExporterView:
     acknowledged_at: float = 0.0  # seconds since the epoch, 0 where nothing ever was
     delivered_bytes: int = 0
     requests: RequestCounts | None = None
+    trouble: str = ""  # reason of the last failed request, '' where none failed
+    trouble_at: float = 0.0
+    retry_at: float = 0.0  # seconds since the epoch, 0 where nothing waits
 
     @property
     def backlog_bytes(self) -> int:

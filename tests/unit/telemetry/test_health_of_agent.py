@@ -93,6 +93,24 @@ def test_an_agent_that_delivers_says_so(agent_on, log_dir):
         assert f"k8s_audit_otlp_events_delivered_total{place} 5" in text
 
 
+def test_the_page_shows_exporters_and_segments_and_no_secret(agent_on, log_dir, backend):
+    """What is sent, what is not, and what to do; never what a back end or an event says."""
+    write(log_dir, 5)
+    with agent_on() as (_, _, address):
+        eventually(lambda: json.loads(get(address, "/status.json")[1])["exporters"][0]["delivered"])
+        shown = json.loads(get(address, "/status.json")[1])
+        (exporter,), (log,) = shown["exporters"], shown["logs"]
+        assert exporter["delivered"] == 5
+        assert log["segments"][0]["positions"] == [{"text": "settled", "done": True}]
+        assert shown["reasons"] == []
+        backend.plan = [Refuse(401)] * 1000
+        write(log_dir, 1)
+        eventually(lambda: json.loads(get(address, "/status.json")[1])["exporters"][0]["next"])
+        text = get(address, "/status.json")[1]
+        assert "correct key or path" in text
+        assert SECRET not in text
+
+
 def test_counters_begin_anew_with_each_process(agent_on, log_dir):
     """A second run counts what it delivers itself, from its first event on."""
     place = '{exporter="otlp_http",receiver="k8s_audit"}'

@@ -1,6 +1,9 @@
 """The listener, asked over real sockets."""
 
+import base64
+import hashlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -8,7 +11,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from k8s_audit_otlp.telemetry.server import StatusServer, bind
+from k8s_audit_otlp.telemetry.server import Answers, StatusServer, bind
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
 WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", acknowledged_at=1.0)])
@@ -30,7 +33,9 @@ def serve():
     running = []
 
     def start(view, address="127.0.0.1:0"):
-        server = StatusServer(address, lambda: "k8s_audit_otlp_gaps_total 1\n", lambda: view)
+        text = "k8s_audit_otlp_gaps_total 1\n"
+        answers = Answers(lambda: text, lambda: view, lambda: view, dict)
+        server = StatusServer(address, answers)
         running.append(server)
         return server.start()
 
@@ -69,8 +74,45 @@ def test_metrics_are_served_in_prometheus_format(serve):
 def test_nothing_else_is_served_and_nothing_can_be_sent(serve):
     """There is only GET."""
     address = serve(WELL)
-    assert get(address, "/")[0] == 404
+    assert get(address, "/other")[0] == 404
     assert get(address, "/livez", "POST")[0] == 405
+
+
+def test_silent_connections_do_not_keep_a_probe_waiting(serve):
+    """A hundred of them, each in the middle of a header: the oldest give way."""
+    address = serve(WELL)
+    host, _, port = address.rpartition(":")
+    silent = []
+    for _ in range(100):
+        silent.append(socket.create_connection((host, int(port))))
+        silent[-1].sendall(b"GET /livez HTTP/1.1\r\nX: ")
+    answers = {get(address, "/livez")[0] for _ in range(20)}
+    for connection in silent:
+        connection.close()
+    assert answers == {200}
+
+
+def test_nothing_leads_to_where_the_host_header_says(serve):
+    """A slash too many is no redirect."""
+    address = serve(WELL)
+    for path in ("/livez/", "//evil.example/livez", "/metrics/"):
+        status, headers, _ = get(address, path)
+        assert status == 404
+        assert "location" not in headers
+
+
+def test_the_page_admits_nothing_but_itself(serve):
+    """Its policy names the hash of its own script; no value is in the document."""
+    status, headers, body = get(serve(WELL), "/")
+    assert status == 200
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    (script,) = re.findall("<script>(.*?)</script>", body.decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "innerHTML" not in script
+    assert not re.search(r"""(src|href)=|https?://(?!www\.w3\.org)|style=""", body.decode())
 
 
 def test_ipv6_can_be_listened_on(serve):

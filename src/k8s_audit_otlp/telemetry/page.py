@@ -1,0 +1,145 @@
+"""The page at `/`: what it shows as plain values, and the one document that shows them.
+
+The document is the same for everyone and holds no value; its script asks for `status.json` and
+writes text, never markup. Neither holds an event, a secret or an answer of a back end.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+
+from k8s_audit_otlp import __version__
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.telemetry.agent_views import trouble_of
+from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.history import History
+from k8s_audit_otlp.telemetry.running import RunningAgent
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
+
+_SHOWN_SEGMENTS = 12  # of each log, the newest
+
+# what to do, by the reason of the last failure; the agent's log has the answer itself
+_NEXT: Final[Mapping[str, str]] = {
+    "connection": "Nothing is lost. See that the endpoint answers, and what lies between.",
+    "retryable": "Nothing is lost. The back end is busy or down; look at its side.",
+    "too_large": "Nothing is lost. Requests are split; see the back end's limit.",
+    "rejected": "The request is split until the record at fault is found; see the log.",
+    "misconfigured": "Nothing is lost, and nothing goes on: correct key or path, then reload.",
+}
+
+
+def status_of(agent: RunningAgent, view: HealthView, history: History, at: float) -> dict[str, Any]:
+    """Return what the page shows. *at*: seconds since the epoch."""
+    ready = readiness(view)
+    behind = sum(exporter.backlog_bytes > 0 for exporter in view.exporters)
+    verdict = "Nothing is being lost. " + (
+        f"{behind} of {len(view.exporters)} exporters have a backlog." if behind else "All is sent."
+    )
+    if any(_lost(exporter) for exporter in view.exporters):
+        verdict = "Events flow, but some were lost since the start: see the counts in red."
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "at": at,
+        "verdict": verdict,
+        "reasons": list(ready.reasons),
+        "exporters": [_exporter(exporter, history) for exporter in view.exporters],
+        "logs": _logs(agent),
+    }
+
+
+def _lost(view: ExporterView) -> dict[str, int]:
+    return {
+        "gaps": sum(view.gaps.values()),
+        "refused": sum(r.refused for r in view.receivers),
+        "dead-lettered": sum(r.dead_lettered for r in view.receivers),
+    }
+
+
+def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
+    runways = [r.runway_s for r in view.receivers if r.runway_s is not None]
+    lags = [r.lag_s for r in view.receivers if r.lag_s is not None]
+    failing = view.waiting > 0 or view.trouble_at > view.acknowledged_at > 0
+    if view.stalled:
+        state, kind = f"stalled: {view.stalled}", "bad"
+    elif failing:
+        state, kind = "failing, tried again", "warn"
+    else:
+        state, kind = "delivering" if view.backlog_bytes else "all is sent", "good"
+    return {
+        "exporter": view.exporter,
+        "state": state,
+        "kind": kind,
+        "next": _NEXT.get(view.trouble, "") if failing else "",
+        "backlog_bytes": view.backlog_bytes,
+        "backlog_s": max((r.backlog_s for r in view.receivers), default=0.0),
+        "runway_s": min(runways, default=None),
+        "lag_s": max(lags, default=None),
+        "acknowledged_at": view.acknowledged_at,
+        "delivered": sum(r.delivered for r in view.receivers),
+        "lost": _lost(view),
+        "trouble": view.trouble,
+        "trouble_at": view.trouble_at,
+        "retry_at": view.retry_at,
+        "rates": history.rates(view.exporter),
+    }
+
+
+def _logs(agent: RunningAgent) -> list[dict[str, Any]]:
+    readers = [s for runtime in agent.exporters for s in runtime.subscriptions]
+    shown = []
+    for log in agent.logs:
+        of = [s for s in readers if s.log is log]
+        segments = [segment.state for segment in log.segments() if not segment.state.lost]
+        shown.append(
+            {
+                "path": str(log.path),
+                "trouble": trouble_of(log),
+                "exporters": [s.exporter for s in of],
+                "segments": [_segment(s, of) for s in reversed(segments[-_SHOWN_SEGMENTS:])],
+            }
+        )
+    return shown
+
+
+def _segment(state: SegmentState, of: Sequence[Subscription]) -> dict[str, Any]:
+    said = "deleted" if state.gone else "closed" if state.complete else "open"
+    return {
+        "name": state.name,
+        "size": state.size,
+        "state": said,
+        "positions": [_position(state, subscription) for subscription in of],
+    }
+
+
+def _position(state: SegmentState, subscription: Subscription) -> dict[str, Any]:
+    settled = subscription.ledger.settled_offset(state.seq)
+    if state.seq in subscription.receipted:
+        return {"text": "receipt", "done": True}
+    done = settled >= state.size
+    return {"text": "settled" if done else f"{100 * settled // max(1, state.size)} %", "done": done}
+
+
+def document() -> tuple[bytes, str]:
+    """Return the page, and a content security policy that admits its own script and style only."""
+    text = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    policy = [
+        "default-src 'none'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        f"script-src {_hash(re.findall('<script>(.*?)</script>', text, re.DOTALL))}",
+        f"style-src {_hash(re.findall('<style>(.*?)</style>', text, re.DOTALL))}",
+    ]
+    return text.encode(), "; ".join(policy)
+
+
+def _hash(parts: Iterable[str]) -> str:
+    digests = (base64.b64encode(sha256(part.encode()).digest()).decode() for part in parts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
