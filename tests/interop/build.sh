@@ -16,6 +16,13 @@ OUT=$bin bash "$here/kube/build.sh"
 [ -x "$bin/victoria-logs" ] ||
   GOBIN=$bin go install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.1
 
+if [ ! -x "$bin/promtool" ]; then # its module replaces others, so it is built as a dependency
+  module=$(mktemp -d)
+  (cd "$module" && go mod init promtool && go get github.com/prometheus/prometheus/cmd/promtool@v0.301.0 &&
+    go build -o "$bin/promtool" github.com/prometheus/prometheus/cmd/promtool)
+  rm -rf "$module"
+fi
+
 if [ -n "${K8S_AUDIT_OTLP_LOKI:-}" ] && [ ! -x "$bin/loki" ]; then
   work=$(mktemp -d)
   trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT

@@ -1,0 +1,76 @@
+"""Alerts, dashboard and the table of metrics: what they name is there, what fires has a runbook."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from k8s_audit_otlp.telemetry.metrics import table
+
+_OF_OTHERS = {"apiserver_audit_error_total", "apiserver_audit_event_total", "kube_node_role"}
+_NAME = re.compile(r"\b(?:k8s_audit_otlp|process|apiserver_audit|kube)_[a-z_]+\b")
+
+
+def known():
+    names = {name for name, *_ in table()}
+    histograms = {name for name, kind, *_ in table() if kind == "histogram"}
+    return names | {f"{n}_{part}" for n in histograms for part in ("bucket", "sum", "count")}
+
+
+def rules(deploy):
+    text = (deploy / "prometheus" / "alerts.yaml").read_text()
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+def test_alerts_name_metrics_that_exist(deploy):
+    """A renamed metric would silence its alert for ever."""
+    for rule in rules(deploy):
+        named = set(_NAME.findall(rule["expr"]))
+        assert named, rule
+        assert named <= known() | _OF_OTHERS, rule
+
+
+def test_each_alert_has_a_runbook_paragraph(deploy):
+    """At the place its annotation names."""
+    headings = set(re.findall(r"^### (\w+)$", (deploy / "README.md").read_text(), re.MULTILINE))
+    for rule in rules(deploy):
+        assert rule["alert"] in headings
+        place = f"deploy/README.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook"] == place
+
+
+@pytest.mark.interop
+def test_promtool_agrees(deploy, kube_bin):
+    """Each alert fires when it should, none when all is well."""
+    for arguments in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
+        done = subprocess.run(
+            [kube_bin("promtool"), *arguments],
+            cwd=deploy / "prometheus", capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_panels_use_metrics_that_exist(deploy):
+    """None stays empty because of a name."""
+    board = json.loads((deploy / "grafana" / "dashboard.json").read_text())
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            named = set(_NAME.findall(target["expr"]))
+            assert named, panel["title"]
+            assert named <= known(), panel["title"]
+
+
+def rows():
+    yield "| metric | type | unit | labels | meaning |"
+    yield "|---|---|---|---|---|"
+    for name, kind, unit, labels, meaning in table():
+        yield f"| `{name}` | {kind} | {unit} | {labels} | {meaning} |"
+
+
+def test_the_table_of_metrics_is_the_codes(deploy):
+    """Write it anew with what this test prints."""
+    text = (deploy / "README.md").read_text()
+    written = text.partition("<!-- metrics: begin -->\n")[2].partition("\n<!-- metrics: end -->")[0]
+    assert written == "\n".join(rows())
