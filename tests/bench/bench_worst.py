@@ -1,6 +1,6 @@
 """What the worst input costs: microseconds for each byte of hostile texts, addresses and bodies.
 
-    python tests/bench/bench_worst.py [KILOBYTES]
+    python -m tests.bench.bench_worst [KILOBYTES]
 
 Each fragment is repeated to the size and to a quarter of it: a cost for each byte that grows with
 the size is not linear. The bar is 1 us a byte.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from k8s_audit_otlp.event.decode import is_event, read_line
+from k8s_audit_otlp.event.decode import REFUSED, is_event, read_line
 
 LOOKED_AT: Final = 20  # lines that are enough to tell
 _KEYS: Final = 5  # of an unknown object that are named
@@ -55,7 +55,7 @@ def _object(line: bytes) -> str:
     """Name an object that is no audit event."""
     try:
         value: Any = _read(line)
-    except (msgspec.DecodeError, RecursionError):
+    except REFUSED:
         return ""
     if not isinstance(value, dict):
         return "" if isinstance(value, list) else "JSON of another kind"

@@ -53,3 +53,9 @@ def test_an_audit_log_is_no_other_kind(lines: list[bytes]) -> None:
 def test_any_bytes_are_judged(lines: list[bytes]) -> None:
     """Without an error, in a short phrase."""
     assert len(seems(lines)) <= 120
+
+
+def test_a_line_that_is_not_utf8_stops_no_start() -> None:
+    """Strings of clients come as they are; the first look takes them like any other reader."""
+    line = b'{"kind":"Event","auditID":"a","verb":"get","userAgent":"\xff\xfe"}'
+    assert seems([line]) == ""
