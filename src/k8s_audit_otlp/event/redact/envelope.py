@@ -96,6 +96,10 @@ class EnvelopeRules:
             return False
         return not user or self._is_quiet_user(user)
 
+    def calls_for_a_look(self, name: str) -> bool:
+        """Tell whether an entry of `user.extra` of this name is a credential."""
+        return self._extras[name]
+
     def _is_quiet_user(self, user: UserInfo) -> bool:
         if self.texts[user.username]:
             return False

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
 from k8s_audit_otlp.event.redact.scan import context_of
+from k8s_audit_otlp.event.secrets.grammar import needles_in
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
@@ -77,6 +78,15 @@ class QuietParts:
         return not self._texts[text]
 
     def user(self, user: UserInfo) -> bool:
+        """Judge all texts of a user at once; only what may hold something one by one."""
+        extra = user.extra or {}
+        texts = (user.username, *(text for values in extra.values() for text in values))
+        if (
+            not needles_in("\n".join(texts))
+            and not any(map(self._texts.__getitem__, user.groups or ()))  # these are few
+            and not any(map(self._envelope.calls_for_a_look, extra))
+        ):
+            return True
         return self._envelope.is_quiet(AuditEvent(user=user), b"")
 
     def status(self, status: Status) -> bool:
