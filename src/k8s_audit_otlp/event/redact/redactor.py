@@ -76,7 +76,7 @@ class Redactor:
         return None if self._envelope.always else QuietParts(self._envelope)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
-        if is_as_written(event, line) and _read(line) is not None:
+        if is_as_written(line) and _read(line) is not None:  # of the right types, too
             return self._redacted(event, line)
         return self._strange(event, line)
 

@@ -58,33 +58,23 @@ class _Members(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _members_of = msgspec.json.Decoder(_Members).decode
-_FIELD_OF = dict(
-    zip(AuditEvent.__struct_encode_fields__, AuditEvent.__struct_fields__, strict=True)
-)
-_FIELDS = tuple(_FIELD_OF[name] for name in _Members.__struct_fields__)
-_DEFAULTS: tuple[object, ...] = (None, "", (), EMPTY)
-_NOTHING = (b"null", b'""', b"[]")
 _NAME_LENGTHS = tuple(len(name) + 4 for name in _Members.__struct_fields__)  # quotes, colon, comma
 
 
-def is_as_written(event: AuditEvent, line: bytes) -> bool:
-    """Tell whether a line has the members of an event, each once, and all of it is in *event*.
+def is_as_written(line: bytes) -> bool:
+    """Tell whether a line has the members of an event, each once, and nothing else.
 
     Then the lengths of its members add up to its own: a member that repeats, one that nobody knows
-    or an escaped name would be left over. A member of another type is not in the event.
+    or an escaped name would be left over.
     """
     try:
         members = msgspec.structs.astuple(_members_of(line))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return False
     total = 1  # two braces, less the comma that the last member does not have
-    for member, length, field in zip(members, _NAME_LENGTHS, _FIELDS, strict=True):
-        if member is EMPTY:
-            continue
-        value = bytes(member)
-        total += len(value) + length
-        if getattr(event, field) in _DEFAULTS and value not in _NOTHING:
-            return False
+    for member, length in zip(members, _NAME_LENGTHS, strict=True):
+        if member is not EMPTY:
+            total += len(bytes(member)) + length
     return total == len(line)
 
 
