@@ -40,7 +40,7 @@ def status_of(agent: RunningAgent, view: HealthView, history: History, at: float
     verdict = "Nothing is being lost. " + (
         f"{behind} of {len(view.exporters)} exporters have a backlog." if behind else "All is sent."
     )
-    if any(_lost(exporter) for exporter in view.exporters):
+    if any(sum(_lost(exporter).values()) for exporter in view.exporters):
         verdict = "Events flow, but some were lost since the start: see the counts in red."
     return {
         "version": __version__,

@@ -103,6 +103,7 @@ def test_the_page_shows_exporters_and_segments_and_no_secret(agent_on, log_dir, 
         assert exporter["delivered"] == 5
         assert log["segments"][0]["positions"] == [{"text": "settled", "done": True}]
         assert shown["reasons"] == []
+        assert shown["verdict"] == "Nothing is being lost. All is sent."
         backend.plan = [Refuse(401)] * 1000
         write(log_dir, 1)
         eventually(lambda: json.loads(get(address, "/status.json")[1])["exporters"][0]["next"])
