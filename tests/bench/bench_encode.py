@@ -22,7 +22,7 @@ from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 
 BLOCK_BYTES = 256 * 1024
 REQUEST_BYTES = 900_000
@@ -140,16 +140,16 @@ def run(encoder: Encoder, whole: list[Block], *, compress: bool) -> tuple[int, i
             size += len(record)
             if size > REQUEST_BYTES:
                 raw += size
-                sent += len(igzip.compress(envelope(b"", b"", request), 2)) if compress else 0
+                sent += len(igzip.compress(export_request(b"", b"", request), 2)) if compress else 0
                 request, size = [], 0
     raw += size
-    sent += len(igzip.compress(envelope(b"", b"", request), 2)) if compress and request else 0
+    sent += len(igzip.compress(export_request(b"", b"", request), 2)) if compress and request else 0
     return raw, sent
 
 
 def encoders(options: MappingOptions) -> Iterator[tuple[str, Encoder]]:
     treatment = EventProcessor(None, Redactor())
-    yield "default", Encoder(options, transform=treatment, quiet=treatment.quiet_parts())
+    yield "default", Encoder(options, transform=treatment, clean=treatment.clean_parts())
     yield "raw", Encoder(options)
 
 

@@ -52,7 +52,7 @@ def places(text: str) -> dict[str, bytes]:
 def cost_us(line: bytes) -> float:
     """Return the CPU time for each byte through decoding, redaction and encoding."""
     processor = EventProcessor(None, Redactor())
-    encoder = Encoder(transform=processor, quiet=processor.quiet_parts())
+    encoder = Encoder(transform=processor, clean=processor.clean_parts())
     block = blocks_of([line])
     start = time.process_time()
     encoder.encode_block(block)

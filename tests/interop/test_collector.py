@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.cli import OK, UNDELIVERED
-from k8s_audit_otlp.tools.demo.events import EventSource, fast_lines
+from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
 
@@ -134,7 +134,7 @@ def test_a_collector_that_takes_a_mebibyte(
     kind, exporter = _to(collector, transport)
     limits = {"max_request_body_size": MIB}, {"max_recv_msg_size_mib": 1}
     collector.start(collector.config(http=limits[0], grpc=limits[1]))
-    agent.write(fast_lines(8000))
+    agent.write(_lines(8000))
     batch = {"sizer": "bytes", "max_size": 4 * MIB, "min_size": 4 * MIB, "flush_timeout": "1s"}
     more = {"compression": "none", "sending_queue": {"batch": batch}}
     agent.configure(kind, {**exporter, **more})

@@ -30,7 +30,7 @@ def make_record(uid, *, body="", size=0):
 
 
 @pytest.fixture
-def envelopes():
+def resource_scopes():
     return ENVELOPES
 
 
@@ -165,7 +165,7 @@ class Harness:
 
     def look_after(self, times=1, every_s=1.0):
         for _ in range(times):
-            self.delivery.look_after_parked()
+            self.delivery.look_after_quarantined()
             self.clock.advance(every_s)
 
     @property

@@ -84,7 +84,7 @@ class Agent:
         self._tap = Tap(self._file.directory)
         self._stop = Event()
         self._wake = Event()
-        self._draining = self._catch_up = self._stuck = False
+        self._draining = self._catch_up = self._stalled = False
         self._watched = WatchedLogs(
             config,
             once=self._options.once,
@@ -221,11 +221,6 @@ class Agent:
         self._draining = True
         self._wake.set()
 
-    @property
-    def catching_up(self) -> bool:
-        """It was asked to stop and still delivers what is there."""
-        return self._catch_up and not self._draining
-
     def _new_drain_target(self) -> DrainTarget:
         patience_s = self._options.deadline_s
         if not self._options.once:  # somebody waits for the end
@@ -264,10 +259,10 @@ class Agent:
     def _finished(self, drain_target: DrainTarget, now: float) -> bool:
         if not drain_target.undelivered():
             self._evidence.write_receipts()  # of what has settled since the commit
-            if drain_target.told():
+            if drain_target.acknowledged():
                 return True
-        self._stuck = drain_target.stuck(now)
-        return self._stuck
+        self._stalled = drain_target.stalled(now)
+        return self._stalled
 
     def left_behind(self) -> list[str]:
         """Say what of the logs nobody could deliver, once `run` is over."""
@@ -294,7 +289,7 @@ class Agent:
         for runtime in self.exporters:
             runtime.consumer.drain()
         end = self._monotonic()
-        if not self._stuck:  # nothing has moved for long enough already
+        if not self._stalled:  # nothing has moved for long enough already
             end += self.config.service.shutdown_timeout_s
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters

@@ -34,7 +34,7 @@ from k8s_audit_otlp.transport.tls import TlsOptions
 if TYPE_CHECKING:
     from k8s_audit_otlp.transport.grpc import GrpcOptions
 
-Envelopes = Mapping[str, tuple[bytes, bytes]]
+ResourceScopes = Mapping[str, tuple[bytes, bytes]]
 
 
 def paths_of(receiver: K8sAudit) -> list[Path]:
@@ -103,18 +103,18 @@ def tls_options(tls: Tls) -> TlsOptions:
 def sender_of(
     exporter: Exporter,
     config: Config,
-    envelopes: Envelopes,
+    resource_scopes: ResourceScopes,
     *,
     env: Mapping[str, str] = os.environ,
 ) -> Sender:
     """Return the transport of an exporter. *env*: where the proxy variables are looked up."""
     match exporter:
         case OtlpHttp():
-            return HttpSender(http_options(exporter, config, env), envelopes)
+            return HttpSender(http_options(exporter, config, env), resource_scopes)
         case OtlpGrpc():
             from k8s_audit_otlp.transport.grpc import GrpcSender  # noqa: PLC0415 - 20 MiB
 
-            return GrpcSender(grpc_options(exporter, config, env), envelopes)
+            return GrpcSender(grpc_options(exporter, config, env), resource_scopes)
         case OtlpFile():
             from k8s_audit_otlp.transport.file import FileOptions, FileSender  # noqa: PLC0415
 
@@ -125,11 +125,11 @@ def sender_of(
                 rotation.max_backups if rotation else 0,
                 exporter.create_directory,
             )
-            return FileSender(options, envelopes)
+            return FileSender(options, resource_scopes)
         case Sdk():
             from k8s_audit_otlp.transport.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
 
-            return SdkSender(exporter.exporter, envelopes, timeout_s=exporter.timeout_s)
+            return SdkSender(exporter.exporter, resource_scopes, timeout_s=exporter.timeout_s)
         case _ as never:
             assert_never(never)
 
@@ -216,7 +216,7 @@ def consumer_options(exporter: Exporter) -> ConsumerOptions:
     return ConsumerOptions(queue.num_consumers, queue.batch.flush_timeout_s)
 
 
-def envelopes_of(config: Config, env: Mapping[str, str]) -> Envelopes:
+def resource_scopes_of(config: Config, env: Mapping[str, str]) -> ResourceScopes:
     """Return the encoded resource and scope of each receiver.
 
     An exporter may want those of notices about the present apart: see `notice_scope`.

@@ -78,7 +78,7 @@ class ExporterMapping:
         return Encoder(
             self.options,
             transform=treatment,
-            quiet=treatment.quiet_parts() if treatment else None,
+            clean=treatment.clean_parts() if treatment else None,
             shrink=Shrinker(prefix=self.options.prefix) if self.max_record_bytes else None,
             max_record_bytes=self.max_record_bytes,
         )

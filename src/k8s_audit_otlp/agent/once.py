@@ -79,7 +79,7 @@ class DrainTarget:
         """*deadline_s*: give up after so long without progress."""
         self._targets = targets(logs)
         self._troubles = [trouble for log in logs for trouble in log.troubles]
-        self._consumptions = list(subscriptions)
+        self._subscriptions = list(subscriptions)
         self._deadline_s = deadline_s
         self._settlements = -1
         self._progress_at = 0.0
@@ -88,7 +88,7 @@ class DrainTarget:
         """Return (exporter, segment, bytes) that are asked for and not settled."""
         return [
             (subscription.exporter, target.segment.state.name, target.left(subscription.ledger))
-            for subscription in self._consumptions
+            for subscription in self._subscriptions
             for target in self._targets
             if target.log is subscription.log and not target.reached(subscription.ledger)
         ]
@@ -106,13 +106,13 @@ class DrainTarget:
         ]
         return [trouble.removesuffix(WAITING) for trouble in self._troubles] + unfinished
 
-    def told(self) -> bool:
+    def acknowledged(self) -> bool:
         """Say whether every receipt and notice has arrived as well."""
-        return not any(len(subscription.outbox) for subscription in self._consumptions)
+        return not any(len(subscription.outbox) for subscription in self._subscriptions)
 
-    def stuck(self, now_s: float) -> bool:
+    def stalled(self, now_s: float) -> bool:
         """Say whether nothing has settled for too long."""
-        settlements = sum(c.ledger.settlements for c in self._consumptions)
+        settlements = sum(c.ledger.settlements for c in self._subscriptions)
         if settlements != self._settlements:
             self._settlements, self._progress_at = settlements, now_s
         return now_s - self._progress_at >= self._deadline_s

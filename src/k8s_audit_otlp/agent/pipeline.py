@@ -11,8 +11,8 @@ from k8s_audit_otlp.agent.build import (
     batch_limits,
     consumer_options,
     delivery_options,
-    envelopes_of,
     notice_scope,
+    resource_scopes_of,
     resources_of,
     sender_of,
 )
@@ -103,7 +103,7 @@ class Pipeline:
             name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
         }
         self._encoded = self._encoders()
-        self._envelopes = envelopes_of(config, env)
+        self._resource_scopes = resource_scopes_of(config, env)
         self._warn_of_placeless()
 
     def _warn_of_placeless(self) -> None:
@@ -150,8 +150,8 @@ class Pipeline:
         journal = ExporterJournal(
             name, logger, self._once, gate, on_refused=partial(self._evidence.refused, name)
         )
-        letters = self._dead_letters(name, exporter)
-        plain = sender_of(exporter, self._config, self._envelopes, env=self._env)
+        dead_letters = self._dead_letters(name, exporter)
+        plain = sender_of(exporter, self._config, self._resource_scopes, env=self._env)
         sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
@@ -159,7 +159,7 @@ class Pipeline:
             sender,
             gate,
             learned,
-            letters,
+            dead_letters,
             journal,
             delivery_options(exporter),
             stop=self._stop,
@@ -182,7 +182,7 @@ class Pipeline:
             on_failure=self._on_failure,
         )
         return ExporterRuntime(
-            name, exporter, consumer, subscriptions, journal, gate, sender, letters
+            name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters
         )
 
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
@@ -213,7 +213,7 @@ class Pipeline:
     ) -> SubscriptionReader:
         key = subscription.log.key
         receiver = key.receiver
-        overhead = sum(map(len, self._envelopes[receiver])) + 32
+        overhead = sum(map(len, self._resource_scopes[receiver])) + 32
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:
             self._evidence.gap(subscription, segment, gap)

@@ -21,7 +21,7 @@ class Owner(Enum):
 
 # Sources: docs.rke2.io/security/hardening_guide, docs.k3s.io/security/hardening-guide,
 # docs.siderolabs.com (cluster.apiServer), kops.sigs.k8s.io/cluster_spec/#audit-logging
-WAY_OUT: Mapping[Owner, str] = {
+HINTS: Mapping[Owner, str] = {
     Owner.RKE2: (
         "set `audit-policy-file: /etc/rancher/rke2/audit-policy.yaml` and `kube-apiserver-arg:` "
         "(audit-log-maxage=…, audit-log-maxbackup=…, audit-log-maxsize=…) in "

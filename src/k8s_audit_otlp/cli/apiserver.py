@@ -15,7 +15,7 @@ import click
 
 from k8s_audit_otlp.apiserver import files, kubeadm, profiles, webhook
 from k8s_audit_otlp.apiserver.manifest import Patched, patch
-from k8s_audit_otlp.apiserver.platforms import WAY_OUT, Owner, kubeadm_api_version
+from k8s_audit_otlp.apiserver.platforms import HINTS, Owner, kubeadm_api_version
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
 
 BACKUP_DIR = "/var/backups/k8s-audit-otlp"
@@ -173,10 +173,10 @@ def _note(notes: Iterable[str]) -> None:
 
 
 def _write(manifest: Path, old: str, patched: Patched, backup_dir: Path) -> None:
-    if patched.owner in WAY_OUT:
+    if patched.owner in HINTS:
         raise RefusalError(
             f"{manifest}: {patched.owner.value} writes this file and would undo the patch; "
-            f"instead {WAY_OUT[patched.owner]}"
+            f"instead {HINTS[patched.owner]}"
         )
     _check_policy(Path(patched.policy_host_path))
     files.check_backup_dir(backup_dir, manifest)
@@ -209,10 +209,10 @@ def _check_policy(path: Path) -> None:
 
 
 def _remark(patched: Patched) -> None:
-    if patched.owner in WAY_OUT:
+    if patched.owner in HINTS:
         click.echo(
             f"note: {patched.owner.value} writes this file and would undo the patch; "
-            f"instead {WAY_OUT[patched.owner]}",
+            f"instead {HINTS[patched.owner]}",
             err=True,
         )
     elif not Path(patched.policy_host_path).is_file():

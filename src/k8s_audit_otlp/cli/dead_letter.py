@@ -1,6 +1,6 @@
 """`dead-letter`: look at what a back end refused for good, send it again, or let it go.
 
-All of it may run beside the agent, which holds the file's lock only while it writes a letter.
+All of it may run beside the agent, which holds the file's lock only while it writes an entry.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from k8s_audit_otlp.agent.build import backoff_of, batch_limits, envelopes_of, sender_of
+from k8s_audit_otlp.agent.build import backoff_of, batch_limits, resource_scopes_of, sender_of
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import (
     CONFIG,
@@ -30,12 +30,12 @@ from k8s_audit_otlp.exporter.dead_letter import (
     digest,
     exporter_of,
     file_name,
-    read_letters,
+    read_entries,
     read_lines,
     take_out,
 )
 from k8s_audit_otlp.exporter.replay import Replay, Replayed, ReplayLimits, ReplayRunningError
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.text import size
 
 _UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
@@ -69,7 +69,7 @@ class Summary:
 @STATE_DIR
 @_JSON
 def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
-    """Count the letters of every exporter."""
+    """Count the entries of every exporter."""
     summaries = [_summary(path) for path in _files(directory_of(config_file, state_dir))]
     if as_json:
         click.echo(json.dumps([one.as_json() for one in summaries], indent=2))
@@ -89,7 +89,7 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
 @CONFIG
 @STATE_DIR
 @_UID
-@click.option("--limit", default=20, show_default=True, help="Letters to show; 0 shows all.")
+@click.option("--limit", default=20, show_default=True, help="Entries to show; 0 shows all.")
 @click.option("--record", "with_record", is_flag=True, help="Show the record as OTLP JSON.")
 def show(
     exporter: str,
@@ -100,22 +100,22 @@ def show(
     *,
     with_record: bool,
 ) -> None:
-    """Print letters of EXPORTER, one JSON object a line, the newest last."""
+    """Print entries of EXPORTER, one JSON object a line, the newest last."""
     path = _file(directory_of(config_file, state_dir), exporter)
     wanted = _wanted(uids)
-    chosen = [letter for letter in read_letters(path) if wanted(letter)]
-    for letter in chosen[-limit:] if limit else chosen:
+    chosen = [entry for entry in read_entries(path) if wanted(entry)]
+    for entry in chosen[-limit:] if limit else chosen:
         shown: dict[str, Any] = {
-            "time": letter.time,
-            "kind": letter.kind,
-            "receiver": letter.receiver,
-            "why": letter.why,
-            "uid": letter.uid,
-            "refused": letter.refused,
-            "uids": letter.uids,
+            "time": entry.time,
+            "kind": entry.kind,
+            "receiver": entry.receiver,
+            "why": entry.why,
+            "uid": entry.uid,
+            "refused": entry.refused,
+            "uids": entry.uids,
         }
-        if with_record and letter.record:
-            shown["record"] = _as_json(letter.record_bytes)
+        if with_record and entry.record:
+            shown["record"] = _as_json(entry.record_bytes)
         click.echo(json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False))
 
 
@@ -127,7 +127,7 @@ def show(
 def replay(
     exporter: str, config_file: Path | None, state_dir: Path | None, uids: Sequence[str]
 ) -> None:
-    """Send the letters of EXPORTER again, as it is configured now; what is accepted leaves."""
+    """Send the entries of EXPORTER again, as it is configured now; what is accepted leaves."""
     named = config_path(config_file)
     if named is None:
         raise click.UsageError("give the --config FILE that has the exporter")
@@ -137,13 +137,13 @@ def replay(
     path = _file(state_dir or Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
     limits = batch_limits(block)
-    envelopes = envelopes_of(config, os.environ)
-    sender = sender_of(block, config, envelopes)
+    resource_scopes = resource_scopes_of(config, os.environ)
+    sender = sender_of(block, config, resource_scopes)
     try:
         result = Replay(
             path,
             sender,
-            envelopes,
+            resource_scopes,
             ReplayLimits(limits.max_bytes, limits.max_records or 500),
             backoff_of(block.retry_on_failure),
         ).run(_wanted(uids))
@@ -161,7 +161,7 @@ def _say_replayed(exporter: str, result: Replayed) -> None:
     if result.refused:
         click.echo(f"  {result.refused:,} refused again and kept: {result.why}", err=True)
     if result.without_record:
-        click.echo(f"  {result.without_record:,} letters hold no record, only places", err=True)
+        click.echo(f"  {result.without_record:,} entries hold no record, only places", err=True)
     if result.without_receiver:
         click.echo(
             f"  {result.without_receiver:,} come from receivers that are not configured", err=True
@@ -186,25 +186,25 @@ def purge(
     *,
     yes: bool,
 ) -> None:
-    """Delete letters of EXPORTER for good: those that are there now."""
+    """Delete entries of EXPORTER for good: those that are there now."""
     path = _file(directory_of(config_file, state_dir), exporter)
     wanted = _wanted(uids)
     marks = Counter(
         digest(line)
-        for line, letter in read_lines(path)
-        if (letter is None and not uids) or (letter is not None and wanted(letter))
+        for line, entry in read_lines(path)
+        if (entry is None and not uids) or (entry is not None and wanted(entry))
     )
     count = marks.total()
     if not count:
         click.echo(f"{exporter}: nothing to delete")
         return
-    if not yes and not click.confirm(f"Delete {count:,} letters of {exporter} for good?"):
+    if not yes and not click.confirm(f"Delete {count:,} dead letters of {exporter} for good?"):
         die("nothing was deleted", FAILURE)
     try:
         gone = take_out(path, marks)
     except OSError as error:
         die(f"{path}: {error.strerror}", STATE)
-    click.echo(f"{exporter}: {gone:,} letters deleted")
+    click.echo(f"{exporter}: {gone:,} dead letters deleted")
 
 
 # -- what they share --------------------------------------------------------------------------
@@ -228,25 +228,25 @@ def _file(state_dir: Path, exporter: str) -> Path:
 def _wanted(uids: Sequence[str]) -> Callable[[DeadLetterRecord], bool]:
     chosen = frozenset(uids)
 
-    def wanted(letter: DeadLetterRecord) -> bool:
-        return not chosen or letter.uid in chosen or not chosen.isdisjoint(letter.uids)
+    def wanted(entry: DeadLetterRecord) -> bool:
+        return not chosen or entry.uid in chosen or not chosen.isdisjoint(entry.uids)
 
     return wanted
 
 
 def _summary(path: Path) -> Summary:
     summary = Summary(exporter_of(path), path, path.stat().st_size)
-    for letter in read_letters(path):
-        summary.records += bool(letter.record)
-        summary.refused += 0 if letter.record else letter.refused
-        summary.oldest = summary.oldest or letter.time
-        summary.newest, summary.why = letter.time, letter.why
+    for entry in read_entries(path):
+        summary.records += bool(entry.record)
+        summary.refused += 0 if entry.record else entry.refused
+        summary.oldest = summary.oldest or entry.time
+        summary.newest, summary.why = entry.time, entry.why
     return summary
 
 
 def _as_json(record: bytes) -> dict[str, Any]:
     from k8s_audit_otlp.transport.otlp_json import to_line  # noqa: PLC0415 - loads protobuf
 
-    logs = json.loads(to_line(envelope(b"", b"", [record])))
+    logs = json.loads(to_line(export_request(b"", b"", [record])))
     one: dict[str, Any] = logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
     return one

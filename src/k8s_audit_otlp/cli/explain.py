@@ -219,14 +219,14 @@ def _preview(
 def _around(config: "Config | None", targets: "list[Target]") -> tuple[bytes, bytes]:
     """Return what stands before the records of a request; receivers differ by a few bytes."""
     from k8s_audit_otlp import __version__  # noqa: PLC0415
-    from k8s_audit_otlp.agent.build import envelopes_of  # noqa: PLC0415
+    from k8s_audit_otlp.agent.build import resource_scopes_of  # noqa: PLC0415
     from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope  # noqa: PLC0415
 
     if config is not None:
-        envelopes = envelopes_of(config, os.environ)
+        resource_scopes = resource_scopes_of(config, os.environ)
         first = next((name for target in targets for name in target.receivers or ()), None)
         if first is not None:
-            return envelopes[first]
+            return resource_scopes[first]
     scope = encode_scope("k8s-audit-otlp", __version__)
     return encode_resource({}, os.environ), scope
 

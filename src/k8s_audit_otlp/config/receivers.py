@@ -16,7 +16,7 @@ from k8s_audit_otlp.config.types import (
 )
 
 GLOB = frozenset("*?[")  # any of them makes an `include` a pattern
-LEAST_LINE_BYTES = 64 * 1024  # an envelope without bodies, long user agent and groups included
+LEAST_LINE_BYTES = 64 * 1024  # an event without bodies, long user agent and groups included
 
 
 class K8sAudit(Block):
@@ -82,7 +82,7 @@ class K8sAudit(Block):
 
     @field_validator("max_line_bytes")
     @classmethod
-    def _holds_an_envelope(cls, value: int) -> int:
+    def _holds_an_event(cls, value: int) -> int:
         if value < LEAST_LINE_BYTES:
             raise mistake(f"{value} bytes are too few for an event", "write 64KiB or more")
         return value

@@ -69,7 +69,7 @@ def _receiver(receiver: K8sAudit) -> Iterator[tuple[str, str]]:
 def _exporter(config: Config, exporter_id: str, exporter: Exporter) -> Iterator[tuple[str, str]]:
     audit, queue = exporter.audit, exporter.sending_queue
     yield "to", where_to(exporter)
-    yield "sends", ", ".join(config.receivers_of(exporter_id)) or "nothing: parked"
+    yield "sends", ", ".join(config.receivers_of(exporter_id)) or "nothing: disabled"
     yield "vendor", audit.vendor or ""
     if audit.start_at is not None:
         yield "from", start_words(audit.start_at)

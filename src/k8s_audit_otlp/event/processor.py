@@ -9,7 +9,7 @@ from collections import Counter
 from k8s_audit_otlp.event.policy import Dropped as DroppedByPolicy
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
-from k8s_audit_otlp.event.redact.quiet import QuietParts
+from k8s_audit_otlp.event.redact.clean_parts import CleanParts
 from k8s_audit_otlp.event.shrink import shrink
 from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.event.stages import Dropped, Transformed
@@ -27,11 +27,11 @@ class EventProcessor:
         self._key = prefix + "redacted"
         self.fired: Counter[str] = Counter()
 
-    def quiet_parts(self) -> QuietParts | None:
+    def clean_parts(self) -> CleanParts | None:
         """Return what lets an event leave unseen: None where each must be looked at whole."""
         if self._policy is not None or self._redactor is None:
             return None
-        return self._redactor.quiet_parts()
+        return self._redactor.clean_parts()
 
     def __call__(self, event: AuditEvent, body: bytes) -> Transformed | Dropped | None:
         before = body

@@ -33,7 +33,7 @@ VIOLATION_PART = ".invalid-cert.kubernetes.io/"  # what follows names the host
 class Alarm(IntEnum):
     """What the annotations say about the request."""
 
-    QUIET = 0
+    NONE = 0
     VIOLATION = 1
     FORBIDDEN = 2
 
@@ -48,14 +48,14 @@ def alarm_of(annotations: Mapping[str, str]) -> Alarm:
     """Read the annotations for a refusal or a violation."""
     if annotations.get(DECISION) == "forbid":
         return Alarm.FORBIDDEN
-    return Alarm.VIOLATION if any(map(_is_violation, annotations)) else Alarm.QUIET
+    return Alarm.VIOLATION if any(map(_is_violation, annotations)) else Alarm.NONE
 
 
 def _is_violation(key: str) -> bool:
     return key in VIOLATIONS or key.startswith(VIOLATION_PREFIXES) or VIOLATION_PART in key
 
 
-def judge(stage: str, code: int, reason: str, alarm: int = Alarm.QUIET) -> SeverityOutcome:
+def judge(stage: str, code: int, reason: str, alarm: int = Alarm.NONE) -> SeverityOutcome:
     """Decide outcome and severity; the first condition that holds wins."""
     error_type = reason or str(code)
     if stage == "Panic":

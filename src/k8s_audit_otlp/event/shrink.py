@@ -25,7 +25,6 @@ from k8s_audit_otlp.model import EMPTY, AuditEvent
 LAST_APPLIED = b"kubectl.kubernetes.io/last-applied-configuration"
 LONG_ANNOTATION_BYTES = 1024
 WHOLE_BODY_BYTES = 4 * 1024 * 1024  # a larger body is not searched for what to trim, it goes
-MIN_RECORD_BYTES = 4 * 1024  # what every event can be shrunk to
 CUT = "..."
 NAME_BYTES = 1024  # of a name, verb, address or path; genuine ones are shorter (RFC 1123: 253)
 ADDRESSES = 8

@@ -19,15 +19,15 @@ class OnceAMinute:
         self._lock = Lock()
 
     def admit(self, key: str) -> tuple[bool, int]:
-        """Say whether to speak about *key*, and how often it was kept quiet since the last time."""
+        """Say whether to speak about *key*, and how often it was suppressed since the last time."""
         now = self._monotonic()
         with self._lock:
-            last, quiet = self._last.get(key, (now - self._seconds, 0))
+            last, suppressed = self._last.get(key, (now - self._seconds, 0))
             if now - last < self._seconds:
-                self._last[key] = (last, quiet + 1)
+                self._last[key] = (last, suppressed + 1)
                 return False, 0
             self._last[key] = (now, 0)
-            return True, quiet
+            return True, suppressed
 
     def forget(self, key: str) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 
 
 @dataclass(slots=True)
-class _Heard:
+class _Growth:
     written: int
     at_ns: int
     silent: bool = False
@@ -29,7 +29,7 @@ class Silence:
         self._evidence = evidence
         self._after_s = after_s
         self._now_ns = now_ns
-        self._heard: dict[LogKey, _Heard] = {}
+        self._logs: dict[LogKey, _Growth] = {}
 
     def look(self, logs: list[AuditLog]) -> None:
         for log in logs:
@@ -39,18 +39,18 @@ class Silence:
 
     def _look_at(self, log: AuditLog, after_s: float) -> None:
         now, written = self._now_ns(), written_bytes(log)
-        heard = self._heard.setdefault(log.key, _Heard(written, now))
-        if written != heard.written:
-            if heard.silent:
-                self._evidence.silence(log, heard.at_ns, ended=True)
-            self._heard[log.key] = _Heard(written, now)
-        elif not heard.silent and now - heard.at_ns >= after_s * 1e9:
-            heard.silent = True
-            self._evidence.silence(log, heard.at_ns, ended=False)
+        growth = self._logs.setdefault(log.key, _Growth(written, now))
+        if written != growth.written:
+            if growth.silent:
+                self._evidence.silence(log, growth.at_ns, ended=True)
+            self._logs[log.key] = _Growth(written, now)
+        elif not growth.silent and now - growth.at_ns >= after_s * 1e9:
+            growth.silent = True
+            self._evidence.silence(log, growth.at_ns, ended=False)
 
     def silent(self, log: AuditLog) -> bool:
-        heard = self._heard.get(log.key)
-        return heard is not None and heard.silent
+        growth = self._logs.get(log.key)
+        return growth is not None and growth.silent
 
 
 def written_bytes(log: AuditLog) -> int:

@@ -229,7 +229,7 @@ class Consumer:
             try:
                 flight = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
-                self._look_after_parked()
+                self._look_after_quarantined()
                 continue
             if flight is None:
                 return
@@ -240,16 +240,16 @@ class Consumer:
                 self._note_failure(error)
             finally:
                 self._given_back()
-            self._look_after_parked()
+            self._look_after_quarantined()
 
     def _given_back(self) -> None:
         with self._lock:
             self._sending -= 1
         self._wake.set()
 
-    def _look_after_parked(self) -> None:
+    def _look_after_quarantined(self) -> None:
         try:
-            self.delivery.look_after_parked()
+            self.delivery.look_after_quarantined()
         except Exception as error:  # noqa: BLE001 - as above
             self._note_failure(error)
 

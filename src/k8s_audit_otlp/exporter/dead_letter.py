@@ -3,7 +3,7 @@
     state_dir/dead-letter/<exporter>.jsonl     0600, the exporter's id with `/` and the like escaped
 
 A line is written and fsynced before its record counts as settled. The file is bounded. Whoever
-changes it holds a lock for that moment, so that letters can be replayed beside a running agent.
+changes it holds a lock for that moment, so that entries can be replayed beside a running agent.
 """
 
 import base64
@@ -62,7 +62,7 @@ def file_name(exporter: str) -> str:
 
 
 def exporter_of(path: Path) -> str:
-    """Return the exporter whose letters are in *path*."""
+    """Return the exporter whose entries are in *path*."""
     return unquote(path.name.removesuffix(SUFFIX))
 
 
@@ -116,15 +116,15 @@ class DeadLetterFile:
         uids: Sequence[str] = (),
     ) -> DeadLetterRecord:
         when = self._now().isoformat(timespec="milliseconds")
-        letter = DeadLetterRecord(when, kind, self._exporter, flight.batch.receiver, why)
-        letter.refused = count if kind == "refused" else 0
-        letter.uids = list(uids)
+        entry = DeadLetterRecord(when, kind, self._exporter, flight.batch.receiver, why)
+        entry.refused = count if kind == "refused" else 0
+        entry.uids = list(uids)
         if record is not None:
-            letter.uid, letter.record = self._uid_of(record), base64.b64encode(record).decode()
-        return letter
+            entry.uid, entry.record = self._uid_of(record), base64.b64encode(record).decode()
+        return entry
 
-    def _append(self, letters: Sequence[DeadLetterRecord]) -> bool:
-        lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
+    def _append(self, entries: Sequence[DeadLetterRecord]) -> bool:
+        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         with self._lock:
             try:
                 return self._write(lines)
@@ -173,7 +173,7 @@ def _append_durably(path: Path, lines: bytes, fsync: Fsync) -> None:
 
 
 def _evict(path: Path, room: int, fsync: Fsync) -> int:
-    """Let the oldest letters go until the others fit in *room* bytes; say how many went."""
+    """Let the oldest entries go until the others fit in *room* bytes; say how many went."""
     with path.open("rb") as file:
         sizes = [len(line) for line in file]
     kept = 0
@@ -188,7 +188,7 @@ def _evict(path: Path, room: int, fsync: Fsync) -> int:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep others from changing the letters in *path*, agent or command."""
+    """Keep others from changing the entries in *path*, agent or command."""
     fd = open_private(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -208,13 +208,13 @@ def read_lines(path: Path) -> Iterator[tuple[bytes, DeadLetterRecord | None]]:
                 yield line, None
 
 
-def read_letters(path: Path) -> Iterator[DeadLetterRecord]:
-    """Yield the letters of a file."""
-    return (letter for _, letter in read_lines(path) if letter is not None)
+def read_entries(path: Path) -> Iterator[DeadLetterRecord]:
+    """Yield the entries of a file."""
+    return (entry for _, entry in read_lines(path) if entry is not None)
 
 
 def digest(line: bytes) -> bytes:
-    """Return what stands for a line when letters are taken out."""
+    """Return what stands for a line when entries are taken out."""
     return hashlib.blake2b(line.rstrip(b"\n"), digest_size=16).digest()
 
 

@@ -24,7 +24,7 @@ from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.limit import LearnedLimit
-from k8s_audit_otlp.exporter.quarantine import MAX_PARKED, SYSTEMIC, Quarantine, Quarantined
+from k8s_audit_otlp.exporter.quarantine import MAX_QUARANTINED, SYSTEMIC, Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe, reason_of, why_of
 from k8s_audit_otlp.model import (
     Delivered,
@@ -213,7 +213,7 @@ class Delivery:
             return False
         unproven = self.quarantine.unproven
         guilty = final or search.proven or search.tried + 1 >= min(len(search.left), SYSTEMIC)
-        if not guilty or unproven >= MAX_PARKED:
+        if not guilty or unproven >= MAX_QUARANTINED:
             search.pass_over()
             return True
         # Beyond eight it goes on slowly: what comes next in the log may be what is accepted.
@@ -227,41 +227,41 @@ class Delivery:
         now, why = self._monotonic(), why_of(outcome)
         delay = self._seldom.delay_s(0, self._roll())
         flight.set_aside(record)
-        self.quarantine.park(Quarantined(flight, record, why, final, now, now + delay, seen_up))
+        self.quarantine.add(Quarantined(flight, record, why, final, now, now + delay, seen_up))
         self._events.retrying(f"one record is set aside: {why}", delay, reason_of(outcome))
 
     # -- what is set aside ---------------------------------------------------------------------
 
-    def look_after_parked(self) -> None:
+    def look_after_quarantined(self) -> None:
         """Ask again about what is due; dead-letter what is hopeless. Called about once a second.
 
         It goes on while answers decide: a back end that hangs must not hold a sender for long.
         """
         now = self._monotonic()
-        while not self._stop.is_set() and (parked := self.quarantine.due(now)) is not None:
-            if not self._ask_again(parked):
+        while not self._stop.is_set() and (quarantined := self.quarantine.due(now)) is not None:
+            if not self._ask_again(quarantined):
                 break
-        full = f"{MAX_PARKED} records are refused and wait for their end"
+        full = f"{MAX_QUARANTINED} records are refused and wait for their end"
         self._gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
-    def _ask_again(self, parked: Quarantined) -> bool:
+    def _ask_again(self, quarantined: Quarantined) -> bool:
         """Ask about one record; say whether it is decided now."""
-        flight = parked.flight
-        request = self._sender.prepare(flight.batch.receiver, [parked.record])
-        outcome = self._send(flight, request, [parked.record])
+        flight = quarantined.flight
+        request = self._sender.prepare(flight.batch.receiver, [quarantined.record])
+        outcome = self._send(flight, request, [quarantined.record])
         if isinstance(outcome, Delivered):
-            self.quarantine.release(parked)
+            self.quarantine.release(quarantined)
             return True
         now = self._monotonic()
         if not isinstance(outcome, Retry) or outcome.reached:
-            parked.refused(why_of(outcome), final=isinstance(outcome, TooLarge | Rejected))
-            if self.quarantine.should_dead_letter(parked, now, quiet=not self._gate.waiting):
-                self._dead_letter(flight, [parked.record], parked.why)
-                self.quarantine.release(parked)
+            quarantined.refused(why_of(outcome), final=isinstance(outcome, TooLarge | Rejected))
+            if self.quarantine.should_dead_letter(quarantined, now, idle=not self._gate.waiting):
+                self._dead_letter(flight, [quarantined.record], quarantined.why)
+                self.quarantine.release(quarantined)
                 return True
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
-        delay = self._seldom.delay_s(parked.asked, self._roll(), after_s)
-        self.quarantine.again(parked, now, delay)
+        delay = self._seldom.delay_s(quarantined.asked, self._roll(), after_s)
+        self.quarantine.again(quarantined, now, delay)
         return False
 
     def _dead_letter(self, flight: InFlight, records: Sequence[bytes], why: str) -> None:

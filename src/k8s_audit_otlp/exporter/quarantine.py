@@ -11,7 +11,7 @@ from threading import Lock
 from k8s_audit_otlp.exporter.in_flight import InFlight
 
 SYSTEMIC = 8  # records refused alone with nothing accepted since: they are not at fault
-MAX_PARKED = 64
+MAX_QUARANTINED = 64
 PATIENCE_S = 900.0  # how long a record may keep failing with what could be a passing fault
 _LAST_ASKED = 3  # times, where nothing else is sent that could prove anything
 
@@ -49,9 +49,9 @@ class Quarantined:
 
 @dataclass(slots=True)
 class Quarantine:
-    """The parked records of one exporter. Threads share it."""
+    """The quarantined records of one exporter. Threads share it."""
 
-    _parked: list[Quarantined] = field(default_factory=list)
+    _quarantined: list[Quarantined] = field(default_factory=list)
     _requests: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -64,67 +64,67 @@ class Quarantine:
     def accepted(self, request: int) -> None:
         """Note that the back end took *request*; what names its own fault is due at once."""
         with self._lock:
-            for parked in self._parked:
-                if request > parked.after and not parked.proven:
-                    parked.proven = parked.ever_proven = True
-                    if parked.final:
-                        parked.due_s = 0.0
+            for quarantined in self._quarantined:
+                if request > quarantined.after and not quarantined.proven:
+                    quarantined.proven = quarantined.ever_proven = True
+                    if quarantined.final:
+                        quarantined.due_s = 0.0
 
-    def park(self, parked: Quarantined) -> None:
+    def add(self, quarantined: Quarantined) -> None:
         with self._lock:
-            parked.after = self._requests
-            self._parked.append(parked)
+            quarantined.after = self._requests
+            self._quarantined.append(quarantined)
 
     def due(self, now_s: float) -> Quarantined | None:
         """Return a record that should be asked about; it must be `released` or come `again`."""
         with self._lock:
-            for parked in self._parked:
-                if parked.due_s <= now_s and not parked.busy:
-                    parked.busy = True
-                    return parked
+            for quarantined in self._quarantined:
+                if quarantined.due_s <= now_s and not quarantined.busy:
+                    quarantined.busy = True
+                    return quarantined
             return None
 
-    def release(self, parked: Quarantined) -> None:
+    def release(self, quarantined: Quarantined) -> None:
         """Let go of a record that is decided."""
         with self._lock:
-            self._parked.remove(parked)
+            self._quarantined.remove(quarantined)
 
-    def again(self, parked: Quarantined, now_s: float, delay_s: float) -> None:
+    def again(self, quarantined: Quarantined, now_s: float, delay_s: float) -> None:
         """Keep a record that failed once more, and ask again at its last moment at the latest."""
-        last_s = parked.since_s + PATIENCE_S
+        last_s = quarantined.since_s + PATIENCE_S
         with self._lock:
             due_s = now_s + delay_s
-            parked.due_s = min(due_s, last_s) if now_s < last_s else due_s
-            parked.busy = parked.proven = False
-            parked.after = self._requests
+            quarantined.due_s = min(due_s, last_s) if now_s < last_s else due_s
+            quarantined.busy = quarantined.proven = False
+            quarantined.after = self._requests
 
-    def should_dead_letter(self, parked: Quarantined, now_s: float, *, quiet: bool) -> bool:
+    def should_dead_letter(self, quarantined: Quarantined, now_s: float, *, idle: bool) -> bool:
         """Say whether a record that has just failed again will never be taken.
 
-        *quiet*: nothing else of this exporter is in trouble.
+        *idle*: nothing else of this exporter is in trouble.
         """
         with self._lock:
-            old = now_s - parked.since_s >= PATIENCE_S
-            full = len(self._parked) >= MAX_PARKED
-            alone = quiet and all(p is parked or p.proven for p in self._parked)
-        if parked.proven and (parked.finals > 1 or old):
+            old = now_s - quarantined.since_s >= PATIENCE_S
+            full = len(self._quarantined) >= MAX_QUARANTINED
+            alone = idle and all(p is quarantined or p.proven for p in self._quarantined)
+        if quarantined.proven and (quarantined.finals > 1 or old):
             return True
-        if full and parked.ever_proven:  # others must not wait for its 15 minutes
+        if full and quarantined.ever_proven:  # others must not wait for its 15 minutes
             return True
         # The end of a log has nothing behind it that could be accepted.
-        last = alone and parked.seen_up and parked.asked >= _LAST_ASKED
-        return last and (parked.final or old)
+        last = alone and quarantined.seen_up and quarantined.asked >= _LAST_ASKED
+        return last and (quarantined.final or old)
 
     @property
     def unproven(self) -> int:
         """Records refused with nothing accepted since."""
         with self._lock:
-            return sum(not p.proven for p in self._parked)
+            return sum(not p.proven for p in self._quarantined)
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._parked)
+            return len(self._quarantined)
 
     @property
     def full(self) -> bool:
-        return len(self) >= MAX_PARKED
+        return len(self) >= MAX_QUARANTINED

@@ -1,7 +1,7 @@
 """Dead letters in, sent once more through their exporter; what was accepted leaves the file.
 
 Safe beside a running agent: the file changes under its lock, and what the agent appends meanwhile
-stays. A crash in between leaves letters that were accepted: they arrive again with the same
+stays. A crash in between leaves entries that were accepted: they arrive again with the same
 log.record.uid.
 """
 
@@ -34,7 +34,7 @@ class ReplayRunningError(Exception):
 
 @dataclass(slots=True)
 class Replayed:
-    """What became of the letters: `stopped` says why it ended early."""
+    """What became of the entries: `stopped` says why it ended early."""
 
     accepted: int = 0
     refused: int = 0
@@ -51,7 +51,7 @@ class ReplayLimits:
 
 
 class Replay:
-    """Sends the letters of one file."""
+    """Sends the entries of one file."""
 
     def __init__(
         self,
@@ -110,26 +110,26 @@ class Replay:
         lines: list[bytes] = []
         records: list[bytes] = []
         size, of = 0, ""
-        for line, letter in read_lines(self._path):
-            if letter is None or not wanted(letter) or not self._can_be_sent(letter):
+        for line, entry in read_lines(self._path):
+            if entry is None or not wanted(entry) or not self._can_be_sent(entry):
                 continue
-            record = letter.record_bytes
+            record = entry.record_bytes
             full = size + len(record) > self._limits.max_bytes
             full = full or len(records) >= self._limits.max_records
-            if records and (full or letter.receiver != of):
+            if records and (full or entry.receiver != of):
                 yield of, lines, records
                 lines, records, size = [], [], 0
-            of = letter.receiver
+            of = entry.receiver
             lines.append(line)
             records.append(record)
             size += len(record)
         if records:
             yield of, lines, records
 
-    def _can_be_sent(self, letter: DeadLetterRecord) -> bool:
-        if not letter.record:
+    def _can_be_sent(self, entry: DeadLetterRecord) -> bool:
+        if not entry.record:
             self.result.without_record += 1
-        elif letter.receiver not in self._receivers:
+        elif entry.receiver not in self._receivers:
             self.result.without_receiver += 1
         else:
             return True

@@ -57,7 +57,7 @@ class _Output:
 class Encoder:
     """Turns blocks into records, one way for one mapping; one block at a time.
 
-    `faults` and `shrunk` count what was not understood and what was made smaller.
+    `shrunk` counts what was made smaller.
     """
 
     def __init__(
@@ -65,19 +65,19 @@ class Encoder:
         options: MappingOptions | None = None,
         *,
         transform: Transform | None = None,
-        quiet: Clean | None = None,
+        clean: Clean | None = None,
         shrink: Shrink | None = None,
         max_record_bytes: int = 0,
     ) -> None:
         self.options = options or MappingOptions()
-        self.faults = self.shrunk = 0
+        self.shrunk = 0
         self._transform = transform
         self._shrink = shrink
         self._max_bytes = max_record_bytes or sys.maxsize
         self._records = RecordEncoder(self.options)
         # Without verdicts on parts, a transform must see every event whole.
-        fast = transform is None or quiet is not None
-        self._fast = FastEncoder(self._records, quiet) if fast else None
+        fast = transform is None or clean is not None
+        self._fast = FastEncoder(self._records, clean) if fast else None
 
     def encode_block(self, block: Block) -> EncodedBlock:
         """Encode every event of a block, in file order."""
@@ -129,7 +129,6 @@ class Encoder:
 
     def _general(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         for read in read_line(line):
-            self.faults += bool(read.fault)
             times = self._records.general_times(read.event)
             around = place.item(start + read.at, read.item)
             around += self._records.parts["fault"](read.fault)

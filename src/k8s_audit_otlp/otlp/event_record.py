@@ -39,7 +39,7 @@ from k8s_audit_otlp.otlp.parts import (
 _NO_USER = UserInfo()
 _EVENT_NAME = wire.text(wire.EVENT_NAME, EVENT_NAME)
 MAX_DAYS = MAX_NS // 86_400_000_000_000
-_NO_NOTES = (b"", Alarm.QUIET, 0)
+_NO_NOTES = (b"", Alarm.NONE, 0)
 parse_time = datetime.fromisoformat
 
 
@@ -76,7 +76,7 @@ def duration_ms(event: AuditEvent) -> float | None:
 class RecordEncoder:
     """Encodes events, one mapping for all."""
 
-    no_alarm = Alarm.QUIET
+    no_alarm = Alarm.NONE
 
     def __init__(self, options: MappingOptions) -> None:
         self.options = options

@@ -43,12 +43,6 @@ def uid_of(record: bytes) -> str:
     )
 
 
-def body_of(record: bytes) -> str:
-    """Read back the body of a record; "" if it has none."""
-    bodies = _payloads(_payload(record), wire.BODY)
-    return next((_string(b"\x12" + wire.varint(len(b)) + b) for b in bodies), "")
-
-
 def _string(value_field: bytes) -> str:
     """Read KeyValue.value when it is a string."""
     return _payload(_payload(value_field)).decode("utf-8", "replace")

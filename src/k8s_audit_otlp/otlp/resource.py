@@ -1,12 +1,12 @@
-"""Where the records come from: configuration and environment in, encoded resource and scope out.
+"""Says where records come from: the encoded resource and scope around those of one request.
 
     resource: configured > OTEL_SERVICE_NAME > OTEL_RESOURCE_ATTRIBUTES > where we run > defaults
 
-The results are the fields that `envelope` puts before scope_logs and log_records.
+The results are the fields that `export_request` puts before scope_logs and log_records.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 from opentelemetry.sdk.resources import Resource
@@ -71,6 +71,18 @@ def encode_resource(
 def encode_scope(name: str, version: str) -> bytes:
     message = wire.text(wire.SCOPE_NAME, name) + wire.text(wire.SCOPE_VERSION, version)
     return wire.delimited(wire.SCOPE, message) + _schema(SCHEMA_URL)
+
+
+def export_request(resource: bytes, scope: bytes, records: Sequence[bytes]) -> bytes:
+    """Join records to the body of one ExportLogsServiceRequest.
+
+    `resource` holds the fields of ResourceLogs before its scope_logs, `scope` those of ScopeLogs
+    before its log_records.
+    """
+    size = len(scope) + sum(map(len, records))
+    scope_logs = wire.SCOPE_LOGS + wire.varint(size)
+    head = wire.RESOURCE_LOGS + wire.varint(len(resource) + len(scope_logs) + size)
+    return b"".join((head, resource, scope_logs, scope, *records))
 
 
 def _schema(url: str) -> bytes:

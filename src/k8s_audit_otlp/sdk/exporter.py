@@ -59,8 +59,8 @@ class AuditLogRecordExporter(LogRecordExporter):
             ConfigError: a variable cannot be understood.
 
         """
-        self._envelopes: dict[str, tuple[bytes, bytes]] = {}
-        self._sender = _sender_from(env, self._envelopes)
+        self._resource_scopes: dict[str, tuple[bytes, bytes]] = {}
+        self._sender = _sender_from(env, self._resource_scopes)
         self._deadline_s = deadline_s
         self._monotonic = monotonic
         self._roll = roll
@@ -71,7 +71,7 @@ class AuditLogRecordExporter(LogRecordExporter):
         end = self._monotonic() + self._deadline_s
         tally = _Tally()
         for resource, scope, records in _groups(batch):
-            self._envelopes[GROUP] = (resource, scope)
+            self._resource_scopes[GROUP] = (resource, scope)
             self._deliver(records, end, tally)
         lost = tally.refused + tally.undelivered
         if not lost:
@@ -129,10 +129,12 @@ class AuditLogRecordExporter(LogRecordExporter):
         return True
 
 
-def _sender_from(env: Mapping[str, str], envelopes: Mapping[str, tuple[bytes, bytes]]) -> Sender:
+def _sender_from(
+    env: Mapping[str, str], resource_scopes: Mapping[str, tuple[bytes, bytes]]
+) -> Sender:
     config = from_environment(os.devnull, None, env).config
     (exporter,) = config.exporters.values()
-    return sender_of(exporter, config, envelopes)
+    return sender_of(exporter, config, resource_scopes)
 
 
 def _groups(batch: Sequence[ReadableLogRecord]) -> Iterator[tuple[bytes, bytes, list[bytes]]]:

@@ -196,7 +196,9 @@ class Ledger:
         """Go back to what is settled everywhere: what is open is read and sent again."""
         with self._lock:
             for segment, here in self._segments.items():
-                self._segments[segment] = self._at(here.place, here.trail)
+                self._segments[segment] = _SegmentLedger(
+                    here.place.copy(), here.place.offset, trail=list(here.trail)
+                )
             self.set_backs += 1
 
     def remember(self) -> None:
@@ -213,28 +215,6 @@ class Ledger:
             )
             for here in moved[_TRAILS:]:
                 here.trail = []
-
-    def verify(self, segment: int, holds: Callable[[int, str], bool]) -> int:
-        """Go back to the newest known place whose mark *holds*, and return its offset.
-
-        *holds* is asked with an offset and the mark of the bytes before it. A place without a mark
-        cannot be doubted. Where nothing holds, the segment begins anew.
-        """
-        with self._lock:
-            here = self._segments.get(segment)
-            places = [here.place, *here.trail] if here else []
-        found = (i for i, p in enumerate(places) if not p.mark or holds(p.offset, p.mark))
-        index = next(found, len(places))
-        place = places[index] if index < len(places) else Place()
-        if here is not None and index:
-            with self._lock:
-                self._segments[segment] = self._at(place, here.trail[index:])
-                self.set_backs += 1
-        return place.offset
-
-    @staticmethod
-    def _at(place: Place, trail: Iterable[Place]) -> _SegmentLedger:
-        return _SegmentLedger(place.copy(), place.offset, trail=list(trail))
 
     # -- how it is -------------------------------------------------------------------------------
 

@@ -78,14 +78,14 @@ class ExporterJournal:
             self.counts.retries[reason] += 1
             self.counts.last_retry = reason
             self._troubled = True
-        speak, quiet = self._once.admit(f"retry {self.exporter}")
+        speak, suppressed = self._once.admit(f"retry {self.exporter}")
         if speak:
             self._logger.warning(
                 "%s: %s; nothing is lost, trying again in %.0f s%s",
                 self.exporter,
                 why,
                 delay_s,
-                f" ({quiet} more such failures)" if quiet else "",
+                f" ({suppressed} more such failures)" if suppressed else "",
             )
 
     def refused(self, count: int, why: str, *, notices: bool) -> None:
@@ -114,13 +114,13 @@ class ExporterJournal:
                 self.counts.dead_lettered += 1
         if not notices:
             self._on_refused(1, _REFUSED)
-        speak, quiet = self._once.admit(f"dead {self.exporter}")
+        speak, suppressed = self._once.admit(f"dead {self.exporter}")
         if speak:
             self._logger.error(
                 "%s: a record is refused for good and went to the dead letter: %s%s",
                 self.exporter,
                 why,
-                f" ({quiet} more)" if quiet else "",
+                f" ({suppressed} more)" if suppressed else "",
             )
 
     def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:

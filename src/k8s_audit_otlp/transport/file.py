@@ -18,7 +18,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from k8s_audit_otlp.model import Delivered, Outcome, Retry
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest
 
@@ -45,14 +45,14 @@ class FileSender:
     def __init__(
         self,
         options: FileOptions,
-        envelopes: Mapping[str, tuple[bytes, bytes]],
+        resource_scopes: Mapping[str, tuple[bytes, bytes]],
         *,
         stdout: BinaryIO | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """*envelopes*: per receiver the encoded resource and scope."""
+        """*resource_scopes*: per receiver the encoded resource and scope."""
         self._options = options
-        self._envelopes = envelopes
+        self._resource_scopes = resource_scopes
         self._stdout = stdout or sys.stdout.buffer
         self._now = now
         self._lock = Lock()  # guards the file
@@ -64,8 +64,8 @@ class FileSender:
         return ExportRequest(lines, len(lines), receiver)
 
     def _lines(self, receiver: str, records: Sequence[bytes]) -> bytes:
-        resource, scope = self._envelopes[receiver]
-        line = to_line(envelope(resource, scope, records))
+        resource, scope = self._resource_scopes[receiver]
+        line = to_line(export_request(resource, scope, records))
         if len(line) <= MAX_LINE_BYTES or len(records) == 1:
             return line
         middle = len(records) // 2

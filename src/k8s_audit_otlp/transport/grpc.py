@@ -16,7 +16,7 @@ import grpc  # type: ignore[import-untyped]  # ships no stubs
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.answers import read_grpc
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
@@ -58,18 +58,20 @@ class GrpcOptions:
 class GrpcSender:
     """The OTLP/gRPC transport of one exporter. Threads share its channel."""
 
-    def __init__(self, options: GrpcOptions, envelopes: Mapping[str, tuple[bytes, bytes]]) -> None:
-        """*envelopes*: per receiver the encoded resource and scope."""
+    def __init__(
+        self, options: GrpcOptions, resource_scopes: Mapping[str, tuple[bytes, bytes]]
+    ) -> None:
+        """*resource_scopes*: per receiver the encoded resource and scope."""
         self._options = options
-        self._envelopes = envelopes
+        self._resource_scopes = resource_scopes
         self._lock = Lock()  # guards the channel and what it was made for
         self._channel: Any = None
         self._call: Any = None
         self._made_for: object = None
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
-        resource, scope = self._envelopes[receiver]
-        body = envelope(resource, scope, records)
+        resource, scope = self._resource_scopes[receiver]
+        body = export_request(resource, scope, records)
         return ExportRequest(body, len(body), receiver)
 
     def send(self, request: ExportRequest) -> Outcome:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, read_status, without_values
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor
 from k8s_audit_otlp.transport.connection import (
@@ -60,13 +60,13 @@ class HttpSender:
     def __init__(
         self,
         options: HttpOptions,
-        envelopes: Mapping[str, tuple[bytes, bytes]],
+        resource_scopes: Mapping[str, tuple[bytes, bytes]],
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """*envelopes*: per receiver the encoded resource and scope."""
+        """*resource_scopes*: per receiver the encoded resource and scope."""
         self._options = options
-        self._envelopes = envelopes
+        self._resource_scopes = resource_scopes
         self._now = now
         self._compress = compressor(options.compression, options.compression_level)
         self._tls = ContextKeeper(options.tls)
@@ -78,8 +78,8 @@ class HttpSender:
             self._fixed["Content-Encoding"] = options.compression
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
-        resource, scope = self._envelopes[receiver]
-        body = envelope(resource, scope, records)
+        resource, scope = self._resource_scopes[receiver]
+        body = export_request(resource, scope, records)
         return ExportRequest(self._compress(body), len(body), receiver)
 
     def send(self, request: ExportRequest) -> Outcome:

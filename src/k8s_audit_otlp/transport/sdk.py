@@ -29,7 +29,7 @@ class SdkSender:
     def __init__(
         self,
         name: str,
-        envelopes: Mapping[str, tuple[bytes, bytes]],
+        resource_scopes: Mapping[str, tuple[bytes, bytes]],
         *,
         timeout_s: float | None = None,
         make: Callable[[], LogRecordExporter] | None = None,
@@ -37,7 +37,7 @@ class SdkSender:
         """*make* builds the exporter; by default the entry point called *name* does."""
         self._name = name
         self._make = make or (lambda: load(name, timeout_s))
-        self._sources = {key: _read_source(*parts) for key, parts in envelopes.items()}
+        self._sources = {key: _read_source(*parts) for key, parts in resource_scopes.items()}
         self._lock = Lock()
         self._exporter: LogRecordExporter | None = None
 

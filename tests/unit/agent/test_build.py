@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from k8s_audit_otlp.agent.build import envelopes_of, notice_scope, sender_of
+from k8s_audit_otlp.agent.build import notice_scope, resource_scopes_of, sender_of
 from k8s_audit_otlp.config.load import load, load_text
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
@@ -29,7 +29,7 @@ def send(tmp_path):
         file.write_text(yaml.safe_dump(tree))
         config = load(file, env or {}).config
         exporter = next(iter(config.exporters.values()))
-        sender = sender_of(exporter, config, envelopes_of(config, {}), env=env or {})
+        sender = sender_of(exporter, config, resource_scopes_of(config, {}), env=env or {})
         opened.append(sender)
         record = encode_record(1, 2, 9, "k8s.audit.event", "{}", {"log.record.uid": "a"})
         return sender.send(sender.prepare("k8s_audit", [record]))
@@ -122,10 +122,10 @@ exporters:
   otlp_http/siem: {endpoint: "http://siem:4318"}
 """
     config = load_text(text, "test", {}).config
-    envelopes = envelopes_of(config, {})
-    events = envelopes["k8s_audit"]
-    apart = envelopes[notice_scope("k8s_audit", "otlp_http/loki")]
+    resource_scopes = resource_scopes_of(config, {})
+    events = resource_scopes["k8s_audit"]
+    apart = resource_scopes[notice_scope("k8s_audit", "otlp_http/loki")]
     assert b"k8s-audit-notices" in apart[0]
     assert b"k8s-audit-notices" not in events[0]
-    assert envelopes[notice_scope("k8s_audit", "otlp_http/siem")] == events
+    assert resource_scopes[notice_scope("k8s_audit", "otlp_http/siem")] == events
     assert config.exporters["otlp_http/loki"].sending_queue.num_consumers == 1

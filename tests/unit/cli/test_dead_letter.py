@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, main
-from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_letters
+from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Span
 from k8s_audit_otlp.otlp.record import encode_record, uid_of
@@ -93,7 +93,7 @@ def test_replay_sends_the_letters_as_the_exporter_is_configured(run, state, conf
     assert "2 records accepted and removed" in done.output
     assert set(backend.received.uids) == {"a", "b"}
     assert backend.received.records[0].resource["service.name"] == "k8s-audit"
-    assert [one.kind for one in read_letters(state.path)] == ["refused"]
+    assert [one.kind for one in read_entries(state.path)] == ["refused"]
 
 
 def test_replay_of_what_is_refused_again_exits_with_4(run, state, config, backend):
@@ -109,9 +109,9 @@ def test_purge_asks_first(run, state):
     """And deletes only after a yes."""
     arguments = ("purge", "otlp_http/siem", "--state-dir", str(state.directory))
     assert run(*arguments, input="n\n").exit_code == 1
-    assert len(list(read_letters(state.path))) == 3
-    assert "3 letters deleted" in run(*arguments, input="y\n").output
-    assert list(read_letters(state.path)) == []
+    assert len(list(read_entries(state.path))) == 3
+    assert "3 dead letters deleted" in run(*arguments, input="y\n").output
+    assert list(read_entries(state.path)) == []
 
 
 def test_purge_can_be_told_which_and_not_to_ask(run, state):
@@ -119,8 +119,8 @@ def test_purge_can_be_told_which_and_not_to_ask(run, state):
     done = run(
         *("purge", "otlp_http/siem", "--state-dir", str(state.directory)), *("--uid", "a", "--yes")
     )
-    assert "1 letters deleted" in done.output
-    assert [one.uid for one in read_letters(state.path)] == ["b", ""]
+    assert "1 dead letters deleted" in done.output
+    assert [one.uid for one in read_entries(state.path)] == ["b", ""]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ exporters
 headers, auth::authenticator
   otlp_grpc
     to        dk:4317 in the clear
-    sends     nothing: parked
+    sends     nothing: disabled
     requests  gzip, 4 in flight, up to 900000 bytes, 5s at most
     retries   5s to 30s apart, for ever
     form      profile default, bodies: keep
@@ -70,7 +70,7 @@ different
 the dead letter; the Collector drops them
 no effect
   exporters::otlphttp/siem::sending_queue::queue_size: the audit log on disk is the queue
-  exporters::otlp: it is disabled or in no pipeline: parked, its position is kept
+  exporters::otlp: it is off or in no pipeline: disabled, its position is kept
 not there yet
   receivers::k8s_audit::include: /nope/audit.log will be read as soon as it is there
 """

@@ -32,9 +32,9 @@ HARMLESS = {Kind.MISSING, Kind.UNREADABLE}  # files that are not on this machine
 
 @pytest.mark.parametrize("path", AGENT, ids=lambda path: path.stem)
 def test_a_shipped_configuration_loads(path: Path) -> None:
-    """Without mistakes, and with no remark but on parked exporters and files of other machines."""
+    """Without mistakes, and with no remark but on disabled exporters and on foreign files."""
     loaded = load(path, ENV)
-    remarks = [r for r in loaded.remarks if r.kind not in HARMLESS and "parked" not in r.why]
+    remarks = [r for r in loaded.remarks if r.kind not in HARMLESS and "disabled" not in r.why]
     assert remarks == []
     assert list(loaded.config.routes())
 

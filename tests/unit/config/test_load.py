@@ -162,7 +162,7 @@ def test_extensions_give_their_secrets() -> None:
 
 
 def test_routes_follow_receivers_enabled_and_pipelines() -> None:
-    """An exporter takes what it names; a parked one nothing; a pipeline narrows further."""
+    """An exporter takes what it names; a disabled one nothing; a pipeline narrows further."""
     config = load_text(FULL, "agent.yaml", ENV).config
     assert list(config.routes()) == [
         ("k8s_audit/us", "otlp_http/siem"),
@@ -182,8 +182,8 @@ def test_routes_follow_receivers_enabled_and_pipelines() -> None:
         ("k8s_audit/eu", "otlp_file"),
         ("k8s_audit/us", "otlp_file"),
     ]
-    parked = {one.where for one in loaded.remarks if "parked" in one.why}
-    assert parked == {"exporters::otlphttp/siem", "exporters::otlp/dk", "exporters::sdk"}
+    disabled = {one.where for one in loaded.remarks if "disabled" in one.why}
+    assert disabled == {"exporters::otlphttp/siem", "exporters::otlp/dk", "exporters::sdk"}
 
 
 def test_a_variable_may_hold_a_list() -> None:

@@ -27,7 +27,7 @@ def examples(of: str) -> list[str]:
 
 def record_of(text: str, place: str) -> str:
     processor = EventProcessor(None, Redactor())
-    encoder = Encoder(transform=processor, quiet=processor.quiet_parts())
+    encoder = Encoder(transform=processor, clean=processor.clean_parts())
     members = {
         "body": {"requestObject": {"kind": "Widget", "spec": {"note": text}}},
         "message": {"responseStatus": {"code": 400, "message": text}},

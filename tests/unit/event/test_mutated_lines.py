@@ -29,7 +29,7 @@ def encoder_of(rules: RedactionRules | None = None, max_record_bytes: int = 0) -
     processor = EventProcessor(None, Redactor(rules))
     return Encoder(
         transform=processor,
-        quiet=processor.quiet_parts(),
+        clean=processor.clean_parts(),
         shrink=Shrinker(),
         max_record_bytes=max_record_bytes,
     )

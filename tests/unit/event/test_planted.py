@@ -17,7 +17,7 @@ def leaks(seed: int, count: int, rules: RedactionRules | None = None) -> Counter
     """Send planted lines through the encoder; count those that show their value, by form."""
     make = PlantedLines(seed)
     processor = EventProcessor(None, Redactor(rules))
-    encoder = Encoder(transform=processor, quiet=processor.quiet_parts())
+    encoder = Encoder(transform=processor, clean=processor.clean_parts())
     found: Counter[str] = Counter()
     for _ in range(count // BLOCK):
         planted = [make() for _ in range(BLOCK)]

@@ -50,8 +50,8 @@ def test_the_first_condition_that_holds_wins(stage, code, reason, alarm, verdict
         ("failed-open.validating.webhook.admission.k8s.io/round_0_index_0", Alarm.VIOLATION),
         ("missing-san.invalid-cert.kubernetes.io/host", Alarm.VIOLATION),
         ("apiserver.k8s.io/unsafe-delete-ignore-read-error", Alarm.VIOLATION),
-        ("pod-security.kubernetes.io/enforce-policy", Alarm.QUIET),
-        ("k8s.io/deprecated", Alarm.QUIET),
+        ("pod-security.kubernetes.io/enforce-policy", Alarm.NONE),
+        ("k8s.io/deprecated", Alarm.NONE),
     ],
 )
 def test_annotations_report_violations(key, alarm):
@@ -63,4 +63,4 @@ def test_a_refusal_is_more_than_a_violation():
     """Both may be there."""
     both = {"authentication.k8s.io/stale-token": "x", DECISION: "forbid"}
     assert alarm_of(both) == Alarm.FORBIDDEN
-    assert alarm_of({DECISION: "allow"}) == Alarm.QUIET
+    assert alarm_of({DECISION: "allow"}) == Alarm.NONE

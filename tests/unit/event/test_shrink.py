@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.event.shrink import MIN_RECORD_BYTES, limit_text, shrink
+from k8s_audit_otlp.event.shrink import limit_text, shrink
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 decode = msgspec.json.Decoder(AuditEvent).decode
@@ -136,7 +136,7 @@ def test_no_more_is_cut_than_must() -> None:
     extra=st.dictionaries(st.text(max_size=300), st.lists(st.text(max_size=300)), max_size=20),
     annotations=st.dictionaries(st.text(max_size=300), st.text(max_size=3000), max_size=20),
     body=st.dictionaries(st.text(max_size=20), st.text(max_size=3000), max_size=5),
-    limit=st.sampled_from([MIN_RECORD_BYTES, 5000, 20_000]),
+    limit=st.sampled_from([4096, 5000, 20_000]),
 )
 def test_any_event_fits_any_limit_from_four_kilobytes(
     name: str,

@@ -58,7 +58,7 @@ class FailingDelivery:
             self.taken.update(flight.batch.records)
         flight.delivered(len(flight.batch.records))
 
-    def look_after_parked(self) -> None:
+    def look_after_quarantined(self) -> None:
         """Set nothing aside."""
 
 

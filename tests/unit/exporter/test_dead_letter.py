@@ -15,7 +15,7 @@ from k8s_audit_otlp.exporter.dead_letter import (
     digest,
     exporter_of,
     file_name,
-    read_letters,
+    read_entries,
     read_lines,
     take_out,
 )
@@ -52,7 +52,7 @@ def test_a_record_is_kept_whole_with_its_place_and_reason(letters, flight, recor
     """It can be sent again later."""
     file = letters()
     assert file.dead_letter(flight, [record("seg-1f")], "HTTP 400: bad")
-    letter = next(read_letters(file.path))
+    letter = next(read_entries(file.path))
     assert letter.record_bytes == record("seg-1f")
     assert (letter.uid, letter.why, letter.kind) == ("seg-1f", "HTTP 400: bad", "record")
     assert (letter.exporter, letter.receiver) == ("otlp_http/siem", "k8s_audit")
@@ -75,7 +75,7 @@ def test_a_partial_refusal_holds_the_places_and_no_records(letters, flight, reco
     """Nobody said which of them it was."""
     file = letters()
     assert file.note_refused(flight, [record("a"), record("b"), record("c")], 2, "too old")
-    letter = next(read_letters(file.path))
+    letter = next(read_entries(file.path))
     assert (letter.kind, letter.refused, letter.uids, letter.record) == (
         "refused",
         2,
@@ -88,7 +88,7 @@ def test_when_all_were_refused_the_records_are_kept(letters, flight, record):
     """Then it is known which."""
     file = letters()
     assert file.note_refused(flight, [record("a"), record("b")], 2, "too old")
-    found = list(read_letters(file.path))
+    found = list(read_entries(file.path))
     assert [(one.kind, one.refused, one.uid) for one in found] == [
         ("refused", 1, "a"),
         ("refused", 1, "b"),
@@ -103,7 +103,7 @@ def test_a_line_cut_by_a_crash_swallows_neither_itself_nor_the_next(letters, fli
     with file.path.open("ab") as raw:
         raw.write(b'{"time":"2026","ki')
     file.dead_letter(flight, [record("b")], "no")
-    assert [one.uid for one in read_letters(file.path)] == ["a", "b"]
+    assert [one.uid for one in read_entries(file.path)] == ["a", "b"]
 
 
 def test_a_full_file_takes_nothing_more(letters, flight, record):
@@ -115,7 +115,7 @@ def test_a_full_file_takes_nothing_more(letters, flight, record):
     assert count >= 2
     assert file.path.stat().st_size <= 1500
     assert file.error == f"{file.path}: full at 1500 bytes"
-    assert len(list(read_letters(file.path))) == count
+    assert len(list(read_entries(file.path))) == count
 
 
 def test_on_full_evict_lets_the_oldest_go_and_counts_them(letters, flight, record):
@@ -124,7 +124,7 @@ def test_on_full_evict_lets_the_oldest_go_and_counts_them(letters, flight, recor
     file = letters(max_bytes=3000, on_full="evict", on_evicted=gone.append)
     for i in range(50):
         assert file.dead_letter(flight, [record(f"u{i}")], "no")
-    kept = [one.uid for one in read_letters(file.path)]
+    kept = [one.uid for one in read_entries(file.path)]
     assert kept == [f"u{i}" for i in range(50)][-len(kept) :]
     assert sum(gone) + len(kept) == 50
     assert file.path.stat().st_size <= 3000
@@ -171,7 +171,7 @@ def test_letters_are_taken_out_by_their_content_as_often_as_asked(letters, fligh
         file.dead_letter(flight, [record(uid)], "no")
     lines = {one.uid: line for line, one in read_lines(file.path)}
     assert take_out(file.path, Counter({digest(lines["b"]): 1, digest(lines["c"]): 1})) == 2
-    assert [one.uid for one in read_letters(file.path)] == ["a", "b"]
+    assert [one.uid for one in read_entries(file.path)] == ["a", "b"]
 
 
 def _append(path, start):
@@ -202,7 +202,7 @@ def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(tmp_p
     for writer in writers:
         writer.join()
     assert taken == 60
-    uids = Counter(one.uid for one in read_letters(path))
+    uids = Counter(one.uid for one in read_entries(path))
     assert uids == Counter(f"new{n}-{i}" for n in range(2) for i in range(60))
 
 

@@ -92,9 +92,9 @@ def test_every_record_ends_in_exactly_one_place(bench_of, play):
     assert b.gate.open
 
 
-def test_four_senders_at_once_lose_nothing(bench, backend, envelopes, record):
+def test_four_senders_at_once_lose_nothing(bench, backend, resource_scopes, record):
     """Threads that share a delivery, against a back end in every kind of trouble."""
-    sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), envelopes)
+    sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
     fast = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
     b = bench(sender, options=fast)
     honest = Poison(b"poison-pill", otherwise=Limit(20_000))
@@ -122,7 +122,7 @@ def test_four_senders_at_once_lose_nothing(bench, backend, envelopes, record):
             if flight is None:
                 return
             b.delivery.deliver(flight)
-            b.delivery.look_after_parked()
+            b.delivery.look_after_quarantined()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

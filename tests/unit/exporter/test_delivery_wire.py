@@ -25,17 +25,17 @@ FAST = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
 
 
 @pytest.fixture(params=["http", "grpc"])
-def wire(request, envelopes):
+def wire(request, resource_scopes):
     """Return a back end and a sender to it, over either transport."""
     if request.param == "http":
         with Backend() as backend:
-            sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), envelopes)
+            sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
             yield backend, sender
             sender.close()
     else:
         with GrpcBackend(max_message_bytes=64 << 20) as backend:
             options = GrpcOptions(lambda: backend.target, insecure=True)
-            sender = GrpcSender(options, envelopes)
+            sender = GrpcSender(options, resource_scopes)
             yield backend, sender
             sender.close()
 
@@ -151,9 +151,9 @@ def test_a_back_end_that_refuses_everything_keeps_everything(wire, bench, record
     assert b.offset == 100
 
 
-def test_an_outage_in_the_middle_loses_nothing(bench, record, backend, envelopes):
+def test_an_outage_in_the_middle_loses_nothing(bench, record, backend, resource_scopes):
     """The back end is stopped and started while a batch is searched."""
-    sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=2), envelopes)
+    sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=2), resource_scopes)
     backend.plan = [Poison(b"poison-pill")]
     b = bench(sender, options=FAST)
     asked = Event()

@@ -18,11 +18,11 @@ MOST_BYTES = 14 * MIB  # the bound of an answer, its copy, and room for packets
 
 
 @pytest.fixture
-def attack(envelopes, record):
+def attack(resource_scopes, record):
     """Send one record to *url*; return outcome, seconds and the peak of memory."""
 
     def run(url, timeout_s=3.0):
-        sender = HttpSender(HttpOptions(lambda: url, timeout_s=timeout_s), envelopes)
+        sender = HttpSender(HttpOptions(lambda: url, timeout_s=timeout_s), resource_scopes)
         request = sender.prepare("k8s_audit", [record("a")])
         tracemalloc.start()
         started = time.monotonic()
@@ -87,12 +87,12 @@ def test_a_chunked_trickle_does_not_hold_a_request_either(servers, attack):
     assert seconds < 1.5
 
 
-def test_a_server_that_does_not_read_does_not_hold_a_request(envelopes, record):
+def test_a_server_that_does_not_read_does_not_hold_a_request(resource_scopes, record):
     """A connection that nobody accepts takes in some bytes and then none."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         options = HttpOptions(lambda: url, compression="none", timeout_s=0.5)
-        sender = HttpSender(options, envelopes)
+        sender = HttpSender(options, resource_scopes)
         started = time.monotonic()
         outcome = sender.send(sender.prepare("k8s_audit", [record("a", size=16 * MIB)]))
         assert isinstance(outcome, Retry)

@@ -12,11 +12,13 @@ from tests.kit.backend import Backend
 
 
 @pytest.fixture
-def exchange(envelopes, record):
+def exchange(resource_scopes, record):
     """Send one record and close."""
 
     def run(url, tls, **options):
-        sender = HttpSender(HttpOptions(lambda: url, tls=tls, timeout_s=5, **options), envelopes)
+        sender = HttpSender(
+            HttpOptions(lambda: url, tls=tls, timeout_s=5, **options), resource_scopes
+        )
         try:
             return sender.send(sender.prepare("k8s_audit", [record("a")]))
         finally:
@@ -84,14 +86,14 @@ def test_tls_1_1_is_refused_and_1_3_can_be_demanded(pki, server_pair, authority,
 
 
 def test_certificates_are_loaded_anew_when_they_change(
-    pki, authority, tls_backend, envelopes, record, tmp_path
+    pki, authority, tls_backend, resource_scopes, record, tmp_path
 ):
     """A rotated CA is used by the next request, without a restart."""
     ca = tmp_path / "ca.crt"
     stranger = pki.Authority(tmp_path, "stranger")
     shutil.copy(stranger.cert, ca)
     options = HttpOptions(lambda: tls_backend.logs_url, tls=TlsOptions(ca_file=str(ca)))
-    sender = HttpSender(options, envelopes)
+    sender = HttpSender(options, resource_scopes)
     request = sender.prepare("k8s_audit", [record("a")])
     assert isinstance(sender.send(request), Misconfigured)
     shutil.copy(authority.cert, ca)

@@ -39,7 +39,7 @@ def mutated(seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("first", range(0, 1000, 250))
-def test_no_mutated_answer_ends_a_delivery(bench, servers, envelopes, record, first):
+def test_no_mutated_answer_ends_a_delivery(bench, servers, resource_scopes, record, first):
     """A thousand answers; after each one a good one settles the batch, or it was settled by it."""
     answers = {"next": b""}
 
@@ -47,7 +47,7 @@ def test_no_mutated_answer_ends_a_delivery(bench, servers, envelopes, record, fi
         connection.sendall(answers["next"])  # and hang up
 
     with servers.RawServer(play) as server:
-        sender = HttpSender(HttpOptions(lambda: server.url, timeout_s=0.1), envelopes)
+        sender = HttpSender(HttpOptions(lambda: server.url, timeout_s=0.1), resource_scopes)
         h = bench(sender, options=DeliveryOptions(Backoff(randomization=0.0)))
         good = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         h.when_waiting = lambda: answers.update(next=good)
@@ -76,7 +76,7 @@ def test_no_mutated_answer_ends_a_delivery(bench, servers, envelopes, record, fi
         "\xb2",
     ],
 )
-def test_no_retry_after_ends_a_delivery(servers, envelopes, record, value):
+def test_no_retry_after_ends_a_delivery(servers, resource_scopes, record, value):
     """Dates of any year and zone."""
 
     def play(connection, _number):
@@ -86,7 +86,7 @@ def test_no_retry_after_ends_a_delivery(servers, envelopes, record, value):
         )
 
     with servers.RawServer(play) as server:
-        sender = HttpSender(HttpOptions(lambda: server.url), envelopes)
+        sender = HttpSender(HttpOptions(lambda: server.url), resource_scopes)
         outcome = sender.send(sender.prepare("k8s_audit", [record("a")]))
         sender.close()
     assert isinstance(outcome, Retry)
@@ -128,14 +128,14 @@ class _AnyAnswer(grpc.GenericRpcHandler):
         return b""
 
 
-def test_no_mutated_grpc_answer_raises(envelopes, record):
+def test_no_mutated_grpc_answer_raises(resource_scopes, record):
     """Codes, details and bodies by chance."""
     with ThreadPoolExecutor(1) as threads:
         server = grpc.server(threads, handlers=[_AnyAnswer()])
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         options = GrpcOptions(lambda: f"127.0.0.1:{port}", insecure=True, timeout_s=5)
-        sender = GrpcSender(options, envelopes)
+        sender = GrpcSender(options, resource_scopes)
         request = sender.prepare("k8s_audit", [record("a")])
         outcomes = {type(sender.send(request)) for _ in range(400)}
         sender.close()

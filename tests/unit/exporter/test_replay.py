@@ -6,7 +6,7 @@ import os
 import pytest
 
 from k8s_audit_otlp.exporter.backoff import Backoff
-from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_letters
+from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.replay import Replay, ReplayLimits, ReplayRunningError
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
@@ -28,11 +28,11 @@ def letters(tmp_path, bench, record):
 
 
 @pytest.fixture
-def replay(backend, envelopes):
+def replay(backend, resource_scopes):
     made, waits = [], []
 
     def make(path, receivers=("k8s_audit",), **limits):
-        sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), envelopes)
+        sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
         made.append(sender)
         backoff = Backoff(randomization=0.0)
         return Replay(path, sender, receivers, ReplayLimits(**limits), backoff, wait=waits.append)
@@ -44,7 +44,7 @@ def replay(backend, envelopes):
 
 
 def left(path):
-    return [letter.uid for letter in read_letters(path)]
+    return [letter.uid for letter in read_entries(path)]
 
 
 def test_accepted_records_leave_the_file(replay, letters, backend):
@@ -122,7 +122,7 @@ def test_letters_without_a_record_or_a_receiver_stay(replay, letters, backend):
     file.note_refused(flight, [b"\x12\x00", b"\x12\x00"], 1, "partial")
     result = replay(path, receivers=()).run()
     assert (result.accepted, result.without_record, result.without_receiver) == (0, 1, 1)
-    assert len(list(read_letters(path))) == 2
+    assert len(list(read_entries(path))) == 2
     assert backend.requests_total == 0
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from k8s_audit_otlp.exporter.safe_mode import HORIZON_BYTES, SafeModeEncoder
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
-from k8s_audit_otlp.otlp.record import body_of, uid_of
+from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.state.marker import Marker
+from tests.kit.read_back import body_of
 
 LINES = [
     b'{"kind":"Event","auditID":"%d","requestURI":"/x","requestObject":{"a":"%s"},'

@@ -12,10 +12,11 @@ from k8s_audit_otlp.event.processor import Shrinker
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.limits import UID, AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from k8s_audit_otlp.otlp.record import body_of, encode_record, uid_of
+from k8s_audit_otlp.otlp.record import encode_record, uid_of
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from k8s_audit_otlp.otlp.wire import time_of
 from tests.kit import strategies
+from tests.kit.read_back import body_of
 
 OPTIONS = MappingOptions()
 WHO = ("user.name", "k8s.audit.verb", "k8s.audit.id", UID, "log.file.record_offset")

@@ -4,8 +4,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.otlp.record import body_of, encode_record, uid_of
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.record import encode_record, uid_of
+from k8s_audit_otlp.otlp.resource import export_request
+from tests.kit.read_back import body_of
 
 values = st.one_of(
     st.text(),
@@ -63,7 +64,7 @@ def test_a_request_holds_all_records_in_order(bodies):
     records = [encode_record(1, 2, 9, "n", body, {}) for body in bodies]
     resource = wire.delimited(wire.RESOURCE, wire.key_value(wire.RESOURCE_ATTRIBUTE, "a", "b"))
     scope = wire.delimited(wire.SCOPE, wire.text(wire.SCOPE_NAME, "s"))
-    request = ExportLogsServiceRequest.FromString(envelope(resource, scope, records))
+    request = ExportLogsServiceRequest.FromString(export_request(resource, scope, records))
     [of_resource] = request.resource_logs
     [of_scope] = of_resource.scope_logs
     assert [record.body.string_value for record in of_scope.log_records] == bodies

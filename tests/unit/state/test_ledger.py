@@ -9,7 +9,6 @@ from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.state.ledger import (
     MARK_BYTES,
     Ledger,
-    Place,
     Tally,
     mark_length,
     mark_of,
@@ -179,37 +178,6 @@ def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled():
     assert ledger.settle(late, Tally(read=9, delivered=9)) == 10
     assert ledger.settle(again, Tally(read=1, delivered=1)) == 15
     assert ledger.tally(1) == Tally(read=2, delivered=2)
-
-
-def test_a_place_that_does_not_hold_is_left_for_the_newest_that_does():
-    """With the counts of that place, so that what is sent again is not counted twice."""
-    ledger = Ledger()
-    for end in range(10, 60, 10):
-        settled(ledger, end)
-        ledger.remember()
-    settled(ledger, 60)
-    assert ledger.verify(1, lambda offset, _mark: offset <= 35) in (20, 30)
-    offset = ledger.settled_offset(1)
-    assert ledger.next_offset(1) == offset
-    assert ledger.tally(1).read == offset // 10
-    assert ledger.set_backs == 1
-    assert ledger.verify(1, lambda offset, mark: mark == f"mark of {offset}") == offset
-    assert ledger.set_backs == 1
-
-
-def test_where_nothing_holds_the_segment_begins_anew():
-    ledger = Ledger()
-    settled(ledger, 10)
-    ledger.remember()
-    assert ledger.verify(1, lambda _offset, _mark: False) == 0
-    assert ledger.place(1) == Place()
-
-
-def test_a_place_without_a_mark_cannot_be_doubted():
-    """After a gap, or from the state of an older version."""
-    ledger = Ledger({1: 50})
-    assert ledger.verify(1, lambda _offset, _mark: False) == 50
-    assert ledger.verify(2, lambda _offset, _mark: False) == 0
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=300))

@@ -5,9 +5,9 @@ from tests.kit.delivery import (
     bench,
     bench_of,
     client_pair,
-    envelopes,
     pki,
     record,
+    resource_scopes,
     server_pair,
     servers,
 )
@@ -17,9 +17,9 @@ __all__ = [
     "bench",
     "bench_of",
     "client_pair",
-    "envelopes",
     "pki",
     "record",
+    "resource_scopes",
     "server_pair",
     "servers",
 ]

@@ -189,11 +189,13 @@ def test_the_token_server_is_reached_over_tls_and_a_proxy(
         assert "certificate is not accepted" in caught.value.outcome.why
 
 
-def test_a_sender_fetches_a_new_token_after_a_401(client, servers, backend, envelopes, record):
+def test_a_sender_fetches_a_new_token_after_a_401(
+    client, servers, backend, resource_scopes, record
+):
     """A token that was revoked heals without a restart."""
     with servers.TokenServer() as server:
         options = HttpOptions(lambda: backend.logs_url, credentials=client(server.url))
-        sender = HttpSender(options, envelopes)
+        sender = HttpSender(options, resource_scopes)
         backend.plan = [Refuse(401), Accept()]
         request = sender.prepare("k8s_audit", [record("a")])
         assert isinstance(sender.send(request), Misconfigured)

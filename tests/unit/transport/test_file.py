@@ -11,18 +11,18 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
 
 from k8s_audit_otlp.model import Delivered, Retry
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.file import MAX_LINE_BYTES, FileOptions, FileSender
 from k8s_audit_otlp.transport.otlp_json import to_line
 
 
 @pytest.fixture
-def sender(envelopes):
+def sender(resource_scopes):
     made = []
 
     def make(path, **options):
         edges = {k: options.pop(k) for k in ("stdout", "now") if k in options}
-        made.append(FileSender(FileOptions(str(path), **options), envelopes, **edges))
+        made.append(FileSender(FileOptions(str(path), **options), resource_scopes, **edges))
         return made[-1]
 
     yield make
@@ -45,9 +45,9 @@ def uids(path):
     return found
 
 
-def test_a_line_is_the_request_in_otlp_json(envelopes, record):
+def test_a_line_is_the_request_in_otlp_json(resource_scopes, record):
     """It parses back to the same message."""
-    request = envelope(*envelopes["k8s_audit"], [record("a"), record("b")])
+    request = export_request(*resource_scopes["k8s_audit"], [record("a"), record("b")])
     line = to_line(request)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1

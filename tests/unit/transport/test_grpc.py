@@ -31,14 +31,16 @@ def grpc_backend():
 
 
 @pytest.fixture
-def sender(grpc_backend, envelopes):
+def sender(grpc_backend, resource_scopes):
     made = []
 
     def make(target=None, **options):
         options.setdefault("insecure", True)
         options.setdefault("timeout_s", 5.0)
         made.append(
-            GrpcSender(GrpcOptions(lambda: target or grpc_backend.target, **options), envelopes)
+            GrpcSender(
+                GrpcOptions(lambda: target or grpc_backend.target, **options), resource_scopes
+            )
         )
         return made[-1]
 

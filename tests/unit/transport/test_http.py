@@ -30,14 +30,14 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def sender(backend, envelopes):
+def sender(backend, resource_scopes):
     """Make senders to the back end; they are closed at the end."""
     made = []
 
     def make(url=None, **options):
         options.setdefault("timeout_s", 5.0)
         chosen = HttpOptions(lambda: url or backend.logs_url, **options)
-        made.append(HttpSender(chosen, envelopes, now=lambda: NOW))
+        made.append(HttpSender(chosen, resource_scopes, now=lambda: NOW))
         return made[-1]
 
     yield make

@@ -19,10 +19,10 @@ def post(sender, record, *uids):
     return sender.send(sender.prepare("k8s_audit", [record(uid) for uid in uids]))
 
 
-def test_records_reach_an_exporter_with_resource_and_scope(envelopes, record):
+def test_records_reach_an_exporter_with_resource_and_scope(resource_scopes, record):
     """As the SDK's own records."""
     memory = InMemoryLogRecordExporter()
-    sender = SdkSender("memory", envelopes, make=lambda: memory)
+    sender = SdkSender("memory", resource_scopes, make=lambda: memory)
     assert post(sender, record, "a", "b") == Delivered()
     first = memory.get_finished_logs()[0]
     assert first.log_record.attributes["log.record.uid"] == "a"
@@ -48,15 +48,15 @@ class Failing(InMemoryLogRecordExporter):
 
 
 @pytest.mark.parametrize("result", [LogRecordExportResult.FAILURE, ValueError("s3cret"), None])
-def test_a_failed_export_is_retried_like_any_other(envelopes, record, result):
+def test_a_failed_export_is_retried_like_any_other(resource_scopes, record, result):
     """Failure, an exception, or an answer that is none; what an exception says is not told."""
-    outcome = post(SdkSender("x", envelopes, make=lambda: Failing(result)), record, "a")
+    outcome = post(SdkSender("x", resource_scopes, make=lambda: Failing(result)), record, "a")
     assert isinstance(outcome, Retry)
     assert outcome.reached
     assert "s3cret" not in repr(outcome)
 
 
-def test_an_exporter_is_made_once_and_shut_down(envelopes, record):
+def test_an_exporter_is_made_once_and_shut_down(resource_scopes, record):
     """Closing ends it."""
     made = []
 
@@ -64,7 +64,7 @@ def test_an_exporter_is_made_once_and_shut_down(envelopes, record):
         made.append(Failing(LogRecordExportResult.SUCCESS))
         return made[-1]
 
-    sender = SdkSender("x", envelopes, make=make)
+    sender = SdkSender("x", resource_scopes, make=make)
     post(sender, record, "a")
     post(sender, record, "b")
     sender.close()
@@ -76,12 +76,12 @@ def test_exporters_are_found_by_their_entry_point():
     assert isinstance(load("console"), ConsoleLogRecordExporter)
 
 
-def test_the_timeout_reaches_an_exporter_that_takes_one(backend, envelopes, record):
+def test_the_timeout_reaches_an_exporter_that_takes_one(backend, resource_scopes, record):
     """A back end that hangs is left after it."""
     backend.plan = [Hang()]
     with pytest.MonkeyPatch.context() as context:
         context.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", backend.logs_url)
-        sender = SdkSender("otlp_proto_http", envelopes, timeout_s=0.3)
+        sender = SdkSender("otlp_proto_http", resource_scopes, timeout_s=0.3)
         started = time.monotonic()
         assert isinstance(post(sender, record, "a"), Retry)
         assert time.monotonic() - started < 5  # its own default is 10 s
@@ -89,17 +89,17 @@ def test_the_timeout_reaches_an_exporter_that_takes_one(backend, envelopes, reco
     assert isinstance(load("console", 7.0), ConsoleLogRecordExporter)
 
 
-def test_a_name_that_nobody_registered_is_said_with_those_there_are(envelopes, record):
+def test_a_name_that_nobody_registered_is_said_with_those_there_are(resource_scopes, record):
     """The data is kept meanwhile."""
-    outcome = post(SdkSender("consol", envelopes), record, "a")
+    outcome = post(SdkSender("consol", resource_scopes), record, "a")
     assert isinstance(outcome, Misconfigured)
     assert "console" in outcome.why
 
 
-def test_the_sdks_otlp_exporter_delivers_to_a_back_end(backend, envelopes, record):
+def test_the_sdks_otlp_exporter_delivers_to_a_back_end(backend, resource_scopes, record):
     """End to end: through the SDK's own encoder to a real back end."""
     sender = SdkSender(
-        "otlp_proto_http", envelopes, make=lambda: OTLPLogExporter(endpoint=backend.logs_url)
+        "otlp_proto_http", resource_scopes, make=lambda: OTLPLogExporter(endpoint=backend.logs_url)
     )
     assert post(sender, record, "a", "b") == Delivered()
     assert set(backend.received.uids) == {"a", "b"}

@@ -38,7 +38,7 @@ def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -
         _check_id(extension, ids["extensions"], ("service", "extensions"), found)
     for exporter_id in config.exporters:
         if not config.receivers_of(exporter_id) and not found.mistakes:
-            why = "it is disabled or in no pipeline: parked, its position is kept"
+            why = "it is off or in no pipeline: disabled, its position is kept"
             found.remark(found.path_of("exporters", exporter_id), Kind.NO_EFFECT, why)
 
 

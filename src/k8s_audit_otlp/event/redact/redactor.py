@@ -14,8 +14,8 @@ import msgspec
 
 from k8s_audit_otlp.event.decode import leave_out_wide_code
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
-from k8s_audit_otlp.event.redact.quiet import QuietParts
+from k8s_audit_otlp.event.redact.clean_parts import CleanParts
+from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
 from k8s_audit_otlp.event.redact.scan import BodyContext, context_of
@@ -69,11 +69,11 @@ class Redactor:
         replacement = Replacement(self.rules.key if self.rules.replace_with == "hmac" else None)
         self._replacement = replacement
         self._bodies = BodyRedactor(self.rules, replacement)
-        self._envelope = EnvelopeRules(self.rules, replacement, self._bodies)
+        self._outside = OutsideBodies(self.rules, replacement, self._bodies)
 
-    def quiet_parts(self) -> QuietParts | None:
+    def clean_parts(self) -> CleanParts | None:
         """Return verdicts part by part; None where the rules must see every event whole."""
-        return None if self._envelope.always else QuietParts(self._envelope)
+        return None if self._outside.always else CleanParts(self._outside)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
         if is_as_written(line) and _read(line) is not None:  # of the right types, too
@@ -102,9 +102,9 @@ class Redactor:
 
     def _redacted(self, event: AuditEvent, line: bytes) -> Redacted:
         if event.request_object is EMPTY and event.response_object is EMPTY:
-            if self._envelope.is_quiet(event, line):
+            if self._outside.is_clean(event, line):
                 return Redacted(event, line)
-            return self._whole(event, _Parts(line, [], line), {}, _seen(event), quiet=False)
+            return self._whole(event, _Parts(line, [], line), {}, _seen(event), clean=False)
         seen = _seen(event)
         bodies, once = {}, True
         if event.request_object is not EMPTY:
@@ -115,33 +115,33 @@ class Redactor:
             once = once and line.count(NEEDLES["response_object"]) == 1
         if seen.redacted_values and "response_object" in bodies:
             bodies["response_object"] = self._echoes(bodies["response_object"], seen)
-        if once and not seen.fired and self._envelope.is_quiet(event, line):
+        if once and not seen.fired and self._outside.is_clean(event, line):
             return Redacted(event, line)
         parts = _parts(event, line)
-        quiet = self._envelope.is_quiet(event, parts.frame)
-        quiet = quiet and not self._envelope.repeats(event, seen)
-        if quiet and not seen.fired:
+        clean = self._outside.is_clean(event, parts.frame)
+        clean = clean and not self._outside.repeats(event, seen)
+        if clean and not seen.fired:
             return Redacted(event, parts.line)
-        return self._whole(event, parts, bodies, seen, quiet=quiet)
+        return self._whole(event, parts, bodies, seen, clean=clean)
 
     def _whole(
-        self, event: AuditEvent, parts: _Parts, bodies: dict[str, bytes], seen: Seen, *, quiet: bool
+        self, event: AuditEvent, parts: _Parts, bodies: dict[str, bytes], seen: Seen, *, clean: bool
     ) -> Redacted:
         line, slots, frame = parts
         new_event = event
         try:
-            new_frame = frame if quiet else self._envelope.frame(frame, seen)
+            new_frame = frame if clean else self._outside.frame(frame, seen)
             new_line = _assembled(line, slots, frame, new_frame, bodies)
         except (UnreadableError, LookupError):
-            quiet, new_event = True, self._envelope.event(event, seen)
+            clean, new_event = True, self._outside.event(event, seen)
             new_frame = rewritten(_without_bodies(new_event, slots))
             new_line = _assembled(line, slots, frame, new_frame, bodies)
-        if quiet:
+        if clean:
             new_event = _with_bodies(new_event, bodies)
         elif _reads_as(line, event) and (read := _read(new_line)):
             new_event = read
         else:
-            new_event = _with_bodies(self._envelope.event(event, seen), bodies)
+            new_event = _with_bodies(self._outside.event(event, seen), bodies)
         if slots and self.rules.bodies == "drop":
             new_event, new_line = drop_bodies(new_event, new_line)
             seen.fired.add(BODIES_DROPPED)

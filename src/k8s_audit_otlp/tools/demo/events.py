@@ -6,7 +6,7 @@ times have six digits. Both stages of a watch or an exec carry the same auditID;
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,6 @@ import orjson
 from k8s_audit_otlp.tools.demo.cluster import ALLOWED
 from k8s_audit_otlp.tools.demo.traffic import TRAFFIC, Draft
 
-_WORDS = ("shop", "billing", "web", "node", "lease", "watch", "audit", "cart", "policy", "deny")
 _DETAILED = frozenset({"NotFound", "Conflict", "Forbidden"})
 OPEN_REQUESTS = 40  # watches and execs whose end is still to come
 _ACTIVITIES = [activity for _, activity in TRAFFIC]
@@ -92,35 +91,6 @@ def go_json(value: Any) -> bytes:
 def micro_time(seconds: float) -> str:
     """Write a time as metav1.MicroTime does."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26] + "Z"
-
-
-def fast_lines(
-    n: int, size: int = 1400, seed: int = 1, start: float = 1767323045.0
-) -> Iterator[bytes]:
-    """Yield Metadata events of about `size` bytes each, with newlines, at 1 ms distance."""
-    dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    drafts = [activity(dice) for activity in _ACTIVITIES * 40]
-    plain = [draft for draft in drafts if draft.level == "Metadata" and draft.actor]
-    source = EventSource(seed, lambda: start)
-    templates = []
-    for draft in plain:
-        event = source._fill("@id", draft)  # noqa: SLF001 - the same module's class
-        event["requestReceivedTimestamp"] = event["stageTimestamp"] = "@time"
-        padding = size - len(go_json(event)) - 75
-        if padding > 0:
-            words = " ".join(dice.choices(_WORDS, k=padding // 4))
-            event["annotations"]["demo.example/note"] = words[:padding]
-        templates.append(_split(go_json(event)))
-    for number in range(n):
-        head, middle, between, tail = templates[number % len(templates)]
-        stamp = micro_time(start + number / 1000).encode()
-        yield b"".join((head, _uuid4(dice).encode(), middle, stamp, between, stamp, tail, b"\n"))
-
-
-def _split(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    head, _, rest = line.partition(b"@id")
-    middle, between, tail = rest.split(b"@time")
-    return head, middle, between, tail
 
 
 def _status(draft: Draft) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from k8s_audit_otlp.apiserver.platforms import WAY_OUT, Owner
+from k8s_audit_otlp.apiserver.platforms import HINTS, Owner
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.telemetry.runway import (
@@ -154,8 +154,8 @@ def retention(facts: ApiserverFacts) -> CheckResult:
 def kubeadm(facts: ApiserverFacts) -> CheckResult:
     """Compare with the ClusterConfiguration, from which the next upgrade writes the manifest."""
     owner = facts.apiserver.owner
-    if owner in WAY_OUT:
-        return ok(f"{owner.value} writes this manifest, not kubeadm: {WAY_OUT[owner]}")
+    if owner in HINTS:
+        return ok(f"{owner.value} writes this manifest, not kubeadm: {HINTS[owner]}")
     if owner is not Owner.KUBEADM:
         return skipped("the manifest is not kubeadm's")
     if facts.kubeadm is None:
@@ -218,13 +218,13 @@ def dropped(facts: ApiserverFacts) -> CheckResult:
 
 
 CHECKS: tuple[Check[ApiserverFacts], ...] = (
-    Check("apiserver.flags", "Is auditing on, as JSON, into a file?", flags),
-    Check("apiserver.log-path", "Does it write what the agent reads?", log_path),
-    Check("apiserver.log-mount", "Is the log's directory mounted?", log_mount),
-    Check("apiserver.truncation", "Are events written whole?", truncation),
-    Check("apiserver.compress", "Do rotated files stay plain?", compression),
-    Check("apiserver.mode", "Is each event written before the answer?", mode),
-    Check("apiserver.retention", "How long may a back end be away?", retention),
-    Check("apiserver.kubeadm", "Will the next upgrade keep the flags?", kubeadm),
-    Check("apiserver.dropped", "Did kube-apiserver lose events?", dropped),
+    Check("apiserver.flags", flags),
+    Check("apiserver.log-path", log_path),
+    Check("apiserver.log-mount", log_mount),
+    Check("apiserver.truncation", truncation),
+    Check("apiserver.compress", compression),
+    Check("apiserver.mode", mode),
+    Check("apiserver.retention", retention),
+    Check("apiserver.kubeadm", kubeadm),
+    Check("apiserver.dropped", dropped),
 )

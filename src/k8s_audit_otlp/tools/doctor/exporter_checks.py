@@ -262,12 +262,12 @@ def _is_datakit(facts: ExporterFacts) -> bool:
 
 
 CHECKS: tuple[Check[ExporterFacts], ...] = (
-    Check("exporter.dns", "Is its name known?", _on_network(dns)),
-    Check("exporter.tcp", "Does it take connections?", _on_network(tcp)),
-    Check("exporter.proxy", "Does the proxy let requests through?", _on_network(proxy)),
-    Check("exporter.tls", "Is its certificate good, and for how long?", _on_network(tls)),
-    Check("exporter.credentials", "Are the keys there?", credentials),
-    Check("exporter.clock", "Do both clocks agree?", _on_network(clock)),
-    Check("exporter.age", "Is nothing too old for it waiting?", age),
-    Check("exporter.send", "Does it accept a record?", send),
+    Check("exporter.dns", _on_network(dns)),
+    Check("exporter.tcp", _on_network(tcp)),
+    Check("exporter.proxy", _on_network(proxy)),
+    Check("exporter.tls", _on_network(tls)),
+    Check("exporter.credentials", credentials),
+    Check("exporter.clock", _on_network(clock)),
+    Check("exporter.age", age),
+    Check("exporter.send", send),
 )

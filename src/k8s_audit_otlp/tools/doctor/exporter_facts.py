@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
-from k8s_audit_otlp.agent.build import credentials_of, envelopes_of, sender_of, tls_options
+from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of, tls_options
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.model import Outcome
@@ -212,7 +212,7 @@ class ExporterFacts:
         """Send one marked record and return what the back end says."""
         receivers = self.config.receivers_of(self.name) or tuple(self.config.receivers)
         sender = sender_of(
-            self.exporter, self.config, envelopes_of(self.config, self.env), env=self.env
+            self.exporter, self.config, resource_scopes_of(self.config, self.env), env=self.env
         )
         try:
             return sender.send(sender.prepare(receivers[0], [self.test_record()]))

@@ -186,8 +186,8 @@ def free_bytes(directory: Path) -> int | None:
 
 
 CHECKS: tuple[Check[HostFacts], ...] = (
-    Check("host.inotify", "Can rotation be noticed at once?", inotify),
-    Check("host.disk", "Is there room for positions and log?", disk),
-    Check("state.directory", "Can positions be written and read?", state),
-    Check("state.lock", "Does only one agent work with it?", lock),
+    Check("host.inotify", inotify),
+    Check("host.disk", disk),
+    Check("state.directory", state),
+    Check("state.lock", lock),
 )

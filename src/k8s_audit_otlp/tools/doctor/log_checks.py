@@ -14,7 +14,7 @@ from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 
 SWITCH_ON = "switch auditing on: k8s-audit-otlp apiserver patch MANIFEST"
-QUIET_S = 60.0  # leases alone make an apiserver write more often than that
+IDLE_S = 60.0  # leases alone make an apiserver write more often than that
 AHEAD_S = 5.0  # a clock that is so much ahead shows in every search
 _SILENCE_FACTOR = 3  # times the longest pause seen: what is proposed should hardly ever cry wolf
 _LEAST_SILENCE_S = 60.0
@@ -95,7 +95,7 @@ def growing(log: LogFacts) -> CheckResult:
         return skipped("it cannot be read", "see log.there and log.readable")
     if log.grown > 0:
         return ok(f"{log.grown} bytes more within {log.waited_s:.1f} s")
-    if log.written_s < QUIET_S:
+    if log.written_s < IDLE_S:
         return ok(f"last written {log.written_s:.0f} s ago")
     return warn(
         f"nothing was written for {format_duration(round(log.written_s))}",
@@ -228,14 +228,14 @@ def clock(log: LogFacts) -> CheckResult:
 
 
 CHECKS: tuple[Check[LogFacts], ...] = (
-    Check("log.there", "Is the log there?", there),
-    Check("log.readable", "May this user read it?", readable),
-    Check("log.growing", "Is it being written?", growing),
-    Check("log.format", "Are its lines JSON events?", form),
-    Check("log.rotation", "Is kube-apiserver the only one that rotates it?", second_rotation),
-    Check("log.names", "Are all its backups known by their names?", names),
-    Check("log.mount", "Is its directory mounted, not the file?", single_file_mount),
-    Check("log.clock", "Are its times not in the future?", clock),
-    Check("log.silence", "Which silence would be unusual?", silence),
-    Check("host.selinux", "Does SELinux let it be read?", selinux),
+    Check("log.there", there),
+    Check("log.readable", readable),
+    Check("log.growing", growing),
+    Check("log.format", form),
+    Check("log.rotation", second_rotation),
+    Check("log.names", names),
+    Check("log.mount", single_file_mount),
+    Check("log.clock", clock),
+    Check("log.silence", silence),
+    Check("host.selinux", selinux),
 )

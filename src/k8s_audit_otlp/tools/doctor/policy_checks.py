@@ -175,9 +175,9 @@ def loaded(facts: ApiserverFacts) -> CheckResult:
 
 
 CHECKS: tuple[Check[ApiserverFacts], ...] = (
-    Check("policy.loads", "Is the policy there, and does it load?", loads),
-    Check("policy.secrets", "Are tokens and Secrets kept out of the log?", tokens),
-    Check("policy.configmaps", "Are ConfigMaps' values kept out of the log?", config_maps),
-    Check("policy.keeps", "Is what people change written?", keeps),
-    Check("policy.loaded", "Is it the policy that kube-apiserver works by?", loaded),
+    Check("policy.loads", loads),
+    Check("policy.secrets", tokens),
+    Check("policy.configmaps", config_maps),
+    Check("policy.keeps", keeps),
+    Check("policy.loaded", loaded),
 )

@@ -44,10 +44,9 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[Facts]):
-    """One row of a group's table: a stable name, what it asks, and who answers."""
+    """One row of a group's table: a stable name, and who answers."""
 
     name: str
-    asks: str
     look: Callable[[Facts], CheckResult]
 
 

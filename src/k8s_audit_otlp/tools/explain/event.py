@@ -10,7 +10,7 @@ from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.model import Block, ObjectRef, Span
 from k8s_audit_otlp.otlp.mapping import limiter_of
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.explain.display import strict
 from k8s_audit_otlp.tools.explain.keys import resource_of
 from k8s_audit_otlp.tools.explain.rules import OTHERS, RuleText, rule_texts
@@ -179,7 +179,7 @@ class Explainer:
 
 def _read(record: bytes) -> dict[str, Any]:
     """Read a record back as OTLP JSON."""
-    request = orjson.loads(to_line(envelope(b"", b"", [record])))
+    request = orjson.loads(to_line(export_request(b"", b"", [record])))
     found: dict[str, Any] = request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
     return found
 

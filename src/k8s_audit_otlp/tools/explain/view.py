@@ -14,7 +14,7 @@ from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.mapping import limiter_of
-from k8s_audit_otlp.otlp.resource_scope import envelope
+from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.explain.heaviest import Heaviest
 from k8s_audit_otlp.tools.explain.keys import Key
 from k8s_audit_otlp.tools.explain.rules import (
@@ -81,7 +81,7 @@ class Outlet:
         batch = self._batcher.take()
         if batch is None or not batch.records:
             return
-        request = envelope(self._resource, self._scope, batch.records)
+        request = export_request(self._resource, self._scope, batch.records)
         self.requests += 1
         self.events += len(batch.records)
         self.request_bytes += len(request)

@@ -1,6 +1,6 @@
 """The strings of an event outside its bodies in, the same without credentials and names out.
 
-`EnvelopeRules.text` is the one judge: the line and the typed event both go through it, so they
+`OutsideBodies.text` is the one judge: the line and the typed event both go through it, so they
 cannot come to differ.
 """
 
@@ -56,7 +56,7 @@ class _AnnotationVerdicts(dict[str, bool]):
         return calls
 
 
-class EnvelopeRules:
+class OutsideBodies:
     def __init__(
         self, rules: RedactionRules, replacement: Replacement, bodies: BodyRedactor
     ) -> None:
@@ -70,7 +70,7 @@ class EnvelopeRules:
         self.parameters, self._annotations = ParameterVerdicts(), _AnnotationVerdicts()
         self._extras, self.texts = _AnnotationVerdicts(), TextVerdicts()
 
-    def is_quiet(self, event: AuditEvent, frame: bytes) -> bool:
+    def is_clean(self, event: AuditEvent, frame: bytes) -> bool:
         """Tell cheaply that nothing outside the bodies can match; most events end here."""
         if (
             self.always
@@ -92,15 +92,15 @@ class EnvelopeRules:
         for name, text in event.annotations.items() if event.annotations else ():
             if self._annotations[name] or texts[text]:
                 return False
-        if event.impersonated_user and not self._is_quiet_user(event.impersonated_user):
+        if event.impersonated_user and not self._is_clean_user(event.impersonated_user):
             return False
-        return not user or self._is_quiet_user(user)
+        return not user or self._is_clean_user(user)
 
     def calls_for_a_look(self, name: str) -> bool:
         """Tell whether an entry of `user.extra` of this name is a credential."""
         return self._extras[name]
 
-    def _is_quiet_user(self, user: UserInfo) -> bool:
+    def _is_clean_user(self, user: UserInfo) -> bool:
         if self.texts[user.username]:
             return False
         for name, values in user.extra.items() if user.extra else ():

@@ -1,14 +1,14 @@
 """A part of an event in, whether redaction leaves it as it is out.
 
 The encoder remembers these verdicts with the part's wire bytes, so that a part that repeats is
-judged once. They are the questions of `EnvelopeRules.is_quiet`, one for each part; together they
+judged once. They are the questions of `OutsideBodies.is_clean`, one for each part; together they
 must never be more lenient than it.
 """
 
 from collections.abc import Callable
 
 from k8s_audit_otlp.event.redact.clean_body import is_clean
-from k8s_audit_otlp.event.redact.envelope import EnvelopeRules
+from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.scan import context_of
 from k8s_audit_otlp.event.secrets.grammar import needles_in
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
@@ -36,13 +36,13 @@ class _Queries(dict[str, bool]):
         return verdict
 
 
-class QuietParts:
+class CleanParts:
     """The verdicts of one exporter's rules. Not to be used where the rules look at everything."""
 
-    def __init__(self, envelope: EnvelopeRules) -> None:
-        self._envelope = envelope
-        self._texts = envelope.texts
-        self._queries = _Queries(self._quiet_uri)
+    def __init__(self, outside: OutsideBodies) -> None:
+        self._outside = outside
+        self._texts = outside.texts
+        self._queries = _Queries(self._clean_uri)
 
     def raw(self, part: bytes) -> bool:
         """Judge the bytes of any part: no token, no URL that may carry a password."""
@@ -55,12 +55,12 @@ class QuietParts:
     def query(self, query: str) -> bool:
         return self._queries[query]
 
-    def _quiet_uri(self, uri: str) -> bool:
-        return self._envelope.is_quiet(AuditEvent(request_uri=uri), b"")
+    def _clean_uri(self, uri: str) -> bool:
+        return self._outside.is_clean(AuditEvent(request_uri=uri), b"")
 
     def bodies(self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None) -> bool:
         """Judge an event's bodies: no word of the grammar in them, and each once in the line."""
-        if ref is None or self._envelope.rules_look_at_bodies:
+        if ref is None or self._outside.rules_look_at_bodies:
             return False
         if context_of(ref.resource, ref.subresource, ref.api_group).kind:
             return False
@@ -84,13 +84,13 @@ class QuietParts:
         if (
             not needles_in("\n".join(texts))
             and not any(map(self._texts.__getitem__, user.groups or ()))  # these are few
-            and not any(map(self._envelope.calls_for_a_look, extra))
+            and not any(map(self._outside.calls_for_a_look, extra))
         ):
             return True
-        return self._envelope.is_quiet(AuditEvent(user=user), b"")
+        return self._outside.is_clean(AuditEvent(user=user), b"")
 
     def status(self, status: Status) -> bool:
-        return self._envelope.is_quiet(AuditEvent(response_status=status), b"")
+        return self._outside.is_clean(AuditEvent(response_status=status), b"")
 
     def annotations(self, annotations: dict[str, str]) -> bool:
-        return self._envelope.is_quiet(AuditEvent(annotations=annotations), b"")
+        return self._outside.is_clean(AuditEvent(annotations=annotations), b"")
