@@ -78,6 +78,8 @@ class K8sAudit(Block):
     def _not_empty(cls, include: tuple[str, ...]) -> tuple[str, ...]:
         if not include or not all(include):
             raise mistake("no path is given", "write include: [/var/log/kubernetes/audit.log]")
+        if tilde := next((one for one in include if one.startswith("~")), None):
+            raise mistake(f"{tilde}: ~ is the shell's", "write the whole path")
         return include
 
     @field_validator("max_line_bytes")

@@ -5,6 +5,7 @@ variable without a default is a mistake here (the Collector would send an empty 
 """
 
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Self
 
 MAX_FILE_BYTES = 1 << 20  # a token, a certificate, a password; never a log given by mistake
 _REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
+_SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -22,6 +24,8 @@ class FileText:
     path: str
 
     def read(self) -> str:
+        if not stat.S_ISREG(Path(self.path).stat().st_mode):
+            raise OSError(22, "not a file", self.path)  # a pipe would be waited for without end
         with Path(self.path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
@@ -91,13 +95,21 @@ def parse_template(text: str, env: Mapping[str, str]) -> Template:
 def _parts(text: str, env: Mapping[str, str]) -> Iterator[str | FileText]:
     end = 0
     for match in _REFERENCE.finditer(text):
-        yield text[end : match.start()]
+        yield _plain(text[end : match.start()])
         yield "$" if match[0] == "$$" else _referenced(match[1], env)
         end = match.end()
     rest = text[end:]
     if "${" in rest:
         raise UnresolvedError("a ${ is not closed", "close it with } or write $${ for the text")
-    yield rest
+    yield _plain(rest)
+
+
+def _plain(text: str) -> str:
+    """Return text without a reference; one in the shell's way would go out as it stands."""
+    if found := _SHELL.search(text):
+        hint = f"write ${{env:{found[1]}}}, or $$ for a dollar sign"
+        raise UnresolvedError("a variable is written in the shell's way", hint)
+    return text
 
 
 def _referenced(inner: str, env: Mapping[str, str]) -> str | FileText:

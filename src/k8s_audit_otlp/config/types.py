@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -31,7 +32,9 @@ def mistake(what: str, hint: str) -> PydanticCustomError:
     return PydanticCustomError("mistake", "{what}; {hint}", values)
 
 
-def _split(error: ValueError) -> PydanticCustomError:
+def _split(error: ValueError, value: object, wanted: str) -> PydanticCustomError:
+    if isinstance(value, Expanded):  # the message would show what a file or a variable holds
+        return mistake(f"{shown(value)} does not hold {wanted}", "look at what it stands for")
     what, _, hint = str(error).partition("; ")
     return mistake(what, hint)
 
@@ -48,7 +51,7 @@ def _seconds(value: Any) -> float:
     try:
         return parse_duration(str(value))
     except ValueError as error:
-        raise _split(error) from None
+        raise _split(error, value, "a duration") from None
 
 
 def _bytes(value: Any) -> int:
@@ -57,7 +60,7 @@ def _bytes(value: Any) -> int:
     try:
         return parse_size(value)
     except ValueError as error:
-        raise _split(error) from None
+        raise _split(error, value, "a size") from None
 
 
 def _positive(value: float) -> float:
@@ -244,6 +247,10 @@ def _as_url(value: Any) -> tuple[Secret, str | None]:
         raise mistake("is empty", "write where to send, or leave the key out")
     if text is not None and re.search(r"\s", text):
         raise mistake("holds white space", "remove it")
+    try:
+        _ = urlsplit(text or "").port
+    except ValueError:
+        raise mistake("its port is no number up to 65535", "correct the port") from None
     return secret, text
 
 

@@ -73,3 +73,13 @@ def test_any_text_is_a_document_or_a_mistake(text: str) -> None:
     """Nothing is ever raised."""
     for mistake in read_document(text).mistakes:
         assert mistake.hint
+
+
+def test_a_bomb_is_refused_at_once() -> None:
+    """Aliases that multiply, and brackets without end."""
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
+    )
+    for text in (bomb, "[" * 20_000, "a: " + "{b: " * 20_000):
+        (mistake,) = read_document(text).mistakes
+        assert "aliases" in mistake.what or "too deeply" in mistake.what

@@ -21,7 +21,7 @@ GOOD = [
     ("${NO:-d}", "d"),
     ("$$", "$"),
     ("$${A}", "${A}"),
-    ("$A costs $5", "$A costs $5"),
+    ("costs $5 or $$A", "costs $5 or $A"),
     ("${NEST}", "${A}"),
 ]
 BAD = [
@@ -85,3 +85,9 @@ def _understood_or_way_out(text: str) -> object:
 def test_any_text_is_a_template_or_unresolved(text: str) -> None:
     """Nothing else ever comes out of parsing."""
     assert _understood_or_way_out(text)
+
+
+def test_a_variable_in_the_shells_way_is_refused() -> None:
+    """It would go out as it stands: as an API key, say."""
+    with pytest.raises(UnresolvedError, match=r"\$\{env:API_KEY\}"):
+        parse_template("Bearer $API_KEY", {"API_KEY": "x"})

@@ -23,7 +23,7 @@ from k8s_audit_otlp.config.reading.collector_keys import (
 from k8s_audit_otlp.config.reading.crosscheck import check_references
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.reading.explain import explain, suggest
-from k8s_audit_otlp.config.reading.key_rules import Use
+from k8s_audit_otlp.config.reading.key_rules import FOREIGN_EXPORTERS, FOREIGN_RECEIVERS, Use
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import SOURCES, Source, logs_of
@@ -143,7 +143,7 @@ def _components(
         if kind in IDLE_EXTENSIONS and section == "extensions":
             found.remark(path, Kind.NO_EFFECT, "it serves the Collector itself")
         elif kind not in models:
-            found.mistake(path, f"unknown type {kind}", suggest(kind, models))
+            found.mistake(path, *_unknown(section, kind, models))
         elif slash and not _NAME.fullmatch(name):
             found.mistake(path, "the name after / is empty or holds white space", "write type/name")
         elif (place := where((section, component_id))) in found.written:
@@ -156,6 +156,16 @@ def _components(
                 forget_set(component, added)
                 built[component_id] = component
     return built
+
+
+def _unknown(section: str, kind: str, models: Mapping[str, type[_Model]]) -> tuple[str, str]:
+    """Say what to write in the place of a type that is not there."""
+    if section == "exporters" and kind in FOREIGN_EXPORTERS:
+        return f"{kind} is an exporter of the Collector", FOREIGN_EXPORTERS[kind]
+    if section == "receivers" and kind in FOREIGN_RECEIVERS:
+        hint = "write k8s_audit with include: [/path/to/audit.log]"
+        return f"{kind} is a receiver of the Collector", hint
+    return f"unknown type {kind}", suggest(kind, models)
 
 
 def validate(

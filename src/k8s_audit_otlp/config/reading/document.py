@@ -31,6 +31,13 @@ class Document:
         return self.lines.get(place)
 
 
+MAX_VALUES = 50_000  # a hundred exporters have some thousand; a bomb of aliases has billions
+
+
+class _TooManyError(Exception):
+    """Aliases that multiply."""
+
+
 class _Loader(yaml.SafeLoader):
     """A SafeLoader that resolves only what YAML 1.2 does."""
 
@@ -70,6 +77,12 @@ def read_document(text: str) -> Document:
         tree = _Builder(loader, lines, mistakes).value(node, ()) if node else {}
     except yaml.YAMLError as error:
         return Document({}, {}, (_syntax_mistake(error),))
+    except RecursionError:
+        what = "brackets or blocks are nested too deeply"
+        return Document({}, {}, (Mistake("", what, "give a configuration"),))
+    except _TooManyError:
+        what = f"aliases make it more than {MAX_VALUES} values"
+        return Document({}, {}, (Mistake("", what, "write out what is meant"),))
     return Document(tree, lines, tuple(mistakes))
 
 
@@ -88,9 +101,13 @@ class _Builder:
         self._loader = loader
         self._lines = lines
         self._mistakes = mistakes
+        self._values = 0
         self._open: set[int] = set()  # nodes that are being built: an alias to one is a loop
 
     def value(self, node: yaml.Node, path: Path) -> Any:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise _TooManyError
         if id(node) in self._open:
             self._mistake(node, path, "an alias refers to the block it stands in", "remove it")
             return None

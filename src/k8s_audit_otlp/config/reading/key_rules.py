@@ -83,3 +83,28 @@ def different(key: str, why: str, when: Callable[[Any], bool] = always) -> Rules
 
 def under(prefix: str, rules: Rules) -> Rules:
     return tuple(replace(rule, key=f"{prefix}::{rule.key}") for rule in rules)
+
+
+def _preset(vendor: str) -> str:
+    return f"write otlp_http with audit: {{vendor: {vendor}}}; see vendors show {vendor}"
+
+
+# Exporters and receivers of other kinds that stand in pasted files, and what takes their place.
+FOREIGN_EXPORTERS: Mapping[str, str] = {
+    "splunk_hec": "send through a Collector; see vendors show splunk",
+    "datadog": _preset("datadog"),
+    "loki": _preset("loki"),
+    "elasticsearch": _preset("elastic"),
+    "opensearch": _preset("opensearch-data-prepper"),
+    "coralogix": _preset("coralogix"),
+    "sumologic": _preset("sumologic"),
+    "dynatrace": _preset("dynatrace"),
+    "clickhouse": _preset("clickstack"),
+    "googlecloud": "send through a Collector; see vendors show google-cloud",
+    "azuremonitor": "send through a Collector; see vendors show azure-monitor",
+    "awscloudwatchlogs": "send through a Collector; see vendors show aws-cloudwatch",
+    "kafka": "write otlp_http to a Collector that has it",
+    "debug": "write otlp_file with path: -",
+    "logging": "write otlp_file with path: -",
+}
+FOREIGN_RECEIVERS = frozenset({"filelog", "file_log", "otlp", "webhookevent", "k8sobjects"})
