@@ -15,6 +15,7 @@ from k8s_audit_otlp.config.vendors.show import block_of
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.otlp.limits import UID
+from tests.kit.steps import OTHER_FIELDS, metadata_bytes
 
 EVENTS = Path(__file__).with_name("events.log").read_bytes()
 TIMES = {
@@ -83,6 +84,8 @@ def test_records_keep_the_limits_of_the_preset(vendor):
         assert not limits.reserved & set(names)
         assert not [name for name in names if limits.flat_names and "." in name and name != UID]
         assert max(len(name.encode()) for name in names) <= (limits.name_bytes or 1 << 40)
+        metadata = metadata_bytes(message.attributes) - OTHER_FIELDS
+        assert metadata <= (limits.total_bytes or 1 << 40)
         for pair in message.attributes:
             texts = texts_of(pair.value)
             assert len(texts) <= (limits.list_items or 1 << 40)

@@ -29,6 +29,7 @@ VendorName = Annotated[
 ]
 
 LEAST_ATTRIBUTES = 64  # every row of the mapping has room; fewer would cut who, what or when
+LEAST_ATTRIBUTES_BYTES = 48 << 10  # 1 KiB and a name for each row that says who, what or how
 LEAST_RECORD_BYTES = 4096  # below this shrinking would have to cut who, what or when
 
 
@@ -54,6 +55,12 @@ class LimitsBlock(Block):
     )
     max_attribute_name_bytes: Bytes | None = key(None, "Length of an attribute's name.", ge=64)
     max_attribute_bytes: Bytes | None = key(None, "Length of an attribute's text.", ge=64)
+    max_attributes_bytes: Bytes | None = key(
+        None,
+        "Names and values of a record's attributes in sum, lists as JSON; what clients choose is"
+        " cut first, the longest before all else.",
+        ge=LEAST_ATTRIBUTES_BYTES,
+    )
     max_list_items: int | None = key(None, "Items of a list in an attribute.", ge=1)
     lists: Literal["keep", "json"] = key("keep", "Lists as they are, or as JSON text.")
     names: Literal["dotted", "flat"] = key(
@@ -71,6 +78,7 @@ class LimitsBlock(Block):
                 self.max_attribute_name_bytes or 0,
                 self.max_attribute_bytes or 0,
                 self.max_list_items or 0,
+                self.max_attributes_bytes or 0,
                 self.lists == "json",
                 self.names == "flat",
                 frozenset(self.reserved_names),

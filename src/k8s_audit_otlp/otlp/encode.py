@@ -87,6 +87,7 @@ class Encoder:
         out = _Output()
         place = RecordPlace(block, self._records.parts)
         add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
+        most_beside = self._records.most_beside
         encode = self._fast.encode if self._fast else _refuse
         is_ascii = block.data.isascii()
         offset = block.span.start
@@ -100,7 +101,8 @@ class Encoder:
             except REFUSED:
                 self._whole(line, start, offset, place, out)
                 continue
-            if len(record) <= max_bytes:
+            size = len(record)
+            if size <= max_bytes and size - len(line) <= most_beside:
                 add(record)
                 add_end(offset)
             else:

@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, Alarm
 from k8s_audit_otlp.event.times import EPOCH, MAX_NS, unix_ns
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.attributes_sum import SumLimiter
 from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned
 from k8s_audit_otlp.otlp.limits import cut_bytes
 from k8s_audit_otlp.otlp.mapping import (
@@ -84,6 +85,8 @@ class RecordEncoder:
         self._allows_note = allows(options.annotations)
         self._longest = longest = options.limits.value_bytes or sys.maxsize
         self._limiter = limiter_of(options)
+        self._sum = SumLimiter(options)
+        self.most_beside = self._sum.beside
         self._most_extra, self._most_notes = room_of(options)
         self.parts = {part: part_encoder(part, options) for part in PARTS}
         self.requests = Interned(self._request)
@@ -175,6 +178,9 @@ class RecordEncoder:
             self.body_heads[len(body)],
             body,
         ))  # fmt: skip
+        if len(record) - len(body) > self.most_beside:
+            tail = self.body_heads[len(body)] + body
+            record = self._sum(record[: -len(tail)]) + tail
         return self.record_heads[len(record)] + record
 
     def marks(self, marks: Mapping[str, wire.Value]) -> bytes:

@@ -21,6 +21,7 @@ class AttributeLimits:
     name_bytes: int = 0
     value_bytes: int = 0
     list_items: int = 0
+    total_bytes: int = 0  # of all names and values in sum
     lists_as_json: bool = False
     flat_names: bool = False
     reserved: frozenset[str] = frozenset()  # names that mean something else to the back end

@@ -4,14 +4,13 @@ Its event is shrunk as `event.shrink` does, then what is long in its attributes 
 and when stay, and so does the uid: it is the same record, with less of what was said.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from k8s_audit_otlp.event.decode import NO_EVENT, read_line
 from k8s_audit_otlp.event.processor import Shrinker
 from k8s_audit_otlp.event.shrink import limit_text
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.attributes_sum import SumLimiter, items_of, value_of
 from k8s_audit_otlp.otlp.limits import AttributeLimiter, AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions, limiter_of
 
@@ -27,6 +26,7 @@ class RecordSplitter:
     def __init__(self, options: MappingOptions) -> None:
         self._prefix = prefix = options.prefix
         self._shrink = Shrinker(prefix=prefix)
+        self._sum = SumLimiter(options)
         self._limiter = limiter_of(options) or AttributeLimiter(options.limits, prefix)
         self._removed, self._original = self._limiter.names(
             [f"{prefix}truncated.removed", f"{prefix}truncated.original_bytes"]
@@ -45,12 +45,14 @@ class RecordSplitter:
         message.body.string_value, marks = self._smaller(
             body, size, max(len(record) // 2 - beside, size // 4)
         )
-        attributes = {pair.key: _value(pair.value) for pair in message.attributes}
+        attributes = {pair.key: value_of(pair.value) for pair in message.attributes}
         attributes |= self._marks(attributes, marks)
+        pairs, cuts = self._sum.fit(list(attributes.items()))
+        message.dropped_attributes_count += cuts
         for value_bytes, items in ((0, 0), *_STEPS):
             cut = AttributeLimiter(AttributeLimits(value_bytes=value_bytes, list_items=items), "")
             del message.attributes[:]
-            message.MergeFromString(wire.attributes(dict(cut(attributes.items()))))
+            message.MergeFromString(wire.attributes(dict(cut(pairs))))
             smaller: bytes = logs.SerializeToString()
             if len(smaller) <= len(record) * 3 // 4:
                 return smaller
@@ -76,20 +78,8 @@ class RecordSplitter:
         """Add to what an earlier shrinking said."""
         marks = dict(self._limiter(marks.items()))
         if self._removed in attributes:
-            gone = _items(attributes[self._removed]) + _items(marks[self._removed])
+            gone = items_of(attributes[self._removed]) + items_of(marks[self._removed])
             marks[self._removed] = self._limiter.value(list(dict.fromkeys(gone)))
         if self._original in attributes:
             marks[self._original] = attributes[self._original]
         return marks
-
-
-def _items(value: Any) -> list[str]:
-    return json.loads(value) if isinstance(value, str) else list(value)
-
-
-def _value(value: Any) -> wire.Value:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [each.string_value for each in value.array_value.values]
-    found: wire.Value = getattr(value, kind)
-    return found

@@ -13,13 +13,14 @@ LOKI_LIMITS = {
     # 128 entries of structured metadata, the resource's among them, and 64 KB in sum
     "max_attributes": 100,
     "max_attribute_bytes": "2KB",
+    "max_attributes_bytes": "56KiB",  # 8 KiB for the resource and the record's other fields
     "max_list_items": 32,
     "reserved_names": ["level", "detected_level"],
 }
 LOKI_NOTICES = {"service.namespace": "k8s-audit-notices"}  # an index label: its own stream
 LOKI_QUIRKS = (
     "k8s.namespace.name and the like are index labels: keep those of audited objects out of them",
-    "structured metadata of a line is 64 KB at most in sum, or the line is answered with 400",
+    "structured metadata of a line is 64 KB at most in sum, so the longest attributes are cut",
     "a stream is ordered by time: what is an hour behind its newest line is refused",
     "so requests go one by one, and notices about the present have a stream of their own",
     "a batch above the burst size (6 MB by default) is answered with 429 for ever",
@@ -111,6 +112,7 @@ SELF_HOSTED: Final = (
         sources={
             "endpoint": "github.com/grafana/loki pkg/loki/modules.go",
             "compression": "github.com/grafana/loki pkg/loghttp/push/otlp.go",
+            "metadata": "github.com/grafana/loki pkg/util/entry_size.go (names and values)",
             "limits": "github.com/grafana/loki pkg/validation/limits.go; measured: Loki 3.7.8",
             "order": "measured: Loki 3.7.8 (entry too far behind)",
             "codes": "github.com/grafana/loki docs/sources/shared/otel.md",

@@ -1,0 +1,56 @@
+"""A back end with a bound on structured metadata gets every event, however long a client's part."""
+
+import json
+
+import pytest
+
+from k8s_audit_otlp.config.vendors import VENDORS
+from tests.kit.steps import LimitMetadata
+
+LONG = {
+    "path": {"requestURI": "/" + "p" * 90_000},
+    "query": {"requestURI": "/api?" + "q" * 90_000},
+    "agent": {"userAgent": "a" * 70_000},
+    "groups": {"user": {"username": "u", "groups": [f"{n:049}" for n in range(2000)]}},
+    "markup": {"user": {"username": "u", "groups": ["<" * 4000] * 20}},
+    "name": {"objectRef": {"resource": "pods", "name": "n" * 90_000}},
+}
+
+
+def write(scene) -> None:
+    with scene.log.open("a") as file:
+        for name, part in LONG.items():
+            event = {
+                "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata",
+                "auditID": name, "stage": "ResponseComplete", "verb": "get", "requestURI": "/",
+                "user": {"username": "u"}, "responseStatus": {"code": 200}, **part,
+                "requestReceivedTimestamp": "2026-01-02T03:04:05.000000Z",
+                "stageTimestamp": "2026-01-02T03:04:05.000001Z",
+            }  # fmt: skip
+            file.write(json.dumps(event) + "\n")
+
+
+def deliver(scene, limits: str) -> set[str]:
+    write(scene)
+    scene.backend.plan = [LimitMetadata()]
+    exporter = f"{{endpoint: {scene.backend.url}, audit: {{{limits}, profile: semconv}}}}"
+    scene.exporters = f"otlp_http: {exporter}"
+    scene.once()
+    return {record.attributes["k8s.audit.id"] for record in scene.backend.received.records}
+
+
+def test_every_event_arrives_below_the_bound(scene) -> None:
+    """Cut, and no dead letter."""
+    assert deliver(scene, "limits: {max_attributes_bytes: 56KiB}") == set(LONG)
+
+
+@pytest.mark.parametrize("vendor", ["loki", "grafana-cloud"])
+def test_every_event_arrives_with_the_limits_of_the_preset(scene, vendor) -> None:
+    """As an installation with Loki has them."""
+    limits = VENDORS[vendor].limits
+    assert deliver(scene, f"limits: {json.dumps(limits)}") == set(LONG)
+
+
+def test_without_a_bound_a_client_keeps_its_events_out(scene) -> None:
+    """Otherwise the tests above would show nothing."""
+    assert deliver(scene, "bodies: keep") < set(LONG)
