@@ -16,9 +16,9 @@ from threading import Event
 
 from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.crashloop import marker_for
+from k8s_audit_otlp.agent.ending import DrainTarget, Ending
 from k8s_audit_otlp.agent.failures import Failures
 from k8s_audit_otlp.agent.first_look import FirstLook
-from k8s_audit_otlp.agent.once import DrainTarget
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
 from k8s_audit_otlp.agent.sources import Sources
@@ -84,16 +84,15 @@ class Agent:
         self._tap = Tap(self._file.directory)
         self._stop = Event()
         self._wake = Event()
-        self._draining = self._catch_up = self._stalled = False
+        self._ending = Ending(
+            self._new_drain_target, catch_up_first=config.service.until == "caught_up"
+        )
         self._watched = WatchedLogs(
             config,
             once=self._options.once,
-            wait=lambda seconds: self._wake.wait(seconds) and self._draining,
+            wait=lambda seconds: self._wake.wait(seconds) and self._ending.at_once,
             on_failure=self._failures.say,
         )
-        self._drain_target: DrainTarget | None = None  # what must be delivered before the end
-        self._left_behind: list[str] = []
-        self._caught_up_first = config.service.until == "caught_up"
         self.started = False  # the state is ours
         self.sources = Sources(config, monotonic, on=not self._options.once)
         self.logs: list[AuditLog] = []
@@ -124,7 +123,7 @@ class Agent:
             for s in self.subscriptions()
         ]
         if self._options.once:
-            self._drain_target = self._new_drain_target()
+            self._ending.aim()
         announce(
             self._evidence,
             self._base,
@@ -210,15 +209,12 @@ class Agent:
 
         With `until: caught_up` the first call only asks for what is there now to be delivered.
         """
-        if self._caught_up_first and self.started:
-            self._caught_up_first, self._catch_up = False, True
-        else:
-            self._draining = True
+        self._ending.ask(can_catch_up=self.started)
         self._wake.set()
 
     def hand_over(self) -> None:
         """Begin to end for another agent of this process: at once, whatever `until` says."""
-        self._draining = True
+        self._ending.at_once = True
         self._wake.set()
 
     def _new_drain_target(self) -> DrainTarget:
@@ -233,11 +229,11 @@ class Agent:
         silence = Silence(
             self._evidence, silence_after(self.config, self.logs), now_ns=self._now_ns
         )
-        while not self._draining:
+        while not self._ending.at_once:
             self._wake.wait(pause)
             self._wake.clear()
             now = self._monotonic()
-            durable = now >= next_sync or self._drain_target is not None
+            durable = now >= next_sync or self._ending.is_near
             self._failures.guard("commit", partial(self.commit, durable=durable))
             for tick in self._listeners:
                 self._failures.guard("status", tick)
@@ -248,29 +244,18 @@ class Agent:
                 sources = partial(self.sources.look, self.logs, self.exporters)
                 self._failures.guard("sources", sources)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
-            if self._catch_up and self._drain_target is None:
-                self._drain_target = self._new_drain_target()
-            if self._drain_target is not None and self._finished(self._drain_target, now):
+            if self._ending.is_reached(now, self._evidence.write_receipts):
                 break
-        if self._drain_target is not None:
-            self._left_behind = self._drain_target.left_behind()
+        self._ending.note_left_behind()
         return not self.undelivered()
-
-    def _finished(self, drain_target: DrainTarget, now: float) -> bool:
-        if not drain_target.undelivered():
-            self._evidence.write_receipts()  # of what has settled since the commit
-            if drain_target.acknowledged():
-                return True
-        self._stalled = drain_target.stalled(now)
-        return self._stalled
 
     def left_behind(self) -> list[str]:
         """Say what of the logs nobody could deliver, once `run` is over."""
-        return self._left_behind
+        return self._ending.left_behind
 
     def undelivered(self) -> list[tuple[str, str, int]]:
         """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
-        return self._drain_target.undelivered() if self._drain_target else []
+        return self._ending.undelivered()
 
     @property
     def commit_error(self) -> str:
@@ -289,7 +274,7 @@ class Agent:
         for runtime in self.exporters:
             runtime.consumer.drain()
         end = self._monotonic()
-        if not self._stalled:  # nothing has moved for long enough already
+        if not self._ending.stalled:  # nothing has moved for long enough already
             end += self.config.service.shutdown_timeout_s
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters

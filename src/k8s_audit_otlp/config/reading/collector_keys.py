@@ -6,20 +6,18 @@ bearertokenauthextension, basicauthextension, oauth2clientauthextension.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from k8s_audit_otlp.config.reading.key_rules import (
     Rule,
     Rules,
     Use,
-    always,
+    deciding,
     different,
     honoured,
     is_false,
     is_one_of,
     is_positive,
-    is_set,
     no_effect,
     refused,
     under,
@@ -264,28 +262,7 @@ KEYS: Mapping[str, Rules] = {
 
 def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[Rule]:
     """Yield the rule that decides about each key of *block*, except the honoured ones."""
-    decided: set[str] = set()
-    special = (rule for rule in KEYS.get(kind, ()) if rule.when is not always)
-    plain = (rule for rule in KEYS.get(kind, ()) if rule.when is always)
-    for rule in (*special, *plain):
-        found, value = _look_up(block, rule.path)
-        if not found or value is None or rule.key in decided:
-            continue
-        if not rule.when(value):
-            if rule.when is not is_set:
-                continue
-            rule = replace(rule, use=Use.NO_EFFECT, why="it is off")  # noqa: PLW2901
-        if rule.use is not Use.HONOURED:
-            decided.add(rule.key)
-            yield rule
-
-
-def _look_up(block: Any, path: tuple[str, ...]) -> tuple[bool, Any]:
-    for part in path:
-        if not isinstance(block, Mapping) or part not in block:
-            return False, None
-        block = block[part]
-    return True, block
+    return deciding(KEYS.get(kind, ()), block)
 
 
 def is_honoured(kind: str, key: str) -> bool:

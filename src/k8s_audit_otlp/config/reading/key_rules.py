@@ -1,6 +1,6 @@
 """The words in which the fate of a Collector key is written. No I/O, no tables."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -108,3 +108,32 @@ FOREIGN_EXPORTERS: Mapping[str, str] = {
     "logging": "write otlp_file with path: -",
 }
 FOREIGN_RECEIVERS = frozenset({"filelog", "file_log", "otlp", "webhookevent", "k8sobjects"})
+
+
+def deciding(rules: Rules, block: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the one of *rules* that decides about each key of *block*, except the honoured ones.
+
+    A rule with a condition comes before one without. What is written out empty has no effect.
+    """
+    decided: set[str] = set()
+    special = (rule for rule in rules if rule.when is not always)
+    plain = (rule for rule in rules if rule.when is always)
+    for rule in (*special, *plain):
+        found, value = _look_up(block, rule.path)
+        if not found or value is None or rule.key in decided:
+            continue
+        if not rule.when(value):
+            if rule.when is not is_set:
+                continue
+            rule = replace(rule, use=Use.NO_EFFECT, why="it is off")  # noqa: PLW2901
+        if rule.use is not Use.HONOURED:
+            decided.add(rule.key)
+            yield rule
+
+
+def _look_up(block: Any, path: tuple[str, ...]) -> tuple[bool, Any]:
+    for part in path:
+        if not isinstance(block, Mapping) or part not in block:
+            return False, None
+        block = block[part]
+    return True, block

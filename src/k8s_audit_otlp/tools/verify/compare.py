@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
-from k8s_audit_otlp.tools.verify.export import Item, Receipt
+from k8s_audit_otlp.tools.verify.items import Item, Receipt
 from k8s_audit_otlp.tools.verify.uids import (
     ToldGap,
     is_notice,

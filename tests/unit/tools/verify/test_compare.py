@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import NOTHING, DiskSegment
-from k8s_audit_otlp.tools.verify.export import Item, Receipt
+from k8s_audit_otlp.tools.verify.items import Item, Receipt
 from k8s_audit_otlp.tools.verify.uids import place_of, read_uid, uid_of
 
 A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"

@@ -17,7 +17,7 @@ from k8s_audit_otlp.evidence.seal import (
     read_public_keys,
 )
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice
-from k8s_audit_otlp.tools.verify.export import Item
+from k8s_audit_otlp.tools.verify.items import Item
 from k8s_audit_otlp.tools.verify.links import IntegrityReport, Links
 
 COUNT = 6

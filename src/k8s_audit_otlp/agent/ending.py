@@ -3,7 +3,7 @@
 `--once` asks for what is there at the start, `until: caught_up` for what is there at the signal.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -116,3 +116,53 @@ class DrainTarget:
         if settlements != self._settlements:
             self._settlements, self._progress_at = settlements, now_s
         return now_s - self._progress_at >= self._deadline_s
+
+
+class Ending:
+    """When the agent ends: at once, or when a target is reached or nothing moves any more.
+
+    A signal handler may call `ask`, and set `at_once`; all else belongs to the commit loop.
+    """
+
+    def __init__(self, new_target: Callable[[], DrainTarget], *, catch_up_first: bool) -> None:
+        """*new_target* takes down what is there; *catch_up_first*: the first `ask` wants that."""
+        self.at_once = False
+        self.stalled = False  # nothing has moved for long enough
+        self.left_behind: list[str] = []  # what of the logs nobody could deliver
+        self._new_target = new_target
+        self._catch_up_first = catch_up_first
+        self._catch_up = False
+        self._target: DrainTarget | None = None
+
+    def ask(self, *, can_catch_up: bool) -> None:
+        if self._catch_up_first and can_catch_up:
+            self._catch_up_first, self._catch_up = False, True
+        else:
+            self.at_once = True
+
+    def aim(self) -> None:
+        """Take down what is there now: it is to be delivered before the end."""
+        self._target = self._new_target()
+
+    @property
+    def is_near(self) -> bool:
+        return self._target is not None
+
+    def is_reached(self, now_s: float, write_receipts: Callable[[], None]) -> bool:
+        """Say whether all is delivered and acknowledged, or will not be."""
+        if self._catch_up and self._target is None:
+            self.aim()
+        if self._target is None:
+            return False
+        if not self._target.undelivered():
+            write_receipts()  # of what has settled since the commit
+            if self._target.acknowledged():
+                return True
+        self.stalled = self._target.stalled(now_s)
+        return self.stalled
+
+    def note_left_behind(self) -> None:
+        self.left_behind = self._target.left_behind() if self._target else []
+
+    def undelivered(self) -> list[tuple[str, str, int]]:
+        return self._target.undelivered() if self._target else []

@@ -1,0 +1,172 @@
+"""One record of an export: its uid, and the receipt that it may be.
+
+A back end gives fields back under names of its own, flat or nested, as `{key, value}` or as OTLP
+JSON; they are known by how their names end.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, NamedTuple
+
+import msgspec
+
+from k8s_audit_otlp.tools.verify.uids import read_uid
+
+_MAX_DEPTH = 8
+_WORDS = re.compile(r"[^a-z0-9]+")
+_RECEIPT = "k8s.audit.segment."
+_SOURCE = ("service.instance.id", "host.name", "k8s.node.name")
+
+
+class Receipt(NamedTuple):
+    """What the agent states about one segment; -1 where the export does not say."""
+
+    identity: str
+    exporter: str = ""
+    source: str = ""  # which node's agent, where that can be told
+    number: int = -1
+    bytes: int = -1
+    lines: int = -1
+    delivered: int = -1
+    dropped: int = 0
+    dead_lettered: int = 0
+    refused: int = 0
+    gaps: int = 0
+
+
+class Item(NamedTuple):
+    """One record of the export."""
+
+    uid: str
+    receipt: Receipt | None = None
+    own: Mapping[str, Any] | None = None  # all fields of one of the agent's own records
+
+
+# -- OTLP JSON: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding -------------------------
+
+
+class _Value(msgspec.Struct, gc=False):
+    stringValue: str | None = None  # noqa: N815 - OTLP's own names
+    intValue: str | int | None = None  # noqa: N815
+    boolValue: bool | None = None  # noqa: N815
+    doubleValue: float | None = None  # noqa: N815
+
+
+class _Pair(msgspec.Struct, gc=False):
+    key: str = ""
+    value: _Value | None = None
+
+
+class _Log(msgspec.Struct, gc=False):
+    attributes: list[_Pair] = []
+    eventName: str = ""  # noqa: N815
+
+
+class _Scope(msgspec.Struct, gc=False):
+    logRecords: list[_Log] = []  # noqa: N815
+
+
+class _Resource(msgspec.Struct, gc=False):
+    attributes: list[_Pair] = []
+
+
+class _Source(msgspec.Struct, gc=False):
+    resource: _Resource | None = None
+    scopeLogs: list[_Scope] = []  # noqa: N815
+
+
+class _Request(msgspec.Struct, gc=False):
+    resourceLogs: list[_Source] = []  # noqa: N815
+
+
+_read_request = msgspec.json.Decoder(_Request).decode
+
+
+def _plain(pair: _Pair) -> str | int | bool | float:
+    value = pair.value or _Value()
+    values = (value.stringValue, value.boolValue, value.intValue, value.doubleValue)
+    return next((v for v in values if v is not None), 0)
+
+
+def items_of_request(line: bytes, field: str) -> Iterator[Item]:
+    for source in _read_request(line).resourceLogs:
+        resource = source.resource.attributes if source.resource else []
+        for scope in source.scopeLogs:
+            for log in scope.logRecords:
+                uid = next((_plain(p) for p in log.attributes if p.key == field), "")
+                if read_uid(str(uid)) is not None:
+                    yield Item(str(uid))
+                    continue
+                known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
+                if log.eventName:
+                    known.setdefault("event.name", log.eventName)
+                yield Item(str(uid), read_receipt(known), known)
+
+
+# -- fields under whatever name a back end gives them --------------------------------------------
+
+
+def words_of(name: str) -> str:
+    return _WORDS.sub(".", name.lower()).strip(".")
+
+
+def flat(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield every plain value with its dotted path; lists of {key, value} count as objects."""
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, dict):
+        if len(value) == 1 and next(iter(value)).endswith("Value"):
+            yield from flat(next(iter(value.values())), path, depth + 1)
+            return
+        for key, each in value.items():
+            yield from flat(each, f"{path}.{key}", depth + 1)
+    elif isinstance(value, list):
+        for each in value:
+            if isinstance(each, dict) and "key" in each and "value" in each:
+                yield from flat(each["value"], f"{path}.{each['key']}", depth + 1)
+    else:
+        yield path, value
+
+
+def _named(known: Mapping[str, Any], name: str) -> Any:
+    """Return the value whose path is *name* or ends with it."""
+    wanted = words_of(name)
+    if wanted in known:
+        return known[wanted]
+    ending = "." + wanted
+    return next((value for path, value in known.items() if path.endswith(ending)), None)
+
+
+def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> Item:
+    known = {words_of(path): value for path, value in fields}
+    uid = str(_named(known, field) or "")
+    if read_uid(uid) is not None:
+        return Item(uid)
+    return Item(uid, read_receipt(known), known)
+
+
+def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
+    """Read a receipt from a record's fields; None if it is none."""
+    known = {words_of(path): value for path, value in fields.items()}
+    identity = _named(known, _RECEIPT + "identity")
+    if not identity or _named(known, _RECEIPT + "delivered") in (None, ""):
+        return None
+    numbers = {
+        name: _int(_named(known, _RECEIPT + name), default)
+        for name, default in Receipt._field_defaults.items()
+        if isinstance(default, int)
+    }
+    return Receipt(
+        str(identity),
+        str(_named(known, "k8s.audit.exporter") or ""),
+        next((str(v) for name in _SOURCE if (v := _named(known, name))), ""),
+        **numbers,
+    )
+
+
+def _int(value: Any, default: int) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return default
