@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.demo.events import EventSource, fast_lines, go_json, micro_time
+from k8s_audit_otlp.tools.demo.events import EventSource, go_json, micro_time
 
 # the order of the fields of audit.k8s.io/v1 Event
 KEYS = (
@@ -85,12 +85,3 @@ def test_times_have_six_digits_even_on_a_whole_second():
     """metav1.MicroTime never shortens its fraction."""
     assert micro_time(1_767_323_045) == "2026-01-02T03:04:05.000000Z"
     assert all(TIME.fullmatch(json.loads(line)["stageTimestamp"]) for line in _lines(50))
-
-
-def test_fast_lines_have_the_asked_size_and_are_events():
-    """Benchmark lines are unique Metadata events of the asked size."""
-    lines = list(fast_lines(2000, size=1400))
-    assert all(1350 <= len(line) <= 1450 for line in lines)
-    events = [json.loads(line) for line in lines]
-    assert len({event["auditID"] for event in events}) == 2000
-    assert {event["level"] for event in events} == {"Metadata"}
