@@ -1,4 +1,4 @@
-"""A configuration in, the objects that it describes out. Reads no file and opens no connection."""
+"""Builds what a configuration describes: senders, options, resources. No file, no connection."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Tells the C library's allocator how this process uses memory. Nothing in, nothing out.
+"""Tells the C library's allocator how this process uses memory.
 
 A request of a megabyte is built and thrown away a hundred times a second. By default glibc gives
 such memory back to the kernel each time and gets it anew, page by page: that costs more time than

@@ -1,4 +1,4 @@
-"""Configuration and open logs in, one ready consumer per exporter out."""
+"""Builds the ready consumer of every exporter from the configuration and the open logs."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

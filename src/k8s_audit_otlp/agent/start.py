@@ -1,4 +1,4 @@
-"""Configured paths and stored positions in, open logs and placed exporters out."""
+"""Opens the configured logs and places every exporter where its stored position says."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The flags of the audit log in, kubeadm's configuration for them and its roll-out out. No I/O.
+"""Writes kubeadm's configuration for the flags of the audit log, and its roll-out. No I/O.
 
 A patched manifest lasts until kubeadm writes it again, at the next upgrade; what it writes from,
 also for a node that joins, is the ClusterConfiguration in kube-system/kubeadm-config.

@@ -1,4 +1,4 @@
-"""The text of a kube-apiserver manifest in; the same text with the audit log switched on out.
+"""Switches the audit log on in the text of a kube-apiserver manifest.
 
 No I/O. Comments and layout stay; patching twice changes nothing the second time.
 """

@@ -1,4 +1,4 @@
-"""The text of a kube-apiserver manifest in, what it says about the audit log out. No I/O.
+"""Reads what a kube-apiserver manifest says about the audit log. No I/O.
 
 Unlike a patch it takes everything as it stands, mistakes included: it is for looking, not changing.
 """

@@ -1,4 +1,4 @@
-"""A kube-apiserver manifest in, who wrote it and will write it again out. No I/O.
+"""Tells who wrote a kube-apiserver manifest and will write it again. No I/O.
 
 Only kubeadm's manifests may be patched in place; the others are rewritten by their owner at the
 next start, so each row names the configuration that the owner reads instead.

@@ -1,4 +1,4 @@
-"""Text of durations and sizes in, seconds and bytes out, and back. No I/O.
+"""Reads and writes durations and sizes as text. No I/O.
 
 Durations are Go's (`300ms`, `1h30m`, `5s`), with `d` for days on top. Sizes are integers or
 `64MiB` (powers of 1024) and `250KB` (powers of 1000).

@@ -1,4 +1,4 @@
-"""The OTEL_EXPORTER_OTLP_* variables in; the configuration that they describe out.
+"""Reads a configuration from the OTEL_EXPORTER_OTLP_* variables.
 
 Source: https://opentelemetry.io/docs/specs/otel/protocol/exporter/. The LOGS form of a variable
 wins. TIMEOUT is in milliseconds, as specified; a value under 100 is taken for seconds by mistake

@@ -1,4 +1,4 @@
-"""A configuration file in; a Config with remarks, or a ConfigError with every mistake, out."""
+"""Loads a configuration file: a Config with remarks, or an error with every mistake."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

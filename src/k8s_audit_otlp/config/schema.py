@@ -1,4 +1,4 @@
-"""The models in; one JSON Schema (Draft 2020-12) of the whole file out. No I/O.
+"""Writes the JSON Schema (Draft 2020-12) of the whole file from the models. No I/O.
 
 Keys that a Collector knows and that have no effect here are in it too, so that an editor does
 not complain about a pasted block.

@@ -1,4 +1,4 @@
-"""A Config in; lines that say what it will do out. No I/O, and no secret in any line."""
+"""Says in lines what a Config will do. No I/O, and no secret in any line."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""`${X}`, `${env:X:-default}`, `${file:/path}` and `$$` in, text out. Files are read on resolve.
+"""Expands `${X}`, `${env:X:-default}`, `${file:/path}` and `$$`. Files are read on resolve.
 
 Source: https://opentelemetry.io/docs/collector/configuration/#environment-variables. An unset
 variable without a default is a mistake here (the Collector would send an empty token).

@@ -1,4 +1,4 @@
-"""What the scalars of a configuration may be: text in, a typed value or a mistake out. No I/O.
+"""The types of the scalars in a configuration, and how their text is read. No I/O.
 
 Each type carries its JSON Schema, so the printed schema says what the validator accepts.
 """

@@ -1,4 +1,4 @@
-"""An audit policy and an event in; what the policy leaves of it, or the rule that drops it, out.
+"""Applies an audit policy to an event: what is left of it, or the rule that drops it.
 
     policy = Policy.parse(text, "policy.yaml")
     match policy.apply(event, line):

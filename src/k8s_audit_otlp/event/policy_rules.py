@@ -1,4 +1,4 @@
-"""The rules of an audit policy and the attributes of a request in, whether they match out.
+"""Decides whether the rules of an audit policy match the attributes of a request.
 
 Upstream's semantics: k8s.io/apiserver pkg/audit/policy/checker.go and pkg/apis/audit/v1/types.go.
 """

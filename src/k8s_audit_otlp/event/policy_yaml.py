@@ -1,4 +1,4 @@
-"""The text of an audit.k8s.io/v1 Policy in, its rules out, or every mistake with its line."""
+"""Reads the rules of an audit.k8s.io/v1 Policy, or every mistake with its line."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""How bad is it: stage, status and annotations in, outcome and severity out.
+"""Judges outcome and severity of an event by its stage, status and annotations.
 
 The severity depends on the event alone, so the same event always gets the same one.
 """

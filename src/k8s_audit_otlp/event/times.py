@@ -1,4 +1,4 @@
-"""Time texts, or an event, in; integer nanoseconds since the epoch out. No floats."""
+"""Reads times as integer nanoseconds since the epoch. No floats."""
 
 import re
 from datetime import UTC, datetime

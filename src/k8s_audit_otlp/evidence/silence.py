@@ -1,4 +1,4 @@
-"""The growth of the logs in, a notice when one falls silent and when it is written again out.
+"""Notices when a log falls silent, and when it is written again.
 
 A healthy kube-apiserver audits every few seconds. Silence means a policy that drops everything, an
 audit log that was switched off, or somebody who does not want to be seen.

@@ -1,4 +1,4 @@
-"""Encoded blocks in, batches within the limits out. Pure.
+"""Makes batches within the limits from encoded blocks. Pure.
 
 A batch never leaves its segment, and its span ends where a line ends: a batch that holds only the
 first records of a line (an EventList) has a span that stops before that line.

@@ -1,4 +1,4 @@
-"""Which records of a batch the next request carries. What became of one in, the next out. Pure.
+"""Decides which records of a batch the next request carries, after what became of the last. Pure.
 
     whole     everything that is left, as far as the back end takes so much at once
     narrower  half of what was refused together, until a single record is found

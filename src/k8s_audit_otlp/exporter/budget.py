@@ -1,4 +1,4 @@
-"""One byte budget for all requests in flight. Sizes in, permission out."""
+"""One byte budget for all requests in flight."""
 
 from collections import defaultdict
 from threading import Lock

@@ -1,4 +1,4 @@
-"""One back end's consumer: batches from its logs in, settled spans out, at its own pace.
+"""One exporter's consumer: sends what its subscriptions read, and settles it, at its own pace.
 
 One thread reads and encodes, `senders` threads send. New requests are dispatched only while none
 is in back-off, within a number of requests and the process-wide byte budget. While a request is

@@ -1,4 +1,4 @@
-"""Records that a back end will never take in, one JSON line each on disk out.
+"""Keeps the records that a back end will never take, one JSON line each on disk.
 
     state_dir/dead-letter/<exporter>.jsonl     0600, the exporter's id with `/` and the like escaped
 

@@ -1,4 +1,4 @@
-"""Blocks in, encoded blocks out, built once for all exporters that map alike."""
+"""Encodes blocks, once for all exporters that map alike."""
 
 from collections import OrderedDict
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Whether an exporter may send something new, and why not. Reports in, one answer out.
+"""Says whether an exporter may send something new, and why not.
 
 While a request is in back-off nothing new is dispatched: so repeats after a crash stay bounded and
 the order is kept.

@@ -1,4 +1,4 @@
-"""What a back end's answers teach about its limit. Sizes in, the limit of today out. Pure."""
+"""Learns a back end's limit of today from its answers. Pure."""
 
 from threading import Lock
 

@@ -1,4 +1,4 @@
-"""Dead letters in, sent once more through their exporter; what was accepted leaves the file.
+"""Sends dead letters once more through their exporter; what is accepted leaves the file.
 
 Safe beside a running agent: the file changes under its lock, and what the agent appends meanwhile
 stays. A crash in between leaves entries that were accepted: they arrive again with the same

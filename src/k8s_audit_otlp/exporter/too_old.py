@@ -1,4 +1,4 @@
-"""A batch in; its records that are older than the back end takes to the dead letter, the rest on.
+"""Sets aside the records of a batch that are older than the back end takes.
 
 A back end with an age window refuses such records or, worse, takes them and shows them nowhere.
 """

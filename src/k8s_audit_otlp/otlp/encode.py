@@ -1,4 +1,4 @@
-"""A block of lines in, LogRecord bytes out.
+"""Encodes a block of lines as LogRecords.
 
 A line that is one plain event goes the fast way. Any other goes the general way, through
 `read_line`, to the same records.

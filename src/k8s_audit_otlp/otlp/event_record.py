@@ -1,4 +1,4 @@
-"""One event in, its LogRecord as bytes out: the hot path.
+"""Encodes one event as a LogRecord: the hot path.
 
 Fields that occur together are interned as one run of bytes; what never repeats (ids, names, paths)
 is joined with the bytes around it, which depend only on its length.

@@ -1,4 +1,4 @@
-"""What a back end takes at most: attributes in, those that it will understand out. Pure.
+"""Fits attributes to what a back end takes at most and will understand. Pure.
 
 `Limits` comes from the configuration (`audit::limits`, filled in by a vendor's preset).
 `AttributeLimits` is the part that changes records: exporters with equal ones can share them.

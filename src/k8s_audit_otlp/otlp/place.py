@@ -1,4 +1,4 @@
-"""Where an event lies: offsets in, the attributes that name its place (and the observed time) out.
+"""Names an event's place in its log in attributes, with the observed time.
 
 Offsets grow by a line at a time, so all but their last digits is built once for many lines.
 """

@@ -1,4 +1,4 @@
-"""Record bytes in, the SDK's log records out, for exporters that live in a Python pipeline.
+"""Reads encoded records as the SDK's log records, for exporters in a Python pipeline.
 
 What was encoded is read back, so the same table maps for every way out.
 """

@@ -1,4 +1,4 @@
-"""A record that was refused as too large in, the same in about half its size out. The slow path.
+"""Halves a record that was refused as too large. The slow path.
 
 Its event is shrunk as `event.shrink` does, then what is long in its attributes is cut. Who, what
 and when stay, and so does the uid: it is the same record, with less of what was said.

@@ -1,4 +1,4 @@
-"""Protobuf by hand: values in, wire bytes out. The only file that knows tags.
+"""Writes and reads protobuf by hand. The only file that knows tags.
 
 Source: opentelemetry/proto/{logs,common,resource}/v1 and collector/logs/v1 of opentelemetry-proto.
 A field is tag, length, payload; lengths and integers are base-128 varints.

@@ -1,4 +1,4 @@
-"""A compressed file in, decompressed bytes in order out, and whether its end is really its end.
+"""Decompresses a file in order, and tells whether its end is really its end.
 
 A stream only moves forward and keeps what it has not given away yet. Damage does not throw away
 what was decoded before it.

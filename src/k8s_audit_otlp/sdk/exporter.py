@@ -1,4 +1,4 @@
-"""SDK records in, OTLP requests out: an `opentelemetry_logs_exporter` that can say no.
+"""An `opentelemetry_logs_exporter` that can say no: sends SDK records as OTLP requests.
 
 Registered as `k8s_audit_otlp` (OTEL_LOGS_EXPORTER=k8s_audit_otlp) and set up by the
 OTEL_EXPORTER_OTLP_* variables. A request that is too large or refused is split until only the bad

@@ -1,4 +1,4 @@
-"""An audit log in, records to a LoggerProvider of the program's own out.
+"""Hands the records of an audit log to a LoggerProvider of the program's own.
 
     with AuditLogReceiver("/var/log/audit.log", logger_provider=provider, state_dir="/var/lib/x"):
         ...

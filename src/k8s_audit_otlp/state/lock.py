@@ -1,4 +1,4 @@
-"""One agent per state directory. A directory in, a held lock out.
+"""Locks a state directory: one agent each.
 
 The lock is `flock`, so the kernel lets it go when the process dies, however it dies.
 """

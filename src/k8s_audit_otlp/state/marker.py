@@ -1,4 +1,4 @@
-"""Which line is being worked on in, and after a crash which line it was out.
+"""Marks the line that is being worked on, so that it is known after a crash.
 
     state_dir/marker.json
 

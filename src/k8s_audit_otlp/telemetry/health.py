@@ -1,4 +1,4 @@
-"""How the agent is in, whether it lives and whether it is ready out, each with the reasons. Pure.
+"""Says whether the agent lives and whether it is ready, each with the reasons. Pure.
 
 Alive: no thread of it is dead and the commit loop comes round. Else only a restart helps.
 Ready: the log can be read, positions can be written, and some exporter delivers or has nothing to

@@ -1,4 +1,4 @@
-"""How fast a log is written and how long it is kept in, how long an exporter has out. Pure.
+"""Estimates how long a log is kept, and how long an exporter has until it loses something. Pure.
 
 The runway of an exporter is the time until the oldest byte that it has not delivered is deleted,
 or is older than its back end takes. It is never estimated too long: the file that holds the byte

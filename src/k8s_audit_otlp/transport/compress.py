@@ -1,4 +1,4 @@
-"""ExportRequest bytes in, smaller bytes and their Content-Encoding out. Pure."""
+"""Compresses request bodies, and names their Content-Encoding. Pure."""
 
 from collections.abc import Callable
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Tokens, passwords and OAuth 2 clients in, the headers that show them out; never their text.
+"""Makes headers of tokens, passwords and OAuth 2 clients; their text is never shown.
 
 What is a function is read anew for every request, so a token renewed on disk is used at once.
 """

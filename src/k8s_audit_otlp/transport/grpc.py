@@ -1,4 +1,4 @@
-"""Records in, one Export call to an OTLP/gRPC back end, its answer as an Outcome out.
+"""Sends records to an OTLP/gRPC back end, one Export call each time.
 
 The request is passed as bytes; no message object is made of it. Source of the service and of what
 its statuses mean: opentelemetry.io/docs/specs/otlp/#otlpgrpc.

@@ -1,4 +1,4 @@
-"""The bytes of an ExportLogsServiceRequest in, one line of OTLP JSON out. Pure.
+"""Writes an ExportLogsServiceRequest as one line of OTLP JSON. Pure.
 
 Source: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: lowerCamelCase, ids in hex, enums
 as numbers, 64-bit integers as decimal strings, other bytes in base64.

@@ -1,4 +1,4 @@
-"""A URL and an environment in, the proxy to use out. Pure.
+"""Chooses the proxy for a URL from the environment. Pure.
 
 Rules: golang.org/x/net/http/httpproxy, which the Collector uses: HTTP_PROXY, HTTPS_PROXY and
 NO_PROXY in upper or lower case; this host itself is never reached through a proxy.

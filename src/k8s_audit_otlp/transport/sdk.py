@@ -1,4 +1,4 @@
-"""Records in, an exporter of the OpenTelemetry SDK called; success or failure out.
+"""Sends records through an exporter of the OpenTelemetry SDK.
 
 Any exporter that is registered under the entry point group `opentelemetry_logs_exporter` will do:
 console, otlp_proto_http, … It says no more than that it failed, so everything is sent again.

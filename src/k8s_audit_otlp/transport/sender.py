@@ -1,4 +1,4 @@
-"""What every transport has in common: records in, a request; a request in, its outcome out."""
+"""What every transport offers: to prepare a request, and to send it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

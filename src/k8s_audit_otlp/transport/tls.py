@@ -1,4 +1,4 @@
-"""Certificate files in, an ssl context out; made anew when one of the files changes."""
+"""Makes an ssl context of certificate files, anew when one of them changes."""
 
 import os
 import ssl

@@ -1,6 +1,6 @@
-"""An expanded tree in; a Config, or every mistake in it, out. No I/O.
+"""Builds a Config from an expanded tree, or tells every mistake in it. No I/O.
 
-Collector keys are sorted out first (config/collector_keys.py), then each block meets its model,
+Collector keys are sorted out first (reading/collector_keys.py), then each block meets its model,
 then the blocks are checked against each other.
 """
 

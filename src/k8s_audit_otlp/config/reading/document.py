@@ -1,4 +1,4 @@
-"""YAML text in; plain values and the line of every key out. No I/O.
+"""Reads YAML text into plain values and the line of every key. No I/O.
 
 Scalars follow YAML 1.2's core schema, as the Collector reads them: `on`, `yes` and times stay
 text. A duplicate key is a mistake, because the last one would win in silence.

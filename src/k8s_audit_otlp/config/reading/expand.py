@@ -1,4 +1,4 @@
-"""A tree with references in; the same tree with their values out. Reads the files they name."""
+"""Replaces the references of a tree by their values. Reads the files that they name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

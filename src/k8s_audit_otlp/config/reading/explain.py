@@ -1,4 +1,4 @@
-"""pydantic's errors in, Mistakes out: where, what, the way out. Values only.
+"""Explains pydantic's errors as Mistakes: where, what, and the hint. Values only.
 
 A value is shown only where it is a number, a word from a list or a boolean; text that may be a
 secret never is.

@@ -1,4 +1,4 @@
-"""The paths of a Config in; what is wrong with them now, or may come later, out. Looks at disk."""
+"""Checks the paths of a Config on disk: what is wrong now, or may come to be."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A block with `audit::vendor` in; the same with the preset's defaults, and what looks wrong, out.
+"""Fills a block with the preset of its `audit::vendor`, and tells what looks wrong.
 
 No I/O. What can never work with that vendor is a mistake; what is merely unusual is a remark.
 """

@@ -1,4 +1,4 @@
-"""A vendor's name in; what an exporter to it is set to, unless its own keys say otherwise, out.
+"""What an exporter to a vendor is set to, unless its own keys say otherwise.
 
     audit: {vendor: datadog}   ->   profile, batch, limits, start_at, ... as defaults of the block
 

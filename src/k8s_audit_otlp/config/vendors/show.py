@@ -1,4 +1,4 @@
-"""A vendor in; a ready block of configuration with what there is to know about it, as text, out."""
+"""Shows a vendor as a ready block of configuration, with what there is to know about it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""One requestObject or responseObject in, the same bytes without the secrets in it out.
+"""Replaces the secrets in a requestObject or responseObject, and no other byte.
 
 The body is read as pieces (see `tokens`). One pass looks at the name of every member; a second one
 reads the strings, where the body as a whole may hold what no name tells.

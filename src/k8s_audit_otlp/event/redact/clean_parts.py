@@ -1,4 +1,4 @@
-"""A part of an event in, whether redaction leaves it as it is out.
+"""Tells which parts of an event leave as they are.
 
 The encoder remembers these verdicts with the part's wire bytes, so that a part that repeats is
 judged once. They are the questions of `OutsideBodies.is_clean`, one for each part; together they

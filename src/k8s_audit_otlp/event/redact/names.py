@@ -1,4 +1,4 @@
-"""The name of a member of a body in, what it calls for out. Each distinct name is judged once."""
+"""Says what the name of a member of a body calls for. Each distinct name is judged once."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""The strings of an event outside its bodies in, the same without credentials and names out.
+"""Takes credentials and names out of the strings of an event outside its bodies.
 
 `OutsideBodies.text` is the one judge: the line and the typed event both go through it, so they
 cannot come to differ.

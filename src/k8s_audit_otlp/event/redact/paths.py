@@ -1,4 +1,4 @@
-"""The pieces of a body and an own rule's path in, the strings at or below that path out."""
+"""Finds the strings of a body at or below the path of an own rule."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""An AuditEvent and its line in, both without their secrets out, and which rules fired.
+"""Replaces the secrets of an event and of its line, and tells which rules fired.
 
     redact = Redactor(RedactionRules())
     event, line, fired = redact(event, line)

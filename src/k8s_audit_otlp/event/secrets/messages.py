@@ -1,4 +1,4 @@
-"""A message of kube-apiserver in, the same without the values that it redacted_values out.
+"""Takes the redacted values out of a message of kube-apiserver.
 
 Which text a message can be is told by upstream's source; what else may stand in it is `text`'s.
 """

@@ -1,4 +1,4 @@
-"""An event and its line in, where the bodies lie in the line out; members removed or replaced.
+"""Finds the bodies of an event in its line, and removes or replaces members of the line.
 
 What is not named stays as kube-apiserver wrote it.
 """

@@ -1,4 +1,4 @@
-"""A large list or table in, its items one by one and what surrounds them out.
+"""Reads a large list or table item by item, and what surrounds the items.
 
 Reading fifty megabytes of pods as one value would hold some five million small objects; item by
 item it holds one pod's.

@@ -1,4 +1,4 @@
-"""A seed and a clock in, lines of a realistic audit log out.
+"""Makes the lines of a realistic audit log from a seed and a clock.
 
 The keys stand in the order that kube-apiserver writes, `&`, `<` and `>` are escaped as Go does,
 times have six digits. Both stages of a watch or an exec carry the same auditID; else it is unique.

@@ -1,4 +1,4 @@
-"""The bytes of an ExportLogsServiceRequest in, readable records and counts of them out.
+"""Reads export requests into records and counts.
 
 What a back end got is kept here: which record ids, how often, and the notices among them.
 """

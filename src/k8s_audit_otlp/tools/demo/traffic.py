@@ -1,4 +1,4 @@
-"""What happens in a small cluster: dice in, drafts of events out, weighted as real traffic is."""
+"""What happens in a small cluster: drafts of events, weighted as real traffic is."""
 
 import base64
 import random

@@ -1,4 +1,4 @@
-"""Audit lines in, a growing and rotating log out: as kube-apiserver's lumberjack writes it.
+"""Writes a log that grows and rotates as kube-apiserver's lumberjack does it.
 
 One write per event, newline included. On overflow the live file is closed and renamed to
 `<stem>-<UTC time><ext>` and a new one is made; a background thread compresses backups at their

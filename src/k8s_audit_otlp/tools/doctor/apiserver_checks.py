@@ -1,4 +1,4 @@
-"""Facts about kube-apiserver in, verdicts out: flags, mounts, retention, what it dropped.
+"""Checks kube-apiserver: flags, mounts, retention, what it dropped.
 
 Flags: kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver.
 """

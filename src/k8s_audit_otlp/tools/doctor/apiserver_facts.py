@@ -1,4 +1,4 @@
-"""A manifest and the node that it is on in, what is known about its kube-apiserver out."""
+"""Gathers what a manifest and its node tell about their kube-apiserver."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

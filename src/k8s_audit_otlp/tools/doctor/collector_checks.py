@@ -1,4 +1,4 @@
-"""The configuration of a Collector behind the agent in, verdicts out: whether its yes is kept.
+"""Checks the configuration of a Collector behind the agent: whether it keeps what it accepts.
 
 A Collector that answers before its own exporter has delivered may lose what the agent counts as
 delivered. Keys: github.com/open-telemetry/opentelemetry-collector exporter/exporterhelper.

@@ -1,4 +1,4 @@
-"""What the operator asked for in; the findings of every check out, each as soon as it is known.
+"""Runs every check that the operator asked for; each finding comes as soon as it is known.
 
 The tables of the groups say what is checked; this says of what, and gathers the facts.
 """

@@ -1,4 +1,4 @@
-"""Facts about one exporter in, verdicts out: from the name of its host to an accepted record."""
+"""Checks an exporter: from the name of its host to an accepted record."""
 
 import ssl
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One exporter in, what its back end is found to be out: name, connection, certificate, clock.
+"""Finds out what the back end of an exporter is: name, connection, certificate, clock.
 
 Each step is tried once, when the first check asks for it. Nothing is sent to the path of the logs:
 some back ends take an empty request for a broken one.

@@ -1,4 +1,4 @@
-"""Facts about the host in, verdicts out: what the agent needs beside its log and the network.
+"""Checks the host: what the agent needs beside its log and the network.
 
 Nothing is left behind: what is tried out (a file, an inotify instance) is taken back at once.
 """

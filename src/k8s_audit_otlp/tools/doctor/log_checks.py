@@ -1,4 +1,4 @@
-"""Facts about one log in, verdicts out: whether it is there, readable, growing, left alone."""
+"""Checks a log: whether it is there, readable, growing, left alone."""
 
 import stat
 from collections.abc import Iterable

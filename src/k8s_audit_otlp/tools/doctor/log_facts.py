@@ -1,4 +1,4 @@
-"""The path of a log in, what can be seen of it out: files, growth, the times of its events.
+"""Gathers what can be seen of a log: files, growth, the times of its events.
 
 Reads the first and the last megabytes of the live file, never the whole log.
 """

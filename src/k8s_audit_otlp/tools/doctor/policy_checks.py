@@ -1,4 +1,4 @@
-"""Facts about kube-apiserver's policy in, verdicts out: whether it loads, what it lets out."""
+"""Checks kube-apiserver's policy: whether it loads, and what it lets pass."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Findings in, lines for people out: whatever is wrong comes with its way out."""
+"""Shows findings as lines for people: whatever is wrong comes with its hint."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator

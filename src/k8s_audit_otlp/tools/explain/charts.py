@@ -1,4 +1,4 @@
-"""Numbers in, inline SVG out, and the style of the page. Text is escaped by whoever passes it."""
+"""Draws numbers as inline SVG. Text is escaped by whoever passes it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A mapping in, what may be shown of its events out: no secret, whatever the mapping sends.
+"""Says what may be shown of events: no secret, whatever the mapping sends.
 
 An exporter may be allowed to receive secrets (`bodies: raw`, rules that are off, `args: keep`).
 What is shown went through all rules nevertheless.

@@ -1,4 +1,4 @@
-"""One event and a target in, what would become of it out, step by step; without its secrets."""
+"""Explains what would become of one event, step by step; without its secrets."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Keys with weights in, the heaviest out, in a table that never grows beyond its bound. Pure.
+"""Finds the heaviest keys in a table that never grows beyond its bound. Pure.
 
 When the table is full, the lighter half is forgotten. A key that is forgotten and comes back starts
 anew, so its sums may be too low, by at most `error` bytes: the heaviest forgotten of every time

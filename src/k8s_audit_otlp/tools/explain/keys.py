@@ -1,4 +1,4 @@
-"""An event in, the tuple that it is counted under out; and back to text without secrets. Pure.
+"""Makes the key that an event is counted under, and its text without secrets. Pure.
 
 Who asks is a user, or all kubelets together: a thousand nodes would be a thousand small rows.
 What is asked for is a resource, or the first two steps of a path that names none.

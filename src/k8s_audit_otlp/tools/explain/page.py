@@ -1,4 +1,4 @@
-"""A report in, one page of HTML out that needs nothing else: no script, no font, no picture.
+"""Writes a report as one page of HTML that needs nothing else: no script, no font, no picture.
 
 Every bar has its number beside it, so the page reads without colour and in print. All text is
 escaped, whether it comes from the log or not.

@@ -1,4 +1,4 @@
-"""The blocks of a log in, the report out that a person wants before paying for it.
+"""Goes through a log and makes the report that a person wants before paying for it.
 
 Memory: one block, the requests that are being filled, and tables with a bound (`heaviest`,
 `timeline`). With a sample of 1/N every Nth block is looked at and counts are multiplied by what

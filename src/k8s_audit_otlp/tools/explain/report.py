@@ -1,4 +1,4 @@
-"""The counts of a preview in, the report out: plain frozen values, for JSON, tables and a page.
+"""The report as plain frozen values, for JSON, tables and a page.
 
 Nothing of the log is in it but what redaction has seen.
 """

@@ -1,4 +1,4 @@
-"""A policy in, its rules as a person looks for them out: number, line in the file, and in words."""
+"""Describes the rules of a policy: number, line in the file, and in words."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

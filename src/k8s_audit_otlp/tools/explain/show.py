@@ -1,4 +1,4 @@
-"""A report in, lines and tables for a terminal out."""
+"""Shows a report as lines and tables for a terminal."""
 
 from collections.abc import Callable, Iterator
 

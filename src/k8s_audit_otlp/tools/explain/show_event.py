@@ -1,4 +1,4 @@
-"""What would become of an event in, lines for a terminal out."""
+"""Shows what would become of an event as lines for a terminal."""
 
 import json
 from collections.abc import Iterator

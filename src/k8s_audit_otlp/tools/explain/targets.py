@@ -1,4 +1,4 @@
-"""A configuration, policies or nothing in; whoever would receive the log out."""
+"""Lists whoever would receive the log: exporters, policies, or one without a policy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

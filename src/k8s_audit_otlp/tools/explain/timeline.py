@@ -1,4 +1,4 @@
-"""Times and bytes in, how much was written when out, at a resolution that its bound allows. Pure.
+"""Counts how much was written when, at a resolution that its bound allows. Pure.
 
 A time is counted under the beginning of its text, so it need not be read.
 """

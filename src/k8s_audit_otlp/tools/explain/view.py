@@ -1,4 +1,4 @@
-"""Blocks and their events in; what targets that map alike would receive of them out.
+"""Works out what targets that map alike would receive.
 
 Records are those of the real encoder, requests those of the real batcher, and every request is
 compressed: nothing about sizes is guessed.

@@ -1,4 +1,4 @@
-"""Segments on disk and records of an export in, what is missing, repeated and foreign out.
+"""Compares the segments on disk with an export: what is missing, repeated or foreign.
 
 Memory: eight bytes for each record of the export, nine for each event of the segment that is being
 compared; segments are compared one after the other.

@@ -1,4 +1,4 @@
-"""Values of `log.record.uid` in, the segment and the place that they name out. Pure.
+"""Reads which segment and place a `log.record.uid` names. Pure.
 
 A place is one integer, so that millions of them fit into an array: the offset of the line and the
 index in an EventList.
