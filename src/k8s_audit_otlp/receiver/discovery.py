@@ -102,14 +102,18 @@ class Discovery:
     def _nothing_before(self, entries: list[Entry]) -> bool:
         """Say whether the first segment of all is the first file that there was.
 
-        A log that is not there yet has no past. A live file that was empty when it was last seen
-        must be the oldest; unless it is open, live too: a free inode is soon used again.
+        What the very first listing shows is where the log begins for us, and one that is not
+        there yet has no past. Later the oldest must be the live file: a backup may have had others
+        before it. A live file that was empty when it was last seen must still be the oldest, and
+        live too unless it is open: a free inode is soon used again.
         """
         empty = self._known.manifest.unnamed
-        if not empty or not entries:
+        if not entries or not self._known.manifest.started:
             return not empty
         oldest = entries[0]
-        return oldest.key in self._unnamed or (oldest.name.live and oldest.key in empty)
+        if empty:
+            return oldest.key in self._unnamed or (oldest.name.live and oldest.key in empty)
+        return oldest.name.live
 
     def _placed(self, entries: list[Entry]) -> dict[str, Segment]:
         """Return the segments of the files that are known already, by name.

@@ -65,7 +65,12 @@ class KnownSegments:
         return self._segments.get(self.manifest.newest) or next(newest, None)
 
     def note_newest(self, first_new: int) -> None:
-        """Remember what the next new one has to follow: the live one, else the newest."""
+        """Remember what the next new one has to follow: the live one, else the newest.
+
+        Where there is none, remember when that was so.
+        """
+        if not len(self.manifest):
+            self.manifest.empty_ns = self.clock_ns()
         found = [s for s in self if s.seq >= first_new and not s.state.lost]
         newest = self.live() or (found[-1] if found else None)
         if newest is not None:
@@ -113,7 +118,8 @@ class KnownSegments:
             segment = self.add(Identity(fingerprint(key), "", 0, 0))
             state = segment.state
             state.lost, state.size, state.complete, state.gone = reason, 1, True, True
-            state.first_ns, state.last_ns = before.state.last_ns if before else 0, until_ns
+            state.first_ns = before.state.last_ns if before else self.manifest.empty_ns
+            state.last_ns = until_ns
             state.seen_as(name)
             return segment
 

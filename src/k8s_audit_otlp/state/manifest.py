@@ -58,6 +58,7 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     newest: int = 0  # the segment that was found or live last: what is new must follow it
     unnamed: list[tuple[int, int]] = []  # live files without a whole line: device and inode
     unread: list[tuple[str, int, int]] = []  # files that could not be read yet: name and inode
+    empty_ns: int = 0  # when the log was listed last and held no event yet
 
 
 class Manifest:
@@ -70,6 +71,7 @@ class Manifest:
         self.newest = state.newest
         self.unnamed = list(state.unnamed)
         self.unread = list(state.unread)
+        self.empty_ns = state.empty_ns
         self._segments = {s.seq: s for s in state.segments}
 
     def __iter__(self) -> Iterator[SegmentState]:
@@ -115,4 +117,5 @@ class Manifest:
             self.newest,
             list(self.unnamed),
             list(self.unread),
+            self.empty_ns,
         )
