@@ -127,14 +127,14 @@ class Batcher:
                 - ({ends[-1]} if ends and ends[-1] > end else set())
             ),
             self._first_ns,
-            self._last_ns,
+            (time_of(records[-1]) or self._first_ns) if rest else self._last_ns,
         )
         if not rest:
             self.clear()
         else:
             del self._records[:count], self._ends[:count], self._dropped[:dropped_count]
             del self._times[:count]
-            self._start = end
+            self._start, self._first_ns = end, time_of(self._records[0])
             self.bytes -= sum(map(len, records))
         return batch
 

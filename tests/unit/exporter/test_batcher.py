@@ -1,5 +1,7 @@
 """Batches keep every limit, and together they are what was put in."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,3 +128,12 @@ def test_a_request_holds_its_overhead_too():
         batch = batcher.take()
         assert batch is not None
         assert len(batch.records) == most
+
+
+def test_each_batch_has_the_times_of_its_own_records():
+    """What lies behind a batch in the same block may never arrive: its time is not yet passed."""
+    block = block_of([[(second, 10)] for second in range(1, 6)])
+    block = replace(block, first_ns=SECOND, last_ns=5 * SECOND)
+    batches = batches_of([block], BatchLimits(max_records=2))
+    times = [(batch.first_ns // SECOND, batch.last_ns // SECOND) for batch in batches]
+    assert times == [(1, 2), (3, 4), (5, 5)]
