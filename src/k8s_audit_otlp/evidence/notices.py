@@ -39,10 +39,10 @@ def gap(
 ) -> Notice:
     """Tell of bytes that *exporter* cannot get any more.
 
-    *since_ns*: time of the last event before them, 0 where it is not known.
+    *since_ns*: time of the last event of the segment that it has settled, 0 where there is none.
     """
     start, end = gap.span.start, gap.span.end
-    size, since_ns = end - start, gap.since_ns or since_ns
+    size, since_ns = end - start, max(gap.since_ns, since_ns)
     what = f"at least {size} bytes" if gap.open_end else f"{size} bytes"
     if gap.reason == "unseen":
         what = "unknown bytes before the first event"
@@ -77,18 +77,22 @@ def receipt(
     size: int,
     now_ns: int,
 ) -> Notice:
-    """State what became of every record of a segment that is settled to its end."""
-    dropped = sum(tally.dropped.values())
+    """State what became of every record of a segment that is settled to its end.
+
+    An end that nobody saw is a gap too: what was written there may have been delivered by a process
+    that was killed before it could note so.
+    """
+    dropped, gaps = sum(tally.dropped.values()), max(tally.gaps, segment.open_end)
     body = (
         f"{segment.name}: {tally.read} records read from {size} bytes: {tally.delivered} delivered,"
         f" {dropped} dropped by policy, {tally.dead_lettered} dead-lettered, {tally.refused} "
-        f"refused, {tally.gaps} gaps"
+        f"refused, {gaps} gaps"
     )
     return Notice(
         f"receipt-{segment.identity}-{number}",
         "k8s.audit.segment",
         tally.last_ns or now_ns,
-        WARN if tally.gaps or tally.refused or tally.dead_lettered else INFO,
+        WARN if gaps or tally.refused or tally.dead_lettered else INFO,
         body,
         {
             "k8s.audit.exporter": exporter,
@@ -100,7 +104,7 @@ def receipt(
             _SEGMENT + "dropped": dropped,
             _SEGMENT + "dead_lettered": tally.dead_lettered,
             _SEGMENT + "refused": tally.refused,
-            _SEGMENT + "gaps": tally.gaps,
+            _SEGMENT + "gaps": gaps,
             _SEGMENT + "first_event_ns": tally.first_ns,
             _SEGMENT + "last_event_ns": tally.last_ns,
             **{f"{_SEGMENT}dropped_by.{rule}": n for rule, n in sorted(tally.dropped.items())},

@@ -33,7 +33,7 @@ class Gap:
     reason: str
     why: str = ""
     open_end: bool = False  # how much followed nobody has seen: the span is the least of it
-    since_ns: int = 0  # time of the last event before the gap, 0 where it is not known
+    since_ns: int = 0  # time of an event that is not behind its start, 0 where none is known
     until_ns: int = 0  # and of the first one after it
 
 
@@ -165,9 +165,15 @@ class BlockReader:
         """Tell that everything from *offset* on is lost, as far as it is known and beyond."""
         state = segment.state
         span = Span(segment.seq, offset, state.size)
-        until_ns = state.last_ns if state.lost else 0
-        since_ns = state.first_ns if state.lost else state.last_ns
-        return Gap(span, reason, "", state.open_end or bool(state.lost), since_ns, until_ns)
+        until_ns = state.last_ns if state.lost else self._first_after(segment)
+        open_end = state.open_end or bool(state.lost)
+        return Gap(span, reason, "", open_end, state.first_ns, until_ns)
+
+    def _first_after(self, segment: Segment) -> int:
+        """Return the time of the first event of what follows, 0 where none is known."""
+        later = (s.state for s in self._log.segments() if s.seq > segment.seq and not s.state.lost)
+        first_ns = next((state.first_ns for state in later), 0)
+        return first_ns if first_ns >= segment.state.first_ns else 0
 
     def _torn(self, segment: Segment, offset: int, end: int, why: str) -> Gap | None:
         """Give up on a compressed file that will not get better; until then wait."""

@@ -41,6 +41,18 @@ def test_a_receipt_is_written_once_across_restarts(scene) -> None:
     assert len(scene.notices(RECEIPT)) == 1
 
 
+def test_a_receipt_of_a_segment_whose_end_nobody_saw_counts_that_as_a_gap(scene) -> None:
+    """All that was seen has arrived; whether that was all, or more had arrived, nobody knows."""
+    scene.write(5)
+    scene.once()
+    scene.log.unlink()
+    scene.write(3)
+    scene.once()
+    (receipt,) = scene.notices(RECEIPT)
+    assert receipt["k8s.audit.segment.delivered"] == 5
+    assert receipt["k8s.audit.segment.gaps"] == 1
+
+
 def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(scene) -> None:
     """Dropped is not missing."""
     policy = scene.folder / "policy.yaml"

@@ -144,3 +144,59 @@ def test_the_log_is_no_gap_after_itself(receive, live, event):
         append(live, event(number))
         assert receiver.drain() == [event(number)]
         assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_log_that_was_awaited_and_is_there_with_backups_may_have_had_more(
+    receive, live, event, clock, restart
+):
+    """It was looked for before and not there: nothing proves that its first file is still here."""
+    receiver = receive()
+    assert receiver.drain() == []
+    rotations(live, event, range(5), kept=2)
+    append(live, event(5))
+    second = receive(receiver) if restart else receiver
+    assert second.drain() == [event(n) for n in (3, 4, 5)]
+    assert second.gaps == [UNSEEN]
+    lost, following = (s.state for s in second.log.segments()[:2])
+    assert (lost.first_ns, lost.last_ns) == (clock.now * 1e9, following.first_ns)
+    third = receive(second)
+    assert (third.drain(), third.gaps) == ([], [])
+
+
+def test_what_was_there_before_the_first_look_is_no_gap(receive, live, event):
+    """Backups at a first start: what lies before them was never ours."""
+    rotations(live, event, range(5), kept=2)
+    receiver = receive()
+    assert receiver.drain() == [event(n) for n in (3, 4)]
+    assert receiver.gaps == []
+
+
+def test_a_log_that_was_awaited_and_begins_with_its_live_file_is_no_gap(receive, live, event):
+    """No rotation yet, none deleted."""
+    receiver = receive()
+    receiver.drain()
+    append(live, event(0))
+    second = receive(receiver)
+    assert second.drain() == [event(0)]
+    assert second.gaps == []
+
+
+def test_a_gap_says_between_which_events_it_lies(receive, live, event):
+    """Not from what was read last, which need not have arrived, but from what surely lies before.
+
+    It ends before the first event of what follows.
+    """
+    append(live, event(0), event(1))
+    receiver = receive()
+    receiver.log.scan()
+    segment = receiver.log.next_segment(receiver.ledger)
+    receiver.reader.read(segment, 0)  # read, not delivered
+    rotations(live, event, range(2, 5), kept=1)
+    second = receive(receiver)
+    second.log.scan()
+    first = second.log.next_segment(second.ledger)
+    gap = second.reader.read(first, 0)
+    assert (gap.reason, gap.open_end) == ("deleted", True)
+    assert gap.since_ns == first.state.first_ns > 0
+    assert gap.until_ns == second.log.segments()[-1].state.first_ns > gap.since_ns
