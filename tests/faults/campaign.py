@@ -44,7 +44,7 @@ _ROW = (
 )
 
 
-def run(folder: Path, seconds: float | None, max_backups: int, seed: int) -> Totals:
+def run(folder: Path, seconds: float | None, max_backups: int | None, seed: int) -> Totals:
     """Run one seed; what it leaves is kept only if something is wrong."""
     here = folder / str(seed)
     shutil.rmtree(here, ignore_errors=True)
@@ -58,7 +58,7 @@ def run(folder: Path, seconds: float | None, max_backups: int, seed: int) -> Tot
 
 
 def run_all(
-    folder: Path, seeds: range, seconds: float | None, jobs: int, max_backups: int = 0
+    folder: Path, seeds: range, seconds: float | None, jobs: int, max_backups: int | None = None
 ) -> Iterator[Totals]:
     """Run seeds side by side, each in a process that is used once."""
     context = multiprocessing.get_context("spawn")  # no threads of one run in the next
@@ -110,7 +110,9 @@ def _seeds(text: str) -> range:
 @click.option("--seed", type=int, help="Run this seed alone.")
 @click.option("--jobs", default=2, show_default=True, help="Runs side by side.")
 @click.option("--seconds", type=float, help="How long the writer writes; else the seed decides.")
-@click.option("--max-backups", default=0, help="Backups that the writer keeps; 0 keeps all.")
+@click.option(
+    "--max-backups", type=int, help="Backups that the writer keeps, 0 all; else the seed decides."
+)
 @click.option("--name", help="Update this row of README.md.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Where failed runs are kept.")
 def main(
@@ -118,7 +120,7 @@ def main(
     seed: int | None,
     jobs: int,
     seconds: float | None,
-    max_backups: int,
+    max_backups: int | None,
     name: str | None,
     keep: Path | None,
 ) -> None:

@@ -17,10 +17,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from k8s_audit_otlp.cli import STATE
+from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from tests.faults.scene import Agent, Script, Totals, Writer, compare, unbalanced, write_config
 from tests.faults.weather import FAULTS, Weather
 from tests.kit.backend import Backend
 
+KEEPS = (0, 0, 2, 1)  # backups that the writer keeps, by turns of the seed; 0 keeps all
 STATE_DISK_BYTES = 4_000_000  # three generations of the state of a thousand segments
 DEADLINE = "20s"
 AUDIT_ID = re.compile(rb'"auditID":"([^"]+)"')
@@ -90,6 +92,8 @@ class Play:
             self._wait_for(self._folder / "state" / "checkpoint.json")
             self.writer = later.enter_context(Writer(log, script, seed))
             self._wait_for_first_events()
+            if not script.max_backups:
+                self._wait_for_first_segment()
             while self.writer.writing:
                 time.sleep(self._dice.choice((0.1, 0.4, 1.0)) * self._dice.random())
                 name = self._dice.choices(list(self._acts), [ACTS[n] for n in self._acts])[0]
@@ -117,6 +121,15 @@ class Play:
         while not self.backend.received.audit_ids and self.writer.writing:
             if time.monotonic() > end:
                 self.totals.notes.append("nothing arrived")
+                return
+            time.sleep(0.02)
+
+    def _wait_for_first_segment(self) -> None:
+        """Begin once the state knows a file: before that, nothing proves that it is the first."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            checkpoint = CheckpointFile(self._folder / "state").load().checkpoint
+            if checkpoint and any(m.segments for m in checkpoint.manifests.values()):
                 return
             time.sleep(0.02)
 
@@ -198,8 +211,12 @@ class Play:
         os.truncate(self._log, left)
 
 
-def play(folder: Path, seed: int, seconds: float | None = None, max_backups: int = 0) -> Totals:
+def play(
+    folder: Path, seed: int, seconds: float | None = None, max_backups: int | None = None
+) -> Totals:
     """Run one seed in a folder of its own; *seconds* is how long the writer writes."""
+    if max_backups is None:
+        max_backups = KEEPS[seed % len(KEEPS)]
     dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
     with (
@@ -212,4 +229,6 @@ def play(folder: Path, seed: int, seconds: float | None = None, max_backups: int
         if one.totals.wrong:
             shutil.copytree(folder / "state", folder / "state-at-end")
             (folder / "received").write_text("\n".join(backend.received.uids))
+            notices = [f"{n.event_name} {n.attributes}" for n in backend.received.notices]
+            (folder / "notices").write_text("\n".join(notices))
         return one.totals

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.telemetry.inspect import inspect
@@ -21,7 +21,7 @@ from k8s_audit_otlp.tools.demo.received import Record
 from tests.kit.backend import Backend
 
 PYTHON = sys.executable
-SHORTEST_LINE = 250  # bytes; no event of the demo's cluster is shorter
+CLOCK_NS = 1_000_000  # between the time in an event and the writer's note of it
 MAX_TERM_S = 5.0
 GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
 SEGMENT = RECEIPT + "."
@@ -143,7 +143,7 @@ class Writer:
         script, left = self._script, max(0.1, self._end - time.monotonic())
         command = [
             *(PYTHON, "-m", "k8s_audit_otlp.tools.demo.writer", "--path", str(self._log)),
-            *("--record", str(self.record), "--seed", str(self._seed)),
+            *("--times", "--record", str(self.record), "--seed", str(self._seed)),
             *("--rate", str(script.rate), "--seconds", f"{left:.2f}"),
             *("--max-bytes", str(script.max_bytes), "--max-backups", str(script.max_backups)),
         ]
@@ -206,8 +206,9 @@ def compare(
     *cut* are ids that a power cut took from the disk: whether they had arrived is left to chance.
     """
     received = backend.received
-    order = [i for i in written.read_text().split() if i not in cut or i in received.audit_ids]
-    wanted = Counter(order)
+    lines = [line.split() for line in written.read_text().splitlines()]
+    order = [(i, int(ns)) for i, ns in lines if i not in cut or i in received.audit_ids]
+    wanted = Counter(i for i, _ in order)
     totals.written = wanted.total()
     totals.received = received.audit_ids.total()
     totals.missing = (wanted - received.audit_ids).total()
@@ -215,32 +216,27 @@ def compare(
     totals.repeated = received.duplicates
     gaps = [n for n in received.notices if n.event_name == GAP]
     totals.gaps = len({n.uid for n in gaps})
-    told = {n.uid: n.attributes for n in gaps}
-    totals.unexplained = unexplained(order, received.audit_ids, list(told.values()))
+    totals.unexplained = unexplained(order, received.audit_ids, gaps)
     totals.notes += disagreeing_receipts(received.notices, received.uids, totals)
     return totals
 
 
 def unexplained(
-    order: Sequence[str], arrived: Container[str], gaps: Sequence[Mapping[str, Any]]
+    order: Iterable[tuple[str, int]], arrived: Container[str], gaps: Iterable[Record]
 ) -> int:
-    """Return how many events are missing that no gap tells of.
+    """Return how many events are missing that no gap tells of. *order*: ids and when written.
 
-    A gap with an open end explains one stretch of missing events, the others as many as their
-    bytes can hold.
+    A gap tells of what was written between its two times; one without an end, until it was told.
     """
-    runs = [0]
-    for audit_id in order:
-        if audit_id in arrived:
-            runs.append(0)
-        else:
-            runs[-1] += 1
-    is_open = [bool(gap.get("k8s.audit.gap.open_end")) for gap in gaps]
-    left = sorted(filter(None, runs), reverse=True)[sum(is_open) :]
-    told = sum(
-        int(gap["k8s.audit.gap.bytes"]) for gap, o in zip(gaps, is_open, strict=True) if not o
-    )
-    return max(0, sum(left) - told // SHORTEST_LINE)
+    spans = [
+        (
+            int(gap.attributes.get("k8s.audit.gap.since_ns", 0)) - CLOCK_NS,
+            int(gap.attributes.get("k8s.audit.gap.until_ns", gap.observed_ns)) + CLOCK_NS,
+        )
+        for gap in gaps
+    ]
+    missing = (when_ns for audit_id, when_ns in order if audit_id not in arrived)
+    return sum(not any(since <= when <= until for since, until in spans) for when in missing)
 
 
 def disagreeing_receipts(

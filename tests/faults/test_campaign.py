@@ -11,6 +11,7 @@ from tests.faults.play import play
 from tests.faults.scene import GAP, RECEIPT, Totals, disagreeing_receipts, unexplained
 
 LONG = range(10_000, 10_200)
+SECOND = 1_000_000_000
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -37,7 +38,7 @@ def test_a_missing_event_is_a_failure_unless_a_gap_covers_it() -> None:
 
 
 def _notice(event: str, **attributes: object) -> Record:
-    return Record("uid", event, "", attributes, {}, 0, 0, 9, "", "")
+    return Record("uid", event, "", attributes, {}, 0, 9 * SECOND, 9, "", "")
 
 
 def test_a_receipt_must_equal_what_arrived() -> None:
@@ -73,14 +74,18 @@ def test_the_table_keeps_one_row_for_each_name(tmp_path: Path) -> None:
 
 
 def test_a_gap_explains_what_it_tells_of_and_no_more() -> None:
-    """One with an open end a single stretch, any other as many events as fit into its bytes."""
-    order, arrived = [str(n) for n in range(10)], {"0", "4", "5", "9"}
-    open_end = {"k8s.audit.gap.open_end": True, "k8s.audit.gap.bytes": 1}
-    closed = {"k8s.audit.gap.open_end": False, "k8s.audit.gap.bytes": 600}
+    """What was written between its two times; without an end, until it was told."""
+
+    def gap(**times: int) -> Record:
+        return _notice(GAP, **{f"k8s.audit.gap.{k}_ns": v * SECOND for k, v in times.items()})
+
+    order, arrived = [(str(n), n * SECOND) for n in range(10)], {"0", "4", "5", "9"}
     assert unexplained(order, arrived, []) == 6
-    assert unexplained(order, arrived, [open_end]) == 3
-    assert unexplained(order, arrived, [open_end, open_end]) == 0
-    assert unexplained(order, arrived, [open_end, closed]) == 1
+    assert unexplained(order, arrived, [gap(since=1, until=3)]) == 3
+    assert unexplained(order, arrived, [gap(until=2)]) == 4
+    assert unexplained(order, arrived, [gap(since=2)]) == 1
+    assert unexplained(order, arrived, [gap(since=2)._replace(observed_ns=3 * SECOND)]) == 4
+    assert unexplained(order, arrived, [gap(since=1, until=3), gap(since=5, until=9)]) == 0
 
 
 def test_a_gap_that_is_told_although_nothing_was_deleted_is_a_failure() -> None:

@@ -189,6 +189,7 @@ def _write_all(target: FileIO, data: bytes) -> None:
 @click.option(
     "--record", type=click.Path(path_type=Path), help="One auditID a line; <path>.written."
 )
+@click.option("--times", is_flag=True, help="Record after each auditID when it was written, in ns.")
 @click.option("--rate", default=500.0, help="Events a second; 0 writes as fast as it can.")
 @click.option("--seconds", default=10.0)
 @click.option("--count", default=0, help="Stop after so many events; 0 is no bound.")
@@ -201,6 +202,7 @@ def main(  # noqa: PLR0913 - one argument an option
     *,
     path: Path,
     record: Path | None,
+    times: bool,
     rate: float,
     seconds: float,
     count: int,
@@ -237,7 +239,8 @@ def main(  # noqa: PLR0913 - one argument an option
                 stop.wait(FULL_DISK_PAUSE)
                 continue
             # only now: killed between the two, the log holds one event more than the record
-            written.write(audit_id.encode() + b"\n")
+            when = f" {time.time_ns()}" if times else ""
+            written.write(f"{audit_id}{when}\n".encode())
             number += 1
 
 
