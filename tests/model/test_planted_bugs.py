@@ -104,7 +104,7 @@ def test_a_position_that_moves_early_is_caught(receiver_machine):
         (HastyLog, "never came|came first"),
         (PackedLog, "never came"),
         (AssumingLog, "no gap tells of it"),
-        (NumberedLog, "no gap tells of it|is not the line|not acknowledged"),
+        (NumberedLog, "no gap tells of it|is not the line|not acknowledged|nothing was lost"),
         (InodeLog, "never came|not acknowledged|is not the line"),
     ],
 )

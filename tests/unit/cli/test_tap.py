@@ -40,7 +40,9 @@ def state(backend: Backend, log: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def watch(state: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [*COMMAND, arguments[0], "--state-dir", str(state), *arguments[1:]]
+    # A shell that runs this in the background has its children ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", *COMMAND, arguments[0], "--state-dir", str(state)]
+    command += arguments[1:]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "watching" in process.stderr.readline()
