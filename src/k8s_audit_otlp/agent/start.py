@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from k8s_audit_otlp.receiver.deleted import DeletedSegments
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.journal import LogJournal
@@ -35,6 +36,7 @@ class Resumed:
     backlog_bytes: int
     skipped_bytes: int
     oldest_s: float | None = None  # age of the first event to send, where it can be read
+    tally: Tally = field(default_factory=Tally)  # of all that settled before
 
 
 def open_log(
@@ -93,6 +95,7 @@ def place(
         backlog_bytes(subscription),
         skipped.bytes,
         now_ns / 1e9 - when.timestamp() if when else None,
+        subscription.tally(),
     )
 
 

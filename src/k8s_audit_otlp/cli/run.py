@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -88,16 +89,16 @@ def command(
         die(f"the position could not be written: {agent.commit_error}", STATE)
 
 
-def _tallies(agent: Agent) -> dict[str, Tally]:
-    found: dict[str, Tally] = {}
-    for subscription in agent.subscriptions():
-        found.setdefault(subscription.exporter, Tally()).add(subscription.tally())
+def _by_exporter(tallies: Iterable[tuple[str, Tally]]) -> dict[str, Tally]:
+    found: dict[str, Tally] = defaultdict(Tally)
+    for exporter, tally in tallies:
+        found[exporter].add(tally)
     return found
 
 
 def _closing(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
     """Say of each exporter what became of the records of this run."""
-    now = _tallies(agent)
+    now = _by_exporter((one.exporter, one.tally()) for one in agent.subscriptions())
     for runtime in agent.exporters:
         name = runtime.name
         one, other = now[name], before[name]
@@ -137,9 +138,8 @@ def _run(
             loaded, working = working, None
             options = replace(options, changes=())
             continue
-        agent, status = started
+        agent, status, before = started
         working = loaded
-        before = _tallies(agent)
         agent.listen(partial(_look, agent, reload, manager))
         manager.ready(f"{len(agent.exporters)} exporters on {len(agent.logs)} logs")
         with progress(agent):
@@ -163,8 +163,8 @@ def _look(agent: Agent, reload: Reload, manager: ServiceManager) -> None:
 
 def _start(
     loaded: Loaded, options: AgentOptions, signals: "_Signals", before: Loaded | None
-) -> tuple[Agent, Status] | None:
-    """Start the agent and its listener; say where every exporter goes on.
+) -> tuple[Agent, Status, dict[str, Tally]] | None:
+    """Start the agent and its listener; say where every exporter goes on, and return what was.
 
     Where it cannot start the process ends; but None where *before* has worked until now.
     """
@@ -189,7 +189,7 @@ def _start(
         why, code = f"{where}: {error.strerror}; {_hint(error)}", STATE
     else:
         _say_started(resumed, address)
-        return agent, status
+        return agent, status, _by_exporter((line.exporter, line.tally) for line in resumed)
     if before is None:
         die(why, code)
     if agent.started:

@@ -226,6 +226,18 @@ def test_once_says_what_became_of_the_records(backend, log, tmp_path) -> None:
     assert what.format(0) in once(log, tmp_path / "state", backend.url).stderr
 
 
+def test_once_counts_what_is_delivered_while_it_starts(backend, log, tmp_path) -> None:
+    """Requests are on their way before the listener is up; theirs is the work of this run too."""
+    config = tmp_path / "agent.yaml"
+    config.write_text(f"""
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters: {{otlp_http: {{endpoint: "{backend.url}"}}}}
+service: {{state_dir: {tmp_path / "state"}, telemetry: {{metrics: {{address: "127.0.0.1:0"}}}}}}
+""")
+    done = run("--config", str(config), "--once")
+    assert "otlp_http: delivered 30, dropped by policy 0, " in done.stderr
+
+
 def test_once_without_a_log_is_no_success(backend, tmp_path) -> None:
     """Whoever mistypes the path must see it."""
     done = once(tmp_path / "audit.log", tmp_path / "state", backend.url)
