@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
-from k8s_audit_otlp.receiver.identity import Identity, fingerprint, identify, read_identity
+from k8s_audit_otlp.receiver.identity import Identity, identify, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.marks import Marks, verified
@@ -20,7 +20,6 @@ from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
 from k8s_audit_otlp.receiver.unread import Found, UnreadFiles
-from k8s_audit_otlp.state.manifest import SegmentState
 
 _FIRST_READ = 64 * 1024
 _BEGIN = 256  # bytes by which a file is known that has no whole line yet
@@ -287,32 +286,3 @@ def _still_there(segment: Segment) -> bool:
         return False
     packed = segment.path.with_name(segment.name.base + GZIP)
     return segment.path.exists() or packed.exists()
-
-
-def reopened(segment: Segment) -> Source | None:
-    """Open the file of a known segment again, packed or not; None where it is not to be found.
-
-    Raises:
-        OSError: it is there and cannot be read.
-
-    """
-    if segment.path is None:
-        return None
-    for path in (segment.path, segment.path.with_name(segment.path.name + GZIP)):
-        try:
-            source = open_source(path, compressed=path.suffix == GZIP)
-        except FileNotFoundError:
-            continue
-        try:
-            if _as_it_was(source, segment.state) or segment.is_in(source):
-                return source
-        except CorruptGzipError:
-            return source  # whoever reads it tells what is missing
-    return None
-
-
-def _as_it_was(source: Source, state: SegmentState) -> bool:
-    """Say so without decompressing all of a packed file."""
-    head = source.read_at(state.head_start, state.head_length)
-    alike = isinstance(source, GzipSource) and source.promises(state.size)
-    return alike and fingerprint(head) == state.head

@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.receiver.discovery import Discovery, reopened
+from k8s_audit_otlp.receiver.discovery import Discovery
 from k8s_audit_otlp.receiver.listing import (
     Entry,
     list_log,
@@ -21,26 +20,16 @@ from k8s_audit_otlp.receiver.listing import (
     unknown_backups,
     without_packed_twins,
 )
-from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
-from k8s_audit_otlp.receiver.source import PlainSource
-from k8s_audit_otlp.receiver.troubles import Troubles
+from k8s_audit_otlp.receiver.troubles import WAITING, LogEvents, Troubles
 from k8s_audit_otlp.receiver.unread import Found, explain
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
-WAITING = "; waiting for it"  # what ends the trouble of a log that is not there
 _ATTEMPTS = 5  # to find every file of a listing where it says
 
-__all__ = ["AuditLog", "LogEvents", "LogLimits"]
-
-
-class LogEvents(Protocol):
-    """What the log tells whoever listens; the core only says what happened."""
-
-    def discovered(self, log: LogKey, segment: SegmentState) -> None: ...
-    def trouble(self, log: LogKey, message: str) -> None:
-        """Something that may pass stands in the way; '' when nothing does any more."""
+__all__ = ["WAITING", "AuditLog", "LogEvents", "LogLimits"]
 
 
 class AuditLog:
@@ -98,23 +87,12 @@ class AuditLog:
         """
         while True:
             with self._known.lock:
-                segment = self._next_for(ledger)
+                segment = self._known.next_for(ledger)
                 if segment is None or segment.source is not None or segment.state.gone:
                     return segment
             self._reopen(segment)
             if segment.source is not None or not segment.trouble:
                 return segment
-
-    def _next_for(self, ledger: Ledger) -> Segment | None:
-        idle: Segment | None = None
-        for segment in self._known:
-            state = segment.state
-            if ledger.next_offset(segment.seq) >= state.size and (state.complete or segment.live):
-                # An older log may be put beside the live one: it must not wait for rotation.
-                idle = idle or (None if state.complete else segment)
-            elif not segment.trouble:
-                return segment
-        return idle if idle is None or not idle.trouble else None
 
     def segments(self) -> list[Segment]:
         """Return all known segments in order."""
@@ -130,8 +108,7 @@ class AuditLog:
     def live_size(self) -> int:
         """Bytes of the live file at the last look, 0 while there is none."""
         with self._known.lock:
-            live = self._known.live()
-            return live.state.size if live else 0
+            return live.state.size if (live := self._known.live()) else 0
 
     @property
     def discovered(self) -> bool:
@@ -160,10 +137,7 @@ class AuditLog:
     def unchanged_for(self, segment: Segment, seconds: float) -> bool:
         """Look at the file; say whether it has not changed for so long."""
         with self._known.lock:
-            now_ns = self.clock_ns()
-            segment.look(now_ns)
-            segment.changed_ns = min(segment.changed_ns, now_ns)  # the clock may be set back
-            return now_ns - segment.changed_ns >= seconds * 1e9
+            return segment.unchanged_for(seconds, self.clock_ns())
 
     def read_up_to(self, segment: Segment, marks: list[tuple[int, str]], last_ns: int) -> None:
         """Note by their bytes the places up to which a segment was read."""
@@ -222,9 +196,8 @@ class AuditLog:
         source = live.source if live is not None else None
         if live is None or source is None or (source.device, source.inode) != key:
             return True
-        if info.st_size < live.disk_size:
-            return True
-        if info.st_size > live.disk_size and not self._unchanged(live):
+        more = info.st_size - live.disk_size
+        if more < 0 or (more and not self._unchanged(live)):
             return True
         with self._known.lock:
             grown = live.look(self.clock_ns())
@@ -242,7 +215,7 @@ class AuditLog:
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
-            before = self._look()
+            before = self._known.appearance()
             found = self._bind_all(entries)
             self._known.release_done()
             self._deleted.review(self._known, self._live.parent)
@@ -250,7 +223,7 @@ class AuditLog:
                 self._deleted.forget(segment)
             self._known.release_surplus()
             self._known.manifest.started = True
-            if self._look() != before:
+            if self._known.appearance() != before:
                 self._bump()
         if not entries:
             found.troubles[""] = f"{self.path}: is not there yet{WAITING}"
@@ -295,43 +268,19 @@ class AuditLog:
         for listener in self._listeners:
             listener()
 
-    def _look(self) -> list[object]:
-        return [
-            (
-                s.seq,
-                s.name,
-                s.state.size,
-                s.state.complete,
-                s.state.gone,
-                s.disk_size,
-                s.key,
-                s.trouble,
-            )
-            for s in self._known
-        ]
+    def _bind(self, entries: list[Entry]) -> Found:
+        return self._discovery.bind(entries)
 
     def _forget_rewritten(self) -> None:
-        """Let go of files that are not what they were: truncated or written anew in place."""
-        for segment in self._known:
-            source = segment.source
-            segment.trouble = "" if source is not None else segment.trouble
-            if not isinstance(source, PlainSource) or segment.state.cut:
-                continue
-            shrunk = source.stat().st_size < segment.disk_size
-            if shrunk or (segment.live and not self._unchanged(segment)):
-                self._known.let_rewritten_go(segment)
+        self._known.forget_rewritten(self._unchanged)
 
     def _unchanged(self, segment: Segment) -> bool:
         """Say whether a file still is what it was, as far as it can be read."""
-        source = segment.source
         try:
-            return source is not None and segment.is_in(source)
+            return segment.source is not None and segment.is_in(segment.source)
         except OSError as error:
             self.failed(segment, error)
             return True
-
-    def _bind(self, entries: list[Entry]) -> Found:
-        return self._discovery.bind(entries)
 
     def _reopen(self, segment: Segment) -> None:
         """Open a segment that was let go while more urgent ones were held."""
@@ -347,5 +296,5 @@ class AuditLog:
                 self._known.release_surplus(reading=segment)
 
     def __repr__(self) -> str:
-        held = sum(s.source is not None for s in self._known)
-        return f"<AuditLog {self.key} {len(self.segments())} segments, {held} open>"
+        count, held = len(self.segments()), self._known.open_count()
+        return f"<AuditLog {self.key} {count} segments, {held} open>"

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.identity import fingerprint
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import GZIP, LogName
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source
+from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
 from k8s_audit_otlp.state.manifest import SegmentState
 
 
@@ -58,6 +59,12 @@ class Segment:
         head = source.read_at(state.head_start, state.head_length)
         return fingerprint(head) == state.head and verified(source, state.marks[:1])[1]
 
+    def unchanged_for(self, seconds: float, now_ns: int) -> bool:
+        """Look at the file; say whether it has not changed for so long."""
+        self.look(now_ns)
+        self.changed_ns = min(self.changed_ns, now_ns)  # the clock may be set back
+        return now_ns - self.changed_ns >= seconds * 1e9
+
     def look(self, now_ns: int) -> bool:
         """Take the size from the disk; say whether the segment has grown."""
         if self.source is None:
@@ -105,3 +112,32 @@ class Segment:
         where = self.name.name if self.name else ("unlinked" if self.source else "gone")
         why = f" {self.trouble!r}" if self.trouble else ""
         return f"<Segment {self.seq} {self.state.identity} {where} size={self.state.size}{why}>"
+
+
+def reopened(segment: Segment) -> Source | None:
+    """Open the file of a known segment again, packed or not; None where it is not to be found.
+
+    Raises:
+        OSError: it is there and cannot be read.
+
+    """
+    if segment.path is None:
+        return None
+    for path in (segment.path, segment.path.with_name(segment.path.name + GZIP)):
+        try:
+            source = open_source(path, compressed=path.suffix == GZIP)
+        except FileNotFoundError:
+            continue
+        try:
+            if _as_it_was(source, segment.state) or segment.is_in(source):
+                return source
+        except CorruptGzipError:
+            return source  # whoever reads it tells what is missing
+    return None
+
+
+def _as_it_was(source: Source, state: SegmentState) -> bool:
+    """Say so without decompressing all of a packed file."""
+    head = source.read_at(state.head_start, state.head_length)
+    alike = isinstance(source, GzipSource) and source.promises(state.size)
+    return alike and fingerprint(head) == state.head

@@ -12,7 +12,7 @@ from threading import RLock
 from k8s_audit_otlp.receiver.identity import Identity, fingerprint
 from k8s_audit_otlp.receiver.marks import Marks, merged
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.source import PlainSource, Source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, ManifestState, SegmentState
 
@@ -248,3 +248,42 @@ class KnownSegments:
 
     def open_count(self) -> int:
         return sum(1 for s in self if s.source is not None)
+
+    def next_for(self, ledger: Ledger) -> Segment | None:
+        """Return the first segment that may have something for *ledger*; called with the lock."""
+        idle: Segment | None = None
+        for segment in self:
+            state = segment.state
+            if ledger.next_offset(segment.seq) >= state.size and (state.complete or segment.live):
+                # An older log may be put beside the live one: it must not wait for rotation.
+                idle = idle or (None if state.complete else segment)
+            elif not segment.trouble:
+                return segment
+        return idle if idle is None or not idle.trouble else None
+
+    def appearance(self) -> list[object]:
+        """Return what listeners are told of when it changes."""
+        return [
+            (
+                s.seq,
+                s.name,
+                s.state.size,
+                s.state.complete,
+                s.state.gone,
+                s.disk_size,
+                s.key,
+                s.trouble,
+            )
+            for s in self
+        ]
+
+    def forget_rewritten(self, unchanged: Callable[[Segment], bool]) -> None:
+        """Let go of files that are not what they were: truncated or written anew in place."""
+        for segment in self:
+            source = segment.source
+            segment.trouble = "" if source is not None else segment.trouble
+            if not isinstance(source, PlainSource) or segment.state.cut:
+                continue
+            shrunk = source.stat().st_size < segment.disk_size
+            if shrunk or (segment.live and not unchanged(segment)):
+                self.let_rewritten_go(segment)

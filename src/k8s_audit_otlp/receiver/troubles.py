@@ -2,6 +2,20 @@
 
 from collections.abc import Callable
 from threading import Lock
+from typing import Protocol
+
+from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.state.manifest import SegmentState
+
+WAITING = "; waiting for it"  # what ends the trouble of a log that is not there
+
+
+class LogEvents(Protocol):
+    """What the log tells whoever listens; the core only says what happened."""
+
+    def discovered(self, log: LogKey, segment: SegmentState) -> None: ...
+    def trouble(self, log: LogKey, message: str) -> None:
+        """Something that may pass stands in the way; '' when nothing does any more."""
 
 
 class Troubles:
