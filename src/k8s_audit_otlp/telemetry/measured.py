@@ -1,8 +1,9 @@
-"""Counts what a transport does: requests, their durations and their sizes, by outcome."""
+"""Counts what a transport does: requests, durations and sizes by outcome, and recent rates."""
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Final
 
@@ -15,6 +16,9 @@ OUTCOMES: Final = (
 )  # fmt: skip
 DURATION_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZE_BYTES: Final = tuple(float(1 << n) for n in range(10, 25, 2))  # 1 KiB to 16 MiB
+
+_EVERY_S = 5.0  # between two samples of a History
+_SAMPLES = 60  # five minutes
 
 
 class Histogram:
@@ -67,3 +71,26 @@ class MeasuredSender:
 
     def close(self) -> None:
         self._sender.close()
+
+
+class History:
+    """Events a second that each exporter delivered, over the last minutes."""
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+        self._delivered: dict[str, int] = {}
+        self._rates: dict[str, deque[float]] = {}
+
+    def look(self, now_s: float, delivered: Mapping[str, int]) -> None:
+        """Take in how much every exporter has delivered until now."""
+        seconds = now_s - self._at
+        if seconds < _EVERY_S:
+            return
+        for name, count in delivered.items():
+            before = self._delivered.get(name, count)
+            rates = self._rates.setdefault(name, deque(maxlen=_SAMPLES))
+            rates.append(max(0, count - before) / seconds)
+        self._at, self._delivered = now_s, dict(delivered)
+
+    def rates(self, exporter: str) -> list[float]:
+        return [round(rate, 1) for rate in self._rates.get(exporter, ())]

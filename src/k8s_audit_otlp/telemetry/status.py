@@ -13,7 +13,7 @@ from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, life, stored_views
 from k8s_audit_otlp.telemetry.health import Beat
-from k8s_audit_otlp.telemetry.history import History
+from k8s_audit_otlp.telemetry.measured import History
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.runways import Runways
