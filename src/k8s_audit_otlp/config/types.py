@@ -178,8 +178,7 @@ def known_value(secret: Secret) -> str | None:
 
 
 def _header_value(value: Any) -> Secret:
-    secret = to_secret(value)
-    text = known_value(secret)
+    text = known_value(secret := to_secret(value))
     if text is None:
         return secret
     if "\n" in text or "\r" in text or "\0" in text:
