@@ -14,7 +14,7 @@ from tests.interop import kafka_broker
 from tests.interop.apiserver import free_port
 from tests.kit.backend import Backend
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(170, func_only=True)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
 
 EVENTS = 20_000
 
@@ -71,7 +71,8 @@ def test_kills_of_broker_and_agent_lose_nothing(tmp_path: Path) -> None:
                     broker.kill()
                     broker.start()
             producer.flush(60)
-            end = time.monotonic() + 60
+            # A broker keeps the place of a killed consumer for 45 s before the next one may read.
+            end = time.monotonic() + 150
             while len(acknowledged - set(backend.received.audit_ids)) and time.monotonic() < end:
                 time.sleep(0.2)
             agent.end(signal.SIGTERM)
