@@ -1,4 +1,4 @@
-"""Records, flights and everything around a delivery that a test wants to look at."""
+"""Records, batches and everything around a delivery that a test wants to look at."""
 
 from threading import Event
 
@@ -109,7 +109,7 @@ class Recorder:
 class Harness:
     """A delivery with everything around it; waits cost no time."""
 
-    def __init__(self, sender, clock, options=None, letters=None, halve=None):
+    def __init__(self, sender, clock, options=None, letters=None, split_record=None):
         self.sender, self.clock = sender, clock
         self.letters = letters or FakeDeadLetters()
         self.heard = Recorder()
@@ -122,7 +122,7 @@ class Harness:
         self.settled = []
         self._at = 0
         options = options or DeliveryOptions(Backoff(randomization=0.0))
-        extra = {"halve": halve} if halve else {}
+        extra = {"split_record": split_record} if split_record else {}
         self.delivery = Delivery(
             sender,
             self.gate,
@@ -152,16 +152,16 @@ class Harness:
         size = sum(map(len, records))
         ticket = self.ledger.open(span)
 
-        def settle(flight, tally):
+        def settle(in_flight, tally):
             self.ledger.settle(ticket, tally)
-            self.settled.append(flight)
+            self.settled.append(in_flight)
 
         return InFlight(batch, settle, size)
 
     def deliver(self, records):
-        flight = self.flight(records)
-        self.delivery.deliver(flight)
-        return flight
+        in_flight = self.flight(records)
+        self.delivery.deliver(in_flight)
+        return in_flight
 
     def look_after(self, times=1, every_s=1.0):
         for _ in range(times):

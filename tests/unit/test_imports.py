@@ -26,7 +26,7 @@ LEVELS = [
 ]
 # No I/O and no clock: whole stations, and the modules of others that only decide or count.
 PURE = ("model.py", "event/", "otlp/", "state/ledger.py", "state/manifest.py", "state/outbox.py")
-PURE += ("exporter/backoff.py",)
+PURE += tuple(f"exporter/{name}.py" for name in ("backoff", "batcher", "bisect", "decisions"))
 IMPURE_MODULES = frozenset(
     """
     asyncio fcntl http io logging multiprocessing os pathlib random secrets select selectors shutil

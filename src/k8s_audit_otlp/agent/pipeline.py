@@ -163,7 +163,7 @@ class Pipeline:
             journal,
             delivery_options(exporter),
             stop=self._stop,
-            halve=RecordSplitter(self._mappings[name].options),
+            split_record=RecordSplitter(self._mappings[name].options),
         )
         subscriptions = [
             self._subscription(log, name, exporter)

@@ -1,26 +1,32 @@
-"""Decides which records of a batch the next request carries, after what became of the last. Pure.
-
-    whole     everything that is left, as far as the back end takes so much at once
-    narrower  half of what was refused together, until a single record is found
-    single    one record from anywhere in the batch: does the back end take anything at all?
+"""Keeps which records of a batch are left, and which of them the next request carries. Pure.
 
 A record stays in `left` until it is accepted or found. One bad record among 500 costs about a dozen
 requests: nine halves, itself, one to show that the others pass, and the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
-SUSPICIOUS_AFTER = 5  # failures of one request before its records are suspected
+from k8s_audit_otlp.exporter.decisions import Part, Sizes
+from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
+
 _GOLDEN = 0.6180339887498949  # its multiples spread evenly: neighbours may share a fault
 
 
 class Bisect:
     """The state of one batch on its way to one back end. Used by one thread."""
 
-    def __init__(self, records: Sequence[bytes]) -> None:
+    def __init__(
+        self, records: Sequence[bytes], on_cleared: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """*on_cleared*: takes the size of a request that was too much only as a whole.
+
+        It was refused, and by now all that it carried is accepted in smaller requests.
+        """
         self.left = list(records)
-        self.proven = False  # something was accepted since the last record was found
-        self.tried = 0  # single records refused in a row
+        self._on_cleared = on_cleared
+        self._proven = False  # something was accepted since the last record was found
+        self._tried = 0  # single records refused in a row
         self._at = 0
         self._count = self._most = len(self.left)
         self._together = 0  # so many records at the front were refused in one request
@@ -40,67 +46,66 @@ class Bisect:
         return self._original or self.left[self._at]
 
     @property
-    def suspected(self) -> bool:
-        """The records may be at fault, though the answers did not say so."""
-        return self._failures >= SUSPICIOUS_AFTER
+    def proven(self) -> bool:
+        return self._proven
 
-    def accepted(self) -> int:
-        """Take the part away.
+    def answered(self, outcome: Outcome) -> Sizes:
+        """Count an answer to the part; return what there is to decide by."""
+        if isinstance(outcome, Misconfigured) or (isinstance(outcome, Retry) and outcome.reached):
+            self._failures += 1
+        return Sizes(self._count, len(self.left), self._failures, self._tried, self._proven)
 
-        Returns the size of a request that was refused although all that it carried is accepted by
-        now, in smaller requests; else 0.
+    def turn_to(self, part: Part, size: int, smaller: bytes | None = None) -> None:
+        """Choose the next part after a request of *size* bytes.
+
+        *smaller* is the single record, where it is made smaller.
         """
-        count = self._count
-        del self.left[self._at : self._at + count]
-        self.proven, self.tried = True, 0
-        cleared = 0
-        if self._together and not self._at:
-            self._together -= count
-            if not self._together:
-                cleared, self._most = self._size, count
-        self._aim()
-        return cleared
-
-    def failed(self) -> None:
-        """Note a failure that may pass."""
-        self._failures += 1
-        if self.suspected and len(self.left) > 1:
-            self.ask_single()
-
-    def refused_together(self, size: int) -> None:
-        """Note that the records of the part, several, were refused in a request of *size* bytes."""
-        self._together, self._size = self._count, size
-        self._aim()
-
-    def too_large(self) -> None:
-        """Note that the part, several records, was too much for one request."""
-        self._together = 0
-        self._most = max(1, self._count // 2)
-        self._aim()
-
-    def replace(self, record: bytes) -> None:
-        """Put a smaller *record* in the place of the single one that was refused."""
-        self._original = self.single
-        self.left[self._at] = record
+        match part:
+            case Part.SAME:
+                pass
+            case Part.REST:
+                self._accepted()
+            case Part.HALF:
+                self._together, self._size = self._count, size
+                self._aim()
+            case Part.FEWER:
+                self._together, self._most = 0, max(1, self._count // 2)
+                self._aim()
+            case Part.SHRUNK:
+                assert smaller is not None  # noqa: S101 - the decision rests on it
+                self._original = self.single
+                self.left[self._at] = smaller
+            case Part.PROBE:
+                self._probe()
+            case Part.ANOTHER:
+                self._tried += 1
+                self._probe()
+            case never:
+                assert_never(never)
 
     def set_aside(self) -> None:
         """Take the single record away that was refused: it is found."""
         del self.left[self._at]
-        self._together = 0
+        self._together = self._tried = 0
         self._most = len(self.left)  # it was the record that was too large, not the request
-        self.tried = 0
-        if self.proven:
-            self.proven = False
+        if self._proven:
+            self._proven = False
             self._aim()
         else:
-            self.ask_single()
+            self._probe()
 
-    def pass_over(self) -> None:
-        """Leave the single record that was refused where it is and ask about another one."""
-        self.tried += 1
-        self.ask_single()
+    def _accepted(self) -> None:
+        count = self._count
+        del self.left[self._at : self._at + count]
+        self._proven, self._tried = True, 0
+        if self._together and not self._at:
+            self._together -= count
+            if not self._together:
+                self._most = count
+                self._on_cleared(self._size)
+        self._aim()
 
-    def ask_single(self) -> None:
+    def _probe(self) -> None:
         self._together, self._original = 0, None
         self._turn += 1
         self._at = int(self._turn * _GOLDEN % 1 * len(self.left))

@@ -162,8 +162,8 @@ class Consumer:
             return
         with contextlib.suppress(queue.Empty):
             while True:
-                if (flight := self._queue.get_nowait()) is not None:
-                    self._abandon(flight)
+                if (in_flight := self._queue.get_nowait()) is not None:
+                    self._abandon(in_flight)
                     self._given_back()
         for reader in self.readers:
             reader.ledger.set_back()
@@ -172,8 +172,8 @@ class Consumer:
         self._failed = False
         self.gate.stall(_FAILURE, "")
 
-    def _abandon(self, flight: InFlight) -> None:
-        self._budget.release(self.name, flight.abandon())
+    def _abandon(self, in_flight: InFlight) -> None:
+        self._budget.release(self.name, in_flight.abandon())
 
     def _patience_s(self) -> float:
         if not self._free:
@@ -209,34 +209,34 @@ class Consumer:
     def _dispatch(self, ledger: Ledger, batch: Batch) -> bool:
         size = sum(map(len, batch.records))
         settle = partial(self._settle, ledger, ledger.open(batch.span, batch.mark))
-        flight = InFlight(batch, settle, size, self._freed)
+        in_flight = InFlight(batch, settle, size, self._freed)
         while not self._budget.admit(self.name, size):
             if self._stop.wait(0.01):
                 return False
-        if not flight.settle_if_empty():
-            self._put(flight)
+        if not in_flight.settle_if_empty():
+            self._put(in_flight)
         return True
 
-    def _put(self, flight: InFlight) -> None:
+    def _put(self, in_flight: InFlight) -> None:
         with self._lock:
             self._sending += 1
-        self._queue.put(flight)
+        self._queue.put(in_flight)
 
     # -- the sending threads -------------------------------------------------------------------
 
     def _send(self) -> None:
         while not self._stop.is_set():
             try:
-                flight = self._queue.get(timeout=_IDLE_S)
+                in_flight = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
                 self._look_after_quarantined()
                 continue
-            if flight is None:
+            if in_flight is None:
                 return
             try:
-                self.delivery.deliver(flight)
+                self.delivery.deliver(in_flight)
             except Exception as error:  # noqa: BLE001 - neither may what nobody foresaw end a sender
-                self._abandon(flight)
+                self._abandon(in_flight)
                 self._note_failure(error)
             finally:
                 self._given_back()
@@ -258,9 +258,9 @@ class Consumer:
         self._budget.release(self.name, size)
         self._wake.set()
 
-    def _settle(self, ledger: Ledger, ticket: Ticket, flight: InFlight, tally: Tally) -> None:
+    def _settle(self, ledger: Ledger, ticket: Ticket, in_flight: InFlight, tally: Tally) -> None:
         ledger.settle(ticket, tally)
-        self._budget.release(self.name, flight.size)
+        self._budget.release(self.name, in_flight.size)
         self._wake.set()
 
     def __repr__(self) -> str:

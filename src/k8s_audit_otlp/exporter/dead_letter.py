@@ -92,23 +92,25 @@ class DeadLetterFile:
         self._lock = Lock()
         self.error = ""
 
-    def dead_letter(self, flight: InFlight, records: Sequence[bytes], why: str) -> bool:
+    def dead_letter(self, in_flight: InFlight, records: Sequence[bytes], why: str) -> bool:
         """Write records; False when there is no room or the disk refuses."""
-        return self._append([self._letter("record", flight, why, record=r) for r in records])
+        return self._append([self._letter("record", in_flight, why, record=r) for r in records])
 
     def note_refused(
-        self, flight: InFlight, records: Sequence[bytes], count: int, why: str
+        self, in_flight: InFlight, records: Sequence[bytes], count: int, why: str
     ) -> bool:
         """Write where *count* refused records are among *records*; all of them: write them too."""
         if count >= len(records):
-            return self._append([self._letter("refused", flight, why, record=r) for r in records])
+            return self._append(
+                [self._letter("refused", in_flight, why, record=r) for r in records]
+            )
         uids = [self._uid_of(r) for r in records]
-        return self._append([self._letter("refused", flight, why, count=count, uids=uids)])
+        return self._append([self._letter("refused", in_flight, why, count=count, uids=uids)])
 
     def _letter(
         self,
         kind: Literal["record", "refused"],
-        flight: InFlight,
+        in_flight: InFlight,
         why: str,
         *,
         record: bytes | None = None,
@@ -116,7 +118,7 @@ class DeadLetterFile:
         uids: Sequence[str] = (),
     ) -> DeadLetterRecord:
         when = self._now().isoformat(timespec="milliseconds")
-        entry = DeadLetterRecord(when, kind, self._exporter, flight.batch.receiver, why)
+        entry = DeadLetterRecord(when, kind, self._exporter, in_flight.batch.receiver, why)
         entry.refused = count if kind == "refused" else 0
         entry.uids = list(uids)
         if record is not None:

@@ -46,29 +46,19 @@ class InFlight:
         self._settle()
         return True
 
-    def delivered(self, count: int) -> None:
+    def decided(self, *, delivered: int = 0, refused: int = 0, dead_lettered: int = 0) -> None:
+        """Count records; *refused* are those that the back end refused without saying which."""
+        count = delivered + refused + dead_lettered
         with self._lock:
-            self._tally.delivered += count
-            done = self._less(count)
+            self._tally.delivered += delivered
+            self._tally.refused += refused
+            self._tally.dead_lettered += dead_lettered
+            self._undecided -= count
+            done = count > 0 and self._undecided == 0
         if done:
             self._settle()
         else:
             self._free()
-
-    def refused(self, count: int) -> None:
-        """Count records that the back end refused without saying which."""
-        with self._lock:
-            self._tally.refused += count
-            done = self._less(count)
-        if done:
-            self._settle()
-
-    def dead_lettered(self, count: int) -> None:
-        with self._lock:
-            self._tally.dead_lettered += count
-            done = self._less(count)
-        if done:
-            self._settle()
 
     def set_aside(self, record: bytes) -> None:
         """Note that *record* waits somewhere else; when all that is left does, the batch is freed.
@@ -85,10 +75,6 @@ class InFlight:
         with self._lock:
             self._abandoned, settled = True, not self._undecided
             return 0 if settled else self.size
-
-    def _less(self, count: int) -> bool:
-        self._undecided -= count
-        return self._undecided == 0 and count > 0
 
     def _free(self) -> None:
         with self._lock:

@@ -8,10 +8,9 @@ that began after the refusal was accepted. So a back end that refuses everything
 from dataclasses import dataclass, field
 from threading import Lock
 
+from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED
 from k8s_audit_otlp.exporter.in_flight import InFlight
 
-SYSTEMIC = 8  # records refused alone with nothing accepted since: they are not at fault
-MAX_QUARANTINED = 64
 PATIENCE_S = 900.0  # how long a record may keep failing with what could be a passing fault
 _LAST_ASKED = 3  # times, where nothing else is sent that could prove anything
 
@@ -23,7 +22,7 @@ class Quarantined:
     `seen_up`: of the batch that it was found in, others were accepted.
     """
 
-    flight: InFlight
+    in_flight: InFlight
     record: bytes
     why: str
     final: bool

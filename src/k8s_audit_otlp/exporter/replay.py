@@ -17,9 +17,9 @@ from pathlib import Path
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, take_out
-from k8s_audit_otlp.exporter.quarantine import SYSTEMIC
+from k8s_audit_otlp.exporter.decisions import DeadLetter, Send, SetAside, Wait, after
 from k8s_audit_otlp.exporter.reasons import why_of
-from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
+from k8s_audit_otlp.model import Delivered, Outcome, Rejected, Retry
 from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.transport.sender import Sender
 
@@ -141,19 +141,17 @@ class Replay:
         while search.left and not self.result.stopped:
             part = search.part
             outcome = self._send(receiver, part)
-            if isinstance(outcome, Delivered) and not outcome.rejected:
-                self._unproven = 0
+            if isinstance(outcome, Delivered):
                 self._accepted([line_of[id(record)] for record in part])
-                search.accepted()
-            elif isinstance(outcome, Retry | Misconfigured):
-                self.result.stopped = outcome.why
-            elif len(part) > 1 and isinstance(outcome, TooLarge):
-                search.too_large()
-            elif len(part) > 1:
-                search.refused_together(0)
-            else:
-                self._refused(outcome)
-                search.set_aside()
+            sizes = search.answered(outcome)._replace(unproven=self._unproven)
+            match after(outcome, sizes):
+                case Send(to):
+                    search.turn_to(to, 0)
+                case SetAside(wait=systemic):
+                    self._refused(outcome, systemic=systemic)
+                    search.set_aside()
+                case Wait() | DeadLetter():  # somebody waits for the command
+                    self.result.stopped = why_of(outcome)
 
     def _send(self, receiver: str, records: Sequence[bytes]) -> Outcome:
         request = self._sender.prepare(receiver, records)
@@ -164,20 +162,23 @@ class Replay:
             delay = self._backoff.delay_s(attempt, 0.5, outcome.after_s)
             self._wait(min(delay, _LONGEST_WAIT_S))
             outcome = self._sender.send(request)
+        if isinstance(outcome, Delivered) and outcome.rejected:  # which ones, nobody says
+            return Rejected(outcome.message or "partial success")
         return outcome
 
     def _accepted(self, lines: Sequence[bytes]) -> None:
+        self._unproven = 0
         self.result.accepted += len(lines)
         self._done.update(map(digest, lines))
         self._done_bytes += sum(map(len, lines))
         if self._done_bytes >= _TAKE_OUT_BYTES:
             self._take_out()
 
-    def _refused(self, outcome: Outcome) -> None:
+    def _refused(self, outcome: Outcome, *, systemic: bool) -> None:
         self.result.refused += 1
-        self.result.why = why_of(outcome) or "partial success"
+        self.result.why = why_of(outcome)
         self._unproven += 1
-        if self._unproven >= SYSTEMIC:
+        if systemic:
             self.result.stopped = f"every record is refused: {self.result.why}"
 
     def _take_out(self) -> None:

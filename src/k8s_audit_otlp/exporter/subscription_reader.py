@@ -125,7 +125,7 @@ class SubscriptionReader:
         receiver = self._batcher.receiver if chosen[0].of_the_log else self._present
         return InFlight(
             Batch(receiver, Span(0, 0, 0), records),
-            lambda _flight, _tally: outbox.acknowledged(chosen),  # no position moves with it
+            lambda _in_flight, _tally: outbox.acknowledged(chosen),  # no position moves with it
             sum(map(len, records)),
             notices=True,
         )

@@ -47,12 +47,12 @@ class DeliveryInWindow(Delivery):
         super().__init__(*edges, **options)
         self._window = window
 
-    def deliver(self, flight: InFlight) -> None:
-        if not flight.notices:  # what they are about may be old: that is their news
-            flight.batch, old = self._window.parted(flight.batch)
+    def deliver(self, in_flight: InFlight) -> None:
+        if not in_flight.notices:  # what they are about may be old: that is their news
+            in_flight.batch, old = self._window.parted(in_flight.batch)
             if old:
-                self._dead_letter(flight, old, self._window.why)
-        super().deliver(flight)
+                self._dead_letter(in_flight, old, self._window.why)
+        super().deliver(in_flight)
 
 
 def delivery_for(

@@ -25,14 +25,14 @@ def state(tmp_path):
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)
     file = DeadLetterFile(directory / "dead-letter", "otlp_http/siem", uid_of=uid_of)
-    flight = InFlight(Batch("k8s_audit", Span(1, 0, 1), []), print, 0)
+    in_flight = InFlight(Batch("k8s_audit", Span(1, 0, 1), []), print, 0)
 
     def dead_letter(*uids, body="{}"):
         records = [encode_record(1, 2, 9, "e", body, {"log.record.uid": uid}) for uid in uids]
-        file.dead_letter(flight, records, "HTTP 400: no")
+        file.dead_letter(in_flight, records, "HTTP 400: no")
 
     dead_letter("a", "b")
-    file.note_refused(flight, [b"\x12\x00"] * 5, 2, "too old")
+    file.note_refused(in_flight, [b"\x12\x00"] * 5, 2, "too old")
     directory_and = directory, file.path
     dead_letter.directory, dead_letter.path = directory_and
     return dead_letter

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.bisect import Bisect
+from k8s_audit_otlp.exporter.decisions import Part
 
 
 def run(size, poison, *, most=None):
@@ -17,12 +18,12 @@ def run(size, poison, *, most=None):
         part = search.part
         requests += 1
         if most and len(part) > most:
-            search.too_large()
+            search.turn_to(Part.FEWER, 0)
         elif not bad & set(part):
             accepted += part
-            search.accepted()
+            search.turn_to(Part.REST, 0)
         elif len(part) > 1:
-            search.refused_together(1000)
+            search.turn_to(Part.HALF, 1000)
         else:
             found += part
             search.set_aside()
@@ -59,12 +60,15 @@ def test_a_limit_on_records_is_found_and_kept_to(size, most):
 
 def test_a_request_whose_parts_all_pass_is_reported_with_its_size():
     """What was refused as a whole and accepted in parts was too much at once."""
-    search = Bisect([b"a", b"b", b"c", b"d"])
-    search.refused_together(4711)
-    assert search.accepted() == 0
+    cleared: list[int] = []
+    search = Bisect([b"a", b"b", b"c", b"d"], cleared.append)
+    search.turn_to(Part.HALF, 4711)
+    search.turn_to(Part.REST, 2000)
+    assert cleared == []
     assert search.part == [b"c"]
-    search.accepted()
-    assert search.accepted() == 4711
+    search.turn_to(Part.REST, 1000)
+    search.turn_to(Part.REST, 1000)
+    assert cleared == [4711]
 
 
 def test_single_records_are_asked_from_all_over_the_batch():
@@ -72,7 +76,7 @@ def test_single_records_are_asked_from_all_over_the_batch():
     search = Bisect([b"%d" % i for i in range(500)])
     asked = []
     for _ in range(8):
-        search.ask_single()
+        search.turn_to(Part.PROBE, 0)
         asked.append(int(search.part[0]))
     asked.sort()
     assert min(b - a for a, b in pairwise(asked)) > 20
@@ -82,6 +86,6 @@ def test_asking_single_records_reaches_every_one():
     """No record is skipped for ever."""
     search, seen = Bisect([b"%d" % i for i in range(50)]), set()
     for _ in range(150):
-        search.ask_single()
+        search.turn_to(Part.PROBE, 0)
         seen |= set(search.part)
     assert len(seen) == 50

@@ -56,7 +56,7 @@ class FailingDelivery:
             if self.failures >= 0:
                 raise UnforeseenError(SECRET)
             self.taken.update(flight.batch.records)
-        flight.delivered(len(flight.batch.records))
+        flight.decided(delivered=len(flight.batch.records))
 
     def look_after_quarantined(self) -> None:
         """Set nothing aside."""

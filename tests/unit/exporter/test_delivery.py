@@ -274,7 +274,7 @@ def test_a_limit_that_is_reported_as_throttling_is_found_too(bench):
 
 def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(bench):
     """Shrinking comes first; the dead letter is for what cannot get smaller."""
-    b = bench(limited(2000), halve=lambda r: r[: len(r) // 2] if len(r) > 3000 else None)
+    b = bench(limited(2000), split_record=lambda r: r[: len(r) // 2] if len(r) > 3000 else None)
     b.deliver([bytes(10_000), *records(3)])
     assert len(b.sender.accepted) == 3
     assert 2500 in [len(asked[0]) for asked in b.sender.asked]
@@ -284,7 +284,7 @@ def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(be
 
 def test_a_record_made_smaller_is_delivered_as_one(bench):
     """Half of it is better than none."""
-    b = bench(limited(6000), halve=lambda r: r[: len(r) // 2])
+    b = bench(limited(6000), split_record=lambda r: r[: len(r) // 2])
     b.deliver([*records(3), bytes(10_000), *records(3, 3)])
     assert max(map(len, b.sender.accepted)) == 5000
     assert (b.tally.delivered, b.tally.balance, b.letters.dead_lettered) == (7, 0, [])

@@ -124,10 +124,10 @@ def test_a_flight_settles_once_all_its_records_are_decided(bench):
     """Delivered, refused, dead-lettered: in any order, once."""
     b = bench(lambda _: None)
     flight = b.flight([b"%d" % i for i in range(6)])
-    flight.delivered(3)
-    flight.dead_lettered(1)
+    flight.decided(delivered=3)
+    flight.decided(dead_lettered=1)
     assert b.offset == 0
-    flight.refused(2)
+    flight.decided(refused=2)
     assert b.offset == 6
     assert b.settled == [flight]
     assert b.tally.balance == 0
@@ -148,9 +148,9 @@ def test_a_flight_gives_its_budget_back_to_the_last_byte(bench):
     flight.on_freed = freed.append
     flight.set_aside(b"678")
     assert freed == []
-    flight.delivered(1)
+    flight.decided(delivered=1)
     assert sum(freed) + flight.size == 8
-    flight.dead_lettered(1)
+    flight.decided(dead_lettered=1)
     assert b.settled == [flight]
 
 
@@ -159,5 +159,5 @@ def test_a_flight_whose_budget_nobody_takes_back_keeps_its_size(bench):
     b = bench(lambda _: None)
     flight = b.flight([b"12345", b"678"])
     flight.set_aside(b"678")
-    flight.delivered(1)
+    flight.decided(delivered=1)
     assert flight.size == 8
