@@ -6,23 +6,20 @@ knows what comes twice.
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from threading import Event, Thread
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from k8s_audit_otlp.receiver.sources.reading import ReadingSource
 from k8s_audit_otlp.receiver.spool.event_list import lines_in
-from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.files import replace_file
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 _POSITIONS = "streams.json"
 _CALM = Config(retries={"mode": "adaptive", "max_attempts": 8})  # throttling is obeyed
@@ -41,7 +38,7 @@ class CloudWatchOptions:
     start_age_s: float = 86_400.0
 
 
-class CloudWatchSource:
+class CloudWatchSource(ReadingSource[Any]):
     """One reader of all streams of a group, in a thread of its own."""
 
     def __init__(
@@ -52,65 +49,41 @@ class CloudWatchSource:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._name = name
+        super().__init__(name, spool, again_s=options.poll_s)
         self._options = options
-        self._spool = spool
         self._now = now
         self._path = spool.path.with_name(_POSITIONS)
         self._positions: dict[str, dict[str, Any]] = {}
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name=name, daemon=True)
-        self.left_out = 0  # messages that hold no audit event
 
-    def start(self) -> str:
-        """Begin to read, and return what.
-
-        Raises:
-            OSError: the positions cannot be read.
-
-        """
+    def where(self) -> str:
         if self._path.exists():
             try:
                 self._positions = json.loads(self._path.read_bytes())
             except ValueError as error:
                 raise OSError(
-                    f"{self._path}: {error}; remove it to read {_POSITIONS} anew"
+                    f"{self._path}: {error}; remove it to read the streams anew"
                 ) from None
-        self._thread.start()
         return f"{self._options.log_group}:{self._options.stream_prefix}*"
 
-    def look(self) -> None:
-        """Nothing has to be taken up while it runs."""
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(15)
-
-    def _run(self) -> None:
-        """Ask every stream for more until `stop`; after any trouble from the last positions."""
-        client: Any = None
-        while not self._stop.is_set():
-            try:
-                client = client or self._client()
-                for stream in self._streams(client):
-                    while not self._stop.is_set() and self._take(client, stream):
-                        pass
-            except (BotoCoreError, ClientError, SpoolFullError, OSError) as error:
-                logger.warning("%s: %s; it tries again", self._name, error)
-            except Exception:
-                logger.exception("%s: it begins again", self._name)
-                client = None
-            self._stop.wait(self._options.poll_s)
-
-    def _client(self) -> Any:
+    def connect(self) -> AbstractContextManager[Any]:
         options = self._options
-        return boto3.client(
+        client = boto3.client(
             "logs",
             region_name=options.region,
             endpoint_url=options.endpoint_url,
             config=_CALM,
         )
+        return closing(client)
+
+    def take(self, connection: Any) -> str:
+        """Ask every stream for more, then wait for the next time."""
+        found = False
+        for stream in self._streams(connection):
+            found = True
+            while not self._stop.is_set() and self._take(connection, stream):
+                pass
+        self._stop.wait(self._options.poll_s)
+        return "" if found else f"no stream begins with {self._options.stream_prefix!r}"
 
     def _streams(self, client: Any) -> Iterator[str]:
         pages = client.get_paginator("describe_log_streams").paginate(
@@ -132,8 +105,8 @@ class CloudWatchSource:
             lines += found
             self.left_out += left_out
             newest = max(newest, int(event["timestamp"]))
-        if lines:
-            self._spool.append(lines)
+        if not self.put(lines):
+            return False
         token = page["nextForwardToken"]
         if token != position.get("token"):
             self._positions[stream] = {"token": token, "since": since, "time": newest}

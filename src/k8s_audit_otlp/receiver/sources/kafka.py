@@ -5,76 +5,63 @@ fails costs repeats at most, and the spool knows those. Consumers of one group s
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from threading import Event, Thread
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from k8s_audit_otlp.receiver.sources.reading import ReadingSource
 from k8s_audit_otlp.receiver.spool.event_list import lines_in
-from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 BATCH_MESSAGES = 500
 _POLL_S = 0.5
-_AGAIN_S = 2.0  # wait when the spool is full or the broker refuses
+_BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
+# Others have the partitions now, or soon: what is on disk here comes to them once more.
+_MOVED = frozenset(
+    {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
+)
 
 
-class KafkaSource:
-    """One consumer in a thread of its own."""
+class KafkaSource(ReadingSource[Consumer]):
+    """One consumer of a group, in a thread of its own."""
 
     def __init__(
         self, name: str, settings: Mapping[str, Any], topics: Sequence[str], spool: Spool
     ) -> None:
         """Take librdkafka's *settings*; those that the promise rests on are set here."""
-        self._name = name
+        super().__init__(name, spool)
         self._topics = list(topics)
-        self._spool = spool
+        self._broker_said = ("", 0.0)  # what the client could not do, and when
         self._settings = {
             **settings,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "error_cb": self._on_error,
         }
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name=name, daemon=True)
-        self.left_out = 0  # messages or lines that hold no audit event
 
-    def start(self) -> str:
-        """Begin to consume, and return what; a broker that is away is waited for."""
-        self._thread.start()
+    def where(self) -> str:
         return f"{', '.join(self._topics)} of {self._settings['bootstrap.servers']}"
 
-    def look(self) -> None:
-        """Nothing has to be taken up while it runs."""
+    @contextmanager
+    def connect(self) -> Iterator[Consumer]:
+        consumer = Consumer(self._settings, logger=logger)
+        try:
+            consumer.subscribe(self._topics)
+            yield consumer
+        finally:
+            consumer.close()
 
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(15)
-
-    def _run(self) -> None:
-        """Consume until `stop`; after any trouble from what was committed last."""
-        while not self._stop.is_set():
-            consumer = Consumer(self._settings, logger=logger)
-            try:
-                consumer.subscribe(self._topics)
-                while not self._stop.is_set():
-                    self._take(consumer)
-            except Exception as error:  # noqa: BLE001 - a thread that dies takes nothing any more
-                logger.warning("%s: %s; it begins again", self._name, error)
-                self._stop.wait(_AGAIN_S)
-            finally:
-                consumer.close()
-
-    def _take(self, consumer: Consumer) -> None:
-        """Take what has come, put it on disk, then commit where it ended."""
+    def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
         ends: dict[tuple[str, int], int] = {}
-        for message in consumer.consume(BATCH_MESSAGES, _POLL_S):
+        for message in connection.consume(BATCH_MESSAGES, _POLL_S):
             if (error := message.error()) is not None:
-                logger.warning("%s: %s", self._name, error.str())
+                self._on_error(error)
                 continue
             found, left_out = lines_in(message.value() or b"")
             lines += found
@@ -82,15 +69,23 @@ class KafkaSource:
             place, offset = (message.topic(), message.partition()), message.offset()
             if place[0] is not None and place[1] is not None and offset is not None:
                 ends[place[0], place[1]] = offset + 1
-        if not ends:
-            return
-        while lines:
-            try:
-                self._spool.append(lines)
-                break
-            except SpoolFullError as full:
-                logger.warning("%s: nothing is taken: %s", self._name, full)
-                if self._stop.wait(_AGAIN_S):
-                    return  # not committed: it comes again
+        if ends and self.put(lines):
+            self._commit(connection, ends)
+            self._broker_said = ("", 0.0)
+        said, when = self._broker_said
+        return said if time.monotonic() - when < _BELIEVED_S else ""
+
+    def _commit(self, consumer: Consumer, ends: Mapping[tuple[str, int], int]) -> None:
         places = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
-        consumer.commit(offsets=places, asynchronous=False)
+        try:
+            consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVED:
+                raise
+            logger.info("%s: partitions have moved; what comes twice is known", self.name)
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Keep what the client says; what it cannot mend by itself makes it begin again."""
+        if error.fatal():
+            raise KafkaException(error)
+        self._broker_said = (error.str(), time.monotonic())

@@ -1,0 +1,109 @@
+"""What the sources share that fetch their events: a thread that reads until it is stopped."""
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from threading import Event, Thread
+from typing import Generic, TypeVar
+
+from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
+from k8s_audit_otlp.receiver.spool.spool import Spool
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+_STOP_S = 15.0  # longer than a call to a service may take
+_SAY_AGAIN_S = 60.0
+
+Connection = TypeVar("Connection")
+
+
+class ReadingSource(ABC, Generic[Connection]):
+    """Connects and takes, over and over; after any trouble it goes on from its last position.
+
+    `trouble` says why nothing is taken, '' while it is; `left_out` counts what held no audit event.
+    """
+
+    def __init__(self, name: str, spool: Spool, *, again_s: float = 2.0) -> None:
+        """*again_s*: the wait after trouble, in seconds."""
+        self.name = name
+        self.left_out = 0
+        self.trouble = ""
+        self._spool = spool
+        self._again_s = again_s
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._said = ("", 0.0)
+
+    @abstractmethod
+    def where(self) -> str:
+        """Return what it reads, for people.
+
+        Raises:
+            OSError: its positions cannot be read.
+
+        """
+
+    @abstractmethod
+    def connect(self) -> AbstractContextManager[Connection]: ...
+
+    @abstractmethod
+    def take(self, connection: Connection) -> str:
+        """Take what has come, put it on disk, note the position; return within some seconds.
+
+        Returns why nothing may come although it goes on, '' as a rule.
+        """
+
+    def start(self) -> str:
+        """Begin to read, and return what; a service that is away is waited for.
+
+        Raises:
+            OSError: its positions cannot be read.
+
+        """
+        where = self.where()
+        self._thread.start()
+        return where
+
+    def look(self) -> None:
+        """Nothing has to be taken up while it runs."""
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_S)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def put(self, lines: Sequence[bytes]) -> bool:
+        """Put *lines* on disk, however long the spool is full; False when it is stopped before."""
+        while lines:
+            try:
+                self._spool.append(lines)
+                break
+            except SpoolFullError as full:
+                self._note(f"nothing is taken: {full}")
+                if self._stop.wait(self._again_s):
+                    return False
+        return True
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self.connect() as connection:
+                    while not self._stop.is_set():
+                        self._note(self.take(connection))
+            except Exception as error:  # noqa: BLE001 - a thread that dies takes nothing any more
+                self._note(f"{error or type(error).__name__}; it begins again")
+                self._stop.wait(self._again_s)
+
+    def _note(self, why: str) -> None:
+        """Say *why* nothing is taken, once a minute while it stays the same; '' is no trouble."""
+        self.trouble = why
+        said, when = self._said
+        if why and (why != said or time.monotonic() - when >= _SAY_AGAIN_S):
+            self._said = (why, time.monotonic())
+            logger.warning("%s: %s", self.name, why)
