@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from k8s_audit_otlp.config.reading.collector_keys import table_of
 from k8s_audit_otlp.config.reading.explain import model_in
 from k8s_audit_otlp.config.schema import component_models
 from k8s_audit_otlp.config.service import Service
@@ -26,7 +27,8 @@ HEAD: Final = """\
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "k8s_audit": {"include": ["/var/log/kubernetes/audit.log"]},
     "k8s_audit_webhook": {"endpoint": "localhost:9443"},
-    "kafka": {"brokers": ["localhost:9092"], "topics": ["k8s-audit"]},
+    "kafka receiver": {"brokers": ["localhost:9092"], "topics": ["k8s-audit"]},
+    "kafka": {"brokers": ["localhost:9092"]},
     "aws_cloudwatch": {"log_group": "/aws/eks/prod/cluster"},
     "otlp_http": {"endpoint": "http://localhost:4318"},
     "otlp_grpc": {"endpoint": "localhost:4317"},
@@ -54,7 +56,8 @@ class _Writer:
             for kind, model in models.items():
                 yield from self._comment(model.__doc__ or "", "  ")
                 yield f"  {kind}:"
-                yield from self._block(model, EXAMPLES.get(kind, {}), kind, "    ")
+                examples = EXAMPLES.get(table_of(section, kind), {})
+                yield from self._block(model, examples, f"{section}::{kind}", "    ")
             yield ""
         yield from self._comment(Service.__doc__ or "", "")
         yield "service:"

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, assert_never
 from opentelemetry.sdk.resources import Resource
 
 from k8s_audit_otlp import __version__
+from k8s_audit_otlp.agent.kafka import kafka_sender
 from k8s_audit_otlp.config.blocks import Auth, Tls
 from k8s_audit_otlp.config.blocks import Retry as RetryBlock
 from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.config.exporters import (
+    Exporter,
+    KafkaExporter,
+    OtlpFile,
+    OtlpGrpc,
+    OtlpHttp,
+    Sdk,
+)
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
 from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
@@ -126,6 +134,8 @@ def sender_of(
                 exporter.create_directory,
             )
             return FileSender(options, resource_scopes)
+        case KafkaExporter():
+            return kafka_sender(exporter, resource_scopes)
         case Sdk():
             from k8s_audit_otlp.transport.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
 

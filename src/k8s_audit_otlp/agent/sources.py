@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, assert_never
+from typing import Protocol, assert_never
 
+from k8s_audit_otlp.agent.kafka import source_settings
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.config.config import Config
@@ -155,7 +156,7 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
                     f"receivers::{name}: confluent-kafka is not installed; "
                     "write pip install 'k8s-audit-otlp[kafka]'"
                 ) from None
-            return KafkaSource(name, kafka_settings(source), source.topics, spools[""])
+            return KafkaSource(name, source_settings(source), source.topics, spools[""])
         case CloudWatch():
             try:
                 from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: PLC0415 - an extra
@@ -178,38 +179,6 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
             return CloudWatchSource(name, options, spools[""])
         case _ as never:
             assert_never(never)
-
-
-def kafka_settings(source: Kafka) -> dict[str, Any]:
-    """Return librdkafka's settings."""
-    sasl, tls = source.auth.sasl, source.tls
-    protocol = ("SASL_" if sasl else "") + ("SSL" if tls else "PLAINTEXT")
-    settings: dict[str, Any] = {
-        "bootstrap.servers": ",".join(source.brokers),
-        "group.id": source.group_id,
-        "client.id": source.client_id,
-        "auto.offset.reset": source.initial_offset,
-        "security.protocol": protocol,
-    }
-    if sasl is not None:
-        settings["sasl.mechanism"] = sasl.mechanism
-        settings["sasl.username"] = sasl.username.resolve()
-        settings["sasl.password"] = sasl.password.resolve()
-    if tls is not None:
-        files = {
-            "ssl.ca.location": tls.ca_file,
-            "ssl.certificate.location": tls.cert_file,
-            "ssl.key.location": tls.key_file,
-        }
-        texts = {
-            "ssl.ca.pem": tls.ca_pem,
-            "ssl.certificate.pem": tls.cert_pem,
-            "ssl.key.pem": tls.key_pem,
-        }
-        settings |= {name: file for name, file in files.items() if file}
-        settings |= {name: text.resolve() for name, text in texts.items() if text}
-        settings["enable.ssl.certificate.verification"] = not tls.insecure_skip_verify
-    return settings
 
 
 def webhook_server(

@@ -1,9 +1,10 @@
-"""The exporters' blocks: `otlp_http`, `otlp_grpc`, `otlp_file`, `sdk`. Values only.
+"""The exporters' blocks: `otlp_http`, `otlp_grpc`, `otlp_file`, `kafka`, `sdk`. Values only.
 
 Keys and defaults are the Collector's (exporter/otlphttpexporter, exporter/otlpexporter,
-fileexporter) except where a description says otherwise.
+fileexporter, kafkaexporter) except where a description says otherwise.
 """
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -18,6 +19,7 @@ from k8s_audit_otlp.config.blocks import (
     Tls,
     key,
 )
+from k8s_audit_otlp.config.kafka import KafkaBlock, Topic
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.types import (
     BaseUrl,
@@ -41,6 +43,9 @@ def _empty_is_none(value: object) -> object:
 # an empty text is no compression: config/configcompression
 _HttpCompression = Annotated[Literal["gzip", "zstd", "none"], BeforeValidator(_empty_is_none)]
 _GrpcCompression = Annotated[Literal["gzip", "none"], BeforeValidator(_empty_is_none)]
+
+
+_KEY_AND_FRAME = 512  # bytes of a message beside the request
 
 
 class _Exporter(Block):
@@ -161,6 +166,60 @@ class OtlpFile(_Exporter):
         return self.rotation.max_megabytes * 1_048_576 if self.rotation else None
 
 
+class Producer(Block):
+    """How messages are written (contrib's internal/kafka/configkafka)."""
+
+    max_message_bytes: int = key(
+        1_000_000, "Longest message, before compression; as the topic's max.message.bytes.", ge=1024
+    )
+    required_acks: Literal["all", "-1"] = key("all", "Who acknowledges; only all replicas.")
+    compression: Literal["gzip", "snappy", "lz4", "zstd", "none"] = key(
+        "gzip", "Compression of the messages; Event Hubs takes gzip only."
+    )
+    compression_params: CompressionParams = key({}, "How hard to compress.")
+    linger_s: Seconds = key(
+        "10ms", "How long raw messages wait for others to travel with.", alias="linger"
+    )
+
+
+class KafkaExporter(_Exporter, KafkaBlock):
+    """Messages of a Kafka topic, or of Event Hubs, keyed by the segment of the log."""
+
+    type: ClassVar[str] = "kafka"
+
+    topic: str | None = key(None, "The topic; otlp_logs by default.")
+    encoding: Literal["otlp_proto", "otlp_json", "raw"] | None = key(
+        None, "What a message holds: a request, or raw: one event; otlp_proto by default."
+    )
+    logs: Topic = key({}, "Topic and encoding, as newer Collectors write them.")
+    timeout_s: PositiveSeconds = key(
+        "30s", "Longest wait until a message is acknowledged.", alias="timeout"
+    )
+    producer: Producer = key({}, "How messages are written.")
+
+    @model_validator(mode="after")
+    def _said_once(self) -> "KafkaExporter":
+        for name in ("topic", "encoding"):
+            here, there = getattr(self, name), getattr(self.logs, name)
+            if here is not None and there is not None and here != there:
+                raise mistake(f"{name} and logs::{name} differ", "keep one of them")
+        return self
+
+    @property
+    def to_topic(self) -> str:
+        return self.topic or self.logs.topic or "otlp_logs"
+
+    @property
+    def form(self) -> Literal["otlp_proto", "otlp_json", "raw"]:
+        return self.encoding or self.logs.encoding or "otlp_proto"
+
+    @property
+    def limits(self) -> Limits:
+        limits = self.audit.limits.limits
+        most = self.producer.max_message_bytes - _KEY_AND_FRAME
+        return replace(limits, request_bytes=limits.request_size(most))
+
+
 class Sdk(_Exporter):
     """Any exporter that is registered as `opentelemetry_logs_exporter`."""
 
@@ -170,4 +229,4 @@ class Sdk(_Exporter):
     timeout_s: PositiveSeconds = key("30s", "Longest time for one export.", alias="timeout")
 
 
-Exporter: TypeAlias = OtlpHttp | OtlpGrpc | OtlpFile | Sdk
+Exporter: TypeAlias = OtlpHttp | OtlpGrpc | OtlpFile | KafkaExporter | Sdk

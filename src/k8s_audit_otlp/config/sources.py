@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 
-from k8s_audit_otlp.config.blocks import Auth, Block, Tls, TlsVersion, key
+from k8s_audit_otlp.config.blocks import Auth, Block, TlsVersion, key
+from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.types import (
     Bytes,
     PositiveSeconds,
     Scalar,
     Seconds,
-    SecretText,
     Texts,
     mistake,
 )
@@ -146,43 +146,44 @@ class AuditWebhook(SourceBlock):
         return self
 
 
-class Sasl(Block):
-    """Name and password for the brokers (config/configkafka)."""
-
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = key("PLAIN", "How to show it.")
-    username: SecretText = Field(description="The name; Event Hubs: $$ConnectionString.")
-    password: SecretText = Field(description="The password; Event Hubs: the connection string.")
-
-
-class KafkaAuth(Block):
-    """How to show who asks."""
-
-    sasl: Sasl | None = key(None, "Name and password.")
-
-
-class Kafka(SourceBlock):
+class Kafka(SourceBlock, KafkaBlock):
     """Topics of Kafka, or Event Hubs: offsets are committed when the events are on disk."""
 
     type: ClassVar[str] = "kafka"
 
-    brokers: Texts = Field(description="host:port of some brokers.")
     topics: Texts = Field(description="Topics to read; one that begins with ^ is a pattern.")
     group_id: str = key(
         "k8s-audit-otlp", "Consumer group; agents of one group share the partitions."
     )
-    client_id: str = key("k8s-audit-otlp", "Name to show to the brokers.")
+    group_instance_id: str | None = key(
+        None, "A name of this agent alone, that it keeps: started again, it has its partitions."
+    )
+    session_timeout_s: PositiveSeconds = key(
+        "10s",
+        "After so long others get the partitions of an agent that was killed.",
+        alias="session_timeout",
+    )
+    heartbeat_interval_s: PositiveSeconds = key(
+        "3s", "How often it shows that it is there.", alias="heartbeat_interval"
+    )
     initial_offset: Literal["earliest", "latest"] = key(
         "earliest", "Where a group without an offset begins."
     )
-    auth: KafkaAuth = key({}, "How to show who asks.")
-    tls: Tls | None = key(None, "How the connection is secured; without it, in the clear.")
 
-    @field_validator("brokers", "topics")
+    @field_validator("topics")
     @classmethod
     def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(value):
-            raise mistake("nothing is named", "write at least one")
+            raise mistake("no topic is named", "write at least one")
         return value
+
+    @model_validator(mode="after")
+    def _shows_itself_in_time(self) -> "Kafka":
+        if self.heartbeat_interval_s * 2 > self.session_timeout_s:
+            raise mistake(
+                "heartbeat_interval is over half of session_timeout", "raise session_timeout"
+            )
+        return self
 
 
 class CloudWatch(SourceBlock):

@@ -8,7 +8,14 @@ from pydantic import BaseModel
 from k8s_audit_otlp.config.blocks import Retry
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.durations import format_duration, format_size
-from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.config.exporters import (
+    Exporter,
+    KafkaExporter,
+    OtlpFile,
+    OtlpGrpc,
+    OtlpHttp,
+    Sdk,
+)
 from k8s_audit_otlp.config.mistakes import Remark
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.types import StartAt
@@ -40,6 +47,9 @@ def where_to(exporter: Exporter) -> str:
             return f"{exporter.target} {'in the clear' if exporter.insecure else 'over TLS'}"
         case OtlpFile():
             return "the standard output" if exporter.path == "-" else exporter.path
+        case KafkaExporter():
+            how = "over TLS" if exporter.secured else "in the clear"
+            return f"the topic {exporter.to_topic} of {', '.join(exporter.brokers)} {how}"
         case Sdk():
             return f"the SDK exporter {exporter.exporter}"
 

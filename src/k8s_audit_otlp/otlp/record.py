@@ -43,6 +43,17 @@ def uid_of(record: bytes) -> str:
     )
 
 
+def body_of(record: bytes) -> bytes:
+    """Read back the body of a record whose body is a string, as ours are; b"" if it has none."""
+    body = next(_payloads(_payload(record), wire.BODY), b"")
+    return next(_payloads(body, wire.STRING), b"")
+
+
+def segment_of(uid: str) -> str:
+    """Return the identity of the segment that a record or a notice is about; "" for no segment."""
+    return uid.rpartition("-")[0].rpartition("-")[2]
+
+
 def _string(value_field: bytes) -> str:
     """Read KeyValue.value when it is a string."""
     return _payload(_payload(value_field)).decode("utf-8", "replace")

@@ -1,6 +1,7 @@
 """Says what an answer of a back end means for the records: the one table. Pure.
 
-Rules: opentelemetry.io/docs/specs/otlp, sections OTLP/HTTP Response and OTLP/gRPC Response;
+Rules: opentelemetry.io/docs/specs/otlp, sections OTLP/HTTP Response and OTLP/gRPC Response, and
+kafka.apache.org/protocol#protocol_error_codes, by librdkafka's names (local ones begin with _);
 where vendors deviate, the row says who. What the specification calls final is still kept here
 while it may be a mistake of configuration: a wrong key must not destroy audit data.
 """
@@ -53,6 +54,30 @@ MISCONFIGURED_GRPC = {
     "NOT_FOUND": "the back end has no OTLP log service there",
     "FAILED_PRECONDITION": "the back end does not take this now",
     "ALREADY_EXISTS": "the back end does not take this",
+}
+
+TOO_LARGE_KAFKA = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE"})
+REJECTED_KAFKA = frozenset({"INVALID_RECORD", "_INVALID_DIFFERENT_RECORD"})
+MISCONFIGURED_KAFKA = {
+    "_AUTHENTICATION": "the credentials are missing or wrong",
+    "SASL_AUTHENTICATION_FAILED": "the credentials are missing or wrong",
+    "UNSUPPORTED_SASL_MECHANISM": "write another auth::sasl::mechanism",
+    "ILLEGAL_SASL_STATE": "the broker wants no credentials, or others, there",
+    "SECURITY_DISABLED": "the broker knows no credentials",
+    "TOPIC_AUTHORIZATION_FAILED": "the credentials do not allow to write to the topic",
+    "CLUSTER_AUTHORIZATION_FAILED": "the credentials do not allow IdempotentWrite",
+    "_SSL": "TLS failed: look at tls, and at the port",
+    "_UNKNOWN_TOPIC": "make the topic",
+    "_UNKNOWN_PARTITION": "make the topic",
+    "UNKNOWN_TOPIC_OR_PART": "make the topic",
+    "TOPIC_EXCEPTION": "the topic has a name that is not allowed",
+    "POLICY_VIOLATION": "a policy of the brokers forbids it",
+    "INVALID_TIMESTAMP": "the clock is wrong, or the topic bounds the time of messages",
+    "UNSUPPORTED_VERSION": "the broker is older than 0.11",
+    "UNSUPPORTED_FOR_MESSAGE_FORMAT": "the topic has an old message format",
+    "UNSUPPORTED_COMPRESSION_TYPE": "write another producer::compression",
+    "_UNSUPPORTED_FEATURE": "the broker is older than 0.11",
+    "_INVALID_ARG": "a setting is not taken",
 }
 
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
@@ -113,3 +138,19 @@ def read_grpc(code: str, message: str, retry_info_s: float | None) -> Outcome:
         return Rejected(why)
     reason = MISCONFIGURED_GRPC.get(code)
     return Misconfigured(f"{why} ({reason})" if reason else why)
+
+
+def read_kafka(name: str, message: str) -> Outcome:
+    """Say what an error of a broker, or of its client, means.
+
+    What is not in the tables passes: brokers change, disks fill, replicas fall behind. None of that
+    is the fault of a record, so that no record is looked for.
+    """
+    why = f"Kafka {name}: {message}"
+    if name in TOO_LARGE_KAFKA:
+        return TooLarge(why)
+    if name in REJECTED_KAFKA:
+        return Rejected(why)
+    if reason := MISCONFIGURED_KAFKA.get(name):
+        return Misconfigured(f"{why} ({reason})")
+    return Retry(why, reached=False)

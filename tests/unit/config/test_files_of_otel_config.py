@@ -10,6 +10,7 @@ import yaml
 
 from k8s_audit_otlp.config.load import load, load_tree
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.collector_keys import table_of
 from k8s_audit_otlp.otlp.mapping import TABLE
 from tests.kit.config_reference import EXAMPLES, reference_file
 
@@ -49,7 +50,9 @@ def test_the_reference_changes_no_default() -> None:
     """It means the same as the smallest file with the same components."""
     tree = yaml.safe_load(reference_file())
     small = {
-        section: {kind: _required(kind, block) for kind, block in tree[section].items()}
+        section: {
+            kind: _required(table_of(section, kind), block) for kind, block in tree[section].items()
+        }
         for section in ("receivers", "exporters", "extensions")
     }
     assert load_tree(tree, "full", ENV).config == load_tree(small, "small", ENV).config

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.agent.sources import kafka_settings
+from k8s_audit_otlp.agent.kafka import source_settings
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import ConfigError
@@ -79,7 +79,7 @@ def test_a_kafka_block_becomes_settings_of_the_client() -> None:
     )
     source = config.sources["kafka"]
     assert isinstance(source, Kafka)
-    assert kafka_settings(source) == {
+    assert source_settings(source) == {
         "bootstrap.servers": "b:9093",
         "group.id": "k8s-audit-otlp",
         "client.id": "k8s-audit-otlp",
@@ -88,6 +88,9 @@ def test_a_kafka_block_becomes_settings_of_the_client() -> None:
         "sasl.mechanism": "PLAIN",
         "sasl.username": "$ConnectionString",
         "sasl.password": "hidden",
+        "log.connection.close": False,
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 3_000,
         "ssl.ca.location": "/ca",
         "enable.ssl.certificate.verification": True,
     }

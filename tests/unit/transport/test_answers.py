@@ -6,7 +6,13 @@ from email.utils import format_datetime
 import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
-from k8s_audit_otlp.transport.answers import MAX_WAIT_S, read_grpc, read_http, retry_after_s
+from k8s_audit_otlp.transport.answers import (
+    MAX_WAIT_S,
+    read_grpc,
+    read_http,
+    read_kafka,
+    retry_after_s,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -96,3 +102,28 @@ def test_resource_exhausted_with_retry_info_is_back_pressure():
 def test_retry_info_has_a_bound():
     """A server cannot send us away for days."""
     assert read_grpc("UNAVAILABLE", "", 1e9) == Retry("gRPC UNAVAILABLE", MAX_WAIT_S)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("MSG_SIZE_TOO_LARGE", TooLarge),
+        ("RECORD_LIST_TOO_LARGE", TooLarge),
+        ("INVALID_RECORD", Rejected),
+        ("TOPIC_AUTHORIZATION_FAILED", Misconfigured),
+        ("CLUSTER_AUTHORIZATION_FAILED", Misconfigured),
+        ("_AUTHENTICATION", Misconfigured),
+        ("UNKNOWN_TOPIC_OR_PART", Misconfigured),
+        ("NOT_ENOUGH_REPLICAS", Retry),
+        ("KAFKA_STORAGE_ERROR", Retry),
+        ("NOT_LEADER_FOR_PARTITION", Retry),
+        ("_MSG_TIMED_OUT", Retry),
+        ("OUT_OF_ORDER_SEQUENCE_NUMBER", Retry),
+        ("an error that nobody knows", Retry),
+    ],
+)
+def test_what_a_broker_answers(name: str, kind: type) -> None:
+    """Too large is split, not authorised is kept, all else passes and is no record's fault."""
+    outcome = read_kafka(name, "said")
+    assert isinstance(outcome, kind)
+    assert not isinstance(outcome, Retry) or not outcome.reached

@@ -11,7 +11,14 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from k8s_audit_otlp.config.config import Config, Findings, canonical
-from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.config.exporters import (
+    Exporter,
+    KafkaExporter,
+    OtlpFile,
+    OtlpGrpc,
+    OtlpHttp,
+    Sdk,
+)
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.collector_keys import (
@@ -19,6 +26,7 @@ from k8s_audit_otlp.config.reading.collector_keys import (
     IDLE_PROCESSORS,
     is_honoured,
     rules_met,
+    table_of,
 )
 from k8s_audit_otlp.config.reading.crosscheck import check_references
 from k8s_audit_otlp.config.reading.document import Path, where
@@ -36,6 +44,7 @@ EXPORTERS: Mapping[str, type[Exporter]] = {
     "otlp_http": OtlpHttp,
     "otlp_grpc": OtlpGrpc,
     "otlp_file": OtlpFile,
+    "kafka": KafkaExporter,
     "sdk": Sdk,
 }
 EXTENSIONS: Mapping[str, type[Extension]] = {
@@ -151,7 +160,7 @@ def _components(
         else:
             found.written[place] = written
             filled, added = preset(kind, block, from_beginning=from_beginning)
-            component = validate(models[kind], kind, filled, path, found)
+            component = validate(models[kind], table_of(section, kind), filled, path, found)
             if component is not None:
                 forget_set(component, added)
                 built[component_id] = component

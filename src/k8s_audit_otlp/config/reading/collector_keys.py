@@ -8,6 +8,7 @@ bearertokenauthextension, basicauthextension, oauth2clientauthextension.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from k8s_audit_otlp.config.reading.kafka_keys import KAFKA_EXPORTER, KAFKA_RECEIVER
 from k8s_audit_otlp.config.reading.key_rules import (
     Rule,
     Rules,
@@ -256,8 +257,21 @@ KEYS: Mapping[str, Rules] = {
     "basicauth": BASIC_AUTH,
     "oauth2client": OAUTH2_CLIENT,
     "k8s_audit_webhook": WEBHOOK,
+    "kafka": (
+        *KAFKA_EXPORTER,
+        *under("tls", TLS),
+        *under("retry_on_failure", RETRY),
+        *under("sending_queue", QUEUE),
+    ),
+    "kafka receiver": (*KAFKA_RECEIVER, *under("tls", TLS)),
     "service": SERVICE,
 }
+
+
+def table_of(section: str, kind: str) -> str:
+    """Return under which name the rules of a component are: some names stand for two."""
+    receiver = f"{kind} receiver"
+    return receiver if section == "receivers" and receiver in KEYS else kind
 
 
 def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[Rule]:

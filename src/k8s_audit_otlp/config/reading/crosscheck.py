@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from k8s_audit_otlp.config.blocks import Auth
 from k8s_audit_otlp.config.config import Config, Findings, canonical
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.extensions import BearerToken
@@ -23,7 +24,7 @@ def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -
         for receiver in exporter.audit.receivers or ():
             _check_id(receiver, ids["receivers"], (*path, "audit", "receivers"), found)
         auth = getattr(exporter, "auth", None)
-        if auth is not None:
+        if isinstance(auth, Auth):
             place = (*path, "auth", "authenticator")
             _check_id(auth.authenticator, ids["extensions"], place, found)
     _check_sources(config, ids["extensions"], found)

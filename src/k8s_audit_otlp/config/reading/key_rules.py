@@ -103,7 +103,6 @@ FOREIGN_EXPORTERS: Mapping[str, str] = {
     "googlecloud": "send through a Collector; see vendors show google-cloud",
     "azuremonitor": "send through a Collector; see vendors show azure-monitor",
     "awscloudwatchlogs": "send through a Collector; see vendors show aws-cloudwatch",
-    "kafka": "write otlp_http to a Collector that has it",
     "debug": "write otlp_file with path: -",
     "logging": "write otlp_file with path: -",
 }

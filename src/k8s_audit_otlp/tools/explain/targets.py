@@ -8,16 +8,24 @@ from k8s_audit_otlp.agent.build import batch_limits
 from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
 from k8s_audit_otlp.config.audit_files import AuditFileError, PolicyText, read_policy
 from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.exporters import Exporter, OtlpFile, OtlpGrpc, OtlpHttp, Sdk
+from k8s_audit_otlp.config.exporters import (
+    Exporter,
+    KafkaExporter,
+    OtlpFile,
+    OtlpGrpc,
+    OtlpHttp,
+    Sdk,
+)
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.transport.compress import Compression
 
 DEFAULT = "default treatment"
-_FORMS: dict[type[Exporter], Literal["HTTP", "gRPC", "file", "SDK"]] = {
+_FORMS: dict[type[Exporter], Literal["HTTP", "gRPC", "file", "Kafka", "SDK"]] = {
     OtlpHttp: "HTTP",
     OtlpGrpc: "gRPC",
     OtlpFile: "file",
+    KafkaExporter: "Kafka",
     Sdk: "SDK",
 }
 

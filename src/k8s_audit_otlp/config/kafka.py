@@ -1,0 +1,78 @@
+"""What the Kafka exporter and the Kafka receiver share, in the Collector's words. Values only.
+
+Source: contrib's internal/kafka/configkafka, exporter/kafkaexporter, receiver/kafkareceiver.
+"""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from k8s_audit_otlp.config.blocks import Block, Tls, key
+from k8s_audit_otlp.config.types import SecretText, Texts, mistake
+
+
+class Sasl(Block):
+    """Name and password for the brokers."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = key("PLAIN", "How to show it.")
+    username: SecretText = Field(description="The name; Event Hubs: $$ConnectionString.")
+    password: SecretText = Field(description="The password; Event Hubs: the connection string.")
+
+
+class KafkaAuth(Block):
+    """How to show who asks."""
+
+    sasl: Sasl | None = key(None, "Name and password.")
+
+
+class Topic(Block):
+    """Where messages go and what they hold, as newer Collectors write it."""
+
+    topic: str | None = key(None, "The topic.")
+    encoding: Literal["otlp_proto", "otlp_json", "raw"] | None = key(None, "What a message holds.")
+
+
+class KafkaBlock(Block):
+    """How the brokers are found and spoken to."""
+
+    brokers: Texts = Field(description="host:port of some brokers.")
+    client_id: str = key("k8s-audit-otlp", "Name to show to the brokers.")
+    auth: KafkaAuth = key({}, "How to show who asks.")
+    tls: Tls | None = key(None, "How the connection is secured; without it, in the clear.")
+
+    @field_validator("brokers")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise mistake("no broker is named", "write brokers: [HOST:9092]")
+        for one in value:
+            host, _, port = one.rpartition(":")
+            if not host or not port.isdecimal() or "/" in one:
+                raise mistake(f"{one!r} is no host:port", "write HOST:9092")
+        return value
+
+    @model_validator(mode="after")
+    def _tls_can_be_spoken(self) -> "KafkaBlock":
+        if self.tls is None:
+            return self
+        if self.tls.server_name_override:
+            raise mistake(
+                "tls::server_name_override is not known to the client",
+                "name the brokers as their certificates do, or send through a Collector",
+            )
+        if self.tls.min_version != "1.2":
+            raise mistake(
+                "tls::min_version cannot be told to the client",
+                "remove the key: the newest version that both sides know is used",
+            )
+        if self.tls.include_system_ca_certs_pool and (self.tls.ca_file or self.tls.ca_pem):
+            raise mistake(
+                "tls::include_system_ca_certs_pool beside ca_file is not known to the client",
+                "put all authorities into ca_file",
+            )
+        return self
+
+    @property
+    def secured(self) -> bool:
+        """Return whether TLS is spoken."""
+        return self.tls is not None and not self.tls.insecure
