@@ -23,6 +23,12 @@ if [ ! -x "$bin/promtool" ]; then # its module replaces others, so it is built a
   rm -rf "$module"
 fi
 
+# The image is built without a daemon; where that cannot be installed its tests are left out.
+if ! { command -v buildah && command -v mmdebstrap; } >/dev/null && [ "$(id -u)" = 0 ] &&
+  command -v apt-get >/dev/null; then
+  { apt-get update -qq && apt-get install -qq -y buildah mmdebstrap; } >/dev/null || true
+fi
+
 if [ -n "${K8S_AUDIT_OTLP_LOKI:-}" ] && [ ! -x "$bin/loki" ]; then
   work=$(mktemp -d)
   trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT

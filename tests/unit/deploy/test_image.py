@@ -1,11 +1,17 @@
-"""The image holds what is locked, by hash, and runs as nobody."""
+"""The image holds what is locked, by hash, and runs as nobody; there is one version everywhere."""
 
 import re
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from k8s_audit_otlp import __version__
 
 LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 
@@ -15,9 +21,57 @@ def locked(text):
 
 
 @pytest.fixture
-def requirements(deploy):
-    project = tomllib.loads((deploy.parent / "pyproject.toml").read_text())
-    return [Requirement(line) for line in project["project"]["dependencies"]]
+def project(deploy: Path) -> dict[str, Any]:
+    metadata: dict[str, Any] = tomllib.loads((deploy.parent / "pyproject.toml").read_text())
+    return dict(metadata["project"])
+
+
+@pytest.fixture
+def requirements(project: dict[str, Any]) -> list[Requirement]:
+    """Return what the image needs: everything that runs, and no tool of the developers."""
+    extras = project["optional-dependencies"]
+    running = [line for name in extras if name not in {"test", "check"} for line in extras[name]]
+    return [Requirement(line) for line in [*project["dependencies"], *running]]
+
+
+def semantic(version: Version) -> str:
+    """Write a version as a chart must have it: 1.2.0rc1 is 1.2.0-rc.1."""
+    kind, number = version.pre or ("dev", version.dev)
+    return version.base_version + ("" if number is None else f"-{kind}.{number}")
+
+
+@pytest.mark.parametrize(
+    ("python", "chart"),
+    [("1.2.0", "1.2.0"), ("1.2.0rc1", "1.2.0-rc.1"), ("0.2.0.dev0", "0.2.0-dev.0")],
+)
+def test_a_version_has_a_semantic_form(python: str, chart: str) -> None:
+    """As helm wants it."""
+    assert semantic(Version(python)) == chart
+
+
+def test_the_projects_version_is_the_version_of_everything(
+    deploy: Path, project: dict[str, Any]
+) -> None:
+    """`pyproject.toml` says it; package, image, chart and what the guides print follow."""
+    version = project["version"]
+    assert __version__ == version
+    chart = yaml.safe_load((deploy / "helm" / "k8s-audit-otlp" / "Chart.yaml").read_text())
+    assert chart["appVersion"] == version
+    assert chart["version"] == semantic(Version(version))
+    dockerfile = (deploy / "Dockerfile").read_text()
+    assert set(re.findall(r"^ARG VERSION=(.*)$", dockerfile, re.MULTILINE)) == {version}
+    texts = [dockerfile, *(path.read_text() for path in deploy.rglob("*.md"))]
+    tags = [tag for text in texts for tag in re.findall(r"k8s-audit-otlp:(\d[\w.-]*)", text)]
+    assert set(tags) == {version}
+
+
+def test_the_base_is_named_by_its_digest(deploy: Path) -> None:
+    """The same base tomorrow; both stages use it."""
+    text = (deploy / "Dockerfile").read_text()
+    assert re.search(
+        r"^ARG BASE=python:3\.13\.\d+-slim\S*@sha256:[0-9a-f]{64}$", text, re.MULTILINE
+    )
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}", "scratch", "${BASE}"]
 
 
 def test_every_dependency_is_locked_to_a_version_that_the_project_takes(deploy, requirements):
