@@ -5,9 +5,12 @@ any, in which redaction has nothing to do. Its parts that repeat from event to e
 it ended, why it was allowed) are not even decoded: the JSON of the part is the key under which its
 wire bytes are kept, with the verdict whether redaction has anything to do there. Any other line is
 refused here and takes the general way, to the same bytes. So does one with a member that is not
-known here: its text would leave with the line, and nobody would have judged it.
+known here or is there twice: its text would leave with the line, and nobody would have judged it.
+The lengths of what was judged must add up to the line's.
 """
 
+import json
+from collections.abc import Iterable
 from typing import Literal, Protocol
 
 import msgspec
@@ -26,6 +29,15 @@ _NOTHING = msgspec.Raw(b"")
 _WIRE_NAMES = dict(
     zip(AuditEvent.__struct_fields__, AuditEvent.__struct_encode_fields__, strict=True)
 )
+# What every line has, each text without its letters; the brace that opens it.
+_SIZE = len(
+    '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"","auditID":"","stage":"",'
+    '"requestURI":"","requestReceivedTimestamp":"2026-01-02T03:04:05.000006Z",'
+    '"stageTimestamp":"2026-01-02T03:04:05.000006Z",'
+)
+_OBJECT = ("resource", "subresource", "apiGroup", "apiVersion", "namespace")
+_OF_UIDS = "0123456789abcdef-"
+_ESCAPED_BY_GO = {0x26: "\\u0026", 0x3C: "\\u003c", 0x3E: "\\u003e"}
 DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 33) * 1_000_000  # the year 2242; until then a double holds each microsecond
 
@@ -33,16 +45,13 @@ MAX_TIME = (1 << 33) * 1_000_000  # the year 2242; until then a double holds eac
 class Clean(Protocol):
     """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
 
-    def raw(self, part: bytes) -> bool: ...
     def bodies(
         self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
     ) -> bool: ...
-    def path(self, path: bytes) -> bool: ...
+    def member(self, name: bytes, value: bytes) -> bool: ...
+    def path(self, path: str) -> bool: ...
     def query(self, query: str) -> bool: ...
-    def text(self, text: str) -> bool: ...
-    def user(self, user: UserInfo) -> bool: ...
-    def status(self, status: Status) -> bool: ...
-    def annotations(self, annotations: dict[str, str]) -> bool: ...
+    def reference(self, text: str) -> bool: ...
 
 
 class FastReference(ObjectRef, gc=False, forbid_unknown_fields=True):
@@ -73,7 +82,7 @@ class FastEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename=_WI
     annotations: msgspec.Raw = _NOTHING
 
 
-def _weigh_caller(key: tuple[bytes, bytes, str], value: tuple[bytes, bool]) -> int:
+def _weigh_caller(key: tuple[bytes, bytes, str], value: tuple[bytes, bool, int]) -> int:
     return len(key[0]) + len(key[1]) + len(key[2]) + len(value[0]) + 250
 
 
@@ -101,42 +110,39 @@ class FastEncoder:
             raise NotPlainError
         check = self._clean
         ref = event.object_ref
-        if (event.request_object is not _NOTHING or event.response_object is not _NOTHING) and not (
-            check is None
-            or check.bodies(line, bytes(event.request_object), bytes(event.response_object), ref)
-        ):
-            raise NotPlainError
+        size = _SIZE
+        size += self._size_of_bodies(line, event)
         records = self._records
-        caller, clean = self._callers[bytes(event.user), bytes(event.source_ips), event.user_agent]
-        notes, alarm, clean_notes = self._notes[bytes(event.annotations)]
-        audit_id_text = event.audit_id
-        audit_id = audit_id_text.encode()
+        caller, clean, part = self._callers[
+            bytes(event.user), bytes(event.source_ips), event.user_agent
+        ]
+        notes, alarm, clean_notes, notes_size = self._notes[bytes(event.annotations)]
+        size += part + notes_size
+        audit_id = event.audit_id.encode()
         if len(audit_id) > MAX_AUDIT_ID:
             raise NotPlainError
         path_text, _, query_text = event.request_uri.partition("?")
         path, query = path_text.encode(), query_text.encode()
         target, thing, name = NO_TARGET, b"", b""
         if ref is not None:
-            thing, target, clean_object = self._objects[
+            thing, target, clean_object, part = self._objects[
                 ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
             ]
             clean = clean and clean_object
             name = ref.name.encode()
+            size += part + (len(name) + 10 if name else 0)
             if ref.uid or ref.resource_version:
                 thing += records.version(ref)
                 clean = clean and self._is_clean_version(ref)
-        request, clean_end = self._requests[
+                size += len(_said((("uid", ref.uid), ("resourceVersion", ref.resource_version))))
+        request, clean_end, part = self._requests[
             event.level, event.stage, event.verb, bytes(event.response_status), target, alarm
         ]
-        if check is not None and not (
-            clean
-            and clean_end
-            and clean_notes
-            and check.path(path + name + audit_id)
-            and (not query or check.query(query_text))
-            and (len(audit_id) == 36 or check.text(audit_id_text))
-        ):
-            raise NotPlainError
+        if check is not None:
+            size += part + len(audit_id) + _length_in(line, event.request_uri)
+            clean = clean and clean_end and clean_notes and size == len(line)
+            if not clean or not _is_clean_text(check, event, path_text, query_text):
+                raise NotPlainError
         staged, received = event.stage_timestamp, event.request_received_timestamp
         if not (len(staged) == 27 == len(received) and staged[26] == "Z" == received[26]):
             raise NotPlainError
@@ -164,50 +170,104 @@ class FastEncoder:
         ))  # fmt: skip
         return records.record_heads[len(record)] + record
 
+    def _size_of_bodies(self, line: bytes, event: FastEvent) -> int:
+        if event.request_object is _NOTHING and event.response_object is _NOTHING:
+            return 0
+        request, response = bytes(event.request_object), bytes(event.response_object)
+        check = self._clean
+        if check is not None and not check.bodies(line, request, response, event.object_ref):
+            raise NotPlainError
+        return _size("requestObject", request) + _size("responseObject", response)
+
     # What is interned: each builder gets JSON, and gives wire bytes and a verdict.
 
-    def _caller(self, key: tuple[bytes, bytes, str]) -> tuple[bytes, bool]:
+    def _caller(self, key: tuple[bytes, bytes, str]) -> tuple[bytes, bool, int]:
         user_json, ips_json, agent = key
         user = (self._decode_user(user_json) if user_json else None) or UserInfo()
         addresses = (self._decode_ips(ips_json) if ips_json else None) or ()
         if len(addresses) > MAX_LIST:
             raise NotPlainError
-        check = self._clean
-        clean = check is None or (
-            check.raw(user_json + ips_json + agent.encode())
-            and check.user(user)
-            and check.text(agent)
+        agent_json = _go_json(agent)
+        clean = (
+            self._is_clean(b"user", user_json)
+            and self._is_clean(b"sourceIPs", ips_json)
+            and self._is_clean(b"userAgent", agent_json)
         )
         extra = tuple((user.extra or {}).items())
         encoded = self._records.caller((
             user.username, user.uid, user.groups, extra, agent, addresses,
         ))  # fmt: skip
-        return encoded, clean
+        size = _size("user", user_json) + _size("sourceIPs", ips_json)
+        return encoded, clean, size + _size("userAgent", agent_json)
 
-    def _request(self, key: tuple[str, str, str, bytes, int, int]) -> tuple[bytes, bool]:
+    def _request(self, key: tuple[str, str, str, bytes, int, int]) -> tuple[bytes, bool, int]:
         level, stage, verb, status_json, target, alarm = key
         status = (self._decode_status(status_json) if status_json else None) or Status()
         request = self._records.requests[
             "Event", level, stage, verb, status.code, status.reason, target, alarm, False
         ]
-        check = self._clean
-        clean = check is None or (check.raw(status_json + verb.encode()) and check.status(status))
-        return request, clean
+        verb_json = _go_json(verb)
+        clean = self._is_clean(b"responseStatus", status_json) and self._is_clean(
+            b"verb", verb_json
+        )
+        size = _size("responseStatus", status_json) + _size("verb", verb_json)
+        return request, clean, size + len(level) + len(stage)
 
-    def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool]:
+    def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool, int]:
         encoded, target = self._records.objects[key]
-        return encoded, target, self._clean is None or self._clean.raw(" ".join(key).encode())
+        clean = self._clean is None or all(map(self._clean.reference, key))
+        said = _said(zip(_OBJECT, key, strict=True))
+        return encoded, target, clean, len(said) + len('"objectRef":{},') - 1
 
     def _is_clean_version(self, ref: ObjectRef) -> bool:
-        return self._clean is None or self._clean.raw(f"{ref.uid} {ref.resource_version}".encode())
+        check = self._clean
+        return check is None or all(
+            not text.strip(_OF_UIDS) or check.reference(text)
+            for text in (ref.uid, ref.resource_version)
+        )
 
-    def _note(self, key: bytes) -> tuple[bytes, int, bool]:
+    def _note(self, key: bytes) -> tuple[bytes, int, bool, int]:
         annotations = (self._decode_notes(key) if key else None) or {}
+        size = _size("annotations", key)
         if not annotations:
-            return b"", self._records.no_alarm, True
+            return b"", self._records.no_alarm, True, size
         encoded, alarm, cuts = self._records.note(tuple(annotations.items()))
         if cuts:
             raise NotPlainError
-        check = self._clean
-        clean = check is None or (check.raw(key) and check.annotations(annotations))
-        return encoded, alarm, clean
+        return encoded, alarm, self._is_clean(b"annotations", key), size
+
+    def _is_clean(self, name: bytes, value: bytes) -> bool:
+        return self._clean is None or not value or self._clean.member(name, value)
+
+
+def _is_clean_text(check: Clean, event: FastEvent, path: str, query: str) -> bool:
+    """Judge what clients write freely. Most names stand in the path."""
+    if not check.path(path) or (query and not check.query(query)):
+        return False
+    ref, audit_id = event.object_ref, event.audit_id
+    if ref is not None and ref.name and ref.name not in path and not check.reference(ref.name):
+        return False
+    return not audit_id.strip(_OF_UIDS) or check.reference(audit_id)
+
+
+def _length_in(line: bytes, uri: str) -> int:
+    r"""Count the bytes of a URI, whose every `&` kube-apiserver writes as `\u0026`."""
+    escaped = 5 * uri.count("&") if "&" in uri and b"&" not in line else 0
+    return len(uri) + escaped
+
+
+def _go_json(text: str) -> bytes:
+    """Write a text as kube-apiserver does; empty where it leaves the member out."""
+    if not text:
+        return b""
+    return json.dumps(text, ensure_ascii=False).translate(_ESCAPED_BY_GO).encode()
+
+
+def _size(name: str, value: bytes) -> int:
+    """Count the bytes that a member takes: quotes, colon and comma, too."""
+    return len(name) + len(value) + 4 if value else 0
+
+
+def _said(members: Iterable[tuple[str, str]]) -> str:
+    """Write the members of an objectRef that are not empty."""
+    return "".join(f'"{name}":"{text}",' for name, text in members if text)

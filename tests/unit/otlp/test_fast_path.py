@@ -205,7 +205,7 @@ def test_the_caches_stay_bounded_under_attack():
         event = planted(("verb",), f"v{n}")
         event["user"] = {"username": f"u{n}" + "x" * size}
         event["annotations"] = {f"k8s.io/{n}": "y" * (size // 2)}
-        event["objectRef"] = {"resource": f"r{n}", "namespace": "z" * size}
+        event["objectRef"] = {"resource": f"r{n}", "namespace": "z" * (size + 1)}
         event["requestURI"] = f"/x?limit={n}" + "0" * size
         assert takes(encoder, line_of(event))
     holders = (vars(encoder._records), vars(encoder._fast))

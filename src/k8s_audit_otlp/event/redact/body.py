@@ -15,11 +15,12 @@ from k8s_audit_otlp.event.redact.actions import (
     redact_strange_members,
 )
 from k8s_audit_otlp.event.redact.clean_body import is_clean
+from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations
 from k8s_audit_otlp.event.redact.paths import paths_to
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.redact.scan import BodyContext, Scan
+from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import KnownTexts, clean_strings, compacted, may_hold_json
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import (

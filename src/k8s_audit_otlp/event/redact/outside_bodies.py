@@ -12,14 +12,16 @@ import msgspec
 
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
+from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_hold
-from k8s_audit_otlp.event.secrets.messages import TextVerdicts, clean_message
+from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean
-from k8s_audit_otlp.event.secrets.uri import PARAMETER_NAMES, ParameterVerdicts, clean_uri
+from k8s_audit_otlp.event.secrets.uri import clean_uri
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     end_of,
@@ -30,11 +32,15 @@ from k8s_audit_otlp.event.splice.tokens import (
     split,
     text_of,
 )
-from k8s_audit_otlp.model import AuditEvent, UserInfo
+from k8s_audit_otlp.model import AuditEvent
 
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
 _KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
-_WIRE_NAMES = frozenset(AuditEvent.__struct_encode_fields__)
+_USERS = (b"user", b"impersonatedUser")
+_JUDGED_BY_TEXT = frozenset((b"requestURI", b"annotations", *_USERS))  # their names, too
+_NOT_IN_NAMES = '= "'  # of objects
+_HARMLESS_ACTIONS = (Action.NONE, Action.MESSAGE, Action.LABELS)
+_clean_forms = partial(clean, names=False)
 _BODY_NAMES = (b"requestObject", b"responseObject")
 
 
@@ -67,46 +73,29 @@ class OutsideBodies:
         self._patterns = tuple(rule for rule in rules.own if rule.pattern)
         self.always = bool(rules.pseudonymise or self._patterns)
         self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
-        self.parameters, self._annotations = ParameterVerdicts(), _AnnotationVerdicts()
-        self._extras, self.texts = _AnnotationVerdicts(), TextVerdicts()
+        self._annotations, self._extras = _AnnotationVerdicts(), _AnnotationVerdicts()
 
-    def is_clean(self, event: AuditEvent, frame: bytes) -> bool:
-        """Tell cheaply that nothing outside the bodies can match; most events end here."""
-        if (
-            self.always
-            or (b"J" in frame and b"eyJ" in frame)
-            or (b"@" in frame and b"://" in frame)
-        ):
-            return False
-        texts, uri = self.texts, event.request_uri
-        if ("%" in uri or "@" in uri or "earer" in uri) and (self._uri(uri) != uri or texts[uri]):
-            return False
-        if "=" in uri and any(map(self.parameters.__getitem__, PARAMETER_NAMES(uri))):
-            return False
-        if texts[event.user_agent] or (len(event.audit_id) != 36 and texts[event.audit_id]):
-            return False
-        status, user = event.response_status, event.user
-        message = status.message if status else ""
-        if message and clean_message(message, self._replacement) != message:
-            return False
-        for name, text in event.annotations.items() if event.annotations else ():
-            if self._annotations[name] or texts[text]:
-                return False
-        if event.impersonated_user and not self._is_clean_user(event.impersonated_user):
-            return False
-        return not user or self._is_clean_user(user)
+    def changes(self, name: bytes, value: bytes) -> bool:
+        """Tell whether anything in a member of an event is to be redacted.
 
-    def calls_for_a_look(self, name: str) -> bool:
-        """Tell whether an entry of `user.extra` of this name is a credential."""
-        return self._extras[name]
+        Raises:
+            UnreadableError: the value is not JSON that can be followed.
 
-    def _is_clean_user(self, user: UserInfo) -> bool:
-        if self.texts[user.username]:
-            return False
-        for name, values in user.extra.items() if user.extra else ():
-            if self._extras[name] or any(map(self.texts.__getitem__, values)):
-                return False
-        return not any(map(self.texts.__getitem__, user.groups or ()))
+        """
+        pieces = split(b'{"%b":%b}' % (name, value))
+        return self._member(pieces, 1, end_of(pieces, 1), Seen(BodyContext()))
+
+    def leaves(self, owner: str, text: str) -> bool:
+        """Tell whether a text of the member *owner* leaves as it is."""
+        return self.text(owner, owner, text, Seen(BodyContext())) == text
+
+    def calls_for_a_look(self, owner: bytes, name: bytes) -> bool:
+        """Tell whether a name inside the member *owner* says something about its value."""
+        if owner == b"annotations":
+            return self._annotations[text_of(name)]
+        if owner in _USERS:
+            return self._extras[text_of(name)]
+        return self._bodies.names(())[name] not in _HARMLESS_ACTIONS
 
     def repeats(self, event: AuditEvent, seen: Seen) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
@@ -124,7 +113,10 @@ class OutsideBodies:
             new = self._uri(text)
             if new != text:
                 seen.fired.add("uri")
-            return self._free(new, seen, partial(clean, names=False))
+            return self._free(new, seen, _clean_forms)
+        if owner == "objectRef":  # names, which may have a colon
+            odd = any(map(text.__contains__, _NOT_IN_NAMES))
+            return self._free(text, seen, clean if odd else _clean_forms)
         if owner == "annotations":
             return self._annotation(name, text, seen)
         if owner in ("user", "impersonatedUser"):
@@ -228,7 +220,7 @@ class OutsideBodies:
     def _member(self, pieces: list[bytes], key: int, end: int, seen: Seen) -> bool:
         owner = text_of(pieces[key])
         changed = False
-        if owner not in _WIRE_NAMES:
+        if pieces[key] not in _JUDGED_BY_TEXT:
             scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.redacted_values, 1)
             act_on_members(scan, key, end)
             changed = bool(scan.changed)

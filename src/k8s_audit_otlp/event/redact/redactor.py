@@ -14,11 +14,17 @@ import msgspec
 
 from k8s_audit_otlp.event.decode import leave_out_wide_code
 from k8s_audit_otlp.event.redact.body import BodyRedactor
+from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.clean_parts import CleanParts
+from k8s_audit_otlp.event.redact.context import (
+    BodyContext,
+    context_of_event,
+    refers_once,
+    worst_of,
+)
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
-from k8s_audit_otlp.event.redact.scan import BodyContext, context_of
 from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.messages import clean_message
@@ -32,7 +38,7 @@ from k8s_audit_otlp.event.splice.line import (
     Slot,
     body_slots,
     frame_of,
-    is_as_written,
+    members_as_written,
     rewritten,
     without,
 )
@@ -70,42 +76,50 @@ class Redactor:
         self._replacement = replacement
         self._bodies = BodyRedactor(self.rules, replacement)
         self._outside = OutsideBodies(self.rules, replacement, self._bodies)
+        self._members = CleanMembers(self._outside)
 
     def clean_parts(self) -> CleanParts | None:
         """Return verdicts part by part; None where the rules must see every event whole."""
-        return None if self._outside.always else CleanParts(self._outside)
+        return None if self._outside.always else CleanParts(self._outside, self._members)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
-        if is_as_written(line) and _read(line) is not None:  # of the right types, too
-            return self._redacted(event, line)
-        return self._strange(event, line)
+        members = members_as_written(line)
+        if members is None or _read(line) is None or not refers_once(members):
+            return self._strange(event, line)
+        return self._redacted(event, line, clean=self._members.all(members))
 
     def _strange(self, event: AuditEvent, line: bytes) -> Redacted:
         """Redact a line that kube-apiserver did not write so: by every name in it, then as usual.
 
         It may have blanks, members that repeat, members of other types or of names nobody knows.
         """
-        seen = _seen(event)
+        seen = Seen(context_of_event(event), event)
         try:
             compact = compacted(line)
+            members = members_as_written(compact)
+            if members is None or not refers_once(members):
+                seen.context = worst_of(compact, seen.context)
             context = replace(seen.context, event=True)
             whole = self._bodies(compact, context, seen.fired, seen.redacted_values)
         except (UnreadableError, LookupError):
             whole = rewritten(event)
             seen.fired.add(UNREADABLE)
         if not seen.fired and whole == compact and (read := _read(whole)) is not None:
-            redacted = self._redacted(read, whole)
+            redacted = self._redacted(read, whole, clean=False, context=seen.context)
             return Redacted(event, line) if not redacted.fired else redacted
         read = _read(whole) or event
-        redacted = self._redacted(read, whole)
+        redacted = self._redacted(read, whole, clean=False, context=seen.context)
         return redacted._replace(fired=tuple(sorted({*redacted.fired, *seen.fired})))
 
-    def _redacted(self, event: AuditEvent, line: bytes) -> Redacted:
+    def _redacted(
+        self, event: AuditEvent, line: bytes, *, clean: bool, context: BodyContext | None = None
+    ) -> Redacted:
+        """Redact an event; *clean*: nothing outside its bodies is to be redacted."""
+        seen = Seen(context_of_event(event), event) if context is None else Seen(context, event)
         if event.request_object is EMPTY and event.response_object is EMPTY:
-            if self._outside.is_clean(event, line):
+            if clean:
                 return Redacted(event, line)
-            return self._whole(event, _Parts(line, [], line), {}, _seen(event), clean=False)
-        seen = _seen(event)
+            return self._whole(event, _Parts(line, [], line), {}, seen, clean=False)
         bodies, once = {}, True
         if event.request_object is not EMPTY:
             bodies["request_object"] = self._body(bytes(event.request_object), seen)
@@ -115,10 +129,9 @@ class Redactor:
             once = once and line.count(NEEDLES["response_object"]) == 1
         if seen.redacted_values and "response_object" in bodies:
             bodies["response_object"] = self._echoes(bodies["response_object"], seen)
-        if once and not seen.fired and self._outside.is_clean(event, line):
+        if once and not seen.fired and clean:
             return Redacted(event, line)
         parts = _parts(event, line)
-        clean = self._outside.is_clean(event, parts.frame)
         clean = clean and not self._outside.repeats(event, seen)
         if clean and not seen.fired:
             return Redacted(event, parts.line)
@@ -274,17 +287,3 @@ def _assembled(
         name = NEEDLES[slot.field]
         new_frame = new_frame.replace(name + PLACE_OF_BODY, name + bodies[slot.field], 1)
     return new_frame
-
-
-def _seen(event: AuditEvent) -> Seen:
-    ref = event.object_ref
-    if ref is None or not ref.resource:
-        return Seen(_context_of_uri(event.request_uri), event)
-    return Seen(context_of(ref.resource, ref.subresource, ref.api_group), event)
-
-
-def _context_of_uri(uri: str) -> BodyContext:
-    """Guess for an event without objectRef; one without a URI as well is taken for the worst."""
-    if not uri or "/secrets" in uri:
-        return BodyContext(kind="secret")
-    return BodyContext(kind="configmap" if "/configmaps" in uri else "")

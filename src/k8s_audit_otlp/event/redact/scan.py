@@ -6,10 +6,9 @@ what was redacted and where the bytes differ is written down in one place.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
+from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.redact.names import Names
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import is_reference
@@ -31,33 +30,6 @@ _DIGIT = re.compile(rb"[0-9]").search
 _SCALAR_END = re.compile(rb"[,}\]]")
 MASKED = MASK.encode()
 _HARMLESS_TEXTS = frozenset((b"", b"true", b"false", MASKED))
-
-
-@dataclass(frozen=True, slots=True)
-class BodyContext:
-    """What the event says about its bodies."""
-
-    resource: str = ""  # <resource>[/<subresource>][.<group>]
-    kind: str = ""  # "secret", "configmap", "token" or nothing
-    event: bool = False  # it is the whole event, with its bodies in it
-
-
-_KINDS_BY_RESOURCE = {
-    ("secrets", ""): "secret",
-    ("configmaps", ""): "configmap",
-    ("serviceaccounts", "token"): "token",
-    ("tokenreviews", ""): "token",
-}
-
-
-@lru_cache(maxsize=2048)
-def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
-    """Return what an object's resource says about its bodies."""
-    kind = _KINDS_BY_RESOURCE.get((resource, subresource), "")
-    if kind in ("secret", "configmap") and api_group:
-        kind = ""
-    place = f"{resource}/{subresource}" if subresource else resource
-    return BodyContext(f"{place}.{api_group}" if api_group else place, kind)
 
 
 class Redacting(Protocol):

@@ -2,7 +2,7 @@
 
 import binascii
 
-from k8s_audit_otlp.event.redact.scan import BodyContext
+from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.splice.tokens import text_of
 from k8s_audit_otlp.model import AuditEvent
 

@@ -174,6 +174,7 @@ def bits_of(needles: Iterable[str]) -> int:
 
 NAMES: Final = bits_of(NAME_NEEDLES)
 TOKENS: Final = bits_of(TOKEN_NEEDLES)
+FORMS: Final = bits_of((*FORM_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))
 
 
 def needles_in(text: str) -> int:

@@ -57,25 +57,59 @@ class _Members(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     annotations: msgspec.Raw = EMPTY
 
 
+class _Reference(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The members of an objectRef, each as its JSON."""
+
+    resource: msgspec.Raw = EMPTY
+    namespace: msgspec.Raw = EMPTY
+    name: msgspec.Raw = EMPTY
+    uid: msgspec.Raw = EMPTY
+    apiGroup: msgspec.Raw = EMPTY  # noqa: N815
+    apiVersion: msgspec.Raw = EMPTY  # noqa: N815
+    resourceVersion: msgspec.Raw = EMPTY  # noqa: N815
+    subresource: msgspec.Raw = EMPTY
+
+
 _members_of = msgspec.json.Decoder(_Members).decode
-_NAME_LENGTHS = tuple(len(name) + 4 for name in _Members.__struct_fields__)  # quotes, colon, comma
+_reference_of = msgspec.json.Decoder(_Reference).decode
+_NAMES = tuple(name.encode() for name in _Members.__struct_fields__)
+_REFERENCE_NAMES = tuple(name.encode() for name in _Reference.__struct_fields__)
+_BODY_NAMES = frozenset(name for _, name in BODIES)
 
 
-def is_as_written(line: bytes) -> bool:
-    """Tell whether a line has the members of an event, each once, and nothing else.
+def members_as_written(line: bytes) -> list[tuple[bytes, bytes]] | None:
+    """Return the members of a line, bodies left out; None where it is not an event's as written.
 
-    Then the lengths of its members add up to its own: a member that repeats, one that nobody knows
-    or an escaped name would be left over.
+    That is: the members of an event, each once, and nothing else. Then their lengths add up to the
+    line's: a member that repeats, one that nobody knows or an escaped name would be left over.
     """
     try:
         members = msgspec.structs.astuple(_members_of(line))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
+        return None
     total = 1  # two braces, less the comma that the last member does not have
-    for member, length in zip(members, _NAME_LENGTHS, strict=True):
+    found: list[tuple[bytes, bytes]] = []
+    for member, name in zip(members, _NAMES, strict=True):
         if member is not EMPTY:
-            total += len(bytes(member)) + length
-    return total == len(line)
+            value = bytes(member)
+            total += len(value) + len(name) + 4  # quotes, colon, comma
+            if name not in _BODY_NAMES:
+                found.append((name, value))
+    return found if total == len(line) else None
+
+
+def is_reference_as_written(reference: bytes) -> bool:
+    """Tell the same of an objectRef: a resource said twice must not hide what a body is."""
+    try:
+        members = msgspec.structs.astuple(_reference_of(reference))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    lengths = (
+        len(bytes(member)) + len(name) + 4
+        for member, name in zip(members, _REFERENCE_NAMES, strict=True)
+        if member is not EMPTY
+    )
+    return sum(lengths) + 1 == len(reference)
 
 
 def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:

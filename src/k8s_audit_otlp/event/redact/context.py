@@ -1,0 +1,66 @@
+"""What an event says about its bodies: which kind of object they hold."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from k8s_audit_otlp.event.splice.line import is_reference_as_written
+from k8s_audit_otlp.model import AuditEvent
+
+
+@dataclass(frozen=True, slots=True)
+class BodyContext:
+    """What the event says about its bodies."""
+
+    resource: str = ""  # <resource>[/<subresource>][.<group>]
+    kind: str = ""  # "secret", "configmap", "token" or nothing
+    event: bool = False  # it is the whole event, with its bodies in it
+
+
+_KINDS_BY_RESOURCE = {
+    ("secrets", ""): "secret",
+    ("configmaps", ""): "configmap",
+    ("serviceaccounts", "token"): "token",
+    ("tokenreviews", ""): "token",
+}
+
+
+@lru_cache(maxsize=2048)
+def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
+    """Return what an object's resource says about its bodies."""
+    kind = _KINDS_BY_RESOURCE.get((resource, subresource), "")
+    if kind in ("secret", "configmap") and api_group:
+        kind = ""
+    place = f"{resource}/{subresource}" if subresource else resource
+    return BodyContext(f"{place}.{api_group}" if api_group else place, kind)
+
+
+def context_of_event(event: AuditEvent) -> BodyContext:
+    ref = event.object_ref
+    if ref is None or not ref.resource:
+        return _context_of_uri(event.request_uri)
+    return context_of(ref.resource, ref.subresource, ref.api_group)
+
+
+def _context_of_uri(uri: str) -> BodyContext:
+    """Guess for an event without objectRef; one without a URI as well is taken for the worst."""
+    if not uri or "/secrets" in uri:
+        return BodyContext(kind="secret")
+    return BodyContext(kind="configmap" if "/configmaps" in uri else "")
+
+
+def refers_once(members: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether the event says in one way only what it is about."""
+    return all(
+        value == b"null" or is_reference_as_written(value)
+        for name, value in members
+        if name == b"objectRef"
+    )
+
+
+def worst_of(line: bytes, context: BodyContext) -> BodyContext:
+    """Return what the bodies may be at the worst, of a line that says it in several ways."""
+    if not context.kind:
+        for resource, kind in ((b'"secrets"', "secret"), (b'"configmaps"', "configmap")):
+            if resource in line:
+                return replace(context, kind=kind)
+    return context
