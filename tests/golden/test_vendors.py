@@ -15,6 +15,7 @@ from k8s_audit_otlp.config.vendors.show import block_of
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.otlp.limits import UID
+from tests.kit.placeholders import filled
 from tests.kit.steps import OTHER_FIELDS, metadata_bytes
 
 EVENTS = Path(__file__).with_name("events.log").read_bytes()
@@ -52,7 +53,7 @@ ENV = {
 
 def exporter_of(vendor):
     """Load the block that is shown for a vendor."""
-    tree = block_of(VENDORS[vendor])
+    tree = filled(block_of(VENDORS[vendor]))
     [exporter] = load_tree(tree, "agent.yaml", ENV).config.exporters.values()
     return exporter
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.resources import Resource
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.kafka import kafka_sender
-from k8s_audit_otlp.config.blocks import Auth, Tls
+from k8s_audit_otlp.config.blocks import Auth
 from k8s_audit_otlp.config.blocks import Retry as RetryBlock
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import (
@@ -22,6 +22,7 @@ from k8s_audit_otlp.config.exporters import (
     Sdk,
 )
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
+from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
@@ -37,7 +38,6 @@ from k8s_audit_otlp.transport import credentials
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from k8s_audit_otlp.transport.sender import Sender
-from k8s_audit_otlp.transport.tls import TlsOptions
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.transport.grpc import GrpcOptions
@@ -90,21 +90,6 @@ def batch_limits(exporter: Exporter) -> BatchLimits:
         min_bytes=batch.min_bytes,
         min_records=batch.min_records,
         max_span_ns=round(limits.time_span_s * 1e9),
-    )
-
-
-def tls_options(tls: Tls) -> TlsOptions:
-    return TlsOptions(
-        ca_file=tls.ca_file or "",
-        ca_pem=tls.ca_pem.resolve if tls.ca_pem else None,
-        cert_file=tls.cert_file or "",
-        cert_pem=tls.cert_pem.resolve if tls.cert_pem else None,
-        key_file=tls.key_file or "",
-        key_pem=tls.key_pem.resolve if tls.key_pem else None,
-        min_version=tls.min_version,
-        insecure_skip_verify=tls.insecure_skip_verify,
-        include_system_ca=tls.include_system_ca_certs_pool,
-        server_name=tls.server_name_override or "",
     )
 
 

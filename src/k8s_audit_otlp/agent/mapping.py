@@ -49,7 +49,8 @@ class ExporterMapping:
             policy = read_policy(audit.policy) if audit.policy else PolicyText("", "")
             rules = read_rules(audit)
         except AuditFileError as error:
-            raise ConfigurationError(f"exporters::{name}::audit::{error}") from None
+            lines = (f"exporters::{name}::audit::{one}" for one in error.mistakes)
+            raise ConfigurationError("\n".join(lines)) from None
         return cls(
             MappingOptions(
                 profile=audit.profile,

@@ -70,8 +70,9 @@ COMMANDS: Final = {
 
 
 def say(message: str) -> None:
-    """Write a message to standard error, under the one prefix that all errors have."""
-    click.echo(f"{PROGRAM}: {message}", err=True)
+    """Write a message to standard error, each line under the one prefix that all errors have."""
+    for line in message.splitlines():
+        click.echo(f"{PROGRAM}: {line}", err=True)
 
 
 def die(message: str, code: int = USAGE) -> NoReturn:

@@ -228,7 +228,7 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: str | None)
         raise click.UsageError("--path is for use without --config; write the path in the file")
     if config_file is None:
         assert log_path is not None  # noqa: S101 - seen above
-        return from_environment(log_path, state_dir, os.environ)
+        return from_environment(str(Path(log_path).absolute()), state_dir, os.environ)
     loaded = load_config(config_file)
     return loaded if state_dir is None else loaded.with_state_dir(state_dir)
 

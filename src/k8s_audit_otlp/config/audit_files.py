@@ -19,11 +19,11 @@ MAX_FILE_BYTES = 4 << 20  # the largest policy in use has some 100 KB; a log giv
 
 
 class AuditFileError(Exception):
-    """A file cannot be used: what is wrong with it, and the hint."""
+    """A file cannot be used: everything that is wrong with it, a line each, and the hint."""
 
     def __init__(self, key: str, what: str, hint: str) -> None:
-        super().__init__(f"{key}: {what}; {hint}")
-        self.mistake = Mistake(key, what, hint)
+        self.mistakes = [Mistake(key, line, hint) for line in what.splitlines()]
+        super().__init__("\n".join(map(str, self.mistakes)))
 
 
 @dataclass(frozen=True, slots=True)

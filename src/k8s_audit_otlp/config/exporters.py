@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from k8s_audit_otlp.config.addresses import BaseUrl, GrpcTarget, HttpUrl, with_path
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.blocks import (
     Auth,
@@ -22,16 +23,12 @@ from k8s_audit_otlp.config.blocks import (
 from k8s_audit_otlp.config.kafka import KafkaBlock, Topic
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.types import (
-    BaseUrl,
-    GrpcTarget,
     Headers,
-    HttpUrl,
     Metadata,
     PositiveSeconds,
     Seconds,
     known_value,
     mistake,
-    with_path,
 )
 from k8s_audit_otlp.otlp.limits import Limits
 

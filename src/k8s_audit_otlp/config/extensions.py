@@ -4,12 +4,12 @@ from typing import ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
+from k8s_audit_otlp.config.addresses import HttpUrl
 from k8s_audit_otlp.config.blocks import Block, Tls, key
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.template import FileText, Template
 from k8s_audit_otlp.config.types import (
     HeaderName,
-    HttpUrl,
     PositiveSeconds,
     Seconds,
     SecretText,

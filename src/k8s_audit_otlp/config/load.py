@@ -36,6 +36,9 @@ def load(path: str | Path, env: Mapping[str, str]) -> Loaded:
 def load_text(text: str, source: str, env: Mapping[str, str]) -> Loaded:
     """Read a configuration that is already text; *source* is its name in messages."""
     document = read_document(text)
+    if document.mistakes and not document.lines and text.lstrip().startswith('{"kind":"Event"'):
+        what = "this is an audit log, no configuration"
+        raise ConfigError(source, [Mistake("", what, "give it with --path, where there is one")])
     if document.mistakes and not document.lines:
         raise ConfigError(source, document.mistakes)
     try:

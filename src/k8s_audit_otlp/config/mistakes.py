@@ -37,6 +37,7 @@ class Kind(StrEnum):
     NO_EFFECT = "no effect"  # accepted so that a Collector block can be pasted
     DIFFERENT = "different"  # honoured, and it means something else than in the Collector
     UNUSUAL = "unusual"  # hardly what the vendor of the preset takes
+    PRESET = "worth a look"  # a preset, or another exporter, seems to fit what is written
     MISSING = "not there yet"  # a file that may appear later
     UNREADABLE = "unreadable"  # a file that this user may not read; another may
 

@@ -78,8 +78,12 @@ class K8sAudit(Block):
     def _not_empty(cls, include: tuple[str, ...]) -> tuple[str, ...]:
         if not include or not all(include):
             raise mistake("no path is given", "write include: [/var/log/kubernetes/audit.log]")
-        if tilde := next((one for one in include if one.startswith("~")), None):
-            raise mistake(f"{tilde}: ~ is the shell's", "write the whole path")
+        for one in include:
+            if one.startswith("~"):
+                raise mistake(f"{one}: ~ is the shell's", "write the whole path")
+            if not one.startswith("/"):
+                what = f"{one} is relative, and depends on where the agent is started"
+                raise mistake(what, "write the whole path, such as /var/log/kubernetes/audit.log")
         return include
 
     @field_validator("max_line_bytes")

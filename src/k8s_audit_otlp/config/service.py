@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from k8s_audit_otlp.config.addresses import Address
 from k8s_audit_otlp.config.blocks import Block, key
 from k8s_audit_otlp.config.types import Bytes, Seconds, Texts
 
@@ -16,7 +17,9 @@ class Logs(Block):
 class Metrics(Block):
     """The agent's own metrics."""
 
-    address: str | None = key(None, "host:port that serves metrics and status; none by default.")
+    address: Address | None = key(
+        None, "host:port that serves metrics and status; none by default."
+    )
 
 
 class Telemetry(Block):

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 
+from k8s_audit_otlp.config.addresses import Address
 from k8s_audit_otlp.config.blocks import Auth, Block, TlsVersion, key
 from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.config.receivers import K8sAudit
@@ -89,7 +90,7 @@ class AuditWebhook(SourceBlock):
 
     type: ClassVar[str] = "k8s_audit_webhook"
 
-    endpoint: str = key("localhost:9443", "host:port to listen at; POST /audit[/CLUSTER].")
+    endpoint: Address = key("localhost:9443", "host:port to listen at; POST /audit[/CLUSTER].")
     tls: ServerTls | None = key(None, "How the server shows itself; without it, in the clear.")
     auth: Auth | None = key(None, "bearertokenauth: take only requests with this token.")
     max_request_body_size: Bytes = key(
@@ -115,14 +116,6 @@ class AuditWebhook(SourceBlock):
             name: {"k8s.cluster.name": name, **cluster.resource}
             for name, cluster in self.clusters.items()
         }
-
-    @field_validator("endpoint")
-    @classmethod
-    def _has_a_port(cls, value: str) -> str:
-        host, colon, port = value.rpartition(":")
-        if not colon or not port.isdecimal() or "/" in host:
-            raise mistake(f"{value!r} is no host:port", "write 0.0.0.0:9443")
-        return value
 
     @field_validator("clusters")
     @classmethod

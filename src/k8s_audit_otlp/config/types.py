@@ -8,22 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from k8s_audit_otlp.config.durations import duration_ns, parse_duration, parse_size
-from k8s_audit_otlp.config.secret import Secret, safe_url
-from k8s_audit_otlp.config.template import Expanded, Template
+from k8s_audit_otlp.config.secret import Secret
+from k8s_audit_otlp.config.template import Expanded
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # rfc-editor.org/rfc/rfc9110#section-5.6.2
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*(?:[Zz]|[+-]\d\d:\d\d)")
-_HTTP = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
-# what grpc's name resolution takes: https://github.com/grpc/grpc/blob/master/doc/naming.md
-_GRPC_SCHEMES = ("http://", "https://", "dns:", "unix:", "ipv4:", "ipv6:", "passthrough:")
 
 
 def mistake(what: str, hint: str) -> PydanticCustomError:
@@ -160,8 +155,8 @@ def to_secret(value: Any) -> Secret:
     raise mistake("not a text", "write one value, quoted if need be")
 
 
-_TEXT_SCHEMA = WithJsonSchema({"type": "string"})
-SecretText = Annotated[Secret, PlainValidator(to_secret), _TEXT_SCHEMA]
+TEXT_SCHEMA = WithJsonSchema({"type": "string"})
+SecretText = Annotated[Secret, PlainValidator(to_secret), TEXT_SCHEMA]
 SecretTexts = Annotated[
     tuple[SecretText, ...],
     BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
@@ -229,72 +224,11 @@ def _metadata_value(value: Any) -> Secret:
     return secret
 
 
-HeaderName = Annotated[str, PlainValidator(_header_name), _TEXT_SCHEMA]
-HeaderValue = Annotated[Secret, PlainValidator(_header_value), _TEXT_SCHEMA]
-MetadataValue = Annotated[Secret, PlainValidator(_metadata_value), _TEXT_SCHEMA]
+HeaderName = Annotated[str, PlainValidator(_header_name), TEXT_SCHEMA]
+HeaderValue = Annotated[Secret, PlainValidator(_header_value), TEXT_SCHEMA]
+MetadataValue = Annotated[Secret, PlainValidator(_metadata_value), TEXT_SCHEMA]
 _MAP_OR_LIST = WithJsonSchema(
     {"type": ["object", "array"], "additionalProperties": {"type": ["string", "number"]}}
 )
 Headers = Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_header_map), _MAP_OR_LIST]
 Metadata = Annotated[dict[HeaderName, MetadataValue], BeforeValidator(_header_map), _MAP_OR_LIST]
-
-
-def _as_url(value: Any) -> tuple[Secret, str | None]:
-    secret = Secret(to_secret(value).template, is_url=True)
-    text = known_value(secret)
-    if text == "":
-        raise mistake("is empty", "write where to send, or leave the key out")
-    if text is not None and re.search(r"\s", text):
-        raise mistake("holds white space", "remove it")
-    try:
-        _ = urlsplit(text or "").port
-    except ValueError:
-        raise mistake("its port is no number up to 65535", "correct the port") from None
-    return secret, text
-
-
-def _http_url(value: Any) -> Secret:
-    secret, text = _as_url(value)
-    if text is None or _HTTP.match(text):
-        return secret
-    if scheme := _SCHEME.match(text):
-        raise mistake(f"the scheme {scheme[0]} is not HTTP", "write http:// or https://")
-    head = safe_url(text)
-    hint = "https" if head.endswith(":443") else "http"
-    more = "" if head == text else "..."
-    raise mistake(f"'{head}{more}' has no scheme", f"write {hint}://{head}{more}")
-
-
-def _base_url(value: Any) -> Secret:
-    secret = _http_url(value)
-    if (known_value(secret) or "").rstrip("/").endswith("/v1/logs"):
-        raise mistake("ends in /v1/logs, which is appended once more", "write it as logs_endpoint")
-    return secret
-
-
-def _grpc_target(value: Any) -> Secret:
-    secret, text = _as_url(value)
-    if text is None:
-        return secret
-    scheme = _SCHEME.match(text)
-    if scheme and not text.lower().startswith(_GRPC_SCHEMES):
-        raise mistake(
-            f"gRPC does not know the scheme {scheme[0]}", "write host:port, http:// or https://"
-        )
-    named = not scheme and not text.lower().startswith(_GRPC_SCHEMES)
-    if named and not re.search(r":\d+/?$", text):
-        raise mistake(f"'{safe_url(text)}' has no port", f"write {safe_url(text)}:4317")
-    return secret
-
-
-HttpUrl = Annotated[Secret, PlainValidator(_http_url), _TEXT_SCHEMA]
-BaseUrl = Annotated[Secret, PlainValidator(_base_url), _TEXT_SCHEMA]
-GrpcTarget = Annotated[Secret, PlainValidator(_grpc_target), _TEXT_SCHEMA]
-
-
-def with_path(base: Secret, path: str) -> Secret:
-    """Append *path* to a base URL with exactly one slash between them."""
-    *head, last = base.template.parts
-    if not isinstance(last, str):
-        return Secret(Template((*base.template.parts, f"/{path}")), is_url=True)
-    return Secret(Template((*head, f"{last.rstrip('/')}/{path}")), is_url=True)

@@ -54,7 +54,18 @@ class _Reader:
         line = node.start_mark.line + 1
         self.mistakes.append(f"{self.file_name}:{line}: {where}: {what}")
 
+    def is_another_kind(self, node: yaml.Node) -> bool:
+        """Say so where the file is an object of another kind: all else in it would be wrong too."""
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        kinds = [value for key, value in pairs if key.value == "kind"]
+        if not kinds or kinds[0].value == "Policy":
+            return False
+        self.wrong(kinds[0], "kind", f"{kinds[0].value!r} is none of Policy")
+        return True
+
     def document(self, node: yaml.Node) -> Document | None:
+        if self.is_another_kind(node):
+            return None
         found = self.mapping(node, "policy", {
             "apiVersion": self.exactly(API_VERSION), "kind": self.exactly("Policy"),
             "metadata": lambda _node, _where: {}, "rules": self.rules, "omitStages": self.stages,

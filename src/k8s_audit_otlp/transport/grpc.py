@@ -144,12 +144,10 @@ class GrpcSender:
         if options.insecure:
             return grpc.insecure_channel(address, settings, compression)
         if options.tls.insecure_skip_verify:
-            raise TlsError(
-                "tls::insecure_skip_verify: gRPC always checks certificates; "
-                "write the server's own certificate as tls::ca_file"
-            )
+            why = "gRPC always checks certificates; write the server's own as tls::ca_file"
+            raise TlsError("insecure_skip_verify", why)
         if options.tls.min_version != "1.2":
-            raise TlsError("tls::min_version: gRPC decides itself, 1.2 or newer; leave it out")
+            raise TlsError("min_version", "gRPC decides itself, 1.2 or newer; leave it out")
         pem = read_pem(options.tls)
         credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.cert)
         return grpc.secure_channel(address, credentials, settings, compression)

@@ -11,8 +11,25 @@ from threading import Lock
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
+# OpenSSL's words -> ours; all others are shown as they are
+_REASONS = {
+    "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "holds no certificate in PEM",
+    "NO_START_LINE": "holds no certificate in PEM",
+    "PEM_LIB": "holds no certificate, or no key, in PEM",
+}
+
+
 class TlsError(Exception):
-    """The settings of TLS cannot be used; the text says which and why."""
+    """The settings of TLS cannot be used; the text says which and why.
+
+    `key` is the one of the block that is wrong, `why` the reason; neither holds a secret.
+    """
+
+    def __init__(self, key: str, why: str, file: str = "") -> None:
+        super().__init__(f"tls::{key}{file and ' '}{file}: {why}")
+        self.key = key
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -93,13 +110,12 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
             pem = options.ca_pem() if options.ca_pem else None
             context.load_verify_locations(options.ca_file or None, cadata=pem)
     except (OSError, ValueError) as error:
-        raise TlsError(f"tls::ca_file {options.ca_file or '(pem)'}: {_reason(error)}") from None
+        raise _error("ca", options.ca_file, error) from None
     if options.cert_file or options.cert_pem:
         try:
             _load_client_certificate(context, options)
         except (OSError, ValueError) as error:
-            where = options.cert_file or "(pem)"
-            raise TlsError(f"tls::cert_file {where} with its key: {_reason(error)}") from None
+            raise _error("cert", options.cert_file, error) from None
     if options.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -109,7 +125,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
 def _load_client_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
     """Load certificate and key; the library takes files only, so PEM texts pass through one."""
     if options.cert_file and options.key_file:
-        context.load_cert_chain(options.cert_file, options.key_file)
+        load_pair(context, options.cert_file, options.key_file)
         return
     cert = options.cert_pem() if options.cert_pem else Path(options.cert_file).read_text()
     key = options.key_pem() if options.key_pem else Path(options.key_file).read_text()
@@ -117,14 +133,35 @@ def _load_client_certificate(context: ssl.SSLContext, options: TlsOptions) -> No
     try:
         with os.fdopen(fd, "w") as file:
             file.write(cert + "\n" + key)
-        context.load_cert_chain(name)
+        load_pair(context, name, None)
     finally:
         Path(name).unlink()
 
 
-def _reason(error: Exception) -> str:
+def load_pair(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
+    """Load a certificate and its key, which may be in one file.
+
+    Raises:
+        OSError: one of them cannot be read, or is no PEM.
+        ValueError: the key has a passphrase; the library would ask for it at the terminal.
+
+    """
+    context.load_cert_chain(cert_file, key_file, _no_passphrase)
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase; write one without")
+
+
+def _error(name: str, file: str, error: Exception) -> TlsError:
+    return TlsError(f"{name}_{'file' if file else 'pem'}", reason_of(error), file or "(pem)")
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a certificate cannot be used, in words."""
     if isinstance(error, ssl.SSLError):
-        return error.reason or "not a usable PEM file"
+        reason = error.reason or "NO_START_LINE"
+        return _REASONS.get(reason, reason.lower().replace("_", " "))
     return getattr(error, "strerror", None) or str(error) or "not a usable PEM file"
 
 
@@ -161,4 +198,4 @@ def _pem(name: str, file: str, text: Callable[[], str] | None) -> bytes | None:
             return text().encode()
         return Path(file).read_bytes() if file else None
     except OSError as error:
-        raise TlsError(f"tls::{name}_file {file or '(pem)'}: {_reason(error)}") from None
+        raise _error(name, file, error) from None

@@ -223,7 +223,7 @@ PASTED = {
     endpoint: https://otlp-gateway-prod-eu-west-2.grafana.net/otlp
     headers: {Authorization: "Basic ${env:TOKEN}"}
 """,
-        {},
+        {"endpoint": Kind.PRESET},
     ),
     "guance": (
         """
@@ -233,7 +233,7 @@ PASTED = {
     tls: {insecure: true}
     compression: none
 """,
-        {"traces_endpoint": Kind.NO_EFFECT},
+        {"logs_endpoint": Kind.PRESET, "traces_endpoint": Kind.NO_EFFECT},
     ),
     "datadog": (
         """
@@ -242,7 +242,7 @@ PASTED = {
     headers: {dd-api-key: "${env:TOKEN}"}
     sending_queue: {batch: {min_size: 500, max_size: 1000, sizer: items}}
 """,
-        {},
+        {"logs_endpoint": Kind.PRESET},
     ),
     "newrelic": (
         """
@@ -254,6 +254,7 @@ PASTED = {
     retry_on_failure: {enabled: true, max_elapsed_time: 300s}
 """,
         {
+            "endpoint": Kind.PRESET,
             "retry_on_failure::max_elapsed_time": Kind.DIFFERENT,
             "retry_on_failure::enabled": Kind.NO_EFFECT,
         },
@@ -264,7 +265,7 @@ PASTED = {
     endpoint: "api.honeycomb.io:443"
     headers: {"x-honeycomb-team": "${env:TOKEN}"}
 """,
-        {},
+        {"endpoint": Kind.PRESET},
     ),
     "dynatrace": (
         """
@@ -274,7 +275,11 @@ PASTED = {
     disable_keep_alives: false
     max_idle_conns: 10
 """,
-        {"max_idle_conns": Kind.NO_EFFECT, "disable_keep_alives": Kind.NO_EFFECT},
+        {
+            "endpoint": Kind.PRESET,
+            "max_idle_conns": Kind.NO_EFFECT,
+            "disable_keep_alives": Kind.NO_EFFECT,
+        },
     ),
     "elastic": (
         """
@@ -290,6 +295,7 @@ PASTED = {
       batch: {flush_timeout: 1s, min_size: 1000000, max_size: 4000000}
 """,
         {
+            "endpoint": Kind.PRESET,
             "sending_queue::enabled": Kind.NO_EFFECT,
             "sending_queue::queue_size": Kind.NO_EFFECT,
             "sending_queue::block_on_overflow": Kind.NO_EFFECT,
@@ -304,7 +310,7 @@ PASTED = {
 extensions:
   basicauth/loki: {client_auth: {username: u, password: "${env:TOKEN}"}}
 """,
-        {},
+        {"endpoint": Kind.PRESET},
     ),
     "gateway": (
         """
@@ -340,7 +346,7 @@ service:
     headers: {"signoz-ingestion-key": "${env:TOKEN}"}
     retry_on_failure: {enabled: false}
 """,
-        {"retry_on_failure::enabled": Kind.DIFFERENT},
+        {"endpoint": Kind.PRESET, "retry_on_failure::enabled": Kind.DIFFERENT},
     ),
     "oauth": (
         """

@@ -106,7 +106,13 @@ BEARER = """extensions:
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        ("endpoint: 9443", "endpoint: '9443' is no host:port; write 0.0.0.0:9443"),
+        (
+            "endpoint: 9443",
+            (
+                "endpoint: '9443' is no host:port with a port up to 65535; "
+                "write one such as 127.0.0.1:9464"
+            ),
+        ),
         ("tls: {cert_file: /c}", "tls::key_file: is missing"),
         ("client_names: [a]", "client_names is set and nobody has to show a certificate"),
         (f"{TLS}, clusters: {{a: {{client_names: b}}}}", "add tls::client_ca_file"),

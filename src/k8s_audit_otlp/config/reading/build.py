@@ -23,7 +23,6 @@ from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, 
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.collector_keys import (
     IDLE_EXTENSIONS,
-    IDLE_PROCESSORS,
     is_honoured,
     rules_met,
     table_of,
@@ -32,6 +31,7 @@ from k8s_audit_otlp.config.reading.crosscheck import check_references
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.reading.explain import explain, suggest
 from k8s_audit_otlp.config.reading.key_rules import FOREIGN_EXPORTERS, FOREIGN_RECEIVERS, Use
+from k8s_audit_otlp.config.reading.processors import check_processors
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import SOURCES, Source, logs_of
@@ -53,6 +53,7 @@ EXTENSIONS: Mapping[str, type[Extension]] = {
     "oauth2client": OAuth2Client,
 }
 SECTIONS = ("receivers", "processors", "exporters", "extensions", "service")
+_NAMED = 5  # keys that a message names
 _NAME = re.compile(r"[^\s/][^\s]*")
 _SECTION_WAY_OUT = {
     "receivers": "write receivers: {k8s_audit: {include: [/var/log/kubernetes/audit.log]}}",
@@ -66,12 +67,15 @@ def build(tree: Any) -> Findings:
     if not isinstance(tree, Mapping):
         found.mistake((), "the file is not a block of keys", "write receivers: and exporters:")
         return found
+    if tree and not set(SECTIONS) & set(tree):
+        found.mistake((), _no_configuration(tree), "write receivers: and exporters:")
+        return found
     for name in tree:
         if name == "connectors":
             found.mistake((name,), "there are no connectors here", "remove the section")
         elif name not in SECTIONS:
             found.mistake((name,), "unknown section", suggest(name, SECTIONS))
-    _processors(_section(tree, "processors", found), found)
+    check_processors(_section(tree, "processors", found), tree.get("service"), found)
     receivers = _components(tree, "receivers", RECEIVERS, found)
     from_beginning = all(
         one.start_at.kind == "beginning" for one in receivers.values() if isinstance(one, K8sAudit)
@@ -96,6 +100,17 @@ def build(tree: Any) -> Findings:
     return found
 
 
+def _no_configuration(tree: Mapping[str, Any]) -> str:
+    """Say what a file seems to be in which no section of a configuration is."""
+    kind, group = tree.get("kind"), str(tree.get("apiVersion", ""))
+    if kind == "Event" and group.startswith("audit.k8s.io"):
+        return "this is an audit event, no configuration (a log is given with --path)"
+    if kind and group:
+        return f"this is a {kind} of Kubernetes, no configuration"
+    named = ", ".join(name for name in list(tree)[:_NAMED] if name.isprintable())
+    return f"this is no configuration: it has the keys {named}"[:120]
+
+
 def _file_receivers(
     receivers: Mapping[str, K8sAudit | Source], state_dir: str
 ) -> Iterator[tuple[str, K8sAudit]]:
@@ -117,23 +132,6 @@ def _section(tree: Mapping[str, Any], name: str, found: Findings) -> Mapping[str
     if not section and name in _SECTION_WAY_OUT:
         found.mistake((name,), f"no {name[:-1]} is given", _SECTION_WAY_OUT[name])
     return section
-
-
-def _processors(section: Mapping[str, Any], found: Findings) -> None:
-    for name in section:
-        _processor(("processors", name), name, found)
-
-
-def _processor(path: Path, name: str, found: Findings) -> None:
-    kind = name.partition("/")[0]
-    if kind in IDLE_PROCESSORS:
-        found.remark(path, Kind.NO_EFFECT, "exporters batch, and memory is bounded, by themselves")
-        return
-    found.mistake(
-        path,
-        f"the processor {kind} does not run here, so events would leave unprocessed",
-        "use audit::policy and audit::redaction, or send to a Collector that runs it",
-    )
 
 
 def _components(
@@ -231,8 +229,6 @@ def _pipelines(pipelines: Mapping[str, Any], found: Findings) -> dict[str, Any]:
         if not isinstance(pipeline, Mapping):
             kept[name] = pipeline
             continue
-        for processor in pipeline.get("processors") or ():
-            _processor((*path, "processors"), str(processor), found)
         kept[name] = {
             key: [canonical(str(one)) for one in value] if isinstance(value, list) else value
             for key, value in pipeline.items()

@@ -1,5 +1,6 @@
 """Replaces the references of a tree by their values. Reads the files that they name."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,12 @@ from k8s_audit_otlp.config.template import (
     parse_template,
 )
 
+# as examples and `vendors show` write them: <zone>, REGISTRY/name, http://HOST:4318, YOUR_API_KEY
+_PLACEHOLDER = re.compile(
+    r"<[A-Za-z][\w .\-]*>"
+    r"|(?<![\w{:-])(?:REGISTRY(?=/)|HOST(?![\w-])|CHANGE_?ME(?![\w-])|YOUR[_-][A-Z_-]+)"
+)
+
 
 @dataclass(slots=True)
 class Expansion:
@@ -24,6 +31,12 @@ class Expansion:
     tree: Any = None
     mistakes: list[Mistake] = field(default_factory=list)
     unread: dict[str, tuple[Template, OSError]] = field(default_factory=dict)
+
+
+def placeholder(text: str) -> str:
+    """Return what in *text* is still to be filled in, as `<zone>` or YOUR_KEY; '' if nothing is."""
+    found = _PLACEHOLDER.search(text)
+    return found[0] if found else ""
 
 
 def expand(tree: Any, env: Mapping[str, str]) -> Expansion:
@@ -38,8 +51,12 @@ def _expand(node: Any, path: Path, env: Mapping[str, str], found: Expansion) -> 
         return {key: _expand(value, (*path, key), env, found) for key, value in node.items()}
     if isinstance(node, list):
         return [_expand(value, (*path, index), env, found) for index, value in enumerate(node)]
-    if isinstance(node, str) and has_reference(node):
-        return _scalar(node, path, env, found)
+    if isinstance(node, str):
+        if (left := placeholder(node)) and "redaction" not in path:  # whose patterns may hold <...>
+            hint = "write your own value in its place"
+            found.mistakes.append(Mistake(where(path), f"{left} is a placeholder", hint))
+        elif has_reference(node):
+            return _scalar(node, path, env, found)
     return node
 
 

@@ -9,12 +9,15 @@ from pydantic import BaseModel
 
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.audit_files import AuditFileError, read_policy, read_rules
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.certificates import trouble
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
+from k8s_audit_otlp.config.sources import ServerTls
 
 _FILE_KEYS = frozenset({"filename"})
 
@@ -30,7 +33,9 @@ def look(config: Config, found: Findings) -> None:
         found.mistake(
             ("service", "state_dir"), f"{state_dir} is not a directory", "name a directory"
         )
-    for path, value in _leaves(config, found):
+    for path, value in _values(config, found):
+        if isinstance(value, Tls | ServerTls):
+            _look_at_certificates(value, path, found)
         for name in _files_of(path, value):
             _look_at_file(name, path, found)
     for exporter_id, exporter in config.exporters.items():
@@ -49,13 +54,13 @@ def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
         try:
             read()
         except AuditFileError as error:
-            place = (*path, *error.mistake.where.split("::"))
-            found.mistake(place, error.mistake.what, error.mistake.hint)
+            for one in error.mistakes:
+                found.mistake((*path, *one.where.split("::")), one.what, one.hint)
 
 
 def secrets_in(config: Config) -> Iterator[Secret]:
     """Yield every Secret of *config*."""
-    yield from (value for _, value in _leaves(config, Findings()) if isinstance(value, Secret))
+    yield from (value for _, value in _values(config, Findings()) if isinstance(value, Secret))
 
 
 def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
@@ -71,6 +76,13 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
         found.remark(
             path, Kind.UNREADABLE, f"{pattern} cannot be read by this user; run as its owner"
         )
+
+
+def _look_at_certificates(tls: Tls | ServerTls, path: KeyPath, found: Findings) -> None:
+    key, why = trouble(tls)
+    if key:
+        hint = "give certificates and keys in PEM that belong together"
+        found.mistake((*path, key), f"{getattr(tls, key)}: {why}", hint)
 
 
 def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
@@ -115,7 +127,7 @@ def _files_of(path: KeyPath, value: Any) -> tuple[str, ...]:
     return ()
 
 
-def _leaves(config: Config, found: Findings) -> Iterator[tuple[KeyPath, Any]]:
+def _values(config: Config, found: Findings) -> Iterator[tuple[KeyPath, Any]]:
     sections = (
         ("receivers", config.receivers),
         ("receivers", config.sources),
@@ -129,6 +141,7 @@ def _leaves(config: Config, found: Findings) -> Iterator[tuple[KeyPath, Any]]:
 
 def _walk(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     if isinstance(value, BaseModel):
+        yield path, value
         for name, field in type(value).model_fields.items():
             yield from _walk(getattr(value, name), (*path, field.alias or name))
     elif isinstance(value, Mapping):

@@ -106,6 +106,30 @@ FOREIGN_EXPORTERS: Mapping[str, str] = {
     "debug": "write otlp_file with path: -",
     "logging": "write otlp_file with path: -",
 }
+_POLICY = "write audit::policy in the exporter, or send to a Collector that runs it"
+_REDACTION = "write audit::redaction in the exporter, or send to a Collector that runs it"
+_RESOURCE = "write resource: or attributes: in the receiver"
+# Processors of the Collector that change what is sent, and what does the same here.
+FOREIGN_PROCESSORS: Mapping[str, str] = {
+    "attributes": _RESOURCE,
+    "filter": _POLICY,
+    "geoip": "send to a Collector that runs it",
+    "groupbyattrs": "send to a Collector that runs it",
+    "interval": _POLICY,
+    "k8sattributes": _RESOURCE,
+    "k8s_attributes": _RESOURCE,
+    "logdedup": _POLICY,
+    "logstransform": _REDACTION,
+    "probabilistic_sampler": _POLICY,
+    "redaction": _REDACTION,
+    "remotetap": "see k8s-audit-otlp tap",
+    "resource": _RESOURCE,
+    "resourcedetection": _RESOURCE,
+    "schema": "send to a Collector that runs it",
+    "sumologic": "send to a Collector that runs it",
+    "tail_sampling": _POLICY,
+    "transform": _REDACTION,
+}
 FOREIGN_RECEIVERS = frozenset({"filelog", "file_log", "otlp", "webhookevent", "k8sobjects"})
 
 

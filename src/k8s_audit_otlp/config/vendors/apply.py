@@ -6,7 +6,7 @@ No I/O. What can never work with that vendor is a mistake; what is merely unusua
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel
 
@@ -20,6 +20,8 @@ from k8s_audit_otlp.config.vendors.preset import KeyPath, Vendor, with_defaults
 from k8s_audit_otlp.otlp.mapping import TABLE
 
 PLAIN_NAMES = frozenset(row.key for row in TABLE if row.profile == "plain")
+
+_PORTS = {"otlp_grpc": 4317, "otlp_http": 4318}
 
 
 def _vendor_of(block: Any) -> Vendor | None:
@@ -61,8 +63,12 @@ def forget_set(made: BaseModel, added: list[KeyPath]) -> None:
 
 def check_vendor(exporter: Exporter, path: Path, found: Findings) -> None:
     """Say what the vendor of *exporter* will not understand."""
+    if isinstance(exporter, OtlpHttp | OtlpGrpc):
+        _check_port(exporter, path, found)
     vendor = VENDORS.get(exporter.audit.vendor or "")
     if vendor is None:
+        if isinstance(exporter, OtlpHttp | OtlpGrpc):
+            _suggest_preset(exporter, path, found)
         return
     if isinstance(exporter, OtlpGrpc) and not vendor.grpc:
         hint = f"write an otlp_http exporter with endpoint: {vendor.endpoint}"
@@ -77,6 +83,40 @@ def check_vendor(exporter: Exporter, path: Path, found: Findings) -> None:
         for name in _missing_headers(exporter, vendor):
             why = f"{vendor.title} wants the header {name}"
             found.remark((*path, "headers"), Kind.UNUSUAL, why)
+
+
+def _address_of(exporter: OtlpHttp | OtlpGrpc) -> SplitResult:
+    """Return where *exporter* sends, as far as it is known now."""
+    target = exporter.url if isinstance(exporter, OtlpHttp) else exporter.target
+    text = known_value(target) or ""
+    return urlsplit(text if "//" in text else f"//{text}")
+
+
+def _endpoint_key(exporter: OtlpHttp | OtlpGrpc) -> str:
+    full = isinstance(exporter, OtlpHttp) and exporter.logs_endpoint is not None
+    return "logs_endpoint" if full else "endpoint"
+
+
+def _suggest_preset(exporter: OtlpHttp | OtlpGrpc, path: Path, found: Findings) -> None:
+    """Name the preset of a host that is one vendor's alone, or is called like one."""
+    host = (_address_of(exporter).hostname or "").lower()
+    for vendor in VENDORS.values():
+        if vendor.hosts and re.fullmatch(vendor.hosts, host):
+            preset = f"audit: {{vendor: {vendor.name}}}"
+            why = f"{vendor.title} seems to be there; {preset} knows its limits"
+            found.remark((*path, _endpoint_key(exporter)), Kind.PRESET, why)
+            return
+
+
+def _check_port(exporter: OtlpHttp | OtlpGrpc, path: Path, found: Findings) -> None:
+    """Say where the port is that of the other protocol (IANA: 4317 is gRPC, 4318 HTTP)."""
+    spoken, other = (
+        ("otlp_http", "otlp_grpc") if isinstance(exporter, OtlpHttp) else ("otlp_grpc", "otlp_http")
+    )
+    port = _address_of(exporter).port
+    if port == _PORTS[other]:
+        why = f"{port} is where {other} is taken by default; for {spoken} it is {_PORTS[spoken]}"
+        found.remark((*path, _endpoint_key(exporter)), Kind.PRESET, why)
 
 
 def _check_path(exporter: OtlpHttp, vendor: Vendor, path: Path, found: Findings) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from k8s_audit_otlp.transport.tls import load_pair
+
 logger = logging.getLogger("k8s_audit_otlp")
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -110,14 +112,14 @@ class HttpServer:
             return
         try:
             self._load_certificates(self._context)
-        except OSError as error:  # half of a pair is new; the next look finds both
+        except (OSError, ValueError) as error:  # half of a pair is new; the next look finds both
             logger.warning("%s: the new certificate cannot be used yet: %s", self._name, error)
             return
         self._stamp = now
 
     def _load_certificates(self, context: ssl.SSLContext) -> None:
         options = self._options
-        context.load_cert_chain(options.cert_file, options.key_file)
+        load_pair(context, options.cert_file, options.key_file)
         if options.client_ca_file:
             context.load_verify_locations(options.client_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED

@@ -14,9 +14,10 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
-from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of, tls_options
+from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
+from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.transport.credentials import Credentials

@@ -13,6 +13,7 @@ from k8s_audit_otlp.config.summary import honoured
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.routes import ROUTES
 from k8s_audit_otlp.config.vendors.show import block_of, route_text, vendor_text
+from tests.kit.placeholders import filled
 
 # what a configuration of this project must have a preset or a way for
 PRESETS = """guance otel-collector loki grafana-cloud datadog newrelic honeycomb dynatrace elastic
@@ -75,7 +76,7 @@ def test_the_block_of_every_vendor_loads(name: str, *, grpc: bool) -> None:
     vendor = VENDORS[name]
     if grpc and not vendor.grpc:
         pytest.skip("takes no gRPC")
-    loaded = load_text(vendor_text(vendor, grpc=grpc), "agent.yaml", ENV)
+    loaded = load_text(filled(vendor_text(vendor, grpc=grpc)), "agent.yaml", ENV)
     (exporter,) = loaded.config.exporters.values()
     assert exporter.audit.vendor == name
     assert {remark.kind for remark in loaded.remarks} == {Kind.MISSING}  # the log itself
@@ -86,7 +87,7 @@ def test_the_block_of_every_vendor_loads(name: str, *, grpc: bool) -> None:
 def test_a_preset_is_no_more_than_its_keys(name: str) -> None:
     """The defaults written out, without the vendor, make the same exporter."""
     vendor = VENDORS[name]
-    tree = block_of(vendor)
+    tree = filled(block_of(vendor))
     ((kind, block),) = tree["exporters"].items()
     (by_vendor,) = load_tree(tree, "agent.yaml", ENV).config.exporters.values()
     spelled = vendor.defaults("otlp_http")

@@ -1,0 +1,87 @@
+"""The types of addresses in a configuration: where to send, and where to listen. No I/O."""
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import PlainValidator
+
+from k8s_audit_otlp.config.secret import Secret, safe_url
+from k8s_audit_otlp.config.template import Template
+from k8s_audit_otlp.config.types import TEXT_SCHEMA, known_value, mistake, shown, to_secret
+
+_MAX_PORT = 65_535
+_HTTP = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+# what grpc's name resolution takes: https://github.com/grpc/grpc/blob/master/doc/naming.md
+_GRPC_SCHEMES = ("http://", "https://", "dns:", "unix:", "ipv4:", "ipv6:", "passthrough:")
+
+
+def _as_url(value: Any) -> tuple[Secret, str | None]:
+    secret = Secret(to_secret(value).template, is_url=True)
+    text = known_value(secret)
+    if text == "":
+        raise mistake("is empty", "write where to send, or leave the key out")
+    if text is not None and re.search(r"\s", text):
+        raise mistake("holds white space", "remove it")
+    try:
+        _ = urlsplit(text or "").port
+    except ValueError:
+        raise mistake("its port is no number up to 65535", "correct the port") from None
+    return secret, text
+
+
+def _http_url(value: Any) -> Secret:
+    secret, text = _as_url(value)
+    if text is None or _HTTP.match(text):
+        return secret
+    if scheme := _SCHEME.match(text):
+        raise mistake(f"the scheme {scheme[0]} is not HTTP", "write http:// or https://")
+    head = safe_url(text)
+    hint = "https" if head.endswith(":443") else "http"
+    more = "" if head == text else "..."
+    raise mistake(f"'{head}{more}' has no scheme", f"write {hint}://{head}{more}")
+
+
+def _base_url(value: Any) -> Secret:
+    secret = _http_url(value)
+    if (known_value(secret) or "").rstrip("/").endswith("/v1/logs"):
+        raise mistake("ends in /v1/logs, which is appended once more", "write it as logs_endpoint")
+    return secret
+
+
+def _grpc_target(value: Any) -> Secret:
+    secret, text = _as_url(value)
+    if text is None:
+        return secret
+    scheme = _SCHEME.match(text)
+    if scheme and not text.lower().startswith(_GRPC_SCHEMES):
+        raise mistake(
+            f"gRPC does not know the scheme {scheme[0]}", "write host:port, http:// or https://"
+        )
+    named = not scheme and not text.lower().startswith(_GRPC_SCHEMES)
+    if named and not re.search(r":\d+/?$", text):
+        raise mistake(f"'{safe_url(text)}' has no port", f"write {safe_url(text)}:4317")
+    return secret
+
+
+def _address(value: Any) -> str:
+    host, colon, port = str(value).rpartition(":")
+    if not colon or "/" in host or not port.isdecimal() or int(port) > _MAX_PORT:
+        what = f"{shown(value)} is no host:port with a port up to {_MAX_PORT}"
+        raise mistake(what, "write one such as 127.0.0.1:9464")
+    return str(value)
+
+
+Address = Annotated[str, PlainValidator(_address), TEXT_SCHEMA]
+HttpUrl = Annotated[Secret, PlainValidator(_http_url), TEXT_SCHEMA]
+BaseUrl = Annotated[Secret, PlainValidator(_base_url), TEXT_SCHEMA]
+GrpcTarget = Annotated[Secret, PlainValidator(_grpc_target), TEXT_SCHEMA]
+
+
+def with_path(base: Secret, path: str) -> Secret:
+    """Append *path* to a base URL with exactly one slash between them."""
+    *head, last = base.template.parts
+    if not isinstance(last, str):
+        return Secret(Template((*base.template.parts, f"/{path}")), is_url=True)
+    return Secret(Template((*head, f"{last.rstrip('/')}/{path}")), is_url=True)
