@@ -6,7 +6,7 @@
 Offsets are half-open, count *decompressed* bytes, and `end` is the next byte to read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -164,6 +164,7 @@ class EncodedBlock:
     lines: int = 0
     first_ns: int = 0  # time of the first and the last event, 0 where there is none
     last_ns: int = 0
+    redacted: Mapping[str, int] = field(default_factory=dict)  # events changed, by rule
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -99,6 +99,9 @@ class Recorder:
     def retrying(self, why, delay_s, reason):
         self.retries.append((why, delay_s, reason))
 
+    def set_aside(self, why, delay_s, reason):
+        self.retrying(f"one record is set aside: {why}", delay_s, reason)
+
     def refused(self, count, _why, *, notices):  # noqa: ARG002 - as the protocol has it
         self.refused_records += count
 

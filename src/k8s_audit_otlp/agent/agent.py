@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,11 @@ from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.crashloop import marker_for
 from k8s_audit_otlp.agent.ending import DrainTarget, Ending
 from k8s_audit_otlp.agent.failures import Failures
-from k8s_audit_otlp.agent.first_look import FirstLook
+from k8s_audit_otlp.agent.first_look import CaughtUp, FirstLook
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
 from k8s_audit_otlp.agent.sources import Sources
-from k8s_audit_otlp.agent.start import Resumed, announce, place, silence_after
+from k8s_audit_otlp.agent.start import Resumed, announce, digest_of, place, silence_after
 from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -33,6 +33,8 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
+from k8s_audit_otlp.telemetry.journal import ExporterCounts
+from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.tap import Tap
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -50,6 +52,7 @@ class AgentOptions:
     deadline_s: float = 30.0  # with `once`: give up after so long without progress
     lock_patience_s: float = 30.0
     changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
+    counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
 
 
 class Agent:
@@ -69,6 +72,7 @@ class Agent:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.config = config
+        self.digest = digest_of(config)
         self._env = env
         self._options = options or AgentOptions()
         self._monotonic = monotonic
@@ -106,8 +110,6 @@ class Agent:
     def _now_ns(self) -> int:
         return round(self._now().timestamp() * 1e9)
 
-    # -- start ---------------------------------------------------------------------------------
-
     def start(self) -> list[Resumed]:
         """Take up the work; return where every exporter goes on."""
         self._sealing.begin()
@@ -127,7 +129,7 @@ class Agent:
         announce(
             self._evidence,
             self._base,
-            self.config,
+            self.digest,
             resumed,
             careful=marker is not None,
             changes=self._options.changes,
@@ -135,8 +137,7 @@ class Agent:
         self.commit()
         look = FirstLook(self.logs)
         look()
-        self.listen(look)
-        self.listen(self._sealing.look)
+        self._listeners += [look, CaughtUp(list(self.subscriptions())), self._sealing.look]
         self._watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
@@ -151,7 +152,7 @@ class Agent:
         self.started = True
         restored = self._file.load()
         if restored.warning:
-            logger.warning("%s", restored.warning)
+            logger.warning("%s", restored.warning, extra=fields("state_damaged"))
         self._base = restored.checkpoint or self._base
 
     def _build(self, marker: Marker | None) -> Pipeline:
@@ -171,6 +172,7 @@ class Agent:
             evidence=self._evidence,
             on_failure=self._failures.say,
             tap=self._tap,
+            counts=self._options.counts,
             marker=marker,
         )
         self.exporters += pipeline.build()  # the list itself is known to whoever listens
@@ -188,9 +190,9 @@ class Agent:
         return pipeline
 
     def _await_predecessor(self, holder: str) -> None:
-        logger.info("waiting for process %s to let go of %s", holder, self._file.directory)
-
-    # -- run -----------------------------------------------------------------------------------
+        more = fields("waiting", process=holder)
+        where = self._file.directory
+        logger.info("waiting for process %s to let go of %s", holder, where, extra=more)
 
     def subscriptions(self) -> Iterator[Subscription]:
         for runtime in self.exporters:
@@ -214,7 +216,7 @@ class Agent:
 
     def hand_over(self) -> None:
         """Begin to end for another agent of this process: at once, whatever `until` says."""
-        self._ending.at_once = True
+        self._ending.at_once = self._ending.handed_over = True
         self._wake.set()
 
     def _new_drain_target(self) -> DrainTarget:
@@ -266,10 +268,10 @@ class Agent:
         if self._committer is not None:
             self._committer.commit(durable=durable)
 
-    # -- stop -----------------------------------------------------------------------
-
     def _drain(self) -> None:
         """Let requests in flight finish up to the timeout, then give up those in back-off."""
+        requests = sum(r.consumer.in_flight for r in self.exporters)
+        self._ending.say(requests, self.config.service.shutdown_timeout_s)
         self.sources.stop()
         for runtime in self.exporters:
             runtime.consumer.drain()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
+from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
 
@@ -91,6 +92,18 @@ def batch_limits(exporter: Exporter) -> BatchLimits:
         min_records=batch.min_records,
         max_span_ns=round(limits.time_span_s * 1e9),
     )
+
+
+def endpoint_of(exporter: Exporter) -> str:
+    """Return host and port of where an exporter sends, for log lines; '' where it is no network."""
+    match exporter:
+        case OtlpHttp():
+            parts = urlsplit(str(exporter.url))
+            return parts.netloc.rpartition("@")[2]
+        case OtlpGrpc():
+            return str(exporter.target).rpartition("//")[2].partition("/")[0].rpartition("@")[2]
+        case _:
+            return ""
 
 
 def sender_of(

@@ -10,6 +10,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.state.positions import PositionFile
+from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -41,7 +42,7 @@ class Committer:
         self._before = before
         self._now = now
         self._versions: list[int] = []  # of the logs, that the newest checkpoint holds
-        self._delivered = 0  # bytes, when the positions were last on disk
+        self._delivered = self._delivered_bytes()  # when the positions were last on disk
         self._fresh = True  # the positions file is of another process, or of another directory
         self.error = ""
 
@@ -72,7 +73,7 @@ class Committer:
             for subscription in subscriptions:
                 subscription.stored()
         if self.error:
-            logger.info("%s: written again", self._file.path)
+            logger.info("%s: written again", self._file.path, extra=fields("state_written"))
             self._stall("")
         self.error, self._delivered = "", self._delivered_bytes()
 
@@ -86,6 +87,7 @@ class Committer:
                 "%s: the state cannot be written (%s); delivery goes on, notices wait",
                 self._file.path,
                 error.strerror,
+                extra=fields("state_unwritable", reason=error.strerror),
             )
         self.error = str(error.strerror)
         if isinstance(error, FileNotFoundError):
@@ -109,4 +111,5 @@ class Committer:
             self._lock.release()
             self._lock.acquire()
         except (StateError, StateLockedError) as error:
-            logger.error("%s", error)  # tried again at the next commit
+            # tried again at the next commit
+            logger.error("%s", error, extra=fields("state_unwritable"))

@@ -3,6 +3,7 @@
 `--once` asks for what is there at the start, `until: caught_up` for what is there at the signal.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from k8s_audit_otlp.receiver.log import WAITING, AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource
 from k8s_audit_otlp.state.ledger import Ledger
+from k8s_audit_otlp.telemetry.logs import fields
+
+logger = logging.getLogger("k8s_audit_otlp")
 
 _STEP = 64 * 1024
 
@@ -127,6 +131,7 @@ class Ending:
     def __init__(self, new_target: Callable[[], DrainTarget], *, catch_up_first: bool) -> None:
         """*new_target* takes down what is there; *catch_up_first*: the first `ask` wants that."""
         self.at_once = False
+        self.handed_over = False  # another agent of this process goes on
         self.stalled = False  # nothing has moved for long enough
         self.left_behind: list[str] = []  # what of the logs nobody could deliver
         self._new_target = new_target
@@ -139,6 +144,13 @@ class Ending:
             self._catch_up_first, self._catch_up = False, True
         else:
             self.at_once = True
+
+    def say(self, in_flight: int, timeout_s: float) -> None:
+        """Log that the end has begun."""
+        why = "giving way to the new configuration" if self.handed_over else "stopping"
+        text = "%s: %d requests in flight have up to %g s, what is left is sent at the next start"
+        more = fields("stopping", in_flight=in_flight, reload=self.handed_over)
+        logger.info(text, why, in_flight, timeout_s, extra=more)
 
     def aim(self) -> None:
         """Take down what is there now: it is to be delivered before the end."""

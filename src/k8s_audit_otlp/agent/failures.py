@@ -6,6 +6,7 @@ from collections.abc import Callable
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.reasons import describe
+from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -21,7 +22,9 @@ class Failures:
         """Tell that *part* of the agent has failed, and that it goes on."""
         speak, more = self._once.admit(f"{part} {why}")
         if speak:
-            logger.error("%s: %s%s", part, why, f" ({more} more times)" if more else "")
+            again = f" ({more} more times)" if more else ""
+            told = fields("failed", part=part, reason=why, repeated=more)
+            logger.error("%s: %s%s", part, why, again, extra=told)
             self._evidence.agent("failed", f"{part}: {why}", {"k8s.audit.agent.part": part})
 
     def guard(self, part: str, act: Callable[[], object]) -> None:

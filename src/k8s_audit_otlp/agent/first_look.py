@@ -1,11 +1,14 @@
-"""Says once of each log that it is no audit log, as soon as it has lines: a wrong path costs."""
+"""Says once, soon after the start: a log is no audit log; an exporter has caught up."""
 
 import logging
 from collections.abc import Iterable
 
 from k8s_audit_otlp.event.foreign import seems
+from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
+from k8s_audit_otlp.telemetry.backlog import backlog_bytes
+from k8s_audit_otlp.telemetry.logs import fields
 
 _HEAD_BYTES = 64 * 1024
 
@@ -39,5 +42,31 @@ class FirstLook:
                 "one that cannot be read: give the file of --audit-log-path",
                 log.path,
                 kind,
+                extra=fields("foreign_log", receiver=log.key.receiver, log=str(log.path)),
             )
         return bool(lines) or len(head) == _HEAD_BYTES
+
+
+class CaughtUp:
+    """Call it now and then; it says of each exporter when nothing of its backlog is left."""
+
+    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+        self._behind: dict[str, list[Subscription]] = {}
+        for subscription in subscriptions:
+            self._behind.setdefault(subscription.exporter, []).append(subscription)
+        self._delivered = {name: _delivered(of) for name, of in self._behind.items()}
+
+    def __call__(self) -> None:
+        for name, subscriptions in list(self._behind.items()):
+            if any(backlog_bytes(one) for one in subscriptions):
+                continue
+            del self._behind[name]
+            count = _delivered(subscriptions) - self._delivered[name]
+            more = fields("caught_up", exporter=name, delivered=count)
+            logger.info(
+                "%s: caught up, %s delivered since the start", name, f"{count:,}", extra=more
+            )
+
+
+def _delivered(subscriptions: Iterable[Subscription]) -> int:
+    return sum(one.tally().delivered for one in subscriptions)

@@ -1,7 +1,7 @@
 """Builds the ready consumer of every exporter from the configuration and the open logs."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from k8s_audit_otlp.agent.build import (
     batch_limits,
     consumer_options,
     delivery_options,
+    endpoint_of,
     notice_scope,
     resource_scopes_of,
     resources_of,
@@ -43,8 +44,9 @@ from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
-from k8s_audit_otlp.telemetry.journal import ExporterJournal
-from k8s_audit_otlp.telemetry.measured import MeasuredSender
+from k8s_audit_otlp.telemetry.journal import ExporterCounts, ExporterJournal
+from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.metrics.measured import MeasuredSender
 from k8s_audit_otlp.telemetry.tap import Tap, TappedSender
 from k8s_audit_otlp.transport.sender import Sender
 
@@ -82,6 +84,7 @@ class Pipeline:
         evidence: Evidence,
         on_failure: Callable[[str, str], None],
         tap: Tap,
+        counts: MutableMapping[str, ExporterCounts],
         marker: Marker | None = None,
     ) -> None:
         """*marker*: mark every line before it is touched, up to the horizon."""
@@ -94,6 +97,7 @@ class Pipeline:
         self._stop = stop
         self._on_failure = on_failure
         self._tap = tap
+        self._counts = counts
         self._marker = marker
         self._routes = list(config.routes())
         self._budget = Budget(config.service.memory_budget_bytes)
@@ -113,6 +117,7 @@ class Pipeline:
                     "receivers::%s::resource: neither k8s.cluster.name nor k8s.node.name is set; "
                     "the logs of several control-plane nodes will look like one",
                     name,
+                    extra=fields("placeless", receiver=name),
                 )
 
     def build(self) -> list[ExporterRuntime]:
@@ -148,7 +153,13 @@ class Pipeline:
         wake = Event()
         gate = Gate(wake.set)
         journal = ExporterJournal(
-            name, logger, self._once, gate, on_refused=partial(self._evidence.refused, name)
+            name,
+            logger,
+            self._once,
+            gate,
+            endpoint=endpoint_of(exporter),
+            counts=self._counts.setdefault(name, ExporterCounts()),
+            on_refused=partial(self._evidence.refused, name),
         )
         dead_letters = self._dead_letters(name, exporter)
         plain = sender_of(exporter, self._config, self._resource_scopes, env=self._env)
@@ -225,6 +236,7 @@ class Pipeline:
             self._encoded[key, self._mappings[subscription.exporter]],
             Batcher(receiver, limits, learned=learned, overhead=overhead),
             on_gap=on_gap,
+            on_redacted=journal.redacted,
             encode_notice=self._evidence.encode,
             present=notice_scope(receiver, subscription.exporter),
         )

@@ -16,6 +16,7 @@ from k8s_audit_otlp.evidence.seal import INTERVAL_S, KeyFileError, SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.telemetry.logs import fields
 
 _LAST_S = 0.5  # how long a stop waits for its seals to leave
 
@@ -63,7 +64,8 @@ class Sealing:
             try:
                 _append(self._file, seals)
             except OSError as error:
-                logger.error("%s: seals cannot be written: %s", self._file, error.strerror)
+                text, more = "%s: seals cannot be written: %s", fields("seal_failed")
+                logger.error(text, self._file, error.strerror, extra=more)
 
     def last(self, commit: Callable[[], None], subscriptions: Sequence[Subscription]) -> None:
         """Seal what there is at a stop, and let the seals leave before nothing new does."""

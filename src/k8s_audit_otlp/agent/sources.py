@@ -22,6 +22,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
+from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -89,7 +90,8 @@ class Sources:
                     f"receivers::{name}: it cannot be started: {why}"
                 ) from None
             self._running.append(running)
-            logger.info("%s: listening at %s", name, self.addresses[name])
+            more = fields("source", receiver=name, address=self.addresses[name])
+            logger.info("%s: listening at %s", name, self.addresses[name], extra=more)
 
     def look(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> None:
         """Take up new certificates, and delete what every exporter has."""

@@ -30,6 +30,7 @@ class Resumed:
     """Where one exporter goes on in one log, for the start-up report."""
 
     exporter: str
+    receiver: str
     log: str
     segment: str
     offset: int
@@ -89,6 +90,7 @@ def place(
     when = time_at(segment, reader, offset) if segment else None
     return Resumed(
         subscription.exporter,
+        log.key.receiver,
         str(log.path),
         segment.state.name if segment else "",
         offset,
@@ -113,17 +115,21 @@ def _tell_what_it_missed(subscription: Subscription, evidence: Evidence) -> None
     evidence.missed(subscription, between)
 
 
+def digest_of(config: Config) -> str:
+    """Return what names a configuration: equal ones are equal. Secrets do not count."""
+    return blake2b(repr(config).encode(), digest_size=8).hexdigest()
+
+
 def announce(
     evidence: Evidence,
     base: Checkpoint,
-    config: Config,
+    digest: str,
     resumed: Iterable[Resumed],
     *,
     careful: bool,
     changes: Sequence[str] = (),
 ) -> None:
-    """Say in the stream that this process begins, where, and with what. Secrets do not count."""
-    digest = blake2b(repr(config).encode(), digest_size=8).hexdigest()
+    """Say in the stream that this process begins, where, and with what configuration."""
     before, base.config = base.config, digest
     if before and (before != digest or changes):
         attributes: dict[str, str | int | float | bool] = {

@@ -13,6 +13,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -64,7 +65,9 @@ class WatchedLogs:
                     "write the path of the live file"
                 )
             if not said:
-                logger.warning("%s: nothing matches %s; waiting for it", receiver_id, patterns)
+                more = fields("no_log", receiver=receiver_id)
+                text = "%s: nothing matches %s; waiting for it"
+                logger.warning(text, receiver_id, patterns, extra=more)
             said = True
             if self._wait(GLOB_S):
                 break

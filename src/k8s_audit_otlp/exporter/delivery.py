@@ -54,6 +54,7 @@ class DeliveryEvents(Protocol):
 
     def accepted(self, records: int, size: int) -> None: ...
     def retrying(self, why: str, delay_s: float, reason: str) -> None: ...
+    def set_aside(self, why: str, delay_s: float, reason: str) -> None: ...
     def refused(self, count: int, why: str, *, notices: bool) -> None: ...
     def dead_lettered(self, why: str, *, notices: bool) -> None: ...
 
@@ -211,7 +212,7 @@ class Delivery:
         self.quarantine.add(
             Quarantined(in_flight, record, why, final, now, now + delay, search.proven)
         )
-        self._events.retrying(f"one record is set aside: {why}", delay, reason_of(outcome))
+        self._events.set_aside(why, delay, reason_of(outcome))
         search.set_aside()
 
     def look_after_quarantined(self) -> None:

@@ -6,6 +6,7 @@ process: each line is marked before it is touched, so the next process knows whi
 does the same.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -94,4 +95,5 @@ def _joined(block: Block, parts: list[EncodedBlock]) -> EncodedBlock:
         sum(part.lines for part in parts),
         next((part.first_ns for part in parts if part.first_ns), 0),
         max((part.last_ns for part in parts), default=0),
+        sum((Counter(part.redacted) for part in parts), Counter()),
     )

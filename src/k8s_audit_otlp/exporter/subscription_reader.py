@@ -5,7 +5,7 @@ and when a segment is through.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from k8s_audit_otlp.exporter.batcher import Batcher
@@ -35,11 +35,15 @@ class SubscriptionReader:
         batcher: Batcher,
         *,
         on_gap: OnGap,
+        on_redacted: Callable[[Mapping[str, int]], None] = lambda _rules: None,
         encode_notice: Callable[[Notice], bytes],
         present: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*on_gap* puts the notice of what is lost into the outboxes."""
+        """*on_gap* puts the notice of what is lost into the outboxes.
+
+        *on_redacted* hears how many events each rule of the redaction has changed.
+        """
         self.subscription = subscription
         self.log = subscription.log
         self.ledger = subscription.ledger
@@ -47,6 +51,7 @@ class SubscriptionReader:
         self._encoded = encoded
         self._batcher = batcher
         self._on_gap = on_gap
+        self._on_redacted = on_redacted
         self._encode_notice = encode_notice
         self._present = present or batcher.receiver
         self._monotonic = monotonic
@@ -74,7 +79,10 @@ class SubscriptionReader:
                 continue  # what follows may be there
             if self._batcher.empty:
                 self._since = self._monotonic()
-            self._batcher.add(self._encoded.encode(found))
+            encoded = self._encoded.encode(found)
+            if encoded.redacted:
+                self._on_redacted(encoded.redacted)
+            self._batcher.add(encoded)
             self._read.append(found)
             self._offset = found.span.end
 

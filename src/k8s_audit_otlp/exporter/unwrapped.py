@@ -4,7 +4,7 @@ The place of an event is that of its line, of the first one where it came in pie
 audit event is counted under its own rule and left out.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from k8s_audit_otlp.event.wrappers import (
@@ -123,6 +123,7 @@ class _Output:
         self._records: list[bytes] = []
         self._ends: list[int] = []
         self._dropped: list[tuple[int, str]] = []
+        self._redacted: Counter[str] = Counter()
         self._first_ns = self._last_ns = 0
         self.lines = 0
 
@@ -144,6 +145,7 @@ class _Output:
         self._dropped += [(end, rule) for _, rule in one.dropped]
         self._first_ns = self._first_ns or one.first_ns
         self._last_ns = one.last_ns or self._last_ns
+        self._redacted.update(one.redacted)
 
     def encoded(self) -> EncodedBlock:
         return EncodedBlock(
@@ -154,4 +156,5 @@ class _Output:
             self.lines,
             self._first_ns,
             self._last_ns,
+            self._redacted,
         )

@@ -5,6 +5,7 @@ A line that is one plain event goes the fast way. Any other goes the general way
 """
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class _Output:
         self.records: list[bytes] = []
         self.ends: list[int] = []
         self.dropped: list[tuple[int, str]] = []
+        self.redacted: Counter[str] = Counter()
 
     def encoded(self, block: Block, lines: int) -> EncodedBlock:
         end = block.span.start + len(block.data)  # the last line may have no newline
@@ -51,6 +53,7 @@ class _Output:
             lines,
             next(filter(None, map(wire.time_of, self.records)), 0),
             next(filter(None, map(wire.time_of, reversed(self.records))), 0),
+            self.redacted,
         )
 
 
@@ -72,6 +75,7 @@ class Encoder:
         self.options = options or MappingOptions()
         self.shrunk = 0
         self._transform = transform
+        self._redacted_key = self.options.prefix + "redacted"  # as event.processor names it
         self._shrink = shrink
         self._max_bytes = max_record_bytes or sys.maxsize
         self._records = RecordEncoder(self.options)
@@ -146,6 +150,8 @@ class Encoder:
                 out.dropped.append((end, rule))
                 return
             case Transformed(event, body, marks):
+                if isinstance(rules := marks.get(self._redacted_key), tuple):
+                    out.redacted.update(map(str, rules))
                 marks = {**marked.marks, **marks}
                 marked = marked._replace(event=event, body=body, marks=marks)
             case None:

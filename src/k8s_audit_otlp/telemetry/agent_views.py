@@ -42,21 +42,29 @@ def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
 
 
 def health(
-    agent: RunningAgent, beat_age_s: float = 0.0, runways: Runways | None = None
+    agent: RunningAgent,
+    beat_age_s: float = 0.0,
+    runways: Runways | None = None,
+    *,
+    replaced: bool = False,
 ) -> HealthView:
-    """Return how the process is. *beat_age_s*: since its commit loop last came round."""
+    """Return how the process is. *beat_age_s*: since its commit loop last came round.
+
+    *replaced*: the agent has ended for another one, and its threads with it.
+    """
     return HealthView(
         [LogView(str(log.path), trouble_of(log), log.watched) for log in agent.logs],
         exporter_views(agent, runways),
-        list(_dead_threads(agent)),
+        [] if replaced else list(_dead_threads(agent)),
         beat_age_s,
         agent.commit_error,
     )
 
 
-def life(agent: RunningAgent, beat_age_s: float) -> HealthView:
+def life(agent: RunningAgent, beat_age_s: float, *, replaced: bool = False) -> HealthView:
     """Return what says whether the process works at all. Touches no file."""
-    return HealthView(dead_threads=list(_dead_threads(agent)), beat_age_s=beat_age_s)
+    dead = [] if replaced else list(_dead_threads(agent))
+    return HealthView(dead_threads=dead, beat_age_s=beat_age_s)
 
 
 def trouble_of(log: AuditLog) -> str:
@@ -91,6 +99,8 @@ def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView
         gate.last_acknowledged_at,
         counts.delivered_bytes,
         counts.sent,
+        dict(counts.redactions),
+        tuple(counts.recent),
         counts.last_retry,
         gate.last_error_at,
         gate.retry_at if gate.waiting else 0.0,

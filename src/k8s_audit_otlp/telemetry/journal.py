@@ -5,10 +5,12 @@ an outage must not fill the disk that the audit log lives on.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Callable
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any, Final
 
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.gate import Gate
@@ -17,15 +19,18 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.measured import RequestCounts
+from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
+from k8s_audit_otlp.telemetry.views import Happening, HappeningKind
 
+_RECENT: Final = 20  # of the newest happenings
 # What a back end answers stays with its exporter: other back ends get the notice too.
 _REFUSED = "its back end does not take them; its own dead letter says why"
 
 
 @dataclass(slots=True)
 class ExporterCounts:
-    """Counts of one exporter since the start of the process."""
+    """Counts of one exporter since the start of the process; a reload takes them along."""
 
     delivered: int = 0
     delivered_bytes: int = 0
@@ -35,31 +40,47 @@ class ExporterCounts:
     notices_refused: int = 0  # of the agent's own records, in no other count
     retries: Counter[str] = field(default_factory=Counter)
     gaps: Counter[str] = field(default_factory=Counter)
+    redactions: Counter[str] = field(default_factory=Counter)  # events, by rule
     last_retry: str = ""  # its reason
+    acknowledged_at: float = 0.0  # seconds since the epoch
     sent: RequestCounts = field(default_factory=RequestCounts)
+    recent: deque[Happening] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
 
 class ExporterJournal:
     """What one exporter tells: implements the delivery's events, and takes its gaps."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it tells, and of whom, each named
         self,
         exporter: str,
         logger: logging.Logger,
         once: OnceAMinute,
         gate: Gate,
         *,
+        endpoint: str = "",
+        counts: ExporterCounts | None = None,
         on_refused: Callable[[int, str], None] = lambda _count, _why: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """*on_refused* tells in the stream how many records are refused for good, in our words."""
+        """*on_refused* tells in the stream how many records are refused for good, in our words.
+
+        *endpoint*: host and port, for the log lines. *counts*: what to go on with.
+        """
         self.exporter = exporter
+        self.counts = counts or ExporterCounts()
         self._on_refused = on_refused
         self._gate = gate
-        self.counts = ExporterCounts()
+        self._endpoint = endpoint
         self._logger = logger
         self._once = once
+        self._clock = clock
         self._lock = Lock()
         self._troubled = False
+        gate.last_acknowledged_at = self.counts.acknowledged_at
+
+    def _fields(self, event: str, **more: object) -> dict[str, Any]:
+        where = {"endpoint": self._endpoint} if self._endpoint else {}
+        return fields(event, exporter=self.exporter, **where, **more)
 
     def accepted(self, records: int, size: int) -> None:
         with self._lock:
@@ -67,11 +88,13 @@ class ExporterJournal:
             counts.delivered += records
             counts.delivered_bytes += size
             counts.requests += 1
+            counts.acknowledged_at = self._gate.last_acknowledged_at
             recovered = self._troubled and not self._gate.waiting
             self._troubled = self._troubled and not recovered
         if recovered:
             self._once.forget(f"retry {self.exporter}")
-            self._logger.info("%s: delivering again", self.exporter)
+            text = "%s: delivering again"
+            self._logger.info(text, self.exporter, extra=self._fields("recovered"))
 
     def retrying(self, why: str, delay_s: float, reason: str) -> None:
         with self._lock:
@@ -86,7 +109,16 @@ class ExporterJournal:
                 why,
                 delay_s,
                 f" ({suppressed} more such failures)" if suppressed else "",
+                extra=self._fields(
+                    "retrying", reason=reason, delay_s=round(delay_s, 3), repeated=suppressed
+                ),
             )
+
+    def set_aside(self, why: str, delay_s: float, reason: str) -> None:
+        """Tell that one record waits apart: it keeps failing while others pass."""
+        text = "one record keeps failing, waits apart and is asked for again"
+        self._note("quarantine", f"{text} ({reason})")
+        self.retrying(f"one record is set aside: {why}", delay_s, reason)
 
     def refused(self, count: int, why: str, *, notices: bool) -> None:
         with self._lock:
@@ -96,7 +128,8 @@ class ExporterJournal:
                 self.counts.refused += count
         if not notices:  # a notice about a notice would be refused like it
             self._on_refused(count, _REFUSED)
-        speak, _ = self._once.admit(f"refused {self.exporter}")
+            self._note("refused", f"{count:,} records of a request that was accepted")
+        speak, suppressed = self._once.admit(f"refused {self.exporter}")
         if speak:
             self._logger.error(
                 "%s: the back end refused %d records of a request it accepted (%s); "
@@ -104,6 +137,7 @@ class ExporterJournal:
                 self.exporter,
                 count,
                 why,
+                extra=self._fields("refused", count=count, repeated=suppressed),
             )
 
     def dead_lettered(self, why: str, *, notices: bool) -> None:
@@ -114,6 +148,7 @@ class ExporterJournal:
                 self.counts.dead_lettered += 1
         if not notices:
             self._on_refused(1, _REFUSED)
+            self._note("dead letter", "one record is refused for good")
         speak, suppressed = self._once.admit(f"dead {self.exporter}")
         if speak:
             self._logger.error(
@@ -121,20 +156,40 @@ class ExporterJournal:
                 self.exporter,
                 why,
                 f" ({suppressed} more)" if suppressed else "",
+                extra=self._fields("dead_lettered", count=1, repeated=suppressed),
             )
 
+    def redacted(self, rules: Mapping[str, int]) -> None:
+        """Count the events in which each rule of the redaction has replaced something."""
+        with self._lock:
+            self.counts.redactions.update(rules)
+
     def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:
+        size, name = gap.span.end - gap.span.start, segment.state.name
         with self._lock:
             self.counts.gaps[gap.reason] += 1
+        self._note("gap", f"{size:,} bytes of {name} ({gap.reason})")
+        log = subscription.log
         self._logger.error(
             "%s: %s: %d bytes of %s are lost to this exporter (%s%s)",
             self.exporter,
-            subscription.log.path,
-            gap.span.end - gap.span.start,
-            segment.state.name,
+            log.path,
+            size,
+            name,
             gap.reason,
             f": {gap.why}" if gap.why else "",
+            extra=self._fields(
+                "gap", receiver=log.key.receiver, reason=gap.reason, segment=name, bytes=size
+            ),
         )
+
+    def _note(self, kind: HappeningKind, text: str) -> None:
+        """Remember it; the same again only moves the time."""
+        with self._lock:
+            recent = self.counts.recent
+            if recent and recent[-1][1:] == (kind, text):
+                recent.pop()
+            recent.append(Happening(self._clock(), kind, text))
 
 
 class LogJournal:
@@ -144,10 +199,13 @@ class LogJournal:
         self._logger = logger
 
     def discovered(self, log: LogKey, segment: SegmentState) -> None:
-        self._logger.debug("%s: new segment %s as %s", log, segment.identity, segment.name)
+        text, more = "%s: new segment %s as %s", fields("segment", receiver=log.receiver)
+        self._logger.debug(text, log, segment.identity, segment.name, extra=more)
 
     def trouble(self, log: LogKey, message: str) -> None:
         if message:
-            self._logger.warning("%s", message)
+            more = fields("log_trouble", receiver=log.receiver, log=log.path)
+            self._logger.warning("%s", message, extra=more)
         else:
-            self._logger.info("%s: readable again", log)
+            more = fields("log_readable", receiver=log.receiver, log=log.path)
+            self._logger.info("%s: readable again", log, extra=more)

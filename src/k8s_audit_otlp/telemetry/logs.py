@@ -59,6 +59,7 @@ class _Json(logging.Formatter):
             "time": _stamp(record),
             "level": record.levelname.lower(),
             "message": _message(record),
+            "event": record.module,  # what has no name of its own
             **getattr(record, "fields", {}),
         }
         if more := getattr(record, "repeated", 0):

@@ -17,7 +17,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.agent_views import trouble_of
 from k8s_audit_otlp.telemetry.health import readiness
-from k8s_audit_otlp.telemetry.measured import History
+from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 

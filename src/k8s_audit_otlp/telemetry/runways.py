@@ -17,6 +17,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_s
+from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.runway import (
     Retention,
     WriteRate,
@@ -74,6 +75,12 @@ class Runways:
                 subscription.exporter,
                 subscription.log.path,
                 left / 60,
+                extra=fields(
+                    "runway_short",
+                    exporter=subscription.exporter,
+                    receiver=subscription.log.key.receiver,
+                    runway_s=round(left),
+                ),
             )
 
     def seconds(self, subscription: Subscription, window_s: float | None = None) -> float | None:

@@ -12,7 +12,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from k8s_audit_otlp.telemetry.health import Health, liveness, readiness
-from k8s_audit_otlp.telemetry.metrics import CONTENT_TYPE
+from k8s_audit_otlp.telemetry.metrics.prometheus import CONTENT_TYPE
 from k8s_audit_otlp.telemetry.views import HealthView
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What one can ask a running agent: its listener, metrics, status file and runway warnings.
 
-Made before the agent starts, so that counters begin there; `tick` is called whenever the commit
-loop comes round, `start` after the agent has started.
+Made before the first agent starts, so that counters begin there; `tick` is called whenever the
+commit loop comes round, `start` after an agent has started, `follow` before another one does.
 """
 
 import time
@@ -13,21 +13,24 @@ from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, life, stored_views
 from k8s_audit_otlp.telemetry.health import Beat
-from k8s_audit_otlp.telemetry.measured import History
+from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.runways import Runways
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 if TYPE_CHECKING:
-    from k8s_audit_otlp.telemetry.metrics import Metrics
+    from k8s_audit_otlp.telemetry.metrics.registry import Metrics
     from k8s_audit_otlp.telemetry.server import StatusServer
 
 LOOK_S = 1.0  # how often growth is measured
 
 
 class Status:
-    """Everything that one can ask a running agent."""
+    """Everything that one can ask the running agent, also while a reload puts another in its place.
+
+    The listener, the counters and the rates are the process's: they outlive an agent.
+    """
 
     def __init__(
         self,
@@ -38,58 +41,82 @@ class Status:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.runways = Runways(manifest, monotonic=monotonic)
-        self._agent = agent
         self._monotonic = monotonic
         self._beat = Beat(monotonic)
         self._looked = monotonic() - LOOK_S
         self._metrics: Metrics | None = None
         self._server: StatusServer | None = None
+        self._served = ""  # the address as it is configured
+        self._address: str | None = None  # as it is bound
         self._clock = clock
         self._history = History()
-        self._reporter = Reporter(
-            Path(agent.config.service.state_dir),
-            agent.exporters,
-            commit_error=lambda: agent.commit_error,
-            runway_s=self.runway_s,
-            clock=clock,
-        )
+        self._agent = self._next = agent
+        self._replaced = False
+        self._reporter = self._reporter_of(agent)
         agent.listen(self.tick)
-        self._base = _stored(Path(agent.config.service.state_dir)) if self._address else []
+        wanted = _address_of(agent)
+        self._base = _stored(Path(agent.config.service.state_dir)) if wanted else None
 
-    @property
-    def _address(self) -> str:
-        return self._agent.config.service.telemetry.metrics.address or ""
+    def expect(self) -> None:
+        """Know that the agent is about to end for another one: its dead threads are no fault."""
+        self._replaced = True
+
+    def follow(self, agent: RunningAgent) -> None:
+        """Take *agent* for the next one: what is told is the old one's until `start`."""
+        self._next = agent
+        agent.listen(self.tick)
 
     def start(self) -> str | None:
-        """Listen where the configuration says; return the address, None where it says nowhere.
+        """Tell of the agent that has just started, and listen where its configuration says.
+
+        Return the address, None where it says nowhere. What is listened at already goes on.
 
         Raises:
             OSError: the address is taken or not of this host.
             ValueError: it is no address.
 
         """
-        agent = self._agent
-        if not self._address:
-            return None
-        from k8s_audit_otlp.telemetry.metrics import Metrics  # noqa: PLC0415 - slow to import
+        agent, wanted = self._next, _address_of(self._next)
+        if wanted != self._served:
+            old, self._server = self._server, self._listen(wanted, agent) if wanted else None
+            self._served = wanted
+            if old is not None:
+                old.stop()
+            if self._server is None:
+                self._address = None
+        self._agent, self._reporter = agent, self._reporter_of(agent)
+        self._replaced = False
+        return self._address
+
+    def _reporter_of(self, agent: RunningAgent) -> Reporter:
+        return Reporter(
+            Path(agent.config.service.state_dir),
+            agent.exporters,
+            commit_error=lambda: agent.commit_error,
+            runway_s=self.runway_s,
+            clock=self._clock,
+        )
+
+    def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
+        from k8s_audit_otlp.telemetry.metrics.registry import Metrics  # noqa: PLC0415 - slow
         from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415
         from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
 
-        self._metrics = Metrics(lambda: exporter_views(agent, self.runways), self._base)
-
-        def look() -> HealthView:
-            return health(agent, self._beat.age_s, self.runways)
-
-        self._server = StatusServer(
-            self._address,
-            Answers(
-                self._metrics.text,
-                look,
-                lambda: life(agent, self._beat.age_s),
-                lambda: status_of(agent, look(), self._history, self._clock()),
-            ),
+        if self._metrics is None:
+            base = exporter_views(agent) if self._base is None else self._base
+            self._metrics = Metrics(lambda: exporter_views(self._agent, self.runways), base)
+        answers = Answers(
+            self._metrics.text,
+            self._health,
+            lambda: life(self._agent, self._beat.age_s, replaced=self._replaced),
+            lambda: status_of(self._agent, self._health(), self._history, self._clock()),
         )
-        return self._server.start()
+        server = StatusServer(address, answers)
+        self._address = server.start()
+        return server
+
+    def _health(self) -> HealthView:
+        return health(self._agent, self._beat.age_s, self.runways, replaced=self._replaced)
 
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""
@@ -119,6 +146,10 @@ class Status:
     def stop(self) -> None:
         if self._server is not None:
             self._server.stop()
+
+
+def _address_of(agent: RunningAgent) -> str:
+    return agent.config.service.telemetry.metrics.address or ""
 
 
 def _stored(state_dir: Path) -> list[ExporterView]:

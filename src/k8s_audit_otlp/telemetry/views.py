@@ -6,8 +6,19 @@ comes from a back end or from an event, so none of them can be a secret.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
-from k8s_audit_otlp.telemetry.measured import RequestCounts
+from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
+
+HappeningKind = Literal["gap", "refused", "dead letter", "quarantine"]
+
+
+class Happening(NamedTuple):
+    """Something about an exporter that somebody should know of later: for the page."""
+
+    at: float  # seconds since the epoch
+    kind: HappeningKind
+    text: str  # in our own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,8 @@ class ExporterView:
     acknowledged_at: float = 0.0  # seconds since the epoch, 0 where nothing ever was
     delivered_bytes: int = 0
     requests: RequestCounts | None = None
+    redactions: Mapping[str, int] = field(default_factory=dict)  # events, by rule
+    recent: Sequence[Happening] = ()  # what was lost or refused of late
     trouble: str = ""  # reason of the last failed request, '' where none failed
     trouble_at: float = 0.0
     retry_at: float = 0.0  # seconds since the epoch, 0 where nothing waits

@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
 from k8s_audit_otlp.agent.changes import changes
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.steps import Accept, Refuse
 
 CONFIG = """
 receivers: {{k8s_audit: {{include: [{log}]}}}}
@@ -112,7 +115,7 @@ def test_a_good_configuration_is_taken_up_without_losing_a_position(start, backe
     uids_delivered(backend, 20)
     agent.configure("    timeout: 7s\n    audit: {bodies: drop}")
     agent.hangup()
-    agent.seen("started", 2)
+    agent.seen("reloaded")
     said = [line["message"] for line in agent.seen("reloading")]
     assert any("exporters::otlp_http::timeout" in line and "7" in line for line in said)
     assert any("bodies: keep -> drop" in line for line in said)
@@ -164,7 +167,7 @@ def test_a_secret_that_changed_is_not_shown(start):
     agent = start()
     agent.configure(key="hunter2-very-secret")
     agent.hangup()
-    agent.seen("started", 2)
+    agent.seen("reloaded")
     text = agent.out.read_text()
     assert "exporters::otlp_http::headers" in text
     assert "hunter2" not in text
@@ -177,11 +180,11 @@ def test_a_swapped_link_is_a_change_where_that_is_asked_for(start, tmp_path):
     for folder in (old, new):
         folder.mkdir()
     agent.configure("    timeout: 7s")
-    agent.seen("started", 2)
+    agent.seen("reloaded")
     (new / "config.yaml").write_text(agent.file.read_text().replace("7s", "8s"))
     agent.file.unlink()
     agent.file.symlink_to(new / "config.yaml")
-    agent.seen("started", 3)
+    agent.seen("reloaded", 2)
 
 
 def test_other_signals_do_no_harm_and_no_change_is_no_restart(start):
@@ -206,6 +209,96 @@ def test_systemd_is_told(start):
     agent.process.terminate()
     agent.told("STOPPING=1")
     assert agent.process.wait(15) == 0
+
+
+def scraped(address: str, path: str = "/metrics") -> str:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def value_of(text: str, name: str) -> float:
+    """Return the sum of a metric's series."""
+    found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+    assert found, name
+    return sum(map(float, found))
+
+
+def test_counters_go_on_after_a_reload(start, backend):
+    """One listener, one count: a reload is no restart for who scrapes. Nor is a refused one."""
+    agent = start("--watch-config")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    metrics = f"telemetry: {{metrics: {{address: '{address}'}},"
+    agent.file.write_text(agent.file.read_text().replace("telemetry: {", metrics))
+    agent.seen("reloaded")
+    refusals = iter([Refuse(503)])
+    backend.plan = lambda _request: next(refusals, Accept())
+    agent.write(10)
+    uids_delivered(backend, 30, 60)
+    waited = time.monotonic() + 60
+    names = [f"k8s_audit_otlp_{n}" for n in (
+        "events_delivered_total", "delivered_bytes_total", "retries_total",
+        "request_duration_seconds_count", "last_acknowledgement_timestamp_seconds",
+    )]  # fmt: skip
+    while value_of(before := scraped(address), names[0]) < 10:
+        assert time.monotonic() < waited
+    for count, what in ((2, "timeout: 7s"), (3, "timeout: 8s")):
+        agent.configure(f"    {what}")
+        agent.file.write_text(agent.file.read_text().replace("telemetry: {", metrics))
+        agent.seen("reloaded", count)
+        after = scraped(address)
+        assert all(value_of(after, name) >= value_of(before, name) for name in names)
+        assert value_of(after, names[2]) >= 1
+        assert scraped(address, "/livez")
+        before = after
+    agent.write(5)
+    uids_delivered(backend, 35, 60)
+    while value_of(scraped(address), names[0]) < 15:
+        assert time.monotonic() < waited + 30
+
+
+def test_every_line_is_of_the_one_stream(start, backend):
+    """JSON with time, level, message and event, from the first line to the last."""
+    agent = start()
+    uids_delivered(backend, 20)
+    agent.seen("caught_up")
+    agent.configure("    timeout: 7s")
+    agent.hangup()
+    agent.seen("reloaded")
+    assert agent.end() == 0
+    lines = agent.lines()
+    assert all({"time", "level", "message", "event"} <= line.keys() for line in lines), lines
+    by_event = {line["event"]: line for line in lines}
+    (started,) = [line for line in lines if line["event"] == "started"]
+    assert started["version"]
+    assert len(started["configuration"]) == 16
+    assert by_event["reloaded"]["configuration"] != started["configuration"]
+    (resumed, again) = [line for line in lines if line["event"] == "resumed"]
+    assert resumed["exporter"] == "otlp_http"
+    assert resumed["receiver"] == "k8s_audit"
+    assert resumed["endpoint"] == f"127.0.0.1:{backend.port}"
+    assert (resumed["offset"], again["bytes"]) == (0, 0)
+    assert resumed["bytes"] == again["offset"] == agent.log.stat().st_size
+    assert [line["reload"] for line in lines if line["event"] == "stopping"] == [True, False]
+    assert lines[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize("wrong", ["compresion: gzip", "audit: {policy: /nowhere/policy.yaml}"])
+def test_the_last_line_is_of_the_stream_too(tmp_path, backend, wrong):
+    """Also where the configuration that asks for JSON cannot be used."""
+    (tmp_path / "config.yaml").write_text(
+        CONFIG.format(
+            log=tmp_path / "audit.log", url=backend.url, state=tmp_path / "state", key="k",
+            more=f"    {wrong}",
+        )
+    )  # fmt: skip
+    command = [sys.executable, "-m", "k8s_audit_otlp", "run", "-c", str(tmp_path / "config.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines[-1]["event"] == "fatal"
+    assert lines[-1]["level"] == "error"
+    assert wrong.partition(":")[0] in lines[-1]["message"]
 
 
 def test_an_exporter_with_another_name_is_told_with_the_way_to_keep_its_position():

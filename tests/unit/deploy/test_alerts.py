@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from k8s_audit_otlp.telemetry.metrics import table
+from k8s_audit_otlp.telemetry.metrics.table import table
 
 _OF_OTHERS = {"apiserver_audit_error_total", "apiserver_audit_event_total", "kube_node_role"}
 _NAME = re.compile(r"\b(?:k8s_audit_otlp|process|apiserver_audit|kube)_[a-z_]+\b")

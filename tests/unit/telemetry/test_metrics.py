@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.model import Delivered, Retry
-from k8s_audit_otlp.telemetry.measured import MeasuredSender, RequestCounts
-from k8s_audit_otlp.telemetry.metrics import RETRY_REASONS, Metrics, table
-from k8s_audit_otlp.telemetry.process import process_values
+from k8s_audit_otlp.telemetry.metrics.measured import MeasuredSender, RequestCounts
+from k8s_audit_otlp.telemetry.metrics.process import process_values
+from k8s_audit_otlp.telemetry.metrics.registry import Metrics
+from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
 from k8s_audit_otlp.transport.sender import ExportRequest
 

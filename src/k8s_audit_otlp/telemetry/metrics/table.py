@@ -1,44 +1,44 @@
-"""The agent's own metrics: one table of what there is, and Prometheus' text format of it.
-
-    k8s_audit_otlp_events_read_total{exporter="otlp_http/siem",receiver="k8s_audit"} 81920
+"""The agent's own metrics: one table of what there is, with how each is read.
 
 Labels are exporter, receiver, rule and reasons from closed sets: what clients of the apiserver
-choose never becomes a label. Counters begin at zero with the process and never fall: a stored count
-that is a second behind after a crash would look like a reset and count twice.
+choose never becomes a label.
 """
 
-import math
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from threading import Lock
 from typing import Final, Literal, NamedTuple
 
-from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
-from k8s_audit_otlp.telemetry.measured import Histogram
-from k8s_audit_otlp.telemetry.process import process_values
+from k8s_audit_otlp.telemetry.metrics.measured import Histogram
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
 
 PREFIX: Final = "k8s_audit_otlp_"
 RETRY_REASONS: Final = ("connection", "retryable", "too_large", "rejected", "misconfigured")
-# prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_LABEL = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 Labels = Mapping[str, str]
 Value = float | Histogram
 Series = Iterator[tuple[Labels, Value]]
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 class Metric(NamedTuple):
     """One row of the table: `read` gives the series of one exporter."""
 
     name: str  # as it is scraped
-    kind: Literal["counter", "gauge", "histogram"]
+    kind: Kind
     unit: str
     labels: tuple[str, ...]
     help: str
     read: Callable[[ExporterView], Series]
+
+
+class Family(NamedTuple):
+    """One metric as of a moment: every series of it."""
+
+    name: str
+    kind: Kind
+    unit: str
+    help: str
+    series: list[tuple[Labels, Value]]
 
 
 def _receivers(value: Callable[[ReceiverView], float | None]) -> Callable[[ExporterView], Series]:
@@ -65,6 +65,11 @@ def _dropped(view: ExporterView) -> Series:
         for rule, count in receiver.dropped.items():
             labels = {"exporter": view.exporter, "receiver": receiver.receiver, "rule": rule}
             yield labels, count
+
+
+def _redactions(view: ExporterView) -> Series:
+    for rule, count in view.redactions.items():
+        yield {"exporter": view.exporter, "rule": rule}, count
 
 
 def _by_reason(view: ExporterView, known: Iterable[str], counts: Mapping[str, int]) -> Series:
@@ -132,6 +137,8 @@ EXPORTER_METRICS: Final = (
              lambda v: _by_reason(v, GAP_REASONS, v.gaps)),
     _counter("retries", "requests", _EREASON, "Requests that failed and are repeated.",
              lambda v: _by_reason(v, RETRY_REASONS, v.retries)),
+    _counter("redactions", "events", (*_E, "rule"),
+             "Events in which a rule of the redaction has replaced something.", _redactions),
     _histogram("request_duration_seconds", "seconds", ("exporter", "outcome"),
                "How long a request took, by what became of it.", _durations),
     _histogram("request_size_bytes", "bytes", _E, "Size of a request before compression.",
@@ -162,7 +169,7 @@ EXPORTER_METRICS: Final = (
            _exporter(lambda v: v.acknowledged_at or None)),
 )
 # name -> (kind, unit, labels, meaning) of what is about the process and not about an exporter
-PROCESS_METRICS: Final[Mapping[str, tuple[str, str, tuple[str, ...], str]]] = {
+PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
     f"{PREFIX}build_info": ("gauge", "1", ("version", "python"), "Always 1; what is running."),
     "process_cpu_seconds_total": ("counter", "seconds", (), "User and system CPU time."),
     "process_virtual_memory_bytes": ("gauge", "bytes", (), "Virtual memory."),
@@ -182,102 +189,3 @@ def table() -> list[tuple[str, str, str, str, str]]:
     return [
         (n, kind, unit, ", ".join(labels), help_) for n, kind, unit, labels, help_ in own + rest
     ]
-
-
-class Metrics:
-    """Reads the views once for each `text`, so that all numbers of an answer are of one moment."""
-
-    def __init__(
-        self,
-        observe: Callable[[], Iterable[ExporterView]],
-        base: Iterable[ExporterView] | None = None,
-    ) -> None:
-        """Count from *base*, the views of when the process began; from now by default."""
-        self._observe = observe
-        self._lock = Lock()  # one reading at a time
-        base = list(observe() if base is None else base)
-        self._rows = [
-            (m, _Rising(m.read, base) if m.kind == "counter" else m.read) for m in EXPORTER_METRICS
-        ]
-
-    def text(self) -> str:
-        """Return everything as of now."""
-        with self._lock:
-            views = list(self._observe())
-            lines = [
-                line
-                for metric, read in self._rows
-                for line in _family(
-                    metric.name, metric.kind, metric.help, (s for v in views for s in read(v))
-                )
-            ]
-        lines += _process_lines()
-        return "".join(line + "\n" for line in lines)
-
-
-class _Rising:
-    """One counter's values less those at the start, and never below what was told before."""
-
-    def __init__(
-        self, read: Callable[[ExporterView], Series], base: Iterable[ExporterView]
-    ) -> None:
-        self._read = read
-        self._base = {_label_text(labels): v for view in base for labels, v in read(view)}
-        self._told: dict[str, float] = {}
-
-    def __call__(self, view: ExporterView) -> Series:
-        for labels, value in self._read(view):
-            key = _label_text(labels)
-            begin = self._base.get(key, 0)
-            assert not isinstance(value, Histogram)  # noqa: S101 - counters are numbers
-            assert not isinstance(begin, Histogram)  # noqa: S101 - so are their beginnings
-            self._told[key] = risen = max(value - begin, self._told.get(key, 0))
-            yield labels, risen
-
-
-def _process_lines() -> Iterator[str]:
-    build = {"version": __version__, "python": platform.python_version()}
-    values: list[tuple[str, Labels, float]] = [(f"{PREFIX}build_info", build, 1)]
-    values += [(name, {}, value) for name, value in process_values()]
-    for name, labels, value in values:
-        kind, _, _, help_ = PROCESS_METRICS[name]
-        yield from _family(name, kind, help_, iter([(labels, value)]))
-
-
-def _family(name: str, kind: str, help_: str, series: Series) -> Iterator[str]:
-    """Yield the lines of one metric, nothing where it has no series."""
-    points = sorted(((_label_text(labels), value) for labels, value in series), key=lambda p: p[0])
-    if not points:
-        return
-    yield f"# HELP {name} {help_}"
-    yield f"# TYPE {name} {kind}"
-    for labels, value in points:
-        if isinstance(value, Histogram):
-            yield from _buckets(name, labels, value)
-        else:
-            yield f"{name}{_braces(labels)} {_number(value)}"
-
-
-def _buckets(name: str, labels: str, histogram: Histogram) -> Iterator[str]:
-    comma, count = "," if labels else "", 0
-    for bound, more in zip((*histogram.bounds, math.inf), list(histogram.counts), strict=True):
-        count += more
-        yield f'{name}_bucket{{{labels}{comma}le="{_number(bound)}"}} {count}'
-    yield f"{name}_sum{_braces(labels)} {_number(histogram.total)}"
-    yield f"{name}_count{_braces(labels)} {count}"
-
-
-def _label_text(labels: Labels) -> str:
-    return ",".join(f'{k}="{v.translate(_LABEL)}"' for k, v in sorted(labels.items()))
-
-
-def _braces(labels: str) -> str:
-    return f"{{{labels}}}" if labels else ""
-
-
-def _number(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    return repr(value)

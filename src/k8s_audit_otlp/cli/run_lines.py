@@ -1,0 +1,128 @@
+"""The lines that `run` writes: where it begins, what became of it, and why it ends."""
+
+import errno
+import logging
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+
+from k8s_audit_otlp import __version__
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.build import endpoint_of
+from k8s_audit_otlp.agent.start import Resumed
+from k8s_audit_otlp.cli import USAGE, die
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
+from k8s_audit_otlp.tools.text import duration, size
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+_OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
+
+
+def say_started(
+    agent: Agent, resumed: Iterable[Resumed], address: str | None, *, reloaded: bool
+) -> None:
+    endpoints = {runtime.name: endpoint_of(runtime.exporter) for runtime in agent.exporters}
+    for line in resumed:
+        more = fields(
+            "resumed",
+            exporter=line.exporter,
+            endpoint=endpoints[line.exporter],
+            receiver=line.receiver,
+            log=line.log,
+            segment=line.segment,
+            offset=line.offset,
+            bytes=line.backlog_bytes,
+        )
+        logger.info("%s", describe(line), extra=more)
+    if address:
+        text = "page, health and metrics: http://%s/ /livez /readyz /metrics"
+        logger.info(text, address, extra=fields("listening", address=address))
+    event, version, pid = "reloaded" if reloaded else "started", __version__, os.getpid()
+    text = f"{event}: k8s-audit-otlp %s, process %d, configuration %s"
+    more = fields(event, version=version, pid=pid, configuration=agent.digest)
+    logger.info(text, version, pid, agent.digest, extra=more)
+
+
+def describe(resumed: Resumed) -> str:
+    """Say in a line where an exporter goes on."""
+    where = (
+        f"{resumed.segment} at byte {resumed.offset}" if resumed.segment else "nothing there yet"
+    )
+    skipped = f"; start_at skips {size(resumed.skipped_bytes)}" if resumed.skipped_bytes else ""
+    to_send = f"{size(resumed.backlog_bytes)} to send"
+    if resumed.oldest_s is not None and resumed.oldest_s > _OLD_S:
+        to_send += f", the oldest {duration(resumed.oldest_s)} old"
+    return f"{resumed.exporter}: {resumed.log}: {where}, {to_send}{skipped}"
+
+
+def by_exporter(tallies: Iterable[tuple[str, Tally]]) -> dict[str, Tally]:
+    found: dict[str, Tally] = defaultdict(Tally)
+    for exporter, tally in tallies:
+        found[exporter].add(tally)
+    return found
+
+
+def closing_lines(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
+    """Say of each exporter what became of the records of this run."""
+    now = by_exporter((one.exporter, one.tally()) for one in agent.subscriptions())
+    for runtime in agent.exporters:
+        name = runtime.name
+        one, other = now[name], before[name]
+        left = sum(count for exporter, _, count in agent.undelivered() if exporter == name)
+        dropped = sum(one.dropped.values()) - sum(other.dropped.values())
+        line = (
+            f"{name}: delivered {one.delivered - other.delivered:,}, "
+            f"dropped by policy {dropped:,}, "
+            f"dead-lettered {one.dead_lettered - other.dead_lettered:,}, "
+            f"refused {one.refused - other.refused:,}, left {size(left)}"
+        )
+        if again := runtime.journal.counts.retries.total():
+            line += f"; {again:,} requests were tried again: what they hold may be there twice"
+        yield line
+
+
+def hint_of(error: OSError) -> str:
+    """Say what helps: more room where there is none, the rights where they are missing."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room, or give another --state-dir"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "let the agent's user write there, or give another --state-dir"
+    return "give another --state-dir"
+
+
+def end(why: str, code: int, config: Config) -> NoReturn:
+    """End the process; where its lines are JSON, its last one is too."""
+    if config.service.telemetry.logs.encoding != "json":
+        die(why, code)
+    logger.error("%s", why, extra=fields("fatal", exit_code=code))
+    sys.exit(code)
+
+
+def end_for_mistakes(error: ConfigError, path: Path | None) -> NoReturn:
+    """End for a configuration that cannot be used, in the form that it asks for as far as read."""
+    if not _asks_for_json(path):
+        raise error
+    set_up_logs("info", "json")
+    for mistake in error.mistakes:
+        more = fields("fatal", exit_code=USAGE, where=mistake.where, hint=mistake.hint)
+        logger.error("%s", mistake.in_file(error.source), extra=more)
+    sys.exit(USAGE)
+
+
+def _asks_for_json(path: Path | None) -> bool:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
+        for name in ("service", "telemetry", "logs", "encoding"):
+            found = found.get(name) if isinstance(found, dict) else None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
+        return False
+    return found == "json"
