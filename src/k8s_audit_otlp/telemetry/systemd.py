@@ -8,6 +8,8 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
+_PATIENCE_S = 0.1  # with a manager that takes nothing: the commit loop must come round
+
 
 class ServiceManager:
     """Writes to the socket that systemd names in the environment."""
@@ -47,7 +49,8 @@ class ServiceManager:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+                out.settimeout(_PATIENCE_S)
                 out.connect(self._address)
                 out.send(text.encode())
         except OSError:
-            return  # a service manager that is gone is no reason to stop
+            return  # a service manager that is gone, or hangs, is no reason to stop
