@@ -93,7 +93,7 @@ class Recorder:
         self.dead = []
         self.refused_records = 0
 
-    def accepted(self, records, _size):
+    def accepted(self, records, _size, _last_ns, *, notices):  # noqa: ARG002 - as the protocol
         self.accepted_records += records
 
     def retrying(self, why, delay_s, reason):

@@ -2,9 +2,15 @@
 
 from typing import Literal
 
-from k8s_audit_otlp.config.addresses import Address
+from k8s_audit_otlp.config.addresses import Address, BaseUrl, HttpUrl
 from k8s_audit_otlp.config.blocks import Block, key
-from k8s_audit_otlp.config.types import Bytes, Seconds, Texts
+from k8s_audit_otlp.config.types import (
+    Bytes,
+    Headers,
+    PositiveSeconds,
+    Seconds,
+    Texts,
+)
 
 
 class Logs(Block):
@@ -14,12 +20,34 @@ class Logs(Block):
     encoding: Literal["console", "json"] = key("console", "Form of a log line.")
 
 
+class MetricsPush(Block):
+    """Where the agent's own metrics are pushed to, over OTLP/HTTP."""
+
+    endpoint: BaseUrl | None = key(None, "Base URL; /v1/metrics is appended. None by default.")
+    headers: Headers = key({}, "Headers of every push, as a map or a list of {name, value}.")
+    ca_file: str | None = key(None, "File with the authorities to trust.")
+    interval_s: PositiveSeconds = key("60s", "Time between two pushes.", alias="interval")
+
+
 class Metrics(Block):
     """The agent's own metrics."""
 
     address: Address | None = key(
         None, "host:port that serves metrics and status; none by default."
     )
+    otlp: MetricsPush = key({}, "Where they are pushed to as well.")
+
+
+class ApiserverMetrics(Block):
+    """What the kube-apiserver counts itself, to hold against what is read of its log."""
+
+    url: HttpUrl | None = key(
+        None, "Its metrics, as https://127.0.0.1:6443/metrics; none by default."
+    )
+    token_file: str | None = key(None, "Bearer token; read anew each time.")
+    ca_file: str | None = key(None, "File with the authorities to trust.")
+    insecure_skip_verify: bool = key(False, "Do not check the apiserver's certificate.")
+    interval_s: PositiveSeconds = key("30s", "Time between two readings.", alias="interval")
 
 
 class Telemetry(Block):
@@ -27,6 +55,7 @@ class Telemetry(Block):
 
     logs: Logs = key({}, "The agent's own log.")
     metrics: Metrics = key({}, "The agent's own metrics.")
+    apiserver: ApiserverMetrics = key({}, "What the kube-apiserver counts itself.")
 
 
 class EvidenceBlock(Block):

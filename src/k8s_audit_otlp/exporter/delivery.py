@@ -52,7 +52,7 @@ class DeadLetters(Protocol):
 class DeliveryEvents(Protocol):
     """What a delivery tells whoever counts."""
 
-    def accepted(self, records: int, size: int) -> None: ...
+    def accepted(self, records: int, size: int, last_ns: int, *, notices: bool) -> None: ...
     def retrying(self, why: str, delay_s: float, reason: str) -> None: ...
     def set_aside(self, why: str, delay_s: float, reason: str) -> None: ...
     def refused(self, count: int, why: str, *, notices: bool) -> None: ...
@@ -177,7 +177,12 @@ class Delivery:
         self._limit.accepted(request.size)
         self._gate.acknowledged()
         refused = min(max(outcome.rejected, 0), len(records))
-        self._events.accepted(len(records) - refused, request.size)
+        self._events.accepted(
+            len(records) - refused,
+            request.size,
+            in_flight.batch.last_ns,
+            notices=in_flight.notices,
+        )
         if refused:
             why = outcome.message or "partial success"
             self._events.refused(refused, why, notices=in_flight.notices)

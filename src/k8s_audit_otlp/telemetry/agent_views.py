@@ -27,6 +27,15 @@ def exporter_views(agent: RunningAgent, runways: Runways | None = None) -> list[
     return [_exporter(runtime, runways) for runtime in agent.exporters]
 
 
+def events_read(views: Sequence[ExporterView]) -> int:
+    """Return how many events were read, however many exporters they were read for."""
+    most: dict[str, int] = {}
+    for view in views:
+        for receiver in view.receivers:
+            most[receiver.receiver] = max(receiver.read, most.get(receiver.receiver, 0))
+    return sum(most.values())
+
+
 def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
     """Return what a checkpoint has counted: where the counters of this process begin."""
     found: dict[str, dict[str, Tally]] = {}
@@ -87,10 +96,7 @@ def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView
     counts, gate = runtime.journal.counts, runtime.gate
     return ExporterView(
         runtime.name,
-        [
-            _receiver(name, list(of), runways, window_s, gate.last_acknowledged_at)
-            for name, of in by_receiver
-        ],
+        [_receiver(name, list(of), runways, window_s) for name, of in by_receiver],
         runtime.consumer.in_flight,
         gate.waiting,
         gate.stalled,
@@ -98,6 +104,7 @@ def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView
         dict(counts.retries),
         gate.last_acknowledged_at,
         counts.delivered_bytes,
+        counts.lag_s,
         counts.sent,
         dict(counts.redactions),
         tuple(counts.recent),
@@ -112,22 +119,17 @@ def _receiver(
     subscriptions: Sequence[Subscription],
     runways: Runways | None,
     window_s: float | None,
-    acknowledged_at: float,
 ) -> ReceiverView:
     tally, now_ns = Tally(), time.time_ns()
     for subscription in subscriptions:
         tally.add(subscription.tally())
     left = [runways.seconds(c, window_s) for c in subscriptions] if runways else []
-    settled_ns = max((_settled_ns(s) for s in subscriptions), default=0)
     last_ns = max((s.last_ns for c in subscriptions for s in _states(c.log)), default=0)
     return replace(
         _counted(name, tally),
         backlog_bytes=sum(backlog_bytes(c) for c in subscriptions),
         backlog_s=max(backlog_s(c, now_ns) for c in subscriptions),
         runway_s=min((seconds for seconds in left if seconds is not None), default=None),
-        lag_s=max(0.0, acknowledged_at - settled_ns / 1e9)
-        if settled_ns and acknowledged_at
-        else None,
         held_bytes=sum(s.state.size for c in subscriptions for s in c.log.segments() if s.unlinked),
         last_event_at=last_ns / 1e9 if last_ns else None,
     )
@@ -135,11 +137,6 @@ def _receiver(
 
 def _states(log: AuditLog) -> list[SegmentState]:
     return [segment.state for segment in log.segments()]
-
-
-def _settled_ns(subscription: Subscription) -> int:
-    """Time of the newest event that is settled, 0 where none is."""
-    return max((t.last_ns for t in subscription.ledger.snapshot()[1].values()), default=0)
 
 
 def _counted(receiver: str, tally: Tally) -> ReceiverView:

@@ -43,6 +43,7 @@ class ExporterCounts:
     redactions: Counter[str] = field(default_factory=Counter)  # events, by rule
     last_retry: str = ""  # its reason
     acknowledged_at: float = 0.0  # seconds since the epoch
+    lag_s: float | None = None  # age of the newest event in the last request that held any
     sent: RequestCounts = field(default_factory=RequestCounts)
     recent: deque[Happening] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
@@ -82,10 +83,17 @@ class ExporterJournal:
         where = {"endpoint": self._endpoint} if self._endpoint else {}
         return fields(event, exporter=self.exporter, **where, **more)
 
-    def accepted(self, records: int, size: int) -> None:
+    def accepted(self, records: int, size: int, last_ns: int, *, notices: bool) -> None:
+        """Count an acknowledged request; *last_ns*: time of its newest event, 0 where it has none.
+
+        *notices*: it holds none of the log's records.
+        """
         with self._lock:
             counts = self.counts
-            counts.delivered += records
+            if not notices:
+                counts.delivered += records
+            if last_ns and not notices:
+                counts.lag_s = max(0.0, self._clock() - last_ns / 1e9)
             counts.delivered_bytes += size
             counts.requests += 1
             counts.acknowledged_at = self._gate.last_acknowledged_at

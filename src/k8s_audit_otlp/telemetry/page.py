@@ -17,6 +17,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.agent_views import trouble_of
 from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
@@ -33,7 +34,13 @@ _NEXT: Final[Mapping[str, str]] = {
 }
 
 
-def status_of(agent: RunningAgent, view: HealthView, history: History, at: float) -> dict[str, Any]:
+def status_of(
+    agent: RunningAgent,
+    view: HealthView,
+    history: History,
+    at: float,
+    apiserver: ApiserverReader | None = None,
+) -> dict[str, Any]:
     """Return what the page shows. *at*: seconds since the epoch."""
     ready = readiness(view)
     behind = sum(exporter.backlog_bytes > 0 for exporter in view.exporters)
@@ -50,7 +57,13 @@ def status_of(agent: RunningAgent, view: HealthView, history: History, at: float
         "reasons": list(ready.reasons),
         "exporters": [_exporter(exporter, history) for exporter in view.exporters],
         "logs": _logs(agent),
+        "apiserver": None if apiserver is None else _apiserver(apiserver),
     }
+
+
+def _apiserver(reader: ApiserverReader) -> dict[str, Any]:
+    compared = reader.compared()
+    return {"trouble": reader.trouble, **(compared._asdict() if compared else {})}
 
 
 def _lost(view: ExporterView) -> dict[str, int]:
@@ -63,7 +76,6 @@ def _lost(view: ExporterView) -> dict[str, int]:
 
 def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
     runways = [r.runway_s for r in view.receivers if r.runway_s is not None]
-    lags = [r.lag_s for r in view.receivers if r.lag_s is not None]
     failing = view.waiting > 0 or view.trouble_at > view.acknowledged_at > 0
     if view.stalled:
         state, kind = f"stalled: {view.stalled}", "bad"
@@ -79,7 +91,7 @@ def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
         "backlog_bytes": view.backlog_bytes,
         "backlog_s": max((r.backlog_s for r in view.receivers), default=0.0),
         "runway_s": min(runways, default=None),
-        "lag_s": max(lags, default=None),
+        "lag_s": view.lag_s,
         "acknowledged_at": view.acknowledged_at,
         "delivered": sum(r.delivered for r in view.receivers),
         "lost": _lost(view),
@@ -87,6 +99,7 @@ def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
         "trouble_at": view.trouble_at,
         "retry_at": view.retry_at,
         "rates": history.rates(view.exporter),
+        "recent": [one._asdict() for one in reversed(view.recent)],
     }
 
 

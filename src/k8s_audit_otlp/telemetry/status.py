@@ -4,14 +4,21 @@ Made before the first agent starts, so that counters begin there; `tick` is call
 commit loop comes round, `start` after an agent has started, `follow` before another one does.
 """
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
-from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, life, stored_views
+from k8s_audit_otlp.telemetry.agent_views import (
+    events_read,
+    exporter_views,
+    health,
+    life,
+    stored_views,
+)
 from k8s_audit_otlp.telemetry.health import Beat
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.report import Reporter
@@ -20,7 +27,10 @@ from k8s_audit_otlp.telemetry.runways import Runways
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 if TYPE_CHECKING:
-    from k8s_audit_otlp.telemetry.metrics.registry import Metrics
+    from k8s_audit_otlp.config.service import ApiserverMetrics, MetricsPush
+    from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
+    from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher
+    from k8s_audit_otlp.telemetry.metrics.registry import Metrics, Sample
     from k8s_audit_otlp.telemetry.server import StatusServer
 
 LOOK_S = 1.0  # how often growth is measured
@@ -46,6 +56,8 @@ class Status:
         self._looked = monotonic() - LOOK_S
         self._metrics: Metrics | None = None
         self._server: StatusServer | None = None
+        self._apiserver: ApiserverReader | None = None
+        self._beside: dict[str, tuple[Any, ApiserverReader | MetricsPusher]] = {}
         self._served = ""  # the address as it is configured
         self._address: str | None = None  # as it is bound
         self._clock = clock
@@ -54,8 +66,8 @@ class Status:
         self._replaced = False
         self._reporter = self._reporter_of(agent)
         agent.listen(self.tick)
-        wanted = _address_of(agent)
-        self._base = _stored(Path(agent.config.service.state_dir)) if wanted else None
+        told = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
+        self._base = _stored(Path(agent.config.service.state_dir)) if told else None
 
     def expect(self) -> None:
         """Know that the agent is about to end for another one: its dead threads are no fault."""
@@ -86,7 +98,51 @@ class Status:
                 self._address = None
         self._agent, self._reporter = agent, self._reporter_of(agent)
         self._replaced = False
+        self._start_beside(agent)
         return self._address
+
+    def _start_beside(self, agent: RunningAgent) -> None:
+        """Begin to push, and to ask the apiserver, where the configuration says so."""
+        telemetry = agent.config.service.telemetry
+        wanted: dict[str, Any] = {}
+        if telemetry.apiserver.url is not None:
+            wanted["apiserver"] = telemetry.apiserver
+        if telemetry.metrics.otlp.endpoint is not None:
+            wanted["push"] = telemetry.metrics.otlp
+        for name, (block, running) in list(self._beside.items()):
+            if wanted.get(name) != block:
+                del self._beside[name]
+                running.stop()
+                self._apiserver = None if running is self._apiserver else self._apiserver
+        for name, block in wanted.items():
+            if name not in self._beside:
+                running = self._reader(block) if name == "apiserver" else self._pusher(block, agent)
+                self._beside[name] = block, running
+                running.start()
+
+    def _reader(self, block: "ApiserverMetrics") -> "ApiserverReader":
+        from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader  # noqa: PLC0415
+
+        self._apiserver = ApiserverReader(block, lambda: events_read(exporter_views(self._agent)))
+        return self._apiserver
+
+    def _pusher(self, block: "MetricsPush", agent: RunningAgent) -> "MetricsPusher":
+        from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher  # noqa: PLC0415 - the SDK
+
+        return MetricsPusher(block, self._metrics_of(agent).families, os.environ)
+
+    def _metrics_of(self, agent: RunningAgent) -> "Metrics":
+        from k8s_audit_otlp.telemetry.metrics.registry import Metrics  # noqa: PLC0415 - slow
+
+        if self._metrics is None:
+            base = exporter_views(agent) if self._base is None else self._base
+            self._metrics = Metrics(
+                lambda: exporter_views(self._agent, self.runways), base, self._samples
+            )
+        return self._metrics
+
+    def _samples(self) -> Iterable["Sample"]:
+        return () if self._apiserver is None else self._apiserver.samples()
 
     def _reporter_of(self, agent: RunningAgent) -> Reporter:
         return Reporter(
@@ -98,18 +154,16 @@ class Status:
         )
 
     def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
-        from k8s_audit_otlp.telemetry.metrics.registry import Metrics  # noqa: PLC0415 - slow
-        from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415
+        from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415 - slow to import
         from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
 
-        if self._metrics is None:
-            base = exporter_views(agent) if self._base is None else self._base
-            self._metrics = Metrics(lambda: exporter_views(self._agent, self.runways), base)
         answers = Answers(
-            self._metrics.text,
+            self._metrics_of(agent).text,
             self._health,
             lambda: life(self._agent, self._beat.age_s, replaced=self._replaced),
-            lambda: status_of(self._agent, self._health(), self._history, self._clock()),
+            lambda: status_of(
+                self._agent, self._health(), self._history, self._clock(), self._apiserver
+            ),
         )
         server = StatusServer(address, answers)
         self._address = server.start()
@@ -144,6 +198,8 @@ class Status:
         return min((seconds for seconds in left if seconds is not None), default=None)
 
     def stop(self) -> None:
+        for _, running in self._beside.values():
+            running.stop()
         if self._server is not None:
             self._server.stop()
 

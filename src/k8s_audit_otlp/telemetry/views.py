@@ -34,7 +34,6 @@ class ReceiverView:
     backlog_bytes: int = 0
     backlog_s: float = 0.0  # age of the oldest byte that is not settled, 0 where all are
     runway_s: float | None = None  # until that byte is deleted, None where it is not known
-    lag_s: float | None = None  # age of the newest acknowledged event when it was acknowledged
     held_bytes: int = 0  # of deleted files that are held open
     last_event_at: float | None = None  # time of the newest event, seconds since the epoch
 
@@ -52,6 +51,7 @@ class ExporterView:
     retries: Mapping[str, int] = field(default_factory=dict)  # by reason
     acknowledged_at: float = 0.0  # seconds since the epoch, 0 where nothing ever was
     delivered_bytes: int = 0
+    lag_s: float | None = None  # age of the newest acknowledged event when it was acknowledged
     requests: RequestCounts | None = None
     redactions: Mapping[str, int] = field(default_factory=dict)  # events, by rule
     recent: Sequence[Happening] = ()  # what was lost or refused of late

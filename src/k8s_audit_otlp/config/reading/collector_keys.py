@@ -203,7 +203,7 @@ OAUTH2_CLIENT: Rules = (
 )
 SERVICE: Rules = (
     *honoured("extensions", "pipelines", "telemetry::logs::level", "telemetry::logs::encoding"),
-    *honoured("telemetry::metrics::address"),
+    *honoured("telemetry::metrics::address", "telemetry::metrics::otlp", "telemetry::apiserver"),
     *no_effect(
         "the agent's log goes to the standard error stream",
         "telemetry::logs::development",

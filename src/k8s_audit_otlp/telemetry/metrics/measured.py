@@ -16,6 +16,7 @@ OUTCOMES: Final = (
 )  # fmt: skip
 DURATION_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZE_BYTES: Final = tuple(float(1 << n) for n in range(10, 25, 2))  # 1 KiB to 16 MiB
+RECORDS: Final = (1.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0)
 
 _EVERY_S = 5.0  # between two samples of a History
 _SAMPLES = 60  # five minutes
@@ -40,6 +41,7 @@ class RequestCounts:
     def __init__(self) -> None:
         self.durations = {outcome: Histogram(DURATION_S) for outcome in OUTCOMES}
         self.sizes = Histogram(SIZE_BYTES)
+        self.records = Histogram(RECORDS)
 
 
 class MeasuredSender:
@@ -58,6 +60,8 @@ class MeasuredSender:
         self._lock = Lock()
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        with self._lock:
+            self._counts.records.add(len(records))
         return self._sender.prepare(receiver, records)
 
     def send(self, request: ExportRequest) -> Outcome:

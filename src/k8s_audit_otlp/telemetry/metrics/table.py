@@ -12,6 +12,10 @@ from k8s_audit_otlp.telemetry.metrics.measured import Histogram
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
 
 PREFIX: Final = "k8s_audit_otlp_"
+# of apiserver_audit_event_total and apiserver_audit_error_total, under names that add to no other
+APISERVER_UP: Final = f"{PREFIX}apiserver_up"
+APISERVER_EVENTS: Final = f"{PREFIX}apiserver_events_total"
+APISERVER_ERRORS: Final = f"{PREFIX}apiserver_errors_total"
 RETRY_REASONS: Final = ("connection", "retryable", "too_large", "rejected", "misconfigured")
 
 Labels = Mapping[str, str]
@@ -143,6 +147,8 @@ EXPORTER_METRICS: Final = (
                "How long a request took, by what became of it.", _durations),
     _histogram("request_size_bytes", "bytes", _E, "Size of a request before compression.",
                _exporter(lambda v: v.requests.sizes if v.requests else None)),
+    _histogram("request_records", "records", _E, "Records of a request.",
+               _exporter(lambda v: v.requests.records if v.requests else None)),
     _gauge("backlog_bytes", "bytes", _ER, "Bytes of the log that are not delivered.",
            _receivers(lambda r: r.backlog_bytes)),
     _gauge("backlog_seconds", "seconds", _ER, "Age of the oldest byte that is not delivered.",
@@ -150,9 +156,9 @@ EXPORTER_METRICS: Final = (
     _gauge("runway_seconds", "seconds", _ER,
            "Time until the oldest undelivered byte is deleted; absent where nothing bounds it.",
            _receivers(lambda r: r.runway_s)),
-    _gauge("event_lag_seconds", "seconds", _ER,
-           "Age of the newest acknowledged event when the back end last acknowledged.",
-           _receivers(lambda r: r.lag_s)),
+    _gauge("event_lag_seconds", "seconds", _E,
+           "Age of the newest event of the request that was acknowledged last.",
+           _exporter(lambda v: v.lag_s)),
     _gauge("held_bytes", "bytes", _ER, "Bytes of deleted files of the log that are held open.",
            _receivers(lambda r: r.held_bytes)),
     _gauge("last_event_timestamp_seconds", "seconds", _ER,
@@ -171,6 +177,11 @@ EXPORTER_METRICS: Final = (
 # name -> (kind, unit, labels, meaning) of what is about the process and not about an exporter
 PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
     f"{PREFIX}build_info": ("gauge", "1", ("version", "python"), "Always 1; what is running."),
+    APISERVER_UP: ("gauge", "boolean", (),
+                   "1 where the apiserver's own metrics could be read last time, else 0."),
+    APISERVER_EVENTS: ("counter", "events", (), "Events that the apiserver counts itself."),
+    APISERVER_ERRORS: ("counter", "events", ("plugin",),
+                       "Events that the apiserver says it could not write."),
     "process_cpu_seconds_total": ("counter", "seconds", (), "User and system CPU time."),
     "process_virtual_memory_bytes": ("gauge", "bytes", (), "Virtual memory."),
     "process_resident_memory_bytes": ("gauge", "bytes", (), "Resident memory."),
