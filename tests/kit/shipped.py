@@ -7,6 +7,7 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
+from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.record import encode_record
@@ -20,16 +21,20 @@ class _Deaf:
     def trouble(self, *_: object) -> None: ...
 
 
-def delivered(path: Path) -> Iterator[bytes]:
-    """Read and encode every record of a log as the agent does, in file order."""
+def delivered(path: Path, form: str = "audit") -> Iterator[bytes]:
+    """Read and encode every record of a log as the agent does, in file order.
+
+    *form*: what has framed its lines, as the receiver's key `format` says.
+    """
     log = AuditLog("k", path, _Deaf(), limits=LogLimits(settle_s=0.0, torn_s=0.0))
-    reader, encoder, ledger = BlockReader(log), Encoder(), Ledger()
+    reader, ledger = BlockReader(log), Ledger()
+    encode = UnwrappingEncoder(Encoder().encode_block, form, lambda *_: b"")
     log.register(ledger)
     log.scan()
     while (segment := log.next_segment(ledger)) is not None:
         block = reader.read(segment, ledger.next_offset(segment.seq))
         if isinstance(block, Block):
-            yield from encoder.encode_block(block).records
+            yield from encode(block).records
             ledger.settle(ledger.open(block.span), Tally())
         elif segment.live:
             break

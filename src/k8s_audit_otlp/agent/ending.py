@@ -6,9 +6,11 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import WAITING, AuditLog
+from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource
 from k8s_audit_otlp.state.ledger import Ledger
@@ -17,6 +19,7 @@ from k8s_audit_otlp.telemetry.logs import fields
 logger = logging.getLogger("k8s_audit_otlp")
 
 _STEP = 64 * 1024
+_NOTICES_S = 10.0  # for notices without progress, once no event waits: they are kept for later
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,18 @@ def _last_line_end(source: PlainSource, size: int) -> int:
     return 0
 
 
+def _has_live(log: AuditLog) -> bool:
+    return log.path.suffix == GZIP or any(segment.live for segment in log.segments())
+
+
+def _size_of(path: Path) -> int:
+    """Bytes of a file that has no whole line yet, and so is no segment."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0  # which is a trouble of the log
+
+
 class DrainTarget:
     """Targets that every exporter must reach, with patience for one that gets nowhere."""
 
@@ -81,11 +96,12 @@ class DrainTarget:
         self, logs: Sequence[AuditLog], subscriptions: Sequence[Subscription], deadline_s: float
     ) -> None:
         """*deadline_s*: give up after so long without progress."""
+        self._logs = logs
         self._targets = targets(logs)
         self._troubles = [trouble for log in logs for trouble in log.troubles]
         self._subscriptions = list(subscriptions)
         self._deadline_s = deadline_s
-        self._settlements = -1
+        self._seen = (-1, -1)
         self._progress_at = 0.0
 
     def undelivered(self) -> list[tuple[str, str, int]]:
@@ -102,13 +118,21 @@ class DrainTarget:
 
         A line that has got its end since is a new one, which nobody asked for.
         """
+        left = [(target.log.path, target.unfinished()) for target in self._targets]
+        left += [(log.path, _size_of(log.path)) for log in self._logs if not _has_live(log)]
         unfinished = [
-            f"{target.log.path}: its last line has no end: {left:,} bytes stay behind until "
+            f"{path}: its last line has no end: {size:,} bytes stay behind until "
             "there is a newline after them"
-            for target in self._targets
-            if (left := target.unfinished())
+            for path, size in left
+            if size
         ]
-        return [trouble.removesuffix(WAITING) for trouble in self._troubles] + unfinished
+        notices = [
+            f"{subscription.exporter}: {count:,} notices about it have not arrived; the next run "
+            "sends them"
+            for subscription in self._subscriptions
+            if (count := len(subscription.outbox))
+        ]
+        return [trouble.removesuffix(WAITING) for trouble in self._troubles] + unfinished + notices
 
     def acknowledged(self) -> bool:
         """Say whether every receipt and notice has arrived as well."""
@@ -117,9 +141,12 @@ class DrainTarget:
     def stalled(self, now_s: float) -> bool:
         """Say whether nothing has settled for too long."""
         settlements = sum(c.ledger.settlements for c in self._subscriptions)
-        if settlements != self._settlements:
-            self._settlements, self._progress_at = settlements, now_s
-        return now_s - self._progress_at >= self._deadline_s
+        waiting = sum(len(c.outbox) for c in self._subscriptions)
+        if (settlements, waiting) != self._seen:
+            self._seen, self._progress_at = (settlements, waiting), now_s
+        events_wait = bool(self.undelivered())
+        patience_s = self._deadline_s if events_wait else min(self._deadline_s, _NOTICES_S)
+        return now_s - self._progress_at >= patience_s
 
 
 class Ending:

@@ -142,7 +142,25 @@ def _one_line(error: click.ClickException) -> str:
     """Say what is wrong with the usage, and where the usage is written."""
     text = error.format_message().rstrip(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx and (hint := _way_out(text, ctx)):
+        text = f"{text}; {hint}"
     return f"{text} (see {ctx.command_path} --help)" if ctx else text
+
+
+def _way_out(text: str, ctx: click.Context) -> str:
+    """Say what to write in the place of a command that is not there, or of a file without option.
+
+    click has one class for all mistakes of the usage: its text tells them apart.
+    """
+    if text.startswith("No such command") and isinstance(ctx.command, click.Group):
+        known, name = ctx.command.list_commands(ctx), text.split("'")[1]
+        near = get_close_matches(name, known, n=1)
+        return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    given = text.partition("unexpected extra argument")[2].strip(" s()")
+    options = [option for one in ctx.command.params for option in one.opts]
+    if given and "--config" in options:
+        return f"write --config {given}"
+    return ""
 
 
 @click.group(

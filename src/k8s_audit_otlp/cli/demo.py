@@ -21,8 +21,20 @@ _GIVE_WAY = {"username", "what"}  # in a narrow terminal: what is long
 
 
 @click.command()
-@click.option("--seconds", default=8.0, show_default=True, help="How long the cluster writes.")
-@click.option("--rate", default=150, show_default=True, help="Events that it writes a second.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 3600),
+    default=8.0,
+    show_default=True,
+    help="How long the cluster writes.",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(1, 100_000),
+    default=150,
+    show_default=True,
+    help="Events that it writes a second.",
+)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep log, state and agent.log here.")
 def command(seconds: float, rate: int, keep: Path | None) -> None:
     """Show the agent at work, killed and restarted, in 20 s.

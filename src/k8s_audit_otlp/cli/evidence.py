@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.cli import FAILURE, MISSING, USAGE, die
+from k8s_audit_otlp.cli import MISSING, USAGE, die
 from k8s_audit_otlp.cli.options import JSON
 from k8s_audit_otlp.cli.terminal import reading
 from k8s_audit_otlp.cli.verify import files_of, open_export
@@ -47,7 +47,7 @@ def keygen(file: Path, previous: Path | None) -> None:
     except KeyFileError as error:
         die(str(error), USAGE)
     except OSError as error:
-        die(f"{error.filename or file}: {error.strerror}", FAILURE)
+        die(f"{error.filename or file}: {error.strerror}; name a file in a directory that is there")
     click.echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
 
 

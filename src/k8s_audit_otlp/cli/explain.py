@@ -193,7 +193,8 @@ def _logs(
         except OSError as error:
             die(denied(error.filename, error))
         if not files.files:
-            die(f"{path}: there is no such log; give the live file, or one file of a log")
+            what = "it is a directory" if path.is_dir() else "there is no such log"
+            die(f"{path}: {what}; give the live file, or one file of a log")
         found.append((name, files))
     if not found:
         die("no file matches the receivers of the configuration; give --path LOG")

@@ -85,8 +85,8 @@ def closing_lines(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
             f"dead-lettered {one.dead_lettered - other.dead_lettered:,}, "
             f"refused {one.refused - other.refused:,}, left {size(left)}"
         )
-        if again := runtime.journal.counts.retries.total():
-            line += f"; {again:,} requests were tried again: what they hold may be there twice"
+        if again := runtime.journal.counts.retries["retryable"]:  # not where nothing was reached
+            line += f"; {again:,} requests had no clear answer: what they hold may be there twice"
         yield line
 
 

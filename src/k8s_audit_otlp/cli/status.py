@@ -1,7 +1,6 @@
 """`status`: what the state directory says about every exporter, and a running agent beside it."""
 
 import json
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -66,8 +65,7 @@ def _read(directory: Path) -> Checkpoint:
     if restored.warning:
         click.echo(f"warning: {restored.warning}", err=True)
     if restored.checkpoint is None:
-        click.echo(f"{directory}: no checkpoint yet; has an agent run with it?", err=True)
-        sys.exit(STATE)
+        die(f"{directory}: no checkpoint yet; has an agent run with it?", STATE)
     return restored.checkpoint
 
 

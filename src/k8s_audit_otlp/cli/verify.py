@@ -84,6 +84,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     unread = 0
     try:
         files = list(files_of(against))
+        if not files:
+            die(f"{', '.join(against)}: there is no file in it; name what the back end gave out")
         with reading(sum(size for _, size in files), "what arrived") as advance:
             for name, _ in files:
                 with closing(open_export(name)) as stream:
@@ -264,6 +266,8 @@ def _tell(segment: SegmentReport) -> None:
 def _verdict(report: VerifyReport) -> str:
     total = report.total
     events = f"{total('events'):,} events on disk, {total('arrived'):,} arrived"
+    if not any(segment.name for segment in report.segments):
+        events = f"{total('arrived'):,} arrived of what receipts promise"
     parts = [f"{total('missing'):,} missing"]
     if total("dropped"):
         parts.append(f"{total('dropped'):,} of them dropped by policy")
@@ -272,4 +276,6 @@ def _verdict(report: VerifyReport) -> str:
     if total("gaps"):
         parts.append(f"{total('gaps'):,} gaps in files that are gone")
     parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
+    if report.elsewhere:
+        parts.append(f"{report.elsewhere:,} cannot be judged: no log and no receipt")
     return f"{'complete' if report.complete else 'NOT COMPLETE'}: {events}, {', '.join(parts)}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from k8s_audit_otlp.event.decode import REFUSED, is_event, read_line
+from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
 
 LOOKED_AT: Final = 20  # lines that are enough to tell
 _KEYS: Final = 5  # of an unknown object that are named
@@ -33,6 +34,10 @@ _read = msgspec.json.Decoder().decode
 def seems(lines: Sequence[bytes]) -> str:
     """Say what *lines*, the first of a file, seem to be; '' if they are of an audit log."""
     lines = [line for line in lines if line.strip(b"\0 \r\n")][:LOOKED_AT]
+    frames = [(line, detect(line)) for line in lines]
+    framed = (one for line, name in frames if name != "audit" for one in unwrap(line, name))
+    if any(is_audit(one.text) for one in framed):
+        return ""
     found = [kind for line in lines if (kind := _text(line) or _object(line))]
     if found and 2 * len(found) >= len(lines):
         return found[0]
@@ -65,7 +70,9 @@ def _object(line: bytes) -> str:
     group = str(value.get("apiVersion", ""))
     if value.get("kind") == "Event" and group and not group.startswith("audit.k8s.io"):
         return "Kubernetes Events, as kubectl get events shows them"
-    if value.get("kind") == "EventList" or any(is_event(r.event) for r in read_line(line)):
+    if value.get("kind") in ("Event", "EventList"):
         return ""
+    if "stage" in keys and any(is_event(r.event) for r in read_line(line)):
+        return ""  # without kind and ID, and yet an event
     named = ", ".join(key for key in list(keys)[:_KEYS] if key.isprintable())
     return f"JSON of another kind, with the keys {named}"[:120]

@@ -1,5 +1,7 @@
 """Right and wrong inputs of every command: the exit code, one sentence, and what to do instead."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "uids").write_text("0011223344556677-0\n")
     (tmp_path / "table").write_text("time,message\n1,x\n")
     (tmp_path / "empty").touch()
+    (tmp_path / "nothing_in_it").mkdir()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "audit.log").write_bytes(source.line()[:-20])
+    (tmp_path / "auditd.log").write_text("type=SYSCALL msg=audit(1364481363.243:24287): arch\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("K8S_AUDIT_OTLP_CONFIG", raising=False)
     return tmp_path
@@ -95,6 +101,19 @@ WRONG = {
     "verify --path log/audit.log --against empty": (5, ""),
     "verify --path log/audit.log --against uids --since once": (2, "--since"),
     "verify --receipts-only --against uids": (2, "no receipt is among what arrived"),
+    "validate good.yaml": (2, "write --config good.yaml"),
+    "run good.yaml": (2, "write --config good.yaml"),
+    "validate --config event.json": (2, "this is an audit event, no configuration"),
+    "validate --config log/audit.log": (2, "this is an audit log, no configuration"),
+    "vendors list": (2, "known are show"),
+    "state lst": (2, "did you mean list?"),
+    "verify --path log/audit.log --against nothing_in_it": (2, "there is no file in it"),
+    "verify --path log/audit.log --against log/audit.log": (2, "an audit log itself"),
+    "evidence keygen /nonexistent/key": (2, "name a file in a directory that is there"),
+    "explain --path log": (2, "it is a directory"),
+    "explain --path log/audit.log --policy event.json": (2, "kind: 'Event' is none of Policy"),
+    "demo --seconds 0": (2, "not in the range"),
+    "demo --rate -1": (2, "not in the range"),
     "dead-letter list": (2, "give --state-dir DIRECTORY or --config FILE"),
     "dead-letter list --state-dir nowhere": (3, "no such directory"),
     "dead-letter show siem --state-dir log": (2, "no exporter has any"),
@@ -144,3 +163,29 @@ def test_a_configuration_may_come_from_elsewhere(
     monkeypatch.setenv("K8S_AUDIT_OTLP_CONFIG", "good.yaml")
     assert ask("validate").exit_code == 0
     assert ask("explain --path log/audit.log").exit_code == 0
+
+
+LEFT_BEHIND = {
+    "torn/audit.log": "torn/audit.log: its last line has no end: ",
+    "log/adit.log": "log/adit.log: is not there yet",
+    "auditd.log": "it seems to be the log of auditd",
+}
+
+
+@pytest.mark.parametrize(("log", "says"), LEFT_BEHIND.items(), ids=LEFT_BEHIND)
+def test_once_never_says_yes_where_nothing_was_done(folder: Path, log: str, says: str) -> None:
+    """A log that is absent, ends in an open line or is none; nothing answers either."""
+    line = ["run", "--path", log, "--state-dir", "s", "--once", "--deadline", "1s"]
+    done = subprocess.run(
+        [sys.executable, "-m", "k8s_audit_otlp", *line],
+        cwd=folder,
+        env={"PATH": "/usr/bin", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 4
+    assert says in done.stderr
+    assert "undelivered: " in done.stderr
+    assert "may be there twice" not in done.stderr  # nothing was reached

@@ -1,5 +1,7 @@
 """Files that are given by mistake are named for what they are, and an audit log never is."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +12,13 @@ from k8s_audit_otlp.tools.demo.events import EventSource
 EVENT = EventSource(1).line()
 FOREIGN = {
     "auditd": b"type=SYSCALL msg=audit(1710312345.000:0): arch=c000003e syscall=59 success=yes",
-    "CRI": b"2025-03-04T06:22:10.822600000Z stdout F " + EVENT,
+    "CRI": b"2025-03-04T06:22:10.822600000Z stdout F I0304 06:22:10.000000 hello",
     "klog": b"I0304 06:22:10.000000       1 trace.go:236] Trace[123]",
     "docker": b'{"log":"{}\\n","stream":"stdout","time":"2025-03-04T06:22:10Z"}',
     "syslog": b"Mar  4 06:22:10 node1 kernel: hello",
     "CloudWatch": b'{"messageType":"DATA_MESSAGE","logEvents":[]}',
     "Kubernetes Events": b'{"kind":"Event","apiVersion":"v1","reason":"Killing"}',
-    "the keys ts, msg": b'{"ts":1,"msg":"hello"}',
+    "the keys ts, level, msg": b'{"ts":1,"level":"info","msg":"hello"}',
     "packed": b"\x1f\x8b\x08\x00abc",
     "text of another kind": b"hello",
 }
@@ -38,6 +40,8 @@ def test_it_is_named(what: str, line: bytes) -> None:
         [EVENT[:100], EVENT],  # torn by a crash
         [FOREIGN["klog"], EVENT, EVENT],
         [b'{"kind":"EventList","items":[]}'],
+        [b"2025-03-04T06:22:10.822600000Z stdout F " + EVENT],
+        [json.dumps({"log": EVENT.decode() + "\n", "stream": "stdout"}).encode()],
         [b"[" + EVENT + b"]"],
         [(b'2019-01-01T00:00:00.1Z AUDIT: id="a" stage="RequestReceived" ip="::1" method="get" '
          b'user="u" groups="g" as="<self>" asgroups="<lookup>" user-agent="k" '
@@ -45,7 +49,7 @@ def test_it_is_named(what: str, line: bytes) -> None:
     ],
 )  # fmt: skip
 def test_an_audit_log_is_no_other_kind(lines: list[bytes]) -> None:
-    """Torn, empty, legacy or in lists."""
+    """Torn, empty, legacy, in lists, or framed as the receiver reads it."""
     assert seems(lines) == ""
 
 

@@ -56,7 +56,7 @@ def summary(report: LogReport) -> list[tuple[str, str]]:
     if report.short:
         what = f"{duration(report.seconds)} of log say little about a day; take more of it"
         said.append(("beware", what))
-    return [*said, *(("not read", printable(line)) for line in report.damage)]
+    return [*said, *(("trouble", printable(line)) for line in report.damage)]
 
 
 BILLED = (

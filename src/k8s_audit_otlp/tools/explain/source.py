@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from k8s_audit_otlp.model import Block
+from k8s_audit_otlp.event.foreign import LOOKED_AT, seems
+from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.offline import OfflineSegment, files_of, segments
 
@@ -51,14 +53,24 @@ class LogFiles:
             if isinstance(found, Entry):
                 advance(found.size)
                 continue
+            unframe = UnwrappingEncoder(_as_text, "auto", lambda *_: b"")
             for block in _with_progress(found, now_ns, advance):
                 number = first_segment + found.number - 1
-                yield replace(block, span=block.span._replace(segment=number))
+                if not block.span.start and (kind := seems(block.data.split(b"\n", LOOKED_AT))):
+                    name = found.entry.name.name
+                    self.damage.append(f"{name}: this is no audit log, it seems to be {kind}")
+                text = b"\n".join(unframe(block).records)
+                yield replace(block, data=text, span=block.span._replace(segment=number))
             if found.damage:
                 damage[found.entry.name.name] = found.damage
         self.damage += [
             f"{name}: {why}; what comes before it was counted" for name, why in damage.items()
         ]
+
+
+def _as_text(block: Block) -> EncodedBlock:
+    """Leave what no frame is around as it is: one event of many, or a block of lines."""
+    return EncodedBlock(block.span, [block.data], [block.span.end])
 
 
 def _with_progress(segment: OfflineSegment, now_ns: int, advance: Advance) -> Iterator[Block]:

@@ -123,6 +123,7 @@ class Comparison:
         """Hold one segment against what arrived of it."""
         identity, places = segment.identity, segment.places
         arrived = self._arrived.pop(identity, array("Q"))
+        self._join_parts(identity, places, arrived)
         if not segment.wanted:
             self._receipts.pop(identity, None)
             self._gaps.pop(identity, None)
@@ -145,6 +146,22 @@ class Comparison:
         if segment.begin == 0:
             self._hold_against_receipt(found)
         self._report.segments.append(found)
+
+    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> None:
+        """Add what arrived as `<identity>.2` and so on, where that is a part of this file.
+
+        A log that was cut and written on is one file here and several segments to the agent. Their
+        records lie behind the beginning of the file; those of another segment that happens to
+        begin with the same event do not.
+        """
+        for name in [n for n in self._arrived if n.rpartition(".")[0] == identity]:
+            part = self._arrived[name]
+            if places and min(part) > places[0] and all(_holds(places, p) for p in part):
+                arrived.extend(self._arrived.pop(name))
+                self._gaps.setdefault(identity, []).extend(self._gaps.pop(name, []))
+                own, other = self._receipts.get(identity), self._receipts.pop(name, None)
+                if own is not None and other is not None:
+                    self._receipts[identity] = own.with_part(other)
 
     def _explain(self, found: SegmentReport, segment: DiskSegment, seen: bytearray) -> None:
         gaps = self._gaps.pop(found.identity, [])
@@ -208,6 +225,11 @@ class Comparison:
         if found.gaps:
             found.remarks.append(f"{found.gaps} gaps were told: events of it are lost")
         return found
+
+
+def _holds(places: "array[int]", place: int) -> bool:
+    index = bisect_left(places, place)
+    return index < len(places) and places[index] == place
 
 
 def _holes(numbers: set[int]) -> list[str]:

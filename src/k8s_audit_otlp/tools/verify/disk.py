@@ -1,21 +1,26 @@
 """The segments of a log on disk with the place of every event, named as the agent names them.
 
-Nothing is read from the agent's state: names and identities follow from the files alone.
+Nothing is read from the agent's state: names and identities follow from the files alone. Frames are
+taken off as the agent does where the receiver's `format` is `auto`.
 """
 
+import struct
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, is_event, read_line
 from k8s_audit_otlp.event.times import stage_ns
-from k8s_audit_otlp.model import AuditEvent
+from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.offline import OfflineSegment, files_of, segments
-from k8s_audit_otlp.tools.verify.uids import place_of
+from k8s_audit_otlp.tools.verify.uids import line_of, place_of
 
 NOTHING = 1 << 64  # after every place
+_PLACE = struct.Struct("<Qq")  # and the time, nanoseconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,15 @@ class DiskLog:
         if segment.live and not self._with_live:
             return DiskSegment(name, segment.identity, segment.live, 0, 0, places, NOTHING)
         lines, begin = 0, NOTHING if self._since_ns else 0
-        for start, line in _lines(segment):
-            found = list(events_of(line))
-            if begin == NOTHING and any(stage_ns(event) >= self._since_ns for _, _, event in found):
-                begin = place_of(start)
-            if begin < NOTHING:
-                lines += 1
-                places.extend(place_of(start + at, item) for at, item, _ in found)
+        encode = UnwrappingEncoder(_places_in, "auto", partial(_before, segment))
+        for block in segment.blocks():
+            found = encode(block)
+            for place, when_ns in map(_PLACE.unpack, found.records):
+                if begin == NOTHING and when_ns >= self._since_ns:
+                    begin = line_of(place)
+                if begin < NOTHING:
+                    places.append(place)
+            lines += found.lines if begin < NOTHING else 0
         return DiskSegment(
             name,
             segment.identity,
@@ -93,13 +100,21 @@ class DiskLog:
         )
 
 
-def _lines(segment: OfflineSegment) -> Iterator[tuple[int, bytes]]:
-    """Yield every line with its offset and without its newline, as the encoder takes them."""
-    for block in segment.blocks():
-        offset = block.span.start
-        for line in block.data.split(b"\n")[: None if block.data[-1:] != b"\n" else -1]:
-            yield offset, line
-            offset += len(line) + 1
+def _before(segment: OfflineSegment, _number: int, offset: int, size: int) -> bytes:
+    start = max(0, offset - size)
+    return segment.source.read_at(start, offset - start)
+
+
+def _places_in(block: Block) -> EncodedBlock:
+    """Put the place and the time of every event where its record would be."""
+    records, ends, at, lines = list[bytes](), list[int](), block.span.start, 0
+    for line in block.data.removesuffix(b"\n").split(b"\n"):
+        end = at + len(line) + 1
+        for start, item, event in events_of(line):
+            records.append(_PLACE.pack(place_of(at + start, item), stage_ns(event)))
+            ends.append(end)
+        at, lines = end, lines + 1
+    return EncodedBlock(block.span, records, ends, lines=lines)
 
 
 def events_of(line: bytes) -> Iterator[tuple[int, int, AuditEvent]]:

@@ -24,6 +24,7 @@ from k8s_audit_otlp.tools.verify.uids import read_uid
 UID_FIELD = "log.record.uid"
 _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _BUFFER = 1024 * 1024
+_NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 
 Advance = Callable[[int], None]
@@ -65,9 +66,10 @@ class Export:
             items = self._objects(self._lines(head, stream))
         else:
             items = self._table(self._lines(head.lstrip(), stream))
-        yield from self._with_uid(items)
+        log = b'"auditID"' in start + head[:_NEAR] and start.startswith(b'{"kind":"Event"')
+        yield from self._with_uid(items, log=log)
 
-    def _with_uid(self, items: Iterable[Item]) -> Iterator[Item]:
+    def _with_uid(self, items: Iterable[Item], *, log: bool) -> Iterator[Item]:
         found = without = 0
         for item in items:
             if item.uid:
@@ -76,9 +78,12 @@ class Export:
             else:
                 without += 1
         if without and not found:
-            raise UnreadableExportError(
-                f"{self.name}: no record has a field {self._field}; name it with --uid-field"
-            )
+            raise UnreadableExportError(f"{self.name}: {self._way_out(log=log)}")
+
+    def _way_out(self, *, log: bool) -> str:
+        if log:
+            return "this is an audit log itself; name what the back end gave out"
+        return f"no record has a field {self._field}; name it with --uid-field"
 
     def _lines(self, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
         *whole, last = head.split(b"\n")

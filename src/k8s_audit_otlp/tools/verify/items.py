@@ -34,6 +34,12 @@ class Receipt(NamedTuple):
     refused: int = 0
     gaps: int = 0
 
+    def with_part(self, part: "Receipt") -> "Receipt":
+        """Return what both say of one file that was cut and written on."""
+        counts = ("lines", "delivered", "dropped", "dead_lettered", "refused", "gaps")
+        sums = {name: getattr(self, name) + getattr(part, name) for name in counts}
+        return self._replace(bytes=max(self.bytes, part.bytes), **sums)
+
 
 class Item(NamedTuple):
     """One record of the export."""

@@ -38,6 +38,11 @@ def place_of(offset: int, item: int = -1) -> int:
     return offset << _ITEM_BITS | (item + 1)
 
 
+def line_of(place: int) -> int:
+    """Return the first place of the line of an event."""
+    return place >> _ITEM_BITS << _ITEM_BITS
+
+
 def offset_of(place: int) -> int:
     return place >> _ITEM_BITS
 

@@ -1,10 +1,13 @@
 """A path leads to the files of a log, and to every whole line in them."""
 
 import gzip
+import json
+from pathlib import Path
 
 import pytest
 
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
+from k8s_audit_otlp.tools.demo.events import EventSource
 from k8s_audit_otlp.tools.explain.source import LogFiles
 
 
@@ -25,7 +28,7 @@ def test_a_live_file_brings_its_backups_oldest_first(tmp_path):
     files, data, told = read(tmp_path / "audit.log")
     assert data == b"1\n2\n3\n"
     assert told == files.size
-    assert files.damage == []
+    assert all("seems to be JSON of another kind" in damage for damage in files.damage)
     assert files.names == [f"{tmp_path}/audit.log and 2 older files"]
 
 
@@ -69,5 +72,18 @@ def test_a_broken_compressed_file_is_counted_as_far_as_it_goes(tmp_path):
     files, data, told = read(path)
     assert data.startswith(b"0\n1\n2\n")
     assert told == files.size
-    (damage,) = files.damage
+    [foreign, damage] = files.damage
+    assert "this is no audit log" in foreign
     assert "breaks off" in damage
+
+
+@pytest.mark.parametrize("head", ["2025-03-04T06:22:10Z stdout F ", ""])
+def test_frames_are_taken_off_as_the_receiver_does(tmp_path: Path, head: str) -> None:
+    """What a container runtime has written is previewed as its events."""
+    line = EventSource(1).line().decode()
+    framed = f"{head}{line}" if head else json.dumps({"log": f"{line}\n", "stream": "stdout"})
+    path = tmp_path / "audit.log"
+    path.write_text(f"{framed}\n{framed}\n")
+    files, data, _ = read(path)
+    assert data.decode().split() == f"{line}\n{line}".split()
+    assert files.damage == []

@@ -146,3 +146,31 @@ def test_notices_are_known_and_anything_else_is_not() -> None:
     known += [f"{A}-gap-0-1", f"{A}-receipt-9"]  # of older versions
     report = compare([*(Item(uid) for uid in known), Item("6f1c"), Item("AAAA-1")])
     assert (report.notices, report.unknown, report.foreign) == (9, 2, 2)
+
+
+def test_a_file_that_was_cut_and_written_on_is_one_here() -> None:
+    """Its later records are `<id>.2` to the agent; the receipts of both parts are added up."""
+    items = [
+        *uids(A, [0, 100]),
+        *uids(f"{A}.2", [200, 300]),
+        receipt(A, 1, delivered=2, bytes=200),
+        receipt(f"{A}.2", 2, delivered=2, bytes=400),
+    ]
+    report = compare(items, segment(A, [0, 100, 200, 300]))
+    assert report.complete
+    [found] = report.segments
+    assert (found.arrived, found.foreign, report.elsewhere) == (4, 0, 0)
+    assert found.receipt is not None
+    assert found.receipt.delivered == 4
+    assert not any("receipt" in remark for remark in found.remarks if "bytes" not in remark)
+    lost = [item for item in items if item.uid != f"{A}.2-c8"]
+    [found] = compare(lost, segment(A, [0, 100, 200, 300])).segments
+    assert found.missing_uids == [f"{A}-c8"]
+
+
+def test_another_segment_with_the_same_first_event_is_no_part_of_it() -> None:
+    """Its records begin where a file does."""
+    items = [*uids(A, [0, 100]), *uids(f"{A}.2", [0, 100])]
+    report = compare(items, segment(A, [0, 100]), segment(f"{A}.2", [0, 100]))
+    assert [found.arrived for found in report.segments] == [2, 2]
+    assert not report.total("repeated")

@@ -110,3 +110,29 @@ def test_since_asks_for_nothing_before_the_first_event_of_that_time(
     everything = on_disk(audit_log)
     assert on_disk(audit_log, since_ns=1) == everything == uids
     assert on_disk(audit_log, since_ns=(1 << 63) - 1) == []
+
+
+def framed(line: bytes, how: str) -> list[bytes]:
+    text = line.decode()
+    if how == "cri":
+        middle = len(text) // 2
+        return [
+            b"2025-03-04T06:22:10Z stdout P " + text[:middle].encode(),
+            b"2025-03-04T06:22:10Z stderr F I0304 06:22:10.000000 a line of klog",
+            b"2025-03-04T06:22:10Z stdout F " + text[middle:].encode(),
+        ]
+    if how == "docker":
+        return [orjson.dumps({"log": f"{text}\n", "stream": "stdout", "time": "2025"})]
+    return [orjson.dumps({"MESSAGE": text, "__REALTIME_TIMESTAMP": "1"})]
+
+
+@pytest.mark.parametrize("how", ["cri", "docker", "journald"])
+def test_framed_lines_have_the_places_that_the_agent_gives_them(log_dir: Path, how: str) -> None:
+    """Over several blocks, with events in pieces; what is no audit event is not asked for."""
+    path = log_dir / "audit.log"
+    source = EventSource(5)
+    lines = [one for _ in range(900) for one in framed(source.line(), how)]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    wanted = [uid_of(record) for record in delivered(path, "auto")]
+    assert len(wanted) == 900
+    assert on_disk(path) == wanted
