@@ -46,7 +46,7 @@ class Target:
 
     def left(self, ledger: Ledger) -> int:
         """Bytes that are not settled, as far as the size is known."""
-        size = self.segment.state.size if self.size is None else self.size
+        size = self.segment.state.likely_size if self.size is None else self.size
         return max(0, size - ledger.settled_offset(self.segment.seq))
 
 

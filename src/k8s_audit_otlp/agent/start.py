@@ -19,7 +19,7 @@ from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since,
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState
-from k8s_audit_otlp.telemetry.backlog import backlog_bytes
+from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.journal import LogJournal
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -36,6 +36,7 @@ class Resumed:
     offset: int
     backlog_bytes: int
     skipped_bytes: int
+    estimated: bool = False  # some of the backlog is packed, and nobody has unpacked it yet
     oldest_s: float | None = None  # age of the first event to send, where it can be read
     tally: Tally = field(default_factory=Tally)  # of all that settled before
 
@@ -88,14 +89,16 @@ def place(
     segment = log.next_segment(ledger)
     offset = ledger.next_offset(segment.seq) if segment else 0
     when = time_at(segment, reader, offset) if segment else None
+    backlog = backlog_of(subscription)
     return Resumed(
         subscription.exporter,
         log.key.receiver,
         str(log.path),
         segment.state.name if segment else "",
         offset,
-        backlog_bytes(subscription),
+        backlog.bytes,
         skipped.bytes,
+        backlog.estimated,
         now_ns / 1e9 - when.timestamp() if when else None,
         subscription.tally(),
     )

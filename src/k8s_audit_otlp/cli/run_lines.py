@@ -20,7 +20,7 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
-from k8s_audit_otlp.tools.text import duration, size
+from k8s_audit_otlp.tools.text import about, duration, size
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -58,7 +58,7 @@ def describe(resumed: Resumed) -> str:
         f"{resumed.segment} at byte {resumed.offset}" if resumed.segment else "nothing there yet"
     )
     skipped = f"; start_at skips {size(resumed.skipped_bytes)}" if resumed.skipped_bytes else ""
-    to_send = f"{size(resumed.backlog_bytes)} to send"
+    to_send = f"{about(resumed.backlog_bytes, estimated=resumed.estimated)} to send"
     if resumed.oldest_s is not None and resumed.oldest_s > _OLD_S:
         to_send += f", the oldest {duration(resumed.oldest_s)} old"
     return f"{resumed.exporter}: {resumed.log}: {where}, {to_send}{skipped}"

@@ -15,7 +15,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.state.positions import FILE_NAME
 from k8s_audit_otlp.telemetry.inspect import inspect
-from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.tools.text import about
 
 
 @click.group("state")
@@ -39,9 +39,10 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
         return
     for consumed in found:
         log = LogKey.parse(consumed.log).path
+        backlog = about(consumed.backlog_bytes, estimated=consumed.backlog_estimated)
         click.echo(
             f"{consumed.exporter}  {log}  {consumed.segment or '-'} +{consumed.offset}"
-            f"  backlog {size(consumed.backlog_bytes)}  delivered {consumed.delivered}"
+            f"  backlog {backlog}  delivered {consumed.delivered}"
         )
 
 

@@ -15,7 +15,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateErr
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
-from k8s_audit_otlp.tools.text import duration, size
+from k8s_audit_otlp.tools.text import about, duration
 
 _WATCH_S = 1.0
 
@@ -106,7 +106,7 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
         head += f": {live.state}, {live.rate:,.0f} records/s, {live.in_flight} requests in flight"
         if live.runway_s is not None:
             head += f", runway {duration(live.runway_s)}"
-    backlog = size(consumed.backlog_bytes)
+    backlog = about(consumed.backlog_bytes, estimated=consumed.backlog_estimated)
     if consumed.oldest_unsent_ns:
         backlog += f" ({duration(now - consumed.oldest_unsent_ns / 1e9)})"
     lines = [

@@ -86,6 +86,8 @@ class Segment:
         self.state.truncated = (
             isinstance(source, PlainSource) and source.stat().st_size < self.state.size
         )
+        if isinstance(source, GzipSource):
+            self.state.promised = source.promised_size()
         self.disk_size = -1
         self.look(now_ns)
 

@@ -15,6 +15,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream
 OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the agent
 _MAX_STREAMS = 3  # decompressors kept for consumers at different places of one file
 _STEP = 1024 * 1024
+_MOST_PACKED = 1032  # times that deflate makes anything smaller at most
 _OTHERS = 32  # descriptors: sockets, inotify, state, the dead letter, libraries
 _LEAST_OPEN, _MOST_OPEN = 4, 256
 
@@ -112,6 +113,17 @@ class GzipSource(_Descriptor):
         """Say whether the trailer gives *size* as the length: cheap, and no proof."""
         info = self.stat()
         return self.raw(max(0, info.st_size - 4), 4) == (size & 0xFFFFFFFF).to_bytes(4, "little")
+
+    def promised_size(self) -> int:
+        """Return the length that the trailer gives: an estimate, since it knows it modulo 4 GiB.
+
+        A file of several members has a trailer for each; the last one's is what is read.
+        """
+        packed = self.stat().st_size
+        size = int.from_bytes(self.raw(max(0, packed - 4), 4), "little")
+        while size < packed:
+            size += 1 << 32
+        return packed if size > _MOST_PACKED * packed else size
 
     def _stream_for(self, offset: int) -> InflateStream:
         usable = [s for s in self._streams if s.start <= offset]

@@ -46,7 +46,7 @@ def start_since(log: AuditLog, reader: BlockReader, since_ns: int) -> Skipped:
 
 
 def _skip(ends: Sequence[tuple[Segment, int]]) -> Skipped:
-    skipped = sum(min(offset, segment.state.size) for segment, offset in ends)
+    skipped = sum(min(offset, segment.state.likely_size) for segment, offset in ends)
     return Skipped({segment.seq: offset for segment, offset in ends}, skipped)
 
 

@@ -24,6 +24,7 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     device: int = 0
     inode: int = 0
     size: int = 0  # as far as it is known
+    promised: int = 0  # what the end of its .gz says of the size, until somebody has unpacked it
     complete: bool = False  # closed, and `size` is its end
     gone: bool = False  # no file holds it any more
     let_go: bool = False  # and that was our own choice: the bound for deleted files was reached
@@ -43,6 +44,16 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     @property
     def name(self) -> str:
         return self.names[0] if self.names else "?"
+
+    @property
+    def likely_size(self) -> int:
+        """Its size, or what its .gz promises as long as that is an estimate."""
+        return max(self.size, self.promised) if self.is_estimated else self.size
+
+    @property
+    def is_estimated(self) -> bool:
+        """Say whether nobody has unpacked it to its end yet."""
+        return not self.complete and self.promised > self.size
 
     def seen_as(self, name: str) -> None:
         if not self.names or self.names[0] != name:

@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_s
+from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.running import RunningAgent, RunningExporter
 from k8s_audit_otlp.telemetry.runways import Runways
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
@@ -123,12 +123,14 @@ def _receiver(
     tally, now_ns = Tally(), time.time_ns()
     for subscription in subscriptions:
         tally.add(subscription.tally())
+    backlogs = [backlog_of(subscription) for subscription in subscriptions]
     left = [runways.seconds(c, window_s) for c in subscriptions] if runways else []
     last_ns = max((s.last_ns for c in subscriptions for s in _states(c.log)), default=0)
     return replace(
         _counted(name, tally),
-        backlog_bytes=sum(backlog_bytes(c) for c in subscriptions),
-        backlog_s=max(backlog_s(c, now_ns) for c in subscriptions),
+        backlog_bytes=sum(backlog.bytes for backlog in backlogs),
+        backlog_estimated=any(backlog.estimated for backlog in backlogs),
+        backlog_s=max(backlog.age_s(now_ns) for backlog in backlogs),
         runway_s=min((seconds for seconds in left if seconds is not None), default=None),
         held_bytes=sum(s.state.size for c in subscriptions for s in c.log.segments() if s.unlinked),
         last_event_at=last_ns / 1e9 if last_ns else None,

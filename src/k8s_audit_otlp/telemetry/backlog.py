@@ -1,41 +1,76 @@
 """How much of a log an exporter has not settled, and how old that is.
 
-The one place that computes it, for a running agent and for a stored position alike.
+The one place that computes it, for a running agent and for a stored position alike: bytes as they
+are when unpacked, an estimate where nobody has unpacked them; the age is that of the oldest event
+that is not settled.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
 
 
-def unsettled(
-    segments: Iterable[SegmentState], settled: Mapping[int, int]
-) -> list[tuple[SegmentState, int]]:
-    """Return the segments with bytes on disk that are not settled, oldest first, and how many.
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What one exporter has before it in one or more logs."""
 
-    *settled* is an offset for each segment's number. Sizes are as far as they are known.
+    bytes: int = 0
+    estimated: bool = False  # some of it is packed, and nobody has unpacked it yet
+    oldest_ns: int = 0  # time of the oldest event in it, 0 where there is none
+    first: SegmentState | None = None  # the segment that it begins in
+
+    def age_s(self, now_ns: int) -> float:
+        """Return how old its oldest event is, 0 where there is none."""
+        return max(0.0, (now_ns - self.oldest_ns) / 1e9) if self.oldest_ns else 0.0
+
+
+def backlog_in(
+    segments: Iterable[SegmentState],
+    settled: Mapping[int, int],
+    last_ns: Callable[[int], int],
+) -> Backlog:
+    """Return what of *segments*, oldest first, is on disk and not settled.
+
+    *settled* is an offset by a segment's number, *last_ns* the time of the last event before it, 0
+    where none settled.
     """
-    left = ((s, s.size - settled.get(s.seq, 0)) for s in segments if not s.gone)
-    return [(segment, size) for segment, size in left if size > 0]
+    starts = [(s, max(s.begin, settled.get(s.seq, 0))) for s in segments if not s.gone]
+    waiting = [(s, start, s.likely_size - start) for s, start in starts if s.likely_size > start]
+    if not waiting:
+        return Backlog()
+    first, start, left = waiting[0]
+    # the event after the last one that settled is hardly younger than that
+    oldest_ns = last_ns(first.seq) or _time_at(first, start / (start + left))
+    return Backlog(
+        sum(size for *_, size in waiting),
+        any(segment.is_estimated for segment, *_ in waiting),
+        oldest_ns,
+        first,
+    )
 
 
-def _unsettled(subscription: Subscription) -> list[tuple[SegmentState, int]]:
-    settled = subscription.ledger.settled_offset
+def _time_at(segment: SegmentState, part: float) -> int:
+    """Return the time of the event at a *part* of the segment, 0 to 1: exactly that of its first.
+
+    An exporter begins elsewhere where its start_at says so.
+    """
+    first_ns = segment.first_ns or segment.seen_ns
+    last_ns = max(first_ns, segment.last_ns or segment.closed_ns or segment.seen_ns)
+    return first_ns + round((last_ns - first_ns) * part) if part else first_ns
+
+
+def backlog_of(subscription: Subscription) -> Backlog:
+    """Return what one exporter of a running agent has before it in one log."""
+    ledger = subscription.ledger
     states = [segment.state for segment in subscription.log.segments()]
-    return unsettled(states, {state.seq: settled(state.seq) for state in states})
+    return backlog_in(
+        states,
+        {state.seq: ledger.settled_offset(state.seq) for state in states},
+        lambda seq: ledger.tally(seq).last_ns,
+    )
 
 
 def backlog_bytes(subscription: Subscription) -> int:
-    """Bytes on disk that the exporter has not settled."""
-    return sum(left for _, left in _unsettled(subscription))
-
-
-def backlog_s(subscription: Subscription, now_ns: int) -> float:
-    """Age of the oldest byte that is not settled: that of the last event before it, if known."""
-    waiting = _unsettled(subscription)
-    if not waiting:
-        return 0.0
-    oldest = waiting[0][0]
-    since_ns = subscription.ledger.tally(oldest.seq).last_ns or oldest.seen_ns
-    return max(0.0, (now_ns - since_ns) / 1e9)
+    return backlog_of(subscription).bytes

@@ -97,6 +97,7 @@ def _exporter(view: ExporterView) -> dict[str, Any]:
         "works": _works(view),
         "acknowledged_at": view.acknowledged_at or None,
         "backlog_bytes": view.backlog_bytes,
+        "backlog_estimated": view.backlog_estimated,
         "backlog_s": round(max((r.backlog_s for r in view.receivers), default=0.0), 1),
         "runway_s": round(min(runways), 1) if runways else None,
         "in_flight": view.in_flight,

@@ -6,7 +6,7 @@ from typing import Any
 
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
 from k8s_audit_otlp.state.manifest import ManifestState
-from k8s_audit_otlp.telemetry.backlog import unsettled
+from k8s_audit_otlp.telemetry.backlog import backlog_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Consumed:
     segment: str
     offset: int
     backlog_bytes: int
+    backlog_estimated: bool
     oldest_unsent_ns: int
     read: int
     delivered: int
@@ -43,8 +44,9 @@ def inspect(checkpoint: Checkpoint) -> list[Consumed]:
 
 
 def _consumed(log: str, exporter: str, position: Position, manifest: ManifestState) -> Consumed:
-    unsent = unsettled(manifest.segments, position.settled)
-    current = unsent[0][0] if unsent else (manifest.segments[-1] if manifest.segments else None)
+    last_ns = {seq: tally.last_ns for seq, tally in position.tallies.items()}
+    backlog = backlog_in(manifest.segments, position.settled, lambda seq: last_ns.get(seq, 0))
+    current = backlog.first or (manifest.segments[-1] if manifest.segments else None)
     tally = position.total.copy()
     for part in position.tallies.values():
         tally.add(part)
@@ -53,8 +55,9 @@ def _consumed(log: str, exporter: str, position: Position, manifest: ManifestSta
         exporter,
         current.name if current else "",
         position.settled.get(current.seq, 0) if current else 0,
-        sum(left for _, left in unsent),
-        unsent[0][0].seen_ns if unsent else 0,
+        backlog.bytes,
+        backlog.estimated,
+        backlog.oldest_ns,
         tally.read,
         tally.delivered,
         sum(tally.dropped.values()),

@@ -89,6 +89,7 @@ def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
         "kind": kind,
         "next": _NEXT.get(view.trouble, "") if failing else "",
         "backlog_bytes": view.backlog_bytes,
+        "backlog_estimated": view.backlog_estimated,
         "backlog_s": max((r.backlog_s for r in view.receivers), default=0.0),
         "runway_s": min(runways, default=None),
         "lag_s": view.lag_s,
@@ -124,7 +125,7 @@ def _segment(state: SegmentState, of: Sequence[Subscription]) -> dict[str, Any]:
     said = "deleted" if state.gone else "closed" if state.complete else "open"
     return {
         "name": state.name,
-        "size": state.size,
+        "size": state.likely_size,
         "state": said,
         "positions": [_position(state, subscription) for subscription in of],
     }
@@ -134,8 +135,9 @@ def _position(state: SegmentState, subscription: Subscription) -> dict[str, Any]
     settled = subscription.ledger.settled_offset(state.seq)
     if state.seq in subscription.receipted:
         return {"text": "receipt", "done": True}
-    done = settled >= state.size
-    return {"text": "settled" if done else f"{100 * settled // max(1, state.size)} %", "done": done}
+    size = state.likely_size
+    done = settled >= size
+    return {"text": "settled" if done else f"{100 * settled // max(1, size)} %", "done": done}
 
 
 def document() -> tuple[bytes, str]:

@@ -16,7 +16,7 @@ from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_s
+from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_of
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.runway import (
     Retention,
@@ -85,13 +85,13 @@ class Runways:
 
     def seconds(self, subscription: Subscription, window_s: float | None = None) -> float | None:
         """Return the runway of one exporter in one log."""
-        log = subscription.log
+        log, backlog = subscription.log, backlog_of(subscription)
         rate = self._rates.get(log.key)
         return runway_s(
             self.retention(log),
             rate.bytes_per_s if rate else None,
-            backlog_bytes=backlog_bytes(subscription),
-            backlog_s=backlog_s(subscription, self._now_ns()),
+            backlog_bytes=backlog.bytes,
+            backlog_s=backlog.age_s(self._now_ns()),
             window_s=window_s,
         )
 
@@ -102,7 +102,7 @@ class Runways:
         segments = log.segments()
         kept = [s for s in segments if s.name is not None and not s.live]
         first = min((s.seq for s in kept), default=1)
-        return observed_retention((s.state.size for s in kept), deleted=first > 1)
+        return observed_retention((s.state.likely_size for s in kept), deleted=first > 1)
 
     def _read_flags(self) -> tuple[str, Retention] | None:
         try:

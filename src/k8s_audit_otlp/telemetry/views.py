@@ -32,7 +32,8 @@ class ReceiverView:
     refused: int = 0
     dead_lettered: int = 0
     backlog_bytes: int = 0
-    backlog_s: float = 0.0  # age of the oldest byte that is not settled, 0 where all are
+    backlog_estimated: bool = False  # some of it is packed, and nobody has unpacked it yet
+    backlog_s: float = 0.0  # age of the oldest event that is not settled, 0 where all are
     runway_s: float | None = None  # until that byte is deleted, None where it is not known
     held_bytes: int = 0  # of deleted files that are held open
     last_event_at: float | None = None  # time of the newest event, seconds since the epoch
@@ -58,6 +59,10 @@ class ExporterView:
     trouble: str = ""  # reason of the last failed request, '' where none failed
     trouble_at: float = 0.0
     retry_at: float = 0.0  # seconds since the epoch, 0 where nothing waits
+
+    @property
+    def backlog_estimated(self) -> bool:
+        return any(receiver.backlog_estimated for receiver in self.receivers)
 
     @property
     def backlog_bytes(self) -> int:

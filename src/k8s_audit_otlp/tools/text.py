@@ -21,6 +21,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB" if count < 1000 else f"{count:,.0f} TiB"
 
 
+def about(count: float, *, estimated: bool) -> str:
+    """Write a number of bytes, and say where it is an estimate."""
+    return f"about {size(count)}" if estimated else size(count)
+
+
 def number(count: float) -> str:
     """Write a count; small ones with a digit behind the point."""
     return f"{count:,.1f}" if 0 < abs(count) < 10 and count != int(count) else f"{count:,.0f}"

@@ -1,0 +1,111 @@
+"""One backlog for start lines, bar, status, readiness and metrics: unpacked bytes, event time."""
+
+import gzip
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.start import Resumed
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.cli.run_lines import describe
+from k8s_audit_otlp.config.load import load_tree
+from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
+from k8s_audit_otlp.telemetry.backlog import backlog_in, backlog_of
+from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.metrics.registry import Metrics
+from k8s_audit_otlp.tools.demo.events import EventSource
+
+AGE_S = 2.7 * 86_400
+BACKUPS = 5
+
+
+@pytest.fixture
+def unsent(log_dir: Path) -> tuple[Path, int]:
+    """Write five packed backups, the oldest 2.7 days old, and a live file; return all bytes."""
+    source, size = EventSource(1), 0
+    for number in range(BACKUPS):
+        lines = b"".join(source.line() + b"\n" for _ in range(300))
+        if number == 0:
+            lines = _aged(lines)
+        name = f"audit-2026-01-02T03-04-0{number}.678.log.gz"
+        (log_dir / name).write_bytes(gzip.compress(lines))
+        size += len(lines)
+    live = source.line() + b"\n"
+    (log_dir / "audit.log").write_bytes(live)
+    return log_dir / "audit.log", size + len(live)
+
+
+def _aged(lines: bytes) -> bytes:
+    first, _, rest = lines.partition(b"\n")
+    event = json.loads(first)
+    then = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(time.time() - AGE_S))
+    event["requestReceivedTimestamp"] = event["stageTimestamp"] = then
+    return json.dumps(event).encode() + b"\n" + rest
+
+
+def test_every_place_counts_five_packed_backups_alike(
+    unsent: tuple[Path, int], tmp_path: Path
+) -> None:
+    """In full, marked as an estimate, as old as the oldest event; before one byte is unpacked."""
+    log, size = unsent
+    state = tmp_path / "state"
+    tree = {
+        "receivers": {"k8s_audit": {"include": [str(log)]}},
+        "exporters": {"otlp_http": {"endpoint": "http://127.0.0.1:9"}},
+        "service": {"state_dir": str(state)},
+    }
+    agent = Agent(load_tree(tree, "agent.yaml", {}).config, {}, AgentOptions(once=True))
+    [resumed] = agent.start()
+    try:
+        _holds(resumed, size)
+        [subscription] = agent.subscriptions()
+        backlog = backlog_of(subscription)
+        assert backlog.bytes == size  # the bar's
+        assert backlog.age_s(time.time_ns()) == pytest.approx(AGE_S, abs=120)
+        [exporter] = readiness(health(agent)).as_json()["exporters"]
+        assert (exporter["backlog_bytes"], exporter["backlog_estimated"]) == (size, True)
+        assert exporter["backlog_s"] == pytest.approx(AGE_S, abs=120)
+        text = Metrics(lambda: exporter_views(agent)).text()
+        [line] = [
+            one for one in text.splitlines() if one.startswith("k8s_audit_otlp_backlog_bytes{")
+        ]
+        assert line.endswith(f" {size}")
+    finally:
+        agent.stop()
+        agent.run()
+    done = CliRunner().invoke(main, ["status", "--state-dir", str(state), "--json"])
+    [stored] = json.loads(done.stdout)["exporters"]
+    assert (stored["backlog_bytes"], stored["backlog_estimated"]) == (size, True)
+    assert time.time() - stored["oldest_unsent_ns"] / 1e9 == pytest.approx(AGE_S, abs=120)
+    assert sum(left for _, _, left in agent.undelivered()) in (0, size)
+
+
+def _holds(resumed: Resumed, size: int) -> None:
+    assert (resumed.backlog_bytes, resumed.estimated) == (size, True)
+    assert "about " in describe(resumed)
+    assert "the oldest 2.7 d old" in describe(resumed)
+
+
+def test_what_was_unpacked_is_no_estimate() -> None:
+    """Whatever the trailer said."""
+    whole = SegmentState(1, "a", "", 0, size=500, promised=900, complete=True, first_ns=1)
+    begun = SegmentState(2, "b", "", 0, size=500, promised=900, first_ns=2)
+    assert backlog_in([whole], {}, lambda _: 0).bytes == 500
+    assert not backlog_in([whole], {}, lambda _: 0).estimated
+    assert backlog_in([begun], {}, lambda _: 0).bytes == 900
+    assert backlog_in([whole, begun], {1: 500}, lambda _: 0).oldest_ns == 2
+
+
+def test_the_age_is_that_of_the_event_after_the_last_that_settled() -> None:
+    """An exporter that began inside of a segment is not as old as its first event."""
+    state = SegmentState(1, "a", "", 0, size=1000, complete=True, first_ns=100, last_ns=200)
+    assert backlog_in([state], {}, lambda _: 0).oldest_ns == 100
+    assert backlog_in([state], {1: 500}, lambda _: 160).oldest_ns == 160
+    assert backlog_in([state], {1: 500}, lambda _: 0).oldest_ns == 150
+    part = SegmentState(2, "a.2", "", 0, size=1000, complete=True, begin=400, first_ns=300)
+    assert backlog_in([part], {}, lambda _: 0).bytes == 600
