@@ -36,6 +36,7 @@ from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterCounts
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.tap import Tap
+from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -53,6 +54,7 @@ class AgentOptions:
     lock_patience_s: float = 30.0
     changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
     counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
+    senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
 
 
 class Agent:
@@ -86,8 +88,7 @@ class Agent:
         self._sealing = Sealing(self._evidence, config.service.evidence, monotonic=monotonic)
         self._failures = Failures(self._evidence, monotonic=monotonic)
         self._tap = Tap(self._file.directory)
-        self._stop = Event()
-        self._wake = Event()
+        self._stop, self._wake = Event(), Event()
         self._ending = Ending(
             self._new_drain_target, catch_up_first=config.service.until == "caught_up"
         )
@@ -174,6 +175,7 @@ class Agent:
             tap=self._tap,
             counts=self._options.counts,
             marker=marker,
+            senders=self._options.senders,
         )
         self.exporters += pipeline.build()  # the list itself is known to whoever listens
         self._committer = Committer(
@@ -228,9 +230,8 @@ class Agent:
     def _until_done(self) -> bool:
         next_sync = self._monotonic()
         pause = COMMIT_S
-        silence = Silence(
-            self._evidence, silence_after(self.config, self.logs), now_ns=self._now_ns
-        )
+        after_s = silence_after(self.config, self.logs)
+        silence = Silence(self._evidence, after_s, now_ns=self._now_ns)
         while not self._ending.at_once:
             self._wake.wait(pause)
             self._wake.clear()
@@ -275,9 +276,8 @@ class Agent:
         self.sources.stop()
         for runtime in self.exporters:
             runtime.consumer.drain()
-        end = self._monotonic()
-        if not self._ending.stalled:  # nothing has moved for long enough already
-            end += self.config.service.shutdown_timeout_s
+        patience_s = 0.0 if self._ending.stalled else self.config.service.shutdown_timeout_s
+        end = self._monotonic() + patience_s
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters
         ):

@@ -34,7 +34,7 @@ from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
 from k8s_audit_otlp.receiver.rescue import Rescue
-from k8s_audit_otlp.receiver.source import descriptors_for, raise_descriptor_limit
+from k8s_audit_otlp.receiver.source import descriptor_limit, descriptors_for
 from k8s_audit_otlp.transport import credentials
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
@@ -60,7 +60,7 @@ def paths_of(receiver: K8sAudit) -> list[Path]:
 
 
 def log_limits(receiver: K8sAudit, *, once: bool) -> LogLimits:
-    limits = LogLimits(receiver.max_line_bytes, descriptors_for(raise_descriptor_limit()))
+    limits = LogLimits(receiver.max_line_bytes, descriptors_for(descriptor_limit()))
     if once:  # nothing is going to change any more
         return replace(limits, settle_s=0.0, torn_s=0.0)
     return limits

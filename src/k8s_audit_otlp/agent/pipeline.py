@@ -86,8 +86,12 @@ class Pipeline:
         tap: Tap,
         counts: MutableMapping[str, ExporterCounts],
         marker: Marker | None = None,
+        senders: Mapping[str, Sender],
     ) -> None:
-        """*marker*: mark every line before it is touched, up to the horizon."""
+        """*marker*: mark every line before it is touched, up to the horizon.
+
+        *senders*: transports that are not built from the configuration.
+        """
         self._config = config
         self._evidence = evidence
         self._env = env
@@ -99,6 +103,7 @@ class Pipeline:
         self._tap = tap
         self._counts = counts
         self._marker = marker
+        self._senders = senders
         self._routes = list(config.routes())
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()
@@ -111,8 +116,9 @@ class Pipeline:
         self._warn_of_placeless()
 
     def _warn_of_placeless(self) -> None:
+        ours = {receiver for receiver, exporter in self._routes if exporter not in self._senders}
         for name, resource in resources_of(self._config, self._env).items():
-            if is_placeless(resource):
+            if name in ours and is_placeless(resource):
                 logger.warning(
                     "receivers::%s::resource: neither k8s.cluster.name nor k8s.node.name is set; "
                     "the logs of several control-plane nodes will look like one",
@@ -162,7 +168,9 @@ class Pipeline:
             on_refused=partial(self._evidence.refused, name),
         )
         dead_letters = self._dead_letters(name, exporter)
-        plain = sender_of(exporter, self._config, self._resource_scopes, env=self._env)
+        plain = self._senders.get(name) or sender_of(
+            exporter, self._config, self._resource_scopes, env=self._env
+        )
         sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)

@@ -29,6 +29,7 @@ from k8s_audit_otlp.cli.run_lines import (
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.receiver.source import raise_descriptor_limit
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
@@ -74,6 +75,7 @@ def command(
         end_for_mistakes(error, path)
     _say_remarks(loaded)
     keep_memory()
+    raise_descriptor_limit()
     again = None if path is None or str(path) == STDIN else partial(_load, path, None, state_dir)
     reload = Reload(None if once else again, path, watch=watch_config)
     options = AgentOptions(once=once, deadline_s=deadline)

