@@ -122,10 +122,11 @@ def test_the_next_start_goes_on_where_the_last_ended(log_dir: Path, provider: Fl
 
 def test_a_failed_flush_moves_nothing(log_dir: Path, provider: Flushing) -> None:
     """The same records are emitted again."""
-    wanted = _write(log_dir / "audit.log", 20)
     receiver = _receiver(log_dir, provider)
-    provider.takes = False
     receiver.start()
+    assert receiver.flush()
+    provider.takes = False
+    wanted = _write(log_dir / "audit.log", 20)
     assert not receiver.flush()
     assert receiver.settled == 0
     provider.takes = True
