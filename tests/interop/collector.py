@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,18 @@ class Collector:
             },
         }
 
-    def start(self, config: Mapping[str, Any] | Path, env: Mapping[str, str] | None = None) -> None:
-        """Run with a configuration, or a file with one, and wait until both ports are open."""
+    def start(
+        self,
+        config: Mapping[str, Any] | Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        ports: Sequence[int] | None = None,
+    ) -> None:
+        """Run with a configuration, or a file with one, and wait until its ports are open.
+
+        *ports*: where it listens; that of OTLP over HTTP and that over gRPC by default.
+        """
+        ports = (self.http, self.grpc) if ports is None else ports
         if not isinstance(config, Path):
             path = self.directory / "collector.yaml"
             path.write_text(yaml.safe_dump(config))
@@ -78,7 +88,7 @@ class Collector:
                 stderr=subprocess.STDOUT,
             )
         end = time.monotonic() + START_S
-        while not (_is_open(self.http) and _is_open(self.grpc)):
+        while not all(map(_is_open, ports)):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise AssertionError(f"the Collector did not start:\n{self.log()}")
             time.sleep(0.05)

@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 JARS = Path(os.environ.get("K8S_AUDIT_OTLP_KAFKA", Path.home() / ".cache/k8s-audit-otlp/kafka"))
 
@@ -59,6 +61,23 @@ class Broker:
                 time.sleep(0.2)
             else:
                 return
+
+    def topic(self, name: str, config: dict[str, str]) -> None:
+        """Make a topic that is configured otherwise than those that are made by themselves."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        admin.create_topics([NewTopic(name, 4, 1, config=config)])[name].result(30)
+
+    def messages(self, topic: str) -> int:
+        """Count what a topic has taken so far."""
+        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "counts"})
+        try:
+            ends = (
+                consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+                for p in range(4)
+            )
+            return sum(end[1] for end in ends if end)
+        finally:
+            consumer.close()
 
     def kill(self) -> None:
         if self._process is not None:

@@ -1,9 +1,11 @@
-"""A real broker, and an agent that reads it, are killed in turn: 0 lost."""
+"""A real broker, the agents on either side of it and a reader are killed in turn: 0 lost."""
 
 import json
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,11 +14,12 @@ from confluent_kafka import Producer
 from tests.faults.scene import GAP, Agent
 from tests.interop import kafka_broker
 from tests.interop.apiserver import free_port
+from tests.interop.collector import Collector
 from tests.kit.backend import Backend
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
 
-EVENTS = 20_000
+EVENTS = 12_000
 
 
 def event(number: int) -> bytes:
@@ -31,57 +34,245 @@ def event(number: int) -> bytes:
     return json.dumps(body).encode()
 
 
-def test_kills_of_broker_and_agent_lose_nothing(tmp_path: Path) -> None:
-    """What the broker has acknowledged arrives; what arrives twice has one place on disk."""
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[kafka_broker.Broker]:
     kafka_broker.require()
-    broker = kafka_broker.Broker(tmp_path / "broker", free_port(), free_port())
-    broker.start()
-    acknowledged: set[str] = set()
+    made = kafka_broker.Broker(tmp_path / "broker", free_port(), free_port())
+    made.start()
+    yield made
+    made.kill()
 
-    def on_delivery(error: object, message: object) -> None:
+
+def agent(folder: Path, name: str, receivers: dict[str, Any], exporters: dict[str, Any]) -> Agent:
+    tree = {
+        "receivers": receivers,
+        "exporters": exporters,
+        "service": {"state_dir": str(folder / name)},
+    }
+    config = folder / f"{name}.yaml"
+    config.write_text(yaml.safe_dump(tree))
+    return Agent(config, folder / f"{name}.log")
+
+
+def reader(broker: kafka_broker.Broker, name: str = "") -> dict[str, Any]:
+    """Return a receiver. With a *name* that it keeps, a killed one has its partitions at once."""
+    block: dict[str, Any] = {
+        "brokers": [broker.address],
+        "topics": ["audit"],
+        "session_timeout": "6s",
+        "heartbeat_interval": "1s",
+    }
+    return {"kafka": {**block, **({"group_instance_id": name} if name else {})}}
+
+
+def to(backend: Backend) -> dict[str, Any]:
+    retry = {"initial_interval": "100ms", "max_interval": "1s"}
+    return {"otlp_http": {"endpoint": backend.url, "retry_on_failure": retry}}
+
+
+def until(what: Callable[[], object], seconds: float = 150.0) -> None:
+    """Wait; the assertions behind it say what did not come."""
+    end = time.monotonic() + seconds
+    while not what() and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+class Produced:
+    """Events that a producer of our own writes; `acknowledged` are those that the broker has."""
+
+    def __init__(self, broker: kafka_broker.Broker) -> None:
+        self.acknowledged: set[str] = set()
+        self._producer = Producer(
+            {"bootstrap.servers": broker.address, "enable.idempotence": True, "acks": "all"}
+        )
+
+    def write(self, numbers: range) -> None:
+        for number in numbers:
+            self._producer.produce("audit", event(number), on_delivery=self._note)
+            if number % 500 == 0:
+                self._producer.poll(0.2)
+
+    def flush(self) -> None:
+        self._producer.flush(60)
+
+    def _note(self, error: object, message: Any) -> None:
         if error is None:
-            acknowledged.add(json.loads(message.value())["auditID"])  # type: ignore[attr-defined] # a Message
+            self.acknowledged.add(json.loads(message.value())["auditID"])
 
-    producer = Producer(
-        {"bootstrap.servers": broker.address, "enable.idempotence": True, "acks": "all"}
-    )
-    with Backend(keep="uids") as backend:
-        tree = {
-            "receivers": {"kafka": {"brokers": [broker.address], "topics": ["audit"]}},
-            "exporters": {
-                "otlp_http": {
-                    "endpoint": backend.url,
-                    "retry_on_failure": {"initial_interval": "100ms"},
-                }
-            },
-            "service": {"state_dir": str(tmp_path / "state")},
-        }
-        config = tmp_path / "agent.yaml"
-        config.write_text(yaml.safe_dump(tree))
-        with Agent(config, tmp_path / "agent.log") as agent:
-            agent.start()
-            for number in range(EVENTS):
-                producer.produce("audit", event(number), on_delivery=on_delivery)
-                if number % 500 == 0:
-                    producer.poll(0.3)
-                if number in (4_000, 9_000, 14_000):
-                    agent.end(signal.SIGKILL)
-                    agent.start()
-                if number in (6_000, 12_000):
-                    broker.kill()
-                    broker.start()
-            producer.flush(60)
-            # A broker keeps the place of a killed consumer for 45 s before the next one may read.
-            end = time.monotonic() + 150
-            while len(acknowledged - set(backend.received.audit_ids)) and time.monotonic() < end:
-                time.sleep(0.2)
-            agent.end(signal.SIGTERM)
-        broker.kill()
-    lost = acknowledged - set(backend.received.audit_ids)
-    print(  # noqa: T201 - shown with -s
-        f"{len(acknowledged)} events acknowledged, 3 kills of the agent, 2 of the broker: "
-        f"{len(lost)} lost, {backend.received.total - len(acknowledged)} more records"
-    )
-    assert len(acknowledged) == EVENTS
+
+def test_kills_of_broker_and_agent_lose_nothing(
+    broker: kafka_broker.Broker, tmp_path: Path
+) -> None:
+    """What the broker has acknowledged arrives; what arrives twice has one place on disk."""
+    produced = Produced(broker)
+    with (
+        Backend(keep="uids") as backend,
+        agent(tmp_path, "reader", reader(broker, "reader-0"), to(backend)) as running,
+    ):
+        running.start()
+        for part in range(6):
+            produced.write(range(part * 2000, (part + 1) * 2000))
+            if part % 2:
+                broker.kill()
+                broker.start()
+            else:
+                running.end(signal.SIGKILL)
+                running.start()
+        produced.flush()
+        until(lambda: not produced.acknowledged - set(backend.received.audit_ids))
+        running.end(signal.SIGTERM)
+        lost = produced.acknowledged - set(backend.received.audit_ids)
+        more = backend.received.total - len(produced.acknowledged)
+    print(f"6 kills: {len(lost)} lost, {more} more records")  # noqa: T201 - shown with -s
+    assert len(produced.acknowledged) == EVENTS
     assert not lost
     assert not [n for n in backend.received.notices if n.event_name == GAP]
+
+
+def test_agents_of_one_group_come_and_go_without_loss(
+    broker: kafka_broker.Broker, tmp_path: Path
+) -> None:
+    """Partitions move when one joins, is stopped and is killed; each event arrives from one."""
+    produced = Produced(broker)
+    with Backend(keep="uids") as backend:
+        one = agent(tmp_path, "one", reader(broker), to(backend))
+        two = agent(tmp_path, "two", reader(broker), to(backend))
+        with one, two:
+            one.start()
+            produced.write(range(3000))
+            two.start()
+            produced.write(range(3000, 6000))
+            one.end(signal.SIGTERM)
+            produced.write(range(6000, 8000))
+            one.start()
+            produced.write(range(8000, 10_000))
+            two.end(signal.SIGKILL)
+            produced.write(range(10_000, EVENTS))
+            produced.flush()
+            two.start()
+            until(lambda: not produced.acknowledged - set(backend.received.audit_ids))
+            one.end(signal.SIGTERM)
+            two.end(signal.SIGTERM)
+        lost = produced.acknowledged - set(backend.received.audit_ids)
+        more = backend.received.audit_ids.total() - len(produced.acknowledged)
+    print(f"two agents: {len(lost)} lost, {more} repeats")  # noqa: T201 - shown with -s
+    assert len(produced.acknowledged) == EVENTS
+    assert not lost
+
+
+def test_from_a_log_through_a_broker_to_a_back_end(
+    broker: kafka_broker.Broker, tmp_path: Path
+) -> None:
+    """Writer, broker and reader are killed in turn: every line arrives."""
+    log = tmp_path / "audit.log"
+    exporter = {
+        "brokers": [broker.address],
+        "topic": "audit",
+        "encoding": "raw",
+        "audit": {"notices": "own"},
+    }
+    with Backend(keep="uids") as backend:
+        files = {"k8s_audit": {"include": [str(log)]}}
+        first = agent(tmp_path, "first", files, {"kafka": exporter})
+        second = agent(tmp_path, "second", reader(broker, "second-0"), to(backend))
+        with first, second:
+            first.start()
+            second.start()
+            for part in range(6):
+                with log.open("ab") as file:
+                    for number in range(part * 2000, (part + 1) * 2000):
+                        file.write(event(number) + b"\n")
+                time.sleep(0.5)
+                if part % 3 == 0:
+                    first.end(signal.SIGKILL)
+                    first.start()
+                elif part % 3 == 1:
+                    broker.kill()
+                    broker.start()
+                else:
+                    second.end(signal.SIGKILL)
+                    second.start()
+            wanted = {f"id-{number}" for number in range(EVENTS)}
+            until(lambda: not wanted - set(backend.received.audit_ids))
+            first.end(signal.SIGTERM)
+            second.end(signal.SIGTERM)
+        lost = wanted - set(backend.received.audit_ids)
+        more = backend.received.audit_ids.total() - EVENTS
+    print(f"log to back end, 6 kills: {len(lost)} lost, {more} repeats")  # noqa: T201
+    assert not lost
+    assert not [n for n in backend.received.notices if n.event_name == GAP]
+
+
+def test_a_collector_reads_what_the_exporter_writes(
+    broker: kafka_broker.Broker, tmp_path: Path, otelcol: Path
+) -> None:
+    """The same uids as over OTLP, in either encoding, under kills of the agent and the broker."""
+    collector = Collector(otelcol, tmp_path)
+    config = collector.config()
+    kinds = ("otlp_proto", "otlp_json")
+    for kind in kinds:
+        config["receivers"][f"kafka/{kind}"] = {
+            "brokers": [broker.address],
+            "logs": {"topics": [kind], "encoding": kind},
+            "initial_offset": "earliest",
+        }
+    config["service"]["pipelines"]["logs"]["receivers"] = [f"kafka/{kind}" for kind in kinds]
+    config["receivers"].pop("otlp")
+    log = tmp_path / "audit.log"
+    exporters = {
+        f"kafka/{kind}": {"brokers": [broker.address], "topic": kind, "encoding": kind}
+        for kind in kinds
+    }
+    with agent(tmp_path, "first", {"k8s_audit": {"include": [str(log)]}}, exporters) as running:
+        running.start()
+        for part in range(3):
+            with log.open("ab") as file:
+                for number in range(part * 1000, (part + 1) * 1000):
+                    file.write(event(number) + b"\n")
+            time.sleep(1.0)
+            running.end(signal.SIGKILL)
+            if part == 1:
+                broker.kill()
+                broker.start()
+            running.start()
+        collector.start(config, ports=[collector.health])
+        until(lambda: len(collector.uids()) >= 3000 and min(collector.uids().values()) >= 2, 60)
+        uids = collector.uids()
+        running.end(signal.SIGTERM)
+        collector.stop()
+    assert len(uids) == 3000
+    assert min(uids.values()) == 2  # one from each topic
+    print(f"Collector: {uids.total() - 6000} repeats")  # noqa: T201 - shown with -s
+
+
+def test_what_a_broker_refuses_is_split_or_kept_and_said(
+    broker: kafka_broker.Broker, tmp_path: Path
+) -> None:
+    """Too large for the topic: in smaller requests. A topic that is not there: kept, and said."""
+    broker.topic("audit", {"max.message.bytes": "20000"})
+    log = tmp_path / "audit.log"
+    log.write_bytes(b"".join(event(number) + b"\n" for number in range(500)))
+    exporters = {
+        "kafka": {
+            "brokers": [broker.address],
+            "topic": "audit",
+            "encoding": "raw",
+            "producer": {"compression": "none"},
+        },
+        "kafka/proto": {
+            "brokers": [broker.address],
+            "topic": "audit",
+            "producer": {"compression": "none"},
+            "audit": {"notices": "own"},
+        },
+        "kafka/nowhere": {"brokers": [broker.address], "topic": "no/topic", "timeout": "2s"},
+    }
+    with agent(tmp_path, "first", {"k8s_audit": {"include": [str(log)]}}, exporters) as running:
+        running.start()
+        text = tmp_path / "first.log"
+        until(lambda: broker.messages("audit") >= 500 + 500 // 20, 60)
+        until(lambda: "no/topic" in text.read_text() or "name that is not" in text.read_text(), 60)
+        running.end(signal.SIGTERM)
+    assert broker.messages("audit") >= 500 + 500 // 20
+    assert "TOPIC_EXCEPTION" in text.read_text()
+    assert not list((tmp_path / "first" / "dead-letter").glob("*.jsonl"))

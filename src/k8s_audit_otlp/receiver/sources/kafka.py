@@ -21,6 +21,13 @@ logger = logging.getLogger("k8s_audit_otlp")
 BATCH_MESSAGES = 500
 _POLL_S = 0.5
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
+# An export request, binary or JSON. Its records have their uids, its notices tell of another log:
+# to take its events out as if they were new would throw both away.
+_OTLP = (b"\x0a", b'{"resourceLogs"')
+_NO_REQUESTS = (
+    "{topic} holds requests of OTLP, and nothing of it is taken: let a Collector read it, or write "
+    "encoding: raw where it is written"
+)
 # Others have the partitions now, or soon: what is on disk here comes to them once more.
 _MOVED = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
@@ -63,7 +70,10 @@ class KafkaSource(ReadingSource[Consumer]):
             if (error := message.error()) is not None:
                 self._on_error(error)
                 continue
-            found, left_out = lines_in(message.value() or b"")
+            value = message.value() or b""
+            if value.startswith(_OTLP):
+                raise ValueError(_NO_REQUESTS.format(topic=message.topic()))
+            found, left_out = lines_in(value)
             lines += found
             self.left_out += left_out
             place, offset = (message.topic(), message.partition()), message.offset()

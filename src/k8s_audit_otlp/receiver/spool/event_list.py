@@ -57,9 +57,11 @@ def lines_in(message: bytes) -> tuple[list[bytes], int]:
 
     A torn event is a line as well: its record says that it could not be read.
     """
+    if message.lstrip().startswith(b"["):
+        return _lines_in_array(message)
     found: list[bytes] = []
     left_out = 0
-    one = message.lstrip().startswith((b"{", b"["))
+    one = message.lstrip().startswith(b"{")
     for line in [message] if one else message.split(b"\n"):
         for framed in unwrap(line, detect(line)) if line.strip() else ():
             if not is_audit(framed.text):
@@ -69,6 +71,21 @@ def lines_in(message: bytes) -> tuple[list[bytes], int]:
                 found += lines_of(framed.text)
             except NoEventsError:
                 found.append(framed.text.translate(None, _LINE_BREAKS) + b"\n")
+    return found, left_out
+
+
+def _lines_in_array(message: bytes) -> tuple[list[bytes], int]:
+    """Look into each member as if it had come alone; a broken array is one text."""
+    try:
+        members = [bytes(member) for member in _array(message)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [], 1
+    found: list[bytes] = []
+    left_out = 0
+    for member in members:
+        lines, none = lines_in(member) if member.startswith(b"{") else ([], 1)
+        found += lines
+        left_out += none
     return found, left_out
 
 

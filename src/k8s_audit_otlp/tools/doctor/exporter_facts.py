@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of
+from k8s_audit_otlp.config.blocks import Auth
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.reading.certificates import tls_options
@@ -206,7 +207,8 @@ class ExporterFacts:
 
     @property
     def credentials(self) -> Credentials | None:
-        return credentials_of(getattr(self.exporter, "auth", None), self.config, self.env)
+        auth = getattr(self.exporter, "auth", None)
+        return credentials_of(auth if isinstance(auth, Auth) else None, self.config, self.env)
 
     @cached_property
     def answer(self) -> Outcome:

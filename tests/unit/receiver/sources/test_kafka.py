@@ -122,3 +122,17 @@ def test_nothing_is_committed_before_it_is_on_disk(
     until(lambda: spool.written == 20)
     source.stop()
     assert committed(settings) == 20
+
+
+def test_requests_of_otlp_are_not_taken_for_nothing(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """They would count as no audit event and be lost; they stay where they are, and it is said."""
+    producer.produce(TOPIC, b"\x0a\x02\x12\x00")
+    producer.flush(10)
+    source = KafkaSource("kafka", settings, [TOPIC], spool_in(tmp_path))
+    source.start()
+    until(lambda: "encoding: raw" in source.trouble)
+    source.stop()
+    assert committed(settings) == 0
+    assert source.left_out == 0
