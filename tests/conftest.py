@@ -1,6 +1,7 @@
 """What all tests share: a back end, a log directory, a clock, hypothesis profiles."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,18 @@ settings.register_profile(
 )
 settings.register_profile("dev", deadline=None, max_examples=50)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+WORKERS = 2
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run in this process where somebody watches: --pdb, --trace, -s, or a debugger."""
+    watched = config.getoption("usepdb") or config.getoption("trace")
+    if not watched and config.getoption("capture") != "no" and sys.gettrace() is None:
+        return WORKERS
+    config.option.dist = "no"
+    return 0
 
 
 class ManualClock:

@@ -1,27 +1,12 @@
-"""The fixtures of a delivery and of the servers that it talks to."""
+"""The fixtures of a delivery."""
 
 from tests.kit.agent import wait_for
 from tests.kit.delivery import (
-    authority,
     bench,
     bench_of,
-    client_pair,
-    pki,
     record,
     resource_scopes,
-    server_pair,
     servers,
 )
 
-__all__ = [
-    "authority",
-    "bench",
-    "bench_of",
-    "client_pair",
-    "pki",
-    "record",
-    "resource_scopes",
-    "server_pair",
-    "servers",
-    "wait_for",
-]
+__all__ = ["bench", "bench_of", "record", "resource_scopes", "servers", "wait_for"]

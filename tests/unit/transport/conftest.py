@@ -1,9 +1,7 @@
-"""The fixtures of a delivery and of the servers that it talks to."""
+"""The fixtures of the servers that a transport talks to."""
 
 from tests.kit.delivery import (
     authority,
-    bench,
-    bench_of,
     client_pair,
     pki,
     record,
@@ -12,14 +10,4 @@ from tests.kit.delivery import (
     servers,
 )
 
-__all__ = [
-    "authority",
-    "bench",
-    "bench_of",
-    "client_pair",
-    "pki",
-    "record",
-    "resource_scopes",
-    "server_pair",
-    "servers",
-]
+__all__ = ["authority", "client_pair", "pki", "record", "resource_scopes", "server_pair", "servers"]

@@ -1,0 +1,39 @@
+"""Whether an exporter may send something new, and who keeps it from that."""
+
+from k8s_audit_otlp.exporter.gate import Gate
+
+
+def test_the_gate_opens_when_the_last_one_leaves():
+    """Two in back-off, and somebody who stalls."""
+    opened = []
+    gate = Gate(lambda: opened.append(1))
+    gate.enter_backoff("503", 1)
+    gate.enter_backoff("503", 1)
+    gate.stall("dead letter", "full")
+    gate.leave_backoff()
+    gate.leave_backoff()
+    assert not gate.open
+    assert opened == []
+    assert gate.stalled == "full"
+    gate.stall("dead letter", "")
+    assert gate.open
+    assert opened == [1]
+
+
+def test_each_who_stalls_must_take_it_back():
+    """One that is content does not open for the other."""
+    gate = Gate(lambda: None)
+    gate.stall("a", "one")
+    gate.stall("b", "two")
+    gate.stall("a", "")
+    assert gate.stalled == "two"
+    gate.stall("b", "")
+    assert gate.open
+
+
+def test_taking_back_what_was_never_said_wakes_nobody():
+    """It is said once a second."""
+    opened = []
+    gate = Gate(lambda: opened.append(1))
+    gate.stall("a", "")
+    assert opened == []
