@@ -21,7 +21,14 @@ from k8s_audit_otlp.event.splice.tokens import (
 
 KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
-_NAMING = frozenset((b"name", b"key", b"field", b"id", b"header", b"parameter", b"variable"))
+_NAMING = frozenset(
+    b"""
+    name key field id header parameter param variable attribute property k envName headerName
+    parameterName ParameterKey Name Key
+    """.split()
+)
+# Beside a name and a value these say that it is a toleration or a selector.
+_SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
 # Members of a reference to a Secret or of a volume made of one.
 _REFERENCE = frozenset(
     (
@@ -29,9 +36,11 @@ _REFERENCE = frozenset(
         *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"group"),
     )
 )
+_PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
 _NAMES_OF_SECRETS = frozenset((b"name", b"secretName"))
 _TEMPLATES = (b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret")
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
+_FLAG_SHORTEST = 4  # letters
 _MOST_SIBLINGS = 64
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
 _MEMBERS_OF_A_SECRET = frozenset(
@@ -63,6 +72,17 @@ def act(scan: Scan, found: list[Member]) -> None:
 def act_on_members(scan: Scan, start: int, end: int) -> None:
     """Act on every member whose key lies in [start, end)."""
     act(scan, members_with_actions(scan.pieces, scan.names, start, end))
+
+
+def act_on_flags(scan: Scan) -> None:
+    """Redact the word that follows a flag in a list: `["mysql", "--password", "..."]`."""
+    pieces = scan.pieces
+    for place in range(1, len(pieces) - 2, 2):
+        piece = pieces[place]
+        if piece[:1] == b"-" and pieces[place + 1] == b"," and b"=" not in piece:
+            name = text_of(piece).lstrip("-")
+            if len(name) >= _FLAG_SHORTEST and judge(name) is KeyVerdict.CREDENTIAL:
+                scan.mask(place + 2, "key")
 
 
 # Each action gets the place of the key and may return where to go on.
@@ -133,6 +153,8 @@ def own_key(scan: Scan, key: int) -> int:
 
 def data(scan: Scan, key: int) -> int | None:
     rule = _data_rule(scan, key)
+    if not rule:
+        value(scan, key)
     if not rule or rule in scan.off:
         return None
     return scan.whole(key, rule)
@@ -141,7 +163,7 @@ def data(scan: Scan, key: int) -> int | None:
 def _data_rule(scan: Scan, key: int) -> str:
     if scan.context.kind in KINDS:
         return scan.context.kind
-    if scan.pieces[key] == b"stringData":
+    if scan.pieces[key].lower() == b"stringdata":
         return "secret"
     if scan.pieces[key + 1][:2] == b":{" and any(kind in scan.pieces for kind in _TEMPLATES):
         return "secret"
@@ -168,6 +190,8 @@ def env(scan: Scan, key: int) -> None:
     if pieces[key + 1][:2] == b":{":
         for member in members(pieces, key, end):
             scan.scalar(member, "env")
+            if pieces[member + 1][:2] == b":{":
+                _group(scan, member)
     elif pieces[key + 1] == b":[" or b"}," in pieces[key + 3 : end : 2]:
         for place in scan.elements(key, end):
             name, equals, _ = pieces[place].partition(b"=")
@@ -178,6 +202,14 @@ def env(scan: Scan, key: int) -> None:
     scan.env_end = max(scan.env_end, end)
 
 
+def _group(scan: Scan, key: int) -> None:
+    """Redact a group of variables, as some charts have them; not a reference to where one is."""
+    inner = [*members(scan.pieces, key, end_of(scan.pieces, key))]
+    if not any(scan.pieces[member] in _PARTS_OF_A_VARIABLE for member in inner):
+        for member in inner:
+            scan.scalar(member, "env")
+
+
 def value(scan: Scan, key: int) -> None:
     """Redact `value` in an environment, or beside a `name` that says credential."""
     if key < scan.env_end:
@@ -186,7 +218,10 @@ def value(scan: Scan, key: int) -> None:
     if "key" in scan.off:
         return
     pieces = scan.pieces
-    for name in siblings(pieces, key):
+    beside = [*siblings(pieces, key)]
+    if any(pieces[name] in _SELECTING for name in beside):
+        return
+    for name in beside:
         if pieces[name] not in _NAMING or pieces[name + 1] != b":":
             continue
         if judge(text_of(pieces[name + 2])) is not KeyVerdict.HARMLESS:

@@ -10,6 +10,7 @@ from operator import not_
 from k8s_audit_otlp.event.redact.actions import (
     Member,
     act,
+    act_on_flags,
     may_echo_in,
     members_with_actions,
     redact_strange_members,
@@ -101,7 +102,7 @@ def _members(pieces: list[bytes], names: Names) -> list[Member]:
 
 def _may_hold_shapes(body: bytes) -> bool:
     """Tell what no name calls for: a patch is judged by its paths, a string by its event."""
-    return body[:1] == b'"' or _may_hold_operations(body)
+    return body[:1] == b'"' or b'"-' in body or _may_hold_operations(body)
 
 
 def _may_hold_operations(body: bytes) -> bool:
@@ -117,6 +118,8 @@ def _act(scan: Scan, members: list[Member], body: bytes) -> None:
             scan.mask(1, scan.context.kind)
         return
     act(scan, members)
+    if b'"-' in body and "key" not in scan.off:
+        act_on_flags(scan)
     secret = scan.context.kind == "secret" and not scan.context.event
     if secret and "secret" not in scan.off and body[:1] == b"{":
         redact_strange_members(scan)

@@ -14,10 +14,10 @@ _MEMBERS: Final = (
     *('"env', "environment", "envvar", "env_", "_env", "envs", '"command"', '"args"', '"data"'),
     *('"value"', '"default"', '"defaultvalue"', '"stringvalue"', "last-applied", "openapiv3schema"),
     *("kapp.k14s.io/original", "objectset.rio.cattle.io", "httpheaders"),
-    *("containerenv", "podenv", "extraenv"),
+    *("containerenv", "podenv", "extraenv", "env:", "path: /data"),  # two as YAML in a text
 )
 # In a body these are in most names and texts and tell nothing that `names` or a value does not.
-_LEFT_OUT: Final = frozenset(("value", '"data', " data:", "\ndata:", "\tdata:"))
+_LEFT_OUT: Final = frozenset(("value", '"data'))
 _WORDS: Final = tuple(
     dict.fromkeys((*(needle for needle in NEEDLES if needle not in _LEFT_OUT), *_MEMBERS))
 )
@@ -27,7 +27,6 @@ _PATTERNS: Final = (
     rb"""[:,\[{]"([^"\\kv]|[kv][^:"\\])([^"\\]|\\[^"])*\\\"""",
     rb"""[:,\[{]"\\""",
     rb"""\\u00[4-7]""",
-    rb"""data:""",
     rb"""("[:,]|[{\[])\s""",
 )
 _found = matcher_of([word.encode() for word in _WORDS], _PATTERNS)

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.secrets.grammar import judge, words_of
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, words_of
 from k8s_audit_otlp.event.splice.tokens import text_of
 
 _MAX_NAMES = 8192  # distinct member names remembered
@@ -30,13 +30,10 @@ class Action(IntEnum):
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
 _ACTIONS = {
-    "data": Action.DATA,
-    "stringData": Action.DATA,
-    "binaryData": Action.DATA,
     "httpHeaders": Action.ENV,
     **dict.fromkeys(("labels", "matchLabels", "selector", "nodeSelector"), Action.LABELS),
     **dict.fromkeys(("commonLabels", "podLabels", "labelSelector"), Action.LABELS),
-    **dict.fromkeys(("default", "defaultValue", "stringValue"), Action.VALUE),
+    **dict.fromkeys(("default", "defaultValue", "stringValue", "v"), Action.VALUE),
     "command": Action.COMMAND,
     "args": Action.ARGS,
     "message": Action.MESSAGE,
@@ -46,8 +43,11 @@ _ACTIONS = {
     "kapp.k14s.io/original": Action.COPY,
     "objectset.rio.cattle.io/applied": Action.COPY,
 }
+_DATA = frozenset({"data", "stringdata", "binarydata"})  # also where a client got the case wrong
+_VALUE_WORDS = frozenset({"value", "values", "val", "literal", "text", "content", "contents"})
+_MOST_WORDS = 2  # `headerValue`
 _ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "envvar", "envvars"})
-_NOT_ENVIRONMENT = frozenset({"from", "file", "files", "name", "id", "type", "prefix"})
+_NOT_ENVIRONMENT = frozenset({"from", "value", "file", "files", "name", "id", "type", "prefix"})
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
 
 
@@ -69,11 +69,21 @@ class Names(dict[bytes, Action]):
     def _judge(self, name: str) -> Action:
         if any(rule.keys and rule.keys.search(name) for rule in self._own):
             return Action.OWN
-        action = _ACTIONS.get(name) or (Action.ENV if _is_environment(name) else None)
+        action = _ACTIONS.get(name) or _of_its_words(name)
         if action is not None:
             off = _RULE_OF.get(action, "") in self._rules.off
             return Action.NONE if off else action
         return Action(int(judge(name)))
+
+
+def _of_its_words(name: str) -> Action | None:
+    if name.lower() in _DATA:
+        return Action.DATA
+    if _is_environment(name):
+        return Action.ENV
+    words = words_of(name)
+    of_value = 0 < len(words) <= _MOST_WORDS and words[-1] in _VALUE_WORDS
+    return Action.VALUE if of_value and judge(name) is KeyVerdict.HARMLESS else None
 
 
 def _is_environment(name: str) -> bool:

@@ -5,7 +5,6 @@ cannot come to differ.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
@@ -20,7 +20,7 @@ from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_hold
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.secrets.uri import clean_uri
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
@@ -38,9 +38,7 @@ PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
 _KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
 _USERS = (b"user", b"impersonatedUser")
 _JUDGED_BY_TEXT = frozenset((b"requestURI", b"annotations", *_USERS))  # their names, too
-_NOT_IN_NAMES = '= "'  # of objects
 _HARMLESS_ACTIONS = (Action.NONE, Action.MESSAGE, Action.LABELS)
-_clean_forms = partial(clean, names=False)
 _BODY_NAMES = (b"requestObject", b"responseObject")
 
 
@@ -109,16 +107,17 @@ class OutsideBodies:
 
     def text(self, owner: str, name: str, text: str, seen: Seen) -> str:
         """Redact one string: `owner` is the member of the event, `name` the nearest key to it."""
+        if owner == "annotations":
+            return self._annotation(name, text, seen)
+        text = self._json(text, seen)
         if owner == "requestURI":
             new = self._uri(text)
             if new != text:
                 seen.fired.add("uri")
-            return self._free(new, seen, _clean_forms)
+            return self._free(new, seen, clean_forms)
         if owner == "objectRef":  # names, which may have a colon
-            odd = any(map(text.__contains__, _NOT_IN_NAMES))
-            return self._free(text, seen, clean if odd else _clean_forms)
-        if owner == "annotations":
-            return self._annotation(name, text, seen)
+            odd = any(map(text.__contains__, NOT_IN_NAMES))
+            return self._free(text, seen, clean if odd else clean_forms)
         if owner in ("user", "impersonatedUser"):
             return self._user(name, text, seen)
         if owner == "sourceIPs" and self._addresses:
@@ -182,16 +181,17 @@ class OutsideBodies:
             if new != text:
                 seen.fired.add("key")
             return new
-        if text[:1] in ("{", "["):
-            text = self._json(text, seen)
-        return self._message(text, seen)
+        return self._message(self._json(text, seen), seen)
 
     def _json(self, text: str, seen: Seen) -> str:
-        try:
-            out = self._bodies(text.encode(), seen.context, seen.fired, seen.redacted_values, 1)
-        except (UnreadableError, LookupError, UnicodeEncodeError):
+        """Redact the JSON in a text: what is quoted of an object, whole or in part."""
+        if not may_hold_json(text):
             return text
-        return out.decode("utf-8", "replace")
+
+        def redact(inner: bytes) -> bytes:
+            return self._bodies(inner, seen.context, seen.fired, seen.redacted_values, 1)
+
+        return redact_embedded(text, redact).text
 
     def _patch(self, text: str, seen: Seen) -> str:
         """Redact every value of the patch; which webhook, operation and path stay."""

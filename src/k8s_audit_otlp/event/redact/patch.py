@@ -40,7 +40,7 @@ def _operation(scan: Scan, path: str, value: int) -> None:
     for i, step in enumerate(steps):
         action, rest = scan.names[piece_of(step)], steps[i + 1 :]
         if action is Action.ENV:
-            if not rest or rest[-1] in {"-", "value"} or rest[-1].isdigit():
+            if not rest or rest[-1] in {"-", "value"} or rest[-1].isdigit() or len(rest) == 1:
                 _environment(scan, rest, value)
         elif action in (Action.COMMAND, Action.ARGS):
             _arguments(scan, action, rest, value)
@@ -51,7 +51,8 @@ def _operation(scan: Scan, path: str, value: int) -> None:
 
 
 def _environment(scan: Scan, rest: list[str], value: int) -> None:
-    if rest and rest[-1] == "value":
+    named = rest and rest[-1] != "-" and not rest[-1].isdigit()
+    if named or scan.pieces[value + 1] == b":":
         scan.whole(value, "env")
         return
     env(scan, value)

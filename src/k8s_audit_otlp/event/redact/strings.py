@@ -4,17 +4,19 @@ Most strings of a log have been seen before. What was found clean is remembered,
 is new in a body is looked at.
 """
 
-import json
 import re
+from collections.abc import Callable
 
 import msgspec
 
+from k8s_audit_otlp.event.redact.embedded import redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
 from k8s_audit_otlp.event.secrets.grammar import may_hold
 from k8s_audit_otlp.event.secrets.messages import clean_message
-from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     is_key,
@@ -26,13 +28,10 @@ from k8s_audit_otlp.event.splice.tokens import (
 _SHORTEST = 6  # bytes; shorter strings are no credentials
 _MAX_KNOWN = 32_768  # strings remembered as clean
 _LONGEST_KNOWN = 200  # bytes
-_MAX_VALUES = 64  # JSON values followed in one string
-_MAX_TORN = 16  # brackets that begin nothing, in one string
 _UNTOLD = re.compile(
     rb"[0-9a-fA-F:TZ.+-]*"
 )  # uids, times, digests: without a name they tell nothing
-_OPENING = re.compile(r"[{\[](?=\s*[\"{\[])")
-_decoder = json.JSONDecoder()
+_NAMES_OF_OBJECTS = (b"name", b"namespace", b"generateName", b"resourceName")
 
 
 class KnownTexts(set[bytes]):
@@ -82,9 +81,8 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) ->
         if is_key(pieces, place):
             continue
         if piece in suspects:
-            if may_hold_json(piece) and not _is_copy(scan, place):
-                _embedded(scan, place)
-            if known is not None:
+            judged = _is_copy(scan, place) or (may_hold_json(piece) and _embedded(scan, place))
+            if known is not None and not judged:
                 _credentials(scan, place, known)
         for rule in patterns:
             _own_pattern(scan, place, rule)
@@ -94,7 +92,10 @@ def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
     before = scan.pieces[place]
     text = text_of(before)
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
-    cleaner = clean_message if of_member in (b"message", b"note", b"reason") else clean
+    said = of_member in (b"message", b"note", b"reason") or " value: " in text
+    cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
+    if of_member in _NAMES_OF_OBJECTS and not any(map(text.__contains__, NOT_IN_NAMES)):
+        cleaner = clean_forms
     new = cleaner(text, scan.replacement)
     if new != text:
         scan.set(place, piece_of(new), "text")
@@ -111,38 +112,25 @@ def _is_copy(scan: Scan, place: int) -> bool:
     )
 
 
-def _embedded(scan: Scan, place: int) -> None:
-    """Redact each JSON value that stands in a string, wherever it begins."""
+def _embedded(scan: Scan, place: int) -> bool:
+    """Redact each JSON value that stands in a string; tell whether there is nothing else in it."""
     if scan.depth >= MAX_EMBEDDED:
         scan.mask(place, "key")
-        return
+        return True
     text = text_of(scan.pieces[place])
-    parts: list[str] = []
     found: set[str] = set()
-    kept = at = values = torn = 0
-    while values < _MAX_VALUES and torn < _MAX_TORN:
-        opening = _OPENING.search(text, at)
-        if opening is None:
-            break
-        start = opening.start()
-        try:
-            _, end = _decoder.raw_decode(text, start)
-            inner = text[start:end].encode()
-            out = scan.redactor(inner, scan.context, found, scan.redacted_values, scan.depth + 1)
-        except (ValueError, RecursionError, LookupError):
-            torn += 1
-            at = start + 1
-            continue
-        values += 1
-        if out is not inner and out != inner:
-            parts += text[kept:start], out.decode("utf-8", "replace")
-            kept = end
-        at = end
-    if parts and found:
-        scan.set(place, piece_of("".join((*parts, text[kept:]))), "key")
-        scan.fired |= found
-        if "key" not in found:
+
+    def redact(inner: bytes) -> bytes:
+        return scan.redactor(inner, scan.context, found, scan.redacted_values, scan.depth + 1)
+
+    followed = redact_embedded(text, redact)
+    if followed.text != text:
+        is_new = "key" not in scan.fired
+        scan.set(place, piece_of(followed.text), "key")
+        if is_new and "key" not in found:
             scan.fired.discard("key")
+        scan.fired |= found
+    return followed.wholly
 
 
 def _own_pattern(scan: Scan, place: int, rule: OwnRule) -> None:

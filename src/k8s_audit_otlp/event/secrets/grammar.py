@@ -46,12 +46,33 @@ CREDENTIAL_STEMS: Final = (
     ),
     *("deploykey", "servicekey", "secretkey", "accesskeyid", "sharedaccess", "bearertoken"),
     *("kubeconfig", "dockerconfig", "dockercfg", "connectionstring", "htpasswd", "jwt"),
-    *("requirepass", "masterauth", "webhookurl", "accountsas", "sastoken"),
+    *("requirepass", "masterauth", "webhookurl", "accountsas", "sastoken", "userdata"),
+    *(
+        "unsealkey",
+        "recoverykey",
+        "certificatekey",
+        "consumerkey",
+        "cipherkey",
+        "aeskey",
+        "sealkey",
+    ),
+    *("gossipkey", "vpnkey", "rootkey", "hostkey", "functionkey", "userkey", "instrumentationkey"),
+    *("keyjson", "jsonkey", "keyseed", "artapi", "slackwebhook", "discordwebhook", "teamswebhook"),
+    *("jaasconfig", "base64key", "base64encodedkey"),
 )
 CREDENTIAL_WORDS: Final = frozenset(
-    {"pass", "pwd", "pw", "psw", "pin", "otp", "creds", "cred", "dbpass", "userpass", "dsn"}
+    {"pass", "pwd", "pw", "psw", "pin", "otp", "creds", "cred", "dsn", "psk", "mnemonic", "cvv"}
 )
-TEXT_WORDS: Final = frozenset({"auth", "authorization", "cookie", "cookies", "bearer"})
+# Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
+_PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
+_OTHER_ENDINGS: Final = frozenset({"bypass", "compass", "encompass", "surpass", "overpass"})
+TEXT_WORDS: Final = frozenset({"auth", "authorization", "cookie", "cookies", "bearer", "hmac"})
+# What a name ends in that stands for one value, not for objects that have names of their own.
+_VALUE_WORDS: Final = frozenset(
+    """
+    password passwd passphrase passcode passwort pass pwd pw key apikey token secret credential psk
+    """.split()  # noqa: SIM905
+)
 
 # The last word says that the value names, places or describes a credential instead of being one.
 REFERENCE_WORDS: Final = frozenset(
@@ -66,6 +87,7 @@ REFERENCE_WORDS: Final = frozenset(
     review request template templates field fields header headers prefix suffix scope scopes
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
+_COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
 # Words before `id`, `url` that make the whole a credential all the same.
 _CREDENTIAL_ENDINGS: Final = (["secret", "id"], ["key", "id"], ["webhook", "url"])
 
@@ -75,9 +97,11 @@ CREDENTIAL_PARAMETERS: Final = frozenset(
     """
     code sig signature key assertion samlresponse ticket authkey awsaccesskeyid x-amz-credential
     x-amz-signature x-amz-security-token x-goog-signature x-goog-credential state nonce sid session
-    sessionid session_id jsessionid phpsessid hmac creds credentials bearer cookie login
+    sessionid session_id jsessionid phpsessid hmac creds credentials bearer cookie login mfa sso
+    device_code tok
     """.split()  # noqa: SIM905
 )
+_PARAMETER_ENDINGS: Final = ("assertion", "signature", "sessid", "sessionid")
 
 
 class TokenFormat(NamedTuple):
@@ -125,39 +149,61 @@ TOKEN_FORMATS: Final = (
     _format(r"dapi[0-9a-f]{32}", "dapi"),
     _format(r"\w{10,20}\.atlasv1\.[\w-]{40,}", ".atlasv1."),
     _format(r"PMAK-[a-f0-9]{20,}-[a-f0-9]{20,}", "PMAK-"),
-    _format(r"ATATT3[\w=-]{30,}", "ATATT3"),
+    _format(r"AT[AC]TT3[\w=-]{30,}", "ATATT3", "ATCTT3"),
     _format(r"tskey-[\w-]{20,}", "tskey-"),
-    _format(r"\d{8,10}:AA[\w-]{32,}", ":AA"),
+    _format(r"(?:bot)?\d{8,10}:AA[\w-]{32,}", ":AA"),
+    _format(r"(?<=/api/webhooks/)[\w/-]{20,}", "/api/webhooks/"),
+    _format(r"(?<=webhook\.office\.com/)[\w@/-]{30,}", "webhook.office.com/"),
+    _format(r"key-[0-9a-f]{32}", "key-"),
+    _format(r"figd_[\w-]{20,}", "figd_"),
+    _format(r"dt0[a-z]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{40,}", "dt0"),
+    _format(r"\w{3}8Q~[\w~.-]{30,}", "8Q~"),
+    _format(r"rubygems_[0-9a-f]{40,}", "rubygems_"),
+    _format(r"sntry[su]_[\w+/=-]{30,}", "sntrys_", "sntryu_"),
+    _format(
+        r"(?:gsk|xai|sbp|nfp|lsv2_pt|pul|phx|r8)[_-][A-Za-z0-9]{30,}",
+        "gsk_",
+        "xai-",
+        "sbp_",
+        "nfp_",
+        "lsv2_pt_",
+        "pul-",
+        "phx_",
+        "r8_",
+    ),
+    _format(r"pscale_(?:tkn|pw|oauth)_[\w.-]{30,}", "pscale_"),
     _format(r"EAA[A-Za-z0-9]{60,}", "EAA"),
     _format(r"glc_[A-Za-z0-9+/=]{30,}", "glc_"),
     _format(r"glsa_[A-Za-z0-9]{30,}_[a-f0-9]{8}", "glsa_"),
     _format(r"\$(?:apr1|2[abxy]|5|6|1|y|argon2id?)\$[./A-Za-z0-9$=,+]{16,}", "$"),
     _format(r"\{SS?HA(?:256|512)?\}[A-Za-z0-9+/=]{20,}", "{SHA", "{SSHA"),
+    _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT)\}[^\s,:]{4,}", "{PLAIN}", "{CLEARTEXT}", "{CRYPT}"),
 )
 
 # What a text must hold, in any case of letters, for a name of a credential to be in it.
 NAME_NEEDLES: Final = (
     *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
     *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
-    *("master", "htpasswd", "accountsas"),
+    *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
+    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api"),
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
-    *("eyj", "ls0tls1crudjti", "private key", "authorization", "basic", ":/", "@tcp(", "@udp("),
     *(
-        "@unix(",
-        "identified",
-        "password",
-        "login",
-        "requirepass",
-        "-u ",
-        "--user",
-        "header",
-        "...|",
+        "eyj",
+        "ls0tls1crudjti",
+        "private key",
+        "private-lines",
+        "authorization",
+        "basic",
+        ":/",
+        "//",
     ),
-    *("value", '"data', "stringdata", "binarydata", "\ndata:", " data:", "\tdata:"),
-    *("sig=", "signature=", "</", "map[", "alue: ", "got &", "got {"),
-    "valueunstructured{",
+    *("@tcp(", "@udp(", "@unix(", "thin:", "identified", "password", "passwd", "requirepass"),
+    *("auth-pass", "unseal", "-u ", "--user", "--proxy-user", "curl", "--from-literal", "header"),
+    *(" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "...|", "value", '"data', "stringdata"),
+    *("binarydata", "data:", "%3"),
+    *("?", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {", "valueunstructured{"),
 )
 TOKEN_NEEDLES: Final = tuple(
     dict.fromkeys(begin.lower() for row in TOKEN_FORMATS for begin in row.begins)
@@ -189,7 +235,7 @@ def may_hold(text: str) -> bool:
 
 def holds(found: int, text: str) -> bool:
     """Tell the same of a text whose needles are known."""
-    return bool(found & ~NAMES) or (found != 0 and _MARKS.search(text) is not None)
+    return bool(found & (FORMS | TOKENS)) or (found != 0 and _MARKS.search(text) is not None)
 
 
 def words_of(name: str) -> list[str]:
@@ -199,7 +245,9 @@ def words_of(name: str) -> list[str]:
 def is_reference(name: str) -> bool:
     """Tell `secretName` and `tokenUrl` from `secret` and `token`."""
     words = words_of(name)
-    if not words or words[-1] not in REFERENCE_WORDS:
+    if not words or words[0] in _COUNTING or words == ["existing", "secret"]:
+        return bool(words)
+    if words[-1] not in REFERENCE_WORDS:
         return False
     return words[-2:] not in _CREDENTIAL_ENDINGS
 
@@ -220,6 +268,7 @@ def _judge(name: str) -> KeyVerdict:
     if (
         not CREDENTIAL_WORDS.isdisjoint(words)
         or not CREDENTIAL_WORDS.isdisjoint(singular)
+        or any(word.endswith(_PASSWORD_ENDINGS) and word not in _OTHER_ENDINGS for word in words)
         or any(stem in joined for stem in CREDENTIAL_STEMS)
     ):
         return KeyVerdict.CREDENTIAL_TEXT if managed_field else KeyVerdict.CREDENTIAL
@@ -233,4 +282,33 @@ _remembered = lru_cache(maxsize=8192)(_judge)
 
 def is_credential_parameter(name: str) -> bool:
     """Judge a query parameter. `key`, `code` and `sig` mean more there than in an object."""
-    return name.lower() in CREDENTIAL_PARAMETERS or judge(name) is not KeyVerdict.HARMLESS
+    lowered = name.lower()
+    if lowered in CREDENTIAL_PARAMETERS or lowered.endswith(_PARAMETER_ENDINGS):
+        return True
+    return judge(name) is not KeyVerdict.HARMLESS
+
+
+def is_signature(name: str) -> bool:
+    """Tell the parameters that sign an address, which say nothing else."""
+    return name.lower().rpartition("-")[2] in ("sig", "signature")
+
+
+def names_one_value(name: str) -> bool:
+    """Tell `db_password` from `externalsecrets`: what follows it is a value, not a name."""
+    words = words_of(name)
+    return bool(words) and words[-1] in _VALUE_WORDS and judge(name) is KeyVerdict.CREDENTIAL
+
+
+def names_many(name: str) -> bool:
+    """Tell `passwords`, which a list stands below, from `secrets`, which may be names."""
+    words = words_of(name)
+    return bool(words) and words[-1] != "secrets" and words[-1].removesuffix("s") in _VALUE_WORDS
+
+
+def is_sensitive_path(path: str) -> bool:
+    """Tell a JSON Pointer that leads to a Secret's data, into an environment or to a credential."""
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
+    return any(
+        step in ("data", "stringData", "binaryData", "env") or judge(step) is KeyVerdict.CREDENTIAL
+        for step in steps
+    )

@@ -4,27 +4,34 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 """
 
 import re
+from functools import partial
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, names_many
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
 
 _NAMED = re.compile(
-    r"(?<![\w.$-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8})[ \t]{0,8}(?P<sign>=>|:=|[:=])[ \t]{0,8}"
+    r"(?<![\w.-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8}\]?)"
+    r"[ \t]{0,8}(?P<sign>=>|:=|[:=])[ \t]{0,8}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
 _UNQUOTED = re.compile(r"[^\s\"'`<>]+")
 _REST_OF_LINE = re.compile(r"[^\n]*")
+_ITEMS = re.compile(r"(?:[ \t]*\n[ \t]*- [^\n]*)++")
+_ITEM = re.compile(r"(\n[ \t]*- )([\"']?)(?![\w.-]+:(?:\s|\Z))([^\n\"']+)")
 _NEXT_LINE = re.compile(r"[ \t]*\n([ \t]+)(?![^\s:]+:(?:\s|\Z))(?!- )(\S[^\n]*)")
+_OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n([ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
 _PROSE = re.compile(r"[A-Za-z][a-z']*,?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
 _VERSION = re.compile(r"v?\d[\d.]*[\w.+-]*")
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
+_SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
-_QUOTE = re.compile(r"\\*[\"'`]")
+_QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
+_RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 PLACEHOLDER: Final = re.compile(
-    rf"\$[({{]?\w+[)}}]?|\{{\{{.*|%[sdv]|\*+|\"\"|''|{MASK}(?:[&;,)\]].*)?"
+    rf"\$[({{]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}}]?|\{{\{{[^\"'`]*|%[sdv]|\*+|\"\"|''|{MASK}(?:[&;,)\]].*)?"
 )
 NOTHING: Final = frozenset(
     "true false null nil none ~ <nil> required forbidden invalid yes no undefined unset".split()  # noqa: SIM905
@@ -49,9 +56,17 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         value = text[start:end]
         if end <= start or _states_nothing(value, match, verdict, prose=prose):
             continue
+        if value[:1] == "\n":
+            parts += text[kept:start], _ITEM.sub(partial(_item, replacement), value)
+            kept = at = end
+            continue
         parts += text[kept:start], in_quotes(value, replacement)
         kept = at = end
     return "".join((*parts, text[kept:])) if parts else text
+
+
+def _item(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + match[2] + replacement(match[3])
 
 
 def _names_a_place(text: str, match: re.Match[str]) -> bool:
@@ -75,12 +90,15 @@ def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
     if quote is not None:
         return start, _end_of_quoted(text, start, quote[0])
     first = text[start : start + 1]
-    if first in ("{", ""):
+    if first == "" or _OBJECT.match(text, start):
         return start, start  # what is in an object is judged by its own names
     if first == "[":
         end = text.find("]", start)
         return start, (end if end >= 0 else len(text))
     if first == "\n":
+        items = _ITEMS.match(text, start) if match["sign"] == ":" else None
+        if items and names_many(match["name"]):
+            return items.span()
         below = _NEXT_LINE.match(text, start) if match["sign"] == ":" else None
         return (below.start(2), below.end(2)) if below else (start, start)
     if (block := _BLOCK.match(text, start)) is not None:
@@ -91,12 +109,21 @@ def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
         rest = _REST_OF_LINE.match(text, start)
         return start, rest.end() if rest else start
     value = _UNQUOTED.match(text, start)
+    if (
+        match["sign"] == ":"
+        and spaced
+        and _PROSE.fullmatch(text[start : start + 128].partition("\n")[0])
+    ):
+        value = _REST_OF_LINE.match(text, start)
     return start, value.end() if value else start
 
 
 def _end_of_quoted(text: str, start: int, mark: str) -> int:
     at = start + len(mark)
     while (end := text.find(mark, at)) >= 0:
+        if mark == "'" and text[end + 1 : end + 2] == "'":
+            at = end + 2  # as YAML and SQL write it
+            continue
         if len(mark) > 1 or mark == "`" or not _is_escaped(text, end):
             inner = len(mark) > 1 and text[end - 1 : end] == "\\"
             if not inner:
@@ -128,11 +155,14 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     bare = value.strip().rstrip(",;.").lower()
     if bare in NOTHING or PLACEHOLDER.fullmatch(value.strip()):
         return True
+    if bare.isdigit() and len(bare) < _SHORTEST_NUMBER and match["name"].lower().endswith("tokens"):
+        return True  # so many
     if _QUOTE.match(value):
         return False
     following = match.string[match.end() : match.end() + 128]
-    if match["sign"] == ":" and match[0][-1:] == " " and _PROSE.fullmatch(following):
-        return True
+    clause = following.partition("\n")[0]
+    if match["sign"] == ":" and match[0][-1:] == " " and _PROSE.fullmatch(clause):
+        return _RANDOM.search(clause) is None
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
         return True
     if verdict is KeyVerdict.CREDENTIAL_TEXT:

@@ -7,7 +7,7 @@ from typing import Final
 
 MASK: Final = "REDACTED"
 _HMAC_FORM = re.compile(r"hmac-[0-9a-f]{32}")
-_QUOTE = re.compile(r"\\*[\"'`]")
+_QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 
 
 class Replacement:

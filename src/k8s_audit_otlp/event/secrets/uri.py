@@ -14,6 +14,9 @@ _PARAMETER = re.compile(
     r"([?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=((?:[^&;\s\"]|;(?![^=&;?#]{1,256}=))*+)"
 )
 PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
+_SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
+_ENCODED = re.compile(r"[%?=]")
+_STEP = re.compile(r"[^/]*[%=][^/]*")
 _MOST_ENCODED = 4  # a redirect in a redirect in …
 _LONGEST_PROGRAM = 256
 
@@ -59,11 +62,24 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
                 value = quote(new, safe="/")
         elif credentials and is_credential_parameter(plain):
             value = replacement(unquote_plus(value))
-        elif credentials and "%" in value:
+        elif credentials and _ENCODED.search(value) and plain not in _SELECTORS:
             value = _decoded(value, replacement)
         return f"{mark}{name}={value}"
 
-    return _PARAMETER.sub(change, uri)
+    path, mark, query = _PARAMETER.sub(change, uri).partition("?")
+    if credentials and _STEP.search(path):
+        path = _STEP.sub(lambda step: _clean_step(step[0], replacement), path)
+    return path + mark + query
+
+
+def _clean_step(step: str, replacement: Replacement) -> str:
+    """Replace a step of the path that holds a credential, when it is decoded or as it stands."""
+    if _PARAMETER.search(step):
+        return step  # its parameters have been looked at
+    name, equals, value = step.partition("=")
+    if equals and value and "%" not in name and is_credential_parameter(name):
+        return f"{name}={replacement(unquote_plus(value))}"
+    return _decoded(step, replacement) if "%" in step else step
 
 
 def _decoded(value: str, replacement: Replacement) -> str:

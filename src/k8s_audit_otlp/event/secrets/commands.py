@@ -1,0 +1,159 @@
+"""Credentials in command lines, in SQL and in the files of programs that know no `name=value`."""
+
+import re
+from typing import Final
+from urllib.parse import unquote_plus
+
+from k8s_audit_otlp.event.secrets.grammar import (
+    NAMES,
+    KeyVerdict,
+    is_credential_parameter,
+    is_signature,
+    judge,
+    names_one_value,
+    words_of,
+)
+from k8s_audit_otlp.event.secrets.named_values import NOTHING, PLACEHOLDER
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
+
+_VALUE = r"('(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
+_USER = re.compile(
+    r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user)[ \t=]{0,8}[\"']?[^\s:\"'=]{0,128}:)([^\s\"']+)"
+)
+_COOKIE = re.compile(r"(\scurl\s|^curl\s|[ \t])(-b|--cookie)([ \t=]{1,8})" + _VALUE)
+_LOGIN = re.compile(
+    r"((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
+    r"|identified\s+(?:with\s+\S{1,64}\s+)?by|with\s+password|set\s+password|password)[ \t]+)"
+    r"(?![=:])" + _VALUE,
+    re.IGNORECASE,
+)
+_SQL_PASSWORD = re.compile(
+    r"(\bset\s{1,8}password\s{1,8}for\s{1,8}\S{1,128}\s{0,8}=\s{0,8}(?:\w{1,32}\s{0,8}\(\s{0,8})?)"
+    r"('[^']*'?|\"[^\"]*\"?)",
+    re.IGNORECASE,
+)
+_CALL = re.compile(r"(\(\s{0,8}[\"']([\w.:-]{1,64})[\"']\s{0,8},\s{0,8})([\"'][^\"'\n]*[\"']?)")
+_LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
+# Programs that take a password behind a short flag, or as a word.
+_SHORT_FLAGS: Final = (
+    (r"\b(?:docker|podman|helm|skopeo|crane|oras|buildah|nerdctl|az)\b", r" login\b", r" -p[ =]"),
+    (r"\bsshpass\b", "", r" -p ?"),
+    (r"\b(?:redis-cli|keydb-cli|valkey-cli)\b", "", r" -a "),
+    (r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b", "", r" -p(?=\S)"),
+    (r"\b(?:mongo|mongosh|mongodump|ldapsearch|smbclient|rpcclient)\b", "", r" -[pwW] ?(?=\S)"),
+    (r"\bopenssl\b", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
+    (r"\bhtpasswd\b", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
+    (r"\bsetuser\b", "", r" >"),
+)
+_WITHIN = r"[^\n|;&]{0,96}?"
+_SHORT = "|".join(
+    program + (_WITHIN + between if between else "") + _WITHIN + flag
+    for program, between, flag in _SHORT_FLAGS
+)
+_SHORT_FLAG = re.compile(rf"({_SHORT})" + _VALUE, re.IGNORECASE)
+_PIPED = re.compile(
+    r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|][^\n\"'|]{0,512})"
+    r"(?=[\"']?\s{0,8}\|[^\n]{0,64}(?:--password-stdin|chpasswd|passwd --stdin))"
+)
+_FLAG = re.compile(
+    r"(?<![\w-])(--?[A-Za-z][\w-]*+)([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
+    r"(?![-\s])" + _VALUE
+)
+_LINE = re.compile(
+    r"^([ \t]*+(?:(?:ENV|ARG|setenv|aws configure set) {1,8})?"
+    r"(?=\w{0,64}[_.\t-])([\w.-]{3,128}+)[ \t]{1,64})"
+    r"([^\s:=\"'][^\s\"']*+)(?=[ \t;]*$)",
+    re.MULTILINE,
+)
+_SAID = re.compile(r"((?<![\w.$/-])([\w-]{1,64})[ \t]{1,8})(\"[^\"\s]{4,256}\"|'[^'\s]{4,256}')")
+_UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&;]([\w.%-]{2,64})=)([^&\s\"'<>]+)")
+_AFTER_A_FLAG = frozenset("is are was must or and not to flag flags cannot for from with".split())  # noqa: SIM905
+_MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
+_FLAG_SHORTEST = 4  # letters of a flag that is a word
+_MIXED = re.compile(r"[\"'](?=\w*\d)(?=\w*[A-Za-z])\w{12,}[\"']", re.ASCII)
+
+
+def _user(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[0] if PLACEHOLDER.fullmatch(match[2]) else second(replacement, match)
+
+
+def _login(replacement: Replacement, match: re.Match[str]) -> str:
+    value = match[2]
+    bare = match[1].strip().lower() == "password" and value[:1] not in "'\""
+    if bare or value.lower() in _AFTER_A_FLAG | NOTHING or not value.strip("'\";"):
+        return match[0]  # `password` alone, then a word: prose
+    return match[1] + in_quotes(value, replacement)
+
+
+def _flag(replacement: Replacement, match: re.Match[str]) -> str:
+    name, value = match[1], match[3]
+    word = name.lstrip("-")
+    if not name.startswith("--") and len(word) < _FLAG_SHORTEST:
+        return match[0]
+    harmless = judge(word) is not KeyVerdict.CREDENTIAL or value.lower() in _AFTER_A_FLAG
+    if harmless or PLACEHOLDER.fullmatch(value):
+        return match[0]
+    return f"{name}{match[2]}{in_quotes(value, replacement)}"
+
+
+def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
+    if "=" not in match[4]:
+        return match[0]  # a file of cookies
+    return f"{match[1]}{match[2]}{match[3]}{in_quotes(match[4], replacement)}"
+
+
+def _call(replacement: Replacement, match: re.Match[str]) -> str:
+    if judge(match[2]) is KeyVerdict.HARMLESS:
+        return match[0]
+    return match[1] + in_quotes(match[3], replacement)
+
+
+def _line(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask `SOME_PASSWORD value` on a line of its own: not the words of a sentence."""
+    value = match[3]
+    if value.isalpha() or PLACEHOLDER.fullmatch(value) or not names_one_value(match[2]):
+        return match[0]
+    return match[1] + replacement(value)
+
+
+def _said(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask `password "value"`; what is called so stays: `secret "db-password" not found`."""
+    if not names_one_value(match[2]):
+        return match[0]
+    if words_of(match[2])[-1] in _MAY_HAVE_NAMES and not _MIXED.fullmatch(match[3]):
+        return match[0]
+    return match[1] + in_quotes(match[3], replacement)
+
+
+def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask a parameter of an address. `key` and `code` say credential behind a `?` only."""
+    name = unquote_plus(match[2])
+    known = is_signature(name) if match[1][0] == ";" else is_credential_parameter(name)
+    return match[1] + replacement(match[3]) if known else match[0]
+
+
+def _short(replacement: Replacement, match: re.Match[str]) -> str:
+    value = match[match.lastindex or 0]
+    if PLACEHOLDER.fullmatch(value):
+        return match[0]
+    return match[0][: -len(value)] + in_quotes(value, replacement)
+
+
+STEPS: tuple[Step, ...] = (
+    step(("-u ", "--user", "--proxy-user", "curl"), _USER, _user),
+    step(("curl",), _COOKIE, _cookie),
+    step(("password", "requirepass", "master", "auth-pass", "identified"), _LOGIN, _login),
+    step(("password",), _SQL_PASSWORD, quoted),
+    step(("--from-literal",), _LITERAL, second),
+    step((" -p", " -a ", " -w", " -k ", "setuser", "htpasswd"), _SHORT_FLAG, _short),
+    step(("passwd", "password"), _PIPED, second),
+    step(("unseal",), _UNSEAL, second),
+    (NAMES, _FLAG, _flag),
+    (NAMES, _CALL, _call),
+    (NAMES, _LINE, _line),
+    (NAMES, _SAID, _said),
+)
+# Not for an address of its own, whose parameters are told apart before.
+STEPS_IN_TEXT: tuple[Step, ...] = (step(("?", "sig=", "signature="), _PARAMETER, _parameter),)

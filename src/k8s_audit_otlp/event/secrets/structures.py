@@ -1,0 +1,111 @@
+"""Objects written as text: a Secret's data, names with values, patches, XML, what Go prints."""
+
+import re
+from functools import partial
+
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_sensitive_path, judge
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
+
+_QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error
+_ANY = r"(\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
+_NAMED_VALUE = re.compile(
+    r"(\bname[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}[^\"'\\\s,{}]{0,256}[\"'\\]{0,8}"
+    r"(?:\s{0,8}[,\n]\s{0,64}|[ ](?=(?-i:Value:)))"
+    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})" + _ANY,
+    re.IGNORECASE,
+)
+_VALUE_NAMED = re.compile(
+    r"(\bvalue[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})([\"']?[^\"'\\\s,{}]{1,512}[\"']?)"
+    r"(\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}name[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}"
+    r"([^\"'\\\s,{}]{1,256}))",
+    re.IGNORECASE,
+)
+_GO_VALUE = re.compile(r"(\bValue: ?)(\"(?:[^\"\\]|\\.)*+\"?)")
+_GO_DATA = re.compile(r"(\b(?:Data|StringData): ?map\[[^{}\n]{1,40}\{)([^{}]*+)")
+_OPERATION = re.compile(
+    r"(\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
+    r"\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8})" + _ANY
+)
+_DATA_OBJECT = re.compile(
+    r"(\\*\"?\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)"
+)
+_OBJECT_TEXT = re.compile(
+    r"(:\s{0,8}\\*\")((?:[^\"\\]|\\(?!\"))*+)(?=\\*\"|\Z)|(:\s{1,8})([^\s\"'\\,{}\[\]][^,{}]*)"
+)
+_DATA_BLOCK = re.compile(
+    r"^([ \t]*)(?:data|stringData|binaryData):[ \t]*\n((?:\1[ \t]+[^\n]*(?:\n|\Z)|[ \t]*\n)+)",
+    re.MULTILINE,
+)
+_DATA_LINE = re.compile(
+    r"^([ \t]*[^\s:#][^:\n]*:[ \t]+)(?![|>][+-]?\d?[ \t]*$)(\S[^\n]*)$", re.MULTILINE
+)
+_DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
+_ELEMENT = re.compile(
+    r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
+)
+_TAG = re.compile(r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)")
+_NAMING_ATTRIBUTE = re.compile(
+    r"\b(?:name|key|id)\s?=\s?[\"']([^\"'<>]{1,128})[\"']", re.IGNORECASE
+)
+_VALUE_ATTRIBUTE = re.compile(r"(\bvalue\s?=\s?)(\"[^\"]*\"|'[^']*')", re.IGNORECASE)
+
+
+def _is_credential(name: str) -> bool:
+    return judge(name) is not KeyVerdict.HARMLESS
+
+
+def _value_named(replacement: Replacement, match: re.Match[str]) -> str:
+    if not _is_credential(match[4]):
+        return match[0]
+    return match[1] + in_quotes(match[2], replacement) + match[3]
+
+
+def _operation(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + in_quotes(match[3], replacement) if is_sensitive_path(match[2]) else match[0]
+
+
+def _object(replacement: Replacement, match: re.Match[str]) -> str:
+    def text(found: re.Match[str]) -> str:
+        head, value = (found[1], found[2]) if found[1] else (found[3], found[4])
+        return head + replacement(value)
+
+    return match[1] + _OBJECT_TEXT.sub(text, match[2])
+
+
+def _block(replacement: Replacement, match: re.Match[str]) -> str:
+    head = match[0][: match.start(2) - match.start()]
+    replaced = partial(second, replacement)
+    return head + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
+
+
+def _names(tag: str, attributes: str | None) -> bool:
+    """Tell an element whose name, or the name that it states, says credential."""
+    stated = _NAMING_ATTRIBUTE.search(attributes) if attributes else None
+    return _is_credential(tag) or (stated is not None and _is_credential(stated[1]))
+
+
+def _element(replacement: Replacement, match: re.Match[str]) -> str:
+    if not match[4].strip() or not _names(match[2], match[3]):
+        return match[0]
+    return match[1] + replacement(match[4])
+
+
+def _tag(replacement: Replacement, match: re.Match[str]) -> str:
+    if not _names(match[1], match[2]):
+        return match[0]
+    return f"<{match[1]}{_VALUE_ATTRIBUTE.sub(partial(quoted, replacement), match[2])}"
+
+
+STEPS: tuple[Step, ...] = (
+    step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
+    step(("data:",), _DATA_BLOCK, _block),
+    step(("data:",), _GO_DATA, second),
+    step(("value",), _OPERATION, _operation),
+    step(("value",), _NAMED_VALUE, quoted),
+    step(("value",), _VALUE_NAMED, _value_named),
+    step(("value",), _GO_VALUE, quoted),
+    step(("...|",), _QUOTED_BODY, second),
+    step(("</",), _ELEMENT, _element),
+    step(("value",), _TAG, _tag),
+)
