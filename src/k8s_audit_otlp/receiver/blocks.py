@@ -87,28 +87,37 @@ class BlockReader:
                 self._cached -= len(old.data)
 
     def _read(self, segment: Segment, offset: int) -> Block | Gap | None:
-        source, cut = segment.source, segment.state.cut
-        if source is None or (cut and offset >= cut):
-            there = not segment.state.gone and not (cut and offset >= cut)
-            return None if there else self._missing(segment, offset)
+        source, state = segment.source, segment.state
+        beyond = bool(state.cut) and offset >= state.cut
+        if beyond or source is None:
+            return self._missing(segment, offset) if beyond or state.gone else None
         try:
-            span, data = self._lines(source, segment, offset)
-            if segment.live and not segment.is_in(source):
-                return None  # cut and written anew: these may be bytes of another segment
-            over = isinstance(source, GzipSource) and source.end
+            return self._read_from(source, segment, offset)
         except OSError as error:
             self._log.failed(segment, error)
             return None
         except CorruptGzipError as damage:
             return self._torn(segment, offset, damage.offset, str(damage))
-        if over and not segment.state.complete:
-            # More was known of it than this copy holds: the rest becomes a gap.
-            self._log.ended(segment, max(over, segment.state.size))
+
+    def _read_from(self, source: Source, segment: Segment, offset: int) -> Block | Gap | None:
+        span, data = self._lines(source, segment, offset)
+        if segment.live and not segment.is_in(source):
+            return None  # cut and written anew: these may be bytes of another segment
+        self._note_end(source, segment)
         if span.end == offset:
             return self._nothing(source, segment, offset)
         self._note(segment, span, data)
         state = segment.state
         return Block(span, state.identity, state.name, data, self._log.clock_ns())
+
+    def _note_end(self, source: Source, segment: Segment) -> None:
+        """Remember where a compressed segment ends, once that is known.
+
+        Where more was known of it than this copy holds, the rest becomes a gap.
+        """
+        end = isinstance(source, GzipSource) and source.end
+        if end and not segment.state.complete:
+            self._log.ended(segment, max(end, segment.state.size))
 
     def _lines(self, source: Source, segment: Segment, offset: int) -> tuple[Span, bytes]:
         """Return the lines of a block and where they end; an empty span where there are none."""
