@@ -1,0 +1,99 @@
+"""When a record that is set aside is asked about again, and when it is given up."""
+
+import pytest
+
+from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED
+from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.quarantine import PATIENCE_S, Quarantine, Quarantined
+from k8s_audit_otlp.model import Batch, Span
+
+IN_FLIGHT = InFlight(Batch("r", Span(1, 0, 1), [b"x"]), lambda _in_flight, _tally: None, 1)
+
+
+def _one(*, final: bool = True, due_s: float = 300.0, seen_up: bool = False) -> Quarantined:
+    return Quarantined(IN_FLIGHT, b"x", "no", final, 0.0, due_s, seen_up)
+
+
+def test_a_record_is_due_at_its_time_and_to_one_sender_only() -> None:
+    """Two senders must not both ask."""
+    quarantine, record = Quarantine(), _one()
+    quarantine.add(record)
+    assert quarantine.due(299.9) is None
+    assert quarantine.due(300.0) is record
+    assert quarantine.due(300.0) is None
+    quarantine.again(record, 300.0, 10.0)
+    assert quarantine.due(309.9) is None
+    assert quarantine.due(310.0) is record
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_an_acceptance_makes_due_what_names_its_own_fault(*, final: bool) -> None:
+    """What may pass keeps its time: each question could be a crash of the back end."""
+    quarantine, record = Quarantine(), _one(final=final)
+    quarantine.add(record)
+    quarantine.accepted(quarantine.begin())
+    assert record.proven
+    assert quarantine.unproven == 0
+    assert (quarantine.due(0.0) is record) is final
+
+
+def test_a_request_that_began_before_proves_nothing() -> None:
+    """The back end may have begun to refuse since."""
+    quarantine, record = Quarantine(), _one()
+    number = quarantine.begin()
+    quarantine.add(record)
+    quarantine.accepted(number)
+    assert not record.proven
+    assert quarantine.unproven == 1
+
+
+def test_two_refusals_of_its_own_with_proof_end_it() -> None:
+    """One alone may be the back end's bad moment; without proof there is no end."""
+    quarantine, record = Quarantine(), _one()
+    quarantine.add(record)
+    record.refused("no", final=True)
+    assert not quarantine.should_dead_letter(record, 1.0, idle=False)
+    quarantine.accepted(quarantine.begin())
+    assert quarantine.should_dead_letter(record, 1.0, idle=False)
+
+
+def test_what_may_pass_is_given_its_quarter_of_an_hour() -> None:
+    """And the last question comes at its end, not later."""
+    quarantine, record = Quarantine(), _one(final=False)
+    quarantine.add(record)
+    record.refused("503", final=False)
+    quarantine.again(record, PATIENCE_S - 10, 300.0)
+    quarantine.accepted(quarantine.begin())
+    assert quarantine.due(PATIENCE_S - 0.1) is None
+    assert quarantine.due(PATIENCE_S) is record
+    assert not quarantine.should_dead_letter(record, PATIENCE_S - 0.1, idle=True)
+    assert quarantine.should_dead_letter(record, PATIENCE_S, idle=False)
+
+
+def test_a_full_quarantine_lets_the_proven_ones_go_early() -> None:
+    """Others must not wait for their quarter of an hour."""
+    quarantine = Quarantine()
+    records = [_one(final=False) for _ in range(MAX_QUARANTINED)]
+    for record in records:
+        quarantine.add(record)
+    assert quarantine.full
+    assert not quarantine.should_dead_letter(records[0], 1.0, idle=False)
+    quarantine.accepted(quarantine.begin())
+    quarantine.again(records[0], 1.0, 1.0)
+    assert quarantine.should_dead_letter(records[0], 1.0, idle=False)
+    quarantine.release(records[1])
+    assert not quarantine.full
+    assert len(quarantine) == MAX_QUARANTINED - 1
+
+
+def test_the_end_of_a_log_needs_no_later_proof() -> None:
+    """Others of its batch were accepted, nothing else is in trouble, it was asked three times."""
+    quarantine, record = Quarantine(), _one(seen_up=True)
+    quarantine.add(record)
+    record.refused("no", final=True)
+    assert not quarantine.should_dead_letter(record, 1.0, idle=True)
+    record.refused("no", final=True)
+    assert quarantine.should_dead_letter(record, 1.0, idle=True)
+    assert not quarantine.should_dead_letter(record, 1.0, idle=False)
+    quarantine.add(_one())
+    assert not quarantine.should_dead_letter(record, 1.0, idle=True)
