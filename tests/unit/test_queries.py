@@ -13,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from k8s_audit_otlp.evidence import notices
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
-from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.queries import queries
@@ -29,11 +29,9 @@ def _night() -> Iterator[Attributes]:
     for number, (identity, count) in enumerate(SEGMENTS.items()):
         data = b"".join(source.line() + b"\n" for _ in range(count))
         block = Block(Span(number, 0, len(data)), identity, "audit.log", data, 1)
-        segment = SegmentState(number, identity, "", 0, names=["audit.log"])
-        tally = Tally(read=count, delivered=count, lines=count)
-        receipt = notices.receipt(
-            "otlp_http", segment, tally, number=number + 1, size=len(data), now_ns=1
-        )
+        segment = SegmentState(number, identity, "", 0, names=["audit.log"], size=len(data))
+        place = Place(tally=Tally(read=count, delivered=count, lines=count))
+        receipt = notices.receipt("otlp_http", segment, place, number=number + 1, now_ns=1)
         records = [*Encoder().encode_block(block).records, notices.encode(receipt, 1)]
         for record in ScopeLogs.FromString(b"".join(records)).log_records:
             yield {

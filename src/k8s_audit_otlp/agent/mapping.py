@@ -74,7 +74,8 @@ class ExporterMapping:
             return None
         return EventProcessor(policy, redactor, prefix=self.options.prefix)
 
-    def encoder(self) -> Encoder:
+    def encoder(self, *, digests: bool = False) -> Encoder:
+        """Return what encodes blocks; *digests*: and makes what receipts are made of."""
         treatment = self.treatment()
         return Encoder(
             self.options,
@@ -82,4 +83,5 @@ class ExporterMapping:
             clean=treatment.clean_parts() if treatment else None,
             shrink=Shrinker(prefix=self.options.prefix) if self.max_record_bytes else None,
             max_record_bytes=self.max_record_bytes,
+            digests=digests,
         )

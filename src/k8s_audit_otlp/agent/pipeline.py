@@ -40,6 +40,7 @@ from k8s_audit_otlp.otlp.resource import is_placeless
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
@@ -107,7 +108,9 @@ class Pipeline:
         self._routes = list(config.routes())
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()
-        self.readers = {log.key: BlockReader(log) for of in logs.values() for log in of}
+        self._hashes = config.service.evidence.hashes
+        self._raw_hashes = {log.key: RawHashes() for of in logs.values() for log in of}
+        self.readers = {log.key: self._block_reader(log) for of in logs.values() for log in of}
         self._mappings = {
             name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
         }
@@ -145,11 +148,16 @@ class Pipeline:
             key: EncodedBlocks(self._encode(*key), sharers=count) for key, count in sharers.items()
         }
 
+    def _block_reader(self, log: AuditLog) -> BlockReader:
+        hashes = self._raw_hashes[log.key] if self._hashes == "all" else None
+        return BlockReader(log, hashes=hashes)
+
     def _encode(self, log: LogKey, mapping: ExporterMapping) -> Encode:
         said = partial(self._on_failure, "encoding")
         name = self._config.receivers[log.receiver].format
         look_back = self.readers[log].before
-        unwrapping = UnwrappingEncoder(mapping.encoder().encode_block, name, look_back)
+        encoder = mapping.encoder(digests=self._hashes != "none")
+        unwrapping = UnwrappingEncoder(encoder.encode_block, name, look_back)
         encode = ForgivingEncoder(unwrapping, said)
         if self._marker is None:
             return encode
@@ -220,7 +228,8 @@ class Pipeline:
         subscription = Subscription.resume(log, name, position, exporter.audit.notices)
         log.register(subscription.ledger)
         subscription.write_to(self._positions)
-        self._evidence.add(subscription)
+        raw_hashes = self._raw_hashes[log.key] if self._hashes == "all" else None
+        self._evidence.add(subscription, raw_hashes)
         return subscription
 
     def _reader(

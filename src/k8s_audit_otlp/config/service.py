@@ -61,6 +61,11 @@ class Telemetry(Block):
 class EvidenceBlock(Block):
     """What makes receipts hold against somebody who wants to change them."""
 
+    hashes: Literal["all", "records", "none"] = key(
+        "all",
+        "What receipts hash: each segment's raw bytes and its delivered records, the records "
+        "alone, or nothing.",
+    )
     key_file: str | None = key(
         None, "Ed25519 key that seals the chain of receipts; `evidence keygen` makes one."
     )
@@ -96,7 +101,7 @@ class Service(Block):
         alias="max_uncommitted",
     )
     extensions: Texts = key((), "Ids of the extensions in use, as in the Collector.")
-    evidence: EvidenceBlock = key({}, "Seals on the chain of receipts; none by default.")
+    evidence: EvidenceBlock = key({}, "What receipts prove, and to whom.")
     telemetry: Telemetry = key({}, "What the agent says about itself.")
     pipelines: dict[str, Pipeline] = key(
         {}, "logs[/name]: {receivers, exporters}; without it every receiver goes everywhere."

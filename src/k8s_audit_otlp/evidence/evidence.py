@@ -11,10 +11,11 @@ from k8s_audit_otlp.evidence import notices
 from k8s_audit_otlp.evidence.chain import begin, link, unlinked
 from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.state.outbox import Notice
 
 
@@ -24,10 +25,13 @@ class Evidence:
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
         self._subscriptions: list[Subscription] = []
+        self._raw_hashes: dict[LogKey, RawHashes] = {}
 
-    def add(self, subscription: Subscription) -> None:
-        """Write to *subscription* from now on."""
+    def add(self, subscription: Subscription, raw_hashes: RawHashes | None = None) -> None:
+        """Write to *subscription* from now on; *raw_hashes* are those of its log."""
         self._subscriptions.append(subscription)
+        if raw_hashes is not None:
+            self._raw_hashes[subscription.log.key] = raw_hashes
 
     def encode(self, notice: Notice) -> bytes:
         return notices.encode(notice, self._now_ns())
@@ -131,19 +135,22 @@ class Evidence:
         for subscription in self._subscriptions:
             for segment in subscription.log.segments():
                 if subscription.owes_receipt(segment.state) and not subscription.outbox.full:
-                    self._write_receipt(subscription, segment.state)
+                    self._write_receipt(subscription, segment)
 
-    def _write_receipt(self, subscription: Subscription, segment: SegmentState) -> None:
+    def _write_receipt(self, subscription: Subscription, segment: Segment) -> None:
+        state = segment.state
+        hashes = self._raw_hashes.get(subscription.log.key)
+        raw_hash = hashes.of(segment) if hashes is not None else ""
         subscription.receipts += 1
-        subscription.receipted[segment.seq] = segment.size
+        subscription.receipted[state.seq] = state.size
         self._link(
             subscription,
             notices.receipt(
                 subscription.exporter,
-                segment,
-                subscription.ledger.tally(segment.seq),
+                state,
+                subscription.ledger.place(state.seq),
                 number=subscription.receipts,
-                size=segment.size,
+                raw_hash=raw_hash,
                 now_ns=self._now_ns(),
             ),
         )

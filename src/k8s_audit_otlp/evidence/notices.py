@@ -13,7 +13,8 @@ from collections.abc import Mapping
 
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.receiver.blocks import Gap
-from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.content import VERSION as CONTENT_VERSION
+from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.state.outbox import COUNT, Notice
 
@@ -31,6 +32,7 @@ GAP_REASONS = {
 }
 
 _SEGMENT = "k8s.audit.segment."
+_CONTENT = _SEGMENT + "content."
 _GAP = "k8s.audit.gap."
 
 
@@ -71,22 +73,23 @@ def gap(
 def receipt(
     exporter: str,
     segment: SegmentState,
-    tally: Tally,
+    place: Place,
     *,
     number: int,
-    size: int,
+    raw_hash: str = "",
     now_ns: int,
 ) -> Notice:
     """State what became of every record of a segment that is settled to its end.
 
     An end that nobody saw is a gap too: what was written there may have been delivered by a process
-    that was killed before it could note so.
+    that was killed before it could note so. *raw_hash*: of the segment's bytes, where it is known.
     """
+    tally = place.tally
     dropped, gaps = sum(tally.dropped.values()), max(tally.gaps, segment.open_end)
     body = (
-        f"{segment.name}: {tally.read} records read from {size} bytes: {tally.delivered} delivered,"
-        f" {dropped} dropped by policy, {tally.dead_lettered} dead-lettered, {tally.refused} "
-        f"refused, {gaps} gaps"
+        f"{segment.name}: {tally.read} records read from {segment.size} bytes: "
+        f"{tally.delivered} delivered, {dropped} dropped by policy, "
+        f"{tally.dead_lettered} dead-lettered, {tally.refused} refused, {gaps} gaps"
     )
     return Notice(
         f"receipt-{segment.identity}-{number}",
@@ -97,7 +100,7 @@ def receipt(
         {
             "k8s.audit.exporter": exporter,
             _SEGMENT + "number": number,
-            _SEGMENT + "bytes": size,
+            _SEGMENT + "bytes": segment.size,
             _SEGMENT + "lines": tally.lines,
             _SEGMENT + "records": tally.read,
             _SEGMENT + "delivered": tally.delivered,
@@ -108,9 +111,27 @@ def receipt(
             _SEGMENT + "first_event_ns": tally.first_ns,
             _SEGMENT + "last_event_ns": tally.last_ns,
             **{f"{_SEGMENT}dropped_by.{rule}": n for rule, n in sorted(tally.dropped.items())},
+            **({_SEGMENT + "sha256": raw_hash} if raw_hash else {}),
+            **_content(place),
             **_segment(segment),
         },
     )
+
+
+def _content(place: Place) -> dict[str, str | int | float | bool]:
+    """Say what the delivered records said; where that is not known of all of them, why."""
+    content, delivered = place.content, place.tally.delivered
+    if content.unknown:
+        return {_CONTENT + "none": "refused_unnamed"}
+    if content.records != delivered:
+        return {_CONTENT + "none": "not_hashed" if content.records < delivered else "repeated"}
+    if content.disordered:
+        return {_CONTENT + "none": "disordered"}
+    return {
+        _CONTENT + "version": CONTENT_VERSION,
+        _CONTENT + "hash": content.finished().hex(),
+        _CONTENT + "sums": "-".join(f"{each:x}" for each in content.sums),
+    }
 
 
 def _segment(segment: SegmentState) -> dict[str, str | int | float | bool]:

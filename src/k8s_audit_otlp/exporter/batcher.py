@@ -53,6 +53,7 @@ class Batcher:
         self._start = self._end = 0
         self._records: list[bytes] = []
         self._ends: list[int] = []
+        self._digests: list[tuple[int, bytes]] = []
         self._dropped: list[tuple[int, str]] = []
         self._times: list[int] = []  # of the records, where their span is limited
         self._first_ns = self._last_ns = 0
@@ -99,6 +100,7 @@ class Batcher:
         self._end = end
         self._records += block.records
         self._ends += block.ends
+        self._digests += block.digests
         self._dropped += block.dropped
         if self._limits.max_span_ns:
             self._times += map(time_of, block.records)
@@ -128,12 +130,13 @@ class Batcher:
             ),
             self._first_ns,
             (time_of(records[-1]) or self._first_ns) if rest else self._last_ns,
+            digests=self._digests[:count],
         )
         if not rest:
             self.clear()
         else:
             del self._records[:count], self._ends[:count], self._dropped[:dropped_count]
-            del self._times[:count]
+            del self._times[:count], self._digests[:count]
             self._start, self._first_ns = end, time_of(self._records[0])
             self.bytes -= sum(map(len, records))
         return batch

@@ -259,7 +259,7 @@ class Consumer:
         self._wake.set()
 
     def _settle(self, ledger: Ledger, ticket: Ticket, in_flight: InFlight, tally: Tally) -> None:
-        ledger.settle(ticket, tally)
+        ledger.settle(ticket, tally, in_flight.digests())
         self._budget.release(self.name, in_flight.size)
         self._wake.set()
 

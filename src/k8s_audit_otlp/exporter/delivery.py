@@ -112,7 +112,7 @@ class Delivery:
             if request is None:
                 request = self._sender.prepare(in_flight.batch.receiver, search.part)
             outcome = self._send(in_flight, request, search.part)
-            step, smaller = self._decide(search, outcome, started)
+            step, smaller = self._decide(in_flight, search, outcome, started)
             match step:
                 case Send(part) | Wait(part):
                     search.turn_to(part, request.size, smaller)
@@ -131,12 +131,14 @@ class Delivery:
                 attempt = 0
 
     def _decide(
-        self, search: Bisect, outcome: Outcome, started: float
+        self, in_flight: InFlight, search: Bisect, outcome: Outcome, started: float
     ) -> tuple[Step, bytes | None]:
         """Return what to do after *outcome*, and a record that is too large in a smaller form."""
         sizes = search.answered(outcome)
         too_large = isinstance(outcome, TooLarge) and sizes.sent == 1
         smaller = self._split_record(search.part[0]) if too_large else None
+        if smaller is not None:
+            in_flight.replaced(search.part[0], smaller)
         longest = self._options.max_elapsed_s
         sizes = sizes._replace(
             unproven=self.quarantine.unproven,
@@ -190,6 +192,7 @@ class Delivery:
                 lambda: self._dead_letters.note_refused(in_flight, records, refused, why)
             ):
                 return
+            in_flight.leave_out(records, refused)
         in_flight.decided(delivered=len(records) - refused, refused=refused)
 
     def _back_off(self, outcome: Outcome, attempt: int) -> None:
@@ -256,6 +259,7 @@ class Delivery:
         if self._until_written(lambda: self._dead_letters.dead_letter(in_flight, records, why)):
             for _ in records:
                 self._events.dead_lettered(why, notices=in_flight.notices)
+            in_flight.leave_out(records, len(records))
             in_flight.decided(dead_lettered=len(records))
 
     def _until_written(self, write: Callable[[], bool]) -> bool:

@@ -1,10 +1,12 @@
 """A batch on its way: records are decided one way or another, then it settles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from k8s_audit_otlp.model import Batch
+from k8s_audit_otlp.otlp.record import digest_of_record
+from k8s_audit_otlp.state.content import Digest
 from k8s_audit_otlp.state.ledger import Tally
 
 
@@ -26,11 +28,14 @@ class InFlight:
     _aside: int = 0
     _aside_bytes: int = 0
     _tally: Tally = field(default_factory=Tally)
+    _digests: list[Digest | None] | None = None  # None where nobody knows which were delivered
+    _index: dict[int, int] = field(default_factory=dict)  # of a record in the batch, by its `id`
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         batch = self.batch
         self._undecided = len(batch.records)
+        self._digests = list(batch.digests)
         self._tally = Tally(
             read=len(batch.records) + sum(batch.dropped.values()),
             dropped=batch.dropped,
@@ -66,9 +71,42 @@ class InFlight:
         A record can wait for minutes. Its neighbours must not hold memory meanwhile.
         """
         with self._lock:
+            self._where(record)
             self._aside += 1
             self._aside_bytes += len(record)
         self._free()
+
+    # -- what receipts say of the records ------------------------------------------------------
+
+    def leave_out(self, records: Sequence[bytes], count: int) -> None:
+        """Note that *count* of *records* are not delivered; nobody knows which of them."""
+        with self._lock:
+            if count < len(records):
+                self._digests = None
+            elif self._digests:
+                for record in records:
+                    self._digests[self._where(record)] = None
+
+    def replaced(self, record: bytes, smaller: bytes) -> None:
+        """Note that *record* is sent as *smaller* from now on."""
+        with self._lock:
+            at = self._index[id(smaller)] = self._where(record)
+            if self._digests:
+                self._digests[at] = digest_of_record(smaller)
+
+    def digests(self) -> list[Digest] | None:
+        """Return those of the records that were delivered, None where nobody knows which were."""
+        if self._digests is None:
+            return None
+        return [digest for digest in self._digests if digest is not None]
+
+    def _where(self, record: bytes) -> int:
+        """Return which of the batch's records it is; asked first while the batch has them all."""
+        if not self._index:
+            self._index = {id(one): at for at, one in enumerate(self.batch.records)}
+        return self._index[id(record)]
+
+    # ------------------------------------------------------------------------------------------
 
     def abandon(self) -> int:
         """Let nothing come of it any more; return the bytes that it still held."""

@@ -96,4 +96,5 @@ def _joined(block: Block, parts: list[EncodedBlock]) -> EncodedBlock:
         next((part.first_ns for part in parts if part.first_ns), 0),
         max((part.last_ns for part in parts), default=0),
         sum((Counter(part.redacted) for part in parts), Counter()),
+        [digest for part in parts for digest in part.digests],
     )

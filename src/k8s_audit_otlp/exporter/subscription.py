@@ -63,6 +63,7 @@ class Subscription:
                 position.tallies.get(segment, Tally()),
                 position.marks.get(segment, ""),
                 position.trail.get(segment, ()),
+                position.contents.get(segment),
             )
         return cls(
             log,
@@ -84,7 +85,7 @@ class Subscription:
             place = self.unplaced.pop(segment.state.identity, None)
             if place is not None and not self.ledger.next_offset(segment.seq):
                 self.ledger.begin(segment.seq, place.offset)
-                self.ledger.restore(segment.seq, place.tally, place.mark)
+                self.ledger.restore(segment.seq, place.tally, place.mark, (), place.content)
 
     @property
     def name(self) -> str:
@@ -132,6 +133,7 @@ class Subscription:
             {n: place.mark for n, place in places.items() if place.mark},
             trail,
             chain,
+            {n: place.content for n, place in places.items() if place.content.last >= 0},
             self.unplaced,
         )
 

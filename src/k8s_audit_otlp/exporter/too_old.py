@@ -49,9 +49,10 @@ class DeliveryInWindow(Delivery):
 
     def deliver(self, in_flight: InFlight) -> None:
         if not in_flight.notices:  # what they are about may be old: that is their news
-            in_flight.batch, old = self._window.parted(in_flight.batch)
+            young, old = self._window.parted(in_flight.batch)
             if old:
                 self._dead_letter(in_flight, old, self._window.why)
+            in_flight.batch = young
         super().deliver(in_flight)
 
 

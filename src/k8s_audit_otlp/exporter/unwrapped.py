@@ -124,6 +124,7 @@ class _Output:
         self._ends: list[int] = []
         self._dropped: list[tuple[int, str]] = []
         self._redacted: Counter[str] = Counter()
+        self._digests: list[tuple[int, bytes]] = []
         self._first_ns = self._last_ns = 0
         self.lines = 0
 
@@ -142,6 +143,7 @@ class _Output:
         one = self._encode(Block(span, block.identity, block.file_name, text, block.observed_ns))
         self._records += one.records
         self._ends += [end] * len(one.records)
+        self._digests += one.digests
         self._dropped += [(end, rule) for _, rule in one.dropped]
         self._first_ns = self._first_ns or one.first_ns
         self._last_ns = one.last_ns or self._last_ns
@@ -157,4 +159,5 @@ class _Output:
             self._first_ns,
             self._last_ns,
             self._redacted,
+            self._digests,
         )

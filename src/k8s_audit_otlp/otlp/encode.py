@@ -7,6 +7,7 @@ A line that is one plain event goes the fast way. Any other goes the general way
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
@@ -17,7 +18,8 @@ from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.fast_path import Clean, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
-from k8s_audit_otlp.otlp.place import RecordPlace
+from k8s_audit_otlp.otlp.place import RecordPlace, record_uid
+from k8s_audit_otlp.state.content import digest_of
 
 SHRINK_TRIES = 8
 
@@ -27,6 +29,8 @@ class _Marked(NamedTuple):
 
     event: AuditEvent
     body: bytes
+    offset: int  # of its line, or of where it begins in that
+    item: int  # in a list, else -1
     times: bytes  # encoded already, as are place and fault in the next
     around: bytes
     marks: Mapping[str, wire.Value] = {}
@@ -36,11 +40,22 @@ class _Marked(NamedTuple):
 class _Output:
     """The columns of an EncodedBlock while it grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: str, *, digests: bool) -> None:
+        self._identity = identity
+        self._with_digests = digests
         self.records: list[bytes] = []
         self.ends: list[int] = []
         self.dropped: list[tuple[int, str]] = []
         self.redacted: Counter[str] = Counter()
+        self.digests: list[tuple[int, bytes]] = []
+
+    def put(self, record: bytes, body: bytes, end: int, offset: int, item: int = -1) -> None:
+        """Add the record of the event at *offset*; its line ends at *end*."""
+        self.records.append(record)
+        self.ends.append(end)
+        if self._with_digests:
+            uid = record_uid(self._identity, offset, item)
+            self.digests.append((offset, digest_of(uid, body)))
 
     def encoded(self, block: Block, lines: int) -> EncodedBlock:
         end = block.span.start + len(block.data)  # the last line may have no newline
@@ -54,6 +69,7 @@ class _Output:
             next(filter(None, map(wire.time_of, self.records)), 0),
             next(filter(None, map(wire.time_of, reversed(self.records))), 0),
             self.redacted,
+            self.digests,
         )
 
 
@@ -71,7 +87,10 @@ class Encoder:
         clean: Clean | None = None,
         shrink: Shrink | None = None,
         max_record_bytes: int = 0,
+        digests: bool = False,
     ) -> None:
+        """*digests*: make those that receipts are made of."""
+        self._digests = digests
         self.options = options or MappingOptions()
         self.shrunk = 0
         self._transform = transform
@@ -88,11 +107,13 @@ class Encoder:
         lines = block.data.split(b"\n")
         if not lines[-1]:
             lines.pop()
-        out = _Output()
+        out = _Output(block.identity, digests=self._digests)
         place = RecordPlace(block, self._records.parts)
         add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
         most_beside = self._records.most_beside
         encode = self._fast.encode if self._fast else _refuse
+        digests, identity = self._digests, block.identity.encode()
+        add_digest = out.digests.append
         is_ascii = block.data.isascii()
         offset = block.span.start
         for line in lines:
@@ -109,6 +130,9 @@ class Encoder:
             if size <= max_bytes and size - len(line) <= most_beside:
                 add(record)
                 add_end(offset)
+                if digests:
+                    told = b"%b-%x\n%b" % (identity, start, line)
+                    add_digest((start, sha256(told).digest()))
             else:
                 self._whole(line, start, offset, place, out)
         return out.encoded(block, len(lines))
@@ -126,19 +150,21 @@ class Encoder:
             change = None if transform is None else transform(event, line)
             record = records.encode(event, line, times, around) if change is None else b""
             if change is None and len(record) <= self._max_bytes:
-                out.records.append(record)
-                out.ends.append(end)
+                out.put(record, line, end, start)
             else:
-                self._put(_Marked(event, line, times, around), change, end, out)
+                self._put(_Marked(event, line, start, -1, times, around), change, end, out)
         except REFUSED:
             self._general(line, start, end, place, out)
 
     def _general(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         for read in read_line(line):
             times = self._records.general_times(read.event)
-            around = place.item(start + read.at, read.item)
+            offset = start + read.at
+            around = place.item(offset, read.item)
             around += self._records.parts["fault"](read.fault)
-            marked = _Marked(read.event, read.body, times, around, faulty=bool(read.fault))
+            marked = _Marked(
+                read.event, read.body, offset, read.item, times, around, faulty=bool(read.fault)
+            )
             transform = None if read.is_unread else self._transform
             self._put(marked, transform and transform(read.event, read.body), end, out)
 
@@ -156,21 +182,21 @@ class Encoder:
                 marked = marked._replace(event=event, body=body, marks=marks)
             case None:
                 pass
-        record = self._encode(marked)
+        record, body = self._encode(marked), marked.body
         if len(record) > self._max_bytes and self._shrink is not None:
-            record = self._shrunk_to_fit(marked, record, self._shrink)
-        out.records.append(record)
-        out.ends.append(end)
+            record, body = self._shrunk_to_fit(marked, record, self._shrink)
+        out.put(record, body, end, marked.offset, marked.item)
 
     def _encode(self, marked: _Marked) -> bytes:
-        event, body, times, around, marks, faulty = marked
+        event, body, _, _, times, around, marks, faulty = marked
         if (event.annotations or {}).get(TRUNCATED) == "true":
             key = self.options.prefix + "truncated"  # the event's own annotation says it already
             marks = {k: v for k, v in marks.items() if k != key}
         around += self._records.marks(marks)
         return self._records.encode(event, body, times, around, faulty=faulty)
 
-    def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> bytes:
+    def _shrunk_to_fit(self, marked: _Marked, record: bytes, shrink: Shrink) -> tuple[bytes, bytes]:
+        """Return the record and its body."""
         self.shrunk += 1
         body = marked.body
         for left in reversed(range(SHRINK_TRIES)):
@@ -180,7 +206,7 @@ class Encoder:
             record = self._encode(marked._replace(event=event, body=body, marks=marks))
             if len(record) <= self._max_bytes:
                 break
-        return record
+        return record, body
 
 
 def _allowed(body: int, record: int, most: int) -> int:

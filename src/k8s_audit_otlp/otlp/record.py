@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import severity_bytes
 from k8s_audit_otlp.otlp.limits import UID
+from k8s_audit_otlp.state.content import Digest, digest_of
 
 
 def encode_record(  # a LogRecord has that many fields
@@ -52,6 +53,13 @@ def body_of(record: bytes) -> bytes:
 def segment_of(uid: str) -> str:
     """Return the identity of the segment that a record or a notice is about; "" for no segment."""
     return uid.rpartition("-")[0].rpartition("-")[2]
+
+
+def digest_of_record(record: bytes) -> Digest:
+    """Make anew what the receipt of its segment says of a record (`state.content`)."""
+    uid = uid_of(record)
+    offset = int(uid.rpartition("-")[2].partition(".")[0] or "0", 16)
+    return offset, digest_of(uid, body_of(record))
 
 
 def _string(value_field: bytes) -> str:

@@ -15,6 +15,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.marks import extended
+from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 
@@ -43,8 +44,16 @@ class BlockReader:
     The cache is bounded in bytes. A consumer that lags far behind reads past it: the tail stays.
     """
 
-    def __init__(self, log: AuditLog, *, cache_bytes: int = 4 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        log: AuditLog,
+        *,
+        cache_bytes: int = 4 * 1024 * 1024,
+        hashes: RawHashes | None = None,
+    ) -> None:
+        """*hashes*: are given whatever is read."""
         self._log = log
+        self._hashes = hashes
         self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._cached = 0
         self._bound = cache_bytes
@@ -58,6 +67,8 @@ class BlockReader:
             return kept
         found = self._read(segment, offset)
         if isinstance(found, Block):
+            if self._hashes is not None:
+                self._hashes.take(segment, found)
             self._keep(found)
         elif found is None:
             self._log.waited_for(segment)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from k8s_audit_otlp.state.content import Content
 from k8s_audit_otlp.state.files import Fsync, make_private_directory, replace_file
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
@@ -37,6 +38,7 @@ class Position(msgspec.Struct, omit_defaults=True):
     marks: dict[int, str] = {}  # of the bytes before the offsets above, where they are known
     trail: dict[int, list[Place]] = {}  # older places of the segments that moved last
     chain: Chain = msgspec.field(default_factory=Chain)  # of the receipts and gaps told so far
+    contents: dict[int, Content] = {}  # hashes of what was delivered, up to those offsets
     unplaced: dict[str, Place] = {}  # by identity: of segments that no checkpoint names yet
 
 
@@ -186,6 +188,7 @@ def _move(position: Position, segment: SegmentState, place: Place) -> None:
     position.settled[segment.seq] = place.offset
     position.tallies[segment.seq] = place.tally
     position.marks[segment.seq] = place.mark
+    position.contents[segment.seq] = place.content
     segment.size = max(segment.size, place.offset)
 
 

@@ -7,7 +7,7 @@ before the offset that is stored with it, and a mark names the last of these byt
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from threading import Lock
@@ -16,6 +16,7 @@ from typing import Self
 import msgspec
 
 from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.state.content import Content, Digest
 
 # Of the log before a place. The last line's end alone is the same in many: annotations.
 MARK_BYTES = 1024
@@ -87,9 +88,11 @@ class Place(msgspec.Struct, omit_defaults=True):
     mark: str = ""
     tally: Tally = msgspec.field(default_factory=Tally)
     turn: int = 0  # when it was remembered, counted in times of remembering
+    content: Content = msgspec.field(default_factory=Content)  # what was delivered before it
 
     def copy(self) -> "Place":
-        return Place(self.offset, self.mark, self.tally.copy(), self.turn)
+        tally, content = self.tally.copy(), self.content.copy()
+        return Place(self.offset, self.mark, tally, self.turn, content)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +112,7 @@ class Ticket:
     mark: str
     home: _SegmentLedger
     tally: Tally | None = None
+    digests: Sequence[Digest] | None = ()
 
 
 class Ledger:
@@ -128,11 +132,17 @@ class Ledger:
         self.set_backs = 0  # whoever reads ahead begins again when this changes
 
     def restore(
-        self, segment: int, tally: Tally, mark: str = "", trail: Iterable[Place] = ()
+        self,
+        segment: int,
+        tally: Tally,
+        mark: str = "",
+        trail: Iterable[Place] = (),
+        content: Content | None = None,
     ) -> Self:
         """Take up what was stored with the segment's offset."""
         here = self._of(segment)
         here.place.tally, here.place.mark = tally, mark
+        here.place.content = content.copy() if content else Content()
         here.trail, here.remembered = [place.copy() for place in trail], here.place.offset
         self._turn = max([self._turn, *(place.turn for place in here.trail)])
         return self
@@ -150,7 +160,7 @@ class Ledger:
             here = self._of(segment)
             if not here.tickets and offset > here.opened:
                 here.opened = offset
-                here.place = Place(offset, "", here.place.tally)
+                here.place = Place(offset, "", here.place.tally, content=here.place.content)
 
     def open(self, span: Span, mark: str = "") -> Ticket:
         """Note that *span* is on its way; *mark* names the bytes before its end.
@@ -168,10 +178,11 @@ class Ledger:
             here.tickets.append(ticket)
             return ticket
 
-    def settle(self, ticket: Ticket, tally: Tally) -> int:
+    def settle(self, ticket: Ticket, tally: Tally, digests: Sequence[Digest] | None = ()) -> int:
         """Mark *ticket* as done and return the segment's safe offset.
 
-        Twice changes nothing, and neither does one from before the ledger was set back.
+        *digests*: of the records that were delivered, None where nobody knows which were. Twice
+        changes nothing, and neither does one from before the ledger was set back.
         """
         segment, moved = ticket.span.segment, False
         with self._lock:
@@ -179,12 +190,13 @@ class Ledger:
             if here is not self._segments.get(segment):
                 return self._of(segment).place.offset
             if ticket.tally is None:
-                ticket.tally = tally
+                ticket.tally, ticket.digests = tally, digests
                 self.settlements += 1
             while here.tickets and (done := here.tickets[0].tally) is not None:
                 first = here.tickets.popleft()
                 here.place.offset, here.place.mark, moved = first.span.end, first.mark, True
                 here.place.tally.add(done)
+                here.place.content.add(first.digests)
             offset = here.place.offset
         if moved:
             self._on_moved(self, segment)
@@ -254,6 +266,10 @@ class Ledger:
         with self._lock:
             places = {n: s.place.copy() for n, s in self._segments.items()}
             return places, {n: list(s.trail) for n, s in self._segments.items() if s.trail}
+
+    def content(self, segment: int) -> Content:
+        """Return what the records said that were delivered before the segment's safe offset."""
+        return self.place(segment).content
 
     def forget(self, segment: int) -> Tally:
         """Drop a segment that is gone for good; its tally goes to whoever keeps the totals."""

@@ -1,0 +1,101 @@
+"""What the delivered records of a segment said, as hashes that anyone can make again. Pure.
+
+A record's digest is made of its uid and its body, which every back end gives back as they were
+sent. Version 1, with `|` for putting bytes one behind the other:
+
+    digest   the first 20 bytes of SHA-256(uid | newline | body in UTF-8)
+    hash     SHA-256 over the digests in the order of the places that the uids name, in a chain:
+             h = 32 zero bytes; for each 8 digests in turn h = SHA-256(h | the digests); what is
+             left at the end, less than 8 or none, goes in the same way
+    sums     for k = 0 .. 3 the sum of value * offset**k modulo 2**61 - 1; the value is the first
+             four bytes of a digest, the offset that of the record's line in the segment
+
+The hash shows whether anything was changed. The sums tell what: two records that were changed,
+taken out or put in leave four equations that name the offsets of both.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from operator import mul
+from struct import Struct
+
+import msgspec
+
+VERSION = 1
+DIGEST_BYTES = 20
+PRIME = (1 << 61) - 1
+_TOGETHER = 8  # so that the digests of an open group fit into what is stored with a position
+_POWERS = 4
+_NOTHING = bytes(32)
+_value = Struct(f">I{DIGEST_BYTES - 4}x").iter_unpack
+
+Digest = tuple[int, bytes]  # the offset of a record's line; the whole SHA-256 over uid and body
+
+
+def digest_of(uid: str, body: bytes) -> bytes:
+    """Return the SHA-256 of which a record's digest is the beginning."""
+    return sha256(b"%b\n%b" % (uid.encode(), body)).digest()
+
+
+class Content(msgspec.Struct, array_like=True, omit_defaults=True):
+    """The hashes up to some place of a segment; grows in the order of the log.
+
+    `open` are digests that the next group begins with. `disordered`: records came in another order
+    than that of their places, so there is no hash. `unknown`: a back end refused some records and
+    did not say which, so nothing can be made again.
+    """
+
+    records: int = 0
+    hash: bytes = _NOTHING
+    open: bytes = b""
+    sums: tuple[int, int, int, int] = (0, 0, 0, 0)
+    last: int = -1  # the offset of the newest record
+    disordered: bool = False
+    unknown: bool = False
+
+    def copy(self) -> "Content":
+        return msgspec.structs.replace(self)
+
+    def add(self, digests: Sequence[Digest] | None) -> None:
+        """Take in the next records that were delivered; None where nobody knows which were."""
+        self.unknown |= digests is None
+        if not digests:
+            return
+        offsets = [offset for offset, _ in digests]
+        if offsets[0] < self.last or any(map(int.__gt__, offsets, offsets[1:])):
+            self.disordered = True
+        self.records += len(digests)
+        self.last = offsets[-1]
+        joined = b"".join([digest[:DIGEST_BYTES] for _, digest in digests])
+        self.sums = added(self.sums, offsets, joined)
+        self.hash, self.open = chained(self.hash, self.open + joined)
+
+    def finished(self) -> bytes:
+        """Return the hash of everything, as if nothing followed."""
+        return sha256(self.hash + self.open).digest()
+
+
+def chained(before: bytes, digests: bytes) -> tuple[bytes, bytes]:
+    """Put whole groups into the chain; return where it is then, and what is left."""
+    size = _TOGETHER * DIGEST_BYTES
+    whole = len(digests) - len(digests) % size
+    for start in range(0, whole, size):
+        before = sha256(before + digests[start : start + size]).digest()
+    return before, digests[whole:]
+
+
+def added(sums: Sequence[int], offsets: Iterable[int], digests: bytes) -> tuple[int, int, int, int]:
+    """Return *sums* with some more records in them."""
+    offsets = list(offsets)
+    terms = [value for (value,) in _value(digests)]
+    new = [(sums[0] + sum(terms)) % PRIME]
+    for power in range(1, _POWERS):
+        terms = list(map(mul, terms, offsets))
+        new.append((sums[power] + sum(terms)) % PRIME)
+    return new[0], new[1], new[2], new[3]
+
+
+def whole_hash(digests: bytes) -> bytes:
+    """Return the hash of a segment from the digests of all its records, in order."""
+    before, rest = chained(_NOTHING, digests)
+    return sha256(before + rest).digest()
