@@ -23,6 +23,7 @@ STORES = [
     pytest.param(Loki, id="loki", marks=pytest.mark.loki),
 ]
 KB = 1000
+DEPLOY = Path(__file__).parents[2] / "deploy"
 # Of the audit annotations that clients and webhooks choose, all are sent.
 ANNOTATIONS = ["example.com/*"]
 
@@ -150,3 +151,35 @@ def test_whatever_its_size_an_event_arrives_or_is_said_not_to(
             break
         time.sleep(0.5)
     assert len(missing) == len(agent.dead_letters()), sorted(missing)
+
+
+@pytest.mark.loki
+def test_the_panels_of_events_are_answered(tmp_path: Path, agent: Agent) -> None:
+    """Every query of the dashboard is Loki's language, and finds what the demo's cluster does."""
+    if not binary_of("loki").exists():
+        pytest.skip("loki is not there: tests/interop/build.sh builds it")
+    directory = tmp_path / "store"
+    directory.mkdir()
+    store = Loki(binary_of("loki"), directory)
+    try:
+        lines = _lines(1500, timedelta(minutes=2), 3)
+        event = json.loads(lines[-1])
+        group = {"apiGroup": "rbac.authorization.k8s.io", "apiVersion": "v1"}
+        event |= {"verb": "create", "objectRef": {"resource": "clusterrolebindings", **group}}
+        agent.write([*lines, json.dumps(event).encode() + b"\n"])
+        _configure(agent, store)
+        _deliver(agent)
+        board = json.loads((DEPLOY / "grafana" / "events.json").read_text())
+        found = {}
+        for panel in board["panels"]:
+            query = panel["targets"][0]["expr"]
+            for variable in ("$cluster", "$user", "$namespace"):
+                query = query.replace(variable, ".*")
+            query = query.replace("$__range", "1h").replace("$__auto", "1h")
+            path = "query_range" if panel["type"] == "logs" else "query"
+            answer = store.post(f"/loki/api/v1/{path}", {"query": query, "since": "1h"})
+            found[panel["title"]] = len(json.loads(answer)["data"]["result"])
+    finally:
+        store.stop()
+    quiet = {title for title, count in found.items() if not count}
+    assert quiet <= {"About the trail itself: gaps, refusals, silence"}, found
