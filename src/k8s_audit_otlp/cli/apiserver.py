@@ -1,7 +1,7 @@
 """`k8s-audit-otlp apiserver`: switch the audit log of kube-apiserver on.
 
-Standard output carries only the result (a policy, a manifest, a configuration), so that it can be
-redirected; diffs and remarks go to standard error. Exit code 2: refused, nothing was changed.
+Standard output carries only the result (a policy, a diff, a configuration), so that it can be
+redirected; remarks go to standard error. Exit code 2: refused, nothing was changed.
 """
 
 import difflib
@@ -13,10 +13,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from k8s_audit_otlp.apiserver import files, kubeadm, profiles, webhook
+from k8s_audit_otlp.apiserver import files, kubeadm, profiles, restart, webhook
 from k8s_audit_otlp.apiserver.manifest import Patched, patch
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner, kubeadm_api_version
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
+from k8s_audit_otlp.cli import FAILURE, die
+from k8s_audit_otlp.cli.options import DURATION
+from k8s_audit_otlp.tools.doctor.apiserver_facts import processes
+from k8s_audit_otlp.tools.text import duration
 
 BACKUP_DIR = "/var/backups/k8s-audit-otlp"
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -153,18 +157,36 @@ def print_webhook(  # noqa: PLR0913 - one for each option
     show_default=True,
     help="Where the old manifest goes; never inside the manifests directory.",
 )
+@click.option(
+    "--wait",
+    "patience_s",
+    type=DURATION,
+    default="3m",
+    show_default=True,
+    help="With --in-place: how long the apiserver may take to come back; 0s does not wait.",
+)
 @_flag_options("what the manifest says, else ")
-def patch_manifest(manifest: Path, *, in_place: bool, backup_dir: Path, **options: object) -> None:
-    """Print MANIFEST with the audit log switched on, and show the difference."""
+def patch_manifest(
+    manifest: Path, *, in_place: bool, backup_dir: Path, patience_s: float, **options: object
+) -> None:
+    """Show what switches the audit log on in MANIFEST: a diff, and how to apply it.
+
+    With --in-place it is written, the apiserver is waited for, and where it does not come back the
+    old manifest is put in place again.
+    """
     old = files.read(manifest)
     patched = patch(old, _asked(options), str(manifest.resolve()))
-    _show_diff(old, patched.text, str(manifest))
     _note(patched.notes)
+    if patched.text == old:
+        click.echo(f"{manifest}: already as it should be, nothing changed", err=True)
+        return
+    _show_diff(old, patched.text, str(manifest), err=in_place)
     if in_place:
-        _write(manifest, old, patched, backup_dir)
+        backup = _write(manifest, patched, backup_dir)
+        if patience_s:
+            _see_it_back(manifest, old, patched, patience_s, backup)
     else:
         _remark(patched)
-        click.echo(patched.text, nl=False)
 
 
 def _note(notes: Iterable[str]) -> None:
@@ -172,7 +194,36 @@ def _note(notes: Iterable[str]) -> None:
         click.echo(f"note: {note}", err=True)
 
 
-def _write(manifest: Path, old: str, patched: Patched, backup_dir: Path) -> None:
+def _see_it_back(
+    manifest: Path, old: str, patched: Patched, patience_s: float, backup: Path
+) -> None:
+    """Wait for the apiserver; put the old manifest in place again where it stays away."""
+    address = restart.address_of(patched.text)
+    where = "{}:{}".format(*address)
+    click.echo(f"waiting up to {duration(patience_s)} for kube-apiserver at {where}", err=True)
+    verdict = restart.wait(
+        lambda: restart.serves(address),
+        lambda: restart.renewed([p.flags for p in processes(Path("/"))], patched.flags),
+        patience_s,
+    )
+    if verdict == "back":
+        click.echo(f"kube-apiserver is back and writes {patched.log_host_path}", err=True)
+        return
+    if verdict == "unchanged":
+        die(
+            f"kube-apiserver answers at {where}, but nothing shows that it was started again: is "
+            f"{manifest} the file that kubelet reads? The manifest stays, the old one is {backup}",
+            FAILURE,
+        )
+    files.replace(manifest, old)
+    die(
+        f"kube-apiserver did not come back at {where}: the old manifest is in place again. See "
+        "why: crictl ps -a --name kube-apiserver, then crictl logs ID",
+        FAILURE,
+    )
+
+
+def _write(manifest: Path, patched: Patched, backup_dir: Path) -> Path:
     if patched.owner in HINTS:
         raise RefusalError(
             f"{manifest}: {patched.owner.value} writes this file and would undo the patch; "
@@ -180,9 +231,6 @@ def _write(manifest: Path, old: str, patched: Patched, backup_dir: Path) -> None
         )
     _check_policy(Path(patched.policy_host_path))
     files.check_backup_dir(backup_dir, manifest)
-    if patched.text == old:
-        click.echo(f"{manifest}: already as it should be, nothing changed", err=True)
-        return
     backup = files.back_up(manifest, backup_dir, datetime.now(UTC))
     files.replace(manifest, patched.text)
     click.echo(f"{manifest}: written; the old one is {backup}", err=True)
@@ -190,6 +238,7 @@ def _write(manifest: Path, old: str, patched: Patched, backup_dir: Path) -> None
         f"kubelet restarts kube-apiserver now; then {patched.log_host_path} must grow", err=True
     )
     _warn_of_upgrade(patched)
+    return backup
 
 
 def _check_policy(path: Path) -> None:
@@ -209,6 +258,7 @@ def _check_policy(path: Path) -> None:
 
 
 def _remark(patched: Patched) -> None:
+    """Say what the diff needs, and how to apply it."""
     if patched.owner in HINTS:
         click.echo(
             f"note: {patched.owner.value} writes this file and would undo the patch; "
@@ -222,6 +272,12 @@ def _remark(patched: Patched) -> None:
             err=True,
         )
     _warn_of_upgrade(patched)
+    if patched.owner not in HINTS:
+        click.echo(
+            "nothing was changed; to apply it, give --in-place as well: it keeps a backup, waits "
+            "for the apiserver, and goes back where that does not come back",
+            err=True,
+        )
 
 
 def _warn_of_upgrade(patched: Patched) -> None:
@@ -237,9 +293,9 @@ def _warn_of_upgrade(patched: Patched) -> None:
     )
 
 
-def _show_diff(old: str, new: str, name: str) -> None:
+def _show_diff(old: str, new: str, name: str, *, err: bool) -> None:
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), name, f"{name} (patched)", lineterm=""
     )
     for line in lines:
-        click.secho(line, fg=COLOURS.get(line[:1]), err=True)
+        click.secho(line, fg=COLOURS.get(line[:1]), err=err)

@@ -34,14 +34,17 @@ def command(
     while one runs.
     """
     directory = directory_of(config_file, state_dir)
+    if watch and not as_json and sys.stdout.isatty():
+        from k8s_audit_otlp.cli.terminal import console  # noqa: PLC0415 - slow to import
+        from k8s_audit_otlp.cli.watch import watch as live  # noqa: PLC0415
+
+        live(lambda: (_read(directory), _report(directory)), console())
     while True:
         checkpoint = _read(directory)
         report = _report(directory)
         if as_json:
-            click.echo(json.dumps(_as_json(checkpoint, report), indent=2))
+            click.echo(json.dumps(_as_json(checkpoint, report), indent=None if watch else 2))
         else:
-            if watch:
-                click.clear()
             click.echo(_as_text(checkpoint, report, time.time()))
         if not watch:
             return

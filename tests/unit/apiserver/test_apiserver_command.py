@@ -1,5 +1,6 @@
 """The command line: results on stdout, remarks on stderr, refusals with exit code 2."""
 
+import difflib
 from pathlib import Path
 
 import pytest
@@ -29,28 +30,31 @@ def run(*arguments):
 
 def patch(node, *arguments):
     paths = ("--policy-path", node / "policy.yml", "--backup-dir", node / "backups")
+    arguments = (*arguments, "--wait", "0s")
     return run("patch", node / "manifests" / "kube-apiserver.yaml", *paths, *arguments)
 
 
-def test_patch_prints_the_manifest_and_changes_nothing(node):
-    """The diff goes to stderr, so that stdout can be redirected."""
+def test_patch_prints_the_difference_and_changes_nothing(node):
+    """As a diff that `patch` takes; beside it, how to apply it."""
     before = (node / "manifests" / "kube-apiserver.yaml").read_text()
     done = patch(node)
     assert done.exit_code == 0
-    assert yaml.safe_load(done.stdout)["kind"] == "Pod"
-    assert "+    - --audit-log-format=json" in done.stderr
+    assert "+    - --audit-log-format=json" in done.stdout
+    assert all(line[:1] in "+- @" for line in done.stdout.splitlines())
+    assert "give --in-place" in done.stderr
     assert (node / "manifests" / "kube-apiserver.yaml").read_text() == before
     assert not (node / "backups").exists()
 
 
-def test_patch_in_place_writes_what_it_would_print_after_a_backup(node):
+def test_patch_in_place_writes_what_it_shows_after_a_backup(node):
     """And says where the backup is."""
     manifest = node / "manifests" / "kube-apiserver.yaml"
-    before, printed = manifest.read_text(), patch(node).stdout
+    before, shown = manifest.read_text(), patch(node).stdout
     done = patch(node, "--in-place")
     assert done.exit_code == 0
     assert done.stdout == ""
-    assert manifest.read_text() == printed
+    new = difflib.unified_diff(before.splitlines(), manifest.read_text().splitlines(), lineterm="")
+    assert list(new)[2:] == shown.splitlines()[2:]
     (backup,) = (node / "backups").iterdir()
     assert backup.read_text() == before
     assert str(backup) in done.stderr

@@ -1,7 +1,4 @@
-"""The demo: a cluster that writes, the real agent, a back end; the agent is killed in the middle.
-
-In: how long and how fast. Out: what was written, what arrived, and the difference.
-"""
+"""The demo: a cluster that writes, a back end, the real agent, which is killed in the middle."""
 
 import os
 import signal
@@ -12,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 from k8s_audit_otlp.tools.demo.backend import DemoBackend
 from k8s_audit_otlp.tools.demo.events import EventSource
@@ -20,6 +17,7 @@ from k8s_audit_otlp.tools.demo.received import Record
 from k8s_audit_otlp.tools.demo.writer import LumberjackLog
 
 _DRAIN_S = 15.0
+_STOP_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,7 @@ class Demo:
         self._script = script
         self._log = folder / "log" / "audit.log"
         self._written: Counter[str] = Counter()
+        self._stop = Event()
         self.tale = Tale()
         self.backend = DemoBackend()
 
@@ -80,7 +79,7 @@ class Demo:
 
     def _play(self, on_tick: Callable[[], None]) -> Conservation:
         config = self._write_config()
-        writer = Thread(target=self._write, name="cluster")
+        writer = Thread(target=self._write, name="cluster", daemon=True)
         self.tale.phase = "the cluster writes its audit log, the agent follows it"
         writer.start()
         agent = self._start(config)
@@ -100,9 +99,12 @@ class Demo:
                     agent = self._start(config)
                     self.tale.phase = "the agent was started again and goes on where it was"
             self._drain(on_tick)
-        finally:
             agent.send_signal(signal.SIGTERM)
-            agent.wait(15)
+            agent.wait(_STOP_S)
+        finally:
+            agent.kill()  # at once where somebody interrupts: there is nothing to keep
+            agent.wait()
+            self._stop.set()
             writer.join()
         self.tale.phase = "done"
         return self._conservation()
@@ -130,8 +132,11 @@ class Demo:
         script, source = self._script, EventSource(self._script.seed)
         started = time.monotonic()
         with LumberjackLog(self._log, script.max_bytes, compress=True) as log:
-            while (elapsed := time.monotonic() - started) < script.seconds:
-                while self.tale.written < elapsed * script.rate:
+            while not self._stop.is_set():
+                elapsed = time.monotonic() - started
+                if elapsed >= script.seconds:
+                    return
+                while self.tale.written < elapsed * script.rate and not self._stop.is_set():
                     audit_id, line = source.event()
                     log.write(line)
                     self._written[audit_id] += 1

@@ -1,0 +1,75 @@
+"""Waits for a kube-apiserver to come back after its manifest was changed. Asks, changes nothing."""
+
+import http.client
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import yaml
+
+from k8s_audit_otlp.apiserver import flags as command_line
+
+Verdict = Literal["back", "down", "unchanged"]
+
+_EVERY_S: Final = 1.0
+_IN_A_ROW: Final = 3  # good answers: one that dies at once was never back
+_TIMEOUT_S: Final = 2.0
+_PORT: Final = 6443
+# It serves; who asks without a name is just not told more.
+_SERVING: Final = frozenset({http.client.OK, http.client.UNAUTHORIZED, http.client.FORBIDDEN})
+
+
+def address_of(manifest: str) -> tuple[str, int]:
+    """Return where the apiserver of a manifest answers on its node."""
+    for container in yaml.safe_load(manifest)["spec"]["containers"]:
+        probe: dict[str, Any] = (container.get("livenessProbe") or {}).get("httpGet") or {}
+        items = [str(i) for key in ("command", "args") for i in container.get(key) or ()]
+        port = command_line.value_of(items, "secure-port") or probe.get("port") or _PORT
+        if str(port).isdecimal():
+            return str(probe.get("host") or "127.0.0.1"), int(port)
+    return "127.0.0.1", _PORT
+
+
+def serves(address: tuple[str, int]) -> bool:
+    """Say whether an apiserver answers there; its certificate is not looked at: nothing is told."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(*address, timeout=_TIMEOUT_S, context=context)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status in _SERVING
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def renewed(running: Sequence[Mapping[str, str]], wanted: Mapping[str, str]) -> bool | None:
+    """Say whether an apiserver runs with the *wanted* flags, None where no process can be seen."""
+    if not running:
+        return None
+    return any(wanted.items() <= flags.items() for flags in running)
+
+
+def wait(
+    is_serving: Callable[[], bool],
+    is_renewed: Callable[[], bool | None],
+    patience_s: float,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Verdict:
+    """Wait until the apiserver serves again as the new manifest says.
+
+    Where its process cannot be seen, it must have been away meanwhile: else it is `unchanged`.
+    """
+    end, was_away, good, serving = monotonic() + patience_s, False, 0, False
+    while monotonic() < end:
+        serving, new = is_serving(), is_renewed()
+        was_away = was_away or not serving
+        good = good + 1 if serving and (new or (new is None and was_away)) else 0
+        if good >= _IN_A_ROW:
+            return "back"
+        sleep(_EVERY_S)
+    return "unchanged" if serving else "down"

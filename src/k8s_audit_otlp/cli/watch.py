@@ -1,0 +1,78 @@
+"""The live table of `status --watch`: a line for each exporter and log, as they are now."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
+from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport
+from k8s_audit_otlp.tools.table import FittingTable
+from k8s_audit_otlp.tools.text import duration, size
+
+_TITLES = ("exporter", "log", "state", "records/s", "backlog", "runway")
+_EVERY_S = 1.0
+_GOOD = ("delivering", "idle")
+
+Look = Callable[[], tuple[Checkpoint, StatusReport | None]]
+
+
+def watch(look: Look, screen: Console) -> None:
+    """Show what *look* finds, anew every second, until interrupted; what is too long scrolls."""
+    with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            checkpoint, report = look()
+            live.update(view(checkpoint, report, time.time()), refresh=True)
+            time.sleep(_EVERY_S)
+
+
+def view(checkpoint: Checkpoint, report: StatusReport | None, now: float) -> Group:
+    """Return one picture of it: the table, and under it what is wrong."""
+    table = FittingTable(_TITLES, 3)
+    live = {e.exporter: e for e in report.exporters} if report else {}
+    found = inspect(checkpoint)
+    logs = {consumed.log for consumed in found}
+    for consumed in found:
+        _row(table, consumed, live.get(consumed.exporter), now, whole=len(logs) > 1)
+    agent = f"agent {report.pid} is running" if report else "no agent is running"
+    head = Text(agent, style="bold" if report else "bold red")
+    return Group(head, table, *_troubles(report, now))
+
+
+def _row(
+    table: FittingTable,
+    consumed: Consumed,
+    live: ExporterReport | None,
+    now: float,
+    *,
+    whole: bool,
+) -> None:
+    path = LogKey.parse(consumed.log).path
+    backlog = size(consumed.backlog_bytes)
+    if consumed.backlog_bytes and consumed.oldest_unsent_ns:
+        backlog += f", {duration(now - consumed.oldest_unsent_ns / 1e9)}"
+    table.add_row(
+        consumed.exporter,
+        path if whole else PurePath(path).name,
+        live.state if live else "not running",
+        f"{live.rate:,.0f}" if live else "",
+        backlog,
+        duration(live.runway_s) if live and live.runway_s is not None else "",
+        style="" if live and live.state in _GOOD else "yellow",
+    )
+
+
+def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
+    if report and report.commit_error:
+        yield Text(f"positions cannot be written: {report.commit_error}", style="red")
+    for one in report.exporters if report else ():
+        if not one.last_error or one.state in _GOOD:
+            continue
+        again = f"; next try in {duration(max(0, one.retry_at - now))}" if one.retry_at else ""
+        text = f"{one.exporter}: {one.last_error}{again}"
+        yield Text(text, style="red", overflow="ellipsis", no_wrap=True)
