@@ -9,6 +9,7 @@ import click
 
 from k8s_audit_otlp.cli import USAGE
 from k8s_audit_otlp.cli.options import CONFIG, JSON, config_path, load_config
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.mistakes import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
     elif not quiet:
         click.secho(f"{path}: no mistakes", fg="green")
         for line in summary(loaded.config, loaded.remarks):
-            click.secho(line, bold=not line.startswith(" "))
+            echo(line, bold=not line.startswith(" "))
 
 
 def _refused(error: ConfigError) -> dict[str, Any]:

@@ -37,13 +37,20 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
     if as_json:
         click.echo(json.dumps([consumed.as_json() for consumed in found], indent=2))
         return
+    from k8s_audit_otlp.cli.terminal import console  # noqa: PLC0415 - not for --json, and slow
+    from k8s_audit_otlp.tools.table import FittingTable  # noqa: PLC0415
+
+    table = FittingTable(("exporter", "log", "segment", "offset", "backlog", "delivered"), 3)
     for consumed in found:
-        log = LogKey.parse(consumed.log).path
-        backlog = about(consumed.backlog_bytes, estimated=consumed.backlog_estimated)
-        click.echo(
-            f"{consumed.exporter}  {log}  {consumed.segment or '-'} +{consumed.offset}"
-            f"  backlog {backlog}  delivered {consumed.delivered}"
+        table.add_row(
+            consumed.exporter,
+            LogKey.parse(consumed.log).path,
+            consumed.segment or "-",
+            f"{consumed.offset:,}",
+            about(consumed.backlog_bytes, estimated=consumed.backlog_estimated),
+            f"{consumed.delivered:,}",
         )
+    console().print(table)
 
 
 @command.command()

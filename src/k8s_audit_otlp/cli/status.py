@@ -1,6 +1,7 @@
 """`status`: what the state directory says about every exporter, and a running agent beside it."""
 
 import json
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 
 from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
+from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock
@@ -35,8 +37,7 @@ def command(
     """
     directory = directory_of(config_file, state_dir)
     if watch and not as_json and sys.stdout.isatty():
-        from k8s_audit_otlp.cli.terminal import console  # noqa: PLC0415 - slow to import
-        from k8s_audit_otlp.cli.watch import watch as live  # noqa: PLC0415
+        from k8s_audit_otlp.cli.watch import watch as live  # noqa: PLC0415 - slow to import
 
         live(lambda: (_read(directory), _report(directory)), console())
     while True:
@@ -45,7 +46,7 @@ def command(
         if as_json:
             click.echo(json.dumps(_as_json(checkpoint, report), indent=None if watch else 2))
         else:
-            click.echo(_as_text(checkpoint, report, time.time()))
+            echo(_as_text(checkpoint, report, time.time()))
         if not watch:
             return
         time.sleep(_WATCH_S)

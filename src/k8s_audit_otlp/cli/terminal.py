@@ -1,15 +1,20 @@
 """What a person sees at a terminal: a console as wide as it is, and a bar for a long reading."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_LABEL: Final = re.compile(r" *(?:\S+ {2,})?(?:\S+(?= {2,}) +)?")
 _PIPE_WIDTH = 120  # columns where nobody watches: a file or a pipe has no width
 
 
@@ -23,6 +28,22 @@ def console(*, err: bool = False) -> "Console":
     if not (asked or stream.isatty()):
         width = _PIPE_WIDTH
     return Console(stderr=err, highlight=False, width=width, height=height)
+
+
+def echo(text: str, **style: Any) -> None:
+    """Write lines folded to the terminal's width, under where their text begins.
+
+    Where nobody watches they stay as they are, so that they can be searched. *style*: click's.
+    """
+    width = shutil.get_terminal_size().columns
+    for line in text.split("\n"):
+        folded = [line]
+        if sys.stdout.isatty() and len(line) > width:
+            label = _LABEL.match(line)
+            indent = " " * min(label.end() if label else 0, width // 2)
+            folded = wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
+        for part in folded:
+            click.secho(part, **style)
 
 
 @contextmanager

@@ -32,10 +32,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         routes = [vendors_show.as_json(row) for row in ROUTES.values()]
         click.echo(json.dumps([*presets, *routes], indent=2))
         return
-    console().print(_table(list(VENDORS.values())))
+    from rich.text import Text  # noqa: PLC0415 - slow to import
+
+    from k8s_audit_otlp.tools.table import print_hanging  # noqa: PLC0415
+
+    screen = console()
+    screen.print(_table(list(VENDORS.values())))
     click.echo("Through a Collector (not tested):")
     for route in ROUTES.values():
-        click.echo(f"  {route.name:<16}{route.why}")
+        print_hanging(screen, Text(f"  {route.name:<16}"), route.why)
     click.echo("\nA ready block: k8s-audit-otlp vendors show NAME")
 
 

@@ -13,7 +13,7 @@ import click
 
 from k8s_audit_otlp.cli import MISSING, die
 from k8s_audit_otlp.cli.options import JSON, PATH
-from k8s_audit_otlp.cli.terminal import console, reading
+from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.tools.text import denied, size
 from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
@@ -207,17 +207,17 @@ def _print(report: VerifyReport, unread: int) -> None:
     for segment in [s for s in report.segments if s.remarks or s.unaccounted or s.gaps][:_PROBLEMS]:
         _tell(segment)
     if report.elsewhere:
-        click.echo(
+        echo(
             f"{report.elsewhere} records are of {report.elsewhere_segments} segments that are "
             "neither on this disk nor covered by a receipt"
         )
     if report.unknown:
-        click.echo(f"{report.unknown} records have a uid that no event of any log has")
+        echo(f"{report.unknown} records have a uid that no event of any log has")
     if unread:
-        click.echo(f"{unread} lines of the export could not be read")
+        echo(f"{unread} lines of the export could not be read")
     for hole in report.missing_receipts:
-        click.echo(f"{hole} is not there: a whole segment may be missing")
-    click.echo(_verdict(report))
+        echo(f"{hole} is not there: a whole segment may be missing")
+    echo(_verdict(report))
 
 
 def _table(report: VerifyReport) -> "FittingTable":
@@ -255,12 +255,12 @@ def _receipt_cell(segment: SegmentReport) -> str:
 def _tell(segment: SegmentReport) -> None:
     name = segment.name or segment.identity
     for remark in segment.remarks:
-        click.echo(f"{name}: {remark}")
+        echo(f"{name}: {remark}")
     if segment.told:
-        click.echo(f"{name}: the agent told of a gap that holds {segment.told} of the missing")
+        echo(f"{name}: the agent told of a gap that holds {segment.told} of the missing")
     if segment.missing_uids:
         more = " …" if segment.missing > len(segment.missing_uids) else ""
-        click.echo(f"{name}: missing {', '.join(segment.missing_uids)}{more}")
+        echo(f"{name}: missing {', '.join(segment.missing_uids)}{more}")
 
 
 def _verdict(report: VerifyReport) -> str:

@@ -13,9 +13,10 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport
 from k8s_audit_otlp.tools.table import FittingTable
-from k8s_audit_otlp.tools.text import duration, size
+from k8s_audit_otlp.tools.text import about, duration
 
-_TITLES = ("exporter", "log", "state", "records/s", "backlog", "runway")
+_TITLES = ("exporter and log", "state", "rate/s", "backlog", "runway")
+_AROUND = 2  # lines above the table, and the one that the cursor is on
 _EVERY_S = 1.0
 _GOOD = ("delivering", "idle")
 
@@ -27,21 +28,23 @@ def watch(look: Look, screen: Console) -> None:
     with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
         while True:
             checkpoint, report = look()
-            live.update(view(checkpoint, report, time.time()), refresh=True)
+            live.update(view(checkpoint, report, time.time(), screen), refresh=True)
             time.sleep(_EVERY_S)
 
 
-def view(checkpoint: Checkpoint, report: StatusReport | None, now: float) -> Group:
-    """Return one picture of it: the table, and under it what is wrong."""
-    table = FittingTable(_TITLES, 3)
+def view(checkpoint: Checkpoint, report: StatusReport | None, now: float, screen: Console) -> Group:
+    """Return one picture of it: the table, and under it as much of what is wrong as fits."""
+    table = FittingTable(_TITLES, 2)
     live = {e.exporter: e for e in report.exporters} if report else {}
     found = inspect(checkpoint)
-    logs = {consumed.log for consumed in found}
+    paths = {LogKey.parse(consumed.log).path for consumed in found}
+    whole = len({PurePath(path).name for path in paths}) < len(paths)
     for consumed in found:
-        _row(table, consumed, live.get(consumed.exporter), now, whole=len(logs) > 1)
+        _row(table, consumed, live.get(consumed.exporter), now, whole=whole)
     agent = f"agent {report.pid} is running" if report else "no agent is running"
     head = Text(agent, style="bold" if report else "bold red")
-    return Group(head, table, *_troubles(report, now))
+    room = screen.height - len(screen.render_lines(table)) - _AROUND
+    return Group(head, table, *list(_troubles(report, now))[: max(1, room)])
 
 
 def _row(
@@ -53,12 +56,11 @@ def _row(
     whole: bool,
 ) -> None:
     path = LogKey.parse(consumed.log).path
-    backlog = size(consumed.backlog_bytes)
+    backlog = about(consumed.backlog_bytes, estimated=consumed.backlog_estimated)
     if consumed.backlog_bytes and consumed.oldest_unsent_ns:
         backlog += f", {duration(now - consumed.oldest_unsent_ns / 1e9)}"
     table.add_row(
-        consumed.exporter,
-        path if whole else PurePath(path).name,
+        f"{consumed.exporter} {path if whole else PurePath(path).name}",
         live.state if live else "not running",
         f"{live.rate:,.0f}" if live else "",
         backlog,

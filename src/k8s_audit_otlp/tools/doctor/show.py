@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from k8s_audit_otlp.tools.doctor.verdict import Finding, State
+from k8s_audit_otlp.tools.table import print_hanging
 
 _STYLE = {
     State.OK: "green",
@@ -24,9 +25,9 @@ def show(findings: Iterable[Finding], console: Console) -> Iterator[Finding]:
             subject = finding.subject
             console.print(Text(subject, style="bold"), soft_wrap=True)
         state = Text(f"  {finding.state:<8}", style=_STYLE[finding.state])
-        console.print(state + Text(f"{finding.check:<22}{finding.why}"), soft_wrap=True)
+        print_hanging(console, state + Text(f"{finding.check:<22}"), finding.why)
         if finding.hint and finding.state is not State.OK:
-            console.print(Text(f"{'':10}→ {finding.hint}"), soft_wrap=True)
+            print_hanging(console, Text(f"{'':10}→ "), finding.hint)
         yield finding
 
 

@@ -1,0 +1,163 @@
+"""What people see at a terminal of 80, 120 and 200 columns, and how they get out of it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.backend import Backend
+from tests.kit.terminal import Terminal
+
+WIDTHS = (80, 120, 200)
+NAMES = ("otlp_http/guance-production", "otlp_http/datadog", "otlp_http/loki", "otlp_file/archive")
+CONFIG = """
+receivers:
+  k8s_audit: {{include: [{folder}/audit.log]}}
+  k8s_audit/two: {{include: [{folder}/second.log]}}
+exporters:
+  otlp_http/guance-production: {{endpoint: "{url}"}}
+  otlp_http/datadog: {{endpoint: "http://127.0.0.1:9", retry_on_failure: {{initial_interval: 1s}}}}
+  otlp_http/loki: {{endpoint: "http://127.0.0.1:9"}}
+  otlp_file/archive: {{path: "{folder}/out.json"}}
+service: {{state_dir: {folder}/state}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run an agent with four exporters, two of them in trouble, on two logs."""
+    path = tmp_path_factory.mktemp("terminal")
+    source = EventSource(3)
+    for name in ("audit.log", "second.log"):
+        (path / name).write_bytes(b"".join(source.line() + b"\n" for _ in range(500)))
+    with Backend() as backend:
+        (path / "agent.yaml").write_text(CONFIG.format(folder=path, url=backend.url))
+        command = [sys.executable, "-m", "k8s_audit_otlp", "run", "-c", str(path / "agent.yaml")]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            end = time.monotonic() + 60
+            while not (path / "out.json").exists() or len(backend.received.uids) < 1000:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            yield path
+            process.terminate()
+
+
+def commands(folder: Path) -> dict[str, tuple[list[str], str]]:
+    """Return a command line by its name, and a word that must be readable in its answer."""
+    state, config = ["--state-dir", str(folder / "state")], ["-c", str(folder / "agent.yaml")]
+    log, export = str(folder / "audit.log"), str(folder / "out.json")
+    return {
+        "status": (["status", *state], "guance-production"),
+        "state list": (["state", "list", *state], "otlp_file/archive"),
+        "doctor": (["doctor", *config], "log.readable"),
+        "vendors": (["vendors"], "datadog"),
+        "explain": (["explain", "--path", log], "events"),
+        "verify": (["verify", "--path", log, "--against", export], "0 missing"),
+        "top": (["top", *state, "--for", "1s"], "events"),
+        "validate": (["validate", *config], "otlp_http/loki"),
+    }
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("name", list(commands(Path())))
+def test_every_table_fits(folder: Path, name: str, columns: int) -> None:
+    """No line is longer than the terminal is wide; what matters is not cut off."""
+    arguments, word = commands(folder)[name]
+    terminal = Terminal(arguments, columns)
+    try:
+        terminal.read()
+        prose = "k8s-audit-otlp: "  # a message stays one line, to be copied
+        longest = max((line for line in terminal.lines if not line.startswith(prose)), key=len)
+        assert len(longest) <= columns, longest
+        assert word in terminal.text
+        assert "…" not in terminal.text.replace("…", "", 3), "values are folded, not cut"
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: int) -> None:
+    """Four exporters on two logs, two of them in trouble: 24 lines; Ctrl-C is no error."""
+    terminal = Terminal(["status", "--watch", "--state-dir", str(folder / "state")], columns)
+    try:
+        terminal.read(30, "Connection refused")
+        terminal.read(1.5)
+        took = terminal.interrupt()
+        *_, last = terminal.text.split("agent ")
+        assert all(name in last.replace("\n", " ") for name in NAMES)
+        assert last.count("Connection refused") >= 1
+        assert len(last.rstrip().splitlines()) <= 24, last
+        assert max(map(len, last.splitlines())) <= columns
+        assert took < 3, "half a second where the machine is quiet"
+        assert terminal.process.returncode == 130
+        assert "Abort" not in terminal.text
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_the_demo_fits_and_ends_at_once(columns: int) -> None:
+    """Its table keeps every column; interrupted, it leaves nothing running."""
+    terminal = Terminal(["demo", "--seconds", "60"], columns, rows=40)
+    try:
+        terminal.read(60, "system:")
+        terminal.read(1.0)
+        took = terminal.interrupt()
+        assert took < 3, "half a second where the machine is quiet"
+        assert terminal.process.returncode == 130
+        assert "Abort" not in terminal.text
+        assert "Traceback" not in terminal.text
+        assert max(map(len, terminal.lines)) <= columns
+        (head, *_) = [line for line in terminal.lines if "time" in line and "status" in line]
+        assert all(word in head for word in ("severity", "verb", "username", "what", "code"))
+    finally:
+        terminal.close()
+
+
+def answer(*arguments: str, given: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "k8s_audit_otlp", *arguments],
+        input=given, capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, **env},
+    )  # fmt: skip
+
+
+def test_a_configuration_comes_from_where_it_is_said(folder: Path) -> None:
+    """An option, standard input, the environment; all the same to every command."""
+    text = (folder / "agent.yaml").read_text()
+    piped = answer("validate", "--config", "-", "--json", given=text)
+    named = answer("validate", "--json", K8S_AUDIT_OTLP_CONFIG=str(folder / "agent.yaml"))
+    assert piped.returncode == named.returncode == 0, piped.stderr + named.stderr
+    assert set(json.loads(piped.stdout)["exporters"]) == set(NAMES)
+    assert json.loads(named.stdout)["exporters"] == json.loads(piped.stdout)["exporters"]
+    listed = answer("state", "list", "--json", K8S_AUDIT_OTLP_CONFIG=str(folder / "agent.yaml"))
+    assert {row["exporter"] for row in json.loads(listed.stdout)} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("k8s-audit-otlp st", "status"),
+        ("k8s-audit-otlp vendors show lo", "loki"),
+        ("k8s-audit-otlp explain --exporter otlp_http/d", "otlp_http/datadog"),
+    ],
+)
+def test_the_shell_completes(folder: Path, words: str, wanted: str) -> None:
+    """Commands, vendors, and the exporters of the configuration."""
+    variables = {
+        "_K8S_AUDIT_OTLP_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+        "K8S_AUDIT_OTLP_CONFIG": str(folder / "agent.yaml"),
+    }
+    done = subprocess.run(
+        [Path(sys.executable).with_name("k8s-audit-otlp")],
+        capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **variables},
+    )  # fmt: skip
+    assert f"plain,{wanted}" in done.stdout, done.stderr
