@@ -40,8 +40,8 @@ def render(chart):
     """Render the chart with helm: `render("a.yaml", "--set", "x=y")` gives the documents."""
     helm = program("helm")
 
-    def rendered(values, *arguments, namespace="k8s-audit-otlp"):
-        command = [helm, "template", "k8s-audit-otlp", chart, "-n", namespace, "-f", values]
+    def rendered(values, *arguments, namespace="k8s-audit-otlp", release="k8s-audit-otlp"):
+        command = [helm, "template", release, chart, "-n", namespace, "-f", values]
         command += ["--kube-version", "1.33.0"]  # without a cluster helm assumes an old one
         done = subprocess.run(
             [*command, *arguments], capture_output=True, text=True, check=False, timeout=60

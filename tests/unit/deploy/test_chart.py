@@ -66,10 +66,24 @@ def test_a_platform_sets_path_and_user(render, platform):
 
 
 @pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
-def test_what_is_rendered_configures_the_agent(render, values):
-    """The agent's own loader takes it."""
-    env = {"NODE_NAME": "cp-1", "POD_IP": "10.0.0.7", "SIEM_TOKEN": "t"}
-    load_text(config_of(render(values))["config.yaml"], "config.yaml", env)
+def test_what_is_rendered_configures_the_agent(render, values, tmp_path):
+    """The agent's own loader takes it, with the files where the volumes put them."""
+    text = render(values)
+    for document in yaml.safe_load_all(text):
+        folder = document["metadata"]["name"].rpartition("-")[2]
+        if document["kind"] == "ConfigMap" and folder in {"policies", "certificates"}:
+            (tmp_path / folder).mkdir()
+            for name, content in document["data"].items():
+                (tmp_path / folder / name).write_text(content)
+    env = {
+        "NODE_NAME": "cp-1",
+        "POD_IP": "10.0.0.7",
+        "POD_NAME": "pod-0",
+        "SIEM_TOKEN": "t",
+        "K8S_AUDIT_OTLP_WEBHOOK_TOKEN": "t",
+    }
+    config = config_of(text)["config.yaml"].replace("/var/run/k8s-audit-otlp", str(tmp_path))
+    load_text(config, "config.yaml", env)
 
 
 def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
@@ -89,6 +103,16 @@ def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
         ("log.maxLineMiB=0", "maxLineMiB"),
         ("terminationGracePeriodSeconds=5", "terminationGracePeriodSeconds"),
         ("collector.enabled=true", "collector.image is required"),
+        ("resources.requests.memory=1Gi", "above the limit (472Mi)"),
+        ("resources.requests.memory=0.5Gi", "lower the request"),
+        ("resources.requests.memory=1Q", "memory"),
+        ("log.path=/audit.log", "path"),
+        ("mode=webhook", "webhook.tls.secretName is required"),
+        ("mode=webhook,webhook.tls.secretName=a,webhook.clientNames={x}", "clientCA=true"),
+        ("mode=webhook,webhook.tls.insecure=true,webhook.spoolMiB=20480", "raise it"),
+        ("mode=webhook,webhook.tls.insecure=true,webhook.port=8686", "change one"),
+        ("mode=webhook,webhook.tls.insecure=true,untilCaughtUp.enabled=true", "mode=node"),
+        ("evidenceReport.enabled=true", "evidenceReport.args is required"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_with_the_way_out(render, setting, hint):

@@ -13,11 +13,22 @@ from click.testing import CliRunner
 from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.cli.apiserver import command
 from tests.unit.deploy.cluster import Cluster
+from tests.unit.deploy.odd_values import combinations
 
 pytestmark = pytest.mark.interop
 
 HERE = Path(__file__)
+OF_OPERATORS = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "SecurityContextConstraints"}
 MANIFESTS = HERE.parents[1] / "apiserver" / "manifests"
+
+
+class Strict(yaml.SafeLoader):
+    """A name that is there twice is a mistake, as it is for the apiserver."""
+
+    def construct_mapping(self, node, deep=False):  # noqa: FBT002 - as its base has it
+        names = [key.value for key, _ in node.value]
+        assert len(names) == len(set(names)), names
+        return super().construct_mapping(node, deep)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +68,7 @@ def cluster(folder, log, kube_bin):
 @pytest.fixture(scope="module")
 def namespaces(cluster):
     """Make one namespace for each level of Pod Security."""
-    for level in ("privileged", "baseline"):
+    for level in ("privileged", "baseline", "restricted"):
         assert cluster.kubectl("create", "namespace", level).returncode == 0
         label = f"pod-security.kubernetes.io/enforce={level}"
         assert cluster.kubectl("label", "namespace", level, label).returncode == 0
@@ -70,13 +81,32 @@ def values(chart):
     return sorted((chart / "ci").glob("*.yaml"))
 
 
-def as_pod(text):
-    daemonset = next(d for d in yaml.safe_load_all(text) if d and d["kind"] == "DaemonSet")
-    template = daemonset["spec"]["template"]
-    metadata = {"name": "agent", "labels": template["metadata"]["labels"]}
-    return json.dumps(
-        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-    )
+def known(text):
+    """Leave out what only an operator's definitions would make known, and pods: see `pods_of`."""
+    documents = yaml.load_all(text, Strict)
+    return as_stream(d for d in documents if d and d["kind"] not in {*OF_OPERATORS, "Pod"})
+
+
+def pods_of(text):
+    """Return every pod that comes of the objects, of a service account that is there."""
+    pods = []
+    for document in (d for d in yaml.safe_load_all(text) if d):
+        pod = document if document["kind"] == "Pod" else document.get("spec", {}).get("template")
+        if not pod:
+            continue
+        name = f"{document['kind'].lower()}-{len(pods)}"
+        metadata = {"name": name, "labels": pod["metadata"]["labels"]}
+        spec = {**pod["spec"], "serviceAccountName": "k8s-audit-otlp"}
+        if claims := document["spec"].get("volumeClaimTemplates"):
+            claimed = [{"name": one["metadata"]["name"], "emptyDir": {}} for one in claims]
+            spec["volumes"] = spec["volumes"] + claimed
+        pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    return as_stream(pods)
+
+
+def as_stream(documents):
+    """JSON: PyYAML and kubectl differ in what is a number."""
+    return "\n".join(json.dumps(document) for document in documents)
 
 
 def test_the_log_grows_under_the_patched_flags(cluster, log):
@@ -96,13 +126,13 @@ def test_the_log_grows_under_the_patched_flags(cluster, log):
 def test_the_apiserver_takes_the_chart_for_every_platform(cluster, namespaces, render, values):  # noqa: ARG001
     """A server-side dry run, strict about unknown fields."""
     for path in values:
-        text = render(path, "--set", "podMonitor.enabled=false,namespace.create=false",
-                      namespace="privileged")  # fmt: skip
+        text = render(path, "--set", "namespace.create=false", namespace="privileged")
         done = cluster.kubectl(
-            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text
-        )
+            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-",
+            stdin=known(text),
+        )  # fmt: skip
         assert done.returncode == 0, (path.name, done.stderr)
-        assert "daemonset.apps/k8s-audit-otlp" in done.stdout
+        assert ".apps/" in done.stdout
 
 
 def test_the_manifests_for_kubectl_are_taken(cluster, deploy):
@@ -122,18 +152,83 @@ def test_a_privileged_namespace_admits_the_pods_of_every_platform(
 ):
     """Volumes of the node are allowed there."""
     for path in values:
-        pod = as_pod(render(path, namespace="privileged"))
+        pod = pods_of(render(path, namespace="privileged"))
         done = cluster.kubectl(
             "-n", "privileged", "create", "--dry-run=server", "-f", "-", stdin=pod
         )
         assert done.returncode == 0, (path.name, done.stderr)
 
 
+def test_a_restricted_namespace_admits_the_webhooks_pods(
+    cluster, namespaces, render, chart  # noqa: ARG001
+):  # fmt: skip
+    """They need nothing of the node."""
+    pod = pods_of(render(chart / "ci" / "webhook-values.yaml", namespace="restricted"))
+    done = cluster.kubectl("-n", "restricted", "create", "--dry-run=server", "-f", "-", stdin=pod)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_apiserver_takes_odd_but_legal_values(cluster, namespaces, render, tmp_path):  # noqa: ARG001
+    """Each combination renders, with texts where texts must be; also the pods are valid."""
+    objects, pods = [], []
+    for number, values in enumerate(combinations(30)):
+        path = tmp_path / f"case-{number}.yaml"
+        path.write_text(json.dumps(values))
+        text = render(path, namespace="privileged", release=f"case-{number}")
+        objects.append(known(text))
+        pods.append(pods_of(text))
+    dry = ("--dry-run=server", "--validate=strict", "-f", "-")
+    done = cluster.kubectl(
+        "apply", "--server-side", "--force-conflicts", *dry, stdin="\n".join(objects)
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    done = cluster.kubectl("-n", "privileged", "create", *dry, stdin="\n".join(pods))
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_upgrade_and_rollback_keep_where_positions_are(cluster, namespaces, chart):  # noqa: ARG001
+    """The server takes each step, and nothing of it touches the state's place or the selector."""
+    for release, name, change in (
+        ("nodes", "kubeadm-values.yaml", "log.maxLineMiB=8"),
+        ("posts", "webhook-values.yaml", "webhook.spoolMiB=1024"),
+    ):
+        arguments = (release, chart, "-n", "privileged", "-f", chart / "ci" / name)
+        plain = ("--set", "serviceMonitor.enabled=false")
+        kept = []
+        for step in (
+            ("install", *arguments, *plain),
+            ("upgrade", *arguments, *plain, "--set", f"clusterName=other,{change}"),
+            ("rollback", release, "1", "-n", "privileged"),
+        ):
+            done = cluster.helm(*step)
+            assert done.returncode == 0, done.stderr
+            kept.append(where_positions_are(cluster, release))
+        assert kept[0] == kept[1] == kept[2]
+        assert all(kept[0])
+        assert cluster.helm("uninstall", release, "-n", "privileged").returncode == 0
+
+
+def where_positions_are(cluster, release):
+    objects = cluster.kubectl(
+        "-n", "privileged", "get", "daemonsets,statefulsets", "-o", "json",
+        "-l", f"app.kubernetes.io/instance={release}",
+    )  # fmt: skip
+    (controller,) = json.loads(objects.stdout)["items"]
+    spec = controller["spec"]
+    volumes = spec["template"]["spec"]["volumes"]
+    claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])]
+    return (
+        controller["metadata"]["uid"],
+        spec["selector"],
+        claims or [volume for volume in volumes if volume["name"] == "state"],
+    )
+
+
 def test_a_baseline_namespace_refuses_the_pods_for_the_reason_in_the_notes(
     cluster, namespaces, render, values, chart  # noqa: ARG001
 ):  # fmt: skip
     """The operator finds the server's words in the notes, with the way out beside them."""
-    pod = as_pod(render(values[0], namespace="baseline"))
+    pod = pods_of(render(values[0], namespace="baseline"))
     done = cluster.kubectl("-n", "baseline", "create", "--dry-run=server", "-f", "-", stdin=pod)
     assert done.returncode != 0
     assert "hostPath volumes" in done.stderr
@@ -154,7 +249,7 @@ def test_kubeconform_agrees_with_the_apiservers_own_schema(
         manifests.write_text(render(path))
         done = subprocess.run(
             [
-                kube_bin("kubeconform"), "-strict", "-summary", "-skip", "PodMonitor",
+                kube_bin("kubeconform"), "-strict", "-summary", "-skip", ",".join(OF_OPERATORS),
                 "-schema-location", f"{tmp_path}/{{{{ .ResourceKind }}}}.json", manifests,
             ],
             capture_output=True, text=True, check=False, timeout=60,
@@ -175,10 +270,16 @@ def write_schemas(definitions, folder):
         for kind in definition.get("x-kubernetes-group-version-kind", []):
             if kind["kind"] in {
                 "ConfigMap",
+                "CronJob",
                 "DaemonSet",
                 "Namespace",
                 "NetworkPolicy",
+                "Pod",
+                "Role",
+                "RoleBinding",
+                "Service",
                 "ServiceAccount",
+                "StatefulSet",
             }:
                 schema = {"$ref": f"#/definitions/{name}", "definitions": definitions}
                 (folder / f"{kind['kind'].lower()}.json").write_text(json.dumps(schema))

@@ -1,9 +1,12 @@
 """The rendered manifests keep the promises of the chart, read as plain YAML."""
 
+import json
+
 import pytest
 import yaml
 
 from k8s_audit_otlp.config.load import load_text
+from tests.kit.chart_readme import CHART, renewed
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +125,24 @@ def test_the_configuration_is_one_that_the_agent_takes(objects, agent):
     port = agent["ports"][0]["containerPort"]
     assert config.service.telemetry.metrics.address == f"10.0.0.7:{port}"
     assert config.service.state_dir == "/var/lib/k8s-audit-otlp"
+
+
+def test_the_charts_readme_has_the_table_of_its_values() -> None:
+    """`python -m tests.kit.chart_readme` makes it anew."""
+    readme = (CHART / "README.md").read_text()
+    assert renewed(readme) == readme
+    assert "| `log.maxLineMiB` | `64` |" in readme
+
+
+def test_the_schema_knows_exactly_the_values_that_there_are() -> None:
+    """Strict on each level that the chart gives a shape."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert set(schema["properties"]) == {*values, "global"}
+    for name, default in values.items():
+        shape = schema["properties"][name]
+        if "properties" in shape:
+            assert shape["additionalProperties"] is False
+            assert set(shape["properties"]) == set(default) or name in {
+                *("affinity", "resources", "runAs", "seLinuxOptions")
+            }
