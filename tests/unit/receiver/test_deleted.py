@@ -4,8 +4,7 @@ import gzip
 
 import pytest
 
-from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.receiver.rescue import Rescue
+from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
 
 FIRST = 1_767_323_045_000
