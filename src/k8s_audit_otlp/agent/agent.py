@@ -189,6 +189,7 @@ class Agent:
             before=self._evidence.write_receipts,
             now=self._now,
         )
+        self._committer.call_when_due(self._wake.set)
         return pipeline
 
     def _await_predecessor(self, holder: str) -> None:

@@ -42,9 +42,22 @@ class Committer:
         self._before = before
         self._now = now
         self._versions: list[int] = []  # of the logs, that the newest checkpoint holds
+        self._woken_for: list[int] = []
         self._delivered = self._delivered_bytes()  # when the positions were last on disk
         self._fresh = True  # the positions file is of another process, or of another directory
         self.error = ""
+
+    def call_when_due(self, wake: Callable[[], None]) -> None:
+        """Call *wake* once segments have come or gone: a killed process cannot tell of them."""
+
+        def look() -> None:
+            versions = [log.version for log in self._logs]
+            if versions != self._woken_for:
+                self._woken_for = versions
+                wake()
+
+        for log in self._logs:
+            log.listen(look)
 
     def commit(self, *, durable: bool = True) -> None:
         """Write the checkpoint; a disk that refuses is reported and tried again.
