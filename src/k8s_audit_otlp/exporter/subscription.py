@@ -80,10 +80,15 @@ class Subscription:
         )
 
     def take_up_found(self) -> None:
-        """Go on in segments that were found after the last checkpoint of the last process."""
+        """Go on in segments that were found after the last checkpoint of the last process.
+
+        Where the bytes before its place are not what they were, a segment is read from its begin.
+        """
         for segment in self.log.segments() if self.unplaced else ():
             place = self.unplaced.pop(segment.state.identity, None)
-            if place is not None and not self.ledger.next_offset(segment.seq):
+            if place is None or place.offset <= self.ledger.next_offset(segment.seq):
+                continue
+            if segment.holds(place):
                 self.ledger.begin(segment.seq, place.offset)
                 self.ledger.restore(segment.seq, place.tally, place.mark, (), place.content)
 

@@ -8,6 +8,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
+from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
 
 
@@ -58,6 +59,15 @@ class Segment:
         state = self.state
         head = source.read_at(state.head_start, state.head_length)
         return fingerprint(head) == state.head and verified(source, state.marks[:1])[1]
+
+    def holds(self, place: Place) -> bool:
+        """Say whether the bytes before *place* are what they were; without a mark nobody knows."""
+        try:
+            source = self.source or reopened(self)
+        except OSError:
+            return False
+        at = (place.offset, place.mark)
+        return bool(source and place.mark and verified(source, [at]) == (place.offset, True))
 
     def unchanged_for(self, seconds: float, now_ns: int) -> bool:
         """Look at the file; say whether it has not changed for so long."""

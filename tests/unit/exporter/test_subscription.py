@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
 from k8s_audit_otlp.state.outbox import Notice
 from tests.kit.agent import NobodyListens
 
@@ -46,6 +48,28 @@ def test_a_gap_that_came_while_the_checkpoint_was_written_waits_for_the_next(
     subscription.position()
     subscription.stored()
     assert subscription.ledger.settled_offset(1) == 100
+
+
+@pytest.mark.parametrize(
+    ("mark", "offset"),
+    [(mark_of(b"one\n"), 4), (mark_of(b"two\n"), 0), ("", 0)],
+    ids=["the same bytes", "other bytes", "unknown bytes"],
+)
+def test_a_place_that_no_checkpoint_names_is_taken_up_by_its_bytes(
+    tmp_path: Path, mark: str, offset: int
+) -> None:
+    """A number alone proves nothing: the file may have been cut and written on."""
+    log = tmp_path / "audit.log"
+    log.write_bytes(b"one\nthree\n")
+    subscription = subscription_to(log)
+    subscription.log.register(subscription.ledger)
+    subscription.log.scan()
+    (segment,) = subscription.log.segments()
+    subscription.unplaced = {segment.state.identity: Place(4, mark, Tally(read=1, delivered=1))}
+    subscription.take_up_found()
+    assert subscription.ledger.next_offset(segment.seq) == offset
+    assert subscription.ledger.tally(segment.seq).read == bool(offset)
+    assert subscription.unplaced == {}
 
 
 def test_it_says_how_it_is(tmp_path: Path) -> None:
