@@ -45,15 +45,15 @@ def gap(
     """
     start, end = gap.span.start, gap.span.end
     size, since_ns = end - start, max(gap.since_ns, since_ns)
-    what = f"at least {size} bytes" if gap.open_end else f"{size} bytes"
+    what = f"{'at least ' if gap.open_end else ''}{size} bytes of {segment.name} are"
     if gap.reason == "unseen":
-        what = "unknown bytes before the first event"
+        what = f"whatever was written before the first event of {segment.name} may be"
     return Notice(
         f"gap-{exporter}-{segment.identity}-{start:x}-{end:x}",
         "k8s.audit.gap",
         since_ns or segment.last_ns or now_ns,
         ERROR,
-        f"{what} of {segment.name} are missing at {exporter}: {GAP_REASONS[gap.reason]}",
+        f"{what} missing at {exporter}: {GAP_REASONS[gap.reason]}",
         {
             "k8s.audit.exporter": exporter,
             _GAP + "reason": gap.reason,

@@ -6,12 +6,14 @@ Only one thread scans: files are read without the lock of the log, which guards 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from k8s_audit_otlp.receiver.identity import Identity, identify, read_identity
+from k8s_audit_otlp.receiver.continuity import Continuity, Key, Unnamed
+from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.lines import first_time_after
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.marks import Marks, verified
 from k8s_audit_otlp.receiver.names import GZIP
@@ -19,20 +21,9 @@ from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
-from k8s_audit_otlp.receiver.unread import Found, UnreadFiles
+from k8s_audit_otlp.receiver.unread import UNPACKED, Found, UnreadFiles, explain
 
-_FIRST_READ = 64 * 1024
-_BEGIN = 256  # bytes by which a file is known that has no whole line yet
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
-
-
-@dataclass(slots=True)
-class _Unnamed:
-    """The live file before its first line is whole: nobody can name it yet."""
-
-    source: Source
-    follows: bool  # what was known before it was still there when it was first seen
-    begin: bytes = b""  # of its first line, as far as it was there then
 
 
 class Discovery:
@@ -42,15 +33,19 @@ class Discovery:
         self._known = known
         self._on_new = on_new
         self._unread = UnreadFiles(known, on_new)
+        self._continuity = Continuity(known, on_new)
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
-        self._unnamed: dict[tuple[int, int], _Unnamed] = {}
         self._opened: dict[Path, Source] = {}  # new files of this listing
-        self.unnamed_size = -1  # of the live one when it was looked at
 
     @property
-    def unnamed(self) -> set[tuple[int, int]]:
-        """Device and inode of live files without a whole line."""
-        return set(self._unnamed)
+    def unnamed(self) -> set[Key]:
+        """Live files without a whole line."""
+        return set(self._continuity.unnamed)
+
+    @property
+    def unnamed_size(self) -> int:
+        """Bytes of the newest of them when it was looked at."""
+        return self._continuity.unnamed_size
 
     def open_new(self, entries: list[Entry]) -> bool:
         """Open what is not known yet; say whether all of it was still there.
@@ -72,47 +67,28 @@ class Discovery:
 
     def bind(self, entries: list[Entry]) -> Found:
         """Find the segment of every entry, oldest first."""
-        before, first_new = self._known.predecessor(), self._known.manifest.next_seq
+        first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
         found = Found({segment.seq for segment in placed.values()})
-        if before is None:
-            found.follows = self._nothing_before(entries)
-        else:
-            found.follows = before.seq in found.bound or _still_there(before)
-        unnamed, self._unnamed = self._unnamed, {}
+        before = self._continuity.begin(entries, found)
         if entries:
-            self._take_unlisted(unnamed, {e.key for e in entries}, found)
+            self._take_unlisted({e.key for e in entries}, found)
         copies, self._copies = self._copies, {}
         for entry in entries:
             if copies.get(entry.stamp) in found.bound:
                 self._copies[entry.stamp] = copies[entry.stamp]
             elif entry.name.name not in placed:
-                segment = self._identify(entry, unnamed.pop(entry.key, None), found)
+                segment = self._identify(entry, found)
                 if segment is not None:
                     found.bound.add(segment.seq)
                     found.follows |= segment is before or segment.seq >= first_new
-        self._unnamed.update(unnamed)
-        self._known.manifest.unnamed = list(self._unnamed)
         self._known.note_newest(first_new)
-        self._unread.tell_lost(entries)
+        self._unread.review(entries, found)
+        if entries:
+            self._continuity.settle_doubt(found)
+            self._continuity.remember_unnamed(found.unread)
         self._opened.clear()
         return found
-
-    def _nothing_before(self, entries: list[Entry]) -> bool:
-        """Say whether the first segment of all is the first file that there was.
-
-        What the very first listing shows is where the log begins for us, and one that is not
-        there yet has no past. Later the oldest must be the live file: a backup may have had others
-        before it. A live file that was empty when it was last seen must still be the oldest, and
-        live too unless it is open: a free inode is soon used again.
-        """
-        empty = self._known.manifest.unnamed
-        if not entries or not self._known.manifest.started:
-            return not empty
-        oldest = entries[0]
-        if empty:
-            return oldest.key in self._unnamed or (oldest.name.live and oldest.key in empty)
-        return oldest.name.live
 
     def _placed(self, entries: list[Entry]) -> dict[str, Segment]:
         """Return the segments of the files that are known already, by name.
@@ -138,10 +114,9 @@ class Discovery:
             segment.look(self._known.clock_ns())  # it may have grown until it was renamed
             self._known.close_if_rotated(segment)
 
-    def _take_unlisted(
-        self, unnamed: dict[tuple[int, int], _Unnamed], listed: set[tuple[int, int]], found: Found
-    ) -> None:
+    def _take_unlisted(self, listed: set[Key], found: Found) -> None:
         """Take up what was empty when it was last seen and is written and deleted by now."""
+        unnamed: dict[Key, Unnamed] = self._continuity.unnamed
         for key in [k for k in unnamed if k not in listed]:
             file = unnamed.pop(key)
             try:
@@ -153,37 +128,41 @@ class Discovery:
                 self._adopt(None, file.source, identity, found)
                 found.follows = now and not file.source.unlinked
 
-    def _identify(self, entry: Entry, unnamed: _Unnamed | None, found: Found) -> Segment | None:
+    def _identify(self, entry: Entry, found: Found) -> Segment | None:
         try:
-            segment = self._find(entry, unnamed, found)
+            segment = self._find(entry, found)
         except FileNotFoundError:
             return None  # renamed since the listing; the next one shows it
         except OSError as error:
-            segment = self._unread.wait_for(entry, error, found)
+            segment = self._unread.wait_for(entry, explain(error), found)
         if segment is not None:
             self._name(segment, entry)
         return segment
 
-    def _find(self, entry: Entry, unnamed: _Unnamed | None, found: Found) -> Segment | None:
+    def _find(self, entry: Entry, found: Found) -> Segment | None:
+        unnamed = self._continuity.unnamed.get(entry.key)
         source = unnamed.source if unnamed else self._opened.pop(entry.path, None)
         source = source or open_source(entry.path, compressed=entry.name.compressed)
         try:
             identity = self._identity_of(source, finished=not entry.name.live)
         except CorruptGzipError:
-            return self._unread.damaged(entry, source) if self._torn(source) else None
+            return self._not_unpacked(entry, source, found)
         if identity is not None:
-            if unnamed is not None:
-                same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
-                found.follows = same and (found.follows or unnamed.follows)
+            found.follows = self._continuity.follows(entry, source, found)
             return self._adopt(entry, source, identity, found)
         if entry.name.live:
-            unnamed = unnamed or _Unnamed(source, found.follows)
-            unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
-            self._unnamed[entry.key] = unnamed
-            self.unnamed_size = source.stat().st_size
-        elif isinstance(source, GzipSource) and source.end is None and self._torn(source):
-            return self._unread.damaged(entry, source)
+            self._continuity.note_unnamed(entry, source, found)
+            return None
+        self._continuity.unnamed.pop(entry.key, None)  # it got a name before it got a line
+        if isinstance(source, GzipSource) and source.end is None:
+            return self._not_unpacked(entry, source, found)
         return None
+
+    def _not_unpacked(self, entry: Entry, source: Source, found: Found) -> Segment | None:
+        """Wait for a compressed file while it may still be written, then give it up."""
+        if self._torn(source):
+            return self._unread.damaged(entry, source)
+        return self._unread.wait_for(entry, UNPACKED, found)
 
     def _identity_of(self, source: Source, *, finished: bool) -> Identity | None:
         longest = self._known.limits.max_line_bytes
@@ -228,9 +207,9 @@ class Discovery:
                         begin, after = farthest, state.seq
                 case never:
                     assert_never(never)
-        if begin:  # its first event is the one that was written there
-            first = identify(source.read_at(begin, _FIRST_READ), finished=False)
-            identity = replace(identity, when_ns=first.when_ns if first else 0)
+        if begin:  # what was not known begins with the first event that is newer
+            last_ns = self._known[after].state.last_ns
+            identity = replace(identity, when_ns=first_time_after(source, begin, last_ns))
         segment = self._new(entry, identity, found, begin=begin, after=after)
         self._known.hold(segment, source, live=live)
         self._on_new(segment)
@@ -242,9 +221,7 @@ class Discovery:
         """Make a new segment, and tell of what may lie between it and what was known."""
         before = self._known.predecessor()
         name = entry.name.name if entry else before.state.name if before else "?"
-        if not found.follows:
-            key = f"{before.state.identity if before else ''} {identity.name}".encode()
-            self._on_new(self._known.add_lost("unseen", name, key, until_ns=identity.when_ns))
+        self._continuity.precede(name, identity, found)
         segment = self._known.add(identity, begin=begin, after=after)
         segment.name = entry.name if entry else None
         segment.state.seen_as(name)
@@ -264,6 +241,8 @@ class Discovery:
         segment: Segment, source: Source, marks: Marks, found: Found, *, live: bool
     ) -> SegmentMatch:
         own, elsewhere = segment.source, segment.seq in found.bound
+        if isinstance(own, GzipSource) and not own.readable:
+            own, elsewhere = None, False  # this one may be what it was before the damage
         if own is None and elsewhere and segment.path is not None:
             try:
                 own = open_source(segment.path, compressed=segment.path.suffix == GZIP)
@@ -272,17 +251,4 @@ class Discovery:
         return match(segment, own, source, marks, elsewhere=elsewhere, live=live)
 
     def close(self) -> None:
-        self._unnamed.clear()
-
-
-def _still_there(segment: Segment) -> bool:
-    """Say whether a segment that no listing shows is on disk all the same.
-
-    Then nothing after it is gone: the oldest goes first. A name with a date is nobody else's.
-    """
-    if segment.source is not None and not segment.source.unlinked:
-        return True
-    if segment.path is None or segment.name is None or segment.name.age[0] != 0:
-        return False
-    packed = segment.path.with_name(segment.name.base + GZIP)
-    return segment.path.exists() or packed.exists()
+        self._continuity.unnamed.clear()

@@ -7,6 +7,7 @@ writes who, what and the objects first, then the bodies, then the timestamps and
 
 import re
 
+from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.source import Source
 
 BLOCK_BYTES = 256 * 1024
@@ -14,6 +15,7 @@ _LOOK_AHEAD = 8 * 1024  # more than most lines: one read finds the end of the bl
 _LONG_LINE = 1024 * 1024  # a longer one goes alone
 _STEP = 1024 * 1024  # how a longer line is fetched
 _TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
+_TIME = re.compile(rb'"stageTimestamp"[ \t]*:[ \t]*"([^"\\]{1,40})"')
 _NULS = re.compile(rb"\x00+")
 _BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
 _AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
@@ -87,3 +89,13 @@ def without_bodies(head: bytes, tail: bytes) -> bytes:
     if before is None or after is None:
         return head
     return head[: before.start()] + tail[after.start() :]
+
+
+def first_time_after(source: Source, offset: int, since_ns: int) -> int:
+    """Return the time of the first event at or after *offset* that is later than *since_ns*.
+
+    0 where the next few blocks have none.
+    """
+    data = source.read_at(offset, _STEP)
+    times = (unix_ns(found[1].decode("utf-8", "replace")) for found in _TIME.finditer(data))
+    return next((when for when in times if when and when > since_ns), 0)

@@ -247,7 +247,7 @@ class AuditLog:
         if not self._taken_up:
             self._deleted.take_up(self._known)
             self._taken_up = True
-        self._known.unbind(found.bound, nothing_listed=not entries, maybe_unread=found.maybe_unread)
+        self._known.unbind(found.bound, found.maybe, nothing_listed=not entries)
         return found
 
     def close(self) -> None:

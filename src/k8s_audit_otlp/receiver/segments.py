@@ -107,19 +107,20 @@ class KnownSegments:
                 before.complete, before.cut = True, begin
             return segment
 
-    def add_lost(self, reason: str, name: str, key: bytes, *, until_ns: int = 0) -> Segment:
+    def add_lost(
+        self, reason: str, name: str, key: bytes, since_ns: int = 0, until_ns: int = 0
+    ) -> Segment:
         """Give a stretch of the log that nobody can read its place, so that everyone is told.
 
         Nobody knows how long it is: one byte stands for it. *key* makes its identity, the same
-        where a process that was killed finds it again.
+        where a process that was killed finds it again. It lies between events of these times; 0 is
+        for one that is not known.
         """
-        before = self.predecessor()
         with self.lock:
             segment = self.add(Identity(fingerprint(key), "", 0, 0))
             state = segment.state
             state.lost, state.size, state.complete, state.gone = reason, 1, True, True
-            state.first_ns = before.state.last_ns if before else self.manifest.empty_ns
-            state.last_ns = until_ns
+            state.first_ns, state.last_ns = since_ns, until_ns
             state.seen_as(name)
             return segment
 
@@ -197,10 +198,10 @@ class KnownSegments:
             segment.state.truncated = True
             segment.name = segment.stamp = None
 
-    def unbind(self, bound: set[int], *, nothing_listed: bool, maybe_unread: bool) -> None:
+    def unbind(self, bound: set[int], maybe: set[int], *, nothing_listed: bool) -> None:
         """Note which known segments the directory does not show.
 
-        *maybe_unread*: a file is there that cannot be read and may be any of them.
+        *maybe*: a file is there that cannot be read and may be any of these.
         """
         for segment in self:
             if segment.seq in bound:
@@ -212,7 +213,7 @@ class KnownSegments:
                 if segment.source is not None:
                     segment.look(self.clock_ns())
                     self.close_if_rotated(segment)
-                elif maybe_unread and not segment.state.gone:
+                elif segment.seq in maybe and not segment.state.gone:
                     segment.trouble = "its file may be the one that cannot be read"
                 elif not nothing_listed:
                     segment.trouble = ""

@@ -5,8 +5,10 @@ reference to it: who reads from one holds it, and nobody closes it under a reade
 """
 
 import contextlib
+import fcntl
 import os
 import resource
+import struct
 from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
@@ -17,6 +19,7 @@ OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang 
 _MAX_STREAMS = 3  # decompressors kept for consumers at different places of one file
 _STEP = 1024 * 1024
 _MOST_PACKED = 1032  # times that deflate makes anything smaller at most
+_GENERATION = 0x80087601  # FS_IOC_GETVERSION, which ext4, xfs and btrfs answer
 _OTHERS = 32  # descriptors: sockets, inotify, state, the dead letter, libraries
 _LEAST_OPEN, _MOST_OPEN = 4, 256
 
@@ -36,6 +39,15 @@ class _Descriptor:
     def unlinked(self) -> bool:
         """No name leads to the file any more."""
         return self.stat().st_nlink == 0
+
+    @property
+    def generation(self) -> int:
+        """Tell the file from others that have its inode number before or after it; 0: unknown."""
+        try:
+            answer = fcntl.ioctl(self._fd, _GENERATION, bytes(struct.calcsize("l")))
+        except OSError:
+            return 0
+        return int(struct.unpack("l", answer)[0])
 
     def raw(self, offset: int, length: int) -> bytes:
         """Return bytes as they are on disk."""
@@ -109,6 +121,14 @@ class GzipSource(_Descriptor):
         except CorruptGzipError:
             return None
         return self.end
+
+    @property
+    def readable(self) -> bool:
+        """At least its first byte can be had."""
+        try:
+            return bool(self.read_at(0, 1))
+        except CorruptGzipError:
+            return False
 
     def promises(self, size: int) -> bool:
         """Say whether the trailer gives *size* as the length: cheap, and no proof."""

@@ -1,8 +1,8 @@
 """Files of a log that cannot be read: waited for while they may be, told as lost when they cannot.
 
 A file that may not be opened or whose disk gives errors is not gone. It keeps its segment, if that
-can be told from its inode or name. A compressed file without one readable line is given up when it
-does not change any more.
+can be told from its inode or its date; what was written after it is not held up. A compressed file
+without one readable line is given up when it does not change any more.
 """
 
 import errno
@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import GZIP
+from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.state.manifest import UnreadFile
+
+UNPACKED = "cannot be unpacked (yet); waiting for it"
 
 _HINTS = {
     errno.EACCES: "run as the log's owner or let the agent's user read it",
@@ -31,7 +34,8 @@ class Found:
     bound: set[int]
     follows: bool = True  # nothing that is gone lies between what was known and what comes next
     troubles: dict[str, str] = field(default_factory=dict)  # by file name
-    maybe_unread: bool = False  # a file that cannot be read may be of any known segment
+    unread: set[tuple[int, int]] = field(default_factory=set)  # device and inode
+    maybe: set[int] = field(default_factory=set)  # segments that an unread file may hold
 
 
 def explain(error: OSError) -> str:
@@ -47,40 +51,70 @@ class UnreadFiles:
         self._known = known
         self._on_new = on_new
 
-    def wait_for(self, entry: Entry, error: OSError, found: Found) -> Segment | None:
-        """Keep the segment of a file that cannot be read; return it where it is known."""
-        why = f"{entry.path}: {explain(error)}"
+    def wait_for(self, entry: Entry, why: str, found: Found) -> Segment | None:
+        """Keep the segment of a file that cannot be read; return it where it is known.
+
+        Where it is not, the file may be of any segment that had no other when it was first seen.
+        """
+        why = f"{entry.path}: {why}"
         found.troubles[entry.name.name] = why
-        for segment in self._known:
-            if segment.source is None and _may_be(segment, entry):
-                with self._known.lock:
-                    segment.trouble, segment.state.gone = why, False
-                return segment
-        found.maybe_unread = True
+        found.unread.add(entry.key)
+        if (segment := self._of(entry)) is not None:
+            with self._known.lock:
+                segment.trouble, segment.state.gone = why, False
+            return segment
         unread = self._known.manifest.unread
-        if not any(entry.key == (device, inode) for _, device, inode in unread):
-            unread.append((entry.name.name, *entry.key))
+        file = next((f for f in unread if (f.device, f.inode) == entry.key), None)
+        if file is None:
+            file = UnreadFile(entry.name.name, *entry.key, self._without_file(found))
+            unread.append(file)
+        found.maybe.update(file.maybe)
         return None
 
-    def tell_lost(self, entries: list[Entry]) -> None:
+    def _of(self, entry: Entry) -> Segment | None:
+        """Return the segment of a file that cannot be looked into, by its inode or its date."""
+        without = [s for s in self._known if s.source is None and not s.state.lost]
+        return next((s for s in without if _may_be(s, entry)), None)
+
+    def _without_file(self, found: Found) -> list[int]:
+        return [
+            s.seq
+            for s in self._known
+            if s.seq not in found.bound and s.source is None and not s.state.gone
+        ]
+
+    def review(self, entries: list[Entry], found: Found) -> None:
         """Tell of files that are gone and never could be read."""
         if not entries:
             return
         listed = {entry.key for entry in entries}
         read = {segment.key for segment in self._known}
+        dated = {e.path.name for e in entries if e.name.age[0] == DATED} - set(found.troubles)
         waiting = []
-        for name, device, inode in self._known.manifest.unread:
-            if (device, inode) in read:
-                continue
-            if (device, inode) in listed:
-                waiting.append((name, device, inode))
+        for file in self._known.manifest.unread:
+            key = file.device, file.inode
+            if key in read or file.name in dated:
+                continue  # it could be read, or was put back so that it can
+            # What has a file of its own is in no other.
+            file.maybe = [seq for seq in file.maybe if seq not in found.bound]
+            if key in listed:
+                waiting.append(file)
             else:
-                key = f"{name} {device} {inode}".encode()
-                self._on_new(self._known.add_lost("unseen", name, key))
+                what = f"{file.name} {file.device} {file.inode}".encode()
+                self._on_new(self._known.add_lost("unseen", file.name, what))
         self._known.manifest.unread = waiting
+        found.maybe = {seq for file in waiting for seq in file.maybe}
 
     def damaged(self, entry: Entry, source: Source) -> Segment:
-        """Give up a compressed file of which not one line can be read."""
+        """Give up a compressed file of which not one line can be read.
+
+        Where its name says which segment it held, the rest of that one is lost, if there is any.
+        """
+        unread = self._known.manifest.unread
+        self._known.manifest.unread = [f for f in unread if (f.device, f.inode) != entry.key]
+        if (segment := self._of(entry)) is not None:
+            self._known.hold(segment, source, live=False)
+            return segment
         what = f"{entry.name.base} {entry.size} ".encode() + source.raw(0, 65_536)
         known = self._known.manifest.with_identity(fingerprint(what))
         if known:
@@ -94,4 +128,4 @@ def _may_be(segment: Segment, entry: Entry) -> bool:
     if segment.key == entry.key:
         return True
     bases = {name.removesuffix(GZIP) for name in segment.state.names}
-    return entry.name.base in bases and not entry.name.live
+    return entry.name.age[0] == DATED and entry.name.base in bases

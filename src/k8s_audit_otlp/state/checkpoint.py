@@ -180,6 +180,8 @@ def _go_on_to(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None
                     _move(position, segment, record.place)
                 elif record.segment >= manifest.next_seq:
                     position.unplaced[record.identity] = record.place
+                    if record.segment == manifest.next_seq:
+                        manifest.awaited = record.identity
 
 
 def _move(position: Position, segment: SegmentState, place: Place) -> None:

@@ -55,9 +55,32 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
         """Say whether nobody has unpacked it to its end yet."""
         return not self.complete and self.promised > self.size
 
+    @property
+    def since_ns(self) -> int:
+        """Time of an event that lies before whatever follows the segment, 0 where none is known."""
+        return self.last_ns or self.first_ns
+
     def seen_as(self, name: str) -> None:
         if not self.names or self.names[0] != name:
             self.names = [name, *(n for n in self.names if n != name)][:MAX_NAMES]
+
+
+class UnnamedFile(msgspec.Struct, array_like=True, frozen=True):
+    """A live file without a whole line: nothing names it but where it lies on the disk."""
+
+    device: int
+    inode: int
+    generation: int = 0  # tells it from a later file with its inode number; 0 where not known
+    follows: bool = False  # what was known before was there when it was first seen
+
+
+class UnreadFile(msgspec.Struct, array_like=True):
+    """A file that could not be read yet."""
+
+    name: str
+    device: int
+    inode: int
+    maybe: list[int] = []  # segments that had no other file when it was first seen
 
 
 class ManifestState(msgspec.Struct, omit_defaults=True):
@@ -67,9 +90,11 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     segments: list[SegmentState] = []
     started: bool = False  # the log was listed at least once
     newest: int = 0  # the segment that was found or live last: what is new must follow it
-    unnamed: list[tuple[int, int]] = []  # live files without a whole line: device and inode
-    unread: list[tuple[str, int, int]] = []  # files that could not be read yet: name and inode
+    unnamed: list[UnnamedFile] = []
+    unread: list[UnreadFile] = []
+    doubted: tuple[int, int] = (0, 0)  # two segments that an unread file may lie between or not
     empty_ns: int = 0  # when the log was listed last and held no event yet
+    awaited: str = ""  # identity of the segment that a position gives the next number to
 
 
 class Manifest:
@@ -82,7 +107,9 @@ class Manifest:
         self.newest = state.newest
         self.unnamed = list(state.unnamed)
         self.unread = list(state.unread)
+        self.doubted = state.doubted
         self.empty_ns = state.empty_ns
+        self.awaited = state.awaited
         self._segments = {s.seq: s for s in state.segments}
 
     def __iter__(self) -> Iterator[SegmentState]:
@@ -113,6 +140,7 @@ class Manifest:
         )
         self._segments[self.next_seq] = segment
         self.next_seq += 1
+        self.awaited = ""
         return segment
 
     def forget(self, seqs: Iterable[int]) -> None:
@@ -128,5 +156,7 @@ class Manifest:
             self.newest,
             list(self.unnamed),
             list(self.unread),
+            self.doubted,
             self.empty_ns,
+            self.awaited,
         )

@@ -1,7 +1,11 @@
 """Nothing that was written and deleted unseen is passed over in silence; nothing else is told."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from k8s_audit_otlp.receiver.source import PlainSource, open_source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
 
@@ -200,3 +204,82 @@ def test_a_gap_says_between_which_events_it_lies(receive, live, event):
     assert (gap.reason, gap.open_end) == ("deleted", True)
     assert gap.since_ns == first.state.first_ns > 0
     assert gap.until_ns == second.log.segments()[-1].state.first_ns > gap.since_ns
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_live_file_that_was_empty_at_a_stop_and_is_a_backup_now_is_no_gap(
+    receive: Any, live: Path, event: Any, *, known: bool
+) -> None:
+    """It is the very file that was seen, though what was known before it is deleted by now."""
+    if known:
+        append(live, event(0))
+        rotate(live, 0)
+    else:
+        live.touch()
+    if not generation(live):
+        pytest.skip("this file system does not tell a file from another of its inode number")
+    receiver = receive()
+    receiver.drain()
+    rotations(live, event, [1], kept=1)
+    append(live, event(2))
+    second = receive(receiver)
+    assert second.drain() == [event(1), event(2)]
+    assert second.gaps == []
+
+
+def generation(path: Path) -> int:
+    source = open_source(path, compressed=False)
+    assert isinstance(source, PlainSource)
+    return source.generation
+
+
+def test_a_position_proves_what_no_checkpoint_names(receive: Any, live: Path, event: Any) -> None:
+    """Killed between a rotation and the next checkpoint, with a retention that deletes at once."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    before = receiver.log.state()
+    rotations(live, event, [1, 2], kept=1)
+    receiver.log.scan()
+    identity = receiver.segments()[-1][1]
+    append(live, event(3))
+    for awaited, gaps in ((identity, []), ("another", [UNSEEN])):
+        before.awaited = awaited
+        receiver.log.close()
+        again = receive()
+        again.log.close()
+        log = type(again.log)("audit", live, again.events, before, limits=again.log.limits)
+        log.register(again.ledger)
+        again.log, again.reader = log, type(again.reader)(log)
+        again.drain()
+        log.close()
+        assert again.gaps == [("deleted", 0, len(event(0))), *gaps]
+
+
+def test_a_log_older_than_the_first_look_at_it_was_elsewhere(
+    receive: Any, live: Path, event: Any, clock: Any
+) -> None:
+    """Its file system was mounted after the agent had started: the past was never ours."""
+    clock.advance(10_000)
+    receiver = receive()
+    assert receiver.drain() == []
+    rotations(live, event, range(5), kept=2)
+    assert receiver.drain() == [event(3), event(4)]
+    assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("kept", [10, 40])
+def test_a_gap_at_a_cut_ends_at_the_first_event_that_is_new(
+    receive: Any, live: Path, event: Any, kept: int
+) -> None:
+    """What is sent again does not end it, or the gap would end before it begins."""
+    lines = [event(n) for n in range(50)]
+    append(live, *lines)
+    receiver = receive()
+    receiver.drain()
+    live.write_bytes(b"".join(lines[:kept]) + event(100) + event(101))
+    receiver.drain()
+    assert receiver.gaps == [UNSEEN]
+    (gap,) = [s.state for s in receiver.log.segments() if s.state.lost]
+    first_ns = receiver.log.segments()[0].state.first_ns
+    assert (gap.first_ns - first_ns, gap.last_ns - first_ns) == (49_000, 100_000)

@@ -5,9 +5,12 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.state.ledger import Tally, mark_of
 from k8s_audit_otlp.tools.demo.writer import backup_name
 
 FIRST = 1_767_323_045_000
@@ -169,3 +172,106 @@ def test_a_half_gz_ends_open_for_everyone(receive, live, event):
     backup.write_bytes(packed)
     rest = receive(receiver).drain()
     assert rest == whole[start:].splitlines(keepends=True)[1:]  # the torn line was told as lost
+
+
+def test_a_file_that_nobody_may_read_hides_no_other_loss(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """One that was never readable: it cannot be what was read and is gone."""
+    append(live, event(0))
+    alien = Path(backup_name(live, FIRST - 9))
+    alien.symlink_to(BROKEN)
+    receiver = receive()
+    receiver.log.scan()
+    rotate(live, 0).unlink()
+    append(live, event(1))
+    receiver = receive(receiver)
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == [("deleted", 0, len(event(0))), ("unseen", 0, 1)]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_whether_an_unreadable_file_fills_a_gap_is_judged_when_it_can_be_read(
+    receive: Any, live: Path, event: Any, *, same: bool
+) -> None:
+    """Rotated and packed while the agent was away, and its owner changed: new name, new inode."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    append(live, event(1))
+    data = rotate(live, 0)
+    packed = gzip.compress(data.read_bytes() if same else event(7))
+    data.unlink()
+    backup = data.with_name(data.name + ".gz")
+    backup.symlink_to(BROKEN)
+    append(live, event(2))
+    for _ in range(2):
+        receiver = receive(receiver)
+        assert receiver.drain() in ([event(2)], [])
+        assert receiver.gaps == []
+    backup.unlink()
+    backup.write_bytes(packed)
+    if same:
+        assert (receiver.drain(), receiver.gaps) == ([event(1)], [])
+    else:
+        assert receiver.drain() == [event(7)]
+        assert receiver.gaps == [("unseen", 0, 1)]
+    receiver = receive(receiver)
+    assert (receiver.drain(), receiver.gaps) == ([], [])
+
+
+def test_an_unreadable_file_keeps_its_place_and_holds_nobody_up(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """No position moves over it, its number stays the lower one, later ones are sent meanwhile."""
+    for number in range(3):
+        append(live, event(number))
+        rotate(live, number)
+    append(live, event(3))
+    receiver = receive()
+    receiver.log.scan()
+    with denied(Path(backup_name(live, FIRST + 1))):
+        receiver = receive(receiver)
+        assert receiver.drain() == [event(0), event(2), event(3)]
+        unread = receiver.log.segments()[1]
+        assert receiver.ledger.settled_offset(unread.seq) == 0
+        assert receiver.log.troubles
+    append(live, event(4))
+    assert receiver.drain() == [event(1), event(4)]
+    assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("read", [0, 1, 2])
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_damaged_gz_of_a_segment_that_is_known_loses_its_rest_alone(
+    receive: Any, live: Path, event: Any, clock: Any, head: Any, read: int
+) -> None:
+    """Of what had been delivered nothing is missing; a mended file is read on where it was."""
+    append(live, event(0), event(1))
+    receiver = receive()
+    receiver.log.scan()
+    backup = rotate(live, 0)
+    append(live, event(2))
+    receiver.log.scan()
+    segment = receiver.log.segments()[0]
+    for number in range(read):
+        span = Span(segment.seq, number * len(event(0)), (number + 1) * len(event(0)))
+        receiver.ledger.settle(receiver.ledger.open(span, mark_of(event(number))), Tally())
+    receiver.log.scan()
+    packed = gzip.compress(backup.read_bytes())
+    backup.unlink()
+    broken = backup.with_name(backup.name + ".gz")
+    broken.write_bytes(head(packed))
+    os.utime(broken, (clock.now, clock.now))
+    receiver = receive(receiver)
+    receiver.drain()
+    clock.advance(61)
+    receiver.drain()
+    clock.advance(61)
+    receiver.drain()
+    start = read * len(event(0))
+    lost = [("corrupt_gzip", start, 2 * len(event(0)))] if read < 2 else []
+    assert receiver.gaps == lost
+    assert len(receiver.log.segments()) == 2
+    again = receive(receiver)
+    assert (again.drain(), again.gaps) == ([], [])

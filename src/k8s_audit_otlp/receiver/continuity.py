@@ -1,0 +1,161 @@
+"""Whether what a listing shows follows what was known, or something may have come and gone unseen.
+
+Retention deletes the oldest first. So the last file that was known, still there when its successor
+is first seen, proves that nothing between them is gone. So does a live file that was seen while it
+was empty, and a position that a killed process wrote in a segment that no checkpoint names. Where
+there is no proof, a gap takes the place of what may be missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from k8s_audit_otlp.receiver.identity import Identity
+from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.names import DATED, GZIP
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.segments import KnownSegments
+from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.unread import Found
+from k8s_audit_otlp.state.manifest import UnnamedFile
+
+Key = tuple[int, int]  # device and inode
+_BEGIN = 256  # bytes by which a file is known that has no whole line yet
+
+
+@dataclass(slots=True)
+class Unnamed:
+    """The live file before its first line is whole, open: nobody can name it yet."""
+
+    source: Source
+    follows: bool  # what was known before it was still there when it was first seen
+    begin: bytes  # of its first line, as far as it was there then
+
+
+class Continuity:
+    """Judges one listing of a log at a time. Used by the thread that scans."""
+
+    def __init__(self, known: KnownSegments, on_new: Callable[[Segment], None]) -> None:
+        self._known = known
+        self._on_new = on_new
+        self.unnamed: dict[Key, Unnamed] = {}
+        self.unnamed_size = -1  # of the live one when it was looked at
+
+    def begin(self, entries: list[Entry], found: Found) -> Segment | None:
+        """Say in *found* whether what is new in *entries* follows; return what it has to follow."""
+        before = self._known.predecessor()
+        if before is None:
+            found.follows = self._nothing_before(entries)
+        else:
+            found.follows = before.seq in found.bound or _still_there(before)
+        return before
+
+    def _nothing_before(self, entries: list[Entry]) -> bool:
+        """Say whether the first segment of all is the first file that there was.
+
+        What the very first listing shows is where the log begins for us, and one that is not
+        there yet has no past. Later the oldest must be the live file: a backup may have had others
+        before it. A live file that was empty when it was last seen must still be the oldest, and
+        live too unless it is known for sure: a free inode is soon used again.
+        """
+        empty = {(file.device, file.inode) for file in self._known.manifest.unnamed}
+        if not entries or not self._known.manifest.started:
+            return not empty
+        oldest = entries[0]
+        if empty:
+            return oldest.key in self.unnamed or (oldest.name.live and oldest.key in empty)
+        return oldest.name.live
+
+    # -- live files without a whole line -------------------------------------------------------
+
+    def follows(self, entry: Entry, source: Source, found: Found) -> bool:
+        """Say whether *source* follows what was known, now that its first line is whole."""
+        unnamed = self.unnamed.pop(entry.key, None)
+        if unnamed is not None:
+            same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
+            return same and (found.follows or unnamed.follows)
+        return found.follows or self._remembered(source)
+
+    def _remembered(self, source: Source) -> bool:
+        """Say whether an earlier process saw this very file without a line, and that it follows."""
+        generation = source.generation
+        return any(
+            (file.device, file.inode) == (source.device, source.inode) and file.follows
+            for file in self._known.manifest.unnamed
+            if file.generation and file.generation == generation
+        )
+
+    def note_unnamed(self, entry: Entry, source: Source, found: Found) -> None:
+        """Keep a live file open until it has a whole line."""
+        if entry.key not in self.unnamed:
+            follows = found.follows or self._remembered(source)
+            self.unnamed[entry.key] = Unnamed(source, follows, b"")
+        unnamed = self.unnamed[entry.key]
+        unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
+        self.unnamed_size = source.stat().st_size
+
+    def remember_unnamed(self, unread: set[Key]) -> None:
+        """Put them into the manifest; those that cannot be read now stay there."""
+        kept = [f for f in self._known.manifest.unnamed if (f.device, f.inode) in unread]
+        self._known.manifest.unnamed = kept + [
+            UnnamedFile(*key, file.source.generation, file.follows)
+            for key, file in self.unnamed.items()
+            if key not in unread
+        ]
+
+    # -- gaps ----------------------------------------------------------------------------------
+
+    def precede(self, name: str, identity: Identity, found: Found) -> None:
+        """Put a gap in front of a new segment where nothing proves that it follows."""
+        if found.follows or self._is_awaited(identity) or self._is_older(identity):
+            return
+        before = self._known.predecessor()
+        if before is not None and before.seq in found.maybe:
+            # A file that cannot be read may be it: judged once that one can.
+            self._known.manifest.doubted = before.seq, self._known.manifest.next_seq
+            return
+        self._tell(name, before, identity.name, until_ns=identity.when_ns)
+
+    def _is_awaited(self, identity: Identity) -> bool:
+        """Say whether a killed process took this for the next one, with nothing in between."""
+        return self._known.manifest.awaited.partition(".")[0] == identity.name
+
+    def _is_older(self, identity: Identity) -> bool:
+        """Say whether the log was there before our first look at it, which showed another place.
+
+        As where its file system was not mounted yet: what lies before it was never ours.
+        """
+        manifest = self._known.manifest
+        return (
+            not len(manifest)
+            and not manifest.unnamed
+            and (0 < identity.when_ns < manifest.empty_ns)
+        )
+
+    def settle_doubt(self, found: Found) -> None:
+        """Tell of the gap that was left open, if no unread file can fill it any more."""
+        manifest = self._known.manifest
+        before, after = map(self._known.get, manifest.doubted)
+        if before is None or after is None or before.seq in found.bound:
+            manifest.doubted = (0, 0)
+        elif before.seq not in found.maybe:
+            manifest.doubted = (0, 0)
+            state = after.state
+            self._tell(state.name, before, state.identity, until_ns=state.first_ns)
+
+    def _tell(self, name: str, before: Segment | None, after: str, *, until_ns: int) -> None:
+        key = f"{before.state.identity if before else ''} {after}".encode()
+        since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
+        self._on_new(self._known.add_lost("unseen", name, key, since_ns, until_ns))
+
+
+def _still_there(segment: Segment) -> bool:
+    """Say whether a segment that no listing shows is on disk all the same.
+
+    Then nothing after it is gone: the oldest goes first. A name with a date is nobody else's.
+    """
+    if segment.source is not None and not segment.source.unlinked:
+        return True
+    if segment.path is None or segment.name is None or segment.name.age[0] != DATED:
+        return False
+    packed = segment.path.with_name(segment.name.base + GZIP)
+    return segment.path.exists() or packed.exists()
