@@ -7,6 +7,7 @@ from hashlib import blake2b
 import msgspec
 
 from k8s_audit_otlp.event.times import unix_ns
+from k8s_audit_otlp.receiver.lines import BLANKS, length_of_line
 from k8s_audit_otlp.receiver.source import Source
 
 HEAD_BYTES = 1024  # the fingerprint: enough to cover the first event's audit id
@@ -76,15 +77,16 @@ def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Ide
         OSError, CorruptGzipError: it cannot be read as far as that.
 
     """
-    start, length = _first_byte(source), _FIRST_READ
-    while True:
-        read = source.read_at(start, length)
-        identity = identify(read, finished=finished and len(read) < length)
-        if identity is None and length > max_line_bytes:
-            identity = identify(read[:_FIRST_READ], finished=True)
-        if identity is not None or len(read) < length:
-            return identity and identity.after(start)
-        length *= 4
+    start = _first_byte(source)
+    read = source.read_at(start, _FIRST_READ)
+    if len(read) == _FIRST_READ and b"\n" not in read:
+        length = length_of_line(source, start, len(read), max_line_bytes)
+        if length > max_line_bytes:
+            finished = True  # by its beginning: nobody waits for the end of it
+        else:
+            read = source.read_at(start, length)
+    identity = identify(read, finished=finished)
+    return identity and identity.after(start)
 
 
 def _first_byte(source: Source) -> int:
@@ -93,6 +95,9 @@ def _first_byte(source: Source) -> int:
     while True:
         offset = source.next_data(offset)
         read = source.read_at(offset, _FIRST_READ)
+        if len(read) == _FIRST_READ and not read.strip(BLANKS):
+            offset += len(read)
+            continue
         leading = _LEADING.match(read)
         skipped = leading.end() if leading else 0
         if skipped < len(read) or len(read) < _FIRST_READ:

@@ -13,7 +13,7 @@ from isal.igzip_lib import IsalError
 # The library's stub calls this class an instance.
 _DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
 _GZIP = 31  # window bits: a gzip header, and its checksum verified
-_CHUNK = 64 * 1024  # compressed bytes read at once
+_CHUNK = 8 * 1024  # compressed bytes read at once: up to a thousand times as many come out
 _MAX_INFLATED = 1024 * 1024  # bytes that one call may make of them: a bomb grows step by step
 
 

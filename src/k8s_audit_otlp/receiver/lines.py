@@ -16,6 +16,7 @@ _LONG_LINE = 1024 * 1024  # a longer one goes alone
 _STEP = 1024 * 1024  # how a longer line is fetched
 _TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
 _TIME = re.compile(rb'"stageTimestamp"[ \t]*:[ \t]*"([^"\\]{1,40})"')
+BLANKS = b" \t\r\n\0"
 _NULS = re.compile(rb"\x00+")
 _BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
 _AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
@@ -36,17 +37,36 @@ def find_block(
         passed = offset + blank
         return b"", max(passed, source.next_data(passed)) if blank == len(data) else passed
     end = data.find(b"\n", want - 1) + 1
-    while not end and len(data) == length:
-        if length > min(want + _LONG_LINE, longest) and (before := data.rfind(b"\n") + 1):
-            end = before  # a long line is a block of its own
-        elif length > longest:
+    if not end and len(data) == length:
+        length = min(want + _LONG_LINE, longest)
+        data = _read(source, offset, length, upto)
+        end = data.find(b"\n", want - 1) + 1
+    end = end or data.rfind(b"\n") + 1  # a long line is a block of its own
+    if not end and len(data) == length:
+        whole = length_of_line(source, offset, length, longest, upto)
+        if whole > longest:
             return _oversized(source, offset, data[:_TAIL_KEPT], last=last)
-        else:
-            searched, length = length, length + _STEP
-            data = _read(source, offset, length, upto)
-            end = data.find(b"\n", searched) + 1
-    end = end or data.rfind(b"\n") + 1 or (len(data) if last else 0)
+        data = _read(source, offset, whole, upto)
+        end = whole if data.endswith(b"\n") else 0
+    end = end or (len(data) if last else 0)
     return data[:end], offset + end
+
+
+def length_of_line(
+    source: Source, offset: int, searched: int, longest: int, upto: int | None = None
+) -> int:
+    """Return how long the line at *offset* is, of which *searched* bytes have no end.
+
+    Anything over *longest* where it is longer; nothing of it is kept.
+    """
+    while searched <= longest:
+        chunk = _read(source, offset + searched, _STEP, upto)
+        if end := chunk.find(b"\n") + 1:
+            return searched + end
+        if not chunk:
+            return searched
+        searched += len(chunk)
+    return searched
 
 
 def _read(source: Source, offset: int, length: int, upto: int | None) -> bytes:
@@ -54,12 +74,12 @@ def _read(source: Source, offset: int, length: int, upto: int | None) -> bytes:
 
 
 def _blank(data: bytes, offset: int) -> int:
-    """Return how many bytes without a line come first: a byte order mark, NULs, only newlines."""
+    """Return how many bytes without a line come first: a byte order mark, NULs, only blanks."""
     if offset == 0 and data.startswith(b"\xef\xbb\xbf"):
         return 3
     if run := _NULS.match(data):
         return run.end()
-    return len(data) if len(data) >= BLOCK_BYTES and not data.strip(b"\n\0") else 0
+    return len(data) if len(data) >= BLOCK_BYTES and not data.strip(BLANKS) else 0
 
 
 def _oversized(source: Source, offset: int, head: bytes, *, last: bool) -> tuple[bytes, int]:
