@@ -54,7 +54,7 @@ def open_log(
         ConfigurationError: it is a directory.
 
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a directory is closed to us
         raise ConfigurationError(
             f"receivers::{receiver}::include: {path} is a directory; "
             f"write the live file in it, such as {path / 'audit.log'}"

@@ -6,6 +6,7 @@ was empty, and a position that a killed process wrote in a segment that no check
 there is no proof, a gap takes the place of what may be missing.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -158,4 +159,4 @@ def _still_there(segment: Segment) -> bool:
     if segment.path is None or segment.name is None or segment.name.age[0] != DATED:
         return False
     packed = segment.path.with_name(segment.name.base + GZIP)
-    return segment.path.exists() or packed.exists()
+    return os.access(segment.path, os.F_OK) or os.access(packed, os.F_OK)

@@ -43,7 +43,7 @@ def live_path(path: Path) -> Path:
 
     A symbolic link is followed, and `audit.log.gz` is a finished part of the log `audit.log`.
     """
-    if path.is_symlink():
+    if os.path.islink(path):  # noqa: PTH114 - Path.is_symlink raises where we may not look
         path = Path(os.path.realpath(path))
     return path.with_name(path.name.removesuffix(GZIP))
 
@@ -96,8 +96,15 @@ def unknown_backups(path: Path) -> Iterator[str]:
     live = live_path(path)
     with os.scandir(live.parent) as found:
         for item in found:
-            if looks_like_backup(live.name, item.name) and item.is_file():
+            if looks_like_backup(live.name, item.name) and _is_file(item):
                 yield item.name
+
+
+def _is_file(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_file()
+    except OSError:
+        return False  # a link in a circle
 
 
 def without_packed_twins(entries: list[Entry]) -> list[Entry]:

@@ -78,7 +78,7 @@ def life(agent: RunningAgent, beat_age_s: float, *, replaced: bool = False) -> H
 
 def trouble_of(log: AuditLog) -> str:
     """Say why the log cannot be read, '' where it can. Between two names of it, it still can."""
-    if log.path.exists() and log.troubles:
+    if os.access(log.path, os.F_OK) and log.troubles:
         return "; ".join(log.troubles)
     try:
         os.close(os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))

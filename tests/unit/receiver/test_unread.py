@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.agent.start import open_log
 from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.state.ledger import Tally, mark_of
 from k8s_audit_otlp.tools.demo.writer import backup_name
 
 FIRST = 1_767_323_045_000
+HOLDING = DeletedSegments(HoldLimits())
 BROKEN = "/proc/self/mem"  # a file whose first byte is an I/O error
 
 
@@ -275,3 +278,36 @@ def test_a_damaged_gz_of_a_segment_that_is_known_loses_its_rest_alone(
     assert len(receiver.log.segments()) == 2
     again = receive(receiver)
     assert (again.drain(), again.gaps) == ([], [])
+
+
+def test_a_directory_that_may_not_be_entered_at_a_start_is_waited_for(
+    receive: Any, log_dir: Path, live: Path, event: Any
+) -> None:
+    """It is no configuration mistake, and nothing in it is gone."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    append(live, event(1))
+    rotate(live, 0)
+    append(live, event(2))
+    with denied(log_dir):
+        log = open_log("audit", live, receiver.log.state(), receiver.log.limits, HOLDING)
+        log.scan()
+        assert "Permission denied" in log.troubles[0]
+        log.close()
+        receiver = receive(receiver)
+        assert receiver.drain() == []
+    assert receiver.drain() == [event(1), event(2)]
+    assert receiver.gaps == []
+
+
+def test_a_link_in_a_circle_beside_the_log_stops_nothing(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """Whether its name is one of a backup or only looks like one."""
+    append(live, event(0))
+    for name in ("audit.log.1", "audit.log.bak"):
+        live.with_name(name).symlink_to(name)
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    assert receiver.log.troubles == []
