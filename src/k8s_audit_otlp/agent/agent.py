@@ -223,9 +223,8 @@ class Agent:
         self._wake.set()
 
     def _new_drain_target(self) -> DrainTarget:
-        patience_s = self._options.deadline_s
-        if not self._options.once:  # somebody waits for the end
-            patience_s = min(patience_s, self.config.service.shutdown_timeout_s)
+        deadline_s, stop_s = self._options.deadline_s, self.config.service.shutdown_timeout_s
+        patience_s = deadline_s if self._options.once else min(deadline_s, stop_s)
         return DrainTarget(self.logs, list(self.subscriptions()), patience_s)
 
     def _until_done(self) -> bool:
