@@ -16,7 +16,6 @@ _PARAMETER = re.compile(
 PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
 _ENCODED = re.compile(r"[%?=]")
-_STEP = re.compile(r"[^/]*[%=][^/]*")
 _MOST_ENCODED = 4  # a redirect in a redirect in …
 _LONGEST_PROGRAM = 256
 
@@ -67,14 +66,14 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
         return f"{mark}{name}={value}"
 
     path, mark, query = _PARAMETER.sub(change, uri).partition("?")
-    if credentials and _STEP.search(path):
-        path = _STEP.sub(lambda step: _clean_step(step[0], replacement), path)
+    if credentials and ("%" in path or "=" in path):
+        path = "/".join(_clean_step(step, replacement) for step in path.split("/"))
     return path + mark + query
 
 
 def _clean_step(step: str, replacement: Replacement) -> str:
     """Replace a step of the path that holds a credential, when it is decoded or as it stands."""
-    if _PARAMETER.search(step):
+    if ("%" not in step and "=" not in step) or _PARAMETER.search(step):
         return step  # its parameters have been looked at
     name, equals, value = step.partition("=")
     if equals and value and "%" not in name and is_credential_parameter(name):
