@@ -2,7 +2,7 @@
 
     audit: {vendor: datadog}   ->   profile, batch, limits, start_at, ... as defaults of the block
 
-The rows are in self_hosted.py and cloud.py.
+The rows are in vendors.yaml.
 """
 
 from collections.abc import Iterator, Mapping
