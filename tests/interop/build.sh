@@ -13,6 +13,8 @@ OUT=$bin bash "$here/kube/build.sh"
 [ -x "$bin/helm" ] || GOBIN=$bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
 [ -x "$bin/kubeconform" ] ||
   GOBIN=$bin go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+[ -x "$bin/actionlint" ] ||
+  GOBIN=$bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 [ -x "$bin/victoria-logs" ] ||
   GOBIN=$bin go install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.1
 
