@@ -15,14 +15,17 @@ from k8s_audit_otlp.cli.terminal import reading
 from k8s_audit_otlp.cli.verify import files_of, open_export
 from k8s_audit_otlp.evidence.seal import KeyFileError, make_key, read_public_keys
 from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
+from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export, UnreadableExportError
 from k8s_audit_otlp.tools.verify.links import ChainReport, IntegrityReport, Links
 
+_MOST = 20  # segments that are named
 CHANGED = 6  # what is there is not what was written
 
 _CANNOT_KNOW = (
-    "not judged: events that a policy of kube-apiserver never wrote, and the text of single "
-    "records; receipts count records, they do not hash them"
+    "not judged: events that a policy of kube-apiserver never wrote, what a policy or redaction "
+    "of the exporter took away, and attributes and times beside uid and body, from which they are "
+    "made"
 )
 
 
@@ -81,24 +84,26 @@ def verify(
         trusted = read_public_keys(list(keys)) if keys else None
     except KeyFileError as error:
         die(f"--key: {error}", USAGE)
-    comparison, links = Comparison(), Links(trusted)
+    comparison, links, contents = Comparison(), Links(trusted), Contents()
     try:
         files = list(files_of(against))
         with reading(sum(size for _, size in files), "the export") as advance:
             for name, _ in files:
                 with closing(open_export(name)) as stream:
-                    comparison.take(links.taking(Export(name, stream, uid_field, advance)))
+                    export = Export(name, stream, uid_field, advance)
+                    comparison.take(contents.taking(links.taking(export)))
     except UnreadableExportError as error:
         die(str(error))
     except OSError as error:
         die(f"{error.filename}: {error.strerror}")
-    complete, sound = comparison.report(), links.report()
+    complete, sound, said = comparison.report(), links.report(), contents.report()
+    sound.faults += said.changed
     if not any(chain.last for chain in sound.chains):
         die(f"{', '.join(against)}: no receipt that is linked; nothing proves anything here")
     if as_json:
-        click.echo(json.dumps(_as_json(complete, sound), indent=2))
+        click.echo(json.dumps(_as_json(complete, sound, said), indent=2))
     else:
-        _print(complete, sound)
+        _print(complete, sound, said)
     if not sound.sound:
         sys.exit(CHANGED)
     if not _is_complete(complete):
@@ -109,7 +114,9 @@ def _is_complete(report: VerifyReport) -> bool:
     return report.complete and not report.foreign
 
 
-def _as_json(complete: VerifyReport, sound: IntegrityReport) -> dict[str, object]:
+def _as_json(
+    complete: VerifyReport, sound: IntegrityReport, said: ContentReport
+) -> dict[str, object]:
     return {
         "complete": _is_complete(complete),
         "sound": sound.sound,
@@ -122,11 +129,12 @@ def _as_json(complete: VerifyReport, sound: IntegrityReport) -> dict[str, object
         "seals_checked": sound.checked,
         "faults": sound.faults,
         "chains": [asdict(chain) for chain in sound.chains],
+        "contents": asdict(said),
         "not_judged": _CANNOT_KNOW,
     }
 
 
-def _print(complete: VerifyReport, sound: IntegrityReport) -> None:
+def _print(complete: VerifyReport, sound: IntegrityReport, said: ContentReport) -> None:
     total = complete.total
     for segment in complete.segments:
         for remark in segment.remarks:
@@ -142,6 +150,16 @@ def _print(complete: VerifyReport, sound: IntegrityReport) -> None:
         f"{total('arrived'):,} records under receipts, {total('missing'):,} missing, "
         f"{total('repeated'):,} repeated, {complete.foreign:,} foreign, {total('gaps'):,} gaps; "
         f"{complete.elsewhere:,} records are of segments without a receipt yet"
+    )
+    for line in said.missing:
+        click.echo(line)
+    for line in said.not_judged[:_MOST]:
+        click.echo(f"not judged: the records of {line}")
+    if len(said.not_judged) > _MOST:
+        click.echo(f"not judged: the records of {len(said.not_judged) - _MOST} more segments")
+    click.echo(
+        f"{said.records:,} records of {said.judged:,} segments were held against the hashes of "
+        "uid and body in their receipts"
     )
     click.echo("sound: the chain holds" if sound.sound else "NOT SOUND: see above")
     click.echo(_CANNOT_KNOW)

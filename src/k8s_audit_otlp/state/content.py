@@ -99,3 +99,32 @@ def whole_hash(digests: bytes) -> bytes:
     """Return the hash of a segment from the digests of all its records, in order."""
     before, rest = chained(_NOTHING, digests)
     return sha256(before + rest).digest()
+
+
+def located(difference: Sequence[int]) -> list[tuple[int, int]] | None:
+    """Name what differs between two contents, from the difference of their sums.
+
+    Returns (offset, difference of the values) for one or two records, none where nothing differs,
+    None where more does.
+    """
+    d0, d1, d2, d3 = (each % PRIME for each in difference)
+    if not (d0 or d1 or d2 or d3):
+        return []
+    if d0:
+        at = d1 * pow(d0, -1, PRIME) % PRIME
+        if d2 == d1 * at % PRIME and d3 == d2 * at % PRIME:
+            return [(at, d0)]
+    determinant = (d1 * d1 - d0 * d2) % PRIME
+    if not determinant:
+        return None
+    # The offsets are the roots of x*x + a*x + b.
+    inverse = pow(determinant, -1, PRIME)
+    a, b = (d0 * d3 - d1 * d2) * inverse, (d2 * d2 - d1 * d3) * inverse
+    square = (a * a - 4 * b) % PRIME
+    root = pow(square, (PRIME + 1) // 4, PRIME)
+    if root * root % PRIME != square or not root:
+        return None
+    half = pow(2, -1, PRIME)
+    one, two = (root - a) * half % PRIME, (-root - a) * half % PRIME
+    value = (d1 - d0 * two) * pow(one - two, -1, PRIME) % PRIME
+    return [(one, value), (two, (d0 - value) % PRIME)]

@@ -35,7 +35,7 @@ def sealed(scene: Fixture) -> Fixture:
 def exported(scene: Fixture) -> list[dict[str, Any]]:
     """Export what the back end holds, as one object a record."""
     return [
-        {"log.record.uid": r.uid, "event.name": r.event_name, **r.attributes}
+        {"log.record.uid": r.uid, "event.name": r.event_name, "body": r.body, **r.attributes}
         for r in [*scene.backend.received.records, *scene.backend.received.notices]
     ]
 
@@ -72,6 +72,51 @@ def test_an_event_that_is_gone_is_missing(sealed: Fixture) -> None:
     result = judged(sealed, rows)
     assert result.exit_code == 5, result.output
     assert "1 missing" in result.output
+
+
+def event_at(rows: list[dict[str, Any]], at: int) -> dict[str, Any]:
+    """Return an event of the first segment that has a receipt."""
+    receipt = next(row for row in rows if is_receipt(row))
+    start = receipt["k8s.audit.segment.identity"] + "-"
+    return [row for row in rows if str(row["log.record.uid"]).startswith(start)][at]
+
+
+def test_an_event_that_is_gone_and_one_that_was_changed_are_named(sealed: Fixture) -> None:
+    """Both in one segment: from the receipt alone, without the log."""
+    rows = exported(sealed)
+    gone, changed = event_at(rows, 4), event_at(rows, 11)
+    rows.remove(gone)
+    changed["body"] = changed["body"].replace('"verb":"', '"verb":"x')
+    result = judged(sealed, rows)
+    assert result.exit_code == 6, result.output
+    assert f"{gone['log.record.uid']} is missing" in result.output
+    assert f"{changed['log.record.uid']} was changed" in result.output
+
+
+def test_an_event_that_was_put_in_is_named(sealed: Fixture) -> None:
+    rows = exported(sealed)
+    other = event_at(rows, 4)
+    uid = str(other["log.record.uid"])
+    stranger = f"{uid[:17]}{int(uid[17:], 16) + 1:x}"
+    result = judged(sealed, [*rows, {**other, "log.record.uid": stranger}])
+    assert result.exit_code == 6, result.output
+    assert f"{stranger} was put in" in result.output
+
+
+def test_an_event_that_is_there_twice_with_two_contents_is_named(sealed: Fixture) -> None:
+    rows = exported(sealed)
+    other = event_at(rows, 4)
+    result = judged(sealed, [{**other, "body": "{}"}, *rows])
+    assert result.exit_code == 6, result.output
+    assert f"{other['log.record.uid']} is there with two contents" in result.output
+
+
+def test_what_an_export_has_no_bodies_of_is_said_to_be_unjudged(sealed: Fixture) -> None:
+    rows = [{k: v for k, v in row.items() if k != "body"} for row in exported(sealed)]
+    result = judged(sealed, rows)
+    assert result.exit_code == 0, result.output
+    assert "the export has no bodies" in result.output
+    assert "0 records of 0 segments were held" in result.output
 
 
 def test_a_receipt_that_was_made_to_fit_is_found(sealed: Fixture) -> None:

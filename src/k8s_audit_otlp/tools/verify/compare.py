@@ -92,7 +92,7 @@ class Comparison:
 
     def take(self, items: Iterable[Item]) -> None:
         """Take in the records of an export."""
-        for uid, receipt, _own in items:
+        for uid, receipt, *_ in items:
             self._report.records += 1
             place = read_uid(uid)
             if place is not None:

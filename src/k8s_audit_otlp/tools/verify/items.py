@@ -16,6 +16,9 @@ from k8s_audit_otlp.tools.verify.uids import read_uid
 _MAX_DEPTH = 8
 _WORDS = re.compile(r"[^a-z0-9]+")
 _RECEIPT = "k8s.audit.segment."
+# OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).
+_BODIES = ("body", "body.text", "msg", "message", "line", "")
+_BODY_ENDS = (".body", ".body.text", ".message")
 _SOURCE = ("service.instance.id", "host.name", "k8s.node.name")
 
 
@@ -47,6 +50,7 @@ class Item(NamedTuple):
     uid: str
     receipt: Receipt | None = None
     own: Mapping[str, Any] | None = None  # all fields of one of the agent's own records
+    body: str | None = None  # of an event's record, where the export has it
 
 
 # -- OTLP JSON: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding -------------------------
@@ -65,6 +69,7 @@ class _Pair(msgspec.Struct, gc=False):
 
 
 class _Log(msgspec.Struct, gc=False):
+    body: _Value | None = None
     attributes: list[_Pair] = []
     eventName: str = ""  # noqa: N815
 
@@ -102,7 +107,7 @@ def items_of_request(line: bytes, field: str) -> Iterator[Item]:
             for log in scope.logRecords:
                 uid = next((_plain(p) for p in log.attributes if p.key == field), "")
                 if read_uid(str(uid)) is not None:
-                    yield Item(str(uid))
+                    yield Item(str(uid), body=log.body.stringValue if log.body else None)
                     continue
                 known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
                 if log.eventName:
@@ -148,8 +153,23 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> Item:
     known = {words_of(path): value for path, value in fields}
     uid = str(_named(known, field) or "")
     if read_uid(uid) is not None:
-        return Item(uid)
+        return Item(uid, body=_body(known))
     return Item(uid, read_receipt(known), known)
+
+
+def _body(known: Mapping[str, Any]) -> str | None:
+    """Return the body of a record, by the names that back ends give it."""
+    for name in _BODIES:
+        if isinstance(body := known.get(name), str):
+            return body
+    return next(
+        (v for path, v in known.items() if path.endswith(_BODY_ENDS) and isinstance(v, str)), None
+    )
+
+
+def field_of(fields: Mapping[str, Any], name: str) -> Any:
+    """Return the field with that name, under whatever name an export has it."""
+    return _named({words_of(path): value for path, value in fields.items()}, name)
 
 
 def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
