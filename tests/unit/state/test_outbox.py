@@ -119,3 +119,23 @@ def test_notices_of_the_log_and_of_the_present_go_apart() -> None:
     assert [n.uid for n in sent(outbox)] == ["started", "stopped"]
     assert [n.uid for n in outbox.take(10)] == ["receipt"]
     assert outbox.take(10) == []
+
+
+def test_what_one_of_two_merged_notices_does_not_count_is_nothing() -> None:
+    """Not one."""
+    outbox = Outbox()
+    for n in range(MAX_PENDING + 1):
+        estimated = {GAP + "estimated_records": 7} if n == MAX_PENDING else {}
+        attributes = {EXPORTER: "siem", GAP + "reason": "deleted", GAP + "bytes": 1}
+        outbox.add(notice(f"g{n}", "k8s.audit.gap", **attributes, **estimated))
+    assert outbox.snapshot()[-1].attributes[GAP + "estimated_records"] == 7
+
+
+def test_a_notice_that_was_acknowledged_and_comes_again_waits_for_its_checkpoint() -> None:
+    """That an earlier one of its name was stored says nothing about this one."""
+    outbox = Outbox()
+    outbox.add(notice("a", "k8s.audit.gap"))
+    outbox.acknowledged(sent(outbox))
+    outbox.add(notice("a", "k8s.audit.gap"))
+    assert outbox.take(10) == []
+    assert [n.uid for n in sent(outbox)] == ["a"]
