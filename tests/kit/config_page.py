@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from k8s_audit_otlp.config.output.schema import component_models, json_schema
 from k8s_audit_otlp.config.reading.collector_keys import ALIASES, KEYS
 from k8s_audit_otlp.config.reading.key_rules import Use
-from k8s_audit_otlp.config.schema import component_models, json_schema
 
 _Json: TypeAlias = dict[str, Any]
 _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"

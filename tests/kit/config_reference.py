@@ -14,9 +14,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from k8s_audit_otlp.config.output.schema import component_models
 from k8s_audit_otlp.config.reading.collector_keys import table_of
 from k8s_audit_otlp.config.reading.explain import model_in
-from k8s_audit_otlp.config.schema import component_models
 from k8s_audit_otlp.config.service import Service
 
 HEAD: Final = """\

@@ -23,11 +23,10 @@ from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
-from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.encoded import Encode, EncodedBlocks
-from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.gate import Budget, Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.subscription import Subscription

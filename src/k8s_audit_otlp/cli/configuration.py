@@ -26,7 +26,7 @@ def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
     Every mistake is one line: where, what, and the way out. Without mistakes the summary tells
     where each exporter sends, and which keys have no effect or differ from the Collector.
     """
-    from k8s_audit_otlp.config.summary import summary  # noqa: PLC0415 - pydantic is slow to import
+    from k8s_audit_otlp.config.output.summary import summary  # noqa: PLC0415 - pydantic is slow to import
 
     path = config_path(config_file)
     if path is None:
@@ -55,7 +55,7 @@ def _refused(error: ConfigError) -> dict[str, Any]:
 
 
 def _accepted(path: Path, loaded: "Loaded") -> dict[str, Any]:
-    from k8s_audit_otlp.config.summary import where_to  # noqa: PLC0415 - pydantic is slow to import
+    from k8s_audit_otlp.config.output.summary import where_to  # noqa: PLC0415 - pydantic is slow to import
 
     config = loaded.config
     return {
@@ -79,6 +79,6 @@ def schema() -> None:
         k8s-audit-otlp schema > schema.json
         # yaml-language-server: $schema=schema.json
     """
-    from k8s_audit_otlp.config.schema import json_schema  # noqa: PLC0415 - pydantic is slow
+    from k8s_audit_otlp.config.output.schema import json_schema  # noqa: PLC0415 - pydantic is slow
 
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

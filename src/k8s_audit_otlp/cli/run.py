@@ -13,7 +13,7 @@ import click
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.agent.mapping import ConfigurationError
-from k8s_audit_otlp.agent.memory import keep_memory
+from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.options import CONFIG, DURATION, STDIN, config_path, load_config
@@ -29,7 +29,6 @@ from k8s_audit_otlp.cli.run_lines import (
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
-from k8s_audit_otlp.receiver.source import raise_descriptor_limit
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError

@@ -1,10 +1,11 @@
-"""Says whether an exporter may send something new, and why not.
+"""Says whether an exporter may send something new, and why not; bounds what all have in flight.
 
 While a request is in back-off nothing new is dispatched: so repeats after a crash stay bounded and
 the order is kept.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from threading import Lock
 
@@ -74,3 +75,33 @@ class Gate:
     def __repr__(self) -> str:
         state = "open" if self.open else (self.stalled or f"{self._waiting} in back-off")
         return f"<Gate {state}>"
+
+
+class Budget:
+    """Bounds the bytes of records that wait or are on their way, over all exporters.
+
+    Whoever holds nothing is always let in: so a record larger than the budget goes alone, and an
+    exporter that is down cannot starve the others.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self._used = 0
+        self._held: defaultdict[str, int] = defaultdict(int)
+        self._lock = Lock()
+
+    def admit(self, who: str, size: int) -> bool:
+        with self._lock:
+            if self._held[who] and self._used + size > self._max:
+                return False
+            self._used += size
+            self._held[who] += size
+            return True
+
+    def release(self, who: str, size: int) -> None:
+        with self._lock:
+            self._used -= size
+            self._held[who] -= size
+
+    def __repr__(self) -> str:
+        return f"<Budget {self._used}/{self._max}>"

@@ -11,10 +11,10 @@ from threading import Lock
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.receiver.identity import extended
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.marks import extended
 from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import GzipSource, Source

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import assert_never
 
 from k8s_audit_otlp.receiver.continuity import Continuity, Key, Unnamed
-from k8s_audit_otlp.receiver.identity import Identity, read_identity
+from k8s_audit_otlp.receiver.identity import Identity, Marks, read_identity, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import first_time_after
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.marks import Marks, verified
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match
 from k8s_audit_otlp.receiver.segment import Segment

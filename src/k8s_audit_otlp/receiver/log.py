@@ -22,8 +22,7 @@ from k8s_audit_otlp.receiver.listing import (
 )
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
-from k8s_audit_otlp.receiver.troubles import WAITING, LogEvents, Troubles
-from k8s_audit_otlp.receiver.unread import Found, explain
+from k8s_audit_otlp.receiver.unread import WAITING, Found, LogEvents, Troubles, explain
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 

@@ -7,8 +7,8 @@ begin two files. What is in doubt is another segment: sent again rather than ski
 
 from enum import Enum
 
+from k8s_audit_otlp.receiver.identity import Marks, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.marks import Marks, verified
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source
 

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.identity import fingerprint
+from k8s_audit_otlp.receiver.identity import fingerprint, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
 from k8s_audit_otlp.state.ledger import Place

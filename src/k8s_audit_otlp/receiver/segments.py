@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from threading import RLock
 
-from k8s_audit_otlp.receiver.identity import Identity, fingerprint
-from k8s_audit_otlp.receiver.marks import Marks, merged
+from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merged
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource, Source
 from k8s_audit_otlp.state.ledger import Ledger

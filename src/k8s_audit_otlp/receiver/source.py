@@ -4,7 +4,6 @@ A source keeps its descriptor, so it outlives renames and deletion. It is closed
 reference to it: who reads from one holds it, and nobody closes it under a reader.
 """
 
-import contextlib
 import fcntl
 import os
 import resource
@@ -160,14 +159,6 @@ class GzipSource(_Descriptor):
     def close(self) -> None:
         super().close()
         self._streams.clear()
-
-
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files to the hard one: for a process that is ours."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def descriptor_limit() -> int:

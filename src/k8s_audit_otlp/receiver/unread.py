@@ -1,22 +1,82 @@
-"""Files of a log that cannot be read: waited for while they may be, told as lost when they cannot.
+"""What stands in the way of reading a log, and files of it that cannot be read.
 
-A file that may not be opened or whose disk gives errors is not gone. It keeps its segment, if that
-can be told from its inode or its date; what was written after it is not held up. A compressed file
-without one readable line is given up when it does not change any more.
+A trouble is said once when it comes, and once when all is well. A file that may not be opened or
+whose disk gives errors is not gone. It keeps its segment, if that can be told from its inode or its
+date; what was written after it is not held up. A compressed file without one readable line is given
+up when it does not change any more.
 """
 
 import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
 
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
-from k8s_audit_otlp.state.manifest import UnreadFile
+from k8s_audit_otlp.state.manifest import SegmentState, UnreadFile
+
+WAITING = "; waiting for it"  # what ends the trouble of a log that is not there
+
+
+class LogEvents(Protocol):
+    """What the log tells whoever listens; the core only says what happened."""
+
+    def discovered(self, log: LogKey, segment: SegmentState) -> None: ...
+    def trouble(self, log: LogKey, message: str) -> None:
+        """Something that may pass stands in the way; '' when nothing does any more."""
+
+
+class Troubles:
+    """The troubles of one log, each under a name. The watcher and the readers tell of them."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """*say* is called with each new trouble, and with '' when the last one has passed."""
+        self._say = say
+        self._lock = Lock()  # guards all three
+        self._now: dict[str, str] = {}
+        self._since: dict[str, str] = {}  # added by readers since the last scan
+        self._once: set[str] = set()
+
+    @property
+    def now(self) -> list[str]:
+        with self._lock:
+            return list(self._now.values())
+
+    def add(self, name: str, message: str) -> None:
+        """Tell of one; it counts until a scan and the readers after it no longer meet it."""
+        with self._lock:
+            new = self._now.get(name) != message
+            self._now[name] = self._since[name] = message
+        if new:
+            self._say(message)
+
+    def replace(self, troubles: dict[str, str]) -> None:
+        """Tell what a scan has met; readers' troubles are kept for one scan."""
+        with self._lock:
+            before = self._now
+            self._now, self._since = {**self._since, **troubles}, {}
+            new = [message for name, message in self._now.items() if before.get(name) != message]
+            passed = bool(before) and not self._now
+        for message in new:
+            self._say(message)
+        if passed:
+            self._say("")
+
+    def once(self, message: str) -> None:
+        """Say something that is no trouble but must be known, once."""
+        with self._lock:
+            new = message not in self._once
+            self._once.add(message)
+        if new:
+            self._say(message)
+
 
 UNPACKED = "cannot be unpacked (yet); waiting for it"
 

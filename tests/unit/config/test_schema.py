@@ -9,9 +9,9 @@ import yaml
 
 from k8s_audit_otlp.config.durations import parse_duration, parse_size
 from k8s_audit_otlp.config.load import load_tree
+from k8s_audit_otlp.config.output.schema import json_schema
 from k8s_audit_otlp.config.reading.collector_keys import KEYS
 from k8s_audit_otlp.config.reading.key_rules import Use
-from k8s_audit_otlp.config.schema import json_schema
 from tests.kit.config_page import markdown
 
 SCHEMA = json_schema()

@@ -8,10 +8,9 @@ from threading import Event, Lock
 import pytest
 
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
-from k8s_audit_otlp.exporter.budget import Budget
 from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
-from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.gate import Budget, Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder

@@ -1,6 +1,6 @@
 """Whether an exporter may send something new, and who keeps it from that."""
 
-from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.gate import Budget, Gate
 
 
 def test_the_gate_opens_when_the_last_one_leaves():
@@ -37,3 +37,24 @@ def test_taking_back_what_was_never_said_wakes_nobody():
     gate = Gate(lambda: opened.append(1))
     gate.stall("a", "")
     assert opened == []
+
+
+def test_who_holds_nothing_is_let_in_whatever_others_hold():
+    """An exporter that is down, or one huge record, stops no other."""
+    budget = Budget(100)
+    assert budget.admit("down", 100)
+    assert not budget.admit("down", 1)
+    assert budget.admit("up", 500)
+    assert not budget.admit("up", 1)
+    budget.release("up", 500)
+    assert budget.admit("up", 1)
+
+
+def test_what_is_given_back_can_be_taken_again():
+    """Up to the last byte."""
+    budget = Budget(100)
+    assert budget.admit("a", 60)
+    assert not budget.admit("a", 41)
+    assert budget.admit("a", 40)
+    budget.release("a", 40)
+    assert budget.admit("a", 40)

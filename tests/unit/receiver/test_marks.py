@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.receiver.marks import extended, verified
+from k8s_audit_otlp.receiver.identity import extended, verified
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import mark_of
 

@@ -67,15 +67,3 @@ def _tells_no_secret(echo: re.Match[str]) -> bool:
     field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
     known = field is not None and field[1] in _TELLING_FIELDS
     return known and _PLAIN.fullmatch(echo[2]) is not None
-
-
-class TextVerdicts(dict[str, bool]):
-    """Text that recurs (user agents, user names, reasons) -> does cleaning change it. Bounded."""
-
-    def __missing__(self, text: str) -> bool:
-        verdict = clean_message(text, Replacement(None)) != text
-        if len(text) <= 512:
-            if len(self) >= 4096:
-                self.clear()
-            self[text] = verdict
-        return verdict

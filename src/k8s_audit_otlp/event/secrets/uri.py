@@ -28,17 +28,6 @@ def program(text: str, replacement: Replacement) -> str:
     return f"{word}{blank}{replacement(rest)}" if rest else text
 
 
-class ParameterVerdicts(dict[str, bool]):
-    """Parameter name, as it stands in the URI -> is its value to be looked at. Bounded."""
-
-    def __missing__(self, name: str) -> bool:
-        plain = unquote_plus(name)
-        if len(self) >= 4096:
-            self.clear()
-        verdict = self[name] = plain.lower() == "command" or is_credential_parameter(plain)
-        return verdict
-
-
 def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials: bool) -> str:
     """Take credentials out of the query, and what a command was given: names stay."""
     commands = 0

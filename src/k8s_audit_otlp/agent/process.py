@@ -1,12 +1,14 @@
-"""Tells the C library's allocator how this process uses memory.
+"""What a process that is ours asks of the system: memory that stays, and files.
 
 A request of a megabyte is built and thrown away a hundred times a second. By default glibc gives
 such memory back to the kernel each time and gets it anew, page by page: that costs more time than
 decoding the events. Kept, it stays the same few megabytes.
 """
 
+import contextlib
 import ctypes
 import gc
+import resource
 
 # malloc.h
 _M_TRIM_THRESHOLD = -1
@@ -32,3 +34,11 @@ def keep_memory() -> bool:
         (_M_ARENA_MAX, ARENAS),
     )
     return all(mallopt(option, value) == 1 for option, value in settings)
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files to the hard one: for a process that is ours."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

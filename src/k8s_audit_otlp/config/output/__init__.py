@@ -1,0 +1,1 @@
+"""What is written of a configuration: a summary for people, a schema for editors."""
