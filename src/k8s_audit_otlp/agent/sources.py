@@ -23,13 +23,14 @@ from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.running import RunningSource
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 _KEEP_S = 3.0  # some commits: receipt and position are on disk before the segment goes
 
 
-class Running(Protocol):
+class Running(RunningSource, Protocol):
     """A source at work."""
 
     def start(self) -> str:
@@ -53,7 +54,7 @@ class Sources:
         self._passed: dict[str, float] = {}  # segments to delete, and since when
         self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
         self.addresses: dict[str, str] = {}  # where each source listens or reads
-        self._running: list[Running] = []
+        self.running: dict[str, Running] = {}
 
     def open(self) -> None:
         """Take up the spools.
@@ -89,13 +90,13 @@ class Sources:
                 raise ConfigurationError(
                     f"receivers::{name}: it cannot be started: {why}"
                 ) from None
-            self._running.append(running)
+            self.running[name] = running
             more = fields("source", receiver=name, address=self.addresses[name])
             logger.info("%s: listening at %s", name, self.addresses[name], extra=more)
 
     def look(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> None:
         """Take up new certificates, and delete what every exporter has."""
-        for running in self._running:
+        for running in self.running.values():
             running.look()
         now = self._monotonic()
         passed = {}
@@ -112,7 +113,7 @@ class Sources:
 
     def stop(self) -> None:
         """Take nothing more; what is being taken is still answered."""
-        for running in self._running:
+        for running in self.running.values():
             running.stop()
         for spool in self.spools.values():
             spool.close()
@@ -147,7 +148,7 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
     """Return a source, ready to be started."""
     match source:
         case AuditWebhook():
-            return webhook_server(name, source, spools, config)
+            return webhook_source(name, source, spools, config)
         case Kafka():
             try:
                 from k8s_audit_otlp.receiver.sources.kafka import (  # noqa: PLC0415 - an extra
@@ -183,15 +184,17 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
             assert_never(never)
 
 
-def webhook_server(
+def webhook_source(
     name: str, source: AuditWebhook, spools: dict[str, Spool], config: Config
 ) -> Running:
     """Return the server of a webhook, ready to be started."""
     from k8s_audit_otlp.receiver.sources.http_server import (  # noqa: PLC0415 - loads uvicorn
-        HttpServer,
         ServerOptions,
     )
-    from k8s_audit_otlp.receiver.sources.webhook import Webhook, WebhookOptions  # noqa: PLC0415
+    from k8s_audit_otlp.receiver.sources.webhook import (  # noqa: PLC0415
+        WebhookOptions,
+        WebhookSource,
+    )
 
     token = None
     if source.auth is not None:
@@ -216,7 +219,4 @@ def webhook_server(
         source.idle_timeout_s,
         config.service.shutdown_timeout_s,
     )
-    server = HttpServer(name, server_options)
-    webhook = Webhook(name, spools, options, names_of=server.names_of)
-    server.application = webhook.application()
-    return server
+    return WebhookSource(name, spools, options, server_options)

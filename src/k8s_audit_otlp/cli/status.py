@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateErr
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
-from k8s_audit_otlp.tools.text import about, duration
+from k8s_audit_otlp.telemetry.views import SourceView
+from k8s_audit_otlp.tools.text import about, duration, size
 
 _WATCH_S = 1.0
 
@@ -79,6 +81,7 @@ def _as_json(checkpoint: Checkpoint, report: StatusReport | None) -> dict[str, A
         "written": checkpoint.written,
         "running": report.pid if report else None,
         "commit_error": report.commit_error if report else "",
+        "sources": [asdict(source) for source in report.sources] if report else [],
         "exporters": [
             {**consumed.as_json(), "now": _plain(live.get(consumed.exporter))}
             for consumed in inspect(checkpoint)
@@ -98,10 +101,34 @@ def _as_text(checkpoint: Checkpoint, report: StatusReport | None, now: float) ->
     lines = [f"{agent}; positions as of {duration(age)} ago ({checkpoint.written})"]
     if report and report.commit_error:
         lines.append(f"positions cannot be written: {report.commit_error}")
+    for source in report.sources if report else ():
+        lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}
     for consumed in inspect(checkpoint):
         lines += ["", *_exporter(consumed, live.get(consumed.exporter), now)]
     return "\n".join(lines)
+
+
+def _source(source: SourceView) -> list[str]:
+    state = "dead" if not source.alive else "in trouble" if source.trouble else "taking"
+    lines = [f"{source.source}: {state}, {source.place}"]
+    if source.trouble:
+        lines.append(f"  trouble  {source.trouble}")
+    if source.answers:
+        answers = ", ".join(f"{count:,} x {code}" for code, count in sorted(source.answers.items()))
+        lines.append(f"  answers  {answers}")
+    if source.left_out:
+        lines.append(f"  left out {source.left_out:,} that held no audit event")
+    for spool in source.spools:
+        lines.append(
+            f"  spool    {spool.receiver}: {size(spool.used_bytes)} of {size(spool.max_bytes)}, "
+            f"taken {spool.taken:,}, repeated {spool.repeated:,}, refused {spool.refused:,}"
+        )
+        if spool.trouble:
+            lines.append(f"  trouble  it takes nothing: {spool.trouble}")
+        if spool.at_risk:
+            lines.append(f"  at risk  {spool.at_risk}")
+    return lines
 
 
 def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> list[str]:

@@ -19,6 +19,7 @@ from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.running import RunningAgent, RunningExporter
 from k8s_audit_otlp.telemetry.runways import Runways
+from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 
 
@@ -67,6 +68,7 @@ def health(
         [] if replaced else list(_dead_threads(agent)),
         beat_age_s,
         agent.commit_error,
+        source_views(agent),
     )
 
 

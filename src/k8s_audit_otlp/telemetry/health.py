@@ -7,7 +7,7 @@ deliver. What a back end answered is not shown: it may echo a key; the agent's l
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
@@ -67,6 +67,7 @@ def readiness(view: HealthView) -> Health:
                 for log in view.logs
             ],
             "exporters": [_exporter(exporter) for exporter in view.exporters],
+            "sources": [asdict(source) for source in view.sources],
             "commit_error": view.commit_error,
         },
     )
@@ -78,6 +79,12 @@ def _obstacles(view: HealthView) -> Iterator[str]:
     for log in view.logs:
         if log.trouble:
             yield f"{log.path}: {log.trouble}"
+    for source in view.sources:
+        if not source.alive:
+            yield f"{source.source} takes nothing: its thread is dead"
+        for spool in source.spools:
+            if spool.trouble:
+                yield f"{spool.receiver} takes nothing: {spool.trouble}"
     if view.commit_error:
         yield f"positions cannot be written: {view.commit_error}"
     if not any(_works(exporter) for exporter in view.exporters):

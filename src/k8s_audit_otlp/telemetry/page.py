@@ -8,6 +8,7 @@ import base64
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
@@ -56,6 +57,7 @@ def status_of(
         "verdict": verdict,
         "reasons": list(ready.reasons),
         "exporters": [_exporter(exporter, history) for exporter in view.exporters],
+        "sources": [asdict(source) for source in view.sources],
         "logs": _logs(agent),
         "apiserver": None if apiserver is None else _apiserver(apiserver),
     }

@@ -11,6 +11,7 @@ import msgspec
 
 from k8s_audit_otlp.state.files import replace_file
 from k8s_audit_otlp.telemetry.running import RunningExporter
+from k8s_audit_otlp.telemetry.views import SourceView
 
 FILE_NAME = "status.json"
 FRESH_S = 5.0  # an older report is of an agent that has stopped or hangs
@@ -35,6 +36,7 @@ class StatusReport(msgspec.Struct):
     at: float
     commit_error: str = ""
     exporters: list[ExporterReport] = []
+    sources: list[SourceView] = []
 
 
 class Reporter:
@@ -46,12 +48,14 @@ class Reporter:
         exporters: Sequence[RunningExporter],
         *,
         commit_error: Callable[[], str],
+        sources: Callable[[], list[SourceView]],
         runway_s: Callable[[str], float | None],
         clock: Callable[[], float],
     ) -> None:
         """*runway_s*: of an exporter, by its id."""
         self._exporters = exporters
         self._commit_error = commit_error
+        self._sources = sources
         self._runway_s = runway_s
         self._clock = clock
         self._path = state_dir / FILE_NAME
@@ -63,6 +67,7 @@ class Reporter:
             self._clock(),
             self._commit_error(),
             [self._exporter(runtime) for runtime in self._exporters],
+            self._sources(),
         )
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         try:

@@ -3,7 +3,7 @@
 `Agent` and its `ExporterRuntime` are what these protocols describe.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from k8s_audit_otlp.config.config import Config
@@ -12,6 +12,7 @@ from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 
 
@@ -32,6 +33,41 @@ class RunningExporter(Protocol):
     def gate(self) -> Gate: ...
 
 
+class RunningSource(Protocol):
+    """What takes events that are in no file."""
+
+    @property
+    def alive(self) -> bool: ...
+    @property
+    def trouble(self) -> str:
+        """Why nothing may come, '' as a rule."""
+
+    @property
+    def left_out(self) -> int:
+        """Count what came and held no audit event."""
+
+    @property
+    def answers(self) -> Mapping[int, int]:
+        """Count its answers by status, where it is asked."""
+
+    @property
+    def risks(self) -> Mapping[str, str]:
+        """Say for which cluster the apiserver's own buffer is at risk, and why."""
+
+
+class RunningSources(Protocol):
+    """All of them, and the spools that they write."""
+
+    @property
+    def running(self) -> Mapping[str, RunningSource]: ...
+    @property
+    def spools(self) -> Mapping[str, Spool]:
+        """By the id of the receiver that reads it."""
+
+    @property
+    def addresses(self) -> Mapping[str, str]: ...
+
+
 class RunningAgent(Protocol):
     """One process's work."""
 
@@ -41,6 +77,8 @@ class RunningAgent(Protocol):
     def logs(self) -> Sequence[AuditLog]: ...
     @property
     def exporters(self) -> Sequence[RunningExporter]: ...
+    @property
+    def sources(self) -> RunningSources: ...
     @property
     def commit_error(self) -> str:
         """Why positions cannot be written, '' where they can."""

@@ -7,7 +7,7 @@ threshold is said in the agent's log, at most once a minute.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from k8s_audit_otlp.apiserver.observed import observe
@@ -29,6 +29,11 @@ from k8s_audit_otlp.telemetry.runway import (
 logger = logging.getLogger("k8s_audit_otlp")
 
 WARN_BELOW_S = 3600.0  # an hour is what somebody needs to come and look
+_DELETED = (
+    "events are deleted that it has not sent; mend the back end, or raise --audit-log-maxbackup "
+    "and --audit-log-maxage"
+)
+_FULL = "the spool is full and takes nothing more; mend the back end, or raise spool::max_bytes"
 _READ_AGAIN_S = 60.0  # a manifest is seldom edited
 
 
@@ -49,11 +54,16 @@ class Runways:
         self._now_ns = now_ns
         self._rates: dict[LogKey, WriteRate] = {}
         self._flags: tuple[str, Retention] | None = None  # of which log, and what they say
+        self._spools: dict[str, int] = {}
         self._read_at: float | None = None
         self._once = OnceAMinute(monotonic=monotonic)
 
-    def look(self, logs: Iterable[AuditLog]) -> None:
-        """Take in how much was written since the last look."""
+    def look(self, logs: Iterable[AuditLog], spools: Mapping[str, int] | None = None) -> None:
+        """Take in how much was written since the last look.
+
+        *spools*: undelivered bytes that fit into those logs that we write ourselves, by receiver.
+        """
+        self._spools = dict(spools or {})
         now = self._monotonic()
         if self._read_at is None or now - self._read_at >= _READ_AGAIN_S:
             self._read_at = now
@@ -69,12 +79,13 @@ class Runways:
             return
         speak, _ = self._once.admit(f"runway {subscription.exporter} {subscription.log.key}")
         if speak:
+            key = subscription.log.key
             logger.warning(
-                "%s: %s: in about %.0f minutes events are deleted that it has not sent; mend the "
-                "back end, or raise --audit-log-maxbackup and --audit-log-maxage",
+                "%s: %s: in about %.0f minutes %s",
                 subscription.exporter,
                 subscription.log.path,
                 left / 60,
+                _FULL if key.receiver in self._spools else _DELETED,
                 extra=fields(
                     "runway_short",
                     exporter=subscription.exporter,
@@ -96,7 +107,9 @@ class Runways:
         )
 
     def retention(self, log: AuditLog) -> Retention:
-        """Return how long the log is kept, as far as it is known."""
+        """Return how long the log is kept, as far as it is known; a spool until it is full."""
+        if (room := self._spools.get(log.key.receiver)) is not None:
+            return Retention(room)
         if self._flags is not None and Path(self._flags[0]).name == log.path.name:
             return self._flags[1]
         segments = log.segments()

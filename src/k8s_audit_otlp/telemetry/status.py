@@ -24,6 +24,7 @@ from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.runways import Runways
+from k8s_audit_otlp.telemetry.source_views import source_samples, source_views, spool_rooms
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 if TYPE_CHECKING:
@@ -142,13 +143,16 @@ class Status:
         return self._metrics
 
     def _samples(self) -> Iterable["Sample"]:
-        return () if self._apiserver is None else self._apiserver.samples()
+        yield from source_samples(source_views(self._agent))
+        if self._apiserver is not None:
+            yield from self._apiserver.samples()
 
     def _reporter_of(self, agent: RunningAgent) -> Reporter:
         return Reporter(
             Path(agent.config.service.state_dir),
             agent.exporters,
             commit_error=lambda: agent.commit_error,
+            sources=lambda: source_views(agent),
             runway_s=self.runway_s,
             clock=self._clock,
         )
@@ -180,7 +184,7 @@ class Status:
             return
         self._looked = now
         self._history.look(now, {r.name: r.journal.counts.delivered for r in self._agent.exporters})
-        self.runways.look(self._agent.logs)
+        self.runways.look(self._agent.logs, spool_rooms(self._agent))
         for runtime in self._agent.exporters:
             window_s = runtime.exporter.limits.max_age_s or None
             for subscription in runtime.subscriptions:

@@ -79,6 +79,33 @@ class LogView:
 
 
 @dataclass(frozen=True, slots=True)
+class SpoolView:
+    """What one log that a source writes has taken since the start, and what it holds."""
+
+    receiver: str
+    taken: int = 0
+    repeated: int = 0
+    refused: int = 0
+    used_bytes: int = 0
+    max_bytes: int = 0
+    trouble: str = ""  # why events are refused, '' while they are taken
+    at_risk: str = ""  # why the buffer of the apiserver may lose events
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """One source: where it listens or reads, and what came."""
+
+    source: str
+    place: str
+    alive: bool = True
+    trouble: str = ""  # why nothing may come
+    left_out: int = 0  # what held no audit event
+    answers: Mapping[int, int] = field(default_factory=dict)  # requests by status
+    spools: Sequence[SpoolView] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HealthView:
     """The process: its threads, its commit loop, what it reads and where it sends."""
 
@@ -87,3 +114,4 @@ class HealthView:
     dead_threads: Sequence[str] = ()
     beat_age_s: float = 0.0  # since the commit loop last came round
     commit_error: str = ""  # why positions cannot be written
+    sources: Sequence[SourceView] = ()

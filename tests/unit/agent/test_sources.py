@@ -14,9 +14,15 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from click.testing import CliRunner
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.cli.status import command as status_command
 from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.telemetry.agent_views import health
+from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.source_views import source_samples, source_views
+from k8s_audit_otlp.telemetry.status import Status
 from k8s_audit_otlp.tools.demo.received import Record
 from tests.kit.backend import Backend
 
@@ -182,3 +188,43 @@ service: {{state_dir: {tmp_path / "state"}}}
     assert [json.loads(one.body) for one in events_of(backend)] == events
     (tally,) = [s.tally() for s in agent.subscriptions()]
     assert tally.dropped == {"not_audit": 50}
+
+
+def test_what_a_source_takes_and_refuses_is_told_everywhere(
+    tmp_path: Path, backend: Backend, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    """In metrics, health and `status`: how full the spool is, what was taken and what was not."""
+    small = "spool: {max_bytes: 80KiB, segment_bytes: 20KiB, min_free_disk: 1B}"
+    backend.stop()
+    agent = Agent(load_text(config(tmp_path, backend, spool=small), "test", {}).config, {})
+    status = Status(agent, tmp_path / "no-manifest")
+    agent.start()
+    thread = Thread(target=agent.run)
+    thread.start()
+    try:
+        port = int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
+        assert post(port, items(0, 100)) == 200
+        assert post(port, items(0, 100)) == 200
+        assert post(port, b"hello") == 400
+        wait_for(lambda: post(port, items(time.monotonic_ns(), 200)) == 503)
+        (view,) = source_views(agent)
+        samples = {(n, *labels.values()): v for n, labels, v in source_samples([view])}
+        assert samples["k8s_audit_otlp_source_requests_total", "k8s_audit_webhook", "400"] == 1
+        assert samples["k8s_audit_otlp_source_events_total", "k8s_audit_webhook", "repeated"] == 100
+        assert samples["k8s_audit_otlp_spool_max_bytes", "k8s_audit_webhook"] == 80 << 10
+        assert samples["k8s_audit_otlp_spool_refuses", "k8s_audit_webhook"] == 1
+        assert any("takes nothing" in reason for reason in readiness(health(agent)).reasons)
+        wait_for(lambda: "it takes nothing" in status_text(tmp_path / "state"))
+        said = status_text(tmp_path / "state")
+        assert "1 x 400" in said
+        assert "repeated 100" in said
+        (subscription,) = agent.subscriptions()
+        wait_for(lambda: status.runways.seconds(subscription) is not None)
+    finally:
+        agent.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def status_text(state: Path) -> str:
+    return CliRunner().invoke(status_command, ["--state-dir", str(state)]).output

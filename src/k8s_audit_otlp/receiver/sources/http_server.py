@@ -59,6 +59,11 @@ class HttpServer:
         self._thread: Thread | None = None
         self._context: ssl.SSLContext | None = None
         self._stamp: object = None
+        self.trouble = ""  # why new certificates are not used
+
+    @property
+    def alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def names_of(self, client: tuple[str, int] | None) -> frozenset[str]:
         """Return the names of the certificate that the client at this address has shown."""
@@ -113,8 +118,10 @@ class HttpServer:
         try:
             self._load_certificates(self._context)
         except (OSError, ValueError) as error:  # half of a pair is new; the next look finds both
-            logger.warning("%s: the new certificate cannot be used yet: %s", self._name, error)
+            self.trouble = f"the new certificate cannot be used yet: {error}"
+            logger.warning("%s: %s", self._name, self.trouble)
             return
+        self.trouble = ""
         self._stamp = now
 
     def _load_certificates(self, context: ssl.SSLContext) -> None:

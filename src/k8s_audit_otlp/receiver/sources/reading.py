@@ -30,6 +30,8 @@ class ReadingSource(ABC, Generic[Connection]):
         self.name = name
         self.left_out = 0
         self.trouble = ""
+        self.answers: dict[int, int] = {}  # nobody asks it
+        self.risks: dict[str, str] = {}  # no buffer before it is known
         self._spool = spool
         self._again_s = again_s
         self._stop = Event()

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from k8s_audit_otlp.receiver.sources.buffer_risk import BufferRisk
+from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
 from k8s_audit_otlp.receiver.sources.request_body import BodyBudget, BodyError, BodyReader
 from k8s_audit_otlp.receiver.spool.event_list import NoEventsError, lines_of
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
@@ -76,7 +77,8 @@ class Webhook:
         self._appending = CapacityLimiter(_MOST_APPENDS)
         self._risks = {cluster: BufferRisk() for cluster in spools}
         self._warned: dict[str, float] = {}
-        self.refusals: dict[int, int] = {}  # requests by the status they were answered with
+        self.answers: dict[int, int] = {}  # requests by the status they were answered with
+        self._at_risk: dict[str, tuple[str, float]] = {}  # by cluster: why, and when it was seen
 
     def application(self) -> Starlette:
         return Starlette(
@@ -86,9 +88,15 @@ class Webhook:
             ]
         )
 
+    @property
+    def risks(self) -> dict[str, str]:
+        """Say for which cluster the buffer of the apiserver was at risk within the last minute."""
+        now = self._monotonic()
+        return {c: why for c, (why, at) in self._at_risk.items() if now - at < _WARN_EVERY_S}
+
     async def _answer(self, request: Request) -> Response:
         try:
-            return await self._take(request)
+            await self._take(request)
         except BodyError as refusal:
             status, why = refusal.status, str(refusal)
         except NoEventsError as error:
@@ -99,7 +107,11 @@ class Webhook:
             status, why = 408, f"the request took over {self._options.read_timeout_s:g} s"
         except ClientDisconnect:
             status, why = 400, "the client went away"
-        self.refusals[status] = self.refusals.get(status, 0) + 1
+        else:
+            status, why = 200, ""
+        self.answers[status] = self.answers.get(status, 0) + 1
+        if status == 200:
+            return Response(status_code=200)
         if status not in (401, 403):
             self._warn(f"{status}", f"a request is refused with {status}: {why}")
         headers = {"Connection": "close"} if status in (408, 413) else {}
@@ -107,7 +119,7 @@ class Webhook:
             headers["Retry-After"] = str(RETRY_AFTER_S)
         return PlainTextResponse(why + "\n", status, headers)
 
-    async def _take(self, request: Request) -> Response:
+    async def _take(self, request: Request) -> None:
         cluster = self._cluster_of(request)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         body = BodyReader(self._budget, self._options.max_body_bytes, encoding)
@@ -121,7 +133,6 @@ class Webhook:
             body.release()
         if appended:
             self._look_at_buffer(cluster, *appended)
-        return Response(status_code=200)
 
     def _append(self, cluster: str, data: bytes) -> tuple[int, bytes] | None:
         """Write the events of a body; return how many and the last. Runs in a thread."""
@@ -137,7 +148,9 @@ class Webhook:
             age = (self._now() - when).total_seconds() if when else None
         except (msgspec.MsgspecError, TypeError):  # no time, or one without a zone
             age = None
-        if warning := self._risks[cluster].note(events, age, self._monotonic()):
+        now = self._monotonic()
+        if warning := self._risks[cluster].note(events, age, now):
+            self._at_risk[cluster] = warning, now
             self._warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
 
     def _warn(self, kind: str, text: str) -> None:
@@ -182,3 +195,52 @@ class Webhook:
         if clusters[asked] and not clusters[asked] & names:
             raise BodyError(403, "the client certificate is not one of this cluster")
         return asked
+
+
+class WebhookSource:
+    """A webhook and the server that it answers through, as one source."""
+
+    left_out = 0  # what holds no event is refused
+
+    def __init__(
+        self,
+        name: str,
+        spools: Mapping[str, Spool],
+        options: WebhookOptions,
+        server_options: ServerOptions,
+    ) -> None:
+        self._server = HttpServer(name, server_options)
+        self._webhook = Webhook(name, spools, options, names_of=self._server.names_of)
+        self._server.application = self._webhook.application()
+
+    def start(self) -> str:
+        """Listen, and return the address.
+
+        Raises:
+            OSError: the address cannot be bound, or a certificate cannot be used.
+
+        """
+        return self._server.start()
+
+    def look(self) -> None:
+        """Take up certificates whose files have changed."""
+        self._server.look()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    @property
+    def alive(self) -> bool:
+        return self._server.alive
+
+    @property
+    def trouble(self) -> str:
+        return self._server.trouble
+
+    @property
+    def answers(self) -> Mapping[int, int]:
+        return self._webhook.answers
+
+    @property
+    def risks(self) -> Mapping[str, str]:
+        return self._webhook.risks

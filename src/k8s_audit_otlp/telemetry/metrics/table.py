@@ -16,6 +16,14 @@ PREFIX: Final = "k8s_audit_otlp_"
 APISERVER_UP: Final = f"{PREFIX}apiserver_up"
 APISERVER_EVENTS: Final = f"{PREFIX}apiserver_events_total"
 APISERVER_ERRORS: Final = f"{PREFIX}apiserver_errors_total"
+SOURCE_UP: Final = f"{PREFIX}source_up"
+SOURCE_EVENTS: Final = f"{PREFIX}source_events_total"
+SOURCE_LEFT_OUT: Final = f"{PREFIX}source_left_out_total"
+SOURCE_REQUESTS: Final = f"{PREFIX}source_requests_total"
+SPOOL_BYTES: Final = f"{PREFIX}spool_bytes"
+SPOOL_MAX_BYTES: Final = f"{PREFIX}spool_max_bytes"
+SPOOL_REFUSES: Final = f"{PREFIX}spool_refuses"
+SPOOL_AT_RISK: Final = f"{PREFIX}spool_apiserver_buffer_at_risk"
 RETRY_REASONS: Final = ("connection", "retryable", "too_large", "rejected", "misconfigured")
 
 Labels = Mapping[str, str]
@@ -182,6 +190,19 @@ PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
     APISERVER_EVENTS: ("counter", "events", (), "Events that the apiserver counts itself."),
     APISERVER_ERRORS: ("counter", "events", ("plugin",),
                        "Events that the apiserver says it could not write."),
+    SOURCE_UP: ("gauge", "boolean", ("source",),
+                "1 while a webhook, Kafka or CloudWatch receiver can take events."),
+    SOURCE_EVENTS: ("counter", "events", ("receiver", "outcome"),
+                    "Events that came: taken, repeated (known already) or refused (no room)."),
+    SOURCE_LEFT_OUT: ("counter", "messages", ("source",),
+                      "Messages, or texts in them, that held no audit event."),
+    SOURCE_REQUESTS: ("counter", "requests", ("source", "code"),
+                      "Requests to a webhook by the status they were answered with."),
+    SPOOL_BYTES: ("gauge", "bytes", ("receiver",), "Bytes of the spool on disk."),
+    SPOOL_MAX_BYTES: ("gauge", "bytes", ("receiver",), "Bytes at which the spool is full."),
+    SPOOL_REFUSES: ("gauge", "boolean", ("receiver",), "1 while the spool takes nothing."),
+    SPOOL_AT_RISK: ("gauge", "boolean", ("receiver",),
+                    "1 where an apiserver's own buffer may have lost events in the last minute."),
     "process_cpu_seconds_total": ("counter", "seconds", (), "User and system CPU time."),
     "process_virtual_memory_bytes": ("gauge", "bytes", (), "Virtual memory."),
     "process_resident_memory_bytes": ("gauge", "bytes", (), "Resident memory."),

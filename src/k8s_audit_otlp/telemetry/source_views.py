@@ -1,0 +1,81 @@
+"""Plain values about the sources of a running agent and the spools that they write."""
+
+from collections.abc import Iterator
+
+from k8s_audit_otlp.config.sources import log_id
+from k8s_audit_otlp.telemetry.metrics.table import (
+    SOURCE_EVENTS,
+    SOURCE_LEFT_OUT,
+    SOURCE_REQUESTS,
+    SOURCE_UP,
+    SPOOL_AT_RISK,
+    SPOOL_BYTES,
+    SPOOL_MAX_BYTES,
+    SPOOL_REFUSES,
+    Labels,
+)
+from k8s_audit_otlp.telemetry.running import RunningAgent, RunningSource
+from k8s_audit_otlp.telemetry.views import SourceView, SpoolView
+
+
+def source_views(agent: RunningAgent) -> list[SourceView]:
+    """Return how every source is."""
+    sources = agent.sources
+    return [
+        SourceView(
+            name,
+            sources.addresses.get(name, ""),
+            running.alive,
+            running.trouble,
+            running.left_out,
+            dict(running.answers),
+            [*_spools(agent, name, running)],
+        )
+        for name, running in list(sources.running.items())
+    ]
+
+
+def _spools(agent: RunningAgent, source: str, running: RunningSource) -> Iterator[SpoolView]:
+    config, risks = agent.config.sources[source], running.risks
+    for cluster in config.clusters_served():
+        receiver = log_id(source, cluster)
+        if (spool := agent.sources.spools.get(receiver)) is not None:
+            yield SpoolView(
+                receiver,
+                spool.written,
+                spool.repeated,
+                spool.refused,
+                spool.used_bytes,
+                config.spool.max_bytes,
+                spool.trouble,
+                risks.get(cluster, ""),
+            )
+
+
+def source_samples(views: list[SourceView]) -> Iterator[tuple[str, Labels, float]]:
+    """Yield the samples of the metrics that are about sources."""
+    for view in views:
+        of = {"source": view.source}
+        yield SOURCE_UP, of, int(view.alive and not view.trouble)
+        yield SOURCE_LEFT_OUT, of, view.left_out
+        for status, count in sorted(view.answers.items()):
+            yield SOURCE_REQUESTS, {**of, "code": str(status)}, count
+        for spool in view.spools:
+            receiver = {"receiver": spool.receiver}
+            events = {"taken": spool.taken, "repeated": spool.repeated, "refused": spool.refused}
+            for what, count in events.items():
+                yield SOURCE_EVENTS, {**receiver, "outcome": what}, count
+            yield SPOOL_BYTES, receiver, spool.used_bytes
+            yield SPOOL_MAX_BYTES, receiver, spool.max_bytes
+            yield SPOOL_REFUSES, receiver, int(bool(spool.trouble))
+            yield SPOOL_AT_RISK, receiver, int(bool(spool.at_risk))
+
+
+def spool_rooms(agent: RunningAgent) -> dict[str, int]:
+    """Return how many undelivered bytes fit into each spool, by the receiver that reads it.
+
+    The newest backup stays, and of the live segment what is delivered stays too.
+    """
+    config = agent.config
+    bounds = {log: config.sources[source].spool for source, _, log in config.spools()}
+    return {log: max(0, b.max_bytes - 2 * b.segment_bytes) for log, b in bounds.items()}
