@@ -72,9 +72,10 @@ def runway_s(
     *window_s*: age that the back end takes.
     """
     bounds = []
-    if retention.kept_bytes is not None and rate is not None:
-        left = retention.kept_bytes - backlog_bytes
-        bounds.append(max(0.0, left / rate) if rate > 0 else math.inf)
+    if retention.kept_bytes is not None and (left := retention.kept_bytes - backlog_bytes) <= 0:
+        bounds.append(0.0)  # whatever the rate: a spool that is full takes nothing, so it is 0
+    elif retention.kept_bytes is not None and rate is not None:
+        bounds.append(left / rate if rate > 0 else math.inf)
     ages = (retention.max_age_s, window_s or None)
     bounds += [max(0.0, age - backlog_s) for age in ages if age is not None]
     shortest = min(bounds, default=math.inf)

@@ -209,7 +209,7 @@ def test_cloudwatch_arrives_as_the_file(
     service.start()
     host, port = service.get_host_and_port()
     url = f"http://{host}:{port}"
-    place = {"logGroupName": "/aws/eks/prod/cluster", "logStreamName": "kube-apiserver-audit-1"}
+    place = {"logGroupName": "/aws/eks/paths/cluster", "logStreamName": "kube-apiserver-audit-1"}
     client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
     client.create_log_group(logGroupName=place["logGroupName"])
     client.create_log_stream(**place)
