@@ -84,6 +84,23 @@ def flags(file: str, mode: str) -> Mapping[str, str]:
     return chosen
 
 
+def receiver(url: str, directory: Path) -> str:
+    """Return the agent's side of a trial: a receiver with the certificates of *directory*."""
+    port = urlsplit(url).port or (443 if url.startswith("https://") else 80)
+    tls = {
+        name: str(directory / file)
+        for name, file in {
+            "cert_file": "server.crt",
+            "key_file": "server.key",
+            "client_ca_file": "ca.crt",
+        }.items()
+    }
+    block: dict[str, Any] = {"endpoint": f"0.0.0.0:{port}", "tls": tls}
+    if cluster := urlsplit(url).path.partition("/audit/")[2].strip("/"):
+        block["clusters"] = {cluster: {}}
+    return yaml.safe_dump({"receivers": {"k8s_audit_webhook": block}}, sort_keys=False)
+
+
 LIMITS = (
     "the policy (--audit-policy-file) must be set as well",
     "nobody behind the apiserver can see what its buffer drops: watch apiserver_audit_error_total",

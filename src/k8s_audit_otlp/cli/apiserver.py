@@ -135,11 +135,13 @@ def print_webhook(  # noqa: PLR0913 - one for each option
     """Print the file that lets kube-apiserver post its events, and on stderr the flags for it."""
     if directory is not None:
         host = urlsplit(url).hostname or ""
+        directory = directory.resolve()  # kube-apiserver runs elsewhere
         webhook.make_certificates(directory, host, "kube-apiserver")
         ca_file = ca_file or str(directory / "ca.crt")
         client_cert = client_cert or str(directory / "client.crt")
         client_key = client_key or str(directory / "client.key")
         click.echo(f"{directory}: certificates for 30 days; for a trial only", err=True)
+        click.echo(webhook.receiver(url, directory), nl=False, err=True)
     found = webhook.Credentials(ca_file, client_cert, client_key, token)
     click.echo(webhook.kubeconfig(url, found), nl=False)
     for flag, meaning in webhook.flags(file, mode).items():

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -143,29 +143,52 @@ class HttpServer:
         return found
 
     def _protocol(self) -> type[asyncio.Protocol]:
-        names, patience = self._names, self._options.header_timeout_s
-
-        class Connection(H11Protocol):
-            """Closes who sends no whole header in time, and knows who has connected."""
-
-            def connection_made(self, transport: Any) -> None:
-                super().connection_made(transport)
-                certificate = transport.get_extra_info("peercert")
-                if certificate and self.client:
-                    names[self.client] = _names_in(certificate)
-                self._patience = self.loop.call_later(patience, self._give_up)
-
-            def _give_up(self) -> None:
-                if self.cycle is None and not self.transport.is_closing():
-                    self.transport.close()
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                self._patience.cancel()
-                if self.client:
-                    names.pop(self.client, None)
-                super().connection_lost(exc)
+        class Connection(_Connection):
+            names = self._names
+            patience_s = self._options.header_timeout_s
 
         return Connection
+
+
+class _Connection(H11Protocol):
+    """Closes who sends no whole header in time, and knows who has connected."""
+
+    names: ClassVar[dict[tuple[str, int], frozenset[str]]]
+    patience_s: ClassVar[float]
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        certificate = transport.get_extra_info("peercert")
+        if certificate and self.client:
+            self.names[self.client] = _names_in(certificate)
+        self._await_header()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_header()
+
+    def _await_header(self) -> None:
+        """Bound the time for a header, of the first request and of every later one."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._patience is None:
+            self._patience = self.loop.call_later(self.patience_s, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        if self.client:
+            self.names.pop(self.client, None)
+        super().connection_lost(exc)
 
 
 def _names_in(certificate: dict[str, Any]) -> frozenset[str]:

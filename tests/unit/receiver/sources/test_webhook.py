@@ -179,6 +179,27 @@ def test_slow_requests_are_given_up(serve: Serve) -> None:
     assert served.held() == []
 
 
+def test_a_later_request_of_a_connection_has_no_more_time_than_the_first(serve: Serve) -> None:
+    """One that has been answered once cannot be held open with half a header either."""
+    served = serve(header_timeout_s=0.3, idle_timeout_s=60.0)
+    whole = b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        connection.sendall(whole % (len(body(1)), body(1)))
+        assert b"200" in connection.recv(1000)
+        time.sleep(0.5)  # idle, which is no fault
+        connection.sendall(whole % (len(body(2)), body(2)))
+        assert b"200" in connection.recv(1000)
+        begin = time.monotonic()
+        try:
+            for _ in range(100):  # a byte now and then keeps nothing open
+                connection.sendall(b"P")
+                time.sleep(0.1)
+        except OSError:
+            pass
+        assert time.monotonic() - begin < 8
+    assert served.held() == [line(1), line(2)]
+
+
 def test_bodies_of_all_requests_together_are_bounded(serve: Serve) -> None:
     """More than two of the longest at once are asked to come again."""
     served = serve(WebhookOptions(max_body_bytes=100_000, read_timeout_s=20))
