@@ -22,12 +22,14 @@ from k8s_audit_otlp.tools.doctor import (
     host_checks,
     log_checks,
     policy_checks,
+    source_checks,
 )
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process, processes
 from k8s_audit_otlp.tools.doctor.collector_checks import CollectorFacts
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
 from k8s_audit_otlp.tools.doctor.host_checks import HostFacts, free_bytes
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts, look_at_log
+from k8s_audit_otlp.tools.doctor.source_checks import SourceFacts
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, Facts, Finding, State, fail
 
 NO_CONFIG = ("no configuration was given", "--config FILE")
@@ -68,6 +70,7 @@ def examine(question: Question) -> Iterator[Finding]:
         yield from _findings(checks, replace(facts, manifest=not trouble), subject)
     host = _host_facts(question, logs)
     yield from _findings(host_checks.CHECKS, host, str(host.state_dir or "this host"))
+    yield from _sources(question)
     yield from _exporters(question, logs)
     if question.collector is not None:
         collector = CollectorFacts.read(question.collector)
@@ -127,7 +130,10 @@ def _logs(
 ) -> Iterator[tuple[Path, K8sAudit | None]]:
     """Yield the logs to look at: those of the receivers, else the one that is written."""
     if question.config is not None:
-        for receiver in question.config.receivers.values():
+        spools = {log for _, _, log in question.config.spools()}  # theirs is source_checks
+        for name, receiver in question.config.receivers.items():
+            if name in spools:
+                continue
             for path in paths_of(receiver) or [Path(p) for p in receiver.include]:
                 yield path, receiver
     elif question.log is not None:
@@ -179,6 +185,15 @@ def _host_facts(question: Question, logs: Sequence[LogFacts]) -> HostFacts:
         list(dict.fromkeys(log.path.parent for log in logs)),
         max(wanted, default=1 << 30),
     )
+
+
+def _sources(question: Question) -> Iterator[Finding]:
+    if question.config is None:
+        return
+    state_dir = Path(question.config.service.state_dir)
+    for name, source in question.config.sources.items():
+        facts = SourceFacts(name, source, state_dir)
+        yield from _findings(source_checks.CHECKS, facts, name)
 
 
 def _exporters(question: Question, logs: Sequence[LogFacts]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from typing import Any
 from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of
 from k8s_audit_otlp.config.blocks import Auth
 from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
+from k8s_audit_otlp.config.exporters import Exporter, KafkaExporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.otlp.record import encode_record
@@ -72,6 +72,9 @@ def place_of(exporter: Exporter, env: Mapping[str, str]) -> Endpoint | None:
             return Endpoint(url.host, url.port, secure, name, Url.parse(proxy) if proxy else None)
         if isinstance(exporter, OtlpGrpc):
             return _grpc_place(exporter)
+        if isinstance(exporter, KafkaExporter):
+            host, _, port = exporter.brokers[0].rpartition(":")
+            return Endpoint(host.strip("[]"), int(port), exporter.secured, host.strip("[]"))
     except OSError as error:
         raise StepError(f"{error.filename}: {error.strerror}") from None
     except ValueError as error:
@@ -193,7 +196,7 @@ class ExporterFacts:
     def clock_ahead_s(self) -> float | None:
         """Ask the root of the server what time it is there; None where it does not say."""
         place = self.place
-        if place is None or isinstance(self.exporter, OtlpGrpc):
+        if place is None or isinstance(self.exporter, OtlpGrpc | KafkaExporter):
             return None
         with self.secure() if place.tls else self.reach() as sock:
             target = f"http://{place}/" if place.proxy and not place.tls else "/"

@@ -1,0 +1,212 @@
+"""Checks a receiver that is no file: whether it can take events, and from whom it would."""
+
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from k8s_audit_otlp.agent.kafka import client_settings
+from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source
+from k8s_audit_otlp.receiver.spool.segment_files import free_disk_of
+from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.text import size
+
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One receiver, and where its spool is."""
+
+    name: str
+    source: Source
+    state_dir: Path
+
+
+def room(facts: SourceFacts) -> CheckResult:
+    """Compare what the spool may hold with the disk: one that is full first refuses events too."""
+    block = facts.source.spool
+    directory = facts.state_dir
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    free = free_disk_of(directory)
+    has = f"{directory} has {size(free)} free"
+    wanted = block.max_bytes * max(1, len(facts.source.clusters_served()))
+    if free < block.min_free_disk_bytes:
+        return fail(
+            f"{has}, and below {size(block.min_free_disk_bytes)} nothing is taken",
+            "give service::state_dir a larger disk, or lower spool::min_free_disk",
+        )
+    if free - block.min_free_disk_bytes < wanted:
+        return warn(
+            f"{has}, and the spool may hold {size(wanted)}",
+            "give service::state_dir a larger disk, or lower spool::max_bytes: an outage of the "
+            "back ends can last until it is full",
+        )
+    return ok(f"{size(free)} free for at most {size(wanted)}")
+
+
+def reachable(facts: SourceFacts) -> CheckResult:
+    """Listen as the agent will, or ask the service that it will ask."""
+    match facts.source:
+        case AuditWebhook():
+            return _listens(facts.source)
+        case Kafka():
+            return _kafka(facts.source)
+        case CloudWatch():
+            return _cloudwatch(facts.source)
+
+
+def _listens(source: AuditWebhook) -> CheckResult:
+    host, _, port = source.endpoint.rpartition(":")
+    host = host.strip("[]")
+    to = host if host not in ("", "0.0.0.0", "::") else "localhost"  # noqa: S104 - compared only
+    try:
+        socket.create_connection((to, int(port)), TIMEOUT_S).close()
+    except OSError:
+        pass
+    else:
+        return ok(f"somebody listens at {source.endpoint}; `status` says whether it is the agent")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, int(port)), family=family).close()
+    except OSError as error:
+        return fail(
+            f"{source.endpoint} cannot be listened at: {error.strerror or error}",
+            "write an address of this host and a port that is free, above 1023 for a user who is "
+            "not root",
+        )
+    return ok(f"{source.endpoint} can be listened at; nobody does now")
+
+
+def _kafka(source: Kafka) -> CheckResult:
+    try:
+        from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+    except ImportError:
+        return fail("confluent-kafka is not installed", "pip install 'k8s-audit-otlp[kafka]'")
+    said: list[str] = []
+    client = None
+    try:
+        settings: dict[str, Any] = {**client_settings(source), "log_level": 0}
+        settings["error_cb"] = lambda error: said.append(error.str())
+        client = AdminClient(settings)
+        topics = client.list_topics(timeout=TIMEOUT_S).topics
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}", "correct auth or tls")
+    except KafkaException as error:
+        if client is not None:
+            client.poll(0)  # what the client has to say besides
+        why = said[0] if said else error.args[0].str()
+        return fail(
+            f"the brokers do not answer: {why}",
+            "see brokers, tls and auth::sasl; Event Hubs wants port 9093, tls: {} and PLAIN",
+        )
+    missing = [topic for topic in source.topics if topic[0] != "^" and topic not in topics]
+    if missing:
+        return fail(
+            f"there is no topic {', '.join(missing)}, or it may not be read",
+            "correct topics, or allow Describe and Read on them",
+        )
+    return ok(f"{len(topics)} topics are there, and those of `topics` are among them")
+
+
+def _cloudwatch(source: CloudWatch) -> CheckResult:
+    try:
+        import boto3  # noqa: PLC0415 - an extra
+        from botocore.config import Config  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    except ImportError:
+        return fail("boto3 is not installed", "pip install 'k8s-audit-otlp[aws]'")
+    patience = Config(
+        connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"max_attempts": 1}
+    )
+    try:
+        client = boto3.client(
+            "logs", region_name=source.region, endpoint_url=source.endpoint_url, config=patience
+        )
+        found = client.describe_log_streams(
+            logGroupName=source.log_group, logStreamNamePrefix=source.stream_prefix, limit=5
+        )["logStreams"]
+    except (BotoCoreError, ClientError) as error:
+        return fail(
+            f"{source.log_group}: {error}",
+            "correct log_group and region, and allow logs:DescribeLogStreams and logs:GetLogEvents",
+        )
+    if not found:
+        return fail(
+            f"{source.log_group} has no stream that begins with {source.stream_prefix!r}",
+            "switch the audit log of the cluster on, or correct stream_prefix",
+        )
+    return ok(f"streams are there, such as {found[0]['logStreamName']}")
+
+
+def _of_webhook(
+    look: Callable[[AuditWebhook], CheckResult],
+) -> Callable[[SourceFacts], CheckResult]:
+    def check(facts: SourceFacts) -> CheckResult:
+        if isinstance(facts.source, AuditWebhook):
+            return look(facts.source)
+        return skipped("it is no webhook")
+
+    return check
+
+
+def certificates(source: AuditWebhook) -> CheckResult:
+    """Load the server's pair and the authority of clients as the agent will."""
+    tls = source.tls
+    if tls is None:
+        if _is_local(source.endpoint):
+            return ok("in the clear, on this host only")
+        return fail(
+            "events travel in the clear, and they hold what clients of the apiserver ask",
+            "add tls: {cert_file, key_file, client_ca_file}; k8s-audit-otlp apiserver webhook "
+            "--make-certificates DIR makes them for a trial",
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+        if tls.client_ca_file:
+            context.load_verify_locations(tls.client_ca_file)
+    except OSError as error:
+        files = ", ".join(filter(None, (tls.cert_file, tls.key_file, tls.client_ca_file)))
+        unreadable = [f for f in files.split(", ") if not os.access(f, os.R_OK)]
+        return fail(
+            f"the certificates cannot be used: {error.strerror or error}",
+            f"{', '.join(unreadable)} cannot be read" if unreadable else f"see {files}",
+        )
+    return ok("the certificates can be used")
+
+
+def senders(source: AuditWebhook) -> CheckResult:
+    """Ask whom it takes events from: whoever can write to an audit trail can drown it."""
+    if source.tls is not None and source.tls.client_ca_file:
+        return ok("clients show a certificate")
+    if source.auth is not None:
+        return ok("clients show a token")
+    if _is_local(source.endpoint):
+        return ok("only this host can send")
+    return fail(
+        "whoever reaches it can write into the audit trail",
+        "add tls::client_ca_file, or auth: {authenticator: bearertokenauth}",
+    )
+
+
+def _is_local(endpoint: str) -> bool:
+    host = endpoint.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+CHECKS: tuple[Check[SourceFacts], ...] = (
+    Check("receiver.reachable", reachable),
+    Check("receiver.spool", room),
+    Check("receiver.certificates", _of_webhook(certificates)),
+    Check("receiver.senders", _of_webhook(senders)),
+)
