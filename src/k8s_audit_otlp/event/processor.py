@@ -31,7 +31,7 @@ class EventProcessor:
         """Return what lets an event leave unseen: None where each must be looked at whole."""
         if self._policy is not None or self._redactor is None:
             return None
-        return self._redactor.clean_parts()
+        return self._redactor.clean_parts(self._key)
 
     def __call__(self, event: AuditEvent, body: bytes) -> Transformed | Dropped | None:
         before = body

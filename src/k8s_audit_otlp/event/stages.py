@@ -17,6 +17,14 @@ class Transformed(NamedTuple):
     attributes: Mapping[str, str | bool | int | float | Sequence[str]]
 
 
+class Bodies(NamedTuple):
+    """A line whose bodies may leave; `said` is what its record says of them beside."""
+
+    line: bytes
+    said: Mapping[str, Sequence[str]] = {}
+    redacted_values: Sequence[bytes] = ()  # pieces that a message of the same event may repeat
+
+
 class Dropped(NamedTuple):
     """An event that a policy rule took away."""
 

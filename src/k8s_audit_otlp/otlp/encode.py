@@ -100,7 +100,7 @@ class Encoder:
         self._records = RecordEncoder(self.options)
         # Without verdicts on parts, a transform must see every event whole.
         fast = transform is None or clean is not None
-        self._fast = FastEncoder(self._records, clean) if fast else None
+        self._fast = FastEncoder(self._records, clean, self._max_bytes) if fast else None
 
     def encode_block(self, block: Block) -> EncodedBlock:
         """Encode every event of a block, in file order."""
@@ -114,6 +114,8 @@ class Encoder:
         encode = self._fast.encode if self._fast else _refuse
         digests, identity = self._digests, block.identity.encode()
         add_digest = out.digests.append
+        if self._fast:
+            self._fast.redacted = out.redacted
         is_ascii = block.data.isascii()
         offset = block.span.start
         for line in lines:

@@ -1,20 +1,23 @@
 """Encodes the line that almost every line is, without decoding all of it.
 
 That is one event as kube-apiserver writes it: both timestamps, nobody impersonated, and bodies, if
-any, in which redaction has nothing to do. Its parts that repeat from event to event (who asked, how
-it ended, why it was allowed) are not even decoded: the JSON of the part is the key under which its
-wire bytes are kept, with the verdict whether redaction has anything to do there. Any other line is
-refused here and takes the general way, to the same bytes. So does one with a member that is not
-known here or is there twice: its text would leave with the line, and nobody would have judged it.
-The lengths of what was judged must add up to the line's.
+any, that are redacted without a look at the rest of the event. Its parts that repeat from event to
+event (who asked, how it ended, why it was allowed) are not even decoded: the JSON of the part is
+the key under which its wire bytes are kept, with the verdict whether redaction has anything to do
+there. Any other line is refused here and takes the general way, to the same bytes. So does one with
+a member that is not known here or is there twice: its text would leave with the line, and nobody
+would have judged it. The lengths of what was judged must add up to the line's.
 """
 
 import json
-from collections.abc import Iterable
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
+from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import (
@@ -47,6 +50,9 @@ class Clean(Protocol):
 
     def bodies(
         self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
+    ) -> Bodies | None: ...
+    def repeats(
+        self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
     ) -> bool: ...
     def member(self, name: bytes, value: bytes) -> bool: ...
     def path(self, path: str) -> bool: ...
@@ -89,10 +95,17 @@ def _weigh_caller(key: tuple[bytes, bytes, str], value: tuple[bytes, bool, int])
 class FastEncoder:
     """Encodes plain lines; raises NotPlainError or a msgspec error for any other."""
 
-    def __init__(self, records: RecordEncoder, clean: Clean | None) -> None:
-        """*clean*: None where nothing is redacted."""
+    def __init__(
+        self, records: RecordEncoder, clean: Clean | None, most: int = sys.maxsize
+    ) -> None:
+        """*clean*: None where nothing is redacted; *most*: bytes of a record.
+
+        `redacted` counts the records whose bodies were changed, by rule.
+        """
+        self.redacted: Counter[str] = Counter()
         self._records = records
         self._clean = clean
+        self._most = most
         self._decode = msgspec.json.Decoder(FastEvent).decode
         self._callers = Interned(self._caller, weigh=_weigh_caller)
         self._requests = Interned(self._request)
@@ -108,11 +121,42 @@ class FastEncoder:
         event = self._decode(line)
         if event.impersonated_user is not _NOTHING or event.authentication_metadata is not _NOTHING:
             raise NotPlainError
+        if event.request_object is not _NOTHING or event.response_object is not _NOTHING:
+            return self._with_bodies(event, line, around)
+        return self._record(event, line, line, _SIZE, around)
+
+    def _with_bodies(self, event: FastEvent, line: bytes, around: bytes) -> bytes:
+        request, response = bytes(event.request_object), bytes(event.response_object)
+        size = _SIZE + _size("requestObject", request) + _size("responseObject", response)
         check = self._clean
-        ref = event.object_ref
-        size = _SIZE
-        size += self._size_of_bodies(line, event)
-        records = self._records
+        if check is None:
+            return self._record(event, line, line, size, around)
+        bodies = check.bodies(line, request, response, event.object_ref)
+        if bodies is None:
+            raise NotPlainError
+        if not bodies.said:
+            return self._record(event, line, line, size, around)
+        status, notes = bytes(event.response_status), bytes(event.annotations)
+        if check.repeats(
+            bodies.redacted_values,
+            self._decode_status(status) if status else None,
+            self._decode_notes(notes) if notes else None,
+        ):
+            raise NotPlainError
+        around += self._records.marks(bodies.said)
+        record = self._record(event, line, bodies.line, size, around)
+        beside = len(record) - len(bodies.line)
+        if len(record) > self._most or beside > self._records.most_beside:
+            raise NotPlainError
+        for rules in bodies.said.values():
+            self.redacted.update(rules)
+        return record
+
+    def _record(
+        self, event: FastEvent, line: bytes, body: bytes, size: int, around: bytes
+    ) -> bytes:
+        """Encode the event of a line that leaves as *body*; *size* is that of its bodies so far."""
+        check, records, ref = self._clean, self._records, event.object_ref
         caller, clean, part = self._callers[
             bytes(event.user), bytes(event.source_ips), event.user_agent
         ]
@@ -143,19 +187,8 @@ class FastEncoder:
             clean = clean and clean_end and clean_notes and size == len(line)
             if not clean or not _is_clean_text(check, event, path_text, query_text):
                 raise NotPlainError
-        staged, received = event.stage_timestamp, event.request_received_timestamp
-        if not (len(staged) == 27 == len(received) and staged[26] == "Z" == received[26]):
-            raise NotPlainError
-        time = round(parse_time(staged).timestamp() * 1e6)
-        took = time - round(parse_time(received).timestamp() * 1e6)
-        if not (0 <= took < DAY and 0 < time < MAX_TIME):
-            raise NotPlainError
-        if event.stage == "RequestReceived":
-            times = wire.TIME + wire.fixed64(time * 1000)
-        else:
-            times = records.pack_times(wire.TIME, time * 1000, records.duration_head, took / 1000)
         record = b"".join((
-            times,
+            self._times(event),
             around,
             request,
             caller,
@@ -165,19 +198,24 @@ class FastEncoder:
             audit_id.join(records.audit_ids[len(audit_id)]),
             path.join(records.paths[len(path)]),
             query.join(records.queries[len(query)]) if query else query,
-            records.body_heads[len(line)],
-            line,
+            records.body_heads[len(body)],
+            body,
         ))  # fmt: skip
         return records.record_heads[len(record)] + record
 
-    def _size_of_bodies(self, line: bytes, event: FastEvent) -> int:
-        if event.request_object is _NOTHING and event.response_object is _NOTHING:
-            return 0
-        request, response = bytes(event.request_object), bytes(event.response_object)
-        check = self._clean
-        if check is not None and not check.bodies(line, request, response, event.object_ref):
+    def _times(self, event: FastEvent) -> bytes:
+        """Encode when the event was and how long it took, of times with six digits only."""
+        staged, received = event.stage_timestamp, event.request_received_timestamp
+        if not (len(staged) == 27 == len(received) and staged[26] == "Z" == received[26]):
             raise NotPlainError
-        return _size("requestObject", request) + _size("responseObject", response)
+        time = round(parse_time(staged).timestamp() * 1e6)
+        took = time - round(parse_time(received).timestamp() * 1e6)
+        if not (0 <= took < DAY and 0 < time < MAX_TIME):
+            raise NotPlainError
+        if event.stage == "RequestReceived":
+            return wire.TIME + wire.fixed64(time * 1000)
+        records = self._records
+        return records.pack_times(wire.TIME, time * 1000, records.duration_head, took / 1000)
 
     # What is interned: each builder gets JSON, and gives wire bytes and a verdict.
 

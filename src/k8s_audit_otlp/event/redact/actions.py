@@ -81,6 +81,8 @@ def act_on_flags(scan: Scan) -> None:
         piece = pieces[place]
         if piece[:1] == b"-" and pieces[place + 1] == b"," and b"=" not in piece:
             name = text_of(piece).lstrip("-")
+            if is_key(pieces, place + 2):
+                continue
             if len(name) >= _FLAG_SHORTEST and judge(name) is KeyVerdict.CREDENTIAL:
                 scan.mask(place + 2, "key")
 

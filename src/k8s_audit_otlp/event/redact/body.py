@@ -4,6 +4,7 @@ The body is read as pieces (see `tokens`). One pass looks at the name of every m
 reads the strings, where the body as a whole may hold what no name tells.
 """
 
+from functools import partial
 from itertools import compress
 from operator import not_
 
@@ -15,13 +16,14 @@ from k8s_audit_otlp.event.redact.actions import (
     members_with_actions,
     redact_strange_members,
 )
-from k8s_audit_otlp.event.redact.clean_body import is_clean
+from k8s_audit_otlp.event.redact.clean_body import look
 from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.redact.names import Action, Names
+from k8s_audit_otlp.event.redact.parts import PartRedactor
 from k8s_audit_otlp.event.redact.patch import act_on_operations
 from k8s_audit_otlp.event.redact.paths import paths_to
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.redact.scan import Scan
+from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.strings import KnownTexts, clean_strings, compacted, may_hold_json
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import (
@@ -41,6 +43,7 @@ class BodyRedactor:
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
         self._known = KnownTexts() if "text" not in rules.off else None
+        self._parts = PartRedactor(partial(self._whole, context=BodyContext()), self._plain)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
         return tuple(rule for rule in self.rules.own if rule.covers(context.resource))
@@ -61,8 +64,30 @@ class BodyRedactor:
         depth: int = 0,
     ) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
-        if not (context.kind or self.rules.own) and is_clean(body):
+        if not (context.kind or self.rules.own):
+            clean, by_parts = look(body)
+            if clean:
+                return body
+            if by_parts and not depth:
+                return self._by_parts(body, fired, redacted_values)
+        return self._whole(body, fired, redacted_values, context, depth)
+
+    def _by_parts(self, body: bytes, fired: set[str], redacted_values: list[bytes]) -> bytes:
+        part = self._parts(body)
+        if part.new is None:
             return body
+        fired |= part.fired
+        redacted_values += part.redacted_values[: MAX_ECHOES - len(redacted_values)]
+        return part.new
+
+    def _whole(
+        self,
+        body: bytes,
+        fired: set[str],
+        redacted_values: list[bytes],
+        context: BodyContext,
+        depth: int = 0,
+    ) -> bytes:
         own = self.own_rules(context) if self.rules.own else ()
         names = self.names(own) if own else self._plain
         body = plainly_escaped(body)
@@ -92,7 +117,7 @@ class BodyRedactor:
 
 def _members(pieces: list[bytes], names: Names) -> list[Member]:
     """Return the members that call for something. Messages do only if they may echo a value."""
-    if len(pieces) <= 3:
+    if not pieces[0] or len(pieces) == 1:  # a string alone, or no string at all
         return []
     if pieces[0] != b"{" and len(pieces[0].split()) != 1:
         raise SpacedError("white space before the first member")
@@ -113,8 +138,8 @@ def _may_hold_operations(body: bytes) -> bool:
 def _act(scan: Scan, members: list[Member], body: bytes) -> None:
     """Redact by the names of members, the paths of a patch and the paths of own rules."""
     pieces = scan.pieces
-    if len(pieces) <= 3:
-        if len(pieces) == 3 and scan.context.kind and body[:1] == b'"':
+    if body[:1] == b'"':
+        if scan.context.kind:
             scan.mask(1, scan.context.kind)
         return
     act(scan, members)

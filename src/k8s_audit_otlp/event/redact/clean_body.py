@@ -22,16 +22,31 @@ _WORDS: Final = tuple(
     dict.fromkeys((*(needle for needle in NEEDLES if needle not in _LEFT_OUT), *_MEMBERS))
 )
 # A quote inside a string, unless the string names a list's element as managedFields do (k:{ v:);
-# a letter that is escaped without need; a blank between members.
+# a blank between members.
 _PATTERNS: Final = (
     rb"""[:,\[{]"([^"\\kv]|[kv][^:"\\])([^"\\]|\\[^"])*\\\"""",
     rb"""[:,\[{]"\\""",
-    rb"""\\u00[4-7]""",
     rb"""("[:,]|[{\[])\s""",
 )
-_found = matcher_of([word.encode() for word in _WORDS], _PATTERNS)
+_NEEDLESS_ESCAPE: Final = rb"""\\u00[4-7]"""  # of a letter: the names must be read first
+# What makes the members of a body mean something to one another: the kind of an object that holds
+# secrets, whose data may stand anywhere, and the operations of a patch.
+_KINDS: Final = (
+    rb'(?-i:"(Secret|ConfigMap)(List)?")',  # not the `configMap` of a volume
+    rb'(?-i:"(ExternalSecret|ClusterExternalSecret|SealedSecret|PushSecret)")',
+    rb'"op":',
+)
+_found = matcher_of([word.encode() for word in _WORDS], (*_PATTERNS, _NEEDLESS_ESCAPE, *_KINDS))
+_BY_PARTS: Final = (1 << len(_WORDS) + len(_PATTERNS)) - 1  # found, and yet judged one by one
+_DIRTY: Final = _BY_PARTS << 1 | 1
 
 
 def is_clean(body: bytes) -> bool:
     """Tell whether a body, whatever its rules, leaves as it is. *False* says only: look at it."""
-    return not _found(body)
+    return not _found(body) & _DIRTY
+
+
+def look(body: bytes) -> tuple[bool, bool]:
+    """Tell of a body whether it is clean, and whether its members may be judged one by one."""
+    found = _found(body)
+    return not found & _DIRTY, found <= _BY_PARTS

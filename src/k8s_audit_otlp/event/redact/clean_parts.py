@@ -5,14 +5,15 @@ judged once. Together they must never be more lenient than `CleanMembers`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
-from k8s_audit_otlp.event.redact.context import context_of
+from k8s_audit_otlp.event.redact.context import BodyContext, context_of
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
+from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.secrets.grammar import FORMS, needles_in
-from k8s_audit_otlp.model import ObjectRef
+from k8s_audit_otlp.event.stages import Bodies
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
@@ -40,9 +41,15 @@ class _Texts(dict[str, bool]):
 class CleanParts:
     """The verdicts of one exporter's rules. Not to be used where the rules look at everything."""
 
-    def __init__(self, outside: OutsideBodies, members: CleanMembers) -> None:
-        self._outside = outside
-        self._members = members
+    def __init__(
+        self,
+        outside: OutsideBodies,
+        members: CleanMembers,
+        body: Callable[[bytes, Seen], bytes],
+        key: str,
+    ) -> None:
+        """*body* redacts a body; *key* names the attribute that tells which rules fired."""
+        self._outside, self._members, self._body, self._key = outside, members, body, key
         self._queries = _Texts(lambda query: outside.leaves("requestURI", "/?" + query))
         self._paths = _Texts(self._is_clean_path)
         self._references = _Texts(lambda text: outside.leaves("objectRef", text))
@@ -67,18 +74,39 @@ class CleanParts:
         """Judge a text of objectRef."""
         return self._references[text]
 
-    def bodies(self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None) -> bool:
-        """Judge an event's bodies: no word of the grammar in them, and each once in the line."""
+    def bodies(
+        self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
+    ) -> Bodies | None:
+        """Redact the bodies of a line; None where more than them must be looked at for it."""
         if ref is None or self._outside.rules_look_at_bodies:
-            return False
-        if context_of(ref.resource, ref.subresource, ref.api_group).kind:
-            return False
+            return None
+        seen = Seen(context_of(ref.resource, ref.subresource, ref.api_group))
+        if seen.context.kind:
+            return None
+        parts: list[bytes] = []
         end = 0
         for name, body in ((_REQUEST, request), (_RESPONSE, response)):
             if not body:
                 continue
             start = line.find(name, end) + len(name)
-            if not line.startswith(body, start) or not is_clean(body):
-                return False
+            if not line.startswith(body, start):
+                return None
+            parts += line[end:start], self._body(body, seen)
+            if seen.redacted_values and name is _RESPONSE and b'"Status"' in body:
+                return None  # a webhook's denial may say what was redacted in the request
             end = start + len(body)
-        return line.find(_REQUEST, end) < 0 and line.find(_RESPONSE, end) < 0
+        if line.find(_REQUEST, end) >= 0 or line.find(_RESPONSE, end) >= 0:
+            return None
+        if not seen.fired:
+            return Bodies(line)
+        fired = tuple(sorted(seen.fired))
+        return Bodies(b"".join((*parts, line[end:])), {self._key: fired}, seen.redacted_values)
+
+    def repeats(
+        self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
+    ) -> bool:
+        """Tell whether a message or annotation repeats what was redacted in the bodies."""
+        seen = Seen(BodyContext())
+        seen.redacted_values += values
+        event = AuditEvent(response_status=status, annotations=annotations)
+        return self._outside.repeats(event, seen)

@@ -78,9 +78,14 @@ class Redactor:
         self._outside = OutsideBodies(self.rules, replacement, self._bodies)
         self._members = CleanMembers(self._outside)
 
-    def clean_parts(self) -> CleanParts | None:
-        """Return verdicts part by part; None where the rules must see every event whole."""
-        return None if self._outside.always else CleanParts(self._outside, self._members)
+    def clean_parts(self, key: str) -> CleanParts | None:
+        """Return verdicts part by part; None where the rules must see every event whole.
+
+        *key* is the attribute that tells which rules fired.
+        """
+        if self._outside.always:
+            return None
+        return CleanParts(self._outside, self._members, self._body, key)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
         members = members_as_written(line)

@@ -24,7 +24,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 )
 
 MAX_EMBEDDED = 4  # JSON in a string in JSON in a string ...
-_MAX_ECHOES = 512  # redacted values looked for in the messages of the same event
+MAX_ECHOES = 512  # redacted values looked for in the messages of the same event
 _NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*")
 _DIGIT = re.compile(rb"[0-9]").search
 _SCALAR_END = re.compile(rb"[,}\]]")
@@ -96,7 +96,7 @@ class Scan:
             new = piece_of(self.replacement(text_of(piece)))
             if new == piece:
                 return
-        if len(self.redacted_values) < _MAX_ECHOES:
+        if len(self.redacted_values) < MAX_ECHOES:
             self.redacted_values.append(piece)
         self.changed.setdefault(place, len(piece))
         self.pieces[place] = new

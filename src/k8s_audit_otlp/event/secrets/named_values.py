@@ -40,6 +40,8 @@ NOTHING: Final = frozenset(
 
 def without_named_values(text: str, replacement: Replacement, *, prose: bool) -> str:
     """Replace the values of names that say credential."""
+    if ":" not in text and "=" not in text:
+        return text
     parts: list[str] = []
     kept = at = 0
     while (match := _NAMED.search(text, at)) is not None:

@@ -1,0 +1,125 @@
+"""A body that is redacted part by part becomes what it becomes when it is read as a whole."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.event.redact import RedactionRules, Redactor
+from k8s_audit_otlp.event.redact.body import BodyRedactor
+from k8s_audit_otlp.event.redact.clean_body import look
+from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.splice.tokens import UnreadableError
+from k8s_audit_otlp.model import EMPTY
+from tests.kit.planted import PlantedLines
+
+CONTEXT = BodyContext()
+_bodies_of = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "Bodies",
+        [("requestObject", msgspec.Raw, EMPTY), ("responseObject", msgspec.Raw, EMPTY)],
+    )
+).decode
+
+
+def redacted(redactor: BodyRedactor, body: bytes, *, whole: bool) -> tuple[object, ...]:
+    fired: set[str] = set()
+    values: list[bytes] = []
+    try:
+        if whole:
+            new = redactor._whole(body, fired, values, CONTEXT)
+        else:
+            new = redactor(body, CONTEXT, fired, values)
+    except (UnreadableError, LookupError):
+        return ("unreadable",)
+    return json.loads(new), fired, sorted(values)
+
+
+def bodies_of(line: bytes) -> list[bytes]:
+    try:
+        event = _bodies_of(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    return [bytes(body) for body in (event.requestObject, event.responseObject) if bytes(body)]
+
+
+@pytest.mark.parametrize("key", [b"", b"a key of thirty-two bytes or more"])
+def test_planted_bodies_become_the_same_by_parts_and_as_a_whole(key: bytes) -> None:
+    """With a mask and with pseudonyms; the second time, every part has been seen."""
+    make = PlantedLines(7)
+    by_parts, whole = (
+        BodyRedactor(RedactionRules(key=key), Replacement(key or None)) for _ in range(2)
+    )
+    taken = 0
+    for _ in range(2000):
+        for body in bodies_of(make().line):
+            if look(body)[1]:
+                taken += 1
+                expected = redacted(whole, body, whole=True)
+                assert redacted(by_parts, body, whole=False) == expected
+                assert redacted(by_parts, body, whole=False) == expected
+    assert taken > 500
+
+
+NAMES = st.sampled_from((
+    *("name", "value", "key", "data", "kind", "token", "tokens", "env", "args", "command", "spec"),
+    *("items", "default", "secretKey", "remoteRef", "labels", "message", "note", "password"),
+    *("valueFrom", "openAPIV3Schema", "metadata", "httpHeaders"),
+))  # fmt: skip
+TEXTS = st.sampled_from(
+    [
+        "x",
+        "PASSWORD",
+        "hunter2-hunter2",
+        "password=hunter2",
+        '{"token":"abcdefgh"}',
+        "Pod",
+        "--token",
+        "a b",
+    ]
+)
+VALUES = st.recursive(
+    TEXTS | st.integers(0, 99) | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.dictionaries(NAMES, VALUES, min_size=1), min_size=1, max_size=4))
+def test_any_bodies_become_the_same_by_parts_and_as_a_whole(bodies: list[object]) -> None:
+    """Whatever stands beside, above and below what."""
+    by_parts, whole = (BodyRedactor(RedactionRules(), Replacement(None)) for _ in range(2))
+    for one in bodies:
+        body = json.dumps(one, separators=(",", ":")).encode()
+        if look(body)[1]:
+            assert redacted(by_parts, body, whole=False) == redacted(whole, body, whole=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"kind":"Secret","spec":{"data":{"a":"aHVudGVyMg=="}}}',
+        b'{"spec":[{"op":"add","path":"/data/a","value":"hunter2-hunter2"}]}',
+        b'{"kind":"\\u0053ecret","spec":{"data":{"a":"aHVudGVyMg=="}}}',
+    ],
+    ids=["kind", "patch", "escaped"],
+)
+def test_what_members_mean_to_one_another_is_read_as_a_whole(body: bytes) -> None:
+    """A kind that makes data secret, a path that judges the value beside it."""
+    assert not look(body)[1]
+    new = BodyRedactor(RedactionRules(), Replacement(None))(body, CONTEXT, set(), [])
+    assert b"hunter2-" not in new
+    assert b"aHVudGVyMg" not in new
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """By its bytes, however many parts there are."""
+    bodies = Redactor()._bodies
+    for n in range(4000):
+        body = b'{"spec":{"args":["%s","%d"]}}' % (b"x" * 800, n)
+        bodies(body, CONTEXT, set(), [])
+    assert bodies._parts._kept < 3 << 20
