@@ -49,6 +49,7 @@ class PlantedLines:
         dice = self.dice
         spaced = dice.random() < 0.1
         text = json.dumps(body, separators=(", ", ": ") if spaced else (",", ":"))
+        text = text.replace(json.dumps(_SAME), '"x"')
         text = text.replace("<", "\\u003c").replace("&", "\\u0026")
         if dice.random() < 0.2:
             how.append("escaped")
@@ -76,6 +77,8 @@ class PlantedLines:
         return "{" + ",".join(members) + "}"
 
 
+_NEED_THEIR_END = ("@", "eyJ", "ghp_", "map[")  # a form that ends early is another one
+_SAME = "the name of its neighbour"
 _BOTH = ("requestObject", "responseObject")
 _TWICE = ("responseObject", "responseObject")
 
@@ -237,6 +240,39 @@ def in_annotation(_: random.Random, body: Any) -> Any:
     return {"metadata": {"annotations": {"example.com/copy": json.dumps(body)}}}
 
 
+def cut_off(dice: random.Random, body: Any) -> Any:
+    """Return a text whose JSON ends early: behind the value, or in its middle."""
+    text = json.dumps(body, separators=(",", ":"))
+    if any(map(text.__contains__, _NEED_THEIR_END)):
+        return body
+    left = dice.randint(len(text) * 2 // 3, len(text) - 1)
+    return {"spec": {dice.choice(("note", "message")): f"{dice.choice(('', 'got '))}{text[:left]}"}}
+
+
+def said_twice(dice: random.Random, body: Any) -> Any:
+    """Return a body whose member another one of the same name follows or precedes."""
+    pair = [("x", body), (_SAME, {"a": 1})]
+    dice.shuffle(pair)
+    return {"object": dict(pair)}
+
+
+def as_lines(dice: random.Random, body: Any) -> Any:
+    """Return a text of JSON that is written on lines of its own, with words around it."""
+    text = json.dumps(body, indent=dice.choice((1, 2)))
+    return {"data_of": [f"applied:\n{text}\nfor nobody"]}
+
+
+def as_operation(dice: random.Random, body: Any) -> Any:
+    """Return a patch that sets it."""
+    operation = {"op": "add", "path": "/spec/template", "value": body}
+    return [operation] if dice.random() < 0.5 else {"patches": [{"patch": json.dumps([operation])}]}
+
+
+def in_words(dice: random.Random, body: Any) -> Any:
+    quoted = json.dumps(json.dumps(body))
+    return {"status": {"reason": f"webhook {dice.choice(('denied', 'said'))}: {quoted}"}}
+
+
 def shuffled(dice: random.Random, body: Any) -> Any:
     if not isinstance(body, dict):
         return [body]
@@ -247,4 +283,5 @@ def shuffled(dice: random.Random, body: Any) -> Any:
 
 _WRAPPINGS: tuple[Callable[[random.Random, Any], Any], ...] = (
     *(in_members, in_list, as_text, after_words, in_annotation, shuffled),
+    *(cut_off, said_twice, as_lines, as_operation, in_words),
 )

@@ -9,17 +9,20 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-import msgspec
+from k8s_audit_otlp.event.secrets.replacement import MASK
 
 _MAX_VALUES = 64  # JSON values followed in one string
 _MAX_TORN = 16  # brackets that begin nothing, in one string
-_OPENING = re.compile(r"[{\[](?=\s*[\"{\[])")
+_MOST_ESCAPED = 4  # times that a text is escaped and followed
+_OPENING = re.compile(r"[{\[](?=\s*[\"{\[\\])")
+_ESCAPED = re.compile(r"[{\[]\s*(?:\\[nrt]\s*)*\\+\"")
+_CONTENT = re.compile(r"(?:[^\"\\]|\\.)*+", re.DOTALL)
 _TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*+(\"?)|[{}\[\]]", re.DOTALL)
-_ENDS_OF_A_STRING = ("", '"', 'n"', '0"', '00"', '000"', '0000"')  # the cut may be in an escape
+_CUT_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)\Z")
 _ENDS_OF_A_MEMBER = ("", "null", ":null", '"":null', "l", "e")
+_LONGEST_ESCAPE = 512  # characters at the end of a cut text in which half an escape is looked for
 _MOST_CUT = 1 << 20  # characters of a cut value that is completed
-_decoder = json.JSONDecoder()
-_checked = msgspec.json.Decoder(msgspec.Raw).decode
+_decoder = json.JSONDecoder(strict=False)  # what was unescaped before may hold newlines
 Redact = Callable[[bytes], bytes]
 
 
@@ -33,8 +36,8 @@ class Followed(NamedTuple):
     wholly: bool  # it is one JSON value and nothing else: all of it was judged
 
 
-def redact_embedded(text: str, redact: Redact) -> Followed:
-    """Redact each JSON value in a text by *redact*.
+def redact_embedded(text: str, redact: Redact, depth: int = _MOST_ESCAPED) -> Followed:
+    """Redact each JSON value in a text by *redact*, also those that are escaped in it.
 
     *redact* raises ValueError or LookupError for what it cannot follow: that stays for the forms.
     """
@@ -46,17 +49,24 @@ def redact_embedded(text: str, redact: Redact) -> Followed:
         if opening is None:
             break
         start = opening.start()
+        if _ESCAPED.match(text, start):
+            end, new = _unescaped(text, start, redact, depth)
+            if new is not None:
+                parts += text[kept:start], new
+                kept = end
+            at, torn = end, torn + 1
+            continue
         try:
             _, end = _decoder.raw_decode(text, start)
             inner, close = text[start:end], ""
         except (ValueError, RecursionError):
             torn += 1
             at = start + 1
-            close = "" if completed else _completion(text[start:])
+            left, close = ("", "") if completed else _completion(text[start:])
             completed = True
             if not close:
                 continue
-            inner, end = text[start:] + close, len(text)
+            inner, end = left + close, len(text)
         try:
             out = redact(inner.encode()).decode("utf-8", "replace")
         except (ValueError, LookupError):
@@ -73,8 +83,23 @@ def redact_embedded(text: str, redact: Redact) -> Followed:
     return Followed("".join((*parts, text[kept:])) if parts else text, wholly)
 
 
-def _completion(text: str) -> str:
-    """Return what makes a value that was cut off JSON again; empty where nothing does."""
+def _unescaped(text: str, start: int, redact: Redact, depth: int) -> tuple[int, str | None]:
+    """Redact JSON whose quotes are escaped; return its end, and what it is now if it changes."""
+    found = _CONTENT.match(text, start)
+    end = found.end() if found else start + 1
+    try:
+        plain = json.loads(f'"{text[start:end]}"', strict=False)
+    except ValueError:
+        return start + 1, None
+    new = redact_embedded(plain, redact, depth - 1).text if depth else MASK
+    return end, None if new == plain else json.dumps(new, ensure_ascii=False)[1:-1]
+
+
+def _completion(text: str) -> tuple[str, str]:
+    """Return a value that was cut off, less half an escape, and what makes it JSON again.
+
+    Nothing where nothing does.
+    """
     open_ones: list[str] = []
     is_open = False
     for token in _TOKEN.finditer(text[:_MOST_CUT]):
@@ -83,24 +108,24 @@ def _completion(text: str) -> str:
             open_ones.append("}" if sign == "{" else "]")
         elif sign in "}]":
             if not open_ones or open_ones.pop() != sign:
-                return ""
+                return "", ""
         else:
             is_open = not token[1]
     if not open_ones or len(text) > _MOST_CUT:
-        return ""
+        return "", ""
+    if is_open and (escape := _CUT_ESCAPE.search(text, max(0, len(text) - _LONGEST_ESCAPE))):
+        text = text[: escape.start(1)]
     closers = "".join(reversed(open_ones))
-    for string_end in _ENDS_OF_A_STRING[1:] if is_open else _ENDS_OF_A_STRING[:1]:
-        for member_end in _ENDS_OF_A_MEMBER:
-            end = string_end + member_end + closers
-            try:
-                _checked((text + end).encode())
-            except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-                continue
-            return end
-    return ""
+    for member_end in _ENDS_OF_A_MEMBER:
+        end = ('"' if is_open else "") + member_end + closers
+        try:
+            _decoder.decode(text + end)
+        except (ValueError, RecursionError):
+            continue
+        return text, end
+    return "", ""
 
 
 def _without(text: str, close: str) -> str:
-    """Take off what completed a value; of a string that was open, from its quote on."""
-    added = close[close.find('"') :] if '"' in close[:5] else close
-    return text[: len(text) - len(added)] if added and text.endswith(added) else text
+    """Take off what completed a value."""
+    return text.removesuffix(close)

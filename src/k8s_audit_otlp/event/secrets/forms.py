@@ -36,6 +36,7 @@ _COOKIE = re.compile(
     r"((?:set-)?cookie[\"'\\]{0,4}\s{0,8}[:=]\s{0,8}[\"'\\]{0,4})([^\s\"'][^\n\"']*)", re.IGNORECASE
 )
 _PASSWORD_IN_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]*+:)(?!\d{1,5}(?:[/?#]|$))([^\s\"'\\]*)(?=@)")
+_CUT_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\]{6,})\Z")
 # Words that hold an address and, behind it, an @: each is looked at once, up to the last of them.
 _WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
 _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@)")
@@ -107,6 +108,7 @@ _STEPS: tuple[Step, ...] = (
     step(("basic",), _BASIC, _basic),
     step(("cookie",), _COOKIE, second),
     step((":/",), _WORD_OF_TEXT, _password_in_url),
+    step((":/",), _CUT_URL, second),
     step((":/",), _TOKEN_IN_URL, second),
     step(("//",), _SHARE, second),
     step(("thin:",), _ORACLE, second),
