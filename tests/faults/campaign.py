@@ -1,8 +1,8 @@
 """Many seeds in, one row of totals in README.md out. A seed that fails can be run again alone.
 
-python tests/faults/campaign.py --seeds 1-1000 --jobs 2
-python tests/faults/campaign.py --seed 17
-python tests/faults/campaign.py --seeds 1-6 --seconds 20 --name "20-second runs"
+python -m tests.faults.campaign --seeds 1-1000 --jobs 2
+python -m tests.faults.campaign --seed 17
+python -m tests.faults.campaign --seeds 1-6 --seconds 20 --name "20-second runs"
 """
 
 import multiprocessing
