@@ -164,6 +164,8 @@ class Consumer:
                 if (in_flight := self._queue.get_nowait()) is not None:
                     self._abandon(in_flight)
                     self._given_back()
+        for in_flight in self.delivery.forget_quarantined():
+            self._abandon(in_flight)
         for reader in self.readers:
             reader.ledger.set_back()
             reader.set_back()

@@ -235,6 +235,10 @@ class Delivery:
         full = f"{MAX_QUARANTINED} records are refused and wait for their end"
         self._gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
+    def forget_quarantined(self) -> list[InFlight]:
+        """Give up what is set aside, as all of it is read again; return what it came in."""
+        return self.quarantine.clear()
+
     def _ask_again(self, quarantined: Quarantined) -> bool:
         """Ask about one record; say whether it is decided now."""
         in_flight = quarantined.in_flight

@@ -111,8 +111,9 @@ class InFlight:
     def abandon(self) -> int:
         """Let nothing come of it any more; return the bytes that it still held."""
         with self._lock:
-            self._abandoned, settled = True, not self._undecided
-            return 0 if settled else self.size
+            over = self._abandoned or not self._undecided
+            self._abandoned = True
+            return 0 if over else self.size
 
     def _free(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ about again, and what goes to the dead letter. That takes proof that the back en
 that began after the refusal was accepted. So a back end that refuses everything costs no record.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -85,8 +86,15 @@ class Quarantine:
 
     def release(self, quarantined: Quarantined) -> None:
         """Let go of a record that is decided."""
-        with self._lock:
+        with self._lock, contextlib.suppress(ValueError):  # it may have been cleared meanwhile
             self._quarantined.remove(quarantined)
+
+    def clear(self) -> list[InFlight]:
+        """Let go of all records, which are read and sent again; return whose they were."""
+        with self._lock:
+            every = {id(q.in_flight): q.in_flight for q in self._quarantined}
+            self._quarantined.clear()
+        return list(every.values())
 
     def again(self, quarantined: Quarantined, now_s: float, delay_s: float) -> None:
         """Keep a record that failed once more, and ask again at its last moment at the latest."""

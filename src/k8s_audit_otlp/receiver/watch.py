@@ -68,8 +68,8 @@ class Watcher(Thread):
 
     def run(self) -> None:
         stop_observing = self._observe()
-        last_scan = last_growth = self._monotonic()
         try:
+            last_scan = last_growth = self._monotonic()
             while not self._stopping:
                 now = self._monotonic()
                 idle = now - last_growth > _IDLE_AFTER_S

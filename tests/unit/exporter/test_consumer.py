@@ -12,6 +12,7 @@ from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.gate import Budget, Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -59,6 +60,35 @@ class FailingDelivery:
 
     def look_after_quarantined(self) -> None:
         """Set nothing aside."""
+
+    def forget_quarantined(self) -> list[InFlight]:
+        """Return nothing: nothing is set aside."""
+        return []
+
+
+class SettingAside(FailingDelivery):
+    """Sets the first record aside, and then fails once."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.quarantine = Quarantine()
+
+    def deliver(self, flight: InFlight) -> None:
+        with self._lock:
+            first = self.failures == 1
+            self.failures -= first
+        if not first:
+            self.taken.update(flight.batch.records)
+            flight.decided(delivered=len(flight.batch.records))
+            return
+        record = flight.batch.records[0]
+        flight.set_aside(record)
+        flight.decided(delivered=len(flight.batch.records) - 1)
+        self.quarantine.add(Quarantined(flight, record, "no", True, 0.0, 0.0))
+        raise UnforeseenError(SECRET)
+
+    def forget_quarantined(self) -> list[InFlight]:
+        return self.quarantine.clear()
 
 
 class Running:
@@ -136,6 +166,21 @@ def test_what_a_failed_sender_had_is_sent_again_and_nothing_is_lost(
     assert running.ledger.tally(1).delivered == len(running.lines)
     wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
     assert running.gate.open
+
+
+def test_what_was_set_aside_is_not_asked_about_twice_after_a_failure(
+    tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    """It is read and sent again with the rest; what it held of the memory is given back."""
+    delivery = SettingAside()
+    running = Running(tmp_path, delivery)
+    try:
+        wait_for(lambda: running.done)
+        assert len(delivery.quarantine) == 0
+        assert set(delivery.taken) == set(running.lines)
+        wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
+    finally:
+        running.close()
 
 
 def test_it_is_said_without_the_text_of_the_error_and_waits_longer_each_time(

@@ -1,0 +1,51 @@
+"""Every log has a living watcher, or a new one takes its place."""
+
+from collections.abc import Callable
+
+from k8s_audit_otlp.agent.watched import WatchedLogs
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.watch import Watcher
+from tests.kit.agent import Fixture
+
+
+class OnceBroken(WatchedLogs):
+    """Its first watcher has a clock that ends its thread."""
+
+    broken = True
+
+    def _watcher(self, log: AuditLog) -> Watcher:
+        if not self.broken:
+            return super()._watcher(log)
+        self.broken = False
+        return Watcher(log, monotonic=_raise, on_failure=lambda name, _: self._on_failure(name, ""))
+
+
+def _raise() -> float:
+    raise SystemExit
+
+
+def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
+    scene: Fixture, wait_for: Callable[..., None]
+) -> None:
+    """One thread ends in a way that nobody foresaw; it is said, and rotations are seen again."""
+    said: list[str] = []
+
+    def say(name: str, _why: str) -> None:
+        said.append(name)
+
+    watched = OnceBroken(scene.config(), once=False, wait=lambda _: True, on_failure=say)
+    (log,) = watched.open("k8s_audit", {})
+    watched.start()
+    try:
+        wait_for(lambda: not watched.alive)
+        assert said == [f"watch {log.key}"]
+        watched.restart_dead()
+        scene.write(1)
+        wait_for(lambda: len(log.segments()) == 1)
+        scene.rotate("audit-2026-01-02T03-04-05.000.log")
+        scene.write(1)
+        wait_for(lambda: len(log.segments()) == 2)
+        assert watched.alive
+    finally:
+        watched.stop()
+        log.close()
