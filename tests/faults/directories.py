@@ -32,8 +32,9 @@ class OddDirectory:
                 self._backup(number).write_bytes(data)
         self.live.write_bytes(self._lines(self._dice.randint(0, 40)))
         for odd in self._dice.sample(ODD_FILES, self._dice.randint(1, 4)):
-            with contextlib.suppress(FileExistsError):
-                odd(self, self._odd_path())
+            path = self._odd_path()
+            if not os.path.lexists(path) and not os.path.lexists(_packed(path)):
+                odd(self, path)
 
     def _backup(self, number: int) -> Path:
         return Path(backup_name(self.live, FIRST_MS + 1000 * number))
@@ -108,13 +109,11 @@ class OddDirectory:
                 packed[self._dice.randrange(len(packed))] ^= 0xFF
             case _:
                 packed = bytearray(self._lines(5, sound=False))
-        path.with_name(path.name.removesuffix(".gz")[:200] + ".gz").write_bytes(packed)
+        _packed(path).write_bytes(packed)
 
     def bomb(self, path: Path) -> None:
         blank = self._dice.choice([b"\0", b"\n", b" ", b"x", b"[", b'{"a":'])
-        with gzip.open(
-            path.with_name(path.name.removesuffix(".gz")[:200] + ".gz"), "wb", 1
-        ) as file:
+        with gzip.open(_packed(path), "wb", 1) as file:
             for _ in range(100):
                 file.write(blank * (MB // len(blank)))
             file.write(b"\n" + self._lines(2, sound=False))
@@ -144,6 +143,10 @@ class OddDirectory:
         path.write_bytes(self._lines(2, sound=False))
         when = self._dice.choice([0, 1 << 33, 1])
         os.utime(path, (when, when))
+
+
+def _packed(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".gz")[:200] + ".gz")
 
 
 ODD_FILES: list[Callable[[OddDirectory, Path], None]] = [
