@@ -9,6 +9,7 @@ from k8s_audit_otlp.agent.kafka import source_settings
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.config.output.summary import summary
 from k8s_audit_otlp.config.sources import Kafka
 from k8s_audit_otlp.event.wrappers import FORMATS
 
@@ -131,3 +132,16 @@ def test_a_mistake_is_told_with_its_way_out(block: str, said: str) -> None:
         loaded(f"  k8s_audit_webhook: {{{block}}}", more=BEARER)
     assert said in str(told.value)
     assert "receivers::k8s_audit_webhook" in str(told.value)
+
+
+def test_the_summary_says_where_events_come_from() -> None:
+    """Not only the file of the spool that they are put into."""
+    config = loaded(
+        f"  k8s_audit_webhook: {{endpoint: '0.0.0.0:9443', {TLS}}}\n"
+        "  kafka: {brokers: ['b:9092'], topics: [t]}\n"
+        "  aws_cloudwatch: {log_group: /g}"
+    )
+    said = "\n".join(summary(config))
+    assert "POST /audit at 0.0.0.0:9443 over TLS" in said
+    assert "t of b:9092 in the clear" in said
+    assert "kube-apiserver-audit* of /g" in said

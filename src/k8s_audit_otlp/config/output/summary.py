@@ -18,14 +18,18 @@ from k8s_audit_otlp.config.exporters import (
 )
 from k8s_audit_otlp.config.mistakes import Remark
 from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source
 from k8s_audit_otlp.config.types import StartAt
 
 
 def summary(config: Config, remarks: Iterable[Remark] = ()) -> Iterator[str]:
     """Yield headings flush left and facts indented."""
     yield "receivers"
+    spools = {log: source for source, _, log in config.spools()}
     for receiver_id, receiver in config.receivers.items():
-        yield from _facts(receiver_id, _receiver(receiver))
+        source = config.sources.get(spools.get(receiver_id, ""))
+        takes = where_from(source) if source else ""
+        yield from _facts(receiver_id, [("takes", takes), *_receiver(receiver)])
     yield "exporters"
     for exporter_id, exporter in config.exporters.items():
         yield from _facts(exporter_id, _exporter(config, exporter_id, exporter))
@@ -36,6 +40,22 @@ def summary(config: Config, remarks: Iterable[Remark] = ()) -> Iterator[str]:
         yield f"{kind}"
         for remark in group:
             yield f"  {remark.where}: {remark.why}"
+
+
+def where_from(source: Source) -> str:
+    """Return where *source* gets events, safe to print."""
+    match source:
+        case AuditWebhook():
+            tls = source.tls
+            how = "in the clear" if tls is None else "over TLS"
+            if tls is not None and tls.client_ca_file:
+                how = "over mutual TLS"
+            return f"POST /audit at {source.endpoint} {how}"
+        case Kafka():
+            how = "over TLS" if source.secured else "in the clear"
+            return f"{', '.join(source.topics)} of {', '.join(source.brokers)} {how}"
+        case CloudWatch():
+            return f"{source.stream_prefix}* of {source.log_group}"
 
 
 def where_to(exporter: Exporter) -> str:

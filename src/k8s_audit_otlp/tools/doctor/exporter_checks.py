@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from typing import assert_never
 
 from k8s_audit_otlp.config.durations import format_duration
-from k8s_audit_otlp.config.exporters import OtlpHttp
+from k8s_audit_otlp.config.exporters import KafkaExporter, OtlpHttp
+from k8s_audit_otlp.config.kafka import Sasl
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
@@ -173,9 +174,22 @@ def credentials(facts: ExporterFacts) -> CheckResult:
                     f"{vendor.title} wants the header {header.name}",
                     f"see k8s-audit-otlp vendors show {vendor.name}",
                 )
+    if isinstance(exporter, KafkaExporter) and exporter.auth.sasl is not None:
+        return _sasl(exporter.auth.sasl)
     if not values:
         return ok("none are sent")
     return ok(f"{', '.join(values)}: there, and not empty; whether they are right tells --send")
+
+
+def _sasl(sasl: Sasl) -> CheckResult:
+    try:
+        empty = not (sasl.username.resolve().strip() and sasl.password.resolve().strip())
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}"
+        return fail(why, "create the file, or let the agent's user read it")
+    if empty:
+        return fail("auth::sasl is empty", "set the variable or file that it is from")
+    return ok(f"{sasl.mechanism}: there, and not empty; whether they are right tells --send")
 
 
 def clock(facts: ExporterFacts) -> CheckResult:

@@ -1,0 +1,129 @@
+"""A trial of the webhook as its pages tell it, and a disk that is full or slow under it.
+
+The command prints the file, the flags, the certificates and the agent's side; a real kube-apiserver
+takes them as they are. It writes the same events to its log: what is in there must arrive.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.faults.play import small_disk
+from tests.faults.scene import GAP, Agent, environment
+from tests.interop.apiserver import ApiServer, free_port
+from tests.interop.test_apiserver import programs
+from tests.interop.test_webhook import arrived, given_up_by, wait_for_port, written
+from tests.kit.backend import Backend
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(170, func_only=True)]
+__all__ = ["programs"]
+
+LOAD_S = 15.0
+
+
+@pytest.fixture
+def apiserver(programs: Path, tmp_path: Path) -> Iterator[ApiServer]:
+    server = ApiServer(programs, tmp_path / "cluster")
+    yield server
+    server.stop()
+
+
+def trial(folder: Path, port: int) -> tuple[list[str], dict[str, object]]:
+    """Do what the page says; return the flags for kube-apiserver and the agent's receivers."""
+    file = folder / "webhook.yaml"
+    command = [
+        *(sys.executable, "-m", "k8s_audit_otlp", "apiserver", "webhook"),
+        *("--url", f"https://127.0.0.1:{port}/audit/prod", "--file", str(file)),
+        *("--make-certificates", "pki"),
+    ]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=True
+    )
+    file.write_text(done.stdout)
+    flags = re.findall(r"^(--audit-\S+)", done.stderr, re.MULTILINE)
+    side = done.stderr[done.stderr.index("receivers:") : done.stderr.index("--audit-")]
+    return flags, yaml.safe_load(side)
+
+
+def configure(folder: Path, side: dict[str, object], backend: Backend) -> Path:
+    retry = {"initial_interval": "100ms", "max_interval": "1s"}
+    tree = {
+        **side,
+        "exporters": {
+            "otlp_http": {
+                "endpoint": backend.url,
+                "retry_on_failure": retry,
+                "audit": {"bodies": "raw", "unsafe": True},
+            }
+        },
+        "service": {"state_dir": str(folder / "state")},
+    }
+    (folder / "agent.yaml").write_text(yaml.safe_dump(tree))
+    return folder / "agent.yaml"
+
+
+def fill(folder: Path) -> Path:
+    ballast = folder / "state" / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return ballast
+
+
+@pytest.mark.parametrize("trouble", ["none", "full disk", "frozen"])
+def test_a_trial_delivers_what_the_apiserver_writes(
+    apiserver: ApiServer, tmp_path: Path, trouble: str
+) -> None:
+    """What was answered 200 arrives; what was refused is repeated, or counted as given up."""
+    port = free_port()
+    with small_disk(tmp_path / "state") as mounted, Backend(keep="records") as backend:
+        if trouble == "full disk" and not mounted:
+            pytest.skip("no disk can be mounted here")
+        flags, side = trial(tmp_path, port)
+        receiver = side["receivers"]["k8s_audit_webhook"]  # type: ignore[index] # of the page
+        receiver["spool"] = {"max_bytes": "3MiB", "segment_bytes": "500KiB", "min_free_disk": "1B"}
+        with Agent(configure(tmp_path, side, backend), tmp_path / "agent.log") as agent:
+            agent.start()
+            wait_for_port(tmp_path / "agent.log")
+            apiserver.start(*flags, "--audit-log-maxsize=1000")
+            load = apiserver.load(LOAD_S, workers=2)
+            time.sleep(4)
+            if trouble == "full disk":
+                ballast = fill(tmp_path)
+                time.sleep(3)
+                ballast.unlink()
+            elif trouble == "frozen":  # as behind a disk that does not answer
+                agent.signal(signal.SIGSTOP)
+                time.sleep(4)
+                agent.signal(signal.SIGCONT)
+            load.wait(60)
+            events = written(apiserver.log)
+            end = time.monotonic() + 60
+            while events.keys() - arrived(backend).keys() and time.monotonic() < end:
+                time.sleep(1.0)
+            apiserver.stop()
+            agent.end(signal.SIGTERM)
+        said = (tmp_path / "agent.log").read_text()
+    found = arrived(backend)
+    lost = events.keys() - found.keys()
+    given_up = given_up_by(apiserver.log.parent.parent / "kube-apiserver.out")
+    print(  # noqa: T201 - shown with -s
+        f"{trouble}: {len(events)} events, {len(lost)} missing, {given_up} given up by the "
+        f"apiserver, {backend.received.duplicates} repeats"
+    )
+    assert len(events) > 500
+    assert len(lost) <= given_up
+    assert all(found[key] == events[key] for key in events.keys() - lost)
+    assert not [n for n in backend.received.notices if n.event_name == GAP]
+    if trouble == "full disk":
+        assert "503" in said
+    assert Path(receiver["tls"]["cert_file"]).is_absolute()  # kube-apiserver runs elsewhere
