@@ -146,6 +146,7 @@ class Block:
     file_name: str  # the name the segment had when it was read
     data: bytes
     observed_ns: int  # when it was read, nanoseconds since the epoch
+    file_path: str = ""  # where that file is, if records are to say it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The pages are what the code says. `python -m tests.unit.test_readme` writes them anew."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -40,6 +41,49 @@ def test_the_generated_parts_are_up_to_date(name: str) -> None:
     text = GENERATED[name][0].read_text()
     assert f"<!-- {name}: generated -->" in text
     assert text == with_generated(name), "run python -m tests.unit.test_readme"
+
+
+SAYING = ("evidence/*.py", "event/processor.py", "agent/start.py", "agent/failures.py")
+SAYING += ("state/outbox.py",)
+
+
+def keys_in(source: str) -> set[str]:
+    """Return the attributes that a module writes: `"k8s.audit.x"`, or `_PREFIX + "x"`."""
+    tree = ast.parse(source)
+    prefixes: dict[str, object] = {"CHAIN": "k8s.audit.chain.", "prefix": "k8s.audit."}
+    prefixes |= {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.BinOp(left=ast.Name(id=name), right=ast.Constant(value=str(rest))):
+                found.add(str(prefixes.get(name, "")) + rest)
+            case ast.BinOp(left=ast.Attribute(attr="_prefix"), right=ast.Constant(value=rest)):
+                found.add(f"k8s.audit.{rest}")
+            case ast.Constant(value=str(text)) if re.fullmatch(r"k8s\.audit(\.[a-z_]+)+", text):
+                found.add(text)
+    return {key for key in found if key.startswith("k8s.audit.") and not key.endswith(".")}
+
+
+def test_every_attribute_of_a_notice_is_in_the_page_of_attributes() -> None:
+    """Whatever a module of the package writes about the log or the agent."""
+    page = (ROOT / "otel-config/attributes.md").read_text()
+    root = ROOT / "src/k8s_audit_otlp"
+    keys = {key for one in SAYING for path in root.glob(one) for key in keys_in(path.read_text())}
+    assert len(keys) > 30
+    said = set()
+    for line in page.splitlines():
+        family = ""
+        for name in re.findall(r"`(k8s\.audit[a-z_.*]*|\.[a-z_]+)`", line):
+            family = name.rpartition(".")[0] if name.startswith("k8s") else family
+            said.add(name if name.startswith("k8s") else family + name)
+    families = tuple(name[:-1] for name in said if name.endswith("*"))
+    assert {key for key in keys - said if not key.startswith(families)} == set()
 
 
 def test_the_readme_is_short() -> None:

@@ -149,7 +149,8 @@ class Pipeline:
 
     def _block_reader(self, log: AuditLog) -> BlockReader:
         hashes = self._raw_hashes[log.key] if self._hashes == "all" else None
-        return BlockReader(log, hashes=hashes)
+        with_path = self._config.receivers[log.key.receiver].include_file_path
+        return BlockReader(log, hashes=hashes, with_path=with_path)
 
     def _encode(self, log: LogKey, mapping: ExporterMapping) -> Encode:
         said = partial(self._on_failure, "encoding")

@@ -51,6 +51,11 @@ class K8sAudit(Block):
         {}, "Resource attributes: k8s.cluster.name, k8s.node.name, service.name, ..."
     )
     attributes: dict[str, Scalar] = key({}, "Static tags; they go to the resource as well.")
+    include_file_path: bool = key(
+        True,
+        "Records say log.file.path beside log.file.name (file_log's key, on here): logs of one node"
+        " that are called alike are told apart.",
+    )
     poll_interval_s: PositiveSeconds = key(
         "1s", "Look for growth at least so often; inotify wakes earlier.", alias="poll_interval"
     )

@@ -222,6 +222,7 @@ def logs_of(receiver_id: str, source: Source, state_dir: str) -> Iterator[tuple[
             include=(str(directory / "audit.log"),),
             resource={**source.resource, **resource},
             attributes=source.attributes,
+            include_file_path=False,  # of a spool: nobody looks there
         )
         silence = {"silence_after_s": source.silence_after_s}
         yield log_id(receiver_id, cluster), block.model_copy(update=silence)

@@ -6,6 +6,7 @@ audit event is counted under its own rule and left out.
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from k8s_audit_otlp.event.wrappers import (
     IN_PIECES,
@@ -140,7 +141,7 @@ class _Output:
             return
         block = self._block
         span = Span(block.span.segment, start, start + len(text))
-        one = self._encode(Block(span, block.identity, block.file_name, text, block.observed_ns))
+        one = self._encode(replace(block, span=span, data=text))
         self._records += one.records
         self._ends += [end] * len(one.records)
         self._digests += one.digests

@@ -159,6 +159,8 @@ TABLE: tuple[Row, ...] = (
     Row("log.record.uid", ALL, "string", "uid", "place in the log",
         "`<segment>-<offset, hex>`, for items of a list `.<index>`; the same on every repeat"),
     Row("log.file.name", ALL, "string", "file", "place in the log"),
+    Row("log.file.path", ALL, "string", "file_path", "place in the log",
+        "with the receiver's `include_file_path`"),
     Row("log.file.record_offset", ALL, "int", "offset", "place in the log",
         "in the decompressed segment"),
 )

@@ -20,13 +20,15 @@ def record_uid(identity: str, offset: int, item: int = -1) -> str:
 class RecordPlace:
     """The place attributes of one block's lines, with the time at which they were read.
 
-    `encoders` are those of the parts uid, offset and file.
+    `encoders` are those of the parts uid, offset, file and file_path.
     """
 
     def __init__(self, block: Block, encoders: Mapping[str, Callable[[str | int], bytes]]) -> None:
         self._identity = block.identity
         self._uid, self._offset = encoders["uid"], encoders["offset"]
         self._constant = encoders["file"](block.file_name)
+        if block.file_path:
+            self._constant += encoders["file_path"](block.file_path)
         self._constant += wire.OBSERVED_TIME + wire.fixed64(block.observed_ns)
         self._high = 0  # what the next three hold for; below 1 nothing is kept
         self._before = self._between = self._after = b""

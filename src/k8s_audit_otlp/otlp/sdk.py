@@ -3,7 +3,7 @@
 What was encoded is read back, so the same table maps for every way out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -15,9 +15,13 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 
 def sdk_records(
-    records: Sequence[bytes], resource: Resource, scope: InstrumentationScope
+    records: Sequence[bytes],
+    resource: Resource,
+    scope: InstrumentationScope,
+    *,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[ReadableLogRecord]:
-    """Give the SDK's form of encoded records."""
+    """Give the SDK's form of encoded records, with *more* attributes."""
     for message in ScopeLogs.FromString(b"".join(records)).log_records:
         record = LogRecord(
             timestamp=message.time_unix_nano,
@@ -25,7 +29,10 @@ def sdk_records(
             severity_text=message.severity_text,
             severity_number=SeverityNumber(message.severity_number),
             body=_value(message.body),
-            attributes={pair.key: _value(pair.value) for pair in message.attributes},
+            attributes={
+                **(more or {}),
+                **{pair.key: _value(pair.value) for pair in message.attributes},
+            },
             event_name=message.event_name,
         )
         yield ReadableLogRecord(record, resource, scope)

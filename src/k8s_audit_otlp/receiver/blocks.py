@@ -50,10 +50,12 @@ class BlockReader:
         *,
         cache_bytes: int = 4 * 1024 * 1024,
         hashes: RawHashes | None = None,
+        with_path: bool = False,
     ) -> None:
-        """*hashes*: are given whatever is read."""
+        """*hashes*: are given whatever is read; *with_path*: blocks say where their file is."""
         self._log = log
         self._hashes = hashes
+        self._with_path = with_path
         self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._cached = 0
         self._bound = cache_bytes
@@ -119,7 +121,8 @@ class BlockReader:
             return self._nothing(source, segment, offset)
         self._note(segment, span, data)
         state = segment.state
-        return Block(span, state.identity, state.name, data, self._log.clock_ns())
+        path = str(segment.path or "") if self._with_path else ""
+        return Block(span, state.identity, state.name, data, self._log.clock_ns(), path)
 
     def _note_end(self, source: Source, segment: Segment) -> None:
         """Remember where a compressed segment ends, once that is known.

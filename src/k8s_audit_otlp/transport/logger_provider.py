@@ -12,10 +12,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.model import Delivered, Outcome, Retry
+from k8s_audit_otlp.otlp.resource import SOURCE
 from k8s_audit_otlp.otlp.sdk import sdk_records
 from k8s_audit_otlp.transport.sender import ExportRequest
 
 SCOPE = "k8s-audit-otlp"
+_SAID = {"log.source": SOURCE}  # what the agent's resource says; that of a program does not
 
 
 class LoggerProviderSender:
@@ -36,7 +38,7 @@ class LoggerProviderSender:
         return ExportRequest(body, len(body), receiver)
 
     def send(self, request: ExportRequest) -> Outcome:
-        for readable in sdk_records([request.body], *self._nowhere):
+        for readable in sdk_records([request.body], *self._nowhere, more=_SAID):
             self._logger.emit(readable.log_record)
         if self._provider.force_flush(self._flush_ms):
             return Delivered()

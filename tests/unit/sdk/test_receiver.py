@@ -99,6 +99,9 @@ def test_every_event_becomes_a_record_of_the_provider(log_dir: Path, provider: F
     assert record.instrumentation_scope is not None
     assert record.instrumentation_scope.name == "k8s-audit-otlp"
     assert record.log_record.event_name == "k8s.audit.event"
+    attributes = record.log_record.attributes or {}
+    assert attributes["log.source"] == "k8s-audit"  # which that resource does not say
+    assert attributes["log.file.path"] == str(log_dir / "audit.log")
     assert orjson.loads(str(record.log_record.body))["auditID"] == wanted[0]
 
 
