@@ -79,7 +79,7 @@ def test_every_attribute_of_a_notice_is_in_the_page_of_attributes() -> None:
     said = set()
     for line in page.splitlines():
         family = ""
-        for name in re.findall(r"`(k8s\.audit[a-z_.*]*|\.[a-z_]+)`", line):
+        for name in re.findall(r"`(k8s\.audit[a-z_.*]*|\.[a-z0-9_]+)`", line):
             family = name.rpartition(".")[0] if name.startswith("k8s") else family
             said.add(name if name.startswith("k8s") else family + name)
     families = tuple(name[:-1] for name in said if name.endswith("*"))

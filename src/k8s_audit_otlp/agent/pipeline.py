@@ -242,6 +242,7 @@ class Pipeline:
         key = subscription.log.key
         receiver = key.receiver
         overhead = sum(map(len, self._resource_scopes[receiver])) + 32
+        apart = bool(self._config.exporters[subscription.exporter].audit.notice_resource)
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:
             self._evidence.gap(subscription, segment, gap)
@@ -254,6 +255,7 @@ class Pipeline:
             Batcher(receiver, limits, learned=learned, overhead=overhead),
             on_gap=on_gap,
             on_redacted=journal.redacted,
-            encode_notice=self._evidence.encode,
+            encode_notice=partial(self._evidence.encode, as_of_now=apart),
             present=notice_scope(receiver, subscription.exporter),
+            apart=apart,
         )

@@ -127,8 +127,8 @@ class Audit(Block):
     )
     notice_resource: dict[str, Scalar] = key(
         {},
-        "Resource attributes that notices about the present have besides: a stream of their own"
-        " where a back end orders a stream by time.",
+        "Resource attributes that notices have besides: a stream of their own where a back end"
+        " orders a stream by time; they have the time at which they are sent then.",
     )
     partial_success: Literal["dead_letter", "bisect"] = key(
         "dead_letter",

@@ -6,6 +6,8 @@ other exporter of the log: who cannot be reached cannot be told that it misses s
 
 from collections.abc import Callable
 
+import msgspec
+
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
 from k8s_audit_otlp.evidence.chain import begin, link, unlinked
@@ -33,8 +35,12 @@ class Evidence:
         if raw_hashes is not None:
             self._raw_hashes[subscription.log.key] = raw_hashes
 
-    def encode(self, notice: Notice) -> bytes:
-        return notices.encode(notice, self._now_ns())
+    def encode(self, notice: Notice, *, as_of_now: bool = False) -> bytes:
+        """Return its record. *as_of_now*: with the present time, whatever it is about."""
+        now_ns = self._now_ns()
+        if as_of_now:
+            notice = msgspec.structs.replace(notice, time_ns=now_ns)
+        return notices.encode(notice, now_ns)
 
     def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:
         """Tell of what *subscription* has lost."""

@@ -38,11 +38,13 @@ class SubscriptionReader:
         on_redacted: Callable[[Mapping[str, int]], None] = lambda _rules: None,
         encode_notice: Callable[[Notice], bytes],
         present: str | None = None,
+        apart: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """*on_gap* puts the notice of what is lost into the outboxes.
 
-        *on_redacted* hears how many events each rule of the redaction has changed.
+        *on_redacted* hears how many events each rule of the redaction has changed. Notices about
+        the present are sent under the name *present*; all of them are where they go *apart*.
         """
         self.subscription = subscription
         self.log = subscription.log
@@ -54,6 +56,7 @@ class SubscriptionReader:
         self._on_redacted = on_redacted
         self._encode_notice = encode_notice
         self._present = present or batcher.receiver
+        self._apart = apart
         self._monotonic = monotonic
         self._segment: Segment | None = None
         self._offset = 0  # where the next block starts
@@ -130,7 +133,8 @@ class SubscriptionReader:
         if not chosen:
             return None
         records = [self._encode_notice(notice) for notice in chosen]
-        receiver = self._batcher.receiver if chosen[0].of_the_log else self._present
+        with_events = chosen[0].of_the_log and not self._apart
+        receiver = self._batcher.receiver if with_events else self._present
         return InFlight(
             Batch(receiver, Span(0, 0, 0), records),
             lambda _in_flight, _tally: outbox.acknowledged(chosen),  # no position moves with it
