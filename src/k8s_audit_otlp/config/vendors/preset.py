@@ -34,6 +34,7 @@ class Vendor:
     endpoint: str  # the base URL; /v1/logs is appended
     sources: Mapping[str, str]  # group of facts -> where they were read
     hosts: str = ""  # of that vendor alone, as an expression
+    read: str = ""  # when the sources were read, and which version of them
     path: str = ""  # of the logs URL, as an expression, where it is more than /v1/logs
     grpc: str = ""  # host:port, where gRPC is taken
     headers: tuple[Header, ...] = ()

@@ -37,7 +37,8 @@ def vendor_text(vendor: Vendor, *, grpc: bool = False) -> str:
     lines += ["#", f"# Success: {vendor.success}."]
     if vendor.quirks:
         lines += ["# Good to know:", *(f"#   {quirk}." for quirk in vendor.quirks)]
-    lines += ["# Read in:", *(f"#   {what}: {where}" for what, where in vendor.sources.items())]
+    sources = (f"#   {what}: {where}" for what, where in vendor.sources.items())
+    lines += [f"# Read in ({vendor.read}):", *sources]
     return "\n".join(lines) + "\n"
 
 

@@ -64,6 +64,7 @@ def test_every_row_says_where_it_was_read(name: str) -> None:
     vendor = VENDORS[name]
     assert vendor.name == name
     assert "endpoint" in vendor.sources
+    assert re.search(r"20\d\d-\d\d", vendor.read), "when was it read?"
     numbers = {key for key in vendor.limits if key.startswith("max_")} | {*vendor.max_record_bytes}
     assert not numbers or "limits" in vendor.sources or name == "betterstack"
     assert all(vendor.sources.values())
