@@ -148,6 +148,9 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
         f"  records  {_conservation(consumed)}",
         f"  gaps     {consumed.gaps:,}",
     ]
+    if consumed.gone_bytes:
+        gone = f"{size(consumed.gone_bytes)} were deleted before they were delivered"
+        lines.append(f"  lost     {gone}; a gap in the stream tells of them when their turn comes")
     if live and live.last_error:
         when = f"{duration(now - live.last_error_at)} ago"
         retry = f", next try in {duration(max(0, live.retry_at - now))}" if live.retry_at else ""

@@ -134,6 +134,7 @@ def _receiver(
         backlog_estimated=any(backlog.estimated for backlog in backlogs),
         backlog_s=max(backlog.age_s(now_ns) for backlog in backlogs),
         runway_s=min((seconds for seconds in left if seconds is not None), default=None),
+        gone_bytes=sum(backlog.gone_bytes for backlog in backlogs),
         held_bytes=sum(s.state.size for c in subscriptions for s in c.log.segments() if s.unlinked),
         last_event_at=last_ns / 1e9 if last_ns else None,
     )

@@ -20,6 +20,7 @@ class Backlog:
     estimated: bool = False  # some of it is packed, and nobody has unpacked it yet
     oldest_ns: int = 0  # time of the oldest event in it, 0 where there is none
     first: SegmentState | None = None  # the segment that it begins in
+    gone_bytes: int = 0  # deleted before they were settled: the gaps that are still to come
 
     def age_s(self, now_ns: int) -> float:
         """Return how old its oldest event is, 0 where there is none."""
@@ -36,10 +37,12 @@ def backlog_in(
     *settled* is an offset by a segment's number, *last_ns* the time of the last event before it, 0
     where none settled.
     """
-    starts = [(s, max(s.begin, settled.get(s.seq, 0))) for s in segments if not s.gone]
-    waiting = [(s, start, s.likely_size - start) for s, start in starts if s.likely_size > start]
+    starts = [(s, max(s.begin, settled.get(s.seq, 0))) for s in segments if not s.lost]
+    unsettled = [(s, start, s.likely_size - start) for s, start in starts if s.likely_size > start]
+    gone = sum(size for s, _, size in unsettled if s.gone)
+    waiting = [one for one in unsettled if not one[0].gone]
     if not waiting:
-        return Backlog()
+        return Backlog(gone_bytes=gone)
     first, start, left = waiting[0]
     # the event after the last one that settled is hardly younger than that
     oldest_ns = last_ns(first.seq) or _time_at(first, start / (start + left))
@@ -48,6 +51,7 @@ def backlog_in(
         any(segment.is_estimated for segment, *_ in waiting),
         oldest_ns,
         first,
+        gone,
     )
 
 

@@ -78,7 +78,7 @@ def _obstacles(view: HealthView) -> Iterator[str]:
         yield "no log is being read yet"
     for log in view.logs:
         if log.trouble:
-            yield f"{log.path}: {log.trouble}"
+            yield f"{log.path}: {log.trouble} (`k8s-audit-otlp doctor` looks into it)"
     for source in view.sources:
         if not source.alive:
             yield f"{source.source} takes nothing: its thread is dead"
@@ -86,10 +86,17 @@ def _obstacles(view: HealthView) -> Iterator[str]:
             if spool.trouble:
                 yield f"{spool.receiver} takes nothing: {spool.trouble}"
     if view.commit_error:
-        yield f"positions cannot be written: {view.commit_error}"
+        yield (
+            f"positions cannot be written: {view.commit_error}; delivery goes on, and what it "
+            "delivers is sent again after a restart: make room in the state directory"
+        )
     if not any(_works(exporter) for exporter in view.exporters):
-        names = ", ".join(exporter.exporter for exporter in view.exporters) or "there is none"
-        yield f"no exporter has delivered anything yet: {names}"
+        each = "; ".join(f"{e.exporter}: {_why_not(e)}" for e in view.exporters)
+        yield f"no exporter delivers: {each or 'there is none'}"
+
+
+def _why_not(exporter: ExporterView) -> str:
+    return exporter.stalled or "nothing was acknowledged yet, see its last trouble in the log"
 
 
 def _works(exporter: ExporterView) -> bool:

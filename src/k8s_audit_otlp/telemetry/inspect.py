@@ -19,6 +19,7 @@ class Consumed:
     offset: int
     backlog_bytes: int
     backlog_estimated: bool
+    gone_bytes: int  # deleted before they were delivered
     oldest_unsent_ns: int
     read: int
     delivered: int
@@ -57,6 +58,7 @@ def _consumed(log: str, exporter: str, position: Position, manifest: ManifestSta
         position.settled.get(current.seq, 0) if current else 0,
         backlog.bytes,
         backlog.estimated,
+        backlog.gone_bytes,
         backlog.oldest_ns,
         tally.read,
         tally.delivered,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
 
+from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -174,18 +175,20 @@ class ExporterJournal:
 
     def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:
         size, name = gap.span.end - gap.span.start, segment.state.name
+        what = f"{size:,} bytes of {name}"
+        if gap.reason == "unseen":
+            what, size = f"unknown bytes before the first event of {name}", 0
         with self._lock:
             self.counts.gaps[gap.reason] += 1
-        self._note("gap", f"{size:,} bytes of {name} ({gap.reason})")
+        self._note("gap", f"{what} ({gap.reason})")
         log = subscription.log
         self._logger.error(
-            "%s: %s: %d bytes of %s are lost to this exporter (%s%s)",
+            "%s: %s: %s are lost to this exporter (%s: %s)",
             self.exporter,
             log.path,
-            size,
-            name,
+            what,
             gap.reason,
-            f": {gap.why}" if gap.why else "",
+            gap.why or GAP_REASONS.get(gap.reason, ""),
             extra=self._fields(
                 "gap", receiver=log.key.receiver, reason=gap.reason, segment=name, bytes=size
             ),

@@ -27,12 +27,13 @@ _SHOWN_SEGMENTS = 12  # of each log, the newest
 
 # what to do, by the reason of the last failure; the agent's log has the answer itself
 _NEXT: Final[Mapping[str, str]] = {
-    "connection": "Nothing is lost. See that the endpoint answers, and what lies between.",
-    "retryable": "Nothing is lost. The back end is busy or down; look at its side.",
-    "too_large": "Nothing is lost. Requests are split; see the back end's limit.",
+    "connection": "See that the endpoint answers, and what lies between.",
+    "retryable": "The back end is busy or down; look at its side.",
+    "too_large": "Requests are split; see the back end's limit.",
     "rejected": "The request is split until the record at fault is found; see the log.",
-    "misconfigured": "Nothing is lost, and nothing goes on: correct key or path, then reload.",
+    "misconfigured": "Nothing goes on by itself: correct key or path, then reload.",
 }
+_SAFE: Final = "Nothing is lost while the log is kept. "
 
 
 def status_of(
@@ -44,17 +45,13 @@ def status_of(
 ) -> dict[str, Any]:
     """Return what the page shows. *at*: seconds since the epoch."""
     ready = readiness(view)
-    behind = sum(exporter.backlog_bytes > 0 for exporter in view.exporters)
-    verdict = "Nothing is being lost. " + (
-        f"{behind} of {len(view.exporters)} exporters have a backlog." if behind else "All is sent."
-    )
-    if any(sum(_lost(exporter).values()) for exporter in view.exporters):
-        verdict = "Events flow, but some were lost since the start: see the counts in red."
+    verdict, kind = _verdict(view.exporters)
     return {
         "version": __version__,
         "pid": os.getpid(),
         "at": at,
         "verdict": verdict,
+        "kind": kind,
         "reasons": list(ready.reasons),
         "exporters": [_exporter(exporter, history) for exporter in view.exporters],
         "sources": [asdict(source) for source in view.sources],
@@ -68,6 +65,37 @@ def _apiserver(reader: ApiserverReader) -> dict[str, Any]:
     return {"trouble": reader.trouble, **(compared._asdict() if compared else {})}
 
 
+def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
+    """Answer whether anything is being lost, with what to do, and how bad it is."""
+    behind = sum(exporter.backlog_bytes > 0 for exporter in exporters)
+    sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else "All is sent."
+    if sum(map(_gone, exporters)):
+        return f"Bytes of the log were deleted before they were delivered: see below. {sent}", "bad"
+    if gaps := sum(sum(exporter.gaps.values()) for exporter in exporters):
+        return f"{gaps:,} stretches of the log are lost to an exporter: see below. {sent}", "bad"
+    if aside := sum(_lost(e)["refused"] + _lost(e)["dead-lettered"] for e in exporters):
+        what = "records were refused for good: `dead-letter list` shows them"
+        return f"Events flow; {aside:,} {what}. {sent}", "warn"
+    if failing := sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters):
+        what = f"{failing} of {len(exporters)} exporters get nothing through"
+        return f"Nothing is being lost; {what}. {sent}", "warn"
+    return f"Nothing is being lost. {sent}", "good"
+
+
+def _next(view: ExporterView) -> str:
+    said = _NEXT.get(view.trouble, "")
+    return said if _gone(view) else _SAFE + said
+
+
+def _gone(view: ExporterView) -> int:
+    return sum(receiver.gone_bytes for receiver in view.receivers)
+
+
+def _is_failing(view: ExporterView) -> bool:
+    """Say whether its last request failed; one that hangs now does not make it better."""
+    return view.waiting > 0 or view.trouble_at > view.acknowledged_at
+
+
 def _lost(view: ExporterView) -> dict[str, int]:
     return {
         "gaps": sum(view.gaps.values()),
@@ -78,7 +106,7 @@ def _lost(view: ExporterView) -> dict[str, int]:
 
 def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
     runways = [r.runway_s for r in view.receivers if r.runway_s is not None]
-    failing = view.waiting > 0 or view.trouble_at > view.acknowledged_at > 0
+    failing = _is_failing(view)
     if view.stalled:
         state, kind = f"stalled: {view.stalled}", "bad"
     elif failing:
@@ -89,10 +117,11 @@ def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
         "exporter": view.exporter,
         "state": state,
         "kind": kind,
-        "next": _NEXT.get(view.trouble, "") if failing else "",
+        "next": _next(view) if failing else "",
         "backlog_bytes": view.backlog_bytes,
         "backlog_estimated": view.backlog_estimated,
         "backlog_s": max((r.backlog_s for r in view.receivers), default=0.0),
+        "gone_bytes": _gone(view),
         "runway_s": min(runways, default=None),
         "lag_s": view.lag_s,
         "acknowledged_at": view.acknowledged_at,
@@ -136,10 +165,14 @@ def _segment(state: SegmentState, of: Sequence[Subscription]) -> dict[str, Any]:
 def _position(state: SegmentState, subscription: Subscription) -> dict[str, Any]:
     settled = subscription.ledger.settled_offset(state.seq)
     if state.seq in subscription.receipted:
-        return {"text": "receipt", "done": True}
+        return {"text": "receipt", "kind": "good"}
     size = state.likely_size
-    done = settled >= size
-    return {"text": "settled" if done else f"{100 * settled // max(1, size)} %", "done": done}
+    if settled >= size:
+        return {"text": "settled", "kind": "good"}
+    part = f"{100 * settled // max(1, size)} %"
+    return (
+        {"text": f"{part}, rest lost", "kind": "bad"} if state.gone else {"text": part, "kind": ""}
+    )
 
 
 def document() -> tuple[bytes, str]:

@@ -35,6 +35,7 @@ class ReceiverView:
     backlog_estimated: bool = False  # some of it is packed, and nobody has unpacked it yet
     backlog_s: float = 0.0  # age of the oldest event that is not settled, 0 where all are
     runway_s: float | None = None  # until that byte is deleted, None where it is not known
+    gone_bytes: int = 0  # deleted before they were delivered: gaps that are still to come
     held_bytes: int = 0  # of deleted files that are held open
     last_event_at: float | None = None  # time of the newest event, seconds since the epoch
 

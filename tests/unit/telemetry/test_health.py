@@ -46,11 +46,11 @@ def test_a_commit_loop_that_stands_still_is_not_alive(clock):
         (but(logs=[LogView("/log/audit.log", "cannot be read: Permission denied")]), "Permission"),
         (but(logs=[]), "no log"),
         (but(commit_error="No space left on device"), "No space left"),
-        (but(exporters=[ExporterView("a", BEHIND)]), "no exporter has delivered anything yet: a"),
+        (but(exporters=[ExporterView("a", BEHIND)]), "no exporter delivers: a"),
         (but(exporters=[]), "there is none"),
         (
             but(exporters=[ExporterView("a", BEHIND, stalled="full", acknowledged_at=1.0)]),
-            "no exporter has delivered",
+            "no exporter delivers: a: full",
         ),
     ],
 )

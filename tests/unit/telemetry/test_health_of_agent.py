@@ -101,7 +101,7 @@ def test_the_page_shows_exporters_and_segments_and_no_secret(agent_on, log_dir, 
         shown = json.loads(get(address, "/status.json")[1])
         (exporter,), (log,) = shown["exporters"], shown["logs"]
         assert exporter["delivered"] == 5
-        assert log["segments"][0]["positions"] == [{"text": "settled", "done": True}]
+        assert log["segments"][0]["positions"] == [{"text": "settled", "kind": "good"}]
         assert shown["reasons"] == []
         assert shown["verdict"] == "Nothing is being lost. All is sent."
         backend.plan = [Refuse(401)] * 1000
@@ -140,7 +140,7 @@ def test_a_back_end_that_refuses_everything_makes_it_unready(agent_on, log_dir, 
         eventually(lambda: exporter_views(agent)[0].retries.get("misconfigured"))
         code, ready = get(address, "/readyz")
         assert code == 503
-        assert "no exporter has delivered anything yet" in json.loads(ready)["reasons"][0]
+        assert "no exporter delivers" in json.loads(ready)["reasons"][0]
         metrics = get(address, "/metrics")[1]
         assert 'retries_total{exporter="otlp_http",reason="misconfigured"}' in metrics
         assert SECRET not in ready + metrics
