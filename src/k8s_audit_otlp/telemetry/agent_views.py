@@ -111,7 +111,7 @@ def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView
         dict(counts.redactions),
         tuple(counts.recent),
         counts.last_retry,
-        gate.last_error_at,
+        counts.last_retry_at,
         gate.retry_at if gate.waiting else 0.0,
     )
 

@@ -43,6 +43,7 @@ class ExporterCounts:
     gaps: Counter[str] = field(default_factory=Counter)
     redactions: Counter[str] = field(default_factory=Counter)  # events, by rule
     last_retry: str = ""  # its reason
+    last_retry_at: float = 0.0  # seconds since the epoch
     acknowledged_at: float = 0.0  # seconds since the epoch
     lag_s: float | None = None  # age of the newest event in the last request that held any
     sent: RequestCounts = field(default_factory=RequestCounts)
@@ -77,7 +78,7 @@ class ExporterJournal:
         self._once = once
         self._clock = clock
         self._lock = Lock()
-        self._troubled = False
+        self._troubled_since = 0.0  # seconds since the epoch; 0 where all is well
         gate.last_acknowledged_at = self.counts.acknowledged_at
 
     def _fields(self, event: str, **more: object) -> dict[str, Any]:
@@ -98,18 +99,23 @@ class ExporterJournal:
             counts.delivered_bytes += size
             counts.requests += 1
             counts.acknowledged_at = self._gate.last_acknowledged_at
-            recovered = self._troubled and not self._gate.waiting
-            self._troubled = self._troubled and not recovered
+            recovered = self._troubled_since > 0 and not self._gate.waiting
+            seconds = self._clock() - self._troubled_since
+            if recovered:
+                self._troubled_since = 0.0
         if recovered:
             self._once.forget(f"retry {self.exporter}")
-            text = "%s: delivering again"
-            self._logger.info(text, self.exporter, extra=self._fields("recovered"))
+            text, more = "%s: delivering again after %.1f s", round(max(0.0, seconds), 3)
+            self._logger.info(
+                text, self.exporter, more, extra=self._fields("recovered", seconds=more)
+            )
 
     def retrying(self, why: str, delay_s: float, reason: str) -> None:
         with self._lock:
             self.counts.retries[reason] += 1
             self.counts.last_retry = reason
-            self._troubled = True
+            self.counts.last_retry_at = self._clock()
+            self._troubled_since = self._troubled_since or self._clock()
         speak, suppressed = self._once.admit(f"retry {self.exporter}")
         if speak:
             self._logger.warning(
@@ -190,7 +196,14 @@ class ExporterJournal:
             gap.reason,
             gap.why or GAP_REASONS.get(gap.reason, ""),
             extra=self._fields(
-                "gap", receiver=log.key.receiver, reason=gap.reason, segment=name, bytes=size
+                "gap",
+                receiver=log.key.receiver,
+                reason=gap.reason,
+                segment=name,
+                identity=segment.state.identity,
+                number=segment.seq,
+                offset=gap.span.start,
+                bytes=size,
             ),
         )
 

@@ -1,0 +1,270 @@
+"""A scripted hour in minutes: all that can be asked answers truly, and says what to do next."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.faults.hour import ILL, WELL, Hour, firing
+from tests.faults.play import small_disk
+from tests.interop.collector import free_port
+from tests.interop.stores import binary_of
+from tests.kit.backend import Backend
+from tests.kit.steps import Accept, Exchange, Poison, Refuse
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900, func_only=True)]
+POISON = "poison-in-the-well"
+SAFE = "Nothing is lost while the log is kept."
+
+
+class ByKey:
+    """Let in who has the right key."""
+
+    def play(self, exchange: Exchange) -> None:
+        right = exchange.request.headers.get("x-key") == "right"
+        (Accept() if right else Refuse(401)).play(exchange)
+
+
+@pytest.fixture
+def hour(tmp_path: Path) -> Iterator[Hour]:
+    with Backend() as well, Backend() as ill, small_disk(tmp_path / "state") as mounted:
+        running = Hour(tmp_path, well, ill, free_port())
+        running.has_disk = mounted
+        yield running
+        if running.process is not None and running.process.poll() is None:
+            running.kill()
+
+
+def alerts(hour: Hour, before: dict[str, float]) -> set[str]:
+    promtool = binary_of("promtool")
+    if not promtool.exists():
+        pytest.skip("promtool is not there: tests/interop/build.sh builds it")
+    return firing(promtool, hour.folder, before, hour.metrics())
+
+
+def all_is_well(hour: Hour) -> None:
+    """Whatever is asked says so, and it is so."""
+    hour.until(lambda: not hour.missing(hour.well) and not hour.missing(hour.ill))
+    hour.until(lambda: hour.card()["kind"] == hour.card(WELL)["kind"] == "good")
+    hour.until(lambda: hour.ready() == [])
+    assert hour.card()["next"] == ""
+    hour.until(lambda: hour.status().count("backlog  0 B") == 2)
+    hour.until(lambda: hour.metric("waiting_requests") == hour.metric("backlog_bytes") == 0)
+
+
+def test_the_hour(hour: Hour) -> None:
+    """One trouble after the other; in between everything is well again."""
+    hour.write(200)
+    hour.start()
+    all_is_well(hour)
+    before = hour.metrics()
+    assert hour.page()["verdict"] == "Nothing is being lost. All is sent."
+    assert alerts(hour, before) == set()
+    assert {line["exporter"] for line in hour.said("caught_up")} == {ILL, WELL}
+    for act in (calm, back_end_down, storm, wrong_key, bad_reload, poison, full_disk, deleted,
+                truncated, killed):  # fmt: skip
+        hour.heard()
+        act(hour)
+    assert hour.stop() == 0
+    assert hour.said("stopped")
+    assert "no agent is running" in hour.status()
+
+
+def calm(hour: Hour) -> None:
+    """Who watches sees the events that leave."""
+    command = [sys.executable, "-m", "k8s_audit_otlp", "tap", "--state-dir", str(hour.state)]
+    with subprocess.Popen(
+        [*command, "--json", "--exporter", ILL, "--for", "30s"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as tap:  # fmt: skip
+        assert tap.stderr is not None
+        assert tap.stdout is not None
+        assert "watching the agent" in tap.stderr.readline()
+        hour.write(5)
+        seen = json.loads(tap.stdout.readline())
+        tap.terminate()
+    assert seen["exporter"] == ILL
+    all_is_well(hour)
+
+
+def back_end_down(hour: Hour) -> None:
+    """Nothing is lost, and everyone says so; the other exporter goes on."""
+    before = hour.metrics()
+    hour.ill.stop()
+    hour.write(100)
+    hour.until(lambda: hour.metric("waiting_requests", ILL) >= 1)
+    hour.until(lambda: not hour.missing(hour.well))
+    card = hour.card()
+    assert card["kind"] == "warn"
+    assert card["next"].startswith(SAFE)
+    assert "endpoint answers" in card["next"]
+    assert "1 of 2 exporters get nothing through" in hour.page()["verdict"]
+    assert hour.ready() == [], "one exporter delivers"
+    hour.until(lambda: "in back-off" in (now := hour.status()) and "Connection refused" in now)
+    (line, *_) = hour.said("retrying")
+    assert line["exporter"] == ILL
+    assert line["reason"] == "connection"
+    assert line["endpoint"] == f"127.0.0.1:{hour.ill.port}"
+    assert "AuditExporterUnhealthy" in alerts(hour, before)
+    assert "AuditGap" not in alerts(hour, before)
+    hour.ill.start()
+    all_is_well(hour)
+    assert hour.said("recovered")[0]["exporter"] == ILL
+
+
+def storm(hour: Hour) -> None:
+    """Thirty rotations within seconds: no gap, and a receipt for each file."""
+    before = hour.metrics()
+    for _ in range(30):
+        hour.write(20)
+        hour.rotate()
+        time.sleep(0.05)
+    hour.write(5)
+    all_is_well(hour)
+    assert hour.metric("gaps_total") == 0
+    assert alerts(hour, before) == set()
+    assert "Nothing is being lost" in hour.page()["verdict"]
+    hour.until(lambda: any(
+        p["text"] == "receipt" for s in hour.page()["logs"][0]["segments"] for p in s["positions"]
+    ))  # fmt: skip
+
+
+def wrong_key(hour: Hour) -> None:
+    """Nothing is destroyed by a key that is not taken; a reload takes up the right one."""
+    hour.ill.plan = [ByKey()]
+    hour.configure(key="wrong")
+    hour.signal(signal.SIGHUP)
+    hour.until(lambda: hour.said("reloaded"))
+    assert any("headers" in line["message"] for line in hour.said("reloading"))
+    assert "wrong" not in "".join(line["message"] for line in hour.said("reloading"))
+    count = hour.metric("events_delivered_total")
+    hour.write(30)
+    hour.until(lambda: hour.card()["trouble"] == "misconfigured")
+    assert "correct key or path" in hour.card()["next"]
+    hour.until(lambda: "HTTP 401" in hour.status())
+    assert hour.said("retrying")[0]["reason"] == "misconfigured"
+    assert hour.metric("retries_total", ILL, "misconfigured") >= 1
+    hour.configure(key="right")
+    hour.signal(signal.SIGHUP)
+    hour.until(lambda: len(hour.said("reloaded")) == 2)
+    all_is_well(hour)
+    assert hour.metric("events_delivered_total") >= count + 30, "counters go on"
+    assert hour.metric("events_dead_lettered_total") == 0
+
+
+def bad_reload(hour: Hour) -> None:
+    """Refused with the place of the mistake; nothing else changes."""
+    hour.configure(more="  otlp_http/third: {endpiont: 'http://h'}")
+    hour.signal(signal.SIGHUP)
+    hour.until(lambda: hour.said("reload_refused"))
+    (line, *_) = hour.said("reload_refused")
+    assert line["level"] == "error"
+    assert "endpiont" in line["message"]
+    hour.write(10)
+    all_is_well(hour)
+    hour.configure()
+
+
+def poison(hour: Hour) -> None:
+    """One record is found and set apart, the others arrive; where it is, is said."""
+    before = hour.metrics()
+    hour.ill.plan = [Poison(POISON.encode())]
+    hour.write(50, say=POISON)
+    hour.until(lambda: hour.metric("events_dead_lettered_total", ILL) == 1)
+    hour.until(lambda: hour.metric("backlog_bytes", ILL) == 0)
+    assert len(hour.missing(hour.ill)) <= 1, "none, where its other stage has arrived"
+    hour.ill.plan = [Accept()]
+    page = hour.page()
+    assert "dead-letter list" in page["verdict"]
+    assert page["kind"] == "warn"
+    assert any(one["kind"] == "dead letter" for one in hour.card()["recent"])
+    assert hour.said("dead_lettered")[0]["exporter"] == ILL
+    hour.until(lambda: "dead-lettered 1" in hour.status())
+    assert "AuditDeadLetter" in alerts(hour, before)
+    listed = json.loads(
+        hour.command("dead-letter", "list", "--state-dir", str(hour.state), "--json")
+    )
+    assert [one["exporter"] for one in listed] == [ILL]
+    hour.written -= hour.missing(hour.ill)
+    all_is_well(hour)
+
+
+def full_disk(hour: Hour) -> None:
+    """Delivery goes on; what cannot be stored is said, and it is not ready."""
+    if not hour.has_disk:
+        return
+    ballast = hour.state / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    hour.write(60)
+    hour.rotate()
+    hour.write(5)
+    hour.until(lambda: hour.said("state_unwritable"))
+    hour.until(hour.ready)
+    assert "No space left" in hour.ready()[0]
+    assert "make room" in hour.ready()[0]
+    hour.until(lambda: not hour.missing(hour.well) and not hour.missing(hour.ill))
+    assert any("No space left" in reason for reason in hour.page()["reasons"])
+    ballast.unlink()
+    hour.until(lambda: hour.said("state_written"))
+    all_is_well(hour)
+
+
+def deleted(hour: Hour) -> None:
+    """Without its log it is unready, and names the file; back again, all is well."""
+    before = hour.metrics()
+    hour.log.unlink()
+    hour.until(lambda: any(str(hour.log) in reason for reason in hour.ready()))
+    assert "doctor" in hour.ready()[0]
+    assert hour.page()["logs"][0]["trouble"]
+    hour.write(20)
+    hour.until(lambda: hour.ready() == [])
+    all_is_well(hour)
+    assert "AuditRunwayShort" not in alerts(hour, before)
+
+
+def truncated(hour: Hour) -> None:
+    """Bytes that one exporter never got: counted before, and told when their turn comes."""
+    before = hour.metrics()
+    gaps = hour.metric("gaps_total", ILL)
+    hour.ill.stop()
+    time.sleep(0.3)
+    lost = set(hour.written)
+    hour.write(80)
+    lost = hour.written - lost
+    hour.until(lambda: not hour.missing(hour.well))
+    hour.until(lambda: hour.metric("waiting_requests", ILL) >= 1)
+    hour.log.write_bytes(b"")
+    hour.write(10)
+    hour.until(lambda: hour.metric("gone_bytes", ILL) > 0)
+    assert hour.page()["kind"] == "bad"
+    assert not hour.card()["next"].startswith(SAFE), "it is not"
+    hour.until(lambda: "were deleted before they were delivered" in hour.status())
+    assert "AuditGap" in alerts(hour, before)
+    hour.ill.start()
+    hour.until(lambda: hour.metric("gaps_total", ILL) > gaps)
+    hour.until(lambda: hour.missing(hour.ill) <= lost)
+    hour.written -= lost
+    all_is_well(hour)
+    assert hour.metric("gone_bytes", ILL) == 0
+    assert "AuditGap" in alerts(hour, before)
+    assert any(one["kind"] == "gap" for one in hour.card()["recent"])
+    assert {line["exporter"] for line in hour.said("gap")} >= {ILL}
+
+
+def killed(hour: Hour) -> None:
+    """Nobody answers, and status says why; the next one goes on where it was."""
+    hour.kill()
+    assert "no agent is running" in hour.status()
+    hour.write(40)
+    hour.start()
+    all_is_well(hour)
+    assert len(hour.said("resumed")) == 2
+    assert hour.metric("events_read_total", WELL) >= 40

@@ -1,0 +1,57 @@
+"""The agent's log: equal lines once a minute with a count, different ones always."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
+from tests.conftest import ManualClock
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+
+@pytest.fixture
+def written(clock: ManualClock) -> Iterator[io.StringIO]:
+    """Write the log as JSON to a text; put everything back as it was."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    set_up_logs("info", "json", stream, monotonic=clock)
+    yield stream
+    root.handlers[:], root.level = before, level
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_equal_line_is_written_once_a_minute(written: io.StringIO, clock: ManualClock) -> None:
+    """With how often it was held back."""
+    for _ in range(5):
+        logger.warning("the disk is %s", "full")
+        clock.advance(10)
+    clock.advance(11)
+    logger.warning("the disk is full")
+    first, second = lines(written)
+    assert "repeated" not in first
+    assert second["repeated"] == 4
+    assert second["message"] == "the disk is full (4 more times)"
+
+
+def test_the_same_words_about_something_else_are_written(written: io.StringIO) -> None:
+    """A second gap of a file of the same name is no repeat."""
+    for offset in (0, 4096):
+        logger.error("bytes of audit.log are lost", extra=fields("gap", offset=offset))
+    assert [line["offset"] for line in lines(written)] == [0, 4096]
+
+
+def test_every_line_has_an_event(written: io.StringIO) -> None:
+    """Also where who wrote it gave none."""
+    logger.info("something")
+    (line,) = lines(written)
+    assert line["event"] == "test_logs"
+    assert line["level"] == "info"
+    assert str(line["time"]).endswith("+00:00")
