@@ -227,7 +227,8 @@ def play(
         one.totals.seed = seed
         one.run(backend, weather, script_of(dice, seconds, max_backups), seed)
         if one.totals.wrong:
-            shutil.copytree(folder / "state", folder / "state-at-end")
+            no_sockets = shutil.ignore_patterns("*.sock")
+            shutil.copytree(folder / "state", folder / "state-at-end", ignore=no_sockets)
             (folder / "received").write_text("\n".join(backend.received.uids))
             notices = [f"{n.event_name} {n.attributes}" for n in backend.received.notices]
             (folder / "notices").write_text("\n".join(notices))
