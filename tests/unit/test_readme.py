@@ -118,6 +118,16 @@ def test_commands_in_the_readme_exist() -> None:
     assert named <= set(COMMANDS)
 
 
+def test_every_row_of_what_can_be_lost_names_a_test_that_exists() -> None:
+    """A row of the README without a test is a promise that nobody holds."""
+    rows = README.read_text().partition("It *can* lose")[2].partition("\n## ")[0].count("\n| ")
+    table = (ROOT / "tests/README.md").read_text().partition("## What can be lost")[2]
+    named = re.findall(r"`(\S+\.py)::(\w+)`", table.partition("\n## ")[0])
+    assert len(named) == rows - 1  # without the table's head
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text(), name
+
+
 if __name__ == "__main__":
     for name, (page, _) in GENERATED.items():
         page.write_text(with_generated(name))
