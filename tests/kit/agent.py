@@ -10,6 +10,7 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
@@ -18,8 +19,8 @@ from tests.kit.backend import Backend
 class NobodyListens:
     """Takes what a log tells, and does nothing."""
 
-    def discovered(self, log: str, segment: SegmentState) -> None: ...
-    def trouble(self, log: str, message: str) -> None: ...
+    def discovered(self, log: LogKey, segment: SegmentState) -> None: ...
+    def trouble(self, log: LogKey, message: str) -> None: ...
 
 
 class Fixture:
