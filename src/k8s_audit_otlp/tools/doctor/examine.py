@@ -229,6 +229,7 @@ def _oldest(config: Config, exporter: Exporter, name: str, logs: Sequence[LogFac
         start = exporter.audit.start_at or (log.receiver.start_at if log.receiver else None)
         if log.receiver not in receivers or start is None or start.kind == "end":
             continue
-        oldest = min([e.mtime_ns for e in log.entries] + ([log.first_ns] if log.first_ns else []))
-        times.append(max(oldest, start.since_ns(log.now_ns) or 0))
+        known = [e.mtime_ns for e in log.entries] + ([log.first_ns] if log.first_ns else [])
+        if known:
+            times.append(max(min(known), start.since_ns(log.now_ns) or 0))
     return min(times, default=0)

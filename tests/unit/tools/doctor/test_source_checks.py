@@ -95,3 +95,9 @@ def test_brokers_are_asked_for_their_topics(tmp_path: Path) -> None:
     assert (missing.state, "other" in missing.why) == (State.FAIL, True)
     away = reachable("127.0.0.1:1", "audit")
     assert (away.state, "127.0.0.1:1" in away.why) == (State.FAIL, True)
+
+
+def test_a_log_that_is_not_there_yet_ends_no_examination(tmp_path: Path) -> None:
+    """With the configuration of an agent that has never run, too."""
+    said = found(tmp_path, f"k8s_audit: {{include: [{tmp_path / 'none' / 'audit.log'}]}}")
+    assert said["log.there"].state is State.FAIL
