@@ -74,3 +74,17 @@ def test_the_table_of_metrics_is_the_codes(deploy):
     text = (deploy / "README.md").read_text()
     written = text.partition("<!-- metrics: begin -->\n")[2].partition("\n<!-- metrics: end -->")[0]
     assert written == "\n".join(rows())
+
+
+def test_the_events_of_the_log_are_the_codes(deploy):
+    """What the page lists is written somewhere, and nothing important is left out."""
+    text = (deploy / "README.md").read_text()
+    table_of_log = text.partition("## The log\n")[2].partition("\n## ")[0]
+    rows_of_log = [line.split("|")[1] for line in table_of_log.splitlines() if line[:3] == "| `"]
+    listed = {name for row in rows_of_log for name in re.findall(r"`(\w+)`", row)}
+    source = "".join(
+        path.read_text() for path in (deploy.parent / "src" / "k8s_audit_otlp").rglob("*.py")
+    )
+    written = set(re.findall(r"""fields\(\s*"(\w+)\"""", source)) | {"started", "reloaded"}
+    assert listed <= written
+    assert {"gap", "retrying", "dead_lettered", "reload_refused"} <= listed
