@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, ManifestState
+from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, ManifestState, SegmentState
 
 
 @given(identities=st.lists(st.sampled_from(["a" * 16, "b" * 16]), max_size=12))
@@ -63,3 +63,12 @@ def test_the_newest_names_are_kept():
     segment.seen_as("audit.log.8")
     assert segment.names[:2] == ["audit.log.8", "audit.log.9"]
     assert len(segment.names) == MAX_NAMES
+
+
+def test_a_size_is_an_estimate_only_while_a_gz_promises_more() -> None:
+    """As much as is known already is no estimate, and neither is a segment that is through."""
+    found = [
+        SegmentState(1, "a", "", 0, size=5, promised=promised, complete=complete).is_estimated
+        for promised, complete in ((4, False), (5, False), (6, False), (6, True))
+    ]
+    assert found == [False, False, True, False]
