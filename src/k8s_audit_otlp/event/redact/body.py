@@ -132,7 +132,7 @@ def _may_hold_shapes(body: bytes) -> bool:
 
 def _may_hold_operations(body: bytes) -> bool:
     """Tell a JSON Patch, or an object that carries one: an overlay, a webhook's answer."""
-    return body[:1] == b"[" or (b'"op":' in body and b'"path":' in body)
+    return b'"path":' in body and (body[:1] == b"[" or b'"op":' in body)
 
 
 def _act(scan: Scan, members: list[Member], body: bytes) -> None:

@@ -150,10 +150,10 @@ STEPS: tuple[Step, ...] = (
     step((" -p", " -a ", " -w", " -k ", "setuser", "htpasswd"), _SHORT_FLAG, _short),
     step(("passwd", "password"), _PIPED, second),
     step(("unseal",), _UNSEAL, second),
-    (NAMES, _FLAG, _flag),
-    (NAMES, _CALL, _call),
-    (NAMES, _LINE, _line),
-    (NAMES, _SAID, _said),
+    Step(NAMES, _FLAG, _flag, "-"),
+    Step(NAMES, _CALL, _call, "("),
+    Step(NAMES, _LINE, _line, " \t"),
+    Step(NAMES, _SAID, _said, "\"'"),
 )
 # Not for an address of its own, whose parameters are told apart before.
 STEPS_IN_TEXT: tuple[Step, ...] = (step(("?", "sig=", "signature="), _PARAMETER, _parameter),)

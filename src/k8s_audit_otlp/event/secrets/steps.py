@@ -7,23 +7,29 @@ tried only where one of its needles is in the text.
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.secrets.grammar import bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 
 Change: TypeAlias = Callable[[Replacement, re.Match[str]], str]
-Step: TypeAlias = tuple[int, re.Pattern[str], Change]
+
+
+class Step(NamedTuple):
+    needles: int  # bits: one of them is in the text
+    pattern: re.Pattern[str]
+    change: Change
+    signs: str = ""  # one of these characters is in the text, too; without any, all texts
 
 
 def step(needles: Iterable[str], pattern: re.Pattern[str], change: Change) -> Step:
-    return bits_of(needles), pattern, change
+    return Step(bits_of(needles), pattern, change)
 
 
 def apply(steps: Iterable[Step], text: str, found: int, replacement: Replacement) -> str:
     """Take the steps that have a needle among *found*, those that the text holds."""
-    for needles, pattern, change in steps:
-        if found & needles:
+    for needles, pattern, change, signs in steps:
+        if found & needles and (not signs or any(map(text.__contains__, signs))):
             text = pattern.sub(partial(change, replacement), text)
     return text
 
