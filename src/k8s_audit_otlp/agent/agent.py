@@ -27,6 +27,7 @@ from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.silence import Silence
+from k8s_audit_otlp.exporter.encoded import Encode
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
@@ -55,6 +56,7 @@ class AgentOptions:
     changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
     counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
     senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
+    around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one
 
 
 class Agent:
@@ -176,6 +178,7 @@ class Agent:
             counts=self._options.counts,
             marker=marker,
             senders=self._options.senders,
+            around_encode=self._options.around_encode,
         )
         self.exporters += pipeline.build()  # the list itself is known to whoever listens
         self._committer = Committer(

@@ -87,10 +87,12 @@ class Pipeline:
         counts: MutableMapping[str, ExporterCounts],
         marker: Marker | None = None,
         senders: Mapping[str, Sender],
+        around_encode: Callable[[Encode], Encode] | None = None,
     ) -> None:
         """*marker*: mark every line before it is touched, up to the horizon.
 
-        *senders*: transports that are not built from the configuration.
+        *senders*: transports that are not built from the configuration. *around_encode*: makes of
+        every encoder another one.
         """
         self._config = config
         self._evidence = evidence
@@ -104,6 +106,7 @@ class Pipeline:
         self._counts = counts
         self._marker = marker
         self._senders = senders
+        self._around_encode = around_encode
         self._routes = list(config.routes())
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()
@@ -158,7 +161,9 @@ class Pipeline:
         look_back = self.readers[log].before
         encoder = mapping.encoder(digests=self._hashes != "none")
         unwrapping = UnwrappingEncoder(encoder.encode_block, name, look_back)
-        encode = ForgivingEncoder(unwrapping, said)
+        encode: Encode = ForgivingEncoder(unwrapping, said)
+        if self._around_encode is not None:
+            encode = self._around_encode(encode)
         if self._marker is None:
             return encode
         return SafeModeEncoder(encode, self._marker, self._marker.forget)

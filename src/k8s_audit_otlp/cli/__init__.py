@@ -48,6 +48,7 @@ COMMANDS: Final = {
         "evidence:command",
         "Make keys that seal receipts; check an export of a back end by itself.",
     ),
+    "replay": ("replay:command", "Send a part of what is on disk to one exporter once more."),
     "dead-letter": (
         "dead_letter:command",
         "List, show, replay or purge what a back end refused for good.",

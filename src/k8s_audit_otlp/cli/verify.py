@@ -115,7 +115,9 @@ def _log_on_disk(
     """Return the log and its files; a path without a log ends the command: nothing is complete."""
     if log is None:
         return None, []
-    disk = DiskLog(log, since_ns=_since_ns(since), with_live=with_live)
+    disk = DiskLog(
+        log, since_ns=time_of_option(since, "--since") if since else 0, with_live=with_live
+    )
     if log.is_dir():
         die(f"{log} is a directory; name the live file in it{_what_is_in(log)}")
     try:
@@ -142,9 +144,8 @@ def _what_is_in(directory: Path) -> str:
     return f"; {directory} holds {', '.join(names[:_NAMED])}{more}"
 
 
-def _since_ns(text: str | None) -> int:
-    if text is None:
-        return 0
+def time_of_option(text: str, option: str) -> int:
+    """Return a time or an age as nanoseconds since the epoch."""
     import time  # noqa: PLC0415 - only where it is asked for
 
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
@@ -154,7 +155,7 @@ def _since_ns(text: str | None) -> int:
     try:
         wish = TypeAdapter(StartAtValue).validate_python(text)
     except ValidationError as error:
-        raise click.BadParameter(error.errors()[0]["msg"], param_hint="--since") from None
+        raise click.BadParameter(error.errors()[0]["msg"], param_hint=option) from None
     return wish.since_ns(time.time_ns()) or 0
 
 

@@ -15,6 +15,7 @@ from k8s_audit_otlp.tools.verify.uids import read_uid
 
 _MAX_DEPTH = 8
 _WORDS = re.compile(r"[^a-z0-9]+")
+REPLAYED = "k8s.audit.replayed"
 _RECEIPT = "k8s.audit.segment."
 # OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).
 _BODIES = ("body", "body.text", "msg", "message", "line", "")
@@ -175,6 +176,8 @@ def field_of(fields: Mapping[str, Any], name: str) -> Any:
 def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
     """Read a receipt from a record's fields; None if it is none."""
     known = {words_of(path): value for path, value in fields.items()}
+    if _named(known, REPLAYED) is not None:
+        return None  # it speaks of what was sent again, not of what has to be there
     identity = _named(known, _RECEIPT + "identity")
     if not identity or _named(known, _RECEIPT + "delivered") in (None, ""):
         return None

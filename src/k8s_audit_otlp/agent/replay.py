@@ -1,0 +1,118 @@
+"""Sends a part of what is still on disk to one exporter once more, beside a running agent.
+
+It is an agent of its own: one exporter, its own state directory in the running agent's, the same
+logs and so the same uids. What it sends is marked in the resource, its receipts too.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.types import StartAt
+from k8s_audit_otlp.exporter.encoded import Encode
+from k8s_audit_otlp.model import Block, Delivered, EncodedBlock, Outcome
+from k8s_audit_otlp.otlp.wire import time_of
+from k8s_audit_otlp.transport.sender import ExportRequest
+
+REPLAYED = "k8s.audit.replayed"
+AFTER = "after the end of the replay"  # what takes away what is later, as a policy's rule would
+
+
+def state_of(config: Config, exporter: str, since_ns: int, until_ns: int) -> Path:
+    """Return where a replay keeps its progress: the same part goes on where it was."""
+    name = sha256(f"{exporter}\0{since_ns}\0{until_ns}".encode()).hexdigest()[:16]
+    return Path(config.service.state_dir) / "replay" / name
+
+
+def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> Config:
+    """Return the configuration of a replay: one exporter and its receivers, nothing beside them."""
+    receivers = {
+        name: config.receivers[name].model_copy(
+            update={"attributes": {**config.receivers[name].attributes, REPLAYED: True}}
+        )
+        for name in config.receivers_of(exporter)
+    }
+    chosen = config.exporters[exporter]
+    audit = chosen.audit.model_copy(
+        update={"start_at": StartAt("time", time_ns=since_ns), "receivers": None, "enabled": True}
+    )
+    metrics = config.service.telemetry.metrics.model_copy(update={"address": None})
+    telemetry = config.service.telemetry.model_copy(update={"metrics": metrics})
+    service = config.service.model_copy(
+        update={"state_dir": str(state), "pipelines": {}, "telemetry": telemetry}
+    )
+    return replace(
+        config,
+        receivers=receivers,
+        exporters={exporter: chosen.model_copy(update={"audit": audit})},
+        service=service,
+        sources={},
+    )
+
+
+class Part:
+    """What of the encoded blocks is sent, and how fast."""
+
+    def __init__(
+        self,
+        until_ns: int,
+        *,
+        rate: float = 0.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """*rate*: records a second at most; 0 is no limit."""
+        self._until_ns = until_ns
+        self._rate = rate
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._next = monotonic()
+
+    def around(self, encode: Encode) -> Encode:
+        """Return an encoder that leaves out what is later, and waits after what it gives."""
+
+        def encode_part(block: Block) -> EncodedBlock:
+            encoded = self._before(encode(block))
+            if self._rate:
+                now = self._monotonic()
+                self._next = max(now, self._next) + len(encoded.records) / self._rate
+                self._sleep(self._next - now)
+            return encoded
+
+        return encode_part
+
+    def _before(self, encoded: EncodedBlock) -> EncodedBlock:
+        late = {
+            at for at, record in enumerate(encoded.records) if time_of(record) >= self._until_ns
+        }
+        if not late:
+            return encoded
+        kept = [at for at in range(len(encoded.records)) if at not in late]
+        digests = encoded.digests
+        return replace(
+            encoded,
+            records=[encoded.records[at] for at in kept],
+            ends=[encoded.ends[at] for at in kept],
+            digests=[digests[at] for at in kept] if digests else (),
+            dropped=sorted([*encoded.dropped, *((encoded.ends[at], AFTER) for at in late)]),
+        )
+
+
+class Counting:
+    """A transport for a dry run: counts what would be sent, and sends nothing."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        return ExportRequest(b"", sum(map(len, records)), receiver)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        self.bytes += request.size
+        return Delivered()
+
+    def close(self) -> None:
+        """There is nothing to close."""

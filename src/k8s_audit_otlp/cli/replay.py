@@ -1,0 +1,133 @@
+"""`replay`: send a part of what is still on disk to one exporter once more."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.agent.replay import Counting, Part, replay_config, state_of
+from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
+from k8s_audit_otlp.cli.options import CONFIG, DURATION, STATE_DIR, config_path, load_config
+from k8s_audit_otlp.cli.verify import time_of_option
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.reading.explain import suggest
+from k8s_audit_otlp.state.checkpoint import StateError
+from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.lock import StateLockedError
+from k8s_audit_otlp.telemetry.logs import set_up_logs
+from k8s_audit_otlp.tools.text import size
+
+_BLOCK_RECORDS = 400  # about as many come at once: a slow replay waits so long between them
+
+
+@click.command()
+@CONFIG
+@STATE_DIR
+@click.option("--exporter", required=True, help="Id of the exporter that gets it.")
+@click.option("--from", "since", required=True, help="A time or an age: nothing before it.")
+@click.option("--to", "until", help="A time or an age: nothing from it on; now by default.")
+@click.option("--rate", type=click.FloatRange(min=0), default=0.0, help="Records a second at most.")
+@click.option("--dry-run", is_flag=True, help="Count what would be sent, and send nothing.")
+@click.option(
+    "--deadline",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="Give up after so long without progress.",
+)
+def command(  # noqa: PLR0913 - one for each thing that can be asked
+    config_file: Path | None,
+    state_dir: Path | None,
+    exporter: str,
+    since: str,
+    until: str | None,
+    rate: float,
+    *,
+    dry_run: bool,
+    deadline: float,
+) -> None:
+    """Send what is still on disk to one exporter once more, with the same uids.
+
+    For a new back end, a wrong policy or a lost index. It may run beside an agent, whose positions
+    it never touches; what it sends has k8s.audit.replayed in its resource. A replay that was ended
+    goes on where it was when it is called again with the same times; so give times, not ages.
+    """
+    named = config_path(config_file)
+    if named is None:
+        raise click.UsageError("give the --config FILE that has the exporter")
+    loaded = load_config(named)
+    config = (loaded.with_state_dir(str(state_dir)) if state_dir else loaded).config
+    if exporter not in config.exporters:
+        die(f"{named}: no exporter {exporter}; {suggest(exporter, config.exporters)}", USAGE)
+    since_ns = time_of_option(since, "--from")
+    until_ns = time_of_option(until or "0s", "--to")
+    if since_ns >= until_ns:
+        die("--from is not before --to: nothing lies between them", USAGE)
+    part = Part(until_ns, rate=0.0 if dry_run else rate)
+    patience_s = deadline + (_BLOCK_RECORDS / rate if rate else 0.0)
+    if dry_run:
+        _count(config, exporter, since_ns, part, patience_s)
+        return
+    state = state_of(config, exporter, since_ns, until_ns)
+    options = AgentOptions(
+        once=True, deadline_s=patience_s, lock_patience_s=0.0, around_encode=part.around
+    )
+    tally, delivered = _run(replay_config(config, exporter, since_ns, state), options)
+    click.echo(_said(tally, "sent again"))
+    if not delivered:
+        die("not everything was sent; call it again with the same times to go on", UNDELIVERED)
+    if tally.dead_lettered or tally.refused:
+        die(f"some records were refused; they are in {state}/dead-letter", UNDELIVERED)
+    shutil.rmtree(state)
+
+
+def _count(config: Config, exporter: str, since_ns: int, part: Part, patience_s: float) -> None:
+    counting = Counting()
+    options = AgentOptions(
+        once=True,
+        deadline_s=patience_s,
+        senders={exporter: counting},
+        around_encode=part.around,
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        chosen = replay_config(config, exporter, since_ns, Path(directory))
+        tally, _ = _run(chosen, options)
+    click.echo(f"{_said(tally, 'would be sent again')}, {size(counting.bytes)} before compression")
+
+
+def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
+    """Run an agent to its end; return what became of the records, and whether it is through."""
+    set_up_logs("error", config.service.telemetry.logs.encoding)
+    agent = Agent(config, os.environ, options)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    try:
+        agent.start()
+        delivered = agent.run()
+    except (StateError, StateLockedError) as error:
+        die(str(error), STATE)
+    except ConfigurationError as error:
+        die(str(error), USAGE)
+    except OSError as error:
+        die(f"{error.filename or ''}: {error.strerror}")
+    tally = Tally()
+    for subscription in agent.subscriptions():
+        tally.add(subscription.tally())
+    if agent.left_behind():
+        for reason in agent.left_behind():
+            click.echo(f"left out: {reason}", err=True)
+    if agent.commit_error:
+        click.echo(f"the progress could not be written: {agent.commit_error}", err=True)
+        sys.exit(STATE)
+    return tally, delivered
+
+
+def _said(tally: Tally, what: str) -> str:
+    dropped = sum(tally.dropped.values())
+    return f"{tally.delivered:,} records {what}; {dropped:,} lie after --to or a policy drops them"
