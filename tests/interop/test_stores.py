@@ -59,19 +59,19 @@ def _at(line: bytes, when: datetime) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode() + b"\n"
 
 
-def _lines(count: int, ago: timedelta, seed: int) -> list[bytes]:
+def lines_ago(count: int, ago: timedelta, seed: int) -> list[bytes]:
     source, begin = EventSource(seed), datetime.now(UTC) - ago
     return [_at(source.line(), begin + timedelta(milliseconds=n)) for n in range(count)]
 
 
 def _three_segments(agent: Agent) -> list[bytes]:
     """Write two backups and the live log, hours old; return the lines of the first."""
-    first = _lines(300, timedelta(hours=5), 1)
+    first = lines_ago(300, timedelta(hours=5), 1)
     backup = agent.log.with_name
     backup("audit-2026-01-02T00-00-00.000.log").write_bytes(b"".join(first))
-    second = _lines(200, timedelta(hours=3), 2)
+    second = lines_ago(200, timedelta(hours=3), 2)
     backup("audit-2026-01-02T01-00-00.000.log").write_bytes(b"".join(second))
-    agent.write(_lines(100, timedelta(minutes=1), 3))
+    agent.write(lines_ago(100, timedelta(minutes=1), 3))
     return first
 
 
@@ -162,7 +162,7 @@ def test_the_panels_of_events_are_answered(tmp_path: Path, agent: Agent) -> None
     directory.mkdir()
     store = Loki(binary_of("loki"), directory)
     try:
-        lines = _lines(1500, timedelta(minutes=2), 3)
+        lines = lines_ago(1500, timedelta(minutes=2), 3)
         event = json.loads(lines[-1])
         group = {"apiGroup": "rbac.authorization.k8s.io", "apiVersion": "v1"}
         event |= {"verb": "create", "objectRef": {"resource": "clusterrolebindings", **group}}

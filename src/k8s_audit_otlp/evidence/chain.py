@@ -2,7 +2,8 @@
 
 Each link carries its number, the hash of the link before it and its own: SHA-256 over a canonical
 text of its attributes. The text can be made again from an export, whatever a back end does to the
-names and types of attributes: names become lower-case words with dots, values become texts.
+names and types of attributes: names become lower-case words with dots, values become texts, and
+what is empty is left out, as VictoriaLogs does. Version 1 counted the empty one that it had.
 
 Without a key the chain shows accident and loss. Against somebody who can rewrite everything that a
 back end holds it needs seals (`evidence.seal`), and somebody who keeps the public key elsewhere.
@@ -16,7 +17,7 @@ import msgspec
 
 from k8s_audit_otlp.state.outbox import Chain, Notice, Value
 
-VERSION = 1
+VERSION = 2
 CHAIN = "k8s.audit.chain."
 HASH = CHAIN + "hash"
 _COVERED = "k8s.audit."  # attributes that begin so are hashed, but the hash itself
@@ -36,12 +37,18 @@ def text_of(value: object) -> str:
 def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
     """Return the hash of a link, from what the agent or an export says of it."""
     own, covered = words(HASH), {}
+    version = VERSION
     for path, value in attributes.items():
         before, found, rest = words(path).partition(_COVERED)
         name = found + rest
         if found and name != own and (not before or before.endswith(".")):
             covered[name] = text_of(value)
-    canonical = [f"k8s-audit-otlp link v{VERSION}", uid, event, *map(list, sorted(covered.items()))]
+    if covered.get(CHAIN + "version") == "1":
+        version = 1
+        covered.setdefault(CHAIN + "previous", "")
+    else:
+        covered = {name: value for name, value in covered.items() if value}
+    canonical = [f"k8s-audit-otlp link v{version}", uid, event, *map(list, sorted(covered.items()))]
     return sha256(msgspec.json.encode(canonical)).hexdigest()
 
 
