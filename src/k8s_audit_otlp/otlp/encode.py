@@ -111,11 +111,12 @@ class Encoder:
         place = RecordPlace(block, self._records.parts)
         add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
         most_beside = self._records.most_beside
-        encode = self._fast.encode if self._fast else _refuse
+        fast = self._fast
+        encode = fast.encode if fast else _refuse
         digests, identity = self._digests, block.identity.encode()
         add_digest = out.digests.append
-        if self._fast:
-            self._fast.redacted = out.redacted
+        if fast:
+            fast.redacted = out.redacted
         is_ascii = block.data.isascii()
         offset = block.span.start
         for line in lines:
@@ -132,8 +133,8 @@ class Encoder:
             if size <= max_bytes and size - len(line) <= most_beside:
                 add(record)
                 add_end(offset)
-                if digests:
-                    told = b"%b-%x\n%b" % (identity, start, line)
+                if digests and fast:
+                    told = b"%b-%x\n%b" % (identity, start, fast.body)
                     add_digest((start, sha256(told).digest()))
             else:
                 self._whole(line, start, offset, place, out)

@@ -100,9 +100,11 @@ class FastEncoder:
     ) -> None:
         """*clean*: None where nothing is redacted; *most*: bytes of a record.
 
-        `redacted` counts the records whose bodies were changed, by rule.
+        `redacted` counts the records whose bodies were changed, by rule. `body` is that of the
+        newest record.
         """
         self.redacted: Counter[str] = Counter()
+        self.body = b""
         self._records = records
         self._clean = clean
         self._most = most
@@ -201,6 +203,7 @@ class FastEncoder:
             records.body_heads[len(body)],
             body,
         ))  # fmt: skip
+        self.body = body
         return records.record_heads[len(record)] + record
 
     def _times(self, event: FastEvent) -> bytes:
