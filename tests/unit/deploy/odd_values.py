@@ -86,9 +86,6 @@ ODD: dict[str, list[Any]] = {
     "serviceMonitor": [{"enabled": True, "labels": {"n": 1}, "interval": "1m30s"}],
     "dashboards": [{"enabled": True, "labels": {"x": True}, "annotations": {"folder": 1}}],
     "prometheusRule": [{"enabled": True, "without": ["AuditAgentMissing", "unknown"]}],
-    "evidenceReport": [
-        {"enabled": True, "args": ["--cluster", "1e6"], "timeZone": "Europe/Berlin"}
-    ],
     "namespace.create": [False],
 }
 OF_NODES: dict[str, list[Any]] = {

@@ -112,7 +112,6 @@ def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
         ("mode=webhook,webhook.tls.insecure=true,webhook.spoolMiB=20480", "raise it"),
         ("mode=webhook,webhook.tls.insecure=true,webhook.port=8686", "change one"),
         ("mode=webhook,webhook.tls.insecure=true,untilCaughtUp.enabled=true", "mode=node"),
-        ("evidenceReport.enabled=true", "evidenceReport.args is required"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_with_the_way_out(render, setting, hint):

@@ -270,7 +270,6 @@ def write_schemas(definitions, folder):
         for kind in definition.get("x-kubernetes-group-version-kind", []):
             if kind["kind"] in {
                 "ConfigMap",
-                "CronJob",
                 "DaemonSet",
                 "Namespace",
                 "NetworkPolicy",

@@ -15,9 +15,6 @@
 {{- include "k8s-audit-otlp.check-memory" . }}
 {{- if eq .Values.mode "webhook" }}{{ include "k8s-audit-otlp.check-webhook" . }}{{ end }}
 {{- if .Values.collector.enabled }}{{ include "k8s-audit-otlp.check-collector" . }}{{ end }}
-{{- if and .Values.evidenceReport.enabled (not .Values.evidenceReport.args) }}
-{{- fail "\n\nevidenceReport.args is required with evidenceReport.enabled: which back end is asked? `k8s-audit-otlp evidence report --help` has the options\n" }}
-{{- end }}
 {{- end -}}
 
 {{- define "k8s-audit-otlp.no-image" }}

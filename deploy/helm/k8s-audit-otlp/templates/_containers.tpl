@@ -186,10 +186,6 @@ readOnlyRootFilesystem: true
     secretName: {{ $values.webhook.tls.secretName | quote }}
     defaultMode: 0440
 {{- end }}
-{{- if .doctor }}
-- name: state
-  emptyDir: {}
-{{- end }}
 {{- end }}
 {{- range $folder := list "policies" "certificates" }}
 {{- with include "k8s-audit-otlp.sources" (dict "root" $root "folder" $folder) }}
