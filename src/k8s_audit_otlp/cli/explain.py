@@ -243,7 +243,9 @@ def _print(report: "LogReport") -> None:
 def _write(page: Path, report: "LogReport") -> None:
     from k8s_audit_otlp.tools.explain.page import html_of  # noqa: PLC0415
 
+    html, flags = html_of(report), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
-        page.write_text(html_of(report), encoding="utf-8")
+        with os.fdopen(os.open(page, flags | os.O_NOFOLLOW, 0o644), "w", encoding="utf-8") as file:
+            file.write(html)
     except OSError as error:
         die(f"--html: {page}: {error.strerror}")

@@ -168,7 +168,8 @@ def _start(
     except ConfigurationError as error:
         why, code = str(error), USAGE
     except ValueError as error:
-        why, code = f"service::telemetry::metrics::address: {error}", USAGE
+        where = "service::telemetry::metrics::address: " if agent.started else ""
+        why, code = f"{where}{error}", USAGE
     except OSError as error:
         where = error.filename or (
             "service::telemetry::metrics::address"

@@ -14,6 +14,7 @@ from typing import Any
 
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
 from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.model import Delivered, Outcome
 
 MAX_MESSAGE = 300  # characters of a server's text that reach our own log
 MAX_READ = 64 * 1024  # bytes of an error body that are looked at
@@ -122,3 +123,14 @@ def without_values(text: str, secrets: Iterable[str]) -> str:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, MASK)
     return text
+
+
+def without_sent(outcome: Outcome, sent: Iterable[str]) -> Outcome:
+    """Mask in the words of an answer what its exporter sent as a credential."""
+    values = [*sent]
+    values += [value.partition(" ")[2] for value in values]  # the token of `Bearer token`
+    if isinstance(outcome, Delivered):
+        if not outcome.message:
+            return outcome
+        return outcome._replace(message=without_values(outcome.message, values))
+    return outcome._replace(why=without_values(outcome.why, values))

@@ -15,7 +15,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past
 import grpc  # type: ignore[import-untyped]  # ships no stubs
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
-from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text
+from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text, without_sent
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.answers import read_grpc
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
@@ -86,13 +86,14 @@ class GrpcSender:
         try:
             answer = call(request.body, timeout=self._options.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
-            return self._failed(error)
+            return without_sent(self._failed(error), [value for _, value in metadata])
         except ValueError as error:
             # A channel that was closed while this thread took it, or metadata that cannot be sent.
             return Retry(f"gRPC: {type(error).__name__}", reached=False)
         if not answer:
             return Delivered()
-        return Delivered(*read_partial_success(answer, _PROTOBUF))
+        partial = Delivered(*read_partial_success(answer, _PROTOBUF))
+        return without_sent(partial, [value for _, value in metadata])
 
     def _failed(self, error: Any) -> Outcome:
         code: str = error.code().name

@@ -4,6 +4,7 @@ The connection is kept alive. A redirect is not followed, an answer is read up t
 the request's deadline, and no message that leaves here contains a URL's path, query or a header.
 """
 
+import re
 import ssl
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from threading import Lock
 from urllib.parse import parse_qsl
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
-from k8s_audit_otlp.otlp.answer import read_partial_success, read_status, without_values
+from k8s_audit_otlp.otlp.answer import read_partial_success, read_status, without_sent
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor
@@ -33,6 +34,7 @@ from k8s_audit_otlp.transport.url import UnusableError, Url
 _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
 _PAGE = b"<"  # how a web page begins, and nothing that OTLP knows
 _PUBLIC_HEADERS = frozenset({"Content-Type", "Content-Encoding", "User-Agent"})
+_KEY_IN_PATH = re.compile(r"(?=[^\d]*\d)[\w.~-]{8,}")
 _OTHER_ANSWER = "accept_any_answer: true takes it for an acknowledgement"
 
 
@@ -183,14 +185,11 @@ def _unpack(body: bytes, encoding: str) -> bytes:
 
 def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> Outcome:
     """Mask what this exporter sent as a credential where the back end quotes it."""
-    if isinstance(outcome, Delivered) and not outcome.message:
-        return outcome
+    path, _, query = url.target.partition("?")
     sent = [value for name, value in headers.items() if name not in _PUBLIC_HEADERS]
-    sent += [value.partition(" ")[2] for value in sent]  # the token of `Bearer token`
-    sent += [value for _, value in parse_qsl(url.target.partition("?")[2])]
-    if isinstance(outcome, Delivered):
-        return outcome._replace(message=without_values(outcome.message, sent))
-    return outcome._replace(why=without_values(outcome.why, sent))
+    sent += [value for _, value in parse_qsl(query)]
+    sent += filter(_KEY_IN_PATH.fullmatch, path.split("/"))  # /services/T0/B0/key
+    return without_sent(outcome, sent)
 
 
 def read_failure(error: Exception, timeout_s: float, where: str = "") -> Outcome:

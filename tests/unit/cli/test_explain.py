@@ -132,6 +132,18 @@ def test_the_page_is_written(audit_log: Path, tmp_path: Path) -> None:
     assert page.read_text().startswith("<!doctype html>")
 
 
+def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path) -> None:
+    """Whoever may write to the folder does not choose which file is overwritten."""
+    other = tmp_path / "other"
+    other.write_text("kept")
+    page = tmp_path / "page.html"
+    page.symlink_to(other)
+    done = explain("--path", audit_log, "--html", page, "--sample", "1/1")
+    assert done.returncode == 2
+    assert "--html:" in done.stderr
+    assert other.read_text() == "kept"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.config.redaction import Redaction
+from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.legacy import read_legacy
 from k8s_audit_otlp.event.redact import Redacted, RedactionRules, Redactor
 from k8s_audit_otlp.event.secrets.messages import clean_message
@@ -610,3 +611,13 @@ def test_any_text_is_cleaned_once(text: str) -> None:
     """Cleaning what was cleaned changes nothing."""
     once, _ = redact.redact_text(text)
     assert redact.redact_text(once)[0] == once
+
+
+def test_a_body_that_would_cost_many_times_its_size_is_removed() -> None:
+    """Millions of short strings: each takes far more memory than its letters."""
+    body = '{"passwords":["' + '","'.join(["ab"] * 1_000_000) + '"]}'
+    line = line_of("widgets", requestObject={})
+    line = line.replace(b'"requestObject":{}', b'"requestObject":' + body.encode())
+    [read] = read_line(line)
+    fired = Redactor()(read.event, read.body).fired
+    assert "unreadable-body" in fired

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -60,6 +61,19 @@ def test_records_arrive_with_their_resource(sender, grpc_backend, record, compre
     assert [r.uid for r in grpc_backend.received.records] == ["a", "b"]
     assert grpc_backend.received.records[0].resource == {"service.name": "k8s-audit"}
     assert "k8s-audit-otlp/" in grpc_backend.requests[0].headers["user-agent"]
+
+
+def test_metadata_that_the_back_end_quotes_is_masked(
+    sender: Any, grpc_backend: Any, record: Any
+) -> None:
+    """In an error and in a partial success."""
+    one = sender(headers={"x-api-key": lambda: "plan refuses", "x-b": lambda: "Odd KEYecho"})
+    for step, said in (
+        (Refuse(CODE["INVALID_ARGUMENT"]), "the REDACTED with 3"),
+        (PartialSuccess(1, "invalid Odd KEYecho and KEYecho"), "invalid REDACTED and REDACTED"),
+    ):
+        grpc_backend.plan = [step]
+        assert said in str(post(one, record))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -335,6 +337,33 @@ def test_what_a_back_end_quotes_of_the_request_is_masked(sender, backend, record
     headers = {"X-Api-Key": lambda: "KEYecho", "Authorization": lambda: "Odd BEARecho"}
     outcome = post(sender(headers=headers), record)
     assert outcome == Rejected("HTTP 400: invalid REDACTED REDACTED")
+
+
+class _Quoting(BaseHTTPRequestHandler):
+    """Answers that there is nothing at the path, and says which."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        said = f"no route {self.path}".encode()
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_key_in_the_path_is_masked_where_it_is_quoted(sender: Any, record: Any) -> None:
+    """As chats and some collectors have it; the path's other steps stay."""
+    key = "Zq7hunter2hunter2"
+    with HTTPServer(("127.0.0.1", 0), _Quoting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/services/logs/{key}"
+        outcome = str(post(sender(url), record))
+        server.shutdown()
+    assert key not in outcome
+    assert "/services/logs/REDACTED" in outcome
 
 
 # -- proxies ----------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 
 import orjson
 
-MAX_STRINGS = 2_000_000  # pieces of one value held at a time, about 200 MB at the worst
+_LARGE = 4 << 20  # bytes from which on a value must not cost many times its size
+_MOST_TIMES = 8
+_PIECE = 45  # bytes that a short piece takes
 _MASKED_BACKSLASH, _MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
 _CACHED_PUNCTUATION = 4096
@@ -99,7 +101,7 @@ def split(value: bytes) -> list[bytes]:
     """Split a compact JSON value into its pieces."""
     if b"\0" in value:
         raise UnreadableError("a NUL byte")
-    if len(value) > MAX_STRINGS and value.count(b'"') > 2 * MAX_STRINGS:
+    if len(value) > _LARGE and value.count(b'"') * _PIECE > _MOST_TIMES * len(value):
         raise UnreadableError("too many strings")
     if escapes := value.count(b"\\"):
         value = _mask_few(value) if escapes * _SPARSE < len(value) else mask(value)
