@@ -3,30 +3,36 @@
 from collections.abc import Sequence
 
 STYLE = """
-:root{color-scheme:light}
-body{font:15px/1.45 system-ui,sans-serif;color:#1b1f24;margin:2rem auto;max-width:70rem;
+:root{color-scheme:light dark;--text:#1b1f24;--dim:#57606a;--line:#e4e8ec;--rule:#8c959f;
+--all:#eef1f4;--part:#2f6f9f;--wire:#8a5a00;--log:#6e7781;--back:#fff}
+@media screen and (prefers-color-scheme:dark){:root{--text:#e6e8ea;--dim:#9aa4ae;--line:#30363d;
+--rule:#6e7781;--all:#262c33;--part:#5aa2d6;--wire:#d9a441;--log:#9aa4ae;--back:#14171a}}
+body{font:15px/1.45 system-ui,sans-serif;color:var(--text);background:var(--back);
+margin:2rem auto;max-width:70rem;
 padding:0 1rem}
 h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.2rem;margin:2.2rem 0 .3rem}
 h3{font-size:1rem;margin:1.2rem 0 .3rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:0}
-dt{color:#57606a}dd{margin:0;overflow-wrap:anywhere}
-p{margin:.4rem 0;max-width:60rem}.note,footer,figcaption{color:#57606a;font-size:.87rem}
-footer{margin-top:2.5rem;border-top:1px solid #d0d7de;padding-top:.6rem}
+dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}
+p{margin:.4rem 0;max-width:60rem}.note,footer,figcaption{color:var(--dim);font-size:.87rem}
+footer{margin-top:2.5rem;border-top:1px solid var(--line);padding-top:.6rem}
+.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;margin:.4rem 0;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;
-border-bottom:1px solid #e4e8ec;overflow-wrap:anywhere}
-th{border-bottom:2px solid #8c959f;font-weight:600;overflow-wrap:normal}
+border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+th{border-bottom:2px solid var(--rule);font-weight:600;overflow-wrap:normal}
 td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;
 overflow-wrap:normal}
-tr.none td{color:#6e7781}
+tr.none td{color:var(--dim)}
 td:nth-child(1),td:nth-child(3){min-width:8.5rem}td:nth-child(2){min-width:4rem}
 td.n:nth-child(n){min-width:0}
 td.bar{width:8rem;padding-top:.5rem}td.wide{width:55%;padding-top:.5rem}
-svg.bar{display:block;width:100%;height:.8rem}svg.bar rect.all{fill:#eef1f4}
-svg.bar rect.part{fill:#2f6f9f}svg.bar rect.wire{fill:#8a5a00}svg.bar rect.log{fill:#6e7781}
+svg.bar{display:block;width:100%;height:.8rem}svg.bar rect.all{fill:var(--all)}
+svg.bar rect.part{fill:var(--part)}svg.bar rect.wire{fill:var(--wire)}
+svg.bar rect.log{fill:var(--log)}
 figure{margin:.5rem 0}svg.time{display:block;width:100%;height:8rem}
-svg.time rect{fill:#2f6f9f}svg.time line{stroke:#8c959f}
-div.axis{display:flex;justify-content:space-between;font-size:.85rem;color:#57606a}
+svg.time rect{fill:var(--part)}svg.time line{stroke:var(--rule)}
+div.axis{display:flex;justify-content:space-between;font-size:.85rem;color:var(--dim)}
 @media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}
 svg rect{print-color-adjust:exact}}
 """.replace("\n", "")
