@@ -1,0 +1,34 @@
+"""What receipts commit to is what leaves, also where redaction changes it on the fast path."""
+
+from hashlib import sha256
+
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
+
+from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.otlp.mapping import MappingOptions
+from k8s_audit_otlp.tools.demo.events import EventSource
+
+SECRET = (
+    b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"s",'
+    b'"stage":"ResponseComplete","requestURI":"/api/v1/namespaces/a/secrets","verb":"create",'
+    b'"user":{"username":"u"},"objectRef":{"resource":"secrets","namespace":"a"},'
+    b'"requestObject":{"kind":"Secret","data":{"password":"c2VzYW1l"}},'
+    b'"requestReceivedTimestamp":"2026-01-02T03:04:05.000000Z",'
+    b'"stageTimestamp":"2026-01-02T03:04:05.000001Z"}\n'
+)
+
+
+def test_the_digest_of_a_record_is_that_of_the_body_that_leaves() -> None:
+    """Of plain events, of redacted ones, and of what is no event."""
+    source = EventSource(1)
+    data = b"".join(source.line() + b"\n" for _ in range(300)) + 2 * SECRET + b"no event\n"
+    encoder = ExporterMapping(MappingOptions()).encoder(digests=True)
+    encoded = encoder.encode_block(Block(Span(1, 0, len(data)), "5eed" * 4, "audit.log", data, 1))
+    wanted = []
+    for record in ScopeLogs.FromString(b"".join(encoded.records)).log_records:
+        attributes = {pair.key: pair.value.string_value for pair in record.attributes}
+        told = f"{attributes['log.record.uid']}\n{record.body.string_value}"
+        wanted.append(sha256(told.encode()).digest()[:20])
+    assert [digest[:20] for _, digest in encoded.digests] == wanted
+    assert b"c2VzYW1l" not in b"".join(encoded.records)
