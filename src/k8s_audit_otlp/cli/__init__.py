@@ -22,6 +22,7 @@ USAGE: Final = 2
 STATE: Final = 3
 UNDELIVERED: Final = 4
 MISSING: Final = 5
+CHANGED: Final = 6
 INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = """\b

@@ -3,30 +3,21 @@
 import json
 import sys
 from contextlib import closing
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from k8s_audit_otlp.cli import MISSING, USAGE, die
-from k8s_audit_otlp.cli.options import JSON
-from k8s_audit_otlp.cli.terminal import reading
-from k8s_audit_otlp.cli.verify import files_of, open_export
+from k8s_audit_otlp.cli import CHANGED, MISSING, OK, die
+from k8s_audit_otlp.cli.options import JSON, PATH
+from k8s_audit_otlp.cli.terminal import echo, reading
+from k8s_audit_otlp.cli.verify import files_of, open_export, time_of_option
 from k8s_audit_otlp.evidence.seal import KeyFileError, make_key, read_public_keys
-from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
-from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
+from k8s_audit_otlp.tools.text import denied
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export, UnreadableExportError
-from k8s_audit_otlp.tools.verify.links import ChainReport, IntegrityReport, Links
-
-_MOST = 20  # segments that are named
-CHANGED = 6  # what is there is not what was written
-
-_CANNOT_KNOW = (
-    "not judged: events that a policy of kube-apiserver never wrote, what a policy or redaction "
-    "of the exporter took away, and attributes and times beside uid and body, from which they are "
-    "made"
-)
+from k8s_audit_otlp.tools.verify.page import html_of
+from k8s_audit_otlp.tools.verify.scope import Scope
+from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
 
 
 @click.group("evidence")
@@ -48,7 +39,7 @@ def keygen(file: Path, previous: Path | None) -> None:
     try:
         name = make_key(file, previous)
     except KeyFileError as error:
-        die(str(error), USAGE)
+        die(str(error))
     except OSError as error:
         die(f"{error.filename or file}: {error.strerror}; name a file in a directory that is there")
     click.echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
@@ -66,113 +57,82 @@ def keygen(file: Path, previous: Path | None) -> None:
     "--key",
     "keys",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Public key that is trusted; may be given again.",
 )
+@click.option("--cluster", default="", help="Judge what is of this k8s.cluster.name only.")
+@click.option("--from", "since", help="Judge segments that begin at this time (or age) or later.")
+@click.option("--to", "until", help="Judge segments that end before this time (or age).")
+@click.option("--raw", type=PATH, metavar="DIR", help="Hold the log's files, where they still are.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
 @JSON
-def verify(
-    against: tuple[str, ...], keys: tuple[Path, ...], uid_field: str, *, as_json: bool
+def verify(  # noqa: PLR0913 - one for each thing that can be asked
+    against: tuple[str, ...],
+    keys: tuple[Path, ...],
+    cluster: str,
+    since: str | None,
+    until: str | None,
+    raw: Path | None,
+    html: Path | None,
+    uid_field: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Judge an export by itself: whether it is complete, and what the agent sent.
 
     Completeness holds the records against the receipts. Integrity holds receipts, gaps and seals
-    against each other. The exit code is 5 if something is missing, and 6 if something was changed,
-    taken out of the chain or forged.
-    """
+    against each other, and the files in --raw against their hashes. Segments that reach beyond
+    --from and --to are named and not judged: an export of that range holds a part of them.
+
+    \b
+    Exit codes:
+      0  what was judged is complete and sound
+      2  nothing could be judged: no receipt, no file, a wrong option
+      5  something is missing
+      6  something was changed, put in, taken out of the chain or forged
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    scope = Scope(cluster, _time(since, "--from"), _time(until, "--to"))
+    if scope.until_ns and scope.until_ns <= scope.since_ns:
+        die("--to is not after --from; nothing lies between them")
     try:
-        trusted = read_public_keys(list(keys)) if keys else None
+        judge = Judge(scope, read_public_keys(list(keys)) if keys else None)
+        verdict = _judged(judge, against, uid_field, keys, raw)
+        if html is not None and not verdict.nothing:
+            html.write_text(html_of(verdict), encoding="utf-8")
     except KeyFileError as error:
-        die(f"--key: {error}", USAGE)
-    comparison, links, contents = Comparison(), Links(trusted), Contents()
-    try:
-        files = list(files_of(against))
-        with reading(sum(size for _, size in files), "the export") as advance:
-            for name, _ in files:
-                with closing(open_export(name)) as stream:
-                    export = Export(name, stream, uid_field, advance)
-                    comparison.take(contents.taking(links.taking(export)))
+        die(f"--key: {error}")
     except UnreadableExportError as error:
         die(str(error))
     except OSError as error:
-        die(f"{error.filename}: {error.strerror}")
-    complete, sound, said = comparison.report(), links.report(), contents.report()
-    sound.faults += said.changed
-    if not any(chain.last for chain in sound.chains):
-        die(f"{', '.join(against)}: no receipt that is linked; nothing proves anything here")
+        die(denied(error.filename, error))
+    if verdict.nothing:
+        die(f"{', '.join(against)}: {verdict.nothing}")
+    _tell(verdict, as_json=as_json)
+
+
+def _judged(
+    judge: Judge, against: tuple[str, ...], field: str, keys: tuple[Path, ...], raw: Path | None
+) -> Verdict:
+    files = list(files_of(against))
+    with reading(sum(size for _, size in files), "the export") as advance:
+        for name, _ in files:
+            with closing(open_export(name)) as stream:
+                judge.take(Export(name, stream, field, advance))
+    return judge.verdict([name for name, _ in files], [str(key) for key in keys], raw)
+
+
+def _tell(verdict: Verdict, *, as_json: bool) -> NoReturn:
+    """Print a verdict, and end with the exit code that stands for it."""
     if as_json:
-        click.echo(json.dumps(_as_json(complete, sound, said), indent=2))
+        click.echo(json.dumps(verdict.as_json(), indent=2))
     else:
-        _print(complete, sound, said)
-    if not sound.sound:
+        for line in verdict.lines():
+            echo(line)
+    if not verdict.is_sound:
         sys.exit(CHANGED)
-    if not _is_complete(complete):
-        sys.exit(MISSING)
+    sys.exit(OK if verdict.is_complete else MISSING)
 
 
-def _is_complete(report: VerifyReport) -> bool:
-    return report.complete and not report.foreign
-
-
-def _as_json(
-    complete: VerifyReport, sound: IntegrityReport, said: ContentReport
-) -> dict[str, object]:
-    return {
-        "complete": _is_complete(complete),
-        "sound": sound.sound,
-        "missing": complete.total("missing"),
-        "repeated": complete.total("repeated"),
-        "foreign": complete.foreign,
-        "gaps": complete.total("gaps"),
-        "without_receipt": {"records": complete.elsewhere, "segments": complete.elsewhere_segments},
-        "seals": sound.seals,
-        "seals_checked": sound.checked,
-        "faults": sound.faults,
-        "chains": [asdict(chain) for chain in sound.chains],
-        "contents": asdict(said),
-        "not_judged": _CANNOT_KNOW,
-    }
-
-
-def _print(complete: VerifyReport, sound: IntegrityReport, said: ContentReport) -> None:
-    total = complete.total
-    for segment in complete.segments:
-        for remark in segment.remarks:
-            click.echo(f"{segment.identity}: {remark}")
-    for fault in sound.faults:
-        click.echo(fault)
-    for chain in sound.chains:
-        click.echo(f"{chain.exporter} ({chain.id}): {_extent(chain, checked=sound.checked)}")
-        for fault in chain.faults:
-            click.echo(f"  {fault}")
-    click.echo(
-        f"{'complete' if _is_complete(complete) else 'NOT COMPLETE'}: "
-        f"{total('arrived'):,} records under receipts, {total('missing'):,} missing, "
-        f"{total('repeated'):,} repeated, {complete.foreign:,} foreign, {total('gaps'):,} gaps; "
-        f"{complete.elsewhere:,} records are of segments without a receipt yet"
-    )
-    for line in said.missing:
-        click.echo(line)
-    for line in said.not_judged[:_MOST]:
-        click.echo(f"not judged: the records of {line}")
-    if len(said.not_judged) > _MOST:
-        click.echo(f"not judged: the records of {len(said.not_judged) - _MOST} more segments")
-    click.echo(
-        f"{said.records:,} records of {said.judged:,} segments were held against the hashes of "
-        "uid and body in their receipts"
-    )
-    click.echo("sound: the chain holds" if sound.sound else "NOT SOUND: see above")
-    click.echo(_CANNOT_KNOW)
-
-
-def _extent(chain: ChainReport, *, checked: bool) -> str:
-    if not chain.last:
-        return f"sealed up to {chain.sealed}; its links are in another back end"
-    links = f"links {chain.first} to {chain.last}"
-    if not checked:
-        return f"{links}; no key was given: it shows accident and loss, and no forger"
-    if not chain.sealed:
-        return f"{links}; not sealed"
-    when = datetime.fromtimestamp(chain.sealed_ns / 1e9, UTC).isoformat(timespec="seconds")
-    after = max(0, chain.last - chain.sealed)
-    return f"{links}; sealed up to {chain.sealed} at {when}, {after} after it are not"
+def _time(text: str | None, option: str) -> int:
+    return time_of_option(text, option) if text else 0

@@ -1,6 +1,7 @@
 """`evidence`: what a back end's export proves by itself, on what a real agent sent."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,80 @@ def test_an_export_without_receipts_proves_nothing(sealed: Fixture) -> None:
     result = judged(sealed, [{"log.record.uid": "0123456789abcdef-0", "event.name": ""}])
     assert result.exit_code == 2
     assert "nothing proves anything" in result.output
+
+
+def of_segment(rows: list[dict[str, Any]], at: int) -> tuple[dict[str, Any], str]:
+    """Return the receipt of a segment, and its identity."""
+    receipt = [row for row in rows if is_receipt(row)][at]
+    return receipt, str(receipt["k8s.audit.segment.identity"])
+
+
+def test_a_cluster_is_judged_without_the_others(sealed: Fixture) -> None:
+    """What another cluster lacks raises no alarm here; a cluster that is not there is an error."""
+    mine = [{**row, "k8s.cluster.name": "mine"} for row in exported(sealed)]
+    theirs = [
+        json.loads(json.dumps(row).replace(identity, identity[::-1]))
+        for _, identity in [of_segment(mine, 0)]
+        for row in mine
+        if identity in json.dumps(row)
+    ]
+    del theirs[2]
+    theirs = [{**row, "k8s.cluster.name": "theirs"} for row in theirs]
+    key = str(sealed.folder / "seal.key.pub")
+    assert judged(sealed, mine + theirs, "--key", key).exit_code == 6
+    result = judged(sealed, mine + theirs, "--key", key, "--cluster", "mine")
+    assert result.exit_code == 0, result.output
+    result = judged(sealed, mine, "--cluster", "other")
+    assert result.exit_code == 2
+    assert "no receipt is of other; there are of mine" in result.output
+
+
+def test_a_segment_that_reaches_beyond_the_range_is_named_and_not_judged(sealed: Fixture) -> None:
+    rows = exported(sealed)
+    receipt, identity = of_segment(rows, 0)
+    gone = event_at(rows, 0)
+    rows.remove(gone)
+    assert judged(sealed, rows).exit_code == 5
+    began = int(receipt["k8s.audit.segment.first_event_ns"])
+    since = f"{datetime.fromtimestamp(began // 10**9 + 1, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    result = judged(sealed, rows, "--from", since, "--json")
+    report = json.loads(result.stdout)
+    assert any(identity in line and "beyond" in line for line in report["not_judged"])
+    assert report["missing"] == 0, result.output
+    assert judged(sealed, rows, "--from", since, "--to", since).exit_code == 2
+
+
+def test_files_that_are_still_there_are_held_against_their_receipts(sealed: Fixture) -> None:
+    rows = exported(sealed)
+    folder = sealed.log.parent
+    result = judged(sealed, rows, "--raw", str(folder), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["raw"]["same"] == 3
+    changed, longer, shorter = sorted(folder.glob("audit-*"))
+    data = changed.read_bytes()
+    changed.write_bytes(data.replace(b'"code":200', b'"code":201'))
+    longer.write_bytes(longer.read_bytes() + b"{}\n")
+    shorter.write_bytes(shorter.read_bytes()[:-10])
+    result = judged(sealed, rows, "--raw", str(folder))
+    assert result.exit_code == 6, result.output
+    for said in ("is not what the agent read", "written to after", "10 bytes are gone"):
+        assert said in result.output
+    empty = sealed.folder / "empty"
+    empty.mkdir()
+    assert judged(sealed, rows, "--raw", str(empty)).exit_code == 2
+    assert judged(sealed, rows, "--raw", str(empty / "none")).exit_code == 2
+
+
+def test_the_page_says_what_was_checked_and_escapes_what_an_export_holds(sealed: Fixture) -> None:
+    """It loads nothing, and what an attacker writes into an export stays text."""
+    rows = exported(sealed)
+    receipt, _ = of_segment(rows, 0)
+    receipt["k8s.audit.exporter"] = "<script>alert(1)</script>"
+    page = sealed.folder / "page.html"
+    result = judged(sealed, rows, "--html", str(page))
+    assert result.exit_code == 6, result.output
+    text = page.read_text()
+    assert "changed: number" in text
+    assert "<script" not in text
+    assert "src=" not in text
+    assert "What nobody can know" in text

@@ -191,6 +191,12 @@ class Comparison:
             if count:
                 found.remarks.append(f"{count} {what}, by the receipt")
 
+    def leave_out(self, identities: Iterable[str]) -> None:
+        """Forget what was taken in of some segments; their receipts still count as there."""
+        for identity in identities:
+            for of in (self._arrived, self._receipts, self._gaps):
+                of.pop(identity, None)
+
     def report(self) -> VerifyReport:
         """Judge what is left: segments that are not on disk any more are held by their receipts."""
         report = self._report

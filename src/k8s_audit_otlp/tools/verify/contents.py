@@ -126,6 +126,12 @@ class Contents:
                     of[item.receipt.exporter] = said
             yield item
 
+    def leave_out(self, identities: Iterable[str]) -> None:
+        """Forget what was taken in of some segments."""
+        for identity in identities:
+            self._records.pop(identity, None)
+            self._said.pop(identity, None)
+
     def report(self) -> ContentReport:
         report = ContentReport()
         for identity, of in self._said.items():

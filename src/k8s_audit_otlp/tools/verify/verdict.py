@@ -1,0 +1,193 @@
+"""Judges an export by itself, and words what that proves and what nobody can know from it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
+from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
+from k8s_audit_otlp.tools.verify.items import Item
+from k8s_audit_otlp.tools.verify.links import ChainReport, IntegrityReport, Links
+from k8s_audit_otlp.tools.verify.raw import RawFiles, RawReport
+from k8s_audit_otlp.tools.verify.scope import Scope
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+MOST = 20  # segments that are named
+CANNOT_KNOW = (
+    "events that a policy of kube-apiserver never wrote",
+    "what a policy or redaction of the exporter took away before it was sent (counted in receipts)",
+    (
+        "attributes, severity and times beside uid and body: the body is what is proven, so trust "
+        "a field such as k8s.user only as far as the body says the same"
+    ),
+    "what was written to the node's log by somebody else than kube-apiserver before it was read",
+)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Everything that was found, and with what it was checked."""
+
+    scope: Scope
+    complete: VerifyReport
+    sound: IntegrityReport
+    contents: ContentReport
+    raw: RawReport | None = None
+    exports: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.complete.complete and not self.complete.foreign
+
+    @property
+    def is_sound(self) -> bool:
+        changed = self.contents.changed or (self.raw is not None and self.raw.changed)
+        return self.sound.sound and not changed
+
+    @property
+    def nothing(self) -> str:
+        """Why nothing can be said; "" where something can."""
+        if not any(chain.last for chain in self.sound.chains):
+            seen = ", ".join(sorted(filter(None, self.scope.clusters)))
+            if self.scope.cluster and self.scope.clusters:
+                return f"no receipt is of {self.scope.cluster}; there are of {seen or 'no cluster'}"
+            return "no receipt that is linked; nothing proves anything here"
+        if self.raw is not None and not (self.raw.same or self.raw.changed or self.raw.not_judged):
+            return f"--raw {self.raw.directory}: no file of the log is in it"
+        return ""
+
+    @property
+    def not_judged(self) -> list[str]:
+        """Name segments of which something could not be judged, and why."""
+        beyond = [f"{n} ({i}): reaches beyond the range" for i, n in self.scope.beyond.items()]
+        raw = self.raw.not_judged if self.raw is not None else []
+        return [*beyond, *(f"records of {x}" for x in self.contents.not_judged), *raw]
+
+    @property
+    def faults(self) -> list[str]:
+        """Name what was changed, put in, taken out of a chain or forged."""
+        raw = self.raw.changed if self.raw is not None else []
+        chains = [f"{c.exporter} ({c.id}): {x}" for c in self.sound.chains for x in c.faults]
+        return [*self.sound.faults, *chains, *self.contents.changed, *raw]
+
+    @property
+    def lacks(self) -> list[str]:
+        """Name what is missing, and remarks on it."""
+        remarks = [f"{s.identity}: {r}" for s in self.complete.segments for r in s.remarks]
+        holes = [f"{hole} is not there" for hole in self.complete.missing_receipts]
+        return [*remarks, *holes, *self.contents.missing]
+
+    def counts(self) -> dict[str, int]:
+        report = self.complete
+        return {
+            "records under receipts": report.total("arrived"),
+            "missing": report.total("missing"),
+            "repeated": report.total("repeated"),
+            "foreign": report.foreign,
+            "gaps": report.total("gaps"),
+            "records of segments without a receipt yet": report.elsewhere,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        complete = self.complete
+        return {
+            "complete": self.is_complete,
+            "sound": self.is_sound,
+            "missing": complete.total("missing"),
+            "repeated": complete.total("repeated"),
+            "foreign": complete.foreign,
+            "gaps": complete.total("gaps"),
+            "without_receipt": {
+                "records": complete.elsewhere,
+                "segments": complete.elsewhere_segments,
+            },
+            "missing_receipts": complete.missing_receipts,
+            "seals": self.sound.seals,
+            "seals_checked": self.sound.checked,
+            "faults": self.faults,
+            "chains": [asdict(chain) for chain in self.sound.chains],
+            "contents": asdict(self.contents),
+            "raw": asdict(self.raw) if self.raw is not None else None,
+            "exports": self.exports,
+            "keys": self.keys,
+            "cluster": self.scope.cluster,
+            "from_ns": self.scope.since_ns,
+            "to_ns": self.scope.until_ns,
+            "not_judged": self.not_judged,
+            "cannot_know": list(CANNOT_KNOW),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Word it for a terminal."""
+        yield from self.lacks
+        yield from self.faults
+        for chain in self.sound.chains:
+            yield f"{chain.exporter} ({chain.id}): {extent(chain, checked=self.sound.checked)}"
+        counts = ", ".join(f"{count:,} {what}" for what, count in self.counts().items())
+        yield f"{'complete' if self.is_complete else 'NOT COMPLETE'}: {counts}"
+        yield from (f"not judged: {line}" for line in self.not_judged[:MOST])
+        if len(self.not_judged) > MOST:
+            yield f"not judged: {len(self.not_judged) - MOST} more"
+        yield (
+            f"{self.contents.records:,} records of {self.contents.judged:,} segments were held "
+            "against the hashes of uid and body in their receipts"
+        )
+        if self.raw is not None:
+            yield f"{self.raw.same} files in {self.raw.directory} are byte for byte what was read"
+        yield "sound: the chain holds" if self.is_sound else "NOT SOUND: see above"
+        yield "nobody can know from an export: " + "; ".join(CANNOT_KNOW)
+
+
+class Judge:
+    """Takes in exports, one after the other."""
+
+    def __init__(self, scope: Scope, keys: "Mapping[str, Ed25519PublicKey] | None") -> None:
+        self._scope = scope
+        self._comparison, self._links = Comparison(), Links(keys)
+        self._contents, self._raw = Contents(), RawFiles()
+
+    def take(self, items: Iterable[Item]) -> None:
+        linked = self._links.taking(self._scope.taking(items))
+        self._comparison.take(self._contents.taking(self._raw.taking(linked)))
+
+    def verdict(self, exports: list[str], keys: list[str], raw: Path | None) -> Verdict:
+        """Judge what was taken in; *exports*, *keys* are named in it, *raw* is read.
+
+        Raises:
+            OSError: *raw* is missing or may not be read.
+
+        """
+        for part in (self._comparison, self._contents):
+            part.leave_out(self._scope.left_out)
+        return Verdict(
+            self._scope,
+            self._comparison.report(),
+            self._links.report(),
+            self._contents.report(),
+            self._raw.report(raw) if raw is not None else None,
+            exports,
+            keys,
+        )
+
+
+def extent(chain: ChainReport, *, checked: bool) -> str:
+    """Say how far a chain goes, and how far nobody could rewrite it."""
+    if not chain.last:
+        return f"sealed up to {chain.sealed}; its links are in another back end"
+    links = f"links {chain.first} to {chain.last}"
+    if not checked:
+        return f"{links}; no key was given: it shows accident and loss, and no forger"
+    if not chain.sealed:
+        return f"{links}; not sealed"
+    when = time_of(chain.sealed_ns)
+    after = max(0, chain.last - chain.sealed)
+    return f"{links}; sealed up to {chain.sealed} at {when}, {after} after it are not"
+
+
+def time_of(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="seconds")
