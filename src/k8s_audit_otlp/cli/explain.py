@@ -187,7 +187,13 @@ def _logs(
     else:
         raise click.UsageError("give --event FILE, --path LOG, or a --config that names a log")
     found = []
+    sources = {} if config is None else {spool: name for name, _, spool in config.spools()}
     for name, path in places:
+        if name in sources and not path.exists():
+            die(
+                f"{path}: receivers::{sources[name]} has taken nothing yet, its spool comes with "
+                "the first start of the agent; give --event FILE or --path LOG"
+            )
         try:
             files = LogFiles.of(path)
         except OSError as error:

@@ -182,3 +182,17 @@ def test_a_terminal_shows_how_far_it_is(audit_log: Path) -> None:
     os.close(ours)
     assert "the log" in shown
     assert json.loads(done.stdout)["events"] == 60
+
+
+def test_a_source_that_has_taken_nothing_yet_is_said_to_be_one(tmp_path: Path) -> None:
+    file = tmp_path / "webhook.yaml"
+    file.write_text(
+        "receivers: {k8s_audit_webhook: {endpoint: 'localhost:19443'}}\n"
+        f"exporters: {{otlp_file: {{path: {tmp_path}/out.jsonl}}}}\n"
+        f"service: {{state_dir: {tmp_path}/state}}\n"
+    )
+    done = explain("--config", file)
+    assert done.returncode == 2
+    assert "receivers::k8s_audit_webhook has taken nothing yet" in done.stderr
+    assert "--path LOG" in done.stderr
+    assert not (tmp_path / "state").exists()

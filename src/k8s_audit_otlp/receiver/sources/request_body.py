@@ -38,10 +38,10 @@ class BodyReader:
         self._inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
         self._budget = budget
         self._max = max_bytes
-        self._pieces: list[bytes] = []
+        self._body = bytearray()  # grows in place: the body is never there twice
         self.held = 0
 
-    async def read(self, chunks: AsyncIterator[bytes]) -> bytes:
+    async def read(self, chunks: AsyncIterator[bytes]) -> bytearray:
         """Return the body, decompressed.
 
         Raises:
@@ -55,11 +55,11 @@ class BodyReader:
                 self._decompress(chunk)
         if self._inflate is not None and not self._inflate.eof:
             raise BodyError(400, "the gzip body is cut short")
-        return b"".join(self._pieces)
+        return self._body
 
     def release(self) -> None:
         """Give back what the body took of the budget."""
-        self._pieces.clear()
+        self._body = bytearray()
         self._budget.give(self.held)
         self.held = 0
 
@@ -68,7 +68,7 @@ class BodyReader:
             raise BodyError(413, f"the body is over {self._max} bytes")
         self._budget.take(len(piece))
         self.held += len(piece)
-        self._pieces.append(piece)
+        self._body += piece
 
     def _decompress(self, chunk: bytes) -> None:
         assert self._inflate is not None  # noqa: S101 - seen by the caller

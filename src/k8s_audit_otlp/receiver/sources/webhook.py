@@ -31,6 +31,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 RETRY_AFTER_S = 5
 _MOST_APPENDS = 8  # threads that decode and wait for the disk
+_LONG_BODY = 4 << 20  # bytes; of longer ones one is decoded at a time, as its lines are a copy
 _WARN_EVERY_S = 60.0
 
 Names = Callable[[tuple[str, int] | None], frozenset[str]]
@@ -75,6 +76,7 @@ class Webhook:
         self._monotonic, self._now = monotonic, now
         self._budget = BodyBudget(2 * options.max_body_bytes)
         self._appending = CapacityLimiter(_MOST_APPENDS)
+        self._appending_long = CapacityLimiter(1)
         self._risks = {cluster: BufferRisk() for cluster in spools}
         self._warned: dict[str, float] = {}
         self.answers: dict[int, int] = {}  # requests by the status they were answered with
@@ -127,14 +129,18 @@ class Webhook:
             async with asyncio.timeout(self._options.read_timeout_s):
                 data = await body.read(request.stream())
             appended = await to_thread.run_sync(
-                self._append, cluster, data, limiter=self._appending
+                self._append, cluster, data, limiter=self._limiter_for(data)
             )
+            del data
         finally:
             body.release()
         if appended:
             self._look_at_buffer(cluster, *appended)
 
-    def _append(self, cluster: str, data: bytes) -> tuple[int, bytes] | None:
+    def _limiter_for(self, data: bytearray) -> CapacityLimiter:
+        return self._appending_long if len(data) > _LONG_BODY else self._appending
+
+    def _append(self, cluster: str, data: bytearray) -> tuple[int, bytes] | None:
         """Write the events of a body; return how many and the last. Runs in a thread."""
         lines = lines_of(data)
         if not lines:

@@ -3,10 +3,13 @@
 The items of an EventList carry no `kind`; the lines of a file do. Pure.
 """
 
+import re
+
 import msgspec
 
 from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
 
+_ARRAY = re.compile(rb"\s*\[")
 _LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
 
 
@@ -31,7 +34,7 @@ _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _VERSION = "audit.k8s.io/v1"
 
 
-def lines_of(body: bytes) -> list[bytes]:
+def lines_of(body: bytes | bytearray) -> list[bytes]:
     """Return the events of an EventList, of a bare array or of one event, a line each.
 
     Raises:
@@ -39,14 +42,14 @@ def lines_of(body: bytes) -> list[bytes]:
 
     """
     try:
-        if body.lstrip()[:1] == b"[":
+        if _ARRAY.match(body):  # a body may be long: it is not copied
             return [_line(bytes(item), _VERSION) for item in _array(body)]
         found = _list(body)
         if found.kind == "EventList":
             version = _checked(found.api_version)
             return [_line(bytes(item), version) for item in found.items or ()]
         if found.kind == "Event":
-            return [_line(body.strip(), _checked(found.api_version))]
+            return [_line(bytes(body).strip(), _checked(found.api_version))]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NoEventsError(f"the body is no JSON of audit events: {error}") from None
     raise NoEventsError(f"kind is {found.kind[:64]!r}; an EventList or an Event is taken")

@@ -8,7 +8,7 @@ and perhaps one torn line, which is cut at the next start.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -26,6 +26,7 @@ from k8s_audit_otlp.state.files import Fsync
 
 logger = logging.getLogger("k8s_audit_otlp")
 
+_WRITTEN_AT_ONCE = 1 << 20  # bytes
 _WINDOW = "recent"  # the file beside the log that holds the digests of its last lines
 
 
@@ -34,6 +35,20 @@ class Appended(NamedTuple):
 
     written: int
     repeated: int
+
+
+def _pieces(new: Mapping[bytes, bytes]) -> Iterator[tuple[list[bytes], bytes]]:
+    """Join lines for the disk, with their digests: a long request is not there once more."""
+    digests: list[bytes] = []
+    data = bytearray()
+    for digest, line in new.items():
+        digests.append(digest)
+        data += line
+        if len(data) >= _WRITTEN_AT_ONCE:
+            yield digests, bytes(data)
+            digests, data = [], bytearray()
+    if data:
+        yield digests, bytes(data)
 
 
 class Spool:
@@ -142,16 +157,17 @@ class Spool:
             raise SpoolFullError("it is stopping")
         if not new:
             return
-        data = b"".join(new.values())
-        self._files.check_room(len(data))
-        if self._suspect or self._files.wants_rotation(len(data)):
+        size = sum(map(len, new.values()))
+        self._files.check_room(size)
+        if self._suspect or self._files.wants_rotation(size):
             self._rotate()
-        kept = self._files.write(data)
-        count = len(new) if kept == len(data) else data.count(b"\n", 0, kept)
-        self._window.add(list(new)[:count])
-        self._appended += count
-        if kept != len(data):
-            raise SpoolFullError(f"the disk took {kept} of {len(data)} bytes")
+        for digests, data in _pieces(new):
+            kept = self._files.write(data)
+            count = len(digests) if kept == len(data) else data.count(b"\n", 0, kept)
+            self._window.add(digests[:count])
+            self._appended += count
+            if kept != len(data):
+                raise SpoolFullError(f"the disk took {kept} of {len(data)} bytes")
 
     def _rotate(self) -> None:
         """Begin another segment; what is in this one is on disk before. The lock is held."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -308,3 +309,16 @@ def test_every_acknowledged_line_is_held(
     assert set(expected) <= set(held(directory))
     if not failed:
         assert held(directory) == expected
+
+
+def test_a_long_request_is_not_in_memory_once_more_while_it_is_written(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    lines = [line(number, 10_000) for number in range(1_600)]
+    tracemalloc.start()
+    try:
+        assert spool.append(lines).written == 1_600
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < sum(map(len, lines)) / 2
+    assert held(tmp_path) == lines
