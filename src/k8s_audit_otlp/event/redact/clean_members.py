@@ -6,6 +6,7 @@ repeats from event to event is judged once.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
@@ -24,7 +25,7 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
     def __init__(self, outside: OutsideBodies) -> None:
         super().__init__()
         self._outside = outside
-        self._known = KnownTexts()
+        self._known: defaultdict[bytes, KnownTexts] = defaultdict(KnownTexts)
 
     def all(self, members: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell whether all members leave as they are."""
@@ -34,7 +35,10 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         name, value = member
         if _UNTOLD.fullmatch(value):
             return True
-        verdict = self._is_plain(name, value) or self._judge(name, value)
+        suspects = self._suspects(name, value)
+        verdict = suspects == set() or self._judge(name, value)
+        if verdict and suspects:
+            self._known[name].remember(suspects)
         if len(value) <= _LONGEST_KEPT:
             if len(self) >= _MAX_KEPT:
                 self.clear()
@@ -47,23 +51,29 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         except (UnreadableError, LookupError):
             return False
 
-    def _is_plain(self, name: bytes, value: bytes) -> bool:
-        """Tell that there is nothing to judge: no escape, no name and no word of the grammar."""
+    def _suspects(self, name: bytes, value: bytes) -> set[bytes] | None:
+        """Return the texts that hold a word of the grammar and were not judged clean before.
+
+        None where more than texts is to be judged: an escape, a name that calls for something.
+        """
         if name == b"requestURI" or b"\\" in value:
-            return False
+            return None
         try:
             pieces = split(value)
             marks = [*map(marks_key, pieces[2:-1:2]), False]
         except UnreadableError:
-            return False
+            return None
         texts = set()
         for piece, is_name in zip(pieces[1::2], marks, strict=False):
             if not is_name:
                 texts.add(piece)
             elif self._outside.calls_for_a_look(name, piece):
-                return False
-        new = texts - self._known
-        if new and needles_in(b"\n".join(new).decode("utf-8", "replace")):
-            return False
-        self._known.remember(new)
-        return True
+                return None
+        texts -= self._known[name]
+        if not texts or not _needles(b"\n".join(texts)):
+            return set()
+        return {text for text in texts if _needles(text)}
+
+
+def _needles(text: bytes) -> int:
+    return needles_in(text.decode("utf-8", "replace"))
