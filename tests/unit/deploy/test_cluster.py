@@ -15,7 +15,10 @@ from k8s_audit_otlp.cli.apiserver import command
 from tests.unit.deploy.cluster import Cluster
 from tests.unit.deploy.odd_values import combinations
 
-pytestmark = pytest.mark.interop
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.timeout(400),
+]  # the apiserver starts slowly under load
 
 HERE = Path(__file__)
 OF_OPERATORS = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "SecurityContextConstraints"}
@@ -53,7 +56,15 @@ def cluster(folder, log, kube_bin):
     policy.write_text(profiles.text_of("recipe"))
     options = ["--policy-path", policy, "--log-path", log, "--backup-dir", folder / "backups"]
     done = CliRunner().invoke(
-        command, ["patch", str(manifest), "--in-place", *(str(option) for option in options)]
+        command,
+        [
+            "patch",
+            str(manifest),
+            "--in-place",
+            "--wait",
+            "0s",
+            *(str(option) for option in options),
+        ],
     )
     assert done.exit_code == 0, done.output
     patched = yaml.safe_load(manifest.read_text())["spec"]["containers"][0]["command"]
