@@ -4,6 +4,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -33,6 +34,7 @@ _REFRESH_S: Final = 1.0
 _AROUND: Final = 6  # lines of a terminal that the table's head and foot take
 _TITLES: Final = ("user", "verb", "resource", "events", "bytes", "of all")
 _MOST_WAITING: Final = 2000  # frames; what comes meanwhile is left out by the agent
+_RELOAD_S: Final = 10.0  # an agent that gives way to another one is not there for so long
 _DONE: Final = object()
 
 
@@ -80,8 +82,9 @@ def tap(
 
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     match = _match(wishes, exporter)
-    stream = _connect(directory_of(config_file, state_dir))
-    for record in _records(stream, seconds):
+    directory = directory_of(config_file, state_dir)
+    stream = _connect(directory)
+    for record in _records(stream, directory, seconds):
         if record is None or not match(record):
             continue
         if as_json:
@@ -105,10 +108,11 @@ def top(
     Counts what has left since it was started, by user, verb and resource, the largest first.
     """
     match, volume, screen = _match(wishes, exporter), Volume(), console()
-    stream = _connect(directory_of(config_file, state_dir))
+    directory = directory_of(config_file, state_dir)
+    stream = _connect(directory)
     shown = 0.0
     with Live(console=screen, auto_refresh=False, transient=True) as live:
-        for record in _records(stream, seconds):
+        for record in _records(stream, directory, seconds):
             if record is not None and match(record):
                 volume.add(record)
             if screen.is_terminal and time.monotonic() - shown >= _REFRESH_S:
@@ -135,17 +139,34 @@ def _connect(directory: Path) -> socket.socket:
     return stream
 
 
-def _records(stream: socket.socket, seconds: float | None) -> Iterator[Watched | None]:
+def _frames(stream: socket.socket, directory: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield what comes; a reload closes the socket for a moment, so ask for it again."""
+    again: socket.socket | None = stream
+    while again is not None:
+        with again, suppress(OSError):
+            yield from frames(again)
+        again = _connect_again(directory)
+
+
+def _connect_again(directory: Path) -> socket.socket | None:
+    end = time.monotonic() + _RELOAD_S
+    while time.monotonic() < end:
+        with suppress(OSError):
+            return connect(directory)
+        time.sleep(0.1)
+    return None
+
+
+def _records(
+    stream: socket.socket, directory: Path, seconds: float | None
+) -> Iterator[Watched | None]:
     """Yield what comes, and None now and then while nothing does; end with the agent."""
     queue: Queue[Any] = Queue(_MOST_WAITING)
     end = None if seconds is None else time.monotonic() + seconds
 
     def receive() -> None:
-        try:
-            for frame in frames(stream):
-                queue.put(frame)
-        except OSError:
-            pass
+        for frame in _frames(stream, directory):
+            queue.put(frame)
         queue.put(_DONE)
 
     Thread(target=receive, name="receive", daemon=True).start()
