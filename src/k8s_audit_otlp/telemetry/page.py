@@ -30,7 +30,8 @@ _NEXT: Final[Mapping[str, str]] = {
     "connection": "See that the endpoint answers, and what lies between.",
     "retryable": "The back end is busy or down; look at its side.",
     "too_large": "Requests are split; see the back end's limit.",
-    "rejected": "The request is split until the record at fault is found; see the log.",
+    "rejected": "The request is split until the record at fault is found. Where all are refused a "
+    "setting is wrong: `k8s-audit-otlp status` quotes the answer.",
     "misconfigured": "Nothing goes on by itself: correct key or path, then reload.",
 }
 _SAFE: Final = "Nothing is lost while the log is kept. "
@@ -71,11 +72,14 @@ def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
     sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else "All is sent."
     if sum(map(_gone, exporters)):
         return f"Bytes of the log were deleted before they were delivered: see below. {sent}", "bad"
-    if gaps := sum(sum(exporter.gaps.values()) for exporter in exporters):
+    if gaps := sum(_proven(exporter) for exporter in exporters):
         return f"{gaps:,} stretches of the log are lost to an exporter: see below. {sent}", "bad"
     if aside := sum(_lost(e)["refused"] + _lost(e)["dead-lettered"] for e in exporters):
         what = "records were refused for good: `dead-letter list` shows them"
         return f"Events flow; {aside:,} {what}. {sent}", "warn"
+    if unseen := sum(exporter.gaps.get("unseen", 0) for exporter in exporters):
+        what = "times nothing proves that no file of the log came and went unread"
+        return f"Events flow; {unseen:,} {what}: see AuditGap in the runbook. {sent}", "warn"
     if failing := sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters):
         what = f"{failing} of {len(exporters)} exporters get nothing through"
         return f"Nothing is being lost; {what}. {sent}", "warn"
@@ -85,6 +89,11 @@ def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
 def _next(view: ExporterView) -> str:
     said = _NEXT.get(view.trouble, "")
     return said if _gone(view) else _SAFE + said
+
+
+def _proven(view: ExporterView) -> int:
+    """Count the gaps that are known to hold bytes; `unseen` says only that they may."""
+    return sum(count for reason, count in view.gaps.items() if reason != "unseen")
 
 
 def _gone(view: ExporterView) -> int:
