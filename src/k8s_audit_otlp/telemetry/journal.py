@@ -181,18 +181,20 @@ class ExporterJournal:
 
     def gap(self, subscription: Subscription, segment: Segment, gap: Gap) -> None:
         size, name = gap.span.end - gap.span.start, segment.state.name
-        what = f"{size:,} bytes of {name}"
+        what, lost = f"{size:,} bytes of {name}", "are lost"
         if gap.reason == "unseen":
             what, size = f"unknown bytes before the first event of {name}", 0
+            lost = "may be lost"
         with self._lock:
             self.counts.gaps[gap.reason] += 1
         self._note("gap", f"{what} ({gap.reason})")
         log = subscription.log
         self._logger.error(
-            "%s: %s: %s are lost to this exporter (%s: %s)",
+            "%s: %s: %s %s to this exporter (%s: %s)",
             self.exporter,
             log.path,
             what,
+            lost,
             gap.reason,
             gap.why or GAP_REASONS.get(gap.reason, ""),
             extra=self._fields(
