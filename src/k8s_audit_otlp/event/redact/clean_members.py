@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.strings import KnownTexts
 from k8s_audit_otlp.event.secrets.grammar import needles_in
-from k8s_audit_otlp.event.splice.tokens import UnreadableError, marks_key, split
+from k8s_audit_otlp.event.splice.tokens import UnreadableError, marks_key, split, text_of
 
 _UNTOLD = re.compile(rb'"[0-9a-fA-F:TZ.+-]*"')  # times, uids, addresses
 _MAX_KEPT = 8192
@@ -54,9 +54,9 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
     def _suspects(self, name: bytes, value: bytes) -> set[bytes] | None:
         """Return the texts that hold a word of the grammar and were not judged clean before.
 
-        None where more than texts is to be judged: an escape, a name that calls for something.
+        None where more than texts is to be judged: a name that calls for something, JSON in a text.
         """
-        if name == b"requestURI" or b"\\" in value:
+        if name == b"requestURI":
             return None
         try:
             pieces = split(value)
@@ -66,13 +66,23 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         texts = set()
         for piece, is_name in zip(pieces[1::2], marks, strict=False):
             if not is_name:
-                texts.add(piece)
-            elif self._outside.calls_for_a_look(name, piece):
+                text = _plain(piece)
+                if text[:1] in (b"{", b"["):
+                    return None
+                texts.add(text)
+            elif b"\\" in piece or self._outside.calls_for_a_look(name, piece):
                 return None
         texts -= self._known[name]
         if not texts or not _needles(b"\n".join(texts)):
             return set()
         return {text for text in texts if _needles(text)}
+
+
+def _plain(piece: bytes) -> bytes:
+    """Return a string as its text, without escapes."""
+    if b"\\" in piece or b"\0" in piece:
+        return text_of(piece).encode("utf-8", "surrogatepass")
+    return piece
 
 
 def _needles(text: bytes) -> int:
