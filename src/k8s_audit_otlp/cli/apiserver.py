@@ -275,10 +275,9 @@ def _remark(patched: Patched) -> None:
         )
     _warn_of_upgrade(patched)
     if patched.owner not in HINTS:
+        applying = "it keeps a backup, waits for the apiserver, and goes back where that stays away"
         click.echo(
-            "nothing was changed; to apply it, give --in-place as well: it keeps a backup, waits "
-            "for the apiserver, and goes back where that does not come back",
-            err=True,
+            f"nothing was changed; to apply it, give --in-place as well: {applying}", err=True
         )
 
 
@@ -296,8 +295,6 @@ def _warn_of_upgrade(patched: Patched) -> None:
 
 
 def _show_diff(old: str, new: str, name: str, *, err: bool) -> None:
-    lines = difflib.unified_diff(
-        old.splitlines(), new.splitlines(), name, f"{name} (patched)", lineterm=""
-    )
-    for line in lines:
+    before, after = old.splitlines(), new.splitlines()
+    for line in difflib.unified_diff(before, after, name, f"{name} (patched)", lineterm=""):
         click.secho(line, fg=COLOURS.get(line[:1]), err=err)

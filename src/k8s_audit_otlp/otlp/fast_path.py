@@ -9,10 +9,9 @@ a member that is not known here or is there twice: its text would leave with the
 would have judged it. The lengths of what was judged must add up to the line's.
 """
 
-import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -26,21 +25,21 @@ from k8s_audit_otlp.otlp.event_record import (
     parse_time,
 )
 from k8s_audit_otlp.otlp.interned import Interned
+from k8s_audit_otlp.otlp.line_size import (
+    SIZE_OF_FRAME,
+    go_json,
+    length_in,
+    members_of,
+    size_of,
+)
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, MAX_LIST, NO_TARGET
 
 _NOTHING = msgspec.Raw(b"")
 _WIRE_NAMES = dict(
     zip(AuditEvent.__struct_fields__, AuditEvent.__struct_encode_fields__, strict=True)
 )
-# What every line has, each text without its letters; the brace that opens it.
-_SIZE = len(
-    '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"","auditID":"","stage":"",'
-    '"requestURI":"","requestReceivedTimestamp":"2026-01-02T03:04:05.000006Z",'
-    '"stageTimestamp":"2026-01-02T03:04:05.000006Z",'
-)
 _OBJECT = ("resource", "subresource", "apiGroup", "apiVersion", "namespace")
 _OF_UIDS = "0123456789abcdef-"
-_ESCAPED_BY_GO = {0x26: "\\u0026", 0x3C: "\\u003c", 0x3E: "\\u003e"}
 DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 33) * 1_000_000  # the year 2242; until then a double holds each microsecond
 
@@ -125,11 +124,13 @@ class FastEncoder:
             raise NotPlainError
         if event.request_object is not _NOTHING or event.response_object is not _NOTHING:
             return self._with_bodies(event, line, around)
-        return self._record(event, line, line, _SIZE, around)
+        return self._record(event, line, line, SIZE_OF_FRAME, around)
 
     def _with_bodies(self, event: FastEvent, line: bytes, around: bytes) -> bytes:
         request, response = bytes(event.request_object), bytes(event.response_object)
-        size = _SIZE + _size("requestObject", request) + _size("responseObject", response)
+        size = (
+            SIZE_OF_FRAME + size_of("requestObject", request) + size_of("responseObject", response)
+        )
         check = self._clean
         if check is None:
             return self._record(event, line, line, size, around)
@@ -180,12 +181,14 @@ class FastEncoder:
             if ref.uid or ref.resource_version:
                 thing += records.version(ref)
                 clean = clean and self._is_clean_version(ref)
-                size += len(_said((("uid", ref.uid), ("resourceVersion", ref.resource_version))))
+                size += len(
+                    members_of((("uid", ref.uid), ("resourceVersion", ref.resource_version)))
+                )
         request, clean_end, part = self._requests[
             event.level, event.stage, event.verb, bytes(event.response_status), target, alarm
         ]
         if check is not None:
-            size += part + len(audit_id) + _length_in(line, event.request_uri)
+            size += part + len(audit_id) + length_in(line, event.request_uri)
             clean = clean and clean_end and clean_notes and size == len(line)
             if not clean or not _is_clean_text(check, event, path_text, query_text):
                 raise NotPlainError
@@ -228,7 +231,7 @@ class FastEncoder:
         addresses = (self._decode_ips(ips_json) if ips_json else None) or ()
         if len(addresses) > MAX_LIST:
             raise NotPlainError
-        agent_json = _go_json(agent)
+        agent_json = go_json(agent)
         clean = (
             self._is_clean(b"user", user_json)
             and self._is_clean(b"sourceIPs", ips_json)
@@ -238,8 +241,8 @@ class FastEncoder:
         encoded = self._records.caller((
             user.username, user.uid, user.groups, extra, agent, addresses,
         ))  # fmt: skip
-        size = _size("user", user_json) + _size("sourceIPs", ips_json)
-        return encoded, clean, size + _size("userAgent", agent_json)
+        size = size_of("user", user_json) + size_of("sourceIPs", ips_json)
+        return encoded, clean, size + size_of("userAgent", agent_json)
 
     def _request(self, key: tuple[str, str, str, bytes, int, int]) -> tuple[bytes, bool, int]:
         level, stage, verb, status_json, target, alarm = key
@@ -247,17 +250,17 @@ class FastEncoder:
         request = self._records.requests[
             "Event", level, stage, verb, status.code, status.reason, target, alarm, False
         ]
-        verb_json = _go_json(verb)
+        verb_json = go_json(verb)
         clean = self._is_clean(b"responseStatus", status_json) and self._is_clean(
             b"verb", verb_json
         )
-        size = _size("responseStatus", status_json) + _size("verb", verb_json)
+        size = size_of("responseStatus", status_json) + size_of("verb", verb_json)
         return request, clean, size + len(level) + len(stage)
 
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool, int]:
         encoded, target = self._records.objects[key]
         clean = self._clean is None or all(map(self._clean.reference, key))
-        said = _said(zip(_OBJECT, key, strict=True))
+        said = members_of(zip(_OBJECT, key, strict=True))
         return encoded, target, clean, len(said) + len('"objectRef":{},') - 1
 
     def _is_clean_version(self, ref: ObjectRef) -> bool:
@@ -269,7 +272,7 @@ class FastEncoder:
 
     def _note(self, key: bytes) -> tuple[bytes, int, bool, int]:
         annotations = (self._decode_notes(key) if key else None) or {}
-        size = _size("annotations", key)
+        size = size_of("annotations", key)
         if not annotations:
             return b"", self._records.no_alarm, True, size
         encoded, alarm, cuts = self._records.note(tuple(annotations.items()))
@@ -289,26 +292,3 @@ def _is_clean_text(check: Clean, event: FastEvent, path: str, query: str) -> boo
     if ref is not None and ref.name and ref.name not in path and not check.reference(ref.name):
         return False
     return not audit_id.strip(_OF_UIDS) or check.reference(audit_id)
-
-
-def _length_in(line: bytes, uri: str) -> int:
-    r"""Count the bytes of a URI, whose every `&` kube-apiserver writes as `\u0026`."""
-    escaped = 5 * uri.count("&") if "&" in uri and b"&" not in line else 0
-    return len(uri) + escaped
-
-
-def _go_json(text: str) -> bytes:
-    """Write a text as kube-apiserver does; empty where it leaves the member out."""
-    if not text:
-        return b""
-    return json.dumps(text, ensure_ascii=False).translate(_ESCAPED_BY_GO).encode()
-
-
-def _size(name: str, value: bytes) -> int:
-    """Count the bytes that a member takes: quotes, colon and comma, too."""
-    return len(name) + len(value) + 4 if value else 0
-
-
-def _said(members: Iterable[tuple[str, str]]) -> str:
-    """Write the members of an objectRef that are not empty."""
-    return "".join(f'"{name}":"{text}",' for name, text in members if text)

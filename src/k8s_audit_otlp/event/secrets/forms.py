@@ -6,9 +6,10 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.grammar import TOKEN_FORMATS, KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, apply, second, step
+from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
 
 _PRIVATE_KEY = re.compile(
     r"()(-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-{4,5}"

@@ -1,0 +1,80 @@
+"""Tokens that are known by how they begin, wherever they stand: a row for each vendor's form."""
+
+from typing import Final, NamedTuple
+
+
+class TokenFormat(NamedTuple):
+    """A token that is known by how it begins, wherever it stands."""
+
+    begins: tuple[str, ...]  # literals of which the text holds one
+    pattern: str
+
+
+def _format(pattern: str, *begins: str) -> TokenFormat:
+    return TokenFormat(begins, pattern)
+
+
+# Prefixes as the vendors' pages on their token formats give them; lengths keep names from matching.
+TOKEN_FORMATS: Final = (
+    _format(r"(?:AKIA|ASIA)[A-Z0-9]{16}", "AKIA", "ASIA"),
+    _format(r"gh[pousr]_[A-Za-z0-9]{20,}", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    _format(r"github_pat_\w{20,}", "github_pat_"),
+    _format(
+        r"gl(?:pat|dt|rt|oas|ptt|ft|soat|cbt|agent|imt)-[\w-]{16,}",
+        *("glpat-", "gldt-", "glrt-", "gloas-", "glptt-", "glft-", "glsoat-", "glcbt-"),
+        *("glagent-", "glimt-"),
+    ),
+    _format(r"xox[abeoprs]-[\w-]{10,}", "xox"),
+    _format(r"xapp-\d-[\w-]{10,}", "xapp-"),
+    _format(r"(?<=hooks\.slack\.com/)[\w/]{20,}", "hooks.slack.com/"),
+    _format(r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}", "_live_", "_test_"),
+    _format(r"whsec_[A-Za-z0-9+/=]{16,}", "whsec_"),
+    _format(r"AIza[\w-]{30,}", "AIza"),
+    _format(r"ya29\.[\w-]{16,}", "ya29."),
+    _format(r"GOCSPX-[\w-]{16,}", "GOCSPX-"),
+    _format(r"hv[sbr]\.[\w-]{16,}", "hvs.", "hvb.", "hvr."),
+    _format(r"AGE-SECRET-KEY-1[A-Z0-9]{16,}", "AGE-SECRET-KEY-1"),
+    _format(r"npm_[A-Za-z0-9]{30,}", "npm_"),
+    _format(r"pypi-[\w-]{30,}", "pypi-"),
+    _format(r"do[ort]_v1_[a-f0-9]{32,}", "_v1_"),
+    _format(r"SG\.[\w-]{16,}\.[\w-]{16,}", "SG."),
+    _format(r"sk-(?:ant-|proj-)?[A-Za-z0-9_]{5,}[\w-]{14,}", "sk-"),
+    _format(r"hf_[A-Za-z0-9]{30,}", "hf_"),
+    _format(r"dckr_(?:pat|oat)_[\w-]{20,}", "dckr_"),
+    _format(r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", "shpat_", "shpca_", "shppa_", "shpss_"),
+    _format(r"sq0(?:atp|csp)-[\w-]{20,}", "sq0"),
+    _format(r"lin_api_[A-Za-z0-9]{30,}", "lin_api_"),
+    _format(r"NRAK-[A-Z0-9]{20,}", "NRAK-"),
+    _format(r"dapi[0-9a-f]{32}", "dapi"),
+    _format(r"\w{10,20}\.atlasv1\.[\w-]{40,}", ".atlasv1."),
+    _format(r"PMAK-[a-f0-9]{20,}-[a-f0-9]{20,}", "PMAK-"),
+    _format(r"AT[AC]TT3[\w=-]{30,}", "ATATT3", "ATCTT3"),
+    _format(r"tskey-[\w-]{20,}", "tskey-"),
+    _format(r"(?:bot)?\d{8,10}:AA[\w-]{32,}", ":AA"),
+    _format(r"(?<=/api/webhooks/)[\w/-]{20,}", "/api/webhooks/"),
+    _format(r"(?<=webhook\.office\.com/)[\w@/-]{30,}", "webhook.office.com/"),
+    _format(r"key-[0-9a-f]{32}", "key-"),
+    _format(r"figd_[\w-]{20,}", "figd_"),
+    _format(r"dt0[a-z]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{40,}", "dt0"),
+    _format(r"\w{3}8Q~[\w~.-]{30,}", "8Q~"),
+    _format(r"rubygems_[0-9a-f]{40,}", "rubygems_"),
+    _format(r"sntry[su]_[\w+/=-]{30,}", "sntrys_", "sntryu_"),
+    _format(
+        r"(?:gsk|xai|sbp|nfp|lsv2_pt|pul|phx|r8)[_-][A-Za-z0-9]{30,}",
+        "gsk_",
+        "xai-",
+        "sbp_",
+        "nfp_",
+        "lsv2_pt_",
+        "pul-",
+        "phx_",
+        "r8_",
+    ),
+    _format(r"pscale_(?:tkn|pw|oauth)_[\w.-]{30,}", "pscale_"),
+    _format(r"EAA[A-Za-z0-9]{60,}", "EAA"),
+    _format(r"glc_[A-Za-z0-9+/=]{30,}", "glc_"),
+    _format(r"glsa_[A-Za-z0-9]{30,}_[a-f0-9]{8}", "glsa_"),
+    _format(r"\$(?:apr1|2[abxy]|5|6|1|y|argon2id?)\$[./A-Za-z0-9$=,+]{16,}", "$"),
+    _format(r"\{SS?HA(?:256|512)?\}[A-Za-z0-9+/=]{20,}", "{SHA", "{SSHA"),
+    _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT)\}[^\s,:]{4,}", "{PLAIN}", "{CLEARTEXT}", "{CRYPT}"),
+)
