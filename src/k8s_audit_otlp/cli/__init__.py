@@ -83,6 +83,16 @@ def die(message: str, code: int = USAGE) -> NoReturn:
     sys.exit(code)
 
 
+class Group(click.Group):
+    """Commands, each with the whole first sentence of its help: click would cut it off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in found if one])
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -131,6 +141,9 @@ class LazyGroup(click.Group):
             for mistake in error.mistakes:
                 say(mistake.in_file(error.source))
             sys.exit(USAGE)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
         except click.ClickException as error:
             die(_one_line(error), error.exit_code)
         except click.Abort:

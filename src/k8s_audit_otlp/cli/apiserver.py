@@ -17,7 +17,7 @@ from k8s_audit_otlp.apiserver import files, kubeadm, profiles, restart, webhook
 from k8s_audit_otlp.apiserver.manifest import Patched, patch
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner, kubeadm_api_version
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
-from k8s_audit_otlp.cli import FAILURE, die
+from k8s_audit_otlp.cli import FAILURE, Group, die
 from k8s_audit_otlp.cli.options import DURATION
 from k8s_audit_otlp.tools.doctor.apiserver_facts import processes
 from k8s_audit_otlp.tools.text import duration
@@ -41,7 +41,7 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Turns a refusal of the station into an error of the command line."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.agent.build import backoff_of, batch_limits, resource_scopes_of, sender_of
-from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
+from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, Group, die
 from k8s_audit_otlp.cli.options import (
     CONFIG,
     EXPORTER,
@@ -42,7 +42,7 @@ _UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.u
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List, show, replay or purge what a back end refused for good."""
 

@@ -134,7 +134,7 @@ def _one(record: Record) -> Table:
     """Show everything of one record, so that a reader knows what to search for."""
     table = Table(title="The last one in full", title_justify="left", show_header=False)
     table.add_column("key", no_wrap=True, min_width=36)
-    table.add_column("value", overflow="ellipsis", no_wrap=True)
+    table.add_column("value", overflow="fold", ratio=1)
     for key, value in record.resource.items():
         table.add_row(f"resource: {key}", str(value))
     for key, value in record.attributes.items():

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, MISSING, OK, die
+from k8s_audit_otlp.cli import CHANGED, MISSING, OK, Group, die
 from k8s_audit_otlp.cli.options import JSON, PATH
 from k8s_audit_otlp.cli.terminal import echo, reading
 from k8s_audit_otlp.cli.verify import files_of, open_export, time_of_option
@@ -20,7 +20,7 @@ from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
 
 
-@click.group("evidence")
+@click.group("evidence", cls=Group)
 def command() -> None:
     """Make keys that seal receipts; check what a back end holds without the node."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.cli import STATE, USAGE, die
+from k8s_audit_otlp.cli import STATE, USAGE, Group, die
 from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
 from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.model import LogKey
@@ -18,7 +18,7 @@ from k8s_audit_otlp.telemetry.inspect import inspect
 from k8s_audit_otlp.tools.text import about
 
 
-@click.group("state")
+@click.group("state", cls=Group)
 def command() -> None:
     """List, rename or forget the positions of exporters.
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from k8s_audit_otlp.cli.demo import _table
+from k8s_audit_otlp.cli.demo import _one, _table
 from k8s_audit_otlp.tools.demo.received import Record
 
 
@@ -27,3 +27,16 @@ def test_time_verb_code_and_status_are_whole(width: int) -> None:
     for text in ("22:13:20.123", "ERROR", "update", "403", "FAIL"):
         assert text in out.getvalue()
     assert all(len(line) <= width for line in out.getvalue().splitlines())
+
+
+def test_the_record_in_full_is_in_full_in_a_narrow_terminal() -> None:
+    """What is longer than the line goes on in the next one."""
+    body = '{"kind":"Event",' + '"a":"b",' * 40 + '"end":"here"}'
+    record = Record("u", "e", body, {"url.path": "/apis/x" * 20}, {}, 1, 1, 9, "INFO", "s")
+    out = io.StringIO()
+    Console(file=out, width=80, height=24).print(_one(record))
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    joined = "".join(line.strip("│ ").split("│")[-1].strip() for line in lines)
+    assert body in joined
+    assert "/apis/x" * 20 in joined

@@ -56,6 +56,15 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "rnu" in result.stderr
 
 
+@pytest.mark.parametrize("group", [[], ["state"], ["evidence"], ["apiserver"], ["dead-letter"]])
+def test_a_group_without_a_command_shows_its_help_as_it_is(group: list[str]) -> None:
+    """Nothing was asked, so nothing is done and the exit code says so; no prefix on every line."""
+    result = CliRunner().invoke(main, group)
+    shown = CliRunner().invoke(main, [*group, "--help"])
+    assert (result.exit_code, result.stderr.strip()) == (2, shown.output.strip())
+    assert "..." not in shown.output.partition("Commands:")[2]
+
+
 def test_version_names_the_program_and_its_version() -> None:
     """One line."""
     result = CliRunner().invoke(main, ["version"])
