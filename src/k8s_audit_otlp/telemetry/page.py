@@ -70,20 +70,20 @@ def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
     """Answer whether anything is being lost, with what to do, and how bad it is."""
     behind = sum(exporter.backlog_bytes > 0 for exporter in exporters)
     sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else "All is sent."
+    failing = sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters)
+    if failing:
+        sent = f"{failing} of {len(exporters)} exporters get nothing through. {sent}"
     if sum(map(_gone, exporters)):
         return f"Bytes of the log were deleted before they were delivered: see below. {sent}", "bad"
     if gaps := sum(_proven(exporter) for exporter in exporters):
         return f"{gaps:,} stretches of the log are lost to an exporter: see below. {sent}", "bad"
-    if aside := sum(_lost(e)["refused"] + _lost(e)["dead-lettered"] for e in exporters):
-        what = "records were refused for good: `dead-letter list` shows them"
-        return f"Events flow; {aside:,} {what}. {sent}", "warn"
     if unseen := sum(exporter.gaps.get("unseen", 0) for exporter in exporters):
         what = "times nothing proves that no file of the log came and went unread"
-        return f"Events flow; {unseen:,} {what}: see AuditGap in the runbook. {sent}", "warn"
-    if failing := sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters):
-        what = f"{failing} of {len(exporters)} exporters get nothing through"
-        return f"Nothing is being lost; {what}. {sent}", "warn"
-    return f"Nothing is being lost. {sent}", "good"
+        return f"{unseen:,} {what}: see AuditGap in the runbook. {sent}", "warn"
+    if aside := sum(_lost(e)["refused"] + _lost(e)["dead-lettered"] for e in exporters):
+        what = "records were refused for good: `dead-letter list` shows them"
+        return f"{aside:,} {what}. {sent}", "warn"
+    return f"Nothing is being lost. {sent}", "warn" if failing else "good"
 
 
 def _next(view: ExporterView) -> str:
