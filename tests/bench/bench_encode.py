@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from isal import igzip
 
@@ -41,7 +42,7 @@ def uuid(dice: random.Random) -> str:
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
-def callers(dice: random.Random) -> list[dict[str, object]]:
+def callers(dice: random.Random) -> list[dict[str, Any]]:
     """Service accounts, nodes and people, each with an address and an agent."""
     made = []
     for n in range(150):

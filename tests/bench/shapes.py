@@ -38,7 +38,9 @@ def _event(dice: random.Random, now: datetime, who: Event, target: Event, **rest
     if target.get("name"):
         path += f"/{target['name']}"
     done = now + timedelta(microseconds=dice.randrange(300, 90_000))
-    bodies = {key: rest.pop(key) for key in ("requestObject", "responseObject") if key in rest}
+    bodies: Event = {
+        key: rest.pop(key) for key in ("requestObject", "responseObject") if key in rest
+    }
     return {
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",

@@ -1,6 +1,7 @@
 """What is written under `audit` is what the records are like."""
 
 import json
+from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
@@ -17,7 +18,7 @@ EVENT = {
 }
 
 
-def attributes_with(**audit):
+def attributes_with(**audit: Any) -> set[str]:
     """Encode the event as an exporter with this `audit` block does."""
     tree = {
         "receivers": {"k8s_audit": {"include": "/nope"}},
@@ -31,7 +32,7 @@ def attributes_with(**audit):
     return {pair.key for pair in message.attributes}
 
 
-def test_the_allow_lists_are_keys():
+def test_the_allow_lists_are_keys() -> None:
     """Annotations and entries of user.extra become attributes where they are named."""
     some = {"k8s.audit.annotation.example.com/rule", "k8s.audit.user.extra.example.com/team"}
     others = {"k8s.audit.annotation.k8s.io/deprecated", "k8s.audit.user.extra.example.com/pet"}
@@ -42,7 +43,7 @@ def test_the_allow_lists_are_keys():
     assert "k8s.audit.annotation.k8s.io/deprecated" in attributes_with()
 
 
-def test_limits_are_keys():
+def test_limits_are_keys() -> None:
     """A back end without a preset has limits as well."""
     found = attributes_with(limits={"names": "flat", "reserved_names": ["verb", "username"]})
     assert "k8s_audit_username" in found

@@ -5,6 +5,7 @@ python tests/golden/test_golden.py      writes records.json anew
 
 import json
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).parent
 EVENTS, RECORDS = FOLDER / "events.log", FOLDER / "records.json"
 
 
-def records():
+def records() -> list[dict[str, Any]]:
     """Encode events.log as one block and give each record as OTLP JSON."""
     data = EVENTS.read_bytes()
     block = Block(
@@ -29,7 +30,7 @@ def records():
     ]
 
 
-def test_every_record_is_as_kept():
+def test_every_record_is_as_kept() -> None:
     """A change of the mapping shows in the difference of one file."""
     assert records() == json.loads(RECORDS.read_text())
 

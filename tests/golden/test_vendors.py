@@ -3,12 +3,15 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.agent.build import batch_limits
 from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.show import block_of
@@ -51,19 +54,19 @@ ENV = {
 }
 
 
-def exporter_of(vendor):
+def exporter_of(vendor: str) -> Any:
     """Load the block that is shown for a vendor."""
     tree = filled(block_of(VENDORS[vendor]))
     [exporter] = load_tree(tree, "agent.yaml", ENV).config.exporters.values()
     return exporter
 
 
-def mapped(exporter, data):
+def mapped(exporter: OtlpHttp, data: bytes) -> EncodedBlock:
     block = Block(Span(1, 0, len(data)), "5eed5eed5eed5eed", "audit.log", data, 1)
     return ExporterMapping.of("otlp_http", exporter).encoder().encode_block(block)
 
 
-def texts_of(value):
+def texts_of(value: AnyValue) -> list[Any]:
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [item.string_value for item in value.array_value.values]
@@ -71,7 +74,7 @@ def texts_of(value):
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_records_keep_the_limits_of_the_preset(vendor):
+def test_records_keep_the_limits_of_the_preset(vendor: str) -> None:
     """Ordinary events and a hostile one."""
     exporter = exporter_of(vendor)
     limits = exporter.limits.attributes
@@ -96,7 +99,7 @@ def test_records_keep_the_limits_of_the_preset(vendor):
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_requests_keep_the_limits_of_the_preset(vendor):
+def test_requests_keep_the_limits_of_the_preset(vendor: str) -> None:
     """Bytes and records of a request, whatever the queue wants."""
     exporter = exporter_of(vendor)
     records = [b"x" * 100] * 60_000 + [b"y" * 200_000] * 40

@@ -49,7 +49,7 @@ class ApiServer:
     def start(self, *audit_flags: str, timeout: float = 60.0) -> None:
         self.log.parent.mkdir(parents=True)
         key = self._folder / "sa.key"
-        openssl = ["openssl", "genrsa", "-out", key, "2048"]
+        openssl = ["openssl", "genrsa", "-out", str(key), "2048"]
         subprocess.run(openssl, check=True, capture_output=True)
         (self._folder / "policy.yaml").write_text(POLICY)
         (self._folder / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # exported all the same
 
 JARS = Path(os.environ.get("K8S_AUDIT_OTLP_KAFKA", Path.home() / ".cache/k8s-audit-otlp/kafka"))
 

@@ -1,6 +1,7 @@
 """A real Collector has every event of the log, whatever lies between it and the agent."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -200,7 +201,7 @@ def test_a_sidecar_with_a_queue_on_disk_keeps_what_it_acknowledged(
     agent.configure(*_to(collector, "http"))
     result = agent.once()
     assert result.returncode == OK, result.stderr
-    collector.stop(how=9)
+    collector.stop(how=signal.SIGKILL)
     backend.start(backend.config())
     collector.start(sidecar, env)
     _wait_until(lambda: backend.events().keys() == agent.expected().keys(), 60)
@@ -218,7 +219,7 @@ def test_a_sidecar_that_waits_acknowledges_nothing_before_the_back_end(
     agent.write(_lines(3000))
     agent.configure(*_to(collector, "http"))
     assert agent.once("3s").returncode == UNDELIVERED
-    collector.stop(how=9)
+    collector.stop(how=signal.SIGKILL)
     backend.start(backend.config())
     collector.start(OTEL_CONFIG / "sidecar-wait-for-result.yaml", env)
     result = agent.once()

@@ -89,7 +89,7 @@ def test_a_trial_delivers_what_the_apiserver_writes(
         if trouble == "full disk" and not mounted:
             pytest.skip("no disk can be mounted here")
         flags, side = trial(tmp_path, port)
-        receiver = side["receivers"]["k8s_audit_webhook"]  # type: ignore[index] # of the page
+        receiver = side["receivers"]["k8s_audit_webhook"]
         receiver["spool"] = {"max_bytes": "3MiB", "segment_bytes": "500KiB", "min_free_disk": "1B"}
         with Agent(configure(tmp_path, side, backend), tmp_path / "agent.log") as agent:
             agent.start()

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -50,7 +52,7 @@ class Fixture:
     def rotate(self, name: str) -> Path:
         return self.log.rename(self.log.with_name(name))
 
-    def config(self):
+    def config(self) -> Config:
         return load_text(
             f"""
 receivers: {{k8s_audit: {{include: [{self.log}], {self.receiver}}}}}
@@ -81,7 +83,7 @@ service: {{state_dir: {self.state}, shutdown_timeout: 2s, {self.service}}}
             thread.join(15)
             assert not thread.is_alive()
 
-    def notices(self, event: str) -> list[dict]:
+    def notices(self, event: str) -> list[dict[str, Any]]:
         return [n.attributes for n in self.backend.received.notices if n.event_name == event]
 
 

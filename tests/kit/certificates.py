@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -74,7 +75,12 @@ def server_context(pair: Pair, *, clients: Path | None = None) -> ssl.SSLContext
 
 
 def _builder(
-    name: str, secret: ec.EllipticCurvePrivateKey, issuer: str, *, days=2.0, age_days=0.1
+    name: str,
+    secret: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    *,
+    days: Any = 2.0,
+    age_days: Any = 0.1,
 ) -> x509.CertificateBuilder:
     start = datetime.now(UTC) - timedelta(days=age_days)
     return (

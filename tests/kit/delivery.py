@@ -1,6 +1,7 @@
 """Records, batches and everything around a delivery that a test wants to look at."""
 
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ RESOURCE_BYTES = delimited(RESOURCE, key_value(RESOURCE_ATTRIBUTE, "service.name
 ENVELOPES = {"k8s_audit": (RESOURCE_BYTES, encode_scope("k8s-audit-otlp", "1"))}
 
 
-def make_record(uid, *, body="", size=0):
+def make_record(uid: Any, *, body: str = "", size: int = 0) -> Any:
     """Encode a LogRecord that carries *uid*, padded to about *size* bytes."""
     text = body or f'{{"auditID":"{uid}"}}'
     attributes = {"log.record.uid": uid, "auditID": uid}
@@ -30,30 +31,30 @@ def make_record(uid, *, body="", size=0):
 
 
 @pytest.fixture
-def resource_scopes():
+def resource_scopes() -> Any:
     return ENVELOPES
 
 
 @pytest.fixture
-def record():
+def record() -> Any:
     return make_record
 
 
 class ScriptedSender:
     """Answers by a function of the records; keeps what it was asked."""
 
-    def __init__(self, answer):
+    def __init__(self, answer: Any) -> None:
         self.answer = answer
         self.asked = []
         self.accepted = []
         self._records = {}
 
-    def prepare(self, receiver, records):
+    def prepare(self, receiver: Any, records: Any) -> Any:
         request = ExportRequest(b"".join(records), sum(map(len, records)), receiver)
         self._records[request.body] = tuple(records)
         return request
 
-    def send(self, request):
+    def send(self, request: Any) -> Any:
         records = self._records[request.body]
         self.asked.append(records)
         outcome = self.answer(records)
@@ -61,24 +62,24 @@ class ScriptedSender:
             self.accepted += records
         return outcome
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is open."""
 
 
 class FakeDeadLetters:
     """A dead letter in memory; `room` false refuses."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.dead_lettered = []
         self.refused = []
         self.room = True
 
-    def dead_letter(self, _flight, records, why):
+    def dead_letter(self, _flight: Any, records: Any, why: Any) -> Any:
         if self.room:
             self.dead_lettered += [(r, why) for r in records]
         return self.room
 
-    def note_refused(self, _flight, records, count, why):
+    def note_refused(self, _flight: Any, records: Any, count: int, why: Any) -> Any:
         if self.room:
             self.refused.append((count, len(records), why))
         return self.room
@@ -87,32 +88,39 @@ class FakeDeadLetters:
 class Recorder:
     """What a delivery told."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.accepted_records = 0
         self.retries = []
         self.dead = []
         self.refused_records = 0
 
-    def accepted(self, records, _size, _last_ns, *, notices):  # noqa: ARG002 - as the protocol
+    def accepted(self, records: Any, _size: Any, _last_ns: Any, *, notices: Any) -> None:  # noqa: ARG002 - as the protocol
         self.accepted_records += records
 
-    def retrying(self, why, delay_s, reason):
+    def retrying(self, why: Any, delay_s: Any, reason: Any) -> None:
         self.retries.append((why, delay_s, reason))
 
-    def set_aside(self, why, delay_s, reason):
+    def set_aside(self, why: Any, delay_s: Any, reason: Any) -> None:
         self.retrying(f"one record is set aside: {why}", delay_s, reason)
 
-    def refused(self, count, _why, *, notices):  # noqa: ARG002 - as the protocol has it
+    def refused(self, count: int, _why: Any, *, notices: Any) -> None:  # noqa: ARG002 - as the protocol has it
         self.refused_records += count
 
-    def dead_lettered(self, why, *, notices):  # noqa: ARG002
+    def dead_lettered(self, why: Any, *, notices: Any) -> None:  # noqa: ARG002
         self.dead.append(why)
 
 
 class Harness:
     """A delivery with everything around it; waits cost no time."""
 
-    def __init__(self, sender, clock, options=None, letters=None, split_record=None):
+    def __init__(
+        self,
+        sender: Any,
+        clock: Any,
+        options: Any = None,
+        letters: Any = None,
+        split_record: Any = None,
+    ) -> None:
         self.sender, self.clock = sender, clock
         self.letters = letters or FakeDeadLetters()
         self.heard = Recorder()
@@ -140,7 +148,7 @@ class Harness:
             **extra,
         )
 
-    def _wait(self, seconds):
+    def _wait(self, seconds: float) -> Any:
         self.waits.append(seconds)
         self.clock.advance(seconds)
         self.when_waiting()
@@ -148,43 +156,43 @@ class Harness:
             self.stop.set()
         return self.stop.is_set()
 
-    def flight(self, records):
+    def flight(self, records: Any) -> Any:
         span = Span(1, self._at, self._at + len(records))
         self._at = span.end
         batch = Batch("k8s_audit", span, list(records), lines=len(records))
         size = sum(map(len, records))
         ticket = self.ledger.open(span)
 
-        def settle(in_flight, tally):
+        def settle(in_flight: Any, tally: Any) -> None:
             self.ledger.settle(ticket, tally)
             self.settled.append(in_flight)
 
         return InFlight(batch, settle, size)
 
-    def deliver(self, records):
+    def deliver(self, records: Any) -> Any:
         in_flight = self.flight(records)
         self.delivery.deliver(in_flight)
         return in_flight
 
-    def look_after(self, times=1, every_s=1.0):
+    def look_after(self, times: Any = 1, every_s: Any = 1.0) -> None:
         for _ in range(times):
             self.delivery.look_after_quarantined()
             self.clock.advance(every_s)
 
     @property
-    def tally(self):
+    def tally(self) -> Any:
         return self.ledger.snapshot()[1][1]
 
     @property
-    def offset(self):
+    def offset(self) -> Any:
         return self.ledger.settled_offset(1)
 
 
 @pytest.fixture
-def bench(clock):
+def bench(clock: Any) -> Any:
     """Make a bench around a function that answers."""
 
-    def make(answer, **rest):
+    def make(answer: Any, **rest: Any) -> Any:
         sender = answer if hasattr(answer, "prepare") else ScriptedSender(answer)
         return Harness(sender, clock, **rest)
 
@@ -192,10 +200,10 @@ def bench(clock):
 
 
 @pytest.fixture(scope="session")
-def bench_of():
+def bench_of() -> Any:
     """Make a bench with a clock of its own, for tests that play many."""
 
-    def make(answer):
+    def make(answer: Any) -> Any:
         return Harness(ScriptedSender(answer), _Clock())
 
     return make
@@ -204,33 +212,33 @@ def bench_of():
 class _Clock:
     now = 0.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
-    def advance(self, seconds):
+    def advance(self, seconds: float) -> None:
         self.now += seconds
 
 
 @pytest.fixture(scope="session")
-def pki():
+def pki() -> Any:
     return certificates
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory):
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return certificates.Authority(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture(scope="session")
-def server_pair(authority):
+def server_pair(authority: Any) -> Any:
     return authority.issue("server")
 
 
 @pytest.fixture(scope="session")
-def client_pair(authority):
+def client_pair(authority: Any) -> Any:
     return authority.issue("client")
 
 
 @pytest.fixture
-def servers():
+def servers() -> Any:
     return servers_helper

@@ -134,7 +134,7 @@ def config_map(_: random.Random, value: str) -> Any:
 
 
 def env(dice: random.Random, value: str) -> Any:
-    one = {"name": "ANY", "value": value}
+    one: dict[str, Any] = {"name": "ANY", "value": value}
     if dice.random() < 0.3:
         one = {"name": "DB_PASSWORD", "required": True, "value": value}
     return {"spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": "b"}, one]}]}}

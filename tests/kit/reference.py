@@ -6,6 +6,10 @@ Nothing here comes from the package: Python's json reads the event, official mes
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 PREFIX = "k8s.audit."
 EXTRA = [
@@ -27,7 +31,7 @@ DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason
 METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
 
 
-def micros(text):
+def micros(text: str | None) -> int | None:
     """Microseconds since the epoch of a time in RFC 3339, None where it is none."""
     found = re.fullmatch(
         r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?", text or "", re.ASCII
@@ -45,7 +49,9 @@ def micros(text):
     return value if value > 0 else None
 
 
-def verdict(stage, code, reason, annotations):
+def verdict(
+    stage: str | None, code: int, reason: str, annotations: dict[str, str]
+) -> tuple[Any, ...]:
     """Outcome, severity number and error type."""
     violated = any(VIOLATION.match(key) for key in annotations)
     if stage == "Panic":
@@ -61,7 +67,7 @@ def verdict(stage, code, reason, annotations):
     return "success", 13 if violated else 9, None
 
 
-def plain(event):
+def plain(event: dict[str, Any]) -> dict[str, Any]:
     """Map to the eleven names."""
     user, ref = event.get("user") or {}, event.get("objectRef") or {}
     status, ips = event.get("responseStatus") or {}, event.get("sourceIPs") or []
@@ -77,7 +83,7 @@ def plain(event):
     return {key: value for key, value in values.items() if value}
 
 
-def user_type(name):
+def user_type(name: str) -> str:
     for start, kind in (
         ("system:serviceaccount:", "serviceaccount"),
         ("system:node:", "node"),
@@ -92,7 +98,7 @@ def user_type(name):
     return "user" if name else "none"
 
 
-def semconv(event):
+def semconv(event: dict[str, Any]) -> dict[str, Any]:
     """Map to the names of the semantic conventions, and those under our prefix."""
     user, acting = event.get("user") or {}, event.get("impersonatedUser") or {}
     ref, status = event.get("objectRef") or {}, event.get("responseStatus") or {}
@@ -162,14 +168,14 @@ def semconv(event):
     return values
 
 
-def time_ns(event):
+def time_ns(event: dict[str, Any]) -> int:
     created = (event.get("metadata") or {}).get("creationTimestamp")
     names = ("stageTimestamp", "requestReceivedTimestamp", "timestamp")
     times = [micros(event.get(name)) for name in names] + [micros(created)]
     return next((time * 1000 for time in times if time), 0)
 
 
-def cuts(event):
+def cuts(event: dict[str, Any]) -> int:
     """How many attributes a limit cut or left out."""
     notes = event.get("annotations") or {}
     others = [v for k, v in notes.items() if v and NOTES.match(k)]
@@ -182,7 +188,9 @@ def cuts(event):
     )
 
 
-def record(event, body, place, profile="default"):
+def record(
+    event: dict[str, Any], body: str, place: tuple[str, int, str, int], profile: str = "default"
+) -> dict[str, Any]:
     """Give the whole LogRecord; `place` is (identity, offset, file name, observed time)."""
     identity, offset, name, observed = place
     status = event.get("responseStatus") or {}
@@ -211,12 +219,14 @@ def record(event, body, place, profile="default"):
     }
 
 
-def from_line(line, place, profile="default"):
+def from_line(
+    line: bytes, place: tuple[str, int, str, int], profile: str = "default"
+) -> dict[str, Any]:
     """Give the LogRecord of a line that is one event."""
     return record(json.loads(line), line.decode(), place, profile)
 
 
-def parsed(message):
+def parsed(message: LogRecord) -> dict[str, Any]:
     """Read the same dictionary from an official LogRecord; a repeated key is an error."""
     attributes = {}
     for pair in message.attributes:
@@ -234,7 +244,7 @@ def parsed(message):
     }
 
 
-def value_of(any_value):
-    kind = any_value.WhichOneof("value")
+def value_of(any_value: AnyValue) -> Any:
+    kind: Any = any_value.WhichOneof("value")
     value = getattr(any_value, kind)
     return [value_of(each) for each in value.values] if kind == "array_value" else value

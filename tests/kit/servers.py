@@ -5,27 +5,30 @@ import json
 import select
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
 from threading import Thread
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 
 class _Running:
     """A thread that serves from `with` to its end."""
 
-    def __init__(self, handler, tls=None):
+    def __init__(self, handler: Any, tls: SSLContext | None = None) -> None:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             owner = self
 
-            def get_request(self):
+            def get_request(self) -> Any:
                 sock, address = super().get_request()
                 if tls:
                     sock = tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
                 return sock, address
 
-            def handle_error(self, request, client_address):
+            def handle_error(self, request: Any, client_address: Any) -> None:
                 """Say nothing: a peer that hangs up is part of the play."""
 
         self._server = Server(("127.0.0.1", 0), handler)
@@ -34,14 +37,14 @@ class _Running:
         self.scheme = "https" if tls else "http"
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -50,12 +53,12 @@ class _Running:
 class Proxy(_Running):
     """Connects every name to 127.0.0.1; forwards absolute http URLs; may want a password."""
 
-    def __init__(self, *, admits="", refuse=0, tls=None):
+    def __init__(self, *, admits: Any = "", refuse: Any = 0, tls: Any = None) -> None:
         self.wanted, self.refuse = admits, refuse
         self.seen = []
         super().__init__(_ProxyHandler, tls)
 
-    def admits(self, headers):
+    def admits(self, headers: Any) -> Any:
         if not self.wanted:
             return True
         wanted = base64.b64encode(self.wanted.encode()).decode()
@@ -65,11 +68,11 @@ class Proxy(_Running):
 class _ProxyHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
-    def _refused(self):
-        owner = self.server.owner
+    def _refused(self) -> Any:
+        owner: Any = getattr(self.server, "owner")  # noqa: B009 - set by _Running
         owner.seen.append((self.command, self.path))
         status = owner.refuse or (0 if owner.admits(self.headers) else 407)
         if status:
@@ -78,7 +81,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             self.end_headers()
         return bool(status)
 
-    def do_CONNECT(self):
+    def do_CONNECT(self) -> None:
         if self._refused():
             return
         port = int(self.path.rpartition(":")[2])
@@ -89,7 +92,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             _pump(self.connection, upstream)
         self.close_connection = True
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         if self._refused():
             return
         url = urlsplit(self.path)
@@ -107,7 +110,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def _pump(one, other):
+def _pump(one: Any, other: Any) -> None:
     while True:
         ready = [one] if getattr(one, "pending", int)() else select.select([one, other], [], [])[0]
         for source in ready:
@@ -125,18 +128,18 @@ def _pump(one, other):
 class TokenServer(_Running):
     """RFC 6749 client credentials; answers the next of `answers` or a new token."""
 
-    def __init__(self, *, lifetime=3600, basic=True, tls=None):
+    def __init__(self, *, lifetime: Any = 3600, basic: Any = True, tls: Any = None) -> None:
         self.lifetime, self.basic = lifetime, basic
         self.forms, self.count, self.answers = [], 0, []
         super().__init__(_TokenHandler, tls)
 
 
 class _TokenHandler(BaseHTTPRequestHandler):
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
-    def do_POST(self):
-        owner = self.server.owner
+    def do_POST(self) -> None:
+        owner: Any = getattr(self.server, "owner")  # noqa: B009 - set by _Running
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         authorization = self.headers.get("Authorization", "")
         if authorization:
@@ -161,7 +164,7 @@ class _TokenHandler(BaseHTTPRequestHandler):
 class RawServer:
     """Reads each request and sends what `play(connection, number)` does."""
 
-    def __init__(self, play):
+    def __init__(self, play: Callable[..., Any]) -> None:
         self._play = play
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(0.05)
@@ -171,10 +174,10 @@ class RawServer:
         self._threads = [Thread(target=self._accept)]
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1/logs"
 
-    def _accept(self):
+    def _accept(self) -> None:
         while self._open:
             try:
                 connection, _ = self._listener.accept()
@@ -185,7 +188,7 @@ class RawServer:
             self._threads.append(thread)
             thread.start()
 
-    def _serve(self, connection):
+    def _serve(self, connection: Any) -> None:
         connection.settimeout(5)
         number = 0
         with connection, suppress(OSError):
@@ -195,7 +198,7 @@ class RawServer:
                     return
 
     @staticmethod
-    def _read(connection):
+    def _read(connection: Any) -> bool:
         data = b""
         while b"\r\n\r\n" not in data:
             more = connection.recv(65536)
@@ -208,18 +211,18 @@ class RawServer:
             body += connection.recv(65536)
         return True
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._open = False
         for thread in self._threads:
             thread.join()
         self._listener.close()
 
 
-def drip(connection, data, seconds=0.05):
+def drip(connection: Any, data: Any, seconds: float = 0.05) -> None:
     """Send byte by byte."""
     for byte in data:
         connection.sendall(bytes([byte]))

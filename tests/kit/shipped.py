@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 from google.protobuf.json_format import MessageToDict
@@ -43,7 +44,7 @@ def delivered(path: Path, form: str = "audit") -> Iterator[bytes]:
 
 def receipt_record(identity: str, number: int, **said: int) -> bytes:
     """Make a receipt's record with the fields that the agent gives it."""
-    attributes = {
+    attributes: dict[str, Any] = {
         "log.record.uid": f"receipt-{identity}-{number}",
         "k8s.audit.exporter": "otlp_http",
         "k8s.audit.segment.identity": identity,

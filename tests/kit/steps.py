@@ -9,9 +9,9 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # ships no stubs
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsPartialSuccess,
     ExportLogsServiceRequest,
@@ -228,7 +228,7 @@ def metadata_bytes(attributes: Iterable[KeyValue]) -> int:
 
 
 def _as_text(value: AnyValue) -> str:
-    kind = value.WhichOneof("value")
+    kind: Any = value.WhichOneof("value")
     if kind == "array_value":
         items = [item.string_value for item in value.array_value.values]
         text = json.dumps(items, ensure_ascii=False, separators=(",", ":"))

@@ -1,12 +1,14 @@
 """Events made up by hypothesis, blocks of lines, and what the official messages read of records."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
-from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from tests.kit import reference
 
 IDENTITY, FILE, OBSERVED = "0123456789abcdef", "audit.log", 1_764_000_000_123_456_789
@@ -119,23 +121,23 @@ events = st.fixed_dictionaries(
 )
 
 
-def blocks_of(lines, start=0):
+def blocks_of(lines: Iterable[bytes], start: int = 0) -> Block:
     data = b"".join(line + b"\n" for line in lines)
     return Block(Span(1, start, start + len(data)), IDENTITY, FILE, data, OBSERVED)
 
 
-def read(encoded):
+def read(encoded: EncodedBlock) -> list[Any]:
     return [
         reference.parsed(record)
         for record in ScopeLogs.FromString(b"".join(encoded.records)).log_records
     ]
 
 
-def line_of(**members):
+def line_of(**members: Any) -> bytes:
     return json.dumps({"kind": "Event", "auditID": "a", **TIMES, **members}).encode()
 
 
-def without(strategy, *names):
+def without(strategy: st.SearchStrategy[Any], *names: str) -> st.SearchStrategy[Any]:
     """Leave members out of made objects."""
     return strategy.map(lambda made: {k: v for k, v in made.items() if k not in names})
 
@@ -146,7 +148,7 @@ delays = st.one_of(st.integers(0, 10**6), st.integers(0, 86_400 * 10**6 - 1), st
 stages = st.sampled_from(["ResponseStarted", "ResponseComplete", "Panic"])
 
 
-def _plain(parts):
+def _plain(parts: Any) -> dict[str, Any]:
     event, start, delay, stage = parts
     end = start + timedelta(microseconds=delay)
     form = "%Y-%m-%dT%H:%M:%S.%fZ"

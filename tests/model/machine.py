@@ -4,6 +4,8 @@ Two consumers with their own ledgers read one log through the real AuditLog, Blo
 SubscriptionReader and Batcher. A line is a record. Faulty pieces can be put in by subclasses.
 """
 
+from typing import Any
+
 import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -31,7 +33,7 @@ CACHE_BYTES = 600_000
 REST_IS_LOST = {"deleted", "let_go", "truncated"}  # such a gap reaches to the end of its segment
 
 
-def encode(block):
+def encode(block: Any) -> Any:
     """Make a record of each line."""
     records, ends, offset = [], [], block.span.start
     for line in block.data.splitlines(keepends=True):
@@ -44,20 +46,20 @@ def encode(block):
 class Quiet:
     """Nobody listens to the log."""
 
-    def discovered(self, log, segment):
+    def discovered(self, log: Any, segment: Any) -> None:
         pass
 
-    def trouble(self, log, message):
+    def trouble(self, log: Any, message: Any) -> None:
         pass
 
 
 class Gaps:
     """What one consumer was told is lost: identity, start, end, reason, and between which times."""
 
-    def __init__(self, told=()):
+    def __init__(self, told: Any = ()) -> None:
         self.told = list(told)
 
-    def gap(self, _subscription, segment, gap):
+    def gap(self, _subscription: Any, segment: Any, gap: Any) -> None:
         self.told.append(
             (
                 segment.state.identity.partition(".")[0],
@@ -69,7 +71,7 @@ class Gaps:
             )
         )
 
-    def cover(self, line, identities):
+    def cover(self, line: Any, identities: Any) -> Any:
         return any(
             identity in identities
             and start < line.end
@@ -77,7 +79,7 @@ class Gaps:
             for identity, start, end, reason, _, _ in self.told
         )
 
-    def between(self, line):
+    def between(self, line: Any) -> Any:
         """Say whether a gap of unknown length lies around the time of *line*."""
         return any(
             since < line.number < until
@@ -86,7 +88,7 @@ class Gaps:
         )
 
 
-def number_at(time_ns):
+def number_at(time_ns: Any) -> Any:
     """Return the number of the line with this time: it is its microseconds."""
     return max(0, time_ns // 1000 - START_S * 1_000_000)
 
@@ -94,7 +96,7 @@ def number_at(time_ns):
 class Reading:
     """One consumer in one life of the process, and what it was given."""
 
-    def __init__(self, subscription, reader, gaps, given):
+    def __init__(self, subscription: Any, reader: Any, gaps: Any, given: Any) -> None:
         self.subscription = subscription
         self.reader = reader
         self.gaps = gaps
@@ -111,7 +113,7 @@ class ReceiverMachine(RuleBasedStateMachine):
     gaps_class = Gaps
     strict = True  # what nobody can have seen lies in a gap all the same; no gap without a harm
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.key = str(LogKey("k8s_audit", str(self.world.path)))
@@ -119,7 +121,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.last_given = {}  # consumer -> scan in which the newest segment given was found
 
     @initialize(max_open=st.sampled_from([3, 256]), most=st.sampled_from([1, 3, 1000]))
-    def start(self, max_open, most):
+    def start(self, max_open: Any, most: Any) -> None:
         self.limits = LogLimits(max_open=max_open)
         self.most = most
         self.acked = {name: set() for name in CONSUMERS}
@@ -129,13 +131,13 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.scan()  # what came and went before the first look is nobody's to tell
         self.commit()
 
-    def commit_of_nothing(self):
+    def commit_of_nothing(self) -> None:
         self.checkpoint = msgspec.json.encode(Checkpoint())
         self.settled = {name: set() for name in CONSUMERS}
         self.gaps_then = {name: [] for name in CONSUMERS}
         self.known_then = {}
 
-    def run(self):
+    def run(self) -> None:
         """Start a process from the last checkpoint."""
         self.base = msgspec.json.decode(self.checkpoint, type=Checkpoint)
         self.log = self.log_class(
@@ -169,7 +171,7 @@ class ReceiverMachine(RuleBasedStateMachine):
             )
             self.readings[name] = Reading(subscription, reader, gaps, set(self.settled[name]))
 
-    def prepared(self, ledger):
+    def prepared(self, ledger: Any) -> Any:
         """Give a faulty machine its chance."""
         return ledger
 
@@ -180,44 +182,44 @@ class ReceiverMachine(RuleBasedStateMachine):
             st.sampled_from([*[0] * 12, 300, 9_000, 9_000, 150_000]), min_size=1, max_size=4
         )
     )
-    def write(self, sizes):
+    def write(self, sizes: Any) -> None:
         for size in sizes:
             self.world.write(size)
 
     @rule()
-    def write_half(self):
+    def write_half(self) -> None:
         self.world.write_half()
 
     @rule()
-    def finish(self):
+    def finish(self) -> None:
         self.world.finish()
 
     @rule(times=st.integers(1, 2), lines=st.integers(0, 2))
-    def rotate(self, times, lines):
+    def rotate(self, times: Any, lines: Any) -> None:
         for _ in range(times):
             self.world.rotate()
             for _ in range(lines):
                 self.world.write(0)
 
-    @precondition(lambda self: set(self.world.backups()) - set(self.world.packing))
+    @precondition(lambda self: bool(set(self.world.backups()) - set(self.world.packing)))
     @rule(which=st.integers(0, 9))
-    def begin_packing(self, which):
+    def begin_packing(self, which: Any) -> None:
         plain = [n for n in self.world.backups() if n not in self.world.packing]
         self.world.begin_packing(plain[which % len(plain)])
 
     @precondition(lambda self: self.world.packing)
     @rule()
-    def end_packing(self):
+    def end_packing(self) -> None:
         self.world.end_packing(next(iter(self.world.packing)))
 
     @precondition(lambda self: self.world.backups(packed=True))
     @rule()
-    def delete_oldest(self):
+    def delete_oldest(self) -> None:
         self.world.delete(self.world.oldest_first()[0])
 
     @precondition(lambda self: not any(n.startswith("audit.log.") for n in self.world.packing))
     @rule(late=st.integers(0, 2), look=st.booleans(), hole=st.booleans())
-    def copytruncate(self, late, look, hole):
+    def copytruncate(self, late: Any, look: Any, hole: Any) -> None:
         if late:
             self.world.finish()
         copied = self.world.copy()
@@ -231,7 +233,7 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.live.lines)
     @rule(lost=st.integers(1, 40), lines=st.integers(0, 60), away=st.booleans())
-    def cut_and_write_on(self, lost, lines, away):
+    def cut_and_write_on(self, lost: Any, lines: Any, away: Any) -> None:
         """Take the end of the live log away, as a power cut does, and write on at once."""
         self.world.finish()
         if away:
@@ -247,7 +249,7 @@ class ReceiverMachine(RuleBasedStateMachine):
             self.crash_and_restart()
 
     @rule(times=st.integers(2, 5), kept=st.integers(1, 2), away=st.booleans())
-    def freeze(self, times, kept, away):
+    def freeze(self, times: Any, kept: Any, away: Any) -> None:
         """Let the log rotate faster than anyone looks, and keep few backups."""
         if away:
             self.commit()
@@ -262,18 +264,18 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.restorable())
     @rule(which=st.integers(0, 9))
-    def replace(self, which):
+    def replace(self, which: Any) -> None:
         names = self.world.restorable()
         self.world.replace(names[which % len(names)])
 
     @rule(seconds=st.sampled_from([-86_400, -10, 1, 3_600]))
-    def step_the_clock(self, seconds):
+    def step_the_clock(self, seconds: float) -> None:
         self.world.clock_s += seconds
 
     # -- the receiver ------------------------------------------------------------------------------
 
     @rule()
-    def scan(self):
+    def scan(self) -> None:
         self.log.scan()
         self.scans += 1
         known = {s.identity.partition(".")[0] for s in self.log.state().segments}
@@ -285,18 +287,18 @@ class ReceiverMachine(RuleBasedStateMachine):
                 generation.first_scan = self.scans
 
     @rule()
-    def poll(self):
+    def poll(self) -> None:
         if self.log.poll():
             self.scan()
         elif self.world.live.seen:
             self.world.live.known = self.world.live.size
 
     @rule(name=st.sampled_from(CONSUMERS), batches=st.integers(1, 4))
-    def read(self, name, batches):
+    def read(self, name: str, batches: Any) -> None:
         for _ in range(batches):
             self.read_one(name)
 
-    def read_one(self, name):
+    def read_one(self, name: str) -> Any:
         reading = self.readings[name]
         told = len(reading.gaps.told)
         reading.reader.gather()
@@ -317,7 +319,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         reading.under_way.append((ticket, batch))
         return True
 
-    def check_order(self, name, generations, *, muddled):
+    def check_order(self, name: str, generations: Any, *, muddled: Any) -> None:
         found = generations[0].first_scan
         if muddled or found is None:
             return
@@ -325,7 +327,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.last_given[name] = found
 
     @rule(name=st.sampled_from(CONSUMERS), which=st.integers(0, 9), everything=st.booleans())
-    def acknowledge(self, name, which, everything):
+    def acknowledge(self, name: str, which: Any, everything: Any) -> None:
         reading = self.readings[name]
         while reading.under_way:
             ticket, batch = reading.under_way.pop(which % len(reading.under_way))
@@ -336,7 +338,7 @@ class ReceiverMachine(RuleBasedStateMachine):
                 break
 
     @rule()
-    def commit(self):
+    def commit(self) -> None:
         subscriptions = [r.subscription for r in self.readings.values()]
         for name in CONSUMERS:
             self.settled[name] |= self.lines_before_position(name)
@@ -351,12 +353,12 @@ class ReceiverMachine(RuleBasedStateMachine):
             g: g.known for g in self.world.generations if g.seen and g.identity in listed
         }
 
-    def gaps_to_store(self):
+    def gaps_to_store(self) -> Any:
         """Return what goes into the checkpoint beside the positions."""
         return {name: list(r.gaps.told) for name, r in self.readings.items()}
 
     @rule()
-    def crash_and_restart(self):
+    def crash_and_restart(self) -> None:
         self.log.close()
         for generation in self.world.generations:
             generation.seen, generation.held = generation in self.known_then, False
@@ -368,7 +370,7 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     # -- the promises ------------------------------------------------------------------------------
 
-    def lines_before_position(self, name):
+    def lines_before_position(self, name: str) -> Any:
         """Numbers of lines that the position of a consumer has passed."""
         offsets, _ = self.readings[name].subscription.ledger.snapshot()
         generations = self.world.by_identity()
@@ -381,7 +383,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         return passed
 
     @invariant()
-    def no_position_is_ahead_of_what_was_acknowledged(self):
+    def no_position_is_ahead_of_what_was_acknowledged(self) -> None:
         if not hasattr(self, "readings"):
             return
         for name, reading in self.readings.items():
@@ -391,7 +393,7 @@ class ReceiverMachine(RuleBasedStateMachine):
                 assert told, f"the position of {name} is behind line {number}, not acknowledged"
 
     @invariant()
-    def descriptors_and_memory_are_bounded(self):
+    def descriptors_and_memory_are_bounded(self) -> None:
         if not hasattr(self, "readings"):
             return
         held = sum(s.source is not None for s in self.log.segments())
@@ -399,7 +401,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         assert held <= self.limits.max_open + 1 + len(CONSUMERS), f"{held} files are open"
         assert self.reader._cached <= CACHE_BYTES
 
-    def teardown(self):
+    def teardown(self) -> None:
         try:
             if hasattr(self, "readings"):
                 self.everything_arrives_or_is_told()
@@ -408,7 +410,7 @@ class ReceiverMachine(RuleBasedStateMachine):
                 self.log.close()
             self.world.close()
 
-    def everything_arrives_or_is_told(self):
+    def everything_arrives_or_is_told(self) -> None:
         self.world.finish()
         if self.world.harmed:
             self.world.write(0)  # what is missing is told when something follows it
@@ -441,5 +443,5 @@ class ReceiverMachine(RuleBasedStateMachine):
             )
 
 
-def tally_of(batch):
+def tally_of(batch: Any) -> Any:
     return Tally(read=len(batch.records), delivered=len(batch.records), lines=batch.lines)

@@ -1,5 +1,7 @@
 """Whatever happens to the log, every line arrives once or a gap tells why not."""
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -14,7 +16,9 @@ TYPICAL = settings(
 )
 
 
-def test_every_line_arrives_once_or_a_gap_tells_why(receiver_machine):
+def test_every_line_arrives_once_or_a_gap_tells_why(
+    receiver_machine: Any,
+) -> None:
     """The receiver against a plain list of lines, 200 stories."""
 
     class Lenient(receiver_machine):
@@ -25,7 +29,7 @@ def test_every_line_arrives_once_or_a_gap_tells_why(receiver_machine):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_every_line_arrives_once_or_a_gap_tells_why_in_many_stories(receiver_machine):
+def test_every_line_arrives_once_or_a_gap_tells_why_in_many_stories(receiver_machine: Any) -> None:
     """The same with stories that differ each time, some of them long."""
     run_state_machine_as_test(
         receiver_machine,

@@ -1,19 +1,24 @@
 """The machine is worth its time: it catches faults of the kinds that lose events elsewhere."""
 
+from typing import Any
+
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from k8s_audit_otlp.receiver.listing import list_log
+from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.unread import Found
+from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 
 
 class EarlyLedger(Ledger):
     """Moves the position when a batch is made, not when it is acknowledged."""
 
-    def open(self, span):
-        ticket = super().open(span)
+    def open(self, span: Span, mark: str = "") -> Ticket:
+        ticket = super().open(span, mark)
         super().settle(ticket, Tally())
         return ticket
 
@@ -21,14 +26,14 @@ class EarlyLedger(Ledger):
 class HastyLog(AuditLog):
     """Looks at the live file and the newest backup: who rotates twice in between loses one."""
 
-    def _bind(self, entries):
+    def _bind(self, entries: list[Entry]) -> Found:
         return super()._bind(entries[-2:])
 
 
 class PackedLog(AuditLog):
     """Takes the `.gz` of a backup as soon as it is there, half-written or not."""
 
-    def _bind(self, entries):  # noqa: ARG002 - the twins are left out of them already
+    def _bind(self, entries: list[Entry]) -> Found:  # noqa: ARG002 - the twins are left out of them already
         listed = list_log(self.path)
         packed = {e.name.base for e in listed if e.name.compressed}
         return super()._bind([e for e in listed if e.name.compressed or e.name.base not in packed])
@@ -37,27 +42,27 @@ class PackedLog(AuditLog):
 class NameOrderedLog(AuditLog):
     """Reads backups in the order of the times in their names, whatever the clock did."""
 
-    def _bind(self, entries):
+    def _bind(self, entries: list[Entry]) -> Found:
         bound = super()._bind(entries)
         self._known._segments = {s.seq: s for s in sorted(self._known, key=_age)}
         return bound
 
 
-def _age(segment):
+def _age(segment: Segment) -> tuple[int, str]:
     return segment.name.age if segment.name else (-1, "")
 
 
 class InodeLog(AuditLog):
     """Goes on at the old offset when the log was cut, because the inode is the same."""
 
-    def _forget_rewritten(self):
+    def _forget_rewritten(self) -> None:
         pass
 
 
 class AssumingLog(AuditLog):
     """Takes it that what it finds follows what it knew."""
 
-    def _bind(self, entries):
+    def _bind(self, entries: list[Entry]) -> Found:
         found = super()._bind(entries)
         for segment in self._known:
             if segment.state.lost:
@@ -68,11 +73,11 @@ class AssumingLog(AuditLog):
 class NumberedLog(AuditLog):
     """Keeps positions as numbers, without a mark of the bytes before them."""
 
-    def read_up_to(self, segment, marks, last_ns):  # noqa: ARG002 - left out is the fault
+    def read_up_to(self, segment: Segment, marks: list[tuple[int, str]], last_ns: int) -> None:  # noqa: ARG002 - left out is the fault
         super().read_up_to(segment, [], last_ns)
 
 
-def _fails(machine, promise):
+def _fails(machine: Any, promise: Any) -> None:
     with pytest.raises(AssertionError, match=promise):
         run_state_machine_as_test(
             machine,
@@ -88,11 +93,11 @@ def _fails(machine, promise):
         )
 
 
-def test_a_position_that_moves_early_is_caught(receiver_machine):
+def test_a_position_that_moves_early_is_caught(receiver_machine: Any) -> None:
     """Settled when dispatched instead of when acknowledged."""
 
     class Faulty(receiver_machine):
-        def prepared(self, ledger):
+        def prepared(self, ledger: Any) -> Any:
             return EarlyLedger(ledger.snapshot()[0])
 
     _fails(Faulty, "not acknowledged")
@@ -108,7 +113,11 @@ def test_a_position_that_moves_early_is_caught(receiver_machine):
         (InodeLog, "never came|not acknowledged|is not the line"),
     ],
 )
-def test_a_faulty_log_is_caught(receiver_machine, log, promise):
+def test_a_faulty_log_is_caught(
+    receiver_machine: Any,
+    log: type,
+    promise: str,
+) -> None:
     """A rotation skipped, the .gz preferred, continuity assumed, an inode or a number trusted."""
 
     class Faulty(receiver_machine):
@@ -117,23 +126,23 @@ def test_a_faulty_log_is_caught(receiver_machine, log, promise):
     _fails(Faulty, promise)
 
 
-def test_an_order_by_names_is_caught(receiver_machine):
+def test_an_order_by_names_is_caught(receiver_machine: Any) -> None:
     """The clock was set back, so that a later backup has an earlier name."""
 
     class Faulty(receiver_machine):
         log_class = NameOrderedLog
 
-        def replace(self, which):
+        def replace(self, which: Any) -> None:
             """Leave this out: an older log that is put back confuses this one even more."""
 
     _fails(Faulty, "found later came first")
 
 
-def test_a_gap_that_is_not_told_is_caught(receiver_machine):
+def test_a_gap_that_is_not_told_is_caught(receiver_machine: Any) -> None:
     """The position passes the gap and nobody hears of it."""
 
     class Silent(receiver_machine.gaps_class):
-        def gap(self, log, segment, gap):
+        def gap(self, log: Any, segment: Any, gap: Any) -> None:
             pass
 
     class Faulty(receiver_machine):
@@ -142,16 +151,16 @@ def test_a_gap_that_is_not_told_is_caught(receiver_machine):
     _fails(Faulty, "never came|not acknowledged")
 
 
-def test_a_notice_that_a_crash_forgets_is_caught(receiver_machine):
+def test_a_notice_that_a_crash_forgets_is_caught(receiver_machine: Any) -> None:
     """The position is stored behind the gap, the notice is not stored with it."""
 
     class Faulty(receiver_machine):
-        def gaps_to_store(self):
+        def gaps_to_store(self) -> Any:
             return {name: [] for name in self.readings}
 
         @precondition(lambda self: self.world.backups())
         @rule()
-        def lose_a_backup_while_away(self):
+        def lose_a_backup_while_away(self) -> None:
             """Make gaps, and crashes after them, less rare than they are."""
             self.commit()
             self.crash_and_restart()

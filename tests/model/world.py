@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.tools.demo.writer import backup_name
@@ -27,7 +28,7 @@ class Line:
     start: int
 
     @property
-    def end(self):
+    def end(self) -> int:
         return self.start + len(self.text)
 
 
@@ -46,15 +47,15 @@ class Generation:
     muddled: bool = False  # copied or put back: its lines may repeat and come in any order
 
     @property
-    def size(self):
+    def size(self) -> int:
         return (self.lines[-1].end if self.lines else self.hole) + len(self.half)
 
     @property
-    def identity(self):
+    def identity(self) -> str | None:
         first = self.lines[0].text if self.lines else self.half
         return _identity(first) if first else None
 
-    def seal(self):
+    def seal(self) -> None:
         """Nothing follows: half a line is the last line."""
         if self.half:
             start = self.size - len(self.half)
@@ -65,10 +66,10 @@ class Generation:
 class World:
     """The directory, the writer and the clock."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="model-"))
         self.path = self.directory / "audit.log"
-        self.clock_s = START_S
+        self.clock_s: float = START_S
         self.files = {}  # name -> Generation, for whole or half-written files
         self.packing = {}  # name of a plain backup -> its .gz, half-written
         self.excused = set()  # numbers of lines that no receiver could have had
@@ -81,29 +82,29 @@ class World:
         self._fd = -1
         self._open()
 
-    def close(self):
+    def close(self) -> None:
         os.close(self._fd)
         shutil.rmtree(self.directory)
 
-    def now_ns(self):
+    def now_ns(self) -> int:
         return int(self.clock_s * 1e9)
 
     @property
-    def live(self):
+    def live(self) -> Generation:
         return self.files["audit.log"]
 
-    def _open(self):
+    def _open(self) -> None:
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
         self.files["audit.log"] = self._new()
 
-    def _new(self, hole=0):
+    def _new(self, hole: int = 0) -> Generation:
         generation = Generation(hole)
         self.generations.append(generation)
         return generation
 
     # -- what the apiserver does -----------------------------------------------------------------
 
-    def write(self, size):
+    def write(self, size: int) -> None:
         if self.live.half:
             self.finish()
         self._number += 1
@@ -116,14 +117,14 @@ class World:
         os.write(self._fd, text)
         self.live.lines.append(Line(self._number, text, self.live.size))
 
-    def write_half(self):
+    def write_half(self) -> None:
         if self.live.half:
             return
         self._number += 1
         self.live.half = b'{"n":"%06d"' % self._number
         os.write(self._fd, self.live.half)
 
-    def finish(self):
+    def finish(self) -> None:
         if not self.live.half:
             return
         os.write(self._fd, b"}\n")
@@ -131,7 +132,7 @@ class World:
         self.live.half = b""
         self.live.lines.append(Line(number_of(text), text, start))
 
-    def rotate(self):
+    def rotate(self) -> None:
         milliseconds = int(self.clock_s * 1000)
         while milliseconds in self._stamps:
             milliseconds += 1
@@ -143,28 +144,28 @@ class World:
         self.files[backup.name] = self.files.pop("audit.log")
         self._open()
 
-    def begin_packing(self, plain):
+    def begin_packing(self, plain: str) -> None:
         packed = _pack((self.directory / plain).read_bytes())
         (self.directory / f"{plain}.gz").write_bytes(packed[: len(packed) // 2])
         self.packing[plain] = packed
 
-    def end_packing(self, plain):
+    def end_packing(self, plain: str) -> None:
         packed = self.packing.pop(plain)
         (self.directory / f"{plain}.gz").write_bytes(packed)
         (self.directory / plain).unlink()
         self.files[f"{plain}.gz"] = self.files.pop(plain)
 
-    def backups(self, *, packed=False):
+    def backups(self, *, packed: Any = False) -> list[Any]:
         """Names of backups, oldest first: dated ones before numbered ones."""
         names = [n for n in self.files if n != "audit.log" and (packed or not n.endswith(".gz"))]
         return sorted(names, key=lambda n: (n.startswith("audit.log."), _falling(n), n))
 
-    def oldest_first(self):
+    def oldest_first(self) -> list[str]:
         """Names of backups in the order in which a retention deletes them."""
         age = {generation: n for n, generation in enumerate(self.generations)}
         return sorted(self.backups(packed=True), key=lambda name: age[self.files[name]])
 
-    def cut(self, kept, read):
+    def cut(self, kept: int, read: int) -> None:
         """Take all but some lines from the live file; its writer goes on behind them.
 
         Bytes that were not *read* by then nobody can miss: the file may be as long as before.
@@ -182,7 +183,7 @@ class World:
         self.excuse(before)
         self.files["audit.log"] = after
 
-    def delete(self, name):
+    def delete(self, name: str) -> None:
         self.harmed = True
         (self.directory / name).unlink()
         (self.directory / f"{name}.gz").unlink(missing_ok=True)
@@ -193,7 +194,7 @@ class World:
 
     # -- what others do to the log ---------------------------------------------------------------
 
-    def copy(self):
+    def copy(self) -> int:
         """Do the first half of copytruncate; return what was copied."""
         self.copied = True
         shift_numbered(self.path)
@@ -207,7 +208,7 @@ class World:
         shutil.copyfile(self.path, self.directory / "audit.log.1")
         return self.live.size
 
-    def truncate(self, copied, *, hole):
+    def truncate(self, copied: int, *, hole: Any) -> None:
         """Do the second half: cut the log; whoever writes it may go on at the old place."""
         cut = self.live
         cut.seal()
@@ -223,7 +224,7 @@ class World:
             (self.directory / "audit.log.1").unlink()
         self.files["audit.log"] = self._new(size if hole else 0)
 
-    def replace(self, name):
+    def replace(self, name: str) -> None:
         """Put a copy of a backup in the place of the log, as a restore does."""
         older = self.files[name]
         os.close(self._fd)
@@ -241,7 +242,7 @@ class World:
         self.files["audit.log"] = restored
         self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND)
 
-    def excuse(self, generation):
+    def excuse(self, generation: Generation) -> None:
         """Ask nobody for lines that went before anybody can have known of them.
 
         A deleted file is read to its end by who has it open.
@@ -257,7 +258,7 @@ class World:
             if line.end > max(known, generation.lost_from or 0)
         )
 
-    def restorable(self):
+    def restorable(self) -> list[Any]:
         """Backups that hold all that they were ever given, in whole lines."""
         return [
             name
@@ -269,7 +270,7 @@ class World:
 
     # -- the plain list --------------------------------------------------------------------------
 
-    def lines(self):
+    def lines(self) -> dict[int, tuple[Line, list[Generation]]]:
         """Every line that was finished, or will not be any more, with its generations."""
         found = {}
         for generation in self.generations:
@@ -277,25 +278,27 @@ class World:
                 found.setdefault(line.number, (line, []))[1].append(generation)
         return found
 
-    def by_identity(self):
+    def by_identity(
+        self,
+    ) -> dict[str, Any]:
         """Return the generations that nobody copied, by what the receiver calls them."""
         return {g.identity: g for g in self.generations if not g.muddled}
 
 
 @lru_cache(1024)
-def _identity(first):
+def _identity(first: bytes) -> str:
     return identify(first, finished=True).name
 
 
-def number_of(text):
+def number_of(text: bytes) -> int:
     return int(text[6:12])
 
 
-def _falling(name):
+def _falling(name: str) -> int:
     number = name.removesuffix(".gz").rpartition(".")[2]
     return -int(number) if number.isdigit() else 0
 
 
-def _pack(data):
+def _pack(data: bytes) -> bytes:
     packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
     return packer.compress(data) + packer.flush()

@@ -25,7 +25,14 @@ LEVELS = [
     {"cli", "__main__"},
 ]
 # No I/O and no clock: whole stations, and the modules of others that only decide or count.
-PURE = ("model.py", "event/", "otlp/", "state/ledger.py", "state/manifest.py", "state/outbox.py")
+PURE: tuple[str, ...] = (
+    "model.py",
+    "event/",
+    "otlp/",
+    "state/ledger.py",
+    "state/manifest.py",
+    "state/outbox.py",
+)
 PURE += tuple(f"exporter/{name}.py" for name in ("backoff", "batcher", "bisect", "decisions"))
 IMPURE_MODULES = frozenset(
     """

@@ -43,7 +43,12 @@ def test_the_generated_parts_are_up_to_date(name: str) -> None:
     assert text == with_generated(name), "run python -m tests.unit.test_readme"
 
 
-SAYING = ("evidence/*.py", "event/processor.py", "agent/start.py", "agent/failures.py")
+SAYING: tuple[str, ...] = (
+    "evidence/*.py",
+    "event/processor.py",
+    "agent/start.py",
+    "agent/failures.py",
+)
 SAYING += ("state/outbox.py",)
 
 
@@ -63,7 +68,7 @@ def keys_in(source: str) -> set[str]:
         match node:
             case ast.BinOp(left=ast.Name(id=name), right=ast.Constant(value=str(rest))):
                 found.add(str(prefixes.get(name, "")) + rest)
-            case ast.BinOp(left=ast.Attribute(attr="_prefix"), right=ast.Constant(value=rest)):
+            case ast.BinOp(left=ast.Attribute(attr="_prefix"), right=ast.Constant(value=str(rest))):
                 found.add(f"k8s.audit.{rest}")
             case ast.Constant(value=str(text)) if re.fullmatch(r"k8s\.audit(\.[a-z_]+)+", text):
                 found.add(text)

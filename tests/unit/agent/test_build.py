@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,15 +13,16 @@ from k8s_audit_otlp.agent.build import notice_scope, resource_scopes_of, sender_
 from k8s_audit_otlp.config.load import load, load_text
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
+from tests.kit.backend import Backend
 from tests.kit.grpc_backend import GrpcBackend
 
 
 @pytest.fixture
-def send(tmp_path):
+def send(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Send one record through the exporter of a block, with extensions and an environment."""
     opened = []
 
-    def run(name, block, *, extensions=None, env=None):
+    def run(name: str, block: Any, *, extensions: Any = None, env: Any = None) -> Any:
         file = tmp_path / "agent.yaml"
         tree = {
             "receivers": {"k8s_audit": {"include": [f"{tmp_path}/audit.log"]}},
@@ -39,7 +43,7 @@ def send(tmp_path):
         sender.close()
 
 
-def test_otlp_http_sends_what_its_block_says(send, backend):
+def test_otlp_http_sends_what_its_block_says(send: Callable[..., Any], backend: Backend) -> None:
     """Headers, compression and endpoint."""
     block = {"endpoint": backend.url, "headers": {"X-A": "b"}, "compression": "zstd"}
     assert send("otlp_http", block) == Delivered()
@@ -49,7 +53,7 @@ def test_otlp_http_sends_what_its_block_says(send, backend):
 
 
 @pytest.mark.parametrize("endpoint", ["http://{}", "{}"])
-def test_otlp_grpc_sends_what_its_block_says(send, endpoint):
+def test_otlp_grpc_sends_what_its_block_says(send: Callable[..., Any], endpoint: str) -> None:
     """With a scheme, and without one under tls::insecure."""
     with GrpcBackend() as backend:
         block = {
@@ -62,14 +66,14 @@ def test_otlp_grpc_sends_what_its_block_says(send, endpoint):
         assert backend.requests[0].headers["x-a"] == "b"
 
 
-def test_otlp_file_writes_where_its_block_says(send, tmp_path):
+def test_otlp_file_writes_where_its_block_says(send: Callable[..., Any], tmp_path: Path) -> None:
     """Into a directory that it makes."""
     path = tmp_path / "out" / "audit.jsonl"
     assert send("otlp_file", {"path": str(path), "create_directory": True}) == Delivered()
     assert path.read_bytes().startswith(b'{"resourceLogs"')
 
 
-def test_sdk_uses_the_exporter_of_that_name(send):
+def test_sdk_uses_the_exporter_of_that_name(send: Callable[..., Any]) -> None:
     """One that is installed takes it; of another the name is said."""
     assert send("sdk", {"exporter": "console"}) == Delivered()
     assert "nobody" in send("sdk", {"exporter": "nobody"}).why
@@ -83,7 +87,13 @@ def test_sdk_uses_the_exporter_of_that_name(send):
         ("basicauth", {"client_auth": {"username": "u", "password": "p"}}, "Basic dTpw"),
     ],
 )
-def test_authenticators_show_what_their_block_says(send, backend, kind, block, shown):
+def test_authenticators_show_what_their_block_says(
+    send: Callable[..., Any],
+    backend: Backend,
+    kind: str,
+    block: dict[str, Any],
+    shown: str,
+) -> None:
     """In the header of each request, over HTTP and gRPC."""
     auth = {"auth": {"authenticator": kind}}
     env = {"TOKEN": "t0ken"}
@@ -101,7 +111,7 @@ def test_authenticators_show_what_their_block_says(send, backend, kind, block, s
         assert grpc_backend.requests[0].headers["authorization"] == shown
 
 
-def test_transports_that_are_not_configured_are_not_loaded():
+def test_transports_that_are_not_configured_are_not_loaded() -> None:
     """GRPC and the SDK's exporters cost memory that an HTTP exporter does not need."""
     script = (
         "import sys, k8s_audit_otlp.agent.build;"

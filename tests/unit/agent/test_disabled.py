@@ -1,14 +1,16 @@
 """An exporter that is taken out keeps its position, and hears what it missed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.telemetry.inspect import inspect
+from tests.kit.agent import Fixture
 from tests.kit.backend import Backend
 
 
@@ -17,12 +19,12 @@ def exporters(**urls: str) -> str:
 
 
 @pytest.fixture
-def second():
+def second() -> Iterator[Backend]:
     with Backend() as backend:
         yield backend
 
 
-def test_a_disabled_exporter_goes_on_where_it_was(scene, second) -> None:
+def test_a_disabled_exporter_goes_on_where_it_was(scene: Fixture, second: Backend) -> None:
     """Removed for a while, it has the backlog of that while."""
     both = exporters(a=scene.backend.url, b=second.url)
     scene.exporters = both
@@ -38,7 +40,7 @@ def test_a_disabled_exporter_goes_on_where_it_was(scene, second) -> None:
     assert second.received.duplicates == 0
 
 
-def test_what_was_deleted_while_it_was_disabled_is_told(scene, second) -> None:
+def test_what_was_deleted_while_it_was_disabled_is_told(scene: Fixture, second: Backend) -> None:
     """A disabled exporter pins nothing, so it may have missed whole segments."""
     both = exporters(a=scene.backend.url, b=second.url)
     scene.exporters = both
@@ -66,7 +68,7 @@ def test_what_was_deleted_while_it_was_disabled_is_told(scene, second) -> None:
     assert {g["k8s.audit.exporter"] for g in gaps} == {"otlp_http/b"}
 
 
-def test_a_change_of_the_configuration_is_told(scene) -> None:
+def test_a_change_of_the_configuration_is_told(scene: Fixture) -> None:
     """The stream says itself from when on it may look different."""
     scene.write(1)
     scene.once()
@@ -76,7 +78,7 @@ def test_a_change_of_the_configuration_is_told(scene) -> None:
     assert len(scene.notices("k8s.audit.agent.config_changed")) == 1
 
 
-def state(scene, *words: str):
+def state(scene: Fixture, *words: str) -> Result:
     return CliRunner().invoke(main, ["state", *words, "--state-dir", str(scene.state)])
 
 
@@ -86,7 +88,7 @@ def names(folder: Path) -> set[str]:
     return {consumed.exporter for consumed in inspect(checkpoint)}
 
 
-def test_a_renamed_exporter_goes_on_where_the_old_one_was(scene) -> None:
+def test_a_renamed_exporter_goes_on_where_the_old_one_was(scene: Fixture) -> None:
     """An id in the configuration may change without sending everything again."""
     scene.write(10)
     scene.once()
@@ -99,7 +101,7 @@ def test_a_renamed_exporter_goes_on_where_the_old_one_was(scene) -> None:
     assert scene.backend.received.duplicates == 0
 
 
-def test_a_forgotten_exporter_begins_anew(scene) -> None:
+def test_a_forgotten_exporter_begins_anew(scene: Fixture) -> None:
     """And what is not there cannot be forgotten, with the names that are."""
     scene.write(10)
     scene.once()
@@ -112,7 +114,7 @@ def test_a_forgotten_exporter_begins_anew(scene) -> None:
     assert scene.backend.received.duplicates == 10
 
 
-def test_the_state_is_not_changed_under_a_running_agent(scene) -> None:
+def test_the_state_is_not_changed_under_a_running_agent(scene: Fixture) -> None:
     """The agent would write it back."""
     scene.write(1)
     with scene.running():

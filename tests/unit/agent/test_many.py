@@ -1,8 +1,11 @@
 """Two thousand segments: descriptors stay bounded, order and counts hold."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from tests.kit.agent import Fixture
 from tests.kit.steps import Accept, Throttle
 
 SEGMENTS = 2000
@@ -12,7 +15,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def write_segments(scene) -> None:
+def write_segments(scene: Fixture) -> None:
     for n in range(SEGMENTS):
         event = {
             "kind": "Event",
@@ -26,7 +29,9 @@ def write_segments(scene) -> None:
         scene.log.with_name(name).write_text(json.dumps(event) + "\n")
 
 
-def test_two_thousand_segments_do_not_exhaust_descriptors(scene, wait_for) -> None:
+def test_two_thousand_segments_do_not_exhaust_descriptors(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """While the back end is down not all of them are held open; all arrive once it is up."""
     write_segments(scene)
     scene.write(1)

@@ -1,13 +1,15 @@
 """A back end with a bound on structured metadata gets every event, however long a client's part."""
 
 import json
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.config.vendors import VENDORS
+from tests.kit.agent import Fixture
 from tests.kit.steps import LimitMetadata
 
-LONG = {
+LONG: dict[str, Any] = {
     "path": {"requestURI": "/" + "p" * 90_000},
     "query": {"requestURI": "/api?" + "q" * 90_000},
     "agent": {"userAgent": "a" * 70_000},
@@ -17,7 +19,7 @@ LONG = {
 }
 
 
-def write(scene) -> None:
+def write(scene: Fixture) -> None:
     with scene.log.open("a") as file:
         for name, part in LONG.items():
             event = {
@@ -30,7 +32,7 @@ def write(scene) -> None:
             file.write(json.dumps(event) + "\n")
 
 
-def deliver(scene, limits: str) -> set[str]:
+def deliver(scene: Fixture, limits: str) -> set[str]:
     write(scene)
     scene.backend.plan = [LimitMetadata()]
     exporter = f"{{endpoint: {scene.backend.url}, audit: {{{limits}, profile: semconv}}}}"
@@ -39,18 +41,18 @@ def deliver(scene, limits: str) -> set[str]:
     return {record.attributes["k8s.audit.id"] for record in scene.backend.received.records}
 
 
-def test_every_event_arrives_below_the_bound(scene) -> None:
+def test_every_event_arrives_below_the_bound(scene: Fixture) -> None:
     """Cut, and no dead letter."""
     assert deliver(scene, "limits: {max_attributes_bytes: 56KiB}") == set(LONG)
 
 
 @pytest.mark.parametrize("vendor", ["loki", "grafana-cloud"])
-def test_every_event_arrives_with_the_limits_of_the_preset(scene, vendor) -> None:
+def test_every_event_arrives_with_the_limits_of_the_preset(scene: Fixture, vendor: str) -> None:
     """As an installation with Loki has them."""
     limits = VENDORS[vendor].limits
     assert deliver(scene, f"limits: {json.dumps(limits)}") == set(LONG)
 
 
-def test_without_a_bound_a_client_keeps_its_events_out(scene) -> None:
+def test_without_a_bound_a_client_keeps_its_events_out(scene: Fixture) -> None:
     """Otherwise the tests above would show nothing."""
     assert deliver(scene, "bodies: keep") < set(LONG)

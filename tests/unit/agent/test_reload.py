@@ -9,12 +9,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.agent.changes import changes
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Refuse
 
 CONFIG = """
@@ -31,7 +35,7 @@ service: {{state_dir: {state}, telemetry: {{logs: {{encoding: json}}}}}}
 class Process:
     """A running agent whose log lines can be waited for."""
 
-    def __init__(self, folder, backend, *arguments):
+    def __init__(self, folder: Path, backend: Backend, *arguments: Any) -> None:
         self.log = folder / "audit.log"
         self.file = folder / "config.yaml"
         self.out = folder / "stderr"
@@ -48,21 +52,21 @@ class Process:
             self.process = subprocess.Popen([*command, *arguments], stderr=err, env=env)
         self.seen("started")
 
-    def write(self, count):
+    def write(self, count: int) -> None:
         with self.log.open("ab") as log:
             log.writelines(self._source.line() + b"\n" for _ in range(count))
 
-    def configure(self, more="", key="one"):
+    def configure(self, more: str = "", key: str = "one") -> None:
         text = CONFIG.format(**self._values, more=more, key=key)
         new = self.file.with_suffix(".new")
         new.write_text(text)
         new.replace(self.file)
 
-    def lines(self):
+    def lines(self) -> list[Any]:
         text = self.out.read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def seen(self, event, count=1, seconds=20.0):
+    def seen(self, event: str, count: int = 1, seconds: float = 20.0) -> list[dict[str, Any]]:
         end = time.monotonic() + seconds
         while True:
             found = [line for line in self.lines() if line.get("event") == event]
@@ -72,26 +76,26 @@ class Process:
             assert time.monotonic() < end, self.out.read_text()
             time.sleep(0.05)
 
-    def told(self, wanted):
+    def told(self, wanted: str) -> list[str]:
         """Return what systemd was told, once *wanted* is among it."""
         heard = []
         while not any(wanted in text for text in heard):
             heard.append(self.socket.recv(4096).decode())
         return heard
 
-    def hangup(self):
+    def hangup(self) -> None:
         self.process.send_signal(signal.SIGHUP)
 
-    def end(self):
+    def end(self) -> int:
         self.process.terminate()
         return self.process.wait(15)
 
 
 @pytest.fixture
-def start(tmp_path, backend):
+def start(tmp_path: Path, backend: Backend) -> Iterator[Callable[..., Any]]:
     running = []
 
-    def started(*arguments):
+    def started(*arguments: Any) -> Any:
         running.append(Process(tmp_path, backend, *arguments))
         return running[-1]
 
@@ -102,14 +106,16 @@ def start(tmp_path, backend):
         one.socket.close()
 
 
-def uids_delivered(backend, count, seconds=15.0):
+def uids_delivered(backend: Backend, count: int, seconds: float = 15.0) -> None:
     end = time.monotonic() + seconds
     while len(backend.received.uids) < count:
         assert time.monotonic() < end, len(backend.received.uids)
         time.sleep(0.05)
 
 
-def test_a_good_configuration_is_taken_up_without_losing_a_position(start, backend):
+def test_a_good_configuration_is_taken_up_without_losing_a_position(
+    start: Callable[..., Any], backend: Backend
+) -> None:
     """Nothing is sent twice, nothing is left out; the stream says what is different."""
     agent = start()
     uids_delivered(backend, 20)
@@ -127,7 +133,9 @@ def test_a_good_configuration_is_taken_up_without_losing_a_position(start, backe
     assert backend.received.total - len(backend.received.notices) == 30, "nothing came twice"
 
 
-def test_a_bad_configuration_leaves_the_old_one_at_work(start, backend):
+def test_a_bad_configuration_leaves_the_old_one_at_work(
+    start: Callable[..., Any], backend: Backend
+) -> None:
     """The reason is an error in the log, and events go on."""
     agent = start()
     agent.configure("    compresion: gzip")
@@ -140,7 +148,9 @@ def test_a_bad_configuration_leaves_the_old_one_at_work(start, backend):
     assert len(agent.seen("started")) == 1
 
 
-def test_what_cannot_start_gives_way_to_what_ran_before(start, backend):
+def test_what_cannot_start_gives_way_to_what_ran_before(
+    start: Callable[..., Any], backend: Backend
+) -> None:
     """Its mistake shows only when it starts: the address is taken."""
     agent = start()
     address = f"telemetry: {{metrics: {{address: '127.0.0.1:{backend.port}'}},"
@@ -152,7 +162,7 @@ def test_what_cannot_start_gives_way_to_what_ran_before(start, backend):
     uids_delivered(backend, 25)
 
 
-def test_other_positions_are_refused(start, tmp_path):
+def test_other_positions_are_refused(start: Callable[..., Any], tmp_path: Path) -> None:
     """Everything would be sent again."""
     agent = start()
     agent._values["state"] = tmp_path / "elsewhere"
@@ -162,7 +172,7 @@ def test_other_positions_are_refused(start, tmp_path):
     assert len(agent.seen("started")) == 1
 
 
-def test_a_secret_that_changed_is_not_shown(start):
+def test_a_secret_that_changed_is_not_shown(start: Callable[..., Any]) -> None:
     """Only the place of it."""
     agent = start()
     agent.configure(key="hunter2-very-secret")
@@ -173,7 +183,9 @@ def test_a_secret_that_changed_is_not_shown(start):
     assert "hunter2" not in text
 
 
-def test_a_swapped_link_is_a_change_where_that_is_asked_for(start, tmp_path):
+def test_a_swapped_link_is_a_change_where_that_is_asked_for(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
     """As kubelet changes the files of a ConfigMap."""
     agent = start("--watch-config")
     old, new = tmp_path / "old", tmp_path / "new"
@@ -187,7 +199,7 @@ def test_a_swapped_link_is_a_change_where_that_is_asked_for(start, tmp_path):
     agent.seen("reloaded", 2)
 
 
-def test_other_signals_do_no_harm_and_no_change_is_no_restart(start):
+def test_other_signals_do_no_harm_and_no_change_is_no_restart(start: Callable[..., Any]) -> None:
     """SIGUSR1 and SIGUSR2 would end a process that does not mind them."""
     agent = start()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
@@ -197,7 +209,7 @@ def test_other_signals_do_no_harm_and_no_change_is_no_restart(start):
     assert agent.end() == 0
 
 
-def test_systemd_is_told(start):
+def test_systemd_is_told(start: Callable[..., Any]) -> None:
     """Ready, alive, reloading, stopping."""
     agent = start()
     assert "READY=1" in agent.told("READY=1")[-1]
@@ -223,7 +235,7 @@ def value_of(text: str, name: str) -> float:
     return sum(map(float, found))
 
 
-def test_counters_go_on_after_a_reload(start, backend):
+def test_counters_go_on_after_a_reload(start: Any, backend: Any) -> None:
     """One listener, one count: a reload is no restart for who scrapes. Nor is a refused one."""
     agent = start("--watch-config")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -257,7 +269,7 @@ def test_counters_go_on_after_a_reload(start, backend):
         assert time.monotonic() < waited + 30
 
 
-def test_every_line_is_of_the_one_stream(start, backend):
+def test_every_line_is_of_the_one_stream(start: Any, backend: Any) -> None:
     """JSON with time, level, message and event, from the first line to the last."""
     agent = start()
     uids_delivered(backend, 20)
@@ -284,7 +296,7 @@ def test_every_line_is_of_the_one_stream(start, backend):
 
 
 @pytest.mark.parametrize("wrong", ["compresion: gzip", "audit: {policy: /nowhere/policy.yaml}"])
-def test_the_last_line_is_of_the_stream_too(tmp_path, backend, wrong):
+def test_the_last_line_is_of_the_stream_too(tmp_path: Path, backend: Any, wrong: Any) -> None:
     """Also where the configuration that asks for JSON cannot be used."""
     (tmp_path / "config.yaml").write_text(
         CONFIG.format(
@@ -301,7 +313,7 @@ def test_the_last_line_is_of_the_stream_too(tmp_path, backend, wrong):
     assert wrong.partition(":")[0] in lines[-1]["message"]
 
 
-def test_an_exporter_with_another_name_is_told_with_the_way_to_keep_its_position():
+def test_an_exporter_with_another_name_is_told_with_the_way_to_keep_its_position() -> None:
     """Renamed by hand it would begin anew."""
     text = "receivers: {{k8s_audit: {{include: [/a.log]}}}}\nexporters: {{otlp_http/{}: {{endpoint: 'http://h'}}}}"
     old, new = (load_text(text.format(name), "test", {}).config for name in ("a", "b"))

@@ -148,7 +148,7 @@ def test_what_was_answered_with_200_arrives_however_often_the_agent_is_killed(
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         for kill in range(1, kills + 1):
-            wait_for(lambda kill=kill: len(taken) >= kill * 5)
+            wait_for(lambda kill=kill: len(taken) >= kill * 5)  # type: ignore[misc] # its default
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,10 @@ from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.inspect import inspect
+from tests.kit.agent import Fixture
 
 
-def conserved(scene) -> None:
+def conserved(scene: Fixture) -> None:
     """Every record that was read is in one of the columns."""
     checkpoint = CheckpointFile(scene.state).load().checkpoint
     assert checkpoint is not None
@@ -23,7 +26,7 @@ def conserved(scene) -> None:
         assert consumed.balance == 0, consumed
 
 
-def test_a_restart_goes_on_where_the_last_run_ended(scene) -> None:
+def test_a_restart_goes_on_where_the_last_run_ended(scene: Fixture) -> None:
     """Nothing is sent twice after a clean stop."""
     for _ in range(3):
         scene.write(20)
@@ -33,7 +36,9 @@ def test_a_restart_goes_on_where_the_last_run_ended(scene) -> None:
     conserved(scene)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(scene, caplog) -> None:
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    scene: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
     """Only repeats follow, and it is said."""
     scene.write(20)
     scene.once()
@@ -44,7 +49,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(scene, caplog) -> Non
     assert "damaged" in caplog.text
 
 
-def test_without_a_usable_generation_the_agent_does_not_start(scene) -> None:
+def test_without_a_usable_generation_the_agent_does_not_start(scene: Fixture) -> None:
     """Starting over would send everything again or skip it: a person decides."""
     scene.write(5)
     scene.once()
@@ -54,7 +59,7 @@ def test_without_a_usable_generation_the_agent_does_not_start(scene) -> None:
         Agent(scene.config(), {}).start()
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(scene) -> None:
+def test_a_checkpoint_of_a_newer_version_is_refused(scene: Fixture) -> None:
     """It is not guessed what a later format means."""
     scene.write(5)
     scene.once()
@@ -64,7 +69,7 @@ def test_a_checkpoint_of_a_newer_version_is_refused(scene) -> None:
         Agent(scene.config(), {}).start()
 
 
-def test_two_agents_do_not_share_a_state(scene) -> None:
+def test_two_agents_do_not_share_a_state(scene: Fixture) -> None:
     """The second one says who is in the way."""
     with scene.running():
         second = Agent(scene.config(), {}, AgentOptions(lock_patience_s=0.2))
@@ -72,7 +77,9 @@ def test_two_agents_do_not_share_a_state(scene) -> None:
             second.start()
 
 
-def test_a_state_directory_that_is_deleted_is_made_again(scene, wait_for) -> None:
+def test_a_state_directory_that_is_deleted_is_made_again(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """The positions are still in memory; nothing is sent twice."""
     scene.write(20)
     with scene.running():
@@ -98,7 +105,7 @@ def fill(path: Path) -> None:
 
 
 @pytest.fixture
-def full_disk(scene):
+def full_disk(scene: Fixture) -> Iterator[Path]:
     """Put the state on a tmpfs of 1 MiB that something else can fill."""
     scene.state.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(scene.state)]
@@ -110,7 +117,7 @@ def full_disk(scene):
 
 
 def test_a_full_state_disk_stops_no_delivery_and_is_said(
-    scene, full_disk, wait_for, caplog
+    scene: Fixture, full_disk: Path, wait_for: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Delivery goes on; once there is room the position is written again."""
     scene.write(20)
@@ -127,7 +134,9 @@ def test_a_full_state_disk_stops_no_delivery_and_is_said(
     conserved(scene)
 
 
-def test_a_full_state_disk_does_not_lose_the_positions(scene, full_disk, wait_for) -> None:
+def test_a_full_state_disk_does_not_lose_the_positions(
+    scene: Fixture, full_disk: Path, wait_for: Callable[..., Any]
+) -> None:
     """They are written in place, where there was room when the agent started."""
     scene.write(20)
     with scene.running() as agent:
@@ -144,7 +153,9 @@ def test_a_full_state_disk_does_not_lose_the_positions(scene, full_disk, wait_fo
     conserved(scene)
 
 
-def test_when_too_much_is_uncommitted_delivery_stops(scene, full_disk, wait_for) -> None:
+def test_when_too_much_is_uncommitted_delivery_stops(
+    scene: Fixture, full_disk: Path, wait_for: Callable[..., Any]
+) -> None:
     """A bound on what a restart would send again, where no position can be written at all."""
     scene.service = "max_uncommitted: 1KiB, "
     fill(full_disk)

@@ -3,15 +3,20 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from tests.kit.agent import Fixture
 from tests.kit.steps import Accept, Hang, Throttle
 
 
-def test_asked_to_stop_it_first_catches_up_where_that_is_set(scene, wait_for) -> None:
+def test_asked_to_stop_it_first_catches_up_where_that_is_set(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """A node that goes away takes its log with it: the backlog is delivered before the end."""
     scene.service = "until: caught_up, "
     scene.backend.plan = [Throttle(503)]
@@ -32,7 +37,9 @@ def test_asked_to_stop_it_first_catches_up_where_that_is_set(scene, wait_for) ->
     assert len(scene.backend.received.uids) == 200
 
 
-def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(scene, wait_for) -> None:
+def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """A back end that is down does not hold the node for ever."""
     scene.service = "until: caught_up, "
     scene.backend.plan = [Throttle(503)]
@@ -49,7 +56,9 @@ def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(scene, wait_fo
     assert agent.undelivered()[0][:2] == ("otlp_http", "audit.log")
 
 
-def test_a_second_request_to_stop_does_not_wait_for_it(scene, wait_for) -> None:
+def test_a_second_request_to_stop_does_not_wait_for_it(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """Who insists is obeyed; the rest is sent after the next start."""
     scene.service = "until: caught_up, "
     scene.backend.plan = [Throttle(503)]
@@ -69,7 +78,9 @@ def test_a_second_request_to_stop_does_not_wait_for_it(scene, wait_for) -> None:
     assert len(scene.backend.received.uids) == 20
 
 
-def test_a_glob_that_matches_nothing_yet_is_waited_for(scene, wait_for) -> None:
+def test_a_glob_that_matches_nothing_yet_is_waited_for(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """The log may appear hours later; backups that the glob matches are no logs of their own."""
     pattern = scene.log.with_name("*.log")
     config = scene.config()
@@ -89,7 +100,9 @@ def test_a_glob_that_matches_nothing_yet_is_waited_for(scene, wait_for) -> None:
 
 
 @pytest.mark.parametrize("way", ["SIGTERM", "until: caught_up", "--once"])
-def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(scene, way) -> None:
+def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
+    scene: Fixture, way: str
+) -> None:
     """With the default settings: whoever waits for the end kills it soon after."""
     scene.backend.plan = [Hang()]
     scene.write(300)

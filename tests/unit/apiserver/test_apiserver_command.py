@@ -2,10 +2,11 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.cli.apiserver import command
@@ -15,7 +16,7 @@ MANIFESTS = Path(__file__).with_name("manifests")
 
 
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path: Path) -> Path:
     """Lay out a node's files: the manifest of kubeadm and a policy."""
     manifest = tmp_path / "manifests" / "kube-apiserver.yaml"
     manifest.parent.mkdir()
@@ -24,17 +25,17 @@ def node(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
+def run(*arguments: Any) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
-def patch(node, *arguments):
+def patch(node: Path, *arguments: Any) -> Result:
     paths = ("--policy-path", node / "policy.yml", "--backup-dir", node / "backups")
     arguments = (*arguments, "--wait", "0s")
     return run("patch", node / "manifests" / "kube-apiserver.yaml", *paths, *arguments)
 
 
-def test_patch_prints_the_difference_and_changes_nothing(node):
+def test_patch_prints_the_difference_and_changes_nothing(node: Any) -> None:
     """As a diff that `patch` takes; beside it, how to apply it."""
     before = (node / "manifests" / "kube-apiserver.yaml").read_text()
     done = patch(node)
@@ -46,7 +47,7 @@ def test_patch_prints_the_difference_and_changes_nothing(node):
     assert not (node / "backups").exists()
 
 
-def test_patch_in_place_writes_what_it_shows_after_a_backup(node):
+def test_patch_in_place_writes_what_it_shows_after_a_backup(node: Any) -> None:
     """And says where the backup is."""
     manifest = node / "manifests" / "kube-apiserver.yaml"
     before, shown = manifest.read_text(), patch(node).stdout
@@ -60,7 +61,7 @@ def test_patch_in_place_writes_what_it_shows_after_a_backup(node):
     assert str(backup) in done.stderr
 
 
-def test_patch_in_place_twice_writes_once(node):
+def test_patch_in_place_twice_writes_once(node: Path) -> None:
     """No second backup, no restart of the apiserver."""
     patch(node, "--in-place")
     manifest = node / "manifests" / "kube-apiserver.yaml"
@@ -72,14 +73,14 @@ def test_patch_in_place_twice_writes_once(node):
     assert len(list((node / "backups").iterdir())) == 1
 
 
-def test_a_kubeadm_manifest_comes_with_the_change_that_outlives_an_upgrade(node):
+def test_a_kubeadm_manifest_comes_with_the_change_that_outlives_an_upgrade(node: Path) -> None:
     """In the version that the image's release takes."""
     told = patch(node, "--in-place").stderr
     assert "erases the patch" in told
     assert "kubeadm.k8s.io/v1beta3" in told
 
 
-def test_a_missing_policy_refuses_the_write(node):
+def test_a_missing_policy_refuses_the_write(node: Path) -> None:
     """The apiserver would not start without it."""
     (node / "policy.yml").unlink()
     before = (node / "manifests" / "kube-apiserver.yaml").read_text()
@@ -90,7 +91,7 @@ def test_a_missing_policy_refuses_the_write(node):
     assert (node / "manifests" / "kube-apiserver.yaml").read_text() == before
 
 
-def test_a_policy_that_would_not_load_refuses_the_write(node):
+def test_a_policy_that_would_not_load_refuses_the_write(node: Path) -> None:
     """With its mistakes."""
     (node / "policy.yml").write_text(POLICY.replace("Metadata", "All"))
     done = patch(node, "--in-place")
@@ -98,7 +99,7 @@ def test_a_policy_that_would_not_load_refuses_the_write(node):
     assert "rules[0].level: 'All'" in done.stderr
 
 
-def test_a_backup_among_the_manifests_refuses_the_write(node):
+def test_a_backup_among_the_manifests_refuses_the_write(node: Path) -> None:
     """It would run there."""
     done = patch(node, "--in-place", "--backup-dir", node / "manifests")
     assert done.exit_code == 2
@@ -115,7 +116,9 @@ def test_a_backup_among_the_manifests_refuses_the_write(node):
         ("kops", "spec.kubeAPIServer.auditLogPath"),
     ],
 )
-def test_a_generated_manifest_refuses_the_write_and_names_its_key(node, name, key):
+def test_a_generated_manifest_refuses_the_write_and_names_its_key(
+    node: Path, name: str, key: str
+) -> None:
     """The owner would undo the patch at its next start."""
     manifest = node / "manifests" / "kube-apiserver.yaml"
     manifest.write_text((MANIFESTS / f"{name}.yaml").read_text())
@@ -127,19 +130,19 @@ def test_a_generated_manifest_refuses_the_write_and_names_its_key(node, name, ke
 
 
 @pytest.mark.parametrize("wrong", [("--maxage", "x"), ("--maxsize", "-1"), ("--format", "legacy")])
-def test_a_wrong_option_is_exit_code_2(node, wrong):
+def test_a_wrong_option_is_exit_code_2(node: Path, wrong: tuple[str, str]) -> None:
     """A mistake of the caller, not of the program."""
     assert patch(node, *wrong).exit_code == 2
 
 
-def test_a_missing_manifest_is_exit_code_2(tmp_path):
+def test_a_missing_manifest_is_exit_code_2(tmp_path: Path) -> None:
     """Where, what and the way out."""
     done = run("patch", tmp_path / "none.yaml")
     assert done.exit_code == 2
     assert "on the node" in done.stderr
 
 
-def test_kubeadm_prints_yaml_and_tells_the_roll_out_beside_it():
+def test_kubeadm_prints_yaml_and_tells_the_roll_out_beside_it() -> None:
     """Standard output can be merged as it is."""
     done = run("kubeadm", "--api-version", "v1beta3", "--maxage", "30")
     assert done.exit_code == 0
@@ -147,21 +150,21 @@ def test_kubeadm_prints_yaml_and_tells_the_roll_out_beside_it():
     assert "kubeadm init phase control-plane apiserver" in done.stderr
 
 
-def test_policy_prints_the_recipe_unless_another_is_named():
+def test_policy_prints_the_recipe_unless_another_is_named() -> None:
     """Its file, byte for byte, so that it can be redirected."""
     assert run("policy").stdout == profiles.text_of("recipe")
     assert run("policy", "--profile", "security-only").stdout == profiles.text_of("security-only")
     assert run("policy", "--list").stdout.split() == profiles.names()
 
 
-def test_the_printed_policy_passes_its_own_check(node):
+def test_the_printed_policy_passes_its_own_check(node: Path) -> None:
     """As the way out of a refusal promises."""
     for name in profiles.names():
         (node / "policy.yml").write_text(run("policy", "--profile", name).stdout)
         assert patch(node, "--in-place").exit_code == 0
 
 
-def test_an_unknown_profile_is_exit_code_2():
+def test_an_unknown_profile_is_exit_code_2() -> None:
     """And the known ones are named."""
     done = run("policy", "--profile", "none-such")
     assert done.exit_code == 2

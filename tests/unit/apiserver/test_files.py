@@ -1,6 +1,7 @@
 """A manifest is replaced whole, and its backup lies where kubelet does not look."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
 
 @pytest.fixture
-def manifest(tmp_path):
+def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "manifests" / "kube-apiserver.yaml"
     path.parent.mkdir()
     path.write_text("old\n")
@@ -19,7 +20,7 @@ def manifest(tmp_path):
     return path
 
 
-def test_a_replaced_file_keeps_its_mode_and_leaves_nothing_beside_it(manifest):
+def test_a_replaced_file_keeps_its_mode_and_leaves_nothing_beside_it(manifest: Path) -> None:
     """A leftover would run as a second apiserver."""
     files.replace(manifest, "new\n")
     assert manifest.read_text() == "new\n"
@@ -27,7 +28,7 @@ def test_a_replaced_file_keeps_its_mode_and_leaves_nothing_beside_it(manifest):
     assert [path.name for path in manifest.parent.iterdir()] == [manifest.name]
 
 
-def test_a_link_stays_a_link(manifest, tmp_path):
+def test_a_link_stays_a_link(manifest: Path, tmp_path: Path) -> None:
     """The file behind it is replaced."""
     link = tmp_path / "link.yaml"
     link.symlink_to(manifest)
@@ -36,7 +37,7 @@ def test_a_link_stays_a_link(manifest, tmp_path):
     assert manifest.read_text() == "new\n"
 
 
-def test_a_backup_holds_the_old_text_for_its_owner_alone(manifest, tmp_path):
+def test_a_backup_holds_the_old_text_for_its_owner_alone(manifest: Path, tmp_path: Path) -> None:
     """Its name carries the time."""
     backup = files.back_up(manifest, tmp_path / "backups", NOW)
     assert backup.name == "kube-apiserver.yaml.2026-01-02T03-04-05.678000"
@@ -44,7 +45,7 @@ def test_a_backup_holds_the_old_text_for_its_owner_alone(manifest, tmp_path):
     assert backup.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_backup_never_overwrites_another(manifest, tmp_path):
+def test_a_backup_never_overwrites_another(manifest: Path, tmp_path: Path) -> None:
     """The first one may be the only good one."""
     files.back_up(manifest, tmp_path / "backups", NOW)
     with pytest.raises(RefusalError, match="nothing was changed"):
@@ -52,13 +53,15 @@ def test_a_backup_never_overwrites_another(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("inside", [".", "backup", "../manifests/a/b"])
-def test_a_backup_inside_the_manifests_directory_is_refused(manifest, inside):
+def test_a_backup_inside_the_manifests_directory_is_refused(manifest: Path, inside: str) -> None:
     """However it is spelled."""
     with pytest.raises(RefusalError, match="second apiserver"):
         files.check_backup_dir(manifest.parent / inside, manifest)
 
 
-def test_a_link_into_the_manifests_directory_is_seen_through(manifest, tmp_path):
+def test_a_link_into_the_manifests_directory_is_seen_through(
+    manifest: Path, tmp_path: Path
+) -> None:
     """A link is no way out."""
     link = tmp_path / "elsewhere"
     link.symlink_to(manifest.parent)
@@ -66,7 +69,7 @@ def test_a_link_into_the_manifests_directory_is_seen_through(manifest, tmp_path)
         files.check_backup_dir(link, manifest)
 
 
-def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path):
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     """Missing, or not text."""
     with pytest.raises(RefusalError, match="No such file"):
         files.read(tmp_path / "none")

@@ -1,5 +1,7 @@
 """Flags are found in every spelling and set once."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,41 +20,41 @@ items = st.lists(
 )
 
 
-def test_the_last_of_several_equal_flags_counts():
+def test_the_last_of_several_equal_flags_counts() -> None:
     """As pflag reads them."""
     found = flags.value_of(["--a=1", "--b", "2", "--a", "3", "--b=4"], "a")
     assert found == "3"
 
 
-def test_a_flag_without_a_value_has_none():
+def test_a_flag_without_a_value_has_none() -> None:
     """The next flag is no value."""
     assert flags.value_of(["--a", "--b=1"], "a") is None
     assert flags.find(["--a", "--b=1"], "a") == [flags.Flag("a", None, 0, 1)]
 
 
-def test_a_value_in_its_own_item_goes_with_its_flag():
+def test_a_value_in_its_own_item_goes_with_its_flag() -> None:
     """Both items become one, where they stood."""
-    command = ["kube-apiserver", "--maxage", "30", "--z=1"]
+    command: list[object] = ["kube-apiserver", "--maxage", "30", "--z=1"]
     assert flags.put(command, "maxage", "7")
     assert command == ["kube-apiserver", "--maxage=7", "--z=1"]
 
 
-def test_repeated_flags_are_made_one():
+def test_repeated_flags_are_made_one() -> None:
     """The one that counted stays, the others go."""
-    command = ["--maxage=1", "--z", "--maxage", "7"]
+    command: list[object] = ["--maxage=1", "--z", "--maxage", "7"]
     assert flags.put(command, "maxage", "7")
     assert command == ["--z", "--maxage", "7"]
 
 
-def test_a_flag_that_is_right_is_left_alone():
+def test_a_flag_that_is_right_is_left_alone() -> None:
     """Whatever its spelling."""
-    command = ["--maxage", "7"]
+    command: list[object] = ["--maxage", "7"]
     assert not flags.put(command, "maxage", "7")
     assert command == ["--maxage", "7"]
 
 
 @given(items, st.integers(0, 99).map(str))
-def test_after_put_the_flag_has_the_value_and_all_others_theirs(before, value):
+def test_after_put_the_flag_has_the_value_and_all_others_theirs(before: Any, value: Any) -> None:
     """And putting it again changes nothing."""
     others = {flag.name for flag in flags._flags(before)} - {"audit-log-maxage"}
     after = list(before)

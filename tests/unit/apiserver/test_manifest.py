@@ -1,6 +1,7 @@
 """A manifest comes out with its audit log on and everything else as it was."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,7 @@ KUBEADM = ALL["kubeadm-1.30"]
 ARGS_APART = ALL["args-apart"]
 
 
-def kubeadm(flags=(), mounts="", volumes=""):
+def kubeadm(flags: tuple[()] | list[str] = (), mounts: str = "", volumes: str = "") -> str:
     """Lay out kubeadm's manifest with something already there."""
     items = "".join(f"    - {flag}\n" for flag in flags)
     text = KUBEADM.replace("    image: ", items + "    image: ")
@@ -26,24 +27,24 @@ def kubeadm(flags=(), mounts="", volumes=""):
     return text.replace("status: {}\n", volumes + "status: {}\n")
 
 
-def command_of(text):
+def command_of(text: str) -> list[str]:
     container = yaml.safe_load(text)["spec"]["containers"][0]
     return [str(i) for i in [*container.get("command", []), *container.get("args", [])]]
 
 
-def mount_of(text, path):
+def mount_of(text: str, path: str) -> tuple[Any, ...]:
     spec = yaml.safe_load(text)["spec"]
     mount = next(m for m in spec["containers"][0]["volumeMounts"] if m["mountPath"] == path)
     volume = next(v for v in spec["volumes"] if v["name"] == mount["name"])
     return mount, volume
 
 
-def paths_of(text):
+def paths_of(text: str) -> list[str]:
     return [m["mountPath"] for m in yaml.safe_load(text)["spec"]["containers"][0]["volumeMounts"]]
 
 
 @pytest.mark.parametrize("text", ALL.values(), ids=ALL.keys())
-def test_every_manifest_ends_with_each_flag_once_and_both_mounts(text):
+def test_every_manifest_ends_with_each_flag_once_and_both_mounts(text: str) -> None:
     """The log's directory writable, the policy a read-only file."""
     done = patch(text, {})
     command = command_of(done.text)
@@ -59,7 +60,7 @@ def test_every_manifest_ends_with_each_flag_once_and_both_mounts(text):
 
 
 @pytest.mark.parametrize("text", ALL.values(), ids=ALL.keys())
-def test_a_second_patch_changes_nothing(text):
+def test_a_second_patch_changes_nothing(text: str) -> None:
     """Byte for byte."""
     once = patch(text, {}).text
     assert patch(once, {}).text == once
@@ -67,14 +68,14 @@ def test_a_second_patch_changes_nothing(text):
     assert patch(moved, {}).text == moved
 
 
-def test_a_policy_that_moves_leaves_no_mount_behind():
+def test_a_policy_that_moves_leaves_no_mount_behind() -> None:
     """Once its file is deleted, a leftover mount would stop the apiserver."""
     once = patch(KUBEADM, {"audit-policy-file": "/etc/kubernetes/old.yml"}).text
     assert "old.yml" not in patch(once, DEFAULTS).text
 
 
 @pytest.mark.parametrize("text", ALL.values(), ids=ALL.keys())
-def test_lines_that_are_not_about_the_audit_log_stay_as_they_are(text):
+def test_lines_that_are_not_about_the_audit_log_stay_as_they_are(text: str) -> None:
     """Comments, quotes, order and indent: only lines that the change needs differ."""
     after = patch(text, {}).text.splitlines()
     kept = [
@@ -85,18 +86,18 @@ def test_lines_that_are_not_about_the_audit_log_stay_as_they_are(text):
     assert missing == []
 
 
-def test_a_bare_kubeadm_manifest_gets_the_defaults():
+def test_a_bare_kubeadm_manifest_gets_the_defaults() -> None:
     """Seven days, ten backups of 100 MB, JSON."""
     assert patch(kubeadm(), {}).flags == DEFAULTS
 
 
-def test_what_is_asked_for_wins_over_what_is_there():
+def test_what_is_asked_for_wins_over_what_is_there() -> None:
     """The operator's word is the last."""
     text = kubeadm(flags=["--audit-log-maxage=30"])
     assert patch(text, {"audit-log-maxage": "90"}).flags["audit-log-maxage"] == "90"
 
 
-def test_a_longer_retention_that_is_there_is_kept_and_said():
+def test_a_longer_retention_that_is_there_is_kept_and_said() -> None:
     """Cutting it would delete audit data at the next rotation."""
     done = patch(kubeadm(flags=["--audit-log-maxage", "30"]), {})
     assert done.flags["audit-log-maxage"] == "30"
@@ -114,21 +115,21 @@ def test_a_longer_retention_that_is_there_is_kept_and_said():
         ("--audit-policy-file=", "audit-policy-file"),
     ],
 )
-def test_a_value_that_cannot_work_is_corrected_and_said(flag, name):
+def test_a_value_that_cannot_work_is_corrected_and_said(flag: str, name: str) -> None:
     """Text lines, standard output, a unit that the apiserver refuses."""
     done = patch(kubeadm(flags=[flag]), {})
     assert done.flags[name] == DEFAULTS[name]
     assert any("corrected" in note for note in done.notes)
 
 
-def test_flags_go_where_the_flags_are():
+def test_flags_go_where_the_flags_are() -> None:
     """An installer that uses args keeps its command bare."""
     container = yaml.safe_load(patch(ARGS_APART, {}).text)["spec"]["containers"][0]
     assert container["command"] == ["/usr/local/bin/kube-apiserver"]
     assert "--audit-log-format=json" in container["args"]
 
 
-def test_a_flag_in_command_and_in_args_ends_up_once():
+def test_a_flag_in_command_and_in_args_ends_up_once() -> None:
     """What args say comes after command, so it counted."""
     text = ARGS_APART.replace(
         '["/usr/local/bin/kube-apiserver"]', "[kube-apiserver, --audit-log-maxage=3]"
@@ -136,7 +137,7 @@ def test_a_flag_in_command_and_in_args_ends_up_once():
     assert flags.find(command_of(patch(text, {}).text), "audit-log-maxage")[0].value == "30"
 
 
-def test_a_single_file_mount_of_the_log_becomes_its_directory():
+def test_a_single_file_mount_of_the_log_becomes_its_directory() -> None:
     """Rotation renames the log; a mounted file cannot be renamed."""
     done = patch(
         kubeadm(
@@ -153,7 +154,9 @@ def test_a_single_file_mount_of_the_log_becomes_its_directory():
     assert any("single-file" in note for note in done.notes)
 
 
-def test_a_log_and_its_single_file_mount_right_in_var_log_move_to_a_directory_of_their_own():
+def test_a_log_and_its_single_file_mount_right_in_var_log_move_to_a_directory_of_their_own() -> (
+    None
+):
     """All of /var/log, writable, is more than an apiserver needs."""
     done = patch(
         kubeadm(
@@ -168,7 +171,7 @@ def test_a_log_and_its_single_file_mount_right_in_var_log_move_to_a_directory_of
     assert mount_of(done.text, "/var/log/kubernetes")
 
 
-def test_a_single_file_from_a_wide_directory_does_not_widen_the_mount():
+def test_a_single_file_from_a_wide_directory_does_not_widen_the_mount() -> None:
     """The directory around it on the node may be the root."""
     done = patch(
         kubeadm(
@@ -180,9 +183,9 @@ def test_a_single_file_from_a_wide_directory_does_not_widen_the_mount():
     assert done.log_host_path == "/var/log/kubernetes/audit.log"
 
 
-def test_a_mount_of_all_of_etc_kubernetes_becomes_the_policy_alone():
+def test_a_mount_of_all_of_etc_kubernetes_becomes_the_policy_alone() -> None:
     """admin.conf and the keys are none of the container's business."""
-    wide = {
+    wide: dict[str, Any] = {
         "mounts": "    - {mountPath: /etc/kubernetes, name: etc}\n",
         "volumes": "  - {name: etc, hostPath: {path: /etc/kubernetes, type: Directory}}\n",
     }
@@ -192,7 +195,7 @@ def test_a_mount_of_all_of_etc_kubernetes_becomes_the_policy_alone():
     assert "name: etc" not in done.text
 
 
-def test_a_wide_mount_that_another_flag_needs_is_kept_and_said():
+def test_a_wide_mount_that_another_flag_needs_is_kept_and_said() -> None:
     """Taking it away would stop the apiserver."""
     done = patch(
         kubeadm(
@@ -206,7 +209,7 @@ def test_a_wide_mount_that_another_flag_needs_is_kept_and_said():
     assert any("encryption.yaml" in note for note in done.notes)
 
 
-def test_a_read_only_log_and_a_writable_policy_are_turned_round():
+def test_a_read_only_log_and_a_writable_policy_are_turned_round() -> None:
     """The half-right mounts of a first try by hand."""
     done = patch(
         kubeadm(
@@ -231,7 +234,7 @@ def test_a_read_only_log_and_a_writable_policy_are_turned_round():
     assert done.policy_host_path == "/data/policy.yml"
 
 
-def test_a_policy_behind_a_mounted_directory_is_found_on_the_node():
+def test_a_policy_behind_a_mounted_directory_is_found_on_the_node() -> None:
     """The file mount points at where the policy really lies."""
     done = patch(
         kubeadm(
@@ -247,7 +250,7 @@ def test_a_policy_behind_a_mounted_directory_is_found_on_the_node():
     assert volume["hostPath"]["path"] == "/opt/audit/policy.yaml"
 
 
-def test_a_log_in_an_emptydir_moves_to_the_node():
+def test_a_log_in_an_emptydir_moves_to_the_node() -> None:
     """A log that dies with its pod is no audit log."""
     done = patch(
         kubeadm(
@@ -276,7 +279,7 @@ def test_a_log_in_an_emptydir_moves_to_the_node():
         ),
     ],
 )
-def test_what_is_no_apiserver_manifest_is_refused_with_a_way_out(text, hint):
+def test_what_is_no_apiserver_manifest_is_refused_with_a_way_out(text: str, hint: str) -> None:
     """And named by its path."""
     with pytest.raises(RefusalError, match=hint) as refusal:
         patch(text, {}, "/m/x.yaml")
@@ -295,7 +298,7 @@ def test_what_is_no_apiserver_manifest_is_refused_with_a_way_out(text, hint):
         {"audit-policy-file": "/var/log/kubernetes/audit.log"},
     ],
 )
-def test_a_value_that_would_do_harm_is_refused(asked):
+def test_a_value_that_would_do_harm_is_refused(asked: dict[str, str]) -> None:
     """Nothing is mounted that holds more than the log."""
     with pytest.raises(RefusalError, match=r"--(log-path|format|policy-path)"):
         patch(kubeadm(), asked)
@@ -313,7 +316,7 @@ def test_a_value_that_would_do_harm_is_refused(asked):
         (ARGS_APART, Owner.UNKNOWN),
     ],
 )
-def test_the_writer_of_a_manifest_is_recognised(text, owner):
+def test_the_writer_of_a_manifest_is_recognised(text: str, owner: Owner) -> None:
     """By its marks and its paths."""
     assert patch(text, {}).owner is owner
 
@@ -333,7 +336,7 @@ halves = st.lists(
 
 @settings(max_examples=40)  # each parses and writes the manifest twice
 @given(halves)
-def test_whatever_is_half_there_the_result_is_whole_and_stable(found):
+def test_whatever_is_half_there_the_result_is_whole_and_stable(found: Any) -> None:
     """Or it is refused; never anything in between."""
     try:
         done = patch(kubeadm(flags=found), {})

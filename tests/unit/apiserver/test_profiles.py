@@ -13,13 +13,13 @@ from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 GOOD = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 
 
-def test_every_policy_of_the_package_would_load():
+def test_every_policy_of_the_package_would_load() -> None:
     """What is printed can be used."""
     for name in names():
         assert mistakes(text_of(name), name) == []
 
 
-def test_the_package_has_the_profiles_that_are_promised():
+def test_the_package_has_the_profiles_that_are_promised() -> None:
     """The recipe, and three that say what they leave out."""
     assert {"recipe", "security-only", "mutations-only", "low-volume"} <= set(names())
 
@@ -34,7 +34,9 @@ CREDENTIALS = [
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("reference", CREDENTIALS, ids=lambda reference: reference.resource)
 @pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update", "patch", "delete"])
-def test_no_profile_lets_a_credential_into_a_body(name, reference, verb):
+def test_no_profile_lets_a_credential_into_a_body(
+    name: str, reference: ObjectRef, verb: str
+) -> None:
     """Secrets and tokens at Metadata at most."""
     event = AuditEvent(
         level="RequestResponse",
@@ -47,14 +49,14 @@ def test_no_profile_lets_a_credential_into_a_body(name, reference, verb):
     assert decision.omitted or decision.level == "Metadata"
 
 
-def test_the_folder_of_examples_shows_the_same_policies():
+def test_the_folder_of_examples_shows_the_same_policies() -> None:
     """Links, so that there is one text of each."""
     folder = Path(__file__).parents[3] / "otel-config" / "policies"
     for name in names():
         assert (folder / f"{name}.yaml").read_text() == text_of(name)
 
 
-def test_profiles_are_the_files_of_the_folder(tmp_path):
+def test_profiles_are_the_files_of_the_folder(tmp_path: Path) -> None:
     """A new file is a new profile."""
     (tmp_path / "b.yaml").write_text(GOOD)
     (tmp_path / "a.yaml").write_text(GOOD)
@@ -63,14 +65,14 @@ def test_profiles_are_the_files_of_the_folder(tmp_path):
     assert text_of("a", tmp_path) == GOOD
 
 
-def test_an_unknown_profile_is_refused_with_the_known_ones(tmp_path):
+def test_an_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     """So that the next try can succeed."""
     (tmp_path / "a.yaml").write_text(GOOD)
     with pytest.raises(RefusalError, match="choose one of a"):
         text_of("../a", tmp_path)
 
 
-def test_a_policy_that_would_load_has_no_mistakes():
+def test_a_policy_that_would_load_has_no_mistakes() -> None:
     """Every kind of rule that upstream allows."""
     policy = {
         "apiVersion": "audit.k8s.io/v1",
@@ -101,7 +103,7 @@ def test_a_policy_that_would_load_has_no_mistakes():
         (GOOD + "omitStages: [Response]\n", "'Response'"),
     ],
 )
-def test_each_mistake_is_named_at_its_place(text, what):
+def test_each_mistake_is_named_at_its_place(text: str, what: str) -> None:
     """Damaged indentation, a wrong version, no rules, misspelled levels."""
     assert any(what in mistake for mistake in mistakes(text, "policy.yml"))
 
@@ -113,7 +115,7 @@ def test_each_mistake_is_named_at_its_place(text, what):
         GOOD.replace("}]", ", omitResponseCodes: [404]}]"),
     ],
 )
-def test_what_the_apiserver_passes_over_is_said(text):
+def test_what_the_apiserver_passes_over_is_said(text: str) -> None:
     """It would log what was to be left out."""
     assert mistakes(text, "policy.yml") == []
     (remark,) = remarks(text, "policy.yml")
@@ -121,7 +123,7 @@ def test_what_the_apiserver_passes_over_is_said(text):
     assert list(remarks(GOOD, "policy.yml")) == []
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_told_at_once() -> None:
     """One round of repairs is enough."""
     text = GOOD.replace("Metadata", "meta") + "x: 1\nomitStages: [y]\n"
     assert len(mistakes(text, "policy.yml")) == 3

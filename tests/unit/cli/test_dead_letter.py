@@ -1,6 +1,9 @@
 """The command `dead-letter`, as somebody types it."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -10,27 +13,29 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Span
 from k8s_audit_otlp.otlp.record import encode_record, uid_of
+from tests.kit.backend import Backend
 from tests.kit.steps import Poison
 
 
 @pytest.fixture
-def run():
+def run() -> Callable[..., Any]:
     runner = CliRunner()
     return lambda *arguments, **rest: runner.invoke(main, ["dead-letter", *arguments], **rest)
 
 
 @pytest.fixture
-def state(tmp_path):
+def state(tmp_path: Path) -> Callable[..., Any]:
     """Make a state directory whose exporter otlp_http/siem has letters."""
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)
     file = DeadLetterFile(directory / "dead-letter", "otlp_http/siem", uid_of=uid_of)
     in_flight = InFlight(Batch("k8s_audit", Span(1, 0, 1), []), print, 0)
 
-    def dead_letter(*uids, body="{}"):
+    def make(*uids: Any, body: str = "{}") -> None:
         records = [encode_record(1, 2, 9, "e", body, {"log.record.uid": uid}) for uid in uids]
         file.dead_letter(in_flight, records, "HTTP 400: no")
 
+    dead_letter: Any = make
     dead_letter("a", "b")
     file.note_refused(in_flight, [b"\x12\x00"] * 5, 2, "too old")
     directory_and = directory, file.path
@@ -39,7 +44,7 @@ def state(tmp_path):
 
 
 @pytest.fixture
-def config(tmp_path, state, backend):
+def config(tmp_path: Path, state: Any, backend: Backend) -> str:
     file = tmp_path / "agent.yaml"
     file.write_text(
         f"""
@@ -56,7 +61,7 @@ service:
     return str(file)
 
 
-def test_list_counts_the_letters_of_each_exporter(run, state):
+def test_list_counts_the_letters_of_each_exporter(run: Callable[..., Any], state: Any) -> None:
     """Records, what was refused in part, times and the last reason."""
     shown = run("list", "--state-dir", str(state.directory))
     assert shown.exit_code == 0
@@ -67,12 +72,12 @@ def test_list_counts_the_letters_of_each_exporter(run, state):
     assert as_json[0]["records"] == 2
 
 
-def test_list_says_when_there_are_none(run, tmp_path):
+def test_list_says_when_there_are_none(run: Callable[..., Any], tmp_path: Path) -> None:
     """That is the good case."""
     assert run("list", "--state-dir", str(tmp_path)).output == "no dead letters\n"
 
 
-def test_show_prints_a_line_of_json_for_each_letter(run, state):
+def test_show_prints_a_line_of_json_for_each_letter(run: Callable[..., Any], state: Any) -> None:
     """With the record if asked, and only the uid that is asked for."""
     shown = run("show", "otlp_http/siem", "--state-dir", str(state.directory))
     lines = [json.loads(line) for line in shown.output.splitlines()]
@@ -86,7 +91,9 @@ def test_show_prints_a_line_of_json_for_each_letter(run, state):
     assert line["record"]["body"] == {"stringValue": "{}"}
 
 
-def test_replay_sends_the_letters_as_the_exporter_is_configured(run, state, config, backend):
+def test_replay_sends_the_letters_as_the_exporter_is_configured(
+    run: Callable[..., Any], state: Any, config: str, backend: Backend
+) -> None:
     """What is accepted leaves the file; what holds no record stays."""
     done = run("replay", "otlp_http/siem", "--config", config)
     assert done.exit_code == 0, done.output
@@ -96,7 +103,9 @@ def test_replay_sends_the_letters_as_the_exporter_is_configured(run, state, conf
     assert [one.kind for one in read_entries(state.path)] == ["refused"]
 
 
-def test_replay_of_what_is_refused_again_exits_with_4(run, state, config, backend):
+def test_replay_of_what_is_refused_again_exits_with_4(
+    run: Callable[..., Any], state: Any, config: str, backend: Backend
+) -> None:
     """Scripts can tell."""
     state("bad", body="poison-pill")
     backend.plan = [Poison(b"poison-pill")]
@@ -105,7 +114,7 @@ def test_replay_of_what_is_refused_again_exits_with_4(run, state, config, backen
     assert "1 refused again and kept: HTTP 400" in done.output
 
 
-def test_purge_asks_first(run, state):
+def test_purge_asks_first(run: Callable[..., Any], state: Any) -> None:
     """And deletes only after a yes."""
     arguments = ("purge", "otlp_http/siem", "--state-dir", str(state.directory))
     assert run(*arguments, input="n\n").exit_code == 1
@@ -114,7 +123,7 @@ def test_purge_asks_first(run, state):
     assert list(read_entries(state.path)) == []
 
 
-def test_purge_can_be_told_which_and_not_to_ask(run, state):
+def test_purge_can_be_told_which_and_not_to_ask(run: Callable[..., Any], state: Any) -> None:
     """For scripts."""
     done = run(
         *("purge", "otlp_http/siem", "--state-dir", str(state.directory)), *("--uid", "a", "--yes")
@@ -132,7 +141,14 @@ def test_purge_can_be_told_which_and_not_to_ask(run, state):
         (["replay", "otlp_http/other", "--config", "CONFIG"], USAGE, "no exporter otlp_http/other"),
     ],
 )
-def test_a_mistake_is_said_with_the_way_out(run, state, config, arguments, code, said):
+def test_a_mistake_is_said_with_the_way_out(
+    run: Callable[..., Any],
+    state: Any,
+    config: str,
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
     """Where, what, and what there is instead."""
     places = {"STATE": str(state.directory), "CONFIG": config}
     done = run(*(places.get(word, word) for word in arguments))

@@ -5,9 +5,12 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import FAILURE, OK, USAGE, main
 from tests.kit.backend import Backend
@@ -21,12 +24,12 @@ EVENT = (
 )
 
 
-def doctor(*words):
+def doctor(*words: Any) -> Result:
     return CliRunner().invoke(main, ["doctor", "--wait", "0", *map(str, words)])
 
 
 @pytest.fixture
-def log(tmp_path):
+def log(tmp_path: Path) -> Path:
     path = tmp_path / "log" / "audit.log"
     path.parent.mkdir()
     path.write_text(EVENT)
@@ -34,10 +37,10 @@ def log(tmp_path):
 
 
 @pytest.fixture
-def config(tmp_path, log):
+def config(tmp_path: Path, log: Path) -> Callable[..., Any]:
     """Write a configuration for a back end."""
 
-    def write(url):
+    def write(url: Any) -> Any:
         path = tmp_path / "agent.yaml"
         path.write_text(f"""
 receivers: {{k8s_audit: {{include: ["{log}"], min_free_disk: 1MiB}}}}
@@ -50,7 +53,7 @@ service: {{state_dir: "{tmp_path}/state"}}
     return write
 
 
-def test_nothing_that_fails_exits_0(config):
+def test_nothing_that_fails_exits_0(config: Callable[..., Any]) -> None:
     """Warnings do not count: a quiet log is one here."""
     with Backend() as backend:
         done = doctor("--config", config(backend.url), "--send")
@@ -59,7 +62,7 @@ def test_nothing_that_fails_exits_0(config):
     assert "0 fail" in done.output
 
 
-def test_something_that_fails_exits_1_with_its_way_out(config):
+def test_something_that_fails_exits_1_with_its_way_out(config: Callable[..., Any]) -> None:
     """A back end that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -71,7 +74,7 @@ def test_something_that_fails_exits_1_with_its_way_out(config):
     assert SECRET not in done.output
 
 
-def test_json_holds_every_finding(config):
+def test_json_holds_every_finding(config: Callable[..., Any]) -> None:
     """With the same exit code."""
     with Backend() as backend:
         done = doctor("--config", config(backend.url), "--json")
@@ -82,14 +85,14 @@ def test_json_holds_every_finding(config):
     assert SECRET not in done.stdout
 
 
-def test_without_a_configuration_a_log_can_be_looked_at(log):
+def test_without_a_configuration_a_log_can_be_looked_at(log: Path) -> None:
     """`--path` names it."""
     done = doctor("--path", log)
     assert done.exit_code == OK, done.output
     assert str(log) in done.output
 
 
-def test_a_wrong_configuration_exits_2_with_every_mistake(tmp_path):
+def test_a_wrong_configuration_exits_2_with_every_mistake(tmp_path: Path) -> None:
     """As `validate` does."""
     path = tmp_path / "agent.yaml"
     path.write_text("receivers: {}\nexporters: {}\n")
@@ -100,7 +103,9 @@ def test_a_wrong_configuration_exits_2_with_every_mistake(tmp_path):
 
 
 @pytest.mark.parametrize(("errors", "code"), [(0, OK), (3, FAILURE)])
-def test_the_apiservers_metrics_come_from_a_file_or_a_url(log, tmp_path, errors, code):
+def test_the_apiservers_metrics_come_from_a_file_or_a_url(
+    log: Path, tmp_path: Path, errors: int, code: int
+) -> None:
     """Events that it dropped are in no log."""
     manifest = tmp_path / "kube-apiserver.yaml"
     command = ["kube-apiserver", f"--audit-log-path={log}", "--audit-policy-file=/none"]
@@ -122,14 +127,14 @@ def test_the_apiservers_metrics_come_from_a_file_or_a_url(log, tmp_path, errors,
 
 
 @pytest.mark.parametrize("where", ["none.prom", "http://127.0.0.1:9/metrics"])
-def test_metrics_that_cannot_be_had_are_a_mistake_of_the_usage(log, where):
+def test_metrics_that_cannot_be_had_are_a_mistake_of_the_usage(log: Path, where: str) -> None:
     """The other way to get them is named or the file is."""
     done = doctor("--path", log, "--apiserver-metrics", where)
     assert done.exit_code == USAGE
     assert "--apiserver-metrics" in done.output
 
 
-def test_the_whole_command_runs_as_a_process(log):
+def test_the_whole_command_runs_as_a_process(log: Path) -> None:
     """Without a terminal lines are not cut."""
     command = [sys.executable, "-m", "k8s_audit_otlp", "doctor", "--path", str(log), "--wait", "0"]
     done = subprocess.run(

@@ -42,7 +42,9 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_path_state_dir_and_an_environment_variable_suffice(backend, log, tmp_path) -> None:
+def test_path_state_dir_and_an_environment_variable_suffice(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
     """Without a configuration file the OTEL variables say where to."""
     done = run(
         "--path", str(log), "--state-dir", str(tmp_path / "state"), "--once",
@@ -54,7 +56,7 @@ def test_path_state_dir_and_an_environment_variable_suffice(backend, log, tmp_pa
     assert f"otlp_http: {log}: audit.log at byte 0, {size}" in done.stderr
 
 
-def test_what_once_left_undelivered_is_named(log, tmp_path) -> None:
+def test_what_once_left_undelivered_is_named(log: Path, tmp_path: Path) -> None:
     """Exit code 4, the exporter, the file and how much."""
     done = run(
         "--path", str(log), "--state-dir", str(tmp_path / "state"), "--once", "--deadline", "1s",
@@ -81,7 +83,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("exporter", "what", "hint"), MISTAKES)
 def test_a_mistake_in_the_configuration_says_where_what_and_the_way_out(
-    log, tmp_path, exporter, what, hint
+    log: Path, tmp_path: Path, exporter: str, what: str, hint: str
 ) -> None:
     """Exit code 2, before anything is read or sent; a secret is not repeated."""
     config = tmp_path / "agent.yaml"
@@ -99,7 +101,7 @@ def test_a_mistake_in_the_configuration_says_where_what_and_the_way_out(
     assert not (tmp_path / "state").exists()
 
 
-def test_a_path_that_is_a_directory_is_a_mistake(log, tmp_path) -> None:
+def test_a_path_that_is_a_directory_is_a_mistake(log: Path, tmp_path: Path) -> None:
     """The message offers the file that was meant."""
     done = run("--path", str(log.parent), "--state-dir", str(tmp_path / "state"))
     assert done.returncode == 2
@@ -107,7 +109,7 @@ def test_a_path_that_is_a_directory_is_a_mistake(log, tmp_path) -> None:
     assert "audit.log" in done.stderr
 
 
-def test_a_log_that_is_not_there_yet_is_waited_for(backend, tmp_path) -> None:
+def test_a_log_that_is_not_there_yet_is_waited_for(backend: Backend, tmp_path: Path) -> None:
     """A condition that can pass is no crash, even if the directory is missing."""
     late = tmp_path / "later" / "audit.log"
     process = subprocess.Popen(
@@ -131,7 +133,7 @@ def test_a_log_that_is_not_there_yet_is_waited_for(backend, tmp_path) -> None:
     assert process.returncode == 0
 
 
-def test_a_state_directory_that_cannot_be_made_is_said(log, tmp_path) -> None:
+def test_a_state_directory_that_cannot_be_made_is_said(log: Path, tmp_path: Path) -> None:
     """Exit code 3, with the other ways to give one."""
     (tmp_path / "file").touch()
     done = run("--path", str(log), "--state-dir", str(tmp_path / "file" / "state"), "--once")
@@ -140,7 +142,9 @@ def test_a_state_directory_that_cannot_be_made_is_said(log, tmp_path) -> None:
     assert "--state-dir" in done.stderr
 
 
-def test_an_unreadable_log_is_said_and_waited_for(backend, tmp_path, log) -> None:
+def test_an_unreadable_log_is_said_and_waited_for(
+    backend: Backend, tmp_path: Path, log: Path
+) -> None:
     """A symbolic loop stands for what root cannot read either."""
     log.unlink()
     log.symlink_to(log)
@@ -161,7 +165,9 @@ def start(log: Path, state: Path, url: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("step", [Hang(), Throttle(503, retry_after=60)])
-def test_sigterm_ends_it_in_time_whatever_the_back_end_does(tmp_path, log, step) -> None:
+def test_sigterm_ends_it_in_time_whatever_the_back_end_does(
+    tmp_path: Path, log: Path, step: Hang | Throttle
+) -> None:
     """Requests in back-off are given up, those that hang get the shutdown timeout."""
     with Backend([step]) as backend:
         process = start(log, tmp_path / "state", backend.url)
@@ -179,7 +185,7 @@ def test_sigterm_ends_it_in_time_whatever_the_back_end_does(tmp_path, log, step)
         assert len(backend.received.uids) == 30
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path, log) -> None:
+def test_a_second_signal_ends_it_at_once(tmp_path: Path, log: Path) -> None:
     """Who is in a hurry loses nothing either."""
     with Backend([Hang()]) as backend:
         process = start(log, tmp_path / "state", backend.url)
@@ -193,7 +199,9 @@ def test_a_second_signal_ends_it_at_once(tmp_path, log) -> None:
         assert process.returncode == 128 + signal.SIGTERM
 
 
-def test_a_receiver_may_have_a_colon_in_its_name(backend, log, tmp_path) -> None:
+def test_a_receiver_may_have_a_colon_in_its_name(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
     """Started twice: the position that is stored under such a name is found again."""
     config = tmp_path / "agent.yaml"
     config.write_text(f"""
@@ -217,7 +225,7 @@ def once(log: Path, state: Path, url: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_once_says_what_became_of_the_records(backend, log, tmp_path) -> None:
+def test_once_says_what_became_of_the_records(backend: Backend, log: Path, tmp_path: Path) -> None:
     """One line for each exporter; the second run has nothing to do, and says that."""
     done = once(log, tmp_path / "state", backend.url)
     what = "otlp_http: delivered {}, dropped by policy 0, dead-lettered 0, refused 0, left 0 B\n"
@@ -226,7 +234,9 @@ def test_once_says_what_became_of_the_records(backend, log, tmp_path) -> None:
     assert what.format(0) in once(log, tmp_path / "state", backend.url).stderr
 
 
-def test_once_counts_what_is_delivered_while_it_starts(backend, log, tmp_path) -> None:
+def test_once_counts_what_is_delivered_while_it_starts(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
     """Requests are on their way before the listener is up; theirs is the work of this run too."""
     config = tmp_path / "agent.yaml"
     config.write_text(f"""
@@ -238,14 +248,16 @@ service: {{state_dir: {tmp_path / "state"}, telemetry: {{metrics: {{address: "12
     assert "otlp_http: delivered 30, dropped by policy 0, " in done.stderr
 
 
-def test_once_without_a_log_is_no_success(backend, tmp_path) -> None:
+def test_once_without_a_log_is_no_success(backend: Backend, tmp_path: Path) -> None:
     """Whoever mistypes the path must see it."""
     done = once(tmp_path / "audit.log", tmp_path / "state", backend.url)
     assert done.returncode == 4
     assert f"undelivered: {tmp_path}/audit.log: is not there yet\n" in done.stderr
 
 
-def test_once_leaves_a_line_without_its_end_and_says_so(backend, log, tmp_path) -> None:
+def test_once_leaves_a_line_without_its_end_and_says_so(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
     """A copy of a log may have lost its last newline; what is whole is delivered."""
     log.write_bytes(log.read_bytes().removesuffix(b"\n"))
     done = once(log, tmp_path / "state", backend.url)
@@ -254,7 +266,9 @@ def test_once_leaves_a_line_without_its_end_and_says_so(backend, log, tmp_path) 
     assert len(backend.received.uids) == 29
 
 
-def test_once_of_a_log_that_cannot_be_read_is_no_success(backend, log, tmp_path) -> None:
+def test_once_of_a_log_that_cannot_be_read_is_no_success(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
     """A symbolic loop stands for what root cannot read either."""
     log.unlink()
     log.symlink_to(log)
@@ -263,7 +277,7 @@ def test_once_of_a_log_that_cannot_be_read_is_no_success(backend, log, tmp_path)
     assert "undelivered: " in done.stderr
 
 
-def test_a_file_that_is_no_audit_log_is_said_once(backend, tmp_path) -> None:
+def test_a_file_that_is_no_audit_log_is_said_once(backend: Backend, tmp_path: Path) -> None:
     """With what it seems to be: every line would be paid for."""
     wrong = tmp_path / "messages"
     wrong.write_bytes(b"type=SYSCALL msg=audit(1710312345.000:0): arch=c000003e\n" * 50)

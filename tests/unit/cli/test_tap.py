@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_events_are_shown_as_they_leave(state: Path, log: Path) -> None:
     assert process.returncode == 0, err
     bodies = [json.loads(line)["body"] for line in out.splitlines()]
     shown = [body["auditID"] for body in bodies]
-    refs = ((e["auditID"], e.get("objectRef") or {}) for e in events)
+    refs: Any = ((e["auditID"], e.get("objectRef") or {}) for e in events)
     wanted = [i for i, ref in refs if ref.get("resource") == "secrets"]
     assert shown
     assert set(shown) <= set(wanted)

@@ -6,11 +6,12 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 TOKEN = "made-up-token-of-an-admin"  # noqa: S105 - known only to a server on the loopback address
 
 
-def free_port():
+def free_port() -> Any:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -23,9 +24,9 @@ class Cluster:
     folder: Path
     find: object  # name of a program -> its path
     url: str = ""
-    running: list = field(default_factory=list)
+    running: list[subprocess.Popen[Any]] = field(default_factory=list)
 
-    def start(self, audit_flags):
+    def start(self, audit_flags: Any) -> None:
         etcd, peer, secure = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{secure}"
         key = self.folder / "sa.key"
@@ -60,7 +61,7 @@ class Cluster:
         )
         self._wait()
 
-    def kubectl(self, *arguments, stdin=None):
+    def kubectl(self, *arguments: Any, stdin: Any = None) -> Any:
         return subprocess.run(
             [
                 self.find("kubectl"),
@@ -77,7 +78,7 @@ class Cluster:
             env={**os.environ, "KUBECONFIG": os.devnull, "HOME": str(self.folder)},
         )
 
-    def helm(self, *arguments):
+    def helm(self, *arguments: Any) -> Any:
         server = (f"--kube-apiserver={self.url}", f"--kube-token={TOKEN}")
         return subprocess.run(
             [self.find("helm"), *arguments, *server, "--kube-insecure-skip-tls-verify"],
@@ -88,18 +89,18 @@ class Cluster:
             env={**os.environ, "KUBECONFIG": os.devnull, "HOME": str(self.folder)},
         )
 
-    def stop(self):
+    def stop(self) -> None:
         for process in self.running:
             process.kill()  # nothing of it is kept, and a graceful end takes a minute
             process.wait()
 
-    def _run(self, name, *arguments):
+    def _run(self, name: str, *arguments: Any) -> None:
         with (self.folder / f"{name}.out").open("wb") as out:
             self.running.append(
                 subprocess.Popen([self.find(name), *arguments], stdout=out, stderr=out)
             )
 
-    def _wait(self):
+    def _wait(self) -> None:
         until = time.monotonic() + 90
         while self.kubectl("get", "--raw", "/readyz").returncode:
             dead = [process for process in self.running if process.poll() is not None]

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 BIN = Path(os.environ.get("KUBE_BIN", Path.home() / ".cache/k8s-audit-otlp/bin"))
 
 
-def program(name):
+def program(name: str) -> Any:
     """Find a program that was built from its Go module, or skip the test."""
     found = shutil.which(name, path=f"{BIN}:{os.environ.get('PATH', '')}")
     if found is None:
@@ -21,26 +22,31 @@ def program(name):
 
 
 @pytest.fixture(scope="session")
-def deploy():
+def deploy() -> Path:
     return DEPLOY
 
 
 @pytest.fixture(scope="session")
-def kube_bin():
+def kube_bin() -> Any:
     return program
 
 
 @pytest.fixture(scope="session")
-def chart():
+def chart() -> Any:
     return DEPLOY / "helm" / "k8s-audit-otlp"
 
 
 @pytest.fixture(scope="session")
-def render(chart):
+def render(chart: Any) -> Any:
     """Render the chart with helm: `render("a.yaml", "--set", "x=y")` gives the documents."""
     helm = program("helm")
 
-    def rendered(values, *arguments, namespace="k8s-audit-otlp", release="k8s-audit-otlp"):
+    def rendered(
+        values: Any,
+        *arguments: Any,
+        namespace: Any = "k8s-audit-otlp",
+        release: Any = "k8s-audit-otlp",
+    ) -> Any:
         command = [helm, "template", release, chart, "-n", namespace, "-f", values]
         command += ["--kube-version", "1.33.0"]  # without a cluster helm assumes an old one
         done = subprocess.run(
@@ -54,5 +60,5 @@ def render(chart):
 
 
 @pytest.fixture(scope="session")
-def documents():
+def documents() -> Any:
     return lambda text: [document for document in yaml.safe_load_all(text) if document]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,25 +24,25 @@ PLATFORMS = {
 }
 
 
-def daemonset(text):
+def daemonset(text: str) -> Any:
     return next(d for d in yaml.safe_load_all(text) if d and d["kind"] == "DaemonSet")
 
 
-def pod_of(text):
+def pod_of(text: str) -> Any:
     return daemonset(text)["spec"]["template"]["spec"]
 
 
-def agent_of(text):
+def agent_of(text: str) -> Any:
     return next(c for c in pod_of(text)["containers"] if c["name"] == "agent")
 
 
-def config_of(text):
+def config_of(text: str) -> Any:
     config_map = next(d for d in yaml.safe_load_all(text) if d and d["kind"] == "ConfigMap")
     return config_map["data"]
 
 
 @pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
-def test_helm_lint_has_nothing_to_say(chart, kube_bin, values):
+def test_helm_lint_has_nothing_to_say(chart: Any, kube_bin: Any, values: Any) -> None:
     """Strictly."""
     done = subprocess.run(
         [kube_bin("helm"), "lint", "--strict", chart, "-f", values, "--kube-version", "1.33.0"],
@@ -51,7 +52,7 @@ def test_helm_lint_has_nothing_to_say(chart, kube_bin, values):
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_platform_sets_path_and_user(render, platform):
+def test_a_platform_sets_path_and_user(render: Any, platform: Any) -> None:
     """And the tolerations that its nodes need."""
     text = render(KUBEADM, "--set", f"platform={platform}")
     directory, user = PLATFORMS[platform]
@@ -66,7 +67,7 @@ def test_a_platform_sets_path_and_user(render, platform):
 
 
 @pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
-def test_what_is_rendered_configures_the_agent(render, values, tmp_path):
+def test_what_is_rendered_configures_the_agent(render: Any, values: Any, tmp_path: Path) -> None:
     """The agent's own loader takes it, with the files where the volumes put them."""
     text = render(values)
     for document in yaml.safe_load_all(text):
@@ -86,7 +87,7 @@ def test_what_is_rendered_configures_the_agent(render, values, tmp_path):
     load_text(config, "config.yaml", env)
 
 
-def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
+def test_the_manifests_for_kubectl_are_the_chart_rendered(render: Any, deploy: Any) -> None:
     """`deploy/kubernetes/README.md` has the command."""
     folder = deploy / "kubernetes"
     assert render(folder / "values.yaml") == (folder / "k8s-audit-otlp.yaml").read_text()
@@ -114,20 +115,22 @@ def test_the_manifests_for_kubectl_are_the_chart_rendered(render, deploy):
         ("mode=webhook,webhook.tls.insecure=true,untilCaughtUp.enabled=true", "mode=node"),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_with_the_way_out(render, setting, hint):
+def test_a_value_that_cannot_work_is_refused_with_the_way_out(
+    render: Any, setting: Any, hint: Any
+) -> None:
     """By the schema, or by the chart in its own words."""
     with pytest.raises(ValueError, match="Error") as refusal:
         render(KUBEADM, "--set", setting)
     assert hint in str(refusal.value)
 
 
-def test_a_capability_for_another_user_than_root_is_refused(render):
+def test_a_capability_for_another_user_than_root_is_refused(render: Any) -> None:
     """It would never reach the process."""
     with pytest.raises(ValueError, match=r"runAs\.user=0"):
         render(KUBEADM, "--set", "platform=talos,dacReadSearch=true")
 
 
-def test_no_exporter_is_refused_with_an_example(render, tmp_path):
+def test_no_exporter_is_refused_with_an_example(render: Any, tmp_path: Path) -> None:
     """An agent that sends nowhere is a mistake."""
     values = yaml.safe_load(KUBEADM.read_text())
     del values["exporters"]
@@ -136,14 +139,14 @@ def test_no_exporter_is_refused_with_an_example(render, tmp_path):
         render(tmp_path / "values.yaml")
 
 
-def test_the_capability_is_added_only_when_asked_for(render):
+def test_the_capability_is_added_only_when_asked_for(render: Any) -> None:
     """Opt-in."""
     assert "add" not in agent_of(render(KUBEADM))["securityContext"]["capabilities"]
     asked = agent_of(render(KUBEADM, "--set", "dacReadSearch=true"))
     assert asked["securityContext"]["capabilities"]["add"] == ["DAC_READ_SEARCH"]
 
 
-def test_the_memory_limit_follows_the_line_limit(render):
+def test_the_memory_limit_follows_the_line_limit(render: Any) -> None:
     """Unless the operator knows better."""
     derived = agent_of(render(KUBEADM, "--set", "log.maxLineMiB=8"))["resources"]["limits"]
     assert derived == {"memory": "192Mi"}
@@ -151,7 +154,7 @@ def test_the_memory_limit_follows_the_line_limit(render):
     assert own == {"memory": "1Gi"}
 
 
-def test_the_owner_of_the_state_is_set_by_an_init_container_on_request(render):
+def test_the_owner_of_the_state_is_set_by_an_init_container_on_request(render: Any) -> None:
     """With the two capabilities that this takes, and only there."""
     assert "initContainers" not in pod_of(render(KUBEADM))
     pod = pod_of(render(KUBEADM, "--set", "platform=talos,state.setOwner=true"))
@@ -161,14 +164,14 @@ def test_the_owner_of_the_state_is_set_by_an_init_container_on_request(render):
     assert [mount["name"] for mount in init["volumeMounts"]] == ["state"]
 
 
-def test_a_node_that_goes_away_is_drained_of_its_log(render):
+def test_a_node_that_goes_away_is_drained_of_its_log(render: Any) -> None:
     """The agent waits until it has caught up, and kubelet waits for the agent."""
     text = render(KUBEADM, "--set", "untilCaughtUp.enabled=true")
     assert pod_of(text)["terminationGracePeriodSeconds"] == 1800
     assert yaml.safe_load(config_of(text)["config.yaml"])["service"]["until"] == "caught_up"
 
 
-def test_a_collector_beside_the_agent_gets_everything_on_the_loopback_address(render):
+def test_a_collector_beside_the_agent_gets_everything_on_the_loopback_address(render: Any) -> None:
     """And is configured by the same ConfigMap."""
     text = render(CI[0].with_name("talos-everything-values.yaml"))
     pod = pod_of(text)
@@ -184,14 +187,14 @@ def test_a_collector_beside_the_agent_gets_everything_on_the_loopback_address(re
     }
 
 
-def test_a_collector_needs_a_cluster_that_stops_it_last(render):
+def test_a_collector_needs_a_cluster_that_stops_it_last(render: Any) -> None:
     """Older ones would wait for it to end before the agent starts."""
     values = CI[0].with_name("talos-everything-values.yaml")
     with pytest.raises(ValueError, match=r"needs Kubernetes 1\.29"):
         render(values, "--kube-version", "1.28.9")
 
 
-def test_a_changed_configuration_replaces_the_pods(render):
+def test_a_changed_configuration_replaces_the_pods(render: Any) -> None:
     """By a checksum in the pod template."""
     sums = {
         daemonset(render(KUBEADM, "--set", f"clusterName={name}"))["spec"]["template"]["metadata"][

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,24 +29,24 @@ MANIFESTS = HERE.parents[1] / "apiserver" / "manifests"
 class Strict(yaml.SafeLoader):
     """A name that is there twice is a mistake, as it is for the apiserver."""
 
-    def construct_mapping(self, node, deep=False):  # noqa: FBT002 - as its base has it
+    def construct_mapping(self, node: Any, deep: Any = False) -> Any:  # noqa: FBT002 - as its base has it
         names = [key.value for key, _ in node.value]
         assert len(names) == len(set(names)), names
         return super().construct_mapping(node, deep)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("cluster")
 
 
 @pytest.fixture(scope="module")
-def log(folder):
+def log(folder: Any) -> Any:
     return folder / "log" / "audit.log"
 
 
 @pytest.fixture(scope="module")
-def cluster(folder, log, kube_bin):
+def cluster(folder: Any, log: Any, kube_bin: Any) -> Any:
     """Start the apiserver with the audit flags of a manifest that was patched in place."""
     for name in ("etcd", "kube-apiserver", "kubectl", "openssl"):
         kube_bin(name)
@@ -77,7 +78,7 @@ def cluster(folder, log, kube_bin):
 
 
 @pytest.fixture(scope="module")
-def namespaces(cluster):
+def namespaces(cluster: Any) -> None:
     """Make one namespace for each level of Pod Security."""
     for level in ("privileged", "baseline", "restricted"):
         assert cluster.kubectl("create", "namespace", level).returncode == 0
@@ -88,17 +89,17 @@ def namespaces(cluster):
 
 
 @pytest.fixture(scope="module")
-def values(chart):
+def values(chart: Any) -> Any:
     return sorted((chart / "ci").glob("*.yaml"))
 
 
-def known(text):
+def known(text: str) -> Any:
     """Leave out what only an operator's definitions would make known, and pods: see `pods_of`."""
     documents = yaml.load_all(text, Strict)
     return as_stream(d for d in documents if d and d["kind"] not in {*OF_OPERATORS, "Pod"})
 
 
-def pods_of(text):
+def pods_of(text: str) -> Any:
     """Return every pod that comes of the objects, of a service account that is there."""
     pods = []
     for document in (d for d in yaml.safe_load_all(text) if d):
@@ -115,12 +116,12 @@ def pods_of(text):
     return as_stream(pods)
 
 
-def as_stream(documents):
+def as_stream(documents: Any) -> Any:
     """JSON: PyYAML and kubectl differ in what is a number."""
     return "\n".join(json.dumps(document) for document in documents)
 
 
-def test_the_log_grows_under_the_patched_flags(cluster, log):
+def test_the_log_grows_under_the_patched_flags(cluster: Any, log: Any) -> None:
     """The apiserver takes each flag and the policy, and writes JSON."""
     assert cluster.kubectl("create", "namespace", "seen").returncode == 0
     until = time.monotonic() + 20
@@ -134,7 +135,12 @@ def test_the_log_grows_under_the_patched_flags(cluster, log):
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_apiserver_takes_the_chart_for_every_platform(cluster, namespaces, render, values):  # noqa: ARG001
+def test_the_apiserver_takes_the_chart_for_every_platform(
+    cluster: Any,
+    namespaces: Any,  # noqa: ARG001
+    render: Any,
+    values: Any,
+) -> None:
     """A server-side dry run, strict about unknown fields."""
     for path in values:
         text = render(path, "--set", "namespace.create=false", namespace="privileged")
@@ -146,7 +152,7 @@ def test_the_apiserver_takes_the_chart_for_every_platform(cluster, namespaces, r
         assert ".apps/" in done.stdout
 
 
-def test_the_manifests_for_kubectl_are_taken(cluster, deploy):
+def test_the_manifests_for_kubectl_are_taken(cluster: Any, deploy: Any) -> None:
     """Its namespace is made first: a dry run makes none."""
     text = (deploy / "kubernetes" / "k8s-audit-otlp.yaml").read_text()
     namespace = next(d for d in yaml.safe_load_all(text) if d and d["kind"] == "Namespace")
@@ -156,11 +162,11 @@ def test_the_manifests_for_kubectl_are_taken(cluster, deploy):
 
 
 def test_a_privileged_namespace_admits_the_pods_of_every_platform(
-    cluster,
-    namespaces,  # noqa: ARG001
-    render,
-    values,
-):
+    cluster: Any,
+    namespaces: Any,  # noqa: ARG001
+    render: Any,
+    values: Any,
+) -> None:
     """Volumes of the node are allowed there."""
     for path in values:
         pod = pods_of(render(path, namespace="privileged"))
@@ -171,15 +177,23 @@ def test_a_privileged_namespace_admits_the_pods_of_every_platform(
 
 
 def test_a_restricted_namespace_admits_the_webhooks_pods(
-    cluster, namespaces, render, chart  # noqa: ARG001
-):  # fmt: skip
+    cluster: Any,
+    namespaces: Any,  # noqa: ARG001
+    render: Any,
+    chart: Any,
+) -> None:  # fmt: skip
     """They need nothing of the node."""
     pod = pods_of(render(chart / "ci" / "webhook-values.yaml", namespace="restricted"))
     done = cluster.kubectl("-n", "restricted", "create", "--dry-run=server", "-f", "-", stdin=pod)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_apiserver_takes_odd_but_legal_values(cluster, namespaces, render, tmp_path):  # noqa: ARG001
+def test_the_apiserver_takes_odd_but_legal_values(
+    cluster: Any,
+    namespaces: Any,  # noqa: ARG001
+    render: Any,
+    tmp_path: Path,
+) -> None:
     """Each combination renders, with texts where texts must be; also the pods are valid."""
     objects, pods = [], []
     for number, values in enumerate(combinations(30)):
@@ -197,7 +211,11 @@ def test_the_apiserver_takes_odd_but_legal_values(cluster, namespaces, render, t
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def test_upgrade_and_rollback_keep_where_positions_are(cluster, namespaces, chart):  # noqa: ARG001
+def test_upgrade_and_rollback_keep_where_positions_are(
+    cluster: Any,
+    namespaces: Any,  # noqa: ARG001
+    chart: Any,
+) -> None:
     """The server takes each step, and nothing of it touches the state's place or the selector."""
     for release, name, change in (
         ("nodes", "kubeadm-values.yaml", "log.maxLineMiB=8"),
@@ -219,7 +237,7 @@ def test_upgrade_and_rollback_keep_where_positions_are(cluster, namespaces, char
         assert cluster.helm("uninstall", release, "-n", "privileged").returncode == 0
 
 
-def where_positions_are(cluster, release):
+def where_positions_are(cluster: Any, release: Any) -> Any:
     objects = cluster.kubectl(
         "-n", "privileged", "get", "daemonsets,statefulsets", "-o", "json",
         "-l", f"app.kubernetes.io/instance={release}",
@@ -236,8 +254,12 @@ def where_positions_are(cluster, release):
 
 
 def test_a_baseline_namespace_refuses_the_pods_for_the_reason_in_the_notes(
-    cluster, namespaces, render, values, chart  # noqa: ARG001
-):  # fmt: skip
+    cluster: Any,
+    namespaces: Any,  # noqa: ARG001
+    render: Any,
+    values: Any,
+    chart: Any,
+) -> None:  # fmt: skip
     """The operator finds the server's words in the notes, with the way out beside them."""
     pod = pods_of(render(values[0], namespace="baseline"))
     done = cluster.kubectl("-n", "baseline", "create", "--dry-run=server", "-f", "-", stdin=pod)
@@ -250,8 +272,8 @@ def test_a_baseline_namespace_refuses_the_pods_for_the_reason_in_the_notes(
 
 
 def test_kubeconform_agrees_with_the_apiservers_own_schema(
-    cluster, render, values, kube_bin, tmp_path
-):
+    cluster: Any, render: Any, values: Any, kube_bin: Any, tmp_path: Path
+) -> None:
     """Strictly; the schemas are made from what this apiserver serves."""
     served = json.loads(cluster.kubectl("get", "--raw", "/openapi/v2").stdout)
     write_schemas(served["definitions"], tmp_path)
@@ -270,7 +292,7 @@ def test_kubeconform_agrees_with_the_apiservers_own_schema(
         assert "Invalid: 0" in done.stdout
 
 
-def write_schemas(definitions, folder):
+def write_schemas(definitions: Any, folder: Any) -> None:
     """One JSON Schema a kind; an unknown field is a mistake."""
     for definition in definitions.values():
         if "properties" in definition:

@@ -4,6 +4,7 @@ import configparser
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,14 +15,14 @@ from k8s_audit_otlp.config.load import load
 
 
 @pytest.fixture
-def unit(deploy):
+def unit(deploy: Path) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str
+    parser.optionxform = str  # type: ignore[method-assign,assignment] # as its documentation says
     parser.read(deploy / "systemd" / "k8s-audit-otlp.service")
     return parser
 
 
-def test_kind_gets_the_configuration_that_the_program_prints(deploy):
+def test_kind_gets_the_configuration_that_the_program_prints(deploy: Path) -> None:
     """One truth about flags and volumes."""
     cluster = yaml.safe_load((deploy / "kind" / "cluster.yaml").read_text())
     (node,) = cluster["nodes"]
@@ -31,7 +32,7 @@ def test_kind_gets_the_configuration_that_the_program_prints(deploy):
     assert mount["containerPath"] == DEFAULTS["audit-policy-file"]
 
 
-def test_the_recipes_use_the_programs_flags(deploy):
+def test_the_recipes_use_the_programs_flags(deploy: Path) -> None:
     """A flag that is renamed must be renamed there too."""
     recipes = "\n".join(path.read_text() for path in (deploy / "kube-apiserver").glob("*.md"))
     named = set(re.findall(r"audit-[a-z]+-[a-z]+(?==)", recipes))
@@ -39,7 +40,9 @@ def test_the_recipes_use_the_programs_flags(deploy):
     assert set(DEFAULTS) <= named
 
 
-def test_the_unit_has_no_capability_and_no_view_of_the_clusters_keys(unit):
+def test_the_unit_has_no_capability_and_no_view_of_the_clusters_keys(
+    unit: configparser.RawConfigParser,
+) -> None:
     """Root that owns the log, and nothing more."""
     service = unit["Service"]
     assert service["CapabilityBoundingSet"] == ""
@@ -51,14 +54,16 @@ def test_the_unit_has_no_capability_and_no_view_of_the_clusters_keys(unit):
     )
 
 
-def test_the_unit_limits_memory_as_the_chart_does(unit, deploy):
+def test_the_unit_limits_memory_as_the_chart_does(
+    unit: configparser.RawConfigParser, deploy: Path
+) -> None:
     """128 MiB, the budget, five times the longest line."""
     values = yaml.safe_load((deploy / "helm" / "k8s-audit-otlp" / "values.yaml").read_text())
     limit = 128 + values["memoryBudgetMiB"] + 5 * values["log"]["maxLineMiB"]
     assert unit["Service"]["MemoryMax"] == f"{limit}M"
 
 
-def test_systemd_finds_no_mistake_in_the_unit(deploy, tmp_path):
+def test_systemd_finds_no_mistake_in_the_unit(deploy: Path, tmp_path: Path) -> None:
     """The program itself need not be installed for that."""
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
@@ -72,7 +77,7 @@ def test_systemd_finds_no_mistake_in_the_unit(deploy, tmp_path):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_the_units_configuration_is_one_that_the_agent_takes(deploy):
+def test_the_units_configuration_is_one_that_the_agent_takes(deploy: Path) -> None:
     """Before any edit but the names in capitals."""
     config = load(deploy / "systemd" / "config.yaml", {"TOKEN": "t"}).config
     assert config.receivers["k8s_audit"].include == (DEFAULTS["audit-log-path"],)

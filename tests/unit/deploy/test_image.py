@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import packaging.requirements
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -16,7 +17,7 @@ from k8s_audit_otlp import __version__
 LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 
 
-def locked(text):
+def locked(text: str) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in LOCKED.findall(text)}
 
 
@@ -74,7 +75,9 @@ def test_the_base_is_named_by_its_digest(deploy: Path) -> None:
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}", "scratch", "${BASE}"]
 
 
-def test_every_dependency_is_locked_to_a_version_that_the_project_takes(deploy, requirements):
+def test_every_dependency_is_locked_to_a_version_that_the_project_takes(
+    deploy: Path, requirements: list[packaging.requirements.Requirement]
+) -> None:
     """A new dependency needs a new lock."""
     versions = locked((deploy / "requirements.lock").read_text())
     for requirement in requirements:
@@ -82,7 +85,7 @@ def test_every_dependency_is_locked_to_a_version_that_the_project_takes(deploy, 
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])
-def test_each_locked_package_has_hashes(deploy, name):
+def test_each_locked_package_has_hashes(deploy: Path, name: str) -> None:
     """Without one, pip would refuse the whole file."""
     text = (deploy / name).read_text()
     blocks = re.split(r"\n(?=[A-Za-z0-9])", "\n" + text)[1:]
@@ -92,12 +95,12 @@ def test_each_locked_package_has_hashes(deploy, name):
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])
-def test_a_lock_names_no_index(deploy, name):
+def test_a_lock_names_no_index(deploy: Path, name: str) -> None:
     """Where packages come from is the builder's business."""
     assert not re.search(r"://|--(extra-)?index-url|--find-links", (deploy / name).read_text())
 
 
-def test_the_image_runs_as_nobody_and_installs_by_hash(deploy):
+def test_the_image_runs_as_nobody_and_installs_by_hash(deploy: Path) -> None:
     """Both stages of the promise."""
     text = (deploy / "Dockerfile").read_text()
     final = text.split("FROM ")[-1]
@@ -107,7 +110,7 @@ def test_the_image_runs_as_nobody_and_installs_by_hash(deploy):
     assert all("--require-hashes" in line for line in installs)
 
 
-def test_what_the_image_is_built_from_is_there_and_not_ignored(deploy):
+def test_what_the_image_is_built_from_is_there_and_not_ignored(deploy: Path) -> None:
     """Each COPY from the context, past the ignore file."""
     kept = {
         line[1:]

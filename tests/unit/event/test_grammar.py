@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,12 +27,13 @@ def examples(of: str) -> list[str]:
 def record_of(text: str, place: str) -> str:
     processor = EventProcessor(None, Redactor())
     encoder = Encoder(transform=processor, clean=processor.clean_parts())
-    members = {
+    places: dict[str, dict[str, Any]] = {
         "body": {"requestObject": {"kind": "Widget", "spec": {"note": text}}},
         "message": {"responseStatus": {"code": 400, "message": text}},
         "annotation": {"annotations": {"example.com/note": text}},
         "agent": {"userAgent": text},
-    }[place]
+    }
+    members = places[place]
     [record] = read(encoder.encode_block(blocks_of([line_of(**members)])))
     return str(record)
 

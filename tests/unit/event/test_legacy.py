@@ -19,7 +19,7 @@ EMPTY = (
 )
 
 
-def test_a_line_of_text_is_an_event():
+def test_a_line_of_text_is_an_event() -> None:
     """All that it tells is read."""
     event = read_legacy(LINE)
     assert (event.audit_id, event.verb, event.stage) == ("a-1", "get", "ResponseComplete")
@@ -31,7 +31,7 @@ def test_a_line_of_text_is_an_event():
     assert event.source_ips == ("10.0.0.1",)
 
 
-def test_placeholders_are_nothing():
+def test_placeholders_are_nothing() -> None:
     """`<none>` and its like stand for what is absent."""
     event = read_legacy(EMPTY)
     assert (event.user.username, event.user.groups, event.source_ips) == ("", (), ())
@@ -40,14 +40,14 @@ def test_placeholders_are_nothing():
     assert event.object_ref is None
 
 
-def test_a_line_of_before_1_22_has_no_user_agent():
+def test_a_line_of_before_1_22_has_no_user_agent() -> None:
     """What came to the format later is absent, everything else is read."""
     event = read_legacy(LINE.replace(b'user-agent="kubectl \\"v1\\"" ', b""))
     assert event.user_agent == ""
     assert (event.verb, event.user.username, event.response_status.code) == ("get", "alice", 200)
 
 
-def test_a_line_of_basic_auditing_is_an_event():
+def test_a_line_of_basic_auditing_is_an_event() -> None:
     """1.5 to 1.7 knew neither stage nor groups, and wrote the answer on a line of its own."""
     event = read_legacy(
         b'2017-03-17T09:15:55.998018096Z AUDIT: id="c-2" ip="127.0.0.1" method="GET" '
@@ -61,7 +61,7 @@ def test_a_line_of_basic_auditing_is_an_event():
     assert event.response_status is None
 
 
-def test_the_body_is_the_event_as_json():
+def test_the_body_is_the_event_as_json() -> None:
     """A search in the body works as for any other event, and absent members stay absent."""
     [read] = read_line(LINE)
     body = json.loads(read.body)
@@ -71,13 +71,13 @@ def test_the_body_is_the_event_as_json():
     assert read.fault == ""
 
 
-def test_other_text_is_not_taken_for_it():
+def test_other_text_is_not_taken_for_it() -> None:
     """A line must be whole."""
     assert read_legacy(LINE[:-20]) is None
 
 
 @given(st.text())
-def test_quoting_is_undone(text):
+def test_quoting_is_undone(text: str) -> None:
     """What Go's %q escapes comes back."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     assert unquote(escaped) == text

@@ -1,6 +1,7 @@
 """A body that is redacted part by part becomes what it becomes when it is read as a whole."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -40,7 +41,7 @@ def redacted(redactor: BodyRedactor, body: bytes, *, whole: bool) -> tuple[objec
 
 def bodies_of(line: bytes) -> list[bytes]:
     try:
-        event = _bodies_of(line)
+        event: Any = _bodies_of(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
     return [bytes(body) for body in (event.requestObject, event.responseObject) if bytes(body)]

@@ -108,7 +108,7 @@ CLAUSES: list[tuple[str, dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("rule", "members", "matches"), CLAUSES)
-def test_a_rule_matches_as_upstream_says(rule: str, members: dict[str, Any], matches: bool) -> None:  # noqa: FBT001 - a row of the table
+def test_a_rule_matches_as_upstream_says(rule: str, members: dict[str, Any], matches: bool) -> None:
     """Each clause of the checker, and an event that no rule matches is dropped."""
     decision = policy_of(rule).decide(decode(line_of(**members)))
     assert (decision.rule, decision.omitted) == (
@@ -193,7 +193,7 @@ MANAGED = [
 def test_managed_fields_go_where_the_rule_or_else_the_policy_says(
     head: str,
     rule: str,
-    stays: bool,  # noqa: FBT001 - a row of the table
+    stays: bool,
 ) -> None:
     """From objects, lists and tables; a patch stays as it was sent; other bytes stay."""
     line = line_of()

@@ -54,7 +54,7 @@ def line_of(resource: str = "pods", **members: Any) -> bytes:
         "responseStatus": {"metadata": {}, "code": 200},
     }
     if subresource:
-        event["objectRef"] |= {"subresource": subresource}  # type: ignore[operator]
+        event["objectRef"] |= {"subresource": subresource}
     event |= members
     return written(event)
 
@@ -83,7 +83,8 @@ def readable(result: Redacted, secret: str) -> list[str]:
 
 
 def _strings(value: Any) -> list[str]:
-    texts, left = [], [value]
+    texts: list[str] = []
+    left: list[Any] = [value]
     while left:
         match left.pop():
             case dict() as members:
@@ -92,6 +93,8 @@ def _strings(value: Any) -> list[str]:
                 left += items
             case str() as text:
                 texts.append(text)
+            case _:
+                pass
     return texts
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from k8s_audit_otlp.event.severity import (
@@ -38,7 +40,9 @@ from k8s_audit_otlp.event.severity import (
         ("ResponseComplete", 201, "", Alarm.VIOLATION, SeverityOutcome("success", WARN, "")),
     ],
 )
-def test_the_first_condition_that_holds_wins(stage, code, reason, alarm, verdict):
+def test_the_first_condition_that_holds_wins(
+    stage: Any, code: Any, reason: Any, alarm: Any, verdict: Any
+) -> None:
     """The table of outcomes and severities, row by row."""
     assert judge(stage, code, reason, alarm) == verdict
 
@@ -54,12 +58,12 @@ def test_the_first_condition_that_holds_wins(stage, code, reason, alarm, verdict
         ("k8s.io/deprecated", Alarm.NONE),
     ],
 )
-def test_annotations_report_violations(key, alarm):
+def test_annotations_report_violations(key: Any, alarm: Any) -> None:
     """Only those that say that something is wrong."""
     assert alarm_of({key: ""}) == alarm
 
 
-def test_a_refusal_is_more_than_a_violation():
+def test_a_refusal_is_more_than_a_violation() -> None:
     """Both may be there."""
     both = {"authentication.k8s.io/stale-token": "x", DECISION: "forbid"}
     assert alarm_of(both) == Alarm.FORBIDDEN

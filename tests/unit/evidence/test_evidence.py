@@ -3,8 +3,13 @@
 import gzip
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+from k8s_audit_otlp.agent.agent import Agent
+from tests.kit.agent import Fixture
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, PartialSuccess, Throttle
 
@@ -13,7 +18,7 @@ RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
 GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
 
 
-def test_a_receipt_states_what_arrived_of_a_segment(scene, backend) -> None:
+def test_a_receipt_states_what_arrived_of_a_segment(scene: Fixture, backend: Backend) -> None:
     """The number of different uids of a segment equals its receipt; receipts are numbered."""
     scene.write(30)
     scene.rotate("audit-2026-01-02T03-04-05.000.log")
@@ -31,7 +36,7 @@ def test_a_receipt_states_what_arrived_of_a_segment(scene, backend) -> None:
     assert [r["k8s.audit.segment.delivered"] for r in receipts] == [30, 20]
 
 
-def test_a_receipt_is_written_once_across_restarts(scene) -> None:
+def test_a_receipt_is_written_once_across_restarts(scene: Fixture) -> None:
     """It is stored with the position: neither lost nor doubled."""
     scene.write(5)
     scene.rotate("audit-2026-01-02T03-04-05.000.log")
@@ -41,7 +46,7 @@ def test_a_receipt_is_written_once_across_restarts(scene) -> None:
     assert len(scene.notices(RECEIPT)) == 1
 
 
-def test_a_receipt_of_a_segment_whose_end_nobody_saw_counts_that_as_a_gap(scene) -> None:
+def test_a_receipt_of_a_segment_whose_end_nobody_saw_counts_that_as_a_gap(scene: Fixture) -> None:
     """All that was seen has arrived; whether that was all, or more had arrived, nobody knows."""
     scene.write(5)
     scene.once()
@@ -53,7 +58,7 @@ def test_a_receipt_of_a_segment_whose_end_nobody_saw_counts_that_as_a_gap(scene)
     assert receipt["k8s.audit.segment.gaps"] == 1
 
 
-def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(scene) -> None:
+def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(scene: Fixture) -> None:
     """Dropped is not missing."""
     policy = scene.folder / "policy.yaml"
     policy.write_text(
@@ -71,7 +76,7 @@ def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(scene) -> None:
     assert receipt["k8s.audit.segment.delivered"] + dropped == 200
 
 
-def test_a_segment_deleted_before_it_was_sent_is_a_gap(scene) -> None:
+def test_a_segment_deleted_before_it_was_sent_is_a_gap(scene: Fixture) -> None:
     """Reason, bytes and file are told, after a restart too."""
     scene.write(5)
     scene.once()
@@ -92,7 +97,7 @@ def test_a_segment_deleted_before_it_was_sent_is_a_gap(scene) -> None:
     assert unseen["k8s.audit.gap.open_end"]
 
 
-def test_a_gap_of_one_exporter_is_told_to_the_others(scene) -> None:
+def test_a_gap_of_one_exporter_is_told_to_the_others(scene: Fixture) -> None:
     """Who cannot be reached cannot be told that something is missing."""
     with Backend(plan=[Throttle(503)]) as dead:
         scene.exporters = (
@@ -114,7 +119,9 @@ def test_a_gap_of_one_exporter_is_told_to_the_others(scene) -> None:
 
 
 @contextmanager
-def rotated_in_outage(scene, wait_for):
+def rotated_in_outage(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> Iterator[tuple[Agent, Path, list[str]]]:
     """Write 50 events over a rotation, none delivered; give the agent, the backup, their ids."""
     scene.backend.plan = [Throttle(503)]
     ids = scene.write(40)
@@ -125,7 +132,9 @@ def rotated_in_outage(scene, wait_for):
         yield agent, backup, ids
 
 
-def test_a_file_deleted_while_the_agent_runs_is_delivered_all_the_same(scene, wait_for) -> None:
+def test_a_file_deleted_while_the_agent_runs_is_delivered_all_the_same(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """The descriptor was opened at discovery and outlives the name."""
     with rotated_in_outage(scene, wait_for) as (_agent, backup, ids):
         backup.unlink()
@@ -135,7 +144,9 @@ def test_a_file_deleted_while_the_agent_runs_is_delivered_all_the_same(scene, wa
     assert not scene.notices(GAP)
 
 
-def test_over_the_bound_the_oldest_deleted_file_is_let_go_as_a_gap(scene, wait_for) -> None:
+def test_over_the_bound_the_oldest_deleted_file_is_let_go_as_a_gap(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """The disk is kube-apiserver's too: what is held is bounded, and letting go is said."""
     scene.receiver = "hold_max_bytes: 1000, "
     scene.exporters = (
@@ -157,7 +168,9 @@ def test_over_the_bound_the_oldest_deleted_file_is_let_go_as_a_gap(scene, wait_f
     assert gap["k8s.audit.gap.reason"] == "let_go"
 
 
-def test_what_is_held_at_shutdown_is_rescued_and_sent_after_the_restart(scene, wait_for) -> None:
+def test_what_is_held_at_shutdown_is_rescued_and_sent_after_the_restart(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """With a rescue directory a deleted file survives the process that held it."""
     scene.receiver = f"rescue_dir: {scene.folder / 'rescue'}, "
     with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
@@ -170,7 +183,9 @@ def test_what_is_held_at_shutdown_is_rescued_and_sent_after_the_restart(scene, w
     assert not list((scene.folder / "rescue").iterdir())
 
 
-def test_a_verified_twin_lets_the_deleted_file_go(scene, wait_for) -> None:
+def test_a_verified_twin_lets_the_deleted_file_go(
+    scene: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """Once the .gz is whole it is read instead, and the plain file's blocks are freed."""
     with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
         packed = backup.with_name(backup.name + ".gz")
@@ -182,7 +197,7 @@ def test_a_verified_twin_lets_the_deleted_file_go(scene, wait_for) -> None:
     assert Counter(scene.backend.received.audit_ids) == Counter(ids)
 
 
-def test_silence_and_its_end_are_told(scene, wait_for) -> None:
+def test_silence_and_its_end_are_told(scene: Fixture, wait_for: Callable[..., Any]) -> None:
     """A log that is no longer written is a sign, and so is that it is again."""
     scene.receiver = "silence_after: 1s, "
     scene.write(3)
@@ -194,7 +209,7 @@ def test_silence_and_its_end_are_told(scene, wait_for) -> None:
     assert ended[:2] == [False, True]
 
 
-def test_what_start_at_leaves_out_is_told(scene) -> None:
+def test_what_start_at_leaves_out_is_told(scene: Fixture) -> None:
     """A first start at the end of the log says what it skips."""
     scene.receiver = "start_at: end, "
     scene.write(10)
@@ -207,7 +222,7 @@ def test_what_start_at_leaves_out_is_told(scene) -> None:
     assert len(scene.backend.received.uids) == 2
 
 
-def test_each_exporter_is_told_its_own_loss_of_the_same_segment(scene) -> None:
+def test_each_exporter_is_told_its_own_loss_of_the_same_segment(scene: Fixture) -> None:
     """Two miss the same bytes: each back end hears of both, under uids of their own."""
     with Backend(plan=[Throttle(503)]) as other:
         scene.exporters = (
@@ -228,7 +243,9 @@ def test_each_exporter_is_told_its_own_loss_of_the_same_segment(scene) -> None:
             assert len({n.uid for n in gaps}) == 4
 
 
-def test_a_notice_cannot_be_taken_for_an_event_and_says_what_it_is(scene, backend) -> None:
+def test_a_notice_cannot_be_taken_for_an_event_and_says_what_it_is(
+    scene: Fixture, backend: Backend
+) -> None:
     """A query for all uids that begin with an identity must find events only."""
     scene.write(5)
     scene.once()
@@ -248,7 +265,9 @@ def test_a_notice_cannot_be_taken_for_an_event_and_says_what_it_is(scene, backen
         assert notice.attributes["event.name"] == notice.event_name
 
 
-def test_a_notice_has_the_time_of_the_last_event_that_it_is_about(scene, backend) -> None:
+def test_a_notice_has_the_time_of_the_last_event_that_it_is_about(
+    scene: Fixture, backend: Backend
+) -> None:
     """So it stands where it belongs when the night is read in order."""
     scene.write(9)
     scene.rotate("audit-2026-01-02T03-04-05.000.log")
@@ -259,7 +278,7 @@ def test_a_notice_has_the_time_of_the_last_event_that_it_is_about(scene, backend
 
 
 def test_a_back_end_that_refuses_a_part_of_everything_hears_no_end_of_notices_about_it(
-    scene, wait_for
+    scene: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """The refusal of a notice is counted, and never makes another one."""
     scene.backend.plan = [PartialSuccess(1)]

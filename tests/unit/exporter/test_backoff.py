@@ -1,5 +1,7 @@
 """How long a request waits before it is repeated."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,9 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 
 
 @given(st.integers(0, 10_000), st.floats(0, 0.999), st.none() | st.floats(0, 3600))
-def test_a_wait_is_never_shorter_than_asked_and_never_without_bound(attempt, roll, after_s):
+def test_a_wait_is_never_shorter_than_asked_and_never_without_bound(
+    attempt: Any, roll: Any, after_s: Any
+) -> None:
     """Whatever the dice say."""
     delay = Backoff(5, 30, 1.5, 0.5).delay_s(attempt, roll, after_s)
     assert delay >= (after_s or 0)

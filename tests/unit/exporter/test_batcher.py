@@ -1,6 +1,8 @@
 """Batches keep every limit, and together they are what was put in."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.limit import LearnedLimit
-from k8s_audit_otlp.model import EncodedBlock, Span
+from k8s_audit_otlp.model import Batch, EncodedBlock, Span
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.wire import time_of
 
@@ -19,11 +21,11 @@ LINES = st.lists(
 )
 
 
-def record(second, size=0):
+def record(second: int, size: int = 0) -> bytes:
     return encode_record(second * SECOND, 1, 9, "", "x" * size, {})
 
 
-def block_of(lines, start=0):
+def block_of(lines: list[Any], start: int = 0) -> EncodedBlock:
     """Encode lines of ten bytes."""
     records, ends, dropped = [], [], []
     for number, line in enumerate(lines, 1):
@@ -35,7 +37,7 @@ def block_of(lines, start=0):
     return EncodedBlock(span, records, ends, dropped, len(lines))
 
 
-def batches_of(blocks, limits):
+def batches_of(blocks: list[Any], limits: BatchLimits) -> Iterator[Batch]:
     batcher = Batcher("r", limits)
     for block in blocks:
         if block.span.end > block.span.start:
@@ -54,7 +56,7 @@ def batches_of(blocks, limits):
         max_span_ns=st.sampled_from([0, 1, 5 * SECOND]),
     ),
 )
-def test_batches_keep_the_limits_and_lose_nothing(groups, limits):
+def test_batches_keep_the_limits_and_lose_nothing(groups: Any, limits: Any) -> None:
     """Whatever the lines: spans touch, records and dropped events come once and in order."""
     blocks, start = [], 0
     for lines in groups:
@@ -75,7 +77,7 @@ def test_batches_keep_the_limits_and_lose_nothing(groups, limits):
     assert at == start
 
 
-def test_a_batch_is_closed_where_its_events_lie_too_far_apart():
+def test_a_batch_is_closed_where_its_events_lie_too_far_apart() -> None:
     """It is full at once, and the next begins with the event that did not fit."""
     batcher = Batcher("r", BatchLimits(max_span_ns=2 * SECOND))
     batcher.add(block_of([[(10, 0)], [(12, 0)]]))
@@ -86,7 +88,7 @@ def test_a_batch_is_closed_where_its_events_lie_too_far_apart():
     assert taken == [[record(10), record(12)], [record(13)], [record(9)]]
 
 
-def test_an_event_without_a_time_lies_within_any_span():
+def test_an_event_without_a_time_lies_within_any_span() -> None:
     """The back end gives it a time of its own."""
     batcher = Batcher("r", BatchLimits(max_span_ns=SECOND))
     batcher.add(block_of([[(0, 0)], [(50, 0)], [(0, 0)]]))
@@ -94,7 +96,7 @@ def test_an_event_without_a_time_lies_within_any_span():
     assert len(batcher.take().records) == 3
 
 
-def test_a_batch_that_stops_within_a_line_does_not_pass_it():
+def test_a_batch_that_stops_within_a_line_does_not_pass_it() -> None:
     """The position stays before a list of events until its last one is sent."""
     batcher = Batcher("r", BatchLimits(max_records=2))
     batcher.add(block_of([[(1, 0)], [(2, 0), (3, 0), (4, 0)]]))
@@ -102,7 +104,7 @@ def test_a_batch_that_stops_within_a_line_does_not_pass_it():
     assert spans == [(0, 10), (10, 20)]
 
 
-def test_what_was_learned_bounds_the_next_batch():
+def test_what_was_learned_bounds_the_next_batch() -> None:
     """The learned limit counts where it is smaller, less the bytes beside the records."""
     learned = LearnedLimit(1000)
     batcher = Batcher("r", BatchLimits(), learned=learned, overhead=100)
@@ -111,7 +113,7 @@ def test_what_was_learned_bounds_the_next_batch():
     assert len(batcher.take().records) == 2
 
 
-def test_a_block_that_does_not_follow_is_refused():
+def test_a_block_that_does_not_follow_is_refused() -> None:
     """A hole would let a position pass what nobody read."""
     batcher = Batcher("r", BatchLimits())
     batcher.add(block_of([[(1, 0)]]))
@@ -119,7 +121,7 @@ def test_a_block_that_does_not_follow_is_refused():
         batcher.add(block_of([[(1, 0)]], start=20))
 
 
-def test_a_request_holds_its_overhead_too():
+def test_a_request_holds_its_overhead_too() -> None:
     """Resource and scope count to what the back end takes."""
     size = len(record(1, 100))
     for overhead, most in ((0, 4), (size, 3)):
@@ -130,7 +132,7 @@ def test_a_request_holds_its_overhead_too():
         assert len(batch.records) == most
 
 
-def test_each_batch_has_the_times_of_its_own_records():
+def test_each_batch_has_the_times_of_its_own_records() -> None:
     """What lies behind a batch in the same block may never arrive: its time is not yet passed."""
     block = block_of([[(second, 10)] for second in range(1, 6)])
     block = replace(block, first_ns=SECOND, last_ns=5 * SECOND)

@@ -1,6 +1,7 @@
 """The search for a refused record, against a plain model of a back end."""
 
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.decisions import Part
 
 
-def run(size, poison, *, most=None):
+def run(size: int, poison: set[int], *, most: Any = None) -> tuple[Any, ...]:
     """Play a search to its end; return (accepted, found, requests)."""
     records = [b"%d" % i for i in range(size)]
     bad = {records[i] for i in poison}
@@ -31,7 +32,7 @@ def run(size, poison, *, most=None):
 
 
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
-def test_every_record_is_accepted_or_found_and_none_is_both(case):
+def test_every_record_is_accepted_or_found_and_none_is_both(case: Any) -> None:
     """Whatever is poison, exactly that is found and exactly the rest is accepted, once."""
     size, poison = case
     accepted, found, _ = run(size, poison)
@@ -39,26 +40,26 @@ def test_every_record_is_accepted_or_found_and_none_is_both(case):
     assert sorted(accepted, key=int) == [b"%d" % i for i in range(size) if i not in poison]
 
 
-def test_one_poison_record_among_500_costs_at_most_13_requests_wherever_it_is():
+def test_one_poison_record_among_500_costs_at_most_13_requests_wherever_it_is() -> None:
     """The dozen that the module promises, for each place."""
     assert max(run(500, {place})[2] for place in range(500)) <= 13
 
 
-def test_two_poison_records_among_500_cost_at_most_26_requests():
+def test_two_poison_records_among_500_cost_at_most_26_requests() -> None:
     """Two searches, wherever they are."""
     pairs = [{a, b} for a in range(0, 500, 23) for b in range(a + 1, 500, 29)]
     assert max(run(500, pair)[2] for pair in pairs) <= 26
 
 
 @given(st.integers(1, 300), st.integers(1, 300))
-def test_a_limit_on_records_is_found_and_kept_to(size, most):
+def test_a_limit_on_records_is_found_and_kept_to(size: int, most: Any) -> None:
     """Parts that are too large get smaller and stay so; everything is accepted."""
     accepted, found, requests = run(size, set(), most=most)
     assert (len(accepted), found) == (size, [])
     assert requests <= 10 + 2 * (size // most + 1)
 
 
-def test_a_request_whose_parts_all_pass_is_reported_with_its_size():
+def test_a_request_whose_parts_all_pass_is_reported_with_its_size() -> None:
     """What was refused as a whole and accepted in parts was too much at once."""
     cleared: list[int] = []
     search = Bisect([b"a", b"b", b"c", b"d"], cleared.append)
@@ -71,7 +72,7 @@ def test_a_request_whose_parts_all_pass_is_reported_with_its_size():
     assert cleared == [4711]
 
 
-def test_single_records_are_asked_from_all_over_the_batch():
+def test_single_records_are_asked_from_all_over_the_batch() -> None:
     """Neighbours share a fault: eight questions in a row go to eight distant places."""
     search = Bisect([b"%d" % i for i in range(500)])
     asked = []
@@ -82,7 +83,7 @@ def test_single_records_are_asked_from_all_over_the_batch():
     assert min(b - a for a, b in pairwise(asked)) > 20
 
 
-def test_asking_single_records_reaches_every_one():
+def test_asking_single_records_reaches_every_one() -> None:
     """No record is skipped for ever."""
     search, seen = Bisect([b"%d" % i for i in range(50)]), set()
     for _ in range(150):

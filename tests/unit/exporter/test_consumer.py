@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event, Lock
+from typing import Any
 
 import pytest
 
@@ -94,11 +95,12 @@ class SettingAside(FailingDelivery):
 class Running:
     """One consumer on a real log."""
 
-    def __init__(self, folder: Path, delivery: FailingDelivery) -> None:
+    def __init__(self, folder: Path, delivery: Any) -> None:
         self.path = folder / "audit.log"
         self.lines = [b'{"auditID":"%d"}\n' % n for n in range(40)]
         self.path.write_bytes(b"".join(self.lines))
-        log = AuditLog(LogKey("k8s_audit", str(self.path)), self.path, NobodyListens())
+        key: Any = LogKey("k8s_audit", str(self.path))
+        log = AuditLog(key, self.path, NobodyListens())
         log.scan()
         self.delivery, self.stop = delivery, Event()
         self.budget = Budget(1 << 20)

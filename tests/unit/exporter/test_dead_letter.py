@@ -5,8 +5,10 @@ import json
 import multiprocessing
 import os
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Never, cast
 
 import pytest
 
@@ -19,19 +21,20 @@ from k8s_audit_otlp.exporter.dead_letter import (
     read_lines,
     take_out,
 )
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.otlp.record import uid_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def flight(bench):
+def flight(bench: Callable[..., Any]) -> InFlight:
     return bench(lambda _: None).flight([b"x"])
 
 
 @pytest.fixture
-def letters(tmp_path):
-    def make(name="otlp_http/siem", **options):
+def letters(tmp_path: Path) -> Callable[..., Any]:
+    def make(name: str = "otlp_http/siem", **options: Any) -> Any:
         return DeadLetterFile(
             tmp_path / "dead-letter", name, uid_of=uid_of, now=lambda: NOW, **options
         )
@@ -40,7 +43,13 @@ def letters(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["otlp_http", "otlp_http/siem", "otlp_http/../../x", "a b%ü/.."])
-def test_an_exporters_id_makes_one_file_in_the_directory(letters, flight, record, tmp_path, name):
+def test_an_exporters_id_makes_one_file_in_the_directory(
+    letters: Callable[..., Any],
+    flight: InFlight,
+    record: Callable[..., Any],
+    tmp_path: Path,
+    name: str,
+) -> None:
     """Ids are escaped, and can be read back."""
     file = letters(name)
     assert file.dead_letter(flight, [record("a")], "no")
@@ -48,7 +57,9 @@ def test_an_exporters_id_makes_one_file_in_the_directory(letters, flight, record
     assert exporter_of(file.path) == name
 
 
-def test_a_record_is_kept_whole_with_its_place_and_reason(letters, flight, record):
+def test_a_record_is_kept_whole_with_its_place_and_reason(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """It can be sent again later."""
     file = letters()
     assert file.dead_letter(flight, [record("seg-1f")], "HTTP 400: bad")
@@ -59,7 +70,9 @@ def test_a_record_is_kept_whole_with_its_place_and_reason(letters, flight, recor
     assert letter.time == "2026-01-02T03:04:05.000+00:00"
 
 
-def test_only_the_owner_may_read_it(letters, flight, record):
+def test_only_the_owner_may_read_it(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """0600 in a directory of 0700, whatever the umask."""
     old = os.umask(0)
     try:
@@ -71,7 +84,9 @@ def test_only_the_owner_may_read_it(letters, flight, record):
     assert file.path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_partial_refusal_holds_the_places_and_no_records(letters, flight, record):
+def test_a_partial_refusal_holds_the_places_and_no_records(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """Nobody said which of them it was."""
     file = letters()
     assert file.note_refused(flight, [record("a"), record("b"), record("c")], 2, "too old")
@@ -84,7 +99,9 @@ def test_a_partial_refusal_holds_the_places_and_no_records(letters, flight, reco
     )
 
 
-def test_when_all_were_refused_the_records_are_kept(letters, flight, record):
+def test_when_all_were_refused_the_records_are_kept(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """Then it is known which."""
     file = letters()
     assert file.note_refused(flight, [record("a"), record("b")], 2, "too old")
@@ -96,7 +113,9 @@ def test_when_all_were_refused_the_records_are_kept(letters, flight, record):
     assert found[1].record_bytes == record("b")
 
 
-def test_a_line_cut_by_a_crash_swallows_neither_itself_nor_the_next(letters, flight, record):
+def test_a_line_cut_by_a_crash_swallows_neither_itself_nor_the_next(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """What was written after it is read, and the cut one is passed over."""
     file = letters()
     file.dead_letter(flight, [record("a")], "no")
@@ -106,7 +125,9 @@ def test_a_line_cut_by_a_crash_swallows_neither_itself_nor_the_next(letters, fli
     assert [one.uid for one in read_entries(file.path)] == ["a", "b"]
 
 
-def test_a_full_file_takes_nothing_more(letters, flight, record):
+def test_a_full_file_takes_nothing_more(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """The exporter stalls on it; the error says what is full."""
     file = letters(max_bytes=1500)
     count = 0
@@ -118,7 +139,9 @@ def test_a_full_file_takes_nothing_more(letters, flight, record):
     assert len(list(read_entries(file.path))) == count
 
 
-def test_on_full_evict_lets_the_oldest_go_and_counts_them(letters, flight, record):
+def test_on_full_evict_lets_the_oldest_go_and_counts_them(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """A choice: newer letters are worth more."""
     gone = []
     file = letters(max_bytes=3000, on_full="evict", on_evicted=gone.append)
@@ -131,10 +154,12 @@ def test_on_full_evict_lets_the_oldest_go_and_counts_them(letters, flight, recor
     assert file.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_disk_that_refuses_is_said_and_nothing_half_is_left(letters, flight, record):
+def test_a_disk_that_refuses_is_said_and_nothing_half_is_left(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """False keeps the record unsettled."""
 
-    def full(_fd):
+    def full(_fd: Any) -> Never:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     file = letters(fsync=full)
@@ -143,7 +168,9 @@ def test_a_disk_that_refuses_is_said_and_nothing_half_is_left(letters, flight, r
     assert file.path.read_bytes() == b""
 
 
-def test_a_letter_and_the_name_of_a_new_file_are_synced_before_it_counts(letters, flight, record):
+def test_a_letter_and_the_name_of_a_new_file_are_synced_before_it_counts(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """A power cut right after the answer must not lose it."""
     synced = []
     file = letters(fsync=lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
@@ -153,7 +180,9 @@ def test_a_letter_and_the_name_of_a_new_file_are_synced_before_it_counts(letters
     assert synced[2:] == [file.path]
 
 
-def test_a_letter_is_never_written_through_a_link(letters, flight, record, tmp_path):
+def test_a_letter_is_never_written_through_a_link(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any], tmp_path: Path
+) -> None:
     """Somebody may have laid one where the file will be."""
     file = letters()
     file.path.parent.mkdir(mode=0o700)
@@ -164,7 +193,9 @@ def test_a_letter_is_never_written_through_a_link(letters, flight, record, tmp_p
     assert elsewhere.read_text() == ""
 
 
-def test_letters_are_taken_out_by_their_content_as_often_as_asked(letters, flight, record):
+def test_letters_are_taken_out_by_their_content_as_often_as_asked(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """Two equal lines are two letters."""
     file = letters()
     for uid in ("a", "b", "b", "c"):
@@ -174,7 +205,7 @@ def test_letters_are_taken_out_by_their_content_as_often_as_asked(letters, fligh
     assert [one.uid for one in read_entries(file.path)] == ["a", "b"]
 
 
-def _append(path, start):
+def _append(path: Path, start: bytes) -> None:
     file = DeadLetterFile(path.parent, exporter_of(path), uid_of=lambda r: r.decode())
 
     class Batch:
@@ -184,10 +215,12 @@ def _append(path, start):
         batch = Batch()
 
     for i in range(60):
-        assert file.dead_letter(InFlight(), [b"%s-%d" % (start, i)], "no")
+        assert file.dead_letter(cast("Any", InFlight()), [b"%s-%d" % (start, i)], "no")
 
 
-def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(tmp_path):
+def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(
+    tmp_path: Path,
+) -> None:
     """Another process appends all the time: what is not taken out is there afterwards."""
     path = tmp_path / file_name("otlp_http")
     _append(path, b"old")
@@ -206,7 +239,9 @@ def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(tmp_p
     assert uids == Counter(f"new{n}-{i}" for n in range(2) for i in range(60))
 
 
-def test_every_line_is_json_that_other_tools_read(letters, flight, record):
+def test_every_line_is_json_that_other_tools_read(
+    letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
+) -> None:
     """Jq works on it."""
     file = letters()
     file.dead_letter(flight, [record("a"), record("b")], 'quote " and \n newline')

@@ -1,10 +1,13 @@
 """What becomes of a batch when the back end says no, against scripted back ends."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 
 OK = Delivered()
 NO = Rejected("HTTP 400")
@@ -12,17 +15,19 @@ DOWN = Retry("HTTP 503")
 LARGE = TooLarge("HTTP 413")
 
 
-def records(number, start=0):
+def records(number: int, start: int = 0) -> list[bytes]:
     return [b"record %06d" % i for i in range(start, start + number)]
 
 
-def poison_answers(bad, refusal=NO):
+def poison_answers(bad: set[bytes], refusal: Outcome = NO) -> Callable[..., Any]:
     """Refuse each request with a record of *bad* in it."""
     return lambda asked: refusal if bad & set(asked) else OK
 
 
 @pytest.mark.parametrize("place", [0, 1, 249, 250, 251, 498, 499])
-def test_the_poison_record_alone_ends_in_the_dead_letter(bench, place):
+def test_the_poison_record_alone_ends_in_the_dead_letter(
+    bench: Callable[..., Any], place: int
+) -> None:
     """One record in 500 that answers 400 is set aside, the others arrive, in <= 20 requests."""
     sent = records(500)
     b = bench(poison_answers({sent[place]}))
@@ -37,7 +42,9 @@ def test_the_poison_record_alone_ends_in_the_dead_letter(bench, place):
     assert (b.tally.delivered, b.tally.dead_lettered) == (509, 1)
 
 
-def test_two_poison_records_end_in_the_dead_letter_and_nothing_else(bench):
+def test_two_poison_records_end_in_the_dead_letter_and_nothing_else(
+    bench: Callable[..., Any],
+) -> None:
     """Two searches in one batch."""
     sent = records(500)
     bad = {sent[100], sent[101]}
@@ -49,7 +56,7 @@ def test_two_poison_records_end_in_the_dead_letter_and_nothing_else(bench):
     assert b.offset == 500
 
 
-def test_what_is_delivered_is_not_delivered_twice_by_a_search(bench):
+def test_what_is_delivered_is_not_delivered_twice_by_a_search(bench: Callable[..., Any]) -> None:
     """Acceptances while searching count once."""
     sent = records(64)
     b = bench(poison_answers({sent[5], sent[40]}))
@@ -58,11 +65,13 @@ def test_what_is_delivered_is_not_delivered_twice_by_a_search(bench):
 
 
 @pytest.mark.parametrize("refusal", [NO, TooLarge("413"), Misconfigured("415"), DOWN])
-def test_a_back_end_that_refuses_everything_costs_no_record(bench, refusal):
+def test_a_back_end_that_refuses_everything_costs_no_record(
+    bench: Callable[..., Any], refusal: Outcome
+) -> None:
     """A wrong encoding, a proxy, an age window: nothing goes to the dead letter, for a day."""
     b = bench(lambda _: refusal)
-    b.when_waiting = lambda: b.clock.now > start + 86_400 and b.stop.set()
     start = b.clock.now
+    b.when_waiting = lambda: b.clock.now > start + 86_400 and b.stop.set()
     b.deliver(records(500))
     assert b.stop.is_set()
     assert b.letters.dead_lettered == []
@@ -71,11 +80,13 @@ def test_a_back_end_that_refuses_everything_costs_no_record(bench, refusal):
     assert len(b.sender.asked) < len(b.waits) + 100
 
 
-def test_everything_is_delivered_once_the_back_end_takes_it_again(bench):
+def test_everything_is_delivered_once_the_back_end_takes_it_again(
+    bench: Callable[..., Any],
+) -> None:
     """After hours of refusal the records that were set aside go out like all others."""
-    now_ok = []
+    now_ok: list[int] = []
     b = bench(lambda _: OK if now_ok else NO)
-    b.when_waiting = lambda: len(b.waits) == 200 and now_ok.append(1)
+    b.when_waiting = lambda: len(b.waits) == 200 and now_ok.append(1)  # type: ignore[func-returns-value] # a step of the lambda
     b.deliver(records(500))
     b.look_after(3, every_s=60)
     assert b.letters.dead_lettered == []
@@ -83,7 +94,7 @@ def test_everything_is_delivered_once_the_back_end_takes_it_again(bench):
     assert b.offset == 500
 
 
-def test_refusal_that_begins_in_the_middle_costs_no_record(bench):
+def test_refusal_that_begins_in_the_middle_costs_no_record(bench: Callable[..., Any]) -> None:
     """Between two batches the back end starts to refuse all: what it took before proves nothing."""
     b = bench(lambda asked: OK if asked[0] < records(1, 500)[0] else NO)
     b.deliver(records(500))
@@ -94,7 +105,9 @@ def test_refusal_that_begins_in_the_middle_costs_no_record(bench):
     assert b.letters.dead_lettered == []
 
 
-def test_an_acceptance_that_began_before_the_refusal_proves_nothing(bench):
+def test_an_acceptance_that_began_before_the_refusal_proves_nothing(
+    bench: Callable[..., Any],
+) -> None:
     """A slow answer of a request sent earlier must not condemn a record refused since."""
     b = bench(lambda _: NO)
     number = b.delivery.quarantine.begin()
@@ -108,7 +121,9 @@ def test_an_acceptance_that_began_before_the_refusal_proves_nothing(bench):
 @pytest.mark.parametrize(
     "refusal", [Misconfigured("HTTP 403"), Retry("HTTP 500"), Retry("the connection broke")]
 )
-def test_a_record_that_trips_the_back_end_whatever_the_code_is_set_aside(bench, refusal):
+def test_a_record_that_trips_the_back_end_whatever_the_code_is_set_aside(
+    bench: Callable[..., Any], refusal: Retry | Misconfigured
+) -> None:
     """After five failures the batch is searched; the stream goes on; it is dead-lettered late."""
     sent = records(500)
     bad = sent[123]
@@ -129,12 +144,14 @@ def test_a_record_that_trips_the_back_end_whatever_the_code_is_set_aside(bench, 
     assert b.tally.balance == 0
 
 
-def test_a_record_that_crashes_the_back_end_is_found_although_it_is_down_in_between(bench):
+def test_a_record_that_crashes_the_back_end_is_found_although_it_is_down_in_between(
+    bench: Callable[..., Any],
+) -> None:
     """Each crash takes the back end away for two requests; the search goes on where it stood."""
     sent = records(100)
     state = {"down": 0}
 
-    def answer(asked):
+    def answer(asked: Any) -> Any:
         if state["down"]:
             state["down"] -= 1
             return Retry("no connection", reached=False)
@@ -149,7 +166,7 @@ def test_a_record_that_crashes_the_back_end_is_found_although_it_is_down_in_betw
     assert len(b.delivery.quarantine) == 1
 
 
-def test_an_outage_of_hours_sets_little_aside_and_buries_nothing(bench):
+def test_an_outage_of_hours_sets_little_aside_and_buries_nothing(bench: Callable[..., Any]) -> None:
     """503 from a load balancer for hours, then back: all arrives, in few requests."""
     state = {"up": False}
     b = bench(lambda _: OK if state["up"] else DOWN)
@@ -163,7 +180,9 @@ def test_an_outage_of_hours_sets_little_aside_and_buries_nothing(bench):
 
 
 @pytest.mark.parametrize("refusal", [NO, Misconfigured("HTTP 403"), Retry("HTTP 500")])
-def test_poison_in_low_traffic_does_not_block_the_stream(bench, refusal):
+def test_poison_in_low_traffic_does_not_block_the_stream(
+    bench: Callable[..., Any], refusal: Outcome
+) -> None:
     """A batch of one poison record is set aside; the next batch goes out and proves it."""
     b = bench(poison_answers({b"bad"}, refusal))
     b.deliver([b"bad"])
@@ -176,7 +195,9 @@ def test_poison_in_low_traffic_does_not_block_the_stream(bench, refusal):
 
 
 @pytest.mark.parametrize("refusal", [NO, Misconfigured("HTTP 403")])
-def test_many_poison_batches_in_a_row_do_not_block_the_stream(bench, refusal):
+def test_many_poison_batches_in_a_row_do_not_block_the_stream(
+    bench: Callable[..., Any], refusal: Misconfigured | Rejected
+) -> None:
     """Thirty batches of one poison record each and nothing else: the next good one frees all."""
     bad = {b"bad %d" % i for i in range(30)}
     b = bench(poison_answers(bad, refusal))
@@ -189,7 +210,7 @@ def test_many_poison_batches_in_a_row_do_not_block_the_stream(bench, refusal):
     assert {r for r, _ in b.letters.dead_lettered} == bad
 
 
-def test_a_batch_of_two_poison_records_does_not_block_the_stream(bench):
+def test_a_batch_of_two_poison_records_does_not_block_the_stream(bench: Callable[..., Any]) -> None:
     """Nothing in the batch can prove that the back end is up: both are set aside."""
     b = bench(poison_answers({b"bad 1", b"bad 2"}, Misconfigured("HTTP 403")))
     b.deliver([b"bad 1", b"bad 2"])
@@ -197,7 +218,7 @@ def test_a_batch_of_two_poison_records_does_not_block_the_stream(bench):
     assert b.letters.dead_lettered == []
 
 
-def test_the_ninth_refusal_in_a_row_waits(bench):
+def test_the_ninth_refusal_in_a_row_waits(bench: Callable[..., Any]) -> None:
     """Eight records are set aside at once, then the exporter backs off between them."""
     b = bench(lambda _: NO)
     b.when_waiting = b.stop.set
@@ -207,7 +228,9 @@ def test_the_ninth_refusal_in_a_row_waits(bench):
     assert "every record is refused" in b.gate.last_error
 
 
-def test_poison_at_the_very_end_of_the_log_is_buried_after_it_was_asked_about_again(bench):
+def test_poison_at_the_very_end_of_the_log_is_buried_after_it_was_asked_about_again(
+    bench: Callable[..., Any],
+) -> None:
     """Nothing comes after it: what its own batch proved must do, so that --once can end."""
     sent = records(10)
     b = bench(poison_answers({sent[9]}))
@@ -218,7 +241,7 @@ def test_poison_at_the_very_end_of_the_log_is_buried_after_it_was_asked_about_ag
     assert b.offset == 10
 
 
-def test_more_poison_than_fits_aside_does_not_stop_the_trail(bench):
+def test_more_poison_than_fits_aside_does_not_stop_the_trail(bench: Callable[..., Any]) -> None:
     """A client who trips a firewall all the time: the oldest go before their 15 minutes."""
     b = bench(lambda asked: Misconfigured("403") if any(b"bad" in r for r in asked) else OK)
     for i in range(80):
@@ -232,11 +255,11 @@ def test_more_poison_than_fits_aside_does_not_stop_the_trail(bench):
 # -- limits -----------------------------------------------------------------------------------
 
 
-def limited(most, refusal=LARGE):
+def limited(most: int, refusal: TooLarge | Retry = LARGE) -> Callable[..., Any]:
     return lambda asked: refusal if sum(map(len, asked)) > most else OK
 
 
-def test_a_request_over_the_limit_is_split_and_the_limit_learned(bench):
+def test_a_request_over_the_limit_is_split_and_the_limit_learned(bench: Callable[..., Any]) -> None:
     """After a 413 everything arrives in smaller requests, and the next batches are smaller."""
     sent = [bytes(1000) + b"%d" % i for i in range(900)]
     b = bench(limited(300_000))
@@ -246,7 +269,9 @@ def test_a_request_over_the_limit_is_split_and_the_limit_learned(bench):
     assert len(b.sender.asked) <= 8
 
 
-def test_a_learned_limit_recovers_slowly_and_stays_close_to_what_is_accepted(bench):
+def test_a_learned_limit_recovers_slowly_and_stays_close_to_what_is_accepted(
+    bench: Callable[..., Any],
+) -> None:
     """The limit is tried again by little; a refusal then costs little."""
     b = bench(limited(300_000))
     b.limit.too_large(900_000)
@@ -262,7 +287,7 @@ def test_a_learned_limit_recovers_slowly_and_stays_close_to_what_is_accepted(ben
     assert refused <= 3000 / 200 + 2
 
 
-def test_a_limit_that_is_reported_as_throttling_is_found_too(bench):
+def test_a_limit_that_is_reported_as_throttling_is_found_too(bench: Callable[..., Any]) -> None:
     """Data Prepper asks to wait, for ever, when a request is too large."""
     b = bench(limited(5000, Retry("RESOURCE_EXHAUSTED", after_s=1.0)))
     sent = [bytes(100) + b"%03d" % i for i in range(200)]
@@ -272,7 +297,9 @@ def test_a_limit_that_is_reported_as_throttling_is_found_too(bench):
     assert b.limit.bytes < 900_000
 
 
-def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(bench):
+def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(
+    bench: Callable[..., Any],
+) -> None:
     """Shrinking comes first; the dead letter is for what cannot get smaller."""
     b = bench(limited(2000), split_record=lambda r: r[: len(r) // 2] if len(r) > 3000 else None)
     b.deliver([bytes(10_000), *records(3)])
@@ -282,7 +309,7 @@ def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(be
     assert [len(r) for r, _ in b.letters.dead_lettered] == [10_000]
 
 
-def test_a_record_made_smaller_is_delivered_as_one(bench):
+def test_a_record_made_smaller_is_delivered_as_one(bench: Callable[..., Any]) -> None:
     """Half of it is better than none."""
     b = bench(limited(6000), split_record=lambda r: r[: len(r) // 2])
     b.deliver([*records(3), bytes(10_000), *records(3, 3)])
@@ -290,7 +317,9 @@ def test_a_record_made_smaller_is_delivered_as_one(bench):
     assert (b.tally.delivered, b.tally.balance, b.letters.dead_lettered) == (7, 0, [])
 
 
-def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(bench):
+def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(
+    bench: Callable[..., Any],
+) -> None:
     """Each question can be a crash: a dozen in 15 minutes at most."""
     sent = records(100)
     b = bench(poison_answers({sent[7]}, Retry("the connection broke")))
@@ -307,7 +336,9 @@ def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(bench):
     assert [r for r, _ in b.letters.dead_lettered] == [sent[7]]
 
 
-def test_one_record_that_is_too_large_teaches_nothing_about_requests(bench):
+def test_one_record_that_is_too_large_teaches_nothing_about_requests(
+    bench: Callable[..., Any],
+) -> None:
     """A limit on records is no limit on requests."""
     sent = [bytes(1000) + b"%d" % i for i in range(500)]
     b = bench(lambda asked: TooLarge("413") if any(len(r) > 50_000 for r in asked) else OK)
@@ -319,7 +350,7 @@ def test_one_record_that_is_too_large_teaches_nothing_about_requests(bench):
 # -- waiting ----------------------------------------------------------------------------------
 
 
-def test_a_throttled_batch_waits_as_long_as_the_server_asks(bench):
+def test_a_throttled_batch_waits_as_long_as_the_server_asks(bench: Callable[..., Any]) -> None:
     """Retry-After is a lower bound, with jitter on top of it."""
     answers = [Retry("429", after_s=17.0), OK]
     b = bench(lambda _: answers.pop(0))
@@ -328,7 +359,7 @@ def test_a_throttled_batch_waits_as_long_as_the_server_asks(bench):
     assert 17.0 <= b.waits[0] <= 17.0 * 1.1
 
 
-def test_waits_grow_to_the_longest_and_stay_there(bench):
+def test_waits_grow_to_the_longest_and_stay_there(bench: Callable[..., Any]) -> None:
     """Back-off as configured, for ever."""
     state = {"up": False}
     b = bench(lambda _: OK if state["up"] else Retry("no connection", reached=False))
@@ -338,7 +369,7 @@ def test_waits_grow_to_the_longest_and_stay_there(bench):
     assert b.waits[5:] == [30.0] * 7
 
 
-def test_nothing_new_is_let_through_while_a_request_waits(bench):
+def test_nothing_new_is_let_through_while_a_request_waits(bench: Callable[..., Any]) -> None:
     """The gate is closed during back-off and open after it."""
     answers, seen = [DOWN, OK], []
     b = bench(lambda _: answers.pop(0))
@@ -348,7 +379,7 @@ def test_nothing_new_is_let_through_while_a_request_waits(bench):
     assert b.gate.open
 
 
-def test_what_a_server_cannot_reach_is_never_suspected(bench):
+def test_what_a_server_cannot_reach_is_never_suspected(bench: Callable[..., Any]) -> None:
     """No connection for days says nothing about records."""
     state = {"up": False}
     b = bench(lambda _: OK if state["up"] else Retry("no connection", reached=False))
@@ -358,7 +389,7 @@ def test_what_a_server_cannot_reach_is_never_suspected(bench):
     assert len(b.delivery.quarantine) == 0
 
 
-def test_max_elapsed_time_means_dead_letter_and_never_the_floor(bench):
+def test_max_elapsed_time_means_dead_letter_and_never_the_floor(bench: Callable[..., Any]) -> None:
     """What is given up is written down, and settles."""
     options = DeliveryOptions(Backoff(randomization=0.0), max_elapsed_s=60)
     b = bench(lambda _: DOWN, options=options)
@@ -371,7 +402,9 @@ def test_max_elapsed_time_means_dead_letter_and_never_the_floor(bench):
 # -- partial success --------------------------------------------------------------------------
 
 
-def test_a_partial_success_is_settled_and_what_was_refused_is_written_down(bench):
+def test_a_partial_success_is_settled_and_what_was_refused_is_written_down(
+    bench: Callable[..., Any],
+) -> None:
     """It is not sent again (the specification forbids it) and not counted as delivered."""
     b = bench(lambda _: Delivered(2, "too old"))
     b.deliver(records(10))
@@ -380,14 +413,16 @@ def test_a_partial_success_is_settled_and_what_was_refused_is_written_down(bench
     assert (b.tally.delivered, b.tally.refused, b.tally.balance) == (8, 2, 0)
 
 
-def test_a_partial_success_that_refuses_more_than_was_sent_refuses_what_was_sent(bench):
+def test_a_partial_success_that_refuses_more_than_was_sent_refuses_what_was_sent(
+    bench: Callable[..., Any],
+) -> None:
     """A lying count does not break the balance."""
     b = bench(lambda _: Delivered(10**9, ""))
     b.deliver(records(10))
     assert (b.tally.delivered, b.tally.refused, b.tally.balance) == (0, 10, 0)
 
 
-def test_bisecting_a_partial_success_finds_the_record(bench):
+def test_bisecting_a_partial_success_finds_the_record(bench: Callable[..., Any]) -> None:
     """Opt-in: at the price of repeats the refused record itself is found."""
     sent = records(64)
     options = DeliveryOptions(Backoff(randomization=0.0), bisect_partial=True)
@@ -401,13 +436,15 @@ def test_bisecting_a_partial_success_finds_the_record(bench):
 # -- the dead letter --------------------------------------------------------------------------
 
 
-def test_a_full_dead_letter_stalls_the_exporter_until_there_is_room(bench):
+def test_a_full_dead_letter_stalls_the_exporter_until_there_is_room(
+    bench: Callable[..., Any],
+) -> None:
     """Nothing settles that is not written down."""
     b = bench(lambda _: Delivered(1, "no"))
     b.letters.room = False
     seen = []
 
-    def later():
+    def later() -> None:
         seen.append((b.gate.open, b.gate.stalled, b.offset))
         b.letters.room = len(seen) >= 3
 
@@ -420,7 +457,7 @@ def test_a_full_dead_letter_stalls_the_exporter_until_there_is_room(bench):
     assert b.gate.open
 
 
-def test_a_stop_leaves_what_is_undecided_unsettled(bench):
+def test_a_stop_leaves_what_is_undecided_unsettled(bench: Callable[..., Any]) -> None:
     """A restart sends it again."""
     b = bench(lambda _: DOWN)
     b.when_waiting = b.stop.set
@@ -429,7 +466,7 @@ def test_a_stop_leaves_what_is_undecided_unsettled(bench):
     assert b.settled == []
 
 
-def test_a_batch_whose_last_record_waits_is_freed(bench):
+def test_a_batch_whose_last_record_waits_is_freed(bench: Callable[..., Any]) -> None:
     """A record may wait for minutes: its neighbours do not hold memory meanwhile."""
     sent = records(100)
     b = bench(poison_answers({sent[50]}))
@@ -442,7 +479,7 @@ def test_a_batch_whose_last_record_waits_is_freed(bench):
     assert flight.size == len(sent[50]) == size - freed[0]
 
 
-def test_a_wrong_setting_is_waited_for_long_from_the_first_time(bench):
+def test_a_wrong_setting_is_waited_for_long_from_the_first_time(bench: Callable[..., Any]) -> None:
     """A wrong key is not mended within a second; a passing fault may be."""
     for answer, wait in ((Misconfigured("HTTP 401"), 25.6), (DOWN, 1.0)):
         answers = [answer, OK]

@@ -2,16 +2,19 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
-from tests.kit.steps import Cut, Delay, Limit, Poison, Refuse, Throttle
+from tests.kit.backend import Backend
+from tests.kit.steps import Cut, Delay, Limit, Poison, ReceivedRequest, Refuse, Throttle
 
 REFUSALS = [
     Rejected("400"),
@@ -31,7 +34,7 @@ WINDOW = st.tuples(st.integers(1, 40), st.integers(1, 30))
 
 
 @st.composite
-def plays(draw):
+def plays(draw: Any) -> Any:
     """Draw batches, poison among them, a limit, and for which requests there is trouble."""
     sizes = draw(st.lists(st.integers(1, 60), min_size=1, max_size=6))
     total = sum(sizes)
@@ -48,11 +51,15 @@ def plays(draw):
     return sizes, poison, limit, trouble
 
 
-def back_end(poison, limit, trouble):
+def back_end(
+    poison: dict[bytes, Outcome],
+    limit: int | None,
+    trouble: dict[int, Outcome],
+) -> Callable[..., Any]:
     """Answer as the play says; `trouble` is by the number of the request."""
     number = 0
 
-    def answer(asked):
+    def answer(asked: Any) -> Any:
         nonlocal number
         number += 1
         if (passing := trouble.get(number)) is not None:
@@ -67,7 +74,7 @@ def back_end(poison, limit, trouble):
 
 @settings(max_examples=150)
 @given(play=plays())
-def test_every_record_ends_in_exactly_one_place(bench_of, play):
+def test_every_record_ends_in_exactly_one_place(bench_of: Any, play: Any) -> None:
     """Innocent records arrive once, poison goes to the dead letter, and the position moves on."""
     sizes, bad, limit, trouble = play
     names = [b"%05d" % i for i in range(sum(sizes))]
@@ -92,7 +99,12 @@ def test_every_record_ends_in_exactly_one_place(bench_of, play):
     assert b.gate.open
 
 
-def test_four_senders_at_once_lose_nothing(bench, backend, resource_scopes, record):
+def test_four_senders_at_once_lose_nothing(
+    bench: Callable[..., Any],
+    backend: Backend,
+    resource_scopes: dict[str, tuple[bytes, bytes]],
+    record: Callable[..., Any],
+) -> None:
     """Threads that share a delivery, against a back end in every kind of trouble."""
     sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
     fast = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
@@ -100,7 +112,7 @@ def test_four_senders_at_once_lose_nothing(bench, backend, resource_scopes, reco
     honest = Poison(b"poison-pill", otherwise=Limit(20_000))
     steps = [Throttle(429), Cut(), Refuse(503), Delay(0.005, honest)]
 
-    def plan(request):
+    def plan(request: ReceivedRequest) -> Any:
         if request.number % 7 == 0:
             return steps[request.number // 7 % len(steps)]
         return honest
@@ -115,7 +127,7 @@ def test_four_senders_at_once_lose_nothing(bench, backend, resource_scopes, reco
     todo = iter(flights)
     lock = threading.Lock()
 
-    def work():
+    def work() -> None:
         while True:
             with lock:
                 flight = next(todo, None)

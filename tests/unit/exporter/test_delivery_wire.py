@@ -1,6 +1,8 @@
 """Delivery over a real socket: poison, limits, crashes and throttling, request by request."""
 
+from collections.abc import Callable, Iterator
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.kit.steps import (
     Limit,
     PartialSuccess,
     Poison,
+    ReceivedRequest,
     Refuse,
     Throttle,
 )
@@ -25,7 +28,9 @@ FAST = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
 
 
 @pytest.fixture(params=["http", "grpc"])
-def wire(request, resource_scopes):
+def wire(
+    request: pytest.FixtureRequest, resource_scopes: dict[str, tuple[bytes, bytes]]
+) -> Iterator[tuple[Any, ...]]:
     """Return a back end and a sender to it, over either transport."""
     if request.param == "http":
         with Backend() as backend:
@@ -35,22 +40,27 @@ def wire(request, resource_scopes):
     else:
         with GrpcBackend(max_message_bytes=64 << 20) as backend:
             options = GrpcOptions(lambda: backend.target, insecure=True)
-            sender = GrpcSender(options, resource_scopes)
-            yield backend, sender
-            sender.close()
+            over_grpc = GrpcSender(options, resource_scopes)
+            yield backend, over_grpc
+            over_grpc.close()
 
 
-def uids(records):
+def uids(records: Iterator[Any]) -> set[str]:
     return {uid_of(record) for record in records}
 
 
-def make(record, number, poison=()):
+def make(record: Callable[..., Any], number: int, poison: set[int] | tuple[()] = ()) -> list[bytes]:
     bodies = dict.fromkeys(poison, "poison-pill")
     return [record(f"u{i}", body=bodies.get(i, "")) for i in range(number)]
 
 
 @pytest.mark.parametrize("place", [0, 250, 499])
-def test_a_poison_record_costs_at_most_20_requests(wire, bench, record, place):
+def test_a_poison_record_costs_at_most_20_requests(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+    place: int,
+) -> None:
     """From the first refusal to the dead letter, over HTTP and gRPC."""
     backend, sender = wire
     backend.plan = [Poison(b"poison-pill")]
@@ -63,7 +73,11 @@ def test_a_poison_record_costs_at_most_20_requests(wire, bench, record, place):
     assert backend.requests_total <= 20
 
 
-def test_two_poison_records_are_both_found(wire, bench, record):
+def test_two_poison_records_are_both_found(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+) -> None:
     """And nothing else."""
     backend, sender = wire
     backend.plan = [Poison(b"poison-pill")]
@@ -75,7 +89,12 @@ def test_two_poison_records_are_both_found(wire, bench, record):
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_a_record_that_makes_the_back_end_fail_is_set_aside(wire, bench, record, status):
+def test_a_record_that_makes_the_back_end_fail_is_set_aside(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+    status: int,
+) -> None:
     """403 from a firewall, 500 from a crash: the others arrive, it waits its 15 minutes."""
     backend, sender = wire
     backend.plan = [Poison(b"poison-pill", status)]
@@ -90,7 +109,11 @@ def test_a_record_that_makes_the_back_end_fail_is_set_aside(wire, bench, record,
     assert uids(r for r, _ in b.letters.dead_lettered) == {"u42"}
 
 
-def test_a_record_that_cuts_the_connection_is_set_aside(wire, bench, record):
+def test_a_record_that_cuts_the_connection_is_set_aside(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+) -> None:
     """The back end dies of it, or something before it hangs up."""
     backend, sender = wire
     backend.plan = lambda r: Cut() if b"poison-pill" in r.body else Accept()
@@ -100,7 +123,11 @@ def test_a_record_that_cuts_the_connection_is_set_aside(wire, bench, record):
     assert len(b.delivery.quarantine) == 1
 
 
-def test_a_limit_is_learned(wire, bench, record):
+def test_a_limit_is_learned(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+) -> None:
     """413 or RESOURCE_EXHAUSTED: everything arrives, and the limit is known afterwards."""
     backend, sender = wire
     backend.plan = [Limit(50_000)]
@@ -112,7 +139,11 @@ def test_a_limit_is_learned(wire, bench, record):
     assert b.letters.dead_lettered == []
 
 
-def test_throttling_is_waited_out(wire, bench, record):
+def test_throttling_is_waited_out(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+) -> None:
     """Retry-After or RetryInfo is a lower bound of the wait."""
     backend, sender = wire
     backend.plan = [Throttle(429, 7), Accept()]
@@ -122,7 +153,11 @@ def test_throttling_is_waited_out(wire, bench, record):
     assert 7 <= b.waits[0] <= 7.7
 
 
-def test_a_partial_success_is_settled_with_what_was_refused(wire, bench, record):
+def test_a_partial_success_is_settled_with_what_was_refused(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+) -> None:
     """One request, no repeat."""
     backend, sender = wire
     backend.plan = [PartialSuccess(2, "too old")]
@@ -133,13 +168,17 @@ def test_a_partial_success_is_settled_with_what_was_refused(wire, bench, record)
     assert b.letters.refused == [(2, 10, "too old")]
 
 
-def test_a_back_end_that_refuses_everything_keeps_everything(wire, bench, record):
+def test_a_back_end_that_refuses_everything_keeps_everything(
+    wire: tuple[Any, ...],
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+) -> None:
     """A wrong encoding, say; when it is mended all arrives."""
     backend, sender = wire
     backend.plan = [Refuse(400)]
     b = bench(sender, options=FAST)
 
-    def mend():
+    def mend() -> None:
         if len(b.waits) == 40:
             backend.plan = [Accept()]
 
@@ -151,14 +190,19 @@ def test_a_back_end_that_refuses_everything_keeps_everything(wire, bench, record
     assert b.offset == 100
 
 
-def test_an_outage_in_the_middle_loses_nothing(bench, record, backend, resource_scopes):
+def test_an_outage_in_the_middle_loses_nothing(
+    bench: Callable[..., Any],
+    record: Callable[..., Any],
+    backend: Backend,
+    resource_scopes: dict[str, tuple[bytes, bytes]],
+) -> None:
     """The back end is stopped and started while a batch is searched."""
     sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=2), resource_scopes)
     backend.plan = [Poison(b"poison-pill")]
     b = bench(sender, options=FAST)
     asked = Event()
 
-    def answer(request):
+    def answer(request: ReceivedRequest) -> Any:
         if request.number == 6 and not asked.is_set():
             asked.set()
             return Cut()

@@ -3,7 +3,7 @@
 from k8s_audit_otlp.exporter.gate import Budget, Gate
 
 
-def test_the_gate_opens_when_the_last_one_leaves():
+def test_the_gate_opens_when_the_last_one_leaves() -> None:
     """Two in back-off, and somebody who stalls."""
     opened = []
     gate = Gate(lambda: opened.append(1))
@@ -20,7 +20,7 @@ def test_the_gate_opens_when_the_last_one_leaves():
     assert opened == [1]
 
 
-def test_each_who_stalls_must_take_it_back():
+def test_each_who_stalls_must_take_it_back() -> None:
     """One that is content does not open for the other."""
     gate = Gate(lambda: None)
     gate.stall("a", "one")
@@ -31,7 +31,7 @@ def test_each_who_stalls_must_take_it_back():
     assert gate.open
 
 
-def test_taking_back_what_was_never_said_wakes_nobody():
+def test_taking_back_what_was_never_said_wakes_nobody() -> None:
     """It is said once a second."""
     opened = []
     gate = Gate(lambda: opened.append(1))
@@ -39,7 +39,7 @@ def test_taking_back_what_was_never_said_wakes_nobody():
     assert opened == []
 
 
-def test_who_holds_nothing_is_let_in_whatever_others_hold():
+def test_who_holds_nothing_is_let_in_whatever_others_hold() -> None:
     """An exporter that is down, or one huge record, stops no other."""
     budget = Budget(100)
     assert budget.admit("down", 100)
@@ -50,7 +50,7 @@ def test_who_holds_nothing_is_let_in_whatever_others_hold():
     assert budget.admit("up", 1)
 
 
-def test_what_is_given_back_can_be_taken_again():
+def test_what_is_given_back_can_be_taken_again() -> None:
     """Up to the last byte."""
     budget = Budget(100)
     assert budget.admit("a", 60)

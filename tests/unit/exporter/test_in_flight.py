@@ -1,7 +1,9 @@
 """A batch on its way settles once, with what became of its records."""
 
+from typing import Any
 
-def test_a_batch_in_flight_settles_once_all_its_records_are_decided(bench):
+
+def test_a_batch_in_flight_settles_once_all_its_records_are_decided(bench: Any) -> None:
     """Delivered, refused, dead-lettered: in any order, once."""
     b = bench(lambda _: None)
     flight = b.flight([b"%d" % i for i in range(6)])
@@ -14,14 +16,14 @@ def test_a_batch_in_flight_settles_once_all_its_records_are_decided(bench):
     assert b.tally.balance == 0
 
 
-def test_a_batch_in_flight_without_records_settles_at_once(bench):
+def test_a_batch_in_flight_without_records_settles_at_once(bench: Any) -> None:
     """The policy left nothing of it."""
     b = bench(lambda _: None)
     assert b.flight([]).settle_if_empty()
     assert not b.flight([b"x"]).settle_if_empty()
 
 
-def test_a_batch_in_flight_gives_its_budget_back_to_the_last_byte(bench):
+def test_a_batch_in_flight_gives_its_budget_back_to_the_last_byte(bench: Any) -> None:
     """What is freed early and what is left add up."""
     b = bench(lambda _: None)
     flight = b.flight([b"12345", b"678"])
@@ -35,7 +37,7 @@ def test_a_batch_in_flight_gives_its_budget_back_to_the_last_byte(bench):
     assert b.settled == [flight]
 
 
-def test_a_batch_in_flight_whose_budget_nobody_takes_back_keeps_its_size(bench):
+def test_a_batch_in_flight_whose_budget_nobody_takes_back_keeps_its_size(bench: Any) -> None:
     """Then all of it is given back at the end."""
     b = bench(lambda _: None)
     flight = b.flight([b"12345", b"678"])

@@ -1,5 +1,7 @@
 """The limit of a back end, learned from its answers."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ from k8s_audit_otlp.exporter.limit import LearnedLimit
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 10**7)), max_size=60))
-def test_the_limit_stays_between_its_bounds(steps):
+def test_the_limit_stays_between_its_bounds(steps: Any) -> None:
     """Whatever is accepted and refused: never over what is configured, never nothing."""
     limit = LearnedLimit(900_000)
     for accepted, size in steps:
@@ -15,7 +17,7 @@ def test_the_limit_stays_between_its_bounds(steps):
         assert 16 * 1024 <= limit.bytes <= 900_000
 
 
-def test_a_limit_that_was_lowered_is_followed():
+def test_a_limit_that_was_lowered_is_followed() -> None:
     """What was accepted yesterday is no proof against a refusal today."""
     limit = LearnedLimit(900_000)
     limit.accepted(890_000)
@@ -23,7 +25,7 @@ def test_a_limit_that_was_lowered_is_followed():
     assert limit.bytes == 440_000
 
 
-def test_what_is_accepted_is_proof():
+def test_what_is_accepted_is_proof() -> None:
     """A larger request that passes lifts the limit at once."""
     limit = LearnedLimit(900_000)
     limit.too_large(100_000)

@@ -1,7 +1,9 @@
 """No answer of a back end ends or stops anything: mutated ones, parsed and delivered."""
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -39,11 +41,13 @@ def mutated(seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("first", range(0, 1000, 250))
-def test_no_mutated_answer_ends_a_delivery(bench, servers, resource_scopes, record, first):
+def test_no_mutated_answer_ends_a_delivery(
+    bench: Any, servers: Any, resource_scopes: Any, record: Any, first: Any
+) -> None:
     """A thousand answers; after each one a good one settles the batch, or it was settled by it."""
     answers = {"next": b""}
 
-    def play(connection, _number):
+    def play(connection: Any, _number: Any) -> None:
         connection.sendall(answers["next"])  # and hang up
 
     with servers.RawServer(play) as server:
@@ -76,10 +80,12 @@ def test_no_mutated_answer_ends_a_delivery(bench, servers, resource_scopes, reco
         "\xb2",
     ],
 )
-def test_no_retry_after_ends_a_delivery(servers, resource_scopes, record, value):
+def test_no_retry_after_ends_a_delivery(
+    servers: Any, resource_scopes: Any, record: Any, value: Any
+) -> None:
     """Dates of any year and zone."""
 
-    def play(connection, _number):
+    def play(connection: Any, _number: Any) -> None:
         connection.sendall(
             b"HTTP/1.1 429 Slow\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n"
             % value.encode("latin-1")
@@ -93,11 +99,13 @@ def test_no_retry_after_ends_a_delivery(servers, resource_scopes, record, value)
     assert outcome.why == "HTTP 429"
 
 
-def test_what_nobody_foresaw_in_an_answer_is_waited_for(bench, record):
+def test_what_nobody_foresaw_in_an_answer_is_waited_for(
+    bench: Callable[..., Any], record: Callable[..., Any]
+) -> None:
     """A reader that raises costs one attempt, not the exporter."""
     answers = [ZeroDivisionError("never shown"), Delivered()]
 
-    def answer(_records):
+    def answer(_records: Any) -> Any:
         if isinstance(found := answers.pop(0), Exception):
             raise found
         return found
@@ -113,10 +121,10 @@ class _AnyAnswer(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.dice = random.Random(0)  # noqa: S311 - a test's
 
-    def service(self, _details):
+    def service(self, _details: Any) -> Any:
         return grpc.unary_unary_rpc_method_handler(self._play)
 
-    def _play(self, _request, context):
+    def _play(self, _request: Any, context: Any) -> Any:
         dice = self.dice
         if dice.random() < 0.3:
             return dice.randbytes(dice.randint(0, 30))
@@ -128,7 +136,9 @@ class _AnyAnswer(grpc.GenericRpcHandler):
         return b""
 
 
-def test_no_mutated_grpc_answer_raises(resource_scopes, record):
+def test_no_mutated_grpc_answer_raises(
+    resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
+) -> None:
     """Codes, details and bodies by chance."""
     with ThreadPoolExecutor(1) as threads:
         server = grpc.server(threads, handlers=[_AnyAnswer()])

@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,44 +13,52 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.replay import Replay, ReplayLimits, ReplayRunningError
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 
 
 @pytest.fixture
-def letters(tmp_path, bench, record):
+def letters(
+    tmp_path: Path, bench: Callable[..., Any], record: Callable[..., Any]
+) -> Callable[..., Any]:
     """Make a dead letter with records of these uids."""
     file = DeadLetterFile(tmp_path / "dead-letter", "otlp_http", uid_of=uid_of)
     flight = bench(lambda _: None).flight([b"x"])
 
-    def dead_letter(*uids, **rest):
+    def made(*uids: Any, **rest: Any) -> Any:
         file.dead_letter(flight, [record(uid, **rest) for uid in uids], "HTTP 400")
         return file.path
 
+    dead_letter: Any = made
     dead_letter.file, dead_letter.flight = file, flight
     return dead_letter
 
 
 @pytest.fixture
-def replay(backend, resource_scopes):
-    made, waits = [], []
+def replay(
+    backend: Backend, resource_scopes: dict[str, tuple[bytes, bytes]]
+) -> Iterator[Callable[..., Any]]:
+    made: list[HttpSender] = []
+    waits: list[float] = []
 
-    def make(path, receivers=("k8s_audit",), **limits):
+    def make(path: Path, receivers: Any = ("k8s_audit",), **limits: Any) -> Any:
         sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
         made.append(sender)
         backoff = Backoff(randomization=0.0)
         return Replay(path, sender, receivers, ReplayLimits(**limits), backoff, wait=waits.append)
 
-    make.waits = waits
-    yield make
+    replaying: Any = make
+    replaying.waits = waits
+    yield replaying
     for sender in made:
         sender.close()
 
 
-def left(path):
+def left(path: Path) -> list[Any]:
     return [letter.uid for letter in read_entries(path)]
 
 
-def test_accepted_records_leave_the_file(replay, letters, backend):
+def test_accepted_records_leave_the_file(replay: Any, letters: Any, backend: Backend) -> None:
     """All of them, in requests within the limits."""
     path = letters(*(f"u{i}" for i in range(25)))
     result = replay(path, max_records=10).run()
@@ -57,7 +68,7 @@ def test_accepted_records_leave_the_file(replay, letters, backend):
     assert left(path) == []
 
 
-def test_what_is_refused_again_stays(replay, letters, backend):
+def test_what_is_refused_again_stays(replay: Any, letters: Any, backend: Backend) -> None:
     """The others go, whatever they share a request with."""
     backend.plan = [Poison(b"poison-pill")]
     path = letters("a", "b")
@@ -69,14 +80,14 @@ def test_what_is_refused_again_stays(replay, letters, backend):
     assert left(path) == ["bad"]
 
 
-def test_a_limit_of_the_back_end_is_kept_to(replay, letters, backend):
+def test_a_limit_of_the_back_end_is_kept_to(replay: Any, letters: Any, backend: Backend) -> None:
     """413 splits."""
     backend.plan = [Limit(3000)]
     path = letters(*(f"u{i}" for i in range(20)), size=1000)
     assert replay(path).run().accepted == 20
 
 
-def test_a_partial_success_is_no_acceptance(replay, letters, backend):
+def test_a_partial_success_is_no_acceptance(replay: Any, letters: Any, backend: Backend) -> None:
     """What may have been refused is kept until it is known."""
     backend.plan = [PartialSuccess(1, "no"), Accept(), PartialSuccess(1, "no")]
     path = letters("a", "b")
@@ -85,7 +96,9 @@ def test_a_partial_success_is_no_acceptance(replay, letters, backend):
     assert left(path) == ["b"]
 
 
-def test_a_back_end_that_refuses_everything_ends_it(replay, letters, backend):
+def test_a_back_end_that_refuses_everything_ends_it(
+    replay: Any, letters: Any, backend: Backend
+) -> None:
     """Eight in a row, and the file is as it was."""
     backend.plan = [Refuse(400)]
     path = letters(*(f"u{i}" for i in range(300)))
@@ -96,7 +109,7 @@ def test_a_back_end_that_refuses_everything_ends_it(replay, letters, backend):
     assert backend.requests_total < 30
 
 
-def test_a_wrong_key_ends_it_at_once(replay, letters, backend):
+def test_a_wrong_key_ends_it_at_once(replay: Any, letters: Any, backend: Backend) -> None:
     """There is nothing to wait for."""
     backend.plan = [Refuse(401)]
     path = letters("a")
@@ -105,7 +118,7 @@ def test_a_wrong_key_ends_it_at_once(replay, letters, backend):
     assert left(path) == ["a"]
 
 
-def test_throttling_is_waited_out_for_a_while(replay, letters, backend):
+def test_throttling_is_waited_out_for_a_while(replay: Any, letters: Any, backend: Backend) -> None:
     """Then the command ends; what was accepted is removed."""
     backend.plan = [Accept(), Throttle(429, 7), Accept(), Throttle(503)]
     path = letters("a", "b", "c")
@@ -115,7 +128,9 @@ def test_throttling_is_waited_out_for_a_while(replay, letters, backend):
     assert left(path) == ["c"]
 
 
-def test_letters_without_a_record_or_a_receiver_stay(replay, letters, backend):
+def test_letters_without_a_record_or_a_receiver_stay(
+    replay: Any, letters: Any, backend: Backend
+) -> None:
     """They cannot be sent, and are counted."""
     path = letters("a")
     file, flight = letters.file, letters.flight
@@ -126,11 +141,13 @@ def test_letters_without_a_record_or_a_receiver_stay(replay, letters, backend):
     assert backend.requests_total == 0
 
 
-def test_what_the_agent_appends_meanwhile_stays(replay, letters, backend):
+def test_what_the_agent_appends_meanwhile_stays(
+    replay: Any, letters: Any, backend: Backend
+) -> None:
     """The file changes only by what was sent."""
     path = letters("a", "b")
 
-    def appending(_request):
+    def appending(_request: Any) -> Any:
         letters("late")
         return Accept()
 
@@ -139,7 +156,7 @@ def test_what_the_agent_appends_meanwhile_stays(replay, letters, backend):
     assert left(path) == ["late"]
 
 
-def test_two_replays_at_a_time_are_refused(replay, letters):
+def test_two_replays_at_a_time_are_refused(replay: Any, letters: Any) -> None:
     """Each record would be sent twice."""
     path = letters("a")
     fd = os.open(path.with_suffix(".replay"), os.O_RDWR | os.O_CREAT)

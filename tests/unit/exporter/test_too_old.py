@@ -1,6 +1,8 @@
 """What a back end would not show goes to the dead letter; the rest is delivered."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -10,21 +12,22 @@ from k8s_audit_otlp.exporter.too_old import AgeWindow, DeliveryInWindow, deliver
 from k8s_audit_otlp.model import Batch, Delivered, Span
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.otlp.record import encode_record
+from tests.kit.delivery import Harness
 
 HOUR = 3600 * 10**9
 NOW = 1_767_323_200 * 10**9
 LIMITS = Limits(max_age_s=18 * 3600)
 
 
-def at(age_h, number=0):
+def at(age_h: float, number: int = 0) -> bytes:
     return encode_record(NOW - int(age_h * HOUR), NOW, 9, "", f"{number}", {})
 
 
-def batch_of(records, first_ns=0):
+def batch_of(records: list[bytes], first_ns: int = 0) -> Batch:
     return Batch("r", Span(1, 0, 100), records, first_ns=first_ns)
 
 
-def test_only_what_is_too_old_is_taken_out():
+def test_only_what_is_too_old_is_taken_out() -> None:
     """The order of the others stays; an event without a time is not old."""
     untimed = encode_record(0, NOW, 9, "", "", {})
     batch = batch_of([at(19), at(17), untimed, at(18.1), at(1)])
@@ -33,7 +36,7 @@ def test_only_what_is_too_old_is_taken_out():
     assert batch.records == [at(17), untimed, at(1)]
 
 
-def test_a_young_batch_is_not_looked_through():
+def test_a_young_batch_is_not_looked_through() -> None:
     """The time of its first event tells."""
     records = [at(1, n) for n in range(3)]
     batch = batch_of(records, NOW - HOUR)
@@ -45,15 +48,15 @@ def test_a_young_batch_is_not_looked_through():
     ("limits", "choice", "looks"),
     [(LIMITS, "dead_letter", True), (LIMITS, "send", False), (Limits(), "dead_letter", False)],
 )
-def test_it_is_a_choice_and_needs_a_window(limits, choice, looks):
+def test_it_is_a_choice_and_needs_a_window(limits: Limits, choice: Any, looks: bool) -> None:
     """Otherwise everything is sent, at no cost."""
-    made = delivery_for(limits, choice)
+    made: Any = delivery_for(limits, choice)
     assert isinstance(made, partial) == looks
     assert (made.func if looks else made) is (DeliveryInWindow if looks else Delivery)
 
 
 @pytest.fixture
-def windowed(bench):
+def windowed(bench: Callable[..., Any]) -> Harness:
     """Put a window before a delivery to a back end that takes everything."""
     b = bench(lambda _: Delivered())
     b.delivery = DeliveryInWindow(
@@ -64,7 +67,7 @@ def windowed(bench):
     return b
 
 
-def test_the_old_are_buried_and_the_young_delivered(windowed):
+def test_the_old_are_buried_and_the_young_delivered(windowed: Harness) -> None:
     """The position passes both, and each is counted for what became of it."""
     windowed.deliver([at(20), at(1), at(19), at(2)])
     assert windowed.sender.accepted == [at(1), at(2)]
@@ -75,14 +78,14 @@ def test_the_old_are_buried_and_the_young_delivered(windowed):
     assert windowed.offset == 4
 
 
-def test_a_batch_of_old_records_settles_without_a_request(windowed):
+def test_a_batch_of_old_records_settles_without_a_request(windowed: Harness) -> None:
     """There is nothing to ask."""
     windowed.deliver([at(20), at(19)])
     assert not windowed.sender.asked
     assert windowed.offset == 2
 
 
-def test_nothing_settles_before_the_dead_letter_is_written(windowed):
+def test_nothing_settles_before_the_dead_letter_is_written(windowed: Harness) -> None:
     """A full dead letter stalls; when the agent stops meanwhile, the position stays."""
     windowed.letters.room = False
     windowed.when_waiting = windowed.stop.set

@@ -1,5 +1,8 @@
 """Requests as an exporter makes them, and a client that does nothing on its own."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 import urllib3
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -8,7 +11,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 
-def _attributes(**values):
+def _attributes(**values: Any) -> list[KeyValue]:
     return [
         KeyValue(key=key.replace("_", "."), value=AnyValue(string_value=value))
         for key, value in values.items()
@@ -16,10 +19,10 @@ def _attributes(**values):
 
 
 @pytest.fixture
-def export_request():
+def export_request() -> Callable[..., Any]:
     """Make an ExportLogsServiceRequest with a record for each uid."""
 
-    def make(*uids, event_name="k8s.audit.event"):
+    def make(*uids: Any, event_name: Any = "k8s.audit.event") -> Any:
         records = [
             LogRecord(
                 event_name=event_name,
@@ -38,11 +41,11 @@ def export_request():
 
 
 @pytest.fixture
-def post():
+def post() -> Iterator[Callable[..., Any]]:
     """POST protobuf to a back end: no retries, no redirects, one connection kept alive."""
     with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
 
-        def send(backend, body, **headers):
+        def send(backend: Any, body: bytes, **headers: Any) -> Any:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             names = {"Content-Type": "application/x-protobuf", **names}
             return pool.request("POST", backend.logs_url, body=body, headers=names, redirect=False)

@@ -8,6 +8,9 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -42,7 +45,13 @@ from tests.kit.steps import (
     ("encoding", "pack"),
     [("identity", bytes), ("gzip", gzip.compress), ("zstd", zstandard.ZstdCompressor().compress)],
 )
-def test_every_encoding_of_a_request_is_read(backend, post, export_request, encoding, pack):
+def test_every_encoding_of_a_request_is_read(
+    backend: Backend,
+    post: Callable[..., Any],
+    export_request: Callable[..., Any],
+    encoding: str,
+    pack: Callable[..., Any] | type[bytes],
+) -> None:
     """Plain, gzip and zstd bodies arrive as the same records."""
     answer = post(backend, pack(export_request("a", "b")), Content_Encoding=encoding)
     assert answer.status == 200
@@ -51,7 +60,9 @@ def test_every_encoding_of_a_request_is_read(backend, post, export_request, enco
     assert set(backend.received.uids) == {"a", "b"}
 
 
-def test_a_connection_serves_many_requests(backend, post, export_request):
+def test_a_connection_serves_many_requests(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """HTTP/1.1 keep-alive: as many requests as one likes over one connection."""
     for number in range(20):
         post(backend, export_request(str(number)))
@@ -59,7 +70,9 @@ def test_a_connection_serves_many_requests(backend, post, export_request):
     assert (backend.requests_total, backend.connections_total) == (20, 1)
 
 
-def test_a_plan_goes_step_by_step_and_stays_at_its_last(backend, post, export_request):
+def test_a_plan_goes_step_by_step_and_stays_at_its_last(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """A throttled request comes with Retry-After; then everything is accepted."""
     backend.plan = [Throttle(429, retry_after=1), Accept()]
     first = post(backend, export_request("a"))
@@ -69,7 +82,9 @@ def test_a_plan_goes_step_by_step_and_stays_at_its_last(backend, post, export_re
     assert backend.received.uids == {"a": 3}
 
 
-def test_a_plan_may_be_a_function_of_the_request(backend, post, export_request):
+def test_a_plan_may_be_a_function_of_the_request(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """Headers, path and body can decide."""
     backend.plan = lambda request: Accept() if "x-key" in request.headers else Refuse(401)
     assert post(backend, export_request("a")).status == 401
@@ -86,14 +101,18 @@ def test_a_plan_may_be_a_function_of_the_request(backend, post, export_request):
         ("/v1/logs", {}, b"\xff\xff", 400),
     ],
 )
-def test_what_is_no_otlp_request_is_refused(backend, path, headers, body, status):
+def test_what_is_no_otlp_request_is_refused(
+    backend: Backend, path: str, headers: dict[str, str], body: bytes, status: int
+) -> None:
     """Wrong path, type, encoding and content have the status that real servers give."""
     headers = {"Content-Type": "application/x-protobuf", **headers}
     answer = urllib3.request("POST", backend.url + path, body=body, headers=headers, retries=False)
     assert answer.status == status
 
 
-def test_poison_refuses_only_the_requests_that_hold_it(backend, post, export_request):
+def test_poison_refuses_only_the_requests_that_hold_it(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """The needle in any record brings the whole request down."""
     backend.plan = [Poison(b"id-evil", status=403)]
     assert post(backend, export_request("good", "evil")).status == 403
@@ -101,7 +120,9 @@ def test_poison_refuses_only_the_requests_that_hold_it(backend, post, export_req
     assert set(backend.received.uids) == {"good"}
 
 
-def test_a_limit_counts_decompressed_bytes(backend, post, export_request):
+def test_a_limit_counts_decompressed_bytes(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """A request that is small only while packed is still too large."""
     backend.plan = [Limit(max_bytes=2000)]
     large = gzip.compress(export_request(*map(str, range(100))))
@@ -110,7 +131,9 @@ def test_a_limit_counts_decompressed_bytes(backend, post, export_request):
     assert post(backend, export_request("a")).status == 200
 
 
-def test_a_partial_success_stores_the_others(backend, post, export_request):
+def test_a_partial_success_stores_the_others(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """The answer says how many were rejected; exactly those are not stored."""
     backend.plan = [PartialSuccess(needle=b"id-b", message="too old"), PartialSuccess(rejected=2)]
     answer = post(backend, export_request("a", "b", "c"))
@@ -124,8 +147,12 @@ def test_a_partial_success_stores_the_others(backend, post, export_request):
 @pytest.mark.parametrize("accepted", [False, True])
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_cut_connection_may_or_may_not_have_stored(
-    backend, post, export_request, accepted, reset
-):
+    backend: Backend,
+    post: Callable[..., Any],
+    export_request: Callable[..., Any],
+    accepted: bool,
+    reset: bool,
+) -> None:
     """The sender sees the same trouble either way; only the back end knows."""
     backend.plan = [Cut(accepted=accepted, reset=reset)]
     with pytest.raises(urllib3.exceptions.ProtocolError):
@@ -133,7 +160,9 @@ def test_a_cut_connection_may_or_may_not_have_stored(
     assert bool(backend.received.uids) == accepted
 
 
-def test_an_answer_can_break_off_in_its_first_line(backend, post, export_request):
+def test_an_answer_can_break_off_in_its_first_line(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """Half a status line is no answer."""
     backend.plan = [Cut(half_answer=True)]
     with pytest.raises(urllib3.exceptions.ProtocolError):
@@ -141,7 +170,9 @@ def test_an_answer_can_break_off_in_its_first_line(backend, post, export_request
 
 
 @pytest.mark.parametrize("step", [Hang(), HalfClose(), Delay(60)], ids=str)
-def test_closing_ends_what_would_last_for_ever(export_request, step):
+def test_closing_ends_what_would_last_for_ever(
+    export_request: Callable[..., Any], step: Delay | Hang | HalfClose
+) -> None:
     """A back end that hangs is gone at once when it is stopped, and its clients with it."""
     with Backend([step]) as backend, socket.create_connection(("127.0.0.1", backend.port)) as peer:
         body = export_request("a")
@@ -154,7 +185,9 @@ def test_closing_ends_what_would_last_for_ever(export_request, step):
         assert peer.recv(100) == b""
 
 
-def test_a_delay_comes_before_the_next_step(backend, post, export_request):
+def test_a_delay_comes_before_the_next_step(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """The answer is what it would have been, only later."""
     backend.plan = [Delay(0.2, then=Refuse(503))]
     started = time.monotonic()
@@ -163,8 +196,8 @@ def test_a_delay_comes_before_the_next_step(backend, post, export_request):
 
 
 def test_a_stopped_back_end_refuses_connections_and_comes_back_on_its_port(
-    backend, export_request, post
-):
+    backend: Backend, export_request: Callable[..., Any], post: Callable[..., Any]
+) -> None:
     """Stopping and starting is an outage with the same address after it."""
     post(backend, export_request("a"))
     backend.stop()
@@ -175,7 +208,9 @@ def test_a_stopped_back_end_refuses_connections_and_comes_back_on_its_port(
     assert set(backend.received.uids) == {"a", "b"}
 
 
-def test_answers_that_are_not_otlp(backend, post, export_request):
+def test_answers_that_are_not_otlp(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """A redirect and a portal's page come through as they are, and nothing is stored."""
     backend.plan = [Redirect("http://elsewhere/v1/logs"), WrongContentType()]
     redirect = post(backend, export_request("a"))
@@ -185,13 +220,15 @@ def test_answers_that_are_not_otlp(backend, post, export_request):
     assert not backend.received.uids
 
 
-def test_a_slow_answer_is_whole_in_the_end(backend, post, export_request):
+def test_a_slow_answer_is_whole_in_the_end(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """Byte by byte, yet a correct answer."""
     backend.plan = [Slow(interval=0.002)]
     assert post(backend, export_request("a")).status == 200
 
 
-def _read_raw(backend, body, max_bytes):
+def _read_raw(backend: Backend, body: bytes, max_bytes: int) -> bytes:
     with socket.create_connection(("127.0.0.1", backend.port), timeout=5) as peer:
         head = "POST /v1/logs HTTP/1.1\r\nContent-Type: application/x-protobuf\r\n"
         peer.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -201,13 +238,15 @@ def _read_raw(backend, body, max_bytes):
     return bytes(data)
 
 
-def test_an_endless_body_has_no_end(backend, export_request):
+def test_an_endless_body_has_no_end(backend: Backend, export_request: Callable[..., Any]) -> None:
     """However much is read, more comes; hanging up ends it."""
     backend.plan = [EndlessBody()]
     assert len(_read_raw(backend, export_request("a"), 8 * MIB)) >= 8 * MIB
 
 
-def test_huge_headers_are_as_large_as_asked(backend, export_request):
+def test_huge_headers_are_as_large_as_asked(
+    backend: Backend, export_request: Callable[..., Any]
+) -> None:
     """No empty line ends them before that."""
     backend.plan = [HugeHeaders(total_bytes=4 * MIB)]
     head = _read_raw(backend, export_request("a"), 3 * MIB)
@@ -215,7 +254,9 @@ def test_huge_headers_are_as_large_as_asked(backend, export_request):
     assert b"\r\n\r\n" not in head
 
 
-def test_a_gzip_bomb_is_small_on_the_wire(backend, post, export_request):
+def test_a_gzip_bomb_is_small_on_the_wire(
+    backend: Backend, post: Callable[..., Any], export_request: Callable[..., Any]
+) -> None:
     """A thousandth of what it unpacks to."""
     backend.plan = [GzipBomb(unpacked_bytes=32 * MIB)]
     answer = post(backend, export_request("a"))
@@ -224,19 +265,21 @@ def test_a_gzip_bomb_is_small_on_the_wire(backend, post, export_request):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Make a self-signed certificate for 127.0.0.1, good for both sides."""
     pair = self_signed(tmp_path_factory.mktemp("tls"), "demo")
     return pair.cert, pair.key
 
 
-def test_tls_with_a_client_certificate(certificate, export_request):
+def test_tls_with_a_client_certificate(
+    certificate: tuple[Path, Path], export_request: Callable[..., Any]
+) -> None:
     """With verify_mode CERT_REQUIRED only a client that shows its certificate gets in."""
     cert, key = certificate
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=cert)
     context.load_cert_chain(cert, key)
     context.verify_mode = ssl.CERT_REQUIRED
-    options = {"ca_certs": str(cert), "retries": False}
+    options: dict[str, Any] = {"ca_certs": str(cert), "retries": False}
     headers = {"Content-Type": "application/x-protobuf"}
     with Backend(tls=context) as backend:
         known = urllib3.PoolManager(cert_file=str(cert), key_file=str(key), **options)
@@ -248,7 +291,9 @@ def test_tls_with_a_client_certificate(certificate, export_request):
     assert backend.received.uids == {"a": 1}
 
 
-def test_as_a_process_it_tells_its_totals_and_takes_a_new_plan(tmp_path, export_request):
+def test_as_a_process_it_tells_its_totals_and_takes_a_new_plan(
+    tmp_path: Path, export_request: Callable[..., Any]
+) -> None:
     """Another process can read the totals and the uids and can change the weather."""
     stats, uids = tmp_path / "stats.json", tmp_path / "uids"
     command = [
@@ -258,7 +303,7 @@ def test_as_a_process_it_tells_its_totals_and_takes_a_new_plan(tmp_path, export_
         "--plan",
         "Throttle(503), Accept()",
     ]
-    options = ["--stats-file", stats, "--uids-file", uids]
+    options = ["--stats-file", str(stats), "--uids-file", str(uids)]
     headers = {"Content-Type": "application/x-protobuf"}
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         url = process.stdout.readline().strip()

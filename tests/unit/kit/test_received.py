@@ -1,5 +1,9 @@
 """What a back end took is counted and kept as asked."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from k8s_audit_otlp.tools.demo.received import Received, count_records, leave_out
 
 
-def test_records_are_kept_with_their_resource(export_request):
+def test_records_are_kept_with_their_resource(export_request: Callable[..., Any]) -> None:
     """Body, attributes, times, severity and resource can be read back."""
     received = Received()
     received.add_body(export_request("a"))
@@ -23,7 +27,7 @@ def test_records_are_kept_with_their_resource(export_request):
 
 
 @pytest.mark.parametrize("keep", ["records", "uids"])
-def test_repeats_are_counted_apart(export_request, keep):
+def test_repeats_are_counted_apart(export_request: Callable[..., Any], keep: Any) -> None:
     """A uid that came twice is one unique event and one duplicate."""
     received = Received(keep)
     received.add_body(export_request("a", "b"))
@@ -36,7 +40,7 @@ def test_repeats_are_counted_apart(export_request, keep):
 
 
 @pytest.mark.parametrize("keep", ["records", "uids"])
-def test_notices_are_not_events(export_request, keep):
+def test_notices_are_not_events(export_request: Callable[..., Any], keep: Any) -> None:
     """Gaps and receipts are kept whole and do not count as audit events."""
     received = Received(keep)
     received.add_body(export_request("a"))
@@ -46,7 +50,7 @@ def test_notices_are_not_events(export_request, keep):
     assert received.totals()["by_event_name"] == {"k8s.audit.event": 1, "k8s.audit.gap": 1}
 
 
-def test_nothing_but_a_number_is_kept_when_asked(export_request):
+def test_nothing_but_a_number_is_kept_when_asked(export_request: Callable[..., Any]) -> None:
     """The mode for benchmarks counts records and forgets them."""
     received = Received("nothing")
     assert received.add_body(export_request("a", "b", "c")) == 3
@@ -55,7 +59,7 @@ def test_nothing_but_a_number_is_kept_when_asked(export_request):
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=3), max_size=3), st.binary(max_size=300))
-def test_counting_on_the_wire_agrees_with_the_official_parser(shape, body):
+def test_counting_on_the_wire_agrees_with_the_official_parser(shape: Any, body: bytes) -> None:
     """Whatever the nesting and the sizes, the walk finds as many records as were written."""
     request = ExportLogsServiceRequest(
         resource_logs=[
@@ -72,7 +76,7 @@ def test_counting_on_the_wire_agrees_with_the_official_parser(shape, body):
     assert count_records(request.SerializeToString()) == sum(sum(numbers) for numbers in shape)
 
 
-def test_chosen_records_are_left_out(export_request):
+def test_chosen_records_are_left_out(export_request: Callable[..., Any]) -> None:
     """What remains is a request without those records."""
     received = Received()
     body = leave_out(
@@ -82,13 +86,13 @@ def test_chosen_records_are_left_out(export_request):
     assert set(received.uids) <= {"b"}
 
 
-def test_a_body_that_is_no_request_is_a_value_error():
+def test_a_body_that_is_no_request_is_a_value_error() -> None:
     """Bytes that protobuf refuses are reported, not swallowed."""
     with pytest.raises(ValueError, match="no ExportLogsServiceRequest"):
         Received().add_body(b"\xff\xff\xff")
 
 
-def test_waiting_in_vain_says_how_far_it_got(export_request):
+def test_waiting_in_vain_says_how_far_it_got(export_request: Callable[..., Any]) -> None:
     """The error of a wait names both numbers."""
     received = Received()
     received.add_body(export_request("a"))
@@ -96,7 +100,9 @@ def test_waiting_in_vain_says_how_far_it_got(export_request):
         received.wait_for(2, timeout=0.01)
 
 
-def test_uids_are_on_file_before_anyone_is_answered(export_request, tmp_path):
+def test_uids_are_on_file_before_anyone_is_answered(
+    export_request: Callable[..., Any], tmp_path: Path
+) -> None:
     """Each event is a line of uid and auditID, written when it is taken."""
     received = Received("uids", tmp_path / "uids")
     received.add_body(export_request("a", "b"))

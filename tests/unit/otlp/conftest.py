@@ -1,5 +1,8 @@
 """Blocks and parsed records for the tests of the mapping."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
@@ -9,16 +12,16 @@ IDENTITY, FILE, OBSERVED = "0123456789abcdef", "audit.log", 1_764_000_000_123_45
 
 
 @pytest.fixture
-def block():
+def block() -> Callable[..., Any]:
     """Make a block of some bytes at an offset."""
 
-    def make(data, start=0):
+    def make(data: Any, start: Any = 0) -> Any:
         return Block(Span(1, start, start + len(data)), IDENTITY, FILE, data, OBSERVED)
 
     return make
 
 
 @pytest.fixture
-def parse():
+def parse() -> Callable[..., Any]:
     """Read records with the official messages."""
     return lambda records: list(ScopeLogs.FromString(b"".join(records)).log_records)

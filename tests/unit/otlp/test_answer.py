@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from google.rpc.status_pb2 import Status
@@ -16,7 +17,7 @@ from k8s_audit_otlp.otlp.answer import (
 PROTOBUF = "application/x-protobuf"
 
 
-def response(rejected, message):
+def response(rejected: int, message: str) -> bytes:
     answer = ExportLogsServiceResponse()
     answer.partial_success.rejected_log_records = rejected
     answer.partial_success.error_message = message
@@ -44,7 +45,9 @@ def response(rejected, message):
         (b"<html>", "text/html", (0, "")),
     ],
 )
-def test_refused_records_are_counted(body, content_type, wanted):
+def test_refused_records_are_counted(
+    body: bytes, content_type: str, wanted: tuple[int, str]
+) -> None:
     """In either form, and garbage counts none."""
     assert read_partial_success(body, content_type) == wanted
 
@@ -64,13 +67,13 @@ def test_refused_records_are_counted(body, content_type, wanted):
         (b"x" * 1000, "", "x" * (MAX_MESSAGE - 1) + "…"),
     ],
 )
-def test_the_message_of_a_refusal_is_found(body, content_type, wanted):
+def test_the_message_of_a_refusal_is_found(body: bytes, content_type: str, wanted: str) -> None:
     """Whatever it is written in; it fits one line of a log."""
     assert read_status(body, content_type) == wanted
 
 
 @given(st.binary(), st.sampled_from([PROTOBUF, "application/json", "text/html", ""]))
-def test_no_answer_is_trouble(body, content_type):
+def test_no_answer_is_trouble(body: bytes, content_type: Any) -> None:
     """Any bytes may come back."""
     rejected, message = read_partial_success(body, content_type)
     assert rejected >= 0
@@ -79,14 +82,14 @@ def test_no_answer_is_trouble(body, content_type):
         assert text.isprintable()
 
 
-def test_deep_json_is_no_trouble():
+def test_deep_json_is_no_trouble() -> None:
     """A hostile server may nest as deep as it likes."""
     assert read_partial_success(b"[" * 100_000, "application/json") == (0, "")
     assert len(read_status(b"[" * 100_000, "application/json")) == MAX_MESSAGE
     assert read_status(json.dumps({"error": [[["x"]]]}).encode(), "application/json")
 
 
-def test_the_words_of_a_back_end_are_cleaned():
+def test_the_words_of_a_back_end_are_cleaned() -> None:
     """It may quote the request's headers; what it sent itself is masked whatever its form."""
     quoted = b"Authorization: Bearer abcdef123456 is unknown; password=hunter2"
     text = read_status(quoted, "text/plain")
@@ -106,6 +109,6 @@ def test_the_words_of_a_back_end_are_cleaned():
         (b"<<<p>x", "<< x"),
     ],
 )
-def test_a_page_is_told_by_its_text(page, text):
+def test_a_page_is_told_by_its_text(page: bytes, text: str) -> None:
     """Without tags, and without what a browser does not show."""
     assert read_status(page, "text/html") == text

@@ -1,6 +1,8 @@
 """The attributes of a record stay below the bound on their sum, whatever clients send."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +30,14 @@ groups = st.lists(long_text, max_size=3)
 IDENTITY = ("user.name", "k8s.audit.verb", "k8s.audit.object_ref.name", "client.address")
 
 
-def event_of(path="/", agent="a", name="n", user="u", verb="get", **more):
+def event_of(
+    path: str = "/",
+    agent: str = "a",
+    name: str = "n",
+    user: str = "u",
+    verb: str = "get",
+    **more: Any,
+) -> dict[str, Any]:
     caller = {"username": user, "groups": more.pop("groups", [])}
     caller["extra"] = more.pop("extra", {})
     return {
@@ -40,17 +49,17 @@ def event_of(path="/", agent="a", name="n", user="u", verb="get", **more):
     }  # fmt: skip
 
 
-def records_of(event, options, **edges):
+def records_of(event: dict[str, Any], options: MappingOptions, **edges: Any) -> Sequence[bytes]:
     line = json.dumps(event).encode()
     return Encoder(options, **edges).encode_block(strategies.blocks_of([line])).records
 
 
-def metadata_of(record):
+def metadata_of(record: bytes) -> int:
     [message] = ScopeLogs.FromString(record).log_records
     return metadata_bytes(message.attributes) - OTHER_FIELDS
 
 
-def read(event, options, **edges):
+def read(event: dict[str, Any], options: MappingOptions, **edges: Any) -> dict[str, Any]:
     line = json.dumps(event).encode()
     [found] = strategies.read(Encoder(options, **edges).encode_block(strategies.blocks_of([line])))
     return found
@@ -73,7 +82,7 @@ hostile = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(hostile, PROFILES, st.booleans())
-def test_the_sum_is_never_over_the_bound(event, profile, as_json):
+def test_the_sum_is_never_over_the_bound(event: Any, profile: Any, as_json: Any) -> None:
     """As the back end counts it; the record is otherwise whole, and so is its half."""
     limits = AttributeLimits(total_bytes=MOST, lists_as_json=as_json)
     options = MappingOptions(profile, user_extra=("*",), limits=limits)
@@ -88,7 +97,7 @@ def test_the_sum_is_never_over_the_bound(event, profile, as_json):
 
 @settings(max_examples=60, deadline=None)
 @given(hostile)
-def test_who_and_what_keep_a_kibibyte_each(event):
+def test_who_and_what_keep_a_kibibyte_each(event: Any) -> None:
     """Whatever else is sent, and if all of them are too long."""
     found = read(event, MappingOptions(limits=BOUND))["attributes"]
     whole = read(event, MappingOptions())["attributes"]
@@ -100,7 +109,7 @@ def test_who_and_what_keep_a_kibibyte_each(event):
 
 @settings(max_examples=60, deadline=None)
 @given(st.one_of(hostile, strategies.plain_events))
-def test_the_fast_way_gives_the_same_bytes_as_the_general_one(event):
+def test_the_fast_way_gives_the_same_bytes_as_the_general_one(event: Any) -> None:
     """A transform that changes nothing takes every event the general way."""
     options = MappingOptions(limits=BOUND)
     general = records_of(event, options, transform=lambda event, body: Transformed(event, body, {}))
@@ -116,7 +125,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_what_a_client_chose_is_cut_and_all_else_is_whole(name):
+def test_what_a_client_chose_is_cut_and_all_else_is_whole(name: str) -> None:
     """The one attribute, to its start; the cut is counted."""
     event, key = LONG[name]
     found, whole = read(event, MappingOptions(limits=BOUND)), read(event, MappingOptions())
@@ -128,7 +137,7 @@ def test_what_a_client_chose_is_cut_and_all_else_is_whole(name):
     assert (found["dropped"], whole["dropped"]) == (1, 0)
 
 
-def test_the_longest_goes_first():
+def test_the_longest_goes_first() -> None:
     """A path of ordinary length is whole beside an agent that is not."""
     event = event_of(path="/" + "p" * 4000, agent="a" * 70_000)
     attributes = read(event, MappingOptions(limits=BOUND))["attributes"]
@@ -136,7 +145,7 @@ def test_the_longest_goes_first():
     assert len(attributes["user_agent.original"]) > 40_000
 
 
-def test_what_fits_is_not_touched():
+def test_what_fits_is_not_touched() -> None:
     """Up to the last byte of the bound."""
     pairs = [("url.path", "/" + "p" * 100), ("user.name", "u")]
     size = sum(map(size_of, pairs))
@@ -148,7 +157,7 @@ def test_what_fits_is_not_touched():
         assert sum(map(size_of, kept)) <= most
 
 
-def test_a_list_as_text_stays_valid_json():
+def test_a_list_as_text_stays_valid_json() -> None:
     """It is cut to whole items; a text that only looks like a list is cut as text."""
     limits = AttributeLimits(total_bytes=MOST, lists_as_json=True)
     event = event_of(agent="[" * 70_000, groups=[f"{n:049}" for n in range(2000)])

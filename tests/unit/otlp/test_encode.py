@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,9 @@ from tests.kit.strategies import FILE, IDENTITY, OBSERVED, blocks_of, line_of, r
     st.sampled_from(["default", "plain", "semconv"]),
     st.sampled_from([0, 15, 16_000, 70_000, 2**21 - 3, 2**40]),
 )
-def test_every_event_maps_as_the_plain_reference_does(events, profile, start):
+def test_every_event_maps_as_the_plain_reference_does(
+    events: Any, profile: Any, start: Any
+) -> None:
     """Whatever the event, the official messages read what the reference computes."""
     lines = [json.dumps(event, ensure_ascii=escaped).encode() for event, escaped in events]
     encoded = Encoder(MappingOptions(profile=profile)).encode_block(blocks_of(lines, start))
@@ -39,14 +43,14 @@ def test_every_event_maps_as_the_plain_reference_does(events, profile, start):
         assert one == other
 
 
-def test_the_last_line_of_a_segment_may_lack_its_newline(block):
+def test_the_last_line_of_a_segment_may_lack_its_newline(block: Callable[..., Any]) -> None:
     """The place after it is the end of the block, not one byte further."""
     line = line_of()
     encoded = Encoder().encode_block(block(line + b"\n" + line))
     assert (list(encoded.ends), encoded.lines) == ([len(line) + 1, 2 * len(line) + 1], 2)
 
 
-def test_the_first_and_the_last_time_of_a_block_are_told():
+def test_the_first_and_the_last_time_of_a_block_are_told() -> None:
     """They come from the first and the last event that has a time."""
     late = line_of(stageTimestamp="2026-01-02T04:00:00.000000Z")
     untimed = b'{"kind":"Event","auditID":"x"}'
@@ -55,7 +59,7 @@ def test_the_first_and_the_last_time_of_a_block_are_told():
     assert encoded.last_ns == 1_767_326_400_000_000_000
 
 
-def test_a_code_that_is_none_is_left_out_and_named():
+def test_a_code_that_is_none_is_left_out_and_named() -> None:
     """A code that no int64 holds would break the wire."""
     line = line_of(responseStatus={"code": 10**30})
     [record] = read(Encoder().encode_block(blocks_of([line])))
@@ -63,7 +67,7 @@ def test_a_code_that_is_none_is_left_out_and_named():
     assert "responseCode" not in record["attributes"]
 
 
-def test_a_body_is_utf8_whatever_was_in_the_line():
+def test_a_body_is_utf8_whatever_was_in_the_line() -> None:
     """A byte that is no UTF-8 becomes U+FFFD, in its line only."""
     good = line_of(userAgent="é")
     bad = line_of()[:-1] + b',"requestObject":{"x":"\xff"}}'
@@ -72,7 +76,7 @@ def test_a_body_is_utf8_whatever_was_in_the_line():
     assert second["body"] == bad.decode("utf-8", "replace")
 
 
-def test_unique_values_leave_the_caches_bounded():
+def test_unique_values_leave_the_caches_bounded() -> None:
     """A client that makes every value unique neither fills memory nor evicts other groups."""
     encoder = Encoder()
     encoder.encode_block(blocks_of([line_of(objectRef={"resource": "pods"})]))
@@ -97,7 +101,7 @@ def test_unique_values_leave_the_caches_bounded():
     assert len(encoder._records.objects) == 1
 
 
-def test_an_event_that_a_stage_drops_leaves_only_its_rule():
+def test_an_event_that_a_stage_drops_leaves_only_its_rule() -> None:
     """Its place is told with the rule, so that the position can pass it."""
     encoder = Encoder(transform=lambda event, _: Dropped("rule 1") if event.verb == "x" else None)
     lines = [line_of(verb="x"), line_of(verb="y")]
@@ -107,10 +111,10 @@ def test_an_event_that_a_stage_drops_leaves_only_its_rule():
 
 
 @pytest.mark.parametrize("line", [line_of(verb="x"), b"[" + line_of(verb="x") + b"]"])
-def test_what_a_stage_changed_is_what_is_sent(line):
+def test_what_a_stage_changed_is_what_is_sent(line: bytes) -> None:
     """The changed event maps, the changed body goes out, and the marks say so."""
 
-    def transform(event, _):
+    def transform(event: Any, _: Any) -> Any:
         event.verb = "changed"
         return Transformed(event, b"{}", {"k8s.audit.redacted": ["a", "b"]})
 
@@ -120,11 +124,11 @@ def test_what_a_stage_changed_is_what_is_sent(line):
     assert record["attributes"]["k8s.audit.redacted"] == ["a", "b"]
 
 
-def test_a_record_over_the_limit_is_shrunk_until_it_fits():
+def test_a_record_over_the_limit_is_shrunk_until_it_fits() -> None:
     """The stage is told how long the JSON may be, and asked again while that is not enough."""
     asked = []
 
-    def shrink(event, body, limit):
+    def shrink(event: Any, body: bytes, limit: Any) -> Any:
         asked.append(limit)
         event.user_agent = ""
         return Transformed(event, body[: max(limit, 20)], {"k8s.audit.truncated": True})
@@ -137,7 +141,7 @@ def test_a_record_over_the_limit_is_shrunk_until_it_fits():
     assert encoder.shrunk == 1
 
 
-def test_the_original_size_is_that_of_the_event_however_often_it_is_tried():
+def test_the_original_size_is_that_of_the_event_however_often_it_is_tried() -> None:
     """Each try begins with the event as it was."""
     agent = "u" * 3000
     line = line_of(userAgent=agent, user={"username": "n" * 3000, "groups": ["g" * 3000] * 9})
@@ -149,7 +153,7 @@ def test_the_original_size_is_that_of_the_event_however_often_it_is_tried():
     assert json.loads(record["body"])["user"]["username"]
 
 
-def test_a_mark_does_not_repeat_what_the_event_says():
+def test_a_mark_does_not_repeat_what_the_event_says() -> None:
     """The apiserver and the agent may both have cut the event; one attribute says so."""
     line = line_of(annotations={"audit.k8s.io/truncated": "true"})
     mark = {"k8s.audit.truncated": True}
@@ -158,7 +162,7 @@ def test_a_mark_does_not_repeat_what_the_event_says():
     assert record["attributes"]["k8s.audit.truncated"] is True
 
 
-def test_the_prefix_is_one_setting():
+def test_the_prefix_is_one_setting() -> None:
     """All keys of ours follow it; those of the conventions do not."""
     options = MappingOptions(profile="semconv", prefix="x.")
     [record] = read(Encoder(options).encode_block(blocks_of([line_of(verb="get")])))
@@ -167,7 +171,7 @@ def test_the_prefix_is_one_setting():
     assert not [key for key in record["attributes"] if key.startswith("k8s.audit.")]
 
 
-def test_items_of_a_list_are_named_by_their_index():
+def test_items_of_a_list_are_named_by_their_index() -> None:
     """Each has its own JSON, its own uid, and the kind that items lack."""
     item = line_of()
     listed = (
@@ -180,7 +184,7 @@ def test_items_of_a_list_are_named_by_their_index():
     assert second["attributes"]["kind"] == "Event"
 
 
-def test_a_glued_event_is_named_by_its_own_place():
+def test_a_glued_event_is_named_by_its_own_place() -> None:
     """Two records of one line never share a uid."""
     torn, whole = line_of()[:40], json.dumps({"kind": "Event", "auditID": "b"}).encode()
     encoded = Encoder().encode_block(blocks_of([b"\x00\x00" + torn + whole]))

@@ -4,6 +4,7 @@ The general path is the encoder without verdicts on parts: it shows every event 
 """
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -63,7 +64,7 @@ EVENT = {
 }
 
 
-def planted(place, secret):
+def planted(place: Any, secret: str) -> dict[str, Any]:
     """Put a secret at a place of an event."""
     event = json.loads(strategies.line_of(**EVENT))
     if place[0] == "requestURI":
@@ -78,7 +79,9 @@ def planted(place, secret):
     return event
 
 
-def encoders(options=None, *, redact=True):
+def encoders(
+    options: MappingOptions | None = None, *, redact: Any = True
+) -> tuple[Encoder, Encoder]:
     """Give an encoder with the fast path, and one with the general path alone."""
     treatment = EventProcessor(None, Redactor()) if redact else None
     fast = Encoder(
@@ -87,11 +90,11 @@ def encoders(options=None, *, redact=True):
     return fast, Encoder(options, transform=treatment or (lambda _event, _body: None))
 
 
-def line_of(event, *, escaped=True):
+def line_of(event: dict[str, Any], *, escaped: Any = True) -> bytes:
     return json.dumps(event, ensure_ascii=escaped, separators=(",", ":")).encode()
 
 
-def takes(encoder, line):
+def takes(encoder: Encoder, line: bytes) -> bool:
     """Tell whether the fast path takes a line."""
     try:
         encoder._fast.encode(line, b"")
@@ -100,7 +103,9 @@ def takes(encoder, line):
     return True
 
 
-def both(line, options=None, *, redact=True):
+def both(
+    line: bytes, options: MappingOptions | None = None, *, redact: Any = True
+) -> list[list[bytes]]:
     return [
         list(encoder.encode_block(strategies.blocks_of([line])).records)
         for encoder in encoders(options, redact=redact)
@@ -111,7 +116,9 @@ def both(line, options=None, *, redact=True):
 @given(
     strategies.plain_events, st.booleans(), st.booleans(), st.sampled_from(["default", "semconv"])
 )
-def test_the_fast_path_gives_the_bytes_of_the_general_path(event, escaped, redact, profile):
+def test_the_fast_path_gives_the_bytes_of_the_general_path(
+    event: Any, escaped: Any, redact: Any, profile: Any
+) -> None:
     """Any plain event: attributes, body, times and severity are the same to the byte."""
     line = line_of({"apiVersion": "audit.k8s.io/v1", "level": "Metadata", **event}, escaped=escaped)
     fast, general = both(line, MappingOptions(profile), redact=redact)
@@ -120,7 +127,7 @@ def test_the_fast_path_gives_the_bytes_of_the_general_path(event, escaped, redac
 
 @settings(max_examples=100, deadline=None)
 @given(strategies.events, st.booleans())
-def test_what_is_not_plain_takes_the_general_path(event, redact):
+def test_what_is_not_plain_takes_the_general_path(event: Any, redact: Any) -> None:
     """Bodies, impersonation, odd times: the fast path refuses, or agrees."""
     fast, general = both(line_of(event), redact=redact)
     assert fast == general
@@ -133,7 +140,9 @@ def test_what_is_not_plain_takes_the_general_path(event, redact):
     st.text(max_size=3),
     st.sampled_from(["", " ", "&", "=", ";", "?"]),
 )
-def test_a_secret_leaves_neither_path_more_than_the_other(place, secret, noise, glue):
+def test_a_secret_leaves_neither_path_more_than_the_other(
+    place: Any, secret: Any, noise: Any, glue: Any
+) -> None:
     """Whatever stands around it."""
     fast, general = both(line_of(planted(place, noise + glue + secret + glue + noise)))
     assert fast == general
@@ -141,7 +150,7 @@ def test_a_secret_leaves_neither_path_more_than_the_other(place, secret, noise, 
 
 @pytest.mark.parametrize("kind", EVERYWHERE)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
-def test_a_token_in_any_field_is_redacted(place, kind):
+def test_a_token_in_any_field_is_redacted(place: Any, kind: str) -> None:
     """Whoever put it there: in the attributes and in the body."""
     [fast], [general] = both(line_of(planted(place, SECRETS[kind])))
     assert fast == general
@@ -149,7 +158,7 @@ def test_a_token_in_any_field_is_redacted(place, kind):
     assert b"hunter22" not in fast
 
 
-def test_the_common_event_takes_the_fast_path():
+def test_the_common_event_takes_the_fast_path() -> None:
     """Otherwise these tests would compare the general path with itself."""
     fast, _ = encoders()
     assert takes(fast, line_of(planted(("verb",), "list")))
@@ -158,7 +167,7 @@ def test_the_common_event_takes_the_fast_path():
     assert takes(fast, line_of(planted(("stage",), "RequestReceived")))
 
 
-def test_bodies_take_the_fast_path_where_nothing_is_redacted():
+def test_bodies_take_the_fast_path_where_nothing_is_redacted() -> None:
     """They are not looked at then, and leave as they are."""
     raw, _ = encoders(redact=False)
     line = line_of({**planted(("level",), "RequestResponse"), "requestObject": {"kind": "Secret"}})
@@ -177,7 +186,7 @@ def test_bodies_take_the_fast_path_where_nothing_is_redacted():
         ("userAgent", None), ("verb", 1), ("auditID", {}), ("level", 3), ("stage", None),
     ],
 )  # fmt: skip
-def test_a_part_of_the_wrong_type_is_read_leniently(member, value):
+def test_a_part_of_the_wrong_type_is_read_leniently(member: str, value: Any) -> None:
     """The rest of the event is mapped, and what could not be read is named, each time."""
     fast, general = encoders()
     line = line_of({**planted(("verb",), "get"), member: value})
@@ -187,7 +196,7 @@ def test_a_part_of_the_wrong_type_is_read_leniently(member, value):
         assert one == other
 
 
-def test_what_passes_the_fast_path_is_looked_at_with_limits_as_well():
+def test_what_passes_the_fast_path_is_looked_at_with_limits_as_well() -> None:
     """A value that is too long for the back end takes the general path and is cut there."""
     options = MappingOptions(limits=AttributeLimits(value_bytes=64))
     fast, _ = encoders(options)
@@ -197,7 +206,7 @@ def test_what_passes_the_fast_path_is_looked_at_with_limits_as_well():
     assert one == other
 
 
-def test_bodies_that_are_redacted_take_the_fast_path_to_the_same_record():
+def test_bodies_that_are_redacted_take_the_fast_path_to_the_same_record() -> None:
     """Nothing else in the event is about them, so nothing else has to be looked at."""
     pod = {"kind": "Pod", "spec": {"containers": [{"args": ["--token", "s3cr3t-value"]}]}}
     event = {**planted(("level",), "RequestResponse"), "requestObject": pod}
@@ -210,7 +219,7 @@ def test_bodies_that_are_redacted_take_the_fast_path_to_the_same_record():
     assert b"redacted" in one[0]
 
 
-def test_what_was_redacted_and_is_repeated_elsewhere_takes_the_general_way():
+def test_what_was_redacted_and_is_repeated_elsewhere_takes_the_general_way() -> None:
     """A webhook's message may say it again."""
     pod = {"kind": "Pod", "spec": {"containers": [{"args": ["--token", "s3cr3t-value"]}]}}
     event = {**planted(("level",), "RequestResponse"), "requestObject": pod}
@@ -223,7 +232,7 @@ def test_what_was_redacted_and_is_repeated_elsewhere_takes_the_general_way():
     assert b"s3cr3t" not in one[0]
 
 
-def test_the_caches_stay_bounded_under_attack():
+def test_the_caches_stay_bounded_under_attack() -> None:
     """Every part unique, short or long, with redaction: entries and bytes are bounded."""
     encoder, _ = encoders()
     for n in range(9000):

@@ -1,10 +1,10 @@
 from k8s_audit_otlp.otlp.interned import MAX_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES, Interned
 
 
-def test_what_is_in_use_survives_a_flood_of_unique_values():
+def test_what_is_in_use_survives_a_flood_of_unique_values() -> None:
     """Otherwise a client could make every other event slow."""
     built = []
-    interned = Interned(lambda key: built.append(key) or b"x")
+    interned = Interned(lambda key: built.append(key) or b"x")  # type: ignore[func-returns-value] # then the value
     for n in range(3 * MAX_ENTRIES):
         assert interned["hot"] == b"x"
         assert interned[f"unique {n}"] == b"x"
@@ -12,7 +12,7 @@ def test_what_is_in_use_survives_a_flood_of_unique_values():
     assert len(interned) + len(interned._old) <= 2 * MAX_ENTRIES
 
 
-def test_long_values_are_not_kept():
+def test_long_values_are_not_kept() -> None:
     """They are built each time, and hold no memory."""
     interned = Interned(lambda key: key * 2)
     for _ in range(2):
@@ -21,7 +21,7 @@ def test_long_values_are_not_kept():
     assert interned.held_bytes == 0
 
 
-def test_the_bytes_held_are_bounded():
+def test_the_bytes_held_are_bounded() -> None:
     """Also where there are few entries."""
     interned = Interned(lambda key: key)
     for n in range(4 * MAX_ENTRIES):

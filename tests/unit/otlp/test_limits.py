@@ -1,6 +1,7 @@
 """Attributes leave within the limits of the back end, and still say what they said."""
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +59,7 @@ def test_a_list_as_text_is_valid_json(items: list[str], most: int) -> None:
 
 def test_without_limits_nothing_changes() -> None:
     """The default costs nothing but the walk."""
-    pairs = [("a.b", "x"), ("n", 1), ("l", ["y"])]
+    pairs: list[tuple[str, Any]] = [("a.b", "x"), ("n", 1), ("l", ["y"])]
     assert list(AttributeLimiter(AttributeLimits(), "p.")(pairs)) == pairs
 
 

@@ -1,7 +1,7 @@
 from k8s_audit_otlp.otlp.mapping import TABLE, MappingOptions, reference_page
 
 
-def test_the_eleven_plain_names_are_complete():
+def test_the_eleven_plain_names_are_complete() -> None:
     """They are what dashboards of the plain profile rely on."""
     assert {row.key for row in TABLE if row.profile == "plain"} == {
         "kind", "level", "stage", "verb", "auditID", "username", "responseCode", "status",
@@ -9,13 +9,13 @@ def test_the_eleven_plain_names_are_complete():
     }  # fmt: skip
 
 
-def test_no_key_is_there_twice():
+def test_no_key_is_there_twice() -> None:
     """Profiles can be combined because no name of one is a name of the other."""
     keys = [row.key for row in TABLE]
     assert len(keys) == len(set(keys))
 
 
-def test_the_page_has_a_line_for_each_row_of_the_profile():
+def test_the_page_has_a_line_for_each_row_of_the_profile() -> None:
     """The documentation comes from the table that maps."""
     page = reference_page(MappingOptions(prefix="p."))
     assert page.count("\n") == len(TABLE) + 2

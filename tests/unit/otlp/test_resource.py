@@ -1,3 +1,5 @@
+from typing import Any
+
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 
 from k8s_audit_otlp.otlp.resource import (
@@ -9,11 +11,15 @@ from k8s_audit_otlp.otlp.resource import (
 )
 
 
-def attributes(configured=(), environ=(), host="h"):
+def attributes(
+    configured: tuple[()] | dict[str, str] = (),
+    environ: tuple[()] | dict[str, str] = (),
+    host: str = "h",
+) -> dict[str, Any]:
     return dict(build_resource(dict(configured), dict(environ), host_name=host).attributes)
 
 
-def test_a_log_is_recognised_without_any_configuration():
+def test_a_log_is_recognised_without_any_configuration() -> None:
     """Service, source, host and instance are always there."""
     assert attributes() == {
         "service.name": "k8s-audit",
@@ -23,7 +29,7 @@ def test_a_log_is_recognised_without_any_configuration():
     }
 
 
-def test_configuration_wins_over_the_environment_and_that_over_what_is_found():
+def test_configuration_wins_over_the_environment_and_that_over_what_is_found() -> None:
     """Each layer overrides the one below."""
     environ = {
         "OTEL_RESOURCE_ATTRIBUTES": "service.name=a,k8s.node.name=b%20c, x = y ,broken,=z",
@@ -42,13 +48,13 @@ def test_configuration_wins_over_the_environment_and_that_over_what_is_found():
     assert found["atype"] == "kube-audit-log"
 
 
-def test_a_log_without_cluster_and_node_is_placeless():
+def test_a_log_without_cluster_and_node_is_placeless() -> None:
     """Several apiservers would then look like one."""
     assert is_placeless(build_resource({}, {}))
     assert not is_placeless(build_resource({"k8s.cluster.name": "c"}, {}))
 
 
-def test_resource_and_scope_read_back():
+def test_resource_and_scope_read_back() -> None:
     """The official messages read the fields that go before the records."""
     resource = build_resource({"n": 5, "l": ["a", "b"]}, {}, host_name="h")
     message = ResourceLogs.FromString(encode_resource(resource))

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -8,7 +10,9 @@ from k8s_audit_otlp.otlp.resource import build_resource
 from k8s_audit_otlp.otlp.sdk import sdk_records
 
 
-def test_the_sdk_sends_what_we_would_send(block, parse):
+def test_the_sdk_sends_what_we_would_send(
+    block: Callable[..., Any], parse: Callable[..., Any]
+) -> None:
     """Its own encoder writes the same records from what we hand it."""
     event = {
         "kind": "Event",

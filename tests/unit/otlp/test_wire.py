@@ -1,6 +1,9 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from k8s_audit_otlp.otlp import wire
@@ -17,14 +20,14 @@ values = st.one_of(
 )
 
 
-def value_of(value):
-    kind = value.WhichOneof("value")
+def value_of(value: AnyValue) -> Any:
+    kind: Any = value.WhichOneof("value")
     found = getattr(value, kind)
     return [value_of(each) for each in found.values] if kind == "array_value" else found
 
 
 @given(st.dictionaries(st.text(), values, max_size=6))
-def test_attributes_read_back_with_their_types(attributes):
+def test_attributes_read_back_with_their_types(attributes: Any) -> None:
     """Whatever the value, the official messages give it back."""
     record = LogRecord.FromString(wire.attributes(attributes))
     got = {pair.key: value_of(pair.value) for pair in record.attributes}
@@ -33,7 +36,7 @@ def test_attributes_read_back_with_their_types(attributes):
 
 
 @given(st.text(), st.text(max_size=300))
-def test_a_head_and_its_value_are_an_attribute(key, value):
+def test_a_head_and_its_value_are_an_attribute(key: Any, value: Any) -> None:
     """What is joined from two pieces equals what is encoded in one."""
     text = value.encode()
     assert wire.string_head(key.encode(), len(text)) + text == wire.attribute(key, value)
@@ -41,7 +44,7 @@ def test_a_head_and_its_value_are_an_attribute(key, value):
 
 
 @given(st.text(), st.text(max_size=300), st.dictionaries(st.text(), values, max_size=4), st.text())
-def test_own_records_read_back(name, body, attributes, uid):
+def test_own_records_read_back(name: str, body: str, attributes: Any, uid: Any) -> None:
     """A notice is a record like any other, and names itself."""
     attributes = {**attributes, "log.record.uid": uid}
     encoded = encode_record(2**63, 7, 13, name, body, attributes)
@@ -52,14 +55,14 @@ def test_own_records_read_back(name, body, attributes, uid):
     assert wire.time_of(encoded) == 2**63
 
 
-def test_what_is_not_there_reads_back_as_nothing():
+def test_what_is_not_there_reads_back_as_nothing() -> None:
     """A record without uid, body or time is no trouble."""
     bare = wire.record_head(0)
     assert (uid_of(bare), body_of(bare), wire.time_of(bare)) == ("", "", 0)
 
 
 @given(st.lists(st.text(max_size=200), max_size=5))
-def test_a_request_holds_all_records_in_order(bodies):
+def test_a_request_holds_all_records_in_order(bodies: Any) -> None:
     """One resource, one scope, and the records as they came."""
     records = [encode_record(1, 2, 9, "n", body, {}) for body in bodies]
     resource = wire.delimited(wire.RESOURCE, wire.key_value(wire.RESOURCE_ATTRIBUTE, "a", "b"))

@@ -1,26 +1,32 @@
 """A log directory with a receiver on it that is looked at step by step."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
+from k8s_audit_otlp.state.manifest import SegmentState
+from tests.conftest import ManualClock
 
 
 class Events:
     """What the log said."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.found = []
         self.troubles = []
 
-    def discovered(self, log, segment):
+    def discovered(self, log: LogKey, segment: SegmentState) -> None:
         self.found.append((log, segment.name))
 
-    def trouble(self, log, message):
+    def trouble(self, log: LogKey, message: str) -> None:
         self.troubles.append((log, message))
 
 
@@ -32,9 +38,9 @@ class Receiver:
     events: Events
     reader: BlockReader
     ledger: Ledger
-    gaps: list = field(default_factory=list)
+    gaps: list[Any] = field(default_factory=list)
 
-    def drain(self):
+    def drain(self) -> list[Any]:
         """Scan, read whatever is there and settle it; return the lines in the order they came."""
         lines = []
         self.log.scan()
@@ -52,16 +58,18 @@ class Receiver:
             mark = mark_of(getattr(found, "data", b""))
             self.ledger.settle(self.ledger.open(found.span, mark), Tally())
 
-    def segments(self):
+    def segments(self) -> list[Any]:
         return [(s.name.name if s.name else None, s.state.identity) for s in self.log.segments()]
 
 
 @pytest.fixture
-def receive(log_dir, clock):
+def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
     """Start a receiver; given another one, take up where that one was, as a restart does."""
     started = []
 
-    def start(before=None, *, name="audit.log", holding=None, **limits):
+    def start(
+        before: Any = None, *, name: str = "audit.log", holding: Any = None, **limits: Any
+    ) -> Any:
         if before is not None:
             before.log.close()
         events = Events()
@@ -89,10 +97,10 @@ def receive(log_dir, clock):
 
 
 @pytest.fixture
-def event():
+def event() -> Callable[..., Any]:
     """Make the line of an event from its number."""
 
-    def make(number, size=0):
+    def make(number: int, size: int = 0) -> Any:
         return (
             f'{{"auditID":"id-{number}","stage":"ResponseComplete",'
             f'"stageTimestamp":"2026-01-02T03:04:05.{number:06}Z","pad":"{"x" * size}"}}\n'

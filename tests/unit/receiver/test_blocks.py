@@ -1,14 +1,21 @@
 """Blocks are whole lines, and where they end is a matter of the segment alone."""
 
 import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.receiver.blocks import BLOCK_BYTES, BlockReader, Gap
+from k8s_audit_otlp.model import LogKey, Span
+from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger
+from k8s_audit_otlp.state.manifest import SegmentState
+from tests.conftest import ManualClock
 
 LINE_SIZES = st.lists(
     st.sampled_from([20, 300, 7_000, 9_000, 100_000, 300_000, 1_200_000]), min_size=1, max_size=12
@@ -16,21 +23,21 @@ LINE_SIZES = st.lists(
 
 
 class Quiet:
-    def discovered(self, log, segment):
+    def discovered(self, log: LogKey, segment: SegmentState) -> None:
         pass
 
-    def trouble(self, log, message):
+    def trouble(self, log: Any, message: Any) -> None:
         pass
 
 
-def opened(path, **limits):
+def opened(path: Path, **limits: Any) -> AuditLog:
     log = AuditLog("audit", path, Quiet(), limits=LogLimits(**limits), clock_ns=lambda: 10**18)
     log.register(Ledger())
     log.scan()
     return log
 
 
-def blocks_from(log, offset=0):
+def blocks_from(log: AuditLog, offset: int = 0) -> list[Any]:
     """Read on from *offset* as long as there is something."""
     (segment,) = log.segments()
     reader = BlockReader(log, cache_bytes=0)
@@ -41,13 +48,15 @@ def blocks_from(log, offset=0):
     return found
 
 
-def lines_of(sizes):
+def lines_of(sizes: list[int]) -> list[bytes]:
     return [b"%06d " % n + b"x" * (size - 8) + b"\n" for n, size in enumerate(sizes)]
 
 
 @settings(max_examples=40)
 @given(sizes=LINE_SIZES, start=st.integers(0, 11))
-def test_whoever_starts_at_a_line_meets_the_same_boundaries(tmp_path_factory, sizes, start):
+def test_whoever_starts_at_a_line_meets_the_same_boundaries(
+    tmp_path_factory: pytest.TempPathFactory, sizes: Any, start: Any
+) -> None:
     """From any line on, the blocks end where those of a reader from the beginning end."""
     path = tmp_path_factory.mktemp("log") / "audit.log"
     lines = lines_of(sizes)
@@ -64,7 +73,9 @@ def test_whoever_starts_at_a_line_meets_the_same_boundaries(tmp_path_factory, si
 
 @settings(max_examples=40)
 @given(sizes=LINE_SIZES, cuts=st.lists(st.integers(0, 4_000_000), max_size=4))
-def test_however_it_was_written_the_bytes_are_whole_lines_in_order(tmp_path_factory, sizes, cuts):
+def test_however_it_was_written_the_bytes_are_whole_lines_in_order(
+    tmp_path_factory: pytest.TempPathFactory, sizes: Any, cuts: Any
+) -> None:
     """Read while it grows, nothing is cut, lost or doubled, and the grid is kept."""
     path = tmp_path_factory.mktemp("log") / "audit.log"
     data = b"".join(lines_of(sizes))
@@ -88,7 +99,9 @@ def test_however_it_was_written_the_bytes_are_whole_lines_in_order(tmp_path_fact
 
 @settings(max_examples=40)
 @given(sizes=LINE_SIZES)
-def test_a_packed_file_has_the_boundaries_of_its_plain_twin(tmp_path_factory, sizes):
+def test_a_packed_file_has_the_boundaries_of_its_plain_twin(
+    tmp_path_factory: pytest.TempPathFactory, sizes: Any
+) -> None:
     """So that a consumer does not notice the change."""
     directory = tmp_path_factory.mktemp("log")
     data = b"".join(lines_of(sizes))
@@ -103,7 +116,7 @@ def test_a_packed_file_has_the_boundaries_of_its_plain_twin(tmp_path_factory, si
     packed.close()
 
 
-def test_blocks_end_at_the_first_line_start_after_each_multiple(log_dir):
+def test_blocks_end_at_the_first_line_start_after_each_multiple(log_dir: Path) -> None:
     """The grid is 256 KiB."""
     lines = lines_of([1000] * 1000)
     (log_dir / "audit.log").write_bytes(b"".join(lines))
@@ -113,7 +126,7 @@ def test_blocks_end_at_the_first_line_start_after_each_multiple(log_dir):
     log.close()
 
 
-def test_a_long_line_goes_alone(log_dir):
+def test_a_long_line_goes_alone(log_dir: Path) -> None:
     """Lines over 1 MiB must not multiply in memory."""
     lines = lines_of([50, 50, 3_000_000, 50])
     (log_dir / "audit.log").write_bytes(b"".join(lines))
@@ -123,7 +136,7 @@ def test_a_long_line_goes_alone(log_dir):
     log.close()
 
 
-def test_a_line_over_the_limit_becomes_its_envelope(log_dir):
+def test_a_line_over_the_limit_becomes_its_envelope(log_dir: Path) -> None:
     """Who, what and when stay; the bodies go; the lines beside it are whole."""
     before, after = b'{"a":1}\n', b'{"b":2}\n'
     head = b'{"kind":"Event","auditID":"big","verb":"create"'
@@ -137,7 +150,7 @@ def test_a_line_over_the_limit_becomes_its_envelope(log_dir):
     log.close()
 
 
-def test_a_small_limit_does_not_swallow_the_lines_before(log_dir):
+def test_a_small_limit_does_not_swallow_the_lines_before(log_dir: Path) -> None:
     """A limit below the size of a block is a limit of lines, not of blocks."""
     lines = lines_of([100] * 500 + [400_000] + [100] * 500)
     (log_dir / "audit.log").write_bytes(b"".join(lines))
@@ -148,7 +161,7 @@ def test_a_small_limit_does_not_swallow_the_lines_before(log_dir):
     log.close()
 
 
-def test_marks_and_holes_are_passed_without_a_line(log_dir):
+def test_marks_and_holes_are_passed_without_a_line(log_dir: Path) -> None:
     """A byte order mark at the beginning, NULs before a line."""
     with (log_dir / "audit.log").open("wb") as file:
         file.write(b"\xef\xbb\xbf" + b"one\n")
@@ -162,7 +175,9 @@ def test_marks_and_holes_are_passed_without_a_line(log_dir):
     log.close()
 
 
-def test_the_last_line_waits_for_its_end_while_the_log_is_live(receive, log_dir):
+def test_the_last_line_waits_for_its_end_while_the_log_is_live(
+    receive: Callable[..., Any], log_dir: Path
+) -> None:
     """A closed file's is a line after five quiet seconds."""
     live = log_dir / "audit.log"
     live.write_bytes(b"one\ntw")
@@ -173,7 +188,9 @@ def test_the_last_line_waits_for_its_end_while_the_log_is_live(receive, log_dir)
     assert receiver.drain() == [b"two\n"]
 
 
-def test_the_last_line_of_a_closed_file_counts_after_a_while(receive, log_dir, clock):
+def test_the_last_line_of_a_closed_file_counts_after_a_while(
+    receive: Callable[..., Any], log_dir: Path, clock: ManualClock
+) -> None:
     """Its writer may still be at it just after the renaming."""
     live = log_dir / "audit.log"
     live.write_bytes(b"one\ntw")
@@ -191,7 +208,9 @@ def test_the_last_line_of_a_closed_file_counts_after_a_while(receive, log_dir, c
     assert receiver.drain() == [b"thr"]
 
 
-def test_a_torn_gz_is_waited_for_and_then_gives_its_whole_lines(receive, log_dir, clock):
+def test_a_torn_gz_is_waited_for_and_then_gives_its_whole_lines(
+    receive: Callable[..., Any], log_dir: Path, clock: ManualClock
+) -> None:
     """After a minute without change the rest is a gap."""
     data = b"".join(b"%06d %s\n" % (n, bytes([97 + n % 26]) * 50) for n in range(20_000))
     packed = gzip.compress(data)
@@ -208,7 +227,9 @@ def test_a_torn_gz_is_waited_for_and_then_gives_its_whole_lines(receive, log_dir
     assert end > start
 
 
-def test_a_torn_gz_that_is_finished_in_time_loses_nothing(receive, log_dir, clock):
+def test_a_torn_gz_that_is_finished_in_time_loses_nothing(
+    receive: Callable[..., Any], log_dir: Path, clock: ManualClock
+) -> None:
     """It was only being copied slowly."""
     data = b"".join(b"%06d\n" % n for n in range(50_000))
     packed = gzip.compress(data)
@@ -226,7 +247,7 @@ def test_a_torn_gz_that_is_finished_in_time_loses_nothing(receive, log_dir, cloc
     assert receiver.gaps == []
 
 
-def test_who_comes_second_gets_the_block_that_was_read(log_dir):
+def test_who_comes_second_gets_the_block_that_was_read(log_dir: Path) -> None:
     """Consumers at the same place share it; the cache is bounded in bytes."""
     (log_dir / "audit.log").write_bytes(b"".join(lines_of([1000] * 1000)))
     log = opened(log_dir / "audit.log")
@@ -243,7 +264,9 @@ def test_who_comes_second_gets_the_block_that_was_read(log_dir):
 
 
 @pytest.mark.parametrize("offset", [0, 4])
-def test_a_gap_is_told_to_each_who_misses_it(receive, log_dir, offset):
+def test_a_gap_is_told_to_each_who_misses_it(
+    receive: Callable[..., Any], log_dir: Path, offset: int
+) -> None:
     """Each consumer misses what it had not read."""
     live = log_dir / "audit.log"
     live.write_bytes(b"one\ntwo\n")
@@ -252,4 +275,4 @@ def test_a_gap_is_told_to_each_who_misses_it(receive, log_dir, offset):
     live.write_bytes(b"other\n")
     receiver.log.scan()
     gap = receiver.reader.read(receiver.log.segments()[0], offset)
-    assert gap == Gap((1, offset, 8), "truncated")
+    assert gap == Gap(Span(1, offset, 8), "truncated")

@@ -1,5 +1,6 @@
 """Nothing that was written and deleted unseen is passed over in silence; nothing else is told."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,28 +9,29 @@ import pytest
 from k8s_audit_otlp.receiver.source import PlainSource, open_source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+from tests.conftest import ManualClock
 
 FIRST = 1_767_323_045_000
 UNSEEN = ("unseen", 0, 1)
 
 
 @pytest.fixture
-def live(log_dir):
+def live(log_dir: Path) -> Path:
     return log_dir / "audit.log"
 
 
-def append(path, *lines):
+def append(path: Path, *lines: Any) -> None:
     with path.open("ab") as file:
         file.write(b"".join(lines))
 
 
-def rotate(live, number):
+def rotate(live: Path, number: int) -> Path:
     backup = live.rename(backup_name(live, FIRST + number))
     live.touch()
     return backup
 
 
-def rotations(live, event, numbers, *, kept):
+def rotations(live: Path, event: Callable[..., Any], numbers: Sequence[int], *, kept: Any) -> None:
     """Write, rotate and delete all but the newest, as the apiserver does with maxbackup."""
     for number in numbers:
         append(live, event(number))
@@ -41,7 +43,14 @@ def rotations(live, event, numbers, *, kept):
 @pytest.mark.parametrize("kept", [1, 2, 3])
 @pytest.mark.parametrize("restart", [True, False])
 @pytest.mark.parametrize("empty", [True, False])
-def test_more_rotations_than_are_kept_are_told(receive, live, event, kept, restart, empty):
+def test_more_rotations_than_are_kept_are_told(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    kept: int,
+    restart: bool,
+    empty: bool,
+) -> None:
     """Stopped or frozen, with a live file that was empty at the last look or not."""
     append(live, event(0))
     if empty:
@@ -71,8 +80,13 @@ def test_more_rotations_than_are_kept_are_told(receive, live, event, kept, resta
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("restart", [True, False])
 def test_rotations_that_leave_the_last_known_file_are_no_gap(
-    receive, live, event, kept, packed, restart
-):
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    kept: int,
+    packed: bool,
+    restart: bool,
+) -> None:
     """The oldest goes first: what was known and is still there proves that nothing is missing."""
     append(live, event(0))
     receiver = receive()
@@ -89,7 +103,9 @@ def test_rotations_that_leave_the_last_known_file_are_no_gap(
     assert receiver.gaps == []
 
 
-def test_everyone_is_told_however_far_they_are(receive, live, event):
+def test_everyone_is_told_however_far_they_are(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """One is caught up, one has read nothing, one comes from another life."""
     append(live, event(0))
     receiver = receive()
@@ -105,7 +121,9 @@ def test_everyone_is_told_however_far_they_are(receive, live, event):
     assert receiver.gaps == [UNSEEN]
 
 
-def test_an_end_that_nobody_saw_stays_open_after_restarts(receive, live, event):
+def test_an_end_that_nobody_saw_stays_open_after_restarts(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """What a lagging consumer reads first does not close it for the others."""
     append(live, event(0), event(1))
     receiver = receive()
@@ -119,7 +137,9 @@ def test_an_end_that_nobody_saw_stays_open_after_restarts(receive, live, event):
         receiver.reader.read(receiver.log.next_segment(Ledger()), 0)
 
 
-def test_a_segment_that_comes_back_goes_on_where_it_was(receive, live, event, tmp_path):
+def test_a_segment_that_comes_back_goes_on_where_it_was(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], tmp_path: Path
+) -> None:
     """It was moved away, not deleted; not a byte is passed over for the gap that was told."""
     append(live, event(0))
     receiver = receive()
@@ -134,7 +154,9 @@ def test_a_segment_that_comes_back_goes_on_where_it_was(receive, live, event, tm
     assert second.drain() == [event(1), event(2)]
 
 
-def test_the_log_is_no_gap_after_itself(receive, live, event):
+def test_the_log_is_no_gap_after_itself(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Hours without an event, restarts, renames to and fro."""
     append(live, event(0))
     receiver = receive()
@@ -152,8 +174,12 @@ def test_the_log_is_no_gap_after_itself(receive, live, event):
 
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_log_that_was_awaited_and_is_there_with_backups_may_have_had_more(
-    receive, live, event, clock, restart
-):
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: ManualClock,
+    restart: bool,
+) -> None:
     """It was looked for before and not there: nothing proves that its first file is still here."""
     receiver = receive()
     assert receiver.drain() == []
@@ -168,7 +194,9 @@ def test_a_log_that_was_awaited_and_is_there_with_backups_may_have_had_more(
     assert (third.drain(), third.gaps) == ([], [])
 
 
-def test_what_was_there_before_the_first_look_is_no_gap(receive, live, event):
+def test_what_was_there_before_the_first_look_is_no_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Backups at a first start: what lies before them was never ours."""
     rotations(live, event, range(5), kept=2)
     receiver = receive()
@@ -176,7 +204,9 @@ def test_what_was_there_before_the_first_look_is_no_gap(receive, live, event):
     assert receiver.gaps == []
 
 
-def test_a_log_that_was_awaited_and_begins_with_its_live_file_is_no_gap(receive, live, event):
+def test_a_log_that_was_awaited_and_begins_with_its_live_file_is_no_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """No rotation yet, none deleted."""
     receiver = receive()
     receiver.drain()
@@ -186,7 +216,9 @@ def test_a_log_that_was_awaited_and_begins_with_its_live_file_is_no_gap(receive,
     assert second.gaps == []
 
 
-def test_a_gap_says_between_which_events_it_lies(receive, live, event):
+def test_a_gap_says_between_which_events_it_lies(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Not from what was read last, which need not have arrived, but from what surely lies before.
 
     It ends before the first event of what follows.

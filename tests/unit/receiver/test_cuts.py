@@ -5,6 +5,9 @@ Whoever had read the old bytes does not take the new ones for them.
 
 import gzip
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +19,16 @@ UNSEEN = ("unseen", 0, 1)
 
 
 @pytest.fixture
-def live(log_dir):
+def live(log_dir: Path) -> Path:
     return log_dir / "audit.log"
 
 
-def append(path, *lines):
+def append(path: Path, *lines: Any) -> None:
     with path.open("ab") as file:
         file.write(b"".join(lines))
 
 
-def cut(path, size, *lines):
+def cut(path: Path, size: int, *lines: Any) -> None:
     """Cut a file in place and write on at once."""
     with path.open("r+b") as file:
         file.truncate(size)
@@ -36,7 +39,14 @@ def cut(path, size, *lines):
 @pytest.mark.parametrize("stopped", [True, False])
 @pytest.mark.parametrize("kept", [1, 50, 99])
 @pytest.mark.parametrize("added", [0, 3, 400])
-def test_what_is_written_behind_a_cut_is_new(receive, live, event, stopped, kept, added):
+def test_what_is_written_behind_a_cut_is_new(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    stopped: bool,
+    kept: int,
+    added: int,
+) -> None:
     """However much was cut and grew again: everything new comes, under another identity."""
     before = [event(n) for n in range(100)]
     append(live, *before)
@@ -59,7 +69,9 @@ def test_what_is_written_behind_a_cut_is_new(receive, live, event, stopped, kept
     assert (first.size, first.cut) == (sum(map(len, before)), second.begin)
 
 
-def test_a_log_cut_twice_is_followed_through_both(receive, live, event):
+def test_a_log_cut_twice_is_followed_through_both(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Each part has its own identity and begins where the one before still holds."""
     append(live, *(event(n) for n in range(40)))
     receiver = receive()
@@ -76,8 +88,8 @@ def test_a_log_cut_twice_is_followed_through_both(receive, live, event):
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_who_lags_behind_a_cut_reads_what_is_left_and_is_told_the_rest(
-    receive, live, event, stopped
-):
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], stopped: bool
+) -> None:
     """The bytes before the cut are still in the file, those behind it are not."""
     before = [event(n) for n in range(100)]
     append(live, *before)
@@ -101,7 +113,9 @@ def test_who_lags_behind_a_cut_reads_what_is_left_and_is_told_the_rest(
     assert kept >= 60
 
 
-def test_growth_after_rotation_is_read_though_the_file_was_packed_since(receive, live, event):
+def test_growth_after_rotation_is_read_though_the_file_was_packed_since(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """A writer that keeps the old file open goes on in the backup."""
     append(live, event(0))
     receiver = receive()
@@ -116,7 +130,9 @@ def test_growth_after_rotation_is_read_though_the_file_was_packed_since(receive,
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_backup_that_is_put_back_is_not_sent_again(receive, live, event, packed):
+def test_a_backup_that_is_put_back_is_not_sent_again(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], packed: bool
+) -> None:
     """A restored copy, under another inode, while the agent is away."""
     append(live, event(0), event(1))
     receiver = receive()
@@ -133,7 +149,9 @@ def test_a_backup_that_is_put_back_is_not_sent_again(receive, live, event, packe
     assert second.gaps == []
 
 
-def test_an_older_copy_of_the_log_is_read_on_from_where_it_agrees(receive, live, event):
+def test_an_older_copy_of_the_log_is_read_on_from_where_it_agrees(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """A volume is set back to a snapshot, and the apiserver writes on."""
     append(live, *(event(n) for n in range(50)))
     shutil.copyfile(live, live.with_name("snapshot"))
@@ -149,8 +167,8 @@ def test_an_older_copy_of_the_log_is_read_on_from_where_it_agrees(receive, live,
 
 
 def test_a_file_that_is_packed_while_its_reader_was_closed_goes_on_by_its_bytes(
-    receive, live, event
-):
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """With few descriptors; what has another content under the same name is another segment."""
     backups = []
     for number in range(6):

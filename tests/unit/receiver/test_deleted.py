@@ -1,6 +1,9 @@
 """Which deleted files are kept open, and which are let go."""
 
 import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +15,13 @@ PLENTY = 1 << 40
 
 
 @pytest.fixture
-def live(log_dir):
+def live(log_dir: Path) -> Path:
     return log_dir / "audit.log"
 
 
-def backups(live, event, numbers, *, packed):
+def backups(
+    live: Path, event: Callable[..., Any], numbers: list[int] | range, *, packed: Any
+) -> list[Path]:
     made = []
     for number in numbers:
         live.write_bytes(event(number, 2000 * (number + 1)))
@@ -30,7 +35,9 @@ def backups(live, event, numbers, *, packed):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_the_oldest_over_the_bound_is_let_go(receive, live, event, packed):
+def test_the_oldest_over_the_bound_is_let_go(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], packed: bool
+) -> None:
     """Counted is what they take on disk, compressed or not."""
     made = backups(live, event, range(4), packed=packed)
     sizes = [path.stat().st_size for path in made]
@@ -47,7 +54,9 @@ def test_the_oldest_over_the_bound_is_let_go(receive, live, event, packed):
 
 
 @pytest.mark.parametrize("free", [99, 100])
-def test_with_little_free_disk_none_is_held(receive, live, event, free):
+def test_with_little_free_disk_none_is_held(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], free: int
+) -> None:
     """A full disk would make the apiserver itself lose events."""
     made = backups(live, event, range(3), packed=False)
     holding = DeletedSegments(HoldLimits(PLENTY, 100), free=lambda _: free)
@@ -60,12 +69,14 @@ def test_with_little_free_disk_none_is_held(receive, live, event, free):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_what_is_let_go_or_left_at_the_end_is_rescued(receive, live, event, tmp_path, packed):
+def test_what_is_let_go_or_left_at_the_end_is_rescued(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], tmp_path: Path, packed: bool
+) -> None:
     """Whole files, found again after a restart, removed once they are settled."""
     made = backups(live, event, range(3), packed=packed)
     rescue = tmp_path / "rescue"
 
-    def holding():
+    def holding() -> Any:
         return DeletedSegments(HoldLimits(0, 0), Rescue(rescue, PLENTY), free=lambda _: PLENTY)
 
     receiver = receive(holding=holding())
@@ -83,7 +94,9 @@ def test_what_is_let_go_or_left_at_the_end_is_rescued(receive, live, event, tmp_
     assert list(rescue.iterdir()) == []
 
 
-def test_a_rescue_directory_without_room_takes_nothing(receive, live, event, tmp_path):
+def test_a_rescue_directory_without_room_takes_nothing(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], tmp_path: Path
+) -> None:
     """It is bounded too."""
     made = backups(live, event, range(2), packed=False)
     rescue = Rescue(tmp_path / "rescue", made[0].stat().st_size)
@@ -96,7 +109,9 @@ def test_a_rescue_directory_without_room_takes_nothing(receive, live, event, tmp
     assert [reason for reason, *_ in receiver.gaps] == ["let_go"]
 
 
-def test_the_packed_twin_takes_over_only_when_it_is_whole(receive, live, event):
+def test_the_packed_twin_takes_over_only_when_it_is_whole(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Until then the deleted plain file is what is read."""
     (plain,) = backups(live, event, [7], packed=False)
     receiver = receive()

@@ -1,5 +1,7 @@
 """A segment is known by what it begins with."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ EVENT = (
 )
 
 
-def test_an_event_is_known_by_its_four_fields():
+def test_an_event_is_known_by_its_four_fields() -> None:
     """Other fields and their order do not matter."""
     other = (
         b'{"requestReceivedTimestamp":"2026-01-02T03:04:05.000001Z","verb":"get",'
@@ -23,13 +25,13 @@ def test_an_event_is_known_by_its_four_fields():
     assert one.name != identify(EVENT.replace(b'"a"', b'"b"'), finished=False).name
 
 
-def test_a_line_that_is_no_event_is_known_by_itself():
+def test_a_line_that_is_no_event_is_known_by_itself() -> None:
     """So is an event without an id or a time, which many may share."""
     for line in (b"text\n", b"[1]\n", b'{"auditID":"a"}\n', b'{"stageTimestamp":"x"}\n', b"\xff\n"):
         assert identify(line, finished=False).name == fingerprint(line[:-1])
 
 
-def test_half_a_line_is_nothing_unless_the_file_is_finished():
+def test_half_a_line_is_nothing_unless_the_file_is_finished() -> None:
     """Whoever names it too early gives it another name later."""
     assert identify(EVENT[:30], finished=False) is None
     assert identify(EVENT[:30], finished=True) is not None
@@ -41,7 +43,7 @@ def test_half_a_line_is_nothing_unless_the_file_is_finished():
     leading=st.lists(st.sampled_from([b"\0", b"\0" * 5000, b"\xef\xbb\xbf", b"\n"]), max_size=4),
     rest=st.binary(max_size=100),
 )
-def test_what_stands_before_the_first_line_does_not_matter(leading, rest):
+def test_what_stands_before_the_first_line_does_not_matter(leading: Any, rest: Any) -> None:
     """Marks, holes and empty lines are passed; the fingerprint is of the line itself."""
     before = b"".join(leading)
     found = identify(before + EVENT + rest, finished=False)
@@ -51,7 +53,7 @@ def test_what_stands_before_the_first_line_does_not_matter(leading, rest):
 
 
 @given(data=st.binary(max_size=200), more=st.binary(max_size=200))
-def test_what_follows_the_first_line_does_not_matter(data, more):
+def test_what_follows_the_first_line_does_not_matter(data: Any, more: Any) -> None:
     """A segment keeps its identity while it grows."""
     first = identify(data, finished=False)
     if first is not None:

@@ -1,6 +1,8 @@
 """The files of one log, oldest first, as far as a listing can be trusted."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from k8s_audit_otlp.receiver.listing import (
 )
 
 
-def test_other_files_and_directories_are_left_out(log_dir):
+def test_other_files_and_directories_are_left_out(log_dir: Path) -> None:
     """Only what is a file and has a name of the log."""
     for name in ("audit.log", "audit.log.1", "notes.txt", "audit.log.2.gz"):
         (log_dir / name).write_text(name)
@@ -21,7 +23,7 @@ def test_other_files_and_directories_are_left_out(log_dir):
     assert names == ["audit.log.2.gz", "audit.log.1", "audit.log"]
 
 
-def test_a_plain_file_hides_its_packed_twin(log_dir):
+def test_a_plain_file_hides_its_packed_twin(log_dir: Path) -> None:
     """The twin may still be being written."""
     for name in ("audit.log.2.gz", "audit.log.1", "audit.log.1.gz", "audit.log"):
         (log_dir / name).write_text(name)
@@ -29,7 +31,7 @@ def test_a_plain_file_hides_its_packed_twin(log_dir):
     assert names == ["audit.log.2.gz", "audit.log.1", "audit.log"]
 
 
-def test_a_stamp_changes_with_the_file(log_dir):
+def test_a_stamp_changes_with_the_file(log_dir: Path) -> None:
     """Its size, its time, its inode: whoever remembers one knows when to look again."""
     live = log_dir / "audit.log"
     live.write_text("one")
@@ -42,7 +44,7 @@ def test_a_stamp_changes_with_the_file(log_dir):
     assert grown.stamp != before.stamp
 
 
-def test_a_link_to_a_file_counts_as_the_file(log_dir, tmp_path):
+def test_a_link_to_a_file_counts_as_the_file(log_dir: Path, tmp_path: Path) -> None:
     """Some installations keep the log elsewhere."""
     (tmp_path / "elsewhere").write_text("x")
     (log_dir / "audit.log").symlink_to(tmp_path / "elsewhere")
@@ -50,19 +52,19 @@ def test_a_link_to_a_file_counts_as_the_file(log_dir, tmp_path):
     assert entry.inode == (tmp_path / "elsewhere").stat().st_ino
 
 
-def test_a_missing_directory_is_an_error_that_says_so(tmp_path):
+def test_a_missing_directory_is_an_error_that_says_so(tmp_path: Path) -> None:
     """Whoever lists decides to wait."""
     with pytest.raises(FileNotFoundError):
         list_log(tmp_path / "away" / "audit.log")
 
 
-def test_a_file_that_is_renamed_while_it_is_listed_is_not_missed(log_dir):
+def test_a_file_that_is_renamed_while_it_is_listed_is_not_missed(log_dir: Path) -> None:
     """A listing is repeated until two in a row agree."""
     live, backup = log_dir / "audit.log", log_dir / "audit.log.1"
     live.write_text("one")
     asked = []
 
-    def scandir(path):
+    def scandir(path: Path) -> Any:
         if not asked:  # the entry of the new name was passed already
             live.rename(backup)
             found = os.scandir(log_dir.parent / "empty")
@@ -76,7 +78,7 @@ def test_a_file_that_is_renamed_while_it_is_listed_is_not_missed(log_dir):
     assert len(asked) == 3
 
 
-def test_the_backups_of_a_linked_log_are_beside_its_target(log_dir, tmp_path):
+def test_the_backups_of_a_linked_log_are_beside_its_target(log_dir: Path, tmp_path: Path) -> None:
     """The link is what is configured; the apiserver rotates where it writes."""
     target = tmp_path / "elsewhere"
     target.mkdir()
@@ -87,7 +89,7 @@ def test_the_backups_of_a_linked_log_are_beside_its_target(log_dir, tmp_path):
     assert [e.path.read_text() for e in list_log(log_dir / "audit.log")] == ["backup", "live"]
 
 
-def test_a_log_that_was_packed_where_it_was_is_a_finished_file(log_dir):
+def test_a_log_that_was_packed_where_it_was_is_a_finished_file(log_dir: Path) -> None:
     """Beside a new live file, or alone."""
     (log_dir / "audit.log.gz").write_text("x")
     for path in (log_dir / "audit.log", log_dir / "audit.log.gz"):
@@ -98,7 +100,7 @@ def test_a_log_that_was_packed_where_it_was_is_a_finished_file(log_dir):
     assert names == ["audit.log.gz", "audit.log"]
 
 
-def test_what_looks_like_a_backup_and_is_none_is_named(log_dir):
+def test_what_looks_like_a_backup_and_is_none_is_named(log_dir: Path) -> None:
     """Neither the log's own files nor those of others."""
     unknown = [
         "audit-2026-01-02.log",

@@ -2,22 +2,26 @@
 
 import gzip
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+from tests.conftest import ManualClock
 from tests.kit.logrotate import copytruncate, rename_numbered
 
 FIRST = 1_767_323_045_000
 
 
 @pytest.fixture
-def live(log_dir):
+def live(log_dir: Path) -> Any:
     return log_dir / "audit.log"
 
 
-def rotate(live, number):
+def rotate(live: Path, number: int) -> Path:
     """Rename the log as lumberjack does; *number* is the time in the name, in milliseconds."""
     backup = backup_name(live, FIRST + number)
     live.rename(backup)
@@ -25,13 +29,15 @@ def rotate(live, number):
     return backup
 
 
-def append(path, *lines):
+def append(path: Path, *lines: Any) -> None:
     with path.open("ab") as file:
         file.write(b"".join(lines))
 
 
 @pytest.mark.parametrize("name", ["audit.log", "kube-apiserver.log", "audit", "a.b.json"])
-def test_backups_come_oldest_first_and_the_live_file_last(receive, log_dir, event, name):
+def test_backups_come_oldest_first_and_the_live_file_last(
+    receive: Callable[..., Any], log_dir: Path, event: Callable[..., Any], name: str
+) -> None:
     """Whatever the file is called, the first listing is read in the order it was written."""
     live = log_dir / name
     for number in range(3):
@@ -45,7 +51,9 @@ def test_backups_come_oldest_first_and_the_live_file_last(receive, log_dir, even
     assert receiver.segments()[-1][0] == name
 
 
-def test_logrotate_names_are_read_from_the_highest_number_down(receive, live, event):
+def test_logrotate_names_are_read_from_the_highest_number_down(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """audit.log.2.gz is older than audit.log.1, which is older than audit.log."""
     for number in range(3):
         live.write_bytes(event(number))
@@ -54,7 +62,9 @@ def test_logrotate_names_are_read_from_the_highest_number_down(receive, live, ev
     assert receive().drain() == [event(n) for n in range(4)]
 
 
-def test_several_rotations_between_two_looks_lose_nothing(receive, live, event):
+def test_several_rotations_between_two_looks_lose_nothing(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The live file of the last look and everything made since are found."""
     receiver = receive()
     append(live, event(0))
@@ -66,7 +76,9 @@ def test_several_rotations_between_two_looks_lose_nothing(receive, live, event):
     assert receiver.drain() == [event(n) for n in range(1, 6)]
 
 
-def test_a_file_that_is_deleted_before_it_was_read_is_read_all_the_same(receive, live, event):
+def test_a_file_that_is_deleted_before_it_was_read_is_read_all_the_same(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """It was opened when it was discovered."""
     append(live, event(0), event(1))
     receiver = receive()
@@ -78,7 +90,9 @@ def test_a_file_that_is_deleted_before_it_was_read_is_read_all_the_same(receive,
     assert receiver.gaps == [("unseen", 0, 1)]  # nothing proves that it was the only one
 
 
-def test_an_empty_live_file_is_held_until_it_has_a_name(receive, live, event):
+def test_an_empty_live_file_is_held_until_it_has_a_name(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Written and deleted between two looks, it is read from the descriptor."""
     live.touch()
     receiver = receive()
@@ -90,8 +104,8 @@ def test_an_empty_live_file_is_held_until_it_has_a_name(receive, live, event):
 
 
 def test_a_packed_twin_that_takes_the_place_of_its_plain_file_is_not_read_again(
-    receive, live, event
-):
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The plain file goes while it is being read; the .gz is the same segment."""
     append(live, *(event(n, 30_000) for n in range(20)))
     receiver = receive()
@@ -106,7 +120,9 @@ def test_a_packed_twin_that_takes_the_place_of_its_plain_file_is_not_read_again(
     assert [name for name, _ in receiver.segments()] == [f"{backup.name}.gz"]
 
 
-def test_a_restart_goes_on_in_the_middle_of_a_packed_file(receive, live, event):
+def test_a_restart_goes_on_in_the_middle_of_a_packed_file(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Offsets count decompressed bytes, so they outlive the compression."""
     append(live, *(event(n, 30_000) for n in range(20)))
     receiver = receive()
@@ -120,7 +136,9 @@ def test_a_restart_goes_on_in_the_middle_of_a_packed_file(receive, live, event):
     assert first.data + b"".join(rest) == b"".join(event(n, 30_000) for n in range(20))
 
 
-def test_a_half_written_gz_beside_its_plain_twin_is_left_alone(receive, live, event):
+def test_a_half_written_gz_beside_its_plain_twin_is_left_alone(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """kube-apiserver writes the .gz at its final name."""
     append(live, event(0), event(1))
     backup = rotate(live, 0)
@@ -135,7 +153,9 @@ def test_a_half_written_gz_beside_its_plain_twin_is_left_alone(receive, live, ev
     assert receiver.gaps == []
 
 
-def test_copytruncate_is_followed_into_the_copy(receive, live, event):
+def test_copytruncate_is_followed_into_the_copy(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """What was read of the log counts for its copy."""
     append(live, event(0))
     receiver = receive()
@@ -147,7 +167,9 @@ def test_copytruncate_is_followed_into_the_copy(receive, live, event):
     assert receiver.gaps == []
 
 
-def test_a_copy_that_is_seen_before_the_log_is_cut_is_the_same_segment(receive, live, event):
+def test_a_copy_that_is_seen_before_the_log_is_cut_is_the_same_segment(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Between copying and cutting both are there."""
     append(live, event(0))
     receiver = receive()
@@ -160,7 +182,9 @@ def test_a_copy_that_is_seen_before_the_log_is_cut_is_the_same_segment(receive, 
     assert receiver.drain() == [event(1), event(2)]
 
 
-def test_a_log_that_lies_beside_its_copy_is_read_on(receive, live, event):
+def test_a_log_that_lies_beside_its_copy_is_read_on(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Found together at the first look, the log that grows counts, not the copy."""
     append(live, event(0))
     shutil.copyfile(live, live.with_name("audit.log.1"))
@@ -170,7 +194,9 @@ def test_a_log_that_lies_beside_its_copy_is_read_on(receive, live, event):
     assert receiver.drain() == [event(1)]
 
 
-def test_bytes_that_were_cut_and_are_in_no_copy_are_a_gap(receive, live, event):
+def test_bytes_that_were_cut_and_are_in_no_copy_are_a_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Somebody emptied the log before it was read."""
     append(live, event(0), event(1))
     size = live.stat().st_size
@@ -182,7 +208,9 @@ def test_bytes_that_were_cut_and_are_in_no_copy_are_a_gap(receive, live, event):
     assert receiver.gaps == [("truncated", 0, size), ("unseen", 0, 1)]
 
 
-def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(receive, live, event):
+def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The copy is read; the bytes that it lacks are told."""
     append(live, event(0))
     shutil.copyfile(live, live.with_name("audit.log.1"))
@@ -196,7 +224,9 @@ def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(receive, live, e
     assert receiver.gaps == [("truncated", len(event(0)), size)]
 
 
-def test_a_log_that_was_cut_and_grew_beyond_its_old_size_is_noticed(receive, live, event):
+def test_a_log_that_was_cut_and_grew_beyond_its_old_size_is_noticed(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Its size alone looks like growth; its first line does not."""
     append(live, event(0))
     receiver = receive()
@@ -206,7 +236,9 @@ def test_a_log_that_was_cut_and_grew_beyond_its_old_size_is_noticed(receive, liv
     assert receiver.drain() == [event(1), event(2)]
 
 
-def test_a_hole_that_a_cut_leaves_is_passed(receive, live, event):
+def test_a_hole_that_a_cut_leaves_is_passed(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The writer keeps its offset, so the file begins with NULs; two such holes look alike."""
     hole = 200 << 20
     append(live, event(0))
@@ -221,7 +253,9 @@ def test_a_hole_that_a_cut_leaves_is_passed(receive, live, event):
     assert receiver.gaps == [("unseen", 0, 1)] * 2
 
 
-def test_an_inode_that_is_used_again_is_another_segment(receive, live, event):
+def test_an_inode_that_is_used_again_is_another_segment(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The number of a settled file may be that of a file never seen."""
     append(live, event(0))
     first = rotate(live, 0)
@@ -236,7 +270,9 @@ def test_an_inode_that_is_used_again_is_another_segment(receive, live, event):
     assert receive(receiver).drain() == [event(1)]
 
 
-def test_two_files_with_the_same_first_line_are_two_segments(receive, live, event):
+def test_two_files_with_the_same_first_line_are_two_segments(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The second gets an occurrence number."""
     append(live, event(0), event(1))
     rotate(live, 0)
@@ -247,7 +283,9 @@ def test_two_files_with_the_same_first_line_are_two_segments(receive, live, even
     assert two == f"{one}.2"
 
 
-def test_an_empty_file_is_no_segment_until_it_has_a_line(receive, live, event):
+def test_an_empty_file_is_no_segment_until_it_has_a_line(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Half a line is not enough while the file is live."""
     live.touch()
     receiver = receive()
@@ -259,7 +297,9 @@ def test_an_empty_file_is_no_segment_until_it_has_a_line(receive, live, event):
     assert receiver.drain() == [event(0)]
 
 
-def test_a_directory_that_is_moved_away_and_back_is_waited_for(receive, live, log_dir, event):
+def test_a_directory_that_is_moved_away_and_back_is_waited_for(
+    receive: Callable[..., Any], live: Path, log_dir: Path, event: Callable[..., Any]
+) -> None:
     """It is said once, nothing is taken for deleted, and reading goes on."""
     append(live, event(0))
     receiver = receive()
@@ -274,7 +314,9 @@ def test_a_directory_that_is_moved_away_and_back_is_waited_for(receive, live, lo
     assert receiver.gaps == []
 
 
-def test_a_log_that_appears_hours_later_is_read_from_its_beginning(receive, live, clock, event):
+def test_a_log_that_appears_hours_later_is_read_from_its_beginning(
+    receive: Callable[..., Any], live: Path, clock: ManualClock, event: Callable[..., Any]
+) -> None:
     """Neither a missing directory entry nor the time matters."""
     receiver = receive()
     assert receiver.drain() == []
@@ -284,7 +326,9 @@ def test_a_log_that_appears_hours_later_is_read_from_its_beginning(receive, live
     assert receiver.drain() == [event(0)]
 
 
-def test_an_older_log_in_the_place_of_the_log_goes_on_where_it_was(receive, live, event):
+def test_an_older_log_in_the_place_of_the_log_goes_on_where_it_was(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """What was settled of it is not sent again; what is added to it is."""
     append(live, event(0), event(1))
     backup = rotate(live, 0)
@@ -297,7 +341,9 @@ def test_an_older_log_in_the_place_of_the_log_goes_on_where_it_was(receive, live
     assert receiver.drain() == [event(3)]
 
 
-def test_a_copy_in_the_place_of_the_log_is_read_on(receive, live, event):
+def test_a_copy_in_the_place_of_the_log_is_read_on(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """An editor writes a new file; the inode changes, the content does not."""
     append(live, event(0))
     receiver = receive()
@@ -308,7 +354,9 @@ def test_a_copy_in_the_place_of_the_log_is_read_on(receive, live, event):
     assert receiver.drain() == [event(1)]
 
 
-def test_a_clock_that_is_set_back_does_not_reorder_what_is_known(receive, live, event):
+def test_a_clock_that_is_set_back_does_not_reorder_what_is_known(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """A later backup has an earlier name."""
     append(live, event(0))
     receiver = receive()
@@ -321,7 +369,9 @@ def test_a_clock_that_is_set_back_does_not_reorder_what_is_known(receive, live, 
     assert receiver.drain() == [event(0), event(1), event(2)]
 
 
-def test_a_clock_that_is_set_back_does_not_stop_the_last_line(receive, live, clock, event):
+def test_a_clock_that_is_set_back_does_not_stop_the_last_line(
+    receive: Callable[..., Any], live: Path, clock: ManualClock, event: Callable[..., Any]
+) -> None:
     """The wait for a closed file's unterminated line is measured anew, not for hours."""
     append(live, event(0), event(1)[:-1])
     rotate(live, 0)
@@ -333,7 +383,9 @@ def test_a_clock_that_is_set_back_does_not_stop_the_last_line(receive, live, clo
     assert receiver.drain() == [event(1)[:-1]]
 
 
-def test_a_segment_that_went_while_the_agent_was_away_is_a_gap(receive, live, event):
+def test_a_segment_that_went_while_the_agent_was_away_is_a_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The checkpoint knows of it; nobody has it."""
     append(live, event(0), event(1))
     size = live.stat().st_size
@@ -347,8 +399,8 @@ def test_a_segment_that_went_while_the_agent_was_away_is_a_gap(receive, live, ev
 
 
 def test_a_live_file_that_went_while_the_agent_was_away_is_a_gap_of_unknown_length(
-    receive, live, event
-):
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """All that was known of it is settled, but what was added since is gone."""
     append(live, event(0))
     receiver = receive()
@@ -361,7 +413,9 @@ def test_a_live_file_that_went_while_the_agent_was_away_is_a_gap_of_unknown_leng
     assert second.gaps == [("unseen", 0, 1)]
 
 
-def test_a_damaged_gz_does_not_stop_the_rest(receive, live, event):
+def test_a_damaged_gz_does_not_stop_the_rest(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """A file from which nothing can be read has no identity; the log goes on."""
     backup_name(live, FIRST).with_suffix(".log.gz").write_bytes(b"no gzip at all")
     append(live, event(0))
@@ -370,14 +424,18 @@ def test_a_damaged_gz_does_not_stop_the_rest(receive, live, event):
 
 
 @pytest.mark.parametrize("target", ["audit.log.1", "nowhere"])
-def test_a_link_that_leads_nowhere_does_not_stop_the_rest(receive, live, log_dir, event, target):
+def test_a_link_that_leads_nowhere_does_not_stop_the_rest(
+    receive: Callable[..., Any], live: Path, log_dir: Path, event: Callable[..., Any], target: str
+) -> None:
     """It is no file of the log."""
     (log_dir / "audit.log.1").symlink_to(target)
     append(live, event(0))
     assert receive().drain() == [event(0)]
 
 
-def test_growth_that_nobody_looked_at_before_packing_is_read(receive, live, event):
+def test_growth_that_nobody_looked_at_before_packing_is_read(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """The log grows, is renamed and packed between two looks; its size was that of before."""
     append(live, event(0))
     receiver = receive()
@@ -388,7 +446,9 @@ def test_growth_that_nobody_looked_at_before_packing_is_read(receive, live, even
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_open_files_are_bounded_and_everything_is_read(receive, live, event, compress):
+def test_open_files_are_bounded_and_everything_is_read(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], compress: bool
+) -> None:
     """With more segments than descriptors, the ones that come last are opened last."""
     for number in range(30):
         append(live, event(number))
@@ -402,7 +462,9 @@ def test_open_files_are_bounded_and_everything_is_read(receive, live, event, com
     assert receiver.gaps == []
 
 
-def test_poll_asks_for_a_scan_only_when_the_log_is_elsewhere(receive, live, event):
+def test_poll_asks_for_a_scan_only_when_the_log_is_elsewhere(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Growth is seen without listing the directory."""
     append(live, event(0))
     receiver = receive()
@@ -418,7 +480,9 @@ def test_poll_asks_for_a_scan_only_when_the_log_is_elsewhere(receive, live, even
     assert receiver.log.poll()
 
 
-def test_a_settled_segment_that_is_gone_can_be_forgotten_after_a_while(receive, live, event, clock):
+def test_a_settled_segment_that_is_gone_can_be_forgotten_after_a_while(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], clock: ManualClock
+) -> None:
     """The manifest does not grow for ever; one listing that lacks a file is no proof."""
     append(live, event(0))
     receiver = receive()

@@ -1,5 +1,9 @@
 """Places that are known by their bytes."""
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +15,7 @@ LINES = [b"%06d %s\n" % (n, b"x" * (n % 700)) for n in range(3000)]
 DATA = b"".join(LINES)
 
 
-def marks_of(data, step=100_000):
+def marks_of(data: bytes, step: int = 100_000) -> list[tuple[int, str]]:
     marks, offset = [], 0
     while offset < len(data):
         end = data.rfind(b"\n", offset, offset + step) + 1
@@ -20,12 +24,12 @@ def marks_of(data, step=100_000):
     return marks
 
 
-def opened(path, data):
+def opened(path: Path, data: bytes) -> Any:
     path.write_bytes(data)
     return open_source(path, compressed=False)
 
 
-def test_what_was_read_is_known_up_to_its_end(tmp_path):
+def test_what_was_read_is_known_up_to_its_end(tmp_path: Path) -> None:
     """Few marks, close together near the end, every one at the end of a line."""
     marks = marks_of(DATA)
     assert marks[0] == (len(DATA), mark_of(DATA))
@@ -36,7 +40,9 @@ def test_what_was_read_is_known_up_to_its_end(tmp_path):
 
 
 @given(st.integers(1_000, len(DATA) - 1))
-def test_of_a_cut_file_no_more_is_given_up_than_about_as_much_as_was_cut(tmp_path_factory, cut):
+def test_of_a_cut_file_no_more_is_given_up_than_about_as_much_as_was_cut(
+    tmp_path_factory: pytest.TempPathFactory, cut: Any
+) -> None:
     """And never is a place taken for verified behind the cut."""
     other = DATA[:cut] + b"!\n" + b"other line\n" * (len(DATA) // 11)
     source = opened(tmp_path_factory.mktemp("cut") / "log", other)
@@ -47,7 +53,7 @@ def test_of_a_cut_file_no_more_is_given_up_than_about_as_much_as_was_cut(tmp_pat
     source.close()
 
 
-def test_what_lies_behind_the_end_of_a_file_says_nothing(tmp_path):
+def test_what_lies_behind_the_end_of_a_file_says_nothing(tmp_path: Path) -> None:
     """It may not have been written yet: a copy under way, a tail that a power cut took."""
     farthest, intact = verified(opened(tmp_path / "log", DATA[: len(DATA) // 2]), marks_of(DATA))
     assert intact

@@ -25,7 +25,7 @@ BACKUP = "audit-2026-01-02T03-04-05.678.log"
         ("kube-apiserver.log", "kube-apiserver-2026-01-02T03-04-05.678.log"),
     ],
 )
-def test_a_backup_is_known_plain_and_packed(live, name):
+def test_a_backup_is_known_plain_and_packed(live: str, name: str) -> None:
     """Both twins have the same base and age, and fold into the same live file."""
     plain, packed = parse(live, name), parse(live, f"{name}.gz")
     assert (plain.base, plain.compressed, plain.live) == (name, False, False)
@@ -47,12 +47,12 @@ def test_a_backup_is_known_plain_and_packed(live, name):
         ".audit.log.swp",
     ],
 )
-def test_other_files_are_no_part_of_the_log(name):
+def test_other_files_are_no_part_of_the_log(name: str) -> None:
     """What merely looks alike is left alone."""
     assert parse("audit.log", name) is None
 
 
-def test_ages_order_a_listing():
+def test_ages_order_a_listing() -> None:
     """Dated backups by date, numbered ones by falling number, the live file last."""
     names = [
         "audit.log-1551700801",
@@ -71,7 +71,7 @@ def test_ages_order_a_listing():
     assert ages == sorted(set(ages))
 
 
-def test_a_glob_folds_into_distinct_logs():
+def test_a_glob_folds_into_distinct_logs() -> None:
     """Backups do not become logs of their own."""
     found = [f"/var/log/{BACKUP}.gz", "/var/log/audit.log", "/var/log/b.log.3", "/x/audit.log"]
     assert fold(found) == ["/var/log/audit.log", "/var/log/b.log", "/x/audit.log"]

@@ -1,15 +1,19 @@
 """What tools read of a log is what the agent reads of it: blocks, offsets, identities."""
 
 import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.offline import OfflineSegment, files_of, segments
 from k8s_audit_otlp.state.ledger import Tally
+from tests.unit.receiver.conftest import Receiver
 
 
-def by_the_agent(receiver):
+def by_the_agent(receiver: Receiver) -> list[tuple[str, int, int, bytes]]:
     """Return (identity, start, end, bytes) of every block."""
     found = []
     receiver.log.scan()
@@ -22,7 +26,7 @@ def by_the_agent(receiver):
     return found
 
 
-def by_a_tool(path):
+def by_a_tool(path: Path) -> list[tuple[str, int, int, bytes]]:
     return [
         (block.identity, block.span.start, block.span.end, block.data)
         for segment in segments(files_of(path), {})
@@ -45,7 +49,14 @@ def by_a_tool(path):
 )
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("packed", [True, False])
-def test_blocks_are_those_of_the_agent(receive, log_dir, event, odd, first, packed):
+def test_blocks_are_those_of_the_agent(
+    receive: Callable[..., Any],
+    log_dir: Path,
+    event: Callable[..., Any],
+    odd: bytes,
+    first: bool,
+    packed: bool,
+) -> None:
     """Whatever a backup holds, packed or not; equal first events are numbered alike."""
     whole = b"".join(event(n, 900) for n in range(700))
     backup = log_dir / "audit.log.2"
@@ -60,7 +71,9 @@ def test_blocks_are_those_of_the_agent(receive, log_dir, event, odd, first, pack
     assert len({identity for identity, *_ in agent}) == 3
 
 
-def test_what_makes_no_segment_of_its_own_comes_as_its_entry(log_dir, event):
+def test_what_makes_no_segment_of_its_own_comes_as_its_entry(
+    log_dir: Path, event: Callable[..., Any]
+) -> None:
     """A copy, a file without a line, one that cannot be unpacked."""
     (log_dir / "audit.log.3.gz").write_bytes(b"no gzip")
     (log_dir / "audit.log.2").write_bytes(event(0))

@@ -1,6 +1,9 @@
 """What a file that begins as a known segment does is to it."""
 
 import gzip
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +17,11 @@ DATA = b"".join(b"%06d\n" % n for n in range(1000))
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Open bytes as a file, packed or not."""
     opened = []
 
-    def make(data, *, packed=False):
+    def make(data: Any, *, packed: Any = False) -> Any:
         path = tmp_path / f"file{len(opened)}"
         path.write_bytes(gzip.compress(data) if packed else data)
         opened.append(open_source(path, compressed=packed))
@@ -29,7 +32,7 @@ def source(tmp_path):
         one.close()
 
 
-def segment_of(size, *, complete=True, name="audit.log.1"):
+def segment_of(size: int, *, complete: Any = True, name: str = "audit.log.1") -> Segment:
     state = SegmentState(1, "a" * 16, "head", 4, size=size, complete=complete)
     return Segment(state, parse("audit.log", name))
 
@@ -45,14 +48,16 @@ def segment_of(size, *, complete=True, name="audit.log.1"):
         (len(DATA) + 7, True, False, SegmentMatch.DIFFERENT),
     ],
 )
-def test_a_plain_file_for_a_segment_without_one(source, size, complete, live, expected):
+def test_a_plain_file_for_a_segment_without_one(
+    source: Callable[..., Any], size: int, complete: bool, live: bool, expected: SegmentMatch
+) -> None:
     """Sizes decide: in doubt it is another segment, so that nothing is skipped."""
     segment = segment_of(size, complete=complete)
     found = match(segment, None, source(DATA), elsewhere=False, live=live)
     assert found is expected
 
 
-def test_a_packed_file_holds_a_segment_without_a_file(source):
+def test_a_packed_file_holds_a_segment_without_a_file(source: Callable[..., Any]) -> None:
     """Its size is not known before it is read."""
     packed = source(DATA, packed=True)
     assert match(segment_of(7), None, packed, elsewhere=False, live=False) is SegmentMatch.SAME
@@ -74,28 +79,37 @@ def test_a_packed_file_holds_a_segment_without_a_file(source):
         (DATA[:-7] + b"other!\n", False, True, False, SegmentMatch.DIFFERENT),
     ],
 )
-def test_a_file_beside_the_open_one(source, other, packed, elsewhere, live, expected):
+def test_a_file_beside_the_open_one(
+    source: Callable[..., Any],
+    other: bytes,
+    packed: bool,
+    elsewhere: bool,
+    live: bool,
+    expected: SegmentMatch,
+) -> None:
     """Content decides, then who holds more."""
     segment, own = segment_of(len(DATA)), source(DATA)
     found = match(segment, own, source(other, packed=packed), elsewhere=elsewhere, live=live)
     assert found is expected
 
 
-def test_what_has_grown_since_the_last_look_is_not_given_up(source):
+def test_what_has_grown_since_the_last_look_is_not_given_up(source: Callable[..., Any]) -> None:
     """A copy of all that was known is still shorter than the log."""
     segment, own = segment_of(700), source(DATA)
     copy = source(DATA[:700])
     assert match(segment, own, copy, elsewhere=False, live=True) is SegmentMatch.DIFFERENT
 
 
-def test_a_packed_file_that_nobody_has_read_is_not_given_up_for_less(source):
+def test_a_packed_file_that_nobody_has_read_is_not_given_up_for_less(
+    source: Callable[..., Any],
+) -> None:
     """Its size is unknown, not nothing."""
     segment, own = segment_of(0, complete=False), source(DATA, packed=True)
     copy = source(DATA[:700])
     assert match(segment, own, copy, elsewhere=True, live=True) is SegmentMatch.DUPLICATE
 
 
-def test_the_ends_of_large_files_are_compared_too(source):
+def test_the_ends_of_large_files_are_compared_too(source: Callable[..., Any]) -> None:
     """Two logs may agree for longer than is worth reading."""
     large = b"x" * 1_500_000
     one, other = source(large + b"a" * 100_000), source(large + b"b" * 100_000)

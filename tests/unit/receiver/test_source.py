@@ -5,23 +5,26 @@ import gzip
 import os
 import random
 import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.source import open_source
+from k8s_audit_otlp.receiver.source import GzipSource, open_source
 
 DATA = random.Random(1).randbytes(100_000).hex().encode()  # noqa: S311 - it must not compress well
 
 
 @pytest.fixture
-def gz(tmp_path):
+def gz(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Write bytes as a .gz and open it."""
     opened = []
 
-    def make(packed):
+    def make(packed: Any) -> Any:
         path = tmp_path / "audit.log.gz"
         path.write_bytes(packed)
         opened.append(open_source(path, compressed=True))
@@ -32,13 +35,13 @@ def gz(tmp_path):
         source.close()
 
 
-def _sound(data):
+def _sound(data: bytearray | bytes) -> int:
     """Count the bytes before the first one that was never written."""
     wrong = (i for i, (got, sent) in enumerate(zip(data, DATA, strict=False)) if got != sent)
     return next(wrong, min(len(data), len(DATA)))
 
 
-def everything(source, step=100_000):
+def everything(source: GzipSource, step: int = 100_000) -> tuple[Any, ...]:
     data, damage = b"", None
     try:
         while piece := source.read_at(len(data), step):
@@ -48,28 +51,28 @@ def everything(source, step=100_000):
     return data, damage
 
 
-def test_a_whole_file_is_read_and_its_end_is_known(gz):
+def test_a_whole_file_is_read_and_its_end_is_known(gz: Callable[..., Any]) -> None:
     """Every byte, then the end."""
     source = gz(gzip.compress(DATA))
     assert everything(source) == (DATA, None)
     assert source.end == len(DATA)
 
 
-def test_members_follow_one_another(gz):
+def test_members_follow_one_another(gz: Callable[..., Any]) -> None:
     """What `cat a.gz b.gz` makes is one segment."""
     source = gz(gzip.compress(DATA[:1000]) + gzip.compress(b"") + gzip.compress(DATA[1000:]))
     assert everything(source) == (DATA, None)
     assert source.end == len(DATA)
 
 
-def test_padding_after_the_last_member_is_no_damage(gz):
+def test_padding_after_the_last_member_is_no_damage(gz: Callable[..., Any]) -> None:
     """Some tools fill up with NULs."""
     source = gz(gzip.compress(DATA) + bytes(100_000))
     assert everything(source) == (DATA, None)
     assert source.end == len(DATA)
 
 
-def test_garbage_after_the_last_member_is_damage_after_all_the_data(gz):
+def test_garbage_after_the_last_member_is_damage_after_all_the_data(gz: Callable[..., Any]) -> None:
     """What came before it is kept."""
     source = gz(gzip.compress(DATA) + b"garbage that is no header" * 10)
     data, damage = everything(source)
@@ -79,7 +82,7 @@ def test_garbage_after_the_last_member_is_damage_after_all_the_data(gz):
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.999])
-def test_a_torn_file_gives_what_it_has_and_no_end(gz, part):
+def test_a_torn_file_gives_what_it_has_and_no_end(gz: Callable[..., Any], part: float) -> None:
     """All that a plain decompressor gets out of it but the last few bytes."""
     packed = gzip.compress(DATA)
     packed = packed[: int(len(packed) * part)]
@@ -92,7 +95,7 @@ def test_a_torn_file_gives_what_it_has_and_no_end(gz, part):
     assert source.end is None
 
 
-def test_a_torn_file_that_grows_is_read_on(gz, tmp_path):
+def test_a_torn_file_that_grows_is_read_on(gz: Callable[..., Any], tmp_path: Path) -> None:
     """It was still being written."""
     packed = gzip.compress(DATA)
     source = gz(packed[:1000])
@@ -106,7 +109,7 @@ def test_a_torn_file_that_grows_is_read_on(gz, tmp_path):
 
 
 @pytest.mark.parametrize("place", [0.02, 0.3, 0.9])
-def test_damage_in_the_middle_keeps_what_came_before(gz, place):
+def test_damage_in_the_middle_keeps_what_came_before(gz: Callable[..., Any], place: float) -> None:
     """Nothing is lost that a byte-by-byte decompressor would give."""
     packed = bytearray(gzip.compress(DATA))
     middle = int(len(packed) * place)
@@ -120,7 +123,7 @@ def test_damage_in_the_middle_keeps_what_came_before(gz, place):
     assert damage is not None
 
 
-def test_a_wrong_checksum_is_damage(gz):
+def test_a_wrong_checksum_is_damage(gz: Callable[..., Any]) -> None:
     """The data is given, the end is not confirmed."""
     packed = bytearray(gzip.compress(DATA))
     packed[-6] ^= 1
@@ -132,7 +135,7 @@ def test_a_wrong_checksum_is_damage(gz):
 
 
 @pytest.mark.parametrize("packed", [b"", b"\x1f\x8b", b"no gzip at all", bytes(100)])
-def test_a_file_without_data_gives_none(gz, packed):
+def test_a_file_without_data_gives_none(gz: Callable[..., Any], packed: bytes) -> None:
     """It neither hangs nor invents an end."""
     source = gz(packed)
     data, _ = everything(source)
@@ -141,7 +144,7 @@ def test_a_file_without_data_gives_none(gz, packed):
 
 
 @pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1, 5 << 20])
-def test_what_compresses_a_thousandfold_comes_whole(gz, size):
+def test_what_compresses_a_thousandfold_comes_whole(gz: Callable[..., Any], size: int) -> None:
     """More comes out of one piece than is taken at once."""
     source = gz(gzip.compress(b"a" * size))
     assert everything(source) == (b"a" * size, None)
@@ -149,7 +152,9 @@ def test_what_compresses_a_thousandfold_comes_whole(gz, size):
 
 
 @given(offsets=st.lists(st.integers(0, len(DATA)), min_size=1, max_size=6))
-def test_any_order_of_offsets_gives_the_same_bytes(tmp_path_factory, offsets):
+def test_any_order_of_offsets_gives_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, offsets: Any
+) -> None:
     """Consumers at different places share a source."""
     path = tmp_path_factory.mktemp("gz") / "audit.log.gz"
     path.write_bytes(gzip.compress(DATA, 1))
@@ -159,7 +164,7 @@ def test_any_order_of_offsets_gives_the_same_bytes(tmp_path_factory, offsets):
     source.close()
 
 
-def test_a_plain_source_outlives_its_name(tmp_path):
+def test_a_plain_source_outlives_its_name(tmp_path: Path) -> None:
     """The descriptor is what is read."""
     path = tmp_path / "audit.log"
     path.write_bytes(b"0123456789")
@@ -173,7 +178,7 @@ def test_a_plain_source_outlives_its_name(tmp_path):
         source.read_at(0, 1)
 
 
-def test_a_fifo_does_not_hang(tmp_path):
+def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
     """It may have the name of a backup."""
     os.mkfifo(tmp_path / "audit.log.1")
     source = open_source(tmp_path / "audit.log.1", compressed=False)

@@ -1,5 +1,9 @@
 """Where an exporter without a position begins."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from k8s_audit_otlp.receiver.start_at import _TIME, start_at_end
@@ -7,7 +11,9 @@ from k8s_audit_otlp.state.ledger import Ledger
 
 
 @pytest.mark.parametrize("size", [10, 70_000, 200_000])
-def test_the_end_is_where_the_last_line_begins_that_is_not_whole(receive, log_dir, event, size):
+def test_the_end_is_where_the_last_line_begins_that_is_not_whole(
+    receive: Callable[..., Any], log_dir: Path, event: Callable[..., Any], size: int
+) -> None:
     """That line is sent when it is; nothing before it is."""
     live = log_dir / "audit.log"
     half = event(1, size)[: size + 60]

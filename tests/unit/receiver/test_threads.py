@@ -1,7 +1,10 @@
 """One watcher, several consumers and a busy apiserver at the same time."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.state.ledger import Ledger, Tally
@@ -11,14 +14,14 @@ LINES = 4_000
 PATIENCE_S = 20.0  # nobody waits that long unless two wait for each other
 
 
-def watch(log, done):
+def watch(log: Any, done: Any) -> None:
     while not done.is_set():
         log.poll()
         log.scan()
         done.wait(0.005)
 
 
-def consume(receiver, ledger, lines):
+def consume(receiver: Any, ledger: Any, lines: Any) -> None:
     while len(lines) < LINES:
         segment = receiver.log.next_segment(ledger)
         found = segment and receiver.reader.read(segment, ledger.next_offset(segment.seq))
@@ -29,7 +32,9 @@ def consume(receiver, ledger, lines):
         ledger.settle(ledger.open(found.span), Tally())
 
 
-def test_consumers_and_the_watcher_do_not_stand_in_each_others_way(receive, log_dir):
+def test_consumers_and_the_watcher_do_not_stand_in_each_others_way(
+    receive: Callable[..., Any], log_dir: Path
+) -> None:
     """Rotation and compression go on while all of them read; each gets every line once.
 
     Hundreds of rotations a second are more than a listing can follow in order.

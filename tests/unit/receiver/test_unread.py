@@ -3,6 +3,7 @@
 import gzip
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.state.ledger import Tally, mark_of
 from k8s_audit_otlp.tools.demo.writer import backup_name
+from tests.conftest import ManualClock
 
 FIRST = 1_767_323_045_000
 HOLDING = DeletedSegments(HoldLimits())
@@ -21,7 +23,7 @@ BROKEN = "/proc/self/mem"  # a file whose first byte is an I/O error
 
 
 @pytest.fixture
-def log_dir():
+def log_dir() -> Iterator[Path]:
     """Give a directory that another user may enter."""
     with tempfile.TemporaryDirectory(prefix="unread-") as directory:
         Path(directory).chmod(0o755)
@@ -29,12 +31,12 @@ def log_dir():
 
 
 @pytest.fixture
-def live(log_dir):
+def live(log_dir: Path) -> Path:
     return log_dir / "audit.log"
 
 
 @contextmanager
-def denied(path):
+def denied(path: Path) -> Iterator[None]:
     """Let nobody read *path*, root not either."""
     mode, user = path.stat().st_mode, os.geteuid()
     path.chmod(0)
@@ -47,18 +49,20 @@ def denied(path):
         path.chmod(mode)
 
 
-def append(path, *lines):
+def append(path: Path, *lines: Any) -> None:
     with path.open("ab") as file:
         file.write(b"".join(lines))
     path.chmod(0o644)
 
 
-def rotate(live, number):
+def rotate(live: Path, number: int) -> Path:
     return live.rename(backup_name(live, FIRST + number))
 
 
 @pytest.mark.parametrize("rotated", [True, False])
-def test_a_log_that_may_not_be_read_for_a_while_after_a_start(receive, live, event, rotated):
+def test_a_log_that_may_not_be_read_for_a_while_after_a_start(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], rotated: bool
+) -> None:
     """Whether it is the live file or a backup by now; what may be read goes on meanwhile."""
     append(live, event(0))
     receiver = receive()
@@ -82,7 +86,9 @@ def test_a_log_that_may_not_be_read_for_a_while_after_a_start(receive, live, eve
     assert receiver.log.troubles == []
 
 
-def test_a_new_backup_that_cannot_be_read_is_told_when_it_is_gone(receive, live, event):
+def test_a_new_backup_that_cannot_be_read_is_told_when_it_is_gone(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """Nobody knows what was in it; a restart in between forgets nothing."""
     append(live, event(0))
     receiver = receive()
@@ -102,7 +108,9 @@ def test_a_new_backup_that_cannot_be_read_is_told_when_it_is_gone(receive, live,
     assert receive(receiver).drain() == []
 
 
-def test_a_known_segment_whose_disk_fails_is_waited_for(receive, live, event):
+def test_a_known_segment_whose_disk_fails_is_waited_for(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """At a start, under the name that it had."""
     append(live, event(0), event(1))
     rotate(live, 0)
@@ -132,8 +140,12 @@ HEADS = {
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_a_gz_without_a_readable_line_is_told_once_it_does_not_change(
-    receive, live, event, clock, head
-):
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: ManualClock,
+    head: Callable[..., Any],
+) -> None:
     """What it held is not known; after a minute it is given up, and no restart tells it again."""
     packed = gzip.compress(event(1) + event(2))
     backup = live.with_name(backup_name(live, FIRST).name + ".gz")
@@ -158,7 +170,9 @@ def test_a_gz_without_a_readable_line_is_told_once_it_does_not_change(
     assert again.drain() == [event(1), event(2)]
 
 
-def test_a_half_gz_ends_open_for_everyone(receive, live, event):
+def test_a_half_gz_ends_open_for_everyone(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
     """How much it held nobody knows; who comes later is told the same."""
     whole = b"".join(event(n, n % 97) for n in range(2000))
     packed = gzip.compress(whole)

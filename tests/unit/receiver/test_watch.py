@@ -3,6 +3,9 @@
 import errno
 import os
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -10,10 +13,10 @@ from k8s_audit_otlp.receiver.watch import Watcher
 
 
 @pytest.fixture
-def watch():
+def watch() -> Iterator[Callable[..., Any]]:
     started = []
 
-    def start(log, **options):
+    def start(log: Any, **options: Any) -> Any:
         watcher = Watcher(log, scan_s=0.05, **options)
         watcher.start()
         started.append(watcher)
@@ -25,19 +28,25 @@ def watch():
         watcher.join(5)
 
 
-def eventually(condition):
+def eventually(condition: Callable[..., Any]) -> None:
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.01)
 
 
-def used_up():
+def used_up() -> Never:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 @pytest.mark.parametrize("inotify", [True, False])
-def test_rotations_are_seen_with_and_without_inotify(receive, log_dir, event, watch, inotify):
+def test_rotations_are_seen_with_and_without_inotify(
+    receive: Callable[..., Any],
+    log_dir: Path,
+    event: Callable[..., Any],
+    watch: Callable[..., Any],
+    inotify: bool,
+) -> None:
     """Where no instance is left, the directory is listed, and the log says so."""
     receiver, live = receive(), log_dir / "audit.log"
     live.write_bytes(event(0))
@@ -51,17 +60,19 @@ def test_rotations_are_seen_with_and_without_inotify(receive, log_dir, event, wa
     assert ("Too many open files" in receiver.log.watched) is not inotify
 
 
-def test_what_nobody_foresaw_in_one_look_does_not_end_the_thread(receive, log_dir, event, watch):
+def test_what_nobody_foresaw_in_one_look_does_not_end_the_thread(
+    receive: Callable[..., Any], log_dir: Path, event: Callable[..., Any], watch: Callable[..., Any]
+) -> None:
     """It is said, and the next look does better."""
     receiver, live = receive(), log_dir / "audit.log"
     live.write_bytes(event(0))
     scan, failures = receiver.log.scan, iter([ValueError("odd"), KeyError("odder")])
 
     class Odd:
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             return getattr(receiver.log, name)
 
-        def scan(self):
+        def scan(self) -> Any:
             for failure in failures:
                 raise failure
             scan()

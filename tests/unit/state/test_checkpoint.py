@@ -2,19 +2,27 @@
 
 import json
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
+from k8s_audit_otlp.state.checkpoint import (
+    Checkpoint,
+    CheckpointFile,
+    Position,
+    Restored,
+    StateError,
+)
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
 MAIN, PREVIOUS = "checkpoint.json", "checkpoint.prev.json"
 
 
-def state(offset):
+def state(offset: int) -> Checkpoint:
     """Make the state of an exporter that has settled *offset* bytes."""
     segment = SegmentState(1, "0123456789abcdef", "head", 4, names=["audit.log"], size=offset)
     return Checkpoint(
@@ -24,25 +32,25 @@ def state(offset):
     )
 
 
-def offset_of(restored):
+def offset_of(restored: Restored) -> int:
     return restored.checkpoint.positions["audit"]["siem"].settled[1]
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> CheckpointFile:
     file = CheckpointFile(tmp_path / "state")
     file.prepare()
     return file
 
 
-def test_a_first_start_finds_nothing(file):
+def test_a_first_start_finds_nothing(file: CheckpointFile) -> None:
     """No file is no damage."""
     assert file.load().checkpoint is None
     assert file.load().warning == ""
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_what_is_saved_comes_back(file, durable):
+def test_what_is_saved_comes_back(file: CheckpointFile, durable: bool) -> None:
     """Every value, through the file."""
     saved = state(7)
     assert file.save(saved, durable=durable)
@@ -51,14 +59,14 @@ def test_what_is_saved_comes_back(file, durable):
     assert restored.warning == ""
 
 
-def test_only_the_owner_may_read_it(file):
+def test_only_the_owner_may_read_it(file: CheckpointFile) -> None:
     """Names in the log are nobody else's business."""
     file.save(state(7))
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.directory.stat().st_mode) == 0o700
 
 
-def test_an_equal_state_is_not_written_again(file):
+def test_an_equal_state_is_not_written_again(file: CheckpointFile) -> None:
     """The time of writing does not make a difference."""
     assert file.save(state(7))
     again = state(7)
@@ -67,7 +75,7 @@ def test_an_equal_state_is_not_written_again(file):
     assert file.save(state(8))
 
 
-def test_what_was_saved_plainly_is_synced_when_that_is_asked(tmp_path):
+def test_what_was_saved_plainly_is_synced_when_that_is_asked(tmp_path: Path) -> None:
     """Equal to what is on disk is not equal to what is safe on it."""
     synced = []
     file = CheckpointFile(tmp_path, fsync=synced.append)
@@ -79,7 +87,7 @@ def test_what_was_saved_plainly_is_synced_when_that_is_asked(tmp_path):
     assert len(synced) == 2
 
 
-def test_a_deleted_file_is_written_again(file):
+def test_a_deleted_file_is_written_again(file: CheckpointFile) -> None:
     """Somebody cleaned up too much."""
     file.save(state(7))
     file.path.unlink()
@@ -88,7 +96,9 @@ def test_a_deleted_file_is_written_again(file):
 
 @pytest.mark.parametrize("step", ["half a temporary file", "a whole temporary file", "nothing"])
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_crash_while_writing_leaves_the_state_of_before(file, step, durable):
+def test_a_crash_while_writing_leaves_the_state_of_before(
+    file: CheckpointFile, step: str, durable: bool
+) -> None:
     """What is beside the two names is not looked at, and does not disturb the next write."""
     file.save(state(1))
     file.save(state(2), durable=durable)
@@ -104,7 +114,7 @@ def test_a_crash_while_writing_leaves_the_state_of_before(file, step, durable):
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kept=st.floats(0, 0.99))
-def test_a_damaged_file_falls_back_to_the_synced_one_with_a_warning(file, kept):
+def test_a_damaged_file_falls_back_to_the_synced_one_with_a_warning(file: Any, kept: Any) -> None:
     """A power cut leaves a part or nothing of what was not synced."""
     file.save(state(1))
     file.save(state(2), durable=False)
@@ -116,7 +126,7 @@ def test_a_damaged_file_falls_back_to_the_synced_one_with_a_warning(file, kept):
     assert "sent again" in restored.warning
 
 
-def test_a_missing_file_falls_back_with_a_warning(file):
+def test_a_missing_file_falls_back_with_a_warning(file: CheckpointFile) -> None:
     """So does one that somebody deleted."""
     file.save(state(1))
     file.path.unlink()
@@ -125,7 +135,9 @@ def test_a_missing_file_falls_back_with_a_warning(file):
     assert PREVIOUS in restored.warning
 
 
-def test_a_save_after_a_fall_back_does_not_give_the_good_one_for_the_bad_one(file):
+def test_a_save_after_a_fall_back_does_not_give_the_good_one_for_the_bad_one(
+    file: CheckpointFile,
+) -> None:
     """At no moment is a damaged file all there is."""
     file.save(state(1))
     file.path.write_bytes(b"damaged")
@@ -141,7 +153,9 @@ def test_a_save_after_a_fall_back_does_not_give_the_good_one_for_the_bad_one(fil
     "content",
     [b"", b"{", b"[1, 2]", b"{}", b'{"version":"1"}', b'{"version":1,"positions":3}', b"\xff\0"],
 )
-def test_a_foreign_or_damaged_state_is_refused_with_a_way_out(file, content):
+def test_a_foreign_or_damaged_state_is_refused_with_a_way_out(
+    file: CheckpointFile, content: bytes
+) -> None:
     """Starting over would send everything again or skip it: a person decides."""
     for name in (MAIN, PREVIOUS):
         (file.directory / name).write_bytes(content)
@@ -151,7 +165,7 @@ def test_a_foreign_or_damaged_state_is_refused_with_a_way_out(file, content):
         assert part in str(refused.value)
 
 
-def test_a_state_of_a_newer_version_is_refused(file):
+def test_a_state_of_a_newer_version_is_refused(file: CheckpointFile) -> None:
     """It is whole, but this program does not know what it means."""
     file.save(state(1))
     file.path.write_text('{"version": 2, "segments": "meaning unknown"}')
@@ -160,21 +174,23 @@ def test_a_state_of_a_newer_version_is_refused(file):
 
 
 @pytest.mark.parametrize("name", [MAIN, PREVIOUS])
-def test_a_directory_in_the_place_of_a_file_is_named(file, name):
+def test_a_directory_in_the_place_of_a_file_is_named(file: CheckpointFile, name: str) -> None:
     """The message says which path."""
     (file.directory / name).mkdir()
     with pytest.raises(StateError, match=f"{name}: cannot be read"):
         file.load()
 
 
-def test_a_state_directory_that_is_a_file_is_refused(tmp_path):
+def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     """The message gives the way out."""
     (tmp_path / "state").write_text("")
     with pytest.raises(StateError, match=r"cannot be used.*--state-dir"):
         CheckpointFile(tmp_path / "state").prepare()
 
 
-def test_a_state_directory_deleted_while_running_is_an_error_of_the_disk(file):
+def test_a_state_directory_deleted_while_running_is_an_error_of_the_disk(
+    file: CheckpointFile,
+) -> None:
     """Whoever commits goes on delivering and says that nothing is stored."""
     file.save(state(1))
     for path in file.directory.iterdir():

@@ -1,5 +1,7 @@
 """A position moves over what is settled, never over what is not."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,18 +22,18 @@ class LedgerMachine(RuleBasedStateMachine):
 
     SEGMENTS = (1, 2, 3)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.ledger = Ledger()
         self.spans = {n: [] for n in self.SEGMENTS}  # [end, records, settled]
         self.open = []  # (ticket, entry)
         self.settled_twice = []
 
-    def _opened(self, segment):
+    def _opened(self, segment: int) -> int:
         spans = self.spans[segment]
         return spans[-1][0] if spans else 0
 
-    def _safe(self, segment):
+    def _safe(self, segment: int) -> tuple[int, int]:
         offset, records = 0, 0
         for end, count, settled in self.spans[segment]:
             if not settled:
@@ -40,7 +42,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return offset, records
 
     @rule(segment=st.sampled_from(SEGMENTS), size=st.integers(0, 50), records=st.integers(0, 5))
-    def open_span(self, segment, size, records):
+    def open_span(self, segment: int, size: int, records: int) -> None:
         start = self._opened(segment)
         entry = [start + size, records, False]
         ticket = self.ledger.open(Span(segment, start, start + size))
@@ -49,7 +51,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, 99))
-    def settle(self, which):
+    def settle(self, which: int) -> None:
         ticket, entry = self.open.pop(which % len(self.open))
         entry[2] = True
         tally = Tally(read=entry[1], delivered=entry[1], lines=1, dropped={"rule": entry[1]})
@@ -59,25 +61,25 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.settled_twice)
     @rule(which=st.integers(0, 99))
-    def settle_again(self, which):
+    def settle_again(self, which: int) -> None:
         ticket = self.settled_twice[which % len(self.settled_twice)]
         self.ledger.settle(ticket, Tally(read=1000, delivered=1000))
 
     @rule(segment=st.sampled_from(SEGMENTS), gap=st.integers(1, 9))
-    def open_elsewhere(self, segment, gap):
+    def open_elsewhere(self, segment: int, gap: int) -> None:
         start = self._opened(segment) + gap
         with pytest.raises(ValueError, match="segment is at"):
             self.ledger.open(Span(segment, start, start + 1))
 
     @rule(segment=st.sampled_from(SEGMENTS), offset=st.integers(1, 100))
-    def begin(self, segment, offset):
+    def begin(self, segment: int, offset: int) -> None:
         self.ledger.begin(segment, offset)
         spans = self.spans[segment]
         if self._settled_first(spans) == len(spans) and offset > self._opened(segment):
             spans.append([offset, 0, True])
 
     @rule()
-    def restart(self):
+    def restart(self) -> None:
         """Go on from a snapshot: what was open is opened again by whoever reads."""
         offsets, tallies = self.ledger.snapshot()
         self.ledger = Ledger(offsets)
@@ -88,7 +90,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.open, self.settled_twice = [], []
 
     @invariant()
-    def offsets_and_tallies_are_those_of_the_list(self):
+    def offsets_and_tallies_are_those_of_the_list(self) -> None:
         offsets, tallies = self.ledger.snapshot()
         for segment in self.SEGMENTS:
             offset, records = self._safe(segment)
@@ -101,7 +103,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.in_flight() == waiting
 
     @staticmethod
-    def _settled_first(spans):
+    def _settled_first(spans: list[Any]) -> int:
         return next((i for i, span in enumerate(spans) if not span[2]), len(spans))
 
 
@@ -109,7 +111,7 @@ TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
-def test_a_snapshot_does_not_change_any_more():
+def test_a_snapshot_does_not_change_any_more() -> None:
     """It goes into a file while senders settle."""
     ledger = Ledger()
     ticket = ledger.open(Span(1, 0, 10))
@@ -118,7 +120,7 @@ def test_a_snapshot_does_not_change_any_more():
     assert (offsets, tallies) == ({1: 0}, {1: Tally()})
 
 
-def test_a_segment_can_begin_later_but_never_earlier():
+def test_a_segment_can_begin_later_but_never_earlier() -> None:
     """What was settled or is on its way stays so."""
     ledger = Ledger({1: 50})
     ledger.begin(1, 10)
@@ -129,7 +131,7 @@ def test_a_segment_can_begin_later_but_never_earlier():
     assert ledger.next_offset(1) == 70
 
 
-def test_a_forgotten_segment_gives_its_tally_away():
+def test_a_forgotten_segment_gives_its_tally_away() -> None:
     """The totals go on."""
     ledger = Ledger()
     ledger.settle(ledger.open(Span(1, 0, 10)), Tally(read=3, delivered=3))
@@ -138,7 +140,7 @@ def test_a_forgotten_segment_gives_its_tally_away():
     assert ledger.snapshot() == ({}, {})
 
 
-def test_a_tally_balances_when_nothing_is_missing():
+def test_a_tally_balances_when_nothing_is_missing() -> None:
     """What was read is delivered, dropped, dead-lettered or refused."""
     tally = Tally(read=10, delivered=4, dropped={"a": 1, "b": 2}, dead_lettered=2, refused=1)
     assert tally.balance == 0
@@ -146,7 +148,7 @@ def test_a_tally_balances_when_nothing_is_missing():
     assert tally.balance == 1
 
 
-def test_adding_tallies_leaves_the_added_one_alone():
+def test_adding_tallies_leaves_the_added_one_alone() -> None:
     """Rules are merged, times widened."""
     one = Tally(dropped={"a": 1}, first_ns=5, last_ns=7)
     other = Tally(dropped={"a": 1, "b": 1}, first_ns=3, last_ns=6)
@@ -165,7 +167,7 @@ def settled(ledger: Ledger, end: int, records: int = 1, segment: int = 1) -> Non
     ledger.settle(ticket, Tally(read=records, delivered=records))
 
 
-def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled():
+def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled() -> None:
     """Whatever a failed exporter had sent counts for nothing afterwards."""
     ledger = Ledger()
     settled(ledger, 10)
@@ -181,7 +183,7 @@ def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled():
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=300))
-def test_older_places_are_few_and_reach_far_back(steps):
+def test_older_places_are_few_and_reach_far_back(steps: Any) -> None:
     """One for each doubling of age, about: a second ago, two, four, eight."""
     ledger, end = Ledger(), 0
     for step in steps:
@@ -196,7 +198,7 @@ def test_older_places_are_few_and_reach_far_back(steps):
     assert turns[-1] <= max(1, len(steps) - 64)
 
 
-def test_places_are_remembered_of_the_segments_that_moved_last():
+def test_places_are_remembered_of_the_segments_that_moved_last() -> None:
     ledger = Ledger()
     for segment in range(1, 20):
         settled(ledger, 10, segment=segment)
@@ -204,7 +206,7 @@ def test_places_are_remembered_of_the_segments_that_moved_last():
     assert sorted(ledger.places()[1]) == [16, 17, 18, 19]
 
 
-def test_a_moved_place_is_told_and_one_that_waits_for_others_is_not():
+def test_a_moved_place_is_told_and_one_that_waits_for_others_is_not() -> None:
     ledger, told = Ledger(), []
     ledger.listen(lambda of, segment: told.append((segment, of.settled_offset(segment))))
     first, second = ledger.open(Span(1, 0, 10)), ledger.open(Span(1, 10, 20))
@@ -215,7 +217,7 @@ def test_a_moved_place_is_told_and_one_that_waits_for_others_is_not():
 
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000))
-def test_a_mark_names_the_last_bytes(one, other):
+def test_a_mark_names_the_last_bytes(one: Any, other: Any) -> None:
     same = one[-MARK_BYTES:] == other[-MARK_BYTES:]
     assert (mark_of(one) == mark_of(other)) == same
     assert mark_length(mark_of(one)) == min(len(one), MARK_BYTES)

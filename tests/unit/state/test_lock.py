@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def other_process(tmp_path):
+def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Let another process hold the lock."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
@@ -32,7 +33,9 @@ def other_process(tmp_path):
         process.kill()
 
 
-def test_a_second_process_is_told_who_holds_the_lock(tmp_path, other_process):
+def test_a_second_process_is_told_who_holds_the_lock(
+    tmp_path: Path, other_process: subprocess.Popen[str]
+) -> None:
     """The message says where, who and the way out."""
     lock = StateLock(tmp_path)
     with pytest.raises(StateLockedError) as refused:
@@ -42,11 +45,13 @@ def test_a_second_process_is_told_who_holds_the_lock(tmp_path, other_process):
     assert "--state-dir" in str(refused.value)
 
 
-def test_a_successor_waits_until_its_predecessor_is_gone(tmp_path, other_process):
+def test_a_successor_waits_until_its_predecessor_is_gone(
+    tmp_path: Path, other_process: subprocess.Popen[str]
+) -> None:
     """However it goes: the kernel frees the lock."""
     waits, told = [], []
 
-    def sleep(seconds):
+    def sleep(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 3:
             other_process.kill()
@@ -60,7 +65,7 @@ def test_a_successor_waits_until_its_predecessor_is_gone(tmp_path, other_process
     lock.release()
 
 
-def test_patience_ends(tmp_path, other_process):
+def test_patience_ends(tmp_path: Path, other_process: subprocess.Popen[str]) -> None:
     """It is counted in the waits themselves."""
     waits = []
     with pytest.raises(StateLockedError):
@@ -69,7 +74,7 @@ def test_patience_ends(tmp_path, other_process):
     assert other_process.poll() is None
 
 
-def test_a_released_lock_can_be_taken_again(tmp_path):
+def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
     """Releasing twice is harmless."""
     first, second = StateLock(tmp_path), StateLock(tmp_path)
     first.acquire()
@@ -81,11 +86,11 @@ def test_a_released_lock_can_be_taken_again(tmp_path):
     second.release()
 
 
-def _descriptors():
+def _descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_no_descriptor_is_left_when_the_lock_is_refused(tmp_path):
+def test_no_descriptor_is_left_when_the_lock_is_refused(tmp_path: Path) -> None:
     """A supervisor may try for days."""
     held = StateLock(tmp_path)
     held.acquire()
@@ -97,7 +102,7 @@ def test_no_descriptor_is_left_when_the_lock_is_refused(tmp_path):
     held.release()
 
 
-def test_the_holder_is_known_while_it_holds(tmp_path):
+def test_the_holder_is_known_while_it_holds(tmp_path: Path) -> None:
     """And asking neither takes the lock nor makes a file."""
     assert StateLock(tmp_path).holder() is None
     assert not list(tmp_path.iterdir())

@@ -1,5 +1,7 @@
 """Which segments a log has, and their order."""
 
+from typing import Any
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, ManifestState, Se
 
 
 @given(identities=st.lists(st.sampled_from(["a" * 16, "b" * 16]), max_size=12))
-def test_every_segment_has_a_number_and_a_name_of_its_own(identities):
+def test_every_segment_has_a_number_and_a_name_of_its_own(identities: Any) -> None:
     """The same first event again gets an occurrence number; the order is that of discovery."""
     manifest = Manifest()
     for identity in identities:
@@ -23,7 +25,7 @@ def test_every_segment_has_a_number_and_a_name_of_its_own(identities):
         assert [s.identity for s in manifest.with_identity(identity)] == expected[::-1]
 
 
-def test_a_sequence_number_is_never_given_twice():
+def test_a_sequence_number_is_never_given_twice() -> None:
     """Not even when the newest segment is forgotten, nor after a restart."""
     manifest = Manifest()
     manifest.add("a", "head", 4, now_ns=1)
@@ -33,7 +35,7 @@ def test_a_sequence_number_is_never_given_twice():
     assert [s.seq for s in again] == [1, 3]
 
 
-def test_a_stored_manifest_comes_back_as_it_was():
+def test_a_stored_manifest_comes_back_as_it_was() -> None:
     """Through the format of the checkpoint."""
     manifest = Manifest()
     segment = manifest.add("a", "head", 4, head_start=3, now_ns=1)
@@ -43,7 +45,7 @@ def test_a_stored_manifest_comes_back_as_it_was():
     assert Manifest(msgspec.json.decode(data, type=ManifestState)).state() == manifest.state()
 
 
-def test_a_state_does_not_change_with_the_manifest():
+def test_a_state_does_not_change_with_the_manifest() -> None:
     """It is written while the log goes on."""
     manifest = Manifest()
     segment = manifest.add("a", "head", 4, now_ns=1)
@@ -54,7 +56,7 @@ def test_a_state_does_not_change_with_the_manifest():
     assert (state.segments[0].names, state.segments[0].size) == (["one"], 0)
 
 
-def test_the_newest_names_are_kept():
+def test_the_newest_names_are_kept() -> None:
     """A log that logrotate renumbers has many names in its life."""
     segment = Manifest().add("a", "head", 4, now_ns=1)
     assert segment.name == "?"

@@ -1,14 +1,16 @@
 """Notices wait until they are acknowledged, and become fewer where they say the same."""
 
+from typing import Any, cast
+
 from k8s_audit_otlp.state.outbox import COUNT, EXPORTER, GAP, MAX_PENDING, Notice, Outbox
 
 
-def notice(uid: str, event: str = "k8s.audit.refused", **attributes: str | int) -> Notice:
+def notice(uid: str, event: str = "k8s.audit.refused", **attributes: Any) -> Notice:
     return Notice(uid, event, 1, 9, "body", {**attributes})
 
 
 def refused(uid: str, exporter: str, count: int = 1) -> Notice:
-    return notice(uid, **{EXPORTER: exporter, COUNT: count})
+    return notice(uid, **cast("Any", {EXPORTER: exporter, COUNT: count}))
 
 
 def sent(outbox: Outbox) -> list[Notice]:
@@ -67,9 +69,9 @@ def test_merged_gaps_keep_their_sum_and_their_outer_span() -> None:
     """1,300 at once, of one exporter: what they tell together is what is lost."""
     outbox = Outbox()
     for n in range(1300):
-        attributes = {EXPORTER: "siem", GAP + "reason": "deleted", GAP + "start": n}
-        span = {GAP + "since_ns": 100 + n, GAP + "until_ns": 200 + n}
-        size = {GAP + "bytes": n, GAP + "estimated_records": 1}
+        attributes: dict[str, Any] = {EXPORTER: "siem", GAP + "reason": "deleted", GAP + "start": n}
+        span: dict[str, Any] = {GAP + "since_ns": 100 + n, GAP + "until_ns": 200 + n}
+        size: dict[str, Any] = {GAP + "bytes": n, GAP + "estimated_records": 1}
         outbox.add(notice(f"g{n}", "k8s.audit.gap", **attributes, **span, **size))
     told_of = outbox.snapshot()
     assert len(told_of) == MAX_PENDING
@@ -89,7 +91,7 @@ def test_gaps_of_other_exporters_or_reasons_are_not_merged_with_it() -> None:
         outbox.add(notice(f"g{n}", "k8s.audit.gap", **{EXPORTER: "siem", GAP + "reason": "let_go"}))
     assert outbox.full
     for n, (exporter, reason) in enumerate([("lake", "let_go"), ("siem", "deleted")]):
-        named = {EXPORTER: exporter, GAP + "reason": reason, GAP + "bytes": 1}
+        named: dict[str, Any] = {EXPORTER: exporter, GAP + "reason": reason, GAP + "bytes": 1}
         outbox.add(notice(f"x{n}", "k8s.audit.gap", **named))
     assert [n.uid for n in outbox.snapshot()][-2:] == ["x0", "x1"]
     assert len(outbox) == MAX_PENDING + 2
@@ -125,8 +127,8 @@ def test_what_one_of_two_merged_notices_does_not_count_is_nothing() -> None:
     """Not one."""
     outbox = Outbox()
     for n in range(MAX_PENDING + 1):
-        estimated = {GAP + "estimated_records": 7} if n == MAX_PENDING else {}
-        attributes = {EXPORTER: "siem", GAP + "reason": "deleted", GAP + "bytes": 1}
+        estimated: dict[str, Any] = {GAP + "estimated_records": 7} if n == MAX_PENDING else {}
+        attributes: dict[str, Any] = {EXPORTER: "siem", GAP + "reason": "deleted", GAP + "bytes": 1}
         outbox.add(notice(f"g{n}", "k8s.audit.gap", **attributes, **estimated))
     assert outbox.snapshot()[-1].attributes[GAP + "estimated_records"] == 7
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ KEY = key_of("k8s_audit:audit.log", "siem")
 IDENTITY = "0123456789abcdef"
 
 
-def at(offset: int, **counts: int) -> Ledger:
+def at(offset: int, **counts: Any) -> Ledger:
     ledger = Ledger()
     ticket = ledger.open(Span(1, 0, offset), mark_of(b"x" * offset))
     ledger.settle(ticket, Tally(**counts))

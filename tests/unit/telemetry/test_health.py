@@ -1,35 +1,37 @@
 """When a probe is answered with yes, and what is said when it is not."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.telemetry.health import LATE_S, Beat, liveness, readiness
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
+from tests.conftest import ManualClock
 
 BEHIND = (ReceiverView("k8s_audit", backlog_bytes=10),)
 WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", BEHIND, acknowledged_at=1.0)])
 
 
-def but(**changes):
+def but(**changes: Any) -> HealthView:
     return dataclasses.replace(WELL, **changes)
 
 
-def test_an_agent_that_delivers_is_alive_and_ready():
+def test_an_agent_that_delivers_is_alive_and_ready() -> None:
     """Nothing is wrong, so nothing is said."""
     assert liveness(WELL).good
     assert readiness(WELL).good
     assert readiness(WELL).as_json()["status"] == "ok"
 
 
-def test_a_dead_thread_is_not_alive():
+def test_a_dead_thread_is_not_alive() -> None:
     """And it is named."""
     health = liveness(but(dead_threads=["read otlp_http"]))
     assert not health.good
     assert "read otlp_http" in health.reasons[0]
 
 
-def test_a_commit_loop_that_stands_still_is_not_alive(clock):
+def test_a_commit_loop_that_stands_still_is_not_alive(clock: ManualClock) -> None:
     """It is given a minute: a slow disk is no reason for a restart."""
     beat = Beat(clock)
     clock.advance(LATE_S)
@@ -54,14 +56,14 @@ def test_a_commit_loop_that_stands_still_is_not_alive(clock):
         ),
     ],
 )
-def test_an_obstacle_makes_it_unready_and_is_said(view, said):
+def test_an_obstacle_makes_it_unready_and_is_said(view: HealthView, said: str) -> None:
     """Each one alone is enough."""
     health = readiness(view)
     assert not health.good
     assert said in health.reasons[0]
 
 
-def test_one_exporter_that_works_is_enough():
+def test_one_exporter_that_works_is_enough() -> None:
     """A vendor that is down must not make the others' agent unready."""
     exporters = [ExporterView("down", BEHIND, waiting=1), *WELL.exporters]
     health = readiness(but(exporters=exporters))
@@ -69,6 +71,6 @@ def test_one_exporter_that_works_is_enough():
     assert health.details["exporters"][0]["works"] is False
 
 
-def test_an_exporter_with_nothing_to_send_is_ready():
+def test_an_exporter_with_nothing_to_send_is_ready() -> None:
     """A fresh cluster with an empty log is no fault."""
     assert readiness(but(exporters=[ExporterView("a")])).good

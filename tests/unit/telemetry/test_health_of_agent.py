@@ -4,7 +4,10 @@ import json
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
@@ -13,6 +16,7 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
 from k8s_audit_otlp.telemetry.status import Status
+from tests.kit.backend import Backend
 from tests.kit.steps import Refuse
 
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
@@ -32,7 +36,7 @@ service: {{state_dir: "{state}", telemetry: {{metrics: {{address: "127.0.0.1:0"}
 """
 
 
-def get(address, path):
+def get(address: str, path: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -40,7 +44,7 @@ def get(address, path):
         return error.code, error.read().decode()
 
 
-def eventually(check, seconds=10.0):
+def eventually(check: Callable[..., Any], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end, "it never came"
@@ -48,9 +52,9 @@ def eventually(check, seconds=10.0):
 
 
 @pytest.fixture
-def agent_on(tmp_path, log_dir, backend):
+def agent_on(tmp_path: Path, log_dir: Path, backend: Backend) -> Callable[..., Any]:
     @contextmanager
-    def run(*, manifest=tmp_path / "none.yaml"):
+    def run(*, manifest: Any = tmp_path / "none.yaml") -> Any:
         text = CONFIG.format(
             log=log_dir / "audit.log", url=backend.url, secret=SECRET, state=tmp_path / "state"
         )
@@ -70,12 +74,12 @@ def agent_on(tmp_path, log_dir, backend):
     return run
 
 
-def write(log_dir, count):
+def write(log_dir: Path, count: int) -> None:
     with (log_dir / "audit.log").open("a") as log:
         log.writelines(EVENT.format(n=n) + "\n" for n in range(count))
 
 
-def test_an_agent_that_delivers_says_so(agent_on, log_dir):
+def test_an_agent_that_delivers_says_so(agent_on: Callable[..., Any], log_dir: Path) -> None:
     """Live, ready, and the numbers are those of the back end."""
     write(log_dir, 5)
     with agent_on() as (agent, status, address):
@@ -93,7 +97,9 @@ def test_an_agent_that_delivers_says_so(agent_on, log_dir):
         assert f"k8s_audit_otlp_events_delivered_total{place} 5" in text
 
 
-def test_the_page_shows_exporters_and_segments_and_no_secret(agent_on, log_dir, backend):
+def test_the_page_shows_exporters_and_segments_and_no_secret(
+    agent_on: Callable[..., Any], log_dir: Path, backend: Backend
+) -> None:
     """What is sent, what is not, and what to do; never what a back end or an event says."""
     write(log_dir, 5)
     with agent_on() as (_, _, address):
@@ -112,7 +118,7 @@ def test_the_page_shows_exporters_and_segments_and_no_secret(agent_on, log_dir, 
         assert SECRET not in text
 
 
-def test_counters_begin_anew_with_each_process(agent_on, log_dir):
+def test_counters_begin_anew_with_each_process(agent_on: Callable[..., Any], log_dir: Path) -> None:
     """A second run counts what it delivers itself, from its first event on."""
     place = '{exporter="otlp_http",receiver="k8s_audit"}'
     for count in (5, 3):
@@ -123,7 +129,9 @@ def test_counters_begin_anew_with_each_process(agent_on, log_dir):
             assert f"k8s_audit_otlp_events_read_total{place} {count}" in text
 
 
-def test_a_log_that_cannot_be_read_makes_it_unready(agent_on, log_dir):
+def test_a_log_that_cannot_be_read_makes_it_unready(
+    agent_on: Callable[..., Any], log_dir: Path
+) -> None:
     """And alive: a restart would not help."""
     with agent_on() as (_, _, address):
         code, body = get(address, "/readyz")
@@ -132,7 +140,9 @@ def test_a_log_that_cannot_be_read_makes_it_unready(agent_on, log_dir):
         assert get(address, "/livez")[0] == 200
 
 
-def test_a_back_end_that_refuses_everything_makes_it_unready(agent_on, log_dir, backend):
+def test_a_back_end_that_refuses_everything_makes_it_unready(
+    agent_on: Callable[..., Any], log_dir: Path, backend: Backend
+) -> None:
     """Nothing was ever acknowledged; the retries are counted by reason, and no key is shown."""
     backend.plan = [Refuse(401)] * 1000
     write(log_dir, 1)
@@ -146,7 +156,7 @@ def test_a_back_end_that_refuses_everything_makes_it_unready(agent_on, log_dir, 
         assert SECRET not in ready + metrics
 
 
-def test_a_stopped_reader_is_seen(agent_on, log_dir):
+def test_a_stopped_reader_is_seen(agent_on: Callable[..., Any], log_dir: Path) -> None:
     """A dead thread is named: only a restart brings it back."""
     write(log_dir, 1)
     with agent_on() as (agent, _, _):
@@ -155,7 +165,9 @@ def test_a_stopped_reader_is_seen(agent_on, log_dir):
         eventually(lambda: "read otlp_http" in health(agent).dead_threads)
 
 
-def test_the_runway_follows_the_manifest(agent_on, log_dir, tmp_path):
+def test_the_runway_follows_the_manifest(
+    agent_on: Callable[..., Any], log_dir: Path, tmp_path: Path
+) -> None:
     """The flags of the static pod say how long the log is kept."""
     manifest = tmp_path / "kube-apiserver.yaml"
     flags = ["audit-log-path=/x/audit.log", "audit-log-maxsize=1", "audit-log-maxbackup=2"]

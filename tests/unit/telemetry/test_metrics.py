@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +23,9 @@ LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
 PAIR = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
 
 
-def parsed(text):
+def parsed(
+    text: str,
+) -> dict[tuple[Any, ...], float]:
     """Read the text format as a scraper does: {(name, labels): value}."""
     series = {}
     for line in text.splitlines():
@@ -34,7 +38,7 @@ def parsed(text):
     return series
 
 
-def view(exporter="otlp_http/siem", **receiver):
+def view(exporter: str = "otlp_http/siem", **receiver: Any) -> ExporterView:
     more = {k: receiver.pop(k) for k in ("gaps", "retries", "in_flight") if k in receiver}
     return ExporterView(exporter, [ReceiverView("k8s_audit", **receiver)], **more)
 
@@ -42,18 +46,18 @@ def view(exporter="otlp_http/siem", **receiver):
 class Observed:
     """Stands where the agent stands: whatever views it holds are what is observed."""
 
-    def __init__(self, *views):
+    def __init__(self, *views: Any) -> None:
         self.views = list(views)
 
-    def __call__(self):
+    def __call__(self) -> list[ExporterView]:
         return self.views
 
 
 @pytest.fixture
-def started():
+def started() -> Callable[..., Any]:
     made = []
 
-    def start(*views):
+    def start(*views: Any) -> Any:
         observed = Observed(*views)
         made.append(Metrics(observed))
         return made[-1], observed
@@ -64,7 +68,7 @@ def started():
 PLACE = (("exporter", "otlp_http/siem"), ("receiver", "k8s_audit"))
 
 
-def test_counters_begin_at_zero_with_the_process(started):
+def test_counters_begin_at_zero_with_the_process(started: Callable[..., Any]) -> None:
     """A stored count that is taken up again is no increase."""
     metrics, observed = started(view(read=1000, delivered=900))
     assert parsed(metrics.text())["k8s_audit_otlp_events_read_total", PLACE] == 0
@@ -74,7 +78,7 @@ def test_counters_begin_at_zero_with_the_process(started):
     assert series["k8s_audit_otlp_events_delivered_total", PLACE] == 400
 
 
-def test_a_counter_never_falls(started):
+def test_a_counter_never_falls(started: Callable[..., Any]) -> None:
     """A reading in the middle of a move must not look like a restart."""
     metrics, observed = started(view(read=10))
     observed.views = [view(read=60)]
@@ -83,7 +87,7 @@ def test_a_counter_never_falls(started):
     assert parsed(metrics.text())["k8s_audit_otlp_events_read_total", PLACE] == 50
 
 
-def test_what_is_dropped_is_told_by_rule(started):
+def test_what_is_dropped_is_told_by_rule(started: Callable[..., Any]) -> None:
     """Also for a rule that drops for the first time."""
     metrics, observed = started(view())
     observed.views = [view(dropped={"rule 3": 7, "rule 9 stage": 2})]
@@ -93,7 +97,7 @@ def test_what_is_dropped_is_told_by_rule(started):
     assert series[name, (*PLACE, ("rule", "rule 9 stage"))] == 2
 
 
-def test_every_reason_is_there_before_it_happens(started):
+def test_every_reason_is_there_before_it_happens(started: Callable[..., Any]) -> None:
     """An alert on an increase must see the very first gap."""
     series = parsed(started(view())[0].text())
     exporter = ("exporter", "otlp_http/siem")
@@ -102,7 +106,7 @@ def test_every_reason_is_there_before_it_happens(started):
             assert series[f"k8s_audit_otlp_{metric}_total", (exporter, ("reason", reason))] == 0
 
 
-def test_gauges_tell_the_moment(started):
+def test_gauges_tell_the_moment(started: Callable[..., Any]) -> None:
     """Backlog, runway, in flight and the last acknowledgement go up and down."""
     full = ExporterView(
         "otlp_http/siem",
@@ -123,12 +127,12 @@ def test_gauges_tell_the_moment(started):
     assert parsed(metrics.text())["k8s_audit_otlp_backlog_bytes", PLACE] == 0
 
 
-def test_an_unknown_runway_is_absent(started):
+def test_an_unknown_runway_is_absent(started: Callable[..., Any]) -> None:
     """Neither 0 nor infinity: no alert may read something into it."""
     assert "runway_seconds{" not in started(view(runway_s=None))[0].text()
 
 
-def test_each_metric_has_one_help_and_one_type(started):
+def test_each_metric_has_one_help_and_one_type(started: Callable[..., Any]) -> None:
     """The format wants both before the first series, once."""
     text = started(view(), view("otlp_http/other"))[0].text()
     types = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
@@ -141,7 +145,7 @@ def test_each_metric_has_one_help_and_one_type(started):
 
 
 @given(st.text(max_size=20))
-def test_any_name_can_be_read_back(name):
+def test_any_name_can_be_read_back(name: str) -> None:
     """Quotes, backslashes and line breaks of an exporter's id do not break the format."""
     metrics = Metrics(Observed(ExporterView(name, in_flight=5)))
     lines = metrics.text().split("\n")
@@ -151,11 +155,12 @@ def test_any_name_can_be_read_back(name):
     assert line.endswith("} 5")
 
 
-def test_requests_are_counted_by_what_became_of_them(started):
+def test_requests_are_counted_by_what_became_of_them(started: Callable[..., Any]) -> None:
     """Cumulative buckets, a sum and a count; an outcome that never came is there at zero."""
     counts, outcomes = RequestCounts(), iter([Delivered(), Retry("busy")])
     clock = iter([0.0, 0.03, 1.0, 1.3])
-    sender = MeasuredSender(Answering(outcomes), counts, monotonic=lambda: next(clock))
+    sent: Any = Answering(outcomes)
+    sender = MeasuredSender(sent, counts, monotonic=lambda: next(clock))
     for size in (2000, 300_000):
         sender.send(ExportRequest(b"", size, "k8s_audit"))
     series = parsed(started(ExporterView("a", requests=counts))[0].text())
@@ -170,14 +175,14 @@ def test_requests_are_counted_by_what_became_of_them(started):
 
 
 class Answering:
-    def __init__(self, outcomes):
+    def __init__(self, outcomes: Any) -> None:
         self.outcomes = outcomes
 
-    def send(self, _request):
+    def send(self, _request: ExportRequest) -> Delivered | Retry:
         return next(self.outcomes)
 
 
-def test_the_process_is_told(started):
+def test_the_process_is_told(started: Callable[..., Any]) -> None:
     """Version, memory, descriptors and when it began, as every client of Prometheus tells them."""
     series = parsed(started(view())[0].text())
     names = {name for name, _ in series}
@@ -188,7 +193,7 @@ def test_the_process_is_told(started):
     assert dict(labels)["version"] == __version__
 
 
-def test_the_start_of_the_process_does_not_move():
+def test_the_start_of_the_process_does_not_move() -> None:
     """An alert counts its changes as restarts."""
     told = set()
     for _ in range(5):

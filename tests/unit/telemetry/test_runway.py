@@ -1,5 +1,7 @@
 """The time that is left before something is lost: never told too long."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,19 +17,19 @@ from k8s_audit_otlp.telemetry.runway import (
 MIB = 1 << 20
 
 
-def test_the_recipes_flags_keep_a_gigabyte_or_a_week():
+def test_the_recipes_flags_keep_a_gigabyte_or_a_week() -> None:
     """Ten backups of 100 MB, seven days."""
     flags = {"audit-log-maxsize": "100", "audit-log-maxbackup": "10", "audit-log-maxage": "7"}
     assert retention_of_flags(flags) == Retention(1000 * MIB, 7 * 86_400.0)
 
 
-def test_flags_at_zero_set_no_bound():
+def test_flags_at_zero_set_no_bound() -> None:
     """kube-apiserver keeps everything then."""
     assert not retention_of_flags({"audit-log-maxbackup": "0"}).bounded
     assert not retention_of_flags({}).bounded
 
 
-def test_a_backlog_shortens_the_runway():
+def test_a_backlog_shortens_the_runway() -> None:
     """What is not delivered yet lies nearer to its deletion."""
     kept = Retention(1000 * MIB)
     assert runway_s(kept, MIB, backlog_bytes=0, backlog_s=0) == 1000
@@ -35,7 +37,7 @@ def test_a_backlog_shortens_the_runway():
     assert runway_s(kept, MIB, backlog_bytes=2000 * MIB, backlog_s=900) == 0
 
 
-def test_the_shortest_bound_counts():
+def test_the_shortest_bound_counts() -> None:
     """Bytes, days, or what the back end takes."""
     kept = Retention(1000 * MIB, 7 * 86_400.0)
     assert runway_s(kept, 1, backlog_bytes=0, backlog_s=86_400) == 6 * 86_400
@@ -45,19 +47,19 @@ def test_the_shortest_bound_counts():
 @pytest.mark.parametrize(
     ("retention", "rate"), [(Retention(), 5.0), (Retention(MIB), None), (Retention(MIB), 0.0)]
 )
-def test_what_is_not_known_is_not_guessed(retention, rate):
+def test_what_is_not_known_is_not_guessed(retention: Retention, rate: float | None) -> None:
     """No bound, no rate, or no writing at all: no number."""
     assert runway_s(retention, rate, backlog_bytes=1, backlog_s=1) is None
 
 
-def test_what_lies_there_is_what_is_kept_once_something_was_deleted():
+def test_what_lies_there_is_what_is_kept_once_something_was_deleted() -> None:
     """A compressed file that nobody read counts as the others do."""
     assert observed_retention([10, 10, 0, 0], deleted=True) == Retention(40)
     assert observed_retention([10, 10], deleted=False) == Retention()
     assert observed_retention([0, 0], deleted=True) == Retention()
 
 
-def test_the_rate_is_that_of_the_writer():
+def test_the_rate_is_that_of_the_writer() -> None:
     """What lay there before the first look is not counted, rotation is."""
     rate = WriteRate()
     assert rate.bytes_per_s is None
@@ -68,7 +70,7 @@ def test_the_rate_is_that_of_the_writer():
     assert rate.bytes_per_s == pytest.approx(1000)
 
 
-def test_the_rate_forgets():
+def test_the_rate_forgets() -> None:
     """Half an hour of silence after a storm is silence."""
     rate = WriteRate()
     rate.look(0, {1: 0})
@@ -84,7 +86,9 @@ def test_the_rate_forgets():
     written=st.integers(0, 2000),
     behind=st.integers(0, 500),
 )
-def test_no_byte_is_deleted_before_its_runway_ends(kept, size, rate, written, behind):
+def test_no_byte_is_deleted_before_its_runway_ends(
+    kept: Any, size: int, rate: Any, written: Any, behind: Any
+) -> None:
     """Against a plain model of rotation: *kept* backups of *size* bytes, *rate* bytes a second."""
     oldest = max(0, written - behind)  # the byte that is not delivered yet
     seconds = runway_s(Retention(kept * size), rate, backlog_bytes=written - oldest, backlog_s=0)

@@ -7,8 +7,10 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPMessage
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", acknowledged_a
 ILL = HealthView([LogView("/log/audit.log", "is not there")], dead_threads=["read a"])
 
 
-def get(address, path, method="GET"):
+def get(address: str, path: str, method: str = "GET") -> tuple[int, HTTPMessage, bytes]:
     host, _, port = address.rpartition(":")
     connection = HTTPConnection(host.strip("[]"), int(port), timeout=5)
     connection.request(method, path)
@@ -30,10 +32,10 @@ def get(address, path, method="GET"):
 
 
 @pytest.fixture
-def serve():
+def serve() -> Iterator[Callable[..., Any]]:
     running = []
 
-    def start(view, address="127.0.0.1:0"):
+    def start(view: Any, address: Any = "127.0.0.1:0") -> Any:
         text = "k8s_audit_otlp_gaps_total 1\n"
         answers = Answers(lambda: text, lambda: view, lambda: view, dict)
         server = StatusServer(address, answers)
@@ -45,7 +47,7 @@ def serve():
         server.stop()
 
 
-def test_a_well_agent_answers_200(serve):
+def test_a_well_agent_answers_200(serve: Callable[..., Any]) -> None:
     """To both probes, with details as JSON."""
     address = serve(WELL)
     for path in ("/livez", "/readyz"):
@@ -55,7 +57,7 @@ def test_a_well_agent_answers_200(serve):
         assert json.loads(body)["status"] == "ok"
 
 
-def test_an_ill_agent_answers_503_with_the_reasons(serve):
+def test_an_ill_agent_answers_503_with_the_reasons(serve: Callable[..., Any]) -> None:
     """So that `kubectl describe` and curl both tell why."""
     address = serve(ILL)
     for path, said in (("/livez", "read a"), ("/readyz", "is not there")):
@@ -64,7 +66,7 @@ def test_an_ill_agent_answers_503_with_the_reasons(serve):
         assert said in " ".join(json.loads(body)["reasons"])
 
 
-def test_metrics_are_served_in_prometheus_format(serve):
+def test_metrics_are_served_in_prometheus_format(serve: Callable[..., Any]) -> None:
     """With the version of the format in the content type."""
     status, headers, body = get(serve(WELL), "/metrics")
     assert status == 200
@@ -72,14 +74,14 @@ def test_metrics_are_served_in_prometheus_format(serve):
     assert body == b"k8s_audit_otlp_gaps_total 1\n"
 
 
-def test_nothing_else_is_served_and_nothing_can_be_sent(serve):
+def test_nothing_else_is_served_and_nothing_can_be_sent(serve: Callable[..., Any]) -> None:
     """There is only GET."""
     address = serve(WELL)
     assert get(address, "/other")[0] == 404
     assert get(address, "/livez", "POST")[0] == 405
 
 
-def probe(address):
+def probe(address: str) -> int:
     """Ask as kubelet does, which gives up at the third failure in a row."""
     for _ in range(2):
         with suppress(ConnectionError):
@@ -87,7 +89,7 @@ def probe(address):
     return get(address, "/livez")[0]
 
 
-def test_silent_connections_do_not_keep_a_probe_waiting(serve):
+def test_silent_connections_do_not_keep_a_probe_waiting(serve: Callable[..., Any]) -> None:
     """A hundred of them, each in the middle of a header: the oldest give way."""
     address = serve(WELL)
     host, _, port = address.rpartition(":")
@@ -99,7 +101,7 @@ def test_silent_connections_do_not_keep_a_probe_waiting(serve):
     assert answers == {200}
 
 
-def test_nothing_leads_to_where_the_host_header_says(serve):
+def test_nothing_leads_to_where_the_host_header_says(serve: Callable[..., Any]) -> None:
     """A slash too many is no redirect."""
     address = serve(WELL)
     for path in ("/livez/", "//evil.example/livez", "/metrics/"):
@@ -108,7 +110,7 @@ def test_nothing_leads_to_where_the_host_header_says(serve):
         assert "location" not in headers
 
 
-def test_the_page_admits_nothing_but_itself(serve):
+def test_the_page_admits_nothing_but_itself(serve: Callable[..., Any]) -> None:
     """Its policy names the hash of its own script; no value is in the document."""
     status, headers, body = get(serve(WELL), "/")
     assert status == 200
@@ -122,7 +124,7 @@ def test_the_page_admits_nothing_but_itself(serve):
     assert not re.search(r"""(src|href)=|https?://(?!www\.w3\.org)|style=""", body.decode())
 
 
-def test_ipv6_can_be_listened_on(serve):
+def test_ipv6_can_be_listened_on(serve: Callable[..., Any]) -> None:
     """A pod's address may be one."""
     try:
         address = serve(WELL, "[::1]:0")
@@ -131,20 +133,20 @@ def test_ipv6_can_be_listened_on(serve):
     assert get(address, "/livez")[0] == 200
 
 
-def test_a_taken_address_is_an_error_at_the_start(serve):
+def test_a_taken_address_is_an_error_at_the_start(serve: Callable[..., Any]) -> None:
     """Not a thread that dies in silence."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serve(WELL, f"127.0.0.1:{taken.getsockname()[1]}")
 
 
 @pytest.mark.parametrize("address", ["9464", "localhost", "localhost:http", ""])
-def test_what_is_no_address_is_refused_with_an_example(address):
+def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
     """The message says what to write."""
     with pytest.raises(ValueError, match=r"127\.0\.0\.1:9464"):
         bind(address)
 
 
-def test_the_framework_is_not_imported_before_it_is_needed():
+def test_the_framework_is_not_imported_before_it_is_needed() -> None:
     """An agent without a listener does not pay for one."""
     slow = "{'starlette', 'uvicorn', 'opentelemetry.sdk.metrics'}"
     look = f"sys.exit(' '.join(sys.modules.keys() & {slow}))"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ class Answers:
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
 
-    def prepare(self, receiver: str, records: list[bytes]) -> ExportRequest:
+    def prepare(self, receiver: str, records: Any) -> ExportRequest:
         return ExportRequest(b"".join(records), 1, receiver)
 
     def send(self, request: ExportRequest) -> Outcome:

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.answers import (
     MAX_WAIT_S,
     read_grpc,
@@ -17,7 +18,7 @@ from k8s_audit_otlp.transport.answers import (
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def http(status, headers=None, **rest):
+def http(status: int, headers: dict[str, str] | None = None, **rest: Any) -> Outcome:
     return read_http(status, headers or {}, "", now=NOW, **rest)
 
 
@@ -33,18 +34,21 @@ def http(status, headers=None, **rest):
         ({413}, TooLarge),
     ],
 )
-def test_each_status_means_what_its_row_says(statuses, kind):
+def test_each_status_means_what_its_row_says(
+    statuses: set[int],
+    kind: type,
+) -> None:
     """The table, row by row."""
     assert {type(http(status)) for status in statuses} == {kind}
 
 
-def test_the_collectors_400_for_a_large_body_is_too_large():
+def test_the_collectors_400_for_a_large_body_is_too_large() -> None:
     """It has no 413: its message says what it means."""
     message = "http: request body too large"
     assert read_http(400, {}, message, now=NOW) == TooLarge(f"HTTP 400: {message}")
 
 
-def test_further_codes_are_retried_by_configuration():
+def test_further_codes_are_retried_by_configuration() -> None:
     """retry_status_codes wins over every other row."""
     outcome = http(404, {"retry-after": "3"}, retry_also=frozenset({404}))
     assert outcome == Retry("HTTP 404", 3.0)
@@ -68,7 +72,7 @@ def test_further_codes_are_retried_by_configuration():
         (None, None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_a_date(value, seconds):
+def test_retry_after_is_read_as_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     """RFC 9110; nonsense is no wish, and a wish has a bound."""
     assert retry_after_s(value, NOW) == seconds
 
@@ -87,19 +91,19 @@ def test_retry_after_is_read_as_seconds_or_a_date(value, seconds):
         ("FAILED_PRECONDITION ALREADY_EXISTS", Misconfigured),
     ],
 )
-def test_each_grpc_code_means_what_its_row_says(codes, kind):
+def test_each_grpc_code_means_what_its_row_says(codes: str, kind: type) -> None:
     """The table, row by row."""
     assert {type(read_grpc(code, "", None)) for code in codes.split()} == {kind}
 
 
-def test_resource_exhausted_with_retry_info_is_back_pressure():
+def test_resource_exhausted_with_retry_info_is_back_pressure() -> None:
     """Only then may it be retried as it is."""
     assert read_grpc("RESOURCE_EXHAUSTED", "slow down", 2.5) == Retry(
         "gRPC RESOURCE_EXHAUSTED: slow down", 2.5
     )
 
 
-def test_retry_info_has_a_bound():
+def test_retry_info_has_a_bound() -> None:
     """A server cannot send us away for days."""
     assert read_grpc("UNAVAILABLE", "", 1e9) == Retry("gRPC UNAVAILABLE", MAX_WAIT_S)
 

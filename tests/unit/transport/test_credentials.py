@@ -1,6 +1,9 @@
 """Who vouches for a request: tokens, passwords, OAuth 2 against a token server on loopback."""
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,21 +17,22 @@ from k8s_audit_otlp.transport.credentials import (
 )
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from k8s_audit_otlp.transport.tls import TlsOptions
+from tests.conftest import ManualClock
 from tests.kit.steps import Accept, Refuse
 
 
 @pytest.fixture
-def client(clock):
+def client(clock: ManualClock) -> Callable[..., Any]:
     """Make an OAuth 2 client of a token server."""
 
-    def make(url, **options):
+    def make(url: Any, **options: Any) -> Any:
         chosen = OAuth2Options(lambda: url, lambda: "agent", lambda: "p:w d", **options)
         return OAuth2Client(chosen, monotonic=clock)
 
     return make
 
 
-def test_a_bearer_token_is_read_anew_each_time(tmp_path):
+def test_a_bearer_token_is_read_anew_each_time(tmp_path: Path) -> None:
     """Kubernetes renews projected tokens on disk."""
     file = tmp_path / "token"
     file.write_text("one")
@@ -38,18 +42,20 @@ def test_a_bearer_token_is_read_anew_each_time(tmp_path):
     assert token.headers() == {"Authorization": "Bearer two"}
 
 
-def test_a_token_may_have_another_scheme_and_header():
+def test_a_token_may_have_another_scheme_and_header() -> None:
     """`scheme: ""` leaves the bare token."""
     assert BearerToken(lambda: "t", "", "X-Api-Key").headers() == {"X-Api-Key": "t"}
 
 
-def test_basic_auth_is_utf_8_in_base64():
+def test_basic_auth_is_utf_8_in_base64() -> None:
     """RFC 7617."""
     made = BasicAuth(lambda: "jürgen", lambda: "a:b").headers()
     assert made == {"Authorization": "Basic asO8cmdlbjphOmI="}
 
 
-def test_a_token_is_fetched_once_and_kept_until_shortly_before_it_expires(client, servers, clock):
+def test_a_token_is_fetched_once_and_kept_until_shortly_before_it_expires(
+    client: Any, servers: Any, clock: Any
+) -> None:
     """`expiry_buffer` before the end the next one is fetched."""
     with servers.TokenServer(lifetime=3600) as server:
         oauth = client(server.url, scopes=("logs", "write"), expiry_buffer_s=300)
@@ -65,7 +71,7 @@ def test_a_token_is_fetched_once_and_kept_until_shortly_before_it_expires(client
         }
 
 
-def test_further_parameters_go_into_the_form(client, servers):
+def test_further_parameters_go_into_the_form(client: Any, servers: Any) -> None:
     """`endpoint_params`, one value or several."""
     with servers.TokenServer() as server:
         params = {"audience": [lambda: "siem"], "resource": [lambda: "a", lambda: "b"]}
@@ -74,7 +80,9 @@ def test_further_parameters_go_into_the_form(client, servers):
         assert server.forms[0]["resource"] == ["a", "b"]
 
 
-def test_a_server_that_wants_the_client_in_the_form_gets_it_there(client, servers, clock):
+def test_a_server_that_wants_the_client_in_the_form_gets_it_there(
+    client: Any, servers: Any, clock: Any
+) -> None:
     """Found out at the first fetch and remembered."""
     with servers.TokenServer(basic=False, lifetime=100) as server:
         oauth = client(server.url, expiry_buffer_s=0)
@@ -86,8 +94,8 @@ def test_a_server_that_wants_the_client_in_the_form_gets_it_there(client, server
 
 
 def test_a_token_that_lives_shorter_than_the_buffer_is_used_for_half_its_life(
-    client, servers, clock
-):
+    client: Any, servers: Any, clock: Any
+) -> None:
     """Not fetched anew for each request."""
     with servers.TokenServer(lifetime=60) as server:
         oauth = client(server.url, expiry_buffer_s=300)
@@ -100,7 +108,9 @@ def test_a_token_that_lives_shorter_than_the_buffer_is_used_for_half_its_life(
         assert server.count == 2
 
 
-def test_a_token_without_an_end_is_kept_until_it_is_refused(client, servers, clock):
+def test_a_token_without_an_end_is_kept_until_it_is_refused(
+    client: Any, servers: Any, clock: Any
+) -> None:
     """401 from the back end throws it away."""
     with servers.TokenServer(lifetime=None) as server:
         oauth = client(server.url)
@@ -111,7 +121,7 @@ def test_a_token_without_an_end_is_kept_until_it_is_refused(client, servers, clo
         assert oauth.headers() == {"Authorization": "Bearer token-2"}
 
 
-def test_threads_that_need_a_token_fetch_one(client, servers):
+def test_threads_that_need_a_token_fetch_one(client: Any, servers: Any) -> None:
     """The others wait for the first."""
     with servers.TokenServer() as server:
         oauth, got = client(server.url), []
@@ -139,7 +149,9 @@ def test_threads_that_need_a_token_fetch_one(client, servers):
         ((200, {"access_token": "x", "expires_in": "soon"}), Misconfigured),
     ],
 )
-def test_without_a_token_the_data_is_kept(client, servers, answer, kind):
+def test_without_a_token_the_data_is_kept(
+    client: Any, servers: Any, answer: Any, kind: Any
+) -> None:
     """A mistake is said, trouble is waited for; what the server writes is not repeated."""
     with servers.TokenServer() as server:
         server.answers = [answer, answer]
@@ -151,7 +163,7 @@ def test_without_a_token_the_data_is_kept(client, servers, answer, kind):
         assert kind is Misconfigured or not outcome.reached
 
 
-def test_a_token_server_that_is_down_is_waited_for(client):
+def test_a_token_server_that_is_down_is_waited_for(client: Callable[..., Any]) -> None:
     """It says nothing about the records."""
     with pytest.raises(NoCredentialsError) as caught:
         client("http://127.0.0.1:9/token").headers()
@@ -160,10 +172,10 @@ def test_a_token_server_that_is_down_is_waited_for(client):
     )
 
 
-def test_a_token_server_that_hangs_is_left_at_the_timeout(client, servers):
+def test_a_token_server_that_hangs_is_left_at_the_timeout(client: Any, servers: Any) -> None:
     """`timeout` bounds the fetch."""
 
-    def play(connection, _number):
+    def play(connection: Any, _number: Any) -> None:
         servers.drip(connection, b"HTTP/1.1 200 OK\r\n" * 10, 0.05)
 
     with servers.RawServer(play) as server, pytest.raises(NoCredentialsError) as caught:
@@ -172,8 +184,8 @@ def test_a_token_server_that_hangs_is_left_at_the_timeout(client, servers):
 
 
 def test_the_token_server_is_reached_over_tls_and_a_proxy(
-    client, servers, pki, server_pair, authority
-):
+    client: Any, servers: Any, pki: Any, server_pair: Any, authority: Any
+) -> None:
     """Its own `tls` block and the proxy variables count."""
     with (
         servers.TokenServer(tls=pki.server_context(server_pair)) as server,
@@ -190,8 +202,8 @@ def test_the_token_server_is_reached_over_tls_and_a_proxy(
 
 
 def test_a_sender_fetches_a_new_token_after_a_401(
-    client, servers, backend, resource_scopes, record
-):
+    client: Any, servers: Any, backend: Any, resource_scopes: Any, record: Any
+) -> None:
     """A token that was revoked heals without a restart."""
     with servers.TokenServer() as server:
         options = HttpOptions(lambda: backend.logs_url, credentials=client(server.url))
@@ -205,7 +217,7 @@ def test_a_sender_fetches_a_new_token_after_a_401(
         sender.close()
 
 
-def test_no_credential_shows_in_a_repr(client):
+def test_no_credential_shows_in_a_repr(client: Callable[..., Any]) -> None:
     """Not even in a traceback with locals."""
     made = [
         BearerToken(lambda: "s3cret"),

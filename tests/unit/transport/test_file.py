@@ -2,25 +2,28 @@
 
 import io
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict, Parse
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, SeverityNumber
 
-from k8s_audit_otlp.model import Delivered, Retry
+from k8s_audit_otlp.model import Delivered, Outcome, Retry
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.file import MAX_LINE_BYTES, FileOptions, FileSender
 from k8s_audit_otlp.transport.otlp_json import to_line
 
 
 @pytest.fixture
-def sender(resource_scopes):
+def sender(resource_scopes: dict[str, tuple[bytes, bytes]]) -> Iterator[Callable[..., Any]]:
     made = []
 
-    def make(path, **options):
+    def make(path: Path, **options: Any) -> Any:
         edges = {k: options.pop(k) for k in ("stdout", "now") if k in options}
         made.append(FileSender(FileOptions(str(path), **options), resource_scopes, **edges))
         return made[-1]
@@ -30,11 +33,11 @@ def sender(resource_scopes):
         one.close()
 
 
-def write(sender, record, *uids, size=0):
+def write(sender: FileSender, record: Callable[..., Any], *uids: Any, size: int = 0) -> Outcome:
     return sender.send(sender.prepare("k8s_audit", [record(uid, size=size) for uid in uids]))
 
 
-def uids(path):
+def uids(path: Path) -> list[str]:
     found = []
     for line in path.read_bytes().splitlines():
         for logs in json.loads(line)["resourceLogs"]:
@@ -45,7 +48,9 @@ def uids(path):
     return found
 
 
-def test_a_line_is_the_request_in_otlp_json(resource_scopes, record):
+def test_a_line_is_the_request_in_otlp_json(
+    resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
+) -> None:
     """It parses back to the same message."""
     request = export_request(*resource_scopes["k8s_audit"], [record("a"), record("b")])
     line = to_line(request)
@@ -54,7 +59,7 @@ def test_a_line_is_the_request_in_otlp_json(resource_scopes, record):
     assert Parse(line, LogsData()) == LogsData.FromString(request)
 
 
-def test_every_kind_of_value_is_written_as_the_specification_says():
+def test_every_kind_of_value_is_written_as_the_specification_says() -> None:
     """Ids in hex, enums as numbers, 64-bit integers as text, bytes in base64."""
     values = [
         AnyValue(string_value="s\n\u2028\U0001f600"),
@@ -70,7 +75,7 @@ def test_every_kind_of_value_is_written_as_the_specification_says():
     ]
     record = LogRecord(
         time_unix_nano=2**63,
-        severity_number=9,
+        severity_number=SeverityNumber.SEVERITY_NUMBER_INFO,
         trace_id=bytes(range(16)),
         span_id=bytes(range(8)),
         flags=1,
@@ -89,7 +94,7 @@ def test_every_kind_of_value_is_written_as_the_specification_says():
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_numbers_that_json_lacks_become_the_words_of_protobuf(number):
+def test_numbers_that_json_lacks_become_the_words_of_protobuf(number: float) -> None:
     """NaN, Infinity, -Infinity."""
     request = ExportLogsServiceRequest()
     one = request.resource_logs.add().scope_logs.add().log_records.add()
@@ -98,7 +103,9 @@ def test_numbers_that_json_lacks_become_the_words_of_protobuf(number):
     assert repr(Parse(line, LogsData())) == repr(LogsData.FromString(request.SerializeToString()))
 
 
-def test_requests_are_appended_and_only_the_owner_may_read(sender, record, tmp_path):
+def test_requests_are_appended_and_only_the_owner_may_read(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """One line each."""
     path = tmp_path / "audit.jsonl"
     s = sender(path)
@@ -109,7 +116,9 @@ def test_requests_are_appended_and_only_the_owner_may_read(sender, record, tmp_p
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_no_line_is_longer_than_a_collector_reads(sender, record, tmp_path):
+def test_no_line_is_longer_than_a_collector_reads(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """A large request becomes several lines."""
     path = tmp_path / "audit.jsonl"
     names = [f"u{i}" for i in range(30)]
@@ -118,7 +127,9 @@ def test_no_line_is_longer_than_a_collector_reads(sender, record, tmp_path):
     assert max(map(len, path.read_bytes().splitlines())) < MAX_LINE_BYTES
 
 
-def test_a_line_that_a_crash_has_cut_is_removed(sender, record, tmp_path):
+def test_a_line_that_a_crash_has_cut_is_removed(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """Its records were not acknowledged and come again."""
     path = tmp_path / "audit.jsonl"
     write(sender(path), record, "a")
@@ -128,7 +139,9 @@ def test_a_line_that_a_crash_has_cut_is_removed(sender, record, tmp_path):
     assert uids(path) == ["a", "b"]
 
 
-def test_a_file_of_one_cut_line_begins_anew(sender, record, tmp_path):
+def test_a_file_of_one_cut_line_begins_anew(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """Nothing of it was acknowledged."""
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b"x" * 300_000)
@@ -136,12 +149,14 @@ def test_a_file_of_one_cut_line_begins_anew(sender, record, tmp_path):
     assert uids(path) == ["b"]
 
 
-def test_a_file_is_put_aside_at_its_size_and_the_oldest_go(sender, record, tmp_path):
+def test_a_file_is_put_aside_at_its_size_and_the_oldest_go(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """Rotation by size; the names sort by time."""
     path = tmp_path / "audit.jsonl"
     clock = [datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)]
 
-    def now():
+    def now() -> Any:
         clock[0] += timedelta(seconds=1)
         return clock[0]
 
@@ -155,7 +170,9 @@ def test_a_file_is_put_aside_at_its_size_and_the_oldest_go(sender, record, tmp_p
     assert kept == [f"u{i}" for i in range(20)][-len(kept) :]
 
 
-def test_a_file_that_somebody_else_puts_aside_is_opened_anew(sender, record, tmp_path):
+def test_a_file_that_somebody_else_puts_aside_is_opened_anew(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """Logrotate renames it under us."""
     path = tmp_path / "audit.jsonl"
     s = sender(path)
@@ -165,7 +182,9 @@ def test_a_file_that_somebody_else_puts_aside_is_opened_anew(sender, record, tmp
     assert uids(path) == ["b"]
 
 
-def test_the_directory_is_made_only_when_asked(sender, record, tmp_path):
+def test_the_directory_is_made_only_when_asked(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """create_directory; else it is waited for."""
     path = tmp_path / "x" / "y" / "audit.jsonl"
     outcome = write(sender(path), record, "a")
@@ -173,20 +192,26 @@ def test_the_directory_is_made_only_when_asked(sender, record, tmp_path):
     assert write(sender(path, create_directory=True), record, "a") == Delivered()
 
 
-def test_a_full_disk_leaves_no_half_line(sender, record):
+def test_a_full_disk_leaves_no_half_line(
+    sender: Callable[..., Any], record: Callable[..., Any]
+) -> None:
     """/dev/full refuses every byte; what cannot be written is waited for, not searched."""
     outcome = write(sender("/dev/full"), record, "a")
     assert outcome == Retry("/dev/full: No space left on device", reached=False)
 
 
-def test_the_standard_output_takes_the_same_lines(sender, record):
+def test_the_standard_output_takes_the_same_lines(
+    sender: Callable[..., Any], record: Callable[..., Any]
+) -> None:
     """`-`, for a pipe into something else."""
     out = io.BytesIO()
     assert write(sender("-", stdout=out), record, "a") == Delivered()
     assert json.loads(out.getvalue())["resourceLogs"]
 
 
-def test_no_link_is_followed(sender, record, tmp_path):
+def test_no_link_is_followed(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """Whoever may write to the directory could else have events written anywhere."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"mine")
@@ -197,7 +222,9 @@ def test_no_link_is_followed(sender, record, tmp_path):
     assert elsewhere.read_bytes() == b"mine"
 
 
-def test_a_file_that_others_may_read_is_tightened(sender, record, tmp_path):
+def test_a_file_that_others_may_read_is_tightened(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
     """It may have been made by another program."""
     path = tmp_path / "out.jsonl"
     path.touch()

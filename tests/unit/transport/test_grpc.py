@@ -2,15 +2,18 @@
 
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.credentials import BearerToken
 from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender, address_of, retry_info_s
 from k8s_audit_otlp.transport.tls import TlsOptions
+from tests.kit.certificates import Authority, Pair
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.steps import (
     Accept,
@@ -26,16 +29,18 @@ CODE = {code.name: code.value[0] for code in grpc.StatusCode}
 
 
 @pytest.fixture
-def grpc_backend():
+def grpc_backend() -> Iterator[GrpcBackend]:
     with GrpcBackend() as running:
         yield running
 
 
 @pytest.fixture
-def sender(grpc_backend, resource_scopes):
+def sender(
+    grpc_backend: GrpcBackend, resource_scopes: dict[str, tuple[bytes, bytes]]
+) -> Iterator[Callable[..., Any]]:
     made = []
 
-    def make(target=None, **options):
+    def make(target: Any = None, **options: Any) -> Any:
         options.setdefault("insecure", True)
         options.setdefault("timeout_s", 5.0)
         made.append(
@@ -50,12 +55,17 @@ def sender(grpc_backend, resource_scopes):
         one.close()
 
 
-def post(sender, record, *uids):
+def post(sender: GrpcSender, record: Callable[..., Any], *uids: Any) -> Outcome:
     return sender.send(sender.prepare("k8s_audit", [record(uid) for uid in uids or ("a",)]))
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_records_arrive_with_their_resource(sender, grpc_backend, record, compression):
+def test_records_arrive_with_their_resource(
+    sender: Callable[..., Any],
+    grpc_backend: GrpcBackend,
+    record: Callable[..., Any],
+    compression: str,
+) -> None:
     """One call carries the envelope and every record."""
     assert post(sender(compression=compression), record, "a", "b") == Delivered()
     assert [r.uid for r in grpc_backend.received.records] == ["a", "b"]
@@ -87,7 +97,13 @@ def test_metadata_that_the_back_end_quotes_is_masked(
         ("FAILED_PRECONDITION ALREADY_EXISTS", Misconfigured),
     ],
 )
-def test_each_code_means_what_its_row_says(sender, grpc_backend, record, names, kind):
+def test_each_code_means_what_its_row_says(
+    sender: Callable[..., Any],
+    grpc_backend: GrpcBackend,
+    record: Callable[..., Any],
+    names: str,
+    kind: type,
+) -> None:
     """The table of answers, met on a socket."""
     s = sender()
     for name in names.split():
@@ -99,7 +115,9 @@ def test_each_code_means_what_its_row_says(sender, grpc_backend, record, names, 
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_info_says_how_long_to_wait(sender, grpc_backend, record, status):
+def test_retry_info_says_how_long_to_wait(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any], status: int
+) -> None:
     """RESOURCE_EXHAUSTED with it is back-pressure; any retried code may carry it."""
     grpc_backend.plan = [Throttle(status, 2.5)]
     outcome = post(sender(), record)
@@ -107,7 +125,9 @@ def test_retry_info_says_how_long_to_wait(sender, grpc_backend, record, status):
     assert outcome.after_s == 2.5
 
 
-def test_a_partial_success_says_how_many_were_refused_and_why(sender, grpc_backend, record):
+def test_a_partial_success_says_how_many_were_refused_and_why(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """OK is no delivery of what was refused."""
     grpc_backend.plan = [PartialSuccess(2, "too old"), PartialSuccess(0)]
     s = sender()
@@ -115,7 +135,9 @@ def test_a_partial_success_says_how_many_were_refused_and_why(sender, grpc_backe
     assert post(s, record, "d") == Delivered()
 
 
-def test_a_message_over_the_servers_limit_is_too_large(sender, grpc_backend, record):
+def test_a_message_over_the_servers_limit_is_too_large(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """The library's own refusal at 4 MiB, and a back end's."""
     s = sender(compression="none")
     assert isinstance(s.send(s.prepare("k8s_audit", [record("a", size=5 << 20)])), TooLarge)
@@ -123,13 +145,17 @@ def test_a_message_over_the_servers_limit_is_too_large(sender, grpc_backend, rec
     assert isinstance(post(s, record), TooLarge)
 
 
-def test_a_cut_call_may_have_reached_the_back_end(sender, grpc_backend, record):
+def test_a_cut_call_may_have_reached_the_back_end(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """UNAVAILABLE from a server is not the same as no server."""
     grpc_backend.plan = [Cut()]
     assert post(sender(), record).reached
 
 
-def test_nothing_listens_is_not_the_records_fault(sender, grpc_backend, record):
+def test_nothing_listens_is_not_the_records_fault(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """`reached` is false, so that an outage is never searched for poison."""
     target = grpc_backend.target
     grpc_backend.stop()
@@ -138,7 +164,9 @@ def test_nothing_listens_is_not_the_records_fault(sender, grpc_backend, record):
     assert not outcome.reached
 
 
-def test_it_connects_again_soon_after_an_outage(sender, grpc_backend, record):
+def test_it_connects_again_soon_after_an_outage(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """The channel's own back-off does not add minutes to ours."""
     s = sender()
     assert post(s, record) == Delivered()
@@ -152,7 +180,9 @@ def test_it_connects_again_soon_after_an_outage(sender, grpc_backend, record):
         time.sleep(0.1)
 
 
-def test_a_call_ends_at_its_deadline(sender, grpc_backend, record):
+def test_a_call_ends_at_its_deadline(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """And may be sent again."""
     grpc_backend.plan = [Hang()]
     started = time.monotonic()
@@ -161,7 +191,12 @@ def test_a_call_ends_at_its_deadline(sender, grpc_backend, record):
     assert time.monotonic() - started < 2
 
 
-def test_headers_become_metadata_in_lower_case(sender, grpc_backend, record, tmp_path):
+def test_headers_become_metadata_in_lower_case(
+    sender: Callable[..., Any],
+    grpc_backend: GrpcBackend,
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
     """Read anew for every call; credentials as well."""
     token = tmp_path / "token"
     token.write_text("one")
@@ -176,14 +211,18 @@ def test_headers_become_metadata_in_lower_case(sender, grpc_backend, record, tmp
     assert shown == ["Bearer one", "Bearer two"]
 
 
-def test_a_header_that_metadata_cannot_carry_is_not_sent(sender, grpc_backend, record):
+def test_a_header_that_metadata_cannot_carry_is_not_sent(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """And its value is not told."""
     outcome = post(sender(headers={"X-Key": lambda: "s3cret\n"}), record)
     assert outcome == Misconfigured("the header X-Key holds a sign that gRPC cannot carry")
     assert grpc_backend.requests_total == 0
 
 
-def test_nothing_secret_reaches_an_outcome(sender, grpc_backend, record):
+def test_nothing_secret_reaches_an_outcome(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """Not the metadata, whatever goes wrong."""
     s = sender(headers={"x-key": lambda: "s3cret"}, timeout_s=0.5)
     told = [repr(s), repr(s._options)]
@@ -207,18 +246,20 @@ def test_nothing_secret_reaches_an_outcome(sender, grpc_backend, record):
         ("unix:/run/otel.sock", "unix:/run/otel.sock"),
     ],
 )
-def test_endpoints_have_a_scheme_or_none(target, address):
+def test_endpoints_have_a_scheme_or_none(target: str, address: str) -> None:
     """The scheme says whether there is TLS; gRPC resolves the rest."""
     assert address_of(target) == address
 
 
 @pytest.mark.parametrize("details", [b"", b"\xff\xff", "text", None])
-def test_details_that_cannot_be_read_are_no_retry_info(details):
+def test_details_that_cannot_be_read_are_no_retry_info(details: bytes | str | None) -> None:
     """Garbage in a trailer is passed over."""
     assert retry_info_s([("grpc-status-details-bin", details)]) is None
 
 
-def test_keepalive_and_authority_do_not_disturb_a_call(sender, record):
+def test_keepalive_and_authority_do_not_disturb_a_call(
+    sender: Callable[..., Any], record: Callable[..., Any]
+) -> None:
     """Their settings are accepted by the library."""
     s = sender(keepalive_s=10, keepalive_always=True, authority="logs.test", user_agent="fleet/1")
     assert post(s, record) == Delivered()
@@ -227,19 +268,31 @@ def test_keepalive_and_authority_do_not_disturb_a_call(sender, record):
 # -- TLS --------------------------------------------------------------------------------------
 
 
-def credentials(pair, clients=None):
+def credentials(pair: Pair, clients: Path | None = None) -> grpc.ServerCredentials:
     pairs = [(pair.key.read_bytes(), pair.cert.read_bytes())]
     if clients is None:
         return grpc.ssl_server_credentials(pairs)
     return grpc.ssl_server_credentials(pairs, clients.read_bytes(), require_client_auth=True)
 
 
-def test_tls_and_mtls(sender, record, authority, server_pair, client_pair):
+def test_tls_and_mtls(
+    sender: Callable[..., Any],
+    record: Callable[..., Any],
+    authority: Authority,
+    server_pair: Pair,
+    client_pair: Pair,
+) -> None:
     """With files and with texts; without a client certificate nothing is sent."""
-    trust = {"ca_file": str(authority.cert)}
+    trust: dict[str, Any] = {"ca_file": str(authority.cert)}
     with GrpcBackend(credentials=credentials(server_pair, authority.cert)) as backend:
-        files = {"cert_file": str(client_pair.cert), "key_file": str(client_pair.key)}
-        texts = {"cert_pem": client_pair.cert.read_text, "key_pem": client_pair.key.read_text}
+        files: dict[str, Any] = {
+            "cert_file": str(client_pair.cert),
+            "key_file": str(client_pair.key),
+        }
+        texts: dict[str, Any] = {
+            "cert_pem": client_pair.cert.read_text,
+            "key_pem": client_pair.key.read_text,
+        }
         for shown in (files, texts):
             tls = TlsOptions(**trust, **shown)
             assert post(sender(backend.target, insecure=False, tls=tls), record) == Delivered()
@@ -247,7 +300,9 @@ def test_tls_and_mtls(sender, record, authority, server_pair, client_pair):
         assert isinstance(post(alone, record), Retry)
 
 
-def test_another_servers_certificate_is_not_accepted(sender, record, server_pair, tmp_path, pki):
+def test_another_servers_certificate_is_not_accepted(
+    sender: Any, record: Any, server_pair: Any, tmp_path: Path, pki: Any
+) -> None:
     """It is said as what it is."""
     stranger = pki.Authority(tmp_path, "stranger")
     with GrpcBackend(credentials=credentials(server_pair)) as backend:
@@ -257,8 +312,8 @@ def test_another_servers_certificate_is_not_accepted(sender, record, server_pair
 
 
 def test_certificates_are_loaded_anew_when_they_change(
-    sender, record, authority, server_pair, tmp_path, pki
-):
+    sender: Any, record: Any, authority: Any, server_pair: Any, tmp_path: Path, pki: Any
+) -> None:
     """A rotated CA is used by the next call."""
     ca = tmp_path / "ca.crt"
     shutil.copy(pki.Authority(tmp_path, "stranger").cert, ca)
@@ -270,14 +325,18 @@ def test_certificates_are_loaded_anew_when_they_change(
 
 
 @pytest.mark.parametrize("tls", [{"insecure_skip_verify": True}, {"min_version": "1.3"}])
-def test_what_grpc_cannot_do_is_said_with_a_way_out(sender, record, tls):
+def test_what_grpc_cannot_do_is_said_with_a_way_out(
+    sender: Callable[..., Any], record: Callable[..., Any], tls: dict[str, Any]
+) -> None:
     """Rather than done halfway."""
     outcome = post(sender(insecure=False, tls=TlsOptions(**tls)), record)
     assert isinstance(outcome, Misconfigured)
     assert next(iter(tls)) in outcome.why
 
 
-def test_accepting_goes_on_after_a_refusal(sender, grpc_backend, record):
+def test_accepting_goes_on_after_a_refusal(
+    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+) -> None:
     """The channel survives errors."""
     grpc_backend.plan = [Refuse(400), Accept()]
     s = sender()

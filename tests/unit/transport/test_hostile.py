@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,10 @@ MOST_BYTES = 14 * MIB  # the bound of an answer, its copy, and room for packets
 
 
 @pytest.fixture
-def attack(resource_scopes, record):
+def attack(resource_scopes: Any, record: Any) -> Any:
     """Send one record to *url*; return outcome, seconds and the peak of memory."""
 
-    def run(url, timeout_s=3.0):
+    def run(url: Any, timeout_s: Any = 3.0) -> Any:
         sender = HttpSender(HttpOptions(lambda: url, timeout_s=timeout_s), resource_scopes)
         request = sender.prepare("k8s_audit", [record("a")])
         tracemalloc.start()
@@ -37,7 +38,7 @@ def attack(resource_scopes, record):
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
-def test_an_endless_body_is_left_at_its_bound(backend, attack, status):
+def test_an_endless_body_is_left_at_its_bound(backend: Any, attack: Any, status: Any) -> None:
     """The answer's status counts; a 200 without end is not taken for delivered."""
     backend.plan = [EndlessBody(status)]
     outcome, seconds, peak = attack(backend.logs_url, 20.0)
@@ -48,7 +49,7 @@ def test_an_endless_body_is_left_at_its_bound(backend, attack, status):
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_gzip_bomb_is_not_unpacked(backend, attack, status):
+def test_a_gzip_bomb_is_not_unpacked(backend: Any, attack: Any, status: Any) -> None:
     """What nobody asked to be compressed is unpacked up to 64 KiB."""
     backend.plan = [GzipBomb(1024 * MIB, status)]
     outcome, _, peak = attack(backend.logs_url, 20.0)
@@ -56,7 +57,7 @@ def test_a_gzip_bomb_is_not_unpacked(backend, attack, status):
     assert peak < MOST_BYTES + 16 * MIB  # the attacker in the same process holds that much
 
 
-def test_64_mib_of_headers_are_given_up(backend, attack):
+def test_64_mib_of_headers_are_given_up(backend: Any, attack: Any) -> None:
     """A head has a bound of 64 KiB."""
     backend.plan = [HugeHeaders(64 * MIB)]
     outcome, seconds, peak = attack(backend.logs_url, 20.0)
@@ -66,7 +67,7 @@ def test_64_mib_of_headers_are_given_up(backend, attack):
     assert peak < MIB
 
 
-def test_a_byte_now_and_then_does_not_hold_a_request(backend, attack):
+def test_a_byte_now_and_then_does_not_hold_a_request(backend: Any, attack: Any) -> None:
     """Slow loris: the deadline is the whole request's."""
     backend.plan = [Slow(interval=0.3)]
     outcome, seconds, _ = attack(backend.logs_url, 1.0)
@@ -74,10 +75,10 @@ def test_a_byte_now_and_then_does_not_hold_a_request(backend, attack):
     assert seconds < 2
 
 
-def test_a_chunked_trickle_does_not_hold_a_request_either(servers, attack):
+def test_a_chunked_trickle_does_not_hold_a_request_either(servers: Any, attack: Any) -> None:
     """The head is complete, the body comes byte by byte."""
 
-    def play(connection, _number):
+    def play(connection: Any, _number: Any) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         servers.drip(connection, b"1\r\nx\r\n" * 200, 0.02)
 
@@ -87,7 +88,9 @@ def test_a_chunked_trickle_does_not_hold_a_request_either(servers, attack):
     assert seconds < 1.5
 
 
-def test_a_server_that_does_not_read_does_not_hold_a_request(resource_scopes, record):
+def test_a_server_that_does_not_read_does_not_hold_a_request(
+    resource_scopes: Any, record: Any
+) -> None:
     """A connection that nobody accepts takes in some bytes and then none."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
@@ -118,10 +121,10 @@ def test_a_server_that_does_not_read_does_not_hold_a_request(resource_scopes, re
     ],
     ids=repr,
 )
-def test_no_broken_answer_is_taken_for_delivered(servers, attack, answer):
+def test_no_broken_answer_is_taken_for_delivered(servers: Any, attack: Any, answer: Any) -> None:
     """Whatever is wrong with it, the data is kept."""
 
-    def play(connection, _number):
+    def play(connection: Any, _number: Any) -> None:
         connection.sendall(answer)
 
     with servers.RawServer(play) as server:
@@ -129,10 +132,10 @@ def test_no_broken_answer_is_taken_for_delivered(servers, attack, answer):
     assert isinstance(outcome, Retry | Misconfigured)
 
 
-def test_garbage_in_a_success_is_still_a_success(servers, attack):
+def test_garbage_in_a_success_is_still_a_success(servers: Any, attack: Any) -> None:
     """A body that cannot be read says nothing about refused records."""
 
-    def play(connection, _number):
+    def play(connection: Any, _number: Any) -> None:
         head = (
             b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 4\r\n\r\n"
         )
@@ -143,10 +146,10 @@ def test_garbage_in_a_success_is_still_a_success(servers, attack):
     assert outcome == Delivered()
 
 
-def test_an_outcome_holds_no_text_without_bound(servers, attack):
+def test_an_outcome_holds_no_text_without_bound(servers: Any, attack: Any) -> None:
     """What a server writes reaches our log as one short line."""
 
-    def play(connection, _number):
+    def play(connection: Any, _number: Any) -> None:
         text = b"x\r\n\x1b[31m" * 100_000
         head = b"HTTP/1.1 400 Bad\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
         connection.sendall(head % len(text) + text)
@@ -157,7 +160,7 @@ def test_an_outcome_holds_no_text_without_bound(servers, attack):
     assert outcome.why.isprintable()
 
 
-def test_thirty_attacks_leave_no_memory_behind(backend):
+def test_thirty_attacks_leave_no_memory_behind(backend: Any) -> None:
     """The process stays as large as it was after the first few."""
     script = textwrap.dedent(
         """

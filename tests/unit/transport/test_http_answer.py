@@ -2,6 +2,8 @@
 
 import http.client
 import io
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -16,21 +18,21 @@ from k8s_audit_otlp.transport.http_answer import (
 )
 
 
-def feed(*chunks):
+def feed(*chunks: Any) -> Callable[..., Any]:
     rest = list(chunks)
     return lambda: rest.pop(0) if rest else b""
 
 
 class _Socket:
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def makefile(self, _mode):
+    def makefile(self, _mode: str) -> io.BytesIO:
         return io.BytesIO(self._data)
 
 
-def oracle(data):
-    answer = http.client.HTTPResponse(_Socket(data))
+def oracle(data: bytes) -> tuple[int, bytes]:
+    answer = http.client.HTTPResponse(cast("Any", _Socket(data)))
     answer.begin()
     return answer.status, answer.read()
 
@@ -40,7 +42,7 @@ BODIES = st.binary(max_size=300)
 
 
 @st.composite
-def answers(draw):
+def answers(draw: Any) -> Any:
     """Make a valid answer in one of the three framings."""
     status = draw(st.sampled_from([200, 202, 204, 307, 400, 413, 429, 503]))
     body = b"" if status == 204 else draw(BODIES)
@@ -61,7 +63,7 @@ def answers(draw):
 
 
 @given(answers(), st.lists(st.integers(1, 60), max_size=8))
-def test_it_reads_what_the_standard_library_reads(data, cuts):
+def test_it_reads_what_the_standard_library_reads(data: Any, cuts: Any) -> None:
     """In whatever packets it comes."""
     chunks, at = [], 0
     for cut in cuts:
@@ -74,7 +76,7 @@ def test_it_reads_what_the_standard_library_reads(data, cuts):
 
 
 @given(st.binary(max_size=400))
-def test_garbage_never_does_more_than_fail(data):
+def test_garbage_never_does_more_than_fail(data: Any) -> None:
     """No exception but its own, whatever a peer sends."""
     for prefix in (
         b"",
@@ -89,7 +91,7 @@ def test_garbage_never_does_more_than_fail(data):
 
 
 @given(answers(), st.data())
-def test_a_head_that_is_cut_anywhere_is_no_answer(data, draw):
+def test_a_head_that_is_cut_anywhere_is_no_answer(data: Any, draw: Any) -> None:
     """The end of the connection is not the end of the headers."""
     head = data.index(b"\r\n\r\n") + 4
     cut = draw.draw(st.integers(0, head - 1))
@@ -98,7 +100,7 @@ def test_a_head_that_is_cut_anywhere_is_no_answer(data, draw):
     assert caught.value.began == (cut > 0)
 
 
-def test_a_body_that_is_cut_is_not_whole():
+def test_a_body_that_is_cut_is_not_whole() -> None:
     """With either framing, and the connection is not used again."""
     for data in (
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345",
@@ -111,12 +113,12 @@ def test_a_body_that_is_cut_is_not_whole():
 @pytest.mark.parametrize(
     "framing", [b"Transfer-Encoding: chunked", b"Content-Length: 999999999", b"X: y"]
 )
-def test_an_endless_body_is_read_up_to_the_bound(framing):
+def test_an_endless_body_is_read_up_to_the_bound(framing: bytes) -> None:
     """Not a byte more is kept."""
     chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n" if b"chunked" in framing else bytes(0x10000)
     calls = 0
 
-    def endless():
+    def endless() -> Any:
         nonlocal calls
         calls += 1
         return b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" if calls == 1 else chunk
@@ -127,11 +129,11 @@ def test_an_endless_body_is_read_up_to_the_bound(framing):
     assert calls < MAX_BODY_BYTES // 0x10000 + 10
 
 
-def test_an_endless_head_is_given_up():
+def test_an_endless_head_is_given_up() -> None:
     """At its bound."""
     calls = 0
 
-    def endless():
+    def endless() -> Any:
         nonlocal calls
         calls += 1
         return b"HTTP/1.1 200 OK\r\n" if calls == 1 else b"X-Padding: " + b"x" * 8000 + b"\r\n"
@@ -141,7 +143,7 @@ def test_an_endless_head_is_given_up():
     assert calls < MAX_HEAD_BYTES // 8000 + 5
 
 
-def test_interim_answers_are_passed_over():
+def test_interim_answers_are_passed_over() -> None:
     """100 Continue is not the answer, and a server cannot send them for ever."""
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
     whole = interim * 3 + b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
@@ -161,12 +163,12 @@ def test_interim_answers_are_passed_over():
         (b"HTTP/1.1 200 OK", False),
     ],
 )
-def test_it_says_whether_the_connection_goes_on(head, keeps):
+def test_it_says_whether_the_connection_goes_on(head: bytes, keeps: bool) -> None:
     """RFC 9112 section 9.3."""
     assert read_answer(feed(head + b"\r\n\r\n")).keeps is keeps
 
 
-def test_bytes_after_the_answer_end_the_connection():
+def test_bytes_after_the_answer_end_the_connection() -> None:
     """They would be taken for the answer to the next request."""
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
     assert not read_answer(feed(data)).keeps
@@ -180,13 +182,13 @@ def test_bytes_after_the_answer_end_the_connection():
         (b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07" + b"\0" * 12, "otlp_grpc"),
     ],
 )
-def test_a_port_of_another_protocol_is_named(data, hint):
+def test_a_port_of_another_protocol_is_named(data: bytes, hint: str) -> None:
     """TLS and gRPC listen beside OTLP/HTTP, and are written by mistake."""
     with pytest.raises(NoAnswerError, match=hint):
         read_answer(feed(data))
 
 
-def test_a_chunk_without_its_line_break_ends_the_body():
+def test_a_chunk_without_its_line_break_ends_the_body() -> None:
     """What follows cannot be told from the chunk; the body is not whole."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = read_answer(feed(head + b"5\r\nhelloXX0\r\n\r\n"))
@@ -194,7 +196,7 @@ def test_a_chunk_without_its_line_break_ends_the_body():
     assert not answer.keeps
 
 
-def test_a_folded_line_is_no_header_of_its_own():
+def test_a_folded_line_is_no_header_of_its_own() -> None:
     """RFC 9112, section 5.2: it continues the one before it."""
     head = b"HTTP/1.1 200 OK\r\nX-A: a\r\n Content-Length: 99\r\nContent-Length: 2\r\n\r\n"
     answer = read_answer(feed(head + b"ok"))

@@ -2,6 +2,8 @@
 
 import shutil
 import ssl
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +14,10 @@ from tests.kit.backend import Backend
 
 
 @pytest.fixture
-def exchange(resource_scopes, record):
+def exchange(resource_scopes: Any, record: Any) -> Any:
     """Send one record and close."""
 
-    def run(url, tls, **options):
+    def run(url: Any, tls: Any, **options: Any) -> Any:
         sender = HttpSender(
             HttpOptions(lambda: url, tls=tls, timeout_s=5, **options), resource_scopes
         )
@@ -28,19 +30,23 @@ def exchange(resource_scopes, record):
 
 
 @pytest.fixture
-def tls_backend(pki, server_pair):
+def tls_backend(pki: Any, server_pair: Any) -> Any:
     with Backend(tls=pki.server_context(server_pair)) as backend:
         yield backend
 
 
-def test_a_server_with_our_authoritys_certificate_is_trusted(tls_backend, exchange, authority):
+def test_a_server_with_our_authoritys_certificate_is_trusted(
+    tls_backend: Any, exchange: Any, authority: Any
+) -> None:
     """The file and the text of a certificate do the same."""
     assert exchange(tls_backend.logs_url, TlsOptions(ca_file=str(authority.cert))) == Delivered()
     text = TlsOptions(ca_pem=authority.cert.read_text)
     assert exchange(tls_backend.logs_url, text) == Delivered()
 
 
-def test_another_servers_certificate_is_not_accepted_and_nothing_is_sent(tls_backend, exchange):
+def test_another_servers_certificate_is_not_accepted_and_nothing_is_sent(
+    tls_backend: Any, exchange: Any
+) -> None:
     """It is a mistake to be mended, not a passing fault, and the data is kept."""
     outcome = exchange(tls_backend.logs_url, TlsOptions())
     assert isinstance(outcome, Misconfigured)
@@ -48,10 +54,10 @@ def test_another_servers_certificate_is_not_accepted_and_nothing_is_sent(tls_bac
     assert tls_backend.requests_total == 0
 
 
-def test_the_name_in_the_certificate_must_fit(pki, authority, exchange):
+def test_the_name_in_the_certificate_must_fit(pki: Any, authority: Any, exchange: Any) -> None:
     """Unless a name is given, or checking is turned off."""
     other = authority.issue("other", ("elsewhere.test",))
-    trust = {"ca_file": str(authority.cert)}
+    trust: dict[str, Any] = {"ca_file": str(authority.cert)}
     with Backend(tls=pki.server_context(other)) as backend:
         url = backend.logs_url
         assert isinstance(exchange(url, TlsOptions(**trust)), Misconfigured)
@@ -60,24 +66,34 @@ def test_the_name_in_the_certificate_must_fit(pki, authority, exchange):
         assert exchange(url, TlsOptions(insecure_skip_verify=True)) == Delivered()
 
 
-def test_a_client_certificate_is_shown(pki, server_pair, client_pair, authority, exchange):
+def test_a_client_certificate_is_shown(
+    pki: Any, server_pair: Any, client_pair: Any, authority: Any, exchange: Any
+) -> None:
     """From files and from texts; without one the server refuses, and that is no poison."""
-    trust = {"ca_file": str(authority.cert)}
+    trust: dict[str, Any] = {"ca_file": str(authority.cert)}
     with Backend(tls=pki.server_context(server_pair, clients=authority.cert)) as backend:
-        files = {"cert_file": str(client_pair.cert), "key_file": str(client_pair.key)}
+        files: dict[str, Any] = {
+            "cert_file": str(client_pair.cert),
+            "key_file": str(client_pair.key),
+        }
         assert exchange(backend.logs_url, TlsOptions(**trust, **files)) == Delivered()
-        texts = {"cert_pem": client_pair.cert.read_text, "key_pem": client_pair.key.read_text}
+        texts: dict[str, Any] = {
+            "cert_pem": client_pair.cert.read_text,
+            "key_pem": client_pair.key.read_text,
+        }
         assert exchange(backend.logs_url, TlsOptions(**trust, **texts)) == Delivered()
         outcome = exchange(backend.logs_url, TlsOptions(**trust))
         assert isinstance(outcome, Retry)
         assert backend.received.total == 2
 
 
-def test_tls_1_1_is_refused_and_1_3_can_be_demanded(pki, server_pair, authority, exchange):
+def test_tls_1_1_is_refused_and_1_3_can_be_demanded(
+    pki: Any, server_pair: Any, authority: Any, exchange: Any
+) -> None:
     """The oldest version is 1.2."""
     context = pki.server_context(server_pair)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    trust = {"ca_file": str(authority.cert)}
+    trust: dict[str, Any] = {"ca_file": str(authority.cert)}
     with Backend(tls=context) as backend:
         assert exchange(backend.logs_url, TlsOptions(**trust)) == Delivered()
         outcome = exchange(backend.logs_url, TlsOptions(**trust, min_version="1.3"))
@@ -86,8 +102,8 @@ def test_tls_1_1_is_refused_and_1_3_can_be_demanded(pki, server_pair, authority,
 
 
 def test_certificates_are_loaded_anew_when_they_change(
-    pki, authority, tls_backend, resource_scopes, record, tmp_path
-):
+    pki: Any, authority: Any, tls_backend: Any, resource_scopes: Any, record: Any, tmp_path: Path
+) -> None:
     """A rotated CA is used by the next request, without a restart."""
     ca = tmp_path / "ca.crt"
     stranger = pki.Authority(tmp_path, "stranger")
@@ -104,7 +120,9 @@ def test_certificates_are_loaded_anew_when_they_change(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_bad_certificate_file_is_named(tls_backend, exchange, tmp_path, content):
+def test_a_bad_certificate_file_is_named(
+    tls_backend: Any, exchange: Any, tmp_path: Path, content: Any
+) -> None:
     """The way out starts with the file."""
     file = tmp_path / "ca.crt"
     if content:
@@ -115,8 +133,8 @@ def test_a_bad_certificate_file_is_named(tls_backend, exchange, tmp_path, conten
 
 
 def test_a_key_that_does_not_belong_to_its_certificate_is_named(
-    tls_backend, exchange, client_pair, server_pair, authority
-):
+    tls_backend: Any, exchange: Any, client_pair: Any, server_pair: Any, authority: Any
+) -> None:
     """Without a word of the key."""
     tls = TlsOptions(
         ca_file=str(authority.cert),
@@ -128,7 +146,9 @@ def test_a_key_that_does_not_belong_to_its_certificate_is_named(
     assert str(client_pair.cert) in outcome.why
 
 
-def test_tls_goes_through_a_connect_proxy(tls_backend, exchange, authority, servers):
+def test_tls_goes_through_a_connect_proxy(
+    tls_backend: Any, exchange: Any, authority: Any, servers: Any
+) -> None:
     """The proxy sees the name and nothing else."""
     tls = TlsOptions(ca_file=str(authority.cert))
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
@@ -139,8 +159,8 @@ def test_tls_goes_through_a_connect_proxy(tls_backend, exchange, authority, serv
 
 
 def test_tls_goes_through_a_proxy_that_is_itself_reached_over_tls(
-    tls_backend, exchange, authority, servers, pki, server_pair
-):
+    tls_backend: Any, exchange: Any, authority: Any, servers: Any, pki: Any, server_pair: Any
+) -> None:
     """TLS in TLS; the same authorities are trusted."""
     tls = TlsOptions(ca_file=str(authority.cert))
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
@@ -153,8 +173,8 @@ def test_tls_goes_through_a_proxy_that_is_itself_reached_over_tls(
     ("status", "kind"), [(407, Misconfigured), (403, Misconfigured), (502, Retry)]
 )
 def test_a_proxy_that_does_not_connect_says_so(
-    tls_backend, exchange, authority, servers, status, kind
-):
+    tls_backend: Any, exchange: Any, authority: Any, servers: Any, status: Any, kind: Any
+) -> None:
     """Its password is a setting, its trouble passes; neither suspects the records."""
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
     with servers.Proxy(refuse=status) as proxy:
@@ -165,7 +185,9 @@ def test_a_proxy_that_does_not_connect_says_so(
         assert outcome.why == f"{peers}: the proxy answers HTTP {status}"
 
 
-def test_plain_http_sent_to_a_tls_port_is_a_broken_connection(tls_backend, exchange):
+def test_plain_http_sent_to_a_tls_port_is_a_broken_connection(
+    tls_backend: Any, exchange: Any
+) -> None:
     """And the other way round."""
     outcome = exchange(tls_backend.logs_url.replace("https", "http"), TlsOptions())
     assert isinstance(outcome, Retry | Misconfigured)

@@ -17,7 +17,7 @@ ENV = {"HTTP_PROXY": "http://plain:1", "https_proxy": "secure:2"}
         ("http://[::1]:4318", ""),
     ],
 )
-def test_the_scheme_chooses_and_this_host_is_never_proxied(url, proxy):
+def test_the_scheme_chooses_and_this_host_is_never_proxied(url: str, proxy: str) -> None:
     """Upper and lower case count, a proxy without a scheme is http."""
     assert proxy_for(url, ENV) == proxy
 
@@ -45,12 +45,12 @@ def test_the_scheme_chooses_and_this_host_is_never_proxied(url, proxy):
         (",,", "a.test", False),
     ],
 )
-def test_no_proxy_takes_hosts_out(excluded, host, direct):
+def test_no_proxy_takes_hosts_out(excluded: str, host: str, direct: bool) -> None:
     """Names, suffixes, ports, addresses and networks."""
     proxy = proxy_for(f"http://{host}/", {**ENV, "NO_PROXY": excluded})
     assert (proxy == "") is direct
 
 
-def test_a_clients_proxy_header_is_not_believed_in_cgi():
+def test_a_clients_proxy_header_is_not_believed_in_cgi() -> None:
     """REQUEST_METHOD marks CGI, where HTTP_PROXY can come from a request."""
     assert proxy_for("http://a.test/", {**ENV, "REQUEST_METHOD": "GET"}) == ""

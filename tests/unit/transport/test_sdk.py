@@ -1,6 +1,8 @@
 """Any SDK exporter as a back end."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -10,16 +12,19 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExportResult,
 )
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.sdk import SdkSender, load
+from tests.kit.backend import Backend
 from tests.kit.steps import Hang
 
 
-def post(sender, record, *uids):
+def post(sender: SdkSender, record: Callable[..., Any], *uids: Any) -> Outcome:
     return sender.send(sender.prepare("k8s_audit", [record(uid) for uid in uids]))
 
 
-def test_records_reach_an_exporter_with_resource_and_scope(resource_scopes, record):
+def test_records_reach_an_exporter_with_resource_and_scope(
+    resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
+) -> None:
     """As the SDK's own records."""
     memory = InMemoryLogRecordExporter()
     sender = SdkSender("memory", resource_scopes, make=lambda: memory)
@@ -33,22 +38,29 @@ def test_records_reach_an_exporter_with_resource_and_scope(resource_scopes, reco
 
 
 class Failing(InMemoryLogRecordExporter):
-    def __init__(self, result):
+    def __init__(
+        self,
+        result: ValueError | LogRecordExportResult | None,
+    ) -> None:
         super().__init__()
         self.result, self.shut = result, False
 
-    def export(self, batch):
+    def export(self, batch: Any) -> Any:
         assert batch
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
 
-    def shutdown(self):
+    def shutdown(self) -> None:
         self.shut = True
 
 
 @pytest.mark.parametrize("result", [LogRecordExportResult.FAILURE, ValueError("s3cret"), None])
-def test_a_failed_export_is_retried_like_any_other(resource_scopes, record, result):
+def test_a_failed_export_is_retried_like_any_other(
+    resource_scopes: dict[str, tuple[bytes, bytes]],
+    record: Callable[..., Any],
+    result: LogRecordExportResult | ValueError | None,
+) -> None:
     """Failure, an exception, or an answer that is none; what an exception says is not told."""
     outcome = post(SdkSender("x", resource_scopes, make=lambda: Failing(result)), record, "a")
     assert isinstance(outcome, Retry)
@@ -56,11 +68,13 @@ def test_a_failed_export_is_retried_like_any_other(resource_scopes, record, resu
     assert "s3cret" not in repr(outcome)
 
 
-def test_an_exporter_is_made_once_and_shut_down(resource_scopes, record):
+def test_an_exporter_is_made_once_and_shut_down(
+    resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
+) -> None:
     """Closing ends it."""
     made = []
 
-    def make():
+    def make() -> Any:
         made.append(Failing(LogRecordExportResult.SUCCESS))
         return made[-1]
 
@@ -71,12 +85,14 @@ def test_an_exporter_is_made_once_and_shut_down(resource_scopes, record):
     assert [one.shut for one in made] == [True]
 
 
-def test_exporters_are_found_by_their_entry_point():
+def test_exporters_are_found_by_their_entry_point() -> None:
     """What other packages have registered."""
     assert isinstance(load("console"), ConsoleLogRecordExporter)
 
 
-def test_the_timeout_reaches_an_exporter_that_takes_one(backend, resource_scopes, record):
+def test_the_timeout_reaches_an_exporter_that_takes_one(
+    backend: Backend, resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
+) -> None:
     """A back end that hangs is left after it."""
     backend.plan = [Hang()]
     with pytest.MonkeyPatch.context() as context:
@@ -89,14 +105,18 @@ def test_the_timeout_reaches_an_exporter_that_takes_one(backend, resource_scopes
     assert isinstance(load("console", 7.0), ConsoleLogRecordExporter)
 
 
-def test_a_name_that_nobody_registered_is_said_with_those_there_are(resource_scopes, record):
+def test_a_name_that_nobody_registered_is_said_with_those_there_are(
+    resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
+) -> None:
     """The data is kept meanwhile."""
     outcome = post(SdkSender("consol", resource_scopes), record, "a")
     assert isinstance(outcome, Misconfigured)
     assert "console" in outcome.why
 
 
-def test_the_sdks_otlp_exporter_delivers_to_a_back_end(backend, resource_scopes, record):
+def test_the_sdks_otlp_exporter_delivers_to_a_back_end(
+    backend: Backend, resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
+) -> None:
     """End to end: through the SDK's own encoder to a real back end."""
     sender = SdkSender(
         "otlp_proto_http", resource_scopes, make=lambda: OTLPLogExporter(endpoint=backend.logs_url)

@@ -9,28 +9,31 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.tools.demo.writer import LumberjackLog, compress_in_place
+from tests.conftest import ManualClock
 from tests.kit.logrotate import copytruncate, rename_numbered
 
 BACKUP = re.compile(r"audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log(\.gz)?")
 
 
-def _content(paths):
+def _content(paths: list[Path]) -> bytes:
     return b"".join(
         gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         for path in paths
     )
 
 
-def _lines(n):
+def _lines(n: int) -> list[bytes]:
     return [b"%05d " % number + b"x" * 94 for number in range(n)]
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_backups_and_live_file_hold_every_line_once_in_order(log_dir, compress):
+def test_backups_and_live_file_hold_every_line_once_in_order(log_dir: Path, compress: bool) -> None:
     """Read oldest first, the generations are what was written, none over its bound."""
     path = log_dir / "audit.log"
     with LumberjackLog(path, max_bytes=1000, compress=compress) as log:
@@ -44,7 +47,7 @@ def test_backups_and_live_file_hold_every_line_once_in_order(log_dir, compress):
     assert all(len(_content([backup])) <= 1000 + 10 for backup in backups)
 
 
-def test_files_are_readable_by_their_owner_only(log_dir):
+def test_files_are_readable_by_their_owner_only(log_dir: Path) -> None:
     """Live file and backups have mode 0600."""
     path = log_dir / "audit.log"
     with LumberjackLog(path, max_bytes=1000, compress=True) as log:
@@ -54,7 +57,7 @@ def test_files_are_readable_by_their_owner_only(log_dir):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_only_the_newest_backups_are_kept(log_dir):
+def test_only_the_newest_backups_are_kept(log_dir: Path) -> None:
     """Beyond max_backups the oldest goes; the live file is not counted."""
     path = log_dir / "audit.log"
     with LumberjackLog(path, max_bytes=1000, max_backups=3) as log:
@@ -66,7 +69,7 @@ def test_only_the_newest_backups_are_kept(log_dir):
     assert everything.endswith(kept)
 
 
-def test_a_half_written_gz_stands_beside_its_plain_twin(log_dir):
+def test_a_half_written_gz_stands_beside_its_plain_twin(log_dir: Path) -> None:
     """While a backup is compressed both names are there; at the end only the .gz is."""
     path = log_dir / "audit.log"
     with LumberjackLog(path, compress=True, chunk_pause=0.05) as log:
@@ -85,7 +88,9 @@ def test_a_half_written_gz_stands_beside_its_plain_twin(log_dir):
     assert gzip.decompress(packed.read_bytes()) == whole
 
 
-def test_a_backup_is_named_after_the_time_and_never_overwritten(log_dir, clock):
+def test_a_backup_is_named_after_the_time_and_never_overwritten(
+    log_dir: Path, clock: ManualClock
+) -> None:
     """The name is UTC to the millisecond; two rotations within one do not collide."""
     with LumberjackLog(log_dir / "audit.log", now=clock) as log:
         names = []
@@ -96,7 +101,7 @@ def test_a_backup_is_named_after_the_time_and_never_overwritten(log_dir, clock):
     assert len(set(names)) == 3
 
 
-def test_a_restarted_writer_goes_on_in_the_same_file(log_dir):
+def test_a_restarted_writer_goes_on_in_the_same_file(log_dir: Path) -> None:
     """Opening an existing log appends to it, half a line included."""
     path = log_dir / "audit.log"
     with LumberjackLog(path) as log:
@@ -106,7 +111,7 @@ def test_a_restarted_writer_goes_on_in_the_same_file(log_dir):
     assert path.read_bytes() == b'{"half{}\n'
 
 
-def test_a_restarted_writer_compresses_what_was_left(log_dir):
+def test_a_restarted_writer_compresses_what_was_left(log_dir: Path) -> None:
     """A half-written .gz beside its plain twin is written anew."""
     plain = log_dir / "audit-2026-01-02T03-04-05.678.log"
     plain.write_bytes(b"{}\n" * 100)
@@ -117,7 +122,9 @@ def test_a_restarted_writer_compresses_what_was_left(log_dir):
     assert gzip.decompress(backup.read_bytes()) == b"{}\n" * 100
 
 
-def test_copytruncate_keeps_the_inode_and_leaves_a_hole_behind_a_writer_with_a_position(log_dir):
+def test_copytruncate_keeps_the_inode_and_leaves_a_hole_behind_a_writer_with_a_position(
+    log_dir: Path,
+) -> None:
     """The writer of the log does not notice: its next write lands beyond the new end."""
     path = log_dir / "audit.log"
     with LumberjackLog(path) as log:
@@ -130,7 +137,7 @@ def test_copytruncate_keeps_the_inode_and_leaves_a_hole_behind_a_writer_with_a_p
     assert path.read_bytes() == b"\0" * 7 + b"after\n"
 
 
-def test_numbered_renames_shift_the_older_ones(log_dir):
+def test_numbered_renames_shift_the_older_ones(log_dir: Path) -> None:
     """`.1` is always the newest; compressed or not, each older one moves up by one."""
     path = log_dir / "audit.log"
     for text in ("one", "two", "three"):
@@ -142,14 +149,14 @@ def test_numbered_renames_shift_the_older_ones(log_dir):
     assert (log_dir / "audit.log.3").read_text() == "one"
 
 
-def test_compressing_an_empty_backup_gives_an_empty_gz(log_dir):
+def test_compressing_an_empty_backup_gives_an_empty_gz(log_dir: Path) -> None:
     """A rotation of nothing is still a whole gzip file."""
     plain = log_dir / "audit-2026-01-02T03-04-05.678.log"
     plain.touch()
     assert gzip.decompress(compress_in_place(plain).read_bytes()) == b""
 
 
-def test_a_full_disk_is_an_error_and_the_log_goes_on(log_dir):
+def test_a_full_disk_is_an_error_and_the_log_goes_on(log_dir: Path) -> None:
     """An event that did not fit is reported to the caller; the object stays usable."""
     path = log_dir / "audit.log"
     path.symlink_to("/dev/full")
@@ -161,7 +168,7 @@ def test_a_full_disk_is_an_error_and_the_log_goes_on(log_dir):
     assert path.read_bytes() == b"{}\n"
 
 
-def test_a_full_disk_leaves_a_backup_plain(log_dir):
+def test_a_full_disk_leaves_a_backup_plain(log_dir: Path) -> None:
     """Compression that cannot finish takes its .gz away and keeps the plain file."""
     plain = log_dir / "audit-2026-01-02T03-04-05.678.log"
     plain.write_bytes(b"{}\n")
@@ -173,7 +180,7 @@ def test_a_full_disk_leaves_a_backup_plain(log_dir):
     assert not packed.is_symlink()
 
 
-def _writer(log_dir, *options):
+def _writer(log_dir: Path, *options: Any) -> tuple[list[str | Path], Path]:
     record = log_dir.parent / "written"
     command = [
         sys.executable,
@@ -185,7 +192,7 @@ def _writer(log_dir, *options):
     return [*command, "--record", record, *options], record
 
 
-def test_as_a_process_it_records_what_it_wrote(log_dir):
+def test_as_a_process_it_records_what_it_wrote(log_dir: Path) -> None:
     """The side file has the auditID of every event, in the order of the log."""
     command, record = _writer(
         log_dir, "--count", "500", "--rate", "0", "--max-bytes", "60000", "--compress"
@@ -197,7 +204,7 @@ def test_as_a_process_it_records_what_it_wrote(log_dir):
     assert [json.loads(event)["auditID"] for event in events] == record.read_text().split()
 
 
-def test_killed_hard_its_record_lacks_at_most_the_last_event(log_dir):
+def test_killed_hard_its_record_lacks_at_most_the_last_event(log_dir: Path) -> None:
     """After SIGKILL the log has what was recorded and at most one event more."""
     command, record = _writer(log_dir, "--rate", "0", "--seconds", "30")
     with subprocess.Popen(command) as process:

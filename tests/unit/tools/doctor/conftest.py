@@ -2,8 +2,11 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from tests.kit.certificates import Authority
 NOBODY = 65534
 
 
-def event(seconds, **changes):
+def event(seconds: float, **changes: Any) -> str:
     """Write an event of *seconds* since the epoch, as kube-apiserver does."""
     when = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
     when = when.replace("+00:00", "Z")
@@ -25,10 +28,10 @@ def event(seconds, **changes):
 
 
 @pytest.fixture
-def events():
+def events() -> Callable[..., Any]:
     """Make *count* events that end now, *apart* seconds apart."""
 
-    def make(count=200, apart=0.5, until=None):
+    def make(count: int = 200, apart: Any = 0.5, until: Any = None) -> Any:
         end = time.time() if until is None else until
         return "".join(event(end - apart * (count - 1 - n)) for n in range(count))
 
@@ -36,11 +39,11 @@ def events():
 
 
 @pytest.fixture
-def as_nobody(tmp_path):
+def as_nobody(tmp_path: Path) -> Callable[..., Any]:
     """Become a user without rights, as far as files are concerned; who may enter the folder."""
 
     @contextmanager
-    def become():
+    def become() -> Any:
         if os.geteuid() != 0:
             yield
             return
@@ -57,7 +60,7 @@ def as_nobody(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def certificates(tmp_path_factory):
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make an authority `ca.pem`, and certificates of it by their names."""
     folder = tmp_path_factory.mktemp("certificates")
     authority = Authority(folder, days=400)

@@ -5,7 +5,9 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ METRICS = 'apiserver_audit_event_total 81920\napiserver_audit_error_total{plugin
 
 
 @pytest.fixture(scope="module")
-def good():
+def good() -> ApiserverFacts:
     """Patch kubeadm's manifest, and give every check what it asks for."""
     text = patch((MANIFESTS / "kubeadm-1.30.yaml").read_text(), {}, "kube-apiserver.yaml").text
     return ApiserverFacts(
@@ -38,14 +40,14 @@ def good():
     )
 
 
-def with_flags(facts, **changes):
+def with_flags(facts: ApiserverFacts, **changes: Any) -> ApiserverFacts:
     """Set flags, or take away those that are None."""
     flags = {**facts.apiserver.flags, **{k.replace("_", "-"): v for k, v in changes.items()}}
     flags = {k: v for k, v in flags.items() if v is not None}
     return dataclasses.replace(facts, apiserver=dataclasses.replace(facts.apiserver, flags=flags))
 
 
-def with_mounts(facts, mounts):
+def with_mounts(facts: ApiserverFacts, mounts: dict[str, bool]) -> ApiserverFacts:
     apiserver = dataclasses.replace(facts.apiserver, mount_points=mounts)
     return dataclasses.replace(facts, apiserver=apiserver)
 
@@ -103,7 +105,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_patched_manifest_passes(good, name):
+def test_a_patched_manifest_passes(good: ApiserverFacts, name: str) -> None:
     """What the product sets up is what the doctor asks for."""
     assert TABLE[name](good).state is State.OK
 
@@ -111,7 +113,9 @@ def test_a_patched_manifest_passes(good, name):
 @pytest.mark.parametrize(
     ("name", "spoil", "said"), [(name, *case) for name, of in BAD.items() for case in of]
 )
-def test_one_thing_wrong_is_found(good, name, spoil, said):
+def test_one_thing_wrong_is_found(
+    good: ApiserverFacts, name: str, spoil: Callable[..., Any], said: str
+) -> None:
     """By its own check, with the reason and a way out."""
     verdict = TABLE[name](spoil(good))
     assert verdict.state in {State.FAIL, State.WARN}
@@ -119,26 +123,28 @@ def test_one_thing_wrong_is_found(good, name, spoil, said):
     assert verdict.hint
 
 
-def test_every_check_has_a_bad_case():
+def test_every_check_has_a_bad_case() -> None:
     """No check without a test in which it fails."""
     assert BAD.keys() == TABLE.keys()
 
 
 @pytest.mark.parametrize("rate", [None, 0.0])
-def test_a_rate_that_is_not_known_is_not_guessed(good, rate):
+def test_a_rate_that_is_not_known_is_not_guessed(good: ApiserverFacts, rate: float | None) -> None:
     """A log of a minute says nothing about a week."""
     facts = with_flags(dataclasses.replace(good, rate=rate), audit_log_maxage="0")
     assert TABLE["apiserver.retention"](facts).state is State.SKIPPED
 
 
 @pytest.mark.parametrize("version", ["v1beta3", "v1beta4"])
-def test_both_versions_of_kubeadms_configuration_are_read(good, version):
+def test_both_versions_of_kubeadms_configuration_are_read(
+    good: ApiserverFacts, version: str
+) -> None:
     """A map of extraArgs, and a list of name and value."""
     facts = dataclasses.replace(good, kubeadm=fragment(DEFAULTS, version))
     assert TABLE["apiserver.kubeadm"](facts).state is State.OK
 
 
-def test_what_was_not_given_is_skipped_with_the_command_for_it(good):
+def test_what_was_not_given_is_skipped_with_the_command_for_it(good: ApiserverFacts) -> None:
     """Kubectl fetches both."""
     facts = dataclasses.replace(good, kubeadm=None, metrics=None)
     for name in ("apiserver.kubeadm", "apiserver.dropped"):
@@ -147,10 +153,12 @@ def test_what_was_not_given_is_skipped_with_the_command_for_it(good):
         assert "kubectl" in verdict.hint
 
 
-def test_a_process_with_other_flags_than_the_manifest_is_warned_of(good, tmp_path):
+def test_a_process_with_other_flags_than_the_manifest_is_warned_of(
+    good: ApiserverFacts, tmp_path: Path
+) -> None:
     """A real process of that name, found in /proc."""
     program = tmp_path / "kube-apiserver"
-    shutil.copy(shutil.which("sleep"), program)
+    shutil.copy(shutil.which("sleep") or "", program)
     command = ["sh", "-c", 'exec "$0" 30', str(program)]
     before = time.time()
     with subprocess.Popen(command) as running:
@@ -170,14 +178,14 @@ def test_a_process_with_other_flags_than_the_manifest_is_warned_of(good, tmp_pat
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in MANIFESTS.glob("*.yaml")))
-def test_every_manifest_can_be_looked_at(name):
+def test_every_manifest_can_be_looked_at(name: str) -> None:
     """Whoever wrote it: after the patch all its flags are seen."""
     text = (MANIFESTS / name).read_text()
     assert all(flag.startswith("audit-") for flag in observe(text, name).flags)
     assert observe(patch(text, {}, name).text, name).flags.keys() >= DEFAULTS.keys()
 
 
-def test_paths_are_those_of_the_node():
+def test_paths_are_those_of_the_node() -> None:
     """What lies at one place in the container may lie at another on the node."""
     pod = {
         "spec": {
@@ -195,7 +203,7 @@ def test_paths_are_those_of_the_node():
 
 
 @pytest.mark.parametrize("text", ["", "{", "kind: Pod", "spec: {containers: [{name: etcd}]}"])
-def test_what_is_no_apiserver_is_refused(text):
+def test_what_is_no_apiserver_is_refused(text: str) -> None:
     """With the file that would be one."""
     with pytest.raises(RefusalError, match="kube-apiserver"):
         observe(text)

@@ -42,7 +42,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_good_configuration_passes(name):
+def test_a_good_configuration_passes(name: str) -> None:
     """A persistent queue, no batch processor, retries without an end."""
     assert TABLE[name](CollectorFacts.read(GOOD)).state is State.OK
 
@@ -50,7 +50,7 @@ def test_a_good_configuration_passes(name):
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"), [(name, *case) for name, of in BAD.items() for case in of]
 )
-def test_what_loses_acknowledged_records_fails(name, old, new, said):
+def test_what_loses_acknowledged_records_fails(name: str, old: str, new: str, said: str) -> None:
     """And names the component."""
     assert old in GOOD
     verdict = TABLE[name](CollectorFacts.read(GOOD.replace(old, new)))
@@ -59,20 +59,20 @@ def test_what_loses_acknowledged_records_fails(name, old, new, said):
     assert verdict.hint
 
 
-def test_every_check_has_a_bad_case():
+def test_every_check_has_a_bad_case() -> None:
     """No check without a test in which it fails."""
     assert BAD.keys() == TABLE.keys()
 
 
 @pytest.mark.parametrize("instead", ["wait_for_result: true, ", "enabled: false, "])
-def test_a_queue_that_answers_after_delivery_needs_no_disk(instead):
+def test_a_queue_that_answers_after_delivery_needs_no_disk(instead: str) -> None:
     """Its yes means delivered."""
     text = GOOD.replace("storage: file_storage, ", instead)
     assert TABLE["collector.queue"](CollectorFacts.read(text)).state is State.OK
 
 
 @pytest.mark.parametrize("text", ["", "[]", "x", "service: {pipelines: {logs: null}}"])
-def test_what_is_no_collector_configuration_fails_once(text):
+def test_what_is_no_collector_configuration_fails_once(text: str) -> None:
     """The pipeline check says so, the others are skipped."""
     facts = CollectorFacts.read(text)
     states = {name: look(facts).state for name, look in TABLE.items()}

@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,8 @@ from k8s_audit_otlp.tools.doctor import (
     policy_checks,
 )
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
-from k8s_audit_otlp.tools.doctor.verdict import State
+from k8s_audit_otlp.tools.doctor.verdict import Finding, State
+from tests.kit.backend import Backend
 
 MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
@@ -33,7 +36,9 @@ GROUPS = (
 
 
 @pytest.fixture
-def node(tmp_path, log_dir, events, backend):
+def node(
+    tmp_path: Path, log_dir: Path, events: Callable[..., Any], backend: Backend
+) -> Callable[..., Any]:
     """Set a node up as the product does: manifest, policy, log, state, back end."""
     (log_dir / "audit.log").write_text(events(300, apart=2))
     policy = tmp_path / "audit-policy.yml"
@@ -52,7 +57,7 @@ service: {{state_dir: "{tmp_path}/state"}}
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/mountinfo").touch()
 
-    def ask(**changes):
+    def ask(**changes: Any) -> Any:
         config = load_text(text, "test", {}).config
         question = {"config": config, "manifest": manifest, "wait_s": 0.0, "root": root, **changes}
         return list(examine(Question(**question)))
@@ -60,32 +65,34 @@ service: {{state_dir: "{tmp_path}/state"}}
     return ask
 
 
-def of(findings, check):
+def of(findings: list[Finding], check: str) -> Finding:
     (found,) = (finding for finding in findings if finding.check == check)
     return found
 
 
-def test_a_node_as_it_should_be_has_no_fault(node):
+def test_a_node_as_it_should_be_has_no_fault(node: Callable[..., Any]) -> None:
     """What is not known is skipped, and says how it could be."""
     findings = node(send=True, collector=None)
     assert [f for f in findings if f.state in {State.FAIL, State.WARN}] == []
     assert all(f.hint or f.state is State.OK for f in findings if f.check != "log.silence")
 
 
-def test_every_check_is_asked_exactly_once_a_subject(node):
+def test_every_check_is_asked_exactly_once_a_subject(node: Callable[..., Any]) -> None:
     """With a Collector's configuration none is left out."""
     asked = [(f.check, f.subject) for f in node(collector="{}")]
     assert len(asked) == len(set(asked))
     assert {name for name, _ in asked} == {c.name for group in GROUPS for c in group.CHECKS}
 
 
-def test_no_secret_is_ever_shown(node, backend):
+def test_no_secret_is_ever_shown(node: Callable[..., Any], backend: Backend) -> None:
     """Whatever fails."""
     backend.stop()
     assert SECRET not in repr(node(send=True))
 
 
-def test_without_a_configuration_the_manifest_says_where_the_log_is(node, log_dir):
+def test_without_a_configuration_the_manifest_says_where_the_log_is(
+    node: Callable[..., Any], log_dir: Path
+) -> None:
     """So that the command alone is of use on a node."""
     findings = node(config=None)
     assert of(findings, "log.there").subject == str(log_dir / "audit.log")
@@ -93,7 +100,7 @@ def test_without_a_configuration_the_manifest_says_where_the_log_is(node, log_di
     assert of(findings, "exporter.config").state is State.SKIPPED
 
 
-def test_a_policy_newer_than_the_process_is_found(node, tmp_path):
+def test_a_policy_newer_than_the_process_is_found(node: Callable[..., Any], tmp_path: Path) -> None:
     """By the times of the file and of the process, here one under another root."""
     root = tmp_path / "other"
     (root / "proc/77").mkdir(parents=True)
@@ -108,16 +115,20 @@ def test_a_policy_newer_than_the_process_is_found(node, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "state"), [(True, State.FAIL), (False, State.SKIPPED)])
-def test_a_manifest_that_is_missing_fails_only_if_it_was_named(tmp_path, given, state):
+def test_a_manifest_that_is_missing_fails_only_if_it_was_named(
+    tmp_path: Path, given: bool, state: State
+) -> None:
     """In a pod the usual place is usually empty."""
-    named = {"manifest": tmp_path / "none.yaml"} if given else {}
+    named: dict[str, Any] = {"manifest": tmp_path / "none.yaml"} if given else {}
     if not given and Question().manifest.exists():
         pytest.skip("this is a control-plane node")
     findings = examine(Question(log=tmp_path / "audit.log", wait_s=0, **named))
     assert of(list(findings), "apiserver.manifest").state is state
 
 
-def test_old_events_are_compared_with_the_window_before_a_first_start(node, log_dir, events):
+def test_old_events_are_compared_with_the_window_before_a_first_start(
+    node: Callable[..., Any], log_dir: Path, events: Callable[..., Any]
+) -> None:
     """What lies on disk is what a first start would send."""
     text = (
         f"receivers: {{k8s_audit: {{include: ['{log_dir}/audit.log']}}}}\n"
@@ -131,14 +142,16 @@ def test_old_events_are_compared_with_the_window_before_a_first_start(node, log_
         assert of(node(config=config), "exporter.age").state is state
 
 
-def test_a_check_that_stumbles_is_one_finding(node):
+def test_a_check_that_stumbles_is_one_finding(node: Callable[..., Any]) -> None:
     """The others still help."""
     findings = node(collector="service: {pipelines: {logs: {receivers: 5}}}\n")
     assert of(findings, "collector.pipeline").state is State.FAIL
     assert of(findings, "log.there").state is State.OK
 
 
-def test_without_a_manifest_the_process_that_writes_the_log_is_asked(tmp_path, log_dir, events):
+def test_without_a_manifest_the_process_that_writes_the_log_is_asked(
+    tmp_path: Path, log_dir: Path, events: Callable[..., Any]
+) -> None:
     """Its flags are known, its mounts are not; another's log does not matter."""
     (log_dir / "audit.log").write_text(events())
     folder = tmp_path / "host/proc/77"
@@ -146,7 +159,11 @@ def test_without_a_manifest_the_process_that_writes_the_log_is_asked(tmp_path, l
     command = f"kube-apiserver\0--audit-log-path={log_dir}/audit.log\0--audit-log-mode=batch\0"
     (folder / "cmdline").write_text(command)
     (folder / "stat").write_text(f"77 (kube-apiserver) {' '.join(['S', *['0'] * 20])}\n")
-    asked = {"manifest": tmp_path / "none.yaml", "root": tmp_path / "host", "wait_s": 0.0}
+    asked: dict[str, Any] = {
+        "manifest": tmp_path / "none.yaml",
+        "root": tmp_path / "host",
+        "wait_s": 0.0,
+    }
     findings = list(examine(Question(log=log_dir / "audit.log", **asked)))
     assert of(findings, "apiserver.mode").subject == "kube-apiserver, process 77"
     assert of(findings, "apiserver.mode").state is State.FAIL

@@ -4,7 +4,10 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +25,18 @@ DAY_S = 86_400.0
 
 
 @pytest.fixture
-def asked(tmp_path):
+def asked(tmp_path: Path) -> Callable[..., Any]:
     """Ask one check about an exporter with these keys."""
 
-    def ask(name, keys, *, kind="otlp_http", extensions="{}", env=None, **facts):
+    def ask(
+        name: str,
+        keys: Any,
+        *,
+        kind: Any = "otlp_http",
+        extensions: Any = "{}",
+        env: Any = None,
+        **facts: Any,
+    ) -> Any:
         text = (
             f"receivers: {{k8s_audit: {{include: ['{tmp_path}/audit.log']}}}}\n"
             f"extensions: {extensions}\nexporters: {{{kind}: {{{keys}}}}}\n"
@@ -37,11 +48,11 @@ def asked(tmp_path):
 
 
 @pytest.fixture
-def secure(certificates):
+def secure(certificates: Path) -> Callable[..., Any]:
     """Run a back end with one of the certificates."""
 
     @contextmanager
-    def run(name):
+    def run(name: str) -> Any:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
         with Backend(tls=context) as running:
@@ -51,15 +62,15 @@ def secure(certificates):
 
 
 @pytest.fixture
-def proxy():
+def proxy() -> Iterator[Callable[..., Any]]:
     """Run a proxy that answers CONNECT with a status, and then tunnels or hangs up."""
     closing = []
 
-    def start(status):
+    def start(status: Any) -> str:
         server = socket.create_server(("127.0.0.1", 0))
         closing.append(server)
 
-        def serve():
+        def serve() -> None:
             while True:
                 try:
                     client, _ = server.accept()
@@ -76,7 +87,7 @@ def proxy():
         server.close()
 
 
-def _tunnel(client, status):
+def _tunnel(client: Any, status: Any) -> None:
     with client:
         head = b""
         while not head.endswith(b"\r\n\r\n") and (byte := client.recv(1)):
@@ -94,7 +105,7 @@ def _tunnel(client, status):
             back.join(5)
 
 
-def _copy(source, target):
+def _copy(source: Any, target: Any) -> None:
     try:
         while data := source.recv(65536):
             target.sendall(data)
@@ -103,12 +114,12 @@ def _copy(source, target):
         pass
 
 
-def _endpoint(backend):
+def _endpoint(backend: Backend) -> str:
     return f"endpoint: '{backend.url}'"
 
 
 @pytest.fixture
-def closed_port():
+def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
@@ -116,14 +127,14 @@ def closed_port():
 # -- name and connection -------------------------------------------------------------------------
 
 
-def test_a_name_that_is_known_is_ok(asked, backend):
+def test_a_name_that_is_known_is_ok(asked: Callable[..., Any], backend: Backend) -> None:
     """With its addresses."""
     verdict = asked("exporter.dns", f"endpoint: 'http://localhost:{backend.port}'")
     assert verdict.state is State.OK
     assert "127.0.0.1" in verdict.why or "::1" in verdict.why
 
 
-def test_a_name_that_nobody_knows_fails(asked):
+def test_a_name_that_nobody_knows_fails(asked: Callable[..., Any]) -> None:
     """.invalid never resolves; what depends on it is skipped."""
     keys = "endpoint: 'https://siem.invalid'"
     verdict = asked("exporter.dns", keys)
@@ -133,13 +144,13 @@ def test_a_name_that_nobody_knows_fails(asked):
         assert asked(name, keys).state is State.SKIPPED
 
 
-def test_a_server_that_listens_is_ok(asked, backend):
+def test_a_server_that_listens_is_ok(asked: Callable[..., Any], backend: Backend) -> None:
     """Nothing is sent to it."""
     assert asked("exporter.tcp", _endpoint(backend)).state is State.OK
     assert backend.totals()["requests"] == 0
 
 
-def test_a_port_that_nobody_listens_on_fails(asked, closed_port):
+def test_a_port_that_nobody_listens_on_fails(asked: Callable[..., Any], closed_port: int) -> None:
     """The address is named."""
     verdict = asked("exporter.tcp", f"endpoint: 'http://127.0.0.1:{closed_port}'")
     assert verdict.state is State.FAIL
@@ -149,7 +160,9 @@ def test_a_port_that_nobody_listens_on_fails(asked, closed_port):
 # -- proxy ---------------------------------------------------------------------------------------
 
 
-def test_a_proxy_that_lets_through_is_ok(asked, secure, proxy):
+def test_a_proxy_that_lets_through_is_ok(
+    asked: Callable[..., Any], secure: Callable[..., Any], proxy: Callable[..., Any]
+) -> None:
     """And TLS is checked through it, as the agent does."""
     with secure("good") as keys:
         through = f"{keys}, proxy_url: '{proxy(200)}'"
@@ -158,7 +171,9 @@ def test_a_proxy_that_lets_through_is_ok(asked, secure, proxy):
         assert asked("exporter.proxy", keys).why == "no proxy is used"
 
 
-def test_a_proxy_that_wants_a_password_fails(asked, secure, proxy):
+def test_a_proxy_that_wants_a_password_fails(
+    asked: Callable[..., Any], secure: Callable[..., Any], proxy: Callable[..., Any]
+) -> None:
     """407; its URL is not printed beyond host and port."""
     with secure("good") as keys:
         url = proxy(407).replace("//", f"//user:{KEY}@")
@@ -171,7 +186,7 @@ def test_a_proxy_that_wants_a_password_fails(asked, secure, proxy):
 # -- TLS -----------------------------------------------------------------------------------------
 
 
-def test_a_good_certificate_is_ok(asked, secure):
+def test_a_good_certificate_is_ok(asked: Callable[..., Any], secure: Callable[..., Any]) -> None:
     """With how long it lasts."""
     with secure("good") as keys:
         verdict = asked("exporter.tls", keys)
@@ -179,7 +194,9 @@ def test_a_good_certificate_is_ok(asked, secure):
     assert "h" in verdict.why
 
 
-def test_an_expired_certificate_fails(asked, secure):
+def test_an_expired_certificate_fails(
+    asked: Callable[..., Any], secure: Callable[..., Any]
+) -> None:
     """In the words of the library that refuses it."""
     with secure("expired") as keys:
         verdict = asked("exporter.tls", keys)
@@ -187,7 +204,9 @@ def test_an_expired_certificate_fails(asked, secure):
     assert "expired" in verdict.why
 
 
-def test_a_certificate_that_expires_soon_is_warned_of(asked, secure):
+def test_a_certificate_that_expires_soon_is_warned_of(
+    asked: Callable[..., Any], secure: Callable[..., Any]
+) -> None:
     """Five days are too few for many organisations."""
     with secure("soon") as keys:
         verdict = asked("exporter.tls", keys)
@@ -195,7 +214,7 @@ def test_a_certificate_that_expires_soon_is_warned_of(asked, secure):
     assert "its certificate expires in" in verdict.why
 
 
-def test_an_unknown_authority_fails(asked, secure):
+def test_an_unknown_authority_fails(asked: Callable[..., Any], secure: Callable[..., Any]) -> None:
     """The way out names the key for it."""
     with secure("good") as keys:
         verdict = asked("exporter.tls", keys.partition(", tls")[0])
@@ -203,14 +222,18 @@ def test_an_unknown_authority_fails(asked, secure):
     assert "tls::ca_file" in verdict.hint
 
 
-def test_an_authority_that_expires_is_warned_of(asked, secure):
+def test_an_authority_that_expires_is_warned_of(
+    asked: Callable[..., Any], secure: Callable[..., Any]
+) -> None:
     """The file of the configuration may be older than the server's certificate."""
     with secure("good") as keys:
         verdict = asked("exporter.tls", keys, now=lambda: time.time() + 285 * DAY_S)
     assert verdict.state is State.WARN
 
 
-def test_an_unchecked_certificate_is_warned_of(asked, secure):
+def test_an_unchecked_certificate_is_warned_of(
+    asked: Callable[..., Any], secure: Callable[..., Any]
+) -> None:
     """insecure_skip_verify is for a first try."""
     with secure("good") as keys:
         verdict = asked(
@@ -219,7 +242,7 @@ def test_an_unchecked_certificate_is_warned_of(asked, secure):
     assert verdict.state is State.WARN
 
 
-def test_keys_in_the_clear_are_warned_of(asked):
+def test_keys_in_the_clear_are_warned_of(asked: Callable[..., Any]) -> None:
     """Not on this host, and not where there is no key."""
     host = "endpoint: 'http://192.0.2.1:4318'"
     assert asked("exporter.tls", f"{host}, headers: {{x-key: {KEY}}}").state is State.WARN
@@ -231,7 +254,7 @@ def test_keys_in_the_clear_are_warned_of(asked):
 # -- credentials ---------------------------------------------------------------------------------
 
 
-def test_keys_that_are_there_are_ok_and_not_shown(asked):
+def test_keys_that_are_there_are_ok_and_not_shown(asked: Callable[..., Any]) -> None:
     """Only their names are."""
     verdict = asked("exporter.credentials", f"endpoint: 'http://h', headers: {{x-key: {KEY}}}")
     assert verdict.state is State.OK
@@ -239,7 +262,7 @@ def test_keys_that_are_there_are_ok_and_not_shown(asked):
     assert KEY not in str(verdict)
 
 
-def test_a_key_that_is_empty_fails(asked):
+def test_a_key_that_is_empty_fails(asked: Callable[..., Any]) -> None:
     """An unset variable is the most common reason."""
     keys = "endpoint: 'http://h', headers: {authorization: 'Bearer ${env:TOKEN:-}'}"
     verdict = asked("exporter.credentials", keys)
@@ -247,7 +270,7 @@ def test_a_key_that_is_empty_fails(asked):
     assert "authorization" in verdict.why
 
 
-def test_a_token_file_that_is_missing_fails(asked, tmp_path):
+def test_a_token_file_that_is_missing_fails(asked: Callable[..., Any], tmp_path: Path) -> None:
     """The file is named."""
     extensions = f"{{bearertokenauth: {{filename: {tmp_path}/token}}}}"
     keys = "endpoint: 'http://h', auth: {authenticator: bearertokenauth}"
@@ -258,7 +281,7 @@ def test_a_token_file_that_is_missing_fails(asked, tmp_path):
     assert asked("exporter.credentials", keys, extensions=extensions).state is State.OK
 
 
-def test_a_header_that_the_vendor_wants_fails_when_missing(asked):
+def test_a_header_that_the_vendor_wants_fails_when_missing(asked: Callable[..., Any]) -> None:
     """Datadog takes nothing without its key."""
     keys = "endpoint: 'https://otlp.datadoghq.com', audit: {vendor: datadog}"
     verdict = asked("exporter.credentials", keys)
@@ -278,7 +301,9 @@ def test_a_header_that_the_vendor_wants_fails_when_missing(asked):
         (3600, State.FAIL, "3600 s"),
     ],
 )
-def test_clocks_are_compared(asked, backend, ahead, state, said):
+def test_clocks_are_compared(
+    asked: Callable[..., Any], backend: Backend, ahead: int, state: State, said: str
+) -> None:
     """With the Date of the back end's own answer; the logs' path is not asked."""
     verdict = asked("exporter.clock", _endpoint(backend), now=lambda: time.time() + ahead)
     assert verdict.state is state
@@ -286,7 +311,9 @@ def test_clocks_are_compared(asked, backend, ahead, state, said):
     assert backend.totals()["records"] == 0
 
 
-def test_the_clock_is_asked_over_tls_as_well(asked, secure):
+def test_the_clock_is_asked_over_tls_as_well(
+    asked: Callable[..., Any], secure: Callable[..., Any]
+) -> None:
     """Through the same handshake as the records."""
     with secure("good") as keys:
         assert asked("exporter.clock", keys).state is State.OK
@@ -295,7 +322,9 @@ def test_the_clock_is_asked_over_tls_as_well(asked, secure):
 @pytest.mark.parametrize(
     ("hours", "state"), [(1, State.OK), (10, State.WARN), (20, State.FAIL), (None, State.OK)]
 )
-def test_what_waits_is_compared_with_what_is_taken(asked, hours, state):
+def test_what_waits_is_compared_with_what_is_taken(
+    asked: Callable[..., Any], hours: int | None, state: State
+) -> None:
     """18 hours here; what is older is accepted by some and never shown."""
     oldest = 0 if hours is None else round((time.time() - hours * 3600) * 1e9)
     keys = "endpoint: 'http://h', audit: {limits: {max_age: 18h}}"
@@ -306,7 +335,7 @@ def test_what_waits_is_compared_with_what_is_taken(asked, hours, state):
 # -- the test record -----------------------------------------------------------------------------
 
 
-def test_nothing_is_sent_unless_asked(asked, backend):
+def test_nothing_is_sent_unless_asked(asked: Callable[..., Any], backend: Backend) -> None:
     """No empty request either: some back ends take it for a broken one."""
     for name in TABLE:
         asked(name, _endpoint(backend))
@@ -314,7 +343,7 @@ def test_nothing_is_sent_unless_asked(asked, backend):
     assert asked("exporter.send", _endpoint(backend)).state is State.SKIPPED
 
 
-def test_a_test_record_that_is_accepted_is_ok(asked, backend):
+def test_a_test_record_that_is_accepted_is_ok(asked: Callable[..., Any], backend: Backend) -> None:
     """It is marked, so that it can be found and told from events."""
     assert asked("exporter.send", _endpoint(backend), send=True).state is State.OK
     (record,) = backend.received.notices
@@ -333,7 +362,14 @@ def test_a_test_record_that_is_accepted_is_ok(asked, backend):
         (PartialSuccess(1), State.FAIL, "refused", "vendors"),
     ],
 )
-def test_the_answer_is_shown_with_the_way_out(asked, backend, step, state, said, hint):
+def test_the_answer_is_shown_with_the_way_out(
+    asked: Callable[..., Any],
+    backend: Backend,
+    step: PartialSuccess | Throttle | Refuse,
+    state: State,
+    said: str,
+    hint: str,
+) -> None:
     """A wrong key, a wrong path, a throttled tenant: each needs something else."""
     backend.plan = [step]
     keys = f"{_endpoint(backend)}, headers: {{x-key: {KEY}}}"
@@ -344,7 +380,9 @@ def test_the_answer_is_shown_with_the_way_out(asked, backend, step, state, said,
     assert KEY not in str(verdict)
 
 
-def test_datakit_without_its_otlp_input_is_recognised(asked, backend):
+def test_datakit_without_its_otlp_input_is_recognised(
+    asked: Callable[..., Any], backend: Backend
+) -> None:
     """It answers 404, and the input has to be switched on."""
     backend.plan = [Refuse(404)]
     verdict = asked("exporter.send", f"endpoint: '{backend.url}/otel'", send=True)
@@ -352,14 +390,14 @@ def test_datakit_without_its_otlp_input_is_recognised(asked, backend):
     assert "ENV_DEFAULT_ENABLED_INPUTS" in verdict.hint
 
 
-def test_a_back_end_that_is_away_fails(asked, closed_port):
+def test_a_back_end_that_is_away_fails(asked: Callable[..., Any], closed_port: int) -> None:
     """And points to the checks that say where."""
     verdict = asked("exporter.send", f"endpoint: 'http://127.0.0.1:{closed_port}'", send=True)
     assert verdict.state is State.FAIL
     assert "exporter.tcp" in verdict.hint
 
 
-def test_grpc_is_checked_as_well(asked):
+def test_grpc_is_checked_as_well(asked: Callable[..., Any]) -> None:
     """Its address is written in many ways."""
     with GrpcBackend() as grpc:
         keys = f"endpoint: '127.0.0.1:{grpc.port}', tls: {{insecure: true}}"
@@ -378,7 +416,7 @@ def test_grpc_is_checked_as_well(asked):
         ("unix:/run/otel.sock", None),
     ],
 )
-def test_grpc_targets_are_read(endpoint, place):
+def test_grpc_targets_are_read(endpoint: str, place: tuple[str, int, bool] | None) -> None:
     """As gRPC names them."""
     text = (
         "receivers: {k8s_audit: {include: [/l]}}\n"
@@ -388,7 +426,7 @@ def test_grpc_targets_are_read(endpoint, place):
     assert (found and (found.host, found.port, found.tls)) == place
 
 
-def test_an_exporter_to_a_file_needs_no_network(asked, tmp_path):
+def test_an_exporter_to_a_file_needs_no_network(asked: Callable[..., Any], tmp_path: Path) -> None:
     """Its checks of the network are skipped, the record is written."""
     keys = f"path: {tmp_path}/out.jsonl"
     assert asked("exporter.dns", keys, kind="otlp_file").state is State.SKIPPED

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,13 @@ EVERYTHING = HEAD + "- level: RequestResponse\n"
 SECRETS = '- level: Metadata\n  resources: [{group: "", resources: [secrets]}]\n'
 
 
-def facts(policy, *, started=1000.0, changed=500.0, path="/etc/kubernetes/audit-policy.yml"):
+def facts(
+    policy: str | None,
+    *,
+    started: Any = 1000.0,
+    changed: Any = 500.0,
+    path: str = "/etc/kubernetes/audit-policy.yml",
+) -> ApiserverFacts:
     return ApiserverFacts(
         Apiserver({"audit-policy-file": path} if path else {}),
         Path("/"),
@@ -52,7 +59,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_printed_policy_passes(name):
+def test_the_printed_policy_passes(name: str) -> None:
     """What the product prints is what the doctor asks for."""
     assert TABLE[name](GOOD).state is State.OK
 
@@ -60,7 +67,7 @@ def test_the_printed_policy_passes(name):
 @pytest.mark.parametrize(
     ("name", "bad", "said"), [(name, *case) for name, of in BAD.items() for case in of]
 )
-def test_one_thing_wrong_is_found(name, bad, said):
+def test_one_thing_wrong_is_found(name: str, bad: ApiserverFacts, said: str) -> None:
     """By its own check, with the reason and a way out."""
     verdict = TABLE[name](bad)
     assert verdict.state in {State.FAIL, State.WARN}
@@ -68,12 +75,12 @@ def test_one_thing_wrong_is_found(name, bad, said):
     assert verdict.hint
 
 
-def test_every_check_has_a_bad_case():
+def test_every_check_has_a_bad_case() -> None:
     """No check without a test in which it fails."""
     assert BAD.keys() == TABLE.keys()
 
 
-def test_a_leak_that_only_nodes_have_is_found():
+def test_a_leak_that_only_nodes_have_is_found() -> None:
     """Kubelets ask for most tokens; a policy may treat them apart."""
     text = HEAD + "- level: RequestResponse\n  userGroups: ['system:nodes']\n- level: Metadata\n"
     verdict = TABLE["policy.secrets"](facts(text))
@@ -81,7 +88,7 @@ def test_a_leak_that_only_nodes_have_is_found():
     assert "rule 1" in verdict.why
 
 
-def test_a_policy_that_does_not_load_is_said_once():
+def test_a_policy_that_does_not_load_is_said_once() -> None:
     """The other checks are skipped."""
     states = {name: look(facts("{")).state for name, look in TABLE.items()}
     assert states.pop("policy.loads") is State.FAIL
@@ -89,7 +96,7 @@ def test_a_policy_that_does_not_load_is_said_once():
     assert set(states.values()) == {State.SKIPPED}
 
 
-def test_without_a_process_in_sight_its_age_is_not_guessed():
+def test_without_a_process_in_sight_its_age_is_not_guessed() -> None:
     """In a pod without hostPID there is none."""
     unseen = dataclasses.replace(GOOD, process=None)
     assert TABLE["policy.loaded"](unseen).state is State.SKIPPED

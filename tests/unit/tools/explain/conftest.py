@@ -2,6 +2,9 @@
 
 import gzip
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +29,13 @@ rules:
 
 
 @pytest.fixture
-def make():
+def make() -> Callable[..., Any]:
     """Make an event; a second later than the one before."""
     made = []
 
-    def event(verb="get", user="alice", resource="pods", **changes):
+    def event(
+        verb: Any = "get", user: Any = "alice", resource: Any = "pods", **changes: Any
+    ) -> Any:
         made.append(verb)
         moment = f"2026-01-02T03:{len(made) // 60 % 60:02}:{len(made) % 60:02}.000000Z"
         uri = f"/api/v1/namespaces/shop/{resource}" if resource else "/healthz"
@@ -57,22 +62,22 @@ def make():
 
 
 @pytest.fixture
-def secret(make):
+def secret(make: Callable[..., Any]) -> dict[str, Any]:
     """Make an event whose body holds a Secret."""
     body = {"kind": "Secret", "metadata": {"name": "n"}, "data": {"password": SECRET}}
     return make("create", resource="secrets", requestObject=body)
 
 
 @pytest.fixture
-def line():
+def line() -> Callable[..., Any]:
     return lambda event: json.dumps(event, separators=(",", ":")).encode()
 
 
 @pytest.fixture
-def write(line):
+def write(line: Callable[..., Any]) -> Callable[..., Any]:
     """Write events to a file, compressed if its name says so; raw bytes are taken as they are."""
 
-    def to(path, events):
+    def to(path: Path, events: Any) -> Any:
         data = b"".join((e if isinstance(e, bytes) else line(e)) + b"\n" for e in events)
         path.write_bytes(gzip.compress(data) if path.name.endswith(".gz") else data)
         return path
@@ -81,7 +86,7 @@ def write(line):
 
 
 @pytest.fixture
-def policy(tmp_path):
+def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.yaml"
     path.write_text(POLICY)
     return path

@@ -1,13 +1,16 @@
 """One event is explained station by station, and never with its secrets."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.config.audit_files import PolicyText
 from k8s_audit_otlp.event.redact import RedactionRules
-from k8s_audit_otlp.tools.explain.event import Explainer, lines_of
+from k8s_audit_otlp.tools.explain.event import Explained, Explainer, lines_of
 from k8s_audit_otlp.tools.explain.show_event import lines_of_event
 from k8s_audit_otlp.tools.explain.targets import without_config
 
@@ -15,10 +18,10 @@ PASSWORD = "c2VjcmV0LXZhbHVlLTEyMzQ1"  # noqa: S105 - planted
 
 
 @pytest.fixture
-def explain(policy):
+def explain(policy: Path) -> Callable[..., Any]:
     """Explain a line under the policy of the tests, with a mapping changed as told."""
 
-    def run(line, *, with_policy=True, **changes):
+    def run(line: bytes, *, with_policy: Any = True, **changes: Any) -> Any:
         policies = [PolicyText(policy.read_text(), "p.yaml")] if with_policy else []
         (target,) = without_config(policies)
         target = replace(target, mapping=replace(target.mapping, **changes))
@@ -27,7 +30,7 @@ def explain(policy):
     return run
 
 
-def shown(found):
+def shown(found: Explained) -> str:
     """Everything that a person or a program would see."""
     return "\n".join(lines_of_event(found, "x", "p.yaml")) + json.dumps(found.as_json())
 
@@ -44,7 +47,16 @@ def shown(found):
         ("get", {}, "no rule", "drops", "level"),
     ],
 )
-def test_the_rule_that_decides_is_named(explain, make, line, verb, changes, rule, action, why):
+def test_the_rule_that_decides_is_named(
+    explain: Callable[..., Any],
+    make: Callable[..., Any],
+    line: Callable[..., Any],
+    verb: str,
+    changes: dict[str, Any],
+    rule: str,
+    action: str,
+    why: str,
+) -> None:
     """With what it does and why; a record is there exactly for what is kept."""
     (found,) = explain(line(make(verb, **changes)))
     assert found.verdict.rule.name == rule
@@ -53,7 +65,9 @@ def test_the_rule_that_decides_is_named(explain, make, line, verb, changes, rule
     assert rule in shown(found)
 
 
-def test_what_is_redacted_is_named_and_not_shown(explain, secret, line):
+def test_what_is_redacted_is_named_and_not_shown(
+    explain: Callable[..., Any], secret: dict[str, Any], line: Callable[..., Any]
+) -> None:
     """The record is the one that leaves."""
     (found,) = explain(line(secret), with_policy=False)
     assert found.redacted == ("secret",)
@@ -66,7 +80,12 @@ def test_what_is_redacted_is_named_and_not_shown(explain, secret, line):
 @pytest.mark.parametrize(
     "changes", [{"bodies": "raw"}, {"rules": RedactionRules(off=frozenset({"secret", "key"}))}]
 )
-def test_a_secret_that_is_sent_is_hidden_here_all_the_same(explain, secret, line, changes):
+def test_a_secret_that_is_sent_is_hidden_here_all_the_same(
+    explain: Callable[..., Any],
+    secret: dict[str, Any],
+    line: Callable[..., Any],
+    changes: dict[str, Any],
+) -> None:
     """And it is said that the exporter gets it."""
     (found,) = explain(line(secret), with_policy=False, **changes)
     assert PASSWORD not in shown(found)
@@ -74,7 +93,9 @@ def test_a_secret_that_is_sent_is_hidden_here_all_the_same(explain, secret, line
     assert "THE EXPORTER GETS MORE" in shown(found)
 
 
-def test_what_shrinking_takes_is_named(explain, make, line):
+def test_what_shrinking_takes_is_named(
+    explain: Callable[..., Any], make: Callable[..., Any], line: Callable[..., Any]
+) -> None:
     """With the sizes before and after."""
     body = {"kind": "List", "items": [{"n": n} for n in range(5000)]}
     (found,) = explain(line(make("create", responseObject=body)), max_record_bytes=8192)
@@ -86,7 +107,9 @@ def test_what_shrinking_takes_is_named(explain, make, line):
     assert "nothing has to go" in shown(small)
 
 
-def test_a_list_of_events_is_explained_one_by_one(explain, make, line):
+def test_a_list_of_events_is_explained_one_by_one(
+    explain: Callable[..., Any], make: Callable[..., Any], line: Callable[..., Any]
+) -> None:
     """Each with its own rule and record."""
     items = [make("create"), make("get"), make("get", resource="secrets")]
     found = explain(line({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items}))
@@ -94,14 +117,16 @@ def test_a_list_of_events_is_explained_one_by_one(explain, make, line):
     assert [each.record is None for each in found] == [False, True, False]
 
 
-def test_what_is_no_event_is_said_to_be_none(explain):
+def test_what_is_no_event_is_said_to_be_none(explain: Callable[..., Any]) -> None:
     """And its text is not shown."""
     (found,) = explain(b"password=hunter2-hunter2 and so on")
     assert found.fault == "not JSON"
     assert "hunter2" not in shown(found)
 
 
-def test_text_of_clients_cannot_drive_the_terminal(explain, make, line):
+def test_text_of_clients_cannot_drive_the_terminal(
+    explain: Callable[..., Any], make: Callable[..., Any], line: Callable[..., Any]
+) -> None:
     """Escape sequences and direction marks are shown as what they are."""
     text = "\n".join(lines_of_event(explain(line(make("create", "\x1b[2J\u202e")))[0], "x", "p"))
     assert "\x1b" not in text
@@ -109,7 +134,9 @@ def test_text_of_clients_cannot_drive_the_terminal(explain, make, line):
     assert "\\x1b[2J" in text
 
 
-def test_an_event_may_be_spread_over_lines_or_be_one_of_many(make, line):
+def test_an_event_may_be_spread_over_lines_or_be_one_of_many(
+    make: Callable[..., Any], line: Callable[..., Any]
+) -> None:
     """As kubectl and jq print it, or as the log has it."""
     one, other = make("create"), make("get")
     spread = json.dumps(one, indent=2).encode()

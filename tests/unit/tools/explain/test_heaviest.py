@@ -1,6 +1,7 @@
 """The table of heavy hitters is exact while it can be, bounded always, and knows its error."""
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ adds = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 1000)), max_size=20
 
 
 @given(adds, st.integers(1, 20))
-def test_no_sum_is_too_high_nor_lower_than_the_error_says(found, most):
+def test_no_sum_is_too_high_nor_lower_than_the_error_says(found: Any, most: Any) -> None:
     """Held against a plain counter, with a table that is too small for the keys."""
     table, plain = Heaviest(most), Counter()
     for key, size in found:
@@ -24,7 +25,7 @@ def test_no_sum_is_too_high_nor_lower_than_the_error_says(found, most):
 
 
 @given(adds)
-def test_with_room_for_every_key_everything_is_exact(found):
+def test_with_room_for_every_key_everything_is_exact(found: Any) -> None:
     """No error, and events are counted too."""
     table = Heaviest(31)
     for key, size in found:
@@ -36,7 +37,7 @@ def test_with_room_for_every_key_everything_is_exact(found):
         assert sums == (len(sizes), sum(sizes), len(sent), sum(sent))
 
 
-def test_what_would_be_sent_comes_first():
+def test_what_would_be_sent_comes_first() -> None:
     """A large key that the policy drops costs nothing."""
     table = Heaviest(10)
     table.add("dropped", 1000, None)

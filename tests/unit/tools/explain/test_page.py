@@ -1,7 +1,10 @@
 """The page stands alone, is well formed, and shows text of the log as text."""
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,32 +21,32 @@ HOSTILE = "<script>alert(1)</script>\" onload='x' &amp;\x00\u202e"
 class Page(HTMLParser):
     """Collects what a page consists of; a tag that is not closed in order is a mistake."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.open, self.tags, self.attributes, self.text = [], [], [], []
         self.feed(text)
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[Any]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.text.append(data)
 
 
 @pytest.fixture
-def page(make, write, policy, tmp_path):
+def page(make: Callable[..., Any], write: Callable[..., Any], policy: Path, tmp_path: Path) -> str:
     events = [make("create", HOSTILE), make("get", resource="secrets"), make(HOSTILE[:20])] * 3
     path = write(tmp_path / "audit.log", events)
     targets = without_config([PolicyText(policy.read_text(), "p<b>.yaml")])
@@ -53,7 +56,7 @@ def page(make, write, policy, tmp_path):
     return html_of(preview.report([str(path)], ["<i>damage</i>"]))
 
 
-def test_it_is_well_formed_and_has_charts_with_numbers(page):
+def test_it_is_well_formed_and_has_charts_with_numbers(page: str) -> None:
     """A bar for each row, labelled with the number that it shows."""
     found = Page(page)
     assert found.tags.count("table") == 4
@@ -62,7 +65,7 @@ def test_it_is_well_formed_and_has_charts_with_numbers(page):
     assert all(re.search(r"\d", label) for label in labels)
 
 
-def test_it_needs_nothing_from_elsewhere(page):
+def test_it_needs_nothing_from_elsewhere(page: str) -> None:
     """No script, no link, no address; the browser is told to load nothing."""
     found = Page(page)
     assert not {"script", "link", "img", "iframe", "a", "object", "image", "use"} & set(found.tags)
@@ -75,7 +78,7 @@ def test_it_needs_nothing_from_elsewhere(page):
     assert "default-src 'none'" in page
 
 
-def test_text_of_the_log_stays_text(page):
+def test_text_of_the_log_stays_text(page: str) -> None:
     """Also where it would end an attribute, and where it would turn the line around."""
     assert "<script" not in page
     assert "<i>" not in page

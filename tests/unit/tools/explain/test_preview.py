@@ -2,7 +2,10 @@
 
 import gzip
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +19,8 @@ from k8s_audit_otlp.tools.explain.targets import without_config
 
 
 @pytest.fixture
-def preview(policy):
-    def run(path, *, with_policy=True, sample=1, limits=None):
+def preview(policy: Path) -> Callable[..., Any]:
+    def run(path: Path, *, with_policy: Any = True, sample: Any = 1, limits: Any = None) -> Any:
         policies = [PolicyText(policy.read_text(), "p.yaml")] if with_policy else []
         targets = [replace(t, limits=limits or t.limits) for t in without_config(policies)]
         seen = Preview(targets, b"", b"", sample=sample)
@@ -29,7 +32,7 @@ def preview(policy):
 
 
 @pytest.fixture
-def events(make):
+def events(make: Callable[..., Any]) -> list[Any]:
     """Make events for every rule, and lines that hold none, several or half of one."""
     kinds = [
         make("watch", "system:kube-proxy"),
@@ -45,7 +48,9 @@ def events(make):
     return kinds * 20
 
 
-def test_every_event_is_counted_under_its_rule(preview, write, events, tmp_path):
+def test_every_event_is_counted_under_its_rule(
+    preview: Callable[..., Any], write: Callable[..., Any], events: list[Any], tmp_path: Path
+) -> None:
     """The rules together are the log; what is not dropped is what the exporter receives."""
     report = preview(write(tmp_path / "audit.log", events))
     (view,) = report.views
@@ -64,7 +69,9 @@ def test_every_event_is_counted_under_its_rule(preview, write, events, tmp_path)
     assert sum(row.sent_bytes for row in view.noisy) == view.sent_bytes
 
 
-def test_bytes_are_those_of_the_requests(preview, write, events, tmp_path):
+def test_bytes_are_those_of_the_requests(
+    preview: Callable[..., Any], write: Callable[..., Any], events: list[Any], tmp_path: Path
+) -> None:
     """Small requests cost more heads and compress less; records are the same."""
     path = write(tmp_path / "audit.log", events)
     whole, parts = preview(path), preview(path, limits=BatchLimits(max_records=2))
@@ -75,7 +82,9 @@ def test_bytes_are_those_of_the_requests(preview, write, events, tmp_path):
     assert small.wire_bytes > large.wire_bytes
 
 
-def test_without_a_policy_everything_is_kept(preview, write, events, tmp_path):
+def test_without_a_policy_everything_is_kept(
+    preview: Callable[..., Any], write: Callable[..., Any], events: list[Any], tmp_path: Path
+) -> None:
     """One row says so."""
     (view,) = preview(write(tmp_path / "audit.log", events), with_policy=False).views
     assert [(row.name, row.events) for row in view.rules] == [
@@ -85,7 +94,9 @@ def test_without_a_policy_everything_is_kept(preview, write, events, tmp_path):
     assert view.dropped == 0
 
 
-def test_a_day_follows_from_the_times_in_the_log(preview, write, make, tmp_path):
+def test_a_day_follows_from_the_times_in_the_log(
+    preview: Callable[..., Any], write: Callable[..., Any], make: Callable[..., Any], tmp_path: Path
+) -> None:
     """Not from when it is read; a log of one moment says nothing about a day."""
     first = make("create", stageTimestamp="2026-01-02T03:00:00.000000Z")
     last = make("create", stageTimestamp="2026-01-02T09:00:00.000000Z")
@@ -98,7 +109,9 @@ def test_a_day_follows_from_the_times_in_the_log(preview, write, make, tmp_path)
     assert report.short
 
 
-def test_a_sample_comes_close_and_covers_the_whole_time(preview, tmp_path):
+def test_a_sample_comes_close_and_covers_the_whole_time(
+    preview: Callable[..., Any], tmp_path: Path
+) -> None:
     """A quarter of the blocks of a realistic log, scaled up."""
     moments = iter(range(100_000))
     source = EventSource(1, lambda: 1_767_323_045.0 + next(moments))
@@ -113,7 +126,9 @@ def test_a_sample_comes_close_and_covers_the_whole_time(preview, tmp_path):
         assert guess != exact
 
 
-def test_clients_cannot_make_the_table_grow(preview, write, make, tmp_path):
+def test_clients_cannot_make_the_table_grow(
+    preview: Callable[..., Any], write: Callable[..., Any], make: Callable[..., Any], tmp_path: Path
+) -> None:
     """Names by the thousand, and names without end."""
     dice = random.Random(1)  # noqa: S311 - repeatable, not secret
     users = [f"u{dice.getrandbits(64)}" for _ in range(500)] + ["x" * 5000]
@@ -122,7 +137,9 @@ def test_clients_cannot_make_the_table_grow(preview, write, make, tmp_path):
     assert max(len(row.user) for row in view.noisy) < 300
 
 
-def test_names_lose_their_secrets(preview, write, make, tmp_path):
+def test_names_lose_their_secrets(
+    preview: Callable[..., Any], write: Callable[..., Any], make: Callable[..., Any], tmp_path: Path
+) -> None:
     """A token in a user name, a path or a verb is one."""
     token = (
         "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ."  # noqa: S105 - made up
@@ -134,7 +151,9 @@ def test_names_lose_their_secrets(preview, write, make, tmp_path):
     assert token[:12] not in str(report.as_json())
 
 
-def test_kubelets_are_one_row(preview, write, make, tmp_path):
+def test_kubelets_are_one_row(
+    preview: Callable[..., Any], write: Callable[..., Any], make: Callable[..., Any], tmp_path: Path
+) -> None:
     """A thousand nodes would hide what they cost together."""
     events = [make("create", f"system:node:worker-{n}") for n in range(9)]
     (view,) = preview(write(tmp_path / "audit.log", events)).views

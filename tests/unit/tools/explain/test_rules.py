@@ -1,10 +1,12 @@
 """Rules are found by number and line, and read as a person would say them."""
 
+from pathlib import Path
+
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.tools.explain.rules import rule_texts
 
 
-def test_every_rule_has_its_line_and_its_words(policy):
+def test_every_rule_has_its_line_and_its_words(policy: Path) -> None:
     """In the order of the file."""
     text = policy.read_text()
     rules = rule_texts(Policy.parse(text, "p"), text)

@@ -11,14 +11,14 @@ from k8s_audit_otlp.tools.demo.events import EventSource
 from k8s_audit_otlp.tools.explain.source import LogFiles
 
 
-def read(path):
+def read(path: Path) -> tuple[LogFiles, bytes, int]:
     files = LogFiles.of(path)
     told = []
     data = b"".join(block.data for block in files.blocks(1, told.append, 0))
     return files, data, sum(told)
 
 
-def test_a_live_file_brings_its_backups_oldest_first(tmp_path):
+def test_a_live_file_brings_its_backups_oldest_first(tmp_path: Path) -> None:
     """Compressed ones too, but not the twin of a plain one."""
     (tmp_path / "audit-2026-01-02T03-04-05.678.log.gz").write_bytes(gzip.compress(b"1\n"))
     (tmp_path / "audit-2026-01-02T03-04-06.678.log").write_bytes(b"2\n")
@@ -32,7 +32,7 @@ def test_a_live_file_brings_its_backups_oldest_first(tmp_path):
     assert files.names == [f"{tmp_path}/audit.log and 2 older files"]
 
 
-def test_a_compressed_file_is_read_alone(tmp_path):
+def test_a_compressed_file_is_read_alone(tmp_path: Path) -> None:
     """Whatever lies beside it; progress ends where the file does."""
     path = tmp_path / "captured.log.gz"
     path.write_bytes(gzip.compress(b"x" * 100 + b"\n"))
@@ -42,7 +42,7 @@ def test_a_compressed_file_is_read_alone(tmp_path):
     assert told == files.size == path.stat().st_size
 
 
-def test_a_line_that_is_still_written_waits(tmp_path):
+def test_a_line_that_is_still_written_waits(tmp_path: Path) -> None:
     """But an event without a newline at the end of a file is one."""
     path = tmp_path / "audit.log"
     path.write_bytes(b'{"a":1}\n{"b":')
@@ -52,7 +52,7 @@ def test_a_line_that_is_still_written_waits(tmp_path):
 
 
 @pytest.mark.parametrize("size", [BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 7])
-def test_no_line_is_cut(tmp_path, size):
+def test_no_line_is_cut(tmp_path: Path, size: int) -> None:
     """Long lines and short ones come whole, each once."""
     path = tmp_path / "audit.log"
     lines = [b"a" * size, b"b", b"c" * size, b"d" * 100]
@@ -64,7 +64,7 @@ def test_no_line_is_cut(tmp_path, size):
     assert [s.start for s in spans[1:]] == [s.end for s in spans[:-1]]
 
 
-def test_a_broken_compressed_file_is_counted_as_far_as_it_goes(tmp_path):
+def test_a_broken_compressed_file_is_counted_as_far_as_it_goes(tmp_path: Path) -> None:
     """And named."""
     path = tmp_path / "audit.log.gz"
     whole = gzip.compress(b"".join(b"%d\n" % n for n in range(100_000)))

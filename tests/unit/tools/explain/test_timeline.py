@@ -1,6 +1,7 @@
 """Volume over time stays within its bound and loses no byte."""
 
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ times = st.lists(
 
 
 @given(times, st.integers(1, 100))
-def test_the_bars_hold_every_byte(found, most):
+def test_the_bars_hold_every_byte(found: Any, most: Any) -> None:
     """They are equally wide and cover the whole range."""
     line = Timeline()
     for second, size in found:
@@ -28,7 +29,7 @@ def test_the_bars_hold_every_byte(found, most):
     assert line.seconds == max(second for second, _ in found) - first
 
 
-def test_a_long_log_is_counted_coarser():
+def test_a_long_log_is_counted_coarser() -> None:
     """A month of seconds does not stay a month of seconds."""
     line = Timeline()
     moments = range(0, 31 * 86_400, 60)
@@ -38,7 +39,7 @@ def test_a_long_log_is_counted_coarser():
     assert sum(size for _, size in line.bars(96)) == len(moments)
 
 
-def test_without_a_time_there_is_nothing_to_draw():
+def test_without_a_time_there_is_nothing_to_draw() -> None:
     """A log of lines that are no events."""
     assert Timeline().bars(10) == []
     assert Timeline().seconds == 0

@@ -2,6 +2,7 @@
 
 from array import array
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ def uids(identity: str, offsets: list[int]) -> list[Item]:
     return [Item(uid_of(identity, place_of(offset))) for offset in offsets]
 
 
-def receipt(identity: str, number: int = 1, **said: int) -> Item:
+def receipt(identity: str, number: int = 1, **said: Any) -> Item:
     return Item(f"receipt-{identity}-{number}", Receipt(identity, "e", number=number, **said))
 
 

@@ -20,7 +20,8 @@ def loki(uids: list[str], *, categorized: bool) -> dict[str, Any]:
     """Structured metadata is among the labels, or behind the line where that was asked for."""
     result = []
     for uid in uids:
-        stream, value = {"service_name": "k8s-audit"}, ["1700000000000000000", '{"kind":"Event"}']
+        stream = {"service_name": "k8s-audit"}
+        value: list[Any] = ["1700000000000000000", '{"kind":"Event"}']
         if categorized:
             value.append({"structuredMetadata": {"log_record_uid": uid}})
         else:
@@ -62,7 +63,7 @@ DOCUMENTS: dict[str, Any] = {
 
 
 def read(data: bytes, buffer: int = 8192) -> list[str]:
-    stream = io.BufferedReader(io.BytesIO(data), buffer)
+    stream: Any = io.BufferedReader(io.BytesIO(data), buffer)
     return [item.uid for item in Export("x", stream, FIELD)]
 
 

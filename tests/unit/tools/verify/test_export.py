@@ -3,6 +3,8 @@
 import csv
 import gzip
 import io
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pytest
@@ -61,7 +63,7 @@ def test_the_form_shows_in_the_first_line(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
-def test_a_packed_export_is_unpacked(pack) -> None:
+def test_a_packed_export_is_unpacked(pack: Callable[..., Any]) -> None:
     """Seen by its first bytes, whatever it is called."""
     assert read(pack(FORMS["nested objects"])) == UIDS
 

@@ -3,6 +3,7 @@
 import random
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -41,7 +42,11 @@ def told(count: int, key: SealKey, exporter: str = "siem") -> list[Item]:
     chain, items = Chain(), []
     for n in range(count):
         gap = n % 3 == 2
-        attributes = {EXPORTER: exporter, "k8s.audit.segment.delivered": n, "log.file.name": "x"}
+        attributes: dict[str, Any] = {
+            EXPORTER: exporter,
+            "k8s.audit.segment.delivered": n,
+            "log.file.name": "x",
+        }
         if gap:
             attributes["k8s.audit.gap.open_end"] = True
         event = "k8s.audit.gap" if gap else "k8s.audit.segment"
@@ -109,7 +114,7 @@ def test_any_link_that_is_taken_out_is_missed(folder: Path, at: int) -> None:
         {"event__name": "k8s.audit.other"},
     ]),
 )  # fmt: skip
-def test_any_change_of_a_link_is_found(folder: Path, at: int, change: dict[str, object]) -> None:
+def test_any_change_of_a_link_is_found(folder: Path, at: int, change: dict[str, Any]) -> None:
     items = told(COUNT, SealKey.read(folder / "key"))
     items[at] = altered(items[at], **change)
     report = judge(items, folder / "key.pub")
@@ -158,7 +163,7 @@ def test_a_link_that_somebody_put_in_is_a_fork(folder: Path) -> None:
         {EXPORTER: "another"},
     ],
 )
-def test_an_altered_seal_is_not_signed(folder: Path, change: dict[str, object]) -> None:
+def test_an_altered_seal_is_not_signed(folder: Path, change: dict[str, Any]) -> None:
     items = told(COUNT, SealKey.read(folder / "key"))
     items[-1] = items[-1]._replace(own={**(items[-1].own or {}), **change})
     assert "did not sign" in faults(judge(items, folder / "key.pub"))
@@ -216,7 +221,7 @@ def test_a_back_end_may_keep_no_empty_attributes(folder: Path) -> None:
 @pytest.mark.parametrize("kept", [True, False])
 def test_links_of_the_first_version_hold(*, kept: bool) -> None:
     """It counted its one empty attribute, which a store may have dropped."""
-    own: dict[str, object] = {
+    own: dict[str, Any] = {
         "event.name": "k8s.audit.segment",
         "k8s.audit.chain.version": 1,
         "k8s.audit.chain.id": "cc",
