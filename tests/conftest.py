@@ -1,6 +1,7 @@
 """What all tests share: a back end, a log directory, a clock, hypothesis profiles."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.kit.backend import Backend
+
+# A shell ignores SIGINT for what it starts in the background, and so would what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 settings.register_profile(
     "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]

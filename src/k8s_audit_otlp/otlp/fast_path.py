@@ -41,7 +41,7 @@ _WIRE_NAMES = dict(
 _OBJECT = ("resource", "subresource", "apiGroup", "apiVersion", "namespace")
 _OF_UIDS = "0123456789abcdef-"
 DAY = 86_400_000_000  # microseconds
-MAX_TIME = (1 << 33) * 1_000_000  # the year 2242; until then a double holds each microsecond
+MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds each microsecond
 
 
 class Clean(Protocol):
