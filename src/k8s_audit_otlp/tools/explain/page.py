@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from k8s_audit_otlp.tools.explain.charts import STYLE, bar, columns
 from k8s_audit_otlp.tools.explain.report import LogReport, ViewReport
 from k8s_audit_otlp.tools.explain.show import (
     EXPORTERS,
@@ -24,6 +23,7 @@ from k8s_audit_otlp.tools.explain.show import (
     rule_cells,
     summary,
 )
+from k8s_audit_otlp.tools.page import bar, columns, document, pairs
 from k8s_audit_otlp.tools.text import duration, printable, size
 
 _TITLE = "What the Kubernetes audit log amounts to"
@@ -31,30 +31,13 @@ _FOOTER = (
     "Written by k8s-audit-otlp explain; nothing was sent. Secrets are taken out; names of people "
     "and workloads are as the log has them."
 )
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # nothing is loaded, nothing runs
 
 
 def html_of(report: LogReport) -> str:
     """Write the page."""
-    parts = [
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>{_TITLE}</title>\n<style>{STYLE}</style></head><body>",
-        f"<h1>{_TITLE}</h1>",
-        _summary(report),
-        _exporters(report),
-        _timeline(report),
-        *(_view(report, view) for view in report.views),
-        f"<footer>{_FOOTER}</footer>",
-        "</body></html>",
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _summary(report: LogReport) -> str:
-    items = (f"<dt>{escape(name)}</dt><dd>{escape(said)}</dd>" for name, said in summary(report))
-    return f"<dl>{''.join(items)}</dl>"
+    views = (_view(report, view) for view in report.views)
+    sections = [pairs(summary(report)), _exporters(report), _timeline(report), *views]
+    return document(_TITLE, sections, _FOOTER)
 
 
 def _exporters(report: LogReport) -> str:

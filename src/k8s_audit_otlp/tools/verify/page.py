@@ -4,14 +4,13 @@ from collections.abc import Iterable
 from html import escape
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.tools.explain.charts import STYLE
+from k8s_audit_otlp.tools.page import document, pairs
 from k8s_audit_otlp.tools.text import printable
 from k8s_audit_otlp.tools.verify.verdict import CANNOT_KNOW, Verdict, extent, time_of
 
 _MOST = 200  # lines of a list
 _LONGEST = 400  # characters of one
 _TITLE = "Is the Kubernetes audit log complete and untouched?"
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # nothing is loaded, nothing runs
 _FOOTER = (
     f"Written by k8s-audit-otlp {__version__} evidence verify. Anyone with the same export and "
     "public keys gets the same answer."
@@ -40,12 +39,7 @@ _PROVES = (
 
 def html_of(verdict: Verdict) -> str:
     """Write the page."""
-    parts = [
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>{_TITLE}</title>\n<style>{STYLE}li{{overflow-wrap:anywhere}}</style></head><body>",
-        f"<h1>{_TITLE}</h1>",
+    sections = [
         _answer(verdict),
         _section("What was checked, and with what", _checked(verdict)),
         _section("Counted", _pairs((k, f"{v:,}") for k, v in verdict.counts().items())),
@@ -55,10 +49,8 @@ def html_of(verdict: Verdict) -> str:
         _section("Could not be judged", _list(verdict.not_judged)),
         _section("What this proves", _list(_PROVES)),
         _section("What nobody can know from an export", _list(CANNOT_KNOW)),
-        f"<footer>{_FOOTER}</footer>",
-        "</body></html>",
     ]
-    return "\n".join(parts) + "\n"
+    return document(_TITLE, sections, _FOOTER, style="li{overflow-wrap:anywhere}")
 
 
 def _answer(verdict: Verdict) -> str:
@@ -95,8 +87,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> str:
-    cells = (f"<dt>{_text(name)}</dt><dd>{_text(said)}</dd>" for name, said in rows)
-    return f"<dl>{''.join(cells)}</dl>"
+    return pairs((_short(name), _short(said)) for name, said in rows)
 
 
 def _list(lines: Iterable[str]) -> str:
@@ -104,11 +95,11 @@ def _list(lines: Iterable[str]) -> str:
     every = list(lines)
     if not every:
         return '<p class="note">nothing</p>'
-    shown = "".join(f"<li>{_text(line)}</li>" for line in every[:_MOST])
+    shown = "".join(f"<li>{escape(_short(line))}</li>" for line in every[:_MOST])
     more = len(every) - _MOST
     left = f'<p class="note">and {more:,} more: see the JSON report</p>' if more > 0 else ""
     return f"<ul>{shown}</ul>{left}"
 
 
-def _text(text: str) -> str:
-    return escape(printable(text, _LONGEST))
+def _short(text: str) -> str:
+    return printable(text, _LONGEST)

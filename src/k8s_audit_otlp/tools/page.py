@@ -1,8 +1,13 @@
-"""Draws numbers as inline SVG. Text is escaped by whoever passes it."""
+"""Writes pages of HTML that need nothing else: no script, no font, no picture that is loaded.
 
-from collections.abc import Sequence
+Titles and pairs are escaped here; sections and the texts in charts by whoever passes them.
+"""
 
-STYLE = """
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # nothing is loaded, nothing runs
+_STYLE = """
 :root{color-scheme:light dark;--text:#1b1f24;--dim:#57606a;--line:#e4e8ec;--rule:#8c959f;
 --all:#eef1f4;--part:#2f6f9f;--wire:#8a5a00;--log:#6e7781;--back:#fff}
 @media screen and (prefers-color-scheme:dark){:root{--text:#e6e8ea;--dim:#9aa4ae;--line:#30363d;
@@ -36,6 +41,27 @@ div.axis{display:flex;justify-content:space-between;font-size:.85rem;color:var(-
 @media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}
 svg rect{print-color-adjust:exact}}
 """.replace("\n", "")
+
+
+def document(title: str, sections: Iterable[str], footer: str, *, style: str = "") -> str:
+    """Return a whole page of sections, which are HTML; *style* is added to that of all pages."""
+    parts = [
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        '<meta name="viewport" content="width=device-width">',
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style></head><body>",
+        f"<h1>{escape(title)}</h1>",
+        *sections,
+        f"<footer>{footer}</footer>",
+        "</body></html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Write names and what is said of each."""
+    cells = (f"<dt>{escape(name)}</dt><dd>{escape(said)}</dd>" for name, said in rows)
+    return f"<dl>{''.join(cells)}</dl>"
 
 
 def bar(part: float, whole: float, label: str, kind: str = "part") -> str:
