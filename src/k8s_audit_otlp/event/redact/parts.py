@@ -6,13 +6,12 @@ exceptions are named here and read as a whole. `clean_body.look` tells of a body
 judged so.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
-
-import msgspec
 
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.names import Action, Names
+from k8s_audit_otlp.event.splice.members import items_of, members_of
 
 # Redacts JSON as a whole: what fired and which values went is added to the last two.
 Whole: TypeAlias = Callable[[bytes, set[str], list[bytes]], bytes]
@@ -24,8 +23,6 @@ _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 # These look at the members beside them.
 _BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN))
 _CONTAINER: Final = b"{["
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Part(NamedTuple):
@@ -68,11 +65,11 @@ class PartRedactor:
         first = raw[0]
         if depth < _DEEPEST and first in _CONTAINER:
             if first == _CONTAINER[0]:
-                members = _members(raw)
+                members = members_of(raw)
                 if members is not None:
                     return self._object(raw, members, depth + 1)
             else:
-                items = _items(raw)
+                items = items_of(raw)
                 if items is not None and b'"-' not in raw:  # a flag: its value comes next
                     return _joined(b"[", [(b"", i, self._part(i, depth + 1)) for i in items], b"]")
         if first in _CONTAINER:
@@ -86,12 +83,13 @@ class PartRedactor:
             return self._read(raw)
         parts = []
         for (name, value), action in zip(members, actions, strict=True):
+            head = b'"' + name + b'":'
             inside = value[0] in _CONTAINER
             if inside and action in (Action.NONE, Action.CREDENTIAL_TEXT):
                 part = self._part(value, depth)
             else:
-                part = self._member(b'"' + name + b'":', value, action)
-            parts.append((b'"' + name + b'":', value, part))
+                part = self._member(head, value, action)
+            parts.append((head, value, part))
         return _joined(b"{", parts, b"}")
 
     def _member(self, head: bytes, value: bytes, action: Action) -> Part:
@@ -130,8 +128,8 @@ def _bare(part: Part, head: int = 0) -> Part:
     return part if part.new is None else part._replace(new=part.new[1 + head : -1])
 
 
-def _joined(opening: bytes, parts: Iterable[tuple[bytes, bytes, Part]], closing: bytes) -> Part:
-    parts = list(parts)
+def _joined(opening: bytes, parts: Sequence[tuple[bytes, bytes, Part]], closing: bytes) -> Part:
+    """Put parts together again: what stands before each, what it was, what it becomes."""
     if all(part.new is None for _, _, part in parts):
         return _CLEAN
     written = b",".join([
@@ -142,27 +140,3 @@ def _joined(opening: bytes, parts: Iterable[tuple[bytes, bytes, Part]], closing:
         frozenset().union(*(part.fired for _, _, part in parts)),
         tuple(value for _, _, part in parts for value in part.redacted_values),
     )
-
-
-def _members(raw: bytes) -> list[tuple[bytes, bytes]] | None:
-    """Return the members of an object; None unless each is there once, and nothing between them.
-
-    Their lengths add up to the object's then: a name that repeats or is escaped, and white space,
-    would be left over.
-    """
-    try:
-        found = _object(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
-    members = [(name.encode(), bytes(value)) for name, value in found.items()]
-    size = sum(len(name) + len(value) + 4 for name, value in members)
-    return members if members and size + 1 == len(raw) else None
-
-
-def _items(raw: bytes) -> list[bytes] | None:
-    """Return the elements of an array; None if there is anything between them."""
-    try:
-        items = [*map(bytes, _array(raw))]
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
-    return items if items and sum(map(len, items)) + len(items) + 1 == len(raw) else None

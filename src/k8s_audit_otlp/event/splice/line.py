@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.event.splice.members import members_of
 from k8s_audit_otlp.event.splice.tokens import closing_part, end_of, is_key, split
-from k8s_audit_otlp.model import EMPTY, AuditEvent
+from k8s_audit_otlp.model import EMPTY, AuditEvent, ObjectRef
 
 BODIES = (("request_object", b"requestObject"), ("response_object", b"responseObject"))
 
@@ -31,85 +32,28 @@ class AmbiguousError(ValueError):
     """The line does not hold the event's bodies once each, so nothing can be cut out of it."""
 
 
-class _Members(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """The members of an event, each as its JSON; what an event does not have is refused."""
-
-    kind: msgspec.Raw = EMPTY
-    apiVersion: msgspec.Raw = EMPTY  # noqa: N815 - names as they stand in the line
-    metadata: msgspec.Raw = EMPTY
-    level: msgspec.Raw = EMPTY
-    timestamp: msgspec.Raw = EMPTY
-    auditID: msgspec.Raw = EMPTY  # noqa: N815
-    stage: msgspec.Raw = EMPTY
-    requestURI: msgspec.Raw = EMPTY  # noqa: N815
-    verb: msgspec.Raw = EMPTY
-    user: msgspec.Raw = EMPTY
-    impersonatedUser: msgspec.Raw = EMPTY  # noqa: N815
-    authenticationMetadata: msgspec.Raw = EMPTY  # noqa: N815
-    sourceIPs: msgspec.Raw = EMPTY  # noqa: N815
-    userAgent: msgspec.Raw = EMPTY  # noqa: N815
-    objectRef: msgspec.Raw = EMPTY  # noqa: N815
-    responseStatus: msgspec.Raw = EMPTY  # noqa: N815
-    requestObject: msgspec.Raw = EMPTY  # noqa: N815
-    responseObject: msgspec.Raw = EMPTY  # noqa: N815
-    requestReceivedTimestamp: msgspec.Raw = EMPTY  # noqa: N815
-    stageTimestamp: msgspec.Raw = EMPTY  # noqa: N815
-    annotations: msgspec.Raw = EMPTY
-
-
-class _Reference(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """The members of an objectRef, each as its JSON."""
-
-    resource: msgspec.Raw = EMPTY
-    namespace: msgspec.Raw = EMPTY
-    name: msgspec.Raw = EMPTY
-    uid: msgspec.Raw = EMPTY
-    apiGroup: msgspec.Raw = EMPTY  # noqa: N815
-    apiVersion: msgspec.Raw = EMPTY  # noqa: N815
-    resourceVersion: msgspec.Raw = EMPTY  # noqa: N815
-    subresource: msgspec.Raw = EMPTY
-
-
-_members_of = msgspec.json.Decoder(_Members).decode
-_reference_of = msgspec.json.Decoder(_Reference).decode
-_NAMES = tuple(name.encode() for name in _Members.__struct_fields__)
-_REFERENCE_NAMES = tuple(name.encode() for name in _Reference.__struct_fields__)
+_NAMES, _REFERENCE_NAMES = (
+    frozenset(name.encode() for name in kind.__struct_encode_fields__)
+    for kind in (AuditEvent, ObjectRef)
+)
 _BODY_NAMES = frozenset(name for _, name in BODIES)
 
 
 def members_as_written(line: bytes) -> list[tuple[bytes, bytes]] | None:
     """Return the members of a line, bodies left out; None where it is not an event's as written.
 
-    That is: the members of an event, each once, and nothing else. Then their lengths add up to the
-    line's: a member that repeats, one that nobody knows or an escaped name would be left over.
+    That is: the members of an event, each once, and nothing else.
     """
-    try:
-        members = msgspec.structs.astuple(_members_of(line))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    members = members_of(line)
+    if members is None or not _NAMES.issuperset(name for name, _ in members):
         return None
-    total = 1  # two braces, less the comma that the last member does not have
-    found: list[tuple[bytes, bytes]] = []
-    for member, name in zip(members, _NAMES, strict=True):
-        if member is not EMPTY:
-            value = bytes(member)
-            total += len(value) + len(name) + 4  # quotes, colon, comma
-            if name not in _BODY_NAMES:
-                found.append((name, value))
-    return found if total == len(line) else None
+    return [(name, value) for name, value in members if name not in _BODY_NAMES]
 
 
 def is_reference_as_written(reference: bytes) -> bool:
     """Tell the same of an objectRef: a resource said twice must not hide what a body is."""
-    try:
-        members = msgspec.structs.astuple(_reference_of(reference))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-    lengths = (
-        len(bytes(member)) + len(name) + 4
-        for member, name in zip(members, _REFERENCE_NAMES, strict=True)
-        if member is not EMPTY
-    )
-    return sum(lengths) + 1 == len(reference)
+    members = members_of(reference)
+    return members is not None and _REFERENCE_NAMES.issuperset(name for name, _ in members)
 
 
 def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:
