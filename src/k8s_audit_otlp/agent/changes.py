@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.event.decode import read_line
-from k8s_audit_otlp.event.stages import Dropped
+from k8s_audit_otlp.event.stages import Dropped, Transformed
 
 _SHOWN = frozenset(
     {"profile", "bodies", "args", "notices", "compression", "until", "level", "encoding", "enabled"}
@@ -109,9 +109,7 @@ def _outcome(mapping: ExporterMapping, events: Iterable[Any]) -> tuple[set[int],
     treat = mapping.treatment()
     if treat is None:
         return set(), 0
-    dropped = {
-        place
-        for place, read in enumerate(events)
-        if isinstance(treat(read.event, read.body), Dropped)
-    }
-    return dropped, treat.fired.total()
+    results = [treat(read.event, read.body) for read in events]
+    dropped = {place for place, result in enumerate(results) if isinstance(result, Dropped)}
+    fired = (result.redacted for result in results if isinstance(result, Transformed))
+    return dropped, sum(map(len, fired))

@@ -4,8 +4,6 @@ An event and its JSON in; changed, dropped, or None (it leaves as it is) out. No
 was not looked at: what cannot be read for redaction has lost its body when it comes back.
 """
 
-from collections import Counter
-
 from k8s_audit_otlp.event.policy import Dropped as DroppedByPolicy
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
@@ -17,7 +15,7 @@ from k8s_audit_otlp.model import AuditEvent
 
 
 class EventProcessor:
-    """Policy and redaction of one exporter. `fired` counts redaction rules, for the metrics."""
+    """Policy and redaction of one exporter."""
 
     def __init__(
         self, policy: Policy | None, redactor: Redactor | None, *, prefix: str = "k8s.audit."
@@ -25,7 +23,6 @@ class EventProcessor:
         self._policy = policy
         self._redactor = redactor
         self._key = prefix + "redacted"
-        self.fired: Counter[str] = Counter()
 
     def clean_parts(self) -> CleanParts | None:
         """Return what lets an event leave unseen: None where each must be looked at whole."""
@@ -46,8 +43,7 @@ class EventProcessor:
             return self._text(self._redactor, event, body)
         event, body, fired = self._redactor(event, body)
         if fired:
-            self.fired.update(fired)
-            return Transformed(event, body, {self._key: fired})
+            return Transformed(event, body, {self._key: fired}, fired)
         return None if body is before else Transformed(event, body, {})
 
     def _text(self, redactor: Redactor, event: AuditEvent, body: bytes) -> Transformed | None:
@@ -57,8 +53,7 @@ class EventProcessor:
         fired = tuple(sorted({*fired_in_text, *fired_in_event}))
         if not fired:
             return None
-        self.fired.update(fired)
-        return Transformed(event, text.encode(), {self._key: fired})
+        return Transformed(event, text.encode(), {self._key: fired}, fired)
 
 
 class Shrinker:

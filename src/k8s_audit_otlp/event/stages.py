@@ -15,6 +15,7 @@ class Transformed(NamedTuple):
     event: AuditEvent
     body: bytes
     attributes: Mapping[str, str | bool | int | float | Sequence[str]]
+    redacted: tuple[str, ...] = ()  # the rules that fired
 
 
 class Bodies(NamedTuple):

@@ -94,7 +94,6 @@ class Encoder:
         self.options = options or MappingOptions()
         self.shrunk = 0
         self._transform = transform
-        self._redacted_key = self.options.prefix + "redacted"  # as event.processor names it
         self._shrink = shrink
         self._max_bytes = max_record_bytes or sys.maxsize
         self._records = RecordEncoder(self.options)
@@ -178,9 +177,8 @@ class Encoder:
             case Dropped(rule):
                 out.dropped.append((end, rule))
                 return
-            case Transformed(event, body, marks):
-                if isinstance(rules := marks.get(self._redacted_key), tuple):
-                    out.redacted.update(map(str, rules))
+            case Transformed(event, body, marks, redacted):
+                out.redacted.update(redacted)
                 marks = {**marked.marks, **marks}
                 marked = marked._replace(event=event, body=body, marks=marks)
             case None:
@@ -204,7 +202,7 @@ class Encoder:
         body = marked.body
         for left in reversed(range(SHRINK_TRIES)):
             allowed = _allowed(len(body), len(record), self._max_bytes) if left else 0
-            event, body, said = shrink(marked.event, marked.body, allowed)
+            event, body, said, _ = shrink(marked.event, marked.body, allowed)
             marks = {**marked.marks, **said}
             record = self._encode(marked._replace(event=event, body=body, marks=marks))
             if len(record) <= self._max_bytes:

@@ -62,8 +62,8 @@ class RecordSplitter:
         """Shrink a body; say how in attributes."""
         found = read_line(body.encode())
         if len(found) == 1 and found[0].fault != NO_EVENT and found[0].body.startswith(b"{"):
-            _, line, marks = self._shrink(found[0].event, found[0].body, allowed)
-            return line.decode(), marks
+            shrunk = self._shrink(found[0].event, found[0].body, allowed)
+            return shrunk.body.decode(), shrunk.attributes
         if body.startswith(("{", "[")):  # a part of it would be no JSON
             smaller = f"[removed, {size} bytes are too large]"
         else:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.context import BodyContext, context_of
+from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.secrets.grammar import FORMS, needles_in
@@ -22,20 +23,9 @@ _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
 
 
-class _Texts(dict[str, bool]):
-    """Text -> does it leave as it is. Clients repeat the same few for ever. Bounded."""
-
-    def __init__(self, judge: Callable[[str], bool]) -> None:
-        super().__init__()
-        self._judge = judge
-
-    def __missing__(self, text: str) -> bool:
-        verdict = self._judge(text)
-        if len(text) <= _LONGEST_KEPT:
-            if len(self) >= _MAX_KEPT:
-                self.clear()
-            self[text] = verdict
-        return verdict
+def _texts(judge: Callable[[str], bool]) -> Verdicts[str, bool]:
+    """Remember which texts leave as they are."""
+    return Verdicts(judge, most=_MAX_KEPT, longest=_LONGEST_KEPT)
 
 
 class CleanParts:
@@ -50,9 +40,9 @@ class CleanParts:
     ) -> None:
         """*body* redacts a body; *key* names the attribute that tells which rules fired."""
         self._outside, self._members, self._body, self._key = outside, members, body, key
-        self._queries = _Texts(lambda query: outside.leaves("requestURI", "/?" + query))
-        self._paths = _Texts(self._is_clean_path)
-        self._references = _Texts(lambda text: outside.leaves("objectRef", text))
+        self._queries = _texts(lambda query: outside.leaves("requestURI", "/?" + query))
+        self._paths = _texts(self._is_clean_path)
+        self._references = _texts(lambda text: outside.leaves("objectRef", text))
 
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""

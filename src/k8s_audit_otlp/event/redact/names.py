@@ -1,6 +1,8 @@
 """Says what the name of a member of a body calls for. Each distinct name is judged once."""
 
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Generic, TypeVar
 
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, words_of
@@ -48,25 +50,38 @@ _VALUE_WORDS = frozenset({"value", "values", "val", "literal", "text", "content"
 _MOST_WORDS = 2  # `headerValue`
 _ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "envvar", "envvars"})
 _NOT_ENVIRONMENT = frozenset({"from", "value", "file", "files", "name", "id", "type", "prefix"})
+K = TypeVar("K", str, bytes)
+V = TypeVar("V")
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
 
 
-class Names(dict[bytes, Action]):
-    """Member name, as its piece -> action. Bounded."""
+class Verdicts(dict[K, V], Generic[K, V]):
+    """`verdicts[text]` is `judge(text)`, remembered: the same few come again for ever. Bounded."""
+
+    def __init__(self, judge: Callable[[K], V], *, most: int, longest: int) -> None:
+        """*most*: how many are remembered; *longest*: the length of a text that is."""
+        super().__init__()
+        self._judge: Callable[[K], V] = judge
+        self._most, self._longest = most, longest
+
+    def __missing__(self, text: K) -> V:
+        verdict = self._judge(text)
+        if len(text) <= self._longest:
+            if len(self) >= self._most:
+                self.clear()
+            self[text] = verdict
+        return verdict
+
+
+class Names(Verdicts[bytes, Action]):
+    """Member name, as its piece -> action."""
 
     def __init__(self, rules: RedactionRules, own: tuple[OwnRule, ...]) -> None:
-        super().__init__()
+        super().__init__(self._action, most=_MAX_NAMES, longest=_LONGEST_KEPT)
         self._rules, self._own = rules, own
 
-    def __missing__(self, piece: bytes) -> Action:
-        action = self._judge(text_of(piece))
-        if len(piece) <= _LONGEST_KEPT:
-            if len(self) >= _MAX_NAMES:
-                self.clear()
-            self[piece] = action
-        return action
-
-    def _judge(self, name: str) -> Action:
+    def _action(self, piece: bytes) -> Action:
+        name = text_of(piece)
         if any(rule.keys and rule.keys.search(name) for rule in self._own):
             return Action.OWN
         action = _ACTIONS.get(name) or _of_its_words(name)

@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
-from k8s_audit_otlp.event.redact.names import Action
+from k8s_audit_otlp.event.redact.names import Action, Verdicts
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.seen import Seen
@@ -40,6 +40,8 @@ _USERS = (b"user", b"impersonatedUser")
 _JUDGED_BY_TEXT = frozenset((b"requestURI", b"annotations", *_USERS))  # their names, too
 _HARMLESS_ACTIONS = (Action.NONE, Action.MESSAGE, Action.LABELS)
 _BODY_NAMES = (b"requestObject", b"responseObject")
+_MAX_KEPT = 4096  # names that are remembered
+_LONGEST_KEPT = 512  # characters
 
 
 def is_credential_annotation(name: str) -> bool:
@@ -49,15 +51,8 @@ def is_credential_annotation(name: str) -> bool:
     return judge(name) is not KeyVerdict.HARMLESS
 
 
-class _AnnotationVerdicts(dict[str, bool]):
-    """Annotation key -> does it call for a look at its value. Bounded."""
-
-    def __missing__(self, name: str) -> bool:
-        if len(self) >= 4096:
-            self.clear()
-        calls = name.startswith(PATCH_ANNOTATION) or is_credential_annotation(name)
-        self[name] = calls
-        return calls
+def _calls_for_a_look(name: str) -> bool:
+    return name.startswith(PATCH_ANNOTATION) or is_credential_annotation(name)
 
 
 class OutsideBodies:
@@ -71,7 +66,8 @@ class OutsideBodies:
         self._patterns = tuple(rule for rule in rules.own if rule.pattern)
         self.always = bool(rules.pseudonymise or self._patterns)
         self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
-        self._annotations, self._extras = _AnnotationVerdicts(), _AnnotationVerdicts()
+        # Of annotations and of `user.extra`: clients choose them.
+        self._free_names = Verdicts(_calls_for_a_look, most=_MAX_KEPT, longest=_LONGEST_KEPT)
 
     def changes(self, name: bytes, value: bytes) -> bool:
         """Tell whether anything in a member of an event is to be redacted.
@@ -89,10 +85,8 @@ class OutsideBodies:
 
     def calls_for_a_look(self, owner: bytes, name: bytes) -> bool:
         """Tell whether a name inside the member *owner* says something about its value."""
-        if owner == b"annotations":
-            return self._annotations[text_of(name)]
-        if owner in _USERS:
-            return self._extras[text_of(name)]
+        if owner == b"annotations" or owner in _USERS:
+            return self._free_names[text_of(name)]
         return self._bodies.names(())[name] not in _HARMLESS_ACTIONS
 
     def repeats(self, event: AuditEvent, seen: Seen) -> bool:
@@ -166,7 +160,7 @@ class OutsideBodies:
     def _user(self, name: str, text: str, seen: Seen) -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
             return self._named("users", text, seen)
-        if self._extras[name] and "key" not in self._rules.off:
+        if self._free_names[name] and "key" not in self._rules.off:
             new = self._replacement(text)
             if new != text:
                 seen.fired.add("key")

@@ -144,7 +144,6 @@ def bits_of(needles: Iterable[str]) -> int:
 
 
 NAMES: Final = bits_of(NAME_NEEDLES)
-TOKENS: Final = bits_of(TOKEN_NEEDLES)
 FORMS: Final = bits_of((*FORM_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))
 
 
@@ -160,7 +159,7 @@ def may_hold(text: str) -> bool:
 
 def holds(found: int, text: str) -> bool:
     """Tell the same of a text whose needles are known."""
-    return bool(found & (FORMS | TOKENS)) or (found != 0 and _MARKS.search(text) is not None)
+    return bool(found & FORMS) or (found != 0 and _MARKS.search(text) is not None)
 
 
 def words_of(name: str) -> list[str]:
