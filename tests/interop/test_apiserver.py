@@ -228,6 +228,7 @@ def test_every_attribute_of_a_real_log_is_what_the_plain_reference_says(
         record, line = records[start], data[start:end].rstrip(b"\n")
         place = (identity.name, start, "audit.log", record.observed_ns)
         wanted = reference.from_line(line, place)
+        wanted["attributes"]["log.file.path"] = str(apiserver.log)
         found = {
             "time": record.time_ns,
             "observed": record.observed_ns,

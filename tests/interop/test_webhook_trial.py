@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -19,20 +19,15 @@ from tests.faults.play import small_disk
 from tests.faults.scene import GAP, Agent, environment
 from tests.interop.apiserver import ApiServer, free_port
 from tests.interop.test_apiserver import programs
-from tests.interop.test_webhook import arrived, given_up_by, wait_for_port, written
+from tests.interop.test_webhook import apiserver, arrived, given_up_by, wait_for_port, written
 from tests.kit.backend import Backend
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(170, func_only=True)]
-__all__ = ["programs"]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
+__all__ = ["apiserver", "programs"]
 
 LOAD_S = 15.0
-
-
-@pytest.fixture
-def apiserver(programs: Path, tmp_path: Path) -> Iterator[ApiServer]:
-    server = ApiServer(programs, tmp_path / "cluster")
-    yield server
-    server.stop()
+# kube-apiserver repeats a refused batch for so long: 10 times after Retry-After, 5 times over.
+REPEATS_S = 280.0
 
 
 def trial(folder: Path, port: int) -> tuple[list[str], dict[str, object]]:
@@ -85,19 +80,23 @@ def test_a_trial_delivers_what_the_apiserver_writes(
 ) -> None:
     """What was answered 200 arrives; what was refused is repeated, or counted as given up."""
     port = free_port()
-    with small_disk(tmp_path / "state") as mounted, Backend(keep="records") as backend:
-        if trouble == "full disk" and not mounted:
+    full = trouble == "full disk"
+    disk = small_disk(tmp_path / "state") if full else nullcontext(enter_result=True)
+    with disk as mounted, Backend(keep="records") as backend:
+        if not mounted:
             pytest.skip("no disk can be mounted here")
         flags, side = trial(tmp_path, port)
         receiver = side["receivers"]["k8s_audit_webhook"]
-        receiver["spool"] = {"max_bytes": "3MiB", "segment_bytes": "500KiB", "min_free_disk": "1B"}
+        if full:
+            spool = {"max_bytes": "3MiB", "segment_bytes": "500KiB", "min_free_disk": "1B"}
+            receiver["spool"] = spool
         with Agent(configure(tmp_path, side, backend), tmp_path / "agent.log") as agent:
             agent.start()
             wait_for_port(tmp_path / "agent.log")
             apiserver.start(*flags, "--audit-log-maxsize=1000")
             load = apiserver.load(LOAD_S, workers=2)
             time.sleep(4)
-            if trouble == "full disk":
+            if full:
                 ballast = fill(tmp_path)
                 time.sleep(3)
                 ballast.unlink()
@@ -107,7 +106,7 @@ def test_a_trial_delivers_what_the_apiserver_writes(
                 agent.signal(signal.SIGCONT)
             load.wait(60)
             events = written(apiserver.log)
-            end = time.monotonic() + 60
+            end = time.monotonic() + REPEATS_S
             while events.keys() - arrived(backend).keys() and time.monotonic() < end:
                 time.sleep(1.0)
             apiserver.stop()
@@ -124,6 +123,6 @@ def test_a_trial_delivers_what_the_apiserver_writes(
     assert len(lost) <= given_up
     assert all(found[key] == events[key] for key in events.keys() - lost)
     assert not [n for n in backend.received.notices if n.event_name == GAP]
-    if trouble == "full disk":
+    if full:
         assert "503" in said
     assert Path(receiver["tls"]["cert_file"]).is_absolute()  # kube-apiserver runs elsewhere
