@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -12,9 +12,10 @@ import pytest
 from k8s_audit_otlp.agent.agent import Agent, AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.model import Block, EncodedBlock, LogKey
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.tools.demo.events import EventSource
+from k8s_audit_otlp.tools.demo.received import Record
 from tests.kit.backend import Backend
 
 
@@ -23,6 +24,36 @@ class NobodyListens:
 
     def discovered(self, log: LogKey, segment: SegmentState) -> None: ...
     def trouble(self, log: LogKey, message: str) -> None: ...
+
+
+@contextmanager
+def running(config: Config, join_s: float = 15.0) -> Iterator[Agent]:
+    """Run an agent in a thread; it must have ended *join_s* seconds after it is stopped."""
+    agent = Agent(config, {}, AgentOptions(lock_patience_s=0.5))
+    agent.start()
+    thread = Thread(target=agent.run)
+    thread.start()
+    try:
+        yield agent
+    finally:
+        agent.stop()
+        thread.join(join_s)
+        assert not thread.is_alive()
+
+
+def events_of(backend: Backend) -> list[Record]:
+    """Return the records that are events, in the order of their arrival."""
+    return [one for one in list(backend.received.records) if not one.ids.is_notice]
+
+
+def encode_lines(block: Block) -> EncodedBlock:
+    """Make a record of each line, which is the line itself."""
+    ends, at = [], block.span.start
+    lines = block.data.splitlines(keepends=True)
+    for line in lines:
+        at += len(line)
+        ends.append(at)
+    return EncodedBlock(block.span, lines, ends, lines=len(lines))
 
 
 class Fixture:
@@ -70,18 +101,8 @@ service: {{state_dir: {self.state}, shutdown_timeout: 2s, {self.service}}}
         agent.run()
         return agent
 
-    @contextmanager
-    def running(self) -> Iterator[Agent]:
-        agent = Agent(self.config(), {}, AgentOptions(lock_patience_s=0.5))
-        agent.start()
-        thread = Thread(target=agent.run)
-        thread.start()
-        try:
-            yield agent
-        finally:
-            agent.stop()
-            thread.join(15)
-            assert not thread.is_alive()
+    def running(self) -> AbstractContextManager[Agent]:
+        return running(self.config())
 
     def notices(self, event: str) -> list[dict[str, Any]]:
         return [n.attributes for n in self.backend.received.notices if n.event_name == event]

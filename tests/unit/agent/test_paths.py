@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.demo.events import EventSource
-from k8s_audit_otlp.tools.demo.received import Record
+from tests.kit.agent import events_of
+from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "events.log"
@@ -85,20 +85,8 @@ receivers: {{{receivers}}}
 exporters: {{otlp_http: {{endpoint: {backend.url}, {COMMON}}}}}
 service: {{state_dir: {folder / "state"}, shutdown_timeout: 2s}}
 """
-    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(lock_patience_s=0.5))
-    agent.start()
-    thread = Thread(target=agent.run)
-    thread.start()
-    try:
+    with running_agent(load_text(text, "test", {}).config, join_s=30) as agent:
         yield agent
-    finally:
-        agent.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def events_of(backend: Backend) -> list[Record]:
-    return [one for one in list(backend.received.records) if not one.ids.is_notice]
 
 
 def until_all_are_there(backend: Backend) -> None:

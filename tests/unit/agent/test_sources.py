@@ -23,7 +23,8 @@ from k8s_audit_otlp.telemetry.agent_views import health
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.source_views import source_samples, source_views
 from k8s_audit_otlp.telemetry.status import Status
-from k8s_audit_otlp.tools.demo.received import Record
+from tests.kit.agent import events_of
+from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
 
 SPOOL = "spool: {max_bytes: 1MiB, segment_bytes: 20KiB, min_free_disk: 1B}"
@@ -61,20 +62,8 @@ def post(port: int, body: bytes) -> int:
 
 @contextmanager
 def running(text: str) -> Iterator[tuple[Agent, int]]:
-    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(lock_patience_s=0.5))
-    agent.start()
-    thread = Thread(target=agent.run)
-    thread.start()
-    try:
+    with running_agent(load_text(text, "test", {}).config, join_s=20) as agent:
         yield agent, int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
-    finally:
-        agent.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def events_of(backend: Backend) -> list[Record]:
-    return [one for one in list(backend.received.records) if not one.ids.is_notice]
 
 
 def arrived(backend: Backend) -> list[str]:

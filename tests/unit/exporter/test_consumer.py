@@ -22,7 +22,7 @@ from k8s_audit_otlp.model import Block, EncodedBlock, LogKey, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.ledger import Ledger
-from tests.kit.agent import NobodyListens
+from tests.kit.agent import NobodyListens, encode_lines
 
 SECRET = "s3cr3t-in-the-text"  # noqa: S105 - none
 
@@ -35,12 +35,7 @@ def encode(block: Block) -> EncodedBlock:
     """Encode a record for each line, but nothing that holds the word `poison`."""
     if b"poison" in block.data:
         raise UnforeseenError(SECRET)
-    ends, at = [], block.span.start
-    lines = block.data.splitlines(keepends=True)
-    for line in lines:
-        at += len(line)
-        ends.append(at)
-    return EncodedBlock(block.span, lines, ends, lines=len(lines))
+    return encode_lines(block)
 
 
 class FailingDelivery:

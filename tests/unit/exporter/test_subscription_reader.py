@@ -8,24 +8,15 @@ from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
-from k8s_audit_otlp.model import Batch, Block, EncodedBlock
+from k8s_audit_otlp.model import Batch
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket, mark_of
 from k8s_audit_otlp.state.outbox import Notice
-from tests.kit.agent import NobodyListens
+from tests.kit.agent import NobodyListens, encode_lines
 
 LINES = [b'{"auditID":"%03d"}\n' % n for n in range(10)]
-
-
-def encode(block: Block) -> EncodedBlock:
-    ends, at = [], block.span.start
-    lines = block.data.splitlines(keepends=True)
-    for line in lines:
-        at += len(line)
-        ends.append(at)
-    return EncodedBlock(block.span, lines, ends, lines=len(lines))
 
 
 class Reading:
@@ -43,7 +34,7 @@ class Reading:
         self.reader = SubscriptionReader(
             self.subscription,
             BlockReader(self.log),
-            EncodedBlocks(encode, sharers=1),
+            EncodedBlocks(encode_lines, sharers=1),
             Batcher("k8s_audit", limits),
             on_gap=self._gap,
             encode_notice=lambda notice: notice.uid.encode(),
