@@ -7,7 +7,6 @@ A line that is one plain event goes the fast way. Any other goes the general way
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
@@ -55,7 +54,7 @@ class _Output:
         self.ends.append(end)
         if self._with_digests:
             uid = record_uid(self._identity, offset, item)
-            self.digests.append((offset, digest_of(uid, body)))
+            self.digests.append((offset, digest_of(uid.encode(), body)))
 
     def encoded(self, block: Block, lines: int) -> EncodedBlock:
         end = block.span.start + len(block.data)  # the last line may have no newline
@@ -133,8 +132,7 @@ class Encoder:
                 add(record)
                 add_end(offset)
                 if digests and fast:
-                    told = b"%b-%x\n%b" % (identity, start, fast.body)
-                    add_digest((start, sha256(told).digest()))
+                    add_digest((start, digest_of(b"%b-%x" % (identity, start), fast.body)))
             else:
                 self._whole(line, start, offset, place, out)
         return out.encoded(block, len(lines))

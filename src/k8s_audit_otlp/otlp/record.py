@@ -59,7 +59,7 @@ def digest_of_record(record: bytes) -> Digest:
     """Make anew what the receipt of its segment says of a record (`state.content`)."""
     uid = uid_of(record)
     offset = int(uid.rpartition("-")[2].partition(".")[0] or "0", 16)
-    return offset, digest_of(uid, body_of(record))
+    return offset, digest_of(uid.encode(), body_of(record))
 
 
 def _string(value_field: bytes) -> str:

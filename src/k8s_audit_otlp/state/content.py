@@ -32,9 +32,9 @@ _value = Struct(f">I{DIGEST_BYTES - 4}x").iter_unpack
 Digest = tuple[int, bytes]  # the offset of a record's line; the whole SHA-256 over uid and body
 
 
-def digest_of(uid: str, body: bytes) -> bytes:
+def digest_of(uid: bytes, body: bytes) -> bytes:
     """Return the SHA-256 of which a record's digest is the beginning."""
-    return sha256(b"%b\n%b" % (uid.encode(), body)).digest()
+    return sha256(b"%b\n%b" % (uid, body)).digest()
 
 
 class Content(msgspec.Struct, array_like=True, omit_defaults=True):

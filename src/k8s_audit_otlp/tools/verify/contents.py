@@ -114,10 +114,7 @@ class Contents:
                 if here is None:
                     here = self._records[place.identity] = _Records()
                 here.places.append(place.place)
-                body = item.body
-                here.digests += (
-                    _NO_BODY if body is None else digest_of(item.uid, body.encode())[:DIGEST_BYTES]
-                )
+                here.digests += _digest(item)
             elif item.receipt is not None and item.own is not None:
                 said = _Said.read(item.own)
                 of = self._said.setdefault(item.receipt.identity, {})
@@ -203,3 +200,9 @@ class Contents:
             else:
                 report.changed.append(f"{where}: {uid} was changed")
         return ""
+
+
+def _digest(item: Item) -> bytes:
+    if item.body is None:
+        return _NO_BODY
+    return digest_of(item.uid.encode(), item.body.encode())[:DIGEST_BYTES]

@@ -26,7 +26,9 @@ def events(of: Bodies) -> list[Item]:
 def receipt(of: Bodies) -> Item:
     """Return the receipt that an agent writes which delivered these bodies."""
     content = Content()
-    content.add([(at * _STEP, digest_of(uid(at), body.encode())) for at, body in enumerate(of)])
+    content.add(
+        [(at * _STEP, digest_of(uid(at).encode(), body.encode())) for at, body in enumerate(of)]
+    )
     own = {
         _SEGMENT + "identity": _ID,
         _SEGMENT + "bytes": len(of) * _STEP,
