@@ -2,7 +2,6 @@
 
 import json
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,11 +9,11 @@ import click
 
 from k8s_audit_otlp.cli import CHANGED, MISSING, OK, Group, die
 from k8s_audit_otlp.cli.options import JSON, PATH
-from k8s_audit_otlp.cli.terminal import echo, reading
-from k8s_audit_otlp.cli.verify import files_of, open_export, time_of_option
+from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.cli.verify import exports_in, files_of, time_of_option
 from k8s_audit_otlp.evidence.seal import KeyFileError, make_key, read_public_keys
 from k8s_audit_otlp.tools.text import denied
-from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export, UnreadableExportError
+from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
 from k8s_audit_otlp.tools.verify.page import html_of
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
@@ -115,10 +114,8 @@ def _judged(
     judge: Judge, against: tuple[str, ...], field: str, keys: tuple[Path, ...], raw: Path | None
 ) -> Verdict:
     files = list(files_of(against))
-    with reading(sum(size for _, size in files), "the export") as advance:
-        for name, _ in files:
-            with closing(open_export(name)) as stream:
-                judge.take(Export(name, stream, field, advance))
+    for export in exports_in(files, field, "the export"):
+        judge.take(export)
     return judge.verdict([name for name, _ in files], [str(key) for key in keys], raw)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from io import BufferedReader, FileIO
@@ -86,12 +86,9 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         files = list(files_of(against))
         if not files:
             die(f"{', '.join(against)}: there is no file in it; name what the back end gave out")
-        with reading(sum(size for _, size in files), "what arrived") as advance:
-            for name, _ in files:
-                with closing(open_export(name)) as stream:
-                    export = Export(name, stream, uid_field, advance)
-                    comparison.take(export)
-                    unread += export.unread
+        for export in exports_in(files, uid_field, "what arrived"):
+            comparison.take(export)
+            unread += export.unread
         with reading(disk.bytes_on_disk if disk else 0, "the log") as advance:
             for segment in disk.segments(entries, advance) if disk else ():
                 comparison.compare(segment)
@@ -170,7 +167,18 @@ def files_of(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
             yield str(file), file.stat().st_size
 
 
-def open_export(name: str) -> BufferedReader:
+def exports_in(files: Sequence[tuple[str, int]], field: str, what: str) -> Iterator[Export]:
+    """Yield exports, each open for as long as it is the newest, and show how far that is.
+
+    *files* are names and sizes, *field* holds the uid, *what* is read is said at the terminal.
+    """
+    with reading(sum(size for _, size in files), what) as advance:
+        for name, _ in files:
+            with closing(_open_export(name)) as stream:
+                yield Export(name, stream, field, advance)
+
+
+def _open_export(name: str) -> BufferedReader:
     file = FileIO(0, closefd=False) if name == "-" else FileIO(name)
     return BufferedReader(file, _BUFFER)
 

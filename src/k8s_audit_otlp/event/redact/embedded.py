@@ -77,7 +77,7 @@ def redact_embedded(text: str, redact: Redact, depth: int = _MOST_ESCAPED) -> Fo
         values += 1
         at = end
         if out != inner:
-            parts += text[kept:start], _without(out, close)
+            parts += text[kept:start], out.removesuffix(close)
             kept = end
     wholly = values == 1 and not torn and text[first:at] == text.strip()
     return Followed("".join((*parts, text[kept:])) if parts else text, wholly)
@@ -124,8 +124,3 @@ def _completion(text: str) -> tuple[str, str]:
             continue
         return text, end
     return "", ""
-
-
-def _without(text: str, close: str) -> str:
-    """Take off what completed a value."""
-    return text.removesuffix(close)
