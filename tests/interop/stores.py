@@ -9,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -81,8 +81,15 @@ class Store(ABC):
 
     def wait_for(self, query: str, rows: int) -> None:
         """Wait until a query has so many rows: what was acknowledged may take a second to show."""
+        self._wait_until(query, lambda found: len(found) == rows)
+
+    def wait_for_exactly(self, query: str, identities: list[str]) -> None:
+        """Wait until a query names these: of what was acknowledged, receipts may show first."""
+        self._wait_until(query, lambda found: found == identities)
+
+    def _wait_until(self, query: str, is_so: Callable[[list[str]], bool]) -> None:
         end = time.monotonic() + START_S
-        while len(found := self.incomplete(query)) != rows:
+        while not is_so(found := self.incomplete(query)):
             assert time.monotonic() < end, found
             time.sleep(0.3)
 
