@@ -1,10 +1,9 @@
 """Writes a verdict as one page of HTML that an auditor can read and keep: nothing is loaded."""
 
 from collections.abc import Iterable
-from html import escape
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.tools.page import document, pairs
+from k8s_audit_otlp.tools.page import List, Section, render
 from k8s_audit_otlp.tools.text import printable
 from k8s_audit_otlp.tools.verify.verdict import CANNOT_KNOW, Verdict, extent, time_of
 
@@ -40,26 +39,34 @@ _PROVES = (
 def html_of(verdict: Verdict) -> str:
     """Write the page."""
     sections = [
-        _answer(verdict),
-        _section("What was checked, and with what", _checked(verdict)),
-        _section("Counted", _pairs((k, f"{v:,}") for k, v in verdict.counts().items())),
-        _section("Changed, put in, taken out or forged", _list(verdict.faults)),
-        _section("Missing, and remarks", _list(verdict.lacks)),
-        _section("Chains of receipts", _chains(verdict)),
-        _section("Could not be judged", _list(verdict.not_judged)),
-        _section("What this proves", _list(_PROVES)),
-        _section("What nobody can know from an export", _list(CANNOT_KNOW)),
+        Section("What was checked, and with what", _pairs(_checked(verdict))),
+        Section("Counted", _pairs((k, f"{v:,}") for k, v in verdict.counts().items())),
+        Section("Changed, put in, taken out or forged", list=_list(verdict.faults)),
+        Section("Missing, and remarks", list=_list(verdict.lacks)),
+        Section("Chains of receipts", _pairs(_chains(verdict))),
+        Section("Could not be judged", list=_list(verdict.not_judged)),
+        Section("What this proves", list=_list(_PROVES)),
+        Section("What nobody can know from an export", list=_list(CANNOT_KNOW)),
     ]
-    return document(_TITLE, sections, _FOOTER, style="li{overflow-wrap:anywhere}")
+    return render(
+        "verify/page.html",
+        title=_TITLE,
+        footer=_FOOTER,
+        answers=_answers(verdict),
+        sections=sections,
+    )
 
 
-def _answer(verdict: Verdict) -> str:
+def _answers(verdict: Verdict) -> list[tuple[str, str, str]]:
     complete = "yes" if verdict.is_complete else "NO, see what is missing"
     sound = "yes, as far as it was judged" if verdict.is_sound else "NO, see what was changed"
-    return _pairs([("Complete", complete), ("Untouched", sound)])
+    return [
+        ("Complete", complete, "good" if verdict.is_complete else "bad"),
+        ("Untouched", sound, "good" if verdict.is_sound else "bad"),
+    ]
 
 
-def _checked(verdict: Verdict) -> str:
+def _checked(verdict: Verdict) -> list[tuple[str, str]]:
     scope, contents, raw = verdict.scope, verdict.contents, verdict.raw
     rows = [
         ("Export", ", ".join(verdict.exports)),
@@ -72,33 +79,23 @@ def _checked(verdict: Verdict) -> str:
     ]
     if raw is not None:
         rows.append(("Files", f"{raw.same:,} in {raw.directory} are byte for byte what was read"))
-    return _pairs(rows)
+    return rows
 
 
-def _chains(verdict: Verdict) -> str:
+def _chains(verdict: Verdict) -> Iterable[tuple[str, str]]:
     checked = verdict.sound.checked
-    return _pairs(
-        (f"{c.exporter} {c.id}", extent(c, checked=checked)) for c in verdict.sound.chains
-    )
+    for chain in verdict.sound.chains:
+        yield f"{chain.exporter} {chain.id}", extent(chain, checked=checked)
 
 
-def _section(title: str, body: str) -> str:
-    return f"<h2>{escape(title)}</h2>{body}"
+def _pairs(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(_short(name), _short(said)) for name, said in rows]
 
 
-def _pairs(rows: Iterable[tuple[str, str]]) -> str:
-    return pairs((_short(name), _short(said)) for name, said in rows)
-
-
-def _list(lines: Iterable[str]) -> str:
-    """Write a list; the page stays one that can be read, however much there is."""
+def _list(lines: Iterable[str]) -> List:
+    """Cut a list; the page stays one that can be read, however much there is."""
     every = list(lines)
-    if not every:
-        return '<p class="note">nothing</p>'
-    shown = "".join(f"<li>{escape(_short(line))}</li>" for line in every[:_MOST])
-    more = len(every) - _MOST
-    left = f'<p class="note">and {more:,} more: see the JSON report</p>' if more > 0 else ""
-    return f"<ul>{shown}</ul>{left}"
+    return List([_short(line) for line in every[:_MOST]], max(0, len(every) - _MOST))
 
 
 def _short(text: str) -> str:
