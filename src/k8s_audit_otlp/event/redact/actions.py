@@ -38,9 +38,11 @@ _REFERENCE = frozenset(
 )
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
 _NAMES_OF_SECRETS = frozenset((b"name", b"secretName"))
-_TEMPLATES = (b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret")
+_TEMPLATES = (b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret", b"Fake")
+_STORES = (b"SecretStore", b"ClusterSecretStore")  # the values of their provider `fake`
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
 _FLAG_SHORTEST = 4  # letters
+_ECHOING = (b"alue", b"map[", b"got ", b"...|", b"pars", b"!!", b"input byte", b"type string")
 _MOST_SIBLINGS = 64
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
 _MEMBERS_OF_A_SECRET = frozenset(
@@ -169,6 +171,8 @@ def _data_rule(scan: Scan, key: int) -> str:
         return "secret"
     if scan.pieces[key + 1][:2] == b":{" and any(kind in scan.pieces for kind in _TEMPLATES):
         return "secret"
+    if b"fake" in scan.pieces and any(kind in scan.pieces for kind in _STORES):
+        return "secret"
     for rule, kinds in KINDS.items():
         if any(kind in scan.pieces for kind in kinds):
             return rule
@@ -268,7 +272,7 @@ def copy(scan: Scan, key: int) -> int | None:
 def may_echo_in(pieces: list[bytes], key: int) -> bool:
     """Tell whether the text of the member may echo a value: only then is `message` worth it."""
     text = pieces[key + 2] if pieces[key + 1] == b":" else b""
-    return b"alue" in text or b"map[" in text or b"got " in text or b"...|" in text
+    return any(map(text.__contains__, _ECHOING))
 
 
 def message(scan: Scan, key: int) -> None:

@@ -33,7 +33,7 @@ _NEEDLESS_ESCAPE: Final = rb"""\\u00[4-7]"""  # of a letter: the names must be r
 # secrets, whose data may stand anywhere, and the operations of a patch.
 _KINDS: Final = (
     rb'(?-i:"(Secret|ConfigMap)(List)?")',  # not the `configMap` of a volume
-    rb'(?-i:"(ExternalSecret|ClusterExternalSecret|SealedSecret|PushSecret)")',
+    rb'(?-i:"((Cluster)?(ExternalSecret|SecretStore)|SealedSecret|PushSecret|Fake)")',
     rb'"op":',
 )
 _found = matcher_of([word.encode() for word in _WORDS], (*_PATTERNS, _NEEDLESS_ESCAPE, *_KINDS))

@@ -118,7 +118,7 @@ class OutsideBodies:
             return self._named("addresses", text, seen)
         if owner == "responseStatus":
             return self._message(text, seen)
-        return self._free(text, seen)
+        return self._free(text, seen, clean_message if " value: " in text else clean)
 
     def _uri(self, uri: str) -> str:
         args = self._rules.args if "args" not in self._rules.off else "keep"

@@ -58,7 +58,16 @@ CREDENTIAL_STEMS: Final = (
         "sealkey",
     ),
     *("gossipkey", "vpnkey", "rootkey", "hostkey", "functionkey", "userkey", "instrumentationkey"),
-    *("keyjson", "jsonkey", "keyseed", "artapi", "slackwebhook", "discordwebhook", "teamswebhook"),
+    *(
+        "keyjson",
+        "jsonkey",
+        "keyseed",
+        "artapi",
+        "slackwebhook",
+        "slackapiurl",
+        "discordwebhook",
+        "teamswebhook",
+    ),
     *("jaasconfig", "base64key", "base64encodedkey"),
 )
 CREDENTIAL_WORDS: Final = frozenset(
@@ -90,7 +99,7 @@ REFERENCE_WORDS: Final = frozenset(
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
 # Words before `id`, `url` that make the whole a credential all the same.
-_CREDENTIAL_ENDINGS: Final = (["secret", "id"], ["key", "id"], ["webhook", "url"])
+_CREDENTIAL_ENDINGS: Final = (["secret", "id"], ["key", "id"], ["webhook", "url"], ["api", "url"])
 
 # Query parameters that carry a credential beside those whose name says so.
 # opentelemetry.io/docs/specs/semconv/registry/attributes/url (url.query), RFC 6749, RFC 7519
@@ -110,7 +119,7 @@ NAME_NEEDLES: Final = (
     *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
     *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
     *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
-    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api"),
+    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack"),
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
@@ -130,10 +139,14 @@ FORM_NEEDLES: Final = (
     *("binarydata", "data:", "%3"),
     *("?", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {", "valueunstructured{"),
 )
+# What a decoder says before it quotes what it could not read.
+UNREAD_NEEDLES: Final = ('parsing "', 'time "', 'parse "', 'got "', "!!", "byte ", 'string: "')
 TOKEN_NEEDLES: Final = tuple(
     dict.fromkeys(begin.lower() for row in TOKEN_FORMATS for begin in row.begins)
 )
-NEEDLES: Final = tuple(dict.fromkeys((*NAME_NEEDLES, *FORM_NEEDLES, *TOKEN_NEEDLES)))
+NEEDLES: Final = tuple(
+    dict.fromkeys((*NAME_NEEDLES, *FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES))
+)
 _BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
 _MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
 _found = matcher_of([needle.encode() for needle in NEEDLES])
@@ -144,7 +157,7 @@ def bits_of(needles: Iterable[str]) -> int:
 
 
 NAMES: Final = bits_of(NAME_NEEDLES)
-FORMS: Final = bits_of((*FORM_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))
+FORMS: Final = bits_of((*FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))
 
 
 def needles_in(text: str) -> int:

@@ -5,7 +5,8 @@ Which text a message can be is told by upstream's source; what else may stand in
 
 import re
 
-from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.grammar import UNREAD_NEEDLES
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.text import clean
 
 # A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
@@ -33,7 +34,13 @@ _RULE_OF_NAMES = re.compile(
 )
 _PRINTABLE = re.compile(r"\"[\x20-\x7e]{0,63}\"")
 _DUMP = re.compile(
-    r"((?:(?<!Labels:)map\[|got &?\{|valueUnstructured\{|got &value\.))(.*(?=[\]}])|.*)", re.DOTALL
+    r"((?:(?<!Labels:)map\[|got &?\{|valueUnstructured\{|got &value\.))(.*)", re.DOTALL
+)
+# What a decoder could not read: strconv, time.Parse, yaml, json, quantities.
+_UNREAD = re.compile(
+    r"(\b(?:parsing(?: time)?|cannot parse|got|at input byte \d{1,19}:|of type string:)[ ]"
+    r"|unmarshal !!\w{1,32} )"
+    r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?)"
 )
 
 
@@ -50,13 +57,33 @@ def clean_message(text: str, replacement: Replacement) -> str:
         )
 
     def dump(match: re.Match[str]) -> str:
-        return match[1] + replacement(match[2])
+        value = match[2]
+        end = max(value.rfind("]"), value.rfind("}"))
+        if end < 0 or _is_cut(match[0]):
+            return match[1] + replacement(value)
+        return match[1] + replacement(value[:end]) + value[end:]
+
+    def unread(match: re.Match[str]) -> str:
+        return match[1] + in_quotes(match[2], replacement)
 
     if " value: " in text:
         text = _ECHO.sub(echo, text)
     if "map[" in text or "got &" in text or "got {" in text or "valueUnstructured{" in text:
         text = _DUMP.sub(dump, text)
+    if quotes_unread(text):
+        text = _UNREAD.sub(unread, text)
     return clean(text, replacement, prose=True)
+
+
+def quotes_unread(text: str) -> bool:
+    """Tell quickly whether a text may quote what a decoder could not read."""
+    return any(map(text.__contains__, UNREAD_NEEDLES))
+
+
+def _is_cut(text: str) -> bool:
+    """Tell what is printed of an object and ends before its last bracket."""
+    opened = text.count("{") + text.count("[")
+    return opened > text.count("}") + text.count("]")
 
 
 def _tells_no_secret(echo: re.Match[str]) -> bool:
