@@ -13,6 +13,8 @@ from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.legacy import read_legacy
 from k8s_audit_otlp.event.redact import Redacted, RedactionRules, Redactor
+from k8s_audit_otlp.event.redact.body import BodyRedactor
+from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.line import rewritten
@@ -624,3 +626,12 @@ def test_a_body_that_would_cost_many_times_its_size_is_removed() -> None:
     [read] = read_line(line)
     fired = Redactor()(read.event, read.body).fired
     assert "unreadable-body" in fired
+
+
+def test_a_long_list_of_numbers_is_redacted_to_its_end() -> None:
+    """Numbers are replaced a run at a time; none falls between two runs."""
+    numbers = ",".join(["-1.5e3"] * 40_000)
+    body = f'{{"password":[{numbers}]}}'.encode()
+    redactor = BodyRedactor(RedactionRules(), Replacement(None))
+    expected = {"password": ["REDACTED"] * 40_000}
+    assert json.loads(redactor(body, BodyContext(), set(), [])) == expected
