@@ -1,7 +1,9 @@
 # Pipeline for logs of the source k8s-audit.
 # Every field that Guance's views ask for is there already: the agent sends it. This makes a tag of the static one, numbers of numbers,
 # and gives events what the recipe's own Pipeline gives them. It reads no JSON, so notices, which are none, do not stop it.
-set_tag(atype)
+if atype != nil {
+    set_tag(atype)
+}
 cast(responseCode, "int")
 cast(k8s_audit_duration_ms, "float")
 cast(k8s_audit_segment_number, "int")

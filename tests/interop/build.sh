@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds what the interop tests talk to, as far as it is not there yet, into $K8S_AUDIT_OTLP_BIN, by
 # default ~/.cache/k8s-audit-otlp/bin: a Collector, etcd, kube-apiserver and its tools, helm and
-# kubeconform, VictoriaLogs. From the Go module proxy; about 20 minutes on two cores the first time.
+# kubeconform, VictoriaLogs, DataKit's Pipeline engine. From the Go module proxy; about 20 minutes
+# on two cores the first time.
 # With K8S_AUDIT_OTLP_LOKI=1 also Loki, about 10 minutes more (pytest -m loki).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,6 +18,8 @@ OUT=$bin bash "$here/kube/build.sh"
   GOBIN=$bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 [ -x "$bin/victoria-logs" ] ||
   GOBIN=$bin go install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.1
+
+[ -x "$bin/datakit-pipeline" ] || (cd "$here/pipeline" && go build -o "$bin/datakit-pipeline" .)
 
 if [ ! -x "$bin/promtool" ]; then # its module replaces others, so it is built as a dependency
   module=$(mktemp -d)

@@ -43,6 +43,8 @@ schema_config:
 class Store(ABC):
     """One process that takes OTLP and answers queries."""
 
+    kind = "otlp_http"
+
     def __init__(self, directory: Path, command: list[str], port: int, ready: str) -> None:
         self.port = port
         with (directory / "store.log").open("wb") as log:

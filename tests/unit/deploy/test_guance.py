@@ -7,7 +7,7 @@ from k8s_audit_otlp.otlp.mapping import TABLE
 
 GUANCE = Path(__file__).parents[3] / "deploy/guance"
 STEPS = re.compile(r'set_tag\((\w+)\)|cast\((\w+), "(?:int|float)"\)|add_key\((\w+), ""\)')
-TESTS = re.compile(r"if kind == \"Event\" && (\w+) == nil \{|\}")
+TESTS = re.compile(r"if (?:kind == \"Event\" && )?(\w+) [!=]= nil \{|\}")
 
 
 def test_every_field_of_the_pipeline_is_sent() -> None:

@@ -1,0 +1,137 @@
+"""55 events of sizes and names that back ends have limits for: each arrives, or is said not to."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from k8s_audit_otlp.cli import OK
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.interop.agent import Agent
+from tests.interop.collector import Collector, attributes
+from tests.interop.imitations import DataKit, FluentBit
+from tests.interop.stores import Loki, VictoriaLogs, binary_of
+
+pytestmark = pytest.mark.timeout(400, func_only=True)
+SCRIPT = Path(__file__).parents[2] / "deploy/guance/k8s-audit.p"
+KB = 1000
+# Of the audit annotations that clients and webhooks choose, all are sent.
+ANNOTATIONS = ["example.com/*"]
+
+
+class Target(Protocol):
+    """What the events are sent to."""
+
+    kind: str
+    vendor: str
+    endpoint: str
+
+    def offsets(self) -> set[int]: ...
+
+    def stop(self) -> None: ...
+
+
+class _CollectorAsItComes:
+    """A Collector with the limits of its own default: 20 MiB a request, 4 MiB over gRPC."""
+
+    vendor = "otel-collector"
+
+    def __init__(self, collector: Collector, kind: str) -> None:
+        collector.start(collector.config())
+        self.kind = kind
+        port = collector.http if kind == "otlp_http" else collector.grpc
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self._collector = collector
+
+    def offsets(self) -> set[int]:
+        uids = (str(attributes(one)["log.record.uid"]) for one in self._collector.records())
+        return {int(uid.partition("-")[2], 16) for uid in uids}
+
+    def stop(self) -> None: ...
+
+
+TARGETS = [
+    pytest.param("victoria-logs", marks=pytest.mark.interop),
+    pytest.param("loki", marks=pytest.mark.loki),
+    pytest.param("datakit-pipeline", marks=pytest.mark.interop),
+    pytest.param("fluent-bit", marks=pytest.mark.interop),
+    pytest.param("collector otlp_http", marks=pytest.mark.interop),
+    pytest.param("collector otlp_grpc", marks=pytest.mark.interop),
+]
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
+    name, _, kind = str(request.param).partition(" ")
+    running = (
+        _CollectorAsItComes(request.getfixturevalue("collector"), kind)
+        if kind
+        else _started(name, tmp_path)
+    )
+    yield running
+    running.stop()
+
+
+def _started(name: str, directory: Path) -> Target:
+    if name == "fluent-bit":
+        return FluentBit()
+    binary = binary_of(name)
+    if not binary.exists():
+        pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
+    if name == "datakit-pipeline":
+        return DataKit(binary, SCRIPT)
+    (directory / "store").mkdir()
+    return (Loki if name == "loki" else VictoriaLogs)(binary, directory / "store")
+
+
+def _odd_events() -> Iterator[dict[str, Any]]:
+    source, begin = EventSource(9), datetime.now(UTC) - timedelta(minutes=5)
+    sizes = [KB * n for n in (1, 10, 60, 100, 250, 260, 500, 900, 1000, 1100, 1900, 2100, 2500)]
+    sizes += [KB * n for n in (4000, 8000, 12_000, 20_000, 30_000)]
+    changes: list[dict[str, Any]] = [
+        {"responseObject": {"kind": "List", "text": "x" * size}} for size in sizes
+    ]
+    changes += [{"annotations": {f"example.com/{'n' * n}": "v"}} for n in range(20, 251, 23)]
+    changes += [{"annotations": {"example.com/long": "v" * KB * n}} for n in (1, 10, 60, 100)]
+    changes += [
+        {"annotations": {f"example.com/{i}": "v" * KB for i in range(n)}} for n in (30, 100)
+    ]
+    changes += [
+        {"user": {"username": "u", "groups": [f"group-{i}" for i in range(n)]}}
+        for n in (1, 20, 200, 2000)
+    ]
+    changes += [{"userAgent": "a" * KB * n} for n in (1, 16, 64, 300)]
+    changes += [{"objectRef": {"resource": "pods", "name": "n" * n}} for n in (63, 250)]
+    changes += [{"requestURI": "/api?" + "q" * KB * n} for n in (1, 8, 64)]
+    changes += [{}] * (55 - len(changes))
+    for number, change in enumerate(changes):
+        text = (begin + timedelta(milliseconds=number)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        times = {"requestReceivedTimestamp": text, "stageTimestamp": text}
+        yield {**json.loads(source.line()), **times, "level": "RequestResponse", **change}
+
+
+def test_whatever_its_size_an_event_arrives_or_is_said_not_to(agent: Agent, target: Target) -> None:
+    """55 events of 1 KB to 30 MB: each is there, or in the dead letter."""
+    agent.write(
+        json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in _odd_events()
+    )
+    audit = {"vendor": target.vendor} if target.vendor else {}
+    exporter = {"endpoint": target.endpoint, "audit": {**audit, "annotations": ANNOTATIONS}}
+    agent.configure(target.kind, exporter)
+    done = agent.once("60s")
+    assert done.returncode == OK, done.stderr
+    lines = agent.log.read_bytes().splitlines(keepends=True)
+    expected = {sum(map(len, lines[:n])) for n in range(len(lines))}
+    assert len(expected) == 55
+    end = time.monotonic() + 30
+    while missing := expected - target.offsets():
+        if len(missing) == len(agent.dead_letters()) or time.monotonic() > end:
+            break
+        time.sleep(0.5)
+    assert len(missing) == len(agent.dead_letters()), sorted(missing)
+    if isinstance(target, DataKit):
+        assert not target.cut
