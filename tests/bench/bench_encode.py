@@ -149,8 +149,8 @@ def run(encoder: Encoder, whole: list[Block], *, compress: bool) -> tuple[int, i
 
 
 def encoders(options: MappingOptions) -> Iterator[tuple[str, Encoder]]:
-    treatment = EventProcessor(None, Redactor())
-    yield "default", Encoder(options, transform=treatment, clean=treatment.clean_parts())
+    processor = EventProcessor(None, Redactor())
+    yield "default", Encoder(options, transform=processor, clean=processor.clean_parts())
     yield "raw", Encoder(options)
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import click
 
-from tests.faults.play import play
-from tests.faults.scene import Totals
+from tests.faults.processes import Totals
+from tests.faults.scenario import run_scenario
 
 README = Path(__file__).with_name("README.md")
 MAX_REPEATS = 0.03  # of what was written, over many seeds
@@ -49,7 +49,7 @@ def run(folder: Path, seconds: float | None, max_backups: int | None, seed: int)
     here = folder / str(seed)
     shutil.rmtree(here, ignore_errors=True)
     try:
-        totals = play(here, seed, seconds, max_backups)
+        totals = run_scenario(here, seed, seconds, max_backups)
     except Exception as error:  # noqa: BLE001 - one seed must not end the campaign
         return Totals(seed, notes=[f"the run itself failed: {error!r}"])
     if not totals.wrong:

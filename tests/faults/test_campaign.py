@@ -7,8 +7,8 @@ from click import UsageError
 
 from k8s_audit_otlp.tools.demo.received import Record
 from tests.faults.campaign import run_all, update
-from tests.faults.play import play
-from tests.faults.scene import GAP, RECEIPT, Totals, disagreeing_receipts, unexplained
+from tests.faults.processes import GAP, RECEIPT, Totals, disagreeing_receipts, unexplained
+from tests.faults.scenario import run_scenario
 
 LONG = range(10_000, 10_200)
 SECOND = 1_000_000_000
@@ -17,7 +17,7 @@ SECOND = 1_000_000_000
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_is_done_to_the_agent_no_event_is_lost(tmp_path: Path, seed: int) -> None:
     """Kills, a full disk, a bad back end, a storm of rotations: nothing is missing at the end."""
-    totals = play(tmp_path / "run", seed)
+    totals = run_scenario(tmp_path / "run", seed)
     assert not totals.wrong, totals
 
 

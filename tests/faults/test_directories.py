@@ -9,7 +9,7 @@ import pytest
 
 from k8s_audit_otlp.cli import OK, UNDELIVERED
 from tests.faults.directories import OddDirectory
-from tests.faults.scene import environment, write_config
+from tests.faults.processes import environment, write_config
 from tests.kit.backend import Backend
 
 MAX_RSS_KB = 100 * 1024

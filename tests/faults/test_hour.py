@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.hour import ILL, WELL, Hour, firing
-from tests.faults.play import small_disk
+from tests.faults.scenario import small_disk
 from tests.interop.collector import free_port
 from tests.interop.stores import binary_of
 from tests.kit.backend import Backend
@@ -26,9 +26,9 @@ SAFE = "Nothing is lost while the log is kept."
 class ByKey:
     """Let in who has the right key."""
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         right = exchange.request.headers.get("x-key") == "right"
-        (Accept() if right else Refuse(401)).play(exchange)
+        (Accept() if right else Refuse(401)).respond(exchange)
 
 
 @pytest.fixture

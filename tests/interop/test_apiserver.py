@@ -20,7 +20,7 @@ import yaml
 
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.tools.demo.received import Record
-from tests.faults.scene import GAP, RECEIPT, Agent, Totals, disagreeing_receipts
+from tests.faults.processes import GAP, RECEIPT, Agent, Totals, disagreeing_receipts
 from tests.interop.apiserver import ApiServer, Keeper, offsets_of
 from tests.kit import reference
 from tests.kit.backend import Backend

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 
-from tests.faults.scene import GAP, Agent
+from tests.faults.processes import GAP, Agent
 from tests.interop import kafka_broker
 from tests.interop.apiserver import free_port
 from tests.interop.collector import Collector

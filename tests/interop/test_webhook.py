@@ -15,7 +15,7 @@ import yaml
 
 from k8s_audit_otlp.apiserver.webhook import Credentials, kubeconfig, make_certificates
 from k8s_audit_otlp.tools.demo.received import Record
-from tests.faults.scene import GAP, Agent
+from tests.faults.processes import GAP, Agent
 from tests.interop.apiserver import ApiServer, free_port
 from tests.interop.test_apiserver import programs
 from tests.kit.backend import Backend

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.faults.play import small_disk
-from tests.faults.scene import GAP, Agent, environment
+from tests.faults.processes import GAP, Agent, environment
+from tests.faults.scenario import small_disk
 from tests.interop.apiserver import ApiServer, free_port
 from tests.interop.test_apiserver import programs
 from tests.interop.test_webhook import apiserver, arrived, given_up_by, wait_for_port, written

@@ -112,7 +112,7 @@ RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
 
 
 @pytest.fixture
-def scene(tmp_path: Path, backend: Backend) -> Fixture:
+def fixture(tmp_path: Path, backend: Backend) -> Fixture:
     return Fixture(tmp_path, backend)
 
 

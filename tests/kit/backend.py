@@ -119,7 +119,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a peer that hangs up or fails the handshake is part of the play."""
+        """Say nothing: a peer that hangs up or fails the handshake is part of the test."""
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -167,9 +167,9 @@ class _Connection(BaseHTTPRequestHandler):
         step = Refuse(problem) if problem else self._backend.step_for(request)
         exchange = HttpExchange(self, request, self._backend.received, self._backend.closing)
         try:
-            step.play(exchange)
+            step.respond(exchange)
         except (ValueError, IndexError):
-            Refuse(400).play(exchange)
+            Refuse(400).respond(exchange)
 
     def _problem(self, headers: Mapping[str, str]) -> int | None:
         if self.path.partition("?")[0] != LOGS_PATH:

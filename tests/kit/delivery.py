@@ -123,7 +123,7 @@ class Harness:
     ) -> None:
         self.sender, self.clock = sender, clock
         self.letters = letters or FakeDeadLetters()
-        self.heard = Recorder()
+        self.recorder = Recorder()
         self.stop = Event()
         self.gate = Gate(lambda: None)
         self.limit = LearnedLimit(900_000)
@@ -139,7 +139,7 @@ class Harness:
             self.gate,
             self.limit,
             self.letters,
-            self.heard,
+            self.recorder,
             options,
             stop=self.stop,
             monotonic=clock,
@@ -189,8 +189,8 @@ class Harness:
 
 
 @pytest.fixture
-def bench(clock: Any) -> Any:
-    """Make a bench around a function that answers."""
+def harness(clock: Any) -> Any:
+    """Make a harness around a function that answers."""
 
     def make(answer: Any, **rest: Any) -> Any:
         sender = answer if hasattr(answer, "prepare") else ScriptedSender(answer)
@@ -200,8 +200,8 @@ def bench(clock: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def bench_of() -> Any:
-    """Make a bench with a clock of its own, for tests that play many."""
+def harness_of() -> Any:
+    """Make a harness with a clock of its own, for tests that run many."""
 
     def make(answer: Any) -> Any:
         return Harness(ScriptedSender(answer), _Clock())

@@ -62,7 +62,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class HttpExchange:
-    """What the steps of a plan are played on."""
+    """What the steps of a plan answer on."""
 
     def __init__(
         self,

@@ -98,7 +98,7 @@ class GrpcBackend(Intake):
         request = self.arrived(f"/{SERVICE}/Export", headers, len(body), body)
         exchange = GrpcExchange(self, request, context)
         try:
-            self.step_for(request).play(exchange)
+            self.step_for(request).respond(exchange)
         except (ValueError, IndexError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         if exchange.reply is None:
@@ -107,7 +107,7 @@ class GrpcBackend(Intake):
 
 
 class GrpcExchange:
-    """What the steps of a plan are played on."""
+    """What the steps of a plan answer on."""
 
     def __init__(self, backend: GrpcBackend, request: ReceivedRequest, context: Any) -> None:
         self.request = request

@@ -1,4 +1,4 @@
-"""How a back end behaves: a plan says for each request which step is played on the exchange.
+"""How a back end behaves: a plan says for each request which step answers on the exchange.
 
     backend.plan = [Throttle(429, retry_after=1), Accept()]
 

@@ -29,7 +29,7 @@ class _Running:
                 return sock, address
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                """Say nothing: a peer that hangs up is part of the play."""
+                """Say nothing: a peer that hangs up is part of the test."""
 
         self._server = Server(("127.0.0.1", 0), handler)
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,))

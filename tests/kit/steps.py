@@ -1,6 +1,6 @@
 """The things a back end can do with a request, one class each.
 
-A step is played on an exchange. Steps that take `then` or `otherwise` hand the exchange on.
+A step answers on an exchange. Steps that take `then` or `otherwise` hand the exchange on.
 """
 
 import gzip
@@ -57,14 +57,14 @@ class Exchange(Protocol):
 
 
 class Step(Protocol):
-    def play(self, exchange: Exchange) -> None: ...
+    def respond(self, exchange: Exchange) -> None: ...
 
 
 @dataclass(frozen=True)
 class Accept:
     """Store the records and say so."""
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         exchange.store()
         exchange.answer(200, {"Content-Type": PROTOBUF}, b"")
 
@@ -77,9 +77,9 @@ class Delay:
     seconds: float
     then: Step = ACCEPT
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         if exchange.pause(self.seconds):
-            self.then.play(exchange)
+            self.then.respond(exchange)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Refuse:
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         body = self.body
         if body is None:
             body = Status(message=f"the plan refuses with {self.status}").SerializeToString()
@@ -104,16 +104,16 @@ class Throttle:
     status: int = 429
     retry_after: float | str | None = None
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        Refuse(self.status, headers=headers).play(exchange)
+        Refuse(self.status, headers=headers).respond(exchange)
 
 
 @dataclass(frozen=True)
 class Hang:
     """Read the request and never answer."""
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         exchange.pause(None)
         exchange.hang_up()
 
@@ -126,7 +126,7 @@ class Cut:
     half_answer: bool = False
     reset: bool = False
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         if self.accepted:
             exchange.store()
         if self.half_answer:
@@ -138,7 +138,7 @@ class Cut:
 class HalfClose:
     """Send nothing more, yet keep the connection open for reading."""
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         exchange.half_close()
         exchange.pause(None)
 
@@ -151,7 +151,7 @@ class PartialSuccess:
     message: str = "rejected by plan"
     needle: bytes | None = None
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         rejected = 0
 
         def is_rejected(index: int, record: bytes) -> bool:
@@ -176,9 +176,9 @@ class Poison:
     status: int = 400
     otherwise: Step = ACCEPT
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         bad = self.needle in exchange.request.body
-        (Refuse(self.status) if bad else self.otherwise).play(exchange)
+        (Refuse(self.status) if bad else self.otherwise).respond(exchange)
 
 
 @dataclass(frozen=True)
@@ -189,9 +189,9 @@ class Limit:
     status: int = 413
     otherwise: Step = ACCEPT
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         over = len(exchange.request.body) > self.max_bytes
-        (Refuse(self.status) if over else self.otherwise).play(exchange)
+        (Refuse(self.status) if over else self.otherwise).respond(exchange)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class LimitMetadata:
     status: int = 400
     otherwise: Step = ACCEPT
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         request = ExportLogsServiceRequest.FromString(exchange.request.body)
         over = any(
             metadata_bytes([*each.resource.attributes, *record.attributes]) > self.max_bytes
@@ -213,7 +213,7 @@ class LimitMetadata:
             for scope in each.scope_logs
             for record in scope.log_records
         )
-        (Refuse(self.status) if over else self.otherwise).play(exchange)
+        (Refuse(self.status) if over else self.otherwise).respond(exchange)
 
 
 OTHER_FIELDS = 200  # observed_timestamp, severity_number, event_name and the like
@@ -241,7 +241,7 @@ class Redirect:
     location: str
     status: int = 307
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         exchange.answer(self.status, {"Location": self.location}, b"")
 
 
@@ -253,7 +253,7 @@ class WrongContentType:
     body: bytes = b"<html><body>Welcome to this network</body></html>"
     accepted: bool = False
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         if self.accepted:
             exchange.store()
         exchange.answer(200, {"Content-Type": self.content_type}, self.body)
@@ -266,7 +266,7 @@ class Slow:
     interval: float = 0.1
     status: int = 200
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         exchange.store()
         for byte in b"HTTP/1.1 %d Slow\r\nContent-Length: 0\r\n\r\n" % self.status:
             if not (exchange.send(bytes([byte])) and exchange.pause(self.interval)):
@@ -279,7 +279,7 @@ class EndlessBody:
 
     status: int = 200
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         exchange.send(
             b"HTTP/1.1 %d Endless\r\nTransfer-Encoding: chunked\r\n"
             b"Content-Type: application/x-protobuf\r\n\r\n" % self.status
@@ -297,7 +297,7 @@ class GzipBomb:
     unpacked_bytes: int = 1024 * MIB
     status: int = 200
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         member = gzip.compress(bytes(16 * MIB))
         body = member * max(1, self.unpacked_bytes // (16 * MIB))
         headers = {"Content-Type": PROTOBUF, "Content-Encoding": "gzip"}
@@ -310,7 +310,7 @@ class HugeHeaders:
 
     total_bytes: int = 64 * MIB
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 200 OK\r\n")
         line = b"X-Padding: " + b"x" * 8000 + b"\r\n"
         for _ in range(self.total_bytes // len(line)):
@@ -329,7 +329,7 @@ class Mix:
         self._steps, self._weights = steps, weights
         self._lock = Lock()
 
-    def play(self, exchange: Exchange) -> None:
+    def respond(self, exchange: Exchange) -> None:
         with self._lock:
             step = self._dice.choices(self._steps, self._weights)[0]
-        step.play(exchange)
+        step.respond(exchange)

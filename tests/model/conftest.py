@@ -1,4 +1,4 @@
-"""The machine that plays the receiver's stories."""
+"""The machine that runs the receiver's stories."""
 
 import pytest
 

@@ -146,7 +146,7 @@ class ReceiverMachine(RuleBasedStateMachine):
             Quiet(),
             self.base.manifests.get(self.key),
             limits=self.limits,
-            holding=DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
+            deleted=DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
             clock_ns=self.world.now_ns,
         )
         self.reader = self.reader_class(self.log, cache_bytes=CACHE_BYTES)

@@ -134,7 +134,7 @@ class Agent:
             self._base,
             self.digest,
             resumed,
-            careful=marker is not None,
+            safe_mode=marker is not None,
             changes=self._options.changes,
         )
         self.commit()
@@ -291,7 +291,7 @@ class Agent:
             runtime.consumer.close()
         for log in self.logs:  # what has settled since the last look can be forgotten
             self._failures.guard("scan", log.scan)
-        self._base.starts = []  # a clean end: the next start need not be careful
+        self._base.starts = []  # a clean end: the next start needs no safe mode
         self._evidence.agent("stopped", "stopped", {"process.pid": os.getpid()})
         self._failures.guard("commit", self.commit)
         self._positions.close()

@@ -65,7 +65,7 @@ def log_limits(receiver: K8sAudit, *, once: bool) -> LogLimits:
     return limits
 
 
-def holding_of(receiver: K8sAudit) -> DeletedSegments:
+def deleted_segments_of(receiver: K8sAudit) -> DeletedSegments:
     limits = HoldLimits(receiver.hold_max_bytes, receiver.min_free_disk_bytes)
     if receiver.rescue_dir is None:
         return DeletedSegments(limits)

@@ -106,10 +106,10 @@ def effects(old: Mappings, new: Mappings, lines: Iterable[bytes]) -> list[str]:
 
 def _outcome(mapping: ExporterMapping, events: Iterable[Any]) -> tuple[set[int], int]:
     """Return which events are dropped, and how often a redaction rule fired."""
-    treat = mapping.treatment()
-    if treat is None:
+    process = mapping.event_processor()
+    if process is None:
         return set(), 0
-    results = [treat(read.event, read.body) for read in events]
+    results = [process(read.event, read.body) for read in events]
     dropped = {place for place, result in enumerate(results) if isinstance(result, Dropped)}
     fired = (result.redacted for result in results if isinstance(result, Transformed))
     return dropped, sum(map(len, fired))

@@ -1,8 +1,8 @@
-"""Decides whether a start goes carefully, line by line: after starts that got nowhere.
+"""Decides whether a start runs in safe mode, line by line: after starts that got nowhere.
 
 A start that finds the positions where the two starts before found them, none of which ended
 cleanly, may be one of a process that dies of what it reads. It may as well be that a back end is
-down and somebody restarts the agent; so being careful costs time and nothing else.
+down and somebody restarts the agent; so safe mode costs time and nothing else.
 """
 
 import logging
@@ -16,7 +16,7 @@ from k8s_audit_otlp.state.marker import Marker
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-STARTS = 2  # without progress, before the third is careful
+STARTS = 2  # without progress, before the third is in safe mode
 
 
 def digest(checkpoint: Checkpoint) -> str:
@@ -29,11 +29,11 @@ def digest(checkpoint: Checkpoint) -> str:
 
 
 def note_start(checkpoint: Checkpoint) -> bool:
-    """Note this start in *checkpoint*; say whether it should go carefully."""
+    """Note this start in *checkpoint*; say whether it should be in safe mode."""
     now = digest(checkpoint)
-    careful = checkpoint.starts == [now] * STARTS
+    safe_mode = checkpoint.starts == [now] * STARTS
     checkpoint.starts = [*checkpoint.starts, now][-STARTS:]
-    return careful
+    return safe_mode
 
 
 def marker_for(checkpoint: Checkpoint, state_dir: Path) -> Marker | None:

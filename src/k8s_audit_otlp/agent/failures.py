@@ -23,8 +23,8 @@ class Failures:
         speak, more = self._once.admit(f"{part} {why}")
         if speak:
             again = f" ({more} more times)" if more else ""
-            told = fields("failed", part=part, reason=why, repeated=more)
-            logger.error("%s: %s%s", part, why, again, extra=told)
+            extra = fields("failed", part=part, reason=why, repeated=more)
+            logger.error("%s: %s%s", part, why, again, extra=extra)
             self._evidence.agent("failed", f"{part}: {why}", {"k8s.audit.agent.part": part})
 
     def guard(self, part: str, act: Callable[[], object]) -> None:

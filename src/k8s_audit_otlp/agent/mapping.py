@@ -66,7 +66,7 @@ class ExporterMapping:
             audit.max_record_bytes or 0,
         )
 
-    def treatment(self) -> EventProcessor | None:
+    def event_processor(self) -> EventProcessor | None:
         """Return what happens to an event before it is encoded, None for nothing at all."""
         policy = Policy.parse(self.policy, self.policy_file) if self.policy else None
         redactor = None if self.bodies == "raw" else Redactor(self.rules)
@@ -76,11 +76,11 @@ class ExporterMapping:
 
     def encoder(self, *, digests: bool = False) -> Encoder:
         """Return what encodes blocks; *digests*: and makes what receipts are made of."""
-        treatment = self.treatment()
+        processor = self.event_processor()
         return Encoder(
             self.options,
-            transform=treatment,
-            clean=treatment.clean_parts() if treatment else None,
+            transform=processor,
+            clean=processor.clean_parts() if processor else None,
             shrink=Shrinker(prefix=self.options.prefix) if self.max_record_bytes else None,
             max_record_bytes=self.max_record_bytes,
             digests=digests,

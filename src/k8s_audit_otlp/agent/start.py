@@ -46,7 +46,7 @@ def open_log(
     path: Path,
     state: ManifestState | None,
     limits: LogLimits,
-    holding: DeletedSegments,
+    deleted: DeletedSegments,
 ) -> AuditLog:
     """Open the log at *path*; it need not be there yet.
 
@@ -59,7 +59,7 @@ def open_log(
             f"receivers::{receiver}::include: {path} is a directory; "
             f"write the live file in it, such as {path / 'audit.log'}"
         )
-    return AuditLog(receiver, path, LogJournal(logger), state, limits=limits, holding=holding)
+    return AuditLog(receiver, path, LogJournal(logger), state, limits=limits, deleted=deleted)
 
 
 def place(
@@ -129,7 +129,7 @@ def announce(
     digest: str,
     resumed: Iterable[Resumed],
     *,
-    careful: bool,
+    safe_mode: bool,
     changes: Sequence[str] = (),
 ) -> None:
     """Say in the stream that this process begins, where, and with what configuration."""
@@ -141,7 +141,7 @@ def announce(
         }
         what = "; ".join(changes) or "the configuration has changed"
         evidence.agent("config_changed", what, attributes)
-    if careful:
+    if safe_mode:
         evidence.agent("careful", "the last starts made no progress: line by line", {})
     where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
     evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from k8s_audit_otlp.agent.build import holding_of, log_limits, paths_of
+from k8s_audit_otlp.agent.build import deleted_segments_of, log_limits, paths_of
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.start import open_log
 from k8s_audit_otlp.config.config import Config
@@ -50,7 +50,7 @@ class WatchedLogs:
         logs = []
         for path in self._paths(receiver_id):
             state = manifests.get(str(LogKey(receiver_id, str(path))))
-            logs.append(open_log(receiver_id, path, state, limits, holding_of(receiver)))
+            logs.append(open_log(receiver_id, path, state, limits, deleted_segments_of(receiver)))
         self._watchers += map(self._watcher, logs)
         return logs
 

@@ -16,7 +16,7 @@ from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
+from k8s_audit_otlp.telemetry.inspect import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.tools.text import about, duration, size
@@ -83,8 +83,8 @@ def _as_json(checkpoint: Checkpoint, report: StatusReport | None) -> dict[str, A
         "commit_error": report.commit_error if report else "",
         "sources": [asdict(source) for source in report.sources] if report else [],
         "exporters": [
-            {**consumed.as_json(), "now": _plain(live.get(consumed.exporter))}
-            for consumed in inspect(checkpoint)
+            {**stored.as_json(), "now": _plain(live.get(stored.exporter))}
+            for stored in inspect(checkpoint)
         ],
     }
 
@@ -104,8 +104,8 @@ def _as_text(checkpoint: Checkpoint, report: StatusReport | None, now: float) ->
     for source in report.sources if report else ():
         lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}
-    for consumed in inspect(checkpoint):
-        lines += ["", *_exporter(consumed, live.get(consumed.exporter), now)]
+    for stored in inspect(checkpoint):
+        lines += ["", *_exporter(stored, live.get(stored.exporter), now)]
     return "\n".join(lines)
 
 
@@ -131,25 +131,25 @@ def _source(source: SourceView) -> list[str]:
     return lines
 
 
-def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> list[str]:
-    head = consumed.exporter
+def _exporter(stored: StoredSubscription, live: ExporterReport | None, now: float) -> list[str]:
+    head = stored.exporter
     if live:
         head += f": {live.state}, {live.rate:,.0f} records/s, {live.in_flight} requests in flight"
         if live.runway_s is not None:
             head += f", runway {duration(live.runway_s)}"
-    backlog = about(consumed.backlog_bytes, estimated=consumed.backlog_estimated)
-    if consumed.oldest_unsent_ns:
-        backlog += f" ({duration(now - consumed.oldest_unsent_ns / 1e9)})"
+    backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
+    if stored.oldest_unsent_ns:
+        backlog += f" ({duration(now - stored.oldest_unsent_ns / 1e9)})"
     lines = [
         head,
-        f"  log      {LogKey.parse(consumed.log).path}",
-        f"  position {consumed.segment or 'nowhere yet'} at byte {consumed.offset:,}",
+        f"  log      {LogKey.parse(stored.log).path}",
+        f"  position {stored.segment or 'nowhere yet'} at byte {stored.offset:,}",
         f"  backlog  {backlog}",
-        f"  records  {_conservation(consumed)}",
-        f"  gaps     {consumed.gaps:,}",
+        f"  records  {_conservation(stored)}",
+        f"  gaps     {stored.gaps:,}",
     ]
-    if consumed.gone_bytes:
-        gone = f"{size(consumed.gone_bytes)} were deleted before they were delivered"
+    if stored.gone_bytes:
+        gone = f"{size(stored.gone_bytes)} were deleted before they were delivered"
         lines.append(f"  lost     {gone}; a gap in the stream tells of them when their turn comes")
     if live and live.last_error:
         when = f"{duration(now - live.last_error_at)} ago"
@@ -160,9 +160,9 @@ def _exporter(consumed: Consumed, live: ExporterReport | None, now: float) -> li
     return lines
 
 
-def _conservation(consumed: Consumed) -> str:
+def _conservation(stored: StoredSubscription) -> str:
     return (
-        f"read {consumed.read:,} = delivered {consumed.delivered:,}"
-        f" + dropped by policy {consumed.dropped:,} + dead-lettered {consumed.dead_lettered:,}"
-        f" + refused {consumed.refused:,} + in flight {consumed.balance:,}"
+        f"read {stored.read:,} = delivered {stored.delivered:,}"
+        f" + dropped by policy {stored.dropped:,} + dead-lettered {stored.dead_lettered:,}"
+        f" + refused {stored.refused:,} + in flight {stored.balance:,}"
     )

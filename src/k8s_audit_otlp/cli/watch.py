@@ -10,7 +10,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
-from k8s_audit_otlp.telemetry.inspect import Consumed, inspect
+from k8s_audit_otlp.telemetry.inspect import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.text import about, duration
@@ -37,10 +37,10 @@ def view(checkpoint: Checkpoint, report: StatusReport | None, now: float, screen
     table = FittingTable(_TITLES, 2)
     live = {e.exporter: e for e in report.exporters} if report else {}
     found = inspect(checkpoint)
-    paths = {LogKey.parse(consumed.log).path for consumed in found}
+    paths = {LogKey.parse(stored.log).path for stored in found}
     whole = len({PurePath(path).name for path in paths}) < len(paths)
-    for consumed in found:
-        _row(table, consumed, live.get(consumed.exporter), now, whole=whole)
+    for stored in found:
+        _row(table, stored, live.get(stored.exporter), now, whole=whole)
     agent = f"agent {report.pid} is running" if report else "no agent is running"
     head = Text(agent, style="bold" if report else "bold red")
     room = screen.height - len(screen.render_lines(table)) - _AROUND
@@ -49,18 +49,18 @@ def view(checkpoint: Checkpoint, report: StatusReport | None, now: float, screen
 
 def _row(
     table: FittingTable,
-    consumed: Consumed,
+    stored: StoredSubscription,
     live: ExporterReport | None,
     now: float,
     *,
     whole: bool,
 ) -> None:
-    path = LogKey.parse(consumed.log).path
-    backlog = about(consumed.backlog_bytes, estimated=consumed.backlog_estimated)
-    if consumed.backlog_bytes and consumed.oldest_unsent_ns:
-        backlog += f", {duration(now - consumed.oldest_unsent_ns / 1e9)}"
+    path = LogKey.parse(stored.log).path
+    backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
+    if stored.backlog_bytes and stored.oldest_unsent_ns:
+        backlog += f", {duration(now - stored.oldest_unsent_ns / 1e9)}"
     table.add_row(
-        f"{consumed.exporter} {path if whole else PurePath(path).name}",
+        f"{stored.exporter} {path if whole else PurePath(path).name}",
         live.state if live else "not running",
         f"{live.rate:,.0f}" if live else "",
         backlog,

@@ -58,20 +58,20 @@ def read_legacy(line: bytes) -> AuditEvent | None:
     if found is None:
         return None
     values = {key: unquote(value) for key, value in found.groupdict(default="").items()}
-    told = {key: "" if value in _NONE else value for key, value in values.items()}
-    acting = told["as"] and UserInfo(told["as"], groups=_groups(values["asgroups"]))
-    code = told["response"]
+    given = {key: "" if value in _NONE else value for key, value in values.items()}
+    acting = given["as"] and UserInfo(given["as"], groups=_groups(values["asgroups"]))
+    code = given["response"]
     return AuditEvent(
         kind="Event",
         audit_id=values["id"],
         stage=values["stage"],
         request_uri=values["uri"],
         verb=values["method"],
-        user=UserInfo(told["user"], groups=_groups(values["groups"])),
+        user=UserInfo(given["user"], groups=_groups(values["groups"])),
         impersonated_user=acting or None,
-        source_ips=(told["ip"],) if told["ip"] else (),
+        source_ips=(given["ip"],) if given["ip"] else (),
         user_agent=values["user_agent"],
-        object_ref=ObjectRef(namespace=told["namespace"]) if told["namespace"] else None,
+        object_ref=ObjectRef(namespace=given["namespace"]) if given["namespace"] else None,
         response_status=Status(code=int(code)) if code.isascii() and code.isdigit() else None,
         request_received_timestamp=found[1],
     )
@@ -79,13 +79,13 @@ def read_legacy(line: bytes) -> AuditEvent | None:
 
 def as_json(event: AuditEvent) -> bytes:
     """Write the event as the apiserver's JSON, without what the line did not tell."""
-    return msgspec.json.encode(_told(event))
+    return msgspec.json.encode(_given(event))
 
 
-def _told(value: Any) -> Any:
+def _given(value: Any) -> Any:
     if not isinstance(value, msgspec.Struct):
         return value
     fields = ((f.encode_name, getattr(value, f.name)) for f in msgspec.structs.fields(value))
     return {
-        name: _told(each) for name, each in fields if each and not isinstance(each, msgspec.Raw)
+        name: _given(each) for name, each in fields if each and not isinstance(each, msgspec.Raw)
     }

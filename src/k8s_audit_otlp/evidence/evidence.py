@@ -53,12 +53,12 @@ class Evidence:
         )
         linked = self._link(subscription, notice)
         if linked is not None:
-            told = unlinked(linked)
+            plain = unlinked(linked)
             for other in self._subscriptions:
                 if other is subscription or other.log is not subscription.log:
                     continue
                 if other.wants == "all":
-                    other.outbox.add(told)
+                    other.outbox.add(plain)
 
     def _link(self, subscription: Subscription, notice: Notice) -> Notice | None:
         """Put *notice* into the outbox as the next link; None where it is there already."""

@@ -48,7 +48,7 @@ class AuditLog:
         state: ManifestState | None = None,
         *,
         limits: LogLimits | None = None,
-        holding: DeletedSegments | None = None,
+        deleted: DeletedSegments | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.key = LogKey(receiver, str(path))
@@ -59,7 +59,7 @@ class AuditLog:
         self.watched = "with inotify"  # how: the watcher says where that is not so
         self._events = events
         self._scanning = Lock()
-        self._deleted = holding or DeletedSegments(HoldLimits())
+        self._deleted = deleted or DeletedSegments(HoldLimits())
         self._known = KnownSegments(state, self.limits, clock_ns)
         self._discovery = Discovery(
             self._known, lambda segment: events.discovered(self.key, segment.state)

@@ -10,7 +10,7 @@ from k8s_audit_otlp.telemetry.backlog import backlog_in
 
 
 @dataclass(frozen=True, slots=True)
-class Consumed:
+class StoredSubscription:
     """How far one exporter is in one log, as of the last checkpoint. Sizes are bytes."""
 
     log: str
@@ -35,23 +35,25 @@ class Consumed:
         return {**plain.pop("extra"), **plain}
 
 
-def inspect(checkpoint: Checkpoint) -> list[Consumed]:
+def inspect(checkpoint: Checkpoint) -> list[StoredSubscription]:
     """Return a line for every (log, exporter) that the checkpoint knows."""
     return [
-        _consumed(log, exporter, position, checkpoint.manifests.get(log, ManifestState()))
+        _stored(log, exporter, position, checkpoint.manifests.get(log, ManifestState()))
         for log, exporters in checkpoint.positions.items()
         for exporter, position in exporters.items()
     ]
 
 
-def _consumed(log: str, exporter: str, position: Position, manifest: ManifestState) -> Consumed:
+def _stored(
+    log: str, exporter: str, position: Position, manifest: ManifestState
+) -> StoredSubscription:
     last_ns = {seq: tally.last_ns for seq, tally in position.tallies.items()}
     backlog = backlog_in(manifest.segments, position.settled, lambda seq: last_ns.get(seq, 0))
     current = backlog.first or (manifest.segments[-1] if manifest.segments else None)
     tally = position.total.copy()
     for part in position.tallies.values():
         tally.add(part)
-    return Consumed(
+    return StoredSubscription(
         log,
         exporter,
         current.name if current else "",

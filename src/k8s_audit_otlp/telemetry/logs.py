@@ -81,8 +81,8 @@ class _OnceAMinute(logging.Filter):
         if record.exc_info:
             return True
         # What has other fields is about something else: a second gap of the same file.
-        told = getattr(record, "fields", {})
-        text, now = f"{record.levelno} {record.getMessage()} {told}", self._monotonic()
+        more = getattr(record, "fields", {})
+        text, now = f"{record.levelno} {record.getMessage()} {more}", self._monotonic()
         at, held = self._last.get(text, (now - _REPEAT_S, 0))
         if now - at < _REPEAT_S:
             self._last[text] = (at, held + 1)

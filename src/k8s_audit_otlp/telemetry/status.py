@@ -67,8 +67,8 @@ class Status:
         self._replaced = False
         self._reporter = self._reporter_of(agent)
         agent.listen(self.tick)
-        told = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
-        self._base = _stored(Path(agent.config.service.state_dir)) if told else None
+        reported = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
+        self._base = _stored(Path(agent.config.service.state_dir)) if reported else None
 
     def expect(self) -> None:
         """Know that the agent is about to end for another one: its dead threads are no fault."""

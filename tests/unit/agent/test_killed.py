@@ -18,16 +18,16 @@ BATCH = 20_000  # bytes: some 200 requests
 
 
 @pytest.fixture
-def config(scene: Fixture) -> Path:
-    file = scene.folder / "agent.yaml"
+def config(fixture: Fixture) -> Path:
+    file = fixture.folder / "agent.yaml"
     file.write_text(
         f"""
-receivers: {{k8s_audit: {{include: [{scene.log}]}}}}
+receivers: {{k8s_audit: {{include: [{fixture.log}]}}}}
 exporters:
   otlp_http:
-    endpoint: {scene.backend.url}
+    endpoint: {fixture.backend.url}
     sending_queue: {{num_consumers: 2, batch: {{sizer: bytes, max_size: {BATCH}}}}}
-service: {{state_dir: {scene.state}}}
+service: {{state_dir: {fixture.state}}}
 """
     )
     return file
@@ -46,11 +46,11 @@ def run_until_killed(config: Path, backend: Backend, seconds: float) -> None:
 
 
 def test_every_life_of_a_tenth_of_a_second_gets_further(
-    scene: Fixture, config: Path, backend: Backend
+    fixture: Fixture, config: Path, backend: Backend
 ) -> None:
     """What repeats is what was in flight at a kill: two requests, and no more."""
     backend.plan = lambda _: Delay(0.02)
-    scene.write(EVENTS)
+    fixture.write(EVENTS)
     lives = 4
     arrived = [0]
     for _ in range(lives):
@@ -58,11 +58,11 @@ def test_every_life_of_a_tenth_of_a_second_gets_further(
         arrived.append(len(set(backend.received.uids)))
     assert all(more > before for before, more in pairwise(arrived))
     backend.plan = [Accept()]
-    scene.exporters = (
+    fixture.exporters = (
         f"otlp_http: {{endpoint: {backend.url}, "
         f"sending_queue: {{num_consumers: 2, batch: {{sizer: bytes, max_size: {BATCH}}}}}}}"
     )
-    scene.once()
+    fixture.once()
     assert len(set(backend.received.uids)) == EVENTS
-    per_request = EVENTS / (scene.log.stat().st_size / BATCH)
+    per_request = EVENTS / (fixture.log.stat().st_size / BATCH)
     assert backend.received.duplicates <= lives * 2 * per_request * 1.5

@@ -15,7 +15,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def write_segments(scene: Fixture) -> None:
+def write_segments(fixture: Fixture) -> None:
     for n in range(SEGMENTS):
         event = {
             "kind": "Event",
@@ -26,24 +26,24 @@ def write_segments(scene: Fixture) -> None:
         }
         minute, second = divmod(n, 60)
         name = f"audit-2026-01-02T03-{minute:02}-{second:02}.000.log"
-        scene.log.with_name(name).write_text(json.dumps(event) + "\n")
+        fixture.log.with_name(name).write_text(json.dumps(event) + "\n")
 
 
 def test_two_thousand_segments_do_not_exhaust_descriptors(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """While the back end is down not all of them are held open; all arrive once it is up."""
-    write_segments(scene)
-    scene.write(1)
-    scene.backend.plan = [Throttle(503)]
+    write_segments(fixture)
+    fixture.write(1)
+    fixture.backend.plan = [Throttle(503)]
     before = descriptors()
-    with scene.running() as agent:
+    with fixture.running() as agent:
         wait_for(lambda: len(agent.logs[0].segments()) == SEGMENTS + 1, 30)
         assert descriptors() - before < 320
-        scene.backend.plan = [Accept()]
-        scene.backend.wait_for(SEGMENTS + 1, timeout=60)
+        fixture.backend.plan = [Accept()]
+        fixture.backend.wait_for(SEGMENTS + 1, timeout=60)
         assert descriptors() - before < 320
-    received = scene.backend.received
+    received = fixture.backend.received
     first = {record.attributes["auditID"] for record in received.records[:4]}
     assert first <= {f"{n:08}" for n in range(8)}  # in order, as far as requests in flight allow
     assert received.duplicates == 0

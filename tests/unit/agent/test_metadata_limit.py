@@ -19,8 +19,8 @@ LONG: dict[str, Any] = {
 }
 
 
-def write(scene: Fixture) -> None:
-    with scene.log.open("a") as file:
+def write(fixture: Fixture) -> None:
+    with fixture.log.open("a") as file:
         for name, part in LONG.items():
             event = {
                 "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata",
@@ -32,27 +32,27 @@ def write(scene: Fixture) -> None:
             file.write(json.dumps(event) + "\n")
 
 
-def deliver(scene: Fixture, limits: str) -> set[str]:
-    write(scene)
-    scene.backend.plan = [LimitMetadata()]
-    exporter = f"{{endpoint: {scene.backend.url}, audit: {{{limits}, profile: semconv}}}}"
-    scene.exporters = f"otlp_http: {exporter}"
-    scene.once()
-    return {record.attributes["k8s.audit.id"] for record in scene.backend.received.records}
+def deliver(fixture: Fixture, limits: str) -> set[str]:
+    write(fixture)
+    fixture.backend.plan = [LimitMetadata()]
+    exporter = f"{{endpoint: {fixture.backend.url}, audit: {{{limits}, profile: semconv}}}}"
+    fixture.exporters = f"otlp_http: {exporter}"
+    fixture.once()
+    return {record.attributes["k8s.audit.id"] for record in fixture.backend.received.records}
 
 
-def test_every_event_arrives_below_the_bound(scene: Fixture) -> None:
+def test_every_event_arrives_below_the_bound(fixture: Fixture) -> None:
     """Cut, and no dead letter."""
-    assert deliver(scene, "limits: {max_attributes_bytes: 56KiB}") == set(LONG)
+    assert deliver(fixture, "limits: {max_attributes_bytes: 56KiB}") == set(LONG)
 
 
 @pytest.mark.parametrize("vendor", ["loki", "grafana-cloud"])
-def test_every_event_arrives_with_the_limits_of_the_preset(scene: Fixture, vendor: str) -> None:
+def test_every_event_arrives_with_the_limits_of_the_preset(fixture: Fixture, vendor: str) -> None:
     """As an installation with Loki has them."""
     limits = VENDORS[vendor].limits
-    assert deliver(scene, f"limits: {json.dumps(limits)}") == set(LONG)
+    assert deliver(fixture, f"limits: {json.dumps(limits)}") == set(LONG)
 
 
-def test_without_a_bound_a_client_keeps_its_events_out(scene: Fixture) -> None:
+def test_without_a_bound_a_client_keeps_its_events_out(fixture: Fixture) -> None:
     """Otherwise the tests above would show nothing."""
-    assert deliver(scene, "bodies: keep") < set(LONG)
+    assert deliver(fixture, "bodies: keep") < set(LONG)

@@ -18,81 +18,81 @@ from k8s_audit_otlp.telemetry.inspect import inspect
 from tests.kit.agent import Fixture
 
 
-def conserved(scene: Fixture) -> None:
+def conserved(fixture: Fixture) -> None:
     """Every record that was read is in one of the columns."""
-    checkpoint = CheckpointFile(scene.state).load().checkpoint
+    checkpoint = CheckpointFile(fixture.state).load().checkpoint
     assert checkpoint is not None
     for consumed in inspect(checkpoint):
         assert consumed.balance == 0, consumed
 
 
-def test_a_restart_goes_on_where_the_last_run_ended(scene: Fixture) -> None:
+def test_a_restart_goes_on_where_the_last_run_ended(fixture: Fixture) -> None:
     """Nothing is sent twice after a clean stop."""
     for _ in range(3):
-        scene.write(20)
-        scene.once()
-    assert len(scene.backend.received.uids) == 60
-    assert scene.backend.received.duplicates == 0
-    conserved(scene)
+        fixture.write(20)
+        fixture.once()
+    assert len(fixture.backend.received.uids) == 60
+    assert fixture.backend.received.duplicates == 0
+    conserved(fixture)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    scene: Fixture, caplog: pytest.LogCaptureFixture
+    fixture: Fixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Only repeats follow, and it is said."""
-    scene.write(20)
-    scene.once()
-    (scene.state / "checkpoint.json").write_text("{")
-    scene.write(5)
-    scene.once()
-    assert len(scene.backend.received.uids) == 25
+    fixture.write(20)
+    fixture.once()
+    (fixture.state / "checkpoint.json").write_text("{")
+    fixture.write(5)
+    fixture.once()
+    assert len(fixture.backend.received.uids) == 25
     assert "damaged" in caplog.text
 
 
-def test_without_a_usable_generation_the_agent_does_not_start(scene: Fixture) -> None:
+def test_without_a_usable_generation_the_agent_does_not_start(fixture: Fixture) -> None:
     """Starting over would send everything again or skip it: a person decides."""
-    scene.write(5)
-    scene.once()
+    fixture.write(5)
+    fixture.once()
     for name in ("checkpoint.json", "checkpoint.prev.json"):
-        (scene.state / name).write_text("[1, 2]")
+        (fixture.state / name).write_text("[1, 2]")
     with pytest.raises(StateError, match="no usable state is left"):
-        Agent(scene.config(), {}).start()
+        Agent(fixture.config(), {}).start()
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(scene: Fixture) -> None:
+def test_a_checkpoint_of_a_newer_version_is_refused(fixture: Fixture) -> None:
     """It is not guessed what a later format means."""
-    scene.write(5)
-    scene.once()
-    path = scene.state / "checkpoint.json"
+    fixture.write(5)
+    fixture.once()
+    path = fixture.state / "checkpoint.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 99}))
     with pytest.raises(StateError, match="newer version"):
-        Agent(scene.config(), {}).start()
+        Agent(fixture.config(), {}).start()
 
 
-def test_two_agents_do_not_share_a_state(scene: Fixture) -> None:
+def test_two_agents_do_not_share_a_state(fixture: Fixture) -> None:
     """The second one says who is in the way."""
-    with scene.running():
-        second = Agent(scene.config(), {}, AgentOptions(lock_patience_s=0.2))
+    with fixture.running():
+        second = Agent(fixture.config(), {}, AgentOptions(lock_patience_s=0.2))
         with pytest.raises(StateLockedError, match="in use by process"):
             second.start()
 
 
 def test_a_state_directory_that_is_deleted_is_made_again(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """The positions are still in memory; nothing is sent twice."""
-    scene.write(20)
-    with scene.running():
-        scene.backend.wait_for(20)
-        while scene.state.exists():  # the agent writes into it meanwhile
-            shutil.rmtree(scene.state, ignore_errors=True)
-        scene.write(5)
-        scene.backend.wait_for(25)
-        wait_for((scene.state / "checkpoint.json").exists)
-    scene.write(5)
-    scene.once()
-    assert len(scene.backend.received.uids) == 30
-    assert scene.backend.received.duplicates == 0
+    fixture.write(20)
+    with fixture.running():
+        fixture.backend.wait_for(20)
+        while fixture.state.exists():  # the agent writes into it meanwhile
+            shutil.rmtree(fixture.state, ignore_errors=True)
+        fixture.write(5)
+        fixture.backend.wait_for(25)
+        wait_for((fixture.state / "checkpoint.json").exists)
+    fixture.write(5)
+    fixture.once()
+    assert len(fixture.backend.received.uids) == 30
+    assert fixture.backend.received.duplicates == 0
 
 
 def fill(path: Path) -> None:
@@ -105,63 +105,66 @@ def fill(path: Path) -> None:
 
 
 @pytest.fixture
-def full_disk(scene: Fixture) -> Iterator[Path]:
+def full_disk(fixture: Fixture) -> Iterator[Path]:
     """Put the state on a tmpfs of 1 MiB that something else can fill."""
-    scene.state.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(scene.state)]
+    fixture.state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(fixture.state)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("needs the right to mount a tmpfs")
-    filler = scene.state / "filler"
+    filler = fixture.state / "filler"
     yield filler
-    subprocess.run(["umount", "-l", str(scene.state)], check=True)
+    subprocess.run(["umount", "-l", str(fixture.state)], check=True)
 
 
 def test_a_full_state_disk_stops_no_delivery_and_is_said(
-    scene: Fixture, full_disk: Path, wait_for: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    fixture: Fixture,
+    full_disk: Path,
+    wait_for: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Delivery goes on; once there is room the position is written again."""
-    scene.write(20)
-    with scene.running() as agent:
-        scene.backend.wait_for(20)
+    fixture.write(20)
+    with fixture.running() as agent:
+        fixture.backend.wait_for(20)
         fill(full_disk)
-        scene.write(20)
-        scene.backend.wait_for(40)
+        fixture.write(20)
+        fixture.backend.wait_for(40)
         wait_for(lambda: agent.commit_error)
         full_disk.unlink()
-        scene.write(1)
+        fixture.write(1)
         wait_for(lambda: not agent.commit_error)
     assert "cannot be written" in caplog.text
-    conserved(scene)
+    conserved(fixture)
 
 
 def test_a_full_state_disk_does_not_lose_the_positions(
-    scene: Fixture, full_disk: Path, wait_for: Callable[..., Any]
+    fixture: Fixture, full_disk: Path, wait_for: Callable[..., Any]
 ) -> None:
     """They are written in place, where there was room when the agent started."""
-    scene.write(20)
-    with scene.running() as agent:
-        scene.backend.wait_for(20)
+    fixture.write(20)
+    with fixture.running() as agent:
+        fixture.backend.wait_for(20)
         fill(full_disk)
-        scene.write(20)
-        scene.backend.wait_for(40)
+        fixture.write(20)
+        fixture.backend.wait_for(40)
         wait_for(lambda: agent.commit_error)
     full_disk.unlink()
-    scene.write(1)
-    scene.once()
-    assert len(scene.backend.received.uids) == 41
-    assert scene.backend.received.duplicates == 0
-    conserved(scene)
+    fixture.write(1)
+    fixture.once()
+    assert len(fixture.backend.received.uids) == 41
+    assert fixture.backend.received.duplicates == 0
+    conserved(fixture)
 
 
 def test_when_too_much_is_uncommitted_delivery_stops(
-    scene: Fixture, full_disk: Path, wait_for: Callable[..., Any]
+    fixture: Fixture, full_disk: Path, wait_for: Callable[..., Any]
 ) -> None:
     """A bound on what a restart would send again, where no position can be written at all."""
-    scene.service = "max_uncommitted: 1KiB, "
+    fixture.service = "max_uncommitted: 1KiB, "
     fill(full_disk)
-    scene.write(20)
-    with scene.running() as agent:
+    fixture.write(20)
+    with fixture.running() as agent:
         wait_for(lambda: agent.exporters[0].gate.stalled)
         full_disk.unlink()
         wait_for(lambda: not agent.exporters[0].gate.stalled)
-    conserved(scene)
+    conserved(fixture)

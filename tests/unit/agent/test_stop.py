@@ -15,41 +15,41 @@ from tests.kit.steps import Accept, Hang, Throttle
 
 
 def test_asked_to_stop_it_first_catches_up_where_that_is_set(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """A node that goes away takes its log with it: the backlog is delivered before the end."""
-    scene.service = "until: caught_up, "
-    scene.backend.plan = [Throttle(503)]
-    scene.write(200)
-    agent = Agent(scene.config(), {}, AgentOptions(lock_patience_s=0.5))
+    fixture.service = "until: caught_up, "
+    fixture.backend.plan = [Throttle(503)]
+    fixture.write(200)
+    agent = Agent(fixture.config(), {}, AgentOptions(lock_patience_s=0.5))
     agent.start()
     ended = []
     thread = Thread(target=lambda: ended.append(agent.run()))
     thread.start()
-    wait_for(lambda: scene.backend.requests_total > 0)
+    wait_for(lambda: fixture.backend.requests_total > 0)
     agent.stop()
-    before = scene.backend.requests_total
-    wait_for(lambda: scene.backend.requests_total > before)  # it is still at it
+    before = fixture.backend.requests_total
+    wait_for(lambda: fixture.backend.requests_total > before)  # it is still at it
     assert thread.is_alive()
-    scene.backend.plan = [Accept()]
+    fixture.backend.plan = [Accept()]
     thread.join(20)
     assert ended == [True]
-    assert len(scene.backend.received.uids) == 200
+    assert len(fixture.backend.received.uids) == 200
 
 
 def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """A back end that is down does not hold the node for ever."""
-    scene.service = "until: caught_up, "
-    scene.backend.plan = [Throttle(503)]
-    scene.write(20)
-    agent = Agent(scene.config(), {}, AgentOptions(deadline_s=0.5, lock_patience_s=0.5))
+    fixture.service = "until: caught_up, "
+    fixture.backend.plan = [Throttle(503)]
+    fixture.write(20)
+    agent = Agent(fixture.config(), {}, AgentOptions(deadline_s=0.5, lock_patience_s=0.5))
     agent.start()
     ended = []
     thread = Thread(target=lambda: ended.append(agent.run()))
     thread.start()
-    wait_for(lambda: scene.backend.requests_total > 0)
+    wait_for(lambda: fixture.backend.requests_total > 0)
     agent.stop()
     thread.join(20)
     assert ended == [False]
@@ -57,43 +57,43 @@ def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(
 
 
 def test_a_second_request_to_stop_does_not_wait_for_it(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """Who insists is obeyed; the rest is sent after the next start."""
-    scene.service = "until: caught_up, "
-    scene.backend.plan = [Throttle(503)]
-    scene.write(20)
-    agent = Agent(scene.config(), {}, AgentOptions(lock_patience_s=0.5))
+    fixture.service = "until: caught_up, "
+    fixture.backend.plan = [Throttle(503)]
+    fixture.write(20)
+    agent = Agent(fixture.config(), {}, AgentOptions(lock_patience_s=0.5))
     agent.start()
     thread = Thread(target=agent.run)
     thread.start()
-    wait_for(lambda: scene.backend.requests_total > 0)
+    wait_for(lambda: fixture.backend.requests_total > 0)
     agent.stop()
     agent.stop()
     thread.join(10)
     assert not thread.is_alive()
-    scene.backend.plan = [Accept()]
-    scene.service = ""
-    scene.once()
-    assert len(scene.backend.received.uids) == 20
+    fixture.backend.plan = [Accept()]
+    fixture.service = ""
+    fixture.once()
+    assert len(fixture.backend.received.uids) == 20
 
 
 def test_a_glob_that_matches_nothing_yet_is_waited_for(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """The log may appear hours later; backups that the glob matches are no logs of their own."""
-    pattern = scene.log.with_name("*.log")
-    config = scene.config()
+    pattern = fixture.log.with_name("*.log")
+    config = fixture.config()
     receiver = config.receivers["k8s_audit"].model_copy(update={"include": (str(pattern),)})
     config.receivers["k8s_audit"] = receiver
     agent = Agent(config, {}, AgentOptions(lock_patience_s=0.5))
     thread = Thread(target=lambda: (agent.start(), agent.run()))
     thread.start()
     wait_for(lambda: agent.started)
-    scene.write(5)
-    scene.rotate("audit-2026-01-02T03-04-05.000.log")
-    scene.write(5)
-    scene.backend.wait_for(10)
+    fixture.write(5)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(5)
+    fixture.backend.wait_for(10)
     agent.stop()
     thread.join(15)
     assert len(agent.logs) == 1
@@ -101,22 +101,22 @@ def test_a_glob_that_matches_nothing_yet_is_waited_for(
 
 @pytest.mark.parametrize("way", ["SIGTERM", "until: caught_up", "--once"])
 def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
-    scene: Fixture, way: str
+    fixture: Fixture, way: str
 ) -> None:
     """With the default settings: whoever waits for the end kills it soon after."""
-    scene.backend.plan = [Hang()]
-    scene.write(300)
-    config = scene.folder / "agent.yaml"
+    fixture.backend.plan = [Hang()]
+    fixture.write(300)
+    config = fixture.folder / "agent.yaml"
     until = "until: caught_up, " if way.startswith("until") else ""
     config.write_text(
-        f"receivers: {{k8s_audit: {{include: [{scene.log}]}}}}\n"
-        f"exporters: {{otlp_http: {{endpoint: {scene.backend.url}}}}}\n"
-        f"service: {{{until}state_dir: {scene.state}}}\n"
+        f"receivers: {{k8s_audit: {{include: [{fixture.log}]}}}}\n"
+        f"exporters: {{otlp_http: {{endpoint: {fixture.backend.url}}}}}\n"
+        f"service: {{{until}state_dir: {fixture.state}}}\n"
     )
     command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
     more = ["--once", "--deadline", "500ms"] if way == "--once" else []
     with subprocess.Popen([*command, *more], stderr=subprocess.DEVNULL) as process:
-        while not scene.backend.requests_total:
+        while not fixture.backend.requests_total:
             time.sleep(0.02)
         asked = time.monotonic()
         if way != "--once":

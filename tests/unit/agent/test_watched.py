@@ -25,7 +25,7 @@ def _raise() -> float:
 
 
 def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
-    scene: Fixture, wait_for: Callable[..., None]
+    fixture: Fixture, wait_for: Callable[..., None]
 ) -> None:
     """One thread ends in a way that nobody foresaw; it is said, and rotations are seen again."""
     said: list[str] = []
@@ -33,17 +33,17 @@ def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
     def say(name: str, _why: str) -> None:
         said.append(name)
 
-    watched = OnceBroken(scene.config(), once=False, wait=lambda _: True, on_failure=say)
+    watched = OnceBroken(fixture.config(), once=False, wait=lambda _: True, on_failure=say)
     (log,) = watched.open("k8s_audit", {})
     watched.start()
     try:
         wait_for(lambda: not watched.alive)
         assert said == [f"watch {log.key}"]
         watched.restart_dead()
-        scene.write(1)
+        fixture.write(1)
         wait_for(lambda: len(log.segments()) == 1)
-        scene.rotate("audit-2026-01-02T03-04-05.000.log")
-        scene.write(1)
+        fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+        fixture.write(1)
         wait_for(lambda: len(log.segments()) == 2)
         assert watched.alive
     finally:

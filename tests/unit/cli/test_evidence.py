@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import main
-from tests.kit.agent import Fixture, scene, wait_for
+from tests.kit.agent import Fixture, fixture, wait_for
 
-__all__ = ["scene", "wait_for"]
+__all__ = ["fixture", "wait_for"]
 
 
 def evidence(*words: str) -> Result:
@@ -19,30 +19,30 @@ def evidence(*words: str) -> Result:
 
 
 @pytest.fixture
-def sealed(scene: Fixture) -> Fixture:
+def sealed(fixture: Fixture) -> Fixture:
     """Let an agent with a key send three segments and be restarted between them."""
-    key = scene.folder / "seal.key"
+    key = fixture.folder / "seal.key"
     assert evidence("keygen", str(key)).exit_code == 0
-    scene.service = f"evidence: {{key_file: {key}, seal_file: {scene.folder / 'seals'}}}, "
+    fixture.service = f"evidence: {{key_file: {key}, seal_file: {fixture.folder / 'seals'}}}, "
     for n in range(3):
-        scene.write(20)
-        scene.rotate(f"audit-2026-01-02T03-0{n}-05.000.log")
-        scene.write(1)
-        scene.once()
-        scene.once()
-    return scene
+        fixture.write(20)
+        fixture.rotate(f"audit-2026-01-02T03-0{n}-05.000.log")
+        fixture.write(1)
+        fixture.once()
+        fixture.once()
+    return fixture
 
 
-def exported(scene: Fixture) -> list[dict[str, Any]]:
+def exported(fixture: Fixture) -> list[dict[str, Any]]:
     """Export what the back end holds, as one object a record."""
     return [
         {"log.record.uid": r.uid, "event.name": r.event_name, "body": r.body, **r.attributes}
-        for r in [*scene.backend.received.records, *scene.backend.received.notices]
+        for r in [*fixture.backend.received.records, *fixture.backend.received.notices]
     ]
 
 
-def judged(scene: Fixture, rows: list[dict[str, Any]], *more: str) -> Result:
-    file = scene.folder / "export.ndjson"
+def judged(fixture: Fixture, rows: list[dict[str, Any]], *more: str) -> Result:
+    file = fixture.folder / "export.ndjson"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return evidence("verify", "--against", str(file), *more)
 

@@ -1,5 +1,5 @@
 """A whole agent, its log and its back end."""
 
-from tests.kit.agent import scene, wait_for
+from tests.kit.agent import fixture, wait_for
 
-__all__ = ["scene", "wait_for"]
+__all__ = ["fixture", "wait_for"]

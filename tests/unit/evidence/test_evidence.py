@@ -18,15 +18,15 @@ RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
 GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
 
 
-def test_a_receipt_states_what_arrived_of_a_segment(scene: Fixture, backend: Backend) -> None:
+def test_a_receipt_states_what_arrived_of_a_segment(fixture: Fixture, backend: Backend) -> None:
     """The number of different uids of a segment equals its receipt; receipts are numbered."""
-    scene.write(30)
-    scene.rotate("audit-2026-01-02T03-04-05.000.log")
-    scene.write(20)
-    scene.rotate("audit-2026-01-02T03-05-05.000.log")
-    scene.write(10)
-    scene.once()
-    receipts = scene.notices(RECEIPT)
+    fixture.write(30)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(20)
+    fixture.rotate("audit-2026-01-02T03-05-05.000.log")
+    fixture.write(10)
+    fixture.once()
+    receipts = fixture.notices(RECEIPT)
     assert [r["k8s.audit.segment.number"] for r in receipts] == [1, 2]
     arrived = Counter(uid.rpartition("-")[0] for uid in backend.received.uids)
     for receipt in receipts:
@@ -36,60 +36,62 @@ def test_a_receipt_states_what_arrived_of_a_segment(scene: Fixture, backend: Bac
     assert [r["k8s.audit.segment.delivered"] for r in receipts] == [30, 20]
 
 
-def test_a_receipt_is_written_once_across_restarts(scene: Fixture) -> None:
+def test_a_receipt_is_written_once_across_restarts(fixture: Fixture) -> None:
     """It is stored with the position: neither lost nor doubled."""
-    scene.write(5)
-    scene.rotate("audit-2026-01-02T03-04-05.000.log")
-    scene.write(5)
+    fixture.write(5)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(5)
     for _ in range(3):
-        scene.once()
-    assert len(scene.notices(RECEIPT)) == 1
+        fixture.once()
+    assert len(fixture.notices(RECEIPT)) == 1
 
 
-def test_a_receipt_of_a_segment_whose_end_nobody_saw_counts_that_as_a_gap(scene: Fixture) -> None:
+def test_a_receipt_of_a_segment_whose_end_nobody_saw_counts_that_as_a_gap(fixture: Fixture) -> None:
     """All that was seen has arrived; whether that was all, or more had arrived, nobody knows."""
-    scene.write(5)
-    scene.once()
-    scene.log.unlink()
-    scene.write(3)
-    scene.once()
-    (receipt,) = scene.notices(RECEIPT)
+    fixture.write(5)
+    fixture.once()
+    fixture.log.unlink()
+    fixture.write(3)
+    fixture.once()
+    (receipt,) = fixture.notices(RECEIPT)
     assert receipt["k8s.audit.segment.delivered"] == 5
     assert receipt["k8s.audit.segment.gaps"] == 1
 
 
-def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(scene: Fixture) -> None:
+def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(fixture: Fixture) -> None:
     """Dropped is not missing."""
-    policy = scene.folder / "policy.yaml"
+    policy = fixture.folder / "policy.yaml"
     policy.write_text(
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, verbs: [get]}, "
         "{level: Metadata}]\n"
     )
-    scene.exporters = f"otlp_http: {{endpoint: {scene.backend.url}, audit: {{policy: {policy}}}}}"
-    scene.write(200)
-    scene.rotate("audit-2026-01-02T03-04-05.000.log")
-    scene.write(1)
-    scene.once()
-    (receipt,) = scene.notices(RECEIPT)
+    fixture.exporters = (
+        f"otlp_http: {{endpoint: {fixture.backend.url}, audit: {{policy: {policy}}}}}"
+    )
+    fixture.write(200)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(1)
+    fixture.once()
+    (receipt,) = fixture.notices(RECEIPT)
     dropped = receipt["k8s.audit.segment.dropped_by.rule 1"]
     assert dropped > 0
     assert receipt["k8s.audit.segment.delivered"] + dropped == 200
 
 
-def test_a_segment_deleted_before_it_was_sent_is_a_gap(scene: Fixture) -> None:
+def test_a_segment_deleted_before_it_was_sent_is_a_gap(fixture: Fixture) -> None:
     """Reason, bytes and file are told, after a restart too."""
-    scene.write(5)
-    scene.once()
-    scene.write(50)
-    size = scene.log.stat().st_size
+    fixture.write(5)
+    fixture.once()
+    fixture.write(50)
+    size = fixture.log.stat().st_size
     # The agent learns of the bytes, and its back end does not take them.
-    scene.backend.plan = [Throttle(503)]
-    scene.once(deadline_s=0.3)
-    scene.log.unlink()
-    scene.write(3)
-    scene.backend.plan = [Accept()]
-    scene.once()
-    gap, unseen = scene.notices(GAP)
+    fixture.backend.plan = [Throttle(503)]
+    fixture.once(deadline_s=0.3)
+    fixture.log.unlink()
+    fixture.write(3)
+    fixture.backend.plan = [Accept()]
+    fixture.once()
+    gap, unseen = fixture.notices(GAP)
     assert gap["k8s.audit.gap.reason"] == "deleted"
     assert gap["k8s.audit.gap.end"] == size
     assert gap["log.file.name"] == "audit.log"
@@ -97,21 +99,21 @@ def test_a_segment_deleted_before_it_was_sent_is_a_gap(scene: Fixture) -> None:
     assert unseen["k8s.audit.gap.open_end"]
 
 
-def test_a_gap_of_one_exporter_is_told_to_the_others(scene: Fixture) -> None:
+def test_a_gap_of_one_exporter_is_told_to_the_others(fixture: Fixture) -> None:
     """Who cannot be reached cannot be told that something is missing."""
     with Backend(plan=[Throttle(503)]) as dead:
-        scene.exporters = (
-            f"otlp_http/up: {{endpoint: {scene.backend.url}}}, "
+        fixture.exporters = (
+            f"otlp_http/up: {{endpoint: {fixture.backend.url}}}, "
             f"otlp_http/down: {{endpoint: {dead.url}, "
             "retry_on_failure: {initial_interval: 20ms, max_interval: 50ms}}"
         )
-        scene.write(20)
-        scene.once(deadline_s=0.5)
-        scene.log.unlink()
-        scene.write(2)
-        scene.once(deadline_s=0.5)
+        fixture.write(20)
+        fixture.once(deadline_s=0.5)
+        fixture.log.unlink()
+        fixture.write(2)
+        fixture.once(deadline_s=0.5)
     gaps = Counter()
-    for gap in scene.notices(GAP):
+    for gap in fixture.notices(GAP):
         gaps[gap["k8s.audit.exporter"]] += gap["k8s.audit.gap.bytes"]
     assert gaps["otlp_http/down"] > 10_000
     # What it has had is all that was seen of the file; whether more was written nobody knows.
@@ -120,123 +122,123 @@ def test_a_gap_of_one_exporter_is_told_to_the_others(scene: Fixture) -> None:
 
 @contextmanager
 def rotated_in_outage(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> Iterator[tuple[Agent, Path, list[str]]]:
     """Write 50 events over a rotation, none delivered; give the agent, the backup, their ids."""
-    scene.backend.plan = [Throttle(503)]
-    ids = scene.write(40)
-    with scene.running() as agent:
-        backup = scene.rotate("audit-2026-01-02T03-04-05.000.log")
-        ids += scene.write(10)
+    fixture.backend.plan = [Throttle(503)]
+    ids = fixture.write(40)
+    with fixture.running() as agent:
+        backup = fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+        ids += fixture.write(10)
         wait_for(lambda: len(agent.logs[0].segments()) == 2)
         yield agent, backup, ids
 
 
 def test_a_file_deleted_while_the_agent_runs_is_delivered_all_the_same(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """The descriptor was opened at discovery and outlives the name."""
-    with rotated_in_outage(scene, wait_for) as (_agent, backup, ids):
+    with rotated_in_outage(fixture, wait_for) as (_agent, backup, ids):
         backup.unlink()
-        scene.backend.plan = [Accept()]
-        scene.backend.wait_for(50)
-    assert Counter(scene.backend.received.audit_ids) == Counter(ids)
-    assert not scene.notices(GAP)
+        fixture.backend.plan = [Accept()]
+        fixture.backend.wait_for(50)
+    assert Counter(fixture.backend.received.audit_ids) == Counter(ids)
+    assert not fixture.notices(GAP)
 
 
 def test_over_the_bound_the_oldest_deleted_file_is_let_go_as_a_gap(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """The disk is kube-apiserver's too: what is held is bounded, and letting go is said."""
-    scene.receiver = "hold_max_bytes: 1000, "
-    scene.exporters = (
-        f"otlp_http: {{endpoint: {scene.backend.url}, {RETRY}, "
+    fixture.receiver = "hold_max_bytes: 1000, "
+    fixture.exporters = (
+        f"otlp_http: {{endpoint: {fixture.backend.url}, {RETRY}, "
         "sending_queue: {num_consumers: 1, batch: {sizer: bytes, max_size: 20000}}}"
     )
-    scene.backend.plan = [Throttle(503)]
-    scene.write(600)  # more than one block, so that not all of it is in memory
-    with scene.running() as agent:
-        backup = scene.rotate("audit-2026-01-02T03-04-05.000.log")
-        kept = scene.write(10)
+    fixture.backend.plan = [Throttle(503)]
+    fixture.write(600)  # more than one block, so that not all of it is in memory
+    with fixture.running() as agent:
+        backup = fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+        kept = fixture.write(10)
         wait_for(lambda: len(agent.logs[0].segments()) == 2)
         backup.unlink()
         wait_for(lambda: agent.logs[0].segments()[0].state.let_go)
-        scene.backend.plan = [Accept()]
-        wait_for(lambda: scene.notices(GAP))
-        wait_for(lambda: not Counter(kept) - scene.backend.received.audit_ids)
-    (gap,) = scene.notices(GAP)
+        fixture.backend.plan = [Accept()]
+        wait_for(lambda: fixture.notices(GAP))
+        wait_for(lambda: not Counter(kept) - fixture.backend.received.audit_ids)
+    (gap,) = fixture.notices(GAP)
     assert gap["k8s.audit.gap.reason"] == "let_go"
 
 
 def test_what_is_held_at_shutdown_is_rescued_and_sent_after_the_restart(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """With a rescue directory a deleted file survives the process that held it."""
-    scene.receiver = f"rescue_dir: {scene.folder / 'rescue'}, "
-    with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
+    fixture.receiver = f"rescue_dir: {fixture.folder / 'rescue'}, "
+    with rotated_in_outage(fixture, wait_for) as (agent, backup, ids):
         backup.unlink()
         wait_for(lambda: agent.logs[0].segments()[0].unlinked)
-    scene.backend.plan = [Accept()]
-    scene.once()
-    assert Counter(scene.backend.received.audit_ids) == Counter(ids)
-    assert not scene.notices(GAP)
-    assert not list((scene.folder / "rescue").iterdir())
+    fixture.backend.plan = [Accept()]
+    fixture.once()
+    assert Counter(fixture.backend.received.audit_ids) == Counter(ids)
+    assert not fixture.notices(GAP)
+    assert not list((fixture.folder / "rescue").iterdir())
 
 
 def test_a_verified_twin_lets_the_deleted_file_go(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """Once the .gz is whole it is read instead, and the plain file's blocks are freed."""
-    with rotated_in_outage(scene, wait_for) as (agent, backup, ids):
+    with rotated_in_outage(fixture, wait_for) as (agent, backup, ids):
         packed = backup.with_name(backup.name + ".gz")
         packed.write_bytes(gzip.compress(backup.read_bytes()))
         backup.unlink()
         wait_for(lambda: agent.logs[0].segments()[0].compressed)
-        scene.backend.plan = [Accept()]
-        scene.backend.wait_for(50)
-    assert Counter(scene.backend.received.audit_ids) == Counter(ids)
+        fixture.backend.plan = [Accept()]
+        fixture.backend.wait_for(50)
+    assert Counter(fixture.backend.received.audit_ids) == Counter(ids)
 
 
-def test_silence_and_its_end_are_told(scene: Fixture, wait_for: Callable[..., Any]) -> None:
+def test_silence_and_its_end_are_told(fixture: Fixture, wait_for: Callable[..., Any]) -> None:
     """A log that is no longer written is a sign, and so is that it is again."""
-    scene.receiver = "silence_after: 1s, "
-    scene.write(3)
-    with scene.running():
-        wait_for(lambda: scene.notices("k8s.audit.silence"))
-        scene.write(1)
-        wait_for(lambda: len(scene.notices("k8s.audit.silence")) >= 2)
-    ended = [n["k8s.audit.silence.ended"] for n in scene.notices("k8s.audit.silence")]
+    fixture.receiver = "silence_after: 1s, "
+    fixture.write(3)
+    with fixture.running():
+        wait_for(lambda: fixture.notices("k8s.audit.silence"))
+        fixture.write(1)
+        wait_for(lambda: len(fixture.notices("k8s.audit.silence")) >= 2)
+    ended = [n["k8s.audit.silence.ended"] for n in fixture.notices("k8s.audit.silence")]
     assert ended[:2] == [False, True]
 
 
-def test_what_start_at_leaves_out_is_told(scene: Fixture) -> None:
+def test_what_start_at_leaves_out_is_told(fixture: Fixture) -> None:
     """A first start at the end of the log says what it skips."""
-    scene.receiver = "start_at: end, "
-    scene.write(10)
-    scene.once()
-    assert not scene.backend.received.uids
-    (gap,) = scene.notices(GAP)
+    fixture.receiver = "start_at: end, "
+    fixture.write(10)
+    fixture.once()
+    assert not fixture.backend.received.uids
+    (gap,) = fixture.notices(GAP)
     assert gap["k8s.audit.gap.reason"] == "skipped"
-    scene.write(2)
-    scene.once()
-    assert len(scene.backend.received.uids) == 2
+    fixture.write(2)
+    fixture.once()
+    assert len(fixture.backend.received.uids) == 2
 
 
-def test_each_exporter_is_told_its_own_loss_of_the_same_segment(scene: Fixture) -> None:
+def test_each_exporter_is_told_its_own_loss_of_the_same_segment(fixture: Fixture) -> None:
     """Two miss the same bytes: each back end hears of both, under uids of their own."""
     with Backend(plan=[Throttle(503)]) as other:
-        scene.exporters = (
-            f"otlp_http/a: {{endpoint: {scene.backend.url}, {RETRY}}}, "
+        fixture.exporters = (
+            f"otlp_http/a: {{endpoint: {fixture.backend.url}, {RETRY}}}, "
             f"otlp_http/b: {{endpoint: {other.url}, {RETRY}}}"
         )
-        scene.write(5)
-        scene.backend.plan = [Throttle(503)]
-        scene.once(deadline_s=0.3)
-        scene.log.unlink()
-        scene.write(2)
-        scene.backend.plan = other.plan = [Accept()]
-        scene.once()
-        for backend in (scene.backend, other):
+        fixture.write(5)
+        fixture.backend.plan = [Throttle(503)]
+        fixture.once(deadline_s=0.3)
+        fixture.log.unlink()
+        fixture.write(2)
+        fixture.backend.plan = other.plan = [Accept()]
+        fixture.once()
+        for backend in (fixture.backend, other):
             gaps = [n for n in backend.received.notices if n.event_name == GAP]
             named = {n.attributes["k8s.audit.exporter"] for n in gaps}
             assert named == {"otlp_http/a", "otlp_http/b"}
@@ -244,19 +246,19 @@ def test_each_exporter_is_told_its_own_loss_of_the_same_segment(scene: Fixture) 
 
 
 def test_a_notice_cannot_be_taken_for_an_event_and_says_what_it_is(
-    scene: Fixture, backend: Backend
+    fixture: Fixture, backend: Backend
 ) -> None:
     """A query for all uids that begin with an identity must find events only."""
-    scene.write(5)
-    scene.once()
-    scene.write(5)
-    scene.backend.plan = [Throttle(503)]
-    scene.once(deadline_s=0.3)
-    scene.log.unlink()
-    scene.write(2)
-    scene.rotate("audit-2026-01-02T03-04-05.000.log")
-    scene.backend.plan = [Accept()]
-    scene.once()
+    fixture.write(5)
+    fixture.once()
+    fixture.write(5)
+    fixture.backend.plan = [Throttle(503)]
+    fixture.once(deadline_s=0.3)
+    fixture.log.unlink()
+    fixture.write(2)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.backend.plan = [Accept()]
+    fixture.once()
     identities = {uid.partition("-")[0] for uid in backend.received.uids}
     notices = backend.received.notices
     assert {GAP, RECEIPT, "k8s.audit.agent.started"} <= {n.event_name for n in notices}
@@ -266,24 +268,24 @@ def test_a_notice_cannot_be_taken_for_an_event_and_says_what_it_is(
 
 
 def test_a_notice_has_the_time_of_the_last_event_that_it_is_about(
-    scene: Fixture, backend: Backend
+    fixture: Fixture, backend: Backend
 ) -> None:
     """So it stands where it belongs when the night is read in order."""
-    scene.write(9)
-    scene.rotate("audit-2026-01-02T03-04-05.000.log")
-    scene.write(1)
-    scene.once()
+    fixture.write(9)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(1)
+    fixture.once()
     (receipt,) = [n for n in backend.received.notices if n.event_name == RECEIPT]
     assert receipt.time_ns == receipt.attributes["k8s.audit.segment.last_event_ns"]
 
 
 def test_a_back_end_that_refuses_a_part_of_everything_hears_no_end_of_notices_about_it(
-    scene: Fixture, wait_for: Callable[..., Any]
+    fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """The refusal of a notice is counted, and never makes another one."""
-    scene.backend.plan = [PartialSuccess(1)]
-    scene.write(1)
-    with scene.running() as agent:
+    fixture.backend.plan = [PartialSuccess(1)]
+    fixture.write(1)
+    with fixture.running() as agent:
         counts = agent.exporters[0].journal.counts
         wait_for(lambda: counts.notices_refused >= 2)
         time.sleep(1.5)

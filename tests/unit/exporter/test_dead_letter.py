@@ -28,8 +28,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def flight(bench: Callable[..., Any]) -> InFlight:
-    return bench(lambda _: None).flight([b"x"])
+def flight(harness: Callable[..., Any]) -> InFlight:
+    return harness(lambda _: None).flight([b"x"])
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ WINDOW = st.tuples(st.integers(1, 40), st.integers(1, 30))
 
 
 @st.composite
-def plays(draw: Any) -> Any:
+def scenarios(draw: Any) -> Any:
     """Draw batches, poison among them, a limit, and for which requests there is trouble."""
     sizes = draw(st.lists(st.integers(1, 60), min_size=1, max_size=6))
     total = sum(sizes)
@@ -56,7 +56,7 @@ def back_end(
     limit: int | None,
     trouble: dict[int, Outcome],
 ) -> Callable[..., Any]:
-    """Answer as the play says; `trouble` is by the number of the request."""
+    """Answer as the scenario says; `trouble` is by the number of the request."""
     number = 0
 
     def answer(asked: Any) -> Any:
@@ -73,13 +73,13 @@ def back_end(
 
 
 @settings(max_examples=150)
-@given(play=plays())
-def test_every_record_ends_in_exactly_one_place(bench_of: Any, play: Any) -> None:
+@given(scenario=scenarios())
+def test_every_record_ends_in_exactly_one_place(harness_of: Any, scenario: Any) -> None:
     """Innocent records arrive once, poison goes to the dead letter, and the position moves on."""
-    sizes, bad, limit, trouble = play
+    sizes, bad, limit, trouble = scenario
     names = [b"%05d" % i for i in range(sum(sizes))]
     poison = {names[i]: refusal for i, refusal in bad.items()}
-    b = bench_of(back_end(poison, limit, trouble))
+    b = harness_of(back_end(poison, limit, trouble))
     at = 0
     for size in sizes:
         b.deliver(names[at : at + size])
@@ -100,7 +100,7 @@ def test_every_record_ends_in_exactly_one_place(bench_of: Any, play: Any) -> Non
 
 
 def test_four_senders_at_once_lose_nothing(
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     backend: Backend,
     resource_scopes: dict[str, tuple[bytes, bytes]],
     record: Callable[..., Any],
@@ -108,7 +108,7 @@ def test_four_senders_at_once_lose_nothing(
     """Threads that share a delivery, against a back end in every kind of trouble."""
     sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
     fast = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
-    b = bench(sender, options=fast)
+    b = harness(sender, options=fast)
     honest = Poison(b"poison-pill", otherwise=Limit(20_000))
     steps = [Throttle(429), Cut(), Refuse(503), Delay(0.005, honest)]
 

@@ -57,14 +57,14 @@ def make(record: Callable[..., Any], number: int, poison: set[int] | tuple[()] =
 @pytest.mark.parametrize("place", [0, 250, 499])
 def test_a_poison_record_costs_at_most_20_requests(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
     place: int,
 ) -> None:
     """From the first refusal to the dead letter, over HTTP and gRPC."""
     backend, sender = wire
     backend.plan = [Poison(b"poison-pill")]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     b.deliver(make(record, 500, {place}))
     b.look_after(30)
     assert uids(r for r, _ in b.letters.dead_lettered) == {f"u{place}"}
@@ -75,13 +75,13 @@ def test_a_poison_record_costs_at_most_20_requests(
 
 def test_two_poison_records_are_both_found(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
 ) -> None:
     """And nothing else."""
     backend, sender = wire
     backend.plan = [Poison(b"poison-pill")]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     b.deliver(make(record, 500, {7, 431}))
     b.look_after(30)
     assert uids(r for r, _ in b.letters.dead_lettered) == {"u7", "u431"}
@@ -91,14 +91,14 @@ def test_two_poison_records_are_both_found(
 @pytest.mark.parametrize("status", [403, 500])
 def test_a_record_that_makes_the_back_end_fail_is_set_aside(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
     status: int,
 ) -> None:
     """403 from a firewall, 500 from a crash: the others arrive, it waits its 15 minutes."""
     backend, sender = wire
     backend.plan = [Poison(b"poison-pill", status)]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     b.deliver(make(record, 100, {42}))
     assert len(backend.received.uids) == 99
     assert len(b.delivery.quarantine) == 1
@@ -111,13 +111,13 @@ def test_a_record_that_makes_the_back_end_fail_is_set_aside(
 
 def test_a_record_that_cuts_the_connection_is_set_aside(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
 ) -> None:
     """The back end dies of it, or something before it hangs up."""
     backend, sender = wire
     backend.plan = lambda r: Cut() if b"poison-pill" in r.body else Accept()
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     b.deliver(make(record, 100, {0}))
     assert len(backend.received.uids) == 99
     assert len(b.delivery.quarantine) == 1
@@ -125,13 +125,13 @@ def test_a_record_that_cuts_the_connection_is_set_aside(
 
 def test_a_limit_is_learned(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
 ) -> None:
     """413 or RESOURCE_EXHAUSTED: everything arrives, and the limit is known afterwards."""
     backend, sender = wire
     backend.plan = [Limit(50_000)]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     b.deliver([record(f"u{i}", size=1000) for i in range(200)])
     assert len(backend.received.uids) == 200
     assert backend.received.duplicates == 0
@@ -141,13 +141,13 @@ def test_a_limit_is_learned(
 
 def test_throttling_is_waited_out(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
 ) -> None:
     """Retry-After or RetryInfo is a lower bound of the wait."""
     backend, sender = wire
     backend.plan = [Throttle(429, 7), Accept()]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     b.deliver(make(record, 5))
     assert len(backend.received.uids) == 5
     assert 7 <= b.waits[0] <= 7.7
@@ -155,13 +155,13 @@ def test_throttling_is_waited_out(
 
 def test_a_partial_success_is_settled_with_what_was_refused(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
 ) -> None:
     """One request, no repeat."""
     backend, sender = wire
     backend.plan = [PartialSuccess(2, "too old")]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     b.deliver(make(record, 10))
     assert backend.requests_total == 1
     assert (b.tally.delivered, b.tally.refused) == (8, 2)
@@ -170,13 +170,13 @@ def test_a_partial_success_is_settled_with_what_was_refused(
 
 def test_a_back_end_that_refuses_everything_keeps_everything(
     wire: tuple[Any, ...],
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
 ) -> None:
     """A wrong encoding, say; when it is mended all arrives."""
     backend, sender = wire
     backend.plan = [Refuse(400)]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
 
     def mend() -> None:
         if len(b.waits) == 40:
@@ -191,7 +191,7 @@ def test_a_back_end_that_refuses_everything_keeps_everything(
 
 
 def test_an_outage_in_the_middle_loses_nothing(
-    bench: Callable[..., Any],
+    harness: Callable[..., Any],
     record: Callable[..., Any],
     backend: Backend,
     resource_scopes: dict[str, tuple[bytes, bytes]],
@@ -199,7 +199,7 @@ def test_an_outage_in_the_middle_loses_nothing(
     """The back end is stopped and started while a batch is searched."""
     sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=2), resource_scopes)
     backend.plan = [Poison(b"poison-pill")]
-    b = bench(sender, options=FAST)
+    b = harness(sender, options=FAST)
     asked = Event()
 
     def answer(request: ReceivedRequest) -> Any:

@@ -42,7 +42,7 @@ def mutated(seed: int) -> bytes:
 
 @pytest.mark.parametrize("first", range(0, 1000, 250))
 def test_no_mutated_answer_ends_a_delivery(
-    bench: Any, servers: Any, resource_scopes: Any, record: Any, first: Any
+    harness: Any, servers: Any, resource_scopes: Any, record: Any, first: Any
 ) -> None:
     """A thousand answers; after each one a good one settles the batch, or it was settled by it."""
     answers = {"next": b""}
@@ -52,7 +52,7 @@ def test_no_mutated_answer_ends_a_delivery(
 
     with servers.RawServer(play) as server:
         sender = HttpSender(HttpOptions(lambda: server.url, timeout_s=0.1), resource_scopes)
-        h = bench(sender, options=DeliveryOptions(Backoff(randomization=0.0)))
+        h = harness(sender, options=DeliveryOptions(Backoff(randomization=0.0)))
         good = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         h.when_waiting = lambda: answers.update(next=good)
         for seed in range(first, first + 250):
@@ -100,7 +100,7 @@ def test_no_retry_after_ends_a_delivery(
 
 
 def test_what_nobody_foresaw_in_an_answer_is_waited_for(
-    bench: Callable[..., Any], record: Callable[..., Any]
+    harness: Callable[..., Any], record: Callable[..., Any]
 ) -> None:
     """A reader that raises costs one attempt, not the exporter."""
     answers = [ZeroDivisionError("never shown"), Delivered()]
@@ -110,11 +110,11 @@ def test_what_nobody_foresaw_in_an_answer_is_waited_for(
             raise found
         return found
 
-    h = bench(answer)
+    h = harness(answer)
     h.deliver([record("a")])
     assert h.offset == 1
-    assert "unforeseen ZeroDivisionError" in h.heard.retries[0][0]
-    assert "never shown" not in h.heard.retries[0][0]
+    assert "unforeseen ZeroDivisionError" in h.recorder.retries[0][0]
+    assert "never shown" not in h.recorder.retries[0][0]
 
 
 class _AnyAnswer(grpc.GenericRpcHandler):

@@ -19,11 +19,11 @@ from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throt
 
 @pytest.fixture
 def letters(
-    tmp_path: Path, bench: Callable[..., Any], record: Callable[..., Any]
+    tmp_path: Path, harness: Callable[..., Any], record: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Make a dead letter with records of these uids."""
     file = DeadLetterFile(tmp_path / "dead-letter", "otlp_http", uid_of=uid_of)
-    flight = bench(lambda _: None).flight([b"x"])
+    flight = harness(lambda _: None).flight([b"x"])
 
     def made(*uids: Any, **rest: Any) -> Any:
         file.dead_letter(flight, [record(uid, **rest) for uid in uids], "HTTP 400")

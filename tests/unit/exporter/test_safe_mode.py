@@ -52,10 +52,10 @@ def live_and_die(folder: Path, text: str) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def test_carefully_encoded_is_the_same(tmp_path: Path) -> None:
+def test_what_safe_mode_encodes_is_the_same(tmp_path: Path) -> None:
     """Nothing changes but the pace."""
-    careful = SafeModeEncoder(Encoder().encode_block, Marker(tmp_path), lambda: None)
-    assert careful(block()).records == Encoder().encode_block(block()).records
+    encode = SafeModeEncoder(Encoder().encode_block, Marker(tmp_path), lambda: None)
+    assert encode(block()).records == Encoder().encode_block(block()).records
 
 
 def test_a_line_that_kills_twice_goes_without_its_bodies(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_kill_that_meets_a_line_once_takes_nothing_from_it(tmp_path: Path) -> 
 def test_past_the_horizon_nothing_is_remembered(tmp_path: Path) -> None:
     """The marks go once the stretch in which the process died is passed."""
     passed: list[bool] = []
-    careful = SafeModeEncoder(Encoder().encode_block, Marker(tmp_path), lambda: passed.append(True))
+    encode = SafeModeEncoder(Encoder().encode_block, Marker(tmp_path), lambda: passed.append(True))
     filler = b"x" * (HORIZON_BYTES - 1) + b"\n"
-    careful(Block(Span(1, 0, len(filler)), "id", "audit.log", filler, 1))
+    encode(Block(Span(1, 0, len(filler)), "id", "audit.log", filler, 1))
     assert passed == [True]

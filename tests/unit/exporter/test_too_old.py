@@ -56,12 +56,12 @@ def test_it_is_a_choice_and_needs_a_window(limits: Limits, choice: Any, looks: b
 
 
 @pytest.fixture
-def windowed(bench: Callable[..., Any]) -> Harness:
+def windowed(harness: Callable[..., Any]) -> Harness:
     """Put a window before a delivery to a back end that takes everything."""
-    b = bench(lambda _: Delivered())
+    b = harness(lambda _: Delivered())
     b.delivery = DeliveryInWindow(
         AgeWindow(LIMITS, now_ns=lambda: NOW),
-        b.sender, b.gate, b.limit, b.letters, b.heard, DeliveryOptions(Backoff()),
+        b.sender, b.gate, b.limit, b.letters, b.recorder, DeliveryOptions(Backoff()),
         stop=b.stop, wait=b._wait,
     )  # fmt: skip
     return b

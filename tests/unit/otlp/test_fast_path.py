@@ -83,11 +83,11 @@ def encoders(
     options: MappingOptions | None = None, *, redact: Any = True
 ) -> tuple[Encoder, Encoder]:
     """Give an encoder with the fast path, and one with the general path alone."""
-    treatment = EventProcessor(None, Redactor()) if redact else None
+    processor = EventProcessor(None, Redactor()) if redact else None
     fast = Encoder(
-        options, transform=treatment, clean=treatment.clean_parts() if treatment else None
+        options, transform=processor, clean=processor.clean_parts() if processor else None
     )
-    return fast, Encoder(options, transform=treatment or (lambda _event, _body: None))
+    return fast, Encoder(options, transform=processor or (lambda _event, _body: None))
 
 
 def line_of(event: dict[str, Any], *, escaped: Any = True) -> bytes:

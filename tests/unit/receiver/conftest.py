@@ -68,7 +68,7 @@ def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
     started = []
 
     def start(
-        before: Any = None, *, name: str = "audit.log", holding: Any = None, **limits: Any
+        before: Any = None, *, name: str = "audit.log", deleted: Any = None, **limits: Any
     ) -> Any:
         if before is not None:
             before.log.close()
@@ -79,7 +79,7 @@ def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
             events,
             before.log.state() if before else None,
             limits=LogLimits(**limits),
-            holding=holding or DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
+            deleted=deleted or DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
             clock_ns=lambda: int(clock.now * 1e9),
         )
         places = before.ledger.places()[0] if before else {}

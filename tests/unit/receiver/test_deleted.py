@@ -41,8 +41,8 @@ def test_the_oldest_over_the_bound_is_let_go(
     """Counted is what they take on disk, compressed or not."""
     made = backups(live, event, range(4), packed=packed)
     sizes = [path.stat().st_size for path in made]
-    holding = DeletedSegments(HoldLimits(sum(sizes[1:]), 0), free=lambda _: PLENTY)
-    receiver = receive(holding=holding)
+    deleted = DeletedSegments(HoldLimits(sum(sizes[1:]), 0), free=lambda _: PLENTY)
+    receiver = receive(deleted=deleted)
     receiver.log.scan()
     for path in made:
         path.unlink()
@@ -59,8 +59,8 @@ def test_with_little_free_disk_none_is_held(
 ) -> None:
     """A full disk would make the apiserver itself lose events."""
     made = backups(live, event, range(3), packed=False)
-    holding = DeletedSegments(HoldLimits(PLENTY, 100), free=lambda _: free)
-    receiver = receive(holding=holding)
+    deleted = DeletedSegments(HoldLimits(PLENTY, 100), free=lambda _: free)
+    receiver = receive(deleted=deleted)
     receiver.log.scan()
     for path in made:
         path.unlink()
@@ -76,17 +76,17 @@ def test_what_is_let_go_or_left_at_the_end_is_rescued(
     made = backups(live, event, range(3), packed=packed)
     rescue = tmp_path / "rescue"
 
-    def holding() -> Any:
+    def deleted() -> Any:
         return DeletedSegments(HoldLimits(0, 0), Rescue(rescue, PLENTY), free=lambda _: PLENTY)
 
-    receiver = receive(holding=holding())
+    receiver = receive(deleted=deleted())
     receiver.log.scan()
     for path in made[:2]:
         path.unlink()
     receiver.log.scan()
     assert len(list(rescue.iterdir())) == 2
     made[2].unlink()
-    again = receive(receiver, holding=holding())
+    again = receive(receiver, deleted=deleted())
     assert len(list(rescue.iterdir())) == 3
     assert [line[:20] for line in again.drain()] == [event(n)[:20] for n in (0, 1, 2, 99)]
     assert again.gaps == []
@@ -100,8 +100,8 @@ def test_a_rescue_directory_without_room_takes_nothing(
     """It is bounded too."""
     made = backups(live, event, range(2), packed=False)
     rescue = Rescue(tmp_path / "rescue", made[0].stat().st_size)
-    holding = DeletedSegments(HoldLimits(0, 0), rescue, free=lambda _: PLENTY)
-    receiver = receive(holding=holding)
+    deleted = DeletedSegments(HoldLimits(0, 0), rescue, free=lambda _: PLENTY)
+    receiver = receive(deleted=deleted)
     receiver.log.scan()
     for path in made:
         path.unlink()

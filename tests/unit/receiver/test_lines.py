@@ -14,7 +14,7 @@ Open = Callable[[bytes], PlainSource]
 
 
 @pytest.fixture
-def holding(tmp_path: Path) -> Open:
+def source_of(tmp_path: Path) -> Open:
     """Give a file that holds these bytes."""
 
     def make(data: bytes) -> PlainSource:
@@ -31,54 +31,54 @@ def _line(size: int) -> bytes:
     return b"x" * (size - 1) + b"\n"
 
 
-def test_a_block_ends_behind_the_line_that_reaches_its_bound(holding: Open) -> None:
+def test_a_block_ends_behind_the_line_that_reaches_its_bound(source_of: Open) -> None:
     """The first line start at or after the bound, from wherever it is read."""
     lines = [_line(1000)] * 600
-    source = holding(b"".join(lines))
+    source = source_of(b"".join(lines))
     _, end = find_block(source, 0, longest=64 * MIB, last=False)
     assert end == 263_000  # 262,144 and the rest of the line
     assert find_block(source, 5000, longest=64 * MIB, last=False)[1] == end
     assert find_block(source, end, longest=64 * MIB, last=False)[1] == 525_000
 
 
-def test_a_line_that_ends_at_the_bound_ends_the_block(holding: Open) -> None:
+def test_a_line_that_ends_at_the_bound_ends_the_block(source_of: Open) -> None:
     """The next one begins there."""
-    source = holding(_line(BLOCK_BYTES) + _line(10))
+    source = source_of(_line(BLOCK_BYTES) + _line(10))
     data, end = find_block(source, 0, longest=64 * MIB, last=False)
     assert (len(data), end) == (BLOCK_BYTES, BLOCK_BYTES)
 
 
 def test_a_line_without_its_newline_counts_only_at_the_end_of_what_is_closed(
-    holding: Open,
+    source_of: Open,
 ) -> None:
     """Else the rest of it is still to come."""
-    source = holding(_line(10) + _line(10) + b"torn!")
+    source = source_of(_line(10) + _line(10) + b"torn!")
     assert find_block(source, 0, longest=64 * MIB, last=False)[1] == 20
     assert find_block(source, 20, longest=64 * MIB, last=False) == (b"", 20)
     assert find_block(source, 20, longest=64 * MIB, last=True) == (b"torn!", 25)
 
 
-def test_nothing_behind_a_cut_belongs_to_the_segment(holding: Open) -> None:
+def test_nothing_behind_a_cut_belongs_to_the_segment(source_of: Open) -> None:
     """Another one was written over it."""
-    source = holding(_line(10) + _line(10) + _line(10))
+    source = source_of(_line(10) + _line(10) + _line(10))
     assert find_block(source, 0, longest=64 * MIB, last=False, upto=20)[1] == 20
     assert find_block(source, 0, longest=64 * MIB, last=False, upto=15)[1] == 10
 
 
-def test_a_line_over_a_mebibyte_is_a_block_of_its_own(holding: Open) -> None:
+def test_a_line_over_a_mebibyte_is_a_block_of_its_own(source_of: Open) -> None:
     """What stands before it goes first, so that memory holds one of it at a time."""
-    source = holding(_line(100) + _line(3 * MIB) + _line(100))
+    source = source_of(_line(100) + _line(3 * MIB) + _line(100))
     assert find_block(source, 0, longest=64 * MIB, last=False)[1] == 100
     data, end = find_block(source, 100, longest=64 * MIB, last=False)
     assert len(data) == 3 * MIB
     assert end == 100 + 3 * MIB
 
 
-def test_of_a_line_over_the_limit_its_two_ends_are_kept(holding: Open) -> None:
+def test_of_a_line_over_the_limit_its_two_ends_are_kept(source_of: Open) -> None:
     """It is an event without its bodies, and the next line is whole."""
     head = b'{"kind":"Event","auditID":"a","requestObject":{"data":"'
     tail = b'"},"requestReceivedTimestamp":"2026-01-02T03:04:05Z","stageTimestamp":"2026"}\n'
-    source = holding(head + b"x" * (2 * MIB) + tail + _line(10))
+    source = source_of(head + b"x" * (2 * MIB) + tail + _line(10))
     data, end = find_block(source, 0, longest=MIB, last=False)
     after = b',"requestReceivedTimestamp":"2026-01-02T03:04:05Z","stageTimestamp":"2026"}\n'
     assert data == b'{"kind":"Event","auditID":"a"' + after
@@ -86,17 +86,17 @@ def test_of_a_line_over_the_limit_its_two_ends_are_kept(holding: Open) -> None:
     assert find_block(source, end, longest=MIB, last=False)[0] == _line(10)
 
 
-def test_an_oversized_line_that_has_no_end_yet_is_waited_for(holding: Open) -> None:
+def test_an_oversized_line_that_has_no_end_yet_is_waited_for(source_of: Open) -> None:
     """Unless nothing will be added to it."""
-    source = holding(b"x" * (2 * MIB))
+    source = source_of(b"x" * (2 * MIB))
     assert find_block(source, 0, longest=MIB, last=False) == (b"", 0)
     assert find_block(source, 0, longest=MIB, last=True)[1] == 2 * MIB
 
 
 @pytest.mark.parametrize("blank", [b"\xef\xbb\xbf", b"\0" * 9000])
-def test_what_is_no_line_is_passed_first(holding: Open, blank: bytes) -> None:
+def test_what_is_no_line_is_passed_first(source_of: Open, blank: bytes) -> None:
     """A byte order mark at the beginning, and NULs that a power cut left."""
-    source = holding(blank + _line(10))
+    source = source_of(blank + _line(10))
     assert find_block(source, 0, longest=64 * MIB, last=False) == (b"", len(blank))
     assert find_block(source, len(blank), longest=64 * MIB, last=False)[0] == _line(10)
 

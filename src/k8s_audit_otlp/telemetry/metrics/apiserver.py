@@ -132,8 +132,8 @@ class ApiserverReader:
         speak, more = self._once.admit(why)
         if speak:
             text = "the apiserver's own metrics cannot be read: %s; events are not concerned"
-            told = fields("apiserver_unread", reason=why, repeated=more)
-            logger.warning(text, why, extra=told)
+            extra = fields("apiserver_unread", reason=why, repeated=more)
+            logger.warning(text, why, extra=extra)
 
     def _fetch(self) -> ApiserverCounts:
         block = self._block

@@ -70,7 +70,7 @@ class _Rising:
     ) -> None:
         self._read = read
         self._base = {label_text(labels): v for view in base for labels, v in read(view)}
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
 
     def __call__(self, view: ExporterView) -> Series:
         for labels, value in self._read(view):
@@ -78,7 +78,7 @@ class _Rising:
             begin = self._base.get(key, 0)
             assert not isinstance(value, Histogram)  # noqa: S101 - counters are numbers
             assert not isinstance(begin, Histogram)  # noqa: S101 - so are their beginnings
-            self._told[key] = risen = max(value - begin, self._told.get(key, 0))
+            self._reported[key] = risen = max(value - begin, self._reported.get(key, 0))
             yield labels, risen
 
 

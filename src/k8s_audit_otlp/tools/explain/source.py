@@ -74,14 +74,14 @@ def _as_text(block: Block) -> EncodedBlock:
 
 
 def _with_progress(segment: OfflineSegment, now_ns: int, advance: Advance) -> Iterator[Block]:
-    size, told = segment.entry.size, 0
+    size, reported = segment.entry.size, 0
     whole = _unpacked_size(segment)
     for block in segment.blocks(now_ns=now_ns, with_rest=True):
         yield block
         passed = min(size, block.span.end * size // max(1, whole))
-        advance(max(0, passed - told))
-        told = max(told, passed)
-    advance(size - told)
+        advance(max(0, passed - reported))
+        reported = max(reported, passed)
+    advance(size - reported)
 
 
 def _unpacked_size(segment: OfflineSegment) -> int:

@@ -1,7 +1,7 @@
 """The things of one run: a writer and an agent that are killed, and what is missing at the end.
 
 Everything is real: the writer and the agent are processes, the back end is a server, kills are
-signals. What happens when is decided elsewhere (`play`).
+signals. What happens when is decided elsewhere (`scenario`).
 """
 
 import os

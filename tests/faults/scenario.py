@@ -18,7 +18,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.cli import STATE
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
-from tests.faults.scene import Agent, Script, Totals, Writer, compare, unbalanced, write_config
+from tests.faults.processes import Agent, Script, Totals, Writer, compare, unbalanced, write_config
 from tests.faults.weather import FAULTS, Weather
 from tests.kit.backend import Backend
 
@@ -32,7 +32,7 @@ ACTS = {
     "kill": 6,
     "term": 3,
     "freeze": 3,
-    "change_mood": 6,
+    "change_fault": 6,
     "go_away": 2,
     "fill_disk": 2,
     "kill_writer": 1,
@@ -69,7 +69,7 @@ def _mount(*command: str) -> int:
     return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
 
 
-class Play:
+class Scenario:
     """What may be done to the agent, the back end, the disk and the writer."""
 
     def __init__(self, folder: Path, dice: random.Random, *, disk: bool) -> None:
@@ -168,7 +168,7 @@ class Play:
         else:
             self.agent.signal(signal.SIGCONT)
 
-    def change_mood(self) -> None:
+    def change_fault(self) -> None:
         self.weather.fault = self._dice.choice(list(FAULTS))
 
     def go_away(self) -> None:
@@ -211,7 +211,7 @@ class Play:
         os.truncate(self._log, left)
 
 
-def play(
+def run_scenario(
     folder: Path, seed: int, seconds: float | None = None, max_backups: int | None = None
 ) -> Totals:
     """Run one seed in a folder of its own; *seconds* is how long the writer writes."""
@@ -223,7 +223,7 @@ def play(
         small_disk(folder / "state") as disk,
         Backend(weather, keep="uids") as backend,
     ):
-        one = Play(folder, dice, disk=disk)
+        one = Scenario(folder, dice, disk=disk)
         one.totals.seed = seed
         one.run(backend, weather, script_of(dice, seconds, max_backups), seed)
         if one.totals.wrong:

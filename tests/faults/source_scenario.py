@@ -1,9 +1,9 @@
 """The campaign over a webhook and over Kafka: what a source has said yes to arrives.
 
 Who feeds it repeats what was not taken, as a kube-apiserver and a producer do. The same is done to
-the agent, to the back end and to the disk of state and spool as in `play`.
+the agent, to the back end and to the disk of state and spool as in `scenario`.
 
-    python -m tests.faults.source_play --seeds 1-20
+    python -m tests.faults.source_scenario --seeds 1-20
 """
 
 import http.client
@@ -24,8 +24,8 @@ import click
 import yaml
 from confluent_kafka import Producer
 
-from tests.faults.play import ACTS, Play, small_disk
-from tests.faults.scene import GAP, Agent, Totals
+from tests.faults.processes import GAP, Agent, Totals
+from tests.faults.scenario import ACTS, Scenario, small_disk
 from tests.faults.weather import Weather
 from tests.interop.apiserver import free_port
 from tests.kit.backend import Backend
@@ -35,7 +35,7 @@ LATE_S = 90.0  # for the last event to arrive when all is well again
 SPOOL = {"max_bytes": "1MiB", "segment_bytes": "100KiB", "min_free_disk": "1B"}
 
 
-class Feed(Protocol):
+class SourceClient(Protocol):
     """Offers events; `taken` are the ids of those that were acknowledged."""
 
     taken: set[str]
@@ -49,7 +49,7 @@ def event(audit_id: str) -> dict[str, str]:
     return {"level": "Metadata", "auditID": audit_id, "verb": "get", "userAgent": "x" * 500}
 
 
-class WebhookFeed:
+class WebhookClient:
     """Posts lists, each until it is answered with 200."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class WebhookFeed:
         """Every answer has come already."""
 
 
-class KafkaFeed:
+class KafkaClient:
     """Produces to the client's own mock of a broker, which lives as long as this."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class KafkaFeed:
 
 
 @contextmanager
-def feeding(feed: Feed, dice: random.Random) -> Iterator[None]:
+def feeding(feed: SourceClient, dice: random.Random) -> Iterator[None]:
     """Offer events in a thread of its own; in the end the last offer has been taken."""
     stop, rng = Event(), random.Random(dice.random())  # noqa: S311 - a seed makes it repeatable
 
@@ -129,10 +129,10 @@ def feeding(feed: Feed, dice: random.Random) -> Iterator[None]:
         thread.join(30)
 
 
-class SourcePlay(Play):
+class SourceScenario(Scenario):
     """What may be done while a source is fed."""
 
-    def feed(self, backend: Backend, weather: Weather, feed: Feed, seconds: float) -> None:
+    def feed(self, backend: Backend, weather: Weather, feed: SourceClient, seconds: float) -> None:
         folder, totals = self._folder, self.totals
         exporter = {
             "endpoint": backend.url,
@@ -175,7 +175,7 @@ class SourcePlay(Play):
             totals.notes.append("nothing was taken")
         totals.gaps = len([n for n in backend.received.notices if n.event_name == GAP])
 
-    def _wait_for_more(self, feed: Feed) -> None:
+    def _wait_for_more(self, feed: SourceClient) -> None:
         """Wait until something is taken; a back end that is away does not keep it from that."""
         known, end = len(feed.taken), time.monotonic() + 20
         while len(feed.taken) == known and time.monotonic() < end:
@@ -183,14 +183,14 @@ class SourcePlay(Play):
             self._look()
 
 
-def play_source(folder: Path, kind: str, seed: int, seconds: float = 4.0) -> Totals:
+def run_source(folder: Path, kind: str, seed: int, seconds: float = 4.0) -> Totals:
     """Run one seed; nothing that was taken may be missing, and no gap be told."""
     dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
     with small_disk(folder / "state") as disk, Backend(weather, keep="uids") as backend:
-        one = SourcePlay(folder, dice, disk=disk)
+        one = SourceScenario(folder, dice, disk=disk)
         one.totals.seed = seed
-        feed: Feed = WebhookFeed() if kind == "webhook" else KafkaFeed()
+        feed: SourceClient = WebhookClient() if kind == "webhook" else KafkaClient()
         one.feed(backend, weather, feed, seconds)
         if one.totals.wrong:
             shutil.copytree(folder / "state", folder / "state-at-end")
@@ -209,7 +209,7 @@ def main(seeds: str, kind: tuple[str, ...], seconds: float) -> None:
         runs: list[Totals] = []
         for seed in range(int(first), int(last or first) + 1):
             folder = Path(tempfile.mkdtemp(prefix=f"k8s-audit-otlp-{one}-{seed}-"))
-            runs.append(play_source(folder, one, seed, seconds))
+            runs.append(run_source(folder, one, seed, seconds))
             if runs[-1].wrong:
                 failed += 1
                 click.echo(f"{one} {seed} failed, kept in {folder}: {runs[-1]}")
