@@ -32,6 +32,7 @@ class Quarantined:
     seen_up: bool = False
     asked: int = 1
     finals: int = 0  # final answers to it: one alone may be the back end's bad moment
+    refused_up: int = 0  # refusals between which others were accepted: an outage gives one at most
     proven: bool = False  # something was accepted since it last failed
     ever_proven: bool = False
     after: int = 0  # the last request that had begun when it failed
@@ -45,6 +46,7 @@ class Quarantined:
         self.asked += 1
         self.why, self.final = why, final
         self.finals += final
+        self.refused_up += self.proven
 
 
 @dataclass(slots=True)
@@ -114,7 +116,8 @@ class Quarantine:
             old = now_s - quarantined.since_s >= PATIENCE_S
             full = len(self._quarantined) >= MAX_QUARANTINED
             alone = idle and all(p is quarantined or p.proven for p in self._quarantined)
-        if quarantined.proven and (quarantined.finals > 1 or old):
+        twice_final = quarantined.final and quarantined.finals > 1
+        if quarantined.proven and (twice_final or (old and quarantined.refused_up > 1)):
             return True
         if full and quarantined.ever_proven:  # others must not wait for its 15 minutes
             return True

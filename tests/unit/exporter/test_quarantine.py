@@ -57,15 +57,33 @@ def test_two_refusals_of_its_own_with_proof_end_it() -> None:
     assert quarantine.should_dead_letter(record, 1.0, idle=False)
 
 
+def test_a_passing_fault_after_an_outage_of_refusals_is_no_end() -> None:
+    """A back end that refused all, then took something, and then has another fault."""
+    quarantine, record = Quarantine(), _one()
+    quarantine.add(record)
+    record.refused("400", final=True)
+    quarantine.again(record, 300.0, 900.0)
+    quarantine.accepted(quarantine.begin())
+    record.refused("503", final=False)
+    assert not quarantine.should_dead_letter(record, 400.0, idle=False)
+    assert not quarantine.should_dead_letter(record, PATIENCE_S, idle=False)
+    quarantine.again(record, PATIENCE_S, 900.0)
+    quarantine.accepted(quarantine.begin())
+    record.refused("503", final=False)
+    assert quarantine.should_dead_letter(record, PATIENCE_S + 900.0, idle=False)
+
+
 def test_what_may_pass_is_given_its_quarter_of_an_hour() -> None:
     """And the last question comes at its end, not later."""
     quarantine, record = Quarantine(), _one(final=False)
     quarantine.add(record)
+    quarantine.accepted(quarantine.begin())
     record.refused("503", final=False)
     quarantine.again(record, PATIENCE_S - 10, 300.0)
     quarantine.accepted(quarantine.begin())
     assert quarantine.due(PATIENCE_S - 0.1) is None
     assert quarantine.due(PATIENCE_S) is record
+    record.refused("503", final=False)
     assert not quarantine.should_dead_letter(record, PATIENCE_S - 0.1, idle=True)
     assert quarantine.should_dead_letter(record, PATIENCE_S, idle=False)
 
