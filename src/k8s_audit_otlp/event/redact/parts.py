@@ -70,7 +70,7 @@ class PartRedactor:
                     return self._object(raw, members, depth + 1)
             else:
                 items = items_of(raw)
-                if items is not None and b'"-' not in raw:  # a flag: its value comes next
+                if items is not None and not _belong_together(items, depth):
                     return _joined(b"[", [(b"", i, self._part(i, depth + 1)) for i in items], b"]")
         if first in _CONTAINER:
             return self._read(raw)
@@ -121,6 +121,13 @@ class PartRedactor:
             self._known.clear()
             self._kept = 0
         self._known[raw] = part
+
+
+def _belong_together(items: list[bytes], depth: int) -> bool:
+    """Tell a list with a flag, whose value comes next, and a body that is a patch."""
+    return any(item.startswith(b'"-') for item in items) or (
+        not depth and any(b'"path":' in item for item in items)
+    )
 
 
 def _bare(part: Part, head: int = 0) -> Part:
