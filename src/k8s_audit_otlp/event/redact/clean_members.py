@@ -1,22 +1,35 @@
 """Tells of a member of an event, outside its bodies, whether it leaves as it is.
 
-The judge is `OutsideBodies.member`, which would redact it: what that does not change is clean. What
-holds no word of the grammar under names that call for nothing is not even shown to it, and what
-repeats from event to event is judged once.
+The judge is `OutsideBodies`, which would redact it: what that does not change is clean. What holds
+no word of the grammar under names that call for nothing is not even shown to it, and what repeats
+from event to event is judged once.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import compress
+from operator import not_
 
+from k8s_audit_otlp.event.redact.embedded import may_hold_json
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.strings import KnownTexts
-from k8s_audit_otlp.event.secrets.grammar import needles_in
-from k8s_audit_otlp.event.splice.tokens import UnreadableError, marks_key, split, text_of
+from k8s_audit_otlp.event.secrets.grammar import may_hold, needles_in_bytes
+from k8s_audit_otlp.event.splice.tokens import (
+    MASKED_BACKSLASH,
+    MASKED_QUOTE,
+    UnreadableError,
+    marks_key,
+    split,
+    text_of,
+)
 
-_UNTOLD = re.compile(rb'"[0-9a-fA-F:TZ.+-]*"')  # times, uids, addresses
+_UNTOLD = re.compile(rb'\[?"[0-9a-fA-F:TZ.+-]*"\]?')  # times, uids, addresses
+_BY_TEXTS = frozenset((b"responseStatus", b"userAgent", b"sourceIPs", b"verb"))  # alone
 _MAX_KEPT = 8192
 _LONGEST_KEPT = 1024  # bytes
+_BEYOND_WORDS = (b"\\", MASKED_BACKSLASH, b"{", b"[")  # escapes, JSON in a text
+_MOST_NAMES = 64  # of one member that are remembered together
 
 
 class CleanMembers(dict[tuple[bytes, bytes], bool]):
@@ -26,6 +39,7 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         super().__init__()
         self._outside = outside
         self._known: defaultdict[bytes, KnownTexts] = defaultdict(KnownTexts)
+        self._shapes: dict[tuple[bytes, ...], bool] = {}
 
     def all(self, members: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell whether all members leave as they are."""
@@ -35,55 +49,63 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         name, value = member
         if _UNTOLD.fullmatch(value):
             return True
-        suspects = self._suspects(name, value)
-        verdict = suspects == set() or self._judge(name, value)
-        if verdict and suspects:
-            self._known[name].remember(suspects)
+        try:
+            verdict = self._is_clean(name, value)
+        except (UnreadableError, LookupError):
+            verdict = False
         if len(value) <= _LONGEST_KEPT:
             if len(self) >= _MAX_KEPT:
                 self.clear()
             self[member] = verdict
         return verdict
 
-    def _judge(self, name: bytes, value: bytes) -> bool:
-        try:
-            return not self._outside.changes(name, value)
-        except (UnreadableError, LookupError):
-            return False
-
-    def _suspects(self, name: bytes, value: bytes) -> set[bytes] | None:
-        """Return the texts that hold a word of the grammar and were not judged clean before.
-
-        None where more than texts is to be judged: a name that calls for something, JSON in a text.
-        """
+    def _is_clean(self, name: bytes, value: bytes) -> bool:
+        outside = self._outside
         if name == b"requestURI":
-            return None
-        try:
-            pieces = split(value)
-            marks = [*map(marks_key, pieces[2:-1:2]), False]
-        except UnreadableError:
-            return None
-        texts = set()
-        for piece, is_name in zip(pieces[1::2], marks, strict=False):
-            if not is_name:
-                text = _plain(piece)
-                if text[:1] in (b"{", b"["):
-                    return None
-                texts.add(text)
-            elif b"\\" in piece or self._outside.calls_for_a_look(name, piece):
-                return None
-        texts -= self._known[name]
-        if not texts or not _needles(b"\n".join(texts)):
-            return set()
-        return {text for text in texts if _needles(text)}
+            return not outside.changes(name, value)
+        pieces = split(value)
+        strings = pieces[1::2]
+        if len(strings) > 1:
+            is_name = [*map(marks_key, pieces[2:-1:2]), False]
+            if not self._calls_for_nothing((name, *compress(strings, is_name))):
+                return not outside.changes(name, value)
+            strings = [*compress(strings, map(not_, is_name))]
+        known = self._known[name]
+        new = set(strings) - known
+        if not new:
+            return True
+        if _hold_nothing(b"\n".join(new)):
+            return True
+        suspects = {piece for piece in new if _is_suspect(text_of(piece))}
+        if suspects and name in _BY_TEXTS:
+            verdict = all(outside.leaves(name.decode(), text_of(piece)) for piece in suspects)
+        else:
+            verdict = not suspects or not outside.changes(name, value)
+        if verdict:
+            known.remember(suspects)
+        return verdict
+
+    def _calls_for_nothing(self, shape: tuple[bytes, ...]) -> bool:
+        """Tell whether no name in a member (its own, those in it) says something of a value."""
+        harmless = self._shapes.get(shape)
+        if harmless is None:
+            owner, *names = shape
+            harmless = not any(
+                b"\\" in name or self._outside.calls_for_a_look(owner, name) for name in names
+            )
+            if len(shape) <= _MOST_NAMES:
+                if len(self._shapes) >= _MAX_KEPT:
+                    self._shapes.clear()
+                self._shapes[shape] = harmless
+        return harmless
 
 
-def _plain(piece: bytes) -> bytes:
-    """Return a string as its text, without escapes."""
-    if b"\\" in piece or b"\0" in piece:
-        return text_of(piece).encode("utf-8", "surrogatepass")
-    return piece
+def _hold_nothing(pieces: bytes) -> bool:
+    """Tell quickly that strings hold no word of the grammar. *False* says only: look at each."""
+    if any(map(pieces.__contains__, _BEYOND_WORDS)):
+        return False
+    return not needles_in_bytes(pieces.replace(MASKED_QUOTE, b'"'))
 
 
-def _needles(text: bytes) -> int:
-    return needles_in(text.decode("utf-8", "replace"))
+def _is_suspect(text: str) -> bool:
+    return may_hold(text) or may_hold_json(text)

@@ -150,6 +150,11 @@ NEEDLES: Final = tuple(
 _BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
 _MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
 _found = matcher_of([needle.encode() for needle in NEEDLES])
+# In most names of roles, users and objects, and never a name for a value.
+_API_GROUPS: Final = re.compile(
+    rb"\b(?:auth(?:orization|entication)\.k8s\.io|system:(?:un)?authenticated)\b(?!\s*[=:])"
+)
+_AUTH: Final = _BITS["auth"]
 
 
 def bits_of(needles: Iterable[str]) -> int:
@@ -162,7 +167,13 @@ FORMS: Final = bits_of((*FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES, "bearer"
 
 def needles_in(text: str) -> int:
     """Return which needles a text holds, as bits."""
-    return _found(text.encode("utf-8", "surrogatepass"))
+    return needles_in_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def needles_in_bytes(text: bytes) -> int:
+    """Return the same of a text that is encoded."""
+    found = _found(text)
+    return _found(_API_GROUPS.sub(b".", text)) if found & _AUTH else found
 
 
 def may_hold(text: str) -> bool:

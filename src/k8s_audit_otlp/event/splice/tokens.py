@@ -18,7 +18,7 @@ import orjson
 _LARGE = 4 << 20  # bytes from which on a value must not cost many times its size
 _MOST_TIMES = 8
 _PIECE = 45  # bytes that a short piece takes
-_MASKED_BACKSLASH, _MASKED_QUOTE = b"\0\0", b"\0\1"
+MASKED_BACKSLASH, MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
 _CACHED_PUNCTUATION = 4096
 _SPARSE = 200  # bytes for each escape from which on escapes are cheaper one by one
@@ -134,7 +134,7 @@ def spliced(value: bytes, pieces: list[bytes], changed: dict[int, int]) -> bytes
 
 def unmask(piece: bytes) -> bytes:
     if b"\0" in piece:
-        return piece.replace(_MASKED_BACKSLASH, b"\\\\").replace(_MASKED_QUOTE, b'\\"')
+        return piece.replace(MASKED_BACKSLASH, b"\\\\").replace(MASKED_QUOTE, b'\\"')
     return piece
 
 
@@ -154,7 +154,7 @@ def _mask_few(value: bytes) -> bytes:
 
 
 def mask(content: bytes) -> bytes:
-    return content.replace(b"\\\\", _MASKED_BACKSLASH).replace(b'\\"', _MASKED_QUOTE)
+    return content.replace(b"\\\\", MASKED_BACKSLASH).replace(b'\\"', MASKED_QUOTE)
 
 
 def text_of(piece: bytes) -> str:
