@@ -35,20 +35,22 @@ def put(items: MutableSequence[object], name: str, value: str) -> bool:
     if not found:
         items.append(wanted)
         return True
-    for flag in reversed(found[:-1]):
-        _cut(items, flag.start, flag.width)
-    last = find(items, name)[-1]
+    changed = len(found) > 1
+    while len(found) > 1:
+        _cut(items, found[0].start, found[0].width)
+        found = find(items, name)
+    last = found[0]
     if last.value != value:
-        _cut(items, last.start + 1, last.width - 1)
         items[last.start] = wanted
+        _cut(items, last.start + 1, last.width - 1)
         return True
-    return len(found) > 1
+    return changed
 
 
 def drop(items: MutableSequence[object], name: str) -> None:
     """Take every occurrence of the flag away."""
-    for flag in reversed(find(items, name)):
-        _cut(items, flag.start, flag.width)
+    while found := find(items, name):
+        _cut(items, found[-1].start, found[-1].width)
 
 
 def paths(items: Sequence[object]) -> list[str]:
@@ -72,5 +74,16 @@ def _flags(items: Sequence[object]) -> Iterator[Flag]:
 
 
 def _cut(items: MutableSequence[object], start: int, count: int) -> None:
+    """Take items away. Words behind them go before a flag that would take one as its value."""
     for _ in range(count):
         del items[start]
+    at = start
+    while at and _stands_alone(items[at - 1]):
+        at -= 1
+    while at < start < len(items) and not str(items[start]).startswith("--"):
+        items.insert(at, items.pop(start))
+        at, start = at + 1, start + 1
+
+
+def _stands_alone(item: object) -> bool:
+    return str(item).startswith("--") and "=" not in str(item)

@@ -53,14 +53,39 @@ def test_a_flag_that_is_right_is_left_alone() -> None:
     assert command == ["--maxage", "7"]
 
 
+def test_a_stray_word_does_not_become_the_value_of_a_flag_without_one() -> None:
+    """It stood behind an occurrence that is taken away."""
+    command: list[object] = ["--x", "--maxage", "x", "x", "--maxage"]
+    assert flags.put(command, "maxage", "7")
+    assert command == ["x", "--x", "--maxage=7"]
+    command = ["--maxage", "--maxage", "v", "w", "--z"]
+    flags.drop(command, "maxage")
+    assert command == ["w", "--z"]
+
+
+def _others(command: list[object]) -> tuple[list[tuple[str, str | None]], list[object]]:
+    """Return the other flags with their values, and what belongs to no flag, both in order."""
+    taken = {at for f in flags._flags(command) for at in range(f.start, f.start + f.width)}
+    named = [(f.name, f.value) for f in flags._flags(command) if f.name != "audit-log-maxage"]
+    return named, [item for at, item in enumerate(command) if at not in taken]
+
+
 @given(items, st.integers(0, 99).map(str))
 def test_after_put_the_flag_has_the_value_and_all_others_theirs(before: Any, value: Any) -> None:
     """And putting it again changes nothing."""
-    others = {flag.name for flag in flags._flags(before)} - {"audit-log-maxage"}
     after = list(before)
-    flags.put(after, "audit-log-maxage", value)
+    changed = flags.put(after, "audit-log-maxage", value)
+    assert changed is (after != before)
     assert flags.value_of(after, "audit-log-maxage") == value
     assert len(flags.find(after, "audit-log-maxage")) == 1
-    for name in others:
-        assert flags.value_of(after, name) == flags.value_of(before, name)
+    assert _others(after) == _others(before)
     assert not flags.put(list(after), "audit-log-maxage", value)
+
+
+@given(items)
+def test_after_drop_the_flag_is_gone_and_all_others_have_theirs(before: Any) -> None:
+    """Also what stood between its occurrences."""
+    after = list(before)
+    flags.drop(after, "audit-log-maxage")
+    assert not flags.find(after, "audit-log-maxage")
+    assert _others(after) == _others(before)
