@@ -80,23 +80,12 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     if receipts_only == (log is not None):
         raise click.UsageError("give --path LOG, or --receipts-only where there is no log")
     disk, entries = _log_on_disk(log, since, with_live=not closed)
-    comparison = Comparison()
-    unread = 0
     try:
-        files = list(files_of(against))
-        if not files:
-            die(f"{', '.join(against)}: there is no file in it; name what the back end gave out")
-        for export in exports_in(files, uid_field, "what arrived"):
-            comparison.take(export)
-            unread += export.unread
-        with reading(disk.bytes_on_disk if disk else 0, "the log") as advance:
-            for segment in disk.segments(entries, advance) if disk else ():
-                comparison.compare(segment)
+        report, unread = _compare(disk, entries, against, uid_field)
     except UnreadableExportError as error:
         die(str(error))
     except OSError as error:
         die(denied(error.filename, error))
-    report = comparison.report()
     if receipts_only and not report.segments:
         die("there is nothing to compare: no receipt is among what arrived")
     if as_json:
@@ -127,6 +116,23 @@ def _log_on_disk(
             "--receipts-only compares without a log"
         )
     return disk, entries
+
+
+def _compare(
+    disk: DiskLog | None, entries: list[Entry], against: tuple[str, ...], uid_field: str
+) -> tuple[VerifyReport, int]:
+    """Return what was found, and how many lines of the exports could not be read."""
+    files = list(files_of(against))
+    if not files:
+        die(f"{', '.join(against)}: there is no file in it; name what the back end gave out")
+    comparison, unread = Comparison(), 0
+    for export in exports_in(files, uid_field, "what arrived"):
+        comparison.take(export)
+        unread += export.unread
+    with reading(disk.bytes_on_disk if disk else 0, "the log") as advance:
+        for segment in disk.segments(entries, advance) if disk else ():
+            comparison.compare(segment)
+    return comparison.report(), unread
 
 
 def _what_is_in(directory: Path) -> str:
