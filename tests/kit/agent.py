@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.model import Block, EncodedBlock, LogKey

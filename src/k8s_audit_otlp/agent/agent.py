@@ -8,7 +8,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,41 +21,32 @@ from k8s_audit_otlp.agent.first_look import CaughtUp, FirstLook
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
 from k8s_audit_otlp.agent.sources import Sources
-from k8s_audit_otlp.agent.start import Resumed, announce, digest_of, place, silence_after
+from k8s_audit_otlp.agent.start import (
+    AgentOptions,
+    Resumed,
+    announce,
+    digest_of,
+    place,
+    silence_after,
+)
 from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.silence import Silence
-from k8s_audit_otlp.exporter.encoded import Encode
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
-from k8s_audit_otlp.telemetry.journal import ExporterCounts
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.tap import Tap
-from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 SYNC_S = 1.0  # how often the state is synced to the disk
 COMMIT_S = 0.1  # how often it is looked at
 COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYNC_S
-
-
-@dataclass(frozen=True, slots=True)
-class AgentOptions:
-    """`once`: deliver what is there and stop. The lock's patience is for a stopping predecessor."""
-
-    once: bool = False
-    deadline_s: float = 30.0  # with `once`: give up after so long without progress
-    lock_patience_s: float = 30.0
-    changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
-    counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
-    senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
-    around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one
 
 
 class Agent:
@@ -170,15 +160,13 @@ class Agent:
             self._env,
             by_receiver,
             self._base,
+            self._options,
             positions=self._positions,
             stop=self._stop,
             evidence=self._evidence,
             on_failure=self._failures.say,
             tap=self._tap,
-            counts=self._options.counts,
             marker=marker,
-            senders=self._options.senders,
-            around_encode=self._options.around_encode,
         )
         self.exporters += pipeline.build()  # the list itself is known to whoever listens
         self._committer = Committer(

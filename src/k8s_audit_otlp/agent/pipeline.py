@@ -1,7 +1,7 @@
 """Builds the ready consumer of every exporter from the configuration and the open logs."""
 
 import logging
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from k8s_audit_otlp.agent.build import (
     sender_of,
 )
 from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -78,22 +79,16 @@ class Pipeline:
         env: Mapping[str, str],
         logs: Logs,
         base: Checkpoint,
+        options: AgentOptions,
         *,
         positions: PositionFile,
         stop: Event,
         evidence: Evidence,
         on_failure: Callable[[str, str], None],
         tap: Tap,
-        counts: MutableMapping[str, ExporterCounts],
         marker: Marker | None = None,
-        senders: Mapping[str, Sender],
-        around_encode: Callable[[Encode], Encode] | None = None,
     ) -> None:
-        """*marker*: mark every line before it is touched, up to the horizon.
-
-        *senders*: transports that are not built from the configuration. *around_encode*: makes of
-        every encoder another one.
-        """
+        """*marker*: mark every line before it is touched, up to the horizon."""
         self._config = config
         self._evidence = evidence
         self._env = env
@@ -103,10 +98,10 @@ class Pipeline:
         self._stop = stop
         self._on_failure = on_failure
         self._tap = tap
-        self._counts = counts
         self._marker = marker
-        self._senders = senders
-        self._around_encode = around_encode
+        self._counts = options.counts
+        self._senders = options.senders
+        self._around_encode = options.around_encode
         self._routes = list(config.routes())
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()

@@ -1,8 +1,8 @@
-"""Opens the configured logs and places every exporter where its stored position says."""
+"""How an agent starts: its options, its logs, and every exporter where its stored position says."""
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.exporter.encoded import Encode
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
@@ -20,9 +21,23 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.telemetry.backlog import backlog_of
-from k8s_audit_otlp.telemetry.journal import LogJournal
+from k8s_audit_otlp.telemetry.journal import ExporterCounts, LogJournal
+from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """`once`: deliver what is there and stop. The lock's patience is for a stopping predecessor."""
+
+    once: bool = False
+    deadline_s: float = 30.0  # with `once`: give up after so long without progress
+    lock_patience_s: float = 30.0
+    changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
+    counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
+    senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
+    around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one
 
 
 @dataclass(frozen=True, slots=True)

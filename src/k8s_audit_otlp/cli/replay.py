@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.replay import Counting, Part, replay_config, state_of
+from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import CONFIG, DURATION, STATE_DIR, config_path, load_config
 from k8s_audit_otlp.cli.verify import time_of_option

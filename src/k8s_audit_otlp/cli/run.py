@@ -11,10 +11,11 @@ from types import FrameType
 
 import click
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
+from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.options import CONFIG, DURATION, STDIN, config_path, load_config
 from k8s_audit_otlp.cli.progress import progress

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.telemetry.inspect import inspect

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.inspect import inspect

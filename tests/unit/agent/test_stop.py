@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions
 from tests.kit.agent import Fixture
 from tests.kit.steps import Accept, Hang, Throttle
 

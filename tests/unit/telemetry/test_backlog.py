@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from k8s_audit_otlp.agent.agent import Agent, AgentOptions
-from k8s_audit_otlp.agent.start import Resumed
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions, Resumed
 from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.cli.run_lines import describe
 from k8s_audit_otlp.config.load import load_tree
