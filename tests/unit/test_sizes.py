@@ -1,0 +1,76 @@
+"""Modules, functions and folders stay small enough to be read at once."""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import k8s_audit_otlp
+
+ROOT = Path(k8s_audit_otlp.__file__).parent
+MODULE_LINES = (40, 300)
+FUNCTION_LINES = 50
+FOLDER_MODULES = 20
+SMALL = {
+    "__main__.py": "python -m needs it",
+    "agent/failures.py": "says failures for the loop and for what the loop calls",
+    "event/secrets/replacement.py": "what stands for a value is used by every rule",
+    "event/splice/members.py": "used by redaction and by reading, which know nothing of each other",
+    "event/stages.py": "the seam between the processor and the encoder",
+    "event/times.py": "used at every station",
+    "evidence/once_a_minute.py": "used by the agent and by telemetry",
+    "exporter/backoff.py": "pure, beside decisions that are, too",
+    "otlp/line_size.py": "pure arithmetic with a proof of its own",
+    "telemetry/metrics/process.py": "one file a source of metrics",
+    "tools/doctor/show.py": "output apart from checks",
+    "tools/explain/display.py": "output apart from what is shown",
+}
+LONG = {("otlp/fast_path.py", "_record"): "a call for each event costs more than it explains"}
+
+
+def faults(sources: dict[str, str]) -> Iterator[str]:
+    """Yield what is too long, too small without a reason, or too much; by path in the package."""
+    folders: Counter[str] = Counter()
+    for name, source in sources.items():
+        lines = len(source.splitlines())
+        if lines > MODULE_LINES[1]:
+            yield f"{name}: {lines} lines"
+        if name.rpartition("/")[2] != "__init__.py":
+            folders[name.rpartition("/")[0]] += 1
+            if lines < MODULE_LINES[0] and name not in SMALL:
+                yield f"{name}: {lines} lines are no module, or say why it is one"
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                if length > FUNCTION_LINES and (name, node.name) not in LONG:
+                    yield f"{name}: {node.name} has {length} lines"
+    for folder, count in folders.items():
+        if count > FOLDER_MODULES:
+            yield f"{folder}: {count} modules"
+
+
+def test_the_package_is_made_of_pieces_of_a_size() -> None:
+    """And no reason is left over for what has changed since."""
+    sources = {str(path.relative_to(ROOT)): path.read_text() for path in ROOT.rglob("*.py")}
+    assert list(faults(sources)) == []
+    assert SMALL.keys() <= sources.keys()
+    grown = [n for n in SMALL if len(sources[n].splitlines()) >= MODULE_LINES[0]]
+    assert grown == []
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ({"otlp/a.py": "x = 1\n" * 301}, "otlp/a.py: 301 lines"),
+        ({"otlp/a.py": "x = 1\n" * 39}, "no module"),
+        ({"otlp/a.py": "def f():\n" + "    x = 1\n" * 50}, "f has 51 lines"),
+        ({f"otlp/{i}.py": "x = 1\n" * 50 for i in range(21)}, "otlp: 21 modules"),
+    ],
+)
+def test_what_is_too_long_or_too_much_is_found(planted: dict[str, str], said: str) -> None:
+    """Each limit, gone over by one."""
+    found = list(faults(planted))
+    assert len(found) == 1
+    assert said in found[0]
