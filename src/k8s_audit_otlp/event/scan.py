@@ -11,6 +11,7 @@ _BLANK = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"')
 _SCALAR = re.compile(rb"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _CLOSERS = {b"{": b"}", b"[": b"]"}
+_MOST_LEVELS = 100_000  # ten times what Go reads
 
 
 class NotJsonError(ValueError):
@@ -46,6 +47,8 @@ def end_of_value(data: bytes, at: int) -> int:
         at = skip_blank(data, at)
         first = data[at : at + 1]
         if closer := _CLOSERS.get(first):
+            if len(awaited) == _MOST_LEVELS:
+                raise NotJsonError(at)
             inner = skip_blank(data, at + 1)
             if data[inner : inner + 1] != closer:
                 awaited.append(closer)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any, ClassVar
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from k8s_audit_otlp.receiver.sources.listener import Listener
 from k8s_audit_otlp.transport.tls import load_pair
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-_MOST_CONNECTIONS = 512  # more are answered with 503; idle ones count
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +33,6 @@ class ServerOptions:
     stop_timeout_s: float = 10.0
 
 
-def listen(endpoint: str) -> socket.socket:
-    """Bind `host:port`; an empty host is every interface, as in Go.
-
-    Raises:
-        OSError: the address is taken or not of this host.
-
-    """
-    host, _, port = endpoint.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, int(port)), family=family, backlog=256)
-
-
 class HttpServer:
     """Serves *application* until `stop`. `names_of` knows the certificates of who is connected."""
 
@@ -57,6 +43,7 @@ class HttpServer:
         self._names: dict[tuple[str, int], frozenset[str]] = {}
         self._server: uvicorn.Server | None = None
         self._thread: Thread | None = None
+        self._listener: Listener | None = None
         self._context: ssl.SSLContext | None = None
         self._stamp: object = None
         self.trouble = ""  # why new certificates are not used
@@ -68,6 +55,11 @@ class HttpServer:
     def names_of(self, client: tuple[str, int] | None) -> frozenset[str]:
         """Return the names of the certificate that the client at this address has shown."""
         return self._names.get(client, frozenset()) if client else frozenset()
+
+    def trust(self, client: tuple[str, int] | None) -> None:
+        """Keep the connection of this client when there are too many."""
+        if client and self._listener is not None:
+            self._listener.trust(client)
 
     def start(self) -> str:
         """Listen, and return the address.
@@ -82,9 +74,10 @@ class HttpServer:
             self._context.minimum_version = _VERSIONS[options.min_version]
             self._load_certificates(self._context)
             self._stamp = self._stamps()
-        listener = listen(options.endpoint)
+        self._listener = listener = Listener.at(options.endpoint)
         config = uvicorn.Config(
             self.application,
+            loop="asyncio",  # its sockets are the listener's
             http=self._protocol(),
             ws="none",
             lifespan="off",
@@ -93,7 +86,6 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=round(options.idle_timeout_s),
             timeout_graceful_shutdown=round(options.stop_timeout_s),
         )

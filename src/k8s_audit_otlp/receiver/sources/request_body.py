@@ -1,7 +1,11 @@
 """The body of a request, read with bounds: in size, in time, and for all requests together."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from starlette.requests import ClientDisconnect
 
 _PIECE = 1 << 20  # what is decompressed at once
 
@@ -32,9 +36,12 @@ class BodyBudget:
 class BodyReader:
     """Collects one body; `held` is what it has of the budget until `release`."""
 
-    def __init__(self, budget: BodyBudget, max_bytes: int, encoding: str) -> None:
+    def __init__(self, budget: BodyBudget, max_bytes: int, encoding: str, length: str = "") -> None:
+        """Take *encoding* and *length* as the header says them of the body."""
         if encoding not in ("", "identity", "gzip"):
             raise BodyError(415, "content-encoding: gzip or none is taken")
+        if length.isdecimal() and int(length[:20]) > max_bytes:  # packed or not, it is too long
+            raise BodyError(413, f"the body is over {max_bytes} bytes")
         self._inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
         self._budget = budget
         self._max = max_bytes
@@ -73,8 +80,20 @@ class BodyReader:
     def _decompress(self, chunk: bytes) -> None:
         assert self._inflate is not None  # noqa: S101 - seen by the caller
         try:
-            while chunk and not self._inflate.eof:
+            while chunk:
+                if self._inflate.eof:  # a gzip body may be several, one behind the other
+                    self._inflate = zlib.decompressobj(wbits=31)
                 self._add(self._inflate.decompress(chunk, _PIECE))
-                chunk = self._inflate.unconsumed_tail
+                chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
         except zlib.error:
             raise BodyError(400, "the body is no gzip") from None
+
+
+async def pass_over(chunks: AsyncIterator[bytes], most: int, seconds: float) -> None:
+    """Read on without keeping it: who still sends would see a reset, and not the answer."""
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(seconds):
+            async for chunk in chunks:
+                most -= len(chunk)
+                if most < 0:
+                    return

@@ -9,20 +9,27 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from k8s_audit_otlp.receiver.sources.buffer_risk import BufferRisk
 from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
-from k8s_audit_otlp.receiver.sources.request_body import BodyBudget, BodyError, BodyReader
+from k8s_audit_otlp.receiver.sources.request_body import (
+    BodyBudget,
+    BodyError,
+    BodyReader,
+    pass_over,
+)
 from k8s_audit_otlp.receiver.spool.event_list import NoEventsError, lines_of
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
 from k8s_audit_otlp.receiver.spool.spool import Spool
@@ -31,10 +38,24 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 RETRY_AFTER_S = 5
 _MOST_APPENDS = 8  # threads that decode and wait for the disk
+_ROOM_BESIDE = 32 << 20  # bytes of other bodies that may be there beside the longest
 _LONG_BODY = 4 << 20  # bytes; of longer ones one is decoded at a time, as its lines are a copy
 _WARN_EVERY_S = 60.0
+_READ_OF_STRANGERS = 1 << 20  # bytes
+_PASS_OVER_S = 5.0
+_REFUSALS = (BodyError, NoEventsError, SpoolFullError, TimeoutError, ClientDisconnect)
 
-Names = Callable[[tuple[str, int] | None], frozenset[str]]
+Address = tuple[str, int] | None
+
+
+class Clients(Protocol):
+    """Who is connected."""
+
+    def names_of(self, client: Address) -> frozenset[str]:
+        """Return the names of the certificate that a client has shown."""
+
+    def trust(self, client: Address) -> None:
+        """Note that this client has sent what could be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +85,18 @@ class Webhook:
         spools: Mapping[str, Spool],
         options: WebhookOptions,
         *,
-        names_of: Names = lambda _: frozenset(),
+        clients: Clients,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """*names_of* returns the names of the certificate that a client has shown."""
         self._name = name
         self._spools = spools
         self._options = options
-        self._names_of = names_of
+        self._clients = clients
         self._monotonic, self._now = monotonic, now
-        self._budget = BodyBudget(2 * options.max_body_bytes)
+        self._budget = BodyBudget(
+            options.max_body_bytes + min(options.max_body_bytes, _ROOM_BESIDE)
+        )
         self._appending = CapacityLimiter(_MOST_APPENDS)
         self._appending_long = CapacityLimiter(1)
         self._risks = {cluster: BufferRisk() for cluster in spools}
@@ -83,12 +105,21 @@ class Webhook:
         self._at_risk: dict[str, tuple[str, float]] = {}  # by cluster: why, and when it was seen
 
     def application(self) -> Starlette:
-        return Starlette(
+        application = Starlette(
             routes=[
                 Route("/audit", self._answer, methods=["POST"]),
                 Route("/audit/{cluster}", self._answer, methods=["POST"]),
-            ]
+            ],
+            exception_handlers={404: self._no_such_place, 405: self._no_such_place},
         )
+        application.router.redirect_slashes = False  # no client is sent anywhere
+        return application
+
+    async def _no_such_place(self, _: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        headers = {"Allow": "POST"} if status == 405 else {}
+        self.answers[status] = self.answers.get(status, 0) + 1
+        return PlainTextResponse("POST events to /audit or /audit/CLUSTER\n", status, headers)
 
     @property
     def risks(self) -> dict[str, str]:
@@ -97,43 +128,55 @@ class Webhook:
         return {c: why for c, (why, at) in self._at_risk.items() if now - at < _WARN_EVERY_S}
 
     async def _answer(self, request: Request) -> Response:
+        chunks = request.stream()
+        status, why = 200, ""
         try:
-            await self._take(request)
-        except BodyError as refusal:
-            status, why = refusal.status, str(refusal)
-        except NoEventsError as error:
-            status, why = 400, str(error)
-        except SpoolFullError as full:
-            status, why = 503, str(full)
-        except TimeoutError:
-            status, why = 408, f"the request took over {self._options.read_timeout_s:g} s"
-        except ClientDisconnect:
-            status, why = 400, "the client went away"
-        else:
-            status, why = 200, ""
+            await self._take(request, chunks)
+        except _REFUSALS as refusal:
+            status, why = self._why(refusal)
         self.answers[status] = self.answers.get(status, 0) + 1
         if status == 200:
             return Response(status_code=200)
+        if "expect" not in request.headers:
+            strange = status in (401, 403)
+            most = _READ_OF_STRANGERS if strange else self._options.max_body_bytes
+            await pass_over(chunks, most, min(_PASS_OVER_S, self._options.read_timeout_s))
         if status not in (401, 403):
             self._warn(f"{status}", f"a request is refused with {status}: {why}")
-        headers = {"Connection": "close"} if status in (408, 413) else {}
+        headers = {"Connection": "close"} if status in (401, 403, 408, 413) else {}
         if status in (429, 503):
             headers["Retry-After"] = str(RETRY_AFTER_S)
         return PlainTextResponse(why + "\n", status, headers)
 
-    async def _take(self, request: Request) -> None:
+    def _why(self, refusal: Exception) -> tuple[int, str]:
+        """Return the status and the words for a request that is not taken."""
+        match refusal:
+            case BodyError():
+                return refusal.status, str(refusal)
+            case SpoolFullError():
+                return 503, str(refusal)
+            case TimeoutError():
+                return 408, f"the request took over {self._options.read_timeout_s:g} s"
+            case ClientDisconnect():
+                return 400, "the client went away"
+            case _:
+                return 400, str(refusal)
+
+    async def _take(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
         cluster = self._cluster_of(request)
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        body = BodyReader(self._budget, self._options.max_body_bytes, encoding)
+        length = request.headers.get("content-length", "")
+        body = BodyReader(self._budget, self._options.max_body_bytes, encoding, length)
         try:
             async with asyncio.timeout(self._options.read_timeout_s):
-                data = await body.read(request.stream())
+                data = await body.read(chunks)
             appended = await to_thread.run_sync(
                 self._append, cluster, data, limiter=self._limiter_for(data)
             )
             del data
         finally:
             body.release()
+        self._clients.trust(_client_of(request))
         if appended:
             self._look_at_buffer(cluster, *appended)
 
@@ -179,8 +222,7 @@ class Webhook:
             shown = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(shown, b"Bearer " + options.token().strip().encode()):
                 raise BodyError(401, "the bearer token is missing or wrong")
-        client = (request.client.host, request.client.port) if request.client else None
-        names = self._names_of(client)
+        names = self._clients.names_of(_client_of(request))
         if options.client_names and not options.client_names & names:
             raise BodyError(403, "the name of the client certificate is not in client_names")
         asked = request.path_params.get("cluster", "")
@@ -203,6 +245,10 @@ class Webhook:
         return asked
 
 
+def _client_of(request: Request) -> Address:
+    return (request.client.host, request.client.port) if request.client else None
+
+
 class WebhookSource:
     """A webhook and the server that it answers through, as one source."""
 
@@ -216,7 +262,7 @@ class WebhookSource:
         server_options: ServerOptions,
     ) -> None:
         self._server = HttpServer(name, server_options)
-        self._webhook = Webhook(name, spools, options, names_of=self._server.names_of)
+        self._webhook = Webhook(name, spools, options, clients=self._server)
         self._server.application = self._webhook.application()
 
     def start(self) -> str:

@@ -1,40 +1,75 @@
 """An audit webhook's body as lines: exactly what the apiserver would have written to its file.
 
-The items of an EventList carry no `kind`; the lines of a file do. Pure.
+The items of an EventList carry no `kind`; the lines of a file do. What a client can put into an
+event (depth without end, lone surrogates, bytes that are no UTF-8) is taken as it stands, as in a
+file: a refused list would cost the events of everyone else in it. Pure.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import msgspec
 
+from k8s_audit_otlp.event import scan
 from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
 
-_ARRAY = re.compile(rb"\s*\[")
+MOST_EVENTS = 131_072  # of one body: 64 MiB of events of 512 bytes
 _LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
+_ARRAY = re.compile(rb"\s*\[")
+_MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
+_END = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*")
+_VERSION = "audit.k8s.io/v1"
+_SIGN = b'"auditID"'  # every event has one
 
 
 class NoEventsError(ValueError):
     """The body holds no audit events; says what it holds instead."""
 
 
-class _Typed(msgspec.Struct, rename="camel"):
+class _Event(msgspec.Struct, rename="camel"):
+    audit_id: msgspec.Raw = msgspec.field(name="auditID")
     kind: str = ""
-    api_version: str = ""
 
 
-class _EventList(msgspec.Struct, rename="camel"):
-    kind: str = ""
-    api_version: str = ""
-    items: list[msgspec.Raw] | None = None
+_Item = bytes | msgspec.Raw
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_text = msgspec.json.Decoder(str).decode
+_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_event = msgspec.json.Decoder(_Event).decode
+_events = msgspec.json.Decoder(list[_Event]).decode
+_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-_typed = msgspec.json.Decoder(_Typed).decode
-_list = msgspec.json.Decoder(_EventList).decode
-_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_VERSION = "audit.k8s.io/v1"
+class EventLines(Sequence[bytes]):
+    """The lines of a body, made when they are asked for: a long body is not there twice."""
+
+    def __init__(self, items: Sequence[_Item], kinds: Sequence[str], version: str) -> None:
+        """Take events and their kinds; an event without one gets the head that a file's has."""
+        self._items, self._kinds = items, kinds
+        self._head = b'{"kind":"Event","apiVersion":"%b"' % version.encode()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        item = memoryview(self._items[index])
+        if self._kinds[index]:
+            line = b"".join((item, b"\n"))
+        else:
+            line = b"".join((self._head, b",", item[1:], b"\n"))  # it has members: its id
+        if line.find(b"\n") == len(line) - 1 and b"\r" not in line:
+            return line
+        return line.translate(None, _LINE_BREAKS) + b"\n"
 
 
-def lines_of(body: bytes | bytearray) -> list[bytes]:
+def lines_of(body: bytes | bytearray) -> EventLines:
     """Return the events of an EventList, of a bare array or of one event, a line each.
 
     Raises:
@@ -42,17 +77,114 @@ def lines_of(body: bytes | bytearray) -> list[bytes]:
 
     """
     try:
-        if _ARRAY.match(body):  # a body may be long: it is not copied
-            return [_line(bytes(item), _VERSION) for item in _array(body)]
-        found = _list(body)
-        if found.kind == "EventList":
-            version = _checked(found.api_version)
-            return [_line(bytes(item), version) for item in found.items or ()]
-        if found.kind == "Event":
-            return [_line(bytes(body).strip(), _checked(found.api_version))]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if _ARRAY.match(body):
+            return _lines_of_array(body, _VERSION, many=_many(body))
+        found = _members_of(body)
+        kind, version = _said(found, "kind"), _checked(_said(found, "apiVersion"))
+        if kind == "EventList":
+            listed = memoryview(found.get("items", b"null"))
+            if bytes(listed[:5]) == b"null":
+                return EventLines((), (), version)
+            return _lines_of_array(listed, version, many=_many(body))
+        if kind == "Event":
+            item = bytes(body).strip()
+            return EventLines((item,), (_kind_of(item),), version)
+    except scan.NotJsonError as error:
+        raise NoEventsError(f"the body is no JSON from byte {error} on") from None
+    except _REFUSED as error:
         raise NoEventsError(f"the body is no JSON of audit events: {error}") from None
-    raise NoEventsError(f"kind is {found.kind[:64]!r}; an EventList or an Event is taken")
+    raise NoEventsError(f"kind is {kind[:64]!r}; an EventList or an Event is taken")
+
+
+def _many(body: bytes | bytearray) -> bool:
+    """Say whether there may be too many events: to decode them all at once takes memory."""
+    return body.count(_SIGN) > MOST_EVENTS
+
+
+def _members_of(body: bytes | bytearray) -> dict[str, Any]:
+    """Return the members of the object, each as its bytes; one that is said twice is refused."""
+    try:
+        found: dict[str, Any] = _members(body)
+    except _REFUSED:
+        pairs = [(_text(key), value) for key, value in scan.members(_whole(body))]
+        found = dict(pairs)
+        once = len(found) == len(pairs)
+    else:
+        once = _are_all(found, body)
+    if not once:
+        raise NoEventsError("a member of the list is there twice")
+    return found
+
+
+def _whole(text: bytes | bytearray | memoryview) -> bytes:
+    """Return *text* if it is one value and nothing behind it; NotJsonError else."""
+    data = bytes(text).strip()
+    if (end := scan.end_of_value(data, 0)) != len(data):
+        raise scan.NotJsonError(end)
+    return data
+
+
+def _are_all(found: Mapping[str, msgspec.Raw], body: bytes | bytearray) -> bool:
+    """Say whether *body* is made of these members and nothing else."""
+    at, left = 0, dict(found)
+    while left:
+        name = _MEMBER.match(body, at)
+        value = left.pop(name[1].decode(), None) if name else None
+        if name is None or value is None or not body.startswith(memoryview(value), name.end()):
+            return False
+        at = name.end() + len(memoryview(value))
+    return _END.fullmatch(body, at) is not None or not found
+
+
+def _said(members: Mapping[str, Any], name: str) -> str:
+    return _text(members[name]) if name in members else ""
+
+
+def _checked(version: str) -> str:
+    """Return the version for the items; an API of something else has other events."""
+    if version and not version.startswith("audit.k8s.io/"):
+        raise NoEventsError(f"apiVersion is {version[:64]!r}; audit.k8s.io/v1 is taken")
+    return version or _VERSION
+
+
+def _lines_of_array(
+    array: bytes | bytearray | memoryview, version: str, *, many: bool
+) -> EventLines:
+    try:
+        if not many:
+            known = [_checked_kind(event.kind) for event in _events(array)]
+            return EventLines(_raws(array), known, version)
+    except msgspec.ValidationError as error:
+        raise NoEventsError(f"an item is no audit event: {error}") from None
+    except _REFUSED:
+        pass  # something in an event that only the careful reading passes over
+    items: list[bytes] = []
+    kinds: list[str] = []
+    for item in scan.items(_whole(array)):
+        if len(items) == MOST_EVENTS:
+            raise NoEventsError(f"there are more than {MOST_EVENTS} events; send fewer at once")
+        kinds.append(_kind_of(item))
+        items.append(item)
+    return EventLines(items, kinds, version)
+
+
+def _kind_of(item: bytes) -> str:
+    """Return the kind of an event, '' where it is not said."""
+    try:
+        return _checked_kind(_event(item).kind)
+    except msgspec.ValidationError as error:
+        raise NoEventsError(f"an item is no audit event: {error}") from None
+    except _REFUSED:
+        members = dict(scan.members(_whole(item)))
+    if _SIGN not in members:
+        raise NoEventsError("an item has no auditID")
+    return _checked_kind(_text(members.get(b'"kind"', b'""')))
+
+
+def _checked_kind(kind: str) -> str:
+    if kind not in ("", "Event"):
+        raise NoEventsError(f"an item is a {kind[:64]!r}; events are taken")
+    return kind
 
 
 def lines_in(message: bytes) -> tuple[list[bytes], int]:
@@ -80,8 +212,8 @@ def lines_in(message: bytes) -> tuple[list[bytes], int]:
 def _lines_in_array(message: bytes) -> tuple[list[bytes], int]:
     """Look into each member as if it had come alone; a broken array is one text."""
     try:
-        members = [bytes(member) for member in _array(message)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        members = [bytes(member) for member in _raws(message)]
+    except _REFUSED:
         return [], 1
     found: list[bytes] = []
     left_out = 0
@@ -90,20 +222,3 @@ def _lines_in_array(message: bytes) -> tuple[list[bytes], int]:
         found += lines
         left_out += none
     return found, left_out
-
-
-def _checked(version: str) -> str:
-    """Return the version for the items; an API of something else has other events."""
-    if version and not version.startswith("audit.k8s.io/"):
-        raise NoEventsError(f"apiVersion is {version[:64]!r}; audit.k8s.io/v1 is taken")
-    return version or _VERSION
-
-
-def _line(item: bytes, version: str) -> bytes:
-    if not item.startswith(b"{"):
-        raise NoEventsError("an item is not an object")
-    if not item.startswith(b'{"kind":') and not _typed(item).kind:
-        rest = item[1:].lstrip()
-        comma = b"" if rest.startswith(b"}") else b","
-        item = b'{"kind":"Event","apiVersion":"%b"%b%b' % (version.encode(), comma, rest)
-    return item.translate(None, _LINE_BREAKS) + b"\n"

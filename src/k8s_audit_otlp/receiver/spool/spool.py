@@ -37,18 +37,23 @@ class Appended(NamedTuple):
     repeated: int
 
 
-def _pieces(new: Mapping[bytes, bytes]) -> Iterator[tuple[list[bytes], bytes]]:
+def _pieces(
+    lines: Sequence[bytes], new: Mapping[bytes, int]
+) -> Iterator[tuple[list[bytes], bytes]]:
     """Join lines for the disk, with their digests: a long request is not there once more."""
     digests: list[bytes] = []
-    data = bytearray()
-    for digest, line in new.items():
+    piece: list[bytes] = []
+    size = 0
+    for digest, number in new.items():
+        line = lines[number]
         digests.append(digest)
-        data += line
-        if len(data) >= _WRITTEN_AT_ONCE:
-            yield digests, bytes(data)
-            digests, data = [], bytearray()
-    if data:
-        yield digests, bytes(data)
+        piece.append(line)
+        size += len(line)
+        if size >= _WRITTEN_AT_ONCE:
+            yield digests, piece[0] if len(piece) == 1 else b"".join(piece)
+            digests, piece, size = [], [], 0
+    if piece:
+        yield digests, b"".join(piece)
 
 
 class Spool:
@@ -127,11 +132,14 @@ class Spool:
             SpoolFullError: nothing of it is acknowledged; deliver all of it again.
 
         """
-        digests = [digest_of(line) for line in lines]
+        digests, sizes = [], []
+        for line in lines:  # they may be made as they are asked for: not all are there at once
+            digests.append(digest_of(line))
+            sizes.append(len(line))
         try:
             with self._lock:
-                new = self._new(lines, digests)
-                self._write(new)
+                new = self._new(digests)
+                self._write(lines, new, sum(sizes[n] for n in new.values()))
                 target, failures = self._appended, self._failures
             self._sync_up_to(target, failures)
         except (OSError, SpoolFullError) as error:
@@ -146,22 +154,21 @@ class Spool:
             self.repeated += len(lines) - len(new)
         return Appended(len(new), len(lines) - len(new))
 
-    def _new(self, lines: Sequence[bytes], digests: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Leave out what is known, also when it comes twice in one request."""
+    def _new(self, digests: Sequence[bytes]) -> dict[bytes, int]:
+        """Say which lines are new, also when one comes twice in one request."""
         known = self._window
-        return {d: line for line, d in zip(lines, digests, strict=True) if d not in known}
+        return {digest: n for n, digest in enumerate(digests) if digest not in known}
 
-    def _write(self, new: dict[bytes, bytes]) -> None:
-        """Append whole lines. The lock is held."""
+    def _write(self, lines: Sequence[bytes], new: Mapping[bytes, int], size: int) -> None:
+        """Append the *new* ones, *size* bytes, as whole lines. The lock is held."""
         if not self._open:
             raise SpoolFullError("it is stopping")
         if not new:
             return
-        size = sum(map(len, new.values()))
         self._files.check_room(size)
         if self._suspect or self._files.wants_rotation(size):
             self._rotate()
-        for digests, data in _pieces(new):
+        for digests, data in _pieces(lines, new):
             kept = self._files.write(data)
             count = len(digests) if kept == len(data) else data.count(b"\n", 0, kept)
             self._window.add(digests[:count])

@@ -30,7 +30,7 @@ class Served:
             spool.open()
         server_options = ServerOptions("127.0.0.1:0", stop_timeout_s=1, **server)
         self.server = HttpServer("webhook", server_options)
-        self.webhook = Webhook("webhook", self.spools, options, names_of=self.server.names_of)
+        self.webhook = Webhook("webhook", self.spools, options, clients=self.server)
         self.server.application = self.webhook.application()
         self.port = int(self.server.start().rpartition(":")[2])
 

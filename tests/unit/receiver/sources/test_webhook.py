@@ -249,4 +249,4 @@ def test_thousands_of_bad_requests_leave_nothing_behind(serve: Serve) -> None:
     assert len(taken) == 8
     assert served.webhook.answers.pop(200) == 8
     assert sum(served.webhook.answers.values()) == 2000
-    assert served.webhook._budget._left == 2 * (64 << 20)
+    assert served.webhook._budget._left == 96 << 20
