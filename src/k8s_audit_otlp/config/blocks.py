@@ -35,6 +35,7 @@ class Block(BaseModel):
     """A mapping of the file. Unknown keys are mistakes; a key without a value is its default."""
 
     model_config = ConfigDict(
+        defer_build=True,
         coerce_numbers_to_str=True,
         extra="forbid",
         frozen=True,
