@@ -3,11 +3,13 @@
 `--help` must stay fast, so the group knows a command's one line from its table.
 """
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import version as installed
+from types import ModuleType
 from typing import Any, Final, NoReturn
 
 import click
@@ -105,9 +107,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: Any = getattr(
-            importlib.import_module(f"{__name__}.{module}".rstrip(".")), attribute
-        )
+        command: Any = getattr(_imported(f"{__name__}.{module}".rstrip(".")), attribute)
         assert isinstance(command, click.Command)  # noqa: S101 - the table's own promise
         return command
 
@@ -151,6 +151,16 @@ class LazyGroup(click.Group):
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else OK)
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module. What modules hold stays, so it is never looked through for garbage."""
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _one_line(error: click.ClickException) -> str:
