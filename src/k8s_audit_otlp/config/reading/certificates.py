@@ -37,6 +37,8 @@ def trouble(tls: Tls | ServerTls) -> tuple[str, str]:
     files = [tls.cert_file, tls.key_file]
     files.append(tls.ca_file if isinstance(tls, Tls) else tls.client_ca_file)
     texts = [] if isinstance(tls, ServerTls) else [tls.ca_pem, tls.cert_pem, tls.key_pem]
+    if not any(files) and not any(texts):
+        return "", ""  # and the system's certificates, some hundred, are not loaded for nothing
     files += [file for text in texts if text for file in text.files]
     if not all(os.access(file, os.R_OK) and Path(file).is_file() for file in files if file):
         return "", ""
