@@ -1,16 +1,18 @@
 """A pass and the members of a body in; what the name of each calls for is done. See `names`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from itertools import compress
 from typing import TypeAlias
 
+from k8s_audit_otlp.event.redact.beside import is_beside, refers, siblings
+from k8s_audit_otlp.event.redact.managed_fields import owned, rename
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
+from k8s_audit_otlp.event.secrets.values import names_a_file
 from k8s_audit_otlp.event.splice.tokens import (
-    balance,
     end_of,
     is_key,
     marks_key,
@@ -29,21 +31,12 @@ _NAMING = frozenset(
 )
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
-# Members of a reference to a Secret or of a volume made of one.
-_REFERENCE = frozenset(
-    (
-        *(b"name", b"namespace", b"key", b"optional", b"items", b"defaultMode", b"apiGroup"),
-        *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"group"),
-    )
-)
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
-_NAMES_OF_SECRETS = frozenset((b"name", b"secretName"))
 _TEMPLATES = (b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret", b"Fake")
 _STORES = (b"SecretStore", b"ClusterSecretStore")  # the values of their provider `fake`
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
 _FLAG_SHORTEST = 4  # letters
 _ECHOING = (b"alue", b"map[", b"got ", b"...|", b"pars", b"!!", b"input byte", b"type string")
-_MOST_SIBLINGS = 64
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
 _MEMBERS_OF_A_SECRET = frozenset(
     """
@@ -98,11 +91,12 @@ def credential(scan: Scan, key: int) -> int | None:
         return None
     value = scan.pieces[key + 1][1:2]
     if value not in (b"{", b"["):
-        if not (scan.pieces[key] == b"secretKey" and _is_beside(scan.pieces, key, _REMOTE)):
+        is_key_of_store = scan.pieces[key] == b"secretKey" and is_beside(scan.pieces, key, _REMOTE)
+        if not is_key_of_store and not _is_file(scan.pieces, key):
             scan.scalar(key, rule)
         return None
     end = end_of(scan.pieces, key)
-    if key < scan.schema_end or _refers(scan, key, end):
+    if key < scan.schema_end or refers(scan.pieces, key, end):
         return None
     # A map of several holds them under names of its own: {"tokens": {"server": ...}}.
     several = scan.pieces[key].endswith(b"s") and scan.pieces[key + 1][:2] == b":{"
@@ -110,42 +104,13 @@ def credential(scan: Scan, key: int) -> int | None:
     return end
 
 
-def _refers(scan: Scan, key: int, end: int) -> bool:
-    """Tell a reference to a Secret ({name, key}) from a credential made of parts."""
-    if scan.pieces[key + 1][:2] != b":{":
-        return False
-    found = {scan.pieces[place] for place in members(scan.pieces, key, end)}
-    return not found.isdisjoint(_NAMES_OF_SECRETS) and found <= _REFERENCE
-
-
-def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
-    """Yield the keys of the object that the member at *key* is in, those that are near first."""
-    for step in (-2, 2):
-        place, depth = key, 0
-        for _ in range(_MOST_SIBLINGS):
-            place += step
-            if not 0 < place < len(pieces) - 1:
-                break
-            between = pieces[place + 1] if step < 0 else pieces[place - 1]
-            lowest, change = balance[between]
-            if step < 0:
-                depth -= change
-                if depth < 0:
-                    break
-            else:
-                if depth + lowest < 0:
-                    break
-                depth += change
-            if depth == 0 and is_key(pieces, place):
-                yield place
-
-
-def _is_beside(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
-    return any(pieces[place] in names for place in siblings(pieces, key))
+def _is_file(pieces: list[bytes], key: int) -> bool:
+    path = pieces[key + 2] if pieces[key + 1] == b":" else b""
+    return b"/" in path and names_a_file(text_of(pieces[key]), text_of(path))
 
 
 def credential_text(scan: Scan, key: int) -> None:
-    if scan.pieces[key + 1] == b":" and "key" not in scan.off:
+    if scan.pieces[key + 1] == b":" and "key" not in scan.off and not _is_file(scan.pieces, key):
         scan.mask(key + 2, "key")
 
 
@@ -297,4 +262,6 @@ _ACT: tuple[Callable[[Scan, int], int | None], ...] = (
     lambda _scan, _key: None,
     *(credential, credential_text, data, env, command, args, copy, message, value, schema, labels),
     own_key,
+    rename,
+    owned,
 )

@@ -21,9 +21,10 @@ _LEFT_OUT: Final = frozenset(("value", '"data'))
 _WORDS: Final = tuple(
     dict.fromkeys((*(needle for needle in NEEDLES if needle not in _LEFT_OUT), *_MEMBERS))
 )
-# A quote inside a string, unless the string names a list's element as managedFields do (k:{ v:);
-# a blank between members.
+# Values that a manager of fields owns in a list of arguments; a quote inside a string, unless the
+# string names a list's element as managedFields do (k:{ v:); a blank between members.
 _PATTERNS: Final = (
+    rb'"f:[^"]*(args|command|env[^"]*)":\{("\.":\{\},)?"v:',
     rb"""[:,\[{]"([^"\\kv]|[kv][^:"\\])([^"\\]|\\[^"])*\\\"""",
     rb"""[:,\[{]"\\""",
     rb"""("[:,]|[{\[])\s""",

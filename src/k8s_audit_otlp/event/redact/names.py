@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, words_of
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import text_of
 
 _MAX_NAMES = 8192  # distinct member names remembered
@@ -28,6 +30,8 @@ class Action(IntEnum):
     SCHEMA = 10
     LABELS = 11
     OWN = 12
+    RENAME = 13  # the name itself holds a credential
+    OWNED = 14  # a managed field whose name says that it has values
 
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
@@ -52,6 +56,11 @@ _ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "e
 _NOT_ENVIRONMENT = frozenset({"from", "value", "file", "files", "name", "id", "type", "prefix"})
 K = TypeVar("K", str, bytes)
 V = TypeVar("V")
+_WITH_VALUES = frozenset(
+    (Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.ENV, Action.COMMAND, Action.ARGS)
+)
+_SHORTEST_VALUE = 8  # characters of a name that may hold a credential
+_ANY = Replacement(None)
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
 
 
@@ -84,11 +93,23 @@ class Names(Verdicts[bytes, Action]):
         name = text_of(piece)
         if any(rule.keys and rule.keys.search(name) for rule in self._own):
             return Action.OWN
+        if "text" not in self._rules.off and clean_name(name, _ANY) != name:
+            return Action.RENAME
+        if name.startswith("f:") and not name.startswith("f:", 2):
+            return Action.OWNED if self[piece[2:]] in _WITH_VALUES else Action.NONE
         action = _ACTIONS.get(name) or _of_its_words(name)
         if action is not None:
             off = _RULE_OF.get(action, "") in self._rules.off
             return Action.NONE if off else action
         return Action(int(judge(name)))
+
+
+def clean_name(name: str, replacement: Replacement) -> str:
+    """Take out of a member's name what is no name: managed fields write values so (`v:"..."`)."""
+    if len(name) < _SHORTEST_VALUE:
+        return name
+    says_value = name.startswith(("k:", "v:")) or any(map(name.__contains__, NOT_IN_NAMES))
+    return clean(name, replacement) if says_value else clean_forms(name, replacement)
 
 
 def _of_its_words(name: str) -> Action | None:

@@ -21,7 +21,7 @@ _LONGEST_KEPT: Final = 1024  # bytes of a part that is remembered
 _MOST_KEPT: Final = 3 << 20  # bytes of all that are
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 # These look at the members beside them.
-_BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN))
+_BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME))
 _CONTAINER: Final = b"{["
 
 
@@ -84,8 +84,8 @@ class PartRedactor:
         parts = []
         for (name, value), action in zip(members, actions, strict=True):
             head = b'"' + name + b'":'
-            inside = value[0] in _CONTAINER
-            if inside and action in (Action.NONE, Action.CREDENTIAL_TEXT):
+            inside = value[0] in _CONTAINER and (action is not Action.OWNED or b'"v:' not in value)
+            if inside and action in (Action.NONE, Action.CREDENTIAL_TEXT, Action.OWNED):
                 part = self._part(value, depth)
             else:
                 part = self._member(head, value, action)

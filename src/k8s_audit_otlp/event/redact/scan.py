@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.redact.names import Names
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import is_reference
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
+from k8s_audit_otlp.event.secrets.values import looks_random
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     closing_part,
@@ -28,6 +29,7 @@ MAX_ECHOES = 512  # redacted values looked for in the messages of the same event
 _NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*")
 _RUN = re.compile(rb"[^,]*+(?:,[^,]*+){0,16384},?", re.DOTALL)  # ends behind a whole number
 _DIGIT = re.compile(rb"[0-9]").search
+_COUNT = re.compile(rb":\[[^\]]*|[^,}\]]*")  # the value of a member that says how many
 _SCALAR_END = re.compile(rb"[,}\]]")
 MASKED = MASK.encode()
 _HARMLESS_TEXTS = frozenset((b"", b"true", b"false", MASKED))
@@ -123,39 +125,42 @@ class Scan:
         elif punctuation[1:2] not in (b"{", b"["):
             self._numbers(key + 1, _SCALAR_END.split(punctuation, maxsplit=1)[0], rule)
 
-    def _numbers(self, place: int, part: bytes, rule: str) -> None:
+    def _numbers(self, place: int, part: bytes, rule: str, *, keep_counts: bool = False) -> None:
         """Redact the numbers in `part`, which the punctuation at `place` begins with."""
         if not _DIGIT(part):
             return
+        kept = b""
+        if keep_counts and part[:1] == b":" and is_reference(text_of(self.pieces[place - 1])):
+            kept = _COUNT.match(part)[0]  # type: ignore[index]  # it matches any text
+            part = part[len(kept) :]
 
         def quoted(match: re.Match[bytes]) -> bytes:
             return b'"' + self.replacement(match[0].decode()).encode() + b'"'
 
         # A run at a time: a match costs many times the bytes of a number.
         new = b"".join([_NUMBER.sub(quoted, run[0]) for run in _RUN.finditer(part)])
-        self.set(place, new + self.pieces[place][len(part) :], rule)
+        self.set(place, kept + new + self.pieces[place][len(kept) + len(part) :], rule)
 
     def all_strings(self, key: int, end: int, rule: str, *, keep_references: bool = False) -> None:
         """Redact every string and number in the container that is the value of a member."""
         pieces = self.pieces
         if _DIGIT(b"".join(pieces[key + 1 : end - 2 : 2])):
             for place in range(key + 1, end - 2, 2):
-                if keep_references and self._counts(place):
-                    continue
-                self._numbers(place, pieces[place], rule)
-        self._numbers(end - 1, closing_part(pieces, key, end), rule)
+                self._numbers(place, pieces[place], rule, keep_counts=keep_references)
+        part = closing_part(pieces, key, end)
+        self._numbers(end - 1, part, rule, keep_counts=keep_references)
         for place in range(key + 2, end, 2):
             if is_key(pieces, place):
                 continue
-            named = keep_references and is_member_value(pieces, place)
-            if named and is_reference(text_of(pieces[place - 2])):
-                continue
-            self.mask(place, rule)
+            if not (keep_references and self._refers(place)):
+                self.mask(place, rule)
 
-    def _counts(self, place: int) -> bool:
-        """Tell a number that says how long or how many: `expirationSeconds`."""
+    def _refers(self, place: int) -> bool:
+        """Tell a string that names or places the credential: `path`, `kind`, `issuer`."""
         pieces = self.pieces
-        return pieces[place][:1] == b":" and is_reference(text_of(pieces[place - 1]))
+        if not is_member_value(pieces, place) or not is_reference(text_of(pieces[place - 2])):
+            return False
+        return not looks_random(text_of(pieces[place]))
 
     def elements(self, key: int, end: int) -> Iterator[int]:
         """Yield the strings in the array at `key` that are no members of objects in it."""

@@ -13,9 +13,9 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_one_value,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.named_values import NOTHING, PLACEHOLDER
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, names_a_file
 
 _VALUE = r"('(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
 _USER = re.compile(
@@ -93,7 +93,7 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     if not name.startswith("--") and len(word) < _FLAG_SHORTEST:
         return match[0]
     harmless = judge(word) is not KeyVerdict.CREDENTIAL or value.lower() in _AFTER_A_FLAG
-    if harmless or PLACEHOLDER.fullmatch(value):
+    if harmless or PLACEHOLDER.fullmatch(value) or names_a_file(word, value.strip("\"'")):
         return match[0]
     return f"{name}{match[2]}{in_quotes(value, replacement)}"
 

@@ -76,7 +76,9 @@ CREDENTIAL_WORDS: Final = frozenset(
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
 _OTHER_ENDINGS: Final = frozenset({"bypass", "compass", "encompass", "surpass", "overpass"})
-TEXT_WORDS: Final = frozenset({"auth", "authorization", "cookie", "cookies", "bearer", "hmac"})
+TEXT_WORDS: Final = frozenset(
+    {"auth", "authorization", "cookie", "cookies", "bearer", "hmac", "seed"}
+)
 # What a name ends in that stands for one value, not for objects that have names of their own.
 _VALUE_WORDS: Final = frozenset(
     """
@@ -119,7 +121,7 @@ NAME_NEEDLES: Final = (
     *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
     *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
     *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
-    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack"),
+    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
@@ -206,7 +208,6 @@ def judge(name: str) -> KeyVerdict:
 
 
 def _judge(name: str) -> KeyVerdict:
-    managed_field = name.startswith(("f:", "k:", "v:"))
     tail = name.rpartition("/")[2]
     words = words_of(tail)
     if not words or is_reference(tail):
@@ -219,6 +220,7 @@ def _judge(name: str) -> KeyVerdict:
         or any(word.endswith(_PASSWORD_ENDINGS) and word not in _OTHER_ENDINGS for word in words)
         or any(stem in joined for stem in CREDENTIAL_STEMS)
     ):
+        managed_field = name.startswith(("k:", "v:"))
         return KeyVerdict.CREDENTIAL_TEXT if managed_field else KeyVerdict.CREDENTIAL
     if words[-1] in TEXT_WORDS:
         return KeyVerdict.CREDENTIAL_TEXT

@@ -5,10 +5,10 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 
 import re
 from functools import partial
-from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, names_many
-from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, names_a_file
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8}\]?)"
@@ -30,12 +30,6 @@ _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
 _QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 _RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
-PLACEHOLDER: Final = re.compile(
-    rf"\$[({{]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}}]?|\{{\{{[^\"'`]*|%[sdv]|\*+|\"\"|''|{MASK}(?:[&;,)\]].*)?"
-)
-NOTHING: Final = frozenset(
-    "true false null nil none ~ <nil> required forbidden invalid yes no undefined unset".split()  # noqa: SIM905
-)
 
 
 def without_named_values(text: str, replacement: Replacement, *, prose: bool) -> str:
@@ -156,6 +150,8 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     """Tell a value that is no credential: nothing, a reference to one, or the rest of a clause."""
     bare = value.strip().rstrip(",;.").lower()
     if bare in NOTHING or PLACEHOLDER.fullmatch(value.strip()):
+        return True
+    if "/" in value and names_a_file(match["name"], value.split(maxsplit=1)[0].strip("\"',;")):
         return True
     if bare.isdigit() and len(bare) < _SHORTEST_NUMBER and match["name"].lower().endswith("tokens"):
         return True  # so many

@@ -3,7 +3,7 @@
 import re
 from functools import partial
 
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_sensitive_path, judge
+from k8s_audit_otlp.event.secrets.grammar import NAMES, KeyVerdict, is_sensitive_path, judge
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
 
@@ -41,6 +41,11 @@ _DATA_LINE = re.compile(
     r"^([ \t]*[^\s:#][^:\n]*:[ \t]+)(?![|>][+-]?\d?[ \t]*$)(\S[^\n]*)$", re.MULTILINE
 )
 _DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
+# YAML with the key on a line of its own: "? token" and below it ": value".
+_ASKED = re.compile(
+    r"^([ \t]*+(?:- )?\?[ \t]{1,8}[\"']?([\w.-]{1,128}+)[\"']?[ \t]*\n[ \t]*:[ \t]{1,8})([^\n]+)",
+    re.MULTILINE,
+)
 _ELEMENT = re.compile(
     r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
 )
@@ -79,6 +84,10 @@ def _block(replacement: Replacement, match: re.Match[str]) -> str:
     return head + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
 
 
+def _asked(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + in_quotes(match[3], replacement) if _is_credential(match[2]) else match[0]
+
+
 def _names(tag: str, attributes: str | None) -> bool:
     """Tell an element whose name, or the name that it states, says credential."""
     stated = _NAMING_ATTRIBUTE.search(attributes) if attributes else None
@@ -98,6 +107,7 @@ def _tag(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 STEPS: tuple[Step, ...] = (
+    Step(NAMES, _ASKED, _asked, "?"),
     step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     step(("data:",), _DATA_BLOCK, _block),
     step(("data:",), _GO_DATA, second),

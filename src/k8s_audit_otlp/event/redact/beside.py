@@ -1,0 +1,55 @@
+"""What stands beside a member, and what in it, says more than its name."""
+
+from collections.abc import Iterator, Sequence
+
+from k8s_audit_otlp.event.secrets.values import names_an_object
+from k8s_audit_otlp.event.splice.tokens import balance, is_key, members, text_of
+
+# Members of a reference to a Secret or of a volume made of one.
+_REFERENCE = frozenset(
+    (
+        *(b"name", b"namespace", b"key", b"optional", b"items", b"defaultMode", b"apiGroup"),
+        *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"group"),
+    )
+)
+_NAMES_OF_SECRETS = (b"name", b"secretName")
+_MOST_SIBLINGS = 64
+
+
+def refers(pieces: list[bytes], key: int, end: int) -> bool:
+    """Tell a reference to a Secret ({name, key}) from a credential made of parts."""
+    if pieces[key + 1][:2] != b":{":
+        return False
+    found = {pieces[place]: place for place in members(pieces, key, end)}
+    names = [found[name] for name in _NAMES_OF_SECRETS if name in found]
+    if not names or not _REFERENCE.issuperset(found):
+        return False
+    return all(
+        pieces[name + 1] == b":" and names_an_object(text_of(pieces[name + 2])) for name in names
+    )
+
+
+def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
+    """Yield the keys of the object that the member at *key* is in, those that are near first."""
+    for step in (-2, 2):
+        place, depth = key, 0
+        for _ in range(_MOST_SIBLINGS):
+            place += step
+            if not 0 < place < len(pieces) - 1:
+                break
+            between = pieces[place + 1] if step < 0 else pieces[place - 1]
+            lowest, change = balance[between]
+            if step < 0:
+                depth -= change
+                if depth < 0:
+                    break
+            else:
+                if depth + lowest < 0:
+                    break
+                depth += change
+            if depth == 0 and is_key(pieces, place):
+                yield place
+
+
+def is_beside(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
+    return any(pieces[place] in names for place in siblings(pieces, key))

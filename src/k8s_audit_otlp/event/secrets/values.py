@@ -1,0 +1,50 @@
+"""What a value looks like, where its name says credential: nothing, a placeholder, a reference.
+
+A name alone would take `kubeconfig=/etc/kubernetes/admin.conf` for a secret, and `"$ref"` below a
+`password` for a reference, whatever stands in it.
+"""
+
+import re
+from typing import Final
+
+from k8s_audit_otlp.event.secrets.grammar import words_of
+from k8s_audit_otlp.event.secrets.replacement import MASK
+
+PLACEHOLDER: Final = re.compile(
+    rf"\$[({{]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}}]?|\{{\{{[^\"'`]*|%[sdv]|\*+|\"\"|''|{MASK}(?:[&;,)\]].*)?"
+)
+NOTHING: Final = frozenset(
+    "true false null nil none ~ <nil> required forbidden invalid yes no undefined unset".split()  # noqa: SIM905
+)
+_FILE = re.compile(r"(?:file:/{1,2}|~|\.{1,2})?(?:/[\w.@+-]{1,64}){2,16}/?", re.ASCII)
+_LONGEST_FILE = 512  # characters
+# Letters and digits without a break, as no path and no name of an object has them.
+_RANDOM = re.compile(
+    r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])(?:[A-Za-z0-9]{16}"
+    r"|(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{10})"
+)
+_OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
+_NOT_IN_FILES = frozenset(
+    "pass password passwd passphrase passcode pwd pw psw pin otp mnemonic cvv psk".split()  # noqa: SIM905
+)
+
+
+def looks_random(text: str) -> bool:
+    """Tell what somebody drew from what somebody named."""
+    return _RANDOM.search(text) is not None
+
+
+def names_an_object(text: str) -> bool:
+    """Tell the name of an object, or what a template makes one of."""
+    return _OBJECT.fullmatch(text) is not None and not looks_random(text)
+
+
+def names_a_file(name: str, value: str) -> bool:
+    """Tell the path of a file that holds a credential from one: no password stands in for it."""
+    if (
+        "/" not in value
+        or len(value) > _LONGEST_FILE
+        or not _NOT_IN_FILES.isdisjoint(words_of(name))
+    ):
+        return False
+    return _FILE.fullmatch(value) is not None and not looks_random(value)
