@@ -119,9 +119,9 @@ def fixture(tmp_path: Path, backend: Backend) -> Fixture:
 
 @pytest.fixture
 def wait_for() -> Callable[[Callable[[], object]], None]:
-    """Wait until something is true, or fail after some seconds."""
+    """Wait until something is true, or fail after a minute."""
 
-    def wait(what: Callable[[], object], seconds: float = 10.0) -> None:
+    def wait(what: Callable[[], object], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < end, "did not become true"

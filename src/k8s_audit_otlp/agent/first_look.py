@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 
-from k8s_audit_otlp.event.foreign import seems
+from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
@@ -11,6 +11,13 @@ from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.logs import fields
 
 _HEAD_BYTES = 64 * 1024
+_ALL_UNREAD = (
+    "every line of it would be sent as one that cannot be read: give the file of --audit-log-path"
+)
+_OTHERS_LEFT_OUT = (
+    "none of its first lines is an audit event, and what is none is left out and counted: the "
+    "apiserver writes its events there with --audit-log-path=-"
+)
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -38,10 +45,10 @@ class FirstLook:
         lines = head.split(b"\n")[:-1]
         if lines and (kind := seems(lines)):
             logger.warning(
-                "%s: this is no audit log, it seems to be %s; every line of it would be sent as "
-                "one that cannot be read: give the file of --audit-log-path",
+                "%s: this is no audit log, it seems to be %s; %s",
                 log.path,
                 kind,
+                _OTHERS_LEFT_OUT if framed(lines) else _ALL_UNREAD,
                 extra=fields("foreign_log", receiver=log.key.receiver, log=str(log.path)),
             )
         return bool(lines) or len(head) == _HEAD_BYTES

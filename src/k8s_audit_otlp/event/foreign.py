@@ -1,7 +1,7 @@
 """What a file is that is no audit log: auditd's, a container's log, JSON of another kind. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -34,14 +34,33 @@ _read = msgspec.json.Decoder().decode
 def seems(lines: Sequence[bytes]) -> str:
     """Say what *lines*, the first of a file, seem to be; '' if they are of an audit log."""
     lines = [line for line in lines if line.strip(b"\0 \r\n")][:LOOKED_AT]
-    frames = [(line, detect(line)) for line in lines]
-    framed = (one for line, name in frames if name != "audit" for one in unwrap(line, name))
-    if any(is_audit(one.text) for one in framed):
+    if any(is_audit(text) for text in _unframed(lines)):
         return ""
     found = [kind for line in lines if (kind := _text(line) or _object(line))]
     if found and 2 * len(found) >= len(lines):
         return found[0]
     return "" if not lines or any(map(_is_read, lines)) else "text of another kind"
+
+
+def framed(lines: Sequence[bytes]) -> bool:
+    """Say whether something has framed most of *lines*: what is no event is left out then."""
+    lines = [line for line in lines if line.strip(b"\0 \r\n")][:LOOKED_AT]
+    return 2 * sum(detect(line) != "audit" for line in lines) > len(lines)
+
+
+def _unframed(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield the texts in frames, those that come in pieces put together."""
+    begun: dict[bytes, bytes] = {}
+    for line in lines:
+        if (name := detect(line)) == "audit":
+            continue
+        for one in unwrap(line, name):
+            text = begun.pop(one.stream, b"") + one.text
+            if one.more:
+                begun[one.stream] = text
+            else:
+                yield text
+    yield from begun.values()
 
 
 def _is_read(line: bytes) -> bool:

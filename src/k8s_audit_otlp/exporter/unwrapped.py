@@ -1,11 +1,12 @@
 """Encodes blocks of lines that something else has framed: each event as if it were a line.
 
 The place of an event is that of its line, of the first one where it came in pieces. What is no
-audit event is counted under its own rule and left out.
+audit event is counted under its own rule and left out. An event that was torn over a rotation lies
+where its first piece in the later segment does.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from k8s_audit_otlp.event.wrappers import (
@@ -18,11 +19,15 @@ from k8s_audit_otlp.event.wrappers import (
 from k8s_audit_otlp.exporter.encoded import Encode
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 
-LookBack = Callable[[int, int, int], bytes]  # segment, offset, size -> the bytes before the offset
+# segment, offset, size -> the bytes before the offset; before 0, the last ones of what it follows
+LookBack = Callable[[int, int, int], bytes]
 _STREAMS = frozenset({b"stdout", b"stderr"})
 _LOOK_BACK = 64 << 10
 _MOST_LOOK_BACK = 4 << 20  # an event in pieces that is longer is not put together after a restart
 _KEPT = 8  # ends of blocks that consumers may go on from
+_EVENT = b'{"kind":"Event"'
+_OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
+ELSEWHERE = -1  # the place of a piece that lies in the segment before
 
 _Pieces = dict[bytes, list[tuple[int, bytes]]]  # by stream: where each lies, and its text
 
@@ -30,40 +35,40 @@ _Pieces = dict[bytes, list[tuple[int, bytes]]]  # by stream: where each lies, an
 class UnwrappingEncoder:
     """One for each log and mapping; used by one thread at a time.
 
-    A piece at the end of a block belongs to the block where its text ends. What was pending is
-    kept, or found again by looking back.
+    A piece at the end of a block belongs to the block where its text ends, be that in the next
+    segment. What was pending is found again by looking back, or is still known.
     """
 
     def __init__(self, encode: Encode, name: str, look_back: LookBack) -> None:
-        """*name*: a format of event/wrappers, `audit`, or `auto` to tell by each block."""
+        """*name*: a format of event/wrappers, `audit`, or `auto` to tell by each line."""
         self._encode = encode
         self._name = name
         self._look_back = look_back
         self._pending: OrderedDict[tuple[int, int], _Pieces] = OrderedDict()
 
     def __call__(self, block: Block) -> EncodedBlock:
-        name = self._name
-        if name == "auto":
-            name = detect(
-                block.data[: block.data.find(b"\n")] if b"\n" in block.data else block.data
-            )
-        if name == "audit":
+        if self._name == "audit" or (self._name == "auto" and _is_plain(block.data)):
             return self._encode(block)
-        pending = self._pending_at(block, name)
+        lines = block.data.removesuffix(b"\n").split(b"\n")
+        names = [detect(line) if self._name == "auto" else self._name for line in lines]
+        if all(name == "audit" for name in names):
+            return self._encode(block)
+        pending = self._pending_at(block, names)
         out = _Output(block, self._encode)
         at = block.span.start
-        for line in block.data.splitlines(keepends=True):
-            end = at + len(line)
-            framed = unwrap(line.rstrip(b"\r\n"), name)
+        for line, name in zip(lines, names, strict=True):
+            end = min(at + len(line) + 1, block.span.end)
+            framed = unwrap(line, name)
             if not framed and line.strip():
-                out.left_out(end)
+                out.other(at, line, end)
             for one in framed:
                 place = at + one.at
                 if one.more:
                     pending.setdefault(one.stream, []).append((place, one.text))
                     continue
                 pieces = [*pending.pop(one.stream, ()), (place, one.text)]
-                out.add(pieces[0][0], b"".join(text for _, text in pieces), end)
+                first = next(at for at, _ in pieces if at >= 0)
+                out.add(first, b"".join(text for _, text in pieces), end)
             out.lines += 1
             at = end
         self._keep(block, pending)
@@ -74,36 +79,57 @@ class UnwrappingEncoder:
         while len(self._pending) > _KEPT:
             self._pending.popitem(last=False)
 
-    def _pending_at(self, block: Block, name: str) -> _Pieces:
+    def _pending_at(self, block: Block, names: Sequence[str]) -> _Pieces:
         """Return the pieces before *block* that its first lines go on from."""
         segment, start, _ = block.span
-        if name not in IN_PIECES or start == 0:
+        name = next((name for name in names if name in IN_PIECES), "")
+        if not name:
             return {}
-        kept = self._pending.get((segment, start))
-        if kept is not None:
-            return {stream: list(pieces) for stream, pieces in kept.items()}
+        kept = self._pending.get((segment, start)) if start else None
+        if kept is None:
+            kept = self._pieces_before(segment, start, name)
+        return {
+            stream: [(at if start else ELSEWHERE, text) for at, text in pieces]
+            for stream, pieces in kept.items()
+        }
+
+    def _known_before(self, segment: int) -> _Pieces:
+        """Return what the farthest block of the segment before left, though its file is gone."""
+        earlier = [place for place in self._pending if place[0] < segment]
+        return self._pending[max(earlier)] if earlier else {}
+
+    def _pieces_before(self, segment: int, start: int, name: str) -> _Pieces:
         size = _LOOK_BACK
         while True:
             data = self._look_back(segment, start, size)
-            pending, closed = _pieces_before(data, start - len(data), name)
+            if not data and not start:
+                return self._known_before(segment)
+            pending, closed = _pieces_before(data, start, name, cut=len(data) >= size)
             if closed or len(data) < size or size >= _MOST_LOOK_BACK:
                 return pending
             size *= 4
 
 
-def _pieces_before(data: bytes, start: int, name: str) -> tuple[_Pieces, bool]:
-    """Read lines backwards until each stream has ended one; say whether each has."""
-    lines = data.splitlines(keepends=True)
-    if start > 0 and lines:
-        start += len(lines.pop(0))  # most likely the rest of a line
+def _is_plain(data: bytes) -> bool:
+    """Say whether every line begins as the apiserver begins it: most logs are of nothing else."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    return data.startswith(_EVENT) and data.count(b"\n" + _EVENT) + 1 == lines
+
+
+def _pieces_before(data: bytes, end: int, name: str, *, cut: bool) -> tuple[_Pieces, bool]:
+    """Read lines backwards until each stream has ended one; say whether each has.
+
+    *cut*: *data* may begin inside a line.
+    """
+    at = end - len(data)
     places = []
-    for line in lines:
-        places.append((start, line))
-        start += len(line)
+    for line in data.removesuffix(b"\n").split(b"\n"):
+        places.append((at, line))
+        at += len(line) + 1
     pending: _Pieces = {}
     ended: set[bytes] = set()
-    for place, line in reversed(places):
-        for one in unwrap(line.rstrip(b"\r\n"), name):
+    for place, line in reversed(places[cut:]):
+        for one in unwrap(line, name):
             if one.stream in ended:
                 continue
             if one.more:
@@ -129,16 +155,22 @@ class _Output:
         self._first_ns = self._last_ns = 0
         self.lines = 0
 
-    def left_out(self, end: int) -> None:
-        self._dropped.append((end, NOT_AUDIT))
+    def other(self, start: int, text: bytes, end: int) -> None:
+        """Count what is no event; what is left of one becomes a record that says so."""
+        if any(sign in text for sign in _OF_AN_EVENT):
+            self._take(start, text, end)
+        else:
+            self._dropped.append((end, NOT_AUDIT))
 
     def add(self, start: int, text: bytes, end: int) -> None:
         """Encode the events of one text as a line at *start*."""
         text = text.strip(b"\r\n")
-        if not is_audit(text):
-            if text.strip():
-                self.left_out(end)
-            return
+        if is_audit(text):
+            self._take(start, text, end)
+        elif text.strip():
+            self.other(start, text, end)
+
+    def _take(self, start: int, text: bytes, end: int) -> None:
         block = self._block
         span = Span(block.span.segment, start, start + len(text))
         one = self._encode(replace(block, span=span, data=text))

@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.raw_hash import RawHashes
-from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 
 _STAGE_TIME = b'"stageTimestamp":"'
@@ -77,15 +77,20 @@ class BlockReader:
         return found
 
     def before(self, seq: int, offset: int, size: int) -> bytes:
-        """Return up to *size* bytes that lie before *offset*; none where they are out of reach."""
-        segment = next((s for s in self._log.segments() if s.seq == seq), None)
-        if segment is None or (source := segment.source) is None:
-            return b""
-        start = max(0, offset - size)
-        try:
-            return source.read_at(start, offset - start)
-        except (OSError, ValueError, CorruptGzipError):
-            return b""
+        """Return up to *size* bytes that lie before *offset*; none where they are out of reach.
+
+        What lies before 0 are the last bytes of the segments that it follows.
+        """
+        known = self._log.segments()
+        if offset:
+            return next((_tail(s, offset, size) for s in known if s.seq == seq), b"")
+        found = b""
+        for segment in reversed([s for s in known if s.seq < seq]):
+            tail = _tail(segment, segment.state.size, size - len(found))
+            found = tail + found
+            if len(found) >= size or len(tail) < segment.state.size:
+                break
+        return found
 
     def _keep(self, block: Block) -> None:
         key = (block.span.segment, block.span.start)
@@ -204,3 +209,13 @@ class BlockReader:
             return None
         self._log.torn(segment, max(end, offset + 1))
         return replace(self._gap(segment, offset, "corrupt_gzip"), why=why)
+
+
+def _tail(segment: Segment, end: int, size: int) -> bytes:
+    """Return up to *size* bytes of *segment* before *end*, none where it cannot be read."""
+    start = max(0, end - size)
+    try:
+        source = segment.source or reopened(segment)
+        return source.read_at(start, end - start) if source else b""
+    except (OSError, ValueError, CorruptGzipError):
+        return b""

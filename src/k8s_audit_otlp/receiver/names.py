@@ -5,6 +5,7 @@ audit-2026-01-02T03-04-05.678.log[.gz]   lumberjack backup, UTC (kube-apiserver'
 audit.log.3[.gz]                         logrotate backup, the higher the older
 audit.log-20260102[-030405][.gz]         logrotate backup with `dateext`; also -%s, -%Y%m%d-%s
 audit-20260102[-030405].log[.gz]         the same with `extension .log`
+0.log.20260102-030405[.gz]               a container's log that kubelet has rotated
 audit-2026-01-02T03-04-05.678.log.1[.gz] a backup that logrotate took up again, or with `dateext`
 audit.log.gz                             a log that somebody packed where it was
 """
@@ -23,8 +24,9 @@ _DATE = r"\d{8}(?:-\d{10}|-?\d{2,6})?|1\d{9}"
 _LUMBERJACK = re.compile(rf"-({_LUMBERJACK_TIME})$")
 _BACKUP = re.compile(rf"-(?:{_LUMBERJACK_TIME}(\.[^.]*)?|(?:{_DATE})(\.[^.\d]+))$")
 _NUMBERED = re.compile(r"\.(\d{1,6})$")
-_DATED = re.compile(rf"-({_DATE})$")
+_DATED = re.compile(rf"[-.]({_DATE})$")
 _AGAIN = re.compile(rf"(?:\.(\d{{1,6}})|-({_DATE}))$")
+_BEING_WRITTEN = ".tmp"  # kubelet packs into such a file
 # What follows the name of the log in the name of a backup, of whatever kind
 _LOOKS_LIKE = re.compile(r"\d|\.(?:old|bak|orig|save|gz|bz2|xz|zst|zip)\b|~$")
 
@@ -96,7 +98,7 @@ def _time(text: str) -> str:
 def looks_like_backup(live: str, name: str) -> bool:
     """Say whether *name* seems to be a backup of the log, though not of a kind that is known."""
     path = PurePosixPath(live)
-    if parse(live, name) is not None:
+    if parse(live, name) is not None or name.endswith(_BEING_WRITTEN):
         return False
     if name.startswith(live):
         rest = name[len(live) :]

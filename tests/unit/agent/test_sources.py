@@ -1,5 +1,6 @@
 """An agent with a webhook: what it has answered with 200 arrives, whatever happens to it."""
 
+import gzip
 import http.client
 import json
 import os
@@ -178,6 +179,47 @@ service: {{state_dir: {tmp_path / "state"}}}
     assert [json.loads(one.body) for one in events_of(backend)] == events
     (tally,) = [s.tally() for s in agent.subscriptions()]
     assert tally.dropped == {"not_audit": 50}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_event_torn_over_a_rotation_of_kubelet_arrives(
+    tmp_path: Path, backend: Backend, *, packed: bool, restarts: bool
+) -> None:
+    """Its pieces lie in two files; whoever reads the second looks back into the first."""
+    log = tmp_path / "0.log"
+    time_ = "2026-01-02T03:04:05.678901234Z"
+    events = [json.loads(items(n, 1))["items"][0] | {"kind": "Event"} for n in range(30)]
+    lines = []
+    for event in events:
+        text = json.dumps(event)
+        lines += [f"{time_} stdout P {text[:30]}\n", f"{time_} stdout F {text[30:]}\n"]
+    text = f"""
+receivers: {{k8s_audit: {{include: ["{tmp_path}/*.log"]}}}}
+exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
+service: {{state_dir: {tmp_path / "state"}}}
+"""
+
+    def deliver() -> None:
+        agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
+        agent.start()
+        assert agent.run()
+
+    for number, start in enumerate(range(0, 60, 15)):  # every other part ends within an event
+        if number:
+            rotated = log.rename(f"{log}.2026010{number}-030405")
+            if packed:
+                rotated.with_name(rotated.name + ".gz").write_bytes(
+                    gzip.compress(rotated.read_bytes())
+                )
+                rotated.unlink()
+        log.write_text("".join(lines[start : start + 15]))
+        if restarts:
+            deliver()
+    deliver()
+    assert sorted(arrived(backend)) == sorted(f"id-{n}" for n in range(30))
+    assert len({one.uid for one in events_of(backend)}) == 30
+    assert "k8s.audit.gap" not in [notice.event_name for notice in backend.received.notices]
 
 
 def test_what_a_source_takes_and_refuses_is_told_everywhere(

@@ -1,10 +1,13 @@
 """Framed lines become the same records as plain ones, wherever a block begins."""
 
 import json
+from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
@@ -41,6 +44,18 @@ def plain(event: bytes, place: int) -> list[bytes]:
     span = Span(1, place, place + len(event))
     block = Block(span, "0123456789abcdef", "audit.log", event, 1)
     return list(Encoder().encode_block(block).records)
+
+
+class Shown(NamedTuple):
+    uid: str
+    body: str
+
+
+def record_of(record: bytes) -> Shown:
+    """Return what a record of the encoder says."""
+    fields = ScopeLogs.FromString(record).log_records[0]
+    (uid,) = (one.value.string_value for one in fields.attributes if one.key == "log.record.uid")
+    return Shown(uid, fields.body.string_value)
 
 
 def cri(text: bytes, stream: bytes = b"stdout", *, more: bool = False) -> bytes:
@@ -94,6 +109,74 @@ def test_pieces_are_put_together_wherever_blocks_begin(
         found: list[EncodedBlock] = [e(b) for e, b in zip(encoders, halves, strict=True)]
         assert [record for one in found for record in one.records] == wanted
         assert all(middle < end for end in found[1].ends)
+
+
+def docker(text: bytes, *, more: bool = False) -> bytes:
+    log = text.decode() + ("" if more else "\n")
+    return json.dumps({"log": log, "stream": "stdout", "time": TIME.decode()}).encode() + b"\n"
+
+
+@given(
+    sizes=st.lists(st.integers(1, 120), min_size=1, max_size=6),
+    cut=st.integers(5, 60),
+    at=st.lists(st.floats(0, 1), min_size=1, max_size=4),
+    name=st.sampled_from(["auto", "cri", "docker"]),
+    restart=st.booleans(),
+)
+def test_pieces_are_put_together_over_rotations(
+    sizes: list[int], cut: int, at: list[float], name: str, *, restart: bool
+) -> None:
+    """By who has read the file before and by who only looks back; each event is there once."""
+    frame = docker if name == "docker" else cri
+    lines: list[bytes] = []
+    for number, size in enumerate(sizes):
+        text = event(number, size)
+        while text:
+            piece, text = text[:cut], text[cut:]
+            lines.append(frame(piece, more=bool(text)))
+    places = [0, *sorted(round(one * len(lines)) for one in at), len(lines)]
+    files = [b"".join(lines[a:b]) for a, b in pairwise(places)]
+
+    def look_back(segment: int, offset: int, size: int) -> bytes:
+        before = files[segment][:offset] if offset else b"".join(files[:segment])
+        return before[-size:]
+
+    going_on = UnwrappingEncoder(Encoder().encode_block, name, lambda *_: b"")
+    uids: list[str] = []
+    bodies: list[object] = []
+    for number, data in enumerate(files):
+        if data:
+            span = Span(number, 0, len(data))
+            fresh = UnwrappingEncoder(Encoder().encode_block, name, look_back)
+            block = Block(span, f"{number:016x}", "0.log", data, 1)
+            found = (fresh if restart else going_on)(block)
+            assert not found.dropped
+            for one in map(record_of, found.records):
+                uids.append(one.uid)
+                bodies.append(json.loads(one.body))
+    assert bodies == [json.loads(event(n, size)) for n, size in enumerate(sizes)]
+    assert len(set(uids)) == len(sizes)
+
+
+def test_the_rest_of_an_event_whose_beginning_is_gone_is_told() -> None:
+    """It is no line of another kind: a record says that it could not be read."""
+    data = cri(event(1)[70:]) + cri(b"I0102 started", b"stderr")
+    found = encoder_for(data)(block_of(data, 0, len(data)))
+    (one,) = map(record_of, found.records)
+    assert "unparsable" in one.body
+    assert list(found.dropped) == [(len(data), "not_audit")]
+
+
+def test_a_file_that_changes_its_frame_is_read_line_by_line() -> None:
+    """Junk before the first event, another runtime behind it, a plain line: each for itself."""
+    lines = [b"rest of a torn line\n", b"\n", cri(event(1)), docker(event(2)), event(3) + b"\n"]
+    lines += [b"Flag --x has been deprecated\n", b'{"log":"' + event(4)[:40] + b"\n"]
+    data = b"".join(lines)
+    found = encoder_for(data)(block_of(data, 0, len(data)))
+    bodies = [one.body for one in map(record_of, found.records)]
+    assert [json.loads(body) for body in bodies[:3]] == [json.loads(event(n)) for n in (1, 2, 3)]
+    assert len(found.dropped) == 2 + (len(bodies) == 3)
+    assert found.lines == len(lines)
 
 
 @pytest.mark.parametrize("name", ["auto", "azure"])

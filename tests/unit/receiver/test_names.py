@@ -16,6 +16,8 @@ BACKUP = "audit-2026-01-02T03-04-05.678.log"
         ("audit.log", "audit.log-20260102-0304"),
         ("audit.log", "audit.log-20190304-1551700801"),
         ("audit.log", "audit.log-1551700801"),
+        ("0.log", "0.log.20260102-030405"),
+        ("audit.log", "audit.log.20260102"),
         ("audit.log", BACKUP + ".1"),
         ("audit.log", BACKUP + "-20260103"),
         ("audit.log", "audit-20260102.log"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.event.decode import read_line
-from k8s_audit_otlp.event.foreign import seems
+from k8s_audit_otlp.event.foreign import framed, seems
+from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
 from k8s_audit_otlp.receiver.listing import unknown_backups
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
@@ -109,6 +110,14 @@ def form(log: LogFacts) -> CheckResult:
     if not log.first_line.strip():
         return skipped("there is no line yet")
     items = read_line(log.first_line)
+    if framed([log.first_line]):
+        frame = detect(log.first_line)
+        if any(is_audit(one.text) for one in unwrap(log.first_line, frame)):
+            return ok(f"JSON events in the frame of {frame}")
+        return warn(
+            f"its first line is another one in the frame of {frame}: such lines are left out",
+            "does the apiserver write its events there, with --audit-log-path=-?",
+        )
     if kind := seems([log.first_line]):
         return fail(
             f"its first line is no audit event: it seems to be {kind}",

@@ -49,11 +49,11 @@ class LogFiles:
     def blocks(self, first_segment: int, advance: Advance, now_ns: int) -> Iterator[Block]:
         """Read every file; one that is gone meanwhile counts as damage."""
         damage: dict[str, str] = {}
+        unframe = UnwrappingEncoder(_as_text, "auto", lambda *_: b"")  # they come in order
         for found in segments(list(self.files), damage):
             if isinstance(found, Entry):
                 advance(found.size)
                 continue
-            unframe = UnwrappingEncoder(_as_text, "auto", lambda *_: b"")
             for block in _with_progress(found, now_ns, advance):
                 number = first_segment + found.number - 1
                 if not block.span.start and (kind := seems(block.data.split(b"\n", LOOKED_AT))):

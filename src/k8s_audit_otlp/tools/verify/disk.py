@@ -8,7 +8,6 @@ import struct
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, is_event, read_line
@@ -68,18 +67,18 @@ class DiskLog:
         self, entries: list[Entry], advance: Callable[[int], None] = lambda _: None
     ) -> Iterator[DiskSegment]:
         """Read every segment; a file that is gone meanwhile or cannot be read is left out."""
+        encode = UnwrappingEncoder(_places_in, "auto", lambda *_: b"")  # they come in order
         for found in segments(entries, {}):
             entry = found if isinstance(found, Entry) else found.entry
             if isinstance(found, OfflineSegment):
-                yield self._read(found)
+                yield self._read(found, encode)
             advance(entry.size)
 
-    def _read(self, segment: OfflineSegment) -> DiskSegment:
+    def _read(self, segment: OfflineSegment, encode: UnwrappingEncoder) -> DiskSegment:
         name, places = segment.entry.name.name, array("Q")
         if segment.live and not self._with_live:
             return DiskSegment(name, segment.identity, segment.live, 0, 0, places, NOTHING)
         lines, begin = 0, NOTHING if self._since_ns else 0
-        encode = UnwrappingEncoder(_places_in, "auto", partial(_before, segment))
         for block in segment.blocks():
             found = encode(block)
             for place, when_ns in map(_PLACE.unpack, found.records):
@@ -98,11 +97,6 @@ class DiskLog:
             begin,
             segment.damage,
         )
-
-
-def _before(segment: OfflineSegment, _number: int, offset: int, size: int) -> bytes:
-    start = max(0, offset - size)
-    return segment.source.read_at(start, offset - start)
 
 
 def _places_in(block: Block) -> EncodedBlock:

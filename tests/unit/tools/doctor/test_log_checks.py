@@ -125,7 +125,14 @@ LEGACY = (
 KLOG = "I0102 03:04:05.000000       1 server.go:1] hello\n"
 
 
-@pytest.mark.parametrize(("line", "state"), [(LEGACY, State.WARN), (KLOG, State.FAIL)])
+CRI = '2026-01-02T03:04:05.000000000Z stdout F {"kind":"Event","auditID":"a"}\n'
+OF_A_CONTAINER = f"2026-01-02T03:04:05.000000000Z stderr F {KLOG}"
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [(LEGACY, State.WARN), (KLOG, State.FAIL), (CRI, State.OK), (OF_A_CONTAINER, State.WARN)],
+)
 def test_another_format_is_told(
     say: Callable[..., Any], log: Path, line: str, state: State
 ) -> None:
