@@ -1,10 +1,11 @@
 """Makes batches within the limits from encoded blocks. Pure.
 
-A batch never leaves its segment, and its span ends where a line ends: a batch that holds only the
-first records of a line (an EventList) has a span that stops before that line.
+A batch never leaves its segment, and its span ends where a line ends. A line (an EventList) whose
+records do not fit into one request goes apart from what stands before it: all its batches but the
+last have a span of no bytes, and the ledger settles them together with that one.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
@@ -113,10 +114,11 @@ class Batcher:
         """Return the first batch of what is held, None when nothing is."""
         if self.empty:
             return None
-        count = self._count_that_fits()
+        count = self._whole_lines(self._count_that_fits())
         records, ends = self._records[:count], self._ends[:count]
         rest = len(self._records) > count
-        end = self._line_end(count) if rest else self._end
+        inside = rest and self._ends[count] == ends[-1]
+        end = self._start if inside else ends[-1] if rest else self._end
         dropped_count = bisect_right(self._dropped, end, key=lambda d: d[0])
         dropped = self._dropped[:dropped_count]
         batch = Batch(
@@ -124,10 +126,7 @@ class Batcher:
             Span(self._segment, self._start, end),
             records,
             dict(Counter(rule for _, rule in dropped)),
-            len(
-                {*ends, *(e for e, _ in dropped)}
-                - ({ends[-1]} if ends and ends[-1] > end else set())
-            ),
+            len({*ends, *(e for e, _ in dropped)}) - inside,
             self._first_ns,
             (time_of(records[-1]) or self._first_ns) if rest else self._last_ns,
             digests=self._digests[:count],
@@ -162,11 +161,9 @@ class Batcher:
                 return index
         return len(self._times)
 
-    def _line_end(self, count: int) -> int:
-        """Return the last offset at which all lines before it are complete in *count* records."""
-        last = self._ends[count - 1]
-        if self._ends[count] != last:
-            return last
-        while count and self._ends[count - 1] == last:
-            count -= 1
-        return self._ends[count - 1] if count else self._start
+    def _whole_lines(self, count: int) -> int:
+        """Return how many of *count* records make whole lines; all of them where none does."""
+        ends, whole = self._ends, count
+        if count < len(ends) and ends[count] == ends[count - 1]:
+            whole = bisect_left(ends, ends[count])
+        return whole or count

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import takewhile
 from threading import Lock
 from typing import Self
 
@@ -192,10 +193,14 @@ class Ledger:
             if ticket.tally is None:
                 ticket.tally, ticket.digests = tally, digests
                 self.settlements += 1
-            while here.tickets and (done := here.tickets[0].tally) is not None:
+            # A span of no bytes holds records of a line that ends later: who begins again reads
+            # them again, so they count when the line does.
+            done = takewhile(lambda each: each.tally is not None, here.tickets)
+            ends = [n for n, each in enumerate(done, 1) if each.span.end > each.span.start]
+            for _ in range(ends[-1] if ends else 0):
                 first = here.tickets.popleft()
                 here.place.offset, here.place.mark, moved = first.span.end, first.mark, True
-                here.place.tally.add(done)
+                here.place.tally.add(first.tally or Tally())
                 here.place.content.add(first.digests)
             offset = here.place.offset
         if moved:

@@ -97,11 +97,17 @@ def test_an_event_without_a_time_lies_within_any_span() -> None:
 
 
 def test_a_batch_that_stops_within_a_line_does_not_pass_it() -> None:
-    """The position stays before a list of events until its last one is sent."""
+    """The position stays before a list of events until its last one is sent.
+
+    What stands before the list goes apart, so that its batch need not wait for the list's end.
+    """
     batcher = Batcher("r", BatchLimits(max_records=2))
-    batcher.add(block_of([[(1, 0)], [(2, 0), (3, 0), (4, 0)]]))
-    spans = [(b.span.start, b.span.end) for b in iter(batcher.take, None)]
-    assert spans == [(0, 10), (10, 20)]
+    batcher.add(block_of([[(1, 0)], [(2, 0), (3, 0), (4, 0)], [(5, 0)]]))
+    batches = list(iter(batcher.take, None))
+    spans = [(b.span.start, b.span.end) for b in batches]
+    assert spans == [(0, 10), (10, 10), (10, 30)]
+    assert [len(b.records) for b in batches] == [1, 2, 2]
+    assert [b.lines for b in batches] == [1, 0, 2]
 
 
 def test_what_was_learned_bounds_the_next_batch() -> None:

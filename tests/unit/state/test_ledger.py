@@ -34,12 +34,9 @@ class LedgerMachine(RuleBasedStateMachine):
         return spans[-1][0] if spans else 0
 
     def _safe(self, segment: int) -> tuple[int, int]:
-        offset, records = 0, 0
-        for end, count, settled in self.spans[segment]:
-            if not settled:
-                break
-            offset, records = end, records + count
-        return offset, records
+        spans = self.spans[segment]
+        passed = spans[: self._settled_first(spans)]
+        return (passed[-1][0] if passed else 0), sum(count for _, count, _ in passed)
 
     @rule(segment=st.sampled_from(SEGMENTS), size=st.integers(0, 50), records=st.integers(0, 5))
     def open_span(self, segment: int, size: int, records: int) -> None:
@@ -104,7 +101,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @staticmethod
     def _settled_first(spans: list[Any]) -> int:
-        return next((i for i, span in enumerate(spans) if not span[2]), len(spans))
+        """How many are passed: those settled, less the last of no bytes, whose line goes on."""
+        first = next((i for i, span in enumerate(spans) if not span[2]), len(spans))
+        while first and spans[first - 1][0] == (spans[first - 2][0] if first > 1 else 0):
+            first -= 1
+        return first
 
 
 TestLedger = LedgerMachine.TestCase
@@ -221,3 +222,17 @@ def test_a_mark_names_the_last_bytes(one: Any, other: Any) -> None:
     same = one[-MARK_BYTES:] == other[-MARK_BYTES:]
     assert (mark_of(one) == mark_of(other)) == same
     assert mark_length(mark_of(one)) == min(len(one), MARK_BYTES)
+
+
+def test_parts_of_a_line_count_when_the_line_ends() -> None:
+    """Who is killed inside a list of events reads it again: it must not be counted twice."""
+    ledger = Ledger()
+    digests = [(0, bytes([n]) * 32) for n in range(3)]
+    part = ledger.open(Span(1, 0, 0))
+    ledger.settle(part, Tally(read=2, delivered=2), digests[:2])
+    assert ledger.tally(1) == Tally()
+    assert ledger.content(1).records == 0
+    end = ledger.open(Span(1, 0, 30))
+    assert ledger.settle(end, Tally(read=1, delivered=1, lines=1), digests[2:]) == 30
+    assert ledger.tally(1) == Tally(read=3, delivered=3, lines=1)
+    assert ledger.content(1).records == 3
