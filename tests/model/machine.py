@@ -308,7 +308,9 @@ class ReceiverMachine(RuleBasedStateMachine):
         ticket = reading.subscription.ledger.open(batch.span)
         lines = self.world.lines()
         for record in batch.records:
-            number = int(record[6:12])
+            digits = record[6:12]
+            assert digits.isdigit(), f"{record[:40]!r} is not the line that was written there"
+            number = int(digits)
             line, generations = lines.get(number, (None, []))
             assert line is not None, f"{record[:40]!r} was given before it was whole"
             assert record == line.text, f"{record[:40]!r} is not the line {line.text[:40]!r}"

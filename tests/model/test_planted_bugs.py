@@ -26,24 +26,25 @@ class EarlyLedger(Ledger):
 class HastyLog(AuditLog):
     """Looks at the live file and the newest backup: who rotates twice in between loses one."""
 
-    def _bind(self, entries: list[Entry]) -> Found:
-        return super()._bind(entries[-2:])
+    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+        return super()._bind(entries[-2:], sure=sure)
 
 
 class PackedLog(AuditLog):
     """Takes the `.gz` of a backup as soon as it is there, half-written or not."""
 
-    def _bind(self, entries: list[Entry]) -> Found:  # noqa: ARG002 - the twins are left out of them already
+    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:  # noqa: ARG002 - the twins are left out of them already
         listed = list_log(self.path)
         packed = {e.name.base for e in listed if e.name.compressed}
-        return super()._bind([e for e in listed if e.name.compressed or e.name.base not in packed])
+        plain = [e for e in listed if e.name.compressed or e.name.base not in packed]
+        return super()._bind(plain, sure=sure)
 
 
 class NameOrderedLog(AuditLog):
     """Reads backups in the order of the times in their names, whatever the clock did."""
 
-    def _bind(self, entries: list[Entry]) -> Found:
-        bound = super()._bind(entries)
+    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+        bound = super()._bind(entries, sure=sure)
         self._known._segments = {s.seq: s for s in sorted(self._known, key=_age)}
         return bound
 
@@ -62,8 +63,8 @@ class InodeLog(AuditLog):
 class AssumingLog(AuditLog):
     """Takes it that what it finds follows what it knew."""
 
-    def _bind(self, entries: list[Entry]) -> Found:
-        found = super()._bind(entries)
+    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+        found = super()._bind(entries, sure=sure)
         for segment in self._known:
             if segment.state.lost:
                 segment.state.size = 0

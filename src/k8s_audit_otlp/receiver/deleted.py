@@ -107,12 +107,14 @@ class DeletedSegments:
         self._limits = limits
         self._rescue = rescue
         self._free = free
+        self._taken_up = False
         self._checked: set[tuple[int, int, int, int]] = set()  # twins that do not serve
 
     def take_up(self, known: KnownSegments) -> None:
-        """Open what was rescued before the last stop."""
-        if self._rescue is None:
+        """Open, once, what was rescued before the last stop."""
+        if self._rescue is None or self._taken_up:
             return
+        self._taken_up = True
         for segment in known:
             if segment.source is None and (source := self._rescue.open(segment.state)):
                 with known.lock:

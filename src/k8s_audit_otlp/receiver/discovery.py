@@ -5,16 +5,16 @@ other by what it begins with; what it is to the segment that begins alike is a q
 Only one thread scans: files are read without the lock of the log, which guards fields alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
 from k8s_audit_otlp.receiver.continuity import Continuity, Key, Unnamed
-from k8s_audit_otlp.receiver.identity import Identity, Marks, read_identity, verified
+from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, read_identity, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import first_time_after
-from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.listing import Entry, open_entry
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match
 from k8s_audit_otlp.receiver.segment import Segment
@@ -46,32 +46,46 @@ class Discovery:
         """Bytes of the newest of them when it was looked at."""
         return self._continuity.unnamed_size
 
-    def open_new(self, entries: list[Entry]) -> bool:
-        """Open what is not known yet; say whether all of it was still there.
+    def bind(self, entries: list[Entry], *, sure: bool = True) -> Found:
+        """Find the segment of every entry, oldest first.
 
-        Where it was not, something was renamed since the listing, and another one is better.
+        Unless it is *sure* that no other listing is better, nothing is placed behind a file that
+        is not where this one says, and no gap is told because of what this one does not show.
         """
-        known = {s.key for s in self._known if s.source is not None} | self.unnamed
-        stamps = {s.stamp for s in self._known}
-        new = [e for e in entries if e.key not in known and e.stamp not in stamps]
-        self._opened = {}
-        for entry in new[: min(_OPENED_AHEAD, self._known.limits.max_open)]:
-            try:
-                self._opened[entry.path] = open_source(entry.path, compressed=entry.name.compressed)
-            except FileNotFoundError:
-                return False
-            except OSError:
-                continue  # said when it is identified
-        return True
-
-    def bind(self, entries: list[Entry]) -> Found:
-        """Find the segment of every entry, oldest first."""
+        if not self._open_new(entries) and not sure:
+            return Found(set(), again=True)
         first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
         found = Found({segment.seq for segment in placed.values()})
         before = self._continuity.begin(entries, found)
+        new = [e for e in entries if e.name.name not in placed and e.stamp not in self._copies]
+        if new and not self._follow(new, before, found) and not sure:
+            found.again = True
+            return found
         if entries:
             self._take_unlisted({e.key for e in entries}, found)
+        self._place_all(entries, placed, first_new, found, sure=sure)
+        self._known.note_newest(first_new, found.bound)
+        found.again &= not sure
+        if found.again:
+            return found
+        self._unread.review(entries, found)
+        if entries:
+            self._continuity.settle_doubt(found)
+            self._continuity.remember_unnamed(found.unread)
+        self._opened.clear()
+        return found
+
+    def _place_all(
+        self,
+        entries: list[Entry],
+        placed: Mapping[str, Segment],
+        first_new: int,
+        found: Found,
+        *,
+        sure: bool,
+    ) -> None:
+        """Find or make the segments of what is not *placed* yet; what follows a new one follows."""
         copies, self._copies = self._copies, {}
         for entry in entries:
             if copies.get(entry.stamp) in found.bound:
@@ -80,14 +94,29 @@ class Discovery:
                 segment = self._identify(entry, found)
                 if segment is not None:
                     found.bound.add(segment.seq)
-                    found.follows |= segment is before or segment.seq >= first_new
-        self._known.note_newest(first_new)
-        self._unread.review(entries, found)
-        if entries:
-            self._continuity.settle_doubt(found)
-            self._continuity.remember_unnamed(found.unread)
-        self._opened.clear()
-        return found
+                    found.follows |= segment.seq >= first_new
+                if found.again and not sure:
+                    self._copies.update(copies)
+                    return
+
+    def _open_new(self, entries: list[Entry]) -> bool:
+        """Open what is not known yet; say whether all of it was still there.
+
+        Where it was not, something was renamed since the listing, and another one is better. The
+        newest are opened: those are packed, and so renamed, while this one is read.
+        """
+        known = {s.key for s in self._known if s.source is not None} | self.unnamed
+        stamps = {s.stamp for s in self._known}
+        new = [e for e in entries if e.key not in known and e.stamp not in stamps]
+        self._opened = {}
+        for entry in new[-min(_OPENED_AHEAD, self._known.limits.max_open) :]:
+            try:
+                self._opened[entry.path] = open_entry(entry)
+            except FileNotFoundError:
+                return False
+            except OSError:
+                continue  # said when it is identified
+        return True
 
     def _placed(self, entries: list[Entry]) -> dict[str, Segment]:
         """Return the segments of the files that are known already, by name.
@@ -131,7 +160,8 @@ class Discovery:
         try:
             segment = self._find(entry, found)
         except FileNotFoundError:
-            return None  # renamed since the listing; the next one shows it
+            found.again, found.follows = True, False  # renamed or deleted since the listing
+            return None
         except OSError as error:
             segment = self._unread.wait_for(entry, explain(error), found)
         if segment is not None:
@@ -141,7 +171,7 @@ class Discovery:
     def _find(self, entry: Entry, found: Found) -> Segment | None:
         unnamed = self._continuity.unnamed.get(entry.key)
         source = unnamed.source if unnamed else self._opened.pop(entry.path, None)
-        source = source or open_source(entry.path, compressed=entry.name.compressed)
+        source = source or open_entry(entry)
         try:
             identity = self._identity_of(source, finished=not entry.name.live)
         except CorruptGzipError:
@@ -156,6 +186,25 @@ class Discovery:
         if isinstance(source, GzipSource) and source.end is None:
             return self._not_unpacked(entry, source, found)
         return None
+
+    def _follow(self, new: list[Entry], before: Segment | None, found: Found) -> bool:
+        """Say whether *new* files follow what was known: one of them may be what is *before*."""
+        if before is not None and not found.follows:
+            found.follows = any(self._is(entry, before, found) for entry in new)
+        return found.follows
+
+    def _is(self, entry: Entry, segment: Segment, found: Found) -> bool:
+        """Say whether a file that is not placed yet is that of a segment."""
+        state = segment.state
+        try:
+            source = self._opened.get(entry.path) or open_entry(entry)
+            if fingerprint(source.read_at(state.head_start, state.head_length)) != state.head:
+                return False
+            marks = self._known.marks_of(segment)
+            fit = self._compare(segment, source, marks, found, live=entry.name.live)
+        except (OSError, CorruptGzipError):
+            return False
+        return fit in (SegmentMatch.SAME, SegmentMatch.COMPRESSED)
 
     def _not_unpacked(self, entry: Entry, source: Source, found: Found) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""

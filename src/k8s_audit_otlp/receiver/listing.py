@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.names import GZIP, LogName, looks_like_backup, parse
+from k8s_audit_otlp.receiver.names import DATED, GZIP, LogName, looks_like_backup, parse
+from k8s_audit_otlp.receiver.source import Source, open_source
 
 _ATTEMPTS = 8
 
@@ -111,3 +112,24 @@ def without_packed_twins(entries: list[Entry]) -> list[Entry]:
     """Leave out a `.gz` whose plain twin is there: it may still be being written."""
     plain = {e.name.base for e in entries if not e.name.compressed}
     return [e for e in entries if not (e.name.compressed and e.name.base in plain)]
+
+
+def open_entry(entry: Entry) -> Source:
+    """Open the file of an entry, or what it was packed into since the listing.
+
+    Raises:
+        FileNotFoundError: it is gone, or another file has its name by now.
+        OSError: it cannot be read.
+
+    """
+    path, packed = entry.path, entry.name.compressed
+    try:
+        source = open_source(path, compressed=packed)
+    except FileNotFoundError:
+        if packed or entry.name.age[0] != DATED:
+            raise
+        return open_source(path.with_name(path.name + GZIP), compressed=True)
+    info = path.stat()
+    if (info.st_dev, info.st_ino) != entry.key:
+        raise FileNotFoundError(path)
+    return source

@@ -26,7 +26,7 @@ from k8s_audit_otlp.receiver.unread import WAITING, Found, LogEvents, Troubles, 
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
-_ATTEMPTS = 5  # to find every file of a listing where it says
+_ATTEMPTS = 5  # to find each file where a listing says
 
 __all__ = ["WAITING", "AuditLog", "LogEvents", "LogLimits"]
 
@@ -50,11 +50,13 @@ class AuditLog:
         limits: LogLimits | None = None,
         deleted: DeletedSegments | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
+        listing: Callable[[Path], list[Entry]] = list_log,
     ) -> None:
         self.key = LogKey(receiver, str(path))
         self.path = path
         self.limits = limits or LogLimits()
         self.clock_ns = clock_ns
+        self._list = listing
         self.version = 0
         self.watched = "with inotify"  # how: the watcher says where that is not so
         self._events = events
@@ -66,7 +68,6 @@ class AuditLog:
         )
         self._troubles = Troubles(lambda message: events.trouble(self.key, message))
         self._listeners: list[Callable[[], None]] = []
-        self._taken_up = False  # what was rescued before the last stop is open again
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
 
     # -- consumers ---------------------------------------------------------------------------
@@ -209,13 +210,15 @@ class AuditLog:
         with self._scanning:
             try:
                 self._live = live_path(self.path)
-                entries = self._listed()
                 unknown = list(unknown_backups(self.path))
+                before = self._known.appearance()
+                self._forget_rewritten()
+                entries, found = self._bound()
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
-            before = self._known.appearance()
-            found = self._bind_all(entries)
+            self._deleted.take_up(self._known)
+            self._known.unbind(found.bound, found.maybe, nothing_listed=not entries)
             self._known.release_done()
             self._deleted.review(self._known, self._live.parent)
             for segment in self._known.settled():
@@ -233,21 +236,23 @@ class AuditLog:
                 "but is none of the names that are read; rename it to have it sent"
             )
 
-    def _listed(self) -> list[Entry]:
-        for _ in range(_ATTEMPTS):
-            entries = list_log(self.path)
-            if self._discovery.open_new(without_packed_twins(entries)):
-                break
-        return entries
+    def _bound(self) -> tuple[list[Entry], Found]:
+        """List the directory and find the segment of every file.
 
-    def _bind_all(self, entries: list[Entry]) -> Found:
-        self._forget_rewritten()
-        found = self._bind(without_packed_twins(entries))
-        if not self._taken_up:
-            self._deleted.take_up(self._known)
-            self._taken_up = True
-        self._known.unbind(found.bound, found.maybe, nothing_listed=not entries)
-        return found
+        A listing is no snapshot: it is made anew until each new file is where it says. What one
+        does not show is only missing once a second one does not show it either.
+        """
+        doubted = False
+        for left in reversed(range(_ATTEMPTS)):
+            entries = self._list(self.path)
+            found = self._bind(without_packed_twins(entries), sure=doubted or not left)
+            if not found.again:
+                break
+            doubted = not found.follows
+        return entries, found
+
+    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+        return self._discovery.bind(entries, sure=sure)
 
     def close(self) -> None:
         """Close every file; what would vanish with its descriptor is rescued, where that is set."""
@@ -257,8 +262,6 @@ class AuditLog:
                 segment.release()
             self._discovery.close()
 
-    # -- one scan at a time ------------------------------------------------------------------
-
     def _bump(self) -> None:
         self.version += 1
         self._wake()
@@ -266,9 +269,6 @@ class AuditLog:
     def _wake(self) -> None:
         for listener in self._listeners:
             listener()
-
-    def _bind(self, entries: list[Entry]) -> Found:
-        return self._discovery.bind(entries)
 
     def _forget_rewritten(self) -> None:
         self._known.forget_rewritten(self._unchanged)

@@ -93,6 +93,7 @@ class Found:
 
     bound: set[int]
     follows: bool = True  # nothing that is gone lies between what was known and what comes next
+    again: bool = False  # another listing is better: a file was gone from where this one says
     troubles: dict[str, str] = field(default_factory=dict)  # by file name
     unread: set[tuple[int, int]] = field(default_factory=set)  # device and inode
     maybe: set[int] = field(default_factory=set)  # segments that an unread file may hold

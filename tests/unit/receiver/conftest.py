@@ -10,6 +10,7 @@ import pytest
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
+from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -68,7 +69,12 @@ def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
     started = []
 
     def start(
-        before: Any = None, *, name: str = "audit.log", deleted: Any = None, **limits: Any
+        before: Any = None,
+        *,
+        name: str = "audit.log",
+        deleted: Any = None,
+        listing: Callable[[Path], list[Entry]] = list_log,
+        **limits: Any,
     ) -> Any:
         if before is not None:
             before.log.close()
@@ -81,6 +87,7 @@ def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
             limits=LogLimits(**limits),
             deleted=deleted or DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),
             clock_ns=lambda: int(clock.now * 1e9),
+            listing=listing,
         )
         places = before.ledger.places()[0] if before else {}
         ledger = Ledger({seq: place.offset for seq, place in places.items()})

@@ -1,0 +1,167 @@
+"""A listing is no snapshot: what is renamed beside it is neither lost nor said to be missing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.receiver.listing import Entry, list_log
+from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+
+FIRST = 1_767_323_045_000
+UNSEEN = ("unseen", 0, 1)
+
+
+@pytest.fixture
+def live(log_dir: Path) -> Path:
+    return log_dir / "audit.log"
+
+
+def append(path: Path, *lines: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+
+
+def rotate(live: Path, number: int) -> Path:
+    backup = live.rename(backup_name(live, FIRST + number))
+    live.touch()
+    return backup
+
+
+class Listings:
+    """Lists the log, and does the next of what happens meanwhile right after a listing."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Iterator[Callable[[], Any]] = iter(())
+        self.hidden: list[set[str]] = []  # of the next listings
+        self.made = 0
+
+    def __call__(self, path: Path) -> list[Entry]:
+        self.made += 1
+        entries = list_log(path)
+        if self.hidden:
+            hidden = self.hidden.pop(0)
+            entries = [e for e in entries if e.name.name not in hidden]
+        next(self.meanwhile, lambda: None)()
+        return entries
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_backups_that_are_packed_beside_the_listing_keep_their_order(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], count: int
+) -> None:
+    """More files than are opened ahead, each of them plain in the listing and packed after it."""
+    append(live, event(0))
+    listings = Listings()
+    receiver = receive(listing=listings)
+    assert receiver.drain() == [event(0)]
+    backups = []
+    for number in range(1, count + 1):
+        backups.append(rotate(live, number))
+        append(live, event(number))
+    listings.meanwhile = iter([lambda: [compress_in_place(b) for b in backups]])
+    assert receiver.drain() == [event(n) for n in range(1, count + 1)]
+    append(live, event(count + 1))
+    assert receiver.drain() == [event(count + 1)]
+    assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_rotation_beside_the_listing_keeps_the_order(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], restart: bool
+) -> None:
+    """The live name leads to a later file than the listing says: the earlier one comes first."""
+    append(live, event(0))
+    listings = Listings()
+    receiver = receive(listing=listings)
+    assert receiver.drain() == [event(0)]
+    rotate(live, 1)
+    append(live, event(1))
+
+    def meanwhile(number: int) -> Callable[[], None]:
+        def act() -> None:
+            rotate(live, number)
+            append(live, event(number))
+
+        return act
+
+    listings.meanwhile = iter([meanwhile(n) for n in (2, 3, 4)])
+    second = receive(receiver, listing=listings) if restart else receiver
+    assert second.drain() == [event(n) for n in range(1, 5)]
+    assert second.gaps == []
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_what_one_listing_does_not_show_is_looked_for_in_another(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], restart: bool
+) -> None:
+    """The last known file is being renamed while the directory is read."""
+    append(live, event(0))
+    listings = Listings()
+    receiver = receive(listing=listings)
+    assert receiver.drain() == [event(0)]
+    backup = rotate(live, 1)
+    compress_in_place(backup)
+    append(live, event(1))
+    listings.hidden = [{backup.name + ".gz"}]
+    second = receive(receiver, listing=listings) if restart else receiver
+    assert second.drain() + second.drain() == [event(1)]
+    assert second.gaps == []
+
+
+def test_what_two_listings_do_not_show_is_missing(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The doubt costs one more listing, not the notice."""
+    append(live, event(0))
+    listings = Listings()
+    receiver = receive(listing=listings)
+    assert receiver.drain() == [event(0)]
+    for number in (1, 2):
+        rotate(live, number).unlink()
+        append(live, event(number))
+    made = listings.made
+    second = receive(receiver, listing=listings)
+    assert second.drain() == [event(2)]
+    assert second.gaps == [UNSEEN]
+    assert listings.made == made + 2
+
+
+def test_the_last_known_file_may_come_behind_older_ones_that_are_new(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Backups that were put back are named before it: nothing is missing between them."""
+    append(live, event(5))
+    receiver = receive()
+    assert receiver.drain() == [event(5)]
+    compress_in_place(rotate(live, 5))
+    append(live.with_name(backup_name(live, FIRST + 1).name), event(1))
+    second = receive(receiver)
+    assert second.drain() + second.drain() == [event(1)]
+    assert second.gaps == []
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_new_file_that_is_deleted_beside_every_listing_is_told(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], kept: int
+) -> None:
+    """More of them than can be opened ahead: what was listed and could not be opened is missing."""
+    append(live, event(0))
+    listings = Listings()
+    receiver = receive(listing=listings)
+    assert receiver.drain() == [event(0)]
+    for number in range(1, 61):
+        rotate(live, number)
+        append(live, event(number))
+
+    def delete() -> None:
+        olds = sorted(live.parent.glob("audit-*"))
+        for old in olds[: max(0, len(olds) - kept - 1)][:10]:
+            old.unlink()
+
+    listings.meanwhile = iter([delete] * 20)
+    second = receive(receiver, listing=listings)
+    got = second.drain()
+    assert got == [event(n) for n in range(61 - len(got), 61)]
+    assert UNSEEN in second.gaps
