@@ -34,12 +34,13 @@ REST_IS_LOST = {"deleted", "let_go", "truncated"}  # such a gap reaches to the e
 
 
 def encode(block: Any) -> Any:
-    """Make a record of each line."""
+    """Make a record of each line; what holds only NULs is the rest of a hole."""
     records, ends, offset = [], [], block.span.start
     for line in block.data.splitlines(keepends=True):
         offset += len(line)
-        records.append(line)
-        ends.append(offset)
+        if line.strip(b"\0"):
+            records.append(line)
+            ends.append(offset)
     return EncodedBlock(block.span, records, ends, lines=len(records))
 
 

@@ -94,6 +94,11 @@ class Continuity:
         unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
         self.unnamed_size = source.stat().st_size
 
+    def left_empty(self, entry: Entry, source: Source, found: Found) -> None:
+        """Note that a file got a backup's name before it had a line: what comes next follows it."""
+        unnamed = self.unnamed.pop(entry.key, None)
+        found.follows |= unnamed.follows if unnamed is not None else self._remembered(source)
+
     def remember_unnamed(self, unread: set[Key]) -> None:
         """Put them into the manifest; those that cannot be read now stay there."""
         kept = [f for f in self._known.manifest.unnamed if (f.device, f.inode) in unread]

@@ -86,6 +86,7 @@ class Discovery:
         sure: bool,
     ) -> None:
         """Find or make the segments of what is not *placed* yet; what follows a new one follows."""
+        before = self._known.predecessor()
         copies, self._copies = self._copies, {}
         for entry in entries:
             if copies.get(entry.stamp) in found.bound:
@@ -94,7 +95,7 @@ class Discovery:
                 segment = self._identify(entry, found)
                 if segment is not None:
                     found.bound.add(segment.seq)
-                    found.follows |= segment.seq >= first_new
+                    found.follows |= segment is before or segment.seq >= first_new
                 if found.again and not sure:
                     self._copies.update(copies)
                     return
@@ -182,7 +183,7 @@ class Discovery:
         if entry.name.live:
             self._continuity.note_unnamed(entry, source, found)
             return None
-        self._continuity.unnamed.pop(entry.key, None)  # it got a name before it got a line
+        self._continuity.left_empty(entry, source, found)
         if isinstance(source, GzipSource) and source.end is None:
             return self._not_unpacked(entry, source, found)
         return None

@@ -315,3 +315,22 @@ def test_a_gap_at_a_cut_ends_at_the_first_event_that_is_new(
     (gap,) = [s.state for s in receiver.log.segments() if s.state.lost]
     first_ns = receiver.log.segments()[0].state.first_ns
     assert (gap.first_ns - first_ns, gap.last_ns - first_ns) == (49_000, 100_000)
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_log_that_was_rotated_while_it_was_empty_still_proves_what_follows(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], restart: bool, before: int
+) -> None:
+    """The very file that was seen without a line is there under the name of a backup."""
+    if before:
+        append(live, event(0))
+        rotate(live, 0).unlink()
+    live.touch()
+    receiver = receive()
+    assert receiver.drain() == []
+    rotate(live, 1)
+    append(live, event(2))
+    second = receive(receiver) if restart else receiver
+    assert second.drain() == [event(2)]
+    assert second.gaps == []
