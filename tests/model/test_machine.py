@@ -16,6 +16,7 @@ TYPICAL = settings(
 )
 
 
+@pytest.mark.timeout(900)  # seconds; a busy machine takes long
 def test_every_line_arrives_once_or_a_gap_tells_why(
     receiver_machine: Any,
 ) -> None:
