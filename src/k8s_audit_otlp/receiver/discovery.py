@@ -52,7 +52,7 @@ class Discovery:
         Unless it is *sure* that no other listing is better, nothing is placed behind a file that
         is not where this one says, and no gap is told because of what this one does not show.
         """
-        if not self._open_new(entries) and not sure:
+        if not self.open_new(entries) and not sure:
             return Found(set(), again=True)
         first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
@@ -100,7 +100,7 @@ class Discovery:
                     self._copies.update(copies)
                     return
 
-    def _open_new(self, entries: list[Entry]) -> bool:
+    def open_new(self, entries: list[Entry]) -> bool:
         """Open what is not known yet; say whether all of it was still there.
 
         Where it was not, something was renamed since the listing, and another one is better. The
