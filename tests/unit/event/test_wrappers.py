@@ -57,7 +57,9 @@ def test_a_frame_is_known_and_taken_off(name: str, line: bytes, texts: list[str]
     """`auto` finds the format by the line alone; the texts come out byte for byte."""
     assert detect(line) == name
     if texts is not None:
-        assert [one.text.decode() for one in unwrap(line, name)] == texts
+        found = unwrap(line, name)
+        assert [one.text.decode() for one in found] == texts
+        assert not any(one.more for one in found)
 
 
 def test_objects_in_a_frame_are_left_as_they_are_written() -> None:

@@ -1,6 +1,7 @@
 """The segments of one log on real files: renamed, packed, cut, replaced, deleted, gone astray."""
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -478,6 +479,37 @@ def test_poll_asks_for_a_scan_only_when_the_log_is_elsewhere(
     assert woken == [1]
     rotate(live, 0)
     assert receiver.log.poll()
+
+
+def test_poll_asks_for_a_scan_when_a_file_without_a_line_is_another_size(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Smaller too: it was cut, and begins anew."""
+    append(live, event(0)[:20])
+    receiver = receive()
+    receiver.log.scan()
+    assert not receiver.log.poll()
+    for size in (19, 21):
+        os.truncate(live, size)
+        assert receiver.log.poll()
+
+
+def test_who_waits_at_the_live_file_asks_again_where_another_one_came_later(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """An older log was put into its place: what comes after it may have something."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    (segment,) = receiver.log.segments()
+    version = receiver.log.version
+    receiver.log.waited_for(segment)
+    assert receiver.log.version == version
+    append(live.with_name("audit.log.1"), event(1))
+    receiver.log.scan()
+    version = receiver.log.version
+    receiver.log.waited_for(segment)
+    assert receiver.log.version == version + 1
 
 
 def test_a_settled_segment_that_is_gone_can_be_forgotten_after_a_while(
