@@ -39,7 +39,8 @@ def main() -> None:
 
         def watch() -> None:
             while len(arrived) < wanted:
-                backend.received.wait_for_total(len(arrived) + 2, timeout=30)  # and one notice
+                while backend.received.total < len(arrived) + 2:  # and one notice
+                    time.sleep(0.0005)
                 now = time.perf_counter()
                 arrived.extend([now] * (backend.received.total - 1 - len(arrived)))
 

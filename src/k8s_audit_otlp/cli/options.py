@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,10 +49,12 @@ class Duration(click.ParamType[float]):
 DURATION = Duration()
 
 
-class ExporterName(click.ParamType[str]):
-    """The id of an exporter; the shell offers those of the configuration."""
+class NameOf(click.ParamType[str]):
+    """A name of something; the shell offers those that there are."""
 
-    name = "exporter"
+    def __init__(self, what: str, known: Callable[[click.Context], Iterable[str]]) -> None:
+        self.name = what
+        self._known = known
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ARG002 - click's signature
         return str(value)
@@ -59,38 +62,31 @@ class ExporterName(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer what the configuration on the command line or in the environment has."""
-        from k8s_audit_otlp.config.mistakes import ConfigError  # noqa: PLC0415
-
         del param
-        try:
-            path = config_path(ctx.params.get("config_file"))
-            names = load_config(path).config.exporters if path else {}
-        except (ConfigError, OSError):
-            return []
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in self._known(ctx) if name.startswith(incomplete)]
 
 
-class VendorName(click.ParamType[str]):
-    """The name of a preset or of a route through a Collector."""
+def _exporters(ctx: click.Context) -> Iterable[str]:
+    """Return those of the configuration on the command line or in the environment."""
+    from k8s_audit_otlp.config.mistakes import ConfigError  # noqa: PLC0415
 
-    name = "vendor"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ARG002 - click's signature
-        return str(value)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
-        from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
-
-        del ctx, param
-        return [CompletionItem(n) for n in (*VENDORS, *ROUTES) if n.startswith(incomplete)]
+    try:
+        path = config_path(ctx.params.get("config_file"))
+        return load_config(path).config.exporters if path else ()
+    except (ConfigError, OSError):
+        return ()
 
 
-EXPORTER = ExporterName()
-VENDOR = VendorName()
+def _vendors(ctx: click.Context) -> Iterable[str]:
+    from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
+
+    del ctx
+    return (*VENDORS, *ROUTES)
+
+
+EXPORTER = NameOf("exporter", _exporters)
+VENDOR = NameOf("vendor", _vendors)
 
 
 def config_path(given: Path | None, instead: object = None) -> Path | None:

@@ -5,6 +5,7 @@ choose never becomes a label.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
@@ -95,36 +96,21 @@ def _durations(view: ExporterView) -> Series:
         yield {"exporter": view.exporter, "outcome": outcome}, histogram
 
 
-def _counter(
+def _metric(  # noqa: PLR0913 - the columns of the table
+    kind: Kind,
+    suffix: str,
     name: str,
     unit: str,
     labels: tuple[str, ...],
     help_: str,
     read: Callable[[ExporterView], Series],
 ) -> Metric:
-    return Metric(f"{PREFIX}{name}_total", "counter", unit, labels, help_, read)
+    return Metric(f"{PREFIX}{name}{suffix}", kind, unit, labels, help_, read)
 
 
-def _gauge(
-    name: str,
-    unit: str,
-    labels: tuple[str, ...],
-    help_: str,
-    read: Callable[[ExporterView], Series],
-) -> Metric:
-    return Metric(PREFIX + name, "gauge", unit, labels, help_, read)
-
-
-def _histogram(
-    name: str,
-    unit: str,
-    labels: tuple[str, ...],
-    help_: str,
-    read: Callable[[ExporterView], Series],
-) -> Metric:
-    return Metric(PREFIX + name, "histogram", unit, labels, help_, read)
-
-
+_counter = partial(_metric, "counter", "_total")
+_gauge = partial(_metric, "gauge", "")
+_histogram = partial(_metric, "histogram", "")
 _E = ("exporter",)
 _ER = ("exporter", "receiver")
 _EREASON = ("exporter", "reason")

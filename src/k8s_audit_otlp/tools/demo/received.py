@@ -179,24 +179,6 @@ class Received:
             if not self._changed.wait_for(lambda: len(self.uids) >= n_unique, timeout):
                 raise TimeoutError(f"{len(self.uids)} of {n_unique} events after {timeout} s")
 
-    def wait_for_total(self, total: int, timeout: float = 10.0) -> None:
-        """Return once so many records came, repeats and notices included."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.total >= total, timeout):
-                raise TimeoutError(f"{self.total} of {total} records after {timeout} s")
-
-    def wait_for_notice(self, event_name: str, timeout: float = 10.0) -> Record:
-        """Return the first notice of that name, waiting for it."""
-
-        def find() -> Record | None:
-            return next((n for n in self.notices if n.event_name == event_name), None)
-
-        with self._changed:
-            found = self._changed.wait_for(find, timeout)
-        if not found:
-            raise TimeoutError(f"no {event_name} after {timeout} s")
-        return found
-
     def totals(self) -> dict[str, Any]:
         with self._changed:
             return {

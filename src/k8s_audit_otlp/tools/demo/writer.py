@@ -20,7 +20,6 @@ from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
-from types import TracebackType
 from typing import Self
 
 import click
@@ -66,12 +65,7 @@ class LumberjackLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def write(self, line: bytes) -> None:
@@ -86,10 +80,6 @@ class LumberjackLog:
         self._size += written
         if written < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-
-    def write_raw(self, data: bytes) -> None:
-        """Append bytes as they are, such as half a line."""
-        self._size += os.write(self._fd, data)
 
     def rotate(self) -> Path:
         """Make the live file a backup, begin a new one, and say what the backup is called."""
