@@ -225,7 +225,7 @@ class KnownSegments:
     def release_done(self) -> None:
         """Close what everyone has settled."""
         for segment in self:
-            if segment.live or not segment.state.complete or self.needed(segment):
+            if segment.live or self.needed(segment):
                 continue
             with self.lock:
                 segment.release()

@@ -11,6 +11,7 @@ import pytest
 from k8s_audit_otlp.receiver.discovery import Discovery
 from k8s_audit_otlp.receiver.listing import list_log, without_packed_twins
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
+from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.receiver.unread import Found
 from k8s_audit_otlp.state.ledger import Ledger, mark_of
 from tests.conftest import ManualClock
@@ -163,6 +164,8 @@ def test_what_was_empty_at_the_last_look_and_is_deleted_now_is_taken_up(
     seen = [s for s in directory.known if not s.state.lost]
     assert [s.source.read_at(0, 1000) for s in seen if s.source] == [event(n) for n in (1, 2, 3)]
     assert [s.name.name if s.name else None for s in seen] == ["audit.log.1", None, "audit.log"]
+    lost = [s.state.lost for s in directory.known]
+    assert lost == ["", "", "unseen", ""], "others may have been written before the new live file"
 
 
 def test_a_cut_backup_of_no_line_is_a_segment_only_when_it_is_finished(
@@ -172,6 +175,37 @@ def test_a_cut_backup_of_no_line_is_a_segment_only_when_it_is_finished(
     directory.write("audit.log.1", event(1)[:-1])
     directory.look()
     assert directory.names() == {1: "audit.log.1"}
+
+
+def test_a_file_takes_over_from_a_packed_one_that_is_damaged(
+    directory: Directory, event: Event
+) -> None:
+    """The damaged one may have been the same; as another segment all would be sent again."""
+    path = directory.write("audit.log.1.gz", gzip.compress(event(1) * 50))
+    directory.look()
+    assert directory.known[1].source is not None
+    path.write_bytes(b"damaged" * 20)
+    directory.known[1].source = open_source(path, compressed=True)
+    directory.write("audit.log.2", event(1) * 50)
+    directory.look()
+    assert directory.names()[1] == "audit.log.2"
+    assert len([s for s in directory.known if not s.state.lost]) == 1
+
+
+def test_a_packed_file_gives_no_more_than_the_segment_before_a_cut_had(
+    directory: Directory, event: Event
+) -> None:
+    """What is behind the cut in it belongs to another segment."""
+    directory.write("audit.log", event(1), event(2))
+    directory.look()
+    state = directory.known[1].state
+    state.complete, size = True, state.size
+    packed = directory.write("other.gz", gzip.compress(event(1) + event(2) + event(3)))
+    for cut, expected in ((size, size), (0, size + len(event(3)))):
+        state.size, state.complete, state.cut = size, True, cut
+        source = open_source(packed, compressed=True)
+        directory.discovery._take(directory.known[1], source, live=False)
+        assert state.size == expected
 
 
 def test_a_torn_gz_is_waited_for_and_then_given_up(

@@ -46,6 +46,7 @@ def segment_of(size: int, *, complete: Any = True, name: str = "audit.log.1") ->
         (len(DATA) + 7, False, False, SegmentMatch.SAME),  # a copy made before the log was cut
         (len(DATA) + 7, False, True, SegmentMatch.DIFFERENT),  # a log does not shrink
         (len(DATA) + 7, True, False, SegmentMatch.DIFFERENT),
+        (0, True, False, SegmentMatch.DIFFERENT),  # nothing proves that an empty one was this
     ],
 )
 def test_a_plain_file_for_a_segment_without_one(
@@ -93,6 +94,13 @@ def test_a_file_beside_the_open_one(
     assert found is expected
 
 
+def test_of_a_log_and_a_longer_copy_the_log_goes_on(source: Callable[..., Any]) -> None:
+    """Something was written to the copy; what comes is written to the log."""
+    segment, own = segment_of(len(DATA), complete=False, name="audit.log"), source(DATA)
+    copy = source(DATA + b"more\n")
+    assert match(segment, own, copy, elsewhere=True, live=False) is SegmentMatch.DUPLICATE
+
+
 def test_what_has_grown_since_the_last_look_is_not_given_up(source: Callable[..., Any]) -> None:
     """A copy of all that was known is still shorter than the log."""
     segment, own = segment_of(700), source(DATA)
@@ -115,3 +123,5 @@ def test_the_ends_of_large_files_are_compared_too(source: Callable[..., Any]) ->
     one, other = source(large + b"a" * 100_000), source(large + b"b" * 100_000)
     assert not same_content(one, other)
     assert same_content(one, source(large))
+    early = source(large + b"a" * 50_000 + b"b" + b"a" * 49_999)
+    assert not same_content(one, early), "the last byte alone says nothing"

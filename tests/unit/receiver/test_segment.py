@@ -98,6 +98,17 @@ def test_what_is_gone_has_an_open_end_if_it_could_have_grown(
     assert "gone" in repr(segment)
 
 
+def test_a_packed_file_that_nobody_unpacked_is_gone_with_a_byte_that_stands_for_it() -> None:
+    """Else a reader at its known end would find nothing missing. What came was no whole line."""
+    state = SegmentState(1, "a" * 16, "head", 0, names=["audit.log.1.gz"], size=7)
+    state.marks = [(9, "mark")]
+    Segment(state).gone()
+    assert (state.size, state.torn, state.open_end) == (10, 10, True)
+    plain = SegmentState(1, "a" * 16, "head", 0, names=["audit.log.1"], size=7)
+    Segment(plain).gone()
+    assert (plain.size, plain.torn) == (7, 0)
+
+
 def test_only_our_descriptor_keeps_an_unlinked_file(segment: Segment, path: Path) -> None:
     """Its bytes can be read as long as it is held."""
     assert not segment.unlinked

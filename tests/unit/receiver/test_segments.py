@@ -205,6 +205,8 @@ def test_a_segment_that_an_unreadable_file_may_hold_is_not_gone(
     known.unbind(set(), set(), nothing_listed=False)
     assert segment.state.gone
     assert not segment.trouble
+    known.unbind(set(), {segment.seq}, nothing_listed=False)
+    assert not segment.trouble, "what is gone is held up by nothing"
 
 
 def test_what_was_written_behind_a_cut_ends_the_segment_before_it(
@@ -219,6 +221,41 @@ def test_what_was_written_behind_a_cut_ends_the_segment_before_it(
     assert (before.state.complete, before.state.cut) == (True, 40)
     assert early.next_offset(part.seq) == late.next_offset(part.seq) == 40
     assert early.settled_offset(part.seq) == 40
+
+
+@pytest.mark.parametrize("settled", [39, 40])
+def test_the_file_of_a_part_is_that_of_the_segment_before_it_while_that_is_needed(
+    known: KnownSegments, add: Add, settled: int
+) -> None:
+    """What lies before the cut is read from it; a settled segment takes no descriptor."""
+    ledger = Ledger()
+    known.register(ledger)
+    before = add(40)
+    part = known.add(Identity("f" * 16, "", 0, 0), begin=40, after=before.seq)
+    before.release()
+    settle(ledger, before, settled)
+    assert before.path is not None
+    known.hold(part, open_source(before.path, compressed=False), live=True)
+    assert (before.source is part.source) is (settled < 40)
+
+
+def test_a_backup_was_closed_when_it_was_first_seen_as_one(
+    known: KnownSegments, add: Add, clock: ManualClock
+) -> None:
+    """Rates of rotation come from these times."""
+    segment = add()
+    closed_ns = segment.state.closed_ns
+    clock.advance(5)
+    known.close_if_rotated(segment)
+    assert segment.state.closed_ns == closed_ns == int((clock.now - 5) * 1e9)
+
+
+def test_of_what_is_settled_the_farthest_mark_is_enough(known: KnownSegments, add: Add) -> None:
+    """It names the file; marks on the way to it would fill the manifest."""
+    segment = add()
+    segment.state.marks = [(10, "far"), (5, "near")]
+    known.release_done()
+    assert segment.state.marks == [(10, "far")]
 
 
 def test_a_stretch_that_nobody_can_read_is_one_byte_that_is_gone(known: KnownSegments) -> None:
