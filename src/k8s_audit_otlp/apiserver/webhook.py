@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
+from k8s_audit_otlp.config.reading.expand import placeholder
+from k8s_audit_otlp.config.secret import safe_url
 
 MODES = ("batch", "blocking", "blocking-strict")
 _DAYS = "30"
@@ -36,8 +38,9 @@ def kubeconfig(url: str, credentials: Credentials) -> str:
         RefusalError: the URL or the pair of files cannot be meant so.
 
     """
-    if not url.startswith(("https://", "http://")) or "/audit" not in urlsplit(url).path:
-        raise RefusalError(f"{url!r} is no address of a webhook; write https://HOST:9443/audit")
+    _check(url)
+    if url.startswith("http://") and (credentials.cert_file or credentials.token):
+        raise RefusalError(f"{url!r} would show the credentials to everyone; write https://")
     if bool(credentials.cert_file) != bool(credentials.key_file):
         raise RefusalError(
             "a client certificate needs its key; give --client-cert and --client-key"
@@ -64,6 +67,23 @@ def kubeconfig(url: str, credentials: Credentials) -> str:
         "current-context": "audit",
     }
     return yaml.safe_dump(tree, sort_keys=False)
+
+
+def _check(url: str) -> None:
+    way_out = "write https://HOST:9443/audit"
+    if not url.startswith(("https://", "http://")) or "/audit" not in urlsplit(url).path:
+        raise RefusalError(f"{safe_url(url)!r} is no address of a webhook; {way_out}")
+    if left := placeholder(url):
+        raise RefusalError(f"{left} in the URL is a placeholder; write your own value in its place")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or port == 0:
+        raise RefusalError(f"{safe_url(url)!r} names no host, or no port up to 65535; {way_out}")
+    if "@" in parts.netloc:
+        raise RefusalError("credentials in the URL are not sent; give --token or --client-cert")
 
 
 def flags(file: str, mode: str) -> Mapping[str, str]:
@@ -101,7 +121,15 @@ def receiver(url: str, directory: Path) -> str:
     return yaml.safe_dump({"receivers": {"k8s_audit_webhook": block}}, sort_keys=False)
 
 
-LIMITS = (
+def limits(url: str) -> tuple[str, ...]:
+    """Return what to know before kube-apiserver posts to that address."""
+    if url.startswith("http://") and urlsplit(url).hostname not in _LOCAL:
+        return ("http:// sends every event in clear text; write https:// with --ca-file", *_LIMITS)
+    return _LIMITS
+
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_LIMITS = (
     "the policy (--audit-policy-file) must be set as well",
     "nobody behind the apiserver can see what its buffer drops: watch apiserver_audit_error_total",
     "keep --audit-log-path as well, where you can",

@@ -146,7 +146,7 @@ def print_webhook(  # noqa: PLR0913 - one for each option
     click.echo(webhook.kubeconfig(url, found), nl=False)
     for flag, meaning in webhook.flags(file, mode).items():
         click.echo(f"{flag:<46} # {meaning}", err=True)
-    _note(webhook.LIMITS)
+    _note(webhook.limits(url))
 
 
 @command.command("patch")

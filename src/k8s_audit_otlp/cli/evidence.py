@@ -8,9 +8,9 @@ from typing import NoReturn
 import click
 
 from k8s_audit_otlp.cli import CHANGED, MISSING, OK, Group, die
-from k8s_audit_otlp.cli.options import JSON, PATH
+from k8s_audit_otlp.cli.exports import exports_in, files_of
+from k8s_audit_otlp.cli.options import JSON, MOMENT, PATH
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.cli.verify import exports_in, files_of, time_of_option
 from k8s_audit_otlp.evidence.seal import KeyFileError, make_key, read_public_keys
 from k8s_audit_otlp.tools.text import denied
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
@@ -60,8 +60,20 @@ def keygen(file: Path, previous: Path | None) -> None:
     help="Public key that is trusted; may be given again.",
 )
 @click.option("--cluster", default="", help="Judge what is of this k8s.cluster.name only.")
-@click.option("--from", "since", help="Judge segments that begin at this time (or age) or later.")
-@click.option("--to", "until", help="Judge segments that end before this time (or age).")
+@click.option(
+    "--from",
+    "since",
+    type=MOMENT,
+    default=0,
+    help="Judge segments that begin at this time (or age) or later.",
+)
+@click.option(
+    "--to",
+    "until",
+    type=MOMENT,
+    default=0,
+    help="Judge segments that end before this time (or age).",
+)
 @click.option("--raw", type=PATH, metavar="DIR", help="Hold the log's files, where they still are.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
@@ -70,8 +82,8 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     against: tuple[str, ...],
     keys: tuple[Path, ...],
     cluster: str,
-    since: str | None,
-    until: str | None,
+    since: int,
+    until: int,
     raw: Path | None,
     html: Path | None,
     uid_field: str,
@@ -91,7 +103,7 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
       5  something is missing
       6  something was changed, put in, taken out of the chain or forged
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
-    scope = Scope(cluster, _time(since, "--from"), _time(until, "--to"))
+    scope = Scope(cluster, since, until)
     if scope.until_ns and scope.until_ns <= scope.since_ns:
         die("--to is not after --from; nothing lies between them")
     try:
@@ -129,7 +141,3 @@ def _tell(verdict: Verdict, *, as_json: bool) -> NoReturn:
     if not verdict.is_sound:
         sys.exit(CHANGED)
     sys.exit(OK if verdict.is_complete else MISSING)
-
-
-def _time(text: str | None, option: str) -> int:
-    return time_of_option(text, option) if text else 0

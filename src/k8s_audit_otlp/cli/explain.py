@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import die
+from k8s_audit_otlp.cli import die, say
 from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, PATH, config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, reading
 from k8s_audit_otlp.tools.text import denied
@@ -78,8 +78,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 
     \b
     Examples:
-      k8s-audit-otlp explain --config agent.yaml --exporter otlp_http/siem --event event.json
-      k8s-audit-otlp explain --path audit.log --policy low-volume --policy mutations-only
+      k8s-audit-otlp explain -c agent.yaml --exporter otlp_http --event event.json
+      k8s-audit-otlp explain --path audit.log --policy low-volume
 
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     from k8s_audit_otlp.agent.mapping import ConfigurationError  # noqa: PLC0415 - slow to import
@@ -121,12 +121,18 @@ def _targets(
 
 
 def _explain(event_file: str, targets: "list[Target]", *, as_json: bool) -> None:
+    from k8s_audit_otlp.event.foreign import seems  # noqa: PLC0415 - slow to import
     from k8s_audit_otlp.tools.explain.event import Explainer, lines_of  # noqa: PLC0415
     from k8s_audit_otlp.tools.explain.show_event import lines_of_event  # noqa: PLC0415
 
     lines = lines_of(_read(event_file))
     if not lines:
         die(f"{event_file}: nothing in it; give an event as kube-apiserver writes it")
+    if kind := seems(lines):
+        say(
+            f"{event_file}: this is no audit event, it seems to be {kind}; "
+            "what would be sent is shown all the same"
+        )
     name = "-" if event_file == "-" else Path(event_file).name
     now = time.time_ns()
     explainers = [(target, Explainer(target, name, now)) for target in targets]
@@ -220,6 +226,8 @@ def _preview(
                 preview.take(receiver, block)
             segment += len(files.files)
     names = [name for _, files in logs for name in files.names]
+    if not sum(files.size for _, files in logs):
+        die(f"{', '.join(names)}: nothing in it yet; give a log with events, or --event FILE")
     return preview.report(names, [line for _, files in logs for line in files.damage])
 
 

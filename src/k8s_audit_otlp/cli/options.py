@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,11 +19,21 @@ CONFIG_VARIABLE: Final = "K8S_AUDIT_OTLP_CONFIG"
 STDIN: Final = "-"
 PATH = click.Path(path_type=Path, readable=False)  # what cannot be read is told by who reads it
 
+
+def _only_one(_ctx: click.Context, option: click.Parameter, given: tuple[Path, ...]) -> Path | None:
+    """Refuse a second file: a Collector would merge the two."""
+    if len(given) > 1:
+        raise click.UsageError(f"{option.opts[-1]} is given {len(given)} times; name one file")
+    return given[0] if given else None
+
+
 CONFIG = click.option(
     "-c",
     "--config",
     "config_file",
     type=PATH,
+    multiple=True,
+    callback=_only_one,
     metavar="FILE|-",
     help=f"Configuration; - reads it from standard input.  [env var: {CONFIG_VARIABLE}]",
 )
@@ -46,7 +57,35 @@ class Duration(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class Moment(click.ParamType[int]):
+    """A time, a date or an age, as nanoseconds since the epoch."""
+
+    name = "time"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - slow to import
+
+        from k8s_audit_otlp.config.types import StartAtValue  # noqa: PLC0415
+
+        try:
+            wish = TypeAdapter(StartAtValue).validate_python(value)
+            found = 0 if wish.kind == "beginning" else wish.since_ns(time.time_ns())
+        except ValidationError:
+            found = None
+        if found is None:
+            way_out = (
+                "write an age such as 24h, or a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
+            )
+            self.fail(f"{value!r} is no time; {way_out}", param, ctx)
+        return found
+
+
 DURATION = Duration()
+MOMENT = Moment()
 
 
 class NameOf(click.ParamType[str]):
@@ -124,6 +163,8 @@ def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
 
     """
     if state_dir is not None:
+        if state_dir.is_file():
+            raise click.UsageError(f"{state_dir} is a file; name the directory of the positions")
         return state_dir
     path = config_path(config_file)
     if path is None:

@@ -14,8 +14,14 @@ from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.replay import Counting, Part, replay_config, state_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, STATE_DIR, config_path, load_config
-from k8s_audit_otlp.cli.verify import time_of_option
+from k8s_audit_otlp.cli.options import (
+    CONFIG,
+    DURATION,
+    MOMENT,
+    STATE_DIR,
+    config_path,
+    load_config,
+)
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.state.checkpoint import StateError
@@ -31,8 +37,16 @@ _BLOCK_RECORDS = 400  # about as many come at once: a slow replay waits so long 
 @CONFIG
 @STATE_DIR
 @click.option("--exporter", required=True, help="Id of the exporter that gets it.")
-@click.option("--from", "since", required=True, help="A time or an age: nothing before it.")
-@click.option("--to", "until", help="A time or an age: nothing from it on; now by default.")
+@click.option(
+    "--from", "since_ns", type=MOMENT, required=True, help="A time or an age: nothing before it."
+)
+@click.option(
+    "--to",
+    "until_ns",
+    type=MOMENT,
+    default="0s",
+    help="A time or an age: nothing from it on; now by default.",
+)
 @click.option("--rate", type=click.FloatRange(min=0), default=0.0, help="Records a second at most.")
 @click.option("--dry-run", is_flag=True, help="Count what would be sent, and send nothing.")
 @click.option(
@@ -46,8 +60,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     config_file: Path | None,
     state_dir: Path | None,
     exporter: str,
-    since: str,
-    until: str | None,
+    since_ns: int,
+    until_ns: int,
     rate: float,
     *,
     dry_run: bool,
@@ -66,8 +80,6 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     config = (loaded.with_state_dir(str(state_dir)) if state_dir else loaded).config
     if exporter not in config.exporters:
         die(f"{named}: no exporter {exporter}; {suggest(exporter, config.exporters)}", USAGE)
-    since_ns = time_of_option(since, "--from")
-    until_ns = time_of_option(until or "0s", "--to")
     if since_ns >= until_ns:
         die("--from is not before --to: nothing lies between them", USAGE)
     part = Part(until_ns, rate=0.0 if dry_run else rate)
@@ -80,6 +92,13 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         once=True, deadline_s=patience_s, lock_patience_s=0.0, around_encode=part.around
     )
     tally, delivered = _run(replay_config(config, exporter, since_ns, state), options)
+    if delivered and not (tally.delivered or tally.dead_lettered or tally.refused):
+        shutil.rmtree(state)
+        dropped = sum(tally.dropped.values())
+        why = (
+            f"{dropped:,} lie after --to or a policy drops them" if dropped else "none is that new"
+        )
+        die(f"nothing was sent of what is on disk: {why}")
     click.echo(_said(tally, "sent again"))
     if not delivered:
         die("not everything was sent; call it again with the same times to go on", UNDELIVERED)

@@ -68,6 +68,7 @@ def command(
     Without --config, --path and the OTEL_EXPORTER_OTLP_* variables suffice. SIGHUP reads the
     configuration again.
     """
+    _refuse_contradictions(once=once, watch_config=watch_config)
     path = config_path(config_file, log_path)
     try:
         loaded = _load(config_file, log_path, state_dir)
@@ -94,6 +95,15 @@ def command(
         sys.exit(UNDELIVERED)
     if agent.commit_error:
         end(f"the position could not be written: {agent.commit_error}", STATE, loaded.config)
+
+
+def _refuse_contradictions(*, once: bool, watch_config: bool) -> None:
+    """Refuse options that would have no effect beside the others."""
+    source = click.get_current_context().get_parameter_source("deadline")
+    if not once and source is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--deadline is for --once; add it, or leave the deadline out")
+    if once and watch_config:
+        raise click.UsageError("--watch-config is for an agent that goes on; leave out --once")
 
 
 def _say_remarks(loaded: Loaded) -> None:

@@ -60,11 +60,14 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
 @STATE_DIR
 def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None) -> None:
     """Give the position of OLD to NEW, for an exporter whose id was changed."""
+    if old == new:
+        die(f"{old} and {new} are the same; nothing to rename", USAGE)
     with _changing(directory_of(config_file, state_dir)) as checkpoint:
+        found = _with(checkpoint, old)
         for exporters in checkpoint.positions.values():
             if new in exporters:
                 die(f"{new} has a position of its own; forget it first", USAGE)
-        for exporters in _with(checkpoint, old):
+        for exporters in found:
             exporters[new] = exporters.pop(old)
     click.echo(f"{new} goes on where {old} was")
 

@@ -77,8 +77,8 @@ def tap(
 
     \b
     Examples:
-      k8s-audit-otlp tap --config agent.yaml --match verb=delete --match 'user=*@example.com'
-      k8s-audit-otlp tap --state-dir /var/lib/k8s-audit-otlp --match code=4xx --json
+      k8s-audit-otlp tap -c agent.yaml --match verb=delete --match 'user=*@x.com'
+      k8s-audit-otlp tap -c agent.yaml --match code=4xx --json
 
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     match = _match(wishes, exporter)

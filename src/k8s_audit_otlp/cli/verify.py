@@ -2,23 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict
-from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import MISSING, die
-from k8s_audit_otlp.cli.options import JSON, PATH
+from k8s_audit_otlp.cli import MISSING, die, say
+from k8s_audit_otlp.cli.exports import exports_in, files_of, what_is_in
+from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.tools.text import denied, size
 from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import DiskLog
-from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export, UnreadableExportError
+from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.tools.table import FittingTable
@@ -27,12 +25,11 @@ _COLUMNS = ("events", "arrived", "missing", "dropped", "told", "repeated", "fore
 _ALWAYS = frozenset({"events", "arrived", "missing"})
 _MOST_ROWS = 50  # with more segments only those with trouble are shown
 _PROBLEMS = 20  # segments whose trouble is told in words
-_NAMED = 5  # files that a message names
-_BUFFER = 1024 * 1024
 
 
 @click.command()
 @click.option("--path", "log", type=PATH, help="Live log file.")
+@CONFIG
 @click.option(
     "--against",
     required=True,
@@ -41,7 +38,9 @@ _BUFFER = 1024 * 1024
     help="What arrived: an export or an answer of the back end; may be given again.",
 )
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
-@click.option("--since", help="A duration or a time: ask for nothing before it.")
+@click.option(
+    "--since", type=MOMENT, default=0, help="A time or an age: ask for nothing before it."
+)
 @click.option(
     "--receipts-only",
     is_flag=True,
@@ -51,9 +50,10 @@ _BUFFER = 1024 * 1024
 @JSON
 def command(  # noqa: PLR0913 - one for each thing that can be asked
     log: Path | None,
+    config_file: Path | None,
     against: tuple[str, ...],
     uid_field: str,
-    since: str | None,
+    since: int,
     *,
     receipts_only: bool,
     closed: bool,
@@ -68,15 +68,18 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     \b
     What --against takes, each plain, gzip or zstd, of any size:
       Collector      the file of its file exporter, or an OTLP request as JSON
-      VictoriaLogs   curl -s "$VL/select/logsql/query" -d 'query=service.name:k8s-audit _time:1d'
+      VictoriaLogs   curl -s "$VL/select/logsql/query"
+                       -d 'query=service.name:k8s-audit _time:1d'
       Loki           curl -sG "$LOKI/loki/api/v1/query_range" -d limit=5000
                        --data-urlencode 'query={service_name="k8s-audit"}'
-      Elasticsearch  curl -s "$ES/logs-*/_search?size=10000"; pages of a scroll in one file
+      Elasticsearch  curl -s "$ES/logs-*/_search?size=10000"; a scroll's pages too
       ClickHouse     SELECT LogAttributes['log.record.uid'] AS uid FROM otel_logs
-                       FORMAT CSVWithNames with --uid-field uid; or FORMAT JSONEachRow
-      DataKit        the answer of /v1/query/raw, or the CSV that the explorer exports
-      others         NDJSON, CSV or TSV with the uid in any field, or a list of uids
+                       FORMAT CSVWithNames, with --uid-field uid; or JSONEachRow
+      DataKit        the answer of /v1/query/raw, or the explorer's CSV
+      others         NDJSON, CSV or TSV with a field of uids, or a list of uids
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    if config_file is not None and log is None:
+        log = _log_of(config_file)
     if receipts_only == (log is not None):
         raise click.UsageError("give --path LOG, or --receipts-only where there is no log")
     disk, entries = _log_on_disk(log, since, with_live=not closed)
@@ -86,8 +89,9 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die(str(error))
     except OSError as error:
         die(denied(error.filename, error))
-    if receipts_only and not report.segments:
-        die("there is nothing to compare: no receipt is among what arrived")
+    if not report.segments:
+        on_disk = "" if receipts_only else "no event on disk is asked for, and "
+        die(f"there is nothing to compare: {on_disk}no receipt is among what arrived")
     if as_json:
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
@@ -95,25 +99,39 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     sys.exit(0 if report.complete else MISSING)
 
 
+def _log_of(config_file: Path) -> Path:
+    """Return the one log that a configuration names."""
+    from k8s_audit_otlp.agent.build import paths_of  # noqa: PLC0415 - slow to import
+
+    receivers = load_config(config_file).config.receivers.values()
+    logs = [log for receiver in receivers for log in paths_of(receiver)]
+    if len(logs) != 1:
+        found = f"{len(logs)} logs: {', '.join(map(str, logs))}" if logs else "no log that is there"
+        die(f"{config_file} names {found}; name one with --path")
+    return logs[0]
+
+
 def _log_on_disk(
-    log: Path | None, since: str | None, *, with_live: bool
+    log: Path | None, since_ns: int, *, with_live: bool
 ) -> tuple[DiskLog | None, list[Entry]]:
     """Return the log and its files; a path without a log ends the command: nothing is complete."""
     if log is None:
         return None, []
-    disk = DiskLog(
-        log, since_ns=time_of_option(since, "--since") if since else 0, with_live=with_live
-    )
+    disk = DiskLog(log, since_ns=since_ns, with_live=with_live)
     if log.is_dir():
-        die(f"{log} is a directory; name the live file in it{_what_is_in(log)}")
+        die(f"{log} is a directory; name the live file in it{what_is_in(log)}")
     try:
         entries = disk.files()
     except OSError as error:
         die(denied(log.parent, error))
     if not entries:
         die(
-            f"{log}: there is no log of that name{_what_is_in(log.parent)}; "
+            f"{log}: there is no log of that name{what_is_in(log.parent)}; "
             "--receipts-only compares without a log"
+        )
+    if kind := disk.seems(entries):
+        say(
+            f"{log}: this is no audit log, it seems to be {kind}; name the file of --audit-log-path"
         )
     return disk, entries
 
@@ -133,60 +151,6 @@ def _compare(
         for segment in disk.segments(entries, advance) if disk else ():
             comparison.compare(segment)
     return comparison.report(), unread
-
-
-def _what_is_in(directory: Path) -> str:
-    """Name a few files of the directory, for whoever mistyped one of them."""
-    try:
-        names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    except OSError:
-        return ""
-    if not names:
-        return f"; {directory} holds no file"
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"; {directory} holds {', '.join(names[:_NAMED])}{more}"
-
-
-def time_of_option(text: str, option: str) -> int:
-    """Return a time or an age as nanoseconds since the epoch."""
-    import time  # noqa: PLC0415 - only where it is asked for
-
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
-
-    from k8s_audit_otlp.config.types import StartAtValue  # noqa: PLC0415
-
-    try:
-        wish = TypeAdapter(StartAtValue).validate_python(text)
-    except ValidationError as error:
-        raise click.BadParameter(error.errors()[0]["msg"], param_hint=option) from None
-    return wish.since_ns(time.time_ns()) or 0
-
-
-def files_of(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
-    for name in against:
-        if name == "-":
-            yield name, 0
-            continue
-        path = Path(name)
-        found = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-        for file in found:
-            yield str(file), file.stat().st_size
-
-
-def exports_in(files: Sequence[tuple[str, int]], field: str, what: str) -> Iterator[Export]:
-    """Yield exports, each open for as long as it is the newest, and show how far that is.
-
-    *files* are names and sizes, *field* holds the uid, *what* is read is said at the terminal.
-    """
-    with reading(sum(size for _, size in files), what) as advance:
-        for name, _ in files:
-            with closing(_open_export(name)) as stream:
-                yield Export(name, stream, field, advance)
-
-
-def _open_export(name: str) -> BufferedReader:
-    file = FileIO(0, closefd=False) if name == "-" else FileIO(name)
-    return BufferedReader(file, _BUFFER)
 
 
 def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:

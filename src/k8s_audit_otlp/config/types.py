@@ -6,7 +6,7 @@ Each type carries its JSON Schema, so the printed schema says what the validator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
@@ -18,7 +18,7 @@ from k8s_audit_otlp.config.template import Expanded
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # rfc-editor.org/rfc/rfc9110#section-5.6.2
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*(?:[Zz]|[+-]\d\d:\d\d)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ].*(?:[Zz]|[+-]\d\d:\d\d))?")
 
 
 def mistake(what: str, hint: str) -> PydanticCustomError:
@@ -105,12 +105,16 @@ def _start_at(value: Any) -> StartAt:
     except (ValueError, OverflowError):
         raise mistake(
             f"{shown(value)} is no place to start",
-            "write beginning, end, an age such as 24h, or a time such as 2026-01-31T00:00:00Z",
+            "write beginning, end, an age such as 24h, or a time such as 2026-01-31 or "
+            "2026-01-31T12:00:00Z",
         ) from None
 
 
 def _epoch_ns(text: str) -> int:
+    """Read a time with its zone, or a date: its midnight in UTC."""
     moment = datetime.fromisoformat(text.upper())
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
 
 

@@ -39,7 +39,13 @@ def seems(lines: Sequence[bytes]) -> str:
     found = [kind for line in lines if (kind := _text(line) or _object(line))]
     if found and 2 * len(found) >= len(lines):
         return found[0]
-    return "" if not lines or any(map(_is_read, lines)) else "text of another kind"
+    if not lines or any(map(_is_read, lines)):
+        return ""
+    return "text of another kind" if any(map(_is_text, lines)) else "binary data"
+
+
+def _is_text(line: bytes) -> bool:
+    return line.isascii() and line.decode("ascii").strip().isprintable()
 
 
 def framed(lines: Sequence[bytes]) -> bool:

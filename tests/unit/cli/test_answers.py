@@ -32,6 +32,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "table").write_text("time,message\n1,x\n")
     (tmp_path / "empty").touch()
     (tmp_path / "nothing_in_it").mkdir()
+    (tmp_path / "binary").write_bytes(bytes(range(255, 0, -1)) * 20 + b"\n")
+    pasted = (tmp_path / "good.yaml").read_text().replace("k8s_audit:", "otlp: {}, k8s_audit:")
+    (tmp_path / "pasted.yaml").write_text(pasted)
+    several = GOOD.format(log=f"{log}, {tmp_path}/other.log", state=tmp_path / "state")
+    (tmp_path / "several.yaml").write_text(several)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "audit.log").write_bytes(source.line()[:-20])
     (tmp_path / "auditd.log").write_text("type=SYSCALL msg=audit(1364481363.243:24287): arch\n")
@@ -50,6 +55,8 @@ RIGHT = (
     "validate --config good.yaml --quiet", "explain --event event.json",
     "explain --config good.yaml --event event.json", "explain --path log/audit.log",
     "explain --path log/audit.log --policy low-volume --json",
+    "apiserver webhook --url https://agent.example:9443/audit",
+    "apiserver webhook --url http://127.0.0.1:9443/audit/prod",
     "vendors", "vendors --json", "vendors show loki", "vendors show loki --json",
     "apiserver policy", "apiserver policy --list", "apiserver kubeadm",
 )  # fmt: skip
@@ -112,6 +119,36 @@ WRONG = {
     "evidence keygen /nonexistent/key": (2, "name a file in a directory that is there"),
     "explain --path log": (2, "it is a directory"),
     "explain --path log/audit.log --policy event.json": (2, "kind: 'Event' is none of Policy"),
+    "verify --path log/audit.log --against binary": (2, "binary: this is no text in UTF-8"),
+    "evidence verify --against binary": (2, "name what the back end gave out"),
+    "verify --path log/audit.log --against empty --closed": (2, "there is nothing to compare"),
+    "verify --path log/audit.log --against empty --since 2100-01-01": (2, "nothing to compare"),
+    "verify --path empty --against empty": (2, "there is nothing to compare"),
+    "verify --path empty --against uids": (2, "there is nothing to compare"),
+    "verify --path log/audit.log --against empty --since end": (2, "write an age such as 24h"),
+    "verify --path auditd.log --against uids": (5, "it seems to be the log of auditd"),
+    "verify -c good.yaml --against empty": (5, ""),
+    "verify -c several.yaml --against uids": (2, "names 2 logs"),
+    "verify -c bad.yaml --against uids": (2, "did you mean endpoint?"),
+    "validate -c good.yaml -c several.yaml": (2, "--config is given 2 times; name one file"),
+    "run --config good.yaml --deadline 5s": (2, "--deadline is for --once"),
+    "run --config good.yaml --once --watch-config": (2, "leave out --once"),
+    "status --state-dir event.json": (2, "name the directory of the positions"),
+    "state list --state-dir event.json": (2, "name the directory of the positions"),
+    "state rename a a --state-dir nowhere": (2, "nothing to rename"),
+    "evidence verify --against uids --from end": (2, "write an age such as 24h"),
+    "replay --exporter x -c good.yaml --from 24h": (2, "no exporter x"),
+    "replay --exporter otlp_http/siem -c good.yaml --from end": (2, "'end' is no time"),
+    "replay --exporter otlp_http/siem -c good.yaml --from 2100-01-01": (2, "nothing lies between"),
+    "validate --config pasted.yaml": (2, "receivers::otlp: otlp is a receiver of the Collector"),
+    "explain --path empty": (2, "nothing in it yet"),
+    "explain --path nothing_in_it/audit.log": (2, "there is no such log"),
+    "apiserver webhook --url https://HOST:9443/audit": (2, "HOST in the URL is a placeholder"),
+    "apiserver webhook --url https://<node>:9443/audit": (2, "write your own value"),
+    "apiserver webhook --url https://a:99999/audit": (2, "no port up to 65535"),
+    "apiserver webhook --url https://u:p@a/audit": (2, "give --token"),
+    "apiserver webhook --url http://a/audit --token x": (2, "write https://"),
+    "apiserver webhook --url ftp://a/audit": (2, "is no address of a webhook"),
     "demo --seconds 0": (2, "not in the range"),
     "demo --rate -1": (2, "not in the range"),
     "dead-letter list": (2, "give --state-dir DIRECTORY or --config FILE"),

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -75,3 +76,20 @@ def test_schema_prints_draft_2020_12() -> None:
     """It is JSON as it stands."""
     result = CliRunner().invoke(main, ["schema"])
     assert json.loads(result.output)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def _all_commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        one = group.get_command(context, name)
+        yield (*words, name)
+        if isinstance(one, click.Group):
+            yield from _all_commands(one, (*words, name))
+
+
+@pytest.mark.parametrize("words", list(_all_commands(main)), ids=" ".join)
+def test_help_fits_into_80_columns(words: tuple[str, ...]) -> None:
+    """Also the lines that stay as they are written, such as examples."""
+    done = CliRunner().invoke(main, [*words, "--help"], terminal_width=80)
+    assert done.exit_code == 0
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []

@@ -70,6 +70,19 @@ def test_everything_on_disk_goes_out_with_the_same_uids(fixture: Fixture) -> Non
     assert not list((fixture.state / "replay").iterdir())  # it is through
 
 
+def test_nothing_to_send_is_no_success(fixture: Fixture) -> None:
+    """Whether everything is older than --from, or as new as --to."""
+    fixture.write(10)
+    with Backend() as new:
+        file = configured(fixture, new.url)
+        none = ended(replaying(file, "--from", "2998-01-01", "--to", LAST), 2)
+        assert "nothing was sent of what is on disk: none is that new" in none
+        assert "10 lie after --to" in ended(
+            replaying(file, "--from", FIRST, "--to", "2021-01-01"), 2
+        )
+        assert not new.received.uids
+
+
 def test_only_what_lies_between_the_times(fixture: Fixture) -> None:
     ids = fixture.write(30)
     stamps = [json.loads(line)["stageTimestamp"] for line in fixture.log.read_bytes().splitlines()]

@@ -150,7 +150,7 @@ def _components(
         if kind in IDLE_EXTENSIONS and section == "extensions":
             found.remark(path, Kind.NO_EFFECT, "it serves the Collector itself")
         elif kind not in models:
-            found.mistake(path, *_unknown(section, kind, models))
+            found.mistake(path, *_unknown(section, written.partition("/")[0], models))
         elif slash and not _NAME.fullmatch(name):
             found.mistake(path, "the name after / is empty or holds white space", "write type/name")
         elif (place := where((section, component_id))) in found.written:

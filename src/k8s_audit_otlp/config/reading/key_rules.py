@@ -130,7 +130,11 @@ FOREIGN_PROCESSORS: Mapping[str, str] = {
     "tail_sampling": _POLICY,
     "transform": _REDACTION,
 }
-FOREIGN_RECEIVERS = frozenset({"filelog", "file_log", "otlp", "webhookevent", "k8sobjects"})
+FOREIGN_RECEIVERS = frozenset((
+    "filelog", "file_log", "otlp", "otlpjsonfile", "webhookevent", "k8sobjects", "k8s_events",
+    "k8s_cluster", "journald", "syslog", "tcplog", "udplog", "fluentforward", "hostmetrics",
+    "kubeletstats", "prometheus", "filestats", "awscloudwatch", "azureeventhub", "splunk_hec",
+))  # fmt: skip
 
 
 def deciding(rules: Rules, block: Mapping[str, Any]) -> Iterator[Rule]:

@@ -21,7 +21,8 @@ def lines_of_event(found: Explained, target: str, policy: str) -> Iterator[str]:
     what = " ".join(printable(part) for part in parts if part)
     end = f"{facts.stage} {facts.code}" if facts.code else facts.stage
     yield f"event      {what or 'not an event'}"
-    yield f"           {facts.time}, {printable(end)}, logged at level {printable(facts.level)}"
+    level = f"logged at level {facts.level}" if facts.level else ""
+    yield f"           {', '.join(printable(part) for part in (facts.time, end, level) if part)}"
     if found.fault:
         yield f"           not understood: {printable(found.fault)}"
     yield f"for        {printable(target)}"

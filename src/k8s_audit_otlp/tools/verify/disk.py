@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, is_event, read_line
+from k8s_audit_otlp.event.foreign import LOOKED_AT, seems
 from k8s_audit_otlp.event.times import stage_ns
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
@@ -62,6 +63,14 @@ class DiskLog:
         entries = files_of(self._path)
         self.bytes_on_disk = sum(e.size for e in entries)
         return entries
+
+    def seems(self, entries: list[Entry]) -> str:
+        """Say what the newest file with anything in it is, if it is no audit log; else ''."""
+        for segment in segments(entries[::-1], {}):
+            if isinstance(segment, OfflineSegment):
+                block = next(segment.blocks(), None)
+                return seems(block.data.split(b"\n", LOOKED_AT)) if block else ""
+        return ""
 
     def segments(
         self, entries: list[Entry], advance: Callable[[int], None] = lambda _: None

@@ -6,6 +6,7 @@ header or without), and bare lists of uids: each plain, gzip or zstd. What a fil
 beginning.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,8 @@ _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _BUFFER = 1024 * 1024
 _NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
+
+_WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
 
 Advance = Callable[[int], None]
 _read_object = msgspec.json.Decoder(dict[str, Any]).decode
@@ -59,6 +62,8 @@ class Export:
         start = head.lstrip()[:64]
         if not start:
             return
+        if not _is_text(head):
+            raise UnreadableExportError(f"{self.name}: this is no text in UTF-8; {_WHAT_IT_TAKES}")
         as_lines = b'"resourceLogs"' in start.partition(b"\n")[0]  # as the Collector writes them
         if start[:1] in b"{[" and not as_lines and is_document(head):
             items = self._document(chain([head], iter(partial(stream.read, _BUFFER), b"")))
@@ -144,6 +149,16 @@ class Export:
             )
         for row in rows:
             yield item_of_fields(zip(header, row, strict=False), self._field)
+
+
+def _is_text(head: bytes) -> bool:
+    """Say whether the first line is text; cells further on may hold anything."""
+    first = head.partition(b"\n")[0][:_NEAR]
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(first)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in first
 
 
 def unpacked(stream: io.BufferedReader) -> BinaryIO:
