@@ -236,7 +236,10 @@ def copy(scan: Scan, key: int) -> int | None:
 
 def may_echo_in(pieces: list[bytes], key: int) -> bool:
     """Tell whether the text of the member may echo a value: only then is `message` worth it."""
-    text = pieces[key + 2] if pieces[key + 1] == b":" else b""
+    return pieces[key + 1] == b":" and may_echo(pieces[key + 2])
+
+
+def may_echo(text: bytes) -> bool:
     return any(map(text.__contains__, _ECHOING))
 
 

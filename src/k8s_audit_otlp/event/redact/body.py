@@ -29,6 +29,7 @@ from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import (
     SpacedError,
     marks_key,
+    mask,
     plainly_escaped,
     spliced,
     split,
@@ -43,7 +44,7 @@ class BodyRedactor:
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
         self._known = KnownTexts() if "text" not in rules.off else None
-        self._parts = PartRedactor(partial(self._whole, context=BodyContext()), self._plain)
+        self._parts = PartRedactor(partial(self._whole, context=BodyContext()), self._plain, self._is_harmless)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
         return tuple(rule for rule in self.rules.own if rule.covers(context.resource))
@@ -105,6 +106,11 @@ class BodyRedactor:
         if own or suspects:
             clean_strings(scan, suspects, self._known)
         return spliced(body, pieces, scan.changed)
+
+    def _is_harmless(self, string: bytes) -> bool:
+        """Tell of a string, in its quotes, that it holds nothing which no name has told."""
+        piece = string[1:-1] if b"\\" not in string else mask(string[1:-1])
+        return not may_hold_json(piece) if self._known is None else self._known.add_harmless(piece)
 
     def _suspects(self, pieces: list[bytes]) -> set[bytes]:
         """Return the strings, none of them a key, that may hold what no name has told."""

@@ -6,9 +6,11 @@ exceptions are named here and read as a whole. `clean_body.look` tells of a body
 judged so.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
 
+from k8s_audit_otlp.event.redact.actions import may_echo
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.splice.members import items_of, members_of
@@ -17,12 +19,14 @@ from k8s_audit_otlp.event.splice.members import items_of, members_of
 Whole: TypeAlias = Callable[[bytes, set[str], list[bytes]], bytes]
 
 _DEEPEST: Final = 12  # parts in parts; what is deeper is read as a whole
-_LONGEST_KEPT: Final = 1024  # bytes of a part that is remembered
+_LONGEST_KEPT: Final = 32_768  # bytes of a part that is remembered
+_LONGEST_KEY: Final = 256  # bytes of a part that is remembered as itself, not by its digest
 _MOST_KEPT: Final = 3 << 20  # bytes of all that are
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 # These look at the members beside them.
 _BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME))
 _CONTAINER: Final = b"{["
+_QUOTE: Final = 0x22
 
 
 class Part(NamedTuple):
@@ -39,8 +43,9 @@ _CLEAN: Final = Part()
 class PartRedactor:
     """Gives the same result as reading the whole body. Remembers parts, within a bound."""
 
-    def __init__(self, whole: Whole, names: Names) -> None:
-        self._whole, self._names = whole, names
+    def __init__(self, whole: Whole, names: Names, is_harmless: Callable[[bytes], bool]) -> None:
+        """*is_harmless* tells of a string, in its quotes, that it stays below a harmless name."""
+        self._whole, self._names, self._is_harmless = whole, names, is_harmless
         self._known: dict[bytes, Part] = {}
         self._kept = 0
 
@@ -49,31 +54,32 @@ class PartRedactor:
         return self._taken_apart(body, 0)
 
     def _part(self, raw: bytes, depth: int) -> Part:
-        """Redact a value whose name calls for nothing."""
-        if len(raw) > _LONGEST_KEPT and raw[0] in _CONTAINER:
-            return self._taken_apart(raw, depth)
-        known = self._known.get(raw)
-        if known is not None:
-            return known
-        # A string is looked at as the value it is: behind a colon.
-        clean = is_clean(raw if raw[0] in _CONTAINER else b":" + raw)
-        part = _CLEAN if clean else self._taken_apart(raw, depth)
-        self._remember(raw, part)
+        """Redact an object or a list whose name calls for nothing."""
+        key = _key_of(raw)
+        part = self._known.get(key)
+        if part is None:
+            part = _CLEAN if is_clean(raw) else self._taken_apart(raw, depth)
+            self._remember(key, len(raw), part)
         return part
 
     def _taken_apart(self, raw: bytes, depth: int) -> Part:
-        first = raw[0]
-        if depth < _DEEPEST and first in _CONTAINER:
-            if first == _CONTAINER[0]:
+        if depth < _DEEPEST:
+            if raw[0] == _CONTAINER[0]:
                 members = members_of(raw)
                 if members is not None:
                     return self._object(raw, members, depth + 1)
             else:
                 items = items_of(raw)
                 if items is not None and not _belong_together(items, depth):
-                    return _joined(b"[", [(b"", i, self._part(i, depth + 1)) for i in items], b"]")
-        if first in _CONTAINER:
-            return self._read(raw)
+                    parts = [(b"", item, self._item(item, depth + 1)) for item in items]
+                    return _joined(b"[", parts, b"]")
+        return self._read(raw)
+
+    def _item(self, raw: bytes, depth: int) -> Part:
+        if raw[0] in _CONTAINER:
+            return self._part(raw, depth)
+        if raw[0] != _QUOTE or self._is_harmless(raw):
+            return _CLEAN
         return _bare(self._read(b"[" + raw + b"]"))
 
     def _object(self, raw: bytes, members: list[tuple[bytes, bytes]], depth: int) -> Part:
@@ -83,26 +89,31 @@ class PartRedactor:
             return self._read(raw)
         parts = []
         for (name, value), action in zip(members, actions, strict=True):
-            head = b'"' + name + b'":'
-            inside = value[0] in _CONTAINER and (action is not Action.OWNED or b'"v:' not in value)
-            if inside and action in (Action.NONE, Action.CREDENTIAL_TEXT, Action.OWNED):
-                part = self._part(value, depth)
+            if value[0] in _CONTAINER:
+                owned = action is Action.OWNED and b'"v:' not in value
+                if owned or action is Action.NONE or action is Action.CREDENTIAL_TEXT:
+                    part = self._part(value, depth)
+                elif action is Action.LABELS and is_clean(value):
+                    part = _CLEAN
+                else:
+                    part = self._member(name, value)
+            elif action is Action.NONE or (action is Action.MESSAGE and not may_echo(value)):
+                stays = value[0] != _QUOTE or self._is_harmless(value)
+                part = _CLEAN if stays else self._member(name, value)
             else:
-                part = self._member(head, value, action)
-            parts.append((head, value, part))
+                part = self._member(name, value)
+            parts.append((name, value, part))
         return _joined(b"{", parts, b"}")
 
-    def _member(self, head: bytes, value: bytes, action: Action) -> Part:
+    def _member(self, name: bytes, value: bytes) -> Part:
         """Redact what only the name of the member, too, tells how to read."""
+        head = b'"' + name + b'":'
         member = head + value
-        known = self._known.get(member)
-        if known is not None:
-            return known
-        if action is Action.NONE and (value[0] != 0x22 or is_clean(member)):
-            part = _CLEAN
-        else:
+        key = _key_of(member)
+        part = self._known.get(key)
+        if part is None:
             part = _bare(self._read(b"{" + member + b"}"), len(head))
-        self._remember(member, part)
+            self._remember(key, len(member), part)
         return part
 
     def _read(self, raw: bytes) -> Part:
@@ -113,14 +124,19 @@ class PartRedactor:
             return _CLEAN
         return Part(new, frozenset(fired), tuple(values))
 
-    def _remember(self, raw: bytes, part: Part) -> None:
-        if len(raw) > _LONGEST_KEPT:
+    def _remember(self, key: bytes, size: int, part: Part) -> None:
+        if size > _LONGEST_KEPT:
             return
-        self._kept += len(raw) + len(part.new or b"") + _OVERHEAD
+        self._kept += len(key) + len(part.new or b"") + _OVERHEAD
         if self._kept > _MOST_KEPT:
             self._known.clear()
             self._kept = 0
-        self._known[raw] = part
+        self._known[key] = part
+
+
+def _key_of(raw: bytes) -> bytes:
+    """Return what stands for a part among those remembered. A digest is no JSON."""
+    return raw if len(raw) <= _LONGEST_KEY else b"#" + sha256(raw).digest()
 
 
 def _belong_together(items: list[bytes], depth: int) -> bool:
@@ -135,15 +151,18 @@ def _bare(part: Part, head: int = 0) -> Part:
     return part if part.new is None else part._replace(new=part.new[1 + head : -1])
 
 
-def _joined(opening: bytes, parts: Sequence[tuple[bytes, bytes, Part]], closing: bytes) -> Part:
-    """Put parts together again: what stands before each, what it was, what it becomes."""
-    if all(part.new is None for _, _, part in parts):
+def _joined(opening: bytes, parts: list[tuple[bytes, bytes, Part]], closing: bytes) -> Part:
+    """Put parts together again: the name of each, if any, what it was, what it becomes."""
+    changed = [part for _, _, part in parts if part is not _CLEAN]
+    if not changed:
         return _CLEAN
+    named = opening == b"{"
     written = b",".join([
-        head + (value if part.new is None else part.new) for head, value, part in parts
+        (b'"' + name + b'":' if named else b"") + (value if part.new is None else part.new)
+        for name, value, part in parts
     ])  # fmt: skip
     return Part(
         opening + written + closing,
-        frozenset().union(*(part.fired for _, _, part in parts)),
-        tuple(value for _, _, part in parts for value in part.redacted_values),
+        frozenset().union(*(part.fired for part in changed)),
+        tuple(value for part in changed for value in part.redacted_values),
     )

@@ -46,6 +46,15 @@ class KnownTexts(set[bytes]):
         self.remember(new - found)
         return found
 
+    def add_harmless(self, piece: bytes) -> bool:
+        """Tell of one string that it may hold nothing, and remember it."""
+        if piece in self:
+            return True
+        if _may_hold(piece):
+            return False
+        self.remember({piece})
+        return True
+
     def remember(self, pieces: set[bytes]) -> None:
         if len(self) >= _MAX_KNOWN:
             self.clear()
