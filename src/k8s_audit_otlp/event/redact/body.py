@@ -35,6 +35,8 @@ from k8s_audit_otlp.event.splice.tokens import (
     split,
 )
 
+_STATUS = b'{"kind":"Status","apiVersion":"v1",'
+
 
 class BodyRedactor:
     """Built once for an exporter's rules; remembers the verdicts for names."""
@@ -44,7 +46,9 @@ class BodyRedactor:
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
         self._known = KnownTexts() if "text" not in rules.off else None
-        self._parts = PartRedactor(partial(self._whole, context=BodyContext()), self._plain, self._is_harmless)
+        self._parts = PartRedactor(
+            partial(self._whole, context=BodyContext()), self._plain, self._is_harmless
+        )
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
         return tuple(rule for rule in self.rules.own if rule.covers(context.resource))
@@ -65,11 +69,12 @@ class BodyRedactor:
         depth: int = 0,
     ) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
-        if not (context.kind or self.rules.own):
+        answers = body.startswith(_STATUS)  # which are none of the objects that were asked for
+        if not self.rules.own and (answers or not context.kind):
             clean, by_parts = look(body)
             if clean:
                 return body
-            if by_parts and not depth:
+            if by_parts and not depth and not context.kind:
                 return self._by_parts(body, fired, redacted_values)
         return self._whole(body, fired, redacted_values, context, depth)
 

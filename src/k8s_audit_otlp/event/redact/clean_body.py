@@ -4,10 +4,11 @@ Most bodies hold no word of the grammar, no member that a rule is about and no q
 They are neither taken apart nor decoded. Whatever holds one is looked at by its names.
 """
 
+import re
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import NEEDLES
-from k8s_audit_otlp.event.secrets.matcher import matcher_of
+from k8s_audit_otlp.event.secrets.grammar import NEEDLES, sought_for
+from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
 
 # Members that a rule is about, beside those whose name says credential; see `names`.
 _MEMBERS: Final = (
@@ -21,12 +22,16 @@ _LEFT_OUT: Final = frozenset(("value", '"data'))
 _WORDS: Final = tuple(
     dict.fromkeys((*(needle for needle in NEEDLES if needle not in _LEFT_OUT), *_MEMBERS))
 )
-# Values that a manager of fields owns in a list of arguments; a quote inside a string, unless the
-# string names a list's element as managedFields do (k:{ v:); a blank between members.
+_INSIDE: Final = rb"""([^"\\]|\\.)*"""  # a string
+# Values that a manager of fields owns in a list of arguments; JSON in a string, which is a quote
+# behind a bracket, unless the string names a list's element as managedFields do (k:{ v:); a quote
+# beside a word that was left out above; a blank between members.
 _PATTERNS: Final = (
     rb'"f:[^"]*(args|command|env[^"]*)":\{("\.":\{\},)?"v:',
-    rb"""[:,\[{]"([^"\\kv]|[kv][^:"\\])([^"\\]|\\[^"])*\\\"""",
-    rb"""[:,\[{]"\\""",
+    rb"""[:,\[{]"([^"\\kv{\[]|[kv][^:"\\]|\\.)%b[{\[]%b\\\"""" % (_INSIDE, _INSIDE),
+    rb"""[:,\[{]"[{\[]%b\\\"""" % _INSIDE,
+    rb"""value%b\\\"""" % _INSIDE,
+    rb"""\\\"(%bvalue|data)""" % _INSIDE,
     rb"""("[:,]|[{\[])\s""",
 )
 _NEEDLESS_ESCAPE: Final = rb"""\\u00[4-7]"""  # of a letter: the names must be read first
@@ -37,7 +42,17 @@ _KINDS: Final = (
     rb'(?-i:"((Cluster)?(ExternalSecret|SecretStore)|SealedSecret|PushSecret|Fake)")',
     rb'"op":',
 )
-_found = matcher_of([word.encode() for word in _WORDS], (*_PATTERNS, _NEEDLESS_ESCAPE, *_KINDS))
+
+
+def _in_json(word: str) -> Sought:
+    """Return what is looked for to find a needle in JSON, where quotes in a text are escaped."""
+    if '"' in word and word not in _MEMBERS:
+        return re.compile(re.escape(word).encode().replace(b'"', rb'\\*"'))
+    return sought_for(word)
+
+
+_patterns = map(re.compile, (*_PATTERNS, _NEEDLESS_ESCAPE, *_KINDS))
+_found = matcher_of([*map(_in_json, _WORDS), *_patterns])
 _BY_PARTS: Final = (1 << len(_WORDS) + len(_PATTERNS)) - 1  # found, and yet judged one by one
 _DIRTY: Final = _BY_PARTS << 1 | 1
 

@@ -15,7 +15,7 @@ from functools import lru_cache, reduce
 from operator import or_
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.matcher import matcher_of
+from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
 from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
 
 _LONGEST_KEPT: Final = 64  # characters of a name whose verdict is remembered
@@ -150,13 +150,47 @@ NEEDLES: Final = tuple(
     dict.fromkeys((*NAME_NEEDLES, *FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES))
 )
 _BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
+
+
+def _not_before(*endings: str) -> bytes:
+    """Write the pattern of what follows a word, whatever it is except these endings."""
+    firsts = sorted({ending[0] for ending in endings})
+    longer = [
+        re.escape(first).encode() + _not_before(*(e[1:] for e in endings if e[0] == first))
+        for first in firsts
+        if first not in endings
+    ]
+    other = "[^" + "".join(firsts) + "]"
+    return b"(?:%b)" % b"|".join((b"$", other.encode(), *longer))
+
+
+def _alone(word: str) -> bytes:
+    """Write the pattern of a word that tells nothing inside another: `pin`, not `mapping`.
+
+    What is before it may be an escape of JSON, whose last character is no letter of the text.
+    """
+    before = rb"(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{4})"
+    lower, title, upper = (x.encode() for x in (word, word.capitalize(), word.upper()))
+    return b"(?-i:(?:%b%b|%b|%b)(?:[^a-z]|$))" % (before, lower, title, upper)
+
+
+# Needles that are looked for as patterns, because most of what holds the word is harmless: groups
+# of users and of the API (`authorization.k8s.io`), and words that happen to end or begin so.
+_NEEDLE_PATTERNS: Final = {
+    "auth": b"auth" + _not_before("entic", "orization.k8s.io", "orization.kubernetes.io"),
+    "authorization": b"authorization" + _not_before(".k8s.io", ".kubernetes.io"),
+    **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
+}
+
+
+def sought_for(needle: str) -> Sought:
+    """Return what a matcher looks for to find a needle."""
+    pattern = _NEEDLE_PATTERNS.get(needle)
+    return needle.encode() if pattern is None else re.compile(pattern)
+
+
 _MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
-_found = matcher_of([needle.encode() for needle in NEEDLES])
-# In most names of roles, users and objects, and never a name for a value.
-_API_GROUPS: Final = re.compile(
-    rb"\b(?:auth(?:orization|entication)\.k8s\.io|system:(?:un)?authenticated)\b(?!\s*[=:])"
-)
-_AUTH: Final = _BITS["auth"]
+_found = matcher_of([*map(sought_for, NEEDLES)])
 
 
 def bits_of(needles: Iterable[str]) -> int:
@@ -174,8 +208,7 @@ def needles_in(text: str) -> int:
 
 def needles_in_bytes(text: bytes) -> int:
     """Return the same of a text that is encoded."""
-    found = _found(text)
-    return _found(_API_GROUPS.sub(b".", text)) if found & _AUTH else found
+    return _found(text)
 
 
 def may_hold(text: str) -> bool:

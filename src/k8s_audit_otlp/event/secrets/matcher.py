@@ -1,12 +1,12 @@
-"""Finds which of many words are in a text, in one pass where Hyperscan is installed.
+"""Finds which of many words and patterns are in a text, in one pass where Hyperscan is installed.
 
-Both matchers give the same answer; without Hyperscan each word is looked for on its own, which
+Both matchers give the same answer; without Hyperscan each is looked for on its own, which
 takes some twenty times as long on a large body.
 """
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 try:
     import hyperscan
@@ -14,8 +14,11 @@ except ImportError:  # a platform without a wheel: slower, and the same
     hyperscan = None  # type: ignore[assignment]  # told apart below
 
 
+Sought: TypeAlias = bytes | re.Pattern[bytes]  # a word, or a pattern
+
+
 class Matcher(Protocol):
-    """Gives the words that are in a text as bits: bit n for word n. ASCII letters in any case.
+    """Gives what is in a text as bits: bit n for the n-th sought. ASCII letters in any case.
 
     Patterns are what Hyperscan and `re` read alike: classes, groups, repetitions.
     """
@@ -24,14 +27,16 @@ class Matcher(Protocol):
 
 
 class PlainMatcher:
-    """Looks for one word after the other."""
+    """Looks for one after the other."""
 
-    def __init__(self, words: Sequence[bytes], patterns: Sequence[bytes] = ()) -> None:
-        self._words = tuple((word.lower(), 1 << bit) for bit, word in enumerate(words))
-        self._patterns = tuple(
-            (re.compile(pattern, re.IGNORECASE).search, 1 << (len(words) + n))
-            for n, pattern in enumerate(patterns)
-        )
+    def __init__(self, sought: Sequence[Sought]) -> None:
+        self._words, self._patterns = [], []
+        for bit, each in enumerate(sought):
+            if isinstance(each, bytes):
+                self._words.append((each.lower(), 1 << bit))
+            else:
+                search = re.compile(each.pattern, re.IGNORECASE).search
+                self._patterns.append((search, 1 << bit))
 
     def __call__(self, text: bytes) -> int:
         lowered = text.lower()
@@ -46,16 +51,15 @@ class PlainMatcher:
 
 
 class HyperscanMatcher:
-    """Looks for all words in one pass. Safe for threads: each call has a scratch of its own."""
+    """Looks for all in one pass. Safe for threads: each call has a scratch of its own."""
 
-    def __init__(self, words: Sequence[bytes], patterns: Sequence[bytes] = ()) -> None:
+    def __init__(self, sought: Sequence[Sought]) -> None:
         self._database = hyperscan.Database()
         flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH
-        expressions = [*map(re.escape, words), *patterns]
         self._database.compile(
-            expressions=expressions,
-            ids=list(range(len(expressions))),
-            flags=[flags] * len(expressions),
+            expressions=[re.escape(x) if isinstance(x, bytes) else x.pattern for x in sought],
+            ids=list(range(len(sought))),
+            flags=[flags] * len(sought),
         )
         self._first: Any = hyperscan.Scratch(self._database)
         self._free: list[Any] = [self._first]
@@ -78,7 +82,6 @@ def _take(word: int, _start: int, _end: int, _flags: int, hits: Any) -> None:
     hits.append(word)
 
 
-def matcher_of(words: Sequence[bytes], patterns: Sequence[bytes] = ()) -> Matcher:
-    """Make the quickest matcher that is to be had; *patterns* have their bits after the words."""
-    make = PlainMatcher if hyperscan is None else HyperscanMatcher
-    return make(words, patterns)
+def matcher_of(sought: Sequence[Sought]) -> Matcher:
+    """Make the quickest matcher that is to be had."""
+    return PlainMatcher(sought) if hyperscan is None else HyperscanMatcher(sought)
