@@ -68,7 +68,7 @@ def test_the_hour(hour: Hour) -> None:
     assert alerts(hour, before) == set()
     assert {line["exporter"] for line in hour.said("caught_up")} == {ILL, WELL}
     for act in (calm, back_end_down, storm, wrong_key, bad_reload, poison, full_disk, deleted,
-                truncated, killed):  # fmt: skip
+                deleted_with_a_backlog, truncated, killed):  # fmt: skip
         hour.heard()
         act(hour)
     assert hour.stop() == 0
@@ -228,6 +228,22 @@ def deleted(hour: Hour) -> None:
     hour.until(lambda: hour.ready() == [])
     all_is_well(hour)
     assert "AuditRunwayShort" not in alerts(hour, before)
+
+
+def deleted_with_a_backlog(hour: Hour) -> None:
+    """Its descriptor is held for the exporter that is behind; that the log is away is said, too."""
+    hour.ill.stop()
+    hour.write(40)
+    hour.until(lambda: hour.metric("waiting_requests", ILL) >= 1)
+    hour.log.unlink()
+    hour.until(lambda: any("is not there" in reason for reason in hour.ready()))
+    hour.until(lambda: hour.said("log_trouble"))
+    assert hour.page()["logs"][0]["trouble"]
+    hour.write(20)
+    hour.until(lambda: hour.said("log_readable"))
+    hour.until(lambda: hour.ready() == [])
+    hour.ill.start()
+    all_is_well(hour)
 
 
 def truncated(hour: Hour) -> None:

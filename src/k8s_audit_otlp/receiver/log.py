@@ -34,10 +34,9 @@ __all__ = ["WAITING", "AuditLog", "LogEvents", "LogLimits"]
 class AuditLog:
     """The segments of one log. One watcher thread scans; any number of consumers read.
 
-    `_scanning` lets one scan run at a time: it lists, opens, compares and copies files. The lock
-    of the known segments is held for moments only, so neither readers nor commits wait for a scan.
-    `version` rises when segments come, go, end or are renamed; listeners are also called when the
-    live file grows.
+    `_scanning` lets one scan run at a time; the lock of the known segments is held for moments, so
+    neither readers nor commits wait for it. `version` rises when segments come, go, end or are
+    renamed; listeners are also called when the live file grows.
     """
 
     def __init__(  # noqa: PLR0913 - the edges of one log, each named
@@ -120,6 +119,10 @@ class AuditLog:
         """What stands in the way of reading this log now."""
         return self._troubles.now
 
+    @property
+    def absence(self) -> str:
+        return self._troubles.absence
+
     def ended(self, segment: Segment, size: int) -> None:
         """Note that the segment ends at *size*: nothing follows."""
         with self._known.lock:
@@ -156,6 +159,11 @@ class AuditLog:
         """Note that a scan ended with something that nobody foresaw."""
         self._troubles.replace({"": f"{self.path.parent}: cannot be looked at: {error!r}"})
 
+    def away(self, seconds: float) -> None:
+        """Note for how long the live file has been away; 0 while it is there."""
+        said = f"{self.path}: is not there for {seconds:.0f} s; nothing new is read"
+        self._troubles.away(said if seconds else "")
+
     def waited_for(self, segment: Segment) -> None:
         """Note that *segment* has nothing for a consumer now.
 
@@ -180,10 +188,9 @@ class AuditLog:
     # -- the watcher -------------------------------------------------------------------------
 
     def poll(self) -> bool:
-        """Look at the live file only: cheap enough for many times a second.
+        """Look at the live file only, many times a second; say whether to scan the directory.
 
-        Returns True when the directory should be scanned: the live name leads elsewhere, or a
-        segment that has no identity yet has grown.
+        That is so when the live name leads elsewhere, or a segment without identity has grown.
         """
         try:
             info = self._live.stat()

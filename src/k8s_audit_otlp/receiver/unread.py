@@ -39,7 +39,8 @@ class Troubles:
     def __init__(self, say: Callable[[str], None]) -> None:
         """*say* is called with each new trouble, and with '' when the last one has passed."""
         self._say = say
-        self._lock = Lock()  # guards all three
+        self._lock = Lock()  # guards all four
+        self._absence = ""
         self._now: dict[str, str] = {}
         self._since: dict[str, str] = {}  # added by readers since the last scan
         self._once: set[str] = set()
@@ -48,6 +49,19 @@ class Troubles:
     def now(self) -> list[str]:
         with self._lock:
             return list(self._now.values())
+
+    @property
+    def absence(self) -> str:
+        """Say that the live file is away; what is there of the log can be read all the same."""
+        return self._absence
+
+    def away(self, message: str) -> None:
+        """Tell that the live file is away, '' when it is back; once, and not beside another."""
+        with self._lock:
+            changed = bool(message) != bool(self._absence) and not self._now
+            self._absence = message
+        if changed:
+            self._say(message)
 
     def add(self, name: str, message: str) -> None:
         """Tell of one; it counts until a scan and the readers after it no longer meet it."""
@@ -63,7 +77,7 @@ class Troubles:
             before = self._now
             self._now, self._since = {**self._since, **troubles}, {}
             new = [message for name, message in self._now.items() if before.get(name) != message]
-            passed = bool(before) and not self._now
+            passed = bool(before) and not self._now and not self._absence
         for message in new:
             self._say(message)
         if passed:

@@ -7,6 +7,7 @@ safety net, and the way where inotify is denied or exhausted.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from threading import Event, Thread
@@ -30,6 +31,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 BUSY_POLL_S = 0.02
 IDLE_POLL_S = 0.1
 _IDLE_AFTER_S = 2.0
+_AWAY_S = 10.0  # a rotation makes the new file within milliseconds
 _MIN_SCAN_S = 0.05  # so that a storm of renames does not become a storm of listings
 
 
@@ -53,6 +55,7 @@ class Watcher(Thread):
         log: AuditLog,
         *,
         scan_s: float = 1.0,
+        away_s: float = _AWAY_S,
         on_failure: Callable[[str, BaseException], None] = _raise,
         monotonic: Callable[[], float] = time.monotonic,
         observer: Callable[[], BaseObserver] = Observer,
@@ -60,6 +63,8 @@ class Watcher(Thread):
         super().__init__(name=f"watch {log.key}", daemon=True)
         self.log = log
         self._scan_s = scan_s
+        self._away_s = away_s
+        self._there_at = monotonic()
         self._on_failure = on_failure
         self._monotonic = monotonic
         self._new_observer = observer  # may fail already: it opens an inotify instance
@@ -98,6 +103,10 @@ class Watcher(Thread):
             self.log.scan()
         except Exception as error:  # noqa: BLE001 - of whatever kind, the next look may do better
             self.log.looking_failed(error)
+        if any(map(os.path.exists, (self.log.path, live_path(self.log.path)))):
+            self._there_at = self._monotonic()
+        away_s = self._monotonic() - self._there_at
+        self.log.away(away_s if away_s >= self._away_s else 0.0)
 
     def _observe(self) -> Callable[[], None]:
         """Start inotify; where it is denied or used up, the polls are all there is."""

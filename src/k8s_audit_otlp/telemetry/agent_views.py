@@ -86,7 +86,8 @@ def trouble_of(log: AuditLog) -> str:
         os.close(os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except FileNotFoundError:
         held = any(segment.source is not None for segment in log.segments())
-        return "" if held and log.path.parent.is_dir() else "is not there"
+        between = held and not log.absence and log.path.parent.is_dir()
+        return "" if between else "is not there"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return ""

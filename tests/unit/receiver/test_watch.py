@@ -82,3 +82,43 @@ def test_what_nobody_foresaw_in_one_look_does_not_end_the_thread(
     assert watcher.is_alive()
     assert any("odd" in message for _, message in receiver.events.troubles)
     eventually(lambda: receiver.events.troubles[-1][1] == "")
+
+
+@pytest.mark.parametrize("with_backup", [True, False])
+def test_a_log_that_stays_away_is_said_once_and_its_return_too(
+    receive: Callable[..., Any],
+    log_dir: Path,
+    event: Callable[..., Any],
+    watch: Callable[..., Any],
+    with_backup: bool,
+) -> None:
+    """Also beside files of it that can still be read: nothing new comes, and nobody would know."""
+    receiver, live = receive(), log_dir / "audit.log"
+    live.write_bytes(event(0))
+    if with_backup:
+        (log_dir / "audit-2026-01-02T00-00-00.000.log").write_bytes(event(1))
+    watch(receiver.log, away_s=0.3)
+    eventually(receiver.log.segments)
+    live.unlink()
+    eventually(lambda: receiver.log.absence)
+    live.write_bytes(event(2))
+    eventually(lambda: not receiver.log.absence)
+    said = [message for _, message in receiver.events.troubles]
+    assert len(said) == 2
+    assert "audit.log: is not there" in said[0]
+    assert said[1] == ""
+
+
+def test_a_rotation_is_no_absence(
+    receive: Callable[..., Any], log_dir: Path, event: Callable[..., Any], watch: Callable[..., Any]
+) -> None:
+    """However many come one after the other."""
+    receiver, live = receive(), log_dir / "audit.log"
+    live.write_bytes(event(0))
+    watch(receiver.log, away_s=5.0)
+    for number in range(20):
+        live.rename(log_dir / f"audit-2026-01-02T00-00-{number:02}.000.log")
+        time.sleep(0.01)
+        live.write_bytes(event(number + 1))
+    eventually(lambda: len(receiver.log.segments()) == 21)
+    assert receiver.events.troubles == []
