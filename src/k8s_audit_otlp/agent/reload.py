@@ -8,6 +8,7 @@ another agent on the same state. So a position moves no other way than at any re
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from k8s_audit_otlp.agent.changes import changes, effects
@@ -21,6 +22,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 _SAMPLE_BYTES = 256 * 1024  # of each log, to say what another policy would have done
 
+Mappings = dict[str, ExporterMapping]
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -41,6 +43,7 @@ class Reload:
         self._asked = False
         self._seen: Stamp | None = None
         self._settling: Stamp | None = None
+        self._working: Mappings | None = None  # of what runs: a policy's file may be another by now
         self.next: Loaded | None = None  # what to start with after the running agent has ended
         self.said: tuple[str, ...] = ()  # how it differs
 
@@ -49,8 +52,9 @@ class Reload:
         self._asked = True
 
     def began(self, config: Config) -> None:
-        """Take *config* for what runs now."""
-        self.next, self._asked = None, False
+        """Take *config* for what runs now; who asked while it began is still to be answered."""
+        self.next = None
+        self._working = _mappings_or_none(config)
         self._seen = self._settling = self._stamp(config)
 
     def look(self, config: Config) -> bool:
@@ -92,11 +96,9 @@ class Reload:
             )
 
     def _effects(self, old: Config, new: Config) -> list[str]:
-        now = _mappings(new)  # first: it may have a mistake, and then nothing of it is used
-        try:
-            before = _mappings(old)
-        except ConfigurationError:
-            return ["a file of the old configuration can no longer be read"]
+        now, before = _mappings(new), self._working
+        if before is None:
+            return ["a file of the old configuration could not be read"]
         if not any(before[name] != now[name] for name in before.keys() & now.keys()):
             return []
         logs = [path for receiver in old.receivers.values() for path in receiver.include]
@@ -140,7 +142,13 @@ def _stat(file: Path) -> tuple[int, int, int] | None:
     return info.st_ino, info.st_mtime_ns, info.st_size
 
 
-def _mappings(config: Config) -> dict[str, ExporterMapping]:
+def _mappings_or_none(config: Config) -> Mappings | None:
+    with suppress(ConfigurationError):  # whoever starts with it says so
+        return _mappings(config)
+    return None
+
+
+def _mappings(config: Config) -> Mappings:
     return {name: ExporterMapping.of(name, of) for name, of in config.exporters.items()}
 
 

@@ -123,7 +123,7 @@ def _run(
     working, status = None, None
     while True:
         reload.began(loaded.config)
-        started = _start(loaded, options, signals, working, status)
+        started = _start(loaded, options, working, status)
         if started is None:
             assert working is not None  # noqa: S101 - else the process has ended
             loaded, working = working, None
@@ -131,11 +131,13 @@ def _run(
             continue
         agent, status, before = started
         working = loaded
+        signals.works(agent)
         agent.listen(partial(_look, agent, status, reload, manager))
         manager.ready(f"{len(agent.exporters)} exporters on {len(agent.logs)} logs")
         with progress(agent):
             delivered = agent.run()
         if reload.next is None or signals.stopping:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it kills what is ending
             manager.stopping()
             status.stop()
             logger.info("stopped: the positions are stored", extra=fields("stopped"))
@@ -156,7 +158,6 @@ def _look(agent: Agent, status: Status, reload: Reload, manager: ServiceManager)
 def _start(
     loaded: Loaded,
     options: AgentOptions,
-    signals: "_Signals",
     before: Loaded | None,
     status: Status | None,
 ) -> tuple[Agent, Status, dict[str, Tally]] | None:
@@ -170,7 +171,6 @@ def _start(
         status = Status(agent)  # before the start: its counters begin where the positions do
     else:
         status.follow(agent)
-    signals.agent = agent
     try:
         resumed = agent.start()
         address = status.start()
@@ -220,16 +220,22 @@ class _Signals:
     """
 
     def __init__(self, reload: Reload) -> None:
-        self.agent: Agent | None = None
         self.stopping = False
+        self._agent: Agent | None = None  # the one that works, or worked before a reload
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, lambda *_: reload.ask())
         for harmless in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(harmless, signal.SIG_IGN)  # by default they would kill it undrained
 
+    def works(self, agent: Agent) -> None:
+        """Take *agent* for the one to stop; at once where that was asked while it started."""
+        self._agent = agent
+        if self.stopping:
+            agent.stop()
+
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        if self.stopping or self.agent is None or not self.agent.started:
+        if self.stopping or self._agent is None:
             os._exit(128 + number)
         self.stopping = True
-        self.agent.stop()
+        self._agent.stop()

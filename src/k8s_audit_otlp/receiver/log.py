@@ -300,7 +300,3 @@ class AuditLog:
                 segment.hold(source, self.clock_ns())
                 self._known.close_if_rotated(segment)
                 self._known.release_surplus(reading=segment)
-
-    def __repr__(self) -> str:
-        count, held = len(self.segments()), self._known.open_count()
-        return f"<AuditLog {self.key} {count} segments, {held} open>"

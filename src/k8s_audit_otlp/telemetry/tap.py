@@ -145,9 +145,9 @@ class Tap:
         """
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
+        os.fchmod(listener.fileno(), 0o600)  # before it has a name: nobody else is ever let in
         with _address(self._state_dir) as address:
             listener.bind(address)
-        self._path.chmod(0o600)
         listener.listen(_MAX_READERS)
         self._wake, woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -28,13 +29,8 @@ def log(log_dir: Path) -> Path:
 @pytest.fixture
 def state(backend: Backend, log: Path, tmp_path: Path) -> Iterator[Path]:
     """Run an agent, and return its state directory once it delivers."""
-    env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    process = subprocess.Popen(
-        [*COMMAND, "run", "--path", str(log), "--state-dir", str(tmp_path / "state")],
-        stderr=subprocess.DEVNULL,
-        env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url},
-    )
-    backend.wait_for(1, timeout=20)
+    process = run(tmp_path / "state", log, backend)
+    backend.wait_for(1, timeout=60)
     yield tmp_path / "state"
     process.send_signal(signal.SIGTERM)
     process.wait(20)
@@ -100,3 +96,50 @@ def test_without_an_agent_it_says_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert "no agent runs" in done.stderr
+
+
+def run(state: Path, log: Path, backend: Backend) -> subprocess.Popen[bytes]:
+    env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    return subprocess.Popen(
+        [*COMMAND, "run", "--path", str(log), "--state-dir", str(state)],
+        stderr=subprocess.DEVNULL,
+        env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_goes_on_with_the_next_agent(
+    backend: Backend, log: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """After a restart and after a kill: who watches need not begin anew."""
+    state = tmp_path / "state"
+    first = run(state, log, backend)
+    backend.wait_for(1, timeout=60)
+    with watch(state, "tap", "--json", "--for", "90s") as watching:
+        seen = shown(watching)
+        first.send_signal(number)
+        first.wait(30)
+        second = run(state, log, backend)
+        end, source = time.monotonic() + 60, EventSource(9)
+        while not seen and time.monotonic() < end:  # again and again: it may not be connected yet
+            with log.open("ab") as file:
+                file.write(source.line() + b"\n")
+            time.sleep(0.2)
+        watching.terminate()
+        second.terminate()
+        second.wait(30)
+    assert json.loads(seen[0])["exporter"] == "otlp_http"
+
+
+def shown(process: subprocess.Popen[str]) -> list[str]:
+    """Return the list that a thread adds the lines of a command to."""
+    lines: list[str] = []
+    stdout = process.stdout
+    assert stdout is not None
+
+    def read() -> None:
+        for line in stdout:
+            lines.append(line)  # noqa: PERF402 - each is seen as it comes
+
+    Thread(target=read, daemon=True).start()
+    return lines

@@ -1,5 +1,7 @@
 """Who watches sees what was acknowledged, and nobody waits for who does not read."""
 
+import contextlib
+import os
 import socket
 import stat
 import threading
@@ -75,6 +77,48 @@ def test_the_socket_is_private_and_leaves_with_its_agent(tmp_path: Path) -> None
     assert not (tmp_path / "tap.sock").exists()
     with pytest.raises(OSError, match="No such file"):
         connect(tmp_path)
+
+
+def test_a_link_at_its_place_leads_nobody_astray(tmp_path: Path) -> None:
+    """Neither is what it leads to touched, nor is the socket made there."""
+    other = tmp_path / "other"
+    other.write_text("kept")
+    other.chmod(0o644)
+    for leads_to in (other, tmp_path / "nothing", tmp_path):
+        (tmp_path / "tap.sock").symlink_to(leads_to)
+        tap = Tap(tmp_path)
+        tap.start()
+        assert stat.S_ISSOCK((tmp_path / "tap.sock").lstat().st_mode)
+        tap.close()
+    assert other.read_text() == "kept"
+    assert stat.S_IMODE(other.stat().st_mode) == 0o644
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_nobody_else_is_let_in_at_any_moment(tmp_path: Path) -> None:
+    """The socket has its mode when it appears, whatever the mask of the process is."""
+    before = os.umask(0)
+    try:
+        tap = Tap(tmp_path)
+        modes: list[int] = []
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                with contextlib.suppress(FileNotFoundError):
+                    modes.append(stat.S_IMODE((tmp_path / "tap.sock").stat().st_mode))
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        tap.start()
+        while not modes:
+            time.sleep(0.01)
+        done.set()
+        looking.join()
+        tap.close()
+    finally:
+        os.umask(before)
+    assert set(modes) == {0o600}
 
 
 def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
