@@ -161,14 +161,12 @@ class AuditLog:
 
     def away(self, seconds: float) -> None:
         """Note for how long the live file has been away; 0 while it is there."""
-        said = f"{self.path}: is not there for {seconds:.0f} s; nothing new is read"
-        self._troubles.away(said if seconds else "")
+        self._troubles.away(f"{self.path}: is not there, so nothing new is read" if seconds else "")
 
     def waited_for(self, segment: Segment) -> None:
-        """Note that *segment* has nothing for a consumer now.
+        """Note that *segment* has nothing for a consumer now; it is made to ask again.
 
-        It was closed to make room for others; or an older log was put in the place of the live
-        one, and segments after it may have something. The consumer is made to ask again.
+        It was closed to make room for others; or an older log is now in the place of the live one.
         """
         with self._known.lock:
             newest = self._known.last()
