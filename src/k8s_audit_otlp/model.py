@@ -144,7 +144,7 @@ class Block:
     span: Span
     identity: str  # of the segment; with the offset of a line it makes log.record.uid
     file_name: str  # the name the segment had when it was read
-    data: bytes
+    data: bytes = field(repr=False)
     observed_ns: int  # when it was read, nanoseconds since the epoch
     file_path: str = ""  # where that file is, if records are to say it
 
@@ -159,7 +159,7 @@ class EncodedBlock:
     """
 
     span: Span
-    records: Sequence[bytes]
+    records: Sequence[bytes] = field(repr=False)
     ends: Sequence[int]
     dropped: Sequence[tuple[int, str]] = ()
     lines: int = 0
@@ -175,7 +175,7 @@ class Batch:
 
     receiver: str
     span: Span
-    records: Sequence[bytes]
+    records: Sequence[bytes] = field(repr=False)
     dropped: dict[str, int] = field(default_factory=dict)  # events taken by policy, per rule
     lines: int = 0
     first_ns: int = 0

@@ -24,7 +24,7 @@ class Quarantined:
     """
 
     in_flight: InFlight
-    record: bytes
+    record: bytes = field(repr=False)  # it is what a secret may stand in
     why: str
     final: bool
     since_s: float
@@ -49,7 +49,7 @@ class Quarantined:
         self.refused_up += self.proven
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Quarantine:
     """The quarantined records of one exporter. Threads share it."""
 
@@ -138,3 +138,6 @@ class Quarantine:
     @property
     def full(self) -> bool:
         return len(self) >= MAX_QUARANTINED
+
+    def __repr__(self) -> str:
+        return f"<Quarantine {len(self)} records, {self.unproven} unproven>"

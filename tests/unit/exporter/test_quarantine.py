@@ -37,6 +37,14 @@ def test_an_acceptance_makes_due_what_names_its_own_fault(*, final: bool) -> Non
     assert (quarantine.due(0.0) is record) is final
 
 
+def test_it_shows_how_much_it_holds_and_no_record() -> None:
+    """In a log line, a record could be a secret."""
+    quarantine, record = Quarantine(), Quarantined(IN_FLIGHT, b"s3cret", "no", True, 0.0, 0.0)
+    quarantine.add(record)
+    assert repr(quarantine) == "<Quarantine 1 records, 1 unproven>"
+    assert "s3cret" not in repr(record)
+
+
 def test_a_request_that_began_before_proves_nothing() -> None:
     """The back end may have begun to refuse since."""
     quarantine, record = Quarantine(), _one()
