@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
-from k8s_audit_otlp.telemetry.inspect import inspect
+from k8s_audit_otlp.telemetry.state_on_disk import inspect
 from k8s_audit_otlp.tools.demo.received import Record
 from tests.kit.backend import Backend
 

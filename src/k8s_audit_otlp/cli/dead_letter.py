@@ -34,7 +34,12 @@ from k8s_audit_otlp.exporter.dead_letter import (
     read_lines,
     take_out,
 )
-from k8s_audit_otlp.exporter.replay import Replay, Replayed, ReplayLimits, ReplayRunningError
+from k8s_audit_otlp.exporter.dead_letter_replay import (
+    Replay,
+    Replayed,
+    ReplayLimits,
+    ReplayRunningError,
+)
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.text import size
 

@@ -16,8 +16,8 @@ from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.telemetry.inspect import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
+from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.tools.text import about, duration, size
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value, items, members, skip_blank
 from k8s_audit_otlp.event.legacy import as_json, read_legacy
-from k8s_audit_otlp.event.scan import NotJsonError, end_of_value, items, members, skip_blank
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import (
     AuditEvent,

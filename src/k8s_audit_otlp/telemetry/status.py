@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.agent_views import (
     events_read,
     exporter_views,
@@ -23,7 +24,6 @@ from k8s_audit_otlp.telemetry.health import Beat
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
-from k8s_audit_otlp.telemetry.runways import Runways
 from k8s_audit_otlp.telemetry.source_views import source_samples, source_views, spool_rooms
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 

@@ -15,7 +15,7 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
-from k8s_audit_otlp.telemetry.inspect import inspect
+from k8s_audit_otlp.telemetry.state_on_disk import inspect
 from tests.kit.agent import Fixture
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
-from k8s_audit_otlp.exporter.replay import Replay, ReplayLimits, ReplayRunningError
+from k8s_audit_otlp.exporter.dead_letter_replay import Replay, ReplayLimits, ReplayRunningError
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from tests.kit.backend import Backend

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import msgspec
 
-from k8s_audit_otlp.event import scan
+from k8s_audit_otlp.event import json_scan
 from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
 
 MOST_EVENTS = 131_072  # of one body: 64 MiB of events of 512 bytes
@@ -89,7 +89,7 @@ def lines_of(body: bytes | bytearray) -> EventLines:
         if kind == "Event":
             item = bytes(body).strip()
             return EventLines((item,), (_kind_of(item),), version)
-    except scan.NotJsonError as error:
+    except json_scan.NotJsonError as error:
         raise NoEventsError(f"the body is no JSON from byte {error} on") from None
     except _REFUSED as error:
         raise NoEventsError(f"the body is no JSON of audit events: {error}") from None
@@ -106,7 +106,7 @@ def _members_of(body: bytes | bytearray) -> dict[str, Any]:
     try:
         found: dict[str, Any] = _members(body)
     except _REFUSED:
-        pairs = [(_text(key), value) for key, value in scan.members(_whole(body))]
+        pairs = [(_text(key), value) for key, value in json_scan.members(_whole(body))]
         found = dict(pairs)
         once = len(found) == len(pairs)
     else:
@@ -119,8 +119,8 @@ def _members_of(body: bytes | bytearray) -> dict[str, Any]:
 def _whole(text: bytes | bytearray | memoryview) -> bytes:
     """Return *text* if it is one value and nothing behind it; NotJsonError else."""
     data = bytes(text).strip()
-    if (end := scan.end_of_value(data, 0)) != len(data):
-        raise scan.NotJsonError(end)
+    if (end := json_scan.end_of_value(data, 0)) != len(data):
+        raise json_scan.NotJsonError(end)
     return data
 
 
@@ -160,7 +160,7 @@ def _lines_of_array(
         pass  # something in an event that only the careful reading passes over
     items: list[bytes] = []
     kinds: list[str] = []
-    for item in scan.items(_whole(array)):
+    for item in json_scan.items(_whole(array)):
         if len(items) == MOST_EVENTS:
             raise NoEventsError(f"there are more than {MOST_EVENTS} events; send fewer at once")
         kinds.append(_kind_of(item))
@@ -175,7 +175,7 @@ def _kind_of(item: bytes) -> str:
     except msgspec.ValidationError as error:
         raise NoEventsError(f"an item is no audit event: {error}") from None
     except _REFUSED:
-        members = dict(scan.members(_whole(item)))
+        members = dict(json_scan.members(_whole(item)))
     if _SIGN not in members:
         raise NoEventsError("an item has no auditID")
     return _checked_kind(_text(members.get(b'"kind"', b'""')))
