@@ -209,7 +209,8 @@ class Discovery:
 
     def _not_unpacked(self, entry: Entry, source: Source, found: Found) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""
-        if self._torn(source):
+        unchanged_ns = self._known.clock_ns() - source.stat().st_mtime_ns
+        if unchanged_ns >= self._known.limits.torn_s * 1e9:
             return self._unread.damaged(entry, source)
         return self._unread.wait_for(entry, UNPACKED, found)
 
@@ -220,11 +221,6 @@ class Discovery:
         if identity is None and finished and written_out:
             identity = read_identity(source, finished=True, max_line_bytes=longest)
         return identity
-
-    def _torn(self, source: Source) -> bool:
-        """Say whether a file without an end has not changed for long enough to be given up."""
-        unchanged_ns = self._known.clock_ns() - source.stat().st_mtime_ns
-        return unchanged_ns >= self._known.limits.torn_s * 1e9
 
     def _adopt(
         self, entry: Entry | None, source: Source, identity: Identity, found: Found

@@ -39,7 +39,10 @@ def test_an_acceptance_makes_due_what_names_its_own_fault(*, final: bool) -> Non
 
 def test_it_shows_how_much_it_holds_and_no_record() -> None:
     """In a log line, a record could be a secret."""
-    quarantine, record = Quarantine(), Quarantined(IN_FLIGHT, b"s3cret", "no", True, 0.0, 0.0)
+    batch = Batch("r", Span(1, 0, 1), [b"s3cret"])
+    in_flight = InFlight(batch, lambda _in_flight, _tally: None, 1)
+    quarantine = Quarantine()
+    record = Quarantined(in_flight, b"s3cret", "no", final=True, since_s=0.0, due_s=0.0)
     quarantine.add(record)
     assert repr(quarantine) == "<Quarantine 1 records, 1 unproven>"
     assert "s3cret" not in repr(record)
