@@ -2,17 +2,21 @@
 
 A position is CloudWatch's token and the time of the last event. It is written when the events are
 on disk. A token lives for a day; where it has expired, reading goes on from the time, and the spool
-knows what comes twice.
+knows what comes twice. Of an event that CloudWatch has cut (at 1 MB) who and what is kept.
 """
 
 import json
+import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import msgspec
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -23,7 +27,35 @@ from k8s_audit_otlp.state.files import replace_file
 
 _POSITIONS = "streams.json"
 _CALM = Config(retries={"mode": "adaptive", "max_attempts": 8})  # throttling is obeyed
+_SAY_AGAIN_S = 60.0
+_BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
+CUT = "k8s-audit-otlp/cut-by"
 _EXPIRED = frozenset({"InvalidParameterException", "InvalidNextTokenException"})
+
+
+logger = logging.getLogger("k8s_audit_otlp")
+
+
+def completed(message: bytes, time_ms: int) -> bytes:
+    """Return an event that was cut within its bodies without them, b"" where it is no such event.
+
+    Its own times come last and are lost; CloudWatch's *time_ms* stands for them.
+    """
+    start = _BODIES.search(message)
+    if not start or not message.startswith(b'{"kind":"Event"') or _is_json(message):
+        return b""
+    when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    end = {"stageTimestamp": when.replace("+00:00", "Z"), "annotations": {CUT: "CloudWatch"}}
+    whole = message[: start.start()] + b"," + json.dumps(end).encode()[1:]
+    return whole if _is_json(whole) else b""
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +86,8 @@ class CloudWatchSource(ReadingSource[Any]):
         self._now = now
         self._path = spool.path.with_name(_POSITIONS)
         self._positions: dict[str, dict[str, Any]] = {}
+        self.cut = 0  # events, since the start
+        self._said_cut = -_SAY_AGAIN_S
 
     def where(self) -> str:
         if self._path.exists():
@@ -67,7 +101,7 @@ class CloudWatchSource(ReadingSource[Any]):
 
     def connect(self) -> AbstractContextManager[Any]:
         options = self._options
-        client = boto3.client(
+        client = boto3.session.Session().client(  # credentials are looked for anew
             "logs",
             region_name=options.region,
             endpoint_url=options.endpoint_url,
@@ -101,7 +135,11 @@ class CloudWatchSource(ReadingSource[Any]):
         lines: list[bytes] = []
         newest = int(position.get("time", 0))
         for event in page["events"]:
-            found, left_out = lines_in(event["message"].encode())
+            message = event["message"].encode()
+            if whole := completed(message, int(event["timestamp"])):
+                message = whole
+                self._say_cut(stream)
+            found, left_out = lines_in(message)
             lines += found
             self.left_out += left_out
             newest = max(newest, int(event["timestamp"]))
@@ -113,6 +151,18 @@ class CloudWatchSource(ReadingSource[Any]):
             data = json.dumps(self._positions).encode()
             replace_file(self._path, lambda file: file.write(data), durable=False)
         return bool(page["events"])
+
+    def _say_cut(self, stream: str) -> None:
+        self.cut += 1
+        if (now := time.monotonic()) - self._said_cut >= _SAY_AGAIN_S:
+            self._said_cut = now
+            logger.warning(
+                "%s: CloudWatch has cut events of %s (%d since the start): what it has kept of "
+                "them is sent without bodies and says so",
+                self.name,
+                stream,
+                self.cut,
+            )
 
     def _page(self, client: Any, stream: str, position: dict[str, Any]) -> tuple[int, Any]:
         """Return the next page, and the time that reading has begun from: a token goes with it."""

@@ -3,9 +3,15 @@
 import json
 import os
 import time
+import urllib.error
+import urllib.request
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, Self
 
 import pytest
 
@@ -39,10 +45,10 @@ def url() -> Iterator[str]:
         del os.environ[name]
 
 
-def put(client: Any, stream: str, messages: list[str]) -> None:
+def put(client: Any, stream: str, messages: list[str], group: str = GROUP) -> None:
     now = round(time.time() * 1000)
     client.put_log_events(
-        logGroupName=GROUP,
+        logGroupName=group,
         logStreamName=stream,
         logEvents=[{"timestamp": now, "message": each} for each in messages],
     )
@@ -53,6 +59,128 @@ def until(what: Callable[[], object], seconds: float = 20.0) -> None:
     while not what():
         assert time.monotonic() < end, "it does not come true"
         time.sleep(0.02)
+
+
+class Between:
+    """Passes calls on to the service; some are answered with an error, pages are made short."""
+
+    def __init__(self, url: str, page: int) -> None:
+        self.errors: deque[str] = deque()
+        self.answered: Counter[str] = Counter()
+        between = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                if between.errors:
+                    code = between.errors.popleft()
+                    between.answered[code] += 1
+                    self._answer(400, json.dumps({"__type": code, "message": code}).encode())
+                    return
+                if self.headers["X-Amz-Target"].endswith("GetLogEvents"):
+                    data = json.dumps({**json.loads(data), "limit": page}).encode()
+                headers = {k: v for k, v in self.headers.items() if k.lower() != "content-length"}
+                call = urllib.request.Request(url, data, headers)  # noqa: S310 - our own server
+                try:
+                    with urllib.request.urlopen(call, timeout=60) as answer:  # noqa: S310
+                        self._answer(answer.status, answer.read())
+                except urllib.error.HTTPError as error:
+                    with error:
+                        self._answer(error.code, error.read())
+
+            def _answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/x-amz-json-1.1")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *_: object) -> None: ...  # noqa: A002 - its name
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._server.serve_forever)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def ids(spool: Spool) -> list[str]:
+    return sorted(json.loads(line)["auditID"] for line in spool.path.read_bytes().splitlines())
+
+
+def test_refusals_and_streams_that_come_and_go_cost_no_event(url: str, tmp_path: Path) -> None:
+    """Throttled, with credentials that expire, over pages that end within a millisecond."""
+    group = GROUP + "-2"
+    client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
+    client.create_log_group(logGroupName=group)
+    event = '{"kind":"Event","auditID":"id-%d"}'
+
+    def put_into(number: int, ids: range) -> None:
+        stream = f"kube-apiserver-audit-{number}"
+        with suppress(client.exceptions.ResourceAlreadyExistsException):
+            client.create_log_stream(logGroupName=group, logStreamName=stream)
+        put(client, stream, [event % n for n in ids], group)
+
+    put_into(1, range(50))
+    spool = Spool(tmp_path, ROOMY)
+    spool.open()
+    with Between(url, page=7) as between:
+        options = CloudWatchOptions(group, region="eu-west-1", endpoint_url=between.url, poll_s=0.1)
+        source = CloudWatchSource("aws_cloudwatch", options, spool)
+        between.errors += ["ThrottlingException"] * 3 + ["ExpiredTokenException"]
+        source.start()
+        until(lambda: "ExpiredToken" in source.trouble or spool.written)
+        until(lambda: spool.written == 50)
+        assert between.answered == {"ThrottlingException": 3, "ExpiredTokenException": 1}
+        put_into(2, range(50, 80))
+        until(lambda: spool.written == 80)
+        client.delete_log_stream(logGroupName=group, logStreamName="kube-apiserver-audit-1")
+        put_into(3, range(80, 90))
+        between.errors += ["ResourceNotFoundException", "InternalFailure", "AccessDeniedException"]
+        until(lambda: spool.written == 90)
+        source.stop(15.0)
+        put_into(2, range(90, 120))
+        again = CloudWatchSource("aws_cloudwatch", options, spool)
+        again.start()
+        until(lambda: spool.written == 120)
+        until(lambda: again.trouble == "")
+        again.stop(15.0)
+    assert ids(spool) == sorted(f"id-{n}" for n in range(120))
+
+
+def test_an_event_that_was_cut_keeps_who_and_what(url: str, tmp_path: Path) -> None:
+    """Its bodies and times are gone; the record says who has cut it."""
+    group = GROUP + "-3"
+    client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
+    client.create_log_group(logGroupName=group)
+    client.create_log_stream(logGroupName=group, logStreamName="kube-apiserver-audit-1")
+    head = '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"id-1","verb":"create"'
+    whole = head + ',"requestObject":{"a":"b"},"stageTimestamp":"2026-01-02T03:04:05.000000Z"}'
+    torn = [head + ',"requestObject":{"a":"' + "x" * 200_000, whole, head]
+    put(client, "kube-apiserver-audit-1", torn, group)
+    spool = Spool(tmp_path, ROOMY)
+    spool.open()
+    options = CloudWatchOptions(group, region="eu-west-1", endpoint_url=url, poll_s=0.1)
+    source = CloudWatchSource("aws_cloudwatch", options, spool)
+    source.start()
+    until(lambda: spool.written == 3)
+    source.stop(15.0)
+    cut, other, rest = spool.path.read_bytes().splitlines()
+    made = json.loads(cut)
+    assert made.pop("stageTimestamp").endswith("Z")
+    assert made == {
+        **json.loads(head + "}"),
+        "annotations": {"k8s-audit-otlp/cut-by": "CloudWatch"},
+    }
+    assert (other.decode(), rest.decode()) == (whole, head)
+    assert source.cut == 1
 
 
 def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
@@ -73,7 +201,7 @@ def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
         source = CloudWatchSource("aws_cloudwatch", options, spool)
         source.start()
         until(lambda: spool.written == written)
-        source.stop()
+        source.stop(15.0)
 
     run_until(32)
     put(client, "kube-apiserver-audit-2", [event % 101])
