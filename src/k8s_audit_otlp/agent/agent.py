@@ -228,15 +228,17 @@ class Agent:
             self._wake.clear()
             now = self._monotonic()
             durable = now >= next_sync or self._ending.is_near
+            durable |= self.sources.mark_passed(self.logs, self.exporters)
             self._failures.guard("commit", partial(self.commit, durable=durable))
+            if durable and not self.commit_error:
+                self._failures.guard("sources", self.sources.free)
             for tick in self._listeners:
                 self._failures.guard("status", tick)
             if now >= next_sync:
                 next_sync = now + SYNC_S
                 self._failures.guard("silence", partial(silence.look, self.logs))
                 self._failures.guard("watch", self._watched.restart_dead)
-                sources = partial(self.sources.look, self.logs, self.exporters)
-                self._failures.guard("sources", sources)
+                self._failures.guard("sources", self.sources.look)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if self._ending.is_reached(now, self._evidence.write_receipts):
                 break
@@ -263,12 +265,12 @@ class Agent:
     def _drain(self) -> None:
         """Let requests in flight finish up to the timeout, then give up those in back-off."""
         requests = sum(r.consumer.in_flight for r in self.exporters)
-        self._ending.say(requests, self.config.service.shutdown_timeout_s)
-        self.sources.stop()
+        timeout_s = self.config.service.shutdown_timeout_s
+        self._ending.say(requests, timeout_s)
+        end = self._monotonic() + (0.0 if self._ending.stalled else timeout_s)
         for runtime in self.exporters:
             runtime.consumer.drain()
-        patience_s = 0.0 if self._ending.stalled else self.config.service.shutdown_timeout_s
-        end = self._monotonic() + patience_s
+        self.sources.stop(timeout_s)
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters
         ):

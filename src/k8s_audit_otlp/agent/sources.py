@@ -27,8 +27,6 @@ from k8s_audit_otlp.telemetry.running import RunningSource
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-_KEEP_S = 3.0  # some commits: receipt and position are on disk before the segment goes
-
 
 class Running(RunningSource, Protocol):
     """A source at work."""
@@ -39,8 +37,8 @@ class Running(RunningSource, Protocol):
     def look(self) -> None:
         """Take up what has changed; called about once a second."""
 
-    def stop(self) -> None:
-        """Take nothing more."""
+    def stop(self, within_s: float) -> None:
+        """Take nothing more; return within so many seconds, though it may not be done."""
 
 
 class Sources:
@@ -51,7 +49,7 @@ class Sources:
         self._config = config
         self._specs = list(config.spools()) if on else []
         self._monotonic = monotonic
-        self._passed: dict[str, float] = {}  # segments to delete, and since when
+        self._passed: list[tuple[Spool, str]] = []  # segments that may be deleted
         self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
         self.addresses: dict[str, str] = {}  # where each source listens or reads
         self.running: dict[str, Running] = {}
@@ -94,27 +92,36 @@ class Sources:
             more = fields("source", receiver=name, address=self.addresses[name])
             logger.info("%s: listening at %s", name, self.addresses[name], extra=more)
 
-    def look(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> None:
-        """Take up new certificates, and delete what every exporter has."""
+    def look(self) -> None:
+        """Take up new certificates."""
         for running in self.running.values():
             running.look()
-        now = self._monotonic()
-        passed = {}
-        subscriptions = [one for runtime in runtimes for one in runtime.subscriptions]
-        for log in logs:
-            if (spool := self.spools.get(log.key.receiver)) is None:
-                continue
-            for segment in _passed(log.segments(), [s for s in subscriptions if s.log is log]):
-                path = str(log.path.with_name(segment.state.name))
-                passed[path] = self._passed.get(path, now)
-                if now - passed[path] > _KEEP_S:
-                    spool.delete(segment.state.name)
-        self._passed = passed
 
-    def stop(self) -> None:
-        """Take nothing more; what is being taken is still answered."""
+    def mark_passed(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> bool:
+        """Note what every exporter has; say whether a spool needs the room of it soon.
+
+        It may be deleted once receipts and positions of now are on disk.
+        """
+        subscriptions = [one for runtime in runtimes for one in runtime.subscriptions]
+        self._passed = [
+            (spool, segment.state.name)
+            for log in logs
+            if (spool := self.spools.get(log.key.receiver)) is not None
+            for segment in _passed(log.segments(), [s for s in subscriptions if s.log is log])
+        ]
+        return any(spool.is_short_of_room for spool, _ in self._passed)
+
+    def free(self) -> None:
+        """Delete what was noted last: a checkpoint of that moment, or a later one, is on disk."""
+        for spool, name in self._passed:
+            spool.delete(name)
+        self._passed = []
+
+    def stop(self, within_s: float) -> None:
+        """Take nothing more; what is being taken is still answered, as far as there is time."""
+        end = self._monotonic() + within_s
         for running in self.running.values():
-            running.stop()
+            running.stop(max(0.0, end - self._monotonic()))
         for spool in self.spools.values():
             spool.close()
 

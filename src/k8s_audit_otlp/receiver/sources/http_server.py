@@ -97,11 +97,11 @@ class HttpServer:
         host, port = listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def stop(self) -> None:
-        """Take no more requests; those that are being answered are."""
+    def stop(self, within_s: float) -> None:
+        """Take no more requests; those that are being answered are, as far as there is time."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
-            self._thread.join(self._options.stop_timeout_s + 5)
+            self._thread.join(within_s)
 
     def look(self) -> None:
         """Take up certificates whose files have changed; new connections get them."""

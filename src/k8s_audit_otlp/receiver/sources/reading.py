@@ -13,7 +13,6 @@ from k8s_audit_otlp.receiver.spool.spool import Spool
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-_STOP_S = 15.0  # longer than a call to a service may take
 _SAY_AGAIN_S = 60.0
 
 Connection = TypeVar("Connection")
@@ -71,10 +70,14 @@ class ReadingSource(ABC, Generic[Connection]):
     def look(self) -> None:
         """Nothing has to be taken up while it runs."""
 
-    def stop(self) -> None:
+    def stop(self, within_s: float) -> None:
+        """Take nothing more; a call to a service that lasts longer is left to itself.
+
+        What it may still bring finds the spool closed, and comes again.
+        """
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_S)
+            self._thread.join(within_s)
 
     @property
     def alive(self) -> bool:

@@ -278,8 +278,8 @@ class WebhookSource:
         """Take up certificates whose files have changed."""
         self._server.look()
 
-    def stop(self) -> None:
-        self._server.stop()
+    def stop(self, within_s: float) -> None:
+        self._server.stop(within_s)
 
     @property
     def alive(self) -> bool:

@@ -77,9 +77,9 @@ class Spool:
         self.trouble = ""  # why lines are refused, '' while they are taken
         self.written = self.repeated = self.refused = 0  # lines, since the start
         self._fsync = fsync
-        self._files = SegmentFiles(
-            directory, limits or SpoolLimits(), fsync=fsync, free_disk=free_disk, now=now
-        )
+        limits = limits or SpoolLimits()
+        self._max_bytes = limits.max_bytes
+        self._files = SegmentFiles(directory, limits, fsync=fsync, free_disk=free_disk, now=now)
         self._window = Window(directory / _WINDOW, lines=window_lines)
         self._lock, self._sync_lock = Lock(), Lock()
         self._open = False
@@ -114,6 +114,11 @@ class Spool:
     def used_bytes(self) -> int:
         """Bytes of the log on disk."""
         return self._files.backup_bytes + self._files.live_bytes
+
+    @property
+    def is_short_of_room(self) -> bool:
+        """More than half of what it may hold is taken."""
+        return 2 * self.used_bytes > self._max_bytes
 
     def delete(self, name: str) -> None:
         """Delete a rotated segment that every exporter has passed."""

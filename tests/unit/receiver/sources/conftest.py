@@ -76,4 +76,4 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
     yield start
     for each in running:
-        each.server.stop()
+        each.server.stop(10.0)

@@ -86,7 +86,7 @@ def test_events_come_out_of_any_frame_and_go_on_from_the_commit(
     source.start()
     until(lambda: source.left_out == 2)
     until(lambda: sorted(held(spool))[:1] != [] and len(held(spool)) == 2)
-    source.stop()
+    source.stop(15.0)
     bodies = sorted(json.loads(line)["auditID"] for line in held(spool))
     assert bodies == ["id-1", "id-2"]
     producer.produce(TOPIC, event(3))
@@ -94,7 +94,7 @@ def test_events_come_out_of_any_frame_and_go_on_from_the_commit(
     again = KafkaSource("kafka", settings, [TOPIC], spool)
     again.start()
     until(lambda: len(held(spool)) == 3)
-    again.stop()
+    again.stop(15.0)
     assert spool.repeated == 0
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_committed_before_it_is_on_disk(
     assert committed({**settings, "group.id": "g"}) == 0
     failing[0] = False
     until(lambda: spool.written == 20)
-    source.stop()
+    source.stop(15.0)
     assert committed(settings) == 20
 
 
@@ -133,6 +133,6 @@ def test_requests_of_otlp_are_not_taken_for_nothing(
     source = KafkaSource("kafka", settings, [TOPIC], spool_in(tmp_path))
     source.start()
     until(lambda: "encoding: raw" in source.trouble)
-    source.stop()
+    source.stop(15.0)
     assert committed(settings) == 0
     assert source.left_out == 0
