@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
-from k8s_audit_otlp.exporter.encoded import EncodedBlocks
+from k8s_audit_otlp.exporter.shared import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription, collect, forget_finished
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import EncodedBlock, LogKey

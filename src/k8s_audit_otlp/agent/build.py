@@ -141,6 +141,17 @@ def sender_of(
             assert_never(never)
 
 
+def request_form(exporter: Exporter) -> tuple[object, ...] | None:
+    """Return what the bytes of a request depend on beside its records; None: they are not alike."""
+    match exporter:
+        case OtlpHttp():
+            return exporter.compression, exporter.compression_params.level, batch_limits(exporter)
+        case OtlpGrpc():  # which compresses as it sends
+            return "none", None, batch_limits(exporter)
+        case _:
+            return None
+
+
 def http_options(exporter: OtlpHttp, config: Config, env: Mapping[str, str]) -> HttpOptions:
     return HttpOptions(
         url=exporter.url.resolve,

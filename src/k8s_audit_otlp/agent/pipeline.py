@@ -1,7 +1,7 @@
 """Builds the ready consumer of every exporter from the configuration and the open logs."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from k8s_audit_otlp.agent.build import (
     delivery_options,
     endpoint_of,
     notice_scope,
+    request_form,
     resource_scopes_of,
     resources_of,
     sender_of,
@@ -26,10 +27,16 @@ from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
-from k8s_audit_otlp.exporter.encoded import Encode, EncodedBlocks
 from k8s_audit_otlp.exporter.gate import Budget, Gate
 from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
+from k8s_audit_otlp.exporter.shared import (
+    Encode,
+    EncodedBlocks,
+    Requests,
+    SharingSender,
+    requests_for,
+)
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.exporter.too_old import delivery_for
@@ -112,6 +119,7 @@ class Pipeline:
             name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
         }
         self._encoded = self._encoders()
+        self._requests = self._shared_requests()
         self._resource_scopes = resource_scopes_of(config, env)
         self._warn_of_placeless()
 
@@ -144,6 +152,20 @@ class Pipeline:
         return {
             key: EncodedBlocks(self._encode(*key), sharers=count) for key, count in sharers.items()
         }
+
+    def _shared_requests(self) -> dict[str, Requests]:
+        """Return for each exporter where it shares requests; not for one that is like no other."""
+        alike: dict[Hashable, list[str]] = {}
+        for name, exporter in self._config.exporters.items():
+            form = request_form(exporter)
+            if form is not None and name not in self._senders:
+                receivers = tuple(self._config.receivers_of(name))
+                alike.setdefault((receivers, self._mappings[name], form), []).append(name)
+        found: dict[str, Requests] = {}
+        for names in alike.values():
+            if len(names) > 1:
+                found |= dict.fromkeys(names, requests_for(len(names)))
+        return found
 
     def _block_reader(self, log: AuditLog) -> BlockReader:
         hashes = self._raw_hashes[log.key] if self._hashes == "all" else None
@@ -179,6 +201,8 @@ class Pipeline:
         plain = self._senders.get(name) or sender_of(
             exporter, self._config, self._resource_scopes, env=self._env
         )
+        if name in self._requests:
+            plain = SharingSender(plain, self._requests[name])
         sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)

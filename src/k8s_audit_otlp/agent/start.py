@@ -10,7 +10,7 @@ from pathlib import Path
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
-from k8s_audit_otlp.exporter.encoded import Encode
+from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader

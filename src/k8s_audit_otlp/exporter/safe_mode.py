@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from k8s_audit_otlp.exporter.encoded import Encode
 from k8s_audit_otlp.exporter.reasons import describe
+from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.receiver.lines import without_bodies
 from k8s_audit_otlp.state.marker import Marker

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from k8s_audit_otlp.exporter.batcher import Batcher
-from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.shared import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Batch, Block, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap

@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.wrappers import (
     is_audit,
     unwrap,
 )
-from k8s_audit_otlp.exporter.encoded import Encode
+from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 
 # segment, offset, size -> the bytes before the offset; before 0, the last ones of what it follows

@@ -10,12 +10,12 @@ import pytest
 
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
-from k8s_audit_otlp.exporter.encoded import EncodedBlocks
 from k8s_audit_otlp.exporter.gate import Budget, Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder
+from k8s_audit_otlp.exporter.shared import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import Block, EncodedBlock, LogKey, Span

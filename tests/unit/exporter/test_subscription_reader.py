@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
-from k8s_audit_otlp.exporter.encoded import EncodedBlocks
+from k8s_audit_otlp.exporter.shared import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import Batch

@@ -1,9 +1,11 @@
-"""Blocks are encoded once for all exporters that map alike."""
+"""Blocks are encoded, and requests made, once for all exporters that are alike."""
 
+from collections.abc import Sequence
 from threading import Barrier, Thread
 
-from k8s_audit_otlp.exporter.encoded import EncodedBlocks
-from k8s_audit_otlp.model import Block, EncodedBlock, Span
+from k8s_audit_otlp.exporter.shared import EncodedBlocks, SharingSender, requests_for
+from k8s_audit_otlp.model import Block, Delivered, EncodedBlock, Outcome, Span
+from k8s_audit_otlp.transport.sender import ExportRequest
 
 
 def _block(start: int, size: int = 10, *, data: bytes | None = None) -> Block:
@@ -95,3 +97,56 @@ def test_an_encoder_that_raises_leaves_nobody_waiting() -> None:
         assert blocks.encode(_block(0)).records == []
     else:
         raise AssertionError("the error was swallowed")
+
+
+class Joining:
+    """A sender whose requests are the records one behind the other; it counts what it made."""
+
+    def __init__(self) -> None:
+        self.made: list[bytes] = []
+        self.sent: list[ExportRequest] = []
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        body = b"".join(records)
+        self.made.append(body)
+        return ExportRequest(body, len(body), receiver)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        self.sent.append(request)
+        return Delivered()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _twins() -> tuple[Joining, Joining, SharingSender, SharingSender]:
+    one, other, requests = Joining(), Joining(), requests_for(2)
+    return one, other, SharingSender(one, requests), SharingSender(other, requests)
+
+
+def test_a_request_of_the_same_records_is_taken_over_and_sent_by_each() -> None:
+    one, other, first, second = _twins()
+    request = first.prepare("k8s_audit", [b"a", b"b", b"c"])
+    assert second.prepare("k8s_audit", [b"a", b"b", b"c"]) is request
+    first.send(request)
+    second.send(request)
+    assert other.made == []
+    assert one.sent == other.sent == [request]
+
+
+def test_a_request_of_other_records_is_made_anew() -> None:
+    """Whatever the ends are alike, or the receiver whose resource stands before them."""
+    _, other, first, second = _twins()
+    first.prepare("k8s_audit", [b"a", b"b", b"c"])
+    assert second.prepare("k8s_audit", [b"a", b"x", b"c"]).body == b"axc"
+    first.prepare("k8s_audit", [b"a", b"b"])
+    assert second.prepare("other", [b"a", b"b"]).receiver == "other"
+    assert other.made == [b"axc", b"ab"]
+
+
+def test_what_every_exporter_has_had_is_kept_no_longer() -> None:
+    """A batch that is made again is made by whoever wants it."""
+    one, other, first, second = _twins()
+    for sender in (first, second, second):
+        sender.prepare("k8s_audit", [b"a"])
+    assert (one.made, other.made) == ([b"a"], [b"a"])

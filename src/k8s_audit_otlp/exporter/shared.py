@@ -1,0 +1,130 @@
+"""What exporters that are alike make once: encoded blocks, and requests ready to be sent."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from threading import Event, Lock
+from typing import Generic, TypeVar
+
+from k8s_audit_otlp.model import Block, EncodedBlock, Outcome, Span
+from k8s_audit_otlp.transport.sender import ExportRequest, Sender
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+Encode = Callable[[Block], EncodedBlock]
+
+_BLOCK_BYTES = 8 * 1024 * 1024
+_REQUEST_BYTES = 4 * 1024 * 1024
+
+
+class MadeOnce(Generic[Key, Value]):
+    """Makes a value once for all who want it: who comes second waits for the first.
+
+    A value is let go when each sharer has had it. What is kept for the slower ones is bounded in
+    bytes, and the oldest goes first: who lags far behind makes values of its own.
+    """
+
+    def __init__(self, sharers: int, bound: int) -> None:
+        self._sharers = sharers
+        self._bound = bound
+        self._lock = Lock()  # guards everything below
+        self._kept: OrderedDict[Key, tuple[Value, int, int]] = OrderedDict()  # size, still to come
+        self._size = 0
+        self._making: dict[Key, Event] = {}
+
+    def get(self, key: Key, make: Callable[[], tuple[Value, int]]) -> Value:
+        """Return the value of *key*; *make* gives it and its size in bytes."""
+        while True:
+            with self._lock:
+                if key in self._kept:
+                    return self._had(key)
+                ready = self._making.get(key)
+                if ready is None:
+                    ready = self._making[key] = Event()
+                    break
+            ready.wait()
+        try:
+            value, size = make()
+            self._keep(key, value, size)
+            return value
+        finally:
+            with self._lock:
+                del self._making[key]
+            ready.set()
+
+    def _had(self, key: Key) -> Value:
+        value, size, to_come = self._kept.pop(key)
+        if to_come > 1:
+            self._kept[key] = value, size, to_come - 1
+        else:
+            self._size -= size
+        return value
+
+    def _keep(self, key: Key, value: Value, size: int) -> None:
+        if self._sharers < 2:
+            return
+        with self._lock:
+            self._kept[key] = value, size, self._sharers - 1
+            self._size += size
+            while self._size > self._bound and len(self._kept) > 1:
+                _, (_, old, _) = self._kept.popitem(last=False)
+                self._size -= old
+
+
+class EncodedBlocks:
+    """Encodes the blocks of a log, once for exporters with the same effective mapping."""
+
+    def __init__(self, encode: Encode, *, sharers: int, cache_bytes: int = _BLOCK_BYTES) -> None:
+        self._encode = encode
+        self._encoding = Lock()  # an encoder works on one block at a time
+        self._blocks: MadeOnce[Span, EncodedBlock] = MadeOnce(sharers, cache_bytes)
+
+    def encode(self, block: Block) -> EncodedBlock:
+        def make() -> tuple[EncodedBlock, int]:
+            encoded = self._encoded(block)
+            return encoded, sum(map(len, encoded.records))
+
+        return self._blocks.get(block.span, make)
+
+    def _encoded(self, block: Block) -> EncodedBlock:
+        with self._encoding:
+            encoded = self._encode(block)
+        if len(block.data) < block.span.end - block.span.start and encoded.records:
+            # A line over the limit: its block stands for more bytes than it holds.
+            return replace(encoded, ends=[block.span.end] * len(encoded.ends))
+        return encoded
+
+
+class SharingSender:
+    """A sender that takes over the requests which another exporter has made of the same records.
+
+    The same records give the same bytes, joined and compressed. When and where each exporter sends
+    them, and what it makes of the answer, is its own.
+    """
+
+    def __init__(self, sender: Sender, requests: "Requests") -> None:
+        self._sender = sender
+        self._requests = requests
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        def make() -> tuple[tuple[Sequence[bytes], ExportRequest], int]:
+            request = self._sender.prepare(receiver, records)
+            return (records, request), len(request.body) + sum(map(len, records))
+
+        key = (receiver, len(records), records[0], records[-1])
+        made_of, request = self._requests.get(key, make)
+        return request if made_of == records else self._sender.prepare(receiver, records)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        return self._sender.send(request)
+
+    def close(self) -> None:
+        self._sender.close()
+
+
+Requests = MadeOnce[Hashable, tuple[Sequence[bytes], ExportRequest]]
+
+
+def requests_for(sharers: int) -> Requests:
+    """Return where so many exporters look for requests, the newest 4 MiB of them."""
+    return MadeOnce(sharers, _REQUEST_BYTES)
