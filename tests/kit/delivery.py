@@ -171,6 +171,7 @@ class Harness:
 
     def deliver(self, records: Any) -> Any:
         in_flight = self.flight(records)
+        self.delivery.prepare(in_flight)
         self.delivery.deliver(in_flight)
         return in_flight
 

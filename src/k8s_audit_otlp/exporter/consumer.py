@@ -215,8 +215,17 @@ class Consumer:
             if self._stop.wait(0.01):
                 return False
         if not in_flight.settle_if_empty():
+            self._prepare(in_flight)
             self._put(in_flight)
         return True
+
+    def _prepare(self, in_flight: InFlight) -> None:
+        """Make the request in this thread: side by side with senders it would wait for them."""
+        try:
+            self.delivery.prepare(in_flight)
+        except Exception:
+            self._abandon(in_flight)
+            raise
 
     def _put(self, in_flight: InFlight) -> None:
         with self._lock:

@@ -103,11 +103,16 @@ class Delivery:
         self._seldom = Backoff(backoff.initial_s, _SELDOM_S, 2.0, backoff.randomization)
         self.quarantine = Quarantine()
 
+    def prepare(self, in_flight: InFlight) -> None:
+        """Make the request of the whole batch ahead of its delivery."""
+        batch = in_flight.batch
+        in_flight.request = self._sender.prepare(batch.receiver, batch.records)
+
     def deliver(self, in_flight: InFlight) -> None:
         """Decide or set aside every record of a batch, or return early when the agent stops."""
         search = Bisect(in_flight.batch.records, self._limit.too_large)
         started, attempt = self._monotonic(), 0
-        request: ExportRequest | None = None
+        request, in_flight.request = in_flight.request, None
         while search.left and not self._stop.is_set():
             if request is None:
                 request = self._sender.prepare(in_flight.batch.receiver, search.part)

@@ -8,6 +8,7 @@ from k8s_audit_otlp.model import Batch
 from k8s_audit_otlp.otlp.record import digest_of_record
 from k8s_audit_otlp.state.content import Digest
 from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.transport.sender import ExportRequest
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +24,7 @@ class InFlight:
     size: int
     on_freed: Callable[[int], None] | None = None  # told how many bytes `size` fell by
     notices: bool = False
+    request: ExportRequest | None = None  # of all its records, where that was made ahead
     _abandoned: bool = False
     _undecided: int = 0
     _aside: int = 0

@@ -51,6 +51,7 @@ class DeliveryInWindow(Delivery):
         if not in_flight.notices:  # what they are about may be old: that is their news
             young, old = self._window.parted(in_flight.batch)
             if old:
+                in_flight.request = None  # it was made of all of them
                 self._dead_letter(in_flight, old, self._window.why)
             in_flight.batch = young
         super().deliver(in_flight)

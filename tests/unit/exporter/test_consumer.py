@@ -41,10 +41,17 @@ def encode(block: Block) -> EncodedBlock:
 class FailingDelivery:
     """Takes records, but raises in the place of the first answers."""
 
-    def __init__(self, failures: int) -> None:
+    def __init__(self, failures: int, unprepared: int = 0) -> None:
+        """*unprepared*: so many requests cannot even be made."""
         self.failures = failures
+        self.unprepared = unprepared
         self.taken: Counter[bytes] = Counter()
         self._lock = Lock()
+
+    def prepare(self, _flight: InFlight) -> None:
+        self.unprepared -= 1
+        if self.unprepared >= 0:
+            raise UnforeseenError(SECRET)
 
     def deliver(self, flight: InFlight) -> None:
         with self._lock:
@@ -163,6 +170,19 @@ def test_what_a_failed_sender_had_is_sent_again_and_nothing_is_lost(
     assert running.ledger.tally(1).delivered == len(running.lines)
     wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
     assert running.gate.open
+
+
+def test_what_could_not_be_made_a_request_is_read_again_and_its_memory_given_back(
+    tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    running = Running(tmp_path, FailingDelivery(0, unprepared=3))
+    try:
+        wait_for(lambda: running.done)
+        assert set(running.delivery.taken) == set(running.lines)
+        assert len(running.waits) == 3
+        wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
+    finally:
+        running.close()
 
 
 def test_what_was_set_aside_is_not_asked_about_twice_after_a_failure(
