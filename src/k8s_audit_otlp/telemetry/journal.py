@@ -119,10 +119,10 @@ class ExporterJournal:
         speak, suppressed = self._once.admit(f"retry {self.exporter}")
         if speak:
             self._logger.warning(
-                "%s: %s; nothing is lost, trying again in %.0f s%s",
+                "%s: %s; nothing is lost, trying again %s%s",
                 self.exporter,
                 why,
-                delay_s,
+                f"in {delay_s:.0f} s" if delay_s >= 0.95 else "within a second",
                 f" ({suppressed} more such failures)" if suppressed else "",
                 extra=self._fields(
                     "retrying", reason=reason, delay_s=round(delay_s, 3), repeated=suppressed

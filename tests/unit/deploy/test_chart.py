@@ -14,6 +14,7 @@ pytestmark = pytest.mark.interop
 
 CI = sorted((Path(__file__).parents[3] / "deploy/helm/k8s-audit-otlp/ci").glob("*.yaml"))
 KUBEADM = CI[0].with_name("kubeadm-values.yaml")
+FETCHED = "mode=kafka,source.receiver.brokers={a:9092},source.receiver.topics={audit}"
 PLATFORMS = {
     "kubeadm": ("/var/log/kubernetes", 0),
     "kind": ("/var/log/kubernetes", 0),
@@ -113,6 +114,14 @@ def test_the_manifests_for_kubectl_are_the_chart_rendered(render: Any, deploy: A
         ("mode=webhook,webhook.tls.insecure=true,webhook.spoolMiB=20480", "raise it"),
         ("mode=webhook,webhook.tls.insecure=true,webhook.port=8686", "change one"),
         ("mode=webhook,webhook.tls.insecure=true,untilCaughtUp.enabled=true", "mode=node"),
+        ("mode=kafka", "needs brokers and topics"),
+        ("mode=kafka,source.receiver.brokers={a:9092}", "needs brokers and topics"),
+        (f"{FETCHED},source.spoolMiB=20480", "raise it, or lower source.spoolMiB"),
+        (f"{FETCHED},untilCaughtUp.enabled=true", "mode=node"),
+        (f"{FETCHED},clusterName=", "--set clusterName=NAME"),
+        (f"{FETCHED},source.brokers={{a:9092}}", "brokers"),
+        ("mode=cloudwatch", "source.receiver.log_group is required"),
+        ("mode=cloudwatch,source.receiver.log_group=/a,source.replicas=2", "leave it at 1"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_with_the_way_out(
@@ -203,3 +212,16 @@ def test_a_changed_configuration_replaces_the_pods(render: Any) -> None:
         for name in ("one", "two")
     }
     assert len(sums) == 2
+
+
+def test_a_pod_that_fetches_keeps_its_partitions_and_may_reach_the_brokers(render: Any) -> None:
+    """Known by its name, with a volume of its own, and out of the NetworkPolicy at their ports."""
+    text = render(CI[0].with_name("kafka-values.yaml"))
+    of = {d["kind"]: d for d in yaml.safe_load_all(text) if d}
+    receiver = yaml.safe_load(config_of(text)["config.yaml"])["receivers"]["kafka"]
+    assert receiver["group_instance_id"] == "${env:POD_NAME}"
+    assert of["StatefulSet"]["spec"]["replicas"] == 3
+    assert of["StatefulSet"]["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] == "state"
+    assert "DaemonSet" not in of
+    ports = [p["port"] for rule in of["NetworkPolicy"]["spec"]["egress"] for p in rule["ports"]]
+    assert {9093, 9094} <= set(ports)

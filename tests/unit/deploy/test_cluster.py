@@ -176,14 +176,16 @@ def test_a_privileged_namespace_admits_the_pods_of_every_platform(
         assert done.returncode == 0, (path.name, done.stderr)
 
 
-def test_a_restricted_namespace_admits_the_webhooks_pods(
+@pytest.mark.parametrize("mode", ["webhook", "kafka", "cloudwatch"])
+def test_a_restricted_namespace_admits_the_pods_that_need_no_node(
     cluster: Any,
     namespaces: Any,  # noqa: ARG001
     render: Any,
     chart: Any,
-) -> None:  # fmt: skip
-    """They need nothing of the node."""
-    pod = pods_of(render(chart / "ci" / "webhook-values.yaml", namespace="restricted"))
+    mode: str,
+) -> None:
+    """They read no file of it."""
+    pod = pods_of(render(chart / "ci" / f"{mode}-values.yaml", namespace="restricted"))
     done = cluster.kubectl("-n", "restricted", "create", "--dry-run=server", "-f", "-", stdin=pod)
     assert done.returncode == 0, done.stderr
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
+from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
 from tests.conftest import ManualClock
 
@@ -55,3 +58,18 @@ def test_every_line_has_an_event(written: io.StringIO) -> None:
     assert line["event"] == "test_logs"
     assert line["level"] == "info"
     assert str(line["time"]).endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "says"),
+    [(0.0, "within a second"), (0.4, "within a second"), (0.95, "in 1 s"), (17.6, "in 18 s")],
+)
+def test_when_it_is_tried_again_is_said_in_words_that_hold(
+    written: io.StringIO, clock: ManualClock, delay_s: float, says: str
+) -> None:
+    """Nobody waits 0 s."""
+    once = OnceAMinute(monotonic=clock)
+    journal = ExporterJournal("otlp_http", logger, once, Gate(lambda: None), endpoint="h:1")
+    journal.retrying("no answer", delay_s, "connection")
+    (line,) = lines(written)
+    assert line["message"] == f"otlp_http: no answer; nothing is lost, trying again {says}"

@@ -3,7 +3,7 @@
 {{- if not .Values.image.repository }}
 {{- fail (include "k8s-audit-otlp.no-image" .) }}
 {{- end }}
-{{- if and (not .Values.clusterName) (or (eq .Values.mode "node") (not .Values.webhook.clusters)) }}
+{{- if and (not .Values.clusterName) (or (ne .Values.mode "webhook") (not .Values.webhook.clusters)) }}
 {{- fail "\n\nclusterName is required: it becomes k8s.cluster.name of every record; give --set clusterName=NAME\n" }}
 {{- end }}
 {{- if and (not .Values.exporters) (not .Values.collector.enabled) }}
@@ -13,7 +13,9 @@
 {{- fail "\n\ndacReadSearch: a capability reaches only a process of root; set runAs.user=0 beside it\n" }}
 {{- end }}
 {{- include "k8s-audit-otlp.check-memory" . }}
+{{- if ne .Values.mode "node" }}{{ include "k8s-audit-otlp.check-spool" . }}{{ end }}
 {{- if eq .Values.mode "webhook" }}{{ include "k8s-audit-otlp.check-webhook" . }}{{ end }}
+{{- if has .Values.mode (list "kafka" "cloudwatch") }}{{ include "k8s-audit-otlp.check-source" . }}{{ end }}
 {{- if .Values.collector.enabled }}{{ include "k8s-audit-otlp.check-collector" . }}{{ end }}
 {{- end -}}
 
@@ -47,15 +49,34 @@ then give --set image.repository=REGISTRY/k8s-audit-otlp
 {{- if and $named (not (and $webhook.tls.secretName $webhook.tls.clientCA)) }}
 {{- fail "\n\nnames of client certificates need webhook.tls.clientCA=true and ca.crt in the Secret: nobody else has checked them\n" }}
 {{- end }}
-{{- $spools := mul (max 1 (len $webhook.clusters)) (int64 $webhook.spoolMiB) 1048576 }}
-{{- if gt $spools (include "k8s-audit-otlp.bytes" $webhook.persistence.size | int64) }}
-{{- fail (printf "\n\nwebhook.persistence.size (%v) is smaller than the spools (%d MiB for each cluster): raise it, or lower webhook.spoolMiB\n" $webhook.persistence.size (int64 $webhook.spoolMiB)) }}
-{{- end }}
 {{- if eq (int $webhook.port) (int .Values.listen.port) }}
 {{- fail "\n\nwebhook.port and listen.port are the same: change one\n" }}
 {{- end }}
+{{- end -}}
+
+{{/* Of every mode that puts what it takes on a volume. */}}
+{{- define "k8s-audit-otlp.check-spool" -}}
+{{- $from := include "k8s-audit-otlp.spooling" . | fromYaml }}
+{{- $name := ternary "webhook" "source" (eq .Values.mode "webhook") }}
+{{- $spools := mul (max 1 (len ($from.clusters | default dict))) (int64 $from.spoolMiB) 1048576 }}
+{{- if gt $spools (include "k8s-audit-otlp.bytes" $from.persistence.size | int64) }}
+{{- fail (printf "\n\n%s.persistence.size (%v) is smaller than the spools (%d MiB for each cluster): raise it, or lower %s.spoolMiB\n" $name $from.persistence.size (int64 $from.spoolMiB) $name) }}
+{{- end }}
 {{- if .Values.untilCaughtUp.enabled }}
 {{- fail "\n\nuntilCaughtUp is for mode=node: a volume outlives the pod, so nothing must be delivered before it goes\n" }}
+{{- end }}
+{{- end -}}
+
+{{- define "k8s-audit-otlp.check-source" -}}
+{{- $receiver := .Values.source.receiver }}
+{{- if and (eq .Values.mode "kafka") (not (and $receiver.brokers $receiver.topics)) }}
+{{- fail "\n\nsource.receiver needs brokers and topics with mode=kafka; give e.g.\n  --set-json 'source.receiver={\"brokers\":[\"kafka.example:9093\"],\"topics\":[\"audit\"]}'\n" }}
+{{- end }}
+{{- if and (eq .Values.mode "cloudwatch") (not $receiver.log_group) }}
+{{- fail "\n\nsource.receiver.log_group is required with mode=cloudwatch; of EKS it is /aws/eks/CLUSTER/cluster\n" }}
+{{- end }}
+{{- if and (eq .Values.mode "cloudwatch") (gt (int .Values.source.replicas) 1) }}
+{{- fail "\n\nsource.replicas is above 1 with mode=cloudwatch: each pod would fetch and send everything; leave it at 1\n" }}
 {{- end }}
 {{- end -}}
 

@@ -14,6 +14,8 @@
 {{- $receivers := dict -}}
 {{- if eq .Values.mode "node" -}}
 {{- $_ := set $receivers "k8s_audit" (include "k8s-audit-otlp.log-receiver" . | fromYaml) -}}
+{{- else if ne .Values.mode "webhook" -}}
+{{- $_ := set $receivers (ternary "kafka" "aws_cloudwatch" (eq .Values.mode "kafka")) (include "k8s-audit-otlp.source-receiver" . | fromYaml) -}}
 {{- else -}}
 {{- $_ := set $receivers "k8s_audit_webhook" (include "k8s-audit-otlp.webhook-receiver" . | fromYaml) -}}
 {{- if .Values.webhook.tokenSecret -}}
@@ -55,4 +57,15 @@
 {{- if $webhook.clusters }}{{ $_ := set $receiver "clusters" $webhook.clusters }}{{ end -}}
 {{- if .Values.log.attributes }}{{ $_ := set $receiver "attributes" .Values.log.attributes }}{{ end -}}
 {{- toYaml $receiver -}}
+{{- end -}}
+
+{{/* The receiver of the values, completed; its own keys win. */}}
+{{- define "k8s-audit-otlp.source-receiver" -}}
+{{- $own := dict
+      "resource" (merge (dict "k8s.cluster.name" .Values.clusterName) .Values.log.resource)
+      "spool" (dict "max_bytes" (printf "%dMiB" (int64 .Values.source.spoolMiB))) -}}
+{{- /* Started again under its name, a pod has its partitions at once. */}}
+{{- if eq .Values.mode "kafka" }}{{ $_ := set $own "group_instance_id" "${env:POD_NAME}" }}{{ end -}}
+{{- if .Values.log.attributes }}{{ $_ := set $own "attributes" .Values.log.attributes }}{{ end -}}
+{{- merge (deepCopy .Values.source.receiver) $own | toYaml -}}
 {{- end -}}

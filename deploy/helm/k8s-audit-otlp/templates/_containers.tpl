@@ -84,6 +84,9 @@ readOnlyRootFilesystem: true
     {{- if $webhook }}
     # Not /readyz: a back end that is down is no reason to take no more events.
     tcpSocket: {port: webhook}
+    {{- else if ne $values.mode "node" }}
+    # Not /readyz: a back end that is down would hold up the roll-out of what mends it.
+    httpGet: {path: /livez, port: health}
     {{- else }}
     httpGet: {path: /readyz, port: health}
     {{- end }}
@@ -113,7 +116,7 @@ readOnlyRootFilesystem: true
 - name: log
   mountPath: {{ dir (include "k8s-audit-otlp.log" .root) | quote }}
   readOnly: true
-{{- else if $values.webhook.tls.secretName }}
+{{- else if and (eq $values.mode "webhook") $values.webhook.tls.secretName }}
 - name: tls
   mountPath: /var/run/k8s-audit-otlp/tls
   readOnly: true
@@ -180,7 +183,11 @@ readOnlyRootFilesystem: true
     path: {{ $values.state.hostPath | quote }}
     type: DirectoryOrCreate
 {{- else }}
-{{- if $values.webhook.tls.secretName }}
+{{- if .doctor }}
+- name: state
+  emptyDir: {}
+{{- end }}
+{{- if and (eq $values.mode "webhook") $values.webhook.tls.secretName }}
 - name: tls
   secret:
     secretName: {{ $values.webhook.tls.secretName | quote }}

@@ -78,9 +78,14 @@ annotations: {{- include "k8s-audit-otlp.texts" . | nindent 2 }}
 {{/*
 One line at the limit exists as raw bytes, as a redacted copy, as the encoded record, as the request
 and compressed: five times. 128 MiB are the interpreter, its libraries and the connections; a
-webhook holds bodies of requests besides, 128 MiB of them.
+webhook holds bodies of requests besides, other sources what they have fetched: 128 MiB.
 */}}
 {{- define "k8s-audit-otlp.memory" -}}
-{{- $fixed := ternary 256 128 (eq .Values.mode "webhook") -}}
+{{- $fixed := ternary 256 128 (ne .Values.mode "node") -}}
 {{- add $fixed .Values.memoryBudgetMiB (mul 5 .Values.log.maxLineMiB) -}}Mi
+{{- end -}}
+
+{{/* What is taken or fetched lies in a spool on a volume: where the values of that are. */}}
+{{- define "k8s-audit-otlp.spooling" -}}
+{{- ternary .Values.webhook .Values.source (eq .Values.mode "webhook") | toYaml -}}
 {{- end -}}

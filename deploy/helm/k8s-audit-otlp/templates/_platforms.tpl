@@ -28,7 +28,7 @@ openshift: {log: /var/log/kube-apiserver/audit.log, user: 0, taints: [], seLinux
 
 {{/* The log's owner; nobody where there is no log. */}}
 {{- define "k8s-audit-otlp.owner" -}}
-{{- if eq .Values.mode "webhook" }}65534{{ else }}{{ (include "k8s-audit-otlp.platform" . | fromYaml).user | int64 }}{{ end -}}
+{{- if ne .Values.mode "node" }}65534{{ else }}{{ (include "k8s-audit-otlp.platform" . | fromYaml).user | int64 }}{{ end -}}
 {{- end -}}
 
 {{- define "k8s-audit-otlp.user" -}}
