@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.otlp.interned import MAX_FRAME_LENGTH, Heads, Interned
+from k8s_audit_otlp.otlp.interned import MAX_FRAME_LENGTH, Frames, Heads, Interned
 
 AttributeEncoder = Callable[[Any], bytes]
 
@@ -27,6 +27,17 @@ class TextAttribute:
             return b""
         data = value[: self._longest].encode("utf-8", "replace")
         return self._heads[len(data)] + data
+
+
+class TextAttributes:
+    """The same string under several keys."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._frames = Frames(keys)
+
+    def __call__(self, value: str) -> bytes:
+        data = value.encode("utf-8", "replace")
+        return data.join(self._frames[len(data)])
 
 
 class ListAttribute:

@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.times import EPOCH, MAX_NS, unix_ns
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.attributes_sum import SumLimiter
-from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned
+from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned, weigh_texts
 from k8s_audit_otlp.otlp.limits import cut_bytes
 from k8s_audit_otlp.otlp.mapping import (
     EVENT_NAME,
@@ -90,7 +90,7 @@ class RecordEncoder:
         self._most_extra, self._most_notes = room_of(options)
         self.parts = {part: part_encoder(part, options) for part in PARTS}
         self.requests = Interned(self._request)
-        self.objects = Interned(self._object)
+        self.objects = Interned(self.object, weigh=weigh_texts)
         self._callers = Interned(self.caller)
         self._impersonated = Interned(self._impersonated_user)
         self._decisions = Interned(self._decision)
@@ -230,7 +230,7 @@ class RecordEncoder:
         fixed = severity_bytes(request.severity) + _EVENT_NAME
         return fixed + self.parts["request"](request)
 
-    def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int]:
+    def object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int]:
         part = Object(*key)
         return self.parts["object"](part), part.target
 

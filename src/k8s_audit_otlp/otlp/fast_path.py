@@ -24,7 +24,7 @@ from k8s_audit_otlp.otlp.event_record import (
     RecordEncoder,
     parse_time,
 )
-from k8s_audit_otlp.otlp.interned import Interned
+from k8s_audit_otlp.otlp.interned import Interned, weigh_texts
 from k8s_audit_otlp.otlp.line_size import (
     SIZE_OF_FRAME,
     go_json,
@@ -110,7 +110,7 @@ class FastEncoder:
         self._decode = msgspec.json.Decoder(FastEvent).decode
         self._callers = Interned(self._caller, weigh=_weigh_caller)
         self._requests = Interned(self._request)
-        self._objects = Interned(self._object)
+        self._objects = Interned(self._object, weigh=weigh_texts)
         self._notes = Interned(self._note)
         self._decode_user = msgspec.json.Decoder(UserInfo | None).decode
         self._decode_ips = msgspec.json.Decoder(tuple[str, ...] | None).decode
@@ -258,7 +258,7 @@ class FastEncoder:
         return request, clean, size + len(level) + len(stage)
 
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool, int]:
-        encoded, target = self._records.objects[key]
+        encoded, target = self._records.object(key)
         clean = self._clean is None or all(map(self._clean.reference, key))
         said = members_of(zip(_OBJECT, key, strict=True))
         return encoded, target, clean, len(said) + len('"objectRef":{},') - 1

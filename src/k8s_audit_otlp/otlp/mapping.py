@@ -4,7 +4,7 @@ In comes a part of an event, out go its attributes. The encoder turns the rows i
 into the SDK's records, and `reference_page` into documentation.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
@@ -15,6 +15,7 @@ from k8s_audit_otlp.otlp.attributes import (
     AttributeEncoder,
     MapAttributes,
     TextAttribute,
+    TextAttributes,
 )
 from k8s_audit_otlp.otlp.limits import AttributeLimiter, AttributeLimits
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, MAX_LIST, MAX_NOTE, MAX_NOTES
@@ -230,8 +231,25 @@ def part_encoder(part: str, options: MappingOptions) -> Callable[[Any], bytes]:
     if limiter_of(options) is not None:  # names and values depend on each other
         attributes_of = part_mapper(part, options)
         return lambda value: b"".join([wire.attribute(*pair) for pair in attributes_of(value)])
-    rows = [(row.read(), _row_encoder(row, options.prefix)) for row in rows_of(part, options)]
-    return lambda value: b"".join([encode(read(value)) for read, encode in rows])
+    by_value: dict[tuple[str, str], list[Row]] = {}
+    for row in rows_of(part, options):
+        by_value.setdefault((row.value, row.type), []).append(row)
+    encoders = [(rows[0].read(), _rows_encoder(rows, options.prefix)) for rows in by_value.values()]
+    return lambda value: b"".join([encode(read(value)) for read, encode in encoders])
+
+
+def _rows_encoder(rows: Sequence[Row], prefix: str) -> AttributeEncoder:
+    """Encode one value under the keys of all rows that map it."""
+    if (
+        len(rows) > 1
+        and rows[0].type == "string"
+        and _LIMITS.keys().isdisjoint(r.key for r in rows)
+    ):
+        return TextAttributes([row.key_with(prefix) for row in rows])
+    encoders = [_row_encoder(row, prefix) for row in rows]
+    if len(encoders) == 1:
+        return encoders[0]
+    return lambda value: b"".join([encode(value) for encode in encoders])
 
 
 def _row_encoder(row: Row, prefix: str) -> AttributeEncoder:

@@ -18,7 +18,7 @@ from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
-_RARE = re.compile(r"[@%=;#? ]")  # addresses with a password, escapes, parameters, words
+_RARE = re.compile(r'[@%=;#? "]')  # addresses with a password, escapes, parameters, words, JSON
 _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
 
@@ -26,6 +26,11 @@ _LONGEST_KEPT = 512  # characters
 def _texts(judge: Callable[[str], bool]) -> Verdicts[str, bool]:
     """Remember which texts leave as they are."""
     return Verdicts(judge, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+
+
+def _is_plain(text: str) -> bool:
+    """Tell quickly that a path or a name can hold nothing. *False* says only: look at it."""
+    return not _RARE.search(text) and not needles_in(text) & FORMS
 
 
 class CleanParts:
@@ -42,7 +47,7 @@ class CleanParts:
         self._outside, self._members, self._body, self._key = outside, members, body, key
         self._queries = _texts(lambda query: outside.leaves("requestURI", "/?" + query))
         self._paths = _texts(self._is_clean_path)
-        self._references = _texts(lambda text: outside.leaves("objectRef", text))
+        self._references = _texts(self._is_clean_reference)
 
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""
@@ -53,9 +58,10 @@ class CleanParts:
         return self._paths[path]
 
     def _is_clean_path(self, path: str) -> bool:
-        if not _RARE.search(path) and not needles_in(path) & FORMS:
-            return True
-        return self._outside.leaves("requestURI", path)
+        return _is_plain(path) or self._outside.leaves("requestURI", path)
+
+    def _is_clean_reference(self, text: str) -> bool:
+        return _is_plain(text) or self._outside.leaves("objectRef", text)
 
     def query(self, query: str) -> bool:
         return self._queries[query]
