@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from k8s_audit_otlp.apiserver.webhook import Credentials, kubeconfig, make_certificates
+from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, kubeconfig, make_certificates
 from k8s_audit_otlp.tools.demo.received import Record
 from tests.faults.processes import GAP, Agent
 from tests.interop.apiserver import ApiServer, free_port
@@ -68,7 +68,7 @@ def configure(folder: Path, port: int, endpoint: str) -> Path:
     (folder / "webhook.yaml").write_text(
         kubeconfig(
             f"https://127.0.0.1:{port}/audit",
-            Credentials(f"{pki}/ca.crt", f"{pki}/client.crt", f"{pki}/client.key"),
+            WebhookCredentials(f"{pki}/ca.crt", f"{pki}/client.crt", f"{pki}/client.key"),
         )
     )
     return folder / "agent.yaml"

@@ -23,7 +23,7 @@ _NOTICES_S = 10.0  # for notices without progress, once no event waits: they are
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SegmentTarget:
     """A segment must be settled up to `size`, or to its end where the size is not known yet."""
 
     log: AuditLog
@@ -50,10 +50,10 @@ class Target:
         return max(0, size - ledger.settled_offset(self.segment.seq))
 
 
-def targets(logs: Iterable[AuditLog]) -> list[Target]:
+def targets(logs: Iterable[AuditLog]) -> list[SegmentTarget]:
     """Take down what is on disk now. An unterminated line of a live file is not asked for."""
     return [
-        Target(log, segment, _size(segment))
+        SegmentTarget(log, segment, _size(segment))
         for log in logs
         for segment in log.segments()
         if not segment.state.gone

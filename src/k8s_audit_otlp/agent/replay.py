@@ -53,7 +53,7 @@ def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> 
     )
 
 
-class Part:
+class ReplayPart:
     """What of the encoded blocks is sent, and how fast."""
 
     def __init__(

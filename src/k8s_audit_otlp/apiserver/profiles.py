@@ -1,6 +1,6 @@
 """The audit policies that come with the package, and whether kube-apiserver would take a policy.
 
-In: a profile's name, or the text of a policy. Out: its text, or every mistake in it.
+A profile's name, or the text of a policy, becomes that text, or every mistake in it.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The audit log as kube-apiserver is told to write it. No I/O.
 
-In: what the operator asked for and what a manifest already says. Out: the flags, and why.
+What the operator asked for and what a manifest already says become flags, each with its reason.
 """
 
 from collections.abc import Mapping

@@ -22,7 +22,7 @@ _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class WebhookCredentials:
     """Files on the apiserver's host, and the token; '' for what is not used."""
 
     ca_file: str = ""
@@ -31,7 +31,7 @@ class Credentials:
     token: str = ""
 
 
-def kubeconfig(url: str, credentials: Credentials) -> str:
+def kubeconfig(url: str, credentials: WebhookCredentials) -> str:
     """Return the file for --audit-webhook-config-file.
 
     Raises:

@@ -142,7 +142,7 @@ def print_webhook(  # noqa: PLR0913 - one for each option
         client_key = client_key or str(directory / "client.key")
         click.echo(f"{directory}: certificates for 30 days; for a trial only", err=True)
         click.echo(webhook.receiver(url, directory), nl=False, err=True)
-    found = webhook.Credentials(ca_file, client_cert, client_key, token)
+    found = webhook.WebhookCredentials(ca_file, client_cert, client_key, token)
     click.echo(webhook.kubeconfig(url, found), nl=False)
     for flag, meaning in webhook.flags(file, mode).items():
         click.echo(f"{flag:<46} # {meaning}", err=True)

@@ -17,7 +17,7 @@ from k8s_audit_otlp.tools.text import denied
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.config import Config
     from k8s_audit_otlp.tools.explain.report import LogReport
-    from k8s_audit_otlp.tools.explain.targets import Target
+    from k8s_audit_otlp.tools.explain.targets import ExplainTarget
 
 _MOST_EVENTS = 20  # explained one by one; more are a log
 _MOST_EVENT_BYTES = 64 * 1024 * 1024  # of --event: the agent's longest line
@@ -107,7 +107,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 
 def _targets(
     config_file: Path | None, exporters: tuple[str, ...], policies: tuple[str, ...]
-) -> "tuple[Config | None, list[Target]]":
+) -> "tuple[Config | None, list[ExplainTarget]]":
     from k8s_audit_otlp.tools.explain import targets  # noqa: PLC0415
 
     tried = [targets.read_policy_file(name) for name in policies]
@@ -120,7 +120,7 @@ def _targets(
 # -- one event -----------------------------------------------------------------------------------
 
 
-def _explain(event_file: str, targets: "list[Target]", *, as_json: bool) -> None:
+def _explain(event_file: str, targets: "list[ExplainTarget]", *, as_json: bool) -> None:
     from k8s_audit_otlp.event.foreign import seems  # noqa: PLC0415 - slow to import
     from k8s_audit_otlp.tools.explain.event import Explainer, lines_of  # noqa: PLC0415
     from k8s_audit_otlp.tools.explain.show_event import lines_of_event  # noqa: PLC0415
@@ -174,7 +174,7 @@ def _read(name: str) -> bytes:
 
 
 def _logs(
-    config: "Config | None", log: Path | None, targets: "list[Target]"
+    config: "Config | None", log: Path | None, targets: "list[ExplainTarget]"
 ) -> list[tuple[str, Any]]:
     """Return the logs to read, each with the receiver it belongs to."""
     from k8s_audit_otlp.agent.build import paths_of  # noqa: PLC0415
@@ -214,7 +214,10 @@ def _logs(
 
 
 def _preview(
-    logs: list[tuple[str, Any]], config: "Config | None", targets: "list[Target]", sample: int
+    logs: list[tuple[str, Any]],
+    config: "Config | None",
+    targets: "list[ExplainTarget]",
+    sample: int,
 ) -> "LogReport":
     from k8s_audit_otlp.tools.explain.preview import Preview  # noqa: PLC0415
 
@@ -231,7 +234,7 @@ def _preview(
     return preview.report(names, [line for _, files in logs for line in files.damage])
 
 
-def _around(config: "Config | None", targets: "list[Target]") -> tuple[bytes, bytes]:
+def _around(config: "Config | None", targets: "list[ExplainTarget]") -> tuple[bytes, bytes]:
     """Return what stands before the records of a request; receivers differ by a few bytes."""
     from k8s_audit_otlp import __version__  # noqa: PLC0415
     from k8s_audit_otlp.agent.build import resource_scopes_of  # noqa: PLC0415

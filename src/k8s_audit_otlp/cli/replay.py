@@ -11,7 +11,7 @@ import click
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.mapping import ConfigurationError
-from k8s_audit_otlp.agent.replay import Counting, Part, replay_config, state_of
+from k8s_audit_otlp.agent.replay import Counting, ReplayPart, replay_config, state_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import (
@@ -82,7 +82,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die(f"{named}: no exporter {exporter}; {suggest(exporter, config.exporters)}", USAGE)
     if since_ns >= until_ns:
         die("--from is not before --to: nothing lies between them", USAGE)
-    part = Part(until_ns, rate=0.0 if dry_run else rate)
+    part = ReplayPart(until_ns, rate=0.0 if dry_run else rate)
     patience_s = deadline + (_BLOCK_RECORDS / rate if rate else 0.0)
     if dry_run:
         _count(config, exporter, since_ns, part, patience_s)
@@ -107,7 +107,9 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     shutil.rmtree(state)
 
 
-def _count(config: Config, exporter: str, since_ns: int, part: Part, patience_s: float) -> None:
+def _count(
+    config: Config, exporter: str, since_ns: int, part: ReplayPart, patience_s: float
+) -> None:
     counting = Counting()
     options = AgentOptions(
         once=True,

@@ -34,7 +34,7 @@ from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import fields, level_of, set_up_logs
-from k8s_audit_otlp.telemetry.status import Status
+from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.telemetry.systemd import ServiceManager
 from k8s_audit_otlp.tools.text import size
 
@@ -146,7 +146,7 @@ def _run(
         _say_remarks(loaded)
 
 
-def _look(agent: Agent, status: Status, reload: Reload, manager: ServiceManager) -> None:
+def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceManager) -> None:
     """Beat for systemd, and end the agent where another configuration is to be taken up."""
     manager.beat()
     if reload.look(agent.config):
@@ -159,8 +159,8 @@ def _start(
     loaded: Loaded,
     options: AgentOptions,
     before: Loaded | None,
-    status: Status | None,
-) -> tuple[Agent, Status, dict[str, Tally]] | None:
+    status: AgentStatus | None,
+) -> tuple[Agent, AgentStatus, dict[str, Tally]] | None:
     """Start the agent and its listener; say where every exporter goes on, and return what was.
 
     Where it cannot start the process ends; but None where *before* has worked until now. *status*
@@ -168,7 +168,7 @@ def _start(
     """
     agent = Agent(loaded.config, os.environ, options)
     if status is None:
-        status = Status(agent)  # before the start: its counters begin where the positions do
+        status = AgentStatus(agent)  # before the start: its counters begin where the positions do
     else:
         status.follow(agent)
     try:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from k8s_audit_otlp.config.blocks import Block, DeadLetter, key
+from k8s_audit_otlp.config.blocks import ConfigBlock, DeadLetter, key
 from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.config.types import Bytes, Scalar, Seconds, StartAtValue, Texts, mistake
 from k8s_audit_otlp.config.vendors import VENDORS
@@ -33,7 +33,7 @@ LEAST_ATTRIBUTES_BYTES = 48 << 10  # 1 KiB and a name for each row that says who
 LEAST_RECORD_BYTES = 4096  # below this shrinking would have to cut who, what or when
 
 
-class LimitsBlock(Block):
+class LimitsBlock(ConfigBlock):
     """What the back end takes at most; a vendor's preset fills it in."""
 
     max_request_bytes: Bytes | None = key(
@@ -90,7 +90,7 @@ class LimitsBlock(Block):
         )
 
 
-class Audit(Block):
+class Audit(ConfigBlock):
     """What this exporter sends of the audit log, and in which form."""
 
     enabled: bool = key(True, "false parks the exporter: its position is kept and pins nothing.")

@@ -31,7 +31,7 @@ def key(default: Any, description: str, *, alias: str | None = None, **constrain
     )
 
 
-class Block(BaseModel):
+class ConfigBlock(BaseModel):
     """A mapping of the file. Unknown keys are mistakes; a key without a value is its default."""
 
     model_config = ConfigDict(
@@ -54,7 +54,7 @@ class Block(BaseModel):
         return {k: v for k, v in data.items() if v is not None or k not in keys}
 
 
-class Tls(Block):
+class Tls(ConfigBlock):
     """How the connection is secured (config/configtls)."""
 
     insecure: bool = key(False, "Send in the clear (gRPC; for HTTP the scheme decides).")
@@ -81,7 +81,7 @@ class Tls(Block):
         return self
 
 
-class Retry(Block):
+class Retry(ConfigBlock):
     """How a failed request is repeated (config/configretry). It is repeated for ever by default."""
 
     initial_interval_s: PositiveSeconds = key(
@@ -99,7 +99,7 @@ class Retry(Block):
     )
 
 
-class SendingBatch(Block):
+class SendingBatch(ConfigBlock):
     """How many records one request carries."""
 
     flush_timeout_s: Seconds = key("200ms", "Longest wait for more records.", alias="flush_timeout")
@@ -135,7 +135,7 @@ class SendingBatch(Block):
         return self.min_size if self.sizer == "bytes" else 0
 
 
-class SendingQueue(Block):
+class SendingQueue(ConfigBlock):
     """How an exporter sends. The queue itself is the audit log on disk."""
 
     num_consumers: int = key(4, "Requests in flight at most.", ge=1, le=256)
@@ -156,13 +156,13 @@ class SendingQueue(Block):
         return data
 
 
-class Auth(Block):
+class Auth(ConfigBlock):
     """Who vouches for the requests."""
 
     authenticator: str = Field(description="Id of an extension: bearertokenauth, basicauth, ...")
 
 
-class CompressionParams(Block):
+class CompressionParams(ConfigBlock):
     """How hard to compress."""
 
     level: int | None = key(
@@ -170,7 +170,7 @@ class CompressionParams(Block):
     )
 
 
-class DeadLetter(Block):
+class DeadLetter(ConfigBlock):
     """Where a record goes that a back end will never take."""
 
     max_bytes: Bytes = key("1GiB", "Size of the dead letter file.", ge=0)

@@ -13,8 +13,8 @@ from k8s_audit_otlp.config.addresses import BaseUrl, GrpcTarget, HttpUrl, with_p
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.blocks import (
     Auth,
-    Block,
     CompressionParams,
+    ConfigBlock,
     Retry,
     SendingQueue,
     Tls,
@@ -45,7 +45,7 @@ _GrpcCompression = Annotated[Literal["gzip", "none"], BeforeValidator(_empty_is_
 _KEY_AND_FRAME = 512  # bytes of a message beside the request
 
 
-class _Exporter(Block):
+class _Exporter(ConfigBlock):
     retry_on_failure: Retry = key({}, "How a failed request is repeated.")
     sending_queue: SendingQueue = key({}, "How many requests are in flight and how large.")
     audit: Audit = key({}, "What to send of the audit log, and in which form.")
@@ -103,7 +103,7 @@ class OtlpHttp(_Exporter):
         return with_path(self.endpoint, "v1/logs")
 
 
-class Keepalive(Block):
+class Keepalive(ConfigBlock):
     """Pings that keep an idle gRPC connection alive."""
 
     time_s: Seconds = key("10s", "Idle time before a ping.", alias="time")
@@ -140,7 +140,7 @@ class OtlpGrpc(_Exporter):
         return self.endpoint
 
 
-class Rotation(Block):
+class Rotation(ConfigBlock):
     """When a file is put aside."""
 
     max_megabytes: int = key(100, "Size at which the file is put aside.", ge=1)
@@ -163,7 +163,7 @@ class OtlpFile(_Exporter):
         return self.rotation.max_megabytes * 1_048_576 if self.rotation else None
 
 
-class Producer(Block):
+class Producer(ConfigBlock):
     """How messages are written (contrib's internal/kafka/configkafka)."""
 
     max_message_bytes: int = key(

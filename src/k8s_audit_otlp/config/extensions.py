@@ -5,7 +5,7 @@ from typing import ClassVar, TypeAlias
 from pydantic import Field, model_validator
 
 from k8s_audit_otlp.config.addresses import HttpUrl
-from k8s_audit_otlp.config.blocks import Block, Tls, key
+from k8s_audit_otlp.config.blocks import ConfigBlock, Tls, key
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.template import FileText, Template
 from k8s_audit_otlp.config.types import (
@@ -29,7 +29,7 @@ def _file_or_value(path: str | None, value: Secret | None) -> Secret:
     return value
 
 
-class BearerToken(Block):
+class BearerToken(ConfigBlock):
     """A token in the Authorization header (bearertokenauth)."""
 
     type: ClassVar[str] = "bearertokenauth"
@@ -54,7 +54,7 @@ class BearerToken(Block):
         return self.token
 
 
-class ClientAuth(Block):
+class ClientAuth(ConfigBlock):
     """Name and password that a client shows."""
 
     username: SecretText | None = key(None, "The name.")
@@ -77,7 +77,7 @@ class ClientAuth(Block):
         )
 
 
-class BasicAuth(Block):
+class BasicAuth(ConfigBlock):
     """Name and password in the Authorization header (basicauth)."""
 
     type: ClassVar[str] = "basicauth"
@@ -85,7 +85,7 @@ class BasicAuth(Block):
     client_auth: ClientAuth = Field(description="Name and password to show.")
 
 
-class OAuth2Client(Block):
+class OAuth2Client(ConfigBlock):
     """OAuth 2 client credentials (oauth2client)."""
 
     type: ClassVar[str] = "oauth2client"

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from k8s_audit_otlp.config.blocks import Block, Tls, key
+from k8s_audit_otlp.config.blocks import ConfigBlock, Tls, key
 from k8s_audit_otlp.config.types import SecretText, Texts, mistake
 
 
-class Sasl(Block):
+class Sasl(ConfigBlock):
     """Name and password for the brokers."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = key("PLAIN", "How to show it.")
@@ -19,20 +19,20 @@ class Sasl(Block):
     password: SecretText = Field(description="The password; Event Hubs: the connection string.")
 
 
-class KafkaAuth(Block):
+class KafkaAuth(ConfigBlock):
     """How to show who asks."""
 
     sasl: Sasl | None = key(None, "Name and password.")
 
 
-class Topic(Block):
+class Topic(ConfigBlock):
     """Where messages go and what they hold, as newer Collectors write it."""
 
     topic: str | None = key(None, "The topic.")
     encoding: Literal["otlp_proto", "otlp_json", "raw"] | None = key(None, "What a message holds.")
 
 
-class KafkaBlock(Block):
+class KafkaBlock(ConfigBlock):
     """How the brokers are found and spoken to."""
 
     brokers: Texts = Field(description="host:port of some brokers.")

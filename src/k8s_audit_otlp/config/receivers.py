@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from k8s_audit_otlp.config.blocks import Block, key
+from k8s_audit_otlp.config.blocks import ConfigBlock, key
 from k8s_audit_otlp.config.types import (
     Bytes,
     PositiveSeconds,
@@ -19,7 +19,7 @@ GLOB = frozenset("*?[")  # any of them makes an `include` a pattern
 LEAST_LINE_BYTES = 64 * 1024  # an event without bodies, long user agent and groups included
 
 
-class K8sAudit(Block):
+class K8sAudit(ConfigBlock):
     """The audit log of a kube-apiserver: a file, its rotated backups and their gzip twins."""
 
     type: ClassVar[str] = "k8s_audit"

@@ -5,7 +5,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from k8s_audit_otlp.config.blocks import Block, key
+from k8s_audit_otlp.config.blocks import ConfigBlock, key
 from k8s_audit_otlp.config.types import mistake
 from k8s_audit_otlp.event.redact.rules import RULES, OwnRule, RedactionRules, path_steps
 
@@ -13,11 +13,11 @@ MIN_KEY_BYTES = 16  # a shorter key is guessed from one known value
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
-class _Switches(Block):
+class _Switches(ConfigBlock):
     """The built-in rules; each is on unless it is set to false."""
 
 
-Switches: type[Block] = create_model(
+Switches: type[ConfigBlock] = create_model(
     "Switches",
     __base__=_Switches,
     __doc__=_Switches.__doc__,
@@ -31,7 +31,7 @@ Switches: type[Block] = create_model(
 )
 
 
-class OwnRuleBlock(Block):
+class OwnRuleBlock(ConfigBlock):
     """A rule of the operator's: where, and exactly one of path, keys and pattern."""
 
     name: str = Field(description="Name under which it is counted: a-z, 0-9, '-', '_', '.'.")
@@ -83,7 +83,7 @@ class OwnRuleBlock(Block):
         )
 
 
-class Redaction(Block):
+class Redaction(ConfigBlock):
     """Which secrets are replaced before anything leaves, and by what."""
 
     args: Literal["keep", "first", "redact"] = key(

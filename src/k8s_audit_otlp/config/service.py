@@ -3,7 +3,7 @@
 from typing import Literal
 
 from k8s_audit_otlp.config.addresses import Address, BaseUrl, HttpUrl
-from k8s_audit_otlp.config.blocks import Block, key
+from k8s_audit_otlp.config.blocks import ConfigBlock, key
 from k8s_audit_otlp.config.types import (
     Bytes,
     Headers,
@@ -13,14 +13,14 @@ from k8s_audit_otlp.config.types import (
 )
 
 
-class Logs(Block):
+class Logs(ConfigBlock):
     """The agent's own log."""
 
     level: Literal["debug", "info", "warn", "error"] = key("info", "Least severity to write.")
     encoding: Literal["console", "json"] = key("console", "Form of a log line.")
 
 
-class MetricsPush(Block):
+class MetricsPush(ConfigBlock):
     """Where the agent's own metrics are pushed to, over OTLP/HTTP."""
 
     endpoint: BaseUrl | None = key(None, "Base URL; /v1/metrics is appended. None by default.")
@@ -29,7 +29,7 @@ class MetricsPush(Block):
     interval_s: PositiveSeconds = key("60s", "Time between two pushes.", alias="interval")
 
 
-class Metrics(Block):
+class Metrics(ConfigBlock):
     """The agent's own metrics."""
 
     address: Address | None = key(
@@ -38,7 +38,7 @@ class Metrics(Block):
     otlp: MetricsPush = key({}, "Where they are pushed to as well.")
 
 
-class ApiserverMetrics(Block):
+class ApiserverMetrics(ConfigBlock):
     """What the kube-apiserver counts itself, to hold against what is read of its log."""
 
     url: HttpUrl | None = key(
@@ -50,7 +50,7 @@ class ApiserverMetrics(Block):
     interval_s: PositiveSeconds = key("30s", "Time between two readings.", alias="interval")
 
 
-class Telemetry(Block):
+class Telemetry(ConfigBlock):
     """What the agent says about itself."""
 
     logs: Logs = key({}, "The agent's own log.")
@@ -58,7 +58,7 @@ class Telemetry(Block):
     apiserver: ApiserverMetrics = key({}, "What the kube-apiserver counts itself.")
 
 
-class EvidenceBlock(Block):
+class EvidenceBlock(ConfigBlock):
     """What makes receipts hold against somebody who wants to change them."""
 
     hashes: Literal["all", "records", "none"] = key(
@@ -72,14 +72,14 @@ class EvidenceBlock(Block):
     seal_file: str | None = key(None, "File that seals are appended to, beside the exporters.")
 
 
-class Pipeline(Block):
+class Pipeline(ConfigBlock):
     """Which receivers go to which exporters."""
 
     receivers: Texts = key((), "Ids of receivers.")
     exporters: Texts = key((), "Ids of exporters.")
 
 
-class Service(Block):
+class Service(ConfigBlock):
     """The process: where its state is, how it stops, what it says about itself."""
 
     state_dir: str = key("/var/lib/k8s-audit-otlp", "Directory of positions and dead letters.")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import Field, field_validator, model_validator
 
 from k8s_audit_otlp.config.addresses import Address
-from k8s_audit_otlp.config.blocks import Auth, Block, TlsVersion, key
+from k8s_audit_otlp.config.blocks import Auth, ConfigBlock, TlsVersion, key
 from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.types import (
@@ -27,7 +27,7 @@ _LEAST_SEGMENTS = 4  # one is written while others wait to be delivered
 _CLUSTER_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 
 
-class SpoolBlock(Block):
+class SpoolBlock(ConfigBlock):
     """Where a source puts what it has taken, until every exporter has it."""
 
     max_bytes: Bytes = key("4GiB", "Bytes of one spool; when it is full, the source is refused.")
@@ -46,7 +46,7 @@ class SpoolBlock(Block):
         return self
 
 
-class SourceBlock(Block):
+class SourceBlock(ConfigBlock):
     """What all of them have."""
 
     resource: dict[str, Scalar] = key(
@@ -63,7 +63,7 @@ class SourceBlock(Block):
         return {"": {}}
 
 
-class ServerTls(Block):
+class ServerTls(ConfigBlock):
     """How a server shows itself, and whom it trusts (config/configtls, the server's side)."""
 
     cert_file: str = Field(description="The server's certificate; re-read when it changes.")
@@ -74,7 +74,7 @@ class ServerTls(Block):
     min_version: TlsVersion = key("1.2", "Oldest TLS version to accept.")
 
 
-class Cluster(Block):
+class Cluster(ConfigBlock):
     """One cluster of several that send to one endpoint."""
 
     client_names: Texts = key(

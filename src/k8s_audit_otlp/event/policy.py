@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from k8s_audit_otlp.event.policy_rules import LEVELS, Attributes, Rule, attributes_of
+from k8s_audit_otlp.event.policy_rules import LEVELS, Attributes, PolicyRule, attributes_of
 from k8s_audit_otlp.event.policy_yaml import PolicyError, read_policy
 from k8s_audit_otlp.event.redact.redactor import drop_bodies, drop_body
 from k8s_audit_otlp.event.splice.line import AmbiguousError, body_slots, frame_of, rewritten
@@ -29,7 +29,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 )
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
-__all__ = ["Decision", "Dropped", "Kept", "Policy", "PolicyError"]
+__all__ = ["Decision", "DropDecision", "Kept", "Policy", "PolicyError"]
 
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 _MAX_DECISIONS = 8192  # remembered (request attributes -> rule); clients choose the attributes
@@ -54,13 +54,13 @@ class Kept(NamedTuple):
     rule: str
 
 
-class Dropped(NamedTuple):
+class DropDecision(NamedTuple):
     rule: str
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    rules: tuple[Rule, ...]
+    rules: tuple[PolicyRule, ...]
     omit_stages: frozenset[str] = frozenset()
     omit_codes: frozenset[int] = frozenset()
     omit_managed_fields: bool = False
@@ -76,7 +76,7 @@ class Policy:
     def decide(self, event: AuditEvent) -> Decision:
         """Decide as upstream does: the first rule that matches; nothing matches means None."""
         place = self._first_match(attributes_of(event))
-        rule = self.rules[place] if place >= 0 else Rule("None")
+        rule = self.rules[place] if place >= 0 else PolicyRule("None")
         name = f"rule {place + 1}" if place >= 0 else "no rule"
         level = min(rule.level, event.level, key=lambda level: _RANK.get(level, len(LEVELS)))
         why = self._why_omitted(rule, event)
@@ -94,7 +94,7 @@ class Policy:
             self._remembered[request] = place
         return place
 
-    def _why_omitted(self, rule: Rule, event: AuditEvent) -> str:
+    def _why_omitted(self, rule: PolicyRule, event: AuditEvent) -> str:
         if rule.level == "None":
             return "level"
         if event.stage in rule.omit_stages or event.stage in self.omit_stages:
@@ -104,12 +104,12 @@ class Policy:
             return "code"
         return ""
 
-    def apply(self, event: AuditEvent, line: bytes) -> Kept | Dropped:
+    def apply(self, event: AuditEvent, line: bytes) -> Kept | DropDecision:
         """Leave of the event what the policy leaves; bytes that stay are kube-apiserver's own."""
         decision = self.decide(event)
         if decision.omitted:
             suffix = "" if decision.why == "level" else f" {decision.why}"
-            return Dropped(decision.rule + suffix)
+            return DropDecision(decision.rule + suffix)
         if decision.level != event.level:
             event, line = lowered(event, line, decision.level)
         if decision.omit_managed_fields:

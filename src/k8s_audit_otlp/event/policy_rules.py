@@ -92,7 +92,7 @@ def matches_path(pattern: str, path: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PolicyRule:
     """One rule. An empty collection sets no condition."""
 
     level: str

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from k8s_audit_otlp.event.policy_rules import LEVELS, STAGES, GroupResources, Rule
+from k8s_audit_otlp.event.policy_rules import LEVELS, STAGES, GroupResources, PolicyRule
 
 API_VERSION = "audit.k8s.io/v1"
 _TAG = "tag:yaml.org,2002:"
@@ -21,14 +21,14 @@ class PolicyError(ValueError):
     """Every mistake of a policy file, one a line."""
 
 
-class Document(NamedTuple):
-    rules: tuple[Rule, ...]
+class PolicyDocument(NamedTuple):
+    rules: tuple[PolicyRule, ...]
     omit_stages: frozenset[str]
     omit_codes: frozenset[int]
     omit_managed_fields: bool
 
 
-def read_policy(text: str, file_name: str) -> Document:
+def read_policy(text: str, file_name: str) -> PolicyDocument:
     """Read strictly: unknown members and wrong types are mistakes, as is a repeated member."""
     reader = _Reader(file_name)
     try:
@@ -63,7 +63,7 @@ class _Reader:
         self.wrong(kinds[0], "kind", f"{kinds[0].value!r} is none of Policy")
         return True
 
-    def document(self, node: yaml.Node) -> Document | None:
+    def document(self, node: yaml.Node) -> PolicyDocument | None:
         if self.is_another_kind(node):
             return None
         found = self.mapping(node, "policy", {
@@ -76,20 +76,20 @@ class _Reader:
                 self.wrong(node, name, "missing")
         if found is None:
             return None
-        return Document(
+        return PolicyDocument(
             found.get("rules") or (),
             found.get("omitStages") or frozenset(),
             found.get("omitResponseCodes") or frozenset(),
             found.get("omitManagedFields") or False,
         )
 
-    def rules(self, node: yaml.Node, where: str) -> tuple[Rule, ...]:
+    def rules(self, node: yaml.Node, where: str) -> tuple[PolicyRule, ...]:
         rules = tuple(self.sequence(node, where, self.rule))
         if not rules and not self.mistakes:
             self.wrong(node, where, "no rule; write at least `- level: Metadata`")
         return tuple(rule for rule in rules if rule)
 
-    def rule(self, node: yaml.Node, where: str) -> Rule | None:
+    def rule(self, node: yaml.Node, where: str) -> PolicyRule | None:
         found = self.mapping(node, where, {
             "level": self.one_of(LEVELS), "users": self.strings, "userGroups": self.strings,
             "verbs": self.strings, "namespaces": self.strings, "resources": self.resources,
@@ -103,7 +103,7 @@ class _Reader:
         if found.get("nonResourceURLs") and (found.get("resources") or found.get("namespaces")):
             both = "a rule is for resources and namespaces, or for nonResourceURLs, not for both"
             self.wrong(node, where, both)
-        return Rule(
+        return PolicyRule(
             level=found.get("level") or "None",
             users=frozenset(found.get("users") or ()),
             groups=frozenset(found.get("userGroups") or ()),

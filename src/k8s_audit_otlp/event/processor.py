@@ -1,11 +1,10 @@
 """What one exporter does with an event before it is encoded: policy, then redaction. Pure.
 
-An event and its JSON in; changed, dropped, or None (it leaves as it is) out. Nothing leaves that
-was not looked at: what cannot be read for redaction has lost its body when it comes back.
+An event is changed, dropped, or leaves as it is (None). Nothing leaves that was not looked at:
+what cannot be read for redaction has lost its body when it comes back.
 """
 
-from k8s_audit_otlp.event.policy import Dropped as DroppedByPolicy
-from k8s_audit_otlp.event.policy import Policy
+from k8s_audit_otlp.event.policy import DropDecision, Policy
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.redact.clean_parts import CleanParts
 from k8s_audit_otlp.event.shrink import shrink
@@ -34,7 +33,7 @@ class EventProcessor:
         before = body
         if self._policy is not None:
             kept = self._policy.apply(event, body)
-            if isinstance(kept, DroppedByPolicy):
+            if isinstance(kept, DropDecision):
                 return Dropped(kept.rule)
             event, body = kept.event, kept.line
         if self._redactor is None:

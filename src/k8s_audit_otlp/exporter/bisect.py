@@ -7,7 +7,7 @@ requests: nine halves, itself, one to show that the others pass, and the rest.
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from k8s_audit_otlp.exporter.decisions import Part, Sizes
+from k8s_audit_otlp.exporter.decisions import NextPart, Sizes
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 
 _GOLDEN = 0.6180339887498949  # its multiples spread evenly: neighbours may share a fault
@@ -55,29 +55,29 @@ class Bisect:
             self._failures += 1
         return Sizes(self._count, len(self.left), self._failures, self._tried, self._proven)
 
-    def turn_to(self, part: Part, size: int, smaller: bytes | None = None) -> None:
+    def turn_to(self, part: NextPart, size: int, smaller: bytes | None = None) -> None:
         """Choose the next part after a request of *size* bytes.
 
         *smaller* is the single record, where it is made smaller.
         """
         match part:
-            case Part.SAME:
+            case NextPart.SAME:
                 pass
-            case Part.REST:
+            case NextPart.REST:
                 self._accepted()
-            case Part.HALF:
+            case NextPart.HALF:
                 self._together, self._size = self._count, size
                 self._aim()
-            case Part.FEWER:
+            case NextPart.FEWER:
                 self._together, self._most = 0, max(1, self._count // 2)
                 self._aim()
-            case Part.SHRUNK:
+            case NextPart.SHRUNK:
                 assert smaller is not None  # noqa: S101 - the decision rests on it
                 self._original = self.single
                 self.left[self._at] = smaller
-            case Part.PROBE:
+            case NextPart.PROBE:
                 self._probe()
-            case Part.ANOTHER:
+            case NextPart.ANOTHER:
                 self._tried += 1
                 self._probe()
             case never:

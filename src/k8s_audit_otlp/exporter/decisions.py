@@ -23,7 +23,7 @@ SYSTEMIC = 8  # records refused alone with nothing accepted since: they are not 
 MAX_QUARANTINED = 64
 
 
-class Part(Enum):
+class NextPart(Enum):
     """Which records the next request carries."""
 
     SAME = auto()
@@ -52,14 +52,14 @@ class Sizes(NamedTuple):
 class Send:
     """Send *part* at once."""
 
-    part: Part
+    part: NextPart
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Back off, then send *part*."""
 
-    part: Part
+    part: NextPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +80,31 @@ Step: TypeAlias = Send | Wait | SetAside | DeadLetter
 def after(outcome: Outcome, sizes: Sizes) -> Step:
     """Return what to do next. A partial success that is to be searched comes as `Rejected`."""
     if isinstance(outcome, Delivered):
-        return Send(Part.REST)
+        return Send(NextPart.REST)
     if sizes.out_of_time:
         return DeadLetter()
     if isinstance(outcome, Retry) and not outcome.reached:
-        return Wait(Part.SAME)
+        return Wait(NextPart.SAME)
     may_pass = isinstance(outcome, Retry | Misconfigured)
     if may_pass and sizes.failures < SUSPICIOUS_AFTER:
-        return Wait(Part.SAME)
+        return Wait(NextPart.SAME)
     if may_pass and sizes.failures == SUSPICIOUS_AFTER and sizes.left > 1:
-        part = Part.PROBE
+        part = NextPart.PROBE
     elif sizes.sent == 1:
         return _after_single(outcome, sizes)
     else:
-        part = Part.FEWER if isinstance(outcome, TooLarge) else Part.HALF
+        part = NextPart.FEWER if isinstance(outcome, TooLarge) else NextPart.HALF
     return Wait(part) if _asked_to_wait(outcome) else Send(part)
 
 
 def _after_single(outcome: Outcome, sizes: Sizes) -> Step:
     """Decide about a record that was refused alone."""
     if isinstance(outcome, TooLarge) and sizes.can_shrink:
-        return Send(Part.SHRUNK)
+        return Send(NextPart.SHRUNK)
     enough = sizes.tried + 1 >= min(sizes.left, SYSTEMIC)
     guilty = sizes.proven or enough or isinstance(outcome, TooLarge | Rejected)
     if not guilty or sizes.unproven >= MAX_QUARANTINED:
-        return Wait(Part.ANOTHER)
+        return Wait(NextPart.ANOTHER)
     # Beyond eight it goes on slowly: what comes next in the log may be what is accepted.
     return SetAside(wait=sizes.unproven + 1 >= SYSTEMIC or _asked_to_wait(outcome))
 

@@ -16,7 +16,7 @@ from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
     SYSTEMIC,
     DeadLetter,
-    Part,
+    NextPart,
     Send,
     SetAside,
     Step,
@@ -127,7 +127,7 @@ class Delivery:
                     why = f"max_elapsed_time: {why_of(outcome)}"
                     self._dead_letter(in_flight, search.left, why)
                     return
-            if step != Wait(Part.SAME):
+            if step != Wait(NextPart.SAME):
                 request = None
             if waits_after(step):
                 self._back_off(outcome, attempt)

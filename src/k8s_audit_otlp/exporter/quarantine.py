@@ -1,7 +1,7 @@
 """Single records that a back end does not take, set aside while the stream goes on.
 
-In: records with the reason of their refusal, and news of accepted requests. Out: what is asked
-about again, and what goes to the dead letter. That takes proof that the back end is up: a request
+From the reasons of refusals and from what is accepted meanwhile it follows which record is asked
+about again and which goes to the dead letter. That takes proof that the back end is up: a request
 that began after the refusal was accepted. So a back end that refuses everything costs no record.
 """
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 LOOK_S = 1.0  # how often growth is measured
 
 
-class Status:
+class AgentStatus:
     """Everything that one can ask the running agent, also while a reload puts another in its place.
 
     The listener, the counters and the rates are the process's: they outlive an agent.

@@ -21,7 +21,7 @@ class Bar(NamedTuple):
         return 100 * min(1.0, self.part / self.whole) if self.whole > 0 else 0.0
 
 
-class Row(NamedTuple):
+class PageRow(NamedTuple):
     """Cells of a table, and what is drawn in its last column."""
 
     cells: Sequence[str]
@@ -36,7 +36,7 @@ class Table(NamedTuple):
     """
 
     titles: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[PageRow]
     text: int
     bars: str = ""
 

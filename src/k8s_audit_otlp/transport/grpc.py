@@ -20,7 +20,12 @@ from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.answers import read_grpc
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
-from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, UnreadableError, read_setting
+from k8s_audit_otlp.transport.sender import (
+    USER_AGENT,
+    ExportRequest,
+    UnreadableSettingError,
+    read_setting,
+)
 from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, read_pem, stamp
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
@@ -81,7 +86,7 @@ class GrpcSender:
             metadata = self._metadata()
         except NoCredentialsError as error:
             return error.outcome
-        except (UnreadableError, UnusableError, TlsError) as error:
+        except (UnreadableSettingError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         try:
             answer = call(request.body, timeout=self._options.timeout_s, metadata=metadata)

@@ -27,7 +27,12 @@ from k8s_audit_otlp.transport.connection import (
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
-from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, UnreadableError, read_setting
+from k8s_audit_otlp.transport.sender import (
+    USER_AGENT,
+    ExportRequest,
+    UnreadableSettingError,
+    read_setting,
+)
 from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
@@ -94,7 +99,7 @@ class HttpSender:
             answer = connections.post(headers, request.body, timeout)
         except NoCredentialsError as error:
             return error.outcome
-        except (UnreadableError, UnusableError, TlsError) as error:
+        except (UnreadableSettingError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         except (ConnectError, NoAnswerError, OSError) as error:
             return read_failure(error, timeout, connections.where if connections else "")

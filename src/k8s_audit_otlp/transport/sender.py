@@ -31,7 +31,7 @@ class Sender(Protocol):
     def close(self) -> None: ...
 
 
-class UnreadableError(Exception):
+class UnreadableSettingError(Exception):
     """A setting that lives in a file cannot be read. The text names it, never its value."""
 
 
@@ -47,4 +47,4 @@ def read_setting(value: Callable[[], T], what: str) -> T:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or type(error).__name__
-        raise UnreadableError(f"{what} cannot be read: {where}{reason}") from None
+        raise UnreadableSettingError(f"{what} cannot be read: {where}{reason}") from None

@@ -24,7 +24,7 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.telemetry.agent_views import health
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.source_views import source_samples, source_views
-from k8s_audit_otlp.telemetry.status import Status
+from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.agent import events_of
 from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
@@ -229,7 +229,7 @@ def test_what_a_source_takes_and_refuses_is_told_everywhere(
     small = "spool: {max_bytes: 80KiB, segment_bytes: 20KiB, min_free_disk: 1B}"
     backend.stop()
     agent = Agent(load_text(config(tmp_path, backend, spool=small), "test", {}).config, {})
-    status = Status(agent, tmp_path / "no-manifest")
+    status = AgentStatus(agent, tmp_path / "no-manifest")
     agent.start()
     thread = Thread(target=agent.run)
     thread.start()

@@ -9,7 +9,7 @@ import yaml
 from click.testing import CliRunner
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
-from k8s_audit_otlp.apiserver.webhook import Credentials, flags, kubeconfig
+from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconfig
 from k8s_audit_otlp.cli.apiserver import command
 
 URL = "https://audit.example:9443/audit/prod"
@@ -17,7 +17,7 @@ URL = "https://audit.example:9443/audit/prod"
 
 def test_the_file_is_a_kubeconfig_with_what_is_given() -> None:
     """kube-apiserver reads it as a client of any API."""
-    tree = yaml.safe_load(kubeconfig(URL, Credentials("/ca", "/cert", "/key", "made-up")))
+    tree = yaml.safe_load(kubeconfig(URL, WebhookCredentials("/ca", "/cert", "/key", "made-up")))
     assert tree["clusters"][0]["cluster"] == {"server": URL, "certificate-authority": "/ca"}
     user = {"client-certificate": "/cert", "client-key": "/key", "token": "made-up"}
     assert tree["users"][0]["user"] == user
@@ -30,12 +30,12 @@ def test_the_file_is_a_kubeconfig_with_what_is_given() -> None:
 @pytest.mark.parametrize(
     ("url", "credentials", "said"),
     [
-        ("audit.example:9443", Credentials(), "https://HOST:9443/audit"),
-        ("https://audit.example", Credentials(), "https://HOST:9443/audit"),
-        (URL, Credentials(cert_file="/c"), "needs its key"),
+        ("audit.example:9443", WebhookCredentials(), "https://HOST:9443/audit"),
+        ("https://audit.example", WebhookCredentials(), "https://HOST:9443/audit"),
+        (URL, WebhookCredentials(cert_file="/c"), "needs its key"),
     ],
 )
-def test_what_cannot_work_is_refused(url: str, credentials: Credentials, said: str) -> None:
+def test_what_cannot_work_is_refused(url: str, credentials: WebhookCredentials, said: str) -> None:
     """With the way out."""
     with pytest.raises(RefusalError, match=said):
         kubeconfig(url, credentials)

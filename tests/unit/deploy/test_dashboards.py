@@ -13,7 +13,7 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.telemetry.status import Status
+from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
 
@@ -71,7 +71,7 @@ def test_panels_use_metrics_of_a_running_agent(tmp_path: Path, backend: Backend)
     log.write_bytes(b"".join(source.line() + b"\n" for _ in range(300)))
     text = CONFIG.format(log=log, url=backend.url, state=tmp_path / "state")
     agent = Agent(load_text(text, "test", {}).config, {})
-    status = Status(agent, Path("/nowhere"))
+    status = AgentStatus(agent, Path("/nowhere"))
     agent.start()
     address = status.start()
     worker = threading.Thread(target=agent.run)

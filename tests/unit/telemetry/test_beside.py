@@ -18,7 +18,7 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.service import ApiserverMetrics
 from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
 from k8s_audit_otlp.telemetry.metrics.table import table
-from k8s_audit_otlp.telemetry.status import Status
+from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
 
@@ -141,7 +141,7 @@ service:
 @contextmanager
 def running(text: str) -> Iterator[None]:
     agent = Agent(load_text(text, "test", {}).config, {})
-    status = Status(agent, Path("/nowhere"))
+    status = AgentStatus(agent, Path("/nowhere"))
     agent.start()
     status.start()
     worker = threading.Thread(target=agent.run)

@@ -15,7 +15,7 @@ import pytest
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
-from k8s_audit_otlp.telemetry.status import Status
+from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.backend import Backend
 from tests.kit.steps import Refuse
 
@@ -59,7 +59,7 @@ def agent_on(tmp_path: Path, log_dir: Path, backend: Backend) -> Callable[..., A
             log=log_dir / "audit.log", url=backend.url, secret=SECRET, state=tmp_path / "state"
         )
         agent = Agent(load_text(text, "test", {}).config, {})
-        status = Status(agent, manifest)
+        status = AgentStatus(agent, manifest)
         agent.start()
         address = status.start()
         worker = threading.Thread(target=agent.run)

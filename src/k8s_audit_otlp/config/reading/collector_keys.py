@@ -10,7 +10,7 @@ from typing import Any
 
 from k8s_audit_otlp.config.reading.kafka_keys import KAFKA_EXPORTER, KAFKA_RECEIVER
 from k8s_audit_otlp.config.reading.key_rules import (
-    Rule,
+    KeyRule,
     Rules,
     Use,
     deciding,
@@ -274,7 +274,7 @@ def table_of(section: str, kind: str) -> str:
     return receiver if section == "receivers" and receiver in KEYS else kind
 
 
-def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[Rule]:
+def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[KeyRule]:
     """Yield the rule that decides about each key of *block*, except the honoured ones."""
     return deciding(KEYS.get(kind, ()), block)
 

@@ -17,7 +17,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class ConfigDocument:
     """`tree` is what the file says; `lines` knows where each key or item of it stands."""
 
     tree: Any
@@ -67,7 +67,7 @@ def where(path: Path) -> str:
     return "::".join(str(part) for part in path)
 
 
-def read_document(text: str) -> Document:
+def read_document(text: str) -> ConfigDocument:
     """Return what *text* says; a syntax error is a mistake like any other."""
     lines: dict[str, int] = {}
     mistakes: list[Mistake] = []
@@ -76,14 +76,14 @@ def read_document(text: str) -> Document:
         node = loader.get_single_node()
         tree = _Builder(loader, lines, mistakes).value(node, ()) if node else {}
     except yaml.YAMLError as error:
-        return Document({}, {}, (_syntax_mistake(error),))
+        return ConfigDocument({}, {}, (_syntax_mistake(error),))
     except RecursionError:
         what = "brackets or blocks are nested too deeply"
-        return Document({}, {}, (Mistake("", what, "give a configuration"),))
+        return ConfigDocument({}, {}, (Mistake("", what, "give a configuration"),))
     except _TooManyError:
         what = f"aliases make it more than {MAX_VALUES} values"
-        return Document({}, {}, (Mistake("", what, "write out what is meant"),))
-    return Document(tree, lines, tuple(mistakes))
+        return ConfigDocument({}, {}, (Mistake("", what, "write out what is meant"),))
+    return ConfigDocument(tree, lines, tuple(mistakes))
 
 
 def _syntax_mistake(error: yaml.YAMLError) -> Mistake:

@@ -48,7 +48,7 @@ def is_one_of(*values: str) -> Callable[[Any], bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class KeyRule:
     """One key of a block; `key` joins nested keys with `::`."""
 
     key: str
@@ -62,23 +62,23 @@ class Rule:
         return tuple(self.key.split("::"))
 
 
-Rules: TypeAlias = tuple[Rule, ...]
+Rules: TypeAlias = tuple[KeyRule, ...]
 
 
 def honoured(*keys: str) -> Rules:
-    return tuple(Rule(key, Use.HONOURED) for key in keys)
+    return tuple(KeyRule(key, Use.HONOURED) for key in keys)
 
 
 def no_effect(why: str, *keys: str) -> Rules:
-    return tuple(Rule(key, Use.NO_EFFECT, why) for key in keys)
+    return tuple(KeyRule(key, Use.NO_EFFECT, why) for key in keys)
 
 
 def refused(key: str, why: str, hint: str, when: Callable[[Any], bool] = is_set) -> Rules:
-    return (Rule(key, Use.REFUSED, why, hint, when),)
+    return (KeyRule(key, Use.REFUSED, why, hint, when),)
 
 
 def different(key: str, why: str, when: Callable[[Any], bool] = always) -> Rules:
-    return (Rule(key, Use.DIFFERENT, why, when=when),)
+    return (KeyRule(key, Use.DIFFERENT, why, when=when),)
 
 
 def under(prefix: str, rules: Rules) -> Rules:
@@ -137,7 +137,7 @@ FOREIGN_RECEIVERS = frozenset((
 ))  # fmt: skip
 
 
-def deciding(rules: Rules, block: Mapping[str, Any]) -> Iterator[Rule]:
+def deciding(rules: Rules, block: Mapping[str, Any]) -> Iterator[KeyRule]:
     """Yield the one of *rules* that decides about each key of *block*, except the honoured ones.
 
     A rule with a condition comes before one without. What is written out empty has no effect.

@@ -1,4 +1,4 @@
-r"""The bytes of a JSON value in, its strings and what stands between them out; no tree.
+r"""Parts the bytes of a JSON value into its strings and what stands between them; builds no tree.
 
 Escaped quotes are masked by bytes that JSON cannot hold, so that splitting at the quote gives
 punctuation at even places and strings at odd ones:

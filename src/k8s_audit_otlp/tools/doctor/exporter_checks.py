@@ -13,7 +13,7 @@ from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooL
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.transport.credentials import NoCredentialsError
-from k8s_audit_otlp.transport.sender import UnreadableError, read_setting
+from k8s_audit_otlp.transport.sender import UnreadableSettingError, read_setting
 
 EXPIRES_SOON_S = 21 * 86_400.0  # three weeks: the usual time to get a new certificate in
 SKEW_WARN_S, SKEW_FAIL_S = 30.0, 300.0  # events are then searched for at the wrong time
@@ -158,7 +158,7 @@ def credentials(facts: ExporterFacts) -> CheckResult:
         granted = facts.credentials
         if granted is not None:
             values |= read_setting(granted.headers, "the credentials")
-    except UnreadableError as error:
+    except UnreadableSettingError as error:
         return fail(str(error), "create the file, or let the agent's user read it")
     except NoCredentialsError as error:
         return fail(getattr(error.outcome, "why", str(error)), "correct the oauth2client extension")

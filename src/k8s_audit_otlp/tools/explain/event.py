@@ -14,7 +14,7 @@ from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.explain.display import strict
 from k8s_audit_otlp.tools.explain.keys import resource_of
 from k8s_audit_otlp.tools.explain.rules import OTHERS, RuleText, rule_texts
-from k8s_audit_otlp.tools.explain.targets import Target
+from k8s_audit_otlp.tools.explain.targets import ExplainTarget
 from k8s_audit_otlp.transport.otlp_json import to_line
 
 IDENTITY = "0" * 16  # of an event that lies in no log
@@ -102,7 +102,7 @@ def lines_of(text: bytes) -> list[bytes]:
 class Explainer:
     """Explains events for one target."""
 
-    def __init__(self, target: Target, file_name: str, now_ns: int) -> None:
+    def __init__(self, target: ExplainTarget, file_name: str, now_ns: int) -> None:
         mapping = target.mapping
         self._file_name, self._now_ns = file_name, now_ns
         self._limit = mapping.max_record_bytes

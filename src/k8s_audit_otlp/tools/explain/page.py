@@ -21,7 +21,7 @@ from k8s_audit_otlp.tools.explain.show import (
     rule_cells,
     summary,
 )
-from k8s_audit_otlp.tools.page import Bar, Columns, Row, Table, render
+from k8s_audit_otlp.tools.page import Bar, Columns, PageRow, Table, render
 from k8s_audit_otlp.tools.text import duration, printable, size
 
 _TITLE = "What the Kubernetes audit log amounts to"
@@ -60,7 +60,7 @@ def html_of(report: LogReport) -> str:
         footer=_FOOTER,
         summary=summary(report),
         chart=_chart(report, rows),
-        exporters=Table(EXPORTERS, [Row(exporter_cells(report, row)) for row in rows], text=1),
+        exporters=Table(EXPORTERS, [PageRow(exporter_cells(report, row)) for row in rows], text=1),
         remarks=remarks(report),
         timeline=_timeline(report),
         views=[_view(report, view) for view in report.views],
@@ -76,7 +76,9 @@ def _chart(report: LogReport, rows: list[ExporterRow]) -> Table:
         if row.wire_bytes is not None:
             drawn.append(("", "on the wire", row.wire_bytes, "wire"))
     bars = [
-        Row((name, what, rate(report, part)), Bar(part, most, f"{what} {rate(report, part)}", kind))
+        PageRow(
+            (name, what, rate(report, part)), Bar(part, most, f"{what} {rate(report, part)}", kind)
+        )
         for name, what, part, kind in drawn
     ]
     return Table(["exporter", "", "per day"], bars, text=2, bars="wide")
@@ -113,5 +115,5 @@ def _view(report: LogReport, view: ViewReport) -> _View:
     )
 
 
-def _row(cells: tuple[str, ...], part: int, view: ViewReport, *, faint: bool = False) -> Row:
-    return Row(cells, Bar(part, view.sent_bytes, f"{cells[-1]} of what is sent"), faint)
+def _row(cells: tuple[str, ...], part: int, view: ViewReport, *, faint: bool = False) -> PageRow:
+    return PageRow(cells, Bar(part, view.sent_bytes, f"{cells[-1]} of what is sent"), faint)

@@ -12,16 +12,16 @@ from k8s_audit_otlp.model import AuditEvent, Block
 from k8s_audit_otlp.otlp.event_record import event_time
 from k8s_audit_otlp.tools.explain.keys import NOT_AN_EVENT, key_of
 from k8s_audit_otlp.tools.explain.report import LogReport, build
-from k8s_audit_otlp.tools.explain.targets import Target
+from k8s_audit_otlp.tools.explain.targets import ExplainTarget
 from k8s_audit_otlp.tools.explain.timeline import Timeline, is_micro_text, micro_text
-from k8s_audit_otlp.tools.explain.view import Seen, View
+from k8s_audit_otlp.tools.explain.view import SeenEvent, View
 
 
 class Preview:
     """Takes in a log block by block; `report` says what would become of it."""
 
     def __init__(
-        self, targets: Sequence[Target], resource: bytes, scope: bytes, *, sample: int = 1
+        self, targets: Sequence[ExplainTarget], resource: bytes, scope: bytes, *, sample: int = 1
     ) -> None:
         """*resource*, *scope*: the fields of a request before its records, as they are sent."""
         self.views = [View(alike, resource, scope) for alike in _alike(targets)]
@@ -45,15 +45,15 @@ class Preview:
             if view.wants(receiver):
                 view.take(block, seen)
 
-    def _seen(self, block: Block) -> list[Seen]:
+    def _seen(self, block: Block) -> list[SeenEvent]:
         seen = []
         for line in block.data.split(b"\n"):
             for event, size in _events(line):
                 if event is None:
-                    seen.append(Seen(None, NOT_AN_EVENT, size))
+                    seen.append(SeenEvent(None, NOT_AN_EVENT, size))
                     continue
                 self._reach(event, size)
-                seen.append(Seen(event, key_of(event), size))
+                seen.append(SeenEvent(event, key_of(event), size))
         return seen
 
     def _reach(self, event: AuditEvent | None, size: int) -> None:
@@ -83,9 +83,9 @@ class Preview:
         )
 
 
-def _alike(targets: Sequence[Target]) -> Iterable[list[Target]]:
+def _alike(targets: Sequence[ExplainTarget]) -> Iterable[list[ExplainTarget]]:
     """Group what maps alike and reads the same logs."""
-    groups: dict[object, list[Target]] = {}
+    groups: dict[object, list[ExplainTarget]] = {}
     for target in targets:
         groups.setdefault((target.mapping, target.receivers), []).append(target)
     return groups.values()

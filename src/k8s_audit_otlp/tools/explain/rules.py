@@ -6,7 +6,7 @@ from typing import NamedTuple
 import yaml
 
 from k8s_audit_otlp.event.policy import Policy
-from k8s_audit_otlp.event.policy_rules import GroupResources, Rule
+from k8s_audit_otlp.event.policy_rules import GroupResources, PolicyRule
 
 NO_RULE = "no rule"
 NO_POLICY = "no policy"
@@ -48,7 +48,7 @@ def _lines(text: str) -> list[int]:
     return [item.start_mark.line + 1 for item in items]
 
 
-def in_words(rule: Rule) -> str:
+def in_words(rule: PolicyRule) -> str:
     """Write the conditions of a rule; one without any takes everything."""
     parts = [
         _listed("users", rule.users),

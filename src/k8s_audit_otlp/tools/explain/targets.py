@@ -31,7 +31,7 @@ _FORMS: dict[type[Exporter], Literal["HTTP", "gRPC", "file", "Kafka", "SDK"]] = 
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ExplainTarget:
     """An exporter, or what stands for one. `receivers` is None where every log goes to it."""
 
     name: str
@@ -64,7 +64,7 @@ def read_policy_file(name: str) -> PolicyText:
 
 def of_config(
     config: Config, wanted: Sequence[str], policies: Sequence[PolicyText] = ()
-) -> list[Target]:
+) -> list[ExplainTarget]:
     """Return the exporters that are wanted, all that are enabled when none is.
 
     With *policies* each of them is tried out in the place of the exporter's own.
@@ -84,15 +84,15 @@ def of_config(
     return [_with_policy(target, policy) for target in targets for policy in policies]
 
 
-def without_config(policies: Sequence[PolicyText]) -> list[Target]:
+def without_config(policies: Sequence[PolicyText]) -> list[ExplainTarget]:
     """Return one target per policy, each with the default treatment; one when there is none."""
-    plain = Target(DEFAULT, ExporterMapping(MappingOptions()), BatchLimits())
+    plain = ExplainTarget(DEFAULT, ExporterMapping(MappingOptions()), BatchLimits())
     if not policies:
         return [plain]
     return [_with_policy(replace(plain, name=""), policy) for policy in policies]
 
 
-def _exporter(name: str, config: Config) -> Target:
+def _exporter(name: str, config: Config) -> ExplainTarget:
     exporter = config.exporters[name]
     compression: Compression = "none"
     level = None
@@ -100,7 +100,7 @@ def _exporter(name: str, config: Config) -> Target:
         compression, level = exporter.compression, exporter.compression_params.level
     elif isinstance(exporter, OtlpGrpc):
         compression = exporter.compression
-    return Target(
+    return ExplainTarget(
         name,
         ExporterMapping.of(name, exporter),
         batch_limits(exporter),
@@ -112,7 +112,7 @@ def _exporter(name: str, config: Config) -> Target:
     )
 
 
-def _with_policy(target: Target, policy: PolicyText) -> Target:
+def _with_policy(target: ExplainTarget, policy: PolicyText) -> ExplainTarget:
     mapping = replace(target.mapping, policy=policy.text, policy_file=policy.file)
     name = f"{target.name} with {policy.file}" if target.name else policy.file
     return replace(target, name=name, mapping=mapping)

@@ -25,13 +25,13 @@ from k8s_audit_otlp.tools.explain.rules import (
     RuleText,
     rule_texts,
 )
-from k8s_audit_otlp.tools.explain.targets import Target
+from k8s_audit_otlp.tools.explain.targets import ExplainTarget
 from k8s_audit_otlp.transport.compress import compressor
 
 _OVERHEAD = 32  # tags and lengths of a request around its records
 
 
-class Seen(NamedTuple):
+class SeenEvent(NamedTuple):
     """One event of a block; `event` is None where a line holds none."""
 
     event: AuditEvent | None
@@ -55,7 +55,7 @@ class RuleCount:
 class Outlet:
     """The requests of one target."""
 
-    def __init__(self, target: Target, resource: bytes, scope: bytes) -> None:
+    def __init__(self, target: ExplainTarget, resource: bytes, scope: bytes) -> None:
         self.target = target
         self.requests = self.events = self.request_bytes = self.wire_bytes = 0
         self._resource, self._scope = resource, scope
@@ -91,7 +91,7 @@ class Outlet:
 class View:
     """What a mapping makes of a log, and the requests of every target that has this mapping."""
 
-    def __init__(self, targets: Sequence[Target], resource: bytes, scope: bytes) -> None:
+    def __init__(self, targets: Sequence[ExplainTarget], resource: bytes, scope: bytes) -> None:
         mapping = targets[0].mapping
         self.mapping = mapping
         self.receivers = targets[0].receivers
@@ -123,7 +123,7 @@ class View:
     def wants(self, receiver: str) -> bool:
         return not receiver or self.receivers is None or receiver in self.receivers
 
-    def take(self, block: Block, seen: Sequence[Seen]) -> None:
+    def take(self, block: Block, seen: Sequence[SeenEvent]) -> None:
         """Treat a block; the records come in the order of the events that are kept."""
         encoded = self._encoder.encode_block(block)
         records = iter(encoded.records)

@@ -32,7 +32,7 @@ _COLON_WITHIN: Final = 16  # bytes between a key and its colon, at most
 _read = msgspec.json.Decoder().decode
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """One record as it stands in the document, with what the document says around it."""
 
     value: Any
@@ -48,7 +48,7 @@ def is_document(head: bytes) -> bool:
     return walker.holds_records
 
 
-def records(chunks: Iterable[bytes]) -> Iterator[Found]:
+def records(chunks: Iterable[bytes]) -> Iterator[FoundRecord]:
     """Yield every record of the documents in *chunks*.
 
     Raises:
@@ -66,7 +66,7 @@ def records(chunks: Iterable[bytes]) -> Iterator[Found]:
             elif path in _COLUMNS:
                 columns = tuple(str(c.get("name", "")) if isinstance(c, dict) else c for c in value)
             else:
-                yield Found(value, labels, columns)
+                yield FoundRecord(value, labels, columns)
     if walker.is_open:
         raise msgspec.DecodeError("the document breaks off")
 
