@@ -263,6 +263,39 @@ class ReceiverMachine(RuleBasedStateMachine):
         if away:
             self.crash_and_restart()
 
+    @precondition(lambda self: self.world.growing())
+    @rule(which=st.integers(0, 9))
+    def grow(self, which: int) -> None:
+        names = self.world.growing()
+        self.world.grow(names[which % len(names)])
+
+    @precondition(lambda self: self.world.damageable())
+    @rule(which=st.integers(0, 9))
+    def damage_a_head(self, which: int) -> None:
+        names = self.world.damageable()
+        self.world.damage(names[which % len(names)])
+
+    @rule(
+        which=st.integers(0, 9),
+        broken=st.booleans(),
+        away=st.booleans(),
+        batches=st.integers(0, 2),
+    )
+    def keep_from_reading(self, which: int, broken: bool, away: bool, batches: int) -> None:
+        """Make a file unreadable for a while: what is there is not gone."""
+        names = sorted(self.world.files)
+        name = names[which % len(names)]
+        broken &= name.startswith("audit-")  # the stand-in is known by its name alone
+        if away:
+            self.commit()
+        with self.world.unreadable(name, broken=broken):
+            if away:
+                self.crash_and_restart()
+            self.scan()
+            for consumer in CONSUMERS:
+                for _ in range(batches):
+                    self.read_one(consumer)
+
     @precondition(lambda self: self.world.restorable())
     @rule(which=st.integers(0, 9))
     def replace(self, which: Any) -> None:
@@ -280,7 +313,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.log.scan()
         self.scans += 1
         known = {s.identity.partition(".")[0] for s in self.log.state().segments}
-        for generation in set(self.world.files.values()):
+        for generation in set(self.world.files.values()) - {self.world.unread}:
             generation.seen = generation.held = True
             lost = generation.lost_from
             generation.known = generation.size if lost is None else max(generation.known, lost)
@@ -324,7 +357,7 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     def check_order(self, name: str, generations: Any, *, muddled: Any) -> None:
         found = generations[0].first_scan
-        if muddled or found is None:
+        if muddled or found is None or any(g.late for g in generations):
             return
         assert found >= self.last_given[name], f"a segment found later came first to {name}"
         self.last_given[name] = found

@@ -8,6 +8,8 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +46,7 @@ class Generation:
     known: int = 0  # bytes that the receiver can know of
     first_scan: int | None = None  # when the receiver put it into its manifest
     lost_from: int | None = None  # what lies behind is in no file any more
+    late: bool = False  # written to after its rotation or unreadable: may come after newer ones
     muddled: bool = False  # copied or put back: its lines may repeat and come in any order
 
     @property
@@ -68,13 +71,16 @@ class World:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="model-"))
+        self.directory.chmod(0o755)  # for the user who may not read one file of it
         self.path = self.directory / "audit.log"
         self.clock_s: float = START_S
         self.files = {}  # name -> Generation, for whole or half-written files
         self.packing = {}  # name of a plain backup -> its .gz, half-written
         self.excused = set()  # numbers of lines that no receiver could have had
         self.tolerated = set()  # and of those that went between a copy and the cut after it
+        self.added = set()  # numbers of lines that were written to backups
         self.harmed = False  # something was deleted, cut or replaced
+        self.unread: Generation | None = None  # its file cannot be read now
         self.copied = False  # a copy took its place: what was not seen before leaves no trace
         self.generations = []
         self._number = 0
@@ -94,7 +100,7 @@ class World:
         return self.files["audit.log"]
 
     def _open(self) -> None:
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         self.files["audit.log"] = self._new()
 
     def _new(self, hole: int = 0) -> Generation:
@@ -107,6 +113,32 @@ class World:
     def write(self, size: int) -> None:
         if self.live.half:
             self.finish()
+        line = self._line(size, self.live.size)
+        os.write(self._fd, line.text)
+        self.live.lines.append(line)
+
+    def growing(self) -> list[str]:
+        """Names of plain backups that a writer who still has them open may write to."""
+        return [
+            name
+            for name in self.backups()
+            if name not in self.packing
+            and (g := self.files[name]).lost_from is None
+            and not g.muddled
+            and (not g.lines or g.lines[-1].text.endswith(b"\n"))
+        ]
+
+    def grow(self, name: str) -> None:
+        """Write to a backup, as who has not noticed the rotation does."""
+        generation = self.files[name]
+        line = self._line(0, generation.size)
+        with (self.directory / name).open("ab") as file:
+            file.write(line.text)
+        generation.lines.append(line)
+        generation.late = True
+        self.added.add(line.number)
+
+    def _line(self, size: int, start: int) -> Line:
         self._number += 1
         stamp = f"2026-01-02T03:04:05.{self._number:06}Z"
         # The number stands first, so that half a line has it too.
@@ -114,8 +146,7 @@ class World:
             f'{{"n":"{self._number:06}","auditID":"{self._number}","stageTimestamp":"{stamp}",'
             f'"pad":"{"x" * size}"}}\n'
         ).encode()
-        os.write(self._fd, text)
-        self.live.lines.append(Line(self._number, text, self.live.size))
+        return Line(self._number, text, start)
 
     def write_half(self) -> None:
         if self.live.half:
@@ -192,6 +223,43 @@ class World:
         gone.lost_from = 0
         self.excuse(gone)
 
+    # -- what disks and administrators do --------------------------------------------------------
+
+    def damageable(self) -> list[str]:
+        """Names of packed files that nothing has happened to yet."""
+        whole = [n for n, g in self.files.items() if g.lost_from is None and not g.muddled]
+        return sorted(name for name in whole if name.endswith(".gz"))
+
+    def damage(self, name: str) -> None:
+        """Overwrite the head of a packed file: not a line of it can be read any more."""
+        self.harmed = True
+        with (self.directory / name).open("r+b") as file:
+            file.write(bytes(32))
+        damaged = self.files[name]
+        damaged.lost_from, damaged.held = 0, False
+        self.excuse(damaged)
+
+    @contextmanager
+    def unreadable(self, name: str, *, broken: bool) -> Iterator[None]:
+        """Deny a file, to root too, or let its disk give errors. Who has it open reads on."""
+        path, aside, user = self.directory / name, self.directory / "aside", os.geteuid()
+        self.unread = self.files[name]
+        self.unread.late = True
+        if broken:
+            path.rename(aside)
+            path.symlink_to("/proc/self/mem")  # its first byte is an I/O error
+        else:
+            path.chmod(0)
+            os.seteuid(65_534 if user == 0 else user)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            self.unread = None
+            if broken:
+                aside.rename(path)
+            path.chmod(0o644)
+
     # -- what others do to the log ---------------------------------------------------------------
 
     def copy(self) -> int:
@@ -252,11 +320,13 @@ class World:
         known = generation.known if generation.seen else 0
         if generation.lines and not generation.lines[0].text.endswith(b"\n"):
             known = 0  # half a line, all there ever was: nobody can name the file that held it
-        self.excused.update(
+        excused = {
             line.number
             for line in generation.lines
             if line.end > max(known, generation.lost_from or 0)
-        )
+        }
+        self.excused |= excused
+        self.tolerated |= excused & self.added  # to a known end: that leaves no trace
 
     def restorable(self) -> list[Any]:
         """Backups that hold all that they were ever given, in whole lines."""
