@@ -46,7 +46,7 @@ def _deliver(agent: Agent) -> None:
     assert done.returncode == OK, done.stderr
 
 
-def _at(line: bytes, when: datetime) -> bytes:
+def at(line: bytes, when: datetime) -> bytes:
     event = json.loads(line)
     text = when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     event["requestReceivedTimestamp"] = event["stageTimestamp"] = text
@@ -55,7 +55,7 @@ def _at(line: bytes, when: datetime) -> bytes:
 
 def lines_ago(count: int, ago: timedelta, seed: int) -> list[bytes]:
     source, begin = EventSource(seed), datetime.now(UTC) - ago
-    return [_at(source.line(), begin + timedelta(milliseconds=n)) for n in range(count)]
+    return [at(source.line(), begin + timedelta(milliseconds=n)) for n in range(count)]
 
 
 def _three_segments(agent: Agent) -> list[bytes]:

@@ -64,6 +64,7 @@ def gap(
             _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
             **({_GAP + "since_ns": since_ns} if since_ns else {}),
             **({_GAP + "until_ns": gap.until_ns} if gap.until_ns else {}),
+            _GAP + "told_ns": now_ns,
             **_segment(segment),
             **({_GAP + "detail": gap.why} if gap.why else {}),
         },

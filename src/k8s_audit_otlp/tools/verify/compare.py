@@ -86,7 +86,7 @@ class Comparison:
     def __init__(self) -> None:
         self._arrived: dict[str, array[int]] = {}
         self._receipts: dict[str, Receipt] = {}
-        self._numbers: dict[tuple[str, str], set[int]] = {}
+        self._numbers: dict[tuple[str, str, str], set[int]] = {}  # of each log and exporter
         self._gaps: dict[str, list[ToldGap]] = {}
         self._report = VerifyReport()
 
@@ -112,8 +112,8 @@ class Comparison:
             if known is None or known.bytes <= receipt.bytes:
                 self._receipts[receipt.identity] = receipt
             if receipt.number > 0:
-                numbers = self._numbers.setdefault((receipt.source, receipt.exporter), set())
-                numbers.add(receipt.number)
+                of = (receipt.source, receipt.exporter, receipt.chain)
+                self._numbers.setdefault(of, set()).add(receipt.number)
         elif not is_notice(uid):
             report.unknown += 1
             return
@@ -206,7 +206,7 @@ class Comparison:
         report.elsewhere = sum(map(len, self._arrived.values()))
         report.missing_receipts = [
             f"{exporter or 'an exporter'}{' at ' + source if source else ''}: receipt {hole}"
-            for (source, exporter), numbers in sorted(self._numbers.items())
+            for (source, exporter, _), numbers in sorted(self._numbers.items())
             for hole in _holes(numbers)
         ]
         return report

@@ -17,6 +17,7 @@ _MAX_DEPTH = 8
 _WORDS = re.compile(r"[^a-z0-9]+")
 REPLAYED = "k8s.audit.replayed"
 _RECEIPT = "k8s.audit.segment."
+_CHAIN = "k8s.audit.chain.id"
 # OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).
 _BODIES = ("body", "body.text", "msg", "message", "line", "")
 _BODY_ENDS = (".body", ".body.text", ".message")
@@ -29,6 +30,7 @@ class Receipt(NamedTuple):
     identity: str
     exporter: str = ""
     source: str = ""  # which node's agent, where that can be told
+    chain: str = ""  # the id of the chain that it is a link of
     number: int = -1
     bytes: int = -1
     lines: int = -1
@@ -190,6 +192,7 @@ def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
         str(identity),
         str(_named(known, "k8s.audit.exporter") or ""),
         next((str(v) for name in _SOURCE if (v := _named(known, name))), ""),
+        str(_named(known, _CHAIN) or ""),
         **numbers,
     )
 

@@ -1,42 +1,83 @@
 """What of an export is judged: one cluster, a range of time.
 
-Both are told by the receipts, not by the records: a back end may round times and rename fields, a
-receipt is linked. A segment that reaches beyond the range is not judged, as an export of that range
-does not hold all of it.
+Both are told by receipts and gaps, not by the records: a back end may round times and rename
+fields, a receipt is linked. A segment that reaches beyond the range is not judged, as an export of
+that range does not hold all of it; or, where the range is a day of many, each segment is judged
+with the day in which it ends.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.seal import SEAL
 from k8s_audit_otlp.tools.verify.items import Item, field_of
+from k8s_audit_otlp.tools.verify.uids import read_gap
 
 _CLUSTER = "k8s.cluster.name"
 _SEGMENT = "k8s.audit.segment."
+_GAP = "k8s.audit.gap."
+
+
+class _Span(NamedTuple):
+    """Times of the first and the last event, 0 where there is none; the name of the file."""
+
+    first: int
+    last: int
+    name: str
+
+    def joined(self, other: "_Span") -> "_Span":
+        first = min(self.first or other.first, other.first or self.first)
+        return _Span(first, max(self.last, other.last), self.name)
 
 
 @dataclass(slots=True)
 class Scope:
-    """`since_ns` and `until_ns` are nanoseconds since the epoch, 0 is unbounded."""
+    """`since_ns` and `until_ns` are nanoseconds since the epoch, 0 is unbounded.
+
+    `by_end`: a segment belongs to the range in which its last event lies.
+    """
 
     cluster: str = ""
     since_ns: int = 0
     until_ns: int = 0
+    by_end: bool = False
     clusters: set[str] = field(default_factory=set)  # that receipts were seen of
-    beyond: dict[str, str] = field(default_factory=dict)  # identity: name of its file
     others: set[str] = field(default_factory=set)  # identities of other clusters' segments
+    _spans: dict[str, _Span] = field(default_factory=dict)  # by identity, of those with receipts
+    _gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # by identity
+
+    @property
+    def beyond(self) -> dict[str, str]:
+        """Identity and file of segments that begin or end beyond the range."""
+        if self.by_end:
+            return {}
+        return {i: span.name for i, span in self._spans.items() if self._reaches_beyond(span)}
+
+    @property
+    def judged(self) -> list[tuple[int, int]]:
+        """The times of the first and the last event of every segment that is judged."""
+        left_out = self.left_out
+        return [(s.first, s.last) for i, s in self._spans.items() if i not in left_out]
 
     @property
     def left_out(self) -> set[str]:
-        return self.others | self.beyond.keys()
+        """Identities of the segments that are not to be judged."""
+        outside = {
+            identity
+            for identity, gaps in self._gaps.items()
+            if identity not in self._spans and not any(self._touches(*gap) for gap in gaps)
+        }
+        if self.by_end:
+            outside |= {i for i, span in self._spans.items() if not self._holds(span.last)}
+        return self.others | self.beyond.keys() | outside
 
     def taking(self, items: Iterable[Item]) -> Iterable[Item]:
         """Pass on what is of the cluster, and note which segments are not to be judged."""
         for item in items:
             if item.own is None or self._is_of_cluster(item, item.own):
-                if item.receipt is not None and item.own is not None:
-                    self._note(item.receipt.identity, item.own)
+                if item.own is not None:
+                    self._note(item, item.own)
                 yield item
             elif item.receipt is not None:
                 self.others.add(item.receipt.identity)
@@ -49,13 +90,33 @@ class Scope:
         is_seal = field_of(own, SEAL + "signature") is not None
         return not self.cluster or name == self.cluster or (is_seal and not name)
 
-    def _note(self, identity: str, own: Mapping[str, Any]) -> None:
-        first, last = (_ns(own, name) for name in ("first_event_ns", "last_event_ns"))
-        before = self.since_ns and first < self.since_ns
-        if before or (self.until_ns and last >= self.until_ns):
-            self.beyond[identity] = str(field_of(own, "log.file.name") or "")
+    def _note(self, item: Item, own: Mapping[str, Any]) -> None:
+        if item.receipt is not None:
+            first, last = (_ns(own, _SEGMENT + n) for n in ("first_event_ns", "last_event_ns"))
+            span = _Span(first, last, str(field_of(own, "log.file.name") or ""))
+            known = self._spans.get(item.receipt.identity, span)
+            self._spans[item.receipt.identity] = known.joined(span)
+        elif (gap := read_gap(item.uid)) is not None:
+            since, until = (_ns(own, _GAP + name) for name in ("since_ns", "until_ns"))
+            until = until or _ns(own, _GAP + "told_ns")
+            self._gaps.setdefault(gap.identity, []).append((since, until))
+
+    def _reaches_beyond(self, span: _Span) -> bool:
+        before = self.since_ns and span.first < self.since_ns
+        return bool(before or (self.until_ns and span.last >= self.until_ns))
+
+    def _touches(self, since: int, until: int) -> bool:
+        """Say whether a gap may lie in the range: it is somewhere between two times, 0 unknown."""
+        if self.by_end and until:
+            return self._holds(until)
+        ends_before = bool(until and until < self.since_ns)
+        begins_after = bool(self.until_ns and since >= self.until_ns)
+        return not (ends_before or begins_after)
+
+    def _holds(self, ns: int) -> bool:
+        return self.since_ns <= ns and (not self.until_ns or ns < self.until_ns)
 
 
 def _ns(own: Mapping[str, Any], name: str) -> int:
-    text = str(field_of(own, _SEGMENT + name) or "")
+    text = str(field_of(own, name) or "")
     return int(text) if text.isdecimal() else 0

@@ -11,7 +11,7 @@ _IDENTITY = r"([0-9a-f]{16}(?:\.[0-9]{1,6})?)"
 _UID = re.compile(_IDENTITY + r"-([0-9a-f]{1,10})(?:\.([0-9]{1,7}))?")  # up to a terabyte
 _GAP = re.compile(r"gap-.+-" + _IDENTITY + r"-([0-9a-f]{1,16})-([0-9a-f]{1,16})")
 _NOTICE = re.compile(
-    r"receipt-" + _IDENTITY + r"-[0-9]+|(?:agent|skipped|missed|refused|silence|seal)-.+"
+    r"receipt-" + _IDENTITY + r"-[0-9]+|(?:agent|skipped|missed|refused|silence|seal|evidence)-.+"
 )
 # As versions before 0.2 wrote them.
 _OLD_GAP = re.compile(_IDENTITY + r"-gap-([0-9a-f]{1,16})-([0-9a-f]{1,16})")

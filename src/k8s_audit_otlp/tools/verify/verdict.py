@@ -57,6 +57,8 @@ class Verdict:
             if self.scope.cluster and self.scope.clusters:
                 return f"no receipt is of {self.scope.cluster}; there are of {seen or 'no cluster'}"
             return "no receipt that is linked; nothing proves anything here"
+        if self.scope.by_end and not self.complete.segments:
+            return "no segment of the log ended in that time, so none has a receipt"
         if self.raw is not None and not (self.raw.same or self.raw.changed or self.raw.not_judged):
             return f"--raw {self.raw.directory}: no file of the log is in it"
         return ""

@@ -1,4 +1,4 @@
-"""`evidence`: keys for seals, and what an export of a back end proves by itself."""
+"""`evidence verify`: what an export of a back end proves by itself."""
 
 import json
 import sys
@@ -7,11 +7,11 @@ from typing import NoReturn
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, MISSING, OK, Group, die
+from k8s_audit_otlp.cli import CHANGED, MISSING, OK, die
 from k8s_audit_otlp.cli.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import JSON, MOMENT, PATH
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.evidence.seal import KeyFileError, make_key, read_public_keys
+from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
 from k8s_audit_otlp.tools.text import denied
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
 from k8s_audit_otlp.tools.verify.page import html_of
@@ -19,32 +19,7 @@ from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
 
 
-@click.group("evidence", cls=Group)
-def command() -> None:
-    """Make keys that seal receipts; check what a back end holds without the node."""
-
-
-@command.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--previous", type=click.Path(path_type=Path), help="The key in use; it vouches for the new."
-)
-def keygen(file: Path, previous: Path | None) -> None:
-    """Make an Ed25519 key FILE (0600) and its public half FILE.pub.
-
-    Keep FILE on the node, as service::evidence::key_file; keep FILE.pub elsewhere. To change keys,
-    name the old one with --previous, and give both public keys when you verify.
-    """
-    try:
-        name = make_key(file, previous)
-    except KeyFileError as error:
-        die(str(error))
-    except OSError as error:
-        die(f"{error.filename or file}: {error.strerror}; name a file in a directory that is there")
-    click.echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
-
-
-@command.command()
+@click.command()
 @click.option(
     "--against",
     required=True,

@@ -1,0 +1,70 @@
+"""Tells every exporter of something once, without an agent: such as what a check found."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from k8s_audit_otlp.agent.build import (
+    backoff_of,
+    notice_scope,
+    resource_scopes_of,
+    resources_of,
+    sender_of,
+)
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.exporters import OtlpFile
+from k8s_audit_otlp.evidence.notices import encode
+from k8s_audit_otlp.exporter.reasons import why_of
+from k8s_audit_otlp.model import Delivered, Retry
+from k8s_audit_otlp.otlp.resource import CLUSTER
+from k8s_audit_otlp.state.outbox import Notice
+
+_ATTEMPTS = 4
+_LONGEST_WAIT_S = 30.0
+
+
+def tell_exporters(
+    config: Config,
+    notice: Notice,
+    cluster: str,
+    now_ns: int,
+    env: Mapping[str, str] = os.environ,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[str]:
+    """Send *notice* to each exporter of the cluster's log; yield who could not be told, and why.
+
+    An exporter that writes a file is left out: the running agent is the one that writes to it.
+    """
+    scopes = resource_scopes_of(config, env)
+    record = encode(notice, now_ns)
+    for exporter_id, receiver in _routes(config, cluster, env).items():
+        exporter = config.exporters[exporter_id]
+        if isinstance(exporter, OtlpFile):
+            continue
+        sender = sender_of(exporter, config, scopes, env=env)
+        backoff = backoff_of(exporter.retry_on_failure)
+        try:
+            request = sender.prepare(notice_scope(receiver, exporter_id), [record])
+            outcome = sender.send(request)
+            for attempt in range(_ATTEMPTS - 1):
+                if not isinstance(outcome, Retry):
+                    break
+                sleep(min(backoff.delay_s(attempt, 0.5, outcome.after_s), _LONGEST_WAIT_S))
+                outcome = sender.send(request)
+        finally:
+            sender.close()
+        if not isinstance(outcome, Delivered) or outcome.rejected:
+            yield f"{exporter_id}: {why_of(outcome) or 'it is refused'}"
+
+
+def _routes(config: Config, cluster: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Return for each exporter a receiver of the cluster's log; any where none names it."""
+    clusters = {
+        name: (resource.attributes or {}).get(CLUSTER)
+        for name, resource in resources_of(config, env).items()
+    }
+    chosen: dict[str, str] = {}
+    for receiver, exporter_id in config.routes():
+        if exporter_id not in chosen or clusters.get(receiver) == cluster:
+            chosen[exporter_id] = receiver
+    return chosen

@@ -1,0 +1,82 @@
+"""Judges one day of a store: whether the night is complete, and nobody touched it.
+
+Every segment is judged with the day in which it ends, so that each is judged once and none is left
+out at midnight. First the store is asked for receipts, gaps and seals, then for all records from
+the first event of those segments on. Memory is that of a day's records in `verify`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from k8s_audit_otlp.evidence.seal import SEAL
+from k8s_audit_otlp.tools.verify.items import Item, field_of
+from k8s_audit_otlp.tools.verify.scope import Scope
+from k8s_audit_otlp.tools.verify.stores.asking import Store
+from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+_DAY: Final = timedelta(days=1)
+_SECOND_NS: Final = 1_000_000_000
+# A gap has the time of the last event before it, a receipt in Loki that of its sending.
+_AROUND_NS: Final = 7 * 86_400 * _SECOND_NS
+_DISORDER_NS: Final = 15 * 60 * _SECOND_NS  # events are about in the order of their times
+_ON_THEIR_WAY_NS: Final = 60 * _SECOND_NS  # a seal may show before the receipt that it is on
+
+
+class Day(NamedTuple):
+    """A day in UTC: its name, when it begins and ends in nanoseconds since the epoch."""
+
+    name: str
+    since_ns: int
+    until_ns: int
+
+
+def day_of(text: str) -> Day:
+    """Return the day that is written as 2026-01-02.
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    begin = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    since, until = (int(at.timestamp()) * _SECOND_NS for at in (begin, begin + _DAY))
+    return Day(text, since, until)
+
+
+def last_full_day(now_ns: int) -> Day:
+    return day_of(f"{datetime.fromtimestamp(now_ns / 1e9, UTC) - _DAY:%Y-%m-%d}")
+
+
+def judge_day(
+    store: Store,
+    where: str,
+    cluster: str,
+    day: Day,
+    keys: "tuple[Mapping[str, Ed25519PublicKey], list[str]] | None",
+    now_ns: int,
+) -> Verdict:
+    """Read a day from *store* and judge it. *keys*: those that are trusted, and their files.
+
+    Raises:
+        StoreError: the store cannot be read to the end.
+
+    """
+    scope = Scope(cluster, day.since_ns, day.until_ns, by_end=True)
+    judge = Judge(scope, keys[0] if keys else None)
+    until_ns = min(now_ns, day.until_ns + _AROUND_NS)
+    links = store.links(day.since_ns - _AROUND_NS, until_ns)
+    judge.take(item for item in links if not _is_seal_after(item, now_ns - _ON_THEIR_WAY_NS))
+    spans = scope.judged
+    if spans:
+        first = min((begin for begin, _ in spans if begin), default=day.since_ns)
+        judge.take(store.records(first - _DISORDER_NS, day.until_ns + _DISORDER_NS))
+    return judge.verdict([f"{where}, {day.name}"], keys[1] if keys else [], None)
+
+
+def _is_seal_after(item: Item, ns: int) -> bool:
+    said = str(field_of(item.own, SEAL + "time_ns") or "") if item.own is not None else ""
+    return said.isdecimal() and int(said) > ns

@@ -1,0 +1,262 @@
+"""Sends queries to a store over HTTP, and reads answers line by line or as one JSON value.
+
+Memory is that of one line or one page. An answer that breaks off, or that ends in an error of the
+store, is an error here: half of the records would look like a loss.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import TimeoutError as NoAnswerError
+
+from k8s_audit_otlp.otlp.answer import MAX_READ, read_status
+from k8s_audit_otlp.tools.verify.items import Item
+from k8s_audit_otlp.transport.proxy import proxy_for
+from k8s_audit_otlp.transport.sender import USER_AGENT
+from k8s_audit_otlp.transport.tls import TlsOptions, make_context
+from k8s_audit_otlp.transport.url import Url
+
+_CONNECT_S: Final = 10.0
+_READ_S: Final = 120.0  # a store may search for long before the first byte
+_STEP: Final = 256 * 1024
+_LONGEST: Final = 256 * 1024 * 1024  # bytes of a line or a page
+_WAITS: Final = (1.0, 5.0, 20.0)  # seconds before a query is sent once more
+_TRY_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+_HIDDEN: Final = "***"
+_SHORTEST_SECRET: Final = 4
+
+
+class StoreError(Exception):
+    """The store cannot be read; the message says where and why, and holds no credential."""
+
+
+class PassingError(StoreError):
+    """It may go well the next time."""
+
+
+class Store(Protocol):
+    """What can be asked for the records of a cluster. Times are nanoseconds since the epoch."""
+
+    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+        """Yield receipts, gaps and seals from *since_ns* on, before *until_ns*."""
+
+    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+        """Yield everything of that time; events may come in any order."""
+
+
+class Where(NamedTuple):
+    """What of a store is asked: `source` as its kind names it, "" for the usual."""
+
+    cluster: str
+    source: str = ""
+
+
+class Asking:
+    """The way to one store. Not for threads."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        tls: TlsOptions,
+        env: Mapping[str, str],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """*env*: where the proxy variables are looked up.
+
+        Raises:
+            UnusableError: *url* is no http(s) URL.
+            TlsError: a certificate file cannot be used.
+
+        """
+        self._url = Url.parse(url)
+        self._headers = {"User-Agent": USER_AGENT, **headers}
+        if self._url.authorization:
+            self._headers.setdefault("Authorization", self._url.authorization)
+        self._secrets = [v for n, v in self._headers.items() if n != "User-Agent"]
+        self._sleep = sleep
+        context = make_context(tls) if self._url.scheme == "https" else None
+        self._pool: urllib3.PoolManager = urllib3.PoolManager(ssl_context=context)
+        if through := proxy_for(url, env):
+            proxy = Url.parse(through)
+            self._pool = urllib3.ProxyManager(
+                f"{proxy.scheme}://{proxy.authority}",
+                ssl_context=context,
+                proxy_headers={"Proxy-Authorization": proxy.authorization}
+                if proxy.authorization
+                else None,
+            )
+
+    @property
+    def where(self) -> str:
+        """The store, for people: host and port."""
+        return f"{self._url.host}:{self._url.port}"
+
+    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Yield the JSON objects of an answer of one a line.
+
+        Raises:
+            StoreError: it cannot be asked, or what it says is no JSON, such as an error at the end.
+
+        """
+        with self._opened("GET", f"{path}?{urlencode(query)}", None, "") as answer:
+            rest = b""
+            for chunk in self._chunks(answer):
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    yield self._object(line)
+            if rest.strip():
+                yield self._object(rest)
+
+    def page(self, method: str, path: str, query: Mapping[str, str], value: Any = None) -> Any:
+        """Return one answer that is JSON; *value* is sent as JSON.
+
+        Raises:
+            StoreError: it cannot be asked, or what it says is no JSON.
+
+        """
+        target = f"{path}?{urlencode(query)}" if query else path
+        body = msgspec.json.encode(value) if value is not None else None
+        with self._opened(method, target, body, "application/json") as answer:
+            data = b"".join(self._chunks(answer))
+        return self._json(data)
+
+    def page_once(self, path: str, query: Mapping[str, str], patience_s: float) -> tuple[Any, int]:
+        """Return one answer that is JSON, and its size in bytes, without trying again.
+
+        Raises:
+            PassingError: there was none within *patience_s*, or the store failed.
+            StoreError: it cannot be asked, or what it says is no JSON.
+
+        """
+        answer = self._sent("GET", f"{path}?{urlencode(query)}", None, "", patience_s)
+        try:
+            data = b"".join(self._chunks(answer))
+        finally:
+            answer.release_conn()
+        return self._json(data), len(data)
+
+    # -- one exchange --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _opened(
+        self, method: str, target: str, body: bytes | None, content: str
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Send a query, again where that may help, and give its answer as it comes."""
+        for wait in (*_WAITS, None):
+            try:
+                answer = self._sent(method, target, body, content)
+                break
+            except PassingError:
+                if wait is None:
+                    raise
+                self._sleep(wait)
+        try:
+            yield answer
+            answer.drain_conn()
+        finally:
+            answer.release_conn()
+
+    def _sent(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        content: str,
+        patience_s: float = _READ_S,
+    ) -> urllib3.BaseHTTPResponse:
+        before, url = self._url.target.partition("?")[0].rstrip("/"), self._url
+        headers = {**self._headers, **({"Content-Type": content} if body is not None else {})}
+        try:
+            answer = self._pool.request(
+                method,
+                f"{url.scheme}://{url.authority}{before}{target}",
+                body=body,
+                headers=headers,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=_CONNECT_S, read=patience_s),
+                redirect=False,
+                retries=False,
+            )
+        except (HTTPError, OSError, ValueError) as error:
+            raise self._failure(error) from None
+        if answer.status == 200:
+            return answer
+        with contextlib.suppress(HTTPError, OSError):
+            said = self._masked(read_status(answer.read(MAX_READ), _content_type(answer)))
+        answer.close()
+        kind = PassingError if answer.status in _TRY_AGAIN else StoreError
+        text = f"{self.where} answers HTTP {answer.status}: {said}".rstrip(": ")
+        if 300 <= answer.status < 400:
+            text += "; a redirect is not followed: give the URL that it leads to"
+        raise kind(text)
+
+    def _chunks(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        size = 0
+        try:
+            for chunk in answer.stream(_STEP, decode_content=True):
+                size = len(chunk) if b"\n" in chunk else size + len(chunk)
+                if size > _LONGEST:
+                    raise StoreError(f"{self.where}: a line or page is over {_LONGEST} bytes")
+                yield chunk
+        except (HTTPError, OSError) as error:
+            raise self._failure(error) from None
+
+    def _object(self, line: bytes) -> dict[str, Any]:
+        value = self._json(line)
+        if not isinstance(value, dict):
+            raise self._strange(line)
+        return value
+
+    def _json(self, data: bytes) -> Any:
+        try:
+            return msgspec.json.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise self._strange(data) from None
+
+    def _strange(self, data: bytes) -> StoreError:
+        said = self._masked(read_status(data[:MAX_READ], "text/plain"))
+        return StoreError(f"{self.where} answers what is no record: {said}")
+
+    def _failure(self, error: Exception) -> StoreError:
+        why = "the connection broke"
+        if isinstance(error, SSLError):
+            return StoreError(f"{self.where}: TLS failed; see --ca")
+        if isinstance(error, NewConnectionError | ConnectTimeoutError):
+            why = "no connection"
+        elif isinstance(error, NoAnswerError):
+            why = "no answer in time"
+        elif isinstance(error, ValueError):
+            return StoreError(f"{self.where}: a header or the URL cannot be sent")
+        return PassingError(f"{self.where}: {why}")
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets:
+            for part in (secret, *secret.split()):
+                if len(part) >= _SHORTEST_SECRET:
+                    text = text.replace(part, _HIDDEN)
+        return text
+
+
+def slices(since_ns: int, until_ns: int, step_s: float) -> Iterator[tuple[int, int]]:
+    """Cut a time into parts: no answer should take a store longer than it allows."""
+    step = round(step_s * 1e9)
+    for start in range(since_ns, until_ns, step):
+        yield start, min(start + step, until_ns)
+
+
+def time_text(ns: int) -> str:
+    """Write a time as RFC 3339 with nanoseconds."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def _content_type(answer: urllib3.BaseHTTPResponse) -> str:
+    return str(answer.headers.get("content-type", ""))

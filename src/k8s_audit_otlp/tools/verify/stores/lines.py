@@ -1,0 +1,80 @@
+"""VictoriaLogs and ClickHouse: both answer a query with one JSON object a line, as it is found."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from k8s_audit_otlp.evidence.chain import CHAIN
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.items import Item, flat, item_of_fields
+from k8s_audit_otlp.tools.verify.stores.asking import Asking, Where, slices, time_text
+
+_HOUR_S: Final = 3600.0  # of records; of links, which are few, a day
+_CLUSTER: Final = "k8s.cluster.name"
+_CLICKHOUSE: Final = """
+    SELECT Timestamp, Body, LogAttributes, ResourceAttributes
+    FROM {database:Identifier}.{table:Identifier}
+    WHERE ResourceAttributes['k8s.cluster.name'] = {cluster:String}
+        AND Timestamp >= fromUnixTimestamp64Nano({since:Int64})
+        AND Timestamp < fromUnixTimestamp64Nano({until:Int64})
+        AND LogAttributes[{field:String}] != ''
+    FORMAT JSONEachRow
+"""
+
+
+class VictoriaLogs:
+    """docs.victoriametrics.com/victorialogs/querying/#querying-logs. `source`: a stream filter."""
+
+    def __init__(self, asking: Asking, where: Where) -> None:
+        self._asking = asking
+        named = f'"{_CLUSTER}":={_quoted(where.cluster)}'
+        self._filter = f"{where.source} {named}".strip()
+
+    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+        yield from self._items(f'"{CHAIN}id":*', slices(since_ns, until_ns, 24 * _HOUR_S))
+
+    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+        yield from self._items(f'"{UID_FIELD}":*', slices(since_ns, until_ns, _HOUR_S))
+
+    def _items(self, wanted: str, times: Iterable[tuple[int, int]]) -> Iterator[Item]:
+        for start, end in times:
+            within = f"_time:[{time_text(start)}, {time_text(end)})"
+            query = f"{within} {self._filter} {wanted}"
+            for row in self._asking.lines("/select/logsql/query", {"query": query}):
+                yield item_of_fields(flat(row), UID_FIELD)
+
+
+class ClickHouse:
+    """clickhouse.com/docs/interfaces/http. `source`: a table of the Collector's form."""
+
+    def __init__(self, asking: Asking, where: Where) -> None:
+        self._asking = asking
+        database, _, table = (where.source or "otel_logs").rpartition(".")
+        self._fixed = {
+            "query": _CLICKHOUSE,
+            "param_database": database or "default",
+            "param_table": table,
+            "param_cluster": where.cluster,
+        }
+
+    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+        yield from self._items(f"{CHAIN}id", slices(since_ns, until_ns, 24 * _HOUR_S))
+
+    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+        yield from self._items(UID_FIELD, slices(since_ns, until_ns, _HOUR_S))
+
+    def _items(self, field: str, times: Iterable[tuple[int, int]]) -> Iterator[Item]:
+        for start, end in times:
+            query = {
+                **self._fixed,
+                "param_field": field,
+                "param_since": str(start),
+                "param_until": str(end),
+            }
+            for row in self._asking.lines("/", query):
+                yield item_of_fields(flat(row), UID_FIELD)
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()

@@ -1,0 +1,123 @@
+"""Real VictoriaLogs and Loki, asked over HTTP: is the day complete, and who changed it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k8s_audit_otlp.receiver.identity import identify
+from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.interop.agent import Agent
+from tests.interop.stores import Loki, Relay, VictoriaLogs, binary_of
+from tests.interop.test_stores import BINARIES, STORES, at, lines_ago
+
+pytestmark = pytest.mark.timeout(400, func_only=True)
+CLUSTER = 'prod "1"'
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VictoriaLogs | Loki]:
+    kind: type[VictoriaLogs | Loki] = request.param
+    if not binary_of(BINARIES[kind]).exists():
+        pytest.skip(f"{BINARIES[kind]} is not there: tests/interop/build.sh builds it")
+    (tmp_path / "store").mkdir()
+    running = kind(binary_of(BINARIES[kind]), tmp_path / "store")
+    yield running
+    running.stop()
+
+
+def yesterday(hour: int) -> datetime:
+    day = datetime.now(UTC) - timedelta(days=1)
+    return day.replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+def lines_at(count: int, when: datetime, seed: int) -> list[bytes]:
+    source = EventSource(seed)
+    return [at(source.line(), when + timedelta(milliseconds=n)) for n in range(count)]
+
+
+def deliver(agent: Agent, store: VictoriaLogs | Loki, port: int) -> list[bytes]:
+    """Send two segments of yesterday and a live file; return the lines of the first."""
+    first = lines_at(2500, yesterday(3), 1)
+    agent.log.with_name("audit-2026-01-02T00-00-00.000.log").write_bytes(b"".join(first))
+    second = lines_at(200, yesterday(4), 2)
+    agent.log.with_name("audit-2026-01-02T01-00-00.000.log").write_bytes(b"".join(second))
+    agent.write(lines_ago(20, timedelta(minutes=1), 3))
+    endpoint = store.endpoint.replace(str(store.port), str(port))
+    agent.configure("otlp_http", {"endpoint": endpoint, "audit": {"vendor": store.vendor}})
+    file = agent.directory / "agent.yaml"
+    tree = yaml.safe_load(file.read_text())
+    tree["receivers"]["k8s_audit"]["resource"] = {"k8s.cluster.name": CLUSTER}
+    file.write_text(yaml.safe_dump(tree))
+    done = agent.once("60s")
+    assert done.returncode == 0, done.stderr
+    return first
+
+
+def report(store: VictoriaLogs | Loki, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ["--store", store.vendor, "--url", f"http://127.0.0.1:{store.port}"]
+    words += ["--cluster", CLUSTER, *more]
+    command = [sys.executable, "-m", "k8s_audit_otlp", "evidence", "report", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def settled(store: VictoriaLogs | Loki, code: int, *more: str) -> dict[str, Any]:
+    """Ask until the answer is *code*: what was acknowledged may take a second to show."""
+    if isinstance(store, Loki):
+        store.post("/flush", {})
+    end = time.monotonic() + 90
+    while (done := report(store, "--json", *more)).returncode != code:
+        assert time.monotonic() < end, done.stdout + done.stderr
+        time.sleep(1)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_day_that_nobody_touched_is_complete_and_told(
+    agent: Agent, store: VictoriaLogs | Loki, tmp_path: Path
+) -> None:
+    """More than a page of records; the answer is a metric, and a record in the store itself."""
+    deliver(agent, store, store.port)
+    config, metrics = str(agent.directory / "agent.yaml"), tmp_path / "evidence.prom"
+    found = settled(store, 0, "--metrics", str(metrics))
+    assert found["answer"] == "complete"
+    assert found["contents"]["records"] == 2700
+    done = report(store, "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert "k8s_audit_otlp_evidence_complete{" in metrics.read_text()
+    empty = report(store, "--day", f"{yesterday(3) - timedelta(days=1):%Y-%m-%d}")
+    assert empty.returncode == 2
+    assert "no segment of the log ended" in empty.stderr
+    end = time.monotonic() + 60
+    while "NOT" in (told := answers_in(store)) or "complete and untouched" not in told:
+        assert time.monotonic() < end, told
+        time.sleep(0.5)
+
+
+def answers_in(store: VictoriaLogs | Loki) -> str:
+    if isinstance(store, VictoriaLogs):
+        return str(store.ask('_time:5m "event.name":="k8s.audit.evidence"'))
+    query = '{service_name="k8s-audit"} | event_name="k8s.audit.evidence"'
+    form = {"query": query, "since": "1h"}
+    return store.post("/loki/api/v1/query_range", form).decode()
+
+
+def test_a_lost_event_is_named(agent: Agent, store: VictoriaLogs | Loki) -> None:
+    first = lines_at(2500, yesterday(3), 1)
+    found = identify(first[0], finished=True)
+    assert found is not None
+    relay = Relay(store)
+    gone = f"{found.name}-{sum(map(len, first[:7])):x}"
+    relay.loses.add(gone)
+    deliver(agent, store, relay.port)
+    relay.stop()
+    answer = settled(store, 5)
+    assert answer["missing"] == 1
+    assert any(gone in line for line in answer["contents"]["missing"]), answer
