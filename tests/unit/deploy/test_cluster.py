@@ -259,15 +259,15 @@ def test_a_baseline_namespace_refuses_the_pods_for_the_reason_in_the_notes(
     cluster: Any,
     namespaces: Any,  # noqa: ARG001
     render: Any,
-    values: Any,
     chart: Any,
 ) -> None:  # fmt: skip
     """The operator finds the server's words in the notes, with the way out beside them."""
-    pod = pods_of(render(values[0], namespace="baseline"))
+    kubeadm = chart / "ci" / "kubeadm-values.yaml"
+    pod = pods_of(render(kubeadm, namespace="baseline"))
     done = cluster.kubectl("-n", "baseline", "create", "--dry-run=server", "-f", "-", stdin=pod)
     assert done.returncode != 0
     assert "hostPath volumes" in done.stderr
-    notes = cluster.helm("install", "k8s-audit-otlp", chart, "-n", "default", "-f", values[0],
+    notes = cluster.helm("install", "k8s-audit-otlp", chart, "-n", "default", "-f", kubeadm,
                          "--dry-run=server")  # fmt: skip
     assert "hostPath volumes" in notes.stdout, notes.stderr
     assert "pod-security.kubernetes.io/enforce=privileged" in notes.stdout
