@@ -215,7 +215,8 @@ def compare(
     totals.foreign = (received.audit_ids - wanted).total()
     totals.repeated = received.duplicates
     gaps = [n for n in received.notices if n.event_name == GAP]
-    totals.gaps = len({n.uid for n in gaps})
+    # Before the first file of all nothing proves what an empty directory had in between.
+    totals.gaps = len({n.uid for n in gaps if n.attributes.get(SEGMENT + "sequence") != 1})
     totals.unexplained = unexplained(order, received.audit_ids, gaps)
     totals.notes += disagreeing_receipts(received.notices, received.uids, totals)
     return totals

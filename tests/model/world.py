@@ -300,8 +300,8 @@ class World:
         copy.write_bytes((self.directory / name).read_bytes())
         copy.rename(self.path)
         replaced, self.harmed, self.copied = self.live, True, True
-        self.tolerated.update(line.number for line in replaced.lines)
         replaced.seal()
+        self.tolerated.update(line.number for line in replaced.lines)
         replaced.lost_from = 0
         self.excuse(replaced)
         restored = self._new(older.hole)

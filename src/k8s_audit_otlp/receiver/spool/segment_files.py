@@ -51,12 +51,15 @@ class SegmentFiles:
         fsync: Fsync,
         free_disk: Callable[[Path], int],
         now: Callable[[], datetime],
+        truncate: Callable[[int, int], None] = os.ftruncate,
     ) -> None:
         self._directory = directory
         self._path = directory / LIVE
         self._limits = limits
         self._fsync, self._free_disk, self._now = fsync, free_disk, now
+        self._truncate = truncate
         self._fd = -1
+        self._torn = False  # the live file ends within a line that could not be cut
         self._last_backup = ""
         self.live_bytes = self.backup_bytes = 0
 
@@ -93,7 +96,7 @@ class SegmentFiles:
             self._cut(whole)
 
     def _cut(self, size: int) -> None:
-        os.ftruncate(self._fd, size)
+        self._truncate(self._fd, size)
         self.live_bytes = size
 
     def check_room(self, size: int) -> None:
@@ -117,12 +120,14 @@ class SegmentFiles:
             )
 
     def wants_rotation(self, size: int) -> bool:
-        return self.live_bytes > 0 and self.live_bytes + size > self._limits.segment_bytes
+        full = self.live_bytes + size > self._limits.segment_bytes
+        return self._torn or (self.live_bytes > 0 and full)
 
     def write(self, data: bytes) -> int:
         """Append *data*; return how much of it stays, which is less only when the disk failed.
 
-        What stays then ends with a whole line: a reader may have taken it already.
+        What stays then ends with a whole line: a reader may have taken it already. Where the rest
+        cannot be cut either, the next line must go to another file, not behind half a line.
         """
         if self._fd < 0:
             self._open_live()
@@ -134,7 +139,10 @@ class SegmentFiles:
         except OSError:
             size = os.fstat(self._fd).st_size - start
             kept = data.rfind(b"\n", 0, size) + 1
-            self._cut(start + kept)
+            try:
+                self._cut(start + kept)
+            except OSError:
+                self._torn, self.live_bytes = kept < size, start + size
             return kept
         self.live_bytes += len(data)
         return len(data)
@@ -187,7 +195,7 @@ class SegmentFiles:
 
     def close(self) -> None:
         if self._fd >= 0:
-            fd, self._fd, self.live_bytes = self._fd, -1, 0
+            fd, self._fd, self.live_bytes, self._torn = self._fd, -1, 0, False
             os.close(fd)
 
 

@@ -322,3 +322,37 @@ def test_a_long_request_is_not_in_memory_once_more_while_it_is_written(tmp_path:
         tracemalloc.stop()
     assert peak < sum(map(len, lines)) / 2
     assert held(tmp_path) == lines
+
+
+@pytest.mark.parametrize("allowed", [0, 50, 100, 250, 300])
+def test_a_torn_line_that_cannot_be_cut_is_not_joined_to_the_next(
+    tmp_path: Path, allowed: int
+) -> None:
+    """The disk takes part of a line and refuses to cut it off: another segment is begun."""
+    program = (
+        "import os, resource, signal, sys\n"
+        "from datetime import UTC, datetime\n"
+        "from pathlib import Path\n"
+        "from k8s_audit_otlp.receiver.spool.segment_files import SegmentFiles\n"
+        "from tests.unit.receiver.spool.test_spool import ROOMY, line\n"
+        "def refuse(fd, size):\n    raise OSError(5, 'Input/output error')\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "files = SegmentFiles(Path(sys.argv[1]), ROOMY, fsync=os.fsync, truncate=refuse,\n"
+        "    free_disk=lambda _: 1 << 40, now=lambda: datetime.now(UTC))\n"
+        "list(files.open())\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))\n"
+        "print(files.write(b''.join(map(line, range(4)))))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+        "print(files.wants_rotation(100))\n"
+        "files.rotate() if files.wants_rotation(100) else None\n"
+        "print(files.wants_rotation(100), files.write(line(9)))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), str(allowed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd())
+    torn = allowed % 100 != 0
+    assert done.stdout.split() == [str(allowed // 100 * 100), str(torn), "False", "100"]
+    last = files_of(tmp_path)[-1].read_bytes().splitlines(True)
+    assert last == ([line(9)] if torn else [*map(line, range(allowed // 100)), line(9)])
+    if torn:
+        before = files_of(tmp_path)[0].read_bytes()
+        assert before == b"".join(map(line, range(4)))[:allowed]
