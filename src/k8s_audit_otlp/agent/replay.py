@@ -29,13 +29,19 @@ def state_of(config: Config, exporter: str, since_ns: int, until_ns: int) -> Pat
 
 def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> Config:
     """Return the configuration of a replay: one exporter and its receivers, nothing beside them."""
-    receivers = {
-        name: config.receivers[name].model_copy(
-            update={"attributes": {**config.receivers[name].attributes, REPLAYED: True}}
-        )
-        for name in config.receivers_of(exporter)
-    }
     chosen = config.exporters[exporter]
+    # Where a back end orders a stream by time, what is old needs one of its own.
+    apart = dict.fromkeys(chosen.audit.notice_resource, f"k8s-audit-replay-{state.name[:8]}")
+    receivers = {
+        name: receiver.model_copy(
+            update={
+                "attributes": {**receiver.attributes, REPLAYED: True},
+                "resource": {**receiver.resource, **apart},
+            }
+        )
+        for name, receiver in config.receivers.items()
+        if name in config.receivers_of(exporter)
+    }
     audit = chosen.audit.model_copy(
         update={"start_at": StartAt("time", time_ns=since_ns), "receivers": None, "enabled": True}
     )

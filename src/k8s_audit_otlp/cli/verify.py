@@ -70,18 +70,18 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
       Collector      the file of its file exporter, or an OTLP request as JSON
       VictoriaLogs   curl -s "$VL/select/logsql/query"
                        -d 'query=service.name:k8s-audit _time:1d'
-      Loki           curl -sG "$LOKI/loki/api/v1/query_range" -d limit=5000
+      Loki           curl -sG "$LOKI/loki/api/v1/query_range"
+                       -d since=1d -d limit=5000
                        --data-urlencode 'query={service_name="k8s-audit"}'
       Elasticsearch  curl -s "$ES/logs-*/_search?size=10000"; a scroll's pages too
       ClickHouse     SELECT LogAttributes['log.record.uid'] AS uid FROM otel_logs
                        FORMAT CSVWithNames, with --uid-field uid; or JSONEachRow
       DataKit        the answer of /v1/query/raw, or the explorer's CSV
       others         NDJSON, CSV or TSV with a field of uids, or a list of uids
+
+    Loki gives at most 5,000 records at once: ask by start and end, and give all the answers.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
-    if config_file is not None and log is None:
-        log = _log_of(config_file)
-    if receipts_only == (log is not None):
-        raise click.UsageError("give --path LOG, or --receipts-only where there is no log")
+    log = _log_asked_for(log, config_file, receipts_only=receipts_only)
     disk, entries = _log_on_disk(log, since, with_live=not closed)
     try:
         report, unread = _compare(disk, entries, against, uid_field)
@@ -99,8 +99,16 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     sys.exit(0 if report.complete else MISSING)
 
 
-def _log_of(config_file: Path) -> Path:
-    """Return the one log that a configuration names."""
+def _log_asked_for(
+    log: Path | None, config_file: Path | None, *, receipts_only: bool
+) -> Path | None:
+    """Return the log that was named, or the one that a configuration names."""
+    if config_file is None or log is not None:
+        if receipts_only == (log is not None):
+            raise click.UsageError("give --path LOG, or --receipts-only where there is no log")
+        return log
+    if receipts_only:
+        raise click.UsageError("--receipts-only compares without a log; leave out --config")
     from k8s_audit_otlp.agent.build import paths_of  # noqa: PLC0415 - slow to import
 
     receivers = load_config(config_file).config.receivers.values()
