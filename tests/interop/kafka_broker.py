@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # exported all the same
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported all the same
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 JARS = Path(os.environ.get("K8S_AUDIT_OTLP_KAFKA", Path.home() / ".cache/k8s-audit-otlp/kafka"))
 
@@ -21,24 +29,49 @@ def require() -> None:
         pytest.skip(f"there is no Java, or no Kafka in {JARS}")
 
 
+USERS = {"agent": "made-up", "other": "made-up-too"}
+
+
+def secured_listener(port: int, pem: Path) -> str:
+    """Return the lines of one more listener: TLS with the key and certificate in *pem*, SASL, ACLs.
+
+    Who comes to the plain listener may do all.
+    """
+    users = " ".join(f'user_{name}="{password}"' for name, password in USERS.items())
+    return (
+        f"listeners+=SASL_SSL://127.0.0.1:{port}\ninter.broker.listener.name=PLAINTEXT\n"
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+        "SASL_SSL:SASL_SSL\n"
+        f"ssl.keystore.type=PEM\nssl.keystore.location={pem}\n"
+        "sasl.enabled.mechanisms=PLAIN\nlistener.name.sasl_ssl.plain.sasl.jaas.config="
+        f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};\n"
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+        "super.users=User:ANONYMOUS\n"
+    )
+
+
 class Broker:
     """Listens at `address` between `start` and `kill`; keeps its log over both."""
 
-    def __init__(self, folder: Path, port: int, controller: int) -> None:
+    def __init__(self, folder: Path, port: int, controller: int, more: str = "") -> None:
         self.address = f"127.0.0.1:{port}"
         self._folder = folder
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         self._properties = folder / "server.properties"
+        listeners = f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"
+        if more.startswith("listeners+="):
+            first, more = more.removeprefix("listeners+=").split("\n", 1)
+            listeners += f",{first}"
         self._properties.write_text(
             "process.roles=broker,controller\nnode.id=1\n"
             f"controller.quorum.voters=1@127.0.0.1:{controller}\n"
-            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n"
+            f"listeners={listeners}\n"
             "controller.listener.names=CONTROLLER\n"
             f"log.dirs={folder}/data\nnum.partitions=4\n"
             "offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n"
-            "transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n"
+            f"transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n{more}"
         )
         cluster = uuid.uuid4().hex[:22]
         self._java(
@@ -66,6 +99,24 @@ class Broker:
         """Make a topic that is configured otherwise than those that are made by themselves."""
         admin = AdminClient({"bootstrap.servers": self.address})
         admin.create_topics([NewTopic(name, 4, 1, config=config)])[name].result(30)
+
+    def allow(self, user: str, *what: tuple[ResourceType, str, AclOperation]) -> None:
+        """Let a user do each of *what*: a resource, its name, and what is done to it."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        rules = [
+            AclBinding(
+                kind,
+                name,
+                ResourcePatternType.LITERAL,
+                f"User:{user}",
+                "*",
+                operation,
+                AclPermissionType.ALLOW,
+            )
+            for kind, name, operation in what
+        ]
+        for done in admin.create_acls(rules).values():
+            done.result(30)
 
     def messages(self, topic: str) -> int:
         """Count what a topic has taken so far."""
