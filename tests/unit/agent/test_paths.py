@@ -62,6 +62,26 @@ def zipped(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode())).decode()
 
 
+def halves(text: str) -> tuple[str, str]:
+    return text[: len(text) // 2], text[len(text) // 2 :]
+
+
+def many(frame: Callable[[list[bytes]], object]) -> bytes:
+    """Return frames of seven events each."""
+    parts = (EVENTS[n : n + 7] for n in range(0, len(EVENTS), 7))
+    return b"".join(json.dumps(frame(part)).encode() + b"\n" for part in parts)
+
+
+def docker_in_pieces() -> bytes:
+    """Return the lines that docker writes of long ones: only the last piece ends its line."""
+    found = []
+    for event in EVENTS:
+        begin, end = halves(event.decode())
+        for log in (begin, end + "\n"):
+            found.append(json.dumps({"log": log, "stream": "stdout", "time": TIME}) + "\n")
+    return "".join(found).encode()
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "file": lambda: b"".join(event + b"\n" for event in EVENTS),
     "cri": cri,
@@ -75,6 +95,55 @@ FILES: dict[str, Callable[[], bytes]] = {
         lambda e: {"records": [{"data": zipped(json.dumps({"message": e}))}]}
     ),
     "rancher": lambda: texts(lambda e: {"auditLog": e}),
+    "journald, no text": lambda: texts(lambda e: {"MESSAGE": list(e.encode()), "_PID": "1"}),
+    "docker, in pieces": docker_in_pieces,
+    "cloudwatch, a subscription": lambda: many(
+        lambda some: {
+            "messageType": "DATA_MESSAGE",
+            "logGroup": "/aws/eks/x/cluster",
+            "logEvents": [{"id": "1", "timestamp": 1, "message": e.decode()} for e in some],
+        }
+    ),
+    "cloudwatch, an export": lambda: b"".join(
+        b"2026-01-02T03:04:05.678Z %b\n" % event for event in EVENTS
+    ),
+    "cloudwatch, a query": lambda: texts(lambda e: {"@timestamp": "x", "@message": e}),
+    "azure, texts": lambda: texts(
+        lambda e: {"category": "kube-audit", "properties": json.dumps({"log": e})}
+    ),
+    "azure, torn": lambda: many(
+        lambda some: {
+            "records": [
+                {"category": "kube-audit", "properties": {"log": piece}}
+                for e in some
+                for piece in halves(e.decode())
+            ]
+        }
+    ),
+    "kinesis": lambda: many(
+        lambda some: {
+            "Records": [
+                {"kinesis": {"data": zipped(b"\n".join(some).decode()), "partitionKey": "1"}}
+            ]
+        }
+    ),
+    "firehose, a subscription": lambda: many(
+        lambda some: {
+            "requestId": "1",
+            "records": [
+                {
+                    "data": zipped(
+                        json.dumps(
+                            {
+                                "messageType": "DATA_MESSAGE",
+                                "logEvents": [{"message": e.decode()} for e in some],
+                            }
+                        )
+                    )
+                }
+            ],
+        }
+    ),
 }
 
 
