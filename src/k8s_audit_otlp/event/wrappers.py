@@ -18,6 +18,8 @@ from k8s_audit_otlp.event.gke import event_of_proto_payload
 NOT_AUDIT = "not_audit"  # the rule that a line of something else is counted under
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
 _BLANKS = b" \t\r\n\x00"
+# as it stands, or inside a text of JSON
+_OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
 
 
 class Framed(NamedTuple):
@@ -242,6 +244,11 @@ def unwrap(line: bytes, name: str) -> list[Framed]:
         return list(FORMATS[name](line))
     except (*_BAD, binascii.Error, zlib.error, ValueError):
         return []
+
+
+def is_part_of_event(text: bytes) -> bool:
+    """Tell what is left of a torn event from other lines: a record must say that it was there."""
+    return any(sign in text for sign in _OF_AN_EVENT)
 
 
 def is_audit(text: bytes) -> bool:

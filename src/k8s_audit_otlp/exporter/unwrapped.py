@@ -14,6 +14,7 @@ from k8s_audit_otlp.event.wrappers import (
     NOT_AUDIT,
     detect,
     is_audit,
+    is_part_of_event,
     unwrap,
 )
 from k8s_audit_otlp.exporter.shared import Encode
@@ -26,7 +27,6 @@ _LOOK_BACK = 64 << 10
 _MOST_LOOK_BACK = 4 << 20  # an event in pieces that is longer is not put together after a restart
 _KEPT = 8  # ends of blocks that consumers may go on from
 _EVENT = b'{"kind":"Event"'
-_OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
 ELSEWHERE = -1  # the place of a piece that lies in the segment before
 
 _Pieces = dict[bytes, list[tuple[int, bytes]]]  # by stream: where each lies, and its text
@@ -157,7 +157,7 @@ class _Output:
 
     def other(self, start: int, text: bytes, end: int) -> None:
         """Count what is no event; what is left of one becomes a record that says so."""
-        if any(sign in text for sign in _OF_AN_EVENT):
+        if is_part_of_event(text):
             self._take(start, text, end)
         else:
             self._dropped.append((end, NOT_AUDIT))

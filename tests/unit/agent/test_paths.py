@@ -78,7 +78,7 @@ def docker_in_pieces() -> bytes:
     for event in EVENTS:
         begin, end = halves(event.decode())
         for log in (begin, end + "\n"):
-            found.append(json.dumps({"log": log, "stream": "stdout", "time": TIME}) + "\n")
+            found += [json.dumps({"log": log, "stream": "stdout", "time": TIME}), "\n"]
     return "".join(found).encode()
 
 

@@ -12,7 +12,7 @@ from typing import Any, overload
 import msgspec
 
 from k8s_audit_otlp.event import json_scan
-from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
+from k8s_audit_otlp.event.wrappers import Framed, detect, is_audit, is_part_of_event, unwrap
 
 MOST_EVENTS = 131_072  # of one body: 64 MiB of events of 512 bytes
 _LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
@@ -198,8 +198,11 @@ def lines_in(message: bytes) -> tuple[list[bytes], int]:
     left_out = 0
     one = message.lstrip().startswith(b"{")
     for line in [message] if one else message.split(b"\n"):
-        for framed in unwrap(line, detect(line)) if line.strip() else ():
-            if not is_audit(framed.text):
+        frames = unwrap(line, detect(line)) if line.strip() else []
+        if line.strip() and not frames and is_part_of_event(line):
+            frames = [Framed(line)]
+        for framed in frames:
+            if not (is_audit(framed.text) or is_part_of_event(framed.text)):
                 left_out += 1
                 continue
             try:
@@ -214,6 +217,8 @@ def _lines_in_array(message: bytes) -> tuple[list[bytes], int]:
     try:
         members = [bytes(member) for member in _raws(message)]
     except _REFUSED:
+        if is_part_of_event(message):
+            return [message.translate(None, _LINE_BREAKS) + b"\n"], 0
         return [], 1
     found: list[bytes] = []
     left_out = 0
