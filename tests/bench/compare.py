@@ -56,12 +56,14 @@ def measure(make: Make, log: Path, sink: Sink, events: int) -> tuple[float, floa
         before = sink.stats()
         environ = {**os.environ, **shipper.environ}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
-        process = subprocess.Popen(
-            [sys.executable, "-S", "-E", str(_LAUNCH), str(result), *shipper.command],
-            env=environ,
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+        said = folder / "said"
+        with said.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-S", "-E", str(_LAUNCH), str(result), *shipper.command],
+                env=environ,
+                stderr=file,
+                stdout=subprocess.DEVNULL,
+            )
         if not shipper.ends:
             _await(sink, before["records"] + events, process)
             process.terminate()
@@ -70,7 +72,8 @@ def measure(make: Make, log: Path, sink: Sink, events: int) -> tuple[float, floa
         after = sink.stats()
         arrived = after["records"] - before["records"]
         if arrived < events * shipper.copies or (shipper.ends and code != "0"):
-            raise SystemExit(f"{shipper.command[:3]}: {arrived} of {events} arrived, exit {code}")
+            why = f"{shipper.command[:3]}: {arrived} of {events} arrived, exit {code}"
+            raise SystemExit(f"{why}\n{said.read_text()[-4000:]}")
         return float(cpu), int(peak) / 1024, after["bytes"] - before["bytes"]
 
 
