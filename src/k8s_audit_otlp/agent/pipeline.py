@@ -45,7 +45,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import is_placeless
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
-from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.blocks import BLOCKS_KEPT, BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
@@ -170,7 +170,9 @@ class Pipeline:
     def _block_reader(self, log: AuditLog) -> BlockReader:
         hashes = self._raw_hashes[log.key] if self._hashes == "all" else None
         with_path = self._config.receivers[log.key.receiver].include_file_path
-        return BlockReader(log, hashes=hashes, with_path=with_path)
+        readers = sum(receiver == log.key.receiver for receiver, _ in self._routes)
+        kept = BLOCKS_KEPT if readers > 1 else 0  # a lone exporter reads a block once
+        return BlockReader(log, cache_bytes=kept, hashes=hashes, with_path=with_path)
 
     def _encode(self, log: LogKey, mapping: ExporterMapping) -> Encode:
         said = partial(self._on_failure, "encoding")

@@ -19,6 +19,7 @@ from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 
+BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
 _STAGE_TIME = b'"stageTimestamp":"'
 
 
@@ -48,7 +49,7 @@ class BlockReader:
         self,
         log: AuditLog,
         *,
-        cache_bytes: int = 4 * 1024 * 1024,
+        cache_bytes: int = BLOCKS_KEPT,
         hashes: RawHashes | None = None,
         with_path: bool = False,
     ) -> None:
