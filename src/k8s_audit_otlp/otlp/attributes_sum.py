@@ -65,13 +65,15 @@ class SumLimiter:
         from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord  # noqa: PLC0415
 
         message = LogRecord.FromString(encoded)
-        pairs = [(pair.key, value_of(pair.value)) for pair in message.attributes]
+        pairs = [(p.key, value_of(p.value)) for p in message.attributes if _is_ours(p.value)]
         kept, cuts = self.fit(pairs)
         if not cuts:
             return encoded
+        others = [pair for pair in message.attributes if not _is_ours(pair.value)]
         del message.attributes[:]
         message.dropped_attributes_count += cuts
         message.MergeFromString(b"".join([wire.attribute(*pair) for pair in kept]))
+        message.attributes.extend(others)
         smaller: bytes = message.SerializeToString()
         return smaller
 
@@ -152,6 +154,14 @@ def _level(sizes: Iterable[int], room: int) -> int:
 def items_of(value: Any) -> list[str]:
     """Read a list back that may have been written as JSON."""
     return json.loads(value) if isinstance(value, str) else list(value)
+
+
+def _is_ours(value: Any) -> bool:
+    """Tell a text, a number or a list of texts: a program's own records may hold more."""
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return all(each.WhichOneof("value") == "string_value" for each in value.array_value.values)
+    return kind in ("string_value", "bool_value", "int_value", "double_value")
 
 
 def value_of(value: Any) -> wire.Value:

@@ -20,11 +20,16 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
 from k8s_audit_otlp.agent.build import sender_of
+from k8s_audit_otlp.config.audit import LimitsBlock
 from k8s_audit_otlp.config.env import from_environment
+from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
+from k8s_audit_otlp.config.vendors import VENDORS
+from k8s_audit_otlp.config.vendors.apply import vendor_at
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.transport.sender import Sender
+from k8s_audit_otlp.otlp.attributes_sum import SumLimiter
+from k8s_audit_otlp.otlp.mapping import MappingOptions
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -49,18 +54,25 @@ class AuditLogRecordExporter(LogRecordExporter):
         self,
         *,
         env: Mapping[str, str] = os.environ,
+        vendor: str = "",
         deadline_s: float = DEADLINE_S,
         monotonic: Callable[[], float] = time.monotonic,
         roll: Callable[[], float] = random.random,
     ) -> None:
         """Read where to send from *env*.
 
+        *vendor*: the preset whose bound holds for a record's attributes in sum; by default that
+        of the host.
+
         Raises:
             ConfigError: a variable cannot be understood.
 
         """
         self._resource_scopes: dict[str, tuple[bytes, bytes]] = {}
-        self._sender = _sender_from(env, self._resource_scopes)
+        config = from_environment(os.devnull, None, env).config
+        (exporter,) = config.exporters.values()
+        self._sender = sender_of(exporter, config, self._resource_scopes)
+        self._limit = _limiter_of(exporter, vendor)
         self._deadline_s = deadline_s
         self._monotonic = monotonic
         self._roll = roll
@@ -70,7 +82,7 @@ class AuditLogRecordExporter(LogRecordExporter):
         """Deliver *batch*, or say how many of its records the back end does not have."""
         end = self._monotonic() + self._deadline_s
         tally = _Tally()
-        for resource, scope, records in _groups(batch):
+        for resource, scope, records in _groups(batch, self._limit):
             self._resource_scopes[GROUP] = (resource, scope)
             self._deliver(records, end, tally)
         lost = tally.refused + tally.undelivered
@@ -129,21 +141,26 @@ class AuditLogRecordExporter(LogRecordExporter):
         return True
 
 
-def _sender_from(
-    env: Mapping[str, str], resource_scopes: Mapping[str, tuple[bytes, bytes]]
-) -> Sender:
-    config = from_environment(os.devnull, None, env).config
-    (exporter,) = config.exporters.values()
-    return sender_of(exporter, config, resource_scopes)
+def _limiter_of(exporter: Exporter, name: str) -> SumLimiter:
+    at_host = vendor_at(exporter) if isinstance(exporter, OtlpHttp | OtlpGrpc) else None
+    vendor = VENDORS[name] if name else at_host
+    block = LimitsBlock.model_validate(vendor.limits if vendor else {})
+    return SumLimiter(MappingOptions(limits=block.limits.attributes))
 
 
-def _groups(batch: Sequence[ReadableLogRecord]) -> Iterator[tuple[bytes, bytes, list[bytes]]]:
-    """Yield the records of each resource and scope, encoded as the transports take them."""
+def _groups(
+    batch: Sequence[ReadableLogRecord], limit: SumLimiter
+) -> Iterator[tuple[bytes, bytes, list[bytes]]]:
+    """Yield the records of each resource and scope, encoded as the transports take them.
+
+    Their attributes are cut to what the back end takes in sum.
+    """
     for of_resource in encode_logs(batch).resource_logs:
         resource = _fields(wire.RESOURCE, of_resource.resource, of_resource.schema_url)
         for of_scope in of_resource.scope_logs:
             scope = _fields(wire.SCOPE, of_scope.scope, of_scope.schema_url)
-            messages = (record.SerializeToString() for record in of_scope.log_records)
+            encoded = (record.SerializeToString() for record in of_scope.log_records)
+            messages = (m if len(m) <= limit.beside else limit(m) for m in encoded)
             records = [wire.record_head(len(message)) + message for message in messages]
             yield resource, scope, records
 

@@ -136,3 +136,18 @@ def test_a_variable_that_cannot_be_understood_is_said_at_once() -> None:
     """Under its own name."""
     with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_PROTOCOL"):
         AuditLogRecordExporter(env={"OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"})
+
+
+def test_attributes_are_cut_to_what_the_back_end_takes_in_sum(backend: Backend) -> None:
+    """No client can keep its event out of Loki with a long user agent; who it was stays."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url}
+    record = _record("1")
+    assert record.log_record.attributes is not None
+    long = {"user_agent.original": "x" * 90_000, "k8s.audit.user.groups": ["é" * 9_000] * 3}
+    record.log_record.attributes = {**record.log_record.attributes, "user.name": "u" * 900, **long}
+    exporter = AuditLogRecordExporter(env=env, vendor="loki")
+    assert exporter.export([record]) is SUCCESS
+    exporter.shutdown()
+    [found] = backend.received.records
+    assert found.attributes["user.name"] == "u" * 900
+    assert sum(len(f"{k}{v}".encode()) for k, v in found.attributes.items()) < 64_000

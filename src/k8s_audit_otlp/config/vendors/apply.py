@@ -99,13 +99,17 @@ def _endpoint_key(exporter: OtlpHttp | OtlpGrpc) -> str:
 
 def _suggest_preset(exporter: OtlpHttp | OtlpGrpc, path: Path, found: Findings) -> None:
     """Name the preset of a host that is one vendor's alone, or is called like one."""
+    if vendor := vendor_at(exporter):
+        preset = f"audit: {{vendor: {vendor.name}}}"
+        why = f"{vendor.title} seems to be there; {preset} knows its limits"
+        found.remark((*path, _endpoint_key(exporter)), Kind.PRESET, why)
+
+
+def vendor_at(exporter: OtlpHttp | OtlpGrpc) -> Vendor | None:
+    """Return the vendor whose host an exporter sends to, as far as its name tells."""
     host = (_address_of(exporter).hostname or "").lower()
-    for vendor in VENDORS.values():
-        if vendor.hosts and re.fullmatch(vendor.hosts, host):
-            preset = f"audit: {{vendor: {vendor.name}}}"
-            why = f"{vendor.title} seems to be there; {preset} knows its limits"
-            found.remark((*path, _endpoint_key(exporter)), Kind.PRESET, why)
-            return
+    fitting = (v for v in VENDORS.values() if v.hosts and re.fullmatch(v.hosts, host))
+    return next(fitting, None)
 
 
 def _check_port(exporter: OtlpHttp | OtlpGrpc, path: Path, found: Findings) -> None:
