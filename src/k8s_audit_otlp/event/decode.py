@@ -14,6 +14,7 @@ import msgspec
 
 from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value, items, members, skip_blank
 from k8s_audit_otlp.event.legacy import as_json, read_legacy
+from k8s_audit_otlp.event.masses import MOST_OUTSIDE, without_masses
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import (
     AuditEvent,
@@ -24,8 +25,7 @@ from k8s_audit_otlp.model import (
     UserInfo,
 )
 
-decode: Callable[[bytes], AuditEvent] = msgspec.json.Decoder(AuditEvent).decode
-
+_decode: Callable[[bytes], AuditEvent] = msgspec.json.Decoder(AuditEvent).decode
 BOM = b"\xef\xbb\xbf"
 MAX_SEEK = 256  # starts of an event that are tried in one torn line
 _EVENT_START = re.compile(rb'\{\s*"kind"\s*:\s*"Event"')
@@ -34,9 +34,15 @@ _REMOVED = b"[unparsable, "
 _INT32 = range(-(1 << 31), 1 << 31)
 
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)  # what `decode` may raise
-
 NOT_JSON = "not JSON"
 NO_EVENT = "not an audit event"
+
+
+def decode(line: bytes) -> AuditEvent:
+    """Decode a line that is one event as kube-apiserver writes them; REFUSED for any other."""
+    if len(line) > MOST_OUTSIDE and without_masses(line, []) is not line:
+        raise ValueError("more outside its bodies than any event has")
+    return _decode(line)
 
 
 class ReadEvent(NamedTuple):
@@ -82,9 +88,10 @@ def _utf8(value: bytes) -> bytes:
 
 def _read_text(text: bytes) -> list[ReadEvent]:
     try:
-        value = _utf8(text)
+        wrong: list[str] = []
+        value = without_masses(_utf8(text), wrong)
         if is_event(event := decode(value)):
-            return [_checked(event, value, [])]
+            return [_checked(event, value, wrong)]
     except REFUSED:
         pass
     start = skip_blank(text, 0)
@@ -130,11 +137,11 @@ def _unread(size: int, at: int, fault: str) -> ReadEvent:
 
 
 def _read_object(value: bytes) -> ReadEvent:
-    value = _utf8(value)
+    wrong: list[str] = []
+    value = without_masses(_utf8(value), wrong)
     try:
-        return _checked(decode(value), value, [])
+        return _checked(decode(value), value, wrong)
     except REFUSED:
-        wrong: list[str] = []
         return _checked(_lenient(AuditEvent, _members(value), "", wrong), value, wrong)
 
 

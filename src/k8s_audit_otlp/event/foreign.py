@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from k8s_audit_otlp.event.decode import REFUSED, is_event, read_line
+from k8s_audit_otlp.event.masses import is_mass
 from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
 
 LOOKED_AT: Final = 20  # lines that are enough to tell
@@ -28,7 +29,7 @@ _OBJECTS: Final = (
     ({"__REALTIME_TIMESTAMP"}, "an export of journald"),
     ({"resourceLogs"}, "OTLP requests"),
 )  # fmt: skip
-_read = msgspec.json.Decoder().decode
+_read = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def seems(lines: Sequence[bytes]) -> str:
@@ -84,20 +85,26 @@ def _text(line: bytes) -> str:
 def _object(line: bytes) -> str:
     """Name an object that is no audit event."""
     try:
-        value: Any = _read(line)
+        value = {} if is_mass(line) else _read(line)
     except REFUSED:
-        return ""
-    if not isinstance(value, dict):
-        return "" if isinstance(value, list) else "JSON of another kind"
+        return "" if line.lstrip()[:1] in (b"{", b"[") else _scalar(line)
     keys = value.keys()
     if known := next((what for marks, what in _OBJECTS if marks <= keys), ""):
         return known
-    group = str(value.get("apiVersion", ""))
-    if value.get("kind") == "Event" and group and not group.startswith("audit.k8s.io"):
+    kind, group = (bytes(value.get(name, b"")).strip(b'"') for name in ("kind", "apiVersion"))
+    if kind == b"Event" and group and not group.startswith(b"audit.k8s.io"):
         return "Kubernetes Events, as kubectl get events shows them"
-    if value.get("kind") in ("Event", "EventList"):
+    if not value or kind in (b"Event", b"EventList"):
         return ""
     if "stage" in keys and any(is_event(r.event) for r in read_line(line)):
         return ""  # without kind and ID, and yet an event
     named = ", ".join(key for key in list(keys)[:_KEYS] if key.isprintable())
     return f"JSON of another kind, with the keys {named}"[:120]
+
+
+def _scalar(line: bytes) -> str:
+    try:
+        msgspec.json.decode(line)
+    except REFUSED:
+        return ""
+    return "JSON of another kind"

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from k8s_audit_otlp.event.masses import MOST_OUTSIDE, is_wide
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import wire
@@ -121,6 +122,8 @@ class FastEncoder:
         """Encode one line; *around* is what is encoded of its place."""
         event = self._decode(line)
         if event.impersonated_user is not _NOTHING or event.authentication_metadata is not _NOTHING:
+            raise NotPlainError
+        if len(line) > MOST_OUTSIDE and is_wide(line, event.request_object, event.response_object):
             raise NotPlainError
         if event.request_object is not _NOTHING or event.response_object is not _NOTHING:
             return self._with_bodies(event, line, around)

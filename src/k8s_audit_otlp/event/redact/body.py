@@ -8,6 +8,7 @@ from functools import partial
 from itertools import compress
 from operator import not_
 
+from k8s_audit_otlp.event.masses import LARGE
 from k8s_audit_otlp.event.redact.actions import (
     Member,
     act,
@@ -74,7 +75,7 @@ class BodyRedactor:
             clean, by_parts = look(body)
             if clean:
                 return body
-            if by_parts and not depth and not context.kind:
+            if by_parts and not depth and not context.kind and len(body) <= LARGE:
                 return self._by_parts(body, fired, redacted_values)
         return self._whole(body, fired, redacted_values, context, depth)
 

@@ -30,6 +30,7 @@ _NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*")
 _RUN = re.compile(rb"[^,]*+(?:,[^,]*+){0,16384},?", re.DOTALL)  # ends behind a whole number
 _DIGIT = re.compile(rb"[0-9]").search
 _COUNT = re.compile(rb":\[[^\]]*|[^,}\]]*")  # the value of a member that says how many
+_MOST_NUMBERS = 4 << 20  # bytes of numbers without a string between them
 _SCALAR_END = re.compile(rb"[,}\]]")
 MASKED = MASK.encode()
 _HARMLESS_TEXTS = frozenset((b"", b"true", b"false", MASKED))
@@ -137,6 +138,8 @@ class Scan:
         def quoted(match: re.Match[bytes]) -> bytes:
             return b'"' + self.replacement(match[0].decode()).encode() + b'"'
 
+        if len(part) > _MOST_NUMBERS:
+            raise UnreadableError("too many numbers")
         # A run at a time: a match costs many times the bytes of a number.
         new = b"".join([_NUMBER.sub(quoted, run[0]) for run in _RUN.finditer(part)])
         self.set(place, kept + new + self.pieces[place][len(kept) + len(part) :], rule)

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 
 import orjson
 
-_LARGE = 4 << 20  # bytes from which on a value must not cost many times its size
-_MOST_TIMES = 8
-_PIECE = 45  # bytes that a short piece takes
+from k8s_audit_otlp.event.masses import is_dense
+
 MASKED_BACKSLASH, MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
 _CACHED_PUNCTUATION = 4096
@@ -101,7 +100,7 @@ def split(value: bytes) -> list[bytes]:
     """Split a compact JSON value into its pieces."""
     if b"\0" in value:
         raise UnreadableError("a NUL byte")
-    if len(value) > _LARGE and value.count(b'"') * _PIECE > _MOST_TIMES * len(value):
+    if is_dense(value):
         raise UnreadableError("too many strings")
     if escapes := value.count(b"\\"):
         value = _mask_few(value) if escapes * _SPARSE < len(value) else mask(value)

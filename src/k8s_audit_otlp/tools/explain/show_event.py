@@ -10,6 +10,7 @@ from k8s_audit_otlp.tools.explain.event import Explained, value_of
 from k8s_audit_otlp.tools.text import number, printable
 
 _MOST_VALUE = 400  # characters of one attribute
+_LONGEST_BODY = 4 << 20  # characters that are laid out
 _MOST_BODY_LINES = 400
 
 
@@ -101,6 +102,9 @@ def _time(ns: int) -> str:
 
 
 def _body(text: str) -> Iterator[str]:
+    if len(text) > _LONGEST_BODY:
+        yield f"  {printable(text, 4000)}"
+        return
     try:
         laid_out = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -1,0 +1,96 @@
+"""Takes out of a huge line what no kube-apiserver writes, before it is decoded.
+
+Every short text of a list costs some 60 bytes once it is decoded. Bodies are never decoded, and
+the rest of an event is bounded by the headers of a request: Go reads 1 MiB of them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from k8s_audit_otlp.model import AuditEvent
+
+MOST_OUTSIDE = 2 << 20  # bytes of an event outside its bodies that are taken as they are
+LARGE = 4 << 20  # bytes of a body that is taken apart whatever its shape
+_PIECE = 45  # bytes that a short piece takes
+_MASS = 1 << 20  # bytes of a list or an object that is looked at
+_MOST_TIMES = 3
+_EACH = 60  # bytes that one decoded text costs
+_UNKNOWN = "unknown members"
+_BODIES = ("requestObject", "responseObject")
+
+
+def _raw(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Make a struct that reads the same members and leaves each as it stands."""
+    empty = msgspec.Raw(b"")
+    fields = [(name, msgspec.Raw, empty) for name in kind.__struct_encode_fields__]
+    return msgspec.defstruct(f"Raw{kind.__name__}", fields)
+
+
+_decode = msgspec.json.Decoder(_raw(AuditEvent)).decode
+_INSIDE = {
+    field.encode_name: msgspec.json.Decoder(_raw(kind)).decode
+    for field in msgspec.structs.fields(AuditEvent)
+    for kind in getattr(field.type, "__args__", (field.type,))
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+}
+
+
+def is_wide(line: bytes, *bodies: bytes | msgspec.Raw) -> bool:
+    """Tell a line that has more outside its bodies than is taken as it is."""
+    return len(line) - sum(map(len, bodies)) > MOST_OUTSIDE
+
+
+def is_dense(value: bytes) -> bool:
+    """Tell a large value that would cost several times its size once it is split at its quotes."""
+    return len(value) > LARGE and value.count(b'"') * _PIECE > _MOST_TIMES * len(value)
+
+
+def is_mass(value: bytes) -> bool:
+    """Tell a list or an object that would cost several times its size."""
+    if len(value) <= _MASS or value[:1] not in (b"{", b"["):
+        return False
+    return (value.count(b'"') // 2 + value.count(b",")) * _EACH > _MOST_TIMES * len(value)
+
+
+def without_masses(line: bytes, wrong: list[str]) -> bytes:
+    """Return the line without masses outside its bodies; the names of what went are added."""
+    if len(line) <= MOST_OUTSIDE:
+        return line
+    try:
+        members = _members(line, _decode)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return line
+    if not is_wide(line, *(members.get(name, b"") for name in _BODIES)):
+        return line
+    before = len(wrong)
+    kept = {}
+    for name, value in members.items():
+        if name in _BODIES or not is_mass(value):
+            kept[name] = value
+        elif name in _INSIDE and value[:1] == b"{":
+            kept[name] = _thinned(name + ".", value, wrong)
+        else:
+            wrong.append(name)
+    if len(line) - sum(map(len, members.values())) > MOST_OUTSIDE:
+        wrong.append(_UNKNOWN)
+    return _object(kept) if len(wrong) > before else line
+
+
+def _thinned(path: str, value: bytes, wrong: list[str]) -> bytes:
+    inside = _members(value, _INSIDE[path[:-1]])
+    wrong += [path + name for name, inner in inside.items() if is_mass(inner)]
+    if len(value) - sum(map(len, inside.values())) > _MASS:
+        wrong.append(path + _UNKNOWN)
+    return _object({name: inner for name, inner in inside.items() if not is_mass(inner)})
+
+
+def _members(value: bytes, decode: Callable[[bytes], Any]) -> dict[str, bytes]:
+    read = decode(value)
+    pairs = zip(read.__struct_encode_fields__, msgspec.structs.astuple(read), strict=True)
+    return {name: bytes(raw) for name, raw in pairs if raw}
+
+
+def _object(members: dict[str, bytes]) -> bytes:
+    return b"{%b}" % b",".join([b'"%b":%b' % (n.encode(), v) for n, v in members.items()])
