@@ -222,6 +222,10 @@ def test_files_that_are_still_there_are_held_against_their_receipts(sealed: Fixt
     empty = sealed.folder / "empty"
     empty.mkdir()
     assert judged(sealed, rows, "--raw", str(empty)).exit_code == 2
+    (empty / "audit.log").write_bytes(sealed.log.read_bytes())  # has no receipt yet
+    result = judged(sealed, rows, "--raw", str(empty))
+    assert result.exit_code == 2
+    assert "none of its files can be judged" in result.output
     assert judged(sealed, rows, "--raw", str(empty / "none")).exit_code == 2
 
 

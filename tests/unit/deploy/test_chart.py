@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from k8s_audit_otlp.cli.evidence.report import report
 from k8s_audit_otlp.config.load import load_text
 
 pytestmark = pytest.mark.interop
@@ -92,6 +93,34 @@ def test_the_manifests_for_kubectl_are_the_chart_rendered(render: Any, deploy: A
     """`deploy/kubernetes/README.md` has the command."""
     folder = deploy / "kubernetes"
     assert render(folder / "values.yaml") == (folder / "k8s-audit-otlp.yaml").read_text()
+
+
+def test_the_report_on_evidence_asks_for_every_cluster(render: Any, tmp_path: Path) -> None:
+    """Off by default; with the exporters' own settings, and trusted keys beside them."""
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        "image: {repository: x}\nmode: webhook\n"
+        "webhook: {tls: {insecure: true}, clusters: {prod-eu: {}, prod-us: {}}}\n"
+        "exporters: {otlp_http/a: {endpoint: 'http://a:4318'}}\nsecretFiles: [siem]\n"
+        "evidenceReport: {enabled: true, store: loki, url: 'http://loki:3100',\n"
+        "  headers: {authorization: 'Bearer ${env:T}'},\n"
+        "  publicKeys: {seal.pub: '-----BEGIN PUBLIC KEY-----'}}\n"
+    )
+    assert "CronJob" not in render(values, "--set", "evidenceReport.enabled=false")
+    documents = [one for one in yaml.safe_load_all(render(values)) if one]
+    (job,) = [one for one in documents if one["kind"] == "CronJob"]
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    clusters = ["prod-eu", "prod-us"]
+    assert [one["args"][4] for one in pod["containers"]] == [f"--cluster={c}" for c in clusters]
+    for container in pod["containers"]:
+        assert container["command"] == ["k8s-audit-otlp"]
+        named = {key.lstrip("-").partition("=")[0] for key in container["args"][2:]}
+        known = {option for one in report.params for option in one.opts}
+        assert {f"--{name}" for name in named} <= known
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+    with pytest.raises(ValueError, match="url are required"):
+        render(values, "--set", "evidenceReport.url=")
 
 
 @pytest.mark.parametrize(

@@ -123,20 +123,41 @@ readOnlyRootFilesystem: true
 {{- end }}
 - name: state
   mountPath: /var/lib/k8s-audit-otlp
+{{- include "k8s-audit-otlp.fileMounts" .root }}
+{{- with $values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What the configuration may name: policies, certificates, Secrets as files. */}}
+{{- define "k8s-audit-otlp.fileMounts" -}}
 {{- range $folder := list "policies" "certificates" }}
-{{- if include "k8s-audit-otlp.sources" (dict "root" $.root "folder" $folder) }}
+{{- if include "k8s-audit-otlp.sources" (dict "root" $ "folder" $folder) }}
 - name: {{ $folder }}
   mountPath: /var/run/k8s-audit-otlp/{{ $folder }}
   readOnly: true
 {{- end }}
 {{- end }}
-{{- range $number, $secret := $values.secretFiles }}
+{{- range $number, $secret := $.Values.secretFiles }}
 - name: secret-{{ $number }}
   mountPath: {{ printf "/var/run/secrets/k8s-audit-otlp/%s" $secret | quote }}
   readOnly: true
 {{- end }}
-{{- with $values.extraVolumeMounts }}
-{{ toYaml . }}
+{{- end -}}
+
+{{- define "k8s-audit-otlp.fileVolumes" -}}
+{{- range $folder := list "policies" "certificates" }}
+{{- with include "k8s-audit-otlp.sources" (dict "root" $ "folder" $folder) }}
+- name: {{ $folder }}
+  projected:
+    sources: {{- . | trim | nindent 6 }}
+{{- end }}
+{{- end }}
+{{- range $number, $secret := $.Values.secretFiles }}
+- name: secret-{{ $number }}
+  secret:
+    secretName: {{ $secret | quote }}
+    defaultMode: 0444
 {{- end }}
 {{- end -}}
 
@@ -194,19 +215,7 @@ readOnlyRootFilesystem: true
     defaultMode: 0440
 {{- end }}
 {{- end }}
-{{- range $folder := list "policies" "certificates" }}
-{{- with include "k8s-audit-otlp.sources" (dict "root" $root "folder" $folder) }}
-- name: {{ $folder }}
-  projected:
-    sources: {{- . | trim | nindent 6 }}
-{{- end }}
-{{- end }}
-{{- range $number, $secret := $values.secretFiles }}
-- name: secret-{{ $number }}
-  secret:
-    secretName: {{ $secret | quote }}
-    defaultMode: 0444
-{{- end }}
+{{- include "k8s-audit-otlp.fileVolumes" $root }}
 {{- with $values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}

@@ -72,7 +72,7 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
 
     Every segment of the log is judged with the day in which it ends, by its receipt, as `evidence
     verify` does it. With --config every exporter of that configuration gets the answer as a record
-    k8s.audit.evidence.
+    k8s.audit.evidence, and its metrics are pushed where those of the agent are.
 
     \b
     Exit codes:
@@ -171,8 +171,16 @@ def _tell(  # noqa: PLR0913 - one for each place
         say(f"{error.filename}: {error.strerror}; the answer is not in it")
         said = False
     if (named := config_path(config_file)) is not None:
+        config = load_config(named).config
+        if config.service.telemetry.metrics.otlp.endpoint is not None:
+            from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher  # noqa: PLC0415
+
+            families = families_of(verdict, day, kind, now_ns)
+            MetricsPusher(
+                config.service.telemetry.metrics.otlp, lambda: families, os.environ
+            ).push()
         notice, cluster = notice_of(verdict, day, now_ns), verdict.scope.cluster
-        for why in tell_exporters(load_config(named).config, notice, cluster, now_ns):
+        for why in tell_exporters(config, notice, cluster, now_ns):
             say(f"the answer could not be sent: {why}")
             said = False
     return said

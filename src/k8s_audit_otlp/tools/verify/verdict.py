@@ -59,8 +59,9 @@ class Verdict:
             return "no receipt that is linked; nothing proves anything here"
         if self.scope.by_end and not self.complete.segments:
             return "no segment of the log ended in that time, so none has a receipt"
-        if self.raw is not None and not (self.raw.same or self.raw.changed or self.raw.not_judged):
-            return f"--raw {self.raw.directory}: no file of the log is in it"
+        if self.raw is not None and not (self.raw.same or self.raw.changed):
+            why = "; ".join(self.raw.not_judged[:3]) or "no file of the log is in it"
+            return f"--raw {self.raw.directory}: none of its files can be judged: {why}"
         return ""
 
     @property

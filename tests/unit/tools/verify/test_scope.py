@@ -1,0 +1,71 @@
+"""What of an export is judged, by the times that receipts and gaps give."""
+
+from itertools import count
+
+import pytest
+
+from k8s_audit_otlp.tools.verify.items import Item, Receipt
+from k8s_audit_otlp.tools.verify.scope import Scope
+
+GAP = "k8s.audit.gap."
+SEGMENT = "k8s.audit.segment."
+NUMBERS = count(1)
+
+
+def receipt(identity: str, first: int, last: int) -> Item:
+    own = {f"{SEGMENT}first_event_ns": first, f"{SEGMENT}last_event_ns": last}
+    return Item(f"receipt-{identity}-{next(NUMBERS)}", Receipt(identity), own)
+
+
+def gap(identity: str, **times: int) -> Item:
+    return Item(f"gap-otlp_http-{identity}-0-ff", None, {GAP + k: v for k, v in times.items()})
+
+
+def left_out(scope: Scope, *items: Item) -> set[str]:
+    assert len(list(scope.taking(items))) == len(items)
+    return scope.left_out
+
+
+A = "00000000000000aa"
+
+
+@pytest.mark.parametrize(
+    ("times", "is_left_out"),
+    [
+        ({"since_ns": 10, "until_ns": 90}, True),
+        ({"since_ns": 10, "told_ns": 99}, True),
+        ({"told_ns": 99}, True),
+        ({"since_ns": 200}, True),
+        ({"since_ns": 10, "until_ns": 150}, False),
+        ({"since_ns": 10, "told_ns": 500}, False),
+        ({"since_ns": 150, "until_ns": 160}, False),
+        ({}, False),
+    ],
+)
+def test_a_gap_that_cannot_lie_in_the_range_is_left_out(
+    times: dict[str, int], *, is_left_out: bool
+) -> None:
+    """One of which nobody knows when it was counts."""
+    assert left_out(Scope("", 100, 200), gap(A, **times)) == ({A} if is_left_out else set())
+
+
+def test_a_gap_goes_with_the_receipt_of_its_segment() -> None:
+    assert left_out(
+        Scope("", 100, 200), gap(A, since_ns=10, until_ns=20), receipt(A, 110, 120)
+    ) == (set())
+
+
+@pytest.mark.parametrize(("last", "day"), [(99, 0), (100, 1), (199, 1), (200, 2)])
+def test_a_segment_belongs_to_the_day_in_which_it_ends(last: int, day: int) -> None:
+    """And to no other, whenever it began; receipts of a part of it do not count."""
+    for at in range(3):
+        scope = Scope("", at * 100, at * 100 + 100, by_end=True)
+        out = left_out(scope, receipt(A, 5, last), receipt(A, 5, min(last, 50)))
+        assert (A in out) == (at != day)
+        assert scope.judged == ([(5, last)] if at == day else [])
+
+
+@pytest.mark.parametrize("times", [{"since_ns": 10, "until_ns": 150}, {"told_ns": 150}])
+def test_a_gap_belongs_to_the_day_in_which_it_ends(times: dict[str, int]) -> None:
+    days = [Scope("", at * 100, at * 100 + 100, by_end=True) for at in range(3)]
+    assert [A in left_out(day, gap(A, **times)) for day in days] == [True, False, True]
