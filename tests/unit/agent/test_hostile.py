@@ -268,7 +268,7 @@ def test_the_longest_request_costs_little_more_than_itself(
     assert target.status(request(gzip.compress(single, 1), GZIP)) == 200
     found: Counter[int] = Counter()
     in_parallel(4, lambda _: found.update([target.status(request(long))]))
-    assert not found.keys() - {200, 429}
+    assert not found.keys() - {200, 408, 429}  # a busy machine may take too long for a body
     assert target.memory("VmHWM") - before < 96 * MIB + 96 * MIB
     assert len(target.written()) == 2 + len(many)
     end = time.monotonic() + 100
