@@ -34,12 +34,6 @@ class SpoolLimits:
     min_free_disk_bytes: int = 256 << 20
 
 
-def free_disk_of(directory: Path) -> int:
-    """Return how many bytes of its disk an ordinary process may still write."""
-    info = os.statvfs(directory)
-    return info.f_bavail * info.f_frsize
-
-
 class SegmentFiles:
     """Appends whole lines; `live_bytes` and `backup_bytes` are what the directory holds."""
 

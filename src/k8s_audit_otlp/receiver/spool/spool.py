@@ -14,12 +14,12 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.receiver.spool.segment_files import (
     LIVE,
     SegmentFiles,
     SpoolFullError,
     SpoolLimits,
-    free_disk_of,
 )
 from k8s_audit_otlp.receiver.spool.window import LINES, Window, digest_of
 from k8s_audit_otlp.state.files import Fsync
@@ -70,7 +70,7 @@ class Spool:
         *,
         window_lines: int = LINES,
         fsync: Fsync = os.fsync,
-        free_disk: Callable[[Path], int] = free_disk_of,
+        free_disk: Callable[[Path], int] = free_bytes,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.path = directory / LIVE

@@ -11,7 +11,7 @@ from typing import Any
 
 from k8s_audit_otlp.agent.kafka import client_settings
 from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source
-from k8s_audit_otlp.receiver.spool.segment_files import free_disk_of
+from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import size
 
@@ -33,7 +33,7 @@ def room(facts: SourceFacts) -> CheckResult:
     directory = facts.state_dir
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
-    free = free_disk_of(directory)
+    free = free_bytes(directory)
     has = f"{directory} has {size(free)} free"
     wanted = block.max_bytes * max(1, len(facts.source.clusters_served()))
     if free < block.min_free_disk_bytes:
