@@ -57,6 +57,18 @@ def _partial_json(body: bytes) -> tuple[int, str]:
         return 0, ""
 
 
+def error_in(body: bytes, content_type: str) -> str:
+    """Return what the body of a success says went wrong: some login pages answer in JSON."""
+    if not _is_json(body, content_type):
+        return ""
+    try:
+        answer = json.loads(body[:MAX_READ])
+    except (ValueError, RecursionError):
+        return ""
+    said = answer.get("error") or answer.get("errors") if isinstance(answer, dict) else None
+    return safe_text(_message(said, MAX_DEPTH_TRIED) or json.dumps(said)) if said else ""
+
+
 def read_status(body: bytes, content_type: str) -> str:
     """Read the message of an error answer, whatever it is written in; bounded and printable."""
     body = body[:MAX_READ]

@@ -14,7 +14,7 @@ from threading import Lock
 from urllib.parse import parse_qsl
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
-from k8s_audit_otlp.otlp.answer import read_partial_success, read_status, without_sent
+from k8s_audit_otlp.otlp.answer import error_in, read_partial_success, read_status, without_sent
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor
@@ -123,6 +123,8 @@ class HttpSender:
         if not body or self._options.accept_any_answer:
             return outcome
         known = not content_type or "protobuf" in content_type or "json" in content_type
+        if error := error_in(body, content_type) if known else "":
+            return Misconfigured(f"HTTP {status}, and yet an error: {error}; {_OTHER_ANSWER}")
         if known and not body.lstrip().startswith(_PAGE):
             return Delivered(*read_partial_success(body, content_type))
         what = content_type.partition(";")[0].strip()[:60] if not known else "a web page"

@@ -193,3 +193,63 @@ def test_thirty_attacks_leave_no_memory_behind(backend: Any) -> None:
     first, last = map(int, done.stdout.split())
     assert last - first < 8 * 1024  # KiB
     assert backend.requests_total == 30
+
+
+OTLP = b"application/x-protobuf"
+NO_ACKNOWLEDGEMENT = [
+    (b"text/html", b"<html>log in"),
+    (b"Text/HTML; charset=utf-8", b"<html>"),
+    (b"application/xhtml+xml", b"<html/>"),
+    (b"text/plain", b"Please log in"),
+    (b"text/xml", b"<error/>"),
+    (b"application/octet-stream", b"\x00"),
+    (b"", b"<!DOCTYPE html><html>"),
+    (OTLP, b"\n <!doctype html>"),
+    (b"application/json", b'{"error": "login required"}'),
+    (b"application/json", b'{"errors": [{"message": "no session"}]}'),
+    (b"", b'{"error": {"code": 16}}'),
+]
+ACKNOWLEDGEMENTS = [
+    (b"text/html", b""),
+    (b"text/plain", b""),
+    (OTLP, b""),
+    (b"application/json", b"{}"),
+    (b"application/json", b'{"partialSuccess": {}}'),
+    (b"application/json", b'{"error": null, "code": 200}'),
+]
+
+
+def _answer_of(status: int, content_type: bytes, body: bytes) -> bytes:
+    named = b"Content-Type: " + content_type + b"\r\n" if content_type else b""
+    return b"HTTP/1.1 %d x\r\n%bContent-Length: %d\r\n\r\n%b" % (status, named, len(body), body)
+
+
+@pytest.mark.parametrize("status", [200, 202])
+@pytest.mark.parametrize(("content_type", "body"), NO_ACKNOWLEDGEMENT)
+def test_what_stands_before_a_back_end_acknowledges_nothing(
+    servers: Any, attack: Any, status: int, content_type: bytes, body: bytes
+) -> None:
+    """Login pages and proxies answer 200, too; the data is kept, and the switch is named."""
+
+    def respond(connection: Any, _number: Any) -> None:
+        connection.sendall(_answer_of(status, content_type, body))
+
+    with servers.RawServer(respond) as server:
+        outcome, _, _ = attack(server.url)
+    assert isinstance(outcome, Misconfigured)
+    assert outcome.why.endswith("accept_any_answer: true takes it for an acknowledgement")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize(("content_type", "body"), ACKNOWLEDGEMENTS)
+def test_an_empty_body_or_one_of_otlp_acknowledges(
+    servers: Any, attack: Any, status: int, content_type: bytes, body: bytes
+) -> None:
+    """Fluent Bit answers 201, Loki 204; some back ends answer JSON."""
+
+    def respond(connection: Any, _number: Any) -> None:
+        connection.sendall(_answer_of(status, content_type, body))
+
+    with servers.RawServer(respond) as server:
+        outcome, _, _ = attack(server.url)
+    assert outcome == Delivered()
