@@ -223,6 +223,8 @@ def deleted(hour: Hour) -> None:
     hour.log.unlink()
     hour.until(lambda: any(str(hour.log) in reason for reason in hour.ready()))
     assert "doctor" in hour.ready()[0]
+    hour.until(lambda: hour.metric("ready") == 0)
+    assert "AuditNotReady" in alerts(hour, before)
     assert hour.page()["logs"][0]["trouble"]
     hour.write(20)
     hour.until(lambda: hour.ready() == [])

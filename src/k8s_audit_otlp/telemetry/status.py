@@ -20,8 +20,9 @@ from k8s_audit_otlp.telemetry.agent_views import (
     life,
     stored_views,
 )
-from k8s_audit_otlp.telemetry.health import Beat
+from k8s_audit_otlp.telemetry.health import Beat, readiness
 from k8s_audit_otlp.telemetry.metrics.measured import History
+from k8s_audit_otlp.telemetry.metrics.table import READY
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.source_views import source_samples, source_views, spool_rooms
@@ -143,6 +144,7 @@ class AgentStatus:
         return self._metrics
 
     def _samples(self) -> Iterable["Sample"]:
+        yield READY, {}, int(readiness(self._health()).good)
         yield from source_samples(source_views(self._agent))
         if self._apiserver is not None:
             yield from self._apiserver.samples()

@@ -17,6 +17,7 @@ PREFIX: Final = "k8s_audit_otlp_"
 APISERVER_UP: Final = f"{PREFIX}apiserver_up"
 APISERVER_EVENTS: Final = f"{PREFIX}apiserver_events_total"
 APISERVER_ERRORS: Final = f"{PREFIX}apiserver_errors_total"
+READY: Final = f"{PREFIX}ready"
 SOURCE_UP: Final = f"{PREFIX}source_up"
 SOURCE_EVENTS: Final = f"{PREFIX}source_events_total"
 SOURCE_LEFT_OUT: Final = f"{PREFIX}source_left_out_total"
@@ -174,6 +175,7 @@ EXPORTER_METRICS: Final = (
 # name -> (kind, unit, labels, meaning) of what is about the process and not about an exporter
 PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
     f"{PREFIX}build_info": ("gauge", "1", ("version", "python"), "Always 1; what is running."),
+    READY: ("gauge", "boolean", (), "1 while events can flow, else 0: what /readyz answers."),
     APISERVER_UP: ("gauge", "boolean", (),
                    "1 where the apiserver's own metrics could be read last time, else 0."),
     APISERVER_EVENTS: ("counter", "events", (), "Events that the apiserver counts itself."),
