@@ -22,16 +22,15 @@ _LEFT_OUT: Final = frozenset(("value", '"data'))
 _WORDS: Final = tuple(
     dict.fromkeys((*(needle for needle in NEEDLES if needle not in _LEFT_OUT), *_MEMBERS))
 )
-_INSIDE: Final = rb"""([^"\\]|\\.)*"""  # a string
+_BLANKS: Final = rb"""([ \t]|\\[nrt])*"""  # in a string
 # Values that a manager of fields owns in a list of arguments; JSON in a string, which is a quote
-# behind a bracket, unless the string names a list's element as managedFields do (k:{ v:); a quote
-# beside a word that was left out above; a blank between members.
+# behind a bracket, unless the string names a list's element as managedFields do (k:{ v:); the words
+# that were left out above, where a text has them; a blank between members.
 _PATTERNS: Final = (
     rb'"f:[^"]*(args|command|env[^"]*)":\{("\.":\{\},)?"v:',
-    rb"""[:,\[{]"([^"\\kv{\[]|[kv][^:"\\]|\\.)%b[{\[]%b\\\"""" % (_INSIDE, _INSIDE),
-    rb"""[:,\[{]"[{\[]%b\\\"""" % _INSIDE,
-    rb"""value%b\\\"""" % _INSIDE,
-    rb"""\\\"(%bvalue|data)""" % _INSIDE,
+    rb"""([^:]|[^kv]:|[^"][kv]:)[{\[]%b\\+\"""" % _BLANKS,
+    rb"""value(\\+"|['\\])*%b[:=]""" % _BLANKS,
+    rb"""\\"data""",
     rb"""("[:,]|[{\[])\s""",
 )
 _NEEDLESS_ESCAPE: Final = rb"""\\u00[4-7]"""  # of a letter: the names must be read first
