@@ -19,7 +19,7 @@ from tests.faults.processes import GAP, Agent, environment
 from tests.faults.scenario import small_disk
 from tests.interop.apiserver import ApiServer, free_port
 from tests.interop.test_apiserver import programs
-from tests.interop.test_webhook import apiserver, arrived, given_up_by, wait_for_port, written
+from tests.interop.test_webhook import apiserver, arrived, given_up_by, wait_for_listener, written
 from tests.kit.backend import Backend
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
@@ -92,7 +92,7 @@ def test_a_trial_delivers_what_the_apiserver_writes(
             receiver["spool"] = spool
         with Agent(configure(tmp_path, side, backend), tmp_path / "agent.log") as agent:
             agent.start()
-            wait_for_port(tmp_path / "agent.log")
+            wait_for_listener(port)
             apiserver.start(*flags, "--audit-log-maxsize=1000")
             load = apiserver.load(LOAD_S, workers=2)
             time.sleep(4)

@@ -13,6 +13,8 @@ MOST_EVENTS_PER_S = 4000.0  # 10 requests a second of 400 events
 _NEAR = 0.8
 _SPAN_S = 10.0
 _LATE_S = 5.0  # a full batch is sent at once: older events in it have waited in the buffer
+_VERY_LATE_S = 60.0  # another one after --audit-webhook-batch-max-wait, 30 s by default
+_ALIKE = 3
 
 
 class BufferRisk:
@@ -36,10 +38,21 @@ class BufferRisk:
                 f"{MOST_EVENTS_PER_S:,.0f} by default; raise --audit-webhook-batch-throttle-qps "
                 "and --audit-webhook-batch-max-size"
             )
-        if events >= BATCH_EVENTS and newest_age_s is not None and newest_age_s > _LATE_S:
+        if newest_age_s is not None and newest_age_s > (
+            _LATE_S if self._is_full() else _VERY_LATE_S
+        ):
             return (
-                f"a full request came {newest_age_s:.0f} s late: the apiserver's buffer fills, and "
+                f"a request came {newest_age_s:.0f} s late: the apiserver's buffer fills, and "
                 "it drops what does not fit; see apiserver_audit_error_total, raise "
                 "--audit-webhook-batch-buffer-size"
             )
         return ""
+
+    def _is_full(self) -> bool:
+        """Say whether the last request held what the apiserver sends at once at most.
+
+        Several of one size tell that --audit-webhook-batch-max-size is smaller than by default.
+        """
+        sizes = [events for _, events in self._recent][-_ALIKE:]
+        last = sizes[-1]
+        return last >= BATCH_EVENTS or (len(sizes) == _ALIKE and last > 1 and len(set(sizes)) == 1)

@@ -23,3 +23,14 @@ def test_a_full_request_that_comes_late_is_told() -> None:
     """A full one is sent at once, unless others are in its way."""
     assert "batch-buffer-size" in BufferRisk().note(400, 20.0, 1.0)
     assert not BufferRisk().note(400, None, 1.0)
+
+
+def test_requests_of_one_size_are_full_ones() -> None:
+    """An apiserver that sends fewer at once by its flags can be late as well."""
+    risk = BufferRisk()
+    assert not risk.note(50, 20.0, 1.0)
+    assert not risk.note(50, 20.0, 1.1)
+    assert "late" in risk.note(50, 20.0, 1.2)
+    assert not risk.note(49, 20.0, 1.3)
+    assert "late" in risk.note(3, 90.0, 1.4)
+    assert not BufferRisk().note(1, 29.0, 1.0)
