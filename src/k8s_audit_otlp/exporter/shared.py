@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 Encode = Callable[[Block], EncodedBlock]
 
 _BLOCK_BYTES = 8 * 1024 * 1024
-_REQUEST_BYTES = 4 * 1024 * 1024
+_REQUEST_BYTES = 8 * 1024 * 1024  # with the records, which blocks and requests under way share
 
 
 class MadeOnce(Generic[Key, Value]):
@@ -126,5 +126,5 @@ Requests = MadeOnce[Hashable, tuple[Sequence[bytes], ExportRequest]]
 
 
 def requests_for(sharers: int) -> Requests:
-    """Return where so many exporters look for requests, the newest 4 MiB of them."""
+    """Return where so many exporters look for requests, the newest 8 MiB of them."""
     return MadeOnce(sharers, _REQUEST_BYTES)
