@@ -1,11 +1,12 @@
 """A pass and the members of a body in; what the name of each calls for is done. See `names`."""
 
+import re
 from collections.abc import Callable
 from itertools import compress
 from typing import TypeAlias
 
 from k8s_audit_otlp.event.redact.beside import is_beside, refers, siblings
-from k8s_audit_otlp.event.redact.managed_fields import owned, rename
+from k8s_audit_otlp.event.redact.managed_fields import mask_drawn_names, owned, rename
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
@@ -38,6 +39,10 @@ _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key the
 _FLAG_SHORTEST = 4  # letters
 _ECHOING = (b"alue", b"map[", b"got ", b"...|", b"pars", b"!!", b"input byte", b"type string")
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
+_LINES = re.compile(  # an environment as lines in a text; a name is none
+    r"^([ \t]*(?:- )?(?!name:)[A-Za-z_][\w.-]{0,253}(?:=|:[ \t]+)[\"']?)([^\s\"'][^\n]*)$",
+    re.MULTILINE,
+)
 _MEMBERS_OF_A_SECRET = frozenset(
     """
     apiVersion kind metadata type immutable data stringData items columnDefinitions rows status
@@ -100,6 +105,8 @@ def credential(scan: Scan, key: int) -> int | None:
         return None
     # A map of several holds them under names of its own: {"tokens": {"server": ...}}.
     several = scan.pieces[key].endswith(b"s") and scan.pieces[key + 1][:2] == b":{"
+    if several:
+        mask_drawn_names(scan, key, end)
     scan.all_strings(key, end, rule, keep_references=not several)
     return end
 
@@ -163,6 +170,11 @@ def env(scan: Scan, key: int) -> None:
             scan.scalar(member, "env")
             if pieces[member + 1][:2] == b":{":
                 _group(scan, member)
+    elif pieces[key + 1] == b":":
+        text = text_of(pieces[key + 2])
+        new = _LINES.sub(lambda m: m[1] + scan.replacement(m[2]), text)
+        if new != text:
+            scan.set(key + 2, piece_of(new), "env")
     elif pieces[key + 1] == b":[" or b"}," in pieces[key + 3 : end : 2]:
         for place in scan.elements(key, end):
             name, equals, _ = pieces[place].partition(b"=")

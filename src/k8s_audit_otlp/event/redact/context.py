@@ -27,7 +27,7 @@ _KINDS_BY_RESOURCE = {
 @lru_cache(maxsize=2048)
 def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
     """Return what an object's resource says about its bodies."""
-    kind = _KINDS_BY_RESOURCE.get((resource, subresource), "")
+    kind = _KINDS_BY_RESOURCE.get((resource.lower(), subresource.lower()), "")
     if kind in ("secret", "configmap") and api_group:
         kind = ""
     place = f"{resource}/{subresource}" if subresource else resource

@@ -6,6 +6,7 @@ r"""Values in the names of members: what a manager of fields owns in a list is w
 from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.values import looks_random
 from k8s_audit_otlp.event.splice.tokens import end_of, members, piece_of, text_of
 
 
@@ -26,3 +27,11 @@ def owned(scan: Scan, key: int) -> None:
             if pieces[member].startswith(b"v:"):
                 value = text_of(pieces[member])[2:].strip('"')
                 scan.set(member, piece_of(f'v:"{scan.replacement(value)}"'), "key")
+
+
+def mask_drawn_names(scan: Scan, key: int, end: int) -> None:
+    """Replace names that somebody drew, in a map of tokens: `{"tokens": {"Xy7...": "bob"}}`."""
+    for member in members(scan.pieces, key, end):
+        name = text_of(scan.pieces[member])
+        if looks_random(name):
+            scan.set(member, piece_of(scan.replacement(name)), "key")

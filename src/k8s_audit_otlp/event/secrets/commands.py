@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
-from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, names_a_file
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
 
 _VALUE = r"('(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
 _USER = re.compile(
@@ -45,6 +45,8 @@ _SHORT_FLAGS: Final = (
     (r"\bopenssl\b", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
     (r"\bhtpasswd\b", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
     (r"\bsetuser\b", "", r" >"),
+    (r"\bvault\b", r" login\b", r" (?!-|method=)"),
+    (r"\bsnmp[a-z]{2,8}\b", "", r" -[AX] "),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
 _SHORT = "|".join(
@@ -67,6 +69,11 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 _SAID = re.compile(r"((?<![\w.$/-])([\w-]{1,64})[ \t]{1,8})(\"[^\"\s]{4,256}\"|'[^'\s]{4,256}')")
+# What somebody drew, behind a name: `password is X`, `bindpw X`, `the token X was refused`.
+_SPOKEN = re.compile(
+    r"((?<![\w.$/-])([\w-]{2,64}+)[ \t]{1,8}(?:(?:is|was|of|to|be|as)[ \t]{1,8})?)"
+    r"((?=[A-Za-z+_=]{0,64}[0-9])[A-Za-z0-9+_=]{10,512})(?![\w./:-])"
+)
 _UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;]([\w.%-]{2,64})=)([^&\s\"'<>]+)")
 _AFTER_A_FLAG = frozenset("is are was must or and not to flag flags cannot for from with".split())  # noqa: SIM905
@@ -127,6 +134,12 @@ def _said(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + in_quotes(match[3], replacement)
 
 
+def _spoken(replacement: Replacement, match: re.Match[str]) -> str:
+    if not looks_random(match[3]) or judge(match[2]) is not KeyVerdict.CREDENTIAL:
+        return match[0]
+    return match[1] + replacement(match[3])
+
+
 def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask a parameter of an address. `key` and `code` say credential behind a `?` only."""
     name = unquote_plus(match[2])
@@ -147,13 +160,18 @@ STEPS: tuple[Step, ...] = (
     step(("password", "requirepass", "master", "auth-pass", "identified"), _LOGIN, _login),
     step(("password",), _SQL_PASSWORD, quoted),
     step(("--from-literal",), _LITERAL, second),
-    step((" -p", " -a ", " -w", " -k ", "setuser", "htpasswd"), _SHORT_FLAG, _short),
+    step(
+        (" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "vault login", "snmp"),
+        _SHORT_FLAG,
+        _short,
+    ),
     step(("passwd", "password"), _PIPED, second),
     step(("unseal",), _UNSEAL, second),
     Step(NAMES, _FLAG, _flag, "-"),
     Step(NAMES, _CALL, _call, "("),
     Step(NAMES, _LINE, _line, " \t"),
     Step(NAMES, _SAID, _said, "\"'"),
+    Step(NAMES, _SPOKEN, _spoken, " \t"),
 )
 # Not for an address of its own, whose parameters are told apart before.
 STEPS_IN_TEXT: tuple[Step, ...] = (step(("?", "sig=", "signature="), _PARAMETER, _parameter),)

@@ -19,6 +19,7 @@ _PRIVATE_KEY = re.compile(
 _PRIVATE_LINES = re.compile(r"(?is)(private-lines: ?\d+\s)(.*?)(?=private-mac|\Z)")
 _ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}", re.ASCII)
 _JWT = re.compile(r"eyJ[\w-]*+(?:\.[\w-]*+)*+", re.ASCII)
+_MEMBER_NAME = re.compile(r"\"([\w.-]{1,64})\":")
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
 _BEARER = re.compile(
     r"(bearer(?:\s|%20|\+)++)(?!(?:tokens?|auth\w*|credentials?|scheme|header|realm)\b)"
@@ -59,7 +60,18 @@ def _token(replacement: Replacement, match: re.Match[str]) -> str:
 def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
     token = match[0]
     known = token.startswith(_JWT_HEADS) or ("." in token and len(token) >= 24)
+    known = known or _is_object_with_credentials(token)
     return replacement(token) if known else token
+
+
+def _is_object_with_credentials(token: str) -> bool:
+    """Tell JSON in base64 that has a member whose name says credential."""
+    try:
+        plain = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_")
+    except binascii.Error:
+        return False
+    names = _MEMBER_NAME.findall(plain.decode("utf-8", "replace"))
+    return any(judge(name) is KeyVerdict.CREDENTIAL for name in names)
 
 
 def _header(replacement: Replacement, match: re.Match[str]) -> str:

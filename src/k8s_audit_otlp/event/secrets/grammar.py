@@ -68,10 +68,11 @@ CREDENTIAL_STEMS: Final = (
         "discordwebhook",
         "teamswebhook",
     ),
-    *("jaasconfig", "base64key", "base64encodedkey"),
+    *("jaasconfig", "base64key", "base64encodedkey", "keymaterial"),
 )
 CREDENTIAL_WORDS: Final = frozenset(
     {"pass", "pwd", "pw", "psw", "pin", "otp", "creds", "cred", "dsn", "psk", "mnemonic", "cvv"}
+    | {"salt", "pepper"}
 )
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
@@ -122,6 +123,7 @@ NAME_NEEDLES: Final = (
     *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
     *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
     *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
+    *("salt", "pepper"),
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
@@ -138,7 +140,7 @@ FORM_NEEDLES: Final = (
     *("@tcp(", "@udp(", "@unix(", "thin:", "identified", "password", "passwd", "requirepass"),
     *("auth-pass", "unseal", "-u ", "--user", "--proxy-user", "curl", "--from-literal", "header"),
     *(" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "...|", "value", '"data', "stringdata"),
-    *("binarydata", "data:", "%3"),
+    *("binarydata", "data:", "%3", "vault login", "snmp"),
     *("?", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {", "valueunstructured{"),
 )
 # What a decoder says before it quotes what it could not read.

@@ -12,7 +12,7 @@ from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, names_a_fi
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8}\]?)"
-    r"[ \t]{0,8}(?P<sign>=>|:=|[:=])[ \t]{0,8}"
+    r"[ \t]{0,8}(?P<sign>=>|:=|::(?=[ \t])|[:=])[ \t]{0,8}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
 _UNQUOTED = re.compile(r"[^\s\"'`<>]+")

@@ -14,6 +14,8 @@ _PARAMETER = re.compile(
     r"([?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=((?:[^&;\s\"]|;(?![^=&;?#]{1,256}=))*+)"
 )
 PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
+# A name and a password as a step of the path; not an image with its digest.
+_LOGIN = re.compile(r"(/[\w.%-]{1,64}:)([^/@:]{6,256})(?=@(?!sha\d))")
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
 _ENCODED = re.compile(r"[%?=]")
 _MOST_ENCODED = 4  # a redirect in a redirect in …
@@ -55,9 +57,17 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
         return f"{mark}{name}={value}"
 
     path, mark, query = _PARAMETER.sub(change, uri).partition("?")
-    if credentials and ("%" in path or "=" in path):
-        path = "/".join(_clean_step(step, replacement) for step in path.split("/"))
+    if credentials:
+        path = _clean_path(path, replacement)
     return path + mark + query
+
+
+def _clean_path(path: str, replacement: Replacement) -> str:
+    if "@" in path:
+        path = _LOGIN.sub(lambda match: match[1] + replacement(match[2]), path)
+    if "%" not in path and "=" not in path:
+        return path
+    return "/".join(_clean_step(step, replacement) for step in path.split("/"))
 
 
 def _clean_step(step: str, replacement: Replacement) -> str:
