@@ -20,7 +20,8 @@ GZIP = ".gz"
 DATED = 0  # age of a backup whose name is its own for good; others shift at each rotation
 _LUMBERJACK_TIME = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 # `dateext`: a day, a day and a time or seconds since the epoch, or such seconds alone
-_DATE = r"\d{8}(?:-\d{10}|-?\d{2,6})?|1\d{9}"
+_DAY = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_DATE = rf"{_DAY}(?:-1\d{{9}}|-?(?:[01]\d|2[0-3])(?:[0-5]\d){{0,2}})?|1\d{{9}}"
 _LUMBERJACK = re.compile(rf"-({_LUMBERJACK_TIME})$")
 _BACKUP = re.compile(rf"-(?:{_LUMBERJACK_TIME}(\.[^.]*)?|(?:{_DATE})(\.[^.\d]+))$")
 _NUMBERED = re.compile(r"\.(\d{1,6})$")
@@ -106,6 +107,9 @@ def looks_like_backup(live: str, name: str) -> bool:
         rest = name[len(path.stem) :]
     else:
         return False
+    other = live_name(name)
+    if other != name and re.fullmatch(rf"{re.escape(path.stem)}-[^\d]+", other):
+        return False  # a backup of another log, as audit-webhook.log is beside audit.log
     return rest[:1] in ".-_~" and _LOOKS_LIKE.search(rest) is not None
 
 

@@ -1,5 +1,6 @@
 """A killed process has moved its position for good, however early and however often it dies."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from k8s_audit_otlp.tools.demo.received import Record
 from tests.kit.agent import Fixture
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Delay
@@ -66,3 +68,39 @@ def test_every_life_of_a_tenth_of_a_second_gets_further(
     assert len(set(backend.received.uids)) == EVENTS
     per_request = EVENTS / (fixture.log.stat().st_size / BATCH)
     assert backend.received.duplicates <= lives * 2 * per_request * 1.5
+
+
+def test_a_list_of_events_that_was_half_sent_is_counted_once(
+    fixture: Fixture, config: Path, backend: Backend
+) -> None:
+    """A line of many requests is read again as a whole: its receipt tells each event once."""
+    backend.plan = lambda _: Delay(0.02)
+    fixture.write(1)
+    event = json.loads(fixture.log.read_bytes())
+    items = [{**event, "auditID": f"item-{n}"} for n in range(EVENTS)]
+    line = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items}
+    with fixture.log.open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    run_until_killed(config, backend, 0.2)
+    run_until_killed(config, backend, 0.1)
+    assert backend.received.duplicates
+    backend.plan = [Accept()]
+    fixture.exporters = (
+        f"otlp_http: {{endpoint: {backend.url}, "
+        f"sending_queue: {{num_consumers: 2, batch: {{sizer: bytes, max_size: {BATCH}}}}}}}"
+    )
+    fixture.log.rename(fixture.log.with_name("audit-2026-01-02T03-04-05.678.log"))
+    fixture.write(1)
+    receipts: list[Record] = []
+    for _ in range(
+        5
+    ):  # on a busy machine its end may come before the receipt, then the next has it
+        fixture.once()
+        receipts = [n for n in backend.received.notices if n.event_name == "k8s.audit.segment"]
+        if receipts:
+            break
+    receipt = receipts[0]
+    told = [receipt.attributes[f"k8s.audit.segment.{key}"] for key in ("records", "delivered")]
+    assert told == [EVENTS + 1] * 2
+    of_segment = {uid for uid in backend.received.uids if uid.startswith(receipt.uid.split("-")[1])}
+    assert len(of_segment) == EVENTS + 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from k8s_audit_otlp.receiver.names import fold, live_name, parse
+from k8s_audit_otlp.receiver.names import fold, live_name, looks_like_backup, parse
 
 BACKUP = "audit-2026-01-02T03-04-05.678.log"
 
@@ -46,6 +46,10 @@ def test_a_backup_is_known_plain_and_packed(live: str, name: str) -> None:
         "other-2026-01-02T03-04-05.678.log",
         "audit.logs",
         "audit.log.1234567",
+        "audit.log-12345678",
+        "audit.log-20261301",
+        "audit.log-2026010299",
+        "audit-20260199.log",
         ".audit.log.swp",
     ],
 )
@@ -77,3 +81,20 @@ def test_a_glob_folds_into_distinct_logs() -> None:
     """Backups do not become logs of their own."""
     found = [f"/var/log/{BACKUP}.gz", "/var/log/audit.log", "/var/log/b.log.3", "/x/audit.log"]
     assert fold(found) == ["/var/log/audit.log", "/var/log/b.log", "/x/audit.log"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("audit-webhook-2026-01-02T03-04-05.678.log", False),
+        ("audit-webhook.log-20260102.gz", False),
+        ("audit-webhook.log.1", False),
+        ("audit.log-12345678", True),
+        ("audit.log.-20260102", True),
+        ("audit.log.1.zst", True),
+        (BACKUP + ".gz.1", True),
+    ],
+)
+def test_a_backup_of_another_log_looks_like_none_of_ours(name: str, ours: bool) -> None:
+    """What no name of a backup fits is told of, the backups of a log beside this one are not."""
+    assert looks_like_backup("audit.log", name) is ours
