@@ -138,6 +138,9 @@ def test_a_log_that_cannot_be_read_makes_it_unready(
         assert code == 503
         assert str(log_dir / "audit.log") in json.loads(body)["reasons"][0]
         assert get(address, "/livez")[0] == 200
+        assert "\nk8s_audit_otlp_ready 0\n" in get(address, "/metrics")[1]
+        (log_dir / "audit.log").touch()
+        eventually(lambda: "\nk8s_audit_otlp_ready 1\n" in get(address, "/metrics")[1], 60)
 
 
 def test_a_back_end_that_refuses_everything_makes_it_unready(

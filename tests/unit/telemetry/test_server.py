@@ -139,6 +139,14 @@ def test_a_taken_address_is_an_error_at_the_start(serve: Callable[..., Any]) -> 
         serve(WELL, f"127.0.0.1:{taken.getsockname()[1]}")
 
 
+def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
+    """Head and body are two segments, and the second one would: 40 ms for each request."""
+    with bind("127.0.0.1:0") as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("address", ["9464", "localhost", "localhost:http", ""])
 def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
     """The message says what to write."""
