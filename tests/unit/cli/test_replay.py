@@ -120,3 +120,16 @@ def test_mistakes_are_told(fixture: Fixture) -> None:
     file = configured(fixture, fixture.backend.url)
     assert "nothing lies between" in ended(replaying(file, "--from", LAST, "--to", FIRST), 2)
     assert re.search(r"--from", ended(replaying(file, "--from", "yesterday-ish"), 2))
+
+
+def test_what_is_sent_again_has_a_stream_of_its_own_where_that_matters(fixture: Fixture) -> None:
+    """Loki refuses what is old beside what is new; elsewhere the resource stays as it is."""
+    fixture.write(5)
+    for audit, apart in (("{notice_resource: {service.namespace: x}}", True), ("{}", False)):
+        with Backend() as new:
+            file = configured(fixture, new.url)
+            block = f"{{endpoint: {new.url}, audit: {audit}}}"
+            file.write_text(file.read_text().replace(f"{{endpoint: {new.url}}}", block))
+            ended(replaying(file, "--from", FIRST, "--to", LAST))
+            found = {r.resource.get("service.namespace", "") for r in new.received.records}
+        assert all(name.startswith("k8s-audit-replay-") for name in found) is apart, found
