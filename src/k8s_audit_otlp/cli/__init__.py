@@ -181,7 +181,7 @@ def _way_out(text: str, ctx: click.Context) -> str:
         known, name = ctx.command.list_commands(ctx), text.split("'")[1]
         near = get_close_matches(name, known, n=1)
         return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    given = text.partition("unexpected extra argument")[2].strip(" s()")
+    given = text.partition("unexpected extra argument")[2].removeprefix("s").strip(" ()")
     options = [option for one in ctx.command.params for option in one.opts]
     if given and "--config" in options:
         return f"write --config {given}"

@@ -110,6 +110,7 @@ WRONG = {
     "verify --receipts-only --against uids": (2, "no receipt is among what arrived"),
     "validate good.yaml": (2, "write --config good.yaml"),
     "run good.yaml": (2, "write --config good.yaml"),
+    "run state.yaml": (2, "write --config state.yaml"),
     "validate --config event.json": (2, "this is an audit event, no configuration"),
     "validate --config log/audit.log": (2, "this is an audit log, no configuration"),
     "vendors list": (2, "known are show"),
