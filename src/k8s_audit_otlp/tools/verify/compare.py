@@ -6,12 +6,12 @@ compared; segments are compared one after the other.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
-from k8s_audit_otlp.tools.verify.items import Item, Receipt
+from k8s_audit_otlp.tools.verify.items import Item, Receipt, field_of
 from k8s_audit_otlp.tools.verify.uids import (
     ToldGap,
     is_notice,
@@ -21,6 +21,7 @@ from k8s_audit_otlp.tools.verify.uids import (
     uid_of,
 )
 
+_CHAIN = "k8s.audit.chain.id"
 EXAMPLES = 5  # uids that are named for each segment
 
 
@@ -88,11 +89,14 @@ class Comparison:
         self._receipts: dict[str, Receipt] = {}
         self._numbers: dict[tuple[str, str, str], set[int]] = {}  # of each log and exporter
         self._gaps: dict[str, list[ToldGap]] = {}
+        # Told to all, of an exporter whose chain is in another back end; older versions link none.
+        self._unlinked: list[ToldGap] = []
+        self._linked = False
         self._report = VerifyReport()
 
     def take(self, items: Iterable[Item]) -> None:
         """Take in the records of an export."""
-        for uid, receipt, *_ in items:
+        for uid, receipt, own, *_ in items:
             self._report.records += 1
             place = read_uid(uid)
             if place is not None:
@@ -101,12 +105,19 @@ class Comparison:
                     arrived = self._arrived[place.identity] = array("Q")
                 arrived.append(place.place)
             else:
-                self._take_other(uid, receipt)
+                self._take_other(uid, receipt, own)
 
-    def _take_other(self, uid: str, receipt: Receipt | None) -> None:
+    def _take_other(
+        self, uid: str, receipt: Receipt | None, own: Mapping[str, object] | None
+    ) -> None:
         report = self._report
+        is_link = own is not None and bool(field_of(own, _CHAIN))
+        self._linked |= is_link
         if (gap := read_gap(uid)) is not None:
-            self._gaps.setdefault(gap.identity, []).append(gap)
+            if is_link or own is None:
+                self._gaps.setdefault(gap.identity, []).append(gap)
+            else:
+                self._unlinked.append(gap)
         elif receipt is not None:
             known = self._receipts.get(receipt.identity)
             if known is None or known.bytes <= receipt.bytes:
@@ -119,8 +130,16 @@ class Comparison:
             return
         report.notices += 1
 
+    def _settle_gaps(self) -> None:
+        """Count gaps that are no links where nothing is: an older version told of them."""
+        if not self._linked:
+            for gap in self._unlinked:
+                self._gaps.setdefault(gap.identity, []).append(gap)
+        self._unlinked.clear()
+
     def compare(self, segment: DiskSegment) -> None:
         """Hold one segment against what arrived of it."""
+        self._settle_gaps()
         identity, places = segment.identity, segment.places
         arrived = self._arrived.pop(identity, array("Q"))
         self._join_parts(identity, places, arrived)
@@ -193,12 +212,14 @@ class Comparison:
 
     def leave_out(self, identities: Iterable[str]) -> None:
         """Forget what was taken in of some segments; their receipts still count as there."""
+        self._settle_gaps()
         for identity in identities:
             for of in (self._arrived, self._receipts, self._gaps):
                 of.pop(identity, None)
 
     def report(self) -> VerifyReport:
         """Judge what is left: segments that are not on disk any more are held by their receipts."""
+        self._settle_gaps()
         report = self._report
         for identity in dict.fromkeys([*self._receipts, *self._gaps]):
             report.segments.append(self._unseen(identity))

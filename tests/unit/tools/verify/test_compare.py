@@ -175,3 +175,22 @@ def test_another_segment_with_the_same_first_event_is_no_part_of_it() -> None:
     report = compare(items, segment(A, [0, 100]), segment(f"{A}.2", [0, 100]))
     assert [found.arrived for found in report.segments] == [2, 2]
     assert not report.total("repeated")
+
+
+def test_a_gap_of_another_back_end_is_no_lack_of_this_one() -> None:
+    """Every exporter is told of it, and it is a link of the chain of the one that it is about."""
+    identity = "00000000000000aa"
+    told = {"k8s.audit.exporter": "b", "k8s.audit.gap.bytes": 255}
+    linked = {**told, "k8s.audit.chain.id": "c"}
+    own_receipt = Item(
+        f"receipt-{identity}-1",
+        Receipt(identity, "a", number=1, delivered=0, bytes=10),
+        {"k8s.audit.chain.id": "d"},
+    )
+    for own, complete in ((told, True), (linked, False)):
+        comparison = Comparison()
+        comparison.take([own_receipt, Item(f"gap-b-{identity}-0-ff", None, own)])
+        assert comparison.report().complete == complete
+    old = Comparison()  # before there were chains
+    old.take([Item(f"gap-b-{identity}-0-ff", None, told)])
+    assert not old.report().complete
