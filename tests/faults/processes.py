@@ -17,7 +17,11 @@ from typing import Self
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.telemetry.state_on_disk import inspect
-from k8s_audit_otlp.tools.demo.received import Record
+from k8s_audit_otlp.tools.demo.received import Received, Record
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.items import item_of_fields
+from k8s_audit_otlp.tools.verify.scope import Scope
+from k8s_audit_otlp.tools.verify.verdict import Judge
 from tests.kit.backend import Backend
 
 PYTHON = sys.executable
@@ -219,7 +223,28 @@ def compare(
     totals.gaps = len({n.uid for n in gaps if n.attributes.get(SEGMENT + "sequence") != 1})
     totals.unexplained = unexplained(order, received.audit_ids, gaps)
     totals.notes += disagreeing_receipts(received.notices, received.uids, totals)
+    if received.keep == "records":
+        totals.notes += false_alarms(received)
     return totals
+
+
+def false_alarms(received: Received) -> list[str]:
+    """Name what `evidence verify` takes for a change; nobody has changed anything."""
+    judge = Judge(Scope(), None)
+    judge.take(
+        item_of_fields(
+            {
+                **record.resource,
+                **record.attributes,
+                "event.name": record.event_name,
+                "body": record.body,
+                UID_FIELD: record.uid,
+            }.items(),
+            UID_FIELD,
+        )
+        for record in [*received.records, *received.notices]
+    )
+    return judge.verdict([], [], None).faults
 
 
 def unexplained(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.cli import STATE
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
+from k8s_audit_otlp.tools.demo.received import Keep
 from tests.faults.processes import Agent, Script, Totals, Writer, compare, unbalanced, write_config
 from tests.faults.weather import FAULTS, Weather
 from tests.kit.backend import Backend
@@ -213,16 +214,23 @@ class Scenario:
 
 
 def run_scenario(
-    folder: Path, seed: int, seconds: float | None = None, max_backups: int | None = None
+    folder: Path,
+    seed: int,
+    seconds: float | None = None,
+    max_backups: int | None = None,
+    keep: Keep = "uids",
 ) -> Totals:
-    """Run one seed in a folder of its own; *seconds* is how long the writer writes."""
+    """Run one seed in a folder of its own; *seconds* is how long the writer writes.
+
+    *keep* "records": what arrived is held against its receipts, too.
+    """
     if max_backups is None:
         max_backups = KEEPS[seed % len(KEEPS)]
     dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
     with (
         small_disk(folder / "state") as disk,
-        Backend(weather, keep="uids") as backend,
+        Backend(weather, keep=keep) as backend,
     ):
         one = Scenario(folder, dice, disk=disk)
         one.totals.seed = seed
