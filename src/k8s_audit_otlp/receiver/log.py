@@ -143,9 +143,10 @@ class AuditLog:
             return segment.unchanged_for(seconds, self.clock_ns())
 
     def read_up_to(self, segment: Segment, marks: list[tuple[int, str]], last_ns: int) -> None:
-        """Note by their bytes the places up to which a segment was read."""
+        """Note by their bytes the places up to which a segment was read, past the last look too."""
         with self._known.lock:
             segment.state.marks = marks
+            segment.state.size = max(segment.state.size, marks[0][0] if marks else 0)
             segment.state.last_ns = last_ns or segment.state.last_ns
 
     def failed(self, segment: Segment, error: OSError) -> None:

@@ -334,3 +334,22 @@ def test_a_log_that_was_rotated_while_it_was_empty_still_proves_what_follows(
     second = receive(receiver) if restart else receiver
     assert second.drain() == [event(2)]
     assert second.gaps == []
+
+
+def test_what_was_read_since_the_last_look_and_is_deleted_unsent_is_told(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """A reader is ahead of the last look at the file; what it had read and not sent is lost."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1), event(2))
+    (segment,) = receiver.log.segments()
+    read = receiver.reader.read(segment, receiver.ledger.next_offset(segment.seq))
+    assert read.data == event(1) + event(2)
+    second = receive(receiver)
+    rotations(live, event, range(3, 7), kept=1)
+    append(live, event(7))
+    assert second.drain() == [event(6), event(7)]
+    sizes = [len(event(n)) for n in range(3)]
+    assert second.gaps == [("deleted", sizes[0], sum(sizes)), UNSEEN]
