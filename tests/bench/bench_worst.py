@@ -33,6 +33,8 @@ FRAGMENTS = (
         "a.b-",
         "%25",
     ),
+    *("seed:", "auth:", "auth: a ", "salt: a ", "password is ", "token a1", "? token\n: a\n"),
+    *("/a:b@", "vault login a ", "snmpget -A a ", "userPassword:: a ", "eyJhIjoi ", "/a/"),
     *("identified by ", "requirepass ", "login a password ", "é", "passwordé", "0123456789abcdef"),
     *(
         "mysql -p",

@@ -24,7 +24,10 @@ _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n([ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
 _PROSE = re.compile(r"[A-Za-z][a-z']*,?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
+_LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(r"v?\d[\d.]*[\w.+-]*")
+_DIGIT = re.compile(r"\d")
+_FIRST_DIGIT = 256  # characters of a value in which its first digit is
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
@@ -47,6 +50,8 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             continue
         verdict = judge(name)
         if verdict is KeyVerdict.HARMLESS or _names_a_place(text, match):
+            continue
+        if _is_prose(text, match) or (verdict is KeyVerdict.CREDENTIAL_TEXT and _lacks(text, at)):
             continue
         start, end = _value_at(text, match)
         value = text[start:end]
@@ -75,8 +80,29 @@ def _names_a_place(text: str, match: re.Match[str]) -> bool:
         return True
     if before == "[":
         return False
-    value = _UNQUOTED.match(text, match.end())
-    return value is not None and _VERSION.fullmatch(value[0].rstrip("/,;.)")) is not None
+    end = match.end() + _LONGEST_VERSION
+    value = _UNQUOTED.match(text, match.end(), end)
+    return (
+        value is not None
+        and value.end() < end
+        and _VERSION.fullmatch(value[0].rstrip("/,;.)")) is not None
+    )
+
+
+# What can be told of the beginning of a value is told before the value is looked for: clients
+# choose texts in which each of many values would go to the end.
+
+
+def _is_prose(text: str, match: re.Match[str]) -> bool:
+    if match["sign"] != ":" or match[0][-1:] != " ":
+        return False
+    clause = text[match.end() : match.end() + 128].partition("\n")[0]
+    return _PROSE.fullmatch(clause) is not None and _RANDOM.search(clause) is None
+
+
+def _lacks(text: str, at: int) -> bool:
+    """Tell a value without a digit, as no credential under a name such as `auth` is."""
+    return _QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
 
 
 def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
@@ -157,10 +183,6 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
         return True  # so many
     if _QUOTE.match(value):
         return False
-    following = match.string[match.end() : match.end() + 128]
-    clause = following.partition("\n")[0]
-    if match["sign"] == ":" and match[0][-1:] == " " and _PROSE.fullmatch(clause):
-        return _RANDOM.search(clause) is None
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
         return True
     if verdict is KeyVerdict.CREDENTIAL_TEXT:
