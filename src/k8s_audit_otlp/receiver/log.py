@@ -27,7 +27,6 @@ from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
 _ATTEMPTS = 5  # to find each file where a listing says
-
 __all__ = ["WAITING", "AuditLog", "LogEvents", "LogLimits"]
 
 
