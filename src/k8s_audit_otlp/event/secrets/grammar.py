@@ -76,6 +76,7 @@ CREDENTIAL_WORDS: Final = frozenset(
 )
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
+_OTHER_WORDS: Final = frozenset({"tokenizer", "tokenizers", "tokenization", "secretariat"})
 _OTHER_ENDINGS: Final = frozenset({"bypass", "compass", "encompass", "surpass", "overpass"})
 TEXT_WORDS: Final = frozenset(
     {"auth", "authorization", "cookie", "cookies", "bearer", "hmac", "seed"}
@@ -247,7 +248,7 @@ def _judge(name: str) -> KeyVerdict:
     words = words_of(tail)
     if not words or is_reference(tail):
         return KeyVerdict.HARMLESS
-    joined = "".join(words)
+    joined = "".join(word for word in words if word not in _OTHER_WORDS)
     singular = [word.removesuffix("s") if len(word) > 4 else word for word in words]
     if (
         not CREDENTIAL_WORDS.isdisjoint(words)

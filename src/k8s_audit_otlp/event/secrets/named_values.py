@@ -27,7 +27,7 @@ _PROSE = re.compile(r"[A-Za-z][a-z']*,?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)
 _LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(r"v?\d[\d.]*[\w.+-]*")
 _DIGIT = re.compile(r"\d")
-_FIRST_DIGIT = 256  # characters of a value in which its first digit is
+_FIRST_DIGIT = 128  # characters of a value in which its first digit is
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
@@ -49,9 +49,11 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             at = account.end() if account else at
             continue
         verdict = judge(name)
-        if verdict is KeyVerdict.HARMLESS or _names_a_place(text, match):
+        if verdict is KeyVerdict.HARMLESS:
             continue
-        if _is_prose(text, match) or (verdict is KeyVerdict.CREDENTIAL_TEXT and _lacks(text, at)):
+        if verdict is KeyVerdict.CREDENTIAL_TEXT and _lacks(text, at):
+            continue
+        if _names_a_place(text, match) or _is_prose(text, match):
             continue
         start, end = _value_at(text, match)
         value = text[start:end]
