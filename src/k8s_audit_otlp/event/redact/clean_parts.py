@@ -19,6 +19,7 @@ from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
 _RARE = re.compile(r'[@%=;#? "]')  # addresses with a password, escapes, parameters, words, JSON
+_EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\")
 _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
 
@@ -77,8 +78,6 @@ class CleanParts:
         if ref is None or self._outside.rules_look_at_bodies:
             return None
         seen = Seen(context_of(ref.resource, ref.subresource, ref.api_group))
-        if seen.context.kind:
-            return None
         parts: list[bytes] = []
         end = 0
         for name, body in ((_REQUEST, request), (_RESPONSE, response)):
@@ -93,6 +92,8 @@ class CleanParts:
             end = start + len(body)
         if line.find(_REQUEST, end) >= 0 or line.find(_RESPONSE, end) >= 0:
             return None
+        if seen.context.kind and _EMBEDDED.search(parts[0] + line[end:]):
+            return None  # JSON in a text is judged by what the event is about
         if not seen.fired:
             return Bodies(line)
         fired = tuple(sorted(seen.fired))
