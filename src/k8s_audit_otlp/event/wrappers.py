@@ -5,10 +5,9 @@ own. One table says how to take it out; the event itself is left as the apiserve
 """
 
 import base64
-import binascii
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +17,7 @@ from k8s_audit_otlp.event.gke import event_of_proto_payload
 NOT_AUDIT = "not_audit"  # the rule that a line of something else is counted under
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
 _BLANKS = b" \t\r\n\x00"
+_BEFORE = b"\xef\xbb\xbf \t"  # a byte order mark too
 # as it stands, or inside a text of JSON
 _OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
 
@@ -35,33 +35,51 @@ class Framed(NamedTuple):
 
 
 class _Frame(msgspec.Struct):
-    """The members by which the JSON frames are told apart."""
+    """The members by which the JSON frames are told apart, each of any type."""
 
-    log: str | None = None
-    stream: str = ""
+    log: msgspec.Raw = msgspec.Raw(b"")
+    log_s: msgspec.Raw = msgspec.Raw(b"")  # a column of AzureDiagnostics
+    stream: msgspec.Raw = msgspec.Raw(b"")
+    logtag: msgspec.Raw = msgspec.Raw(b"")  # of Fluent Bit's parser for CRI
     MESSAGE: msgspec.Raw = msgspec.Raw(b"")
-    message: str | None = None
-    at_message: str | None = msgspec.field(default=None, name="@message")
-    messageType: str = ""  # noqa: N815 - CloudWatch's own name
-    logEvents: list[msgspec.Raw] | None = None  # noqa: N815
-    records: list[msgspec.Raw] | None = None
-    Records: list[msgspec.Raw] | None = None
-    category: str = ""
+    message: msgspec.Raw = msgspec.Raw(b"")
+    at_message: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="@message")
+    logEvents: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - CloudWatch's own name
+    records: msgspec.Raw = msgspec.Raw(b"")
+    Records: msgspec.Raw = msgspec.Raw(b"")
+    category: msgspec.Raw = msgspec.Raw(b"")
     properties: msgspec.Raw = msgspec.Raw(b"")
     auditLog: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - Rancher's own name
     protoPayload: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - Google's own name
-    data: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
     kinesis: msgspec.Raw = msgspec.Raw(b"")
-    auditID: str | None = None  # noqa: N815 - of an event that nobody has framed
+    auditID: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - of an event that nobody has framed
 
 
 _frame = msgspec.json.Decoder(_Frame).decode
 _text = msgspec.json.Decoder(str).decode
 _numbers = msgspec.json.Decoder(list[int]).decode
-_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_BAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_BAD = (msgspec.MsgspecError, ValueError, RecursionError, zlib.error)
+
+
+def _inner(value: msgspec.Raw) -> bytes:
+    """Return what a member holds: an object as it stands, or the text; b"" of another type."""
+    if (text := bytes(value)).startswith(b'"'):
+        return _text(text).encode()
+    return text if text.startswith(b"{") else b""
+
+
+def _members(value: msgspec.Raw) -> list[msgspec.Raw]:
+    return _list(value) if memoryview(value)[:1] == b"[" else []
+
+
+def _records_of(frame: _Frame) -> list[msgspec.Raw]:
+    return _members(frame.records) or _members(frame.Records)
+
 
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT[^ ]+ (stdout|stderr) ([PF])(?::[^ ]*)? ?")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _EXPORTED = re.compile(rb"\d{4}-\d\d-\d\dT[^ ]+Z (?=[{])")
 
 
@@ -72,20 +90,26 @@ def _cri(line: bytes) -> Iterator[Framed]:
 
 
 def _docker(line: bytes) -> Iterator[Framed]:
-    """Read docker's `{"log": ..., "stream": ...}`; a piece does not end its line."""
+    """Read docker's `{"log": ..., "stream": ...}`; a piece does not end its line.
+
+    Fluent Bit writes the same for CRI, with the sign of that instead, or without a stream.
+    """
     frame = _frame(line)
-    if frame.log is not None:
-        text = frame.log.encode()
-        yield Framed(text, 0, frame.stream.encode(), more=not text.endswith(b"\n"))
+    text, stream = _inner(frame.log), _inner(frame.stream)
+    if text:
+        ended = text.endswith(b"\n") or not stream or _inner(frame.logtag) == b"F"
+        yield Framed(text, 0, stream, more=not ended)
 
 
 def _journald(line: bytes) -> Iterator[Framed]:
-    """`journalctl -o json`: what is no UTF-8 comes as a list of numbers."""
-    message = bytes(_frame(line).MESSAGE)
-    if message.startswith(b'"'):
-        yield Framed(_text(message).encode())
-    elif message.startswith(b"["):
-        yield Framed(bytes(_numbers(message)))
+    """`journalctl -o json`: bytes come as a list of numbers, repeated fields as a list."""
+    message = _frame(line).MESSAGE
+    many = bytes(message).startswith((b"[[", b'["'))
+    for place in _places(line, _members(message) if many else [message]):
+        if place.text.startswith(b"["):
+            yield Framed(bytes(_numbers(place.text)), place.at)
+        elif text := _inner(msgspec.Raw(place.text)):
+            yield Framed(text, place.at if many else 0)
 
 
 def _cloudwatch(line: bytes) -> Iterator[Framed]:
@@ -94,22 +118,27 @@ def _cloudwatch(line: bytes) -> Iterator[Framed]:
         yield Framed(line[found.end() :])
         return
     frame = _frame(line)
-    if frame.logEvents is None:
-        text = frame.message if frame.message is not None else frame.at_message
-        if text is not None:
-            yield Framed(text.encode())
-    elif frame.messageType != "CONTROL_MESSAGE":
-        for event in _places(line, frame.logEvents):
-            yield Framed((_frame(event.text).message or "").encode(), event.at)
+    if text := _inner(frame.message) or _inner(frame.at_message):
+        yield Framed(text)
+    for event in _places(line, _members(frame.logEvents)):
+        yield Framed(_opened(event, lambda text: _inner(_frame(text).message)), event.at)
+
+
+def _opened(record: Framed, opened: Callable[[bytes], bytes]) -> bytes:
+    """Return what is in one of several records: one that is broken is left as it is."""
+    try:
+        return opened(record.text)
+    except _BAD:
+        return record.text
 
 
 def _azure(line: bytes) -> Iterator[Framed]:
     """Diagnostic records; `properties` and `log` are objects or texts, a long log is torn."""
     frame = _frame(line)
-    records = _places(line, frame.records) if frame.records is not None else [Framed(line)]
+    records = _places(line, _records_of(frame)) or [Framed(line)]
     torn: Framed | None = None
     for record in records:
-        log = _azure_log(_frame(record.text))
+        log = _opened(record, _azure_log)
         if torn is not None and not log.lstrip().startswith(b'{"kind"'):
             log, record = torn.text + log, torn  # noqa: PLW2901 - the first piece names the place
         elif torn is not None:
@@ -123,15 +152,13 @@ def _azure(line: bytes) -> Iterator[Framed]:
         yield torn
 
 
-def _azure_log(frame: _Frame) -> bytes:
-    properties = bytes(frame.properties)
-    if properties.startswith(b'"'):
-        properties = _text(properties).encode()
-    log = bytes(_properties(properties).get("log", b"")) if properties else b""
-    return _text(log).encode() if log.startswith(b'"') else log
+def _azure_log(record: bytes) -> bytes:
+    frame = _frame(record)
+    properties = _inner(frame.properties)
+    return _inner(_frame(properties).log) if properties else _inner(frame.log_s)
 
 
-def _is_whole(text: bytes) -> bool:
+def _is_whole(text: bytes | msgspec.Raw) -> bool:
     try:
         _frame(text)
     except _BAD:
@@ -141,9 +168,8 @@ def _is_whole(text: bytes) -> bool:
 
 def _rancher(line: bytes) -> Iterator[Framed]:
     """`{"auditLog": {...}}`, an object or its text."""
-    log = bytes(_frame(line).auditLog)
-    if log:
-        yield Framed(_text(log).encode() if log.startswith(b'"') else log)
+    if log := _inner(_frame(line).auditLog):
+        yield Framed(log)
 
 
 def _gke(line: bytes) -> Iterator[Framed]:
@@ -153,16 +179,23 @@ def _gke(line: bytes) -> Iterator[Framed]:
 
 
 def _firehose(line: bytes) -> Iterator[Framed]:
-    """Firehose's and Kinesis' records: base64, mostly of gzip, of any frame of this table."""
+    """Firehose's and Kinesis' records: base64, mostly of gzip, of any frame of this table.
+
+    The events of one record have places of their own in it: a place makes a uid.
+    """
     frame = _frame(line)
-    for record in _places(line, frame.records or frame.Records or ()):
-        inner = _frame(record.text)
-        if inner.kinesis:
-            inner = _frame(bytes(inner.kinesis))
-        data = _inflated(base64.b64decode(inner.data or "", validate=True))
-        for each in data.splitlines():
-            for framed in unwrap(each, detect(each)):
-                yield framed._replace(at=record.at)
+    for record in _places(line, _records_of(frame)):
+        data = _opened(record, _data_of)
+        texts = [one for each in data.splitlines() for one in unwrap(each, detect(each))]
+        for number, framed in enumerate(texts):
+            yield framed._replace(at=record.at + number)
+
+
+def _data_of(record: bytes) -> bytes:
+    frame = _frame(record)
+    if frame.kinesis:
+        frame = _frame(frame.kinesis)
+    return _inflated(base64.b64decode(_inner(frame.data), validate=True)) or record
 
 
 def _inflated(data: bytes) -> bytes:
@@ -171,7 +204,7 @@ def _inflated(data: bytes) -> bytes:
     return zlib.decompressobj(wbits=31).decompress(data, MOST_INFLATED)
 
 
-def _places(line: bytes, members: "list[msgspec.Raw] | tuple[msgspec.Raw, ...]") -> list[Framed]:
+def _places(line: bytes, members: Iterable[msgspec.Raw]) -> list[Framed]:
     """Return each member with where it lies in the line."""
     found, at = [], 0
     for member in members:
@@ -199,6 +232,7 @@ def detect(line: bytes) -> str:
     """Say what has framed *line*: a format of the table, or `audit` where nothing has."""
     if line.startswith(b'{"kind":"Event"'):
         return "audit"
+    line = line.lstrip(_BEFORE)
     if _CRI.match(line):
         return "cri"
     if _EXPORTED.match(line):
@@ -207,30 +241,32 @@ def detect(line: bytes) -> str:
         return "audit"
     try:
         frame = _frame(line)
+        return "audit" if _inner(frame.auditID) else _named_by(frame)
     except _BAD:
         return "audit"
-    if frame.auditID is not None:
-        return "audit"
-    return _named_by(frame)
 
 
 def _named_by(frame: _Frame) -> str:
-    members = (frame.records or frame.Records or [msgspec.Raw(b"{}")])[0]
-    try:
-        first = _frame(bytes(members))
-    except _BAD:
-        return "audit"
     signs = (
-        ("docker", frame.log is not None and bool(frame.stream)),
+        ("docker", bool(frame.log) and (bool(frame.stream) or is_audit(_inner(frame.log)))),
         ("journald", bool(frame.MESSAGE)),
-        ("firehose", first.data is not None or bool(first.kinesis)),
-        ("azure", bool(first.properties) or (bool(frame.properties) and bool(frame.category))),
+        ("azure", bool(frame.properties) and bool(frame.category)),
         ("rancher", bool(frame.auditLog)),
         ("gke", bool(frame.protoPayload)),
-        ("cloudwatch", frame.logEvents is not None or frame.messageType == "CONTROL_MESSAGE"),
-        ("cloudwatch", frame.message is not None or frame.at_message is not None),
+        ("cloudwatch", bool(frame.logEvents)),
+        ("cloudwatch", bool(_inner(frame.message) or _inner(frame.at_message))),
     )
-    return next((name for name, holds in signs if holds), "audit")
+    name = next((name for name, holds in signs if holds), "")
+    return name or _named_by_records(_records_of(frame))
+
+
+def _named_by_records(records: Sequence[msgspec.Raw]) -> str:
+    """One is enough: others of the batch may be of another kind, or broken."""
+    found = [_frame(text) for text in records if _is_whole(text)]
+    if any(record.properties or record.log_s for record in found):
+        return "azure"
+    sent = any(record.kinesis or _BASE64.fullmatch(_inner(record.data)) for record in found)
+    return "firehose" if sent else "audit"
 
 
 def unwrap(line: bytes, name: str) -> list[Framed]:
@@ -240,10 +276,13 @@ def unwrap(line: bytes, name: str) -> list[Framed]:
     """
     if name == "audit":
         return [Framed(line)]
+    inner = line.lstrip(_BEFORE)
+    before = len(line) - len(inner)
     try:
-        return list(FORMATS[name](line))
-    except (*_BAD, binascii.Error, zlib.error, ValueError):
+        found = list(FORMATS[name](inner))
+    except _BAD:
         return []
+    return [one._replace(at=one.at + before) for one in found] if before else found
 
 
 def is_part_of_event(text: bytes) -> bool:

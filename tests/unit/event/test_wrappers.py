@@ -45,6 +45,13 @@ CASES = [
     ("azure", dumped({**AZURE, "properties": json.dumps({"log": TEXT})}), [TEXT]),
     ("firehose", dumped({"records": [{"data": zipped(SUBSCRIPTION)}]}), [TEXT, "I0102 x"]),
     ("firehose", dumped({"Records": [{"kinesis": {"data": zipped({"message": TEXT})}}]}), [TEXT]),
+    ("azure", dumped({"records": [{"Category": "kube-audit", "log_s": TEXT}]}), [TEXT]),
+    ("azure", dumped({"Records": [{**AZURE, "category": "kube-audit-admin"}]}), [TEXT]),
+    ("docker", dumped({"log": TEXT, "kubernetes": {"pod_name": "p"}}), [TEXT]),
+    ("docker", dumped({"log": TEXT, "stream": "stdout", "logtag": "F"}), [TEXT]),
+    ("journald", dumped({"MESSAGE": ["I0102 x", TEXT]}), ["I0102 x", TEXT]),
+    ("journald", dumped({"MESSAGE": [list(EVENT), list(b"x")]}), [TEXT, "x"]),
+    ("cloudwatch", b'{"message":' + EVENT + b"}", [TEXT]),
     ("rancher", dumped({"auditLog": TEXT}), [TEXT]),
     ("audit", EVENT, [TEXT]),
     ("audit", b"plain text", ["plain text"]),
@@ -60,6 +67,58 @@ def test_a_frame_is_known_and_taken_off(name: str, line: bytes, texts: list[str]
         found = unwrap(line, name)
         assert [one.text.decode() for one in found] == texts
         assert not any(one.more for one in found)
+
+
+ODD: list[object] = [
+    {"category": "guard", "time": "x"},
+    {"category": "guard", "data": "abcd"},
+    {"category": "guard", "data": {"a": 1}, "log": [1], "stream": 7},
+    {"category": "guard", "properties": "plain text"},
+    {"category": "guard", "properties": [1]},
+    {"category": 3, "properties": {"log": 4}},
+    "a text",
+    None,
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_record_of_another_kind_costs_no_event_of_its_batch(odd: object, *, first: bool) -> None:
+    """An Event Hub takes logs of every category, in one batch."""
+    records = [odd, AZURE] if first else [AZURE, odd]
+    line = dumped({"records": records})
+    assert detect(line) == "azure"
+    found = unwrap(line, "azure")
+    assert EVENT in [one.text for one in found]
+    assert len({one.at for one in found}) == len(found)
+
+
+def test_a_broken_record_costs_no_event_of_its_neighbours() -> None:
+    """Of a subscription, and of what Firehose has packed."""
+    line = dumped({"logEvents": [7, {"message": TEXT}, {"message": None}]})
+    assert EVENT in [one.text for one in unwrap(line, detect(line))]
+    broken = base64.b64encode(b"\x1f\x8b and no gzip").decode()
+    line = dumped({"records": [{"data": broken}, {"data": zipped(SUBSCRIPTION)}, {"data": "?"}]})
+    assert EVENT in [one.text for one in unwrap(line, detect(line))]
+
+
+def test_events_of_one_packed_record_have_places_of_their_own() -> None:
+    """A place makes a uid: two events with one would be one to whoever counts them."""
+    many = {"logEvents": [{"message": TEXT.replace('"a"', f'"a{n}"')} for n in range(50)]}
+    line = dumped({"records": [{"data": zipped(many)}, {"data": zipped(many)}]})
+    found = unwrap(line, "firehose")
+    assert len({one.at for one in found}) == len(found) == 100
+    assert all(0 <= one.at < len(line) for one in found)
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"  \t"])
+@pytest.mark.parametrize("line", [line for name, line, _ in CASES if name != "audit"])
+def test_a_byte_order_mark_before_a_frame_is_passed_over(before: bytes, line: bytes) -> None:
+    """What has gone through a tool of Windows begins with one; places count it."""
+    name = detect(line)
+    assert detect(before + line) == name
+    moved = [one._replace(at=one.at + len(before)) for one in unwrap(line, name)]
+    assert unwrap(before + line, name) == moved
 
 
 def test_objects_in_a_frame_are_left_as_they_are_written() -> None:

@@ -192,6 +192,7 @@ def lines_in(message: bytes) -> tuple[list[bytes], int]:
 
     A torn event is a line as well: its record says that it could not be read.
     """
+    message = message.removeprefix(b"\xef\xbb\xbf")
     if message.lstrip().startswith(b"["):
         return _lines_in_array(message)
     found: list[bytes] = []
@@ -199,8 +200,8 @@ def lines_in(message: bytes) -> tuple[list[bytes], int]:
     one = message.lstrip().startswith(b"{")
     for line in [message] if one else message.split(b"\n"):
         frames = unwrap(line, detect(line)) if line.strip() else []
-        if line.strip() and not frames and is_part_of_event(line):
-            frames = [Framed(line)]
+        if line.strip() and not frames:
+            frames = [Framed(line)]  # of which nothing could be taken out
         for framed in frames:
             if not (is_audit(framed.text) or is_part_of_event(framed.text)):
                 left_out += 1
