@@ -16,6 +16,7 @@ from k8s_audit_otlp.transport.tls import load_pair
 
 logger = logging.getLogger("k8s_audit_otlp")
 
+_HANDSHAKE_S = 10.0  # who says a first byte and no more has a place for so long
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -28,6 +29,7 @@ class ServerOptions:
     key_file: str = ""
     client_ca_file: str = ""
     min_version: str = "1.2"
+    handshake_timeout_s: float = _HANDSHAKE_S
     header_timeout_s: float = 30.0
     idle_timeout_s: float = 90.0
     stop_timeout_s: float = 10.0
@@ -77,7 +79,6 @@ class HttpServer:
         self._listener = listener = Listener.at(options.endpoint)
         config = uvicorn.Config(
             self.application,
-            loop="asyncio",  # its sockets are the listener's
             http=self._protocol(),
             ws="none",
             lifespan="off",
@@ -91,11 +92,18 @@ class HttpServer:
         )
         config.load()
         config.ssl = self._context
-        self._server = server = uvicorn.Server(config)
-        self._thread = Thread(target=server.run, args=([listener],), name=self._name, daemon=True)
+        self._server = uvicorn.Server(config)
+        self._thread = Thread(target=self._serve, name=self._name, daemon=True)
         self._thread.start()
         host, port = listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _serve(self) -> None:
+        assert self._server is not None  # noqa: S101 - `start` has made it
+        with asyncio.Runner(
+            loop_factory=lambda: _Loop(self._options.handshake_timeout_s)
+        ) as runner:
+            runner.run(self._server.serve([self._listener]))
 
     def stop(self, within_s: float) -> None:
         """Take no more requests; those that are being answered are, as far as there is time."""
@@ -140,6 +148,19 @@ class HttpServer:
             patience_s = self._options.header_timeout_s
 
         return Connection
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Accepts from the listener's own sockets, and bounds a handshake as uvicorn cannot."""
+
+    def __init__(self, handshake_s: float) -> None:
+        super().__init__()
+        self._handshake_s = handshake_s
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
+        if options.get("ssl") is not None:
+            options["ssl_handshake_timeout"] = self._handshake_s
+        return await super().create_server(*args, **options)
 
 
 class _Connection(H11Protocol):

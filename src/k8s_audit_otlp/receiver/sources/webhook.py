@@ -240,7 +240,9 @@ class Webhook:
                 raise BodyError(404, "which cluster? send to /audit/CLUSTER")
         if asked not in clusters:
             raise BodyError(404, f"the cluster {asked[:64]!r} is not configured")
-        if clusters[asked] and not clusters[asked] & names:
+        if not clusters[asked] & names and (
+            clusters[asked] or any(of & names for of in clusters.values())
+        ):
             raise BodyError(403, "the client certificate is not one of this cluster")
         return asked
 

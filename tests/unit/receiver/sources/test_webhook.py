@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -110,10 +111,11 @@ def client_context(authority: Authority, name: str = "") -> ssl.SSLContext:
     return context
 
 
-def secured(serve: Serve, authority: Authority, options: WebhookOptions) -> Served:
+def secured(serve: Serve, authority: Authority, options: WebhookOptions, **server: float) -> Served:
     pair = authority.issue("server")
     return serve(
         options,
+        **server,
         cert_file=str(pair.cert),
         key_file=str(pair.key),
         client_ca_file=str(authority.cert),
@@ -123,14 +125,18 @@ def secured(serve: Serve, authority: Authority, options: WebhookOptions) -> Serv
 def test_a_cluster_is_told_by_its_certificate(serve: Serve, tmp_path: Path) -> None:
     """A certificate of one cluster cannot write into the log of another."""
     authority = Authority(tmp_path)
-    clusters = {"a": frozenset({"apiserver-a"}), "b": frozenset({"apiserver-b"})}
+    none: frozenset[str] = frozenset()  # of the authority, whoever has no other cluster
+    clusters = {"a": frozenset({"apiserver-a"}), "b": frozenset({"apiserver-b"}), "open": none}
     served = secured(serve, authority, WebhookOptions(clusters=clusters))
     a, c = client_context(authority, "apiserver-a"), client_context(authority, "apiserver-c")
     assert served.post(body(1), context=a)[0] == 200
     assert served.post(body(2), "/audit/a", context=a)[0] == 200
     assert served.post(body(3), "/audit/b", context=a)[0] == 403
+    assert served.post(body(3), "/audit/open", context=a)[0] == 403
+    assert served.post(body(4), "/audit/open", context=c)[0] == 200
     assert served.post(body(3), context=c)[0] == 404
     assert (served.held("a"), served.held("b")) == ([line(1), line(2)], [])
+    assert served.held("open") == [line(4)]
 
 
 def test_only_named_certificates_of_the_authority_are_taken(serve: Serve, tmp_path: Path) -> None:
@@ -177,6 +183,18 @@ def test_slow_requests_are_given_up(serve: Serve) -> None:
             answer = connection.recv(1000)
             assert not answer or b"408" in answer
     assert served.held() == []
+
+
+def test_a_handshake_that_stalls_is_given_up(serve: Serve, tmp_path: Path) -> None:
+    """Who says a first byte has no place for long, and others are served meanwhile."""
+    authority = Authority(tmp_path)
+    served = secured(serve, authority, WebhookOptions(), handshake_timeout_s=0.5)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as stalled:
+        stalled.sendall(b"\x16\x03\x01")
+        good = client_context(authority, "apiserver")
+        assert served.post(body(1), context=good)[0] == 200
+        with suppress(ConnectionError):
+            assert stalled.recv(1000) == b""  # TimeoutError after 20 s
 
 
 def test_a_later_request_of_a_connection_has_no_more_time_than_the_first(serve: Serve) -> None:
