@@ -43,12 +43,17 @@ def in_a_stream_apart(config: Config, exporter: str, name: str) -> Config:
 
 
 def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> Config:
-    """Return the configuration of a replay: one exporter and its receivers, nothing beside them."""
+    """Return the configuration of a replay: one exporter and its receivers, nothing beside them.
+
+    An exporter that is switched off may be replayed to: a new back end, before it is taken up.
+    """
     chosen = config.exporters[exporter]
+    enabled = chosen.model_copy(update={"audit": chosen.audit.model_copy(update={"enabled": True})})
+    read = replace(config, exporters={exporter: enabled}).receivers_of(exporter)
     receivers = {
         name: receiver.model_copy(update={"attributes": {**receiver.attributes, REPLAYED: True}})
         for name, receiver in in_a_stream_apart(config, exporter, state.name[:8]).receivers.items()
-        if name in config.receivers_of(exporter)
+        if name in read
     }
     audit = chosen.audit.model_copy(
         update={"start_at": StartAt("time", time_ns=since_ns), "receivers": None, "enabled": True}
