@@ -71,7 +71,7 @@ def _inner(value: msgspec.Raw) -> bytes:
 
 
 def _members(value: msgspec.Raw) -> list[msgspec.Raw]:
-    return _list(value) if memoryview(value)[:1] == b"[" else []
+    return _list(value) if bytes(memoryview(value)[:1]) == b"[" else []
 
 
 def _records_of(frame: _Frame) -> list[msgspec.Raw]:

@@ -99,7 +99,8 @@ class HttpServer:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _serve(self) -> None:
-        assert self._server is not None  # noqa: S101 - `start` has made it
+        assert self._server is not None  # noqa: S101 - `start` has made both
+        assert self._listener is not None  # noqa: S101
         with asyncio.Runner(
             loop_factory=lambda: _Loop(self._options.handshake_timeout_s)
         ) as runner:
