@@ -123,13 +123,15 @@ def _run(
     working, status = None, None
     while True:
         reload.began(loaded.config)
-        started = _start(loaded, options, working, status)
+        agent = Agent(loaded.config, os.environ, options)
+        signals.starts(agent)
+        started = _start(agent, loaded, working, status)
         if started is None:
             assert working is not None  # noqa: S101 - else the process has ended
             loaded, working = working, None
             options = replace(options, changes=())
             continue
-        agent, status, before = started
+        status, before = started
         working = loaded
         signals.works(agent)
         agent.listen(partial(_look, agent, status, reload, manager))
@@ -156,17 +158,13 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
 
 
 def _start(
-    loaded: Loaded,
-    options: AgentOptions,
-    before: Loaded | None,
-    status: AgentStatus | None,
-) -> tuple[Agent, AgentStatus, dict[str, Tally]] | None:
+    agent: Agent, loaded: Loaded, before: Loaded | None, status: AgentStatus | None
+) -> tuple[AgentStatus, dict[str, Tally]] | None:
     """Start the agent and its listener; say where every exporter goes on, and return what was.
 
     Where it cannot start the process ends; but None where *before* has worked until now. *status*
     is of the agent before, and goes on.
     """
-    agent = Agent(loaded.config, os.environ, options)
     if status is None:
         status = AgentStatus(agent)  # before the start: its counters begin where the positions do
     else:
@@ -190,7 +188,7 @@ def _start(
         why, code = f"{where}: {error.strerror}; {hint_of(error)}", STATE
     else:
         say_started(agent, resumed, address, reloaded=before is not None)
-        return agent, status, by_exporter((line.exporter, line.tally) for line in resumed)
+        return status, by_exporter((line.exporter, line.tally) for line in resumed)
     if before is None:
         end(why, code, loaded.config)
     if agent.started:
@@ -216,17 +214,23 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: str | None)
 class _Signals:
     """Drain on the first signal to stop, leave at once on the second; SIGHUP reads again.
 
-    Nothing is lost either way. An agent that still waits for its predecessor has nothing to drain.
+    Nothing is lost either way. An agent that still waits for its predecessor has nothing to drain;
+    one that has the state may have sent something, however short its life was.
     """
 
     def __init__(self, reload: Reload) -> None:
         self.stopping = False
+        self._starting: Agent | None = None
         self._agent: Agent | None = None  # the one that works, or worked before a reload
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, lambda *_: reload.ask())
         for harmless in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(harmless, signal.SIG_IGN)  # by default they would kill it undrained
+
+    def starts(self, agent: Agent) -> None:
+        """Take down which agent is about to start."""
+        self._starting = agent
 
     def works(self, agent: Agent) -> None:
         """Take *agent* for the one to stop; at once where that was asked while it started."""
@@ -235,7 +239,9 @@ class _Signals:
             agent.stop()
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        if self.stopping or self._agent is None:
+        waits = self._starting is None or not self._starting.started
+        if self.stopping or (self._agent is None and waits):
             os._exit(128 + number)
         self.stopping = True
-        self._agent.stop()
+        if self._agent is not None:
+            self._agent.stop()
