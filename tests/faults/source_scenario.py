@@ -62,7 +62,7 @@ class WebhookClient:
 
     def offer(self, ids: list[str]) -> bool:
         body = json.dumps({"kind": "EventList", "items": [event(one) for one in ids]})
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             connection.request("POST", "/audit", body)
             if connection.getresponse().status != 200:
@@ -126,7 +126,7 @@ def feeding(feed: SourceClient, dice: random.Random) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(90)
 
 
 class SourceScenario(Scenario):
@@ -177,7 +177,7 @@ class SourceScenario(Scenario):
 
     def _wait_for_more(self, feed: SourceClient) -> None:
         """Wait until something is taken; a back end that is away does not keep it from that."""
-        known, end = len(feed.taken), time.monotonic() + 20
+        known, end = len(feed.taken), time.monotonic() + 60
         while len(feed.taken) == known and time.monotonic() < end:
             time.sleep(0.05)
             self._look()

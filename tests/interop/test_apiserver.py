@@ -84,7 +84,7 @@ class Side:
         """Start the agent and wait until it knows the log: of what it never saw it cannot tell."""
         before = self._written()
         self.agent.start()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while self._written() == before:
             assert time.monotonic() < end, "the agent writes no checkpoint"
             time.sleep(0.05)

@@ -28,7 +28,7 @@ class NobodyListens:
 
 
 @contextmanager
-def running(config: Config, join_s: float = 15.0) -> Iterator[Agent]:
+def running(config: Config, join_s: float = 60.0) -> Iterator[Agent]:
     """Run an agent in a thread; it must have ended *join_s* seconds after it is stopped."""
     agent = Agent(config, {}, AgentOptions(lock_patience_s=0.5))
     agent.start()
@@ -95,7 +95,7 @@ service: {{state_dir: {self.state}, shutdown_timeout: 2s, {self.service}}}
             {},
         ).config
 
-    def once(self, deadline_s: float = 5.0) -> Agent:
+    def once(self, deadline_s: float = 60.0) -> Agent:
         """Deliver what is there; the agent has ended when it is returned."""
         agent = Agent(self.config(), {}, AgentOptions(once=True, deadline_s=deadline_s))
         agent.start()

@@ -65,11 +65,11 @@ class Intake(ABC):
     def plan(self, plan: Plan) -> None:
         self._course = Course(plan)
 
-    def wait_for(self, n_unique: int, timeout: float = 10.0) -> None:
+    def wait_for(self, n_unique: int, timeout: float = 60.0) -> None:
         """Return once so many different audit events are here; TimeoutError says how far it got."""
         self.received.wait_for(n_unique, timeout)
 
-    def wait_for_requests(self, number: int, timeout: float = 10.0) -> None:
+    def wait_for_requests(self, number: int, timeout: float = 60.0) -> None:
         """Return once so many requests were read; TimeoutError says how far it got."""
         deadline = time.monotonic() + timeout
         while self.requests_total < number:

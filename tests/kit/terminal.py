@@ -60,7 +60,7 @@ class Terminal:
         begin = time.monotonic()
         os.killpg(self.process.pid, signal.SIGINT)
         self.read(30.0)
-        self.process.wait(30)
+        self.process.wait(60)
         return time.monotonic() - begin
 
     def close(self) -> None:

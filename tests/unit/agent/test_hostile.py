@@ -96,7 +96,13 @@ class Target:
 
 
 @pytest.fixture
-def target(tmp_path: Path, backend: Backend) -> Iterator[Target]:
+def read_timeout() -> str:
+    """Return how long a request may take to come; a test may say otherwise."""
+    return "5s"
+
+
+@pytest.fixture
+def target(tmp_path: Path, backend: Backend, read_timeout: str) -> Iterator[Target]:
     authority = Authority(tmp_path)
     server, client = authority.issue("server"), authority.issue("client", ("kube-apiserver",))
     port = free_port()
@@ -104,7 +110,7 @@ def target(tmp_path: Path, backend: Backend) -> Iterator[Target]:
 receivers:
   k8s_audit_webhook:
     endpoint: 127.0.0.1:{port}
-    read_timeout: 2s
+    read_timeout: {read_timeout}
     tls: {{cert_file: {server.cert}, key_file: {server.key}, client_ca_file: {authority.cert}}}
     auth: {{authenticator: bearertokenauth}}
     clusters: {{prod: {{client_names: [kube-apiserver]}}, other: {{client_names: [nobody]}}}}
@@ -254,6 +260,7 @@ def test_slow_bodies_are_given_up(target: Target) -> None:
     assert target.written() == ["first"]
 
 
+@pytest.mark.parametrize("read_timeout", ["60s"])
 def test_the_longest_request_costs_little_more_than_itself(
     target: Target, backend: Backend
 ) -> None:
@@ -268,7 +275,7 @@ def test_the_longest_request_costs_little_more_than_itself(
     assert target.status(request(gzip.compress(single, 1), GZIP)) == 200
     found: Counter[int] = Counter()
     in_parallel(4, lambda _: found.update([target.status(request(long))]))
-    assert not found.keys() - {200, 408, 429}  # a busy machine may take too long for a body
+    assert not found.keys() - {200, 429}
     assert target.memory("VmHWM") - before < 96 * MIB + 96 * MIB
     assert len(target.written()) == 2 + len(many)
     end = time.monotonic() + 100

@@ -40,7 +40,7 @@ def run_until_killed(config: Path, backend: Backend, seconds: float) -> None:
     before = len(set(backend.received.uids))
     command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while len(set(backend.received.uids)) == before and time.monotonic() < end:
             time.sleep(0.005)
         time.sleep(seconds)

@@ -45,7 +45,7 @@ class Process:
         self.configure()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(folder / "notify"))
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
         command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(self.file)]
         env = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000"}
         with self.out.open("wb") as err:
@@ -66,7 +66,7 @@ class Process:
         text = self.out.read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def seen(self, event: str, count: int = 1, seconds: float = 20.0) -> list[dict[str, Any]]:
+    def seen(self, event: str, count: int = 1, seconds: float = 60.0) -> list[dict[str, Any]]:
         end = time.monotonic() + seconds
         while True:
             found = [line for line in self.lines() if line.get("event") == event]
@@ -88,7 +88,7 @@ class Process:
 
     def end(self) -> int:
         self.process.terminate()
-        return self.process.wait(15)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def start(tmp_path: Path, backend: Backend) -> Iterator[Callable[..., Any]]:
         one.socket.close()
 
 
-def uids_delivered(backend: Backend, count: int, seconds: float = 15.0) -> None:
+def uids_delivered(backend: Backend, count: int, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while len(backend.received.uids) < count:
         assert time.monotonic() < end, len(backend.received.uids)
@@ -220,11 +220,11 @@ def test_systemd_is_told(start: Callable[..., Any]) -> None:
     agent.told("READY=1")
     agent.process.terminate()
     agent.told("STOPPING=1")
-    assert agent.process.wait(15) == 0
+    assert agent.process.wait(60) == 0
 
 
 def scraped(address: str, path: str = "/metrics") -> str:
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as answer:
         return answer.read().decode()
 
 

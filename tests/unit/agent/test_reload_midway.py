@@ -76,7 +76,7 @@ def test_a_stop_is_a_stop_whatever_is_being_taken_up(
         for name in order:
             agent.process.send_signal(signal.Signals[f"SIG{name}"])
             time.sleep(pause_s)
-        assert agent.process.wait(30) == 0, agent.out.read_text()
+        assert agent.process.wait(60) == 0, agent.out.read_text()
         assert agent.lines()[-1]["event"] == "stopped"
 
 

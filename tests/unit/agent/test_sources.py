@@ -52,7 +52,7 @@ def items(first: int, count: int) -> bytes:
 
 def post(port: int, body: bytes) -> int:
     """Return the status, 0 where nobody answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", "/audit", body)
         return connection.getresponse().status
@@ -146,13 +146,13 @@ def test_what_was_answered_with_200_arrives_however_often_the_agent_is_killed(
         wait_for(lambda: len(taken) >= (kills + 1) * 5)
     finally:
         done = True
-        sender.join(15)
+        sender.join(60)
     expected = {f"id-{n * 50 + k}" for n in taken for k in range(50)}
     try:
         wait_for(lambda: expected <= set(arrived(backend)))
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(60)
     uids = {event.uid for event in events_of(backend)}
     assert len(uids) == len(set(arrived(backend)))
 
@@ -254,7 +254,7 @@ def test_what_a_source_takes_and_refuses_is_told_everywhere(
         wait_for(lambda: status.runways.seconds(subscription) is not None)
     finally:
         agent.stop()
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 

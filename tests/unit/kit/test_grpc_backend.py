@@ -46,8 +46,8 @@ def test_records_arrive_packed_or_not(
     grpc_backend: GrpcBackend, export: _UnaryUnaryMultiCallable, export_request: Callable[..., Any]
 ) -> None:
     """Both are the same records; metadata is there as headers."""
-    assert export(export_request("a"), metadata=(("x-key", "k"),), timeout=5) == b""
-    export(export_request("b"), compression=grpc.Compression.Gzip, timeout=5)
+    assert export(export_request("a"), metadata=(("x-key", "k"),), timeout=60) == b""
+    export(export_request("b"), compression=grpc.Compression.Gzip, timeout=60)
     assert set(grpc_backend.received.uids) == {"a", "b"}
     assert grpc_backend.requests[0].headers["x-key"] == "k"
 
@@ -68,7 +68,7 @@ def test_throttling_carries_retry_info(
     failure = _failure(export, export_request("a"))
     assert failure.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "grpc-status-details-bin" not in dict(failure.trailing_metadata())
-    export(export_request("a"), timeout=5)
+    export(export_request("a"), timeout=60)
     assert grpc_backend.received.uids == {"a": 1}
 
 
@@ -91,7 +91,7 @@ def test_poison_and_partial_success(
     grpc_backend.plan = [Poison(b"id-evil"), PartialSuccess(needle=b"id-b")]
     failure = _failure(export, export_request("evil"))
     assert failure.code() == grpc.StatusCode.INVALID_ARGUMENT
-    reply = ExportLogsServiceResponse.FromString(export(export_request("a", "b"), timeout=5))
+    reply = ExportLogsServiceResponse.FromString(export(export_request("a", "b"), timeout=60))
     assert reply.partial_success.rejected_log_records == 1
     assert grpc_backend.received.uids == {"a": 1}
 
@@ -130,5 +130,5 @@ def test_stopped_and_started_on_the_same_port(
     grpc_backend.stop()
     assert _failure(export, export_request("a")).code() == grpc.StatusCode.UNAVAILABLE
     grpc_backend.start()
-    export(export_request("a"), timeout=10, wait_for_ready=True)
+    export(export_request("a"), timeout=60, wait_for_ready=True)
     assert grpc_backend.received.uids == {"a": 1}

@@ -11,7 +11,7 @@ from k8s_audit_otlp.state.ledger import Ledger, Tally
 from k8s_audit_otlp.tools.demo.writer import LumberjackLog
 
 LINES = 4_000
-PATIENCE_S = 20.0  # nobody waits that long unless two wait for each other
+PATIENCE_S = 60.0  # nobody waits that long unless two wait for each other
 
 
 def watch(log: Any, done: Any) -> None:

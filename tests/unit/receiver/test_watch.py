@@ -25,11 +25,11 @@ def watch() -> Iterator[Callable[..., Any]]:
     yield start
     for watcher in started:
         watcher.stop()
-        watcher.join(5)
+        watcher.join(60)
 
 
 def eventually(condition: Callable[..., Any]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.01)

@@ -38,13 +38,13 @@ service: {{state_dir: "{state}", telemetry: {{metrics: {{address: "127.0.0.1:0"}
 
 def get(address: str, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()
 
 
-def eventually(check: Callable[..., Any], seconds: float = 10.0) -> None:
+def eventually(check: Callable[..., Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end, "it never came"

@@ -23,7 +23,7 @@ ILL = HealthView([LogView("/log/audit.log", "is not there")], dead_threads=["rea
 
 def get(address: str, path: str, method: str = "GET") -> tuple[int, HTTPMessage, bytes]:
     host, _, port = address.rpartition(":")
-    connection = HTTPConnection(host.strip("[]"), int(port), timeout=5)
+    connection = HTTPConnection(host.strip("[]"), int(port), timeout=60)
     connection.request(method, path)
     answer = connection.getresponse()
     body = answer.read()

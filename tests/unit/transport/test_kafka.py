@@ -73,7 +73,7 @@ def messages(broker: str, count: int) -> list[tuple[int, bytes, bytes]]:
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "reader"})
     consumer.assign([TopicPartition(TOPIC, p, 0) for p in range(4)])
     found: list[tuple[int, bytes, bytes]] = []
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while len(found) < count and time.monotonic() < end:
         for one in consumer.consume(count, 0.2):
             assert one.error() is None
@@ -150,7 +150,7 @@ def test_a_changed_setting_is_taken_up(broker: str, tmp_path: Path) -> None:
     address.write_text("127.0.0.1:1")
     assert isinstance(sender.send(request), Retry)
     address.write_text(broker)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while (outcome := sender.send(request)) != Delivered() and time.monotonic() < end:
         pass
     assert outcome == Delivered()
@@ -165,5 +165,5 @@ def test_what_is_closed_lets_nobody_wait(make: Make) -> None:
     link._producer.produce(TOPIC, b"waits")
     begin = time.monotonic()
     sender.close()
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 40  # the timeout is 60 s
     assert request.size

@@ -100,7 +100,7 @@ def test_the_timeout_reaches_an_exporter_that_takes_one(
         sender = SdkSender("otlp_proto_http", resource_scopes, timeout_s=0.3)
         started = time.monotonic()
         assert isinstance(post(sender, record, "a"), Retry)
-        assert time.monotonic() - started < 5  # its own default is 10 s
+        assert time.monotonic() - started < 9  # its own default is 10 s
     sender.close()
     assert isinstance(load("console", 7.0), ConsoleLogRecordExporter)
 

@@ -173,7 +173,7 @@ class Received:
             self._uids_file.flush()  # before the answer goes out: what is acknowledged is on file
         self._changed.notify_all()
 
-    def wait_for(self, n_unique: int, timeout: float = 10.0) -> None:
+    def wait_for(self, n_unique: int, timeout: float = 60.0) -> None:
         """Return once so many different audit events are here; TimeoutError says how far it got."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.uids) >= n_unique, timeout):

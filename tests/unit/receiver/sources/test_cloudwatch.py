@@ -54,7 +54,7 @@ def put(client: Any, stream: str, messages: list[str], group: str = GROUP) -> No
     )
 
 
-def until(what: Callable[[], object], seconds: float = 20.0) -> None:
+def until(what: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it does not come true"

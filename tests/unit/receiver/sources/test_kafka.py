@@ -31,14 +31,14 @@ def event(number: int) -> bytes:
 def producer() -> Iterator[Producer]:
     """Host the broker; what is produced is there when `flush` returns."""
     made = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
-    made.list_topics(TOPIC, timeout=10)
+    made.list_topics(TOPIC, timeout=60)
     yield made
     made.flush(5)
 
 
 @pytest.fixture
 def settings(producer: Producer) -> dict[str, Any]:
-    (broker,) = producer.list_topics(timeout=10).brokers.values()
+    (broker,) = producer.list_topics(timeout=60).brokers.values()
     return {
         "bootstrap.servers": f"{broker.host}:{broker.port}",
         "group.id": "g",
@@ -53,7 +53,7 @@ def spool_in(folder: Path, fsync: Callable[[int], None] = os.fsync) -> Spool:
     return spool
 
 
-def until(what: Callable[[], object], seconds: float = 20.0) -> None:
+def until(what: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it does not come true"
@@ -68,7 +68,7 @@ def committed(settings: dict[str, Any]) -> int:
     consumer = Consumer(settings)
     places = [TopicPartition(TOPIC, p) for p in range(4)]
     try:
-        return sum(max(0, one.offset) for one in consumer.committed(places, timeout=10))
+        return sum(max(0, one.offset) for one in consumer.committed(places, timeout=60))
     finally:
         consumer.close()
 

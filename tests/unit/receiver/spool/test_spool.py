@@ -131,7 +131,7 @@ def test_who_waits_while_another_sync_fails_is_refused_too(tmp_path: Path) -> No
         calls.append(fd)
         if len(calls) == 3:  # the two of `open` come first
             begun.set()
-            go_on.wait(10)
+            go_on.wait(60)
             raise OSError(errno.EIO, "Input/output error")
 
     spool = opened(tmp_path, fsync=fsync)
@@ -145,13 +145,13 @@ def test_who_waits_while_another_sync_fails_is_refused_too(tmp_path: Path) -> No
 
     threads = [threading.Thread(target=append, args=(n,)) for n in (1, 2)]
     threads[0].start()
-    begun.wait(10)
+    begun.wait(60)
     threads[1].start()
     while len(held(tmp_path)) < 2:
         pass
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert sorted(refused) == [1, 2]
     assert spool.append([line(1), line(2)]) == (2, 0)
 

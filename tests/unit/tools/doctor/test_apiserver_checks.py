@@ -163,7 +163,7 @@ def test_a_process_with_other_flags_than_the_manifest_is_warned_of(
     before = time.time()
     with subprocess.Popen(command) as running:
         try:
-            end = time.monotonic() + 5
+            end = time.monotonic() + 60
             while not (found := [p for p in processes(Path("/")) if p.pid == running.pid]):
                 assert time.monotonic() < end
                 time.sleep(0.02)

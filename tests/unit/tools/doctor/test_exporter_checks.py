@@ -102,7 +102,7 @@ def _tunnel(client: Any, status: Any) -> None:
             back = threading.Thread(target=_copy, args=(server, client), daemon=True)
             back.start()
             _copy(client, server)
-            back.join(5)
+            back.join(60)
 
 
 def _copy(source: Any, target: Any) -> None:
