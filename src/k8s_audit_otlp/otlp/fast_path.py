@@ -110,7 +110,7 @@ class FastEncoder:
         self._most = most
         self._decode = msgspec.json.Decoder(FastEvent).decode
         self._callers = Interned(self._caller, weigh=_weigh_caller)
-        self._requests = Interned(self._request)
+        self._requests = Interned(self._request, weigh=lambda k, v: len(k[3]) + len(v[0]) + 400)
         self._objects = Interned(self._object, weigh=weigh_texts)
         self._notes = Interned(self._note)
         self._decode_user = msgspec.json.Decoder(UserInfo | None).decode

@@ -6,6 +6,7 @@ into the SDK's records, and `reference_page` into documentation.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
@@ -231,10 +232,10 @@ def part_encoder(part: str, options: MappingOptions) -> Callable[[Any], bytes]:
     if limiter_of(options) is not None:  # names and values depend on each other
         attributes_of = part_mapper(part, options)
         return lambda value: b"".join([wire.attribute(*pair) for pair in attributes_of(value)])
-    by_value: dict[tuple[str, str], list[Row]] = {}
-    for row in rows_of(part, options):
-        by_value.setdefault((row.value, row.type), []).append(row)
-    encoders = [(rows[0].read(), _rows_encoder(rows, options.prefix)) for rows in by_value.values()]
+    encoders = []
+    for _, neighbours in groupby(rows_of(part, options), lambda row: (row.value, row.type)):
+        rows = [*neighbours]
+        encoders.append((rows[0].read(), _rows_encoder(rows, options.prefix)))
     return lambda value: b"".join([encode(read(value)) for read, encode in encoders])
 
 
