@@ -209,9 +209,14 @@ def log_id(receiver_id: str, cluster: str) -> str:
     return f"{receiver_id}[{cluster}]" if cluster else receiver_id
 
 
+def spools_of(state_dir: str) -> Path:
+    """Return where all spools are."""
+    return Path(state_dir) / "spool"
+
+
 def spool_directory(state_dir: str, receiver_id: str, cluster: str) -> Path:
     """Return where the events of one cluster are put; no sign of a glob is in it."""
-    return Path(state_dir) / "spool" / quote(receiver_id, safe="") / (cluster or "all")
+    return spools_of(state_dir) / quote(receiver_id, safe="") / (cluster or "all")
 
 
 def logs_of(receiver_id: str, source: Source, state_dir: str) -> Iterator[tuple[str, K8sAudit]]:

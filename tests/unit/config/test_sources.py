@@ -134,6 +134,81 @@ def test_a_mistake_is_told_with_its_way_out(block: str, said: str) -> None:
     assert "receivers::k8s_audit_webhook" in str(told.value)
 
 
+KAFKA = "brokers: ['b:9092'], topics: [audit]"
+GROUP = "log_group: /aws/eks/x/cluster"
+CLIENTS = "tls: {cert_file: a, key_file: b, client_ca_file: c}"
+TWO = "a: {client_names: [x, y]}, b: {client_names: [y]}"
+
+
+def at(*endpoints: str) -> str:
+    """Return webhooks that listen there."""
+    hooks = enumerate(endpoints, 1)
+    return ", ".join(f"k8s_audit_webhook/{n}: {{endpoint: '{one}'}}" for n, one in hooks)
+
+
+@pytest.mark.parametrize(
+    ("receivers", "said"),
+    [
+        (
+            at("localhost:9443", "127.0.0.1:9443"),
+            "/2::endpoint: k8s_audit_webhook/1 listens at 127.0.0.1:9443 too",
+        ),
+        (at("0.0.0.0:9443", "host.example:9443"), "listens at host.example:9443 too"),
+        (at(":8888"), "endpoint: service::telemetry::metrics listens at :8888 too"),
+        (
+            f"k8s_audit_webhook: {{{CLIENTS}, clusters: {{{TWO}}}}}",
+            "clusters::b::client_names: a has 'y' too",
+        ),
+        (f"kafka: {{{KAFKA}}}, kafka/b: {{{KAFKA}}}", "each gets a part"),
+        (
+            f"kafka: {{{KAFKA}}}, kafka/b: {{brokers: ['c:9092', 'b:9092'], topics: ['^aud.*']}}",
+            "kafka reads these topics in the group k8s-audit-otlp too",
+        ),
+        (f"aws_cloudwatch: {{{GROUP}}}, aws_cloudwatch/b: {{{GROUP}}}", "would come twice"),
+        (
+            f"aws_cloudwatch: {{{GROUP}}}, aws_cloudwatch/b: {{{GROUP}, stream_prefix: kube}}",
+            "write another stream_prefix",
+        ),
+        (
+            "k8s_audit: {include: [/state/spool/*/*/audit.log]}",
+            "receivers::k8s_audit::include: /state/spool/*/*/audit.log lies where receivers",
+        ),
+        (f"kafka: {{{KAFKA}}}", "exporters::kafka::topic: kafka reads audit"),
+    ],
+)
+def test_receivers_that_get_into_each_others_way_are_told(receivers: str, said: str) -> None:
+    """Before the start: one would fail at it, or take the other's events, or take them twice."""
+    with pytest.raises(ConfigError) as told:
+        rivals(receivers, writes="kafka: {brokers: ['b:9092'], topic: audit}")
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "receivers",
+    [
+        at("127.0.0.1:9443", "127.0.0.1:9444"),
+        at("127.0.0.1:9443", "127.0.0.2:9443"),
+        at("0.0.0.0:9443", "[::]:9443"),
+        at("127.0.0.1:0", "127.0.0.1:0"),
+        f"kafka: {{{KAFKA}, group_id: a}}, kafka/b: {{{KAFKA}, group_id: b}}",
+        f"kafka: {{{KAFKA}}}, kafka/b: {{brokers: ['b:9092'], topics: [other]}}",
+        f"aws_cloudwatch: {{{GROUP}, region: a}}, aws_cloudwatch/b: {{{GROUP}, region: b}}",
+        "k8s_audit: {include: [/state/spool-of-mine/audit.log]}",
+    ],
+)
+def test_receivers_side_by_side_are_no_mistake(receivers: str) -> None:
+    rivals(receivers, writes="kafka: {brokers: ['b:9092'], topic: out}")
+
+
+def rivals(receivers: str, writes: str) -> None:
+    load_text(
+        f"receivers: {{{receivers}}}\nexporters: {{{writes}}}\n"
+        "service: {state_dir: /state, telemetry: {metrics: {address: 'localhost:8888'}}}\n",
+        "test",
+        {},
+    )
+
+
 def test_the_summary_says_where_events_come_from() -> None:
     """Not only the file of the spool that they are put into."""
     config = loaded(
