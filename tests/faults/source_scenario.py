@@ -142,7 +142,7 @@ class SourceScenario(Scenario):
         tree = {
             "receivers": feed.receiver(),
             "exporters": {"otlp_http": exporter},
-            "service": {"state_dir": str(folder / "state"), "shutdown_timeout": "4s"},
+            "service": {"state_dir": str(folder / "state")},
         }
         config = folder / "agent.yaml"
         config.write_text(yaml.safe_dump(tree))

@@ -40,6 +40,7 @@ from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.tap import Tap
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -91,7 +92,9 @@ class Agent:
             on_failure=self._failures.say,
         )
         self.started = False  # the state is ours
-        self.sources = Sources(config, monotonic, on=not self._options.once)
+        self.sources = Sources(
+            config, monotonic, on=not self._options.once, earlier=self._options.sources
+        )
         self.logs: list[AuditLog] = []
         self.exporters: list[ExporterRuntime] = []
         self._listeners: list[Callable[[], None]] = []
@@ -151,6 +154,7 @@ class Agent:
     def _build(self, marker: Marker | None) -> Pipeline:
         """Open the logs, and make everything that works on them."""
         self.sources.open()
+        self.sources.tell_of_abandoned(self._base)
         by_receiver = {
             name: self._watched.open(name, self._base.manifests) for name in self.config.receivers
         }
@@ -271,6 +275,7 @@ class Agent:
         for runtime in self.exporters:
             runtime.consumer.drain()
         self.sources.stop(timeout_s)
+        self._options.sources.update({view.source: view for view in source_views(self)})
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters
         ):

@@ -53,7 +53,10 @@ def _members(
         yield f"{section}::{name} is added" + _ADDED.get(section, "")
 
 
-_KEPT = {"exporters": "; its position is kept"}
+_KEPT = {
+    "exporters": "; its position is kept",
+    "sources": "; what its spool holds and nobody has got is kept, and not sent",
+}
 _ADDED = {"exporters": "; it begins where its start_at says, or where it was"}
 _RENAMED = {
     "exporters": ", and begins anew; to let it go on, stop the agent and run "

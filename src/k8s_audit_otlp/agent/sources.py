@@ -1,7 +1,8 @@
 """The sources of an agent, and the spools that they write and that its logs are read from."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, assert_never
 
 from k8s_audit_otlp.agent.kafka import source_settings
@@ -16,14 +17,19 @@ from k8s_audit_otlp.config.sources import (
     Source,
     SpoolBlock,
     spool_directory,
+    spools_of,
 )
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
+from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.running import RunningSource
+from k8s_audit_otlp.telemetry.state_on_disk import inspect
+from k8s_audit_otlp.telemetry.views import SourceView
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -44,8 +50,19 @@ class Running(RunningSource, Protocol):
 class Sources:
     """Opened before the logs are, started when everything behind them runs, stopped first."""
 
-    def __init__(self, config: Config, monotonic: Callable[[], float], *, on: bool) -> None:
-        """*on*: not where only what is there is delivered, so that the agent comes to an end."""
+    def __init__(
+        self,
+        config: Config,
+        monotonic: Callable[[], float],
+        *,
+        on: bool,
+        earlier: Mapping[str, SourceView],
+    ) -> None:
+        """*on*: not where only what is there is delivered, so that the agent comes to an end.
+
+        *earlier*: what each had counted before a reload.
+        """
+        self.earlier = dict(earlier)
         self._config = config
         self._specs = list(config.spools()) if on else []
         self._monotonic = monotonic
@@ -66,6 +83,28 @@ class Sources:
             spool = Spool(directory, _limits(self._config.sources[source].spool))
             spool.open()
             self.spools[log] = spool
+
+    def tell_of_abandoned(self, checkpoint: Checkpoint) -> None:
+        """Say what waits in the spools of receivers that are in no configuration any more."""
+        read = {
+            str(path) for receiver in self._config.receivers.values() for path in receiver.include
+        }
+        spools = spools_of(self._config.service.state_dir)
+        left: dict[str, int] = {}
+        for stored in inspect(checkpoint):
+            path = LogKey.parse(stored.log).path
+            if Path(path).is_relative_to(spools) and path not in read:
+                left[path] = max(left.get(path, 0), stored.backlog_bytes)
+        for path, waiting in left.items():
+            if waiting:
+                logger.warning(
+                    "%s: %d bytes of it are not delivered, and no receiver reads it any more: "
+                    "they are kept and not sent; put the receiver back, or remove the directory "
+                    "to give them up",
+                    path,
+                    waiting,
+                    extra=fields("abandoned_spool", log=path, bytes=waiting),
+                )
 
     def start(self) -> None:
         """Take what comes from now on.

@@ -22,6 +22,7 @@ from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, LogJournal
+from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -36,6 +37,7 @@ class AgentOptions:
     lock_patience_s: float = 30.0
     changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
     counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
+    sources: dict[str, SourceView] = field(default_factory=dict)  # their counts, the same
     senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
     around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one
 

@@ -14,6 +14,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.telemetry.views import SourceView
 
 
 class RunningExporter(Protocol):
@@ -66,6 +67,9 @@ class RunningSources(Protocol):
 
     @property
     def addresses(self) -> Mapping[str, str]: ...
+    @property
+    def earlier(self) -> Mapping[str, SourceView]:
+        """What each had counted before the last reload."""
 
 
 class RunningAgent(Protocol):

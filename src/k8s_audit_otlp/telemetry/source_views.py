@@ -1,6 +1,8 @@
 """Plain values about the sources of a running agent and the spools that they write."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from k8s_audit_otlp.config.sources import log_id
 from k8s_audit_otlp.telemetry.metrics.table import (
@@ -19,20 +21,45 @@ from k8s_audit_otlp.telemetry.views import SourceView, SpoolView
 
 
 def source_views(agent: RunningAgent) -> list[SourceView]:
-    """Return how every source is."""
+    """Return how every source is, with what it counted before a reload."""
     sources = agent.sources
     return [
-        SourceView(
-            name,
-            sources.addresses.get(name, ""),
-            running.alive,
-            running.trouble,
-            running.left_out,
-            dict(running.answers),
-            [*_spools(agent, name, running)],
+        _added(
+            SourceView(
+                name,
+                sources.addresses.get(name, ""),
+                running.alive,
+                running.trouble,
+                running.left_out,
+                dict(running.answers),
+                [*_spools(agent, name, running)],
+            ),
+            sources.earlier,
         )
         for name, running in list(sources.running.items())
     ]
+
+
+def _added(view: SourceView, earlier: Mapping[str, SourceView]) -> SourceView:
+    before = earlier.get(view.source, SourceView(view.source, ""))
+    spools = {spool.receiver: spool for spool in before.spools}
+    return replace(
+        view,
+        left_out=view.left_out + before.left_out,
+        answers=dict(Counter(view.answers) + Counter(before.answers)),
+        spools=[_spool_added(spool, spools.get(spool.receiver)) for spool in view.spools],
+    )
+
+
+def _spool_added(spool: SpoolView, before: SpoolView | None) -> SpoolView:
+    if before is None:
+        return spool
+    return replace(
+        spool,
+        taken=spool.taken + before.taken,
+        repeated=spool.repeated + before.repeated,
+        refused=spool.refused + before.refused,
+    )
 
 
 def _spools(agent: RunningAgent, source: str, running: RunningSource) -> Iterator[SpoolView]:

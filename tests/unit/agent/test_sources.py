@@ -258,5 +258,51 @@ def test_what_a_source_takes_and_refuses_is_told_everywhere(
     assert not thread.is_alive()
 
 
+def test_counts_go_on_after_a_reload(tmp_path: Path, backend: Backend) -> None:
+    """A counter that falls back to nothing would tell of a process that began anew."""
+    loaded = load_text(config(tmp_path, backend), "test", {}).config
+    options = AgentOptions(lock_patience_s=5)
+    for number in range(3):
+        agent = Agent(loaded, {}, options)
+        agent.start()
+        thread = Thread(target=agent.run)
+        thread.start()
+        try:
+            port = int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
+            assert post(port, items(number * 100, 100)) == 200
+            assert post(port, items(number * 100, 10)) == 200
+            assert post(port, b"hello") == 400
+            (view,) = source_views(agent)
+        finally:
+            agent.hand_over()
+            thread.join(20)
+        assert view.answers == {200: 2 * (number + 1), 400: number + 1}
+        (spool,) = view.spools
+        assert (spool.taken, spool.repeated) == (100 * (number + 1), 10 * (number + 1))
+
+
+def test_a_spool_that_no_receiver_reads_any_more_is_told(
+    tmp_path: Path,
+    backend: Backend,
+    wait_for: Callable[[Callable[[], object]], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While something in it waits; when the receiver is back, that arrives."""
+    text = config(tmp_path, backend)
+    other = text.replace("k8s_audit_webhook:", "k8s_audit_webhook/other:")
+    backend.stop()
+    with running(text) as (_, port):
+        assert post(port, items(0, 100)) == 200
+    with running_agent(load_text(other, "test", {}).config, join_s=20):
+        (said,) = (r.getMessage() for r in caplog.records if "no receiver reads" in r.message)
+    assert "/spool/k8s_audit_webhook/all/audit.log" in said
+    backend.start()
+    with running(text):
+        wait_for(lambda: len(set(arrived(backend))) == 100)
+    caplog.clear()
+    with running_agent(load_text(other, "test", {}).config, join_s=20):
+        assert not [r for r in caplog.records if "no receiver reads" in r.message]
+
+
 def status_text(state: Path) -> str:
     return CliRunner().invoke(status_command, ["--state-dir", str(state)]).output
