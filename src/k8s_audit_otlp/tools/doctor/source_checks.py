@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from k8s_audit_otlp.agent.kafka import client_settings
-from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source
+from k8s_audit_otlp.config.sources import (
+    AuditWebhook,
+    CloudWatch,
+    Kafka,
+    Source,
+    spool_directory,
+)
 from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import size
@@ -30,9 +36,17 @@ class SourceFacts:
 def room(facts: SourceFacts) -> CheckResult:
     """Compare what the spool may hold with the disk: one that is full first refuses events too."""
     block = facts.source.spool
-    directory = facts.state_dir
+    cluster = next(iter(facts.source.clusters_served()), "")
+    directory = spool_directory(str(facts.state_dir), facts.name, cluster)
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
+    if not directory.is_dir():
+        return fail(f"{directory} is no directory", "remove it: nothing can be taken")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return fail(
+            f"{directory} cannot be written, and nothing can be taken",
+            "let the agent's user write there, or name another service::state_dir",
+        )
     free = free_bytes(directory)
     has = f"{directory} has {size(free)} free"
     wanted = block.max_bytes * max(1, len(facts.source.clusters_served()))

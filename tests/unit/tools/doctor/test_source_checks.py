@@ -71,6 +71,15 @@ def test_an_address_of_another_host_cannot_be_listened_at(tmp_path: Path, busy: 
     assert "somebody listens" in said.why
 
 
+def test_a_spool_that_cannot_be_written_fails(tmp_path: Path) -> None:
+    """However much room there is."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "spool").touch()
+    said = found(tmp_path, webhook("127.0.0.1:0"))["receiver.spool"]
+    assert said.state is State.FAIL
+    assert "spool is no directory" in said.why
+
+
 def test_a_spool_that_is_larger_than_the_disk_is_told(tmp_path: Path) -> None:
     """Before an outage fills it."""
     receiver = 'k8s_audit_webhook: {endpoint: "127.0.0.1:0", spool: {max_bytes: 9000GiB}}'
