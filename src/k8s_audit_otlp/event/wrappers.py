@@ -17,7 +17,7 @@ from k8s_audit_otlp.event.gke import event_of_proto_payload
 NOT_AUDIT = "not_audit"  # the rule that a line of something else is counted under
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
 _BLANKS = b" \t\r\n\x00"
-_BEFORE = b"\xef\xbb\xbf \t"  # a byte order mark too
+_BEFORE = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
 # as it stands, or inside a text of JSON
 _OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
 

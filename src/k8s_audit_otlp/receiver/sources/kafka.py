@@ -5,6 +5,7 @@ fails costs repeats at most, and the spool knows those. Consumers of one group s
 """
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ BATCH_MESSAGES = 500
 _POLL_S = 0.5
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
 # An export request, binary or JSON. Its records have their uids, its notices tell of another log:
-# to take its events out as if they were new would throw both away.
-_OTLP = (b"\x0a", b'{"resourceLogs"')
+# to take its events out as if they were new would throw both away. A binary one is field 1 (its
+# resource logs), a length, and a field of those; a line break before an event looks otherwise.
+_OTLP = re.compile(rb'\n[\x80-\xff]{0,4}[\x00-\x7f][\n\x12\x1a]|\s*\{\s*"resourceLogs"')
 _NO_REQUESTS = (
     "{topic} holds requests of OTLP, and nothing of it is taken: let a Collector read it, or write "
     "encoding: raw where it is written"
@@ -71,7 +73,7 @@ class KafkaSource(ReadingSource[Consumer]):
                 self._on_error(error)
                 continue
             value = message.value() or b""
-            if value.startswith(_OTLP):
+            if _OTLP.match(value):
                 raise ValueError(_NO_REQUESTS.format(topic=message.topic()))
             found, left_out = lines_in(value)
             lines += found

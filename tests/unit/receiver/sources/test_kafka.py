@@ -78,7 +78,13 @@ def test_events_come_out_of_any_frame_and_go_on_from_the_commit(
 ) -> None:
     """What holds no event is counted; a second consumer of the group repeats nothing."""
     azure = {"records": [{"category": "kube-audit", "properties": {"log": event(2).decode()}}]}
-    for value in (event(1), json.dumps(azure).encode(), b"hello", b"\xff\x00", None):
+    for value in (
+        b"\n" + event(1),
+        b"\r\n " + json.dumps(azure).encode(),
+        b"hello",
+        b"\xff\x00",
+        None,
+    ):
         producer.produce(TOPIC, value)
     producer.flush(10)
     spool = spool_in(tmp_path)
@@ -124,11 +130,19 @@ def test_nothing_is_committed_before_it_is_on_disk(
     assert committed(settings) == 20
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x0a\x02\x12\x00",
+        b"\x0a\xd2\x08\x0a\xcd\x08" + b"x" * 1100,
+        b' {"resourceLogs": []}',
+    ],
+)
 def test_requests_of_otlp_are_not_taken_for_nothing(
-    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+    tmp_path: Path, producer: Producer, settings: dict[str, Any], request_: bytes
 ) -> None:
     """They would count as no audit event and be lost; they stay where they are, and it is said."""
-    producer.produce(TOPIC, b"\x0a\x02\x12\x00")
+    producer.produce(TOPIC, request_)
     producer.flush(10)
     source = KafkaSource("kafka", settings, [TOPIC], spool_in(tmp_path))
     source.start()
