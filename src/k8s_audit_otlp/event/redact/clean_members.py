@@ -70,12 +70,10 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
             if not self._calls_for_nothing((name, *compress(strings, is_name))):
                 return not outside.changes(name, value)
             strings = [*compress(strings, map(not_, is_name))]
+        if _hold_nothing(b"\n".join(strings)):
+            return True
         known = self._known[name]
         new = set(strings) - known
-        if not new:
-            return True
-        if _hold_nothing(b"\n".join(new)):
-            return True
         suspects = {piece for piece in new if _is_suspect(text_of(piece))}
         if suspects and name in _BY_TEXTS:
             verdict = all(outside.leaves(name.decode(), text_of(piece)) for piece in suspects)
