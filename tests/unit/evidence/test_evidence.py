@@ -99,7 +99,9 @@ def test_a_segment_deleted_before_it_was_sent_is_a_gap(fixture: Fixture) -> None
     assert unseen["k8s.audit.gap.open_end"]
 
 
-def test_a_gap_of_one_exporter_is_told_to_the_others(fixture: Fixture) -> None:
+def test_a_gap_of_one_exporter_is_told_to_the_others(
+    fixture: Fixture, wait_for: Callable[..., Any]
+) -> None:
     """Who cannot be reached cannot be told that something is missing."""
     with Backend(plan=[Throttle(503)]) as dead:
         fixture.exporters = (
@@ -108,16 +110,25 @@ def test_a_gap_of_one_exporter_is_told_to_the_others(fixture: Fixture) -> None:
             "retry_on_failure: {initial_interval: 20ms, max_interval: 50ms}}"
         )
         fixture.write(20)
-        fixture.once(deadline_s=0.5)
+        with fixture.running():
+            fixture.backend.wait_for(20)
+            wait_for(lambda: dead.requests_total)
         fixture.log.unlink()
         fixture.write(2)
-        fixture.once(deadline_s=0.5)
-    gaps = Counter()
-    for gap in fixture.notices(GAP):
-        gaps[gap["k8s.audit.exporter"]] += gap["k8s.audit.gap.bytes"]
+        with fixture.running():
+            wait_for(lambda: gaps_told(fixture).keys() >= {"otlp_http/down", "otlp_http/up"})
+    gaps = gaps_told(fixture)
     assert gaps["otlp_http/down"] > 10_000
     # What it has had is all that was seen of the file; whether more was written nobody knows.
     assert gaps["otlp_http/up"] == 1
+
+
+def gaps_told(fixture: Fixture) -> Counter[str]:
+    """Count the bytes of all gaps, by the exporter that misses them."""
+    gaps: Counter[str] = Counter()
+    for gap in fixture.notices(GAP):
+        gaps[gap["k8s.audit.exporter"]] += gap["k8s.audit.gap.bytes"]
+    return gaps
 
 
 @contextmanager
