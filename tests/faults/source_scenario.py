@@ -27,8 +27,8 @@ from confluent_kafka import Producer
 from tests.faults.processes import GAP, Agent, Totals
 from tests.faults.scenario import ACTS, Scenario, small_disk
 from tests.faults.weather import Weather
-from tests.interop.apiserver import free_port
 from tests.kit.backend import Backend
+from tests.kit.servers import free_port
 
 KINDS = ("webhook", "kafka")
 LATE_S = 90.0  # for the last event to arrive when all is well again

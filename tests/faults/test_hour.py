@@ -13,9 +13,9 @@ import pytest
 
 from tests.faults.hour import ILL, WELL, Hour, firing
 from tests.faults.scenario import small_disk
-from tests.interop.collector import free_port
 from tests.interop.stores import binary_of
 from tests.kit.backend import Backend
+from tests.kit.servers import free_port
 from tests.kit.steps import Accept, Exchange, Poison, Refuse
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900, func_only=True)]

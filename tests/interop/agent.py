@@ -41,13 +41,13 @@ class Agent:
         }
         (self.directory / "agent.yaml").write_text(yaml.safe_dump(tree))
 
-    def once(self, deadline: str = "20s") -> subprocess.CompletedProcess[str]:
+    def once(self, deadline: str = "60s") -> subprocess.CompletedProcess[str]:
         """Deliver what is there now."""
         return subprocess.run(
             [*self._command(), "--once", "--deadline", deadline],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=200,
             check=False,
         )
 
@@ -60,7 +60,7 @@ class Agent:
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(30)
+            self._process.wait(60)
             self._process = None
 
     def dead_letters(self) -> list[bytes]:

@@ -5,7 +5,6 @@ compared: descriptors change no link count and no name, so the agent cannot see 
 """
 
 import os
-import socket
 import ssl
 import subprocess
 import time
@@ -17,6 +16,7 @@ from typing import Self
 
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.tools.verify.disk import events_of
+from tests.kit.servers import free_port
 
 TOKEN = "made-up-token-of-an-admin"  # noqa: S105 - known only to a server on the loopback address
 POLICY = """\
@@ -30,12 +30,6 @@ rules:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class ApiServer:
     """Writes `audit.log` in a folder of its own while it runs."""
 
@@ -46,7 +40,7 @@ class ApiServer:
         self._port = free_port()
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *audit_flags: str, timeout: float = 60.0) -> None:
+    def start(self, *audit_flags: str, timeout: float = 120.0) -> None:
         self.log.parent.mkdir(parents=True)
         key = self._folder / "sa.key"
         openssl = ["openssl", "genrsa", "-out", str(key), "2048"]
@@ -161,6 +155,10 @@ class Keeper:
             info = os.fstat(descriptor)
             if self._files.setdefault((info.st_dev, info.st_ino), descriptor) != descriptor:
                 os.close(descriptor)
+
+    def files(self) -> int:
+        """Count the generations that were seen so far."""
+        return len(self._files)
 
     def segments(self) -> dict[str, list[int]]:
         """Return the offsets of all events of every segment, by its identity."""

@@ -13,14 +13,9 @@ from typing import Any
 import orjson
 import yaml
 
-START_S = 30.0
+from tests.kit.servers import free_port
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+START_S = 60.0
 
 
 class Collector:
@@ -97,7 +92,7 @@ class Collector:
         """Stop; with SIGTERM it writes what it has acknowledged."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(60)
             self._process = None
 
     def log(self) -> str:

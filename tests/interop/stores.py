@@ -19,7 +19,7 @@ import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from tests.interop.collector import free_port
+from tests.kit.servers import free_port
 
 START_S = 60.0
 _LOKI = """

@@ -26,7 +26,7 @@ from tests.kit import reference
 from tests.kit.backend import Backend
 
 # The fixture's own time, a build included, does not count.
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(170, func_only=True)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 
 CACHE = Path.home() / ".cache" / "k8s-audit-otlp" / "bin"
 PROGRAMS = ("etcd", "kube-apiserver", "load")
@@ -101,7 +101,7 @@ class Side:
     def finish(self) -> None:
         """End the agent and let another one deliver what is left."""
         self.agent.end(signal.SIGTERM)
-        code = self.agent.start("--once", "--deadline", "20s").wait(60)
+        code = self.agent.start("--once", "--deadline", "60s").wait(120)
         assert code == 0, "--once left something undelivered"
 
     def missing(self, written: dict[str, list[int]]) -> dict[str, list[int]]:
@@ -166,7 +166,9 @@ def test_an_outage_and_kills_lose_nothing_in_silence(
         load = apiserver.load(LOAD_S, workers=4)
         started = time.monotonic()
         kills = 0
-        while load.poll() is None:
+        while load.poll() is None or keeper.files() <= 2 * BACKUPS:
+            if load.poll() is not None:  # on a slow machine it takes longer to rotate so often
+                load = apiserver.load(5.0, workers=4)
             time.sleep(2.0)
             passed = time.monotonic() - started
             away = 6.0 < passed < 6.0 + AWAY_S

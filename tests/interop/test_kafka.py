@@ -16,10 +16,10 @@ from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[att
 
 from tests.faults.processes import GAP, Agent
 from tests.interop import kafka_broker
-from tests.interop.apiserver import free_port
 from tests.interop.collector import Collector
 from tests.kit.backend import Backend
 from tests.kit.certificates import Authority
+from tests.kit.servers import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
 

@@ -17,11 +17,12 @@ import yaml
 from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, kubeconfig, make_certificates
 from k8s_audit_otlp.tools.demo.received import Record
 from tests.faults.processes import GAP, Agent
-from tests.interop.apiserver import ApiServer, free_port
+from tests.interop.apiserver import ApiServer
 from tests.interop.test_apiserver import programs
 from tests.kit.backend import Backend
+from tests.kit.servers import free_port
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(170, func_only=True)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 __all__ = ["programs"]
 
 FLAGS = {

@@ -17,10 +17,11 @@ import yaml
 
 from tests.faults.processes import GAP, Agent, environment
 from tests.faults.scenario import small_disk
-from tests.interop.apiserver import ApiServer, free_port
+from tests.interop.apiserver import ApiServer
 from tests.interop.test_apiserver import programs
 from tests.interop.test_webhook import apiserver, arrived, given_up_by, wait_for_listener, written
 from tests.kit.backend import Backend
+from tests.kit.servers import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 __all__ = ["apiserver", "programs"]

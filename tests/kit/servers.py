@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 import select
 import socket
 import time
@@ -12,6 +13,17 @@ from ssl import SSLContext
 from threading import Thread
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+_PORTS = range(15_000, 30_000)  # not those that the kernel gives to connections
+
+
+def free_port() -> int:
+    """Return a port for a program that binds it later; no connection takes it in between."""
+    while True:
+        port = _PORTS[secrets.randbelow(len(_PORTS))]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class _Running:

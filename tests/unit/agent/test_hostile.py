@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.processes import Agent
-from tests.interop.apiserver import free_port
 from tests.kit.agent import events_of
 from tests.kit.backend import Backend
 from tests.kit.certificates import Authority
+from tests.kit.servers import free_port
 
 MIB = 1 << 20
 TOKEN = "Authorization: Bearer made-up\r\n"  # noqa: S105 - made up

@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.agent import events_of
 from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
+from tests.kit.servers import free_port
 
 SPOOL = "spool: {max_bytes: 1MiB, segment_bytes: 20KiB, min_free_disk: 1B}"
 RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
@@ -102,12 +102,6 @@ def test_a_full_spool_refuses_until_the_back_end_is_up_again(
         wait_for(lambda: len(set(arrived(backend))) >= 100 * len(taken))
         wait_for(lambda: post(port, items(5000, 1)) == 200)
         wait_for(lambda: "id-5000" in arrived(backend))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("kills", [4])

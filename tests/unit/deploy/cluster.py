@@ -1,20 +1,15 @@
 """A real kube-apiserver whose audit flags are those of a patched manifest, with its etcd."""
 
 import os
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.kit.servers import free_port
+
 TOKEN = "made-up-token-of-an-admin"  # noqa: S105 - known only to a server on the loopback address
-
-
-def free_port() -> Any:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
