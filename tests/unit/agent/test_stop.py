@@ -1,18 +1,23 @@
 """How an agent ends: at once, or when everything is delivered."""
 
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from tests.kit.agent import Fixture
-from tests.kit.steps import Accept, Hang, Throttle
+from tests.kit.backend import Backend
+from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.steps import Accept, Exchange, Hang, Step, Throttle
 
 
 def test_asked_to_stop_it_first_catches_up_where_that_is_set(
@@ -100,27 +105,90 @@ def test_a_glob_that_matches_nothing_yet_is_waited_for(
     assert len(agent.logs) == 1
 
 
-@pytest.mark.parametrize("way", ["SIGTERM", "until: caught_up", "--once"])
-def test_beside_a_back_end_that_hangs_the_process_ends_all_the_same(
-    fixture: Fixture, way: str
+@dataclass(frozen=True)
+class HalfAnswer:
+    """Send the first part of an answer and nothing more."""
+
+    begin: bytes
+
+    def respond(self, exchange: Exchange) -> None:
+        exchange.send(self.begin)
+        exchange.pause(None)
+
+
+class Hanging(NamedTuple):
+    exporter: str
+    reached: Callable[[], object]  # whether a request is on its way
+
+
+@contextmanager
+def without_handshake() -> Iterator[Hanging]:
+    """Take connections and say nothing, not even a TLS handshake."""
+    met: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=lambda: met.append(server.accept()[0]), daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        yield Hanging(f"otlp_http: {{endpoint: https://127.0.0.1:{port}}}", lambda: met)
+    for connection in met:
+        connection.close()
+
+
+@contextmanager
+def hanging(kind: str) -> Iterator[Hanging]:
+    """Run a back end that never gives a whole answer."""
+    if kind == "handshake":
+        with without_handshake() as found:
+            yield found
+        return
+    step: Step = Hang()
+    if kind == "headers":
+        step = HalfAnswer(b"HTTP/1.1 200 OK\r\nContent-Le")
+    elif kind == "body":
+        step = HalfAnswer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx")
+    backend = GrpcBackend([step]) if kind == "grpc" else Backend([step])
+    with backend:
+        tls = ", tls: {insecure: true}" if kind == "grpc" else ""
+        name = "otlp_grpc" if kind == "grpc" else "otlp_http"
+        exporter = f"{name}: {{endpoint: {backend.url}{tls}}}"
+        yield Hanging(exporter, lambda: backend.requests_total)
+
+
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [
+        ("SIGTERM", "answer"),
+        ("until: caught_up", "answer"),
+        ("--once", "answer"),
+        ("SIGTERM", "headers"),
+        ("until: caught_up", "body"),
+        ("SIGTERM", "handshake"),
+        ("--once", "handshake"),
+        ("SIGTERM", "grpc"),
+        ("until: caught_up", "grpc"),
+    ],
+)
+def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
+    fixture: Fixture, way: str, kind: str
 ) -> None:
-    """After the shutdown timeout, not the request's: whoever waits for the end kills it soon."""
-    fixture.backend.plan = [Hang()]
+    """With the default settings: whoever waits for the end kills it soon after."""
     fixture.write(300)
     config = fixture.folder / "agent.yaml"
     until = "until: caught_up, " if way.startswith("until") else ""
-    config.write_text(
-        f"receivers: {{k8s_audit: {{include: [{fixture.log}]}}}}\n"
-        f"exporters: {{otlp_http: {{endpoint: {fixture.backend.url}, timeout: 60s}}}}\n"
-        f"service: {{{until}state_dir: {fixture.state}}}\n"
-    )
     command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
     more = ["--once", "--deadline", "500ms"] if way == "--once" else []
-    with subprocess.Popen([*command, *more], stderr=subprocess.DEVNULL) as process:
-        while not fixture.backend.requests_total:
-            time.sleep(0.02)
-        asked = time.monotonic()
-        if way != "--once":
-            process.terminate()
-        process.wait(60)
-        assert time.monotonic() - asked < 30
+    with hanging(kind) as backend:
+        config.write_text(
+            f"receivers: {{k8s_audit: {{include: [{fixture.log}]}}}}\n"
+            f"exporters: {{{backend.exporter}}}\n"
+            f"service: {{{until}state_dir: {fixture.state}}}\n"
+        )
+        with subprocess.Popen([*command, *more], stderr=subprocess.DEVNULL) as process:
+            while not backend.reached():
+                assert process.poll() is None
+                time.sleep(0.02)
+            asked = time.monotonic()
+            if way != "--once":
+                process.terminate()
+            process.wait(20)
+            assert time.monotonic() - asked < 5.0
