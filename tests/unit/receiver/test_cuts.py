@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.blocks import BlockReader
-from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
 
 UNSEEN = ("unseen", 0, 1)
@@ -84,6 +84,41 @@ def test_a_log_cut_twice_is_followed_through_both(
         assert got[-30:] == [event(1000 * turn + n) for n in range(30)]
     identities = [s.state.identity for s in receiver.log.segments() if not s.state.lost]
     assert identities == [identities[0], f"{identities[0]}.2", f"{identities[0]}.3"]
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("kept", [1, 30, 39])
+def test_no_uid_names_two_events_after_a_cut(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    stopped: bool,
+    kept: int,
+) -> None:
+    """Who removes duplicates by uid keeps the event that took the place of one that was cut.
+
+    So what is repeated around the cut comes under new uids.
+    """
+    named: dict[tuple[str, int], bytes] = {}
+    lines = [event(n) for n in range(40)]
+    append(live, *lines)
+    receiver = receive()
+    for turn in range(3):
+        receiver.log.scan()
+        while (segment := receiver.log.next_segment(receiver.ledger)) is not None:
+            found = receiver.reader.read(segment, receiver.ledger.next_offset(segment.seq))
+            if found is None:
+                break
+            at = found.span.start
+            for line in getattr(found, "data", b"").splitlines(keepends=True):
+                assert named.setdefault((segment.state.identity, at), line) == line
+                at += len(line)
+            mark = mark_of(getattr(found, "data", b""))
+            receiver.ledger.settle(receiver.ledger.open(found.span, mark), Tally())
+        lines = [*lines[:kept], *(event(1000 * (turn + 1) + n) for n in range(40))]
+        cut(live, sum(map(len, lines[:kept])), *lines[kept:])
+        receiver = receive(receiver) if stopped else receiver
+    assert len({identity for identity, _ in named}) >= 3
 
 
 @pytest.mark.parametrize("stopped", [True, False])
