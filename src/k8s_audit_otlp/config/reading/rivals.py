@@ -62,7 +62,7 @@ def _check_names(source: AuditWebhook, path: Place, found: Findings) -> None:
     for cluster, block in source.clusters.items():
         for name in block.client_names:
             if owners.setdefault(name, cluster) != cluster:
-                what = f"{owners[name]} has {name!r} too: whose events are those of it?"
+                what = f"{owners[name]} has {name!r} too, and would get its events"
                 hint = "give each cluster a certificate of its own, or a path without names"
                 found.mistake((*path, "clusters", cluster, "client_names"), what, hint)
 
