@@ -15,8 +15,7 @@ from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
-from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport, read_report
+from k8s_audit_otlp.telemetry.report import AgentNow, ExporterReport, agent_now
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.tools.text import about, duration, size
@@ -41,26 +40,17 @@ def command(
     if watch and not as_json and sys.stdout.isatty():
         from k8s_audit_otlp.cli.watch import watch as live  # noqa: PLC0415 - slow to import
 
-        live(lambda: (_read(directory), _report(directory)), console())
+        live(lambda: (_read(directory), agent_now(directory, time.time())), console())
     while True:
         checkpoint = _read(directory)
-        report = _report(directory)
+        agent = agent_now(directory, time.time())
         if as_json:
-            click.echo(json.dumps(_as_json(checkpoint, report), indent=None if watch else 2))
+            click.echo(json.dumps(_as_json(checkpoint, agent), indent=None if watch else 2))
         else:
-            echo(_as_text(checkpoint, report, time.time()))
+            echo(_as_text(checkpoint, agent, time.time()))
         if not watch:
             return
         time.sleep(_WATCH_S)
-
-
-def _report(directory: Path) -> StatusReport | None:
-    """Return what an agent says of itself, if one holds the lock: a report outlives its agent."""
-    report = read_report(directory, time.time())
-    try:
-        return report if StateLock(directory).holder() is not None else None
-    except OSError:
-        return report  # the lock is another user's: its age must do
 
 
 def _read(directory: Path) -> Checkpoint:
@@ -75,12 +65,14 @@ def _read(directory: Path) -> Checkpoint:
     return restored.checkpoint
 
 
-def _as_json(checkpoint: Checkpoint, report: StatusReport | None) -> dict[str, Any]:
+def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
+    report = agent.report
     live = {e.exporter: e for e in report.exporters} if report else {}
     return {
         "written": checkpoint.written,
-        "running": report.pid if report else None,
-        "commit_error": report.commit_error if report else "",
+        "running": agent.pid,
+        "reporting": report is not None,
+        "not_ready": list(report.not_ready) if report else [],
         "sources": [asdict(source) for source in report.sources] if report else [],
         "exporters": [
             {**stored.as_json(), "now": _plain(live.get(stored.exporter))}
@@ -95,12 +87,11 @@ def _plain(report: ExporterReport | None) -> dict[str, Any] | None:
     return {name: getattr(report, name) for name in report.__struct_fields__}
 
 
-def _as_text(checkpoint: Checkpoint, report: StatusReport | None, now: float) -> str:
+def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
+    report = agent.report
     age = now - datetime.fromisoformat(checkpoint.written).timestamp()
-    agent = f"agent {report.pid} is running" if report else "no agent is running"
-    lines = [f"{agent}; positions as of {duration(age)} ago ({checkpoint.written})"]
-    if report and report.commit_error:
-        lines.append(f"positions cannot be written: {report.commit_error}")
+    lines = [f"{agent.line}; positions as of {duration(age)} ago ({checkpoint.written})"]
+    lines += [f"not ready: {reason}" for reason in report.not_ready] if report else []
     for source in report.sources if report else ():
         lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
-from k8s_audit_otlp.telemetry.report import ExporterReport, StatusReport
+from k8s_audit_otlp.telemetry.report import AgentNow, ExporterReport, StatusReport
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.text import about, duration
@@ -20,30 +20,38 @@ _AROUND = 2  # lines above the table, and the one that the cursor is on
 _EVERY_S = 1.0
 _GOOD = ("delivering", "idle")
 
-Look = Callable[[], tuple[Checkpoint, StatusReport | None]]
+Look = Callable[[], tuple[Checkpoint, AgentNow]]
 
 
 def watch(look: Look, screen: Console) -> None:
     """Show what *look* finds, anew every second, until interrupted; what is too long scrolls."""
     with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
         while True:
-            checkpoint, report = look()
-            live.update(view(checkpoint, report, time.time(), screen), refresh=True)
+            checkpoint, agent = look()
+            live.update(view(checkpoint, agent, time.time(), screen), refresh=True)
             time.sleep(_EVERY_S)
 
 
-def view(checkpoint: Checkpoint, report: StatusReport | None, now: float, screen: Console) -> Group:
+def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -> Group:
     """Return one picture of it: the table, and under it as much of what is wrong as fits."""
+    report = agent.report
     table = FittingTable(_TITLES, 2)
     live = {e.exporter: e for e in report.exporters} if report else {}
     found = inspect(checkpoint)
     paths = {LogKey.parse(stored.log).path for stored in found}
     whole = len({PurePath(path).name for path in paths}) < len(paths)
     for stored in found:
-        _row(table, stored, live.get(stored.exporter), now, whole=whole)
-    agent = f"agent {report.pid} is running" if report else "no agent is running"
-    head = Text(agent, style="bold" if report else "bold red")
-    room = screen.height - len(screen.render_lines(table)) - _AROUND
+        _row(
+            table,
+            stored,
+            live.get(stored.exporter),
+            now,
+            whole=whole,
+            running=agent.holder is not None,
+        )
+    head = Text(agent.line, style="bold" if report else "bold red")
+    around = len(screen.render_lines(head)) - 1 + _AROUND
+    room = screen.height - len(screen.render_lines(table)) - around
     return Group(head, table, *list(_troubles(report, now))[: max(1, room)])
 
 
@@ -54,6 +62,7 @@ def _row(
     now: float,
     *,
     whole: bool,
+    running: bool,
 ) -> None:
     path = LogKey.parse(stored.log).path
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
@@ -61,7 +70,7 @@ def _row(
         backlog += f", {duration(now - stored.oldest_unsent_ns / 1e9)}"
     table.add_row(
         f"{stored.exporter} {path if whole else PurePath(path).name}",
-        live.state if live else "not running",
+        live.state if live else "unknown" if running else "not running",
         f"{live.rate:,.0f}" if live else "",
         backlog,
         duration(live.runway_s) if live and live.runway_s is not None else "",
@@ -70,8 +79,9 @@ def _row(
 
 
 def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
-    if report and report.commit_error:
-        yield Text(f"positions cannot be written: {report.commit_error}", style="red")
+    for reason in report.not_ready if report else ():
+        text = f"not ready: {reason}"
+        yield Text(text, style="red", overflow="ellipsis", no_wrap=True)
     for one in report.exporters if report else ():
         if not one.last_error or one.state in _GOOD:
             continue

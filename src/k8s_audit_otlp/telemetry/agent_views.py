@@ -3,7 +3,6 @@
 Nothing is stopped for it: each number is right, and all of them are of about the same moment.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,15 @@ from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.backlog import backlog_of
+from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.running import RunningAgent, RunningExporter
 from k8s_audit_otlp.telemetry.source_views import source_views
-from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
+from k8s_audit_otlp.telemetry.views import (
+    ExporterView,
+    HealthView,
+    LogView,
+    ReceiverView,
+)
 
 
 def exporter_views(agent: RunningAgent, runways: Runways | None = None) -> list[ExporterView]:
@@ -57,13 +62,18 @@ def health(
     runways: Runways | None = None,
     *,
     replaced: bool = False,
+    access: LogAccess | None = None,
 ) -> HealthView:
     """Return how the process is. *beat_age_s*: since its commit loop last came round.
 
     *replaced*: the agent has ended for another one, and its threads with it.
     """
+    troubles = (access or LogAccess())(agent.logs)
     return HealthView(
-        [LogView(str(log.path), trouble_of(log), log.watched) for log in agent.logs],
+        [
+            LogView(str(log.path), trouble, log.watched)
+            for log, trouble in zip(agent.logs, troubles, strict=True)
+        ],
         exporter_views(agent, runways),
         [] if replaced else list(_dead_threads(agent)),
         beat_age_s,
@@ -76,21 +86,6 @@ def life(agent: RunningAgent, beat_age_s: float, *, replaced: bool = False) -> H
     """Return what says whether the process works at all. Touches no file."""
     dead = [] if replaced else list(_dead_threads(agent))
     return HealthView(dead_threads=dead, beat_age_s=beat_age_s)
-
-
-def trouble_of(log: AuditLog) -> str:
-    """Say why the log cannot be read, '' where it can. Between two names of it, it still can."""
-    if os.access(log.path, os.F_OK) and log.troubles:
-        return "; ".join(log.troubles)
-    try:
-        os.close(os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-    except FileNotFoundError:
-        held = any(segment.source is not None for segment in log.segments())
-        between = held and not log.absence and log.path.parent.is_dir()
-        return "" if between else "is not there"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return ""
 
 
 def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView:

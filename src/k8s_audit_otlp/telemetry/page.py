@@ -16,7 +16,6 @@ from typing import Any, Final
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.agent_views import trouble_of
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
 from k8s_audit_otlp.telemetry.metrics.measured import History
@@ -52,11 +51,11 @@ def status_of(
         "pid": os.getpid(),
         "at": at,
         "verdict": verdict,
-        "kind": kind,
+        "kind": kind if ready.good else "bad",
         "reasons": list(ready.reasons),
         "exporters": [_exporter(exporter, history) for exporter in view.exporters],
         "sources": [asdict(source) for source in view.sources],
-        "logs": _logs(agent),
+        "logs": _logs(agent, {log.path: log.trouble for log in view.logs}),
         "apiserver": None if apiserver is None else _apiserver(apiserver),
     }
 
@@ -144,7 +143,7 @@ def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
     }
 
 
-def _logs(agent: RunningAgent) -> list[dict[str, Any]]:
+def _logs(agent: RunningAgent, troubles: Mapping[str, str]) -> list[dict[str, Any]]:
     readers = [s for runtime in agent.exporters for s in runtime.subscriptions]
     shown = []
     for log in agent.logs:
@@ -153,7 +152,7 @@ def _logs(agent: RunningAgent) -> list[dict[str, Any]]:
         shown.append(
             {
                 "path": str(log.path),
-                "trouble": trouble_of(log),
+                "trouble": troubles.get(str(log.path), ""),
                 "exporters": [s.exporter for s in of],
                 "segments": [_segment(s, of) for s in reversed(segments[-_SHOWN_SEGMENTS:])],
             }

@@ -1,20 +1,25 @@
 """`state_dir/status.json`: what `status` shows of a running agent beside the positions.
 
 Written about once a second and never synced: it says how things are now, and nothing depends on it.
+A full disk has no room for another file, so there it is written over in its place.
 """
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from k8s_audit_otlp.state.files import replace_file
+from k8s_audit_otlp.state.files import open_private, replace_file
+from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.running import RunningExporter
 from k8s_audit_otlp.telemetry.views import SourceView
 
 FILE_NAME = "status.json"
-FRESH_S = 5.0  # an older report is of an agent that has stopped or hangs
+FRESH_S = 5.0  # an older report is of an agent that has stopped, hangs or cannot write it
+_ROOM_BYTES = 2048  # a report has blanks behind it, so that a longer one fits into its place
 
 
 class ExporterReport(msgspec.Struct, omit_defaults=True):
@@ -34,7 +39,7 @@ class ExporterReport(msgspec.Struct, omit_defaults=True):
 class StatusReport(msgspec.Struct):
     pid: int
     at: float
-    commit_error: str = ""
+    not_ready: Sequence[str] = ()  # what /readyz has against it
     exporters: list[ExporterReport] = []
     sources: list[SourceView] = []
 
@@ -47,14 +52,14 @@ class Reporter:
         state_dir: Path,
         exporters: Sequence[RunningExporter],
         *,
-        commit_error: Callable[[], str],
+        not_ready: Callable[[], Sequence[str]],
         sources: Callable[[], list[SourceView]],
         runway_s: Callable[[str], float | None],
         clock: Callable[[], float],
     ) -> None:
         """*runway_s*: of an exporter, by its id."""
         self._exporters = exporters
-        self._commit_error = commit_error
+        self._not_ready = not_ready
         self._sources = sources
         self._runway_s = runway_s
         self._clock = clock
@@ -65,15 +70,26 @@ class Reporter:
         report = StatusReport(
             os.getpid(),
             self._clock(),
-            self._commit_error(),
+            self._not_ready(),
             [self._exporter(runtime) for runtime in self._exporters],
             self._sources(),
         )
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
+        data = data.ljust((len(data) // _ROOM_BYTES + 2) * _ROOM_BYTES)
         try:
             replace_file(self._path, lambda file: file.write(data), durable=False)
         except OSError:
-            return  # the checkpoint meets the same trouble, and says so
+            self._write_over(data)
+
+    def _write_over(self, data: bytes) -> None:
+        """Write where a report is: what it takes on the disk is its own already."""
+        with suppress(OSError):  # the checkpoint meets the same trouble, and says so
+            fd = open_private(self._path, os.O_WRONLY)
+            try:
+                room = max(os.fstat(fd).st_size, len(data.rstrip()))
+                os.pwrite(fd, data.ljust(room)[:room], 0)
+            finally:
+                os.close(fd)
 
     def _exporter(self, runtime: RunningExporter) -> ExporterReport:
         gate, now = runtime.gate, self._clock()
@@ -100,8 +116,41 @@ class Reporter:
         )
 
 
-def read_report(state_dir: Path, now: float) -> StatusReport | None:
-    """Return what a running agent says of itself; None where none runs."""
+class AgentNow(NamedTuple):
+    """The agent that uses a state directory, as far as it can be known without asking it."""
+
+    report: StatusReport | None  # None where none is fresh
+    holder: str | None  # the process that holds the lock, None where nobody does
+
+    @property
+    def pid(self) -> int | None:
+        if self.report is not None:
+            return self.report.pid
+        return int(self.holder) if self.holder and self.holder.isdecimal() else None
+
+    @property
+    def line(self) -> str:
+        if self.report is not None:
+            return f"agent {self.report.pid} is running"
+        if self.holder is None:
+            return "no agent is running"
+        return (
+            f"process {self.holder} uses it, but has not told how it is for {FRESH_S:.0f} s: it "
+            "begins, it hangs, or nothing can be written here (see `df` and its log)"
+        )
+
+
+def agent_now(state_dir: Path, now: float) -> AgentNow:
+    """Return what is known of the agent that runs with *state_dir*. A report outlives its agent."""
+    report = _report_in(state_dir, now)
+    try:
+        holder = StateLock(state_dir).holder()
+    except OSError:  # the lock is another user's: the report's age must do
+        return AgentNow(report, str(report.pid) if report else None)
+    return AgentNow(report if holder else None, holder)
+
+
+def _report_in(state_dir: Path, now: float) -> StatusReport | None:
     try:
         report = msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=StatusReport)
     except (OSError, msgspec.MsgspecError):

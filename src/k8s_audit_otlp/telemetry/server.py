@@ -67,6 +67,7 @@ class Answers:
     """What the listener answers with.
 
     `life` touches no file: it is asked where a log on a dead mount must not hold up the answer.
+    `health` is a `Recent` that metrics and status are made from, too.
     """
 
     metrics: Callable[[], str]
@@ -122,8 +123,8 @@ class StatusServer:
 
         text, policy = document()
         headers = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
-        health, metrics = Recent(self._answers.health), Recent(self._answers.metrics)
-        status = Recent(self._answers.status)
+        health = self._answers.health
+        metrics, status = Recent(self._answers.metrics), Recent(self._answers.status)
 
         # In the loop itself: no crowd of other requests can keep a probe waiting for a thread.
         async def livez(_: "Request") -> "Response":

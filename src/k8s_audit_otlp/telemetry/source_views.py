@@ -1,7 +1,7 @@
 """Plain values about the sources of a running agent and the spools that they write."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from k8s_audit_otlp.config.sources import log_id
@@ -79,7 +79,7 @@ def _spools(agent: RunningAgent, source: str, running: RunningSource) -> Iterato
             )
 
 
-def source_samples(views: list[SourceView]) -> Iterator[tuple[str, Labels, float]]:
+def source_samples(views: Sequence[SourceView]) -> Iterator[tuple[str, Labels, float]]:
     """Yield the samples of the metrics that are about sources."""
     for view in views:
         of = {"source": view.source}

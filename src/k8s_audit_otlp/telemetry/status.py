@@ -21,10 +21,12 @@ from k8s_audit_otlp.telemetry.agent_views import (
     stored_views,
 )
 from k8s_audit_otlp.telemetry.health import Beat, readiness
+from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import READY
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
+from k8s_audit_otlp.telemetry.server import Answers, Recent, StatusServer
 from k8s_audit_otlp.telemetry.source_views import source_samples, source_views, spool_rooms
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
     from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher
     from k8s_audit_otlp.telemetry.metrics.registry import Metrics, Sample
-    from k8s_audit_otlp.telemetry.server import StatusServer
 
 LOOK_S = 1.0  # how often growth is measured
 
@@ -64,6 +65,8 @@ class AgentStatus:
         self._address: str | None = None  # as it is bound
         self._clock = clock
         self._history = History()
+        self._access = LogAccess()
+        self._health = Recent(self._look)  # what page, /readyz and /metrics say is of one look
         self._agent = self._next = agent
         self._replaced = False
         self._reporter = self._reporter_of(agent)
@@ -138,14 +141,13 @@ class AgentStatus:
 
         if self._metrics is None:
             base = exporter_views(agent) if self._base is None else self._base
-            self._metrics = Metrics(
-                lambda: exporter_views(self._agent, self.runways), base, self._samples
-            )
+            self._metrics = Metrics(lambda: self._health().exporters, base, self._samples)
         return self._metrics
 
     def _samples(self) -> Iterable["Sample"]:
-        yield READY, {}, int(readiness(self._health()).good)
-        yield from source_samples(source_views(self._agent))
+        view = self._health()
+        yield READY, {}, int(readiness(view).good)
+        yield from source_samples(view.sources)
         if self._apiserver is not None:
             yield from self._apiserver.samples()
 
@@ -153,7 +155,7 @@ class AgentStatus:
         return Reporter(
             Path(agent.config.service.state_dir),
             agent.exporters,
-            commit_error=lambda: agent.commit_error,
+            not_ready=lambda: readiness(self._health()).reasons,
             sources=lambda: source_views(agent),
             runway_s=self.runway_s,
             clock=self._clock,
@@ -161,7 +163,6 @@ class AgentStatus:
 
     def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
         from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415 - slow to import
-        from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
 
         answers = Answers(
             self._metrics_of(agent).text,
@@ -175,8 +176,14 @@ class AgentStatus:
         self._address = server.start()
         return server
 
-    def _health(self) -> HealthView:
-        return health(self._agent, self._beat.age_s, self.runways, replaced=self._replaced)
+    def _look(self) -> HealthView:
+        return health(
+            self._agent,
+            self._beat.age_s,
+            self.runways,
+            replaced=self._replaced,
+            access=self._access,
+        )
 
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""

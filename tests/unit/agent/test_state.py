@@ -7,15 +7,22 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.cli.status import command as status_command
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
+from k8s_audit_otlp.telemetry.metrics.measured import History
+from k8s_audit_otlp.telemetry.metrics.table import READY
+from k8s_audit_otlp.telemetry.page import status_of
 from k8s_audit_otlp.telemetry.state_on_disk import inspect
+from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.agent import Fixture
 
 
@@ -136,6 +143,40 @@ def test_a_full_state_disk_stops_no_delivery_and_is_said(
         wait_for(lambda: not agent.commit_error)
     assert "cannot be written" in caplog.text
     conserved(fixture)
+
+
+def test_a_full_state_disk_is_what_status_page_and_metrics_tell(
+    fixture: Fixture, full_disk: Path, wait_for: Callable[..., Any]
+) -> None:
+    """The report of `status` lies on that disk, too; an agent that runs is never taken for dead."""
+    fixture.write(20)
+    agent = Agent(fixture.config(), {})
+    status = AgentStatus(agent, fixture.state / "none")
+    agent.start()
+    status.start()
+    thread = Thread(target=agent.run)
+    thread.start()
+    try:
+        wait_for(lambda: "agent " in (told := told_by_status(fixture)) and "backlog  0 B" in told)
+        fill(full_disk)
+        fixture.write(20)
+        wait_for(lambda: "not ready: positions cannot be written" in told_by_status(fixture))
+        told = told_by_status(fixture)
+        assert f"agent {os.getpid()} is running" in told
+        assert "No space left" in told
+        assert "make room" in told
+        assert {name: value for name, _, value in status._samples()}[READY] == 0
+        page = status_of(agent, status._health(), History(), 0.0)
+        assert page["kind"] == "bad"
+        assert "No space left" in page["reasons"][0]
+    finally:
+        agent.stop()
+        thread.join(30)
+    assert "no agent is running" in told_by_status(fixture)
+
+
+def told_by_status(fixture: Fixture) -> str:
+    return CliRunner().invoke(status_command, ["--state-dir", str(fixture.state)]).output
 
 
 def test_a_full_state_disk_does_not_lose_the_positions(

@@ -1,0 +1,54 @@
+"""What `status` knows of an agent without asking it: its report, and who holds the lock."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.telemetry.report import FILE_NAME, FRESH_S, Reporter, agent_now
+
+
+def reporter(folder: Path, at: float, reasons: tuple[str, ...] = ()) -> Reporter:
+    return Reporter(
+        folder,
+        [],
+        not_ready=lambda: reasons,
+        sources=list,
+        runway_s=lambda _: None,
+        clock=lambda: at,
+    )
+
+
+def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
+    """A process that holds the lock and tells nothing is not taken for one that is not there."""
+    lock, me = StateLock(tmp_path), os.getpid()
+    assert agent_now(tmp_path, 0.0).line == "no agent is running"
+    lock.acquire()
+    assert agent_now(tmp_path, 0.0).line.startswith(f"process {me} uses it")
+    reporter(tmp_path, 100.0).write()
+    assert agent_now(tmp_path, 100.0).line == f"agent {me} is running"
+    assert agent_now(tmp_path, 101.0 + FRESH_S).line.startswith(f"process {me} uses it")
+    assert agent_now(tmp_path, 101.0 + FRESH_S).pid == me
+    lock.release()
+    assert agent_now(tmp_path, 100.0).line == "no agent is running", "its report outlived it"
+
+
+@pytest.mark.parametrize("reasons", [(), ("the disk is full",), ("x" * 1500,)])
+def test_where_no_file_can_be_made_the_report_is_written_over(
+    tmp_path: Path, reasons: tuple[str, ...]
+) -> None:
+    """Longer or shorter than the one before: read whole in any case, in the same file."""
+    lock = StateLock(tmp_path)
+    lock.acquire()
+    reporter(tmp_path, 1.0, ("a reason of some length",)).write()
+    file = tmp_path / FILE_NAME
+    inode, size = file.stat().st_ino, file.stat().st_size
+    temporary = file.with_suffix(".tmp")
+    (temporary / "in the way").mkdir(parents=True)  # as a disk that has no room for another file
+    reporter(tmp_path, 2.0, reasons).write()
+    report = agent_now(tmp_path, 2.0).report
+    assert report is not None
+    assert (report.at, tuple(report.not_ready)) == (2.0, reasons)
+    assert (file.stat().st_ino, file.stat().st_size) == (inode, size), "it has taken no more room"
+    lock.release()
