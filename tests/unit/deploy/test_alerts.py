@@ -44,6 +44,15 @@ def test_each_alert_has_a_runbook_paragraph(deploy: Path) -> None:
         assert rule["annotations"]["runbook"] == place
 
 
+def test_the_chart_ships_what_lies_beside_it(deploy: Path) -> None:
+    """Helm reads no file outside of a chart, so these are copies: no old ones."""
+    copies = deploy / "helm" / "k8s-audit-otlp" / "files"
+    sources = [*(deploy / "grafana").glob("*.json"), deploy / "prometheus" / "alerts.yaml"]
+    assert {copy.name for copy in copies.iterdir()} == {source.name for source in sources}
+    for source in sources:
+        assert (copies / source.name).read_bytes() == source.read_bytes(), source.name
+
+
 @pytest.mark.interop
 def test_promtool_agrees(deploy: Any, kube_bin: Any) -> None:
     """Each alert fires when it should, none when all is well."""
