@@ -8,7 +8,10 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Timer
 from typing import Any, Final, Literal, TextIO
 
 Level = Literal["debug", "info", "warn", "error"]
@@ -69,29 +72,83 @@ class _Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-class _OnceAMinute(logging.Filter):
-    """Holds back a line that was written less than a minute ago, and counts it."""
+@dataclass(slots=True)
+class _Said:
+    """When a line was written, and what was held back since: how many, and the last of them."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    at: float
+    held: int = 0
+    last: logging.LogRecord | None = None
+
+
+class _OnceAMinute(logging.Handler):
+    """Holds back a line that was written less than a minute ago.
+
+    The last of those held back is written when the minute is over, with its own time: what is
+    wrong for the second time and stays so is not kept quiet.
+    """
+
+    def __init__(
+        self, target: logging.Handler, monotonic: Callable[[], float], repeat_s: float
+    ) -> None:
         super().__init__()
+        self._repeat_s = repeat_s
+        self._target = target
         self._monotonic = monotonic
-        self._last: dict[str, tuple[float, int]] = {}
+        self._said: dict[str, _Said] = {}
+        self._timer: Timer | None = None
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
-            return True
+            self._target.handle(record)
+            return
         # What has other fields is about something else: a second gap of the same file.
         more = getattr(record, "fields", {})
         text, now = f"{record.levelno} {record.getMessage()} {more}", self._monotonic()
-        at, held = self._last.get(text, (now - _REPEAT_S, 0))
-        if now - at < _REPEAT_S:
-            self._last[text] = (at, held + 1)
-            return False
-        if len(self._last) >= _MAX_REMEMBERED:
-            self._last.clear()
-        self._last[text] = (now, 0)
-        record.repeated = held
-        return True
+        said = self._said.get(text)
+        if said is not None and now - said.at < self._repeat_s:
+            said.held, said.last = said.held + 1, record
+            self._wait(self._repeat_s - (now - said.at))
+            return
+        if len(self._said) >= _MAX_REMEMBERED:
+            self._write_held()
+            self._said.clear()
+        self._write(record, said.held if said is not None else 0)
+        self._said[text] = _Said(now)
+
+    def close(self) -> None:
+        with self._guard():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._write_held()
+        super().close()
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = Timer(seconds, self._minute_is_over)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _minute_is_over(self) -> None:
+        """Write all that is held: in the order of their times the last one says how it is now."""
+        with self._guard():
+            self._timer = None
+            now = self._monotonic()
+            held = {text for text, said in self._said.items() if said.held}
+            self._write_held()
+            self._said.update({text: _Said(now) for text in held})
+
+    def _write_held(self) -> None:
+        lines = [(said.last, said.held - 1) for said in self._said.values() if said.last]
+        for record, more in sorted(lines, key=lambda line: line[0].created):
+            self._write(record, more)
+
+    def _write(self, record: logging.LogRecord, repeated: int) -> None:
+        record.repeated = repeated
+        self._target.handle(record)
+
+    def _guard(self) -> AbstractContextManager[object]:
+        return self.lock or nullcontext()
 
 
 def set_up_logs(
@@ -100,13 +157,13 @@ def set_up_logs(
     stream: TextIO = sys.stderr,
     *,
     monotonic: Callable[[], float] = time.monotonic,
+    repeat_s: float = _REPEAT_S,
 ) -> None:
-    """Send the log lines of the process to *stream*."""
+    """Send the log lines of the process to *stream*; equal ones once in *repeat_s*."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Json() if encoding == "json" else _Console())
-    handler.addFilter(_OnceAMinute(monotonic))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_OnceAMinute(handler, monotonic, repeat_s)]
     root.setLevel(LEVELS[level])
     logging.captureWarnings(capture=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings contain paths of URLs

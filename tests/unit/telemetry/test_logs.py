@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,34 @@ def test_an_equal_line_is_written_once_a_minute(written: io.StringIO, clock: Man
     assert "repeated" not in first
     assert second["repeated"] == 4
     assert second["message"] == "the disk is full (4 more times)"
+
+
+def test_what_was_held_back_is_written_when_the_time_is_over() -> None:
+    """The log that is away for the second time and stays so; with its own time, in order."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    set_up_logs("info", "json", stream, repeat_s=0.5)
+    try:
+        for _ in range(3):
+            logger.warning("it is away")
+            logger.warning("it is back")
+        logger.warning("it is away")
+        end = time.monotonic() + 30
+        while len(said := lines(stream)) < 4 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert [(line["message"], line.get("repeated", 0)) for line in said] == [
+            ("it is away", 0),
+            ("it is back", 0),
+            ("it is back (1 more times)", 1),
+            ("it is away (2 more times)", 2),
+        ]
+        logger.warning("at the end")
+        logger.warning("at the end")
+        root.handlers[0].close()
+        assert len(lines(stream)) == 6, "nothing that is held back is lost at the end"
+    finally:
+        root.handlers[:], root.level = before, level
 
 
 def test_the_same_words_about_something_else_are_written(written: io.StringIO) -> None:
