@@ -24,12 +24,19 @@ MAX_DEPTH_TRIED = 3  # {"error": {"message": ...}} and the like
 _TAG = re.compile(r"<[^<>]*>")
 _UNSEEN = re.compile(r"<(script|style)\b", re.IGNORECASE)  # elements whose text nobody reads
 _MASKED = Replacement(None)
+_PARTIAL_KEYS = frozenset({"partialSuccess", "partial_success"})
 _MESSAGE_KEYS = ("message", "error", "errors", "detail", "error_message", "msg", "reason")
 
 
-def read_partial_success(body: bytes, content_type: str) -> tuple[int, str]:
-    """Read how many records were refused, and why; (0, "") if none or not to be read."""
-    if _is_json(body, content_type):
+def read_partial_success(body: bytes, content_type: str) -> tuple[int, str] | None:
+    """Read how many records were refused, and why; (0, "") if none, None if *body* is no answer.
+
+    An answer of OTLP is nothing, an ExportLogsServiceResponse, or one as a JSON object. A JSON
+    object that has members, but not `partialSuccess`, is somebody else's.
+    """
+    if not body.strip():
+        return 0, ""
+    if _is_json(body, content_type) or body.lstrip().startswith(b"{"):
         return _partial_json(body)
     # Imported late: most runs never need them, and the messages are slow to load.
     from google.protobuf.message import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
@@ -42,25 +49,27 @@ def read_partial_success(body: bytes, content_type: str) -> tuple[int, str]:
     try:
         partial = ExportLogsServiceResponse.FromString(body).partial_success
     except DecodeError:
-        return 0, ""
+        return None
     return max(0, partial.rejected_log_records), safe_text(partial.error_message)
 
 
-def _partial_json(body: bytes) -> tuple[int, str]:
+def _partial_json(body: bytes) -> tuple[int, str] | None:
     try:
         answer = json.loads(body)
+        if not isinstance(answer, dict) or (answer and not _PARTIAL_KEYS & answer.keys()):
+            return None
         partial = answer.get("partialSuccess") or answer.get("partial_success") or {}
         rejected = partial.get("rejectedLogRecords") or partial.get("rejected_log_records") or 0
         message = partial.get("errorMessage") or partial.get("error_message") or ""
         return max(0, int(rejected)), safe_text(str(message))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        return 0, ""
+        return None
 
 
 def error_in(body: bytes, content_type: str) -> str:
     """Return what the body of a success says went wrong: some login pages answer in JSON."""
     if not _is_json(body, content_type):
-        return ""
+        return _status_protobuf(body, only_error=True)
     try:
         answer = json.loads(body[:MAX_READ])
     except (ValueError, RecursionError):
@@ -93,16 +102,19 @@ def _text_of_page(page: str) -> str:
     return _TAG.sub(" ", " ".join([*kept, page[at:]]))
 
 
-def _status_protobuf(body: bytes) -> str:
+def _status_protobuf(body: bytes, *, only_error: bool = False) -> str:
     from google.protobuf.message import DecodeError  # noqa: PLC0415 # late, as above
     from google.rpc.status_pb2 import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
         Status,
     )
 
     try:
-        return safe_text(Status.FromString(body).message)
+        status = Status.FromString(body)
     except DecodeError:
-        return safe_text(body.decode("utf-8", "replace"))
+        return "" if only_error else safe_text(body.decode("utf-8", "replace"))
+    if not only_error:
+        return safe_text(status.message)
+    return safe_text(status.message or f"status {status.code}") if status.code else ""
 
 
 def _message(answer: Any, depth: int) -> str:

@@ -97,8 +97,10 @@ class GrpcSender:
             return Retry(f"gRPC: {type(error).__name__}", reached=False)
         if not answer:
             return Delivered()
-        partial = Delivered(*read_partial_success(answer, _PROTOBUF))
-        return without_sent(partial, [value for _, value in metadata])
+        partial = read_partial_success(answer, _PROTOBUF)
+        if partial is None:  # as a client with generated code says it
+            return read_grpc("INTERNAL", "the answer is no ExportLogsServiceResponse", None)
+        return without_sent(Delivered(*partial), [value for _, value in metadata])
 
     def _failed(self, error: Any) -> Outcome:
         code: str = error.code().name

@@ -110,8 +110,9 @@ class HttpSender:
     def _outcome(self, answer: Answer) -> Outcome:
         status, headers, body = answer.status, answer.headers, answer.body
         content_type = headers.get("content-type", "")
-        if body and (encoding := headers.get("content-encoding")):
-            body = _unpack(body, encoding)
+        packed = body and headers.get("content-encoding", "")
+        if packed:
+            body = _unpack(body, packed)
         message = read_status(body, content_type) if status >= 300 and body else ""
         outcome = read_http(
             status, headers, message, now=self._now(), retry_also=self._options.retry_also
@@ -120,18 +121,9 @@ class HttpSender:
             return outcome
         if not answer.whole:
             return Retry(f"HTTP {status}, but the answer broke off or has no end")
-        if not body or self._options.accept_any_answer:
+        if not answer.body or self._options.accept_any_answer:
             return outcome
-        known = not content_type or "protobuf" in content_type or "json" in content_type
-        if error := error_in(body, content_type) if known else "":
-            return Misconfigured(f"HTTP {status}, and yet an error: {error}; {_OTHER_ANSWER}")
-        if known and not body.lstrip().startswith(_PAGE):
-            return Delivered(*read_partial_success(body, content_type))
-        what = content_type.partition(";")[0].strip()[:60] if not known else "a web page"
-        return Misconfigured(
-            f"HTTP {status} with {what} is no answer of OTLP: something before the back end, a "
-            f"login page or a proxy, may give it; {_OTHER_ANSWER}"
-        )
+        return _acknowledgement(status, body, content_type)
 
     def _headers(self, url: Url) -> dict[str, str]:
         """Return the headers of a request; a configured one replaces ours whatever its case."""
@@ -180,8 +172,25 @@ class HttpSender:
                 self._connections.close()
 
 
+def _acknowledgement(status: int, body: bytes, content_type: str) -> Outcome:
+    """Say whether the body of a success is OTLP's; another one keeps the data."""
+    said = content_type.partition(";")[0].strip()[:60]
+    what = said or "a body"
+    if not said or "protobuf" in said or "json" in said:
+        if error := error_in(body, content_type):
+            return Misconfigured(f"HTTP {status}, and yet an error: {error}; {_OTHER_ANSWER}")
+        partial = read_partial_success(body, content_type)
+        if partial is not None and body:
+            return Delivered(*partial)
+        what = "a web page" if body.lstrip().startswith(_PAGE) else f"{what} of another form"
+    return Misconfigured(
+        f"HTTP {status} with {what} is no answer of OTLP: something before the back end, a "
+        f"login page or a proxy, may give it; {_OTHER_ANSWER}"
+    )
+
+
 def _unpack(body: bytes, encoding: str) -> bytes:
-    """Undo a compression that nobody asked for, up to a bound; what it hides is no loss."""
+    """Undo a compression that nobody asked for, up to a bound; nothing where that fails."""
     if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
         return b""
     try:

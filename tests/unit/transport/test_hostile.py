@@ -9,6 +9,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from google.rpc.status_pb2 import Status
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
@@ -53,7 +54,7 @@ def test_a_gzip_bomb_is_not_unpacked(backend: Any, attack: Any, status: Any) -> 
     """What nobody asked to be compressed is unpacked up to 64 KiB."""
     backend.plan = [GzipBomb(1024 * MIB, status)]
     outcome, _, peak = attack(backend.logs_url, 20.0)
-    assert isinstance(outcome, Delivered if status == 200 else Retry)
+    assert isinstance(outcome, Misconfigured if status < 500 else Retry)
     assert peak < MOST_BYTES + 16 * MIB  # the attacker in the same process holds that much
 
 
@@ -132,18 +133,19 @@ def test_no_broken_answer_is_taken_for_delivered(servers: Any, attack: Any, answ
     assert isinstance(outcome, Retry | Misconfigured)
 
 
-def test_garbage_in_a_success_is_still_a_success(servers: Any, attack: Any) -> None:
-    """A body that cannot be read says nothing about refused records."""
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+def test_a_success_packed_as_nobody_asked_is_no_acknowledgement(
+    servers: Any, attack: Any, encoding: str
+) -> None:
+    """What cannot be unpacked may be the login page of a proxy."""
 
     def play(connection: Any, _number: Any) -> None:
-        head = (
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 4\r\n\r\n"
-        )
-        connection.sendall(head + b"\xff\xff\xff\xff")
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: 4\r\n\r\n"
+        connection.sendall(head.encode() + b"\xff\xff\xff\xff")
 
     with servers.RawServer(play) as server:
         outcome, _, _ = attack(server.url)
-    assert outcome == Delivered()
+    assert isinstance(outcome, Misconfigured)
 
 
 def test_an_outcome_holds_no_text_without_bound(servers: Any, attack: Any) -> None:
@@ -208,6 +210,17 @@ NO_ACKNOWLEDGEMENT = [
     (b"application/json", b'{"error": "login required"}'),
     (b"application/json", b'{"errors": [{"message": "no session"}]}'),
     (b"", b'{"error": {"code": 16}}'),
+    (b"application/json", b'{"partialSuccess": {}'),
+    (b"application/json", b"[]"),
+    (b"application/json", b"null"),
+    (b"application/json", b'"ok"'),
+    (b"application/json", b'{"login": "https://sso.example.com"}'),
+    (b"application/json", b'{"partialSuccess": "none"}'),
+    (b"", b'[{"partialSuccess": {}}]'),
+    (b"", b"OK"),
+    (OTLP, b"\x0a\x7fcut off"),
+    (OTLP, b'{"code": 7, "message": "no"}'),
+    (OTLP, Status(code=16, message="log in").SerializeToString()),
 ]
 ACKNOWLEDGEMENTS = [
     (b"text/html", b""),
@@ -215,7 +228,11 @@ ACKNOWLEDGEMENTS = [
     (OTLP, b""),
     (b"application/json", b"{}"),
     (b"application/json", b'{"partialSuccess": {}}'),
-    (b"application/json", b'{"error": null, "code": 200}'),
+    (b"application/json", b'{"partialSuccess": null, "error": null}'),
+    (b"application/json; charset=utf-8", b'\n{"partial_success": {"errorMessage": ""}}\n'),
+    (OTLP, b"\r\n"),
+    (OTLP, b"{}"),
+    (b"", b"\x0a\x00"),
 ]
 
 
