@@ -1,6 +1,7 @@
 """Real VictoriaLogs and Loki: what is acknowledged is there, and their queries say so."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +95,20 @@ def test_the_query_names_the_segment_of_a_lost_event(
     relay.stop()
     store.wait_for(_promising_more(queries()[store.query]), 2)
     store.wait_for_exactly(queries()[store.query], [identity])
+
+
+def test_an_agent_that_lost_its_state_sends_all_again(
+    agent: Agent, store: VictoriaLogs | Loki
+) -> None:
+    """Hours-old events go beside newer ones of the same node; none is refused."""
+    _three_segments(agent)
+    _configure(agent, store)
+    _deliver(agent)
+    shutil.rmtree(agent.state)
+    agent.write(lines_ago(50, timedelta(seconds=1), 4))
+    _deliver(agent)
+    assert agent.dead_letters() == []
+    store.wait_for_exactly(queries()[store.query], [])
 
 
 def _promising_more(query: str) -> str:

@@ -143,6 +143,8 @@ def sender_of(
 
 def request_form(exporter: Exporter) -> tuple[object, ...] | None:
     """Return what the bytes of a request depend on beside its records; None: they are not alike."""
+    if exporter.audit.notice_resource:
+        return None  # its resource is its own
     match exporter:
         case OtlpHttp():
             return exporter.compression, exporter.compression_params.level, batch_limits(exporter)

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 
 from k8s_audit_otlp.agent.build import (
+    ResourceScopes,
     batch_limits,
     consumer_options,
     delivery_options,
@@ -20,6 +21,7 @@ from k8s_audit_otlp.agent.build import (
 )
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.agent.streams import in_its_stream
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -201,7 +203,7 @@ class Pipeline:
         )
         dead_letters = self._dead_letters(name, exporter)
         plain = self._senders.get(name) or sender_of(
-            exporter, self._config, self._resource_scopes, env=self._env
+            exporter, self._config, self._scopes(name), env=self._env
         )
         if name in self._requests:
             plain = SharingSender(plain, self._requests[name])
@@ -238,6 +240,9 @@ class Pipeline:
             name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters
         )
 
+    def _scopes(self, name: str) -> ResourceScopes:
+        return in_its_stream(name, self._resource_scopes, self._base, self._config, self._env)
+
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
         why = "the dead letter was full: the oldest records in it were let go"
         return DeadLetterFile(
@@ -267,7 +272,7 @@ class Pipeline:
     ) -> SubscriptionReader:
         key = subscription.log.key
         receiver = key.receiver
-        overhead = sum(map(len, self._resource_scopes[receiver])) + 32
+        overhead = sum(map(len, self._scopes(subscription.exporter)[receiver])) + 32
         apart = bool(self._config.exporters[subscription.exporter].audit.notice_resource)
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:

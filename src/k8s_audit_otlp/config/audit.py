@@ -128,7 +128,8 @@ class Audit(ConfigBlock):
     notice_resource: dict[str, Scalar] = key(
         {},
         "Resource attributes that notices have besides: a stream of their own where a back end"
-        " orders a stream by time; they have the time at which they are sent then.",
+        " orders a stream by time; they have the time at which they are sent then. Events have a"
+        " value per beginning there: without a position what is old may go beside what is new.",
     )
     partial_success: Literal["dead_letter", "bisect"] = key(
         "dead_letter",

@@ -212,5 +212,6 @@ def collect(
         manifests=manifests,
         positions=positions,
         config=base.config,
+        streams=base.streams,
         starts=base.starts,
     )
