@@ -15,11 +15,20 @@ from threading import Lock
 from typing import Any
 
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError, read_answer
+from k8s_audit_otlp.transport.tls import not_accepted
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 CONNECT_S = 10.0
 IDLE_S = 60.0  # a connection kept longer is not tried: load balancers forget it in silence
 _RECEIVE_BYTES = 64 * 1024
+
+
+MISCONFIGURED_PROXY = {
+    401: "it wants credentials: write them into proxy_url",
+    403: "it does not allow this host and port",
+    407: "it wants credentials: write them into proxy_url",
+}
+UNREACHED_PROXY = dict.fromkeys((502, 503, 504), "it does not reach the back end")
 
 
 class ConnectError(Exception):
@@ -34,7 +43,8 @@ class ProxyRefusedError(ConnectError):
     """The proxy does not connect; `status` is its answer."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"the proxy answers HTTP {status}")
+        why = MISCONFIGURED_PROXY.get(status, "") or UNREACHED_PROXY.get(status, "")
+        super().__init__(f"the proxy answers HTTP {status}" + (f" ({why})" if why else ""))
         self.status = status
 
 
@@ -236,7 +246,7 @@ def _readable(sock: Any) -> bool:
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not accepted: {error.verify_message}"
+        return not_accepted(error.verify_message)
     if isinstance(error, ssl.SSLError):
         reason = tls_reason(error)
         plain = reason in {"wrong version number", "record layer failure", "http request"}
@@ -249,4 +259,9 @@ def _reason(error: OSError) -> str:
 
 
 def tls_reason(error: ssl.SSLError) -> str:
-    return (error.reason or "protocol error").replace("_", " ").lower()
+    reason = (error.reason or "protocol error").replace("_", " ").lower()
+    if "certificate required" in reason:
+        return f"{reason}: the server wants a client certificate, tls::cert_file and key_file"
+    if "alert" in reason and ("unknown ca" in reason or "certificate" in reason):
+        return f"{reason}: the server does not accept the client certificate of tls::cert_file"
+    return reason

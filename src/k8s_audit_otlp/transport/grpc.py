@@ -26,7 +26,7 @@ from k8s_audit_otlp.transport.sender import (
     UnreadableSettingError,
     read_setting,
 )
-from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, read_pem, stamp
+from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, not_accepted, read_pem, stamp
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -34,12 +34,22 @@ _RECONNECT_MS = 1000  # our own back-off decides when to try; the channel should
 _PROTOBUF = "application/x-protobuf"
 # What the library itself says when no server was reached; there is no code of its own for it.
 _UNREACHED = re.compile(
-    r"failed to connect to all addresses|DNS resolution failed|Connection refused|"
+    r"failed to connect to all addresses|DNS resolution failed|errors resolving|Connection refused|"
     r"No route to host|Network is unreachable|Connection timed out|tcp handshaker shutdown|"
     r"Ssl handshake failed|SSL_ERROR|CERTIFICATE_VERIFY_FAILED",
     re.IGNORECASE,
 )
-_BAD_CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.IGNORECASE)
+_BAD_CERTIFICATE = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED(?:: ([\w .-]+))?|"
+    r"Hostname Verification Check failed",
+    re.IGNORECASE,
+)
+# What it says of a port that speaks something else
+_WRONG_PORT = {
+    "WRONG_VERSION_NUMBER": "does the port speak no TLS? write tls: {insecure: true}",
+    "Failed parsing HTTP/2": "the port speaks no gRPC: use otlp_http, or OTLP/gRPC's port (4317)",
+    "ALPN": "the port speaks TLS, but no gRPC: use otlp_http, or OTLP/gRPC's port (4317)",
+}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,12 +118,32 @@ class GrpcSender:
         metadata = error.trailing_metadata() or ()
         if code == "UNAUTHENTICATED" and self._options.credentials:
             self._options.credentials.refused()
-        if not metadata and _BAD_CERTIFICATE.search(details):
-            return Misconfigured("the server's certificate is not accepted")
-        outcome = read_grpc(code, safe_text(details), retry_info_s(metadata))
-        if isinstance(outcome, Retry) and not metadata and _UNREACHED.search(details):
-            return Retry(f"no connection: {outcome.why}", reached=False)
-        return outcome
+        where = f"{_peer(self._made_for)}: "
+        if metadata:  # a server said it
+            outcome = read_grpc(code, safe_text(details), retry_info_s(metadata))
+            if isinstance(outcome, Misconfigured):
+                return outcome._replace(why=where + outcome.why)
+            return outcome
+        if found := _BAD_CERTIFICATE.search(details):
+            return Misconfigured(where + not_accepted(found[1] or "it is for another name"))
+        outcome = read_grpc(code, safe_text(details), None)
+        if not isinstance(outcome, Retry):
+            return outcome
+        hint = self._hint(details)
+        if _UNREACHED.search(details):
+            return Retry(f"{where}no connection: {outcome.why}{hint}", reached=False)
+        return outcome._replace(why=f"{where}{outcome.why}{hint}")
+
+    def _hint(self, details: str) -> str:
+        """Return the likely cause, where the library's own words tell it."""
+        for words, hint in _WRONG_PORT.items():
+            if words in details:
+                return f"; {hint}"
+        if "Socket closed" not in details:
+            return ""
+        if self._options.insecure:
+            return "; if it stays so: does the port speak TLS, or no gRPC?"
+        return "; if it stays so: does the server want a client certificate, tls::cert_file?"
 
     def _metadata(self) -> list[tuple[str, str]]:
         named = {
@@ -165,6 +195,12 @@ class GrpcSender:
             channel, self._channel, self._call = self._channel, None, None
         if channel is not None:
             channel.close()
+
+
+def _peer(made_for: object) -> str:
+    """Return host and port of what a channel was made for, for people."""
+    target = made_for[0] if isinstance(made_for, tuple) else ""
+    return address_of(str(target))
 
 
 def address_of(target: str) -> str:

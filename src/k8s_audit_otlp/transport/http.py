@@ -19,6 +19,7 @@ from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor
 from k8s_audit_otlp.transport.connection import (
+    MISCONFIGURED_PROXY,
     ConnectError,
     Connections,
     ProxyRefusedError,
@@ -105,7 +106,10 @@ class HttpSender:
             return read_failure(error, timeout, connections.where if connections else "")
         if answer.status == 401 and self._options.credentials:
             self._options.credentials.refused()
-        return _without_secrets(self._outcome(answer), headers, connections.url)
+        outcome = _without_secrets(self._outcome(answer), headers, connections.url)
+        if isinstance(outcome, Misconfigured):
+            return outcome._replace(why=f"{connections.where}: {outcome.why}")
+        return outcome
 
     def _outcome(self, answer: Answer) -> Outcome:
         status, headers, body = answer.status, answer.headers, answer.body
@@ -216,7 +220,7 @@ def read_failure(error: Exception, timeout_s: float, where: str = "") -> Outcome
 
 def _failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
     if isinstance(error, ProxyRefusedError):
-        if error.status in {401, 403, 407}:
+        if error.status in MISCONFIGURED_PROXY:
             return Misconfigured(str(error))
         return Retry(str(error), reached=False)
     if isinstance(error, ConnectError):
@@ -224,10 +228,15 @@ def _failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
             return Misconfigured(str(error))
         return Retry(str(error), reached=False)
     if isinstance(error, NoAnswerError):
-        return Retry(f"the connection broke: {error}")
+        hint = "" if error.began else "; if it stays so: does the port speak TLS, or gRPC?"
+        return Retry(f"the connection broke: {error}{hint}")
     if isinstance(error, TimeoutError):
         return Retry(f"no answer within {timeout_s:g} s")
     if isinstance(error, ssl.SSLError):  # TLS 1.3 says after the handshake what it misses
-        return Retry(f"TLS failed: {tls_reason(error)}", reached=False)
-    reason = error.strerror if isinstance(error, OSError) else None
-    return Retry(f"the connection broke: {reason or type(error).__name__}")
+        reason = tls_reason(error)
+        hint = (
+            "" if error.reason else "; does the server want a client certificate, tls::cert_file?"
+        )
+        return Retry(f"TLS failed: {reason}{hint}", reached=False)
+    said = error.strerror if isinstance(error, OSError) else None
+    return Retry(f"the connection broke: {said or type(error).__name__}")

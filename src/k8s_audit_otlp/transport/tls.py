@@ -199,3 +199,14 @@ def _pem(name: str, file: str, text: Callable[[], str] | None) -> bytes | None:
         return Path(file).read_bytes() if file else None
     except OSError as error:
         raise _error(name, file, error) from None
+
+
+def not_accepted(why: str) -> str:
+    """Say that the server's certificate is not accepted, and the way out where *why* tells it."""
+    small = why.lower()
+    hint = ""
+    if "issuer" in small or "self-signed" in small or "self signed" in small:
+        hint = "; write the authority that signed it as tls::ca_file"
+    elif "mismatch" in small or "name" in small:
+        hint = "; tls::server_name_override is the name to expect"
+    return f"the server's certificate is not accepted: {why}{hint}"

@@ -68,7 +68,8 @@ def test_what_is_configured_is_kept_in_the_name(loki: Fixture) -> None:
     loki.receiver = "resource: {service.namespace: prod}"
     loki.write(5)
     loki.once()
-    assert re.fullmatch(r"prod-[0-9a-f]{8}", *streams(loki.backend))
+    [name] = streams(loki.backend)
+    assert re.fullmatch(r"prod-[0-9a-f]{8}", name)
 
 
 def test_exporters_that_are_alike_keep_their_streams_apart(loki: Fixture) -> None:

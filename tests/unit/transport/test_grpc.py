@@ -110,7 +110,7 @@ def test_each_code_means_what_its_row_says(
         grpc_backend.plan = [Refuse(CODE[name])]
         outcome = post(s, record)
         assert type(outcome) is kind, name
-        assert outcome.why.startswith(f"gRPC {name}: the plan refuses")
+        assert f"gRPC {name}: the plan refuses" in outcome.why
         assert kind is not Retry or outcome.reached
 
 
@@ -160,7 +160,7 @@ def test_nothing_listens_is_not_the_records_fault(
     target = grpc_backend.target
     grpc_backend.stop()
     outcome = post(sender(target), record)
-    assert outcome.why.startswith("no connection: gRPC UNAVAILABLE: ")
+    assert ": no connection: gRPC UNAVAILABLE: " in outcome.why
     assert not outcome.reached
 
 
@@ -308,7 +308,8 @@ def test_another_servers_certificate_is_not_accepted(
     with GrpcBackend(credentials=credentials(server_pair)) as backend:
         tls = TlsOptions(ca_file=str(stranger.cert))
         outcome = post(sender(backend.target, insecure=False, tls=tls), record)
-        assert outcome == Misconfigured("the server's certificate is not accepted")
+        assert isinstance(outcome, Misconfigured)
+        assert "certificate is not accepted" in outcome.why
 
 
 def test_certificates_are_loaded_anew_when_they_change(

@@ -438,6 +438,7 @@ def test_a_proxy_url_is_used_with_its_password(
         good = proxy.url.replace("http://", "http://me:pw@")
         assert post(sender(url, proxy_url=lambda: good), record) == Delivered()
         assert post(sender(url, proxy_url=lambda: proxy.url), record) == Misconfigured(
+            f"backend.test:{backend.port} through the proxy 127.0.0.1:{proxy.port}: "
             "HTTP 407 (the proxy wants credentials)"
         )
         assert proxy.seen[0] == ("POST", url)

@@ -1,0 +1,156 @@
+"""What answers is not what was meant: every error names host and port and the likely cause."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
+from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
+from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.tls import TlsOptions
+from tests.kit.backend import Backend
+from tests.kit.certificates import Authority, server_context
+from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.servers import Proxy
+
+Scopes = Mapping[str, tuple[bytes, bytes]]
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("wrong"))
+
+
+@contextmanager
+def _port_of(kind: str, authority: Authority) -> Iterator[int]:
+    """Serve as *kind* says."""
+    if kind == "nobody":
+        with socket.socket() as closed:  # bound, and it never listens
+            closed.bind(("127.0.0.1", 0))
+            yield closed.getsockname()[1]
+    elif kind == "gRPC":
+        with GrpcBackend() as grpc:
+            yield grpc.port
+    elif kind == "plain HTTP":
+        with Backend() as plain:
+            yield plain.port
+    else:
+        days = {"days": 1.0, "age_days": 8.0} if kind == "expired" else {}
+        names = ("elsewhere.test",) if kind == "another name" else ("localhost", "127.0.0.1")
+        pair = authority.issue(kind.replace(" ", "-"), names, **days)
+        clients = authority.cert if kind == "mTLS" else None
+        with Backend(tls=server_context(pair, clients=clients)) as backend:
+            yield backend.port
+
+
+def _http(
+    url: str, tls: TlsOptions, scopes: Scopes, env: Mapping[str, str] | None = None
+) -> Outcome:
+    sender = HttpSender(HttpOptions(lambda: url, tls=tls, timeout_s=20, env=env or {}), scopes)
+    try:
+        return sender.send(sender.prepare("k8s_audit", [b"\x12\x00"]))
+    finally:
+        sender.close()
+
+
+def _grpc(target: str, tls: TlsOptions, scopes: Scopes, *, insecure: bool) -> Outcome:
+    options = GrpcOptions(lambda: target, tls=tls, timeout_s=20, insecure=insecure)
+    sender = GrpcSender(options, scopes)
+    try:
+        return sender.send(sender.prepare("k8s_audit", [b"\x12\x00"]))
+    finally:
+        sender.close()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kind", "wrong", "hint"),
+    [
+        ("https", "plain HTTP", Retry, "does the port speak plain http://"),
+        ("https", "gRPC", Retry, "does the port speak plain http://"),
+        ("http", "HTTPS", Retry, "does the port speak TLS"),
+        ("http", "gRPC", Retry, "otlp_grpc"),
+        ("https", "expired", Misconfigured, "expired"),
+        ("https", "another name", Misconfigured, "tls::server_name_override"),
+        ("https", "mTLS", Retry, "tls::cert_file"),
+        ("http", "nobody", Retry, "Connection refused"),
+        ("grpc", "plain HTTP", Retry, "otlp_http"),
+        ("grpc", "HTTPS", Retry, "does the port speak TLS"),
+        ("grpcs", "plain HTTP", Retry, "insecure: true"),
+        ("grpcs", "gRPC", Retry, "insecure: true"),
+        ("grpcs", "HTTPS", Retry, "otlp_http"),
+        ("grpcs", "expired", Misconfigured, "expired"),
+        ("grpc", "nobody", Retry, "Connection refused"),
+    ],
+)
+def test_a_wrong_port_is_told_by_what_it_says(
+    trusted: Authority, resource_scopes: Scopes, scheme: str, kind: str, wrong: type, hint: str
+) -> None:
+    """Nothing is thrown away, no record is blamed, and the way out is there."""
+    tls = TlsOptions(ca_file=str(trusted.cert))
+    with _port_of(kind, trusted) as port:
+        where = f"127.0.0.1:{port}"
+        if scheme.startswith("grpc"):
+            outcome = _grpc(where, tls, resource_scopes, insecure=scheme == "grpc")
+        else:
+            outcome = _http(f"{scheme}://{where}/v1/logs", tls, resource_scopes)
+    assert isinstance(outcome, wrong)
+    assert isinstance(outcome, Retry | Misconfigured)
+    assert outcome.why.startswith(f"{where}: ")
+    assert hint in outcome.why
+
+
+@pytest.mark.parametrize("send", ["https", "grpcs"])
+def test_an_unknown_authority_is_asked_for(
+    trusted: Authority, resource_scopes: Scopes, tmp_path: Path, send: str
+) -> None:
+    tls = TlsOptions(ca_file=str(Authority(tmp_path, "stranger").cert))
+    with _port_of("HTTPS", trusted) as port:
+        where = f"127.0.0.1:{port}"
+        if send == "https":
+            outcome = _http(f"https://{where}/v1/logs", tls, resource_scopes)
+        else:
+            outcome = _grpc(where, tls, resource_scopes, insecure=False)
+    assert isinstance(outcome, Misconfigured)
+    assert outcome.why.startswith(f"{where}: ")
+    assert outcome.why.endswith("tls::ca_file")
+
+
+@pytest.mark.parametrize("send", [_http, _grpc])
+def test_a_name_that_is_not_known_blames_no_record(
+    resource_scopes: Scopes, send: Callable[..., Outcome]
+) -> None:
+    host = "no.such.host.invalid:4317"
+    if send is _http:
+        outcome = _http(f"http://{host}/v1/logs", TlsOptions(), resource_scopes)
+    else:
+        outcome = _grpc(host, TlsOptions(), resource_scopes, insecure=True)
+    assert isinstance(outcome, Retry)
+    assert not outcome.reached
+    assert outcome.why.startswith(f"{host}: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "wrong", "hint"),
+    [
+        (401, Misconfigured, "proxy_url"),
+        (403, Misconfigured, "does not allow"),
+        (407, Misconfigured, "proxy_url"),
+        (502, Retry, "does not reach"),
+        (503, Retry, "does not reach"),
+        (500, Retry, "HTTP 500"),
+    ],
+)
+def test_a_proxy_that_refuses_is_told_from_the_back_end(
+    resource_scopes: Scopes, status: int, wrong: type, hint: str
+) -> None:
+    with Proxy(refuse=status) as proxy:
+        env = {"HTTPS_PROXY": proxy.url}
+        outcome = _http("https://backend.test:4318/v1/logs", TlsOptions(), resource_scopes, env)
+        peers = f"backend.test:4318 through the proxy 127.0.0.1:{proxy.port}: "
+    assert isinstance(outcome, wrong)
+    assert isinstance(outcome, Retry | Misconfigured)
+    assert outcome.why.startswith(peers)
+    assert hint in outcome.why
