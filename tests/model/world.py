@@ -4,6 +4,7 @@ Every line has a number. A `Generation` is what one file of the log ever held; t
 any moment which bytes are on disk under which name, and so which lines nobody can have any more.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -281,6 +282,7 @@ class World:
         cut = self.live
         cut.seal()
         os.ftruncate(self._fd, 0)
+        hole = hole and not fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_APPEND
         size = os.lseek(self._fd, 0, os.SEEK_CUR if hole else os.SEEK_SET)
         cut.lost_from, cut.held = copied, False
         self.harmed = True
