@@ -378,7 +378,10 @@ def test_who_may_not_read_says_why_and_begins_when_it_may(secured: Secured, tmp_
         "kafka/password": secured.block("agent", "wrong"),
         "kafka/authority": secured.block("agent", ca=secured.stranger.cert),
     }
-    receivers = {name: {**one, "topics": ["audit"]} for name, one in blocks.items()}
+    receivers = {
+        name: {**one, "topics": ["audit"], "group_id": name.replace("/", "-")}
+        for name, one in blocks.items()
+    }
     said = {
         "kafka/group": "(?i)group authorization failed|GROUP_AUTHORIZATION",
         "kafka/password": "(?i)authentication failed",
@@ -402,7 +405,7 @@ def test_who_may_not_read_says_why_and_begins_when_it_may(secured: Secured, tmp_
         until(lambda: not silent(), 90)
         assert not silent(), text.read_text()
         assert not backend.received.audit_ids
-        secured.broker.allow("agent", (GROUP, "k8s-audit-otlp", AclOperation.READ))
+        secured.broker.allow("agent", (GROUP, "kafka-group", AclOperation.READ))
         until(lambda: len(backend.received.audit_ids) >= 300, 90)
         assert len(backend.received.audit_ids) == 300
         running.end(signal.SIGTERM)
