@@ -59,7 +59,7 @@ class PartRedactor:
         part = self._known.get(key)
         if part is None:
             part = _CLEAN if is_clean(raw) else self._taken_apart(raw, depth)
-            self._remember(key, len(raw), part)
+            self._remember(key, part)
         return part
 
     def _taken_apart(self, raw: bytes, depth: int) -> Part:
@@ -113,7 +113,7 @@ class PartRedactor:
         part = self._known.get(key)
         if part is None:
             part = _bare(self._read(b"{" + member + b"}"), len(head))
-            self._remember(key, len(member), part)
+            self._remember(key, part)
         return part
 
     def _read(self, raw: bytes) -> Part:
@@ -124,8 +124,8 @@ class PartRedactor:
             return _CLEAN
         return Part(new, frozenset(fired), tuple(values))
 
-    def _remember(self, key: bytes, size: int, part: Part) -> None:
-        if size > _LONGEST_KEPT:
+    def _remember(self, key: bytes, part: Part) -> None:
+        if not key:
             return
         self._kept += len(key) + len(part.new or b"") + _OVERHEAD
         if self._kept > _MOST_KEPT:
@@ -135,7 +135,9 @@ class PartRedactor:
 
 
 def _key_of(raw: bytes) -> bytes:
-    """Return what stands for a part among those remembered. A digest is no JSON."""
+    """Return what stands for a part among those remembered: a digest is no JSON; empty for none."""
+    if len(raw) > _LONGEST_KEPT:
+        return b""
     return raw if len(raw) <= _LONGEST_KEY else b"#" + sha256(raw).digest()
 
 
