@@ -82,6 +82,10 @@ def wanted(rows: list[Row], field: str, since_ns: int, until_ns: int) -> list[Ro
     ]
 
 
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def clickhouse(rows: list[Row]) -> Answer:
     def answer(_: str, path: str, form: dict[str, str], __: Any) -> tuple[int, bytes]:
         assert path == "/"
@@ -92,7 +96,7 @@ def clickhouse(rows: list[Row]) -> Answer:
             {
                 "Timestamp": str(row["time_ns"]),
                 "Body": row["body"],
-                "LogAttributes": {k: str(v) for k, v in row["attributes"].items()},
+                "LogAttributes": {k: _text(v) for k, v in row["attributes"].items()},
                 "ResourceAttributes": {"k8s.cluster.name": row["cluster"]},
             }
             for row in found

@@ -82,7 +82,7 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     if scope.until_ns and scope.until_ns <= scope.since_ns:
         die("--to is not after --from; nothing lies between them")
     try:
-        judge = Judge(scope, read_public_keys(list(keys)) if keys else None)
+        judge = Judge(scope, read_public_keys(list(keys)) if keys else None, uid_field)
         verdict = _judged(judge, against, uid_field, keys, raw)
         if html is not None and not verdict.nothing:
             html.write_text(html_of(verdict), encoding="utf-8")

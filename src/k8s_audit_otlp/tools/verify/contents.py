@@ -165,13 +165,13 @@ class Contents:
         surplus = said.gaps and len(places) > said.delivered
         if surplus:
             places, digests = self._noted(identity, said, places, digests)
-        report.judged, report.records = report.judged + 1, report.records + len(places)
-        joined = b"".join(digests)
-        if whole_hash(joined).hex() == said.hash:
-            return ""
-        if surplus:
+        is_same = whole_hash(b"".join(digests)).hex() == said.hash
+        if surplus and not is_same:
             return "it has a gap, and a killed agent sent some of that and could not note which"
-        return self._name(identity, where, said, (places, digests), report)
+        why = "" if is_same else self._name(identity, where, said, (places, digests), report)
+        if not why:
+            report.judged, report.records = report.judged + 1, report.records + len(places)
+        return why
 
     def _noted(
         self, identity: str, said: _Said, places: list[int], digests: list[bytes]

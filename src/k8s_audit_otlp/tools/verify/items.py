@@ -6,6 +6,7 @@ JSON; they are known by how their names end.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -54,6 +55,7 @@ class Item(NamedTuple):
     receipt: Receipt | None = None
     own: Mapping[str, Any] | None = None  # all fields of one of the agent's own records
     body: str | None = None  # of an event's record, where the export has it
+    beside: Mapping[str, Any] | None = None  # and its fields by their paths in plain words
 
 
 # -- OTLP JSON: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding -------------------------
@@ -64,6 +66,11 @@ class _Value(msgspec.Struct, gc=False):
     intValue: str | int | None = None  # noqa: N815
     boolValue: bool | None = None  # noqa: N815
     doubleValue: float | None = None  # noqa: N815
+    arrayValue: "_Array | None" = None  # noqa: N815
+
+
+class _Array(msgspec.Struct, gc=False):
+    values: list[_Value] = []
 
 
 class _Pair(msgspec.Struct, gc=False):
@@ -75,6 +82,9 @@ class _Log(msgspec.Struct, gc=False):
     body: _Value | None = None
     attributes: list[_Pair] = []
     eventName: str = ""  # noqa: N815
+    timeUnixNano: str | int | None = None  # noqa: N815
+    severityNumber: str | int | None = None  # noqa: N815
+    severityText: str | None = None  # noqa: N815
 
 
 class _Scope(msgspec.Struct, gc=False):
@@ -97,10 +107,26 @@ class _Request(msgspec.Struct, gc=False):
 _read_request = msgspec.json.Decoder(_Request).decode
 
 
-def _plain(pair: _Pair) -> str | int | bool | float:
-    value = pair.value or _Value()
+def _plain(pair: _Pair) -> Any:
+    return _value(pair.value or _Value())
+
+
+def _value(value: _Value) -> Any:
+    """Return a value as Python has it, a list as a tuple; 0 for what no record of ours holds."""
+    if value.arrayValue is not None:
+        return tuple(_value(each) for each in value.arrayValue.values)
     values = (value.stringValue, value.boolValue, value.intValue, value.doubleValue)
     return next((v for v in values if v is not None), 0)
+
+
+def _beside(log: _Log) -> dict[str, Any]:
+    own = {
+        "timeunixnano": log.timeUnixNano,
+        "severitynumber": log.severityNumber,
+        "severitytext": log.severityText,
+        "eventname": log.eventName,
+    }
+    return {**own, **{f"attributes.{words_of(p.key)}": _plain(p) for p in log.attributes}}
 
 
 def items_of_request(line: bytes, field: str) -> Iterator[Item]:
@@ -110,7 +136,8 @@ def items_of_request(line: bytes, field: str) -> Iterator[Item]:
             for log in scope.logRecords:
                 uid = next((_plain(p) for p in log.attributes if p.key == field), "")
                 if read_uid(str(uid)) is not None:
-                    yield Item(str(uid), body=log.body.stringValue if log.body else None)
+                    body = log.body.stringValue if log.body else None
+                    yield Item(str(uid), body=body, beside=_beside(log))
                     continue
                 known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
                 if log.eventName:
@@ -121,17 +148,24 @@ def items_of_request(line: bytes, field: str) -> Iterator[Item]:
 # -- fields under whatever name a back end gives them --------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def words_of(name: str) -> str:
     return _WORDS.sub(".", name.lower()).strip(".")
 
 
 def flat(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield every plain value with its dotted path; lists of {key, value} count as objects."""
+    """Yield every plain value with its dotted path; lists of {key, value} count as objects.
+
+    A list of texts is yielded as a tuple.
+    """
     if depth > _MAX_DEPTH:
         return
     if isinstance(value, dict):
-        if len(value) == 1 and next(iter(value)).endswith("Value"):
-            yield from flat(next(iter(value.values())), path, depth + 1)
+        if len(value) == 1 and (kind := next(iter(value))).endswith("Value"):
+            held = value[kind]
+            if kind == "arrayValue" and isinstance(held, dict):
+                held = [e.get("stringValue") for e in held.get("values", ()) if isinstance(e, dict)]
+            yield from flat(held, path, depth + 1)
             return
         for key, each in value.items():
             yield from flat(each, f"{path}.{key}", depth + 1)
@@ -139,6 +173,8 @@ def flat(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]
         for each in value:
             if isinstance(each, dict) and "key" in each and "value" in each:
                 yield from flat(each["value"], f"{path}.{each['key']}", depth + 1)
+        if value and all(isinstance(each, str) for each in value):
+            yield path, tuple(value)
     else:
         yield path, value
 
@@ -153,10 +189,19 @@ def _named(known: Mapping[str, Any], name: str) -> Any:
 
 
 def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> Item:
-    known = {words_of(path): value for path, value in fields}
+    known: dict[str, Any] = {}
+    lists: dict[str, Any] = {}
+    for path, value in fields:
+        name = words_of(path)
+        if isinstance(value, tuple):
+            lists[name] = value
+            continue
+        if not name and name in known:
+            known["time"] = known[name]  # Loki: a time and a line, neither with a name
+        known[name] = value
     uid = str(_named(known, field) or "")
     if read_uid(uid) is not None:
-        return Item(uid, body=_body(known))
+        return Item(uid, body=_body(known), beside={**known, **lists})
     return Item(uid, read_receipt(known), known)
 
 

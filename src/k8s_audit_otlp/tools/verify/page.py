@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.tools.page import List, Section, render
 from k8s_audit_otlp.tools.text import printable
-from k8s_audit_otlp.tools.verify.verdict import CANNOT_KNOW, Verdict, extent, time_of
+from k8s_audit_otlp.tools.verify.verdict import CANNOT_KNOW, Verdict, extent, held_fields, time_of
 
 _MOST = 200  # lines of a list
 _LONGEST = 400  # characters of one
@@ -19,6 +19,10 @@ _PROVES = (
         "Every segment (file) of the audit log has a receipt: how many of its records were "
         "delivered, the SHA-256 of its bytes, and a hash over the uid and body of every "
         "delivered record."
+    ),
+    (
+        "Attributes, time and severity beside a body are made of it. They are made here again, and "
+        "each that the export keeps has to say the same."
     ),
     (
         "Each receipt holds the hash of the receipt before it. One that is taken out or "
@@ -76,6 +80,7 @@ def _checked(verdict: Verdict) -> list[tuple[str, str]]:
         ("From", time_of(scope.since_ns) if scope.since_ns else "the beginning"),
         ("To", time_of(scope.until_ns) if scope.until_ns else "the end"),
         ("Bodies", f"{contents.records:,} records of {contents.judged:,} segments"),
+        ("Beside the bodies", held_fields(verdict.fields)),
     ]
     if raw is not None:
         rows.append(("Files", f"{raw.same:,} in {raw.directory} are byte for byte what was read"))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
 from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.fields import FieldReport, Fields
 from k8s_audit_otlp.tools.verify.items import Item
 from k8s_audit_otlp.tools.verify.links import ChainReport, IntegrityReport, Links
 from k8s_audit_otlp.tools.verify.raw import RawFiles, RawReport
@@ -21,8 +23,8 @@ CANNOT_KNOW = (
     "events that a policy of kube-apiserver never wrote",
     "what a policy or redaction of the exporter took away before it was sent (counted in receipts)",
     (
-        "attributes, severity and times beside uid and body: the body is what is proven, so trust "
-        "a field such as k8s.user only as far as the body says the same"
+        "what the body does not say: file names, when a record was read and that it was redacted "
+        "or shortened, and fields that a back end or a Collector added"
     ),
     "what was written to the node's log by somebody else than kube-apiserver before it was read",
 )
@@ -36,6 +38,7 @@ class Verdict:
     complete: VerifyReport
     sound: IntegrityReport
     contents: ContentReport
+    fields: FieldReport
     raw: RawReport | None = None
     exports: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -46,8 +49,8 @@ class Verdict:
 
     @property
     def is_sound(self) -> bool:
-        changed = self.contents.changed or (self.raw is not None and self.raw.changed)
-        return self.sound.sound and not changed
+        raw = self.raw.changed if self.raw is not None else []
+        return self.sound.sound and not (self.contents.changed or self.fields.changed or raw)
 
     @property
     def nothing(self) -> str:
@@ -69,14 +72,17 @@ class Verdict:
         """Name segments of which something could not be judged, and why."""
         beyond = [f"{n} ({i}): reaches beyond the range" for i, n in self.scope.beyond.items()]
         raw = self.raw.not_judged if self.raw is not None else []
-        return [*beyond, *(f"records of {x}" for x in self.contents.not_judged), *raw]
+        contents = (f"records of {x}" for x in self.contents.not_judged)
+        return [*beyond, *contents, *self.fields.not_compared, *raw]
 
     @property
     def faults(self) -> list[str]:
         """Name what was changed, put in, taken out of a chain or forged."""
         raw = self.raw.changed if self.raw is not None else []
         chains = [f"{c.exporter} ({c.id}): {x}" for c in self.sound.chains for x in c.faults]
-        return [*self.sound.faults, *chains, *self.contents.changed, *raw]
+        more = [f"{self.fields.more} more fields were changed"] if self.fields.more else []
+        beside = [*self.fields.changed, *more]
+        return [*self.sound.faults, *chains, *self.contents.changed, *beside, *raw]
 
     @property
     def lacks(self) -> list[str]:
@@ -115,6 +121,7 @@ class Verdict:
             "faults": self.faults,
             "chains": [asdict(chain) for chain in self.sound.chains],
             "contents": asdict(self.contents),
+            "fields": asdict(self.fields),
             "raw": asdict(self.raw) if self.raw is not None else None,
             "exports": self.exports,
             "keys": self.keys,
@@ -140,6 +147,7 @@ class Verdict:
             f"{self.contents.records:,} records of {self.contents.judged:,} segments were held "
             "against the hashes of uid and body in their receipts"
         )
+        yield f"beside the bodies: {held_fields(self.fields)}"
         if self.raw is not None:
             yield f"{self.raw.same} files in {self.raw.directory} are byte for byte what was read"
         yield "sound: the chain holds" if self.is_sound else "NOT SOUND: see above"
@@ -149,14 +157,20 @@ class Verdict:
 class Judge:
     """Takes in exports, one after the other."""
 
-    def __init__(self, scope: Scope, keys: "Mapping[str, Ed25519PublicKey] | None") -> None:
-        self._scope = scope
+    def __init__(
+        self,
+        scope: Scope,
+        keys: "Mapping[str, Ed25519PublicKey] | None",
+        uid_field: str = UID_FIELD,
+    ) -> None:
+        self._scope, self._fields = scope, Fields(uid_field)
         self._comparison, self._links = Comparison(), Links(keys)
         self._contents, self._raw = Contents(), RawFiles()
 
     def take(self, items: Iterable[Item]) -> None:
         linked = self._links.taking(self._scope.taking(items))
-        self._comparison.take(self._contents.taking(self._raw.taking(linked)))
+        held = self._fields.taking(self._raw.taking(linked))
+        self._comparison.take(self._contents.taking(held))
 
     def verdict(self, exports: list[str], keys: list[str], raw: Path | None) -> Verdict:
         """Judge what was taken in; *exports*, *keys* are named in it, *raw* is read.
@@ -165,13 +179,14 @@ class Judge:
             OSError: *raw* is missing or may not be read.
 
         """
-        for part in (self._comparison, self._contents):
+        for part in (self._comparison, self._contents, self._fields):
             part.leave_out(self._scope.left_out)
         return Verdict(
             self._scope,
             self._comparison.report(),
             self._links.report(),
             self._contents.report(),
+            self._fields.report(),
             self._raw.report(raw) if raw is not None else None,
             exports,
             keys,
@@ -190,6 +205,17 @@ def extent(chain: ChainReport, *, checked: bool) -> str:
     when = time_of(chain.sealed_ns)
     after = max(0, chain.last - chain.sealed)
     return f"{links}; sealed up to {chain.sealed} at {when}, {after} after it are not"
+
+
+def held_fields(fields: FieldReport) -> str:
+    """Say how much beside the bodies was held against them."""
+    if not fields.records:
+        return "the export has nothing that could be held against them"
+    short = f", {fields.shortened:,} as far as the back end takes them" if fields.shortened else ""
+    return (
+        f"{fields.values:,} values of {fields.records:,} records (attributes, time, severity) "
+        f"are what the body says{short}"
+    )
 
 
 def time_of(ns: int) -> str:

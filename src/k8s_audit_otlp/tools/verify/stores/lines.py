@@ -13,7 +13,7 @@ from k8s_audit_otlp.tools.verify.stores.asking import Asking, Where, slices, tim
 _HOUR_S: Final = 3600.0  # of records; of links, which are few, a day
 _CLUSTER: Final = "k8s.cluster.name"
 _CLICKHOUSE: Final = """
-    SELECT Timestamp, Body, LogAttributes, ResourceAttributes
+    SELECT Timestamp, SeverityNumber, SeverityText, Body, LogAttributes, ResourceAttributes
     FROM {database:Identifier}.{table:Identifier}
     WHERE ResourceAttributes['k8s.cluster.name'] = {cluster:String}
         AND Timestamp >= fromUnixTimestamp64Nano({since:Int64})

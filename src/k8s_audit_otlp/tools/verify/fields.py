@@ -1,0 +1,232 @@
+"""Holds attributes, time and severity of every record against its body, which receipts prove.
+
+The body says them all: the agent made them of it. A field that says something else was changed, or
+is the store's own under the same name: of names that stores use themselves that is told apart by
+whether they ever agree. Fields that a store does not keep are not asked for. Memory is bounded.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from k8s_audit_otlp.otlp.attributes_sum import CHOSEN
+from k8s_audit_otlp.tools.verify.derived import (
+    Beside,
+    Derived,
+    as_list,
+    beside_of,
+    derive,
+    expected,
+    is_nothing,
+    is_sent,
+    record_says,
+    says,
+)
+from k8s_audit_otlp.tools.verify.items import Item, words_of
+from k8s_audit_otlp.tools.verify.uids import UidPlace, read_uid
+
+_MOST: Final = 1000  # of one field that are kept to be named
+_SHOWN: Final = 80  # characters of a value
+_LARGE: Final = 4096  # characters of attributes, from which a bound on their sum may cut some
+_CUT_FIRST: Final = tuple(words_of(k.replace("{p}", "").removesuffix("<key>")) for k in CHOSEN)
+# Names that back ends use themselves; what has no dot is taken for one of them, too.
+_STORES_OWN: Final = frozenset({"user.name", "user.id", "error.type", "url.path", "url.query"})
+
+
+@dataclass(slots=True)
+class FieldReport:
+    """`changed` are faults."""
+
+    records: int = 0  # that had a body and fields beside it
+    values: int = 0  # that said the same
+    shortened: int = 0  # that are a beginning of what was sent, as a back end's bounds make them
+    changed: list[str] = field(default_factory=list)
+    more: int = 0  # changed ones that are not named
+    not_compared: list[str] = field(default_factory=list)
+
+
+class _Found(NamedTuple):
+    uid: str
+    said: Any
+    wanted: Any
+
+    @property
+    def identity(self) -> str:
+        return self.uid.rpartition("-")[0]
+
+
+@dataclass(slots=True)
+class _OfName:
+    """What was found of one field."""
+
+    agreed: int = 0
+    differed: int = 0
+    different: list[_Found] = field(default_factory=list)
+    shorter: list[_Found] = field(default_factory=list)
+    absent: list[_Found] = field(default_factory=list)
+    # The first and the last place where it agreed, by segment.
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class Fields:
+    """Takes in the records of an export; `report` judges them."""
+
+    def __init__(self, uid_field: str) -> None:
+        self._uid_field = uid_field
+        self._names: dict[str, _OfName] = {}
+        self._left_out: set[str] = set()
+        self._report = FieldReport()
+        self._longest_text = self._longest_list = 0
+        self._place = UidPlace("", 0)  # of the newest record
+
+    def taking(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Take in what has a body, and pass everything on."""
+        for item in items:
+            if item.beside and item.body:
+                self._take(item.uid, item.body, beside_of(item.beside, self._uid_field))
+            yield item
+
+    def leave_out(self, identities: Iterable[str]) -> None:
+        """Say nothing of some segments."""
+        self._left_out.update(identities)
+
+    def _take(self, uid: str, body: str, beside: Beside) -> None:
+        place = read_uid(uid)
+        derived = derive(place, body, beside.prefix) if place is not None else None
+        if place is None or derived is None:
+            return
+        self._place = place
+        before = self._report.values
+        for name, value in beside.record.items():
+            same = record_says(name, value, derived)
+            if same is not None:
+                self._note(name, _Found(uid, value, _said_by(name, derived)), same=same)
+        size = sum(len(str(v)) for values in derived.attributes.values() for v in values)
+        for name, value in beside.attributes.items():
+            if value in (None, ""):
+                continue
+            wanted = expected(name, derived, beside.prefix)
+            if wanted is not None and (wanted or not is_nothing(value)):
+                self._hold(name, _Found(uid, value, wanted), large=size > _LARGE)
+        if self._report.values > before:
+            self._report.records += 1
+            self._note_absent(uid, beside, derived, large=size > _LARGE)
+
+    def _hold(self, name: str, found: _Found, *, large: bool) -> None:
+        if any(says(found.said, wanted) for wanted in found.wanted):
+            self._measure(found.said)
+            self._note(name, found, same=True)
+        elif any(_is_beginning(found.said, wanted) for wanted in found.wanted):
+            if large and _is_cut_first(name):
+                self._report.shortened += 1
+            else:
+                self._keep(self._names.setdefault(name, _OfName()).shorter, found)
+        else:
+            self._note(name, found, same=False)
+
+    def _note(self, name: str, found: _Found, *, same: bool) -> None:
+        of = self._names.setdefault(name, _OfName())
+        if same:
+            self._report.values += 1
+            of.agreed += 1
+            identity, place = self._place
+            first, last = of.places.get(identity, (place, place))
+            if not first < place < last:
+                of.places[identity] = min(first, place), max(last, place)
+        else:
+            of.differed += 1
+            self._keep(of.different, found)
+
+    def _note_absent(self, uid: str, beside: Beside, derived: Derived, *, large: bool) -> None:
+        """Note what the body says and the export does not, of names that it has elsewhere."""
+        for name, values in derived.attributes.items():
+            of = self._names.get(name)
+            if of is None or len(of.absent) >= _MOST or not is_sent(name, beside):
+                continue
+            is_there = beside.attributes.get(name) not in (None, "")
+            if not is_there and not (large and _is_cut_first(name)):
+                of.absent.append(_Found(uid, None, values))
+
+    def _measure(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._longest_text = max(self._longest_text, len(value.encode()))
+        if isinstance(value, tuple) or (isinstance(value, str) and value.startswith("[")):
+            self._longest_list = max(self._longest_list, len(as_list(value)))
+
+    def _keep(self, kept: list[_Found], found: _Found) -> None:
+        if len(kept) < _MOST:
+            kept.append(found)
+        else:
+            self._report.more += 1
+
+    def report(self) -> FieldReport:
+        report = self._report
+        for name, of in sorted(self._names.items()):
+            if not of.agreed and of.differed > 1 and _may_be_the_stores(name):
+                report.not_compared.append(
+                    f"field {name}: it never says what the body does; the store's own, it seems"
+                )
+            else:
+                report.changed += [_worded(name, x) for x in self._judged(of.different)]
+            for found in self._judged(of.shorter):
+                if self._is_bound(found):
+                    report.shortened += 1
+                else:
+                    report.changed.append(_worded(name, found))
+            gone = [found for found in self._judged(of.absent) if _is_within(found, of)]
+            report.changed += [_worded(name, found) for found in gone]
+        return report
+
+    def _judged(self, found: list[_Found]) -> Iterator[_Found]:
+        return (each for each in found if each.identity not in self._left_out)
+
+    def _is_bound(self, found: _Found) -> bool:
+        """Tell whether no value of the export is longer: then a back end's bound has cut it."""
+        if isinstance(found.said, str) and not found.said.startswith("["):
+            return len(found.said.encode()) + 3 >= self._longest_text  # a character has 4 at most
+        there = as_list(found.said)
+        rest = next(w for w in found.wanted if isinstance(w, list) and len(w) > len(there))
+        size = len(str(found.said)) + len(rest[len(there)]) + 3
+        return len(there) >= self._longest_list or size > self._longest_text > _LARGE
+
+
+def _is_within(found: _Found, of: _OfName) -> bool:
+    """Tell whether records before and after it have the field: no other mapping began there."""
+    place = read_uid(found.uid)
+    if place is None or place.identity not in of.places:
+        return False
+    first, last = of.places[place.identity]
+    return first < place.place < last
+
+
+def _is_beginning(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list):
+        there = as_list(value)
+        return bool(there) and len(there) < len(wanted) and there == wanted[: len(there)]
+    return isinstance(wanted, str) and isinstance(value, str) and wanted.startswith(value)
+
+
+def _is_cut_first(name: str) -> bool:
+    return any(each in name for each in _CUT_FIRST)
+
+
+def _may_be_the_stores(name: str) -> bool:
+    known = "time", "severity", "event"
+    return "." not in name or name in _STORES_OWN or any(each in name for each in known)
+
+
+def _said_by(name: str, derived: Derived) -> list[Any]:
+    if "time" in name:
+        return [f"{derived.time_ns} ns since 1970"]
+    return [derived.severity_text if "severity" in name else "k8s.audit.event"]
+
+
+def _worded(name: str, found: _Found) -> str:
+    wanted = " or ".join(_short(each) for each in found.wanted) or "nothing of that"
+    said = "is not there" if found.said is None else f"says {_short(found.said)}"
+    return f"{found.uid}: field {name} {said}; its body says {wanted}"
+
+
+def _short(value: Any) -> str:
+    text = str(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
