@@ -55,7 +55,7 @@ _SHORT = "|".join(
 )
 _SHORT_FLAG = re.compile(rf"({_SHORT})" + _VALUE, re.IGNORECASE)
 _PIPED = re.compile(
-    r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|][^\n\"'|]{0,512})"
+    r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|][^\n\"'|]{0,512}+)"
     r"(?=[\"']?\s{0,8}\|[^\n]{0,64}(?:--password-stdin|chpasswd|passwd --stdin))"
 )
 _FLAG = re.compile(

@@ -7,7 +7,7 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, names_many
-from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, names_a_file
 
 _NAMED = re.compile(
@@ -31,6 +31,8 @@ _FIRST_DIGIT = 128  # characters of a value in which its first digit is
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
+# A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
+_STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
 _QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 _RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 
@@ -127,12 +129,14 @@ def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
         return (below.start(2), below.end(2)) if below else (start, start)
     if (block := _BLOCK.match(text, start)) is not None:
         return block.end(), _end_of_block(text, block.end(), len(block[1]))
-    line = text.rfind("\n", max(0, match.start() - _LONGEST_LEAD), match.start()) + 1
+    lead = max(0, match.start() - _LONGEST_LEAD)
+    line = max(lead, text.rfind("\n", lead, match.start()) + 1)
     spaced = match[0][-1:] in " \t" or match["sign"] == "="
     if spaced and _LINE_START.fullmatch(text, line, match.start()):
         rest = _REST_OF_LINE.match(text, start)
         return start, rest.end() if rest else start
-    value = _UNQUOTED.match(text, start)
+    # What follows a placeholder is judged by its own names.
+    value = None if _STANDS_IN.match(text, start) else _UNQUOTED.match(text, start)
     if (
         match["sign"] == ":"
         and spaced
