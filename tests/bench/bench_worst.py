@@ -95,7 +95,7 @@ FRAGMENTS = (
         "REDACTED",
     ),
     *("&token=", "?a=%3Ftoken%3D", ";token=", "%253D", "command=a&", "$2a$", "{SHA}", ".atlasv1."),
-    *("&token=1", "token=REDACTED&", "token={{", "echo   ?"),
+    *("&token=1", "token=REDACTED&", "token={{", "echo   ?", "data: \\"),
 )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Generic, TypeVar
 
+import msgspec
+
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, words_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -108,8 +110,20 @@ def clean_name(name: str, replacement: Replacement) -> str:
     """Take out of a member's name what is no name: managed fields write values so (`v:"..."`)."""
     if len(name) < _SHORTEST_VALUE:
         return name
+    if name.startswith('v:"') and "\\" in name:
+        return _clean_escaped(name, replacement)
     says_value = name.startswith(("k:", "v:")) or any(map(name.__contains__, NOT_IN_NAMES))
     return clean(name, replacement) if says_value else clean_forms(name, replacement)
+
+
+def _clean_escaped(name: str, replacement: Replacement) -> str:
+    """Clean a value of a managed field as it reads: of several lines, or with quotes in it."""
+    try:
+        value = msgspec.json.decode(name[2:], type=str)
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return clean(name, replacement)
+    new = clean(value, replacement)
+    return name if new == value else "v:" + msgspec.json.encode(new).decode()
 
 
 def _of_its_words(name: str) -> Action | None:

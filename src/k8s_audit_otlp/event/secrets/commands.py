@@ -74,6 +74,7 @@ _SPOKEN = re.compile(
     r"((?<![\w.$/-])([\w-]{2,64}+)[ \t]{1,8}(?:(?:is|was|of|to|be|as)[ \t]{1,8})?)"
     r"((?=[A-Za-z+_=]{0,64}[0-9])[A-Za-z0-9+_=]{10,512})(?![\w./:-])"
 )
+_PGPASS = re.compile(r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)")
 _UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;]([\w.%-]{2,64})=)([^&\s\"'<>]+)")
 _AFTER_A_FLAG = frozenset("is are was must or and not to flag flags cannot for from with".split())  # noqa: SIM905
@@ -167,6 +168,7 @@ STEPS: tuple[Step, ...] = (
     ),
     step(("passwd", "password"), _PIPED, second),
     step(("unseal",), _UNSEAL, second),
+    step((":5432:", ":6432:"), _PGPASS, second),
     Step(NAMES, _FLAG, _flag, "-"),
     Step(NAMES, _CALL, _call, "("),
     Step(NAMES, _LINE, _line, " \t"),

@@ -141,7 +141,7 @@ FORM_NEEDLES: Final = (
     *("@tcp(", "@udp(", "@unix(", "thin:", "identified", "password", "passwd", "requirepass"),
     *("auth-pass", "unseal", "-u ", "--user", "--proxy-user", "curl", "--from-literal", "header"),
     *(" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "...|", "value", '"data', "stringdata"),
-    *("binarydata", "data:", "%3", "vault login", "snmp"),
+    *("binarydata", "data:", "%3", "%253", ":5432:", ":6432:", "vault login", "snmp"),
     *("?", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {", "valueunstructured{"),
 )
 # What a decoder says before it quotes what it could not read.

@@ -33,6 +33,7 @@ _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
 # A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
+_TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}[ \t]{1,8}){1,2}")  # of YAML: `!!str`, `&anchor`
 _QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 _RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 
@@ -111,7 +112,14 @@ def _lacks(text: str, at: int) -> bool:
 
 def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
     """Return where the value begins and ends; an empty range where there is none."""
-    start = match.end()
+    tag = _TAG.match(text, match.end())
+    if tag is None:
+        return _plain_value_at(text, match, match.end())
+    start, end = _plain_value_at(text, match, tag.end())
+    return (match.end() if start == tag.end() else start), end
+
+
+def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, int]:
     quote = _QUOTE.match(text, start)
     if quote is not None:
         return start, _end_of_quoted(text, start, quote[0])

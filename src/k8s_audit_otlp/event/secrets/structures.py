@@ -15,6 +15,12 @@ _NAMED_VALUE = re.compile(
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})" + _ANY,
     re.IGNORECASE,
 )
+# The same with other members between them: `required: true`.
+_NAMED_FAR_VALUE = re.compile(
+    r"(\bname[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}([^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
+    r"(?:[ \t]{0,8}[,\n]\s{0,64}+(?!-)[^\n,{}]{1,128}+){1,3}[,\n]\s{0,64}"
+    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8})" + _ANY
+)
 _VALUE_NAMED = re.compile(
     r"(\bvalue[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})([\"']?[^\"'\\\s,{}]{1,512}[\"']?)"
     r"(\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}name[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}"
@@ -27,9 +33,7 @@ _OPERATION = re.compile(
     r"(\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
     r"\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8})" + _ANY
 )
-_DATA_OBJECT = re.compile(
-    r"(\\*\"?\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)"
-)
+_DATA_OBJECT = re.compile(r"(\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)")
 _OBJECT_TEXT = re.compile(
     r"(:\s{0,8}\\*\")((?:[^\"\\]|\\(?!\"))*+)(?=\\*\"|\Z)|(:\s{1,8})([^\s\"'\\,{}\[\]][^,{}]*)"
 )
@@ -64,6 +68,10 @@ def _value_named(replacement: Replacement, match: re.Match[str]) -> str:
     if not _is_credential(match[4]):
         return match[0]
     return match[1] + in_quotes(match[2], replacement) + match[3]
+
+
+def _named_far(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + in_quotes(match[3], replacement) if _is_credential(match[2]) else match[0]
 
 
 def _operation(replacement: Replacement, match: re.Match[str]) -> str:
@@ -113,6 +121,7 @@ STEPS: tuple[Step, ...] = (
     step(("data:",), _GO_DATA, second),
     step(("value",), _OPERATION, _operation),
     step(("value",), _NAMED_VALUE, quoted),
+    Step(NAMES, _NAMED_FAR_VALUE, _named_far, ":"),
     step(("value",), _VALUE_NAMED, _value_named),
     step(("value",), _GO_VALUE, quoted),
     step(("...|",), _QUOTED_BODY, second),

@@ -11,7 +11,8 @@ from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import apply
 
-_ENCODED = bits_of(("%3",))  # a colon or an equals sign
+_SIGNS = ("%3", "%253")  # a colon or an equals sign, encoded once or twice
+_ENCODED = bits_of(_SIGNS)
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 3
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
@@ -46,7 +47,7 @@ def without_encoded(text: str, replacement: Replacement) -> str:
 
     def change(match: re.Match[str]) -> str:
         word = match[1]
-        if "%3" not in word:
+        if not any(map(word.__contains__, _SIGNS)):
             return match[0]
         plain = word
         for _ in range(_MOST_ENCODED):
