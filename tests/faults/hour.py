@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -70,6 +71,11 @@ class Hour:
         with self.err.open("ab") as err:
             self.process = subprocess.Popen(command, stderr=err)
         self.until(lambda: self.get("/livez")[0] == 200)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     def signal(self, number: int) -> None:
         assert self.process is not None
@@ -203,3 +209,38 @@ def firing(
     output = done.stdout + done.stderr
     assert done.returncode == 0 or "got:" in output, output
     return set(re.findall(r'Labels:\{alertname="(\w+)"', output))
+
+
+@contextmanager
+def tapped(hour: Hour, exporter: str) -> Iterator[list[dict[str, Any]]]:
+    """Watch what leaves *exporter* until its first event is seen; the list is filled at the end."""
+    command = [sys.executable, "-m", "k8s_audit_otlp", "tap", "--state-dir", str(hour.state)]
+    seen: list[dict[str, Any]] = []
+    with subprocess.Popen(
+        [*command, "--json", "--exporter", exporter, "--for", "60s"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as tap:  # fmt: skip
+        assert tap.stderr is not None
+        assert tap.stdout is not None
+        assert "watching the agent" in tap.stderr.readline()
+        yield seen
+        seen.append(json.loads(tap.stdout.readline()))
+        tap.terminate()
+
+
+def crowd(ballast: Path) -> bool:
+    """Leave no room on the disk of the state."""
+    with suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return True
+
+
+def all_is_well(hour: Hour) -> None:
+    """Whatever is asked says so, and it is so."""
+    hour.until(lambda: not hour.missing(hour.well) and not hour.missing(hour.ill))
+    hour.until(lambda: hour.card()["kind"] == hour.card(WELL)["kind"] == "good")
+    hour.until(lambda: hour.ready() == [])
+    assert hour.card()["next"] == ""
+    hour.until(lambda: hour.status().count("backlog  0 B") == 2)
+    hour.until(lambda: hour.metric("waiting_requests") == hour.metric("backlog_bytes") == 0)

@@ -2,16 +2,13 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.faults.hour import ILL, WELL, Hour, firing
+from tests.faults.hour import ILL, WELL, Hour, all_is_well, crowd, firing, tapped
 from tests.faults.scenario import small_disk
 from tests.interop.stores import binary_of
 from tests.kit.backend import Backend
@@ -19,8 +16,7 @@ from tests.kit.servers import free_port
 from tests.kit.steps import Accept, Exchange, Poison, Refuse
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900, func_only=True)]
-POISON = "poison-in-the-well"
-SAFE = "Nothing is lost while the log is kept."
+POISON, SAFE = "poison-in-the-well", "Nothing is lost while the log is kept."
 
 
 class ByKey:
@@ -48,16 +44,6 @@ def alerts(hour: Hour, before: dict[str, float]) -> set[str]:
     return firing(promtool, hour.folder, before, hour.metrics())
 
 
-def all_is_well(hour: Hour) -> None:
-    """Whatever is asked says so, and it is so."""
-    hour.until(lambda: not hour.missing(hour.well) and not hour.missing(hour.ill))
-    hour.until(lambda: hour.card()["kind"] == hour.card(WELL)["kind"] == "good")
-    hour.until(lambda: hour.ready() == [])
-    assert hour.card()["next"] == ""
-    hour.until(lambda: hour.status().count("backlog  0 B") == 2)
-    hour.until(lambda: hour.metric("waiting_requests") == hour.metric("backlog_bytes") == 0)
-
-
 def test_the_hour(hour: Hour) -> None:
     """One trouble after the other; in between everything is well again."""
     hour.write(200)
@@ -78,18 +64,9 @@ def test_the_hour(hour: Hour) -> None:
 
 def calm(hour: Hour) -> None:
     """Who watches sees the events that leave."""
-    command = [sys.executable, "-m", "k8s_audit_otlp", "tap", "--state-dir", str(hour.state)]
-    with subprocess.Popen(
-        [*command, "--json", "--exporter", ILL, "--for", "30s"], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    ) as tap:  # fmt: skip
-        assert tap.stderr is not None
-        assert tap.stdout is not None
-        assert "watching the agent" in tap.stderr.readline()
+    with tapped(hour, ILL) as seen:
         hour.write(5)
-        seen = json.loads(tap.stdout.readline())
-        tap.terminate()
-    assert seen["exporter"] == ILL
+    assert seen[0]["exporter"] == ILL
     all_is_well(hour)
 
 
@@ -97,7 +74,9 @@ def back_end_down(hour: Hour) -> None:
     """Nothing is lost, and everyone says so; the other exporter goes on."""
     before = hour.metrics()
     hour.ill.stop()
-    hour.write(100)
+    with tapped(hour, WELL) as seen:
+        hour.write(100)
+    assert seen[0]["exporter"] == WELL, "the other one goes on"
     hour.until(lambda: hour.metric("waiting_requests", ILL) >= 1)
     hour.until(lambda: not hour.missing(hour.well))
     card = hour.card()
@@ -130,6 +109,8 @@ def storm(hour: Hour) -> None:
     assert hour.metric("gaps_total") == 0
     assert alerts(hour, before) == set()
     assert "Nothing is being lost" in hour.page()["verdict"]
+    assert "gaps     0" in hour.status()
+    assert not any(hour.said(event) for event in ("gap", "log_trouble", "runway_short"))
     hour.until(lambda: any(
         p["text"] == "receipt" for s in hour.page()["logs"][0]["segments"] for p in s["positions"]
     ))  # fmt: skip
@@ -143,12 +124,15 @@ def wrong_key(hour: Hour) -> None:
     hour.until(lambda: hour.said("reloaded"))
     assert any("headers" in line["message"] for line in hour.said("reloading"))
     assert "wrong" not in "".join(line["message"] for line in hour.said("reloading"))
+    before = hour.metrics()
     count = hour.metric("events_delivered_total")
     hour.write(30)
     hour.until(lambda: hour.card()["trouble"] == "misconfigured")
     assert "correct key or path" in hour.card()["next"]
     hour.until(lambda: "HTTP 401" in hour.status())
     assert hour.said("retrying")[0]["reason"] == "misconfigured"
+    assert hour.ready() == [], "the other exporter delivers"
+    hour.until(lambda: "AuditExporterUnhealthy" in alerts(hour, before))
     assert hour.metric("retries_total", ILL, "misconfigured") >= 1
     hour.configure(key="right")
     hour.signal(signal.SIGHUP)
@@ -160,14 +144,18 @@ def wrong_key(hour: Hour) -> None:
 
 def bad_reload(hour: Hour) -> None:
     """Refused with the place of the mistake; nothing else changes."""
+    before = hour.metrics()
     hour.configure(more="  otlp_http/third: {endpiont: 'http://h'}")
     hour.signal(signal.SIGHUP)
     hour.until(lambda: hour.said("reload_refused"))
     (line, *_) = hour.said("reload_refused")
     assert line["level"] == "error"
     assert "endpiont" in line["message"]
-    hour.write(10)
+    with tapped(hour, ILL) as seen:
+        hour.write(10)
+    assert seen
     all_is_well(hour)
+    assert alerts(hour, before) == set(), "what runs is the old configuration, and it is well"
     hour.configure()
 
 
@@ -180,6 +168,7 @@ def poison(hour: Hour) -> None:
     hour.until(lambda: hour.metric("backlog_bytes", ILL) == 0)
     assert len(hour.missing(hour.ill)) <= 1, "none, where its other stage has arrived"
     hour.ill.plan = [Accept()]
+    assert hour.ready() == [], "events flow"
     page = hour.page()
     assert "dead-letter list" in page["verdict"]
     assert page["kind"] == "warn"
@@ -199,22 +188,35 @@ def full_disk(hour: Hour) -> None:
     """Delivery goes on; what cannot be stored is said, and it is not ready."""
     if not hour.has_disk:
         return
+    before = hour.metrics()
     ballast = hour.state / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    crowd(ballast)
     hour.write(60)
     hour.rotate()
-    hour.write(5)
+    with tapped(hour, ILL) as seen:
+        hour.write(5)
+    assert seen, "delivery goes on"
     hour.until(lambda: hour.said("state_unwritable"))
-    hour.until(hour.ready)
-    assert "No space left" in hour.ready()[0]
-    assert "make room" in hour.ready()[0]
+
+    def everyone_says_so() -> bool:
+        crowd(ballast)  # what was replaced since has left some room
+        ready, page, status = hour.ready(), hour.page(), hour.status()
+        return (
+            any("No space left" in reason and "make room" in reason for reason in ready)
+            and page["reasons"] == ready
+            and page["kind"] == "bad"
+            and hour.metric("ready") == 0
+            and f"agent {hour.pid} is running" in status
+            and f"not ready: {ready[0]}" in status
+        )
+
+    hour.until(everyone_says_so)
     hour.until(lambda: not hour.missing(hour.well) and not hour.missing(hour.ill))
-    assert any("No space left" in reason for reason in hour.page()["reasons"])
+    hour.until(lambda: crowd(ballast) and "AuditNotReady" in alerts(hour, before))
     ballast.unlink()
     hour.until(lambda: hour.said("state_written"))
     all_is_well(hour)
+    hour.until(lambda: "not ready" not in hour.status())
 
 
 def deleted(hour: Hour) -> None:
@@ -226,8 +228,11 @@ def deleted(hour: Hour) -> None:
     hour.until(lambda: hour.metric("ready") == 0)
     assert "AuditNotReady" in alerts(hour, before)
     assert hour.page()["logs"][0]["trouble"]
+    hour.until(lambda: f"not ready: {hour.log}" in hour.status())
+    hour.until(lambda: hour.said("log_trouble"))
     hour.write(20)
     hour.until(lambda: hour.ready() == [])
+    hour.until(lambda: hour.said("log_readable"))
     all_is_well(hour)
     assert "AuditRunwayShort" not in alerts(hour, before)
 
@@ -239,10 +244,13 @@ def deleted_with_a_backlog(hour: Hour) -> None:
     hour.until(lambda: hour.metric("waiting_requests", ILL) >= 1)
     hour.log.unlink()
     hour.until(lambda: any("is not there" in reason for reason in hour.ready()))
-    hour.until(lambda: hour.said("log_trouble"))
+    hour.until(lambda: hour.said("log_trouble"), 150)  # the second time in a minute: at its end
     assert hour.page()["logs"][0]["trouble"]
+    assert hour.card()["next"].startswith(SAFE), "its descriptor is held"
+    hour.until(lambda: "not ready" in (now := hour.status()) and "Connection refused" in now)
+    assert hour.metric("ready") == hour.metric("gone_bytes", ILL) == 0
     hour.write(20)
-    hour.until(lambda: hour.said("log_readable"))
+    hour.until(lambda: hour.said("log_readable"), 150)
     hour.until(lambda: hour.ready() == [])
     hour.ill.start()
     all_is_well(hour)
@@ -266,6 +274,7 @@ def truncated(hour: Hour) -> None:
     assert not hour.card()["next"].startswith(SAFE), "it is not"
     hour.until(lambda: "were deleted before they were delivered" in hour.status())
     assert "AuditGap" in alerts(hour, before)
+    assert hour.ready() == [], "events flow: what is lost is lost"
     hour.ill.start()
     hour.until(lambda: hour.metric("gaps_total", ILL) > gaps)
     hour.until(lambda: hour.missing(hour.ill) <= lost)
@@ -281,6 +290,9 @@ def killed(hour: Hour) -> None:
     """Nobody answers, and status says why; the next one goes on where it was."""
     hour.kill()
     assert "no agent is running" in hour.status()
+    for path in ("/status.json", "/livez", "/readyz", "/metrics"):
+        assert hour.get(path)[0] == 0, "nobody answers: AuditAgentMissing and the scraper's `up`"
+    assert "no agent" in hour.command("tap", "--state-dir", str(hour.state), code=3).lower()
     hour.write(40)
     hour.start()
     all_is_well(hour)
