@@ -34,6 +34,7 @@ _DELETED = (
     "and --audit-log-maxage"
 )
 _FULL = "the spool is full and takes nothing more; mend the back end, or raise spool::max_bytes"
+_WATCHED_S = 60.0  # for so long a log is looked at before its rate alarms anybody
 _READ_AGAIN_S = 60.0  # a manifest is seldom edited
 
 
@@ -77,6 +78,9 @@ class Runways:
         left = self.seconds(subscription, window_s)
         if left is None or left >= self._warn_below_s or not backlog_bytes(subscription):
             return
+        rate = self._rates.get(subscription.log.key)
+        if left and (rate is None or rate.watched_s < _WATCHED_S):
+            return  # one burst at the start is no rate
         speak, _ = self._once.admit(f"runway {subscription.exporter} {subscription.log.key}")
         if speak:
             key = subscription.log.key

@@ -88,6 +88,7 @@ class WriteRate:
     def __init__(self, window_s: float = _WINDOW_S) -> None:
         self._window_s = window_s
         self._at: float | None = None
+        self.watched_s = 0.0  # between the first look and the last
         self._sizes: dict[int, int] = {}
         self._weight = 0.0
         self._sum = 0.0
@@ -99,6 +100,7 @@ class WriteRate:
         before, self._at = self._at, now_s
         if before is None or now_s <= before:
             return  # what lay there at the first look says nothing about how fast it came
+        self.watched_s += now_s - before
         kept = math.exp((before - now_s) / self._window_s)
         rate = grown / (now_s - before)
         self._sum = self._sum * kept + rate * (1 - kept)

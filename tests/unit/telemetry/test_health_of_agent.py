@@ -14,6 +14,7 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.backend import Backend
@@ -188,3 +189,33 @@ def test_the_runway_follows_the_manifest(
         runway = exporter_views(agent, status.runways)[0].receivers[0].runway_s
         assert runway is not None
         assert 1 < runway < 600
+
+
+def test_one_burst_after_the_start_alarms_nobody(
+    agent_on: Callable[..., Any],
+    log_dir: Path,
+    backend: Backend,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A rate that was watched for a minute does, and room that is gone at once."""
+    backend.plan = [Refuse(401)] * 1000
+    write(log_dir, 1)
+    with agent_on() as (agent, _, _):
+        eventually(lambda: exporter_views(agent)[0].retries.get("misconfigured"))
+        ((subscription, *_),) = [exporter.subscriptions for exporter in agent.exporters]
+        times = {"now": 0.0}
+        runways = Runways(log_dir / "none.yaml", monotonic=lambda: times["now"])
+        runways.look(agent.logs, {"k8s_audit": 1_000_000})
+        write(log_dir, 400)
+        size = (log_dir / "audit.log").stat().st_size
+        eventually(lambda: agent.logs[0].live_size == size)
+        for now, said in ((1.0, 0), (61.0, 1)):
+            times["now"] = now
+            runways.look(agent.logs, {"k8s_audit": 1_000_000})
+            assert runways.seconds(subscription) is not None
+            runways.warn(subscription, None)
+            assert caplog.text.count("the spool is full") == said
+        runways.look(agent.logs, {"k8s_audit": 0})
+        times["now"] = 200.0
+        runways.warn(subscription, None)
+        assert caplog.text.count("in about 0 minutes the spool is full") == 1
