@@ -5,6 +5,7 @@ from contextlib import closing
 from io import BufferedReader, FileIO
 from pathlib import Path
 
+from k8s_audit_otlp.cli import say
 from k8s_audit_otlp.cli.terminal import reading
 from k8s_audit_otlp.tools.verify.export import Export
 
@@ -32,7 +33,13 @@ def exports_in(files: Sequence[tuple[str, int]], field: str, what: str) -> Itera
     with reading(sum(size for _, size in files), what) as advance:
         for name, _ in files:
             with closing(_open_export(name)) as stream:
-                yield Export(name, stream, field, advance)
+                export = Export(name, stream, field, advance)
+                yield export
+            if export.cut_at:
+                say(
+                    f"{name}: it holds exactly {export.cut_at:,} records, as an answer does that "
+                    "was cut there; ask for the rest, too, and give all the answers"
+                )
 
 
 def _open_export(name: str) -> BufferedReader:

@@ -72,6 +72,19 @@ def test_something_missing_is_exit_code_5(audit_log: Path, uids: list[str]) -> N
     assert "NOT COMPLETE: 90 events on disk, 87 arrived, 3 missing" in done.stdout
 
 
+@pytest.mark.parametrize("records", [90, 100])
+def test_an_answer_that_may_be_cut_is_said(
+    audit_log: Path, uids: list[str], tmp_path: Path, records: int
+) -> None:
+    """Loki gives 100 records where nothing else is asked for: what is missing may lie behind."""
+    values = [["1", "{}", {"log_record_uid": uid}] for uid in (uids * 2)[:records]]
+    answer = {"data": {"result": [{"stream": {}, "values": values}]}}
+    (tmp_path / "loki.json").write_text(json.dumps(answer))
+    done = verify(audit_log, "--against", str(tmp_path / "loki.json"))
+    assert done.returncode == 0, done.stderr
+    assert ("holds exactly 100 records" in done.stderr) == (records == 100)
+
+
 def test_json_holds_every_count(audit_log: Path, uids: list[str], tmp_path: Path) -> None:
     """For programs: segment by segment, with repeats and strangers."""
     export = tmp_path / "uids"

@@ -28,6 +28,8 @@ _BUFFER = 1024 * 1024
 _NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 
+# Loki by default and at most, Elasticsearch's usual sizes and its most
+_MOST_AT_ONCE = frozenset((100, 1000, 5000, 10_000))
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
 
 Advance = Callable[[int], None]
@@ -39,13 +41,18 @@ class UnreadableExportError(Exception):
 
 
 class Export:
-    """One file or stream of an export. `unread` counts lines that could not be understood."""
+    """One file or stream of an export.
+
+    `unread` counts lines that could not be understood. `cut_at` is the number of records of an
+    answer that holds exactly as many as the back end gives at once, else 0.
+    """
 
     def __init__(
         self, name: str, stream: io.BufferedReader, field: str, advance: Advance = lambda _: None
     ) -> None:
         self.name = name
         self.unread = 0
+        self.cut_at = 0
         self._field = field
         self._advance = advance
         self._stream = stream
@@ -98,8 +105,10 @@ class Export:
             yield line
 
     def _document(self, chunks: Iterator[bytes]) -> Iterator[Item]:
+        found = 0
         try:
             for value, labels, columns in records(self._advancing(chunks)):
+                found += 1
                 if isinstance(value, str):
                     yield Item(value)
                 elif isinstance(value, list) and columns:
@@ -110,6 +119,7 @@ class Export:
                     yield item_of_fields(plain, self._field)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.unread += 1  # it breaks off
+        self.cut_at = found if found in _MOST_AT_ONCE else 0
 
     def _advancing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
