@@ -27,6 +27,7 @@ from k8s_audit_otlp.tools.verify.uids import UidPlace, read_uid
 
 _MOST: Final = 1000  # of one field that are kept to be named
 _SHOWN: Final = 80  # characters of a value
+_LEAST_BOUND: Final = 64  # bytes of a value, as an exporter may be told
 _LARGE: Final = 4096  # characters of attributes, from which a bound on their sum may cut some
 _CUT_FIRST: Final = tuple(words_of(k.replace("{p}", "").removesuffix("<key>")) for k in CHOSEN)
 # Names that back ends use themselves; what has no dot is taken for one of them, too.
@@ -187,7 +188,7 @@ class Fields:
         there = as_list(found.said)
         rest = next(w for w in found.wanted if isinstance(w, list) and len(w) > len(there))
         size = len(str(found.said)) + len(rest[len(there)]) + 3
-        return len(there) >= self._longest_list or size > self._longest_text > _LARGE
+        return len(there) >= self._longest_list or size > max(self._longest_text, _LEAST_BOUND)
 
 
 def _is_within(found: _Found, of: _OfName) -> bool:
@@ -202,7 +203,7 @@ def _is_within(found: _Found, of: _OfName) -> bool:
 def _is_beginning(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, list):
         there = as_list(value)
-        return bool(there) and len(there) < len(wanted) and there == wanted[: len(there)]
+        return len(there) < len(wanted) and there == wanted[: len(there)]
     return isinstance(wanted, str) and isinstance(value, str) and wanted.startswith(value)
 
 

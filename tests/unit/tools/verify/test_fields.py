@@ -274,6 +274,13 @@ def test_a_name_that_the_store_uses_itself_is_said_to_be_so() -> None:
     assert ["field status" in line for line in report.not_compared] == [True]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_whose_first_item_is_over_the_bound_is_no_alarm(form: str) -> None:
+    lists = (["1" * 120, ""], ["10.0.0.1", "10.0.0.2"], ["10.0.0.1", "2" * 120])
+    events = [strategies.line_of(sourceIPs=each) for each in lists]
+    assert judged(FORMS[form](encoded(MAPPINGS["bounded"], events))).changed == []
+
+
 def test_two_mappings_in_one_export_are_no_alarm() -> None:
     rows = [
         row for name in ("plain", "semconv", "prefix") for row in encoded(MAPPINGS[name], PLAIN)
