@@ -81,8 +81,11 @@ def test_panels_use_metrics_of_a_running_agent(tmp_path: Path, backend: Backend)
         while len(backend.received.uids) < 300:
             assert time.monotonic() < end
             time.sleep(0.05)
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
-            scraped = answer.read().decode()
+        scraped = ""
+        while "k8s_audit_otlp_event_lag_seconds" not in scraped:  # an answer has been taken in
+            assert time.monotonic() < end, scraped
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+                scraped = answer.read().decode()
     finally:
         agent.stop()
         worker.join()
