@@ -12,6 +12,7 @@ from itertools import compress
 from operator import not_
 
 from k8s_audit_otlp.event.redact.embedded import may_hold_json
+from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.strings import KnownTexts
 from k8s_audit_otlp.event.secrets.grammar import may_hold, needles_in_bytes
@@ -39,7 +40,7 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         super().__init__()
         self._outside = outside
         self._known: defaultdict[bytes, KnownTexts] = defaultdict(KnownTexts)
-        self._shapes: dict[tuple[bytes, ...], bool] = {}
+        self._shapes = Verdicts(self._calls_for_nothing, most=_MAX_KEPT, longest=_MOST_NAMES)
 
     def all(self, members: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell whether all members leave as they are."""
@@ -67,7 +68,7 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         strings = pieces[1::2]
         if len(strings) > 1:
             is_name = [*map(marks_key, pieces[2:-1:2]), False]
-            if not self._calls_for_nothing((name, *compress(strings, is_name))):
+            if not self._shapes[name, *compress(strings, is_name)]:
                 return not outside.changes(name, value)
             strings = [*compress(strings, map(not_, is_name))]
         if _hold_nothing(b"\n".join(strings)):
@@ -85,17 +86,10 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
 
     def _calls_for_nothing(self, shape: tuple[bytes, ...]) -> bool:
         """Tell whether no name in a member (its own, those in it) says something of a value."""
-        harmless = self._shapes.get(shape)
-        if harmless is None:
-            owner, *names = shape
-            harmless = not any(
-                b"\\" in name or self._outside.calls_for_a_look(owner, name) for name in names
-            )
-            if len(shape) <= _MOST_NAMES:
-                if len(self._shapes) >= _MAX_KEPT:
-                    self._shapes.clear()
-                self._shapes[shape] = harmless
-        return harmless
+        owner, *names = shape
+        return not any(
+            b"\\" in name or self._outside.calls_for_a_look(owner, name) for name in names
+        )
 
 
 def _hold_nothing(pieces: bytes) -> bool:

@@ -56,7 +56,7 @@ _VALUE_WORDS = frozenset({"value", "values", "val", "literal", "text", "content"
 _MOST_WORDS = 2  # `headerValue`
 _ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "envvar", "envvars"})
 _NOT_ENVIRONMENT = frozenset({"from", "value", "file", "files", "name", "id", "type", "prefix"})
-K = TypeVar("K", str, bytes)
+K = TypeVar("K", str, bytes, tuple[bytes, ...])
 V = TypeVar("V")
 _WITH_VALUES = frozenset(
     (Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.ENV, Action.COMMAND, Action.ARGS)
@@ -70,7 +70,7 @@ class Verdicts(dict[K, V], Generic[K, V]):
     """`verdicts[text]` is `judge(text)`, remembered: the same few come again for ever. Bounded."""
 
     def __init__(self, judge: Callable[[K], V], *, most: int, longest: int) -> None:
-        """*most*: how many are remembered; *longest*: the length of a text that is."""
+        """*most*: how many are remembered; *longest*: the length of one that is."""
         super().__init__()
         self._judge: Callable[[K], V] = judge
         self._most, self._longest = most, longest

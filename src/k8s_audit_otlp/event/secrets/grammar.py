@@ -193,7 +193,8 @@ def sought_for(needle: str) -> Sought:
 
 
 _MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
-_found = matcher_of([*map(sought_for, NEEDLES)])
+# Gives the needles that an encoded text holds, as bits.
+needles_in_bytes: Final = matcher_of([*map(sought_for, NEEDLES)])
 
 
 def bits_of(needles: Iterable[str]) -> int:
@@ -207,11 +208,6 @@ FORMS: Final = bits_of((*FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES, "bearer"
 def needles_in(text: str) -> int:
     """Return which needles a text holds, as bits."""
     return needles_in_bytes(text.encode("utf-8", "surrogatepass"))
-
-
-def needles_in_bytes(text: bytes) -> int:
-    """Return the same of a text that is encoded."""
-    return _found(text)
 
 
 def may_hold(text: str) -> bool:
