@@ -17,6 +17,11 @@ from k8s_audit_otlp.state.manifest import SegmentState
 from tests.conftest import ManualClock
 
 
+@pytest.fixture
+def live(log_dir: Path) -> Path:
+    return log_dir / "audit.log"
+
+
 class Events:
     """What the log said."""
 

@@ -10,25 +10,9 @@ from k8s_audit_otlp.receiver.source import PlainSource, open_source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
 from tests.conftest import ManualClock
+from tests.kit.log_files import FIRST, append, rotate
 
-FIRST = 1_767_323_045_000
 UNSEEN = ("unseen", 0, 1)
-
-
-@pytest.fixture
-def live(log_dir: Path) -> Path:
-    return log_dir / "audit.log"
-
-
-def append(path: Path, *lines: Any) -> None:
-    with path.open("ab") as file:
-        file.write(b"".join(lines))
-
-
-def rotate(live: Path, number: int) -> Path:
-    backup = live.rename(backup_name(live, FIRST + number))
-    live.touch()
-    return backup
 
 
 def rotations(live: Path, event: Callable[..., Any], numbers: Sequence[int], *, kept: Any) -> None:

@@ -14,18 +14,9 @@ import pytest
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+from tests.kit.log_files import append
 
 UNSEEN = ("unseen", 0, 1)
-
-
-@pytest.fixture
-def live(log_dir: Path) -> Path:
-    return log_dir / "audit.log"
-
-
-def append(path: Path, *lines: Any) -> None:
-    with path.open("ab") as file:
-        file.write(b"".join(lines))
 
 
 def cut(path: Path, size: int, *lines: Any) -> None:

@@ -14,11 +14,6 @@ FIRST = 1_767_323_045_000
 PLENTY = 1 << 40
 
 
-@pytest.fixture
-def live(log_dir: Path) -> Path:
-    return log_dir / "audit.log"
-
-
 def backups(
     live: Path, event: Callable[..., Any], numbers: list[int] | range, *, packed: Any
 ) -> list[Path]:

@@ -12,27 +12,8 @@ import pytest
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
 from tests.conftest import ManualClock
+from tests.kit.log_files import FIRST, append, rotate
 from tests.kit.logrotate import copytruncate, rename_numbered
-
-FIRST = 1_767_323_045_000
-
-
-@pytest.fixture
-def live(log_dir: Path) -> Any:
-    return log_dir / "audit.log"
-
-
-def rotate(live: Path, number: int) -> Path:
-    """Rename the log as lumberjack does; *number* is the time in the name, in milliseconds."""
-    backup = backup_name(live, FIRST + number)
-    live.rename(backup)
-    live.touch()
-    return backup
-
-
-def append(path: Path, *lines: Any) -> None:
-    with path.open("ab") as file:
-        file.write(b"".join(lines))
 
 
 @pytest.mark.parametrize("name", ["audit.log", "kube-apiserver.log", "audit", "a.b.json"])

@@ -8,25 +8,9 @@ import pytest
 
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+from tests.kit.log_files import FIRST, append, rotate
 
-FIRST = 1_767_323_045_000
 UNSEEN = ("unseen", 0, 1)
-
-
-@pytest.fixture
-def live(log_dir: Path) -> Path:
-    return log_dir / "audit.log"
-
-
-def append(path: Path, *lines: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(b"".join(lines))
-
-
-def rotate(live: Path, number: int) -> Path:
-    backup = live.rename(backup_name(live, FIRST + number))
-    live.touch()
-    return backup
 
 
 class Listings:

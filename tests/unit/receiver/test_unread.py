@@ -30,11 +30,6 @@ def log_dir() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.fixture
-def live(log_dir: Path) -> Path:
-    return log_dir / "audit.log"
-
-
 @contextmanager
 def denied(path: Path) -> Iterator[None]:
     """Let nobody read *path*, root not either."""

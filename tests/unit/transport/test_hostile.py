@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -236,6 +237,21 @@ ACKNOWLEDGEMENTS = [
 ]
 
 
+@pytest.fixture
+def attack_answered(servers: Any, attack: Any) -> Callable[[int, bytes, bytes], object]:
+    """Give what a request comes to that is answered with a status, a type and a body."""
+
+    def outcome_of(status: int, content_type: bytes, body: bytes) -> object:
+        def respond(connection: Any, _number: Any) -> None:
+            connection.sendall(_answer_of(status, content_type, body))
+
+        with servers.RawServer(respond) as server:
+            outcome, _, _ = attack(server.url)
+        return outcome
+
+    return outcome_of
+
+
 def _answer_of(status: int, content_type: bytes, body: bytes) -> bytes:
     named = b"Content-Type: " + content_type + b"\r\n" if content_type else b""
     return b"HTTP/1.1 %d x\r\n%bContent-Length: %d\r\n\r\n%b" % (status, named, len(body), body)
@@ -244,15 +260,10 @@ def _answer_of(status: int, content_type: bytes, body: bytes) -> bytes:
 @pytest.mark.parametrize("status", [200, 202])
 @pytest.mark.parametrize(("content_type", "body"), NO_ACKNOWLEDGEMENT)
 def test_what_stands_before_a_back_end_acknowledges_nothing(
-    servers: Any, attack: Any, status: int, content_type: bytes, body: bytes
+    attack_answered: Callable[..., object], status: int, content_type: bytes, body: bytes
 ) -> None:
     """Login pages and proxies answer 200, too; the data is kept, and the switch is named."""
-
-    def respond(connection: Any, _number: Any) -> None:
-        connection.sendall(_answer_of(status, content_type, body))
-
-    with servers.RawServer(respond) as server:
-        outcome, _, _ = attack(server.url)
+    outcome = attack_answered(status, content_type, body)
     assert isinstance(outcome, Misconfigured)
     assert outcome.why.endswith("accept_any_answer: true takes it for an acknowledgement")
 
@@ -260,13 +271,8 @@ def test_what_stands_before_a_back_end_acknowledges_nothing(
 @pytest.mark.parametrize("status", [200, 201, 202])
 @pytest.mark.parametrize(("content_type", "body"), ACKNOWLEDGEMENTS)
 def test_an_empty_body_or_one_of_otlp_acknowledges(
-    servers: Any, attack: Any, status: int, content_type: bytes, body: bytes
+    attack_answered: Callable[..., object], status: int, content_type: bytes, body: bytes
 ) -> None:
     """Fluent Bit answers 201, Loki 204; some back ends answer JSON."""
-
-    def respond(connection: Any, _number: Any) -> None:
-        connection.sendall(_answer_of(status, content_type, body))
-
-    with servers.RawServer(respond) as server:
-        outcome, _, _ = attack(server.url)
+    outcome = attack_answered(status, content_type, body)
     assert outcome == Delivered()

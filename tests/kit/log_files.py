@@ -1,0 +1,19 @@
+"""What the apiserver does to its log: it appends, and it rotates as lumberjack does."""
+
+from pathlib import Path
+
+from k8s_audit_otlp.tools.demo.writer import backup_name
+
+FIRST = 1_767_323_045_000  # milliseconds; the time in the name of a backup number 0
+
+
+def append(path: Path, *lines: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+
+
+def rotate(live: Path, number: int) -> Path:
+    """Rename the log and begin it anew; *number* is the time in the name, in milliseconds."""
+    backup = live.rename(backup_name(live, FIRST + number))
+    live.touch()
+    return backup
