@@ -45,15 +45,17 @@ def gap(
     """
     start, end = gap.span.start, gap.span.end
     size, since_ns = end - start, max(gap.since_ns, since_ns)
+    records, why = max(1, size // TYPICAL_LINE), GAP_REASONS[gap.reason]
     what = f"{'at least ' if gap.open_end else ''}{size} bytes of {segment.name} are"
     if gap.reason == "unseen":
-        what = f"whatever was written before the first event of {segment.name} may be"
+        size = records = 0  # that are known to be missing
+        what, why = "events may be", gap.why or f"{why}, before {segment.name}"
     return Notice(
         f"gap-{exporter}-{segment.identity}-{start:x}-{end:x}",
         "k8s.audit.gap",
         since_ns or segment.last_ns or now_ns,
         ERROR,
-        f"{what} missing at {exporter}: {GAP_REASONS[gap.reason]}",
+        f"{what} missing at {exporter}: {why}",
         {
             "k8s.audit.exporter": exporter,
             _GAP + "reason": gap.reason,
@@ -61,7 +63,7 @@ def gap(
             _GAP + "end": end,
             _GAP + "bytes": size,
             _GAP + "open_end": gap.open_end,
-            _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
+            _GAP + "estimated_records": records,
             **({_GAP + "since_ns": since_ns} if since_ns else {}),
             **({_GAP + "until_ns": gap.until_ns} if gap.until_ns else {}),
             _GAP + "told_ns": now_ns,

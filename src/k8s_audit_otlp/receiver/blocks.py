@@ -196,7 +196,7 @@ class BlockReader:
         span = Span(segment.seq, offset, state.size)
         until_ns = state.last_ns if state.lost else self._first_after(segment)
         open_end = state.open_end or bool(state.lost)
-        return Gap(span, reason, "", open_end, state.first_ns, until_ns)
+        return Gap(span, reason, state.detail, open_end, state.first_ns, until_ns)
 
     def _first_after(self, segment: Segment) -> int:
         """Return the time of the first event of what follows, 0 where none is known."""

@@ -110,8 +110,11 @@ class Continuity:
 
     # -- gaps ----------------------------------------------------------------------------------
 
-    def precede(self, name: str, identity: Identity, found: Found) -> None:
-        """Put a gap in front of a new segment where nothing proves that it follows."""
+    def precede(self, name: str, identity: Identity, found: Found, *, cut: bool) -> None:
+        """Put a gap in front of a new segment where nothing proves that it follows.
+
+        *cut*: it begins in the midst of a file that held another one.
+        """
         if found.follows or self._is_awaited(identity) or self._is_older(identity):
             return
         before = self._known.predecessor()
@@ -119,7 +122,7 @@ class Continuity:
             # A file that cannot be read may be it: judged once that one can.
             self._known.manifest.doubted = before.seq, self._known.manifest.next_seq
             return
-        self._tell(name, before, identity.name, until_ns=identity.when_ns)
+        self._tell(name, before, identity.name, until_ns=identity.when_ns, cut=cut)
 
     def _is_awaited(self, identity: Identity) -> bool:
         """Say whether a killed process took this for the next one, with nothing in between."""
@@ -148,10 +151,33 @@ class Continuity:
             state = after.state
             self._tell(state.name, before, state.identity, until_ns=state.first_ns)
 
-    def _tell(self, name: str, before: Segment | None, after: str, *, until_ns: int) -> None:
+    def _tell(
+        self, name: str, before: Segment | None, after: str, *, until_ns: int, cut: bool = False
+    ) -> None:
         key = f"{before.state.identity if before else ''} {after}".encode()
         since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
-        self._on_new(self._known.add_lost("unseen", name, key, since_ns, until_ns))
+        why = self._doubt(name, before, cut=cut)
+        self._on_new(self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why))
+
+    def _doubt(self, name: str, before: Segment | None, *, cut: bool) -> str:
+        """Say which proof is lacking that *name* follows what was known."""
+        if before is None:
+            first = f"nothing proves that {name} is the first file: at the last look the log was"
+            if self._known.manifest.unnamed:
+                return f"{first} an empty file that is gone"
+            return f"{first} not there, and other backups may have come and gone before it"
+        known = before.state.name
+        if cut or (before.state.truncated and before.source is None):
+            return f"{known} was cut or overwritten: what came since the last look may be gone"
+        if before.unlinked:
+            return (
+                f"{known} is read to its end but deleted or replaced: other files may have come "
+                f"and gone before what is now {name}"
+            )
+        return (
+            f"{known}, the last file that the state knows, is gone: more may have been written to "
+            f"it, and other files may have come and gone before what is now {name}"
+        )
 
 
 def _still_there(segment: Segment) -> bool:

@@ -111,19 +111,26 @@ class KnownSegments:
             return segment
 
     def add_lost(
-        self, reason: str, name: str, key: bytes, since_ns: int = 0, until_ns: int = 0
+        self,
+        reason: str,
+        name: str,
+        key: bytes,
+        between_ns: tuple[int, int] = (0, 0),
+        *,
+        detail: str = "",
     ) -> Segment:
         """Give a stretch of the log that nobody can read its place, so that everyone is told.
 
         Nobody knows how long it is: one byte stands for it. *key* makes its identity, the same
         where a process that was killed finds it again. It lies between events of these times; 0 is
-        for one that is not known.
+        for one that is not known. *detail*: what is known of it, a clause.
         """
         with self.lock:
             segment = self.add(Identity(fingerprint(key), "", 0, 0))
             state = segment.state
             state.lost, state.size, state.complete, state.gone = reason, 1, True, True
-            state.first_ns, state.last_ns = since_ns, until_ns
+            state.first_ns, state.last_ns = between_ns
+            state.detail = detail
             state.seen_as(name)
             return segment
 

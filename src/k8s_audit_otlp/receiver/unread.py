@@ -176,7 +176,8 @@ class UnreadFiles:
                 waiting.append(file)
             else:
                 what = f"{file.name} {file.device} {file.inode}".encode()
-                self._on_new(self._known.add_lost("unseen", file.name, what))
+                why = f"{file.name} was deleted before it could be read"
+                self._on_new(self._known.add_lost("unseen", file.name, what, detail=why))
         self._known.manifest.unread = waiting
         found.maybe = {seq for file in waiting for seq in file.maybe}
 

@@ -32,6 +32,7 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     open_end: bool = False  # it is complete as far as it is known, but more may have been written
     torn: int = 0  # where a gap ends in the middle of a line, because a .gz did
     lost: str = ""  # no segment, but a stretch that nobody could read: why. Its one byte is a gap
+    detail: str = ""  # and what is known of that
     begin: int = 0  # where it begins in a file that holds another segment before it
     after: int = 0  # and that segment's number
     cut: int = 0  # where the next one begins in the file of this one: what was there is lost

@@ -173,7 +173,7 @@ def _merged(old: Notice, new: Notice) -> Notice:
         kept[GAP + "open_end"] = True
     kept[COUNT] = count
     body = new.body
-    if GAP + "bytes" in kept:
+    if kept.get(GAP + "bytes"):
         where = f"{kept[GAP + 'bytes']} bytes in {count} places are missing"
         body = f"{where} at {kept.get(EXPORTER, '')}: {kept.get(GAP + 'reason', '')}"
     return msgspec.structs.replace(

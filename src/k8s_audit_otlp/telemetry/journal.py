@@ -183,8 +183,7 @@ class ExporterJournal:
         size, name = gap.span.end - gap.span.start, segment.state.name
         what, lost = f"{size:,} bytes of {name}", "are lost"
         if gap.reason == "unseen":
-            what, size = f"unknown bytes before the first event of {name}", 0
-            lost = "may be lost"
+            what, size, lost = f"events before {name}", 0, "may be lost"
         with self._lock:
             self.counts.gaps[gap.reason] += 1
         self._note("gap", f"{what} ({gap.reason})")

@@ -97,6 +97,8 @@ def test_a_segment_deleted_before_it_was_sent_is_a_gap(fixture: Fixture) -> None
     assert gap["log.file.name"] == "audit.log"
     assert unseen["k8s.audit.gap.reason"] == "unseen"
     assert unseen["k8s.audit.gap.open_end"]
+    assert unseen["k8s.audit.gap.estimated_records"] == 0  # that are known to be missing
+    assert "the last file that the state knows, is gone" in unseen["k8s.audit.gap.detail"]
 
 
 def test_a_gap_of_one_exporter_is_told_to_the_others(
@@ -119,8 +121,9 @@ def test_a_gap_of_one_exporter_is_told_to_the_others(
             wait_for(lambda: gaps_told(fixture).keys() >= {"otlp_http/down", "otlp_http/up"})
     gaps = gaps_told(fixture)
     assert gaps["otlp_http/down"] > 10_000
-    # What it has had is all that was seen of the file; whether more was written nobody knows.
-    assert gaps["otlp_http/up"] == 1
+    # What it has had is all that was seen of the file; whether more was written nobody knows, and
+    # none is known to be missing.
+    assert gaps["otlp_http/up"] == 0
 
 
 def gaps_told(fixture: Fixture) -> Counter[str]:

@@ -337,3 +337,59 @@ def test_what_was_read_since_the_last_look_and_is_deleted_unsent_is_told(
     assert second.drain() == [event(6), event(7)]
     sizes = [len(event(n)) for n in range(3)]
     assert second.gaps == [("deleted", sizes[0], sum(sizes)), UNSEEN]
+
+
+def gone(live: Path) -> None:
+    live.unlink()
+
+
+def replaced(live: Path) -> None:
+    live.with_name("new").write_bytes(b"")
+    live.with_name("new").replace(live)
+
+
+def emptied(live: Path) -> None:
+    live.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("happens", "restart", "said"),
+    [
+        (gone, True, "audit.log, the last file that the state knows, is gone"),
+        (replaced, True, "audit.log, the last file that the state knows, is gone"),
+        (gone, False, "audit.log is read to its end but deleted or replaced"),
+        (replaced, False, "audit.log is read to its end but deleted or replaced"),
+        (emptied, False, "audit.log was cut or overwritten"),
+    ],
+)
+def test_a_gap_says_which_proof_is_lacking(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    happens: Callable[[Path], None],
+    restart: bool,
+    said: str,
+) -> None:
+    """Also where the new file is as long as the old one: nobody can tell whether all is there."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    happens(live)
+    append(live, event(1))
+    second = receive(receiver) if restart else receiver
+    assert second.drain() == [event(1)]
+    assert second.gaps == [UNSEEN]
+    (gap,) = [s.state for s in second.log.segments() if s.state.lost]
+    assert gap.detail.startswith(said)
+
+
+def test_a_gap_before_the_first_file_says_why_it_may_not_be_the_first(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    receiver = receive()
+    receiver.drain()
+    append(live, event(0))
+    backup = rotate(live, 0)
+    assert receiver.drain() == [event(0)]
+    (gap,) = [s.state for s in receiver.log.segments() if s.state.lost]
+    assert gap.detail.startswith(f"nothing proves that {backup.name} is the first file")

@@ -263,7 +263,7 @@ def test_a_stretch_that_nobody_can_read_is_one_byte_that_is_gone(known: KnownSeg
     ledger = Ledger()
     known.register(ledger)
     real = known.add(Identity("a" * 16, "", 0, 0))
-    lost = known.add_lost("unseen", "audit.log", b"key", 5, 9)
+    lost = known.add_lost("unseen", "audit.log", b"key", (5, 9))
     assert (lost.state.lost, lost.state.size) == ("unseen", 1)
     assert lost.state.complete
     assert lost.state.gone
