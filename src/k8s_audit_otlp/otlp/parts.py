@@ -3,6 +3,7 @@
 The mapping's rows name the members of these; the encoder interns each part's bytes as a whole.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -27,15 +28,10 @@ HTTP_METHODS = frozenset(
 )
 
 # kubernetes.io/docs/reference/access-authn-authz/{authentication,node}; EKS and AKS name their own
-USER_TYPES = (
-    ("system:serviceaccount:", "serviceaccount"),
-    ("system:node:", "node"),
-    ("system:anonymous", "anonymous"),
-    ("system:", "system"),
-    ("eks:", "system"),
-    ("aksService", "system"),
-    ("masterclient", "system"),
-    ("", "user"),
+_USER_TYPE = re.compile(
+    "(?P<serviceaccount>system:serviceaccount:)|(?P<node>system:node:)|"
+    "(?P<anonymous>system:anonymous)|(?P<system>system:|eks:|aksService|masterclient)|(?P<user>.)",
+    re.DOTALL,
 )
 
 
@@ -92,9 +88,8 @@ class User(NamedTuple):
     @property
     def type(self) -> str:
         """Say what kind of user it is; it replaces most uses of the name as a label."""
-        if not self.username:
-            return "none"
-        return next(kind for start, kind in USER_TYPES if self.username.startswith(start))
+        found = _USER_TYPE.match(self.username)
+        return str(found.lastgroup) if found else "none"
 
 
 class Client(NamedTuple):
