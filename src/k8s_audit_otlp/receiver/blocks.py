@@ -21,6 +21,7 @@ from k8s_audit_otlp.receiver.source import GzipSource, Source
 
 BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
 _STAGE_TIME = b'"stageTimestamp":"'
+_UNVERIFIED = "lacks its checksum or length; all its lines are read, and nothing verifies them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class BlockReader:
             self._log.failed(segment, error)
             return None
         except CorruptGzipError as damage:
-            return self._torn(segment, offset, damage.offset, str(damage))
+            return self._torn(source, segment, offset, damage.offset, str(damage))
 
     def _read_from(self, source: Source, segment: Segment, offset: int) -> Block | Gap | None:
         span, data = self._lines(source, segment, offset)
@@ -137,7 +138,7 @@ class BlockReader:
         """
         end = isinstance(source, GzipSource) and source.end
         if end and not segment.state.complete:
-            self._log.ended(segment, max(end, segment.state.size))
+            self._log.ended(segment, end)
 
     def _lines(self, source: Source, segment: Segment, offset: int) -> tuple[Span, bytes]:
         """Return the lines of a block and where they end; an empty span where there are none."""
@@ -173,7 +174,7 @@ class BlockReader:
         state = segment.state
         if isinstance(source, GzipSource) and source.end is None:
             half = len(source.read_at(offset, BLOCK_BYTES))
-            return self._torn(segment, offset, offset + half, "the file has no end")
+            return self._torn(source, segment, offset, offset + half, "the file has no end")
         if segment.live or not state.complete or offset >= state.size:
             return None
         if isinstance(source, GzipSource) or source.stat().st_size <= offset:
@@ -204,9 +205,14 @@ class BlockReader:
         first_ns = next((state.first_ns for state in later), 0)
         return first_ns if first_ns >= segment.state.first_ns else 0
 
-    def _torn(self, segment: Segment, offset: int, end: int, why: str) -> Gap | None:
+    def _torn(
+        self, source: Source, segment: Segment, offset: int, end: int, why: str
+    ) -> Gap | None:
         """Give up on a compressed file that will not get better; until then wait."""
         if not self._log.unchanged_for(segment, self._log.limits.torn_s):
+            return None
+        if isinstance(source, GzipSource) and source.ends_without_trailer():
+            self._log.ended(segment, source.end or 0, _UNVERIFIED)
             return None
         self._log.torn(segment, max(end, offset + 1))
         return replace(self._gap(segment, offset, "corrupt_gzip"), why=why)

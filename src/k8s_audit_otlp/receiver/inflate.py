@@ -6,6 +6,7 @@ what was decoded before it.
 
 import contextlib
 import os
+import struct
 
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
@@ -13,6 +14,10 @@ from isal.igzip_lib import IsalError
 # The library's stub calls this class an instance.
 _DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
 _GZIP = 31  # window bits: a gzip header, and its checksum verified
+_DEFLATE = -15  # window bits: the data alone
+_TRAILER = struct.Struct("<II")  # checksum and length of a member
+_HEADER_BYTES = 64 * 1024  # more than a header with a name has
+_HEADER_CHECKSUM, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16  # flags of RFC 1952
 _CHUNK = 8 * 1024  # compressed bytes read at once: up to a thousand times as many come out
 _MAX_INFLATED = 1024 * 1024  # bytes that one call may make of them: a bomb grows step by step
 
@@ -36,6 +41,7 @@ class InflateStream:
         self._inflate = isal_zlib.decompressobj(_GZIP)
         self._inside = False  # a member has begun and not ended
         self._members = 0
+        self._member = 0  # compressed offset of the one that began last
         self.damage = ""  # why nothing can follow what is in the buffer
 
     @property
@@ -61,10 +67,12 @@ class InflateStream:
             self._read += len(chunk)
 
     def _feed(self, chunk: bytes) -> None:
+        upto = self._read + len(chunk)
         while chunk:
             if not self._inside and self._members and not chunk.strip(b"\0"):
                 return  # padding after the last member
-            self._inside = True
+            if not self._inside:
+                self._inside, self._member = True, upto - len(chunk)
             self._buffer += self._inflate.decompress(chunk, _MAX_INFLATED)
             chunk = self._inflate.unconsumed_tail
             if self._inflate.eof:
@@ -93,6 +101,27 @@ class InflateStream:
         already = end - replay.start
         self._buffer += replay._buffer[already:]
 
+    def lacks_only_its_trailer(self) -> bool:
+        """Say so of a file that was read to its end: deflate marks the last block of a member.
+
+        What is there of the checksum and the length must be right.
+        """
+        at = self._member + _header_length(os.pread(self._fd, _HEADER_BYTES, self._member))
+        inflate = isal_zlib.decompressobj(_DEFLATE)
+        checksum = size = 0
+        while not inflate.eof and (chunk := os.pread(self._fd, _CHUNK, at)):
+            at += len(chunk)
+            while chunk and not inflate.eof:
+                try:
+                    data = inflate.decompress(chunk, _MAX_INFLATED)
+                except _DamagedError:
+                    return False
+                checksum, size = isal_zlib.crc32(data, checksum), size + len(data)
+                chunk = inflate.unconsumed_tail
+        trailer = _TRAILER.pack(checksum, size & 0xFFFFFFFF)
+        found = inflate.unused_data + os.pread(self._fd, len(trailer), at)
+        return inflate.eof and len(found) < len(trailer) and trailer.startswith(found)
+
     def take(self, offset: int, length: int) -> bytes:
         """Return bytes at *offset*, and forget what lies before."""
         while self.end < offset:
@@ -106,3 +135,14 @@ class InflateStream:
         self.start = offset
         self._fill(offset + length)
         return bytes(self._buffer[:length])
+
+
+def _header_length(data: bytes) -> int:
+    """Return how long the header is that a gzip member begins with."""
+    flags, end = data[3] if len(data) > 10 else 0, 10
+    if flags & _EXTRA:
+        end += 2 + int.from_bytes(data[end : end + 2], "little")
+    for text in (_NAME, _COMMENT):
+        if flags & text:
+            end = data.find(b"\0", end) + 1 or len(data)
+    return end + 2 * bool(flags & _HEADER_CHECKSUM)

@@ -122,10 +122,12 @@ class AuditLog:
     def absence(self) -> str:
         return self._troubles.absence
 
-    def ended(self, segment: Segment, size: int) -> None:
-        """Note that the segment ends at *size*: nothing follows."""
+    def ended(self, segment: Segment, size: int, remark: str = "") -> None:
+        """Note that the segment ends at *size* at least and does not go on; say *remark* once."""
+        if remark:
+            self._troubles.once(f"{segment.path or segment.state.name}: {remark}")
         with self._known.lock:
-            segment.state.size, segment.state.complete = size, True
+            segment.state.size, segment.state.complete = max(size, segment.state.size), True
         self._bump()
 
     def torn(self, segment: Segment, end: int) -> None:
@@ -134,7 +136,7 @@ class AuditLog:
             state = segment.state
             state.open_end |= not state.complete
             state.torn = end if end >= state.size else 0
-        self.ended(segment, max(end, state.size))
+        self.ended(segment, end)
 
     def unchanged_for(self, segment: Segment, seconds: float) -> bool:
         """Look at the file; say whether it has not changed for so long."""
@@ -160,7 +162,7 @@ class AuditLog:
         self._troubles.replace({"": f"{self.path.parent}: cannot be looked at: {error!r}"})
 
     def away(self, seconds: float) -> None:
-        """Note for how long the live file has been away; 0 while it is there."""
+        """Note for how long the live file has been away, 0 while it is there."""
         self._troubles.away(f"{self.path}: is not there, so nothing new is read" if seconds else "")
 
     def waited_for(self, segment: Segment) -> None:
@@ -169,9 +171,8 @@ class AuditLog:
         It was closed to make room for others; or an older log is now in the place of the live one.
         """
         with self._known.lock:
-            newest = self._known.last()
             closed = segment.source is None and not segment.state.gone
-            if closed or (segment.live and newest is not segment):
+            if closed or (segment.live and self._known.last() is not segment):
                 self.version += 1
 
     def finished(self) -> list[SegmentState]:
@@ -198,8 +199,7 @@ class AuditLog:
         if key in self._discovery.unnamed:
             return info.st_size != self._discovery.unnamed_size
         live = self._known.live()
-        source = live.source if live is not None else None
-        if live is None or source is None or (source.device, source.inode) != key:
+        if live is None or live.source is None or live.key != key:
             return True
         more = info.st_size - live.disk_size
         if more < 0 or (more and not self._unchanged(live)):

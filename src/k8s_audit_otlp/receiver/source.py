@@ -121,6 +121,14 @@ class GzipSource(_Descriptor):
             return None
         return self.end
 
+    def ends_without_trailer(self) -> bool:
+        """Say whether the data is whole and only what verifies it is missing; that is an end."""
+        with self._lock:
+            stream = max(self._streams, key=lambda s: s.end, default=None)
+            if stream is not None and not stream.damage and stream.lacks_only_its_trailer():
+                self.end = stream.end
+        return self.end is not None
+
     @property
     def readable(self) -> bool:
         """At least its first byte can be had."""

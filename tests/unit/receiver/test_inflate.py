@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +81,32 @@ def test_a_wrong_checksum_is_damage(tmp_path: Path, open_at: list[int]) -> None:
     assert stream.take(0, len(TEXT)) == TEXT
     stream.take(len(TEXT), 1)
     assert stream.damage
+
+
+FULL = b"\x1f\x8b\x08\x1e\0\0\0\0\0\x03\x02\0xyname\0remark\0"
+HEADERS = {
+    "as Go writes it": b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+    "as gzip does": b"\x1f\x8b\x08\x08\0\0\0\0\0\x03audit.log\0",
+    "with everything": FULL + (zlib.crc32(FULL) & 0xFFFF).to_bytes(2, "little"),
+}
+
+
+@pytest.mark.parametrize("there", range(9))
+@pytest.mark.parametrize("before", [b"", gzip.compress(TEXT[:5000])])
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_data_that_lacks_only_its_trailer_is_told_from_half_of_it(
+    tmp_path: Path, open_at: list[int], header: bytes, before: bytes, there: int
+) -> None:
+    """Whatever of the checksum and the length is there must be right."""
+    packed = gzip.compress(TEXT)
+    data, trailer = packed[10:-8], packed[-8:]
+
+    def lacks(rest: bytes) -> bool:
+        stream = _stream(tmp_path, before + header + rest, open_at)
+        assert TEXT[:5000] in stream.take(0, 2 * len(TEXT))
+        return not stream.damage and stream.lacks_only_its_trailer()
+
+    assert lacks(data + trailer[:there]) == (there < len(trailer))
+    assert not lacks(data[: len(data) - 1 - there])
+    if there:
+        assert not lacks(data + trailer[: there - 1] + bytes([trailer[there - 1] ^ 1]))

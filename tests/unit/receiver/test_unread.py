@@ -186,6 +186,36 @@ def test_a_half_gz_ends_open_for_everyone(
     assert rest == whole[start:].splitlines(keepends=True)[1:]  # the torn line was told as lost
 
 
+@pytest.mark.parametrize("there", [0, 3, 7])
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["no newline", "newline"])
+def test_a_gz_that_lacks_only_its_trailer_loses_nothing(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: ManualClock,
+    there: int,
+    end: bytes,
+) -> None:
+    """Its data says where it ends; that nothing verifies it is said once, and is no gap."""
+    lines = [event(n, n % 97) for n in range(2000)]
+    lines[-1] = lines[-1].removesuffix(b"\n") + end
+    packed = gzip.compress(b"".join(lines))
+    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
+    backup.write_bytes(packed[: len(packed) - 8 + there])
+    os.utime(backup, (clock.now, clock.now))
+    receiver = receive()
+    assert receiver.drain() == lines[:-1] + lines[-1:] * bool(end), "it may still be written"
+    clock.advance(61)
+    got = receiver.drain() + receiver.drain()
+    assert got == lines[-1:] * (not end)
+    assert receiver.gaps == []
+    said = [message for _, message in receiver.events.troubles if "checksum" in message]
+    assert len(said) == 1
+    assert receiver.log.segments()[0].state.complete
+    again = receive(receiver)
+    assert (again.drain(), again.gaps) == ([], [])
+
+
 def test_a_file_that_nobody_may_read_hides_no_other_loss(
     receive: Any, live: Path, event: Any
 ) -> None:
