@@ -13,6 +13,17 @@ import yaml
 
 from tests.interop.collector import key_of
 
+
+def k8s_audit_otlp(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "k8s_audit_otlp", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 RETRY = {"initial_interval": "200ms", "max_interval": "1s"}
 
 
@@ -40,6 +51,13 @@ class Agent:
             "service": {"state_dir": str(self.state)},
         }
         (self.directory / "agent.yaml").write_text(yaml.safe_dump(tree))
+
+    def also_reads(self, log: Path) -> None:
+        """Give the receiver another log."""
+        file = self.directory / "agent.yaml"
+        tree = yaml.safe_load(file.read_text())
+        tree["receivers"]["k8s_audit"]["include"].append(str(log))
+        file.write_text(yaml.safe_dump(tree))
 
     def once(self, deadline: str = "60s") -> subprocess.CompletedProcess[str]:
         """Deliver what is there now."""

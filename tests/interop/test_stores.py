@@ -11,7 +11,7 @@ import pytest
 from k8s_audit_otlp.cli import OK
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.tools.demo.events import EventSource
-from tests.interop.agent import Agent
+from tests.interop.agent import Agent, k8s_audit_otlp
 from tests.interop.stores import Loki, Relay, VictoriaLogs, binary_of
 from tests.kit.queries import queries
 
@@ -108,6 +108,31 @@ def test_an_agent_that_lost_its_state_sends_all_again(
     agent.write(lines_ago(50, timedelta(seconds=1), 4))
     _deliver(agent)
     assert agent.dead_letters() == []
+    store.wait_for_exactly(queries()[store.query], [])
+
+
+def test_logs_and_backups_in_any_order_of_time_arrive(
+    agent: Agent, store: VictoriaLogs | Loki
+) -> None:
+    """Two logs of one receiver, hours apart; then a backup older than all; then all once more."""
+    agent.write(lines_ago(100, timedelta(minutes=1), 3))
+    other = agent.directory / "other" / "audit.log"
+    other.parent.mkdir()
+    other.write_bytes(b"".join(lines_ago(250, timedelta(hours=3), 2)))
+    other.with_name("audit-2026-01-02T00-00-00.000.log").write_bytes(
+        b"".join(lines_ago(80, timedelta(hours=6), 4))
+    )
+    _configure(agent, store)
+    agent.also_reads(other)
+    _deliver(agent)
+    late = agent.log.with_name("audit-2026-01-01T00-00-00.000.log")
+    late.write_bytes(b"".join(lines_ago(120, timedelta(hours=8), 7)))
+    _deliver(agent)
+    config = str(agent.directory / "agent.yaml")
+    done = k8s_audit_otlp("replay", "--config", config, "--exporter", "otlp_http", "--from", "24h")
+    assert done.returncode == OK, done.stderr
+    assert agent.dead_letters() == []
+    store.wait_for(_promising_more(queries()[store.query]), 2)  # no repeat counts as an event
     store.wait_for_exactly(queries()[store.query], [])
 
 

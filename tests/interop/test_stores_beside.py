@@ -7,7 +7,6 @@ import gzip
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +18,7 @@ import yaml
 from k8s_audit_otlp.cli import MISSING, OK
 from k8s_audit_otlp.evidence.seal import make_key
 from k8s_audit_otlp.receiver.identity import identify
-from tests.interop.agent import Agent
+from tests.interop.agent import Agent, k8s_audit_otlp
 from tests.interop.stores import Loki, Relay, VictoriaLogs
 from tests.interop.test_stores import lines_ago, store
 from tests.kit.queries import queries
@@ -34,16 +33,6 @@ def relay(store: VictoriaLogs | Loki) -> Iterator[Relay]:
     running = Relay(store)
     yield running
     running.stop()
-
-
-def _k8s_audit_otlp(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "k8s_audit_otlp", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def _agents(directory: Path, store: VictoriaLogs | Loki, port: int) -> list[Agent]:
@@ -82,7 +71,7 @@ def _all_of_it(agents: list[Agent]) -> None:
         assert done.returncode == OK, done.stderr
     config = str(agents[0].directory / "agent.yaml")
     again = ["replay", "--config", config, "--exporter", "otlp_http", "--from", "270m"]
-    done = _k8s_audit_otlp(*again, "--to", "1m")
+    done = k8s_audit_otlp(*again, "--to", "1m")
     assert done.returncode == OK, done.stderr
 
 
@@ -118,7 +107,7 @@ def test_only_the_segment_of_the_lost_event_is_named_and_a_replay_mends_it(
     assert f"{found.name}-{len(first) + 1:x}" in missing
     relay.loses.clear()
     config = str(agents[1].directory / "agent.yaml")
-    done = _k8s_audit_otlp("replay", "--config", config, "--exporter", "otlp_http", "--from", "24h")
+    done = k8s_audit_otlp("replay", "--config", config, "--exporter", "otlp_http", "--from", "24h")
     assert done.returncode == OK, done.stderr
     store.wait_for_exactly(queries()[store.query], [])
     end = time.monotonic() + 60
@@ -128,7 +117,7 @@ def test_only_the_segment_of_the_lost_event_is_named_and_a_replay_mends_it(
 
 def _verified(store: VictoriaLogs | Loki, agent: Agent, directory: Path) -> tuple[int, str]:
     """Export with the very command that the help of verify gives, and compare."""
-    text = _k8s_audit_otlp("verify", "--help").stdout
+    text = k8s_audit_otlp("verify", "--help").stdout
     name = "VictoriaLogs" if isinstance(store, VictoriaLogs) else "Loki"
     found = re.search(rf"^ +{name} +(curl .*(?:\n {{10,}}\S.*)*)", text, re.MULTILINE)
     assert found is not None
@@ -138,5 +127,5 @@ def _verified(store: VictoriaLogs | Loki, agent: Agent, directory: Path) -> tupl
     with export.open("wb") as file:
         env = {**os.environ, "VL": url, "LOKI": url}
         subprocess.run(["bash", "-c", command], stdout=file, env=env, check=True, timeout=60)
-    done = _k8s_audit_otlp("verify", "--path", str(agent.log), "--against", str(export))
+    done = k8s_audit_otlp("verify", "--path", str(agent.log), "--against", str(export))
     return done.returncode, done.stdout + done.stderr

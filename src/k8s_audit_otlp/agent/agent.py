@@ -29,7 +29,6 @@ from k8s_audit_otlp.agent.start import (
     place,
     silence_after,
 )
-from k8s_audit_otlp.agent.streams import begin_streams
 from k8s_audit_otlp.agent.watched import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -151,7 +150,6 @@ class Agent:
         if restored.warning:
             logger.warning("%s", restored.warning, extra=fields("state_damaged"))
         self._base = restored.checkpoint or self._base
-        begin_streams(self._base, self.config, self._now_ns())
 
     def _build(self, marker: Marker | None) -> Pipeline:
         """Open the logs, and make everything that works on them."""

@@ -30,6 +30,7 @@ from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.consumer import ConsumerOptions
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
+from k8s_audit_otlp.otlp.streams import HourlyScopes, ResourceScope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
 from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
@@ -42,7 +43,7 @@ from k8s_audit_otlp.transport.sender import Sender
 if TYPE_CHECKING:
     from k8s_audit_otlp.transport.grpc import GrpcOptions
 
-ResourceScopes = Mapping[str, tuple[bytes, bytes]]
+ResourceScopes = Mapping[str, ResourceScope]
 
 
 def paths_of(receiver: K8sAudit) -> list[Path]:
@@ -113,6 +114,8 @@ def sender_of(
     env: Mapping[str, str] = os.environ,
 ) -> Sender:
     """Return the transport of an exporter. *env*: where the proxy variables are looked up."""
+    if attribute := exporter.audit.hour_attribute:
+        resource_scopes = HourlyScopes(resources_of(config, env), _scope(), attribute)
     match exporter:
         case OtlpHttp():
             return HttpSender(http_options(exporter, config, env), resource_scopes)
@@ -143,13 +146,12 @@ def sender_of(
 
 def request_form(exporter: Exporter) -> tuple[object, ...] | None:
     """Return what the bytes of a request depend on beside its records; None: they are not alike."""
-    if exporter.audit.notice_resource:
-        return None  # its resource is its own
+    alike = batch_limits(exporter), exporter.audit.hour_attribute
     match exporter:
         case OtlpHttp():
-            return exporter.compression, exporter.compression_params.level, batch_limits(exporter)
+            return exporter.compression, exporter.compression_params.level, *alike
         case OtlpGrpc():  # which compresses as it sends
-            return "none", None, batch_limits(exporter)
+            return "none", None, *alike
         case _:
             return None
 
@@ -237,21 +239,12 @@ def consumer_options(exporter: Exporter) -> ConsumerOptions:
 
 
 def resource_scopes_of(config: Config, env: Mapping[str, str]) -> ResourceScopes:
-    """Return the encoded resource and scope of each receiver.
-
-    An exporter may want those of notices about the present apart: see `notice_scope`.
-    """
-    scope = encode_scope("k8s-audit-otlp", __version__)
-    resources = dict(resources_of(config, env))
-    for receiver, exporter_id in config.routes():
-        added = Resource(config.exporters[exporter_id].audit.notice_resource)
-        resources[notice_scope(receiver, exporter_id)] = resources[receiver].merge(added)
-    return {name: (encode_resource(r), scope) for name, r in resources.items()}
+    """Return the encoded resource and scope of each receiver."""
+    return {name: (encode_resource(r), _scope()) for name, r in resources_of(config, env).items()}
 
 
-def notice_scope(receiver: str, exporter_id: str) -> str:
-    """Return under which name an exporter's notices about the present have their resource."""
-    return f"{receiver} present {exporter_id}"
+def _scope() -> bytes:
+    return encode_scope("k8s-audit-otlp", __version__)
 
 
 def resources_of(config: Config, env: Mapping[str, str]) -> Mapping[str, Resource]:

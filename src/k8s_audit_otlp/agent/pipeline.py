@@ -8,12 +8,10 @@ from pathlib import Path
 from threading import Event
 
 from k8s_audit_otlp.agent.build import (
-    ResourceScopes,
     batch_limits,
     consumer_options,
     delivery_options,
     endpoint_of,
-    notice_scope,
     request_form,
     resource_scopes_of,
     resources_of,
@@ -21,7 +19,6 @@ from k8s_audit_otlp.agent.build import (
 )
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.agent.start import AgentOptions
-from k8s_audit_otlp.agent.streams import in_its_stream
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -203,7 +200,7 @@ class Pipeline:
         )
         dead_letters = self._dead_letters(name, exporter)
         plain = self._senders.get(name) or sender_of(
-            exporter, self._config, self._scopes(name), env=self._env
+            exporter, self._config, self._resource_scopes, env=self._env
         )
         if name in self._requests:
             plain = SharingSender(plain, self._requests[name])
@@ -240,9 +237,6 @@ class Pipeline:
             name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters
         )
 
-    def _scopes(self, name: str) -> ResourceScopes:
-        return in_its_stream(name, self._resource_scopes, self._base, self._config, self._env)
-
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
         why = "the dead letter was full: the oldest records in it were let go"
         return DeadLetterFile(
@@ -272,8 +266,8 @@ class Pipeline:
     ) -> SubscriptionReader:
         key = subscription.log.key
         receiver = key.receiver
-        overhead = sum(map(len, self._scopes(subscription.exporter)[receiver])) + 32
-        apart = bool(self._config.exporters[subscription.exporter].audit.notice_resource)
+        overhead = sum(map(len, self._resource_scopes[receiver])) + 32
+        taken = self._config.exporters[subscription.exporter].limits
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:
             self._evidence.gap(subscription, segment, gap)
@@ -286,7 +280,5 @@ class Pipeline:
             Batcher(receiver, limits, learned=learned, overhead=overhead),
             on_gap=on_gap,
             on_redacted=journal.redacted,
-            encode_notice=partial(self._evidence.encode, as_of_now=apart),
-            present=notice_scope(receiver, subscription.exporter),
-            apart=apart,
+            encode_notice=partial(self._evidence.encode, limits=taken),
         )

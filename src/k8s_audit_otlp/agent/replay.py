@@ -27,21 +27,6 @@ def state_of(config: Config, exporter: str, since_ns: int, until_ns: int) -> Pat
     return Path(config.service.state_dir) / "replay" / name
 
 
-def in_a_stream_apart(config: Config, exporter: str, name: str) -> Config:
-    """Return the configuration with a resource that makes a stream of its own, where that matters.
-
-    A back end that orders a stream by time refuses what is old beside what is new.
-    """
-    apart = dict.fromkeys(
-        config.exporters[exporter].audit.notice_resource, f"k8s-audit-replay-{name}"
-    )
-    receivers = {
-        key: receiver.model_copy(update={"resource": {**receiver.resource, **apart}})
-        for key, receiver in config.receivers.items()
-    }
-    return replace(config, receivers=receivers) if apart else config
-
-
 def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> Config:
     """Return the configuration of a replay: one exporter and its receivers, nothing beside them.
 
@@ -52,7 +37,7 @@ def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> 
     read = replace(config, exporters={exporter: enabled}).receivers_of(exporter)
     receivers = {
         name: receiver.model_copy(update={"attributes": {**receiver.attributes, REPLAYED: True}})
-        for name, receiver in in_a_stream_apart(config, exporter, state.name[:8]).receivers.items()
+        for name, receiver in config.receivers.items()
         if name in read
     }
     audit = chosen.audit.model_copy(

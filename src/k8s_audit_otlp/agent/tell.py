@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 from k8s_audit_otlp.agent.build import (
     backoff_of,
-    notice_scope,
     resource_scopes_of,
     resources_of,
     sender_of,
@@ -44,7 +43,7 @@ def tell_exporters(
         sender = sender_of(exporter, config, scopes, env=env)
         backoff = backoff_of(exporter.retry_on_failure)
         try:
-            request = sender.prepare(notice_scope(receiver, exporter_id), [record])
+            request = sender.prepare(receiver, [record])
             outcome = sender.send(request)
             for attempt in range(_ATTEMPTS - 1):
                 if not isinstance(outcome, Retry):

@@ -6,7 +6,6 @@ All of it may run beside the agent, which holds the file's lock only while it wr
 import json
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.agent.build import backoff_of, batch_limits, resource_scopes_of, sender_of
-from k8s_audit_otlp.agent.replay import in_a_stream_apart
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, Group, die
 from k8s_audit_otlp.cli.options import (
     CONFIG,
@@ -142,7 +140,6 @@ def replay(
     if exporter not in config.exporters:
         die(f"{named}: no exporter {exporter}; {suggest(exporter, config.exporters)}", USAGE)
     path = _file(state_dir or Path(config.service.state_dir), exporter)
-    config = in_a_stream_apart(config, exporter, f"{time.time_ns():x}")
     block = config.exporters[exporter]
     limits = batch_limits(block)
     resource_scopes = resource_scopes_of(config, os.environ)

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, mod
 
 from k8s_audit_otlp.config.blocks import ConfigBlock, DeadLetter, key
 from k8s_audit_otlp.config.redaction import Redaction
-from k8s_audit_otlp.config.types import Bytes, Scalar, Seconds, StartAtValue, Texts, mistake
+from k8s_audit_otlp.config.types import Bytes, Seconds, StartAtValue, Texts, mistake
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.routes import ROUTES
 from k8s_audit_otlp.otlp.limits import AttributeLimits, Limits
@@ -125,11 +125,10 @@ class Audit(ConfigBlock):
     notices: Literal["own", "all"] = key(
         "all", "Notices to send: about this exporter only, or about every one."
     )
-    notice_resource: dict[str, Scalar] = key(
-        {},
-        "Resource attributes that notices have besides: a stream of their own where a back end"
-        " orders a stream by time; they have the time at which they are sent then. Events have a"
-        " value per beginning there: without a position what is old may go beside what is new.",
+    hour_attribute: str = key(
+        "",
+        "Resource attribute that names the hour (UTC) of the events, behind the value it has: for"
+        " a back end that orders a stream by time, so that none is behind another.",
     )
     partial_success: Literal["dead_letter", "bisect"] = key(
         "dead_letter",

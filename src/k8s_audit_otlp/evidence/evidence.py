@@ -14,6 +14,7 @@ from k8s_audit_otlp.evidence.chain import begin, link, unlinked
 from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.raw_hash import RawHashes
@@ -35,10 +36,10 @@ class Evidence:
         if raw_hashes is not None:
             self._raw_hashes[subscription.log.key] = raw_hashes
 
-    def encode(self, notice: Notice, *, as_of_now: bool = False) -> bytes:
-        """Return its record. *as_of_now*: with the present time, whatever it is about."""
+    def encode(self, notice: Notice, *, limits: Limits) -> bytes:
+        """Return its record, with the present time where its own is older than is taken."""
         now_ns = self._now_ns()
-        if as_of_now:
+        if notice.time_ns < limits.oldest_ns(now_ns):
             notice = msgspec.structs.replace(notice, time_ns=now_ns)
         return notices.encode(notice, now_ns)
 

@@ -212,6 +212,5 @@ def collect(
         manifests=manifests,
         positions=positions,
         config=base.config,
-        streams=base.streams,
         starts=base.starts,
     )

@@ -37,14 +37,11 @@ class SubscriptionReader:
         on_gap: OnGap,
         on_redacted: Callable[[Mapping[str, int]], None] = lambda _rules: None,
         encode_notice: Callable[[Notice], bytes],
-        present: str | None = None,
-        apart: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """*on_gap* puts the notice of what is lost into the outboxes.
 
-        *on_redacted* hears how many events each rule of the redaction has changed. Notices about
-        the present are sent under the name *present*; all of them are where they go *apart*.
+        *on_redacted* hears how many events each rule of the redaction has changed.
         """
         self.subscription = subscription
         self.log = subscription.log
@@ -55,8 +52,6 @@ class SubscriptionReader:
         self._on_gap = on_gap
         self._on_redacted = on_redacted
         self._encode_notice = encode_notice
-        self._present = present or batcher.receiver
-        self._apart = apart
         self._monotonic = monotonic
         self._segment: Segment | None = None
         self._offset = 0  # where the next block starts
@@ -133,10 +128,8 @@ class SubscriptionReader:
         if not chosen:
             return None
         records = [self._encode_notice(notice) for notice in chosen]
-        with_events = chosen[0].of_the_log and not self._apart
-        receiver = self._batcher.receiver if with_events else self._present
         return InFlight(
-            Batch(receiver, Span(0, 0, 0), records),
+            Batch(self._batcher.receiver, Span(0, 0, 0), records),
             lambda _in_flight, _tally: outbox.acknowledged(chosen),  # no position moves with it
             sum(map(len, records)),
             notices=True,

@@ -50,7 +50,6 @@ class Checkpoint(msgspec.Struct, omit_defaults=True):
     manifests: dict[str, ManifestState] = {}
     positions: dict[str, dict[str, Position]] = {}
     config: str = ""  # digest of the configuration that the last agent ran with
-    streams: dict[str, str] = {}  # by exporter: when it began, where its stream is named by that
     starts: list[str] = []  # digests of the positions at recent starts that did not end cleanly
 
 

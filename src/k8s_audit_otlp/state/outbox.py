@@ -6,6 +6,7 @@ the same thing become one that says how many they were and keeps their sums.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from threading import Lock
 
 import msgspec
@@ -35,11 +36,6 @@ class Notice(msgspec.Struct, omit_defaults=True):
     severity: int
     body: str
     attributes: dict[str, Value] = {}
-
-    @property
-    def of_the_log(self) -> bool:
-        """Tell a notice about a segment, with the log's time, from one about the present."""
-        return "k8s.audit.segment.identity" in self.attributes
 
     kept: bool = False  # never merged: others are linked to it
 
@@ -111,17 +107,13 @@ class Outbox:
             self._on_ready()
 
     def take(self, most: int) -> list[Notice]:
-        """Return stored notices that are not on their way yet, and count them as sent.
-
-        They are all of the log or all of the present: back ends may order these apart.
-        """
+        """Return stored notices that are not on their way yet, and count them as sent."""
         with self._lock:
             if len(self._sending) == len(self._stored):
                 return []
             unsent = self._stored - self._sending
-            waiting = [n for n in self._pending.values() if n.uid in unsent]
-            alike = (n for n in waiting if n.of_the_log == waiting[0].of_the_log)
-            chosen = [notice for notice, _ in zip(alike, range(most), strict=False)]
+            waiting = (n for n in self._pending.values() if n.uid in unsent)
+            chosen = [*islice(waiting, most)]
             self._sending.update(n.uid for n in chosen)
             return chosen
 

@@ -18,7 +18,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from k8s_audit_otlp.model import Delivered, Outcome, Retry
-from k8s_audit_otlp.otlp.resource import export_request
+from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest
 
@@ -64,8 +64,7 @@ class FileSender:
         return ExportRequest(lines, len(lines), receiver)
 
     def _lines(self, receiver: str, records: Sequence[bytes]) -> bytes:
-        resource, scope = self._resource_scopes[receiver]
-        line = to_line(export_request(resource, scope, records))
+        line = to_line(request_of(self._resource_scopes, receiver, records))
         if len(line) <= MAX_LINE_BYTES or len(records) == 1:
             return line
         middle = len(records) // 2

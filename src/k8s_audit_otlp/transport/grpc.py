@@ -16,7 +16,7 @@ import grpc  # type: ignore[import-untyped]  # ships no stubs
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text, without_sent
-from k8s_audit_otlp.otlp.resource import export_request
+from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_grpc
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
@@ -85,8 +85,7 @@ class GrpcSender:
         self._made_for: object = None
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
-        resource, scope = self._resource_scopes[receiver]
-        body = export_request(resource, scope, records)
+        body = request_of(self._resource_scopes, receiver, records)
         return ExportRequest(body, len(body), receiver)
 
     def send(self, request: ExportRequest) -> Outcome:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import error_in, read_partial_success, read_status, without_sent
-from k8s_audit_otlp.otlp.resource import export_request
+from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor
 from k8s_audit_otlp.transport.connection import (
@@ -86,8 +86,7 @@ class HttpSender:
             self._fixed["Content-Encoding"] = options.compression
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
-        resource, scope = self._resource_scopes[receiver]
-        body = export_request(resource, scope, records)
+        body = request_of(self._resource_scopes, receiver, records)
         return ExportRequest(self._compress(body), len(body), receiver)
 
     def send(self, request: ExportRequest) -> Outcome:

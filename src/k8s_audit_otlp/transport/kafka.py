@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.record import body_of, segment_of, uid_of
-from k8s_audit_otlp.otlp.resource import export_request
+from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_kafka
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest, UnreadableSettingError, read_setting
@@ -80,7 +80,7 @@ class KafkaSender:
     def _messages(self, receiver: str, records: Sequence[bytes]) -> list[bytes]:
         if self._options.encoding == "raw":
             return [body_of(record) for record in records]
-        request = export_request(*self._resource_scopes[receiver], records)
+        request = request_of(self._resource_scopes, receiver, records)
         if self._options.encoding == "otlp_json":
             return [to_line(request).rstrip(b"\n")]
         return [request]

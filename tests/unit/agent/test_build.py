@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s_audit_otlp.agent.build import notice_scope, resource_scopes_of, sender_of
-from k8s_audit_otlp.config.load import load, load_text
+from k8s_audit_otlp.agent.build import resource_scopes_of, sender_of
+from k8s_audit_otlp.config.load import load
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
 from tests.kit.backend import Backend
@@ -121,21 +121,3 @@ def test_transports_that_are_not_configured_are_not_loaded() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_notices_of_the_present_may_have_a_resource_of_their_own() -> None:
-    """So has Loki's preset: an old backlog would be refused behind a notice of now."""
-    text = """
-receivers: {k8s_audit: {include: [/log]}}
-exporters:
-  otlp_http/loki: {endpoint: "http://loki:3100/otlp", audit: {vendor: loki}}
-  otlp_http/siem: {endpoint: "http://siem:4318"}
-"""
-    config = load_text(text, "test", {}).config
-    resource_scopes = resource_scopes_of(config, {})
-    events = resource_scopes["k8s_audit"]
-    apart = resource_scopes[notice_scope("k8s_audit", "otlp_http/loki")]
-    assert b"k8s-audit-notices" in apart[0]
-    assert b"k8s-audit-notices" not in events[0]
-    assert resource_scopes[notice_scope("k8s_audit", "otlp_http/siem")] == events
-    assert config.exporters["otlp_http/loki"].sending_queue.num_consumers == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.agent import Fixture, fixture, wait_for
+from tests.kit.agent import Fixture, events_of, fixture, wait_for
 from tests.kit.backend import Backend
 
 __all__ = ["fixture", "wait_for"]
@@ -122,14 +122,18 @@ def test_mistakes_are_told(fixture: Fixture) -> None:
     assert re.search(r"--from", ended(replaying(file, "--from", "yesterday-ish"), 2))
 
 
-def test_what_is_sent_again_has_a_stream_of_its_own_where_that_matters(fixture: Fixture) -> None:
-    """Loki refuses what is old beside what is new; elsewhere the resource stays as it is."""
+def test_what_is_sent_again_meets_itself_in_a_store_with_streams(fixture: Fixture) -> None:
+    """The hour of the events names the stream, of a replay and of the agent alike."""
+    hourly = "{endpoint: %s, audit: {hour_attribute: service.namespace}}"
+    fixture.exporters = f"otlp_http/live: {hourly % fixture.backend.url}"
     fixture.write(5)
-    for audit, apart in (("{notice_resource: {service.namespace: x}}", True), ("{}", False)):
-        with Backend() as new:
-            file = configured(fixture, new.url)
-            block = f"{{endpoint: {new.url}, audit: {audit}}}"
-            file.write_text(file.read_text().replace(f"{{endpoint: {new.url}}}", block))
-            ended(replaying(file, "--from", FIRST, "--to", LAST))
-            found = {r.resource.get("service.namespace", "") for r in new.received.records}
-        assert all(name.startswith("k8s-audit-replay-") for name in found) is apart, found
+    fixture.once()
+    with Backend() as new:
+        file = configured(fixture, new.url)
+        block = f"{{endpoint: {new.url}}}"
+        file.write_text(file.read_text().replace(block, hourly % new.url))
+        ended(replaying(file, "--from", FIRST, "--to", LAST))
+        again = {one.uid: one.resource["service.namespace"] for one in events_of(new)}
+    sent = {one.uid: one.resource["service.namespace"] for one in events_of(fixture.backend)}
+    assert again == sent
+    assert len(sent) == 5

@@ -78,6 +78,23 @@ def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(fixture: Fixture)
     assert receipt["k8s.audit.segment.delivered"] + dropped == 200
 
 
+def test_a_notice_older_than_the_back_end_takes_has_the_present_time(fixture: Fixture) -> None:
+    """Its own would have it refused; without an age window it is that of the last event."""
+    fixture.write(20)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(1)
+    begin = time.time_ns()
+    with Backend() as other:
+        limits = "audit: {start_at: beginning, limits: {max_age: 1ms}}"
+        fixture.exporters += f", otlp_http/b: {{endpoint: {other.url}, {limits}}}"
+        fixture.once()
+        times = [
+            [n.time_ns >= begin for n in one.received.notices if n.event_name == RECEIPT]
+            for one in (fixture.backend, other)
+        ]
+    assert times == [[False], [True]]
+
+
 def test_a_segment_deleted_before_it_was_sent_is_a_gap(fixture: Fixture) -> None:
     """Reason, bytes and file are told, after a restart too."""
     fixture.write(5)

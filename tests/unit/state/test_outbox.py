@@ -111,18 +111,6 @@ def test_it_is_bounded() -> None:
     assert len(outbox) == MAX_PENDING
 
 
-def test_notices_of_the_log_and_of_the_present_go_apart() -> None:
-    """A back end that orders a stream by time takes a backlog's receipts and a start alike."""
-    outbox = Outbox()
-    segment = {"k8s.audit.segment.identity": "5b33b0334133be5f"}
-    outbox.add(notice("started", "k8s.audit.agent.started"))
-    outbox.add(notice("receipt", "k8s.audit.segment", **segment))
-    outbox.add(notice("stopped", "k8s.audit.agent.failed"))
-    assert [n.uid for n in sent(outbox)] == ["started", "stopped"]
-    assert [n.uid for n in outbox.take(10)] == ["receipt"]
-    assert outbox.take(10) == []
-
-
 def test_what_one_of_two_merged_notices_does_not_count_is_nothing() -> None:
     """Not one."""
     outbox = Outbox()

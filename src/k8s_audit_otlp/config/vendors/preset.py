@@ -47,8 +47,7 @@ class Vendor:
     max_age: str = ""
     limits: Tree = field(default_factory=dict)  # keys of audit::limits, beside max_age
     receiver: Tree = field(default_factory=dict)  # keys of k8s_audit that belong to the preset
-    num_consumers: int = 0  # requests in flight, where the order matters
-    notice_resource: Tree = field(default_factory=dict)  # a stream apart for notices of the present
+    hour_attribute: str = ""  # of the resource: makes a stream of each hour of events
     resource_wins: bool = False  # a resource attribute hides a record's of the same name
     quirks: tuple[str, ...] = ()
 
@@ -59,12 +58,10 @@ class Vendor:
             "max_record_bytes": self.max_record_bytes,
             "retry_status_codes": list(self.retry_codes) if kind == "otlp_http" else [],
             "start_at": self.max_age,
-            "notice_resource": dict(self.notice_resource),
+            "hour_attribute": self.hour_attribute,
             "limits": {**self.limits, "max_age": self.max_age},
         }
         block: dict[str, Any] = {"audit": audit}
-        if self.num_consumers:
-            block["sending_queue"] = {"num_consumers": self.num_consumers}
         if kind == "otlp_http":
             block["compression"] = self.compressions[0]
         return _filled(block)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _DAY: Final = timedelta(days=1)
 _SECOND_NS: Final = 1_000_000_000
-# A gap has the time of the last event before it, a receipt in Loki that of its sending.
+# A gap has the time of the last event before it; what is older than the store takes, the present.
 _AROUND_NS: Final = 7 * 86_400 * _SECOND_NS
 _DISORDER_NS: Final = 15 * 60 * _SECOND_NS  # events are about in the order of their times
 _ON_THEIR_WAY_NS: Final = 60 * _SECOND_NS  # a seal may show before the receipt that it is on
