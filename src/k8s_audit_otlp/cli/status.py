@@ -105,6 +105,9 @@ def _source(source: SourceView) -> list[str]:
     lines = [f"{source.source}: {state}, {source.place}"]
     if source.trouble:
         lines.append(f"  trouble  {source.trouble}")
+    if source.behind_s is not None:
+        waiting = f", {sum(source.waiting.values()):,} messages wait" if source.waiting else ""
+        lines.append(f"  behind   {duration(source.behind_s)}{waiting}")
     if source.answers:
         answers = ", ".join(f"{count:,} x {code}" for code, count in sorted(source.answers.items()))
         lines.append(f"  answers  {answers}")

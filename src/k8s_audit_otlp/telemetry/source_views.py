@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from k8s_audit_otlp.config.sources import log_id
 from k8s_audit_otlp.telemetry.metrics.table import (
+    SOURCE_BEHIND,
     SOURCE_EVENTS,
     SOURCE_LEFT_OUT,
     SOURCE_REQUESTS,
     SOURCE_UP,
+    SOURCE_WAITING,
     SPOOL_AT_RISK,
     SPOOL_BYTES,
     SPOOL_MAX_BYTES,
@@ -33,6 +35,8 @@ def source_views(agent: RunningAgent) -> list[SourceView]:
                 running.left_out,
                 dict(running.answers),
                 [*_spools(agent, name, running)],
+                running.lag.behind_s if running.lag else None,
+                running.lag.waiting if running.lag else {},
             ),
             sources.earlier,
         )
@@ -85,6 +89,11 @@ def source_samples(views: Sequence[SourceView]) -> Iterator[tuple[str, Labels, f
         of = {"source": view.source}
         yield SOURCE_UP, of, int(view.alive and not view.trouble)
         yield SOURCE_LEFT_OUT, of, view.left_out
+        if view.behind_s is not None:
+            yield SOURCE_BEHIND, of, view.behind_s
+        for place, count in view.waiting.items():
+            topic, _, partition = place.rpartition("/")
+            yield SOURCE_WAITING, {**of, "topic": topic, "partition": partition}, count
         for status, count in sorted(view.answers.items()):
             yield SOURCE_REQUESTS, {**of, "code": str(status)}, count
         for spool in view.spools:

@@ -104,6 +104,8 @@ class SourceView:
     left_out: int = 0  # what held no audit event
     answers: Mapping[int, int] = field(default_factory=dict)  # requests by status
     spools: Sequence[SpoolView] = ()
+    behind_s: float | None = None  # since it last had all that there was; None: it does not read
+    waiting: Mapping[str, int] = field(default_factory=dict)  # messages, by "topic/partition"
 
 
 @dataclass(frozen=True, slots=True)

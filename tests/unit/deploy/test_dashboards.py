@@ -18,12 +18,14 @@ from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
 
 GRAFANA = Path(__file__).parents[3] / "deploy" / "grafana"
-# What one agent without an apiserver to ask, and without losses of its own, has no series of.
+# What one agent that reads a log, asks no apiserver and has no losses of its own has no series of.
 ONLY_SOMETIMES = {
     "k8s_audit_otlp_apiserver_events_total",
     "k8s_audit_otlp_apiserver_errors_total",
     "k8s_audit_otlp_events_dropped_total",
     "k8s_audit_otlp_runway_seconds",
+    "k8s_audit_otlp_source_behind_seconds",
+    "k8s_audit_otlp_source_waiting_messages",
 }
 CLAUSE = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 

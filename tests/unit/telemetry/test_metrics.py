@@ -16,7 +16,8 @@ from k8s_audit_otlp.telemetry.metrics.measured import MeasuredSender, RequestCou
 from k8s_audit_otlp.telemetry.metrics.process import process_values
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics
 from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table
-from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
+from k8s_audit_otlp.telemetry.source_views import source_samples
+from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView, SourceView
 from k8s_audit_otlp.transport.sender import ExportRequest
 
 LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
@@ -200,3 +201,16 @@ def test_the_start_of_the_process_does_not_move() -> None:
         told.add(dict(process_values())["process_start_time_seconds"])
         time.sleep(0.03)
     assert len(told) == 1
+
+
+def test_how_far_behind_a_source_is_told_of_those_that_read() -> None:
+    """Each partition by itself; a webhook has nothing to be behind of."""
+    kafka = SourceView("kafka", "", behind_s=3.5, waiting={"audit.a/0": 7, "audit.a/11": 0})
+    samples = list(source_samples([kafka, SourceView("k8s_audit_webhook", "")]))
+    behind = [(labels, v) for name, labels, v in samples if name.endswith("behind_seconds")]
+    assert behind == [({"source": "kafka"}, 3.5)]
+    waiting = [(labels, v) for name, labels, v in samples if name.endswith("waiting_messages")]
+    assert waiting == [
+        ({"source": "kafka", "topic": "audit.a", "partition": "0"}, 7),
+        ({"source": "kafka", "topic": "audit.a", "partition": "11"}, 0),
+    ]

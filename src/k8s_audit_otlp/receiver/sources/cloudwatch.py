@@ -111,11 +111,13 @@ class CloudWatchSource(ReadingSource[Any]):
 
     def take(self, connection: Any) -> str:
         """Ask every stream for more, then wait for the next time."""
-        found = False
+        found, begin = False, self.lag.now()
         for stream in self._streams(connection):
             found = True
             while not self._stop.is_set() and self._take(connection, stream):
                 pass
+        if found and not self._stop.is_set():
+            self.lag.has_all_of(begin)
         self._stop.wait(self._options.poll_s)
         return "" if found else f"no stream begins with {self._options.stream_prefix!r}"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from k8s_audit_otlp.receiver.sources.reading import ReadingSource
+from k8s_audit_otlp.receiver.sources.reading import Lag, ReadingSource
 from k8s_audit_otlp.receiver.spool.event_list import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
@@ -21,6 +21,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 BATCH_MESSAGES = 500
 _POLL_S = 0.5
+_ASK_S = 1.0
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
 # An export request, binary or JSON. Its records have their uids, its notices tell of another log:
 # to take its events out as if they were new would throw both away. A binary one is field 1 (its
@@ -36,16 +37,79 @@ _MOVED = frozenset(
 )
 
 
+class Waits:
+    """Measures what waits in the partitions of one consumer: ends of theirs less what is committed.
+
+    Whatever is committed is on disk.
+    """
+
+    def __init__(self, lag: Lag, initial_offset: str | None, every_s: float) -> None:
+        self._lag = lag
+        self._every_s = every_s
+        self._from_the_end = initial_offset == "latest"
+        self._at = float("-inf")
+        self._ends: dict[str, int] = {}  # as measured last
+        self._starts: dict[str, int] = {}  # where reading begins, while nothing is committed
+        self._member = False
+
+    def assigned(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
+        self._member, self._starts = True, {}
+        self._at = float("-inf")
+
+    def revoked(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
+        self._member = False
+
+    def measure(self, consumer: Consumer) -> None:
+        """Measure, every few seconds; what a broker does not tell leaves all as it was."""
+        if not self._member or (now := self._lag.now()) < self._at + self._every_s:
+            return
+        before, self._at = self._at, now
+        try:
+            ends, missing = self._ask(consumer)
+        except KafkaException:
+            return
+        self._lag.waiting = missing
+        if not any(missing.values()):
+            self._lag.has_all_of(now)
+        elif all(ends[p] - missing[p] >= self._ends.get(p, ends[p]) for p in ends):
+            self._lag.has_all_of(before)
+        self._ends = ends
+
+    def _ask(self, consumer: Consumer) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the end of each partition, and how much of it is not committed."""
+        ends: dict[str, int] = {}
+        missing: dict[str, int] = {}
+        assigned = consumer.assignment()
+        for place in consumer.committed(assigned, timeout=_ASK_S) if assigned else ():
+            name = f"{place.topic}/{place.partition}"
+            low, high = consumer.get_watermark_offsets(place, timeout=_ASK_S)
+            begin = place.offset
+            if begin < 0:  # nothing is committed
+                begin = self._starts.setdefault(name, high if self._from_the_end else low)
+            ends[name], missing[name] = high, max(0, high - max(low, begin))
+        return ends, missing
+
+
 class KafkaSource(ReadingSource[Consumer]):
     """One consumer of a group, in a thread of its own."""
 
     def __init__(
-        self, name: str, settings: Mapping[str, Any], topics: Sequence[str], spool: Spool
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        topics: Sequence[str],
+        spool: Spool,
+        *,
+        measure_every_s: float = 10.0,
     ) -> None:
-        """Take librdkafka's *settings*; those that the promise rests on are set here."""
+        """Take librdkafka's *settings*; those that the promise rests on are set here.
+
+        *measure_every_s*: how often it is asked what waits: a request, and one for each partition.
+        """
         super().__init__(name, spool)
         self._topics = list(topics)
         self._broker_said = ("", 0.0)  # what the client could not do, and when
+        self._waits = Waits(self.lag, settings.get("auto.offset.reset"), measure_every_s)
         self._settings = {
             **settings,
             "enable.auto.commit": False,
@@ -60,7 +124,9 @@ class KafkaSource(ReadingSource[Consumer]):
     def connect(self) -> Iterator[Consumer]:
         consumer = Consumer(self._settings, logger=logger)
         try:
-            consumer.subscribe(self._topics)
+            consumer.subscribe(
+                self._topics, on_assign=self._waits.assigned, on_revoke=self._waits.revoked
+            )
             yield consumer
         finally:
             consumer.close()
@@ -81,9 +147,10 @@ class KafkaSource(ReadingSource[Consumer]):
             place, offset = (message.topic(), message.partition()), message.offset()
             if place[0] is not None and place[1] is not None and offset is not None:
                 ends[place[0], place[1]] = offset + 1
-        if ends and self.put(lines):
+        if ends and self.put(lines, lambda: self._waits.measure(connection)):
             self._commit(connection, ends)
             self._broker_said = ("", 0.0)
+        self._waits.measure(connection)
         said, when = self._broker_said
         return said if time.monotonic() - when < _BELIEVED_S else ""
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from threading import Event, Thread
 from typing import Generic, TypeVar
@@ -18,10 +18,29 @@ _SAY_AGAIN_S = 60.0
 Connection = TypeVar("Connection")
 
 
+class Lag:
+    """How far a reader is behind what there is to read."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.now = monotonic
+        self._had_all_at = monotonic()
+        self.waiting: Mapping[str, int] = {}  # messages that are not on disk, by place
+
+    def has_all_of(self, at: float) -> None:
+        """Note that all there was at a moment (of `now`) is on disk."""
+        self._had_all_at = max(self._had_all_at, at)
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds since the last moment of which everything is on disk, from the start on."""
+        return self.now() - self._had_all_at
+
+
 class ReadingSource(ABC, Generic[Connection]):
     """Connects and takes, over and over; after any trouble it goes on from its last position.
 
-    `trouble` says why nothing is taken, '' while it is; `left_out` counts what held no audit event.
+    `trouble` says why nothing is taken, '' while it is; `left_out` counts what held no audit event;
+    `lag` is measured by whoever knows what there is.
     """
 
     def __init__(self, name: str, spool: Spool, *, again_s: float = 2.0) -> None:
@@ -29,6 +48,7 @@ class ReadingSource(ABC, Generic[Connection]):
         self.name = name
         self.left_out = 0
         self.trouble = ""
+        self.lag = Lag()
         self.answers: dict[int, int] = {}  # nobody asks it
         self.risks: dict[str, str] = {}  # no buffer before it is known
         self._spool = spool
@@ -83,8 +103,11 @@ class ReadingSource(ABC, Generic[Connection]):
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def put(self, lines: Sequence[bytes]) -> bool:
-        """Put *lines* on disk, however long the spool is full; False when it is stopped before."""
+    def put(self, lines: Sequence[bytes], meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """Put *lines* on disk, however long the spool is full; False when it is stopped before.
+
+        *meanwhile* is called now and then while it waits.
+        """
         while lines:
             try:
                 self._spool.append(lines)
@@ -93,6 +116,7 @@ class ReadingSource(ABC, Generic[Connection]):
                 self._note(f"nothing is taken: {full}")
                 if self._stop.wait(self._again_s):
                     return False
+                meanwhile()
         return True
 
     def _run(self) -> None:

@@ -19,6 +19,8 @@ APISERVER_EVENTS: Final = f"{PREFIX}apiserver_events_total"
 APISERVER_ERRORS: Final = f"{PREFIX}apiserver_errors_total"
 READY: Final = f"{PREFIX}ready"
 SOURCE_UP: Final = f"{PREFIX}source_up"
+SOURCE_BEHIND: Final = f"{PREFIX}source_behind_seconds"
+SOURCE_WAITING: Final = f"{PREFIX}source_waiting_messages"
 SOURCE_EVENTS: Final = f"{PREFIX}source_events_total"
 SOURCE_LEFT_OUT: Final = f"{PREFIX}source_left_out_total"
 SOURCE_REQUESTS: Final = f"{PREFIX}source_requests_total"
@@ -183,6 +185,10 @@ PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
                        "Events that the apiserver says it could not write."),
     SOURCE_UP: ("gauge", "boolean", ("source",),
                 "1 while a webhook, Kafka or CloudWatch receiver can take events."),
+    SOURCE_BEHIND: ("gauge", "seconds", ("source",),
+                    "Time since Kafka or CloudWatch held nothing that was not on disk here."),
+    SOURCE_WAITING: ("gauge", "messages", ("source", "topic", "partition"),
+                     "Messages of a Kafka partition that are not on disk here."),
     SOURCE_EVENTS: ("counter", "events", ("receiver", "outcome"),
                     "Events that came: taken, repeated (known already) or refused (no room)."),
     SOURCE_LEFT_OUT: ("counter", "messages", ("source",),

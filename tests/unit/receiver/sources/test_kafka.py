@@ -17,7 +17,8 @@ pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
+from k8s_audit_otlp.receiver.sources.kafka import KafkaSource, Waits
+from k8s_audit_otlp.receiver.sources.reading import Lag
 
 TOPIC = "audit"
 ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)
@@ -47,10 +48,28 @@ def settings(producer: Producer) -> dict[str, Any]:
     }
 
 
+class Disk:
+    """Writes nothing through to the disk while it fails."""
+
+    fails = False
+
+    def fsync(self, fd: int) -> None:
+        if self.fails:
+            raise OSError(errno.EIO, "Input/output error")
+        os.fsync(fd)
+
+
 def spool_in(folder: Path, fsync: Callable[[int], None] = os.fsync) -> Spool:
     spool = Spool(folder, ROOMY, fsync=fsync)
     spool.open()
     return spool
+
+
+def spool_on_a_failing_disk(folder: Path) -> tuple[Spool, Disk]:
+    disk = Disk()
+    spool = spool_in(folder, disk.fsync)
+    disk.fails = True
+    return spool, disk
 
 
 def until(what: Callable[[], object], seconds: float = 60.0) -> None:
@@ -108,15 +127,7 @@ def test_nothing_is_committed_before_it_is_on_disk(
     tmp_path: Path, producer: Producer, settings: dict[str, Any]
 ) -> None:
     """While the disk fails, the broker keeps what it has; afterwards all of it is taken."""
-    failing = [False]
-
-    def fsync(fd: int) -> None:
-        if failing[0]:
-            raise OSError(errno.EIO, "Input/output error")
-        os.fsync(fd)
-
-    spool = spool_in(tmp_path, fsync)
-    failing[0] = True
+    spool, disk = spool_on_a_failing_disk(tmp_path)
     for number in range(20):
         producer.produce(TOPIC, event(number))
     producer.flush(10)
@@ -124,7 +135,7 @@ def test_nothing_is_committed_before_it_is_on_disk(
     source.start()
     until(lambda: spool.refused)
     assert committed({**settings, "group.id": "g"}) == 0
-    failing[0] = False
+    disk.fails = False
     until(lambda: spool.written == 20)
     source.stop(15.0)
     assert committed(settings) == 20
@@ -150,3 +161,78 @@ def test_requests_of_otlp_are_not_taken_for_nothing(
     source.stop(15.0)
     assert committed(settings) == 0
     assert source.left_out == 0
+
+
+def test_what_waits_is_measured_while_nothing_can_be_taken(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """Messages that are not on disk, and since when; none of it once all of them are."""
+    spool, disk = spool_on_a_failing_disk(tmp_path)
+    for number in range(20):
+        producer.produce(TOPIC, event(number))
+    producer.flush(10)
+    source = KafkaSource("kafka", settings, [TOPIC], spool, measure_every_s=0.1)
+    source.start()
+    until(lambda: sum(source.lag.waiting.values()) == 20)
+    for number in range(20, 30):
+        producer.produce(TOPIC, event(number))
+    producer.flush(10)
+    until(lambda: sum(source.lag.waiting.values()) == 30)
+    assert all(place.startswith(f"{TOPIC}/") for place in source.lag.waiting)
+    until(lambda: source.lag.behind_s > 3.0)
+    disk.fails = False
+    until(lambda: source.lag.behind_s < 3.0)
+    until(lambda: sum(source.lag.waiting.values()) == 0)
+    source.stop(15.0)
+    assert spool.written == 30
+    stopped = source.lag.behind_s
+    until(lambda: source.lag.behind_s > stopped)
+
+
+class Ends:
+    """A consumer of one partition whose end grows, as the broker tells of it."""
+
+    def __init__(self) -> None:
+        self.committed_to, self.end = -1001, 0
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(TOPIC, 0)]
+
+    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        assert timeout <= 1.0, "who stops it waits so long"
+        return [TopicPartition(p.topic, p.partition, self.committed_to) for p in places]
+
+    def get_watermark_offsets(self, _place: TopicPartition, timeout: float) -> tuple[int, int]:
+        assert timeout <= 1.0
+        return 5, self.end
+
+
+def test_who_keeps_up_with_a_topic_that_never_rests_is_not_behind() -> None:
+    """What was there at the last look is on disk, though more has come since."""
+    now = [100.0]
+    lag = Lag(lambda: now[0])
+    waits, broker = Waits(lag, "latest", 10.0), Ends()
+    consumer: Any = broker
+    broker.end = 1000
+    waits.measure(consumer)
+    assert lag.waiting == {}, "it has no partition yet"
+    waits.assigned(consumer, [])
+    waits.measure(consumer)
+    assert lag.waiting == {"audit/0": 0}, "it begins at the end"
+    for _ in range(5):
+        now[0] += 10.0
+        broker.end += 500
+        broker.committed_to = broker.end - 100
+        waits.measure(consumer)
+        assert lag.waiting == {"audit/0": 100}
+        assert lag.behind_s == 10.0
+    for _ in range(5):
+        now[0] += 10.0
+        broker.end += 500
+        broker.committed_to += 10
+        waits.measure(consumer)
+    assert lag.behind_s == 60.0, "it comes after the topic no more"
+    waits.revoked(consumer, [])
+    now[0] += 100.0
+    waits.measure(consumer)
+    assert lag.behind_s == 160.0
