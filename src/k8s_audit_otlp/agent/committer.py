@@ -78,6 +78,8 @@ class Committer:
             if durable and self._fresh:
                 self._positions.begin()
                 self._fresh = False
+                for subscription in subscriptions:
+                    subscription.write_moved()
         except OSError as error:
             self._refused(error)
             return
@@ -106,6 +108,7 @@ class Committer:
         if isinstance(error, FileNotFoundError):
             self._make_directory_again()
         try:
+            self._positions.go_on()  # a process that starts on a full disk is killed like any other
             self._positions.sync()
             self._delivered = self._delivered_bytes()
         except OSError:

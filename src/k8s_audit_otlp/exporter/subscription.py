@@ -113,6 +113,13 @@ class Subscription:
         if identity is not None and self._file is not None:
             self._file.write(self._key, segment, identity, ledger)
 
+    def write_moved(self) -> None:
+        """Write what has moved since `position` was called: the file was begun anew meanwhile."""
+        places, _ = self.ledger.places()
+        for segment, place in places.items():
+            if place.offset > self._settled.get(segment, -1):
+                self._moved(self.ledger, segment)
+
     def settle_when_stored(self, ticket: Ticket, tally: Tally) -> None:
         """Settle *ticket* once a checkpoint holds what is in the outbox now.
 

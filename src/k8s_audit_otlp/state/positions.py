@@ -90,6 +90,28 @@ class PositionFile:
             self._free, self._of, self._offsets = [], {}, {}
             self.error = ""
 
+    def go_on(self) -> None:
+        """Go on in the file of the process before: no checkpoint holds what it says yet.
+
+        Raises:
+            OSError: the disk has no room for a first file, is read-only or gone.
+
+        """
+        with self._lock:
+            if self._fd >= 0:
+                return
+            self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
+            os.posix_fallocate(self._fd, 0, _RESERVED)
+            self._pairs = os.fstat(self._fd).st_size // (2 * SLOT_BYTES)
+            newest = []
+            for pair in range(self._pairs):
+                slots = os.pread(self._fd, 2 * SLOT_BYTES, 2 * pair * SLOT_BYTES)
+                found = (_decoded(slots[:SLOT_BYTES]), _decoded(slots[SLOT_BYTES:]))
+                newest += [(r.turn, pair, (r.subscription, r.segment)) for r in found if r]
+            for turn, pair, key in sorted(newest):
+                self._turn, self._of[key] = turn, pair
+            self._free = sorted(set(range(self._pairs)) - set(self._of.values()))
+
     def write(self, subscription: bytes, segment: int, identity: str, ledger: Ledger) -> None:
         """Write where *ledger* is now; a disk that refuses is noted and tried again."""
         key = (subscription, segment)

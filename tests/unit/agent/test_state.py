@@ -198,6 +198,26 @@ def test_a_full_state_disk_does_not_lose_the_positions(
     conserved(fixture)
 
 
+def test_a_start_on_a_full_disk_goes_on_in_the_positions_of_before(
+    fixture: Fixture, full_disk: Path, wait_for: Callable[..., Any]
+) -> None:
+    """However often it ends without a checkpoint: what one life delivered the next does not."""
+    fixture.write(20)
+    fixture.once()
+    fill(full_disk)
+    for life in range(1, 4):
+        fixture.write(20)
+        with fixture.running() as agent:
+            fixture.backend.wait_for(20 * (life + 1))
+            wait_for(lambda agent=agent: agent.commit_error)
+    full_disk.unlink()
+    fixture.write(1)
+    fixture.once()
+    assert len(fixture.backend.received.uids) == 81
+    assert fixture.backend.received.duplicates == 0
+    conserved(fixture)
+
+
 def test_when_too_much_is_uncommitted_delivery_stops(
     fixture: Fixture, full_disk: Path, wait_for: Callable[..., Any]
 ) -> None:

@@ -116,6 +116,19 @@ def test_a_new_file_says_nothing_of_the_old_one(tmp_path: Path, file: PositionFi
     assert read_positions(tmp_path) == []
 
 
+def test_a_file_that_is_gone_on_with_keeps_what_it_says(tmp_path: Path) -> None:
+    """Newer places win, whoever wrote them, and free slots are used before new ones."""
+    lake = key_of("k8s_audit:audit.log", "lake")
+    for turn in range(1, 6):
+        file = PositionFile(tmp_path)
+        file.go_on()
+        file.write(KEY, 1, IDENTITY, at(10 * turn))
+        file.write(lake, turn, IDENTITY, at(0))
+        file.close()
+    assert offsets(tmp_path) == {(KEY, 1): 50, **{(lake, turn): 0 for turn in range(1, 6)}}
+    assert (tmp_path / FILE_NAME).stat().st_size == 64 * 1024
+
+
 def test_a_refused_sync_is_an_error_and_so_is_a_refused_record(tmp_path: Path) -> None:
     """Whoever cannot store positions must know."""
     asked: list[int] = []
