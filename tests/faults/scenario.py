@@ -106,7 +106,7 @@ class Scenario:
             code = self.agent.start("--once", "--deadline", DEADLINE).wait(120)
             if code:
                 self.totals.notes.append(f"--once ended with {code}")
-        self.totals.faults = weather.faults
+        self.totals.faults, self.totals.unanswered = weather.faults, weather.unanswered
         self.totals.rotations = len(list(log.parent.glob("audit-*"))) or self.totals.rotations
         compare(self.writer.record, backend, self.totals, self._cut)
         self.totals.notes += unbalanced(self._folder / "state")

@@ -3,6 +3,7 @@
 import random
 from threading import Lock
 
+from k8s_audit_otlp.tools.demo.received import count_records
 from tests.kit.steps import (
     ACCEPT,
     Cut,
@@ -45,10 +46,13 @@ class Weather:
         self._lock = Lock()
         self.fault = "calm"
         self.faults = 0  # requests that were not simply accepted
+        self.unanswered = 0  # records that were taken without a word: these must come again
 
-    def __call__(self, _: ReceivedRequest) -> Step:
+    def __call__(self, request: ReceivedRequest) -> Step:
         steps, weights = zip(*FAULTS[self.fault], strict=True)
         with self._lock:
             step: Step = self._dice.choices(steps, weights)[0]
             self.faults += step not in _WELL
+            if isinstance(step, Cut) and step.accepted:
+                self.unanswered += count_records(request.body)
         return step
