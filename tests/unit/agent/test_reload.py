@@ -1,7 +1,6 @@
 """Another configuration while the process runs: judged first, taken up whole, or refused aloud."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -9,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,104 +16,13 @@ import pytest
 
 from k8s_audit_otlp.agent.changes import changes
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.agent_process import CONFIG, AgentProcess, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Refuse
 
-CONFIG = """
-receivers: {{k8s_audit: {{include: [{log}]}}}}
-exporters:
-  otlp_http:
-    endpoint: {url}
-    headers: {{x-key: {key}}}
-{more}
-service: {{state_dir: {state}, telemetry: {{logs: {{encoding: json}}}}}}
-"""
-
-
-class Process:
-    """A running agent whose log lines can be waited for."""
-
-    def __init__(self, folder: Path, backend: Backend, *arguments: Any) -> None:
-        self.log = folder / "audit.log"
-        self.file = folder / "config.yaml"
-        self.out = folder / "stderr"
-        self._source = EventSource(7)
-        self._values = {"log": self.log, "url": backend.url, "state": folder / "state"}
-        self.write(20)
-        self.configure()
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(folder / "notify"))
-        self.socket.settimeout(60)
-        command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(self.file)]
-        env = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000"}
-        with self.out.open("wb") as err:
-            self.process = subprocess.Popen([*command, *arguments], stderr=err, env=env)
-        self.seen("started")
-
-    def write(self, count: int) -> None:
-        with self.log.open("ab") as log:
-            log.writelines(self._source.line() + b"\n" for _ in range(count))
-
-    def configure(self, more: str = "", key: str = "one") -> None:
-        text = CONFIG.format(**self._values, more=more, key=key)
-        new = self.file.with_suffix(".new")
-        new.write_text(text)
-        new.replace(self.file)
-
-    def lines(self) -> list[Any]:
-        text = self.out.read_text()
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-    def seen(self, event: str, count: int = 1, seconds: float = 60.0) -> list[dict[str, Any]]:
-        end = time.monotonic() + seconds
-        while True:
-            found = [line for line in self.lines() if line.get("event") == event]
-            if len(found) >= count:
-                return found
-            assert self.process.poll() is None, self.out.read_text()
-            assert time.monotonic() < end, self.out.read_text()
-            time.sleep(0.05)
-
-    def told(self, wanted: str) -> list[str]:
-        """Return what systemd was told, once *wanted* is among it."""
-        heard = []
-        while not any(wanted in text for text in heard):
-            heard.append(self.socket.recv(4096).decode())
-        return heard
-
-    def hangup(self) -> None:
-        self.process.send_signal(signal.SIGHUP)
-
-    def end(self) -> int:
-        self.process.terminate()
-        return self.process.wait(60)
-
-
-@pytest.fixture
-def start(tmp_path: Path, backend: Backend) -> Iterator[Callable[..., Any]]:
-    running = []
-
-    def started(*arguments: Any) -> Any:
-        running.append(Process(tmp_path, backend, *arguments))
-        return running[-1]
-
-    yield started
-    for one in running:
-        one.process.kill()
-        one.process.wait()
-        one.socket.close()
-
-
-def uids_delivered(backend: Backend, count: int, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while len(backend.received.uids) < count:
-        assert time.monotonic() < end, len(backend.received.uids)
-        time.sleep(0.05)
-
 
 def test_a_good_configuration_is_taken_up_without_losing_a_position(
-    start: Callable[..., Any], backend: Backend
+    start: Callable[..., AgentProcess], backend: Backend
 ) -> None:
     """Nothing is sent twice, nothing is left out; the stream says what is different."""
     agent = start()
@@ -134,7 +42,7 @@ def test_a_good_configuration_is_taken_up_without_losing_a_position(
 
 
 def test_a_bad_configuration_leaves_the_old_one_at_work(
-    start: Callable[..., Any], backend: Backend
+    start: Callable[..., AgentProcess], backend: Backend
 ) -> None:
     """The reason is an error in the log, and events go on."""
     agent = start()
@@ -149,7 +57,7 @@ def test_a_bad_configuration_leaves_the_old_one_at_work(
 
 
 def test_what_cannot_start_gives_way_to_what_ran_before(
-    start: Callable[..., Any], backend: Backend
+    start: Callable[..., AgentProcess], backend: Backend
 ) -> None:
     """Its mistake shows only when it starts: the address is taken."""
     agent = start()
@@ -162,7 +70,7 @@ def test_what_cannot_start_gives_way_to_what_ran_before(
     uids_delivered(backend, 25)
 
 
-def test_other_positions_are_refused(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_other_positions_are_refused(start: Callable[..., AgentProcess], tmp_path: Path) -> None:
     """Everything would be sent again."""
     agent = start()
     agent._values["state"] = tmp_path / "elsewhere"
@@ -172,7 +80,7 @@ def test_other_positions_are_refused(start: Callable[..., Any], tmp_path: Path) 
     assert len(agent.seen("started")) == 1
 
 
-def test_a_secret_that_changed_is_not_shown(start: Callable[..., Any]) -> None:
+def test_a_secret_that_changed_is_not_shown(start: Callable[..., AgentProcess]) -> None:
     """Only the place of it."""
     agent = start()
     agent.configure(key="hunter2-very-secret")
@@ -184,7 +92,7 @@ def test_a_secret_that_changed_is_not_shown(start: Callable[..., Any]) -> None:
 
 
 def test_a_swapped_link_is_a_change_where_that_is_asked_for(
-    start: Callable[..., Any], tmp_path: Path
+    start: Callable[..., AgentProcess], tmp_path: Path
 ) -> None:
     """As kubelet changes the files of a ConfigMap."""
     agent = start("--watch-config")
@@ -199,7 +107,9 @@ def test_a_swapped_link_is_a_change_where_that_is_asked_for(
     agent.seen("reloaded", 2)
 
 
-def test_other_signals_do_no_harm_and_no_change_is_no_restart(start: Callable[..., Any]) -> None:
+def test_other_signals_do_no_harm_and_no_change_is_no_restart(
+    start: Callable[..., AgentProcess],
+) -> None:
     """SIGUSR1 and SIGUSR2 would end a process that does not mind them."""
     agent = start()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
@@ -209,7 +119,7 @@ def test_other_signals_do_no_harm_and_no_change_is_no_restart(start: Callable[..
     assert agent.end() == 0
 
 
-def test_systemd_is_told(start: Callable[..., Any]) -> None:
+def test_systemd_is_told(start: Callable[..., AgentProcess]) -> None:
     """Ready, alive, reloading, stopping."""
     agent = start()
     assert "READY=1" in agent.told("READY=1")[-1]

@@ -2,35 +2,20 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.kit.agent_process import AgentProcess, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Delay
-from tests.unit.agent.test_reload import Process, uids_delivered
 
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{{level: {}}}]\n"
 
 
-@pytest.fixture
-def start(tmp_path: Path, backend: Backend) -> Iterator[Callable[..., Process]]:
-    running = []
-
-    def started(*arguments: str) -> Process:
-        running.append(Process(tmp_path, backend, *arguments))
-        return running[-1]
-
-    yield started
-    for one in running:
-        one.process.kill()
-        one.process.wait()
-        one.socket.close()
-
-
 def test_in_the_middle_of_a_backlog_nothing_is_lost(
-    start: Callable[..., Process], backend: Backend
+    start: Callable[..., AgentProcess], backend: Backend
 ) -> None:
     """Three times while 6,000 events wait for a slow back end; each arrives, hardly one twice."""
     agent = start()
@@ -45,7 +30,7 @@ def test_in_the_middle_of_a_backlog_nothing_is_lost(
     assert agent.end() == 0
 
 
-def test_two_in_a_row_end_with_the_second(start: Callable[..., Process]) -> None:
+def test_two_in_a_row_end_with_the_second(start: Callable[..., AgentProcess]) -> None:
     """Also where the second one comes while the first is being taken up."""
     agent = start()
     for number in range(8):
@@ -65,7 +50,7 @@ def test_two_in_a_row_end_with_the_second(start: Callable[..., Process]) -> None
 
 @pytest.mark.parametrize("order", [("HUP", "TERM"), ("TERM", "HUP")])
 def test_a_stop_is_a_stop_whatever_is_being_taken_up(
-    start: Callable[..., Process], order: tuple[str, str]
+    start: Callable[..., AgentProcess], order: tuple[str, str]
 ) -> None:
     """At any moment of it, and with 0: nobody waits for an agent that was told to go."""
     for pause_s in (0.0, 0.05, 0.2):
@@ -81,7 +66,7 @@ def test_a_stop_is_a_stop_whatever_is_being_taken_up(
 
 
 def test_an_exporter_that_is_taken_out_keeps_its_position(
-    start: Callable[..., Process], backend: Backend
+    start: Callable[..., AgentProcess], backend: Backend
 ) -> None:
     """And goes on there when it is back; the other one is not disturbed."""
     agent = start()
@@ -106,7 +91,7 @@ def test_an_exporter_that_is_taken_out_keeps_its_position(
 
 
 def test_a_policy_is_taken_up_when_its_config_map_changes(
-    start: Callable[..., Process], tmp_path: Path
+    start: Callable[..., AgentProcess], tmp_path: Path
 ) -> None:
     """Kubelet swaps the link `..data`; what would be dropped is said, and a bad one is refused."""
     agent = start("--watch-config")
