@@ -1,41 +1,23 @@
 """A real broker, the agents on either side of it and a reader are killed in turn: 0 lost."""
 
 import json
-import re
 import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from confluent_kafka import Producer
-from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined] # exported all the same
 
-from tests.faults.processes import GAP, Agent
+from tests.faults.processes import GAP
 from tests.interop import kafka_broker
 from tests.interop.collector import Collector
+from tests.interop.kafka_agents import EVENTS, agent, event, reader, to, until
 from tests.kit.backend import Backend
-from tests.kit.certificates import Authority
 from tests.kit.servers import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
-
-EVENTS = 12_000
-
-
-def event(number: int) -> bytes:
-    body = {
-        "kind": "Event",
-        "level": "Metadata",
-        "auditID": f"id-{number}",
-        "stage": "ResponseComplete",
-        "verb": "get",
-        "userAgent": "x" * 800,
-    }
-    return json.dumps(body).encode()
 
 
 @pytest.fixture
@@ -45,40 +27,6 @@ def broker(tmp_path: Path) -> Iterator[kafka_broker.Broker]:
     made.start()
     yield made
     made.kill()
-
-
-def agent(folder: Path, name: str, receivers: dict[str, Any], exporters: dict[str, Any]) -> Agent:
-    tree = {
-        "receivers": receivers,
-        "exporters": exporters,
-        "service": {"state_dir": str(folder / name)},
-    }
-    config = folder / f"{name}.yaml"
-    config.write_text(yaml.safe_dump(tree))
-    return Agent(config, folder / f"{name}.log")
-
-
-def reader(broker: kafka_broker.Broker, name: str = "") -> dict[str, Any]:
-    """Return a receiver. With a *name* that it keeps, a killed one has its partitions at once."""
-    block: dict[str, Any] = {
-        "brokers": [broker.address],
-        "topics": ["audit"],
-        "session_timeout": "6s",
-        "heartbeat_interval": "1s",
-    }
-    return {"kafka": {**block, **({"group_instance_id": name} if name else {})}}
-
-
-def to(backend: Backend) -> dict[str, Any]:
-    retry = {"initial_interval": "100ms", "max_interval": "1s"}
-    return {"otlp_http": {"endpoint": backend.url, "retry_on_failure": retry}}
-
-
-def until(what: Callable[[], object], seconds: float = 150.0) -> None:
-    """Wait; the assertions behind it say what did not come."""
-    end = time.monotonic() + seconds
-    while not what() and time.monotonic() < end:
-        time.sleep(0.2)
 
 
 class Produced:
@@ -280,132 +228,3 @@ def test_what_a_broker_refuses_is_split_or_kept_and_said(
     assert broker.messages("audit") >= 500 + 500 // 20
     assert "TOPIC_EXCEPTION" in text.read_text()
     assert not list((tmp_path / "first" / "dead-letter").glob("*.jsonl"))
-
-
-@dataclass
-class Secured:
-    """A broker that asks who comes, and how to come to it."""
-
-    broker: kafka_broker.Broker
-    address: str
-    authority: Authority
-    stranger: Authority
-
-    def block(self, user: str, password: str = "", ca: Path | None = None) -> dict[str, Any]:
-        sasl = {"username": user, "password": password or kafka_broker.USERS[user]}
-        tls = {"ca_file": str(ca or self.authority.cert)}
-        return {"brokers": [self.address], "auth": {"sasl": sasl}, "tls": tls, "client_id": user}
-
-
-@pytest.fixture
-def secured(tmp_path: Path) -> Iterator[Secured]:
-    kafka_broker.require()
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
-    pair, port, pem = authority.issue("broker"), free_port(), tmp_path / "broker.pem"
-    pem.write_bytes(pair.key.read_bytes() + pair.cert.read_bytes())
-    more = kafka_broker.secured_listener(port, pem)
-    broker = kafka_broker.Broker(tmp_path / "broker", free_port(), free_port(), more)
-    try:
-        broker.start()
-        for topic in ("audit", "closed"):
-            broker.topic(topic, {})
-        yield Secured(broker, f"127.0.0.1:{port}", authority, stranger)
-    finally:
-        broker.kill()
-
-
-TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
-WRITES = [(TOPIC, AclOperation.WRITE), (TOPIC, AclOperation.DESCRIBE)]
-
-
-def test_who_may_not_write_keeps_everything_and_says_why(secured: Secured, tmp_path: Path) -> None:
-    """Certificate, password and right are told apart; once the right is given, all of it comes."""
-    log = tmp_path / "audit.log"
-    log.write_bytes(b"".join(event(number) + b"\n" for number in range(500)))
-    secured.broker.allow("agent", *((kind, "audit", what) for kind, what in WRITES))
-    common = {
-        "encoding": "raw",
-        "timeout": "3s",
-        "retry_on_failure": {"initial_interval": "100ms", "max_interval": "1s"},
-        "audit": {"notices": "own"},
-    }
-    exporters = {
-        "kafka/good": {**secured.block("agent"), "topic": "audit"},
-        "kafka/password": {**secured.block("agent", "wrong"), "topic": "audit"},
-        "kafka/right": {**secured.block("other"), "topic": "closed"},
-        "kafka/authority": {**secured.block("agent", ca=secured.stranger.cert), "topic": "audit"},
-    }
-    exporters = {name: {**common, **one} for name, one in exporters.items()}
-    text = tmp_path / "first.log"
-    said = {
-        "kafka/password": "SASL_AUTHENTICATION_FAILED|Authentication failed",
-        "kafka/right": "TOPIC_AUTHORIZATION_FAILED",
-        "kafka/authority": "certificate verify failed|SSL handshake",
-    }
-    with agent(tmp_path, "first", {"k8s_audit": {"include": [str(log)]}}, exporters) as running:
-        running.start()
-
-        def silent() -> list[str]:
-            lines = text.read_text().splitlines() if text.exists() else []
-            return [
-                name
-                for name, words in said.items()
-                if not any(f"{name}:" in line and re.search(words, line) for line in lines)
-            ]
-
-        until(lambda: not silent() and secured.broker.messages("audit") >= 500, 90)
-        assert not silent(), text.read_text()
-        assert secured.broker.messages("audit") >= 500  # and some notices
-        assert secured.broker.messages("closed") == 0
-        secured.broker.allow("other", *((kind, "closed", what) for kind, what in WRITES))
-        until(lambda: secured.broker.messages("closed") >= 500, 90)
-        assert secured.broker.messages("closed") >= 500
-        running.end(signal.SIGTERM)
-    assert not list((tmp_path / "first" / "dead-letter").glob("*.jsonl"))
-    assert "made-up" not in text.read_text()
-
-
-def test_who_may_not_read_says_why_and_begins_when_it_may(secured: Secured, tmp_path: Path) -> None:
-    """A wrong password, another authority, a group that is not granted; nothing is skipped."""
-    producer = Producer({"bootstrap.servers": secured.broker.address})
-    for number in range(300):
-        producer.produce("audit", event(number))
-    producer.flush(30)
-    read = [(TOPIC, "audit", AclOperation.READ), (TOPIC, "audit", AclOperation.DESCRIBE)]
-    secured.broker.allow("agent", *read)
-    blocks = {
-        "kafka/group": secured.block("agent"),
-        "kafka/password": secured.block("agent", "wrong"),
-        "kafka/authority": secured.block("agent", ca=secured.stranger.cert),
-    }
-    receivers = {
-        name: {**one, "topics": ["audit"], "group_id": name.replace("/", "-")}
-        for name, one in blocks.items()
-    }
-    said = {
-        "kafka/group": "(?i)group authorization failed|GROUP_AUTHORIZATION",
-        "kafka/password": "(?i)authentication failed",
-        "kafka/authority": "(?i)certificate verify failed|SSL handshake",
-    }
-    text = tmp_path / "reader.log"
-    with (
-        Backend(keep="uids") as backend,
-        agent(tmp_path, "reader", receivers, to(backend)) as running,
-    ):
-        running.start()
-
-        def silent() -> list[str]:
-            lines = text.read_text().splitlines() if text.exists() else []
-            return [
-                name
-                for name, words in said.items()
-                if not any(f"{name}:" in line and re.search(words, line) for line in lines)
-            ]
-
-        until(lambda: not silent(), 90)
-        assert not silent(), text.read_text()
-        assert not backend.received.audit_ids
-        secured.broker.allow("agent", (GROUP, "kafka-group", AclOperation.READ))
-        until(lambda: len(backend.received.audit_ids) >= 300, 90)
-        assert len(backend.received.audit_ids) == 300
-        running.end(signal.SIGTERM)

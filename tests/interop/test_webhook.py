@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,26 @@ def arrived(backend: Backend) -> dict[tuple[str, str, str], dict[str, str]]:
     return {key_of(event): event for event in bodies}
 
 
+def wait_for_all(
+    apiserver: ApiServer, backend: Backend, seconds: float
+) -> dict[tuple[str, str, str], dict[str, str]]:
+    """Return what the apiserver has written, once it has arrived or the time is over."""
+    events = written(apiserver.log)
+    end = time.monotonic() + seconds
+    while events.keys() - arrived(backend).keys() and time.monotonic() < end:
+        time.sleep(1.0)
+    return events
+
+
+@contextmanager
+def listening(config: Path, port: int) -> Iterator[Agent]:
+    """Run an agent whose webhook takes connections; its log is `agent.log`."""
+    with Agent(config, config.with_name("agent.log")) as agent:
+        agent.start()
+        wait_for_listener(port)
+        yield agent
+
+
 def events_of(backend: Backend) -> list[Record]:
     return [one for one in list(backend.received.records) if not one.ids.is_notice]
 
@@ -104,9 +125,7 @@ def test_a_killed_agent_loses_nothing_of_what_the_apiserver_posts(
     port = free_port()
     with Backend(keep="records") as backend:
         config = configure(tmp_path, port, backend.url)
-        with Agent(config, tmp_path / "agent.log") as agent:
-            agent.start()
-            wait_for_listener(port)
+        with listening(config, port) as agent:
             apiserver.start(
                 f"--audit-webhook-config-file={tmp_path / 'webhook.yaml'}",
                 f"--audit-webhook-mode={mode}",
@@ -123,10 +142,7 @@ def test_a_killed_agent_loses_nothing_of_what_the_apiserver_posts(
                 wait_for_listener(port)  # on a busy machine the apiserver gives up before
                 kills += 1
             # What it holds back when it is stopped is repeated no more: it must post before.
-            events = written(apiserver.log)
-            end = time.monotonic() + 90
-            while events.keys() - arrived(backend).keys() and time.monotonic() < end:
-                time.sleep(1.0)
+            events = wait_for_all(apiserver, backend, 90)
             apiserver.stop()
             agent.end(signal.SIGTERM)
     found = arrived(backend)
@@ -149,9 +165,7 @@ def test_a_buffer_that_overflows_was_warned_of(apiserver: ApiServer, tmp_path: P
     port = free_port()
     with Backend(keep="uids") as backend:
         config = configure(tmp_path, port, backend.url)
-        with Agent(config, tmp_path / "agent.log") as agent:
-            agent.start()
-            wait_for_listener(port)
+        with listening(config, port) as agent:
             apiserver.start(
                 f"--audit-webhook-config-file={tmp_path / 'webhook.yaml'}",
                 "--audit-webhook-mode=batch",

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.faults.processes import GAP, Agent, environment
+from tests.faults.processes import GAP, environment
 from tests.faults.scenario import small_disk
 from tests.interop.apiserver import ApiServer
 from tests.interop.test_apiserver import programs
-from tests.interop.test_webhook import apiserver, arrived, given_up_by, wait_for_listener, written
+from tests.interop.test_webhook import apiserver, arrived, given_up_by, listening, wait_for_all
 from tests.kit.backend import Backend
 from tests.kit.servers import free_port
 
@@ -91,9 +91,7 @@ def test_a_trial_delivers_what_the_apiserver_writes(
         if full:
             spool = {"max_bytes": "3MiB", "segment_bytes": "500KiB", "min_free_disk": "1B"}
             receiver["spool"] = spool
-        with Agent(configure(tmp_path, side, backend), tmp_path / "agent.log") as agent:
-            agent.start()
-            wait_for_listener(port)
+        with listening(configure(tmp_path, side, backend), port) as agent:
             apiserver.start(*flags, "--audit-log-maxsize=1000")
             load = apiserver.load(LOAD_S, workers=2)
             time.sleep(4)
@@ -106,10 +104,7 @@ def test_a_trial_delivers_what_the_apiserver_writes(
                 time.sleep(4)
                 agent.signal(signal.SIGCONT)
             load.wait(60)
-            events = written(apiserver.log)
-            end = time.monotonic() + REPEATS_S
-            while events.keys() - arrived(backend).keys() and time.monotonic() < end:
-                time.sleep(1.0)
+            events = wait_for_all(apiserver, backend, REPEATS_S)
             apiserver.stop()
             agent.end(signal.SIGTERM)
         said = (tmp_path / "agent.log").read_text()
