@@ -1,6 +1,8 @@
 """What the apiserver does to its log: it appends, and it rotates as lumberjack does."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from k8s_audit_otlp.tools.demo.writer import backup_name
 
@@ -17,3 +19,12 @@ def rotate(live: Path, number: int) -> Path:
     backup = live.rename(backup_name(live, FIRST + number))
     live.touch()
     return backup
+
+
+def rotations(live: Path, event: Callable[..., Any], numbers: Sequence[int], *, kept: Any) -> None:
+    """Write, rotate and delete all but the newest, as the apiserver does with maxbackup."""
+    for number in numbers:
+        append(live, event(number))
+        rotate(live, number)
+        for old in sorted(live.parent.glob("audit-*"))[:-kept]:
+            old.unlink()

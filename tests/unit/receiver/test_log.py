@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
+from k8s_audit_otlp.tools.demo.writer import compress_in_place
 from tests.conftest import ManualClock
-from tests.kit.log_files import FIRST, append, rotate
-from tests.kit.logrotate import copytruncate, rename_numbered
+from tests.kit.log_files import append, rotate
+from tests.kit.logrotate import rename_numbered
 
 
 @pytest.mark.parametrize("name", ["audit.log", "kube-apiserver.log", "audit", "a.b.json"])
@@ -135,207 +134,6 @@ def test_a_half_written_gz_beside_its_plain_twin_is_left_alone(
     assert receiver.gaps == []
 
 
-def test_copytruncate_is_followed_into_the_copy(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """What was read of the log counts for its copy."""
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    append(live, event(1))
-    copytruncate(live)
-    append(live, event(2))
-    assert receiver.drain() == [event(1), event(2)]
-    assert receiver.gaps == []
-
-
-def test_a_copy_that_is_seen_before_the_log_is_cut_is_the_same_segment(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """Between copying and cutting both are there."""
-    append(live, event(0))
-    receiver = receive()
-    shutil.copyfile(live, live.with_name("audit.log.1"))
-    assert receiver.drain() == [event(0)]
-    append(live, event(1))
-    shutil.copyfile(live, live.with_name("audit.log.1"))
-    live.write_bytes(b"")
-    append(live, event(2))
-    assert receiver.drain() == [event(1), event(2)]
-
-
-def test_a_log_that_lies_beside_its_copy_is_read_on(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """Found together at the first look, the log that grows counts, not the copy."""
-    append(live, event(0))
-    shutil.copyfile(live, live.with_name("audit.log.1"))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    append(live, event(1))
-    assert receiver.drain() == [event(1)]
-
-
-def test_bytes_that_were_cut_and_are_in_no_copy_are_a_gap(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """Somebody emptied the log before it was read."""
-    append(live, event(0), event(1))
-    size = live.stat().st_size
-    receiver = receive()
-    receiver.log.scan()
-    live.write_bytes(b"")
-    append(live, event(2))
-    assert receiver.drain() == [event(2)]
-    assert receiver.gaps == [("truncated", 0, size), ("unseen", 0, 1)]
-
-
-def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """The copy is read; the bytes that it lacks are told."""
-    append(live, event(0))
-    shutil.copyfile(live, live.with_name("audit.log.1"))
-    append(live, event(1))
-    size = live.stat().st_size
-    receiver = receive()
-    receiver.log.scan()
-    live.write_bytes(b"")
-    append(live, event(2))
-    assert receiver.drain() == [event(0), event(2)]
-    assert receiver.gaps == [("truncated", len(event(0)), size)]
-
-
-def test_a_log_that_was_cut_and_grew_beyond_its_old_size_is_noticed(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """Its size alone looks like growth; its first line does not."""
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    live.write_bytes(event(1) + event(2))
-    assert receiver.log.poll()
-    assert receiver.drain() == [event(1), event(2)]
-
-
-def test_a_hole_that_a_cut_leaves_is_passed(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """The writer keeps its offset, so the file begins with NULs; two such holes look alike."""
-    hole = 200 << 20
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    for number in (1, 2):
-        with live.open("r+b") as file:
-            file.truncate(0)
-            file.seek(hole)
-            file.write(event(number) * number)
-        assert receiver.drain() == [event(number)] * number
-    assert receiver.gaps == [("unseen", 0, 1)] * 2
-
-
-def test_an_inode_that_is_used_again_is_another_segment(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """The number of a settled file may be that of a file never seen."""
-    append(live, event(0))
-    first = rotate(live, 0)
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    receiver.log.scan()
-    inode = first.stat().st_ino
-    packed = gzip.compress(event(1))
-    first.write_bytes(packed)  # the same inode, and another name and content
-    other = first.rename(first.with_name(backup_name(live, FIRST + 1).name + ".gz"))
-    assert other.stat().st_ino == inode
-    assert receive(receiver).drain() == [event(1)]
-
-
-def test_two_files_with_the_same_first_line_are_two_segments(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """The second gets an occurrence number."""
-    append(live, event(0), event(1))
-    rotate(live, 0)
-    append(live, event(0), event(2))
-    receiver = receive()
-    assert receiver.drain() == [event(0), event(1), event(0), event(2)]
-    (_, one), (_, two) = receiver.segments()
-    assert two == f"{one}.2"
-
-
-def test_an_empty_file_is_no_segment_until_it_has_a_line(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """Half a line is not enough while the file is live."""
-    live.touch()
-    receiver = receive()
-    assert receiver.drain() == []
-    append(live, event(0)[:20])
-    assert receiver.drain() == []
-    assert receiver.segments() == []
-    append(live, event(0)[20:])
-    assert receiver.drain() == [event(0)]
-
-
-def test_a_directory_that_is_moved_away_and_back_is_waited_for(
-    receive: Callable[..., Any], live: Path, log_dir: Path, event: Callable[..., Any]
-) -> None:
-    """It is said once, nothing is taken for deleted, and reading goes on."""
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    away = log_dir.rename(log_dir.with_name("away"))
-    assert receiver.drain() == []
-    assert "waiting" in receiver.events.troubles[-1][1]
-    away.rename(log_dir)
-    append(live, event(1))
-    assert receiver.drain() == [event(1)]
-    assert receiver.events.troubles[-1][1] == ""
-    assert receiver.gaps == []
-
-
-def test_a_log_that_appears_hours_later_is_read_from_its_beginning(
-    receive: Callable[..., Any], live: Path, clock: ManualClock, event: Callable[..., Any]
-) -> None:
-    """Neither a missing directory entry nor the time matters."""
-    receiver = receive()
-    assert receiver.drain() == []
-    clock.advance(7 * 3600)
-    append(live, event(0))
-    assert receiver.log.poll()
-    assert receiver.drain() == [event(0)]
-
-
-def test_an_older_log_in_the_place_of_the_log_goes_on_where_it_was(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """What was settled of it is not sent again; what is added to it is."""
-    append(live, event(0), event(1))
-    backup = rotate(live, 0)
-    append(live, event(2))
-    receiver = receive()
-    assert receiver.drain() == [event(0), event(1), event(2)]
-    shutil.copyfile(backup, live.with_name("restored"))
-    live.with_name("restored").rename(live)
-    append(live, event(3))
-    assert receiver.drain() == [event(3)]
-
-
-def test_a_copy_in_the_place_of_the_log_is_read_on(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """An editor writes a new file; the inode changes, the content does not."""
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    shutil.copyfile(live, live.with_name("edited"))
-    live.with_name("edited").rename(live)
-    append(live, event(1))
-    assert receiver.drain() == [event(1)]
-
-
 def test_a_clock_that_is_set_back_does_not_reorder_what_is_known(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
@@ -363,56 +161,6 @@ def test_a_clock_that_is_set_back_does_not_stop_the_last_line(
     assert receiver.drain() == []
     clock.advance(6)
     assert receiver.drain() == [event(1)[:-1]]
-
-
-def test_a_segment_that_went_while_the_agent_was_away_is_a_gap(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """The checkpoint knows of it; nobody has it."""
-    append(live, event(0), event(1))
-    size = live.stat().st_size
-    receiver = receive()
-    receiver.log.scan()
-    rotate(live, 0).unlink()
-    append(live, event(2))
-    second = receive(receiver)
-    assert second.drain() == [event(2)]
-    assert second.gaps == [("deleted", 0, size), ("unseen", 0, 1)]
-
-
-def test_a_live_file_that_went_while_the_agent_was_away_is_a_gap_of_unknown_length(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """All that was known of it is settled, but what was added since is gone."""
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    append(live, event(1))
-    live.unlink()
-    append(live, event(2))
-    second = receive(receiver)
-    assert second.drain() == [event(2)]
-    assert second.gaps == [("unseen", 0, 1)]
-
-
-def test_a_damaged_gz_does_not_stop_the_rest(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """A file from which nothing can be read has no identity; the log goes on."""
-    backup_name(live, FIRST).with_suffix(".log.gz").write_bytes(b"no gzip at all")
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-
-
-@pytest.mark.parametrize("target", ["audit.log.1", "nowhere"])
-def test_a_link_that_leads_nowhere_does_not_stop_the_rest(
-    receive: Callable[..., Any], live: Path, log_dir: Path, event: Callable[..., Any], target: str
-) -> None:
-    """It is no file of the log."""
-    (log_dir / "audit.log.1").symlink_to(target)
-    append(live, event(0))
-    assert receive().drain() == [event(0)]
 
 
 def test_growth_that_nobody_looked_at_before_packing_is_read(
@@ -491,23 +239,3 @@ def test_who_waits_at_the_live_file_asks_again_where_another_one_came_later(
     version = receiver.log.version
     receiver.log.waited_for(segment)
     assert receiver.log.version == version + 1
-
-
-def test_a_settled_segment_that_is_gone_can_be_forgotten_after_a_while(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any], clock: ManualClock
-) -> None:
-    """The manifest does not grow for ever; one listing that lacks a file is no proof."""
-    append(live, event(0))
-    receiver = receive()
-    receiver.drain()
-    backup = rotate(live, 0)
-    append(live, event(1))
-    receiver.drain()
-    assert receiver.log.finished() == []
-    backup.unlink()
-    receiver.log.scan()
-    assert receiver.log.finished() == []
-    clock.advance(60)
-    (done,) = receiver.log.finished()
-    receiver.log.forget([done.seq])
-    assert [name for name, _ in receiver.segments()] == ["audit.log"]

@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.agent.start import open_log
-from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.state.ledger import Tally, mark_of
 from k8s_audit_otlp.tools.demo.writer import backup_name
-from tests.conftest import ManualClock
 
 FIRST = 1_767_323_045_000
 HOLDING = DeletedSegments(HoldLimits())
@@ -125,97 +122,6 @@ def test_a_known_segment_whose_disk_fails_is_waited_for(
     assert receiver.gaps == []
 
 
-HEADS = {
-    "empty": lambda packed: packed[:0],
-    "zeros": lambda packed: bytes(len(packed)),
-    "header": lambda packed: packed[:12],
-    "no gzip": lambda packed: b"x" * len(packed),
-}
-
-
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_a_gz_without_a_readable_line_is_told_once_it_does_not_change(
-    receive: Callable[..., Any],
-    live: Path,
-    event: Callable[..., Any],
-    clock: ManualClock,
-    head: Callable[..., Any],
-) -> None:
-    """What it held is not known; after a minute it is given up, and no restart tells it again."""
-    packed = gzip.compress(event(1) + event(2))
-    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
-    backup.write_bytes(head(packed))
-    append(live, event(3))
-    for path in (backup, live):
-        os.utime(path, (clock.now, clock.now))
-    receiver = receive()
-    assert receiver.drain() == [event(3)]
-    assert receiver.gaps == []
-    clock.advance(61)
-    assert receiver.drain() == []
-    assert receiver.gaps == [("corrupt_gzip", 0, 1)]
-    clock.advance(61)
-    receiver.drain()
-    assert len([s for s in receiver.log.segments() if s.state.lost]) == 1
-    again = receive(receiver)
-    assert (again.drain(), again.gaps) == ([], [])
-    assert receiver.log.finished() == []
-    backup.write_bytes(packed)
-    os.utime(backup, (clock.now, clock.now))
-    assert again.drain() == [event(1), event(2)]
-
-
-def test_a_half_gz_ends_open_for_everyone(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    """How much it held nobody knows; who comes later is told the same."""
-    whole = b"".join(event(n, n % 97) for n in range(2000))
-    packed = gzip.compress(whole)
-    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
-    backup.write_bytes(packed[: len(packed) // 2])
-    receiver = receive(torn_s=0.0)
-    lines = receiver.drain()
-    ((reason, start, _),) = receiver.gaps
-    assert (reason, start) == ("corrupt_gzip", len(b"".join(lines)))
-    segment = receiver.log.segments()[0]
-    assert segment.state.open_end
-    gap = receiver.reader.read(segment, start)
-    assert gap.open_end
-    backup.write_bytes(packed)
-    rest = receive(receiver).drain()
-    assert rest == whole[start:].splitlines(keepends=True)[1:]  # the torn line was told as lost
-
-
-@pytest.mark.parametrize("there", [0, 3, 7])
-@pytest.mark.parametrize("end", [b"", b"\n"], ids=["no newline", "newline"])
-def test_a_gz_that_lacks_only_its_trailer_loses_nothing(
-    receive: Callable[..., Any],
-    live: Path,
-    event: Callable[..., Any],
-    clock: ManualClock,
-    there: int,
-    end: bytes,
-) -> None:
-    """Its data says where it ends; that nothing verifies it is said once, and is no gap."""
-    lines = [event(n, n % 97) for n in range(2000)]
-    lines[-1] = lines[-1].removesuffix(b"\n") + end
-    packed = gzip.compress(b"".join(lines))
-    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
-    backup.write_bytes(packed[: len(packed) - 8 + there])
-    os.utime(backup, (clock.now, clock.now))
-    receiver = receive()
-    assert receiver.drain() == lines[:-1] + lines[-1:] * bool(end), "it may still be written"
-    clock.advance(61)
-    got = receiver.drain() + receiver.drain()
-    assert got == lines[-1:] * (not end)
-    assert receiver.gaps == []
-    said = [message for _, message in receiver.events.troubles if "checksum" in message]
-    assert len(said) == 1
-    assert receiver.log.segments()[0].state.complete
-    again = receive(receiver)
-    assert (again.drain(), again.gaps) == ([], [])
-
-
 def test_a_file_that_nobody_may_read_hides_no_other_loss(
     receive: Any, live: Path, event: Any
 ) -> None:
@@ -281,42 +187,6 @@ def test_an_unreadable_file_keeps_its_place_and_holds_nobody_up(
     append(live, event(4))
     assert receiver.drain() == [event(1), event(4)]
     assert receiver.gaps == []
-
-
-@pytest.mark.parametrize("read", [0, 1, 2])
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_a_damaged_gz_of_a_segment_that_is_known_loses_its_rest_alone(
-    receive: Any, live: Path, event: Any, clock: Any, head: Any, read: int
-) -> None:
-    """Of what had been delivered nothing is missing; a mended file is read on where it was."""
-    append(live, event(0), event(1))
-    receiver = receive()
-    receiver.log.scan()
-    backup = rotate(live, 0)
-    append(live, event(2))
-    receiver.log.scan()
-    segment = receiver.log.segments()[0]
-    for number in range(read):
-        span = Span(segment.seq, number * len(event(0)), (number + 1) * len(event(0)))
-        receiver.ledger.settle(receiver.ledger.open(span, mark_of(event(number))), Tally())
-    receiver.log.scan()
-    packed = gzip.compress(backup.read_bytes())
-    backup.unlink()
-    broken = backup.with_name(backup.name + ".gz")
-    broken.write_bytes(head(packed))
-    os.utime(broken, (clock.now, clock.now))
-    receiver = receive(receiver)
-    receiver.drain()
-    clock.advance(61)
-    receiver.drain()
-    clock.advance(61)
-    receiver.drain()
-    start = read * len(event(0))
-    lost = [("corrupt_gzip", start, 2 * len(event(0)))] if read < 2 else []
-    assert receiver.gaps == lost
-    assert len(receiver.log.segments()) == 2
-    again = receive(receiver)
-    assert (again.drain(), again.gaps) == ([], [])
 
 
 def test_a_directory_that_may_not_be_entered_at_a_start_is_waited_for(

@@ -1,0 +1,92 @@
+"""What a container's log holds of an audit log arrives as the file would."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.config.load import load_text
+from tests.kit.agent import events_of
+from tests.kit.backend import Backend
+
+RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
+
+
+def items(first: int, count: int) -> bytes:
+    events = [
+        {"level": "Metadata", "auditID": f"id-{n}", "stage": "ResponseComplete", "verb": "get"}
+        for n in range(first, first + count)
+    ]
+    return json.dumps({"kind": "EventList", "items": events}).encode()
+
+
+def arrived(backend: Backend) -> list[str]:
+    return [event.attributes["k8s.audit.id"] for event in events_of(backend)]
+
+
+def test_a_container_log_arrives_as_the_file_would(tmp_path: Path, backend: Backend) -> None:
+    """`format: auto` takes the runtime's frame off; other lines of the container are left out."""
+    log = tmp_path / "0.log"
+    events = [json.loads(items(n, 1))["items"][0] | {"kind": "Event"} for n in range(50)]
+    time_ = "2026-01-02T03:04:05.678901234Z"
+    with log.open("w") as file:
+        for event in events:
+            text = json.dumps(event)
+            file.write(f"{time_} stderr F I0102 started\n{time_} stdout P {text[:30]}\n")
+            file.write(f"{time_} stdout F {text[30:]}\n")
+    text = f"""
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
+service: {{state_dir: {tmp_path / "state"}}}
+"""
+    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
+    agent.start()
+    assert agent.run()
+    assert arrived(backend) == [f"id-{n}" for n in range(50)]
+    assert [json.loads(one.body) for one in events_of(backend)] == events
+    (tally,) = [s.tally() for s in agent.subscriptions()]
+    assert tally.dropped == {"not_audit": 50}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_event_torn_over_a_rotation_of_kubelet_arrives(
+    tmp_path: Path, backend: Backend, *, packed: bool, restarts: bool
+) -> None:
+    """Its pieces lie in two files; whoever reads the second looks back into the first."""
+    log = tmp_path / "0.log"
+    time_ = "2026-01-02T03:04:05.678901234Z"
+    events = [json.loads(items(n, 1))["items"][0] | {"kind": "Event"} for n in range(30)]
+    lines = []
+    for event in events:
+        text = json.dumps(event)
+        lines += [f"{time_} stdout P {text[:30]}\n", f"{time_} stdout F {text[30:]}\n"]
+    text = f"""
+receivers: {{k8s_audit: {{include: ["{tmp_path}/*.log"]}}}}
+exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
+service: {{state_dir: {tmp_path / "state"}}}
+"""
+
+    def deliver() -> None:
+        agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
+        agent.start()
+        assert agent.run()
+
+    for number, start in enumerate(range(0, 60, 15)):  # every other part ends within an event
+        if number:
+            rotated = log.rename(f"{log}.2026010{number}-030405")
+            if packed:
+                rotated.with_name(rotated.name + ".gz").write_bytes(
+                    gzip.compress(rotated.read_bytes())
+                )
+                rotated.unlink()
+        log.write_text("".join(lines[start : start + 15]))
+        if restarts:
+            deliver()
+    deliver()
+    assert sorted(arrived(backend)) == sorted(f"id-{n}" for n in range(30))
+    assert len({one.uid for one in events_of(backend)}) == 30
+    assert "k8s.audit.gap" not in [notice.event_name for notice in backend.received.notices]

@@ -1,0 +1,169 @@
+"""A log that is copied and cut, or whose place another file takes, is followed."""
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from k8s_audit_otlp.tools.demo.writer import backup_name
+from tests.kit.log_files import FIRST, append, rotate
+from tests.kit.logrotate import copytruncate
+
+
+def test_copytruncate_is_followed_into_the_copy(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """What was read of the log counts for its copy."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    copytruncate(live)
+    append(live, event(2))
+    assert receiver.drain() == [event(1), event(2)]
+    assert receiver.gaps == []
+
+
+def test_a_copy_that_is_seen_before_the_log_is_cut_is_the_same_segment(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Between copying and cutting both are there."""
+    append(live, event(0))
+    receiver = receive()
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    live.write_bytes(b"")
+    append(live, event(2))
+    assert receiver.drain() == [event(1), event(2)]
+
+
+def test_a_log_that_lies_beside_its_copy_is_read_on(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Found together at the first look, the log that grows counts, not the copy."""
+    append(live, event(0))
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+
+
+def test_bytes_that_were_cut_and_are_in_no_copy_are_a_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Somebody emptied the log before it was read."""
+    append(live, event(0), event(1))
+    size = live.stat().st_size
+    receiver = receive()
+    receiver.log.scan()
+    live.write_bytes(b"")
+    append(live, event(2))
+    assert receiver.drain() == [event(2)]
+    assert receiver.gaps == [("truncated", 0, size), ("unseen", 0, 1)]
+
+
+def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The copy is read; the bytes that it lacks are told."""
+    append(live, event(0))
+    shutil.copyfile(live, live.with_name("audit.log.1"))
+    append(live, event(1))
+    size = live.stat().st_size
+    receiver = receive()
+    receiver.log.scan()
+    live.write_bytes(b"")
+    append(live, event(2))
+    assert receiver.drain() == [event(0), event(2)]
+    assert receiver.gaps == [("truncated", len(event(0)), size)]
+
+
+def test_a_log_that_was_cut_and_grew_beyond_its_old_size_is_noticed(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Its size alone looks like growth; its first line does not."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    live.write_bytes(event(1) + event(2))
+    assert receiver.log.poll()
+    assert receiver.drain() == [event(1), event(2)]
+
+
+def test_a_hole_that_a_cut_leaves_is_passed(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The writer keeps its offset, so the file begins with NULs; two such holes look alike."""
+    hole = 200 << 20
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    for number in (1, 2):
+        with live.open("r+b") as file:
+            file.truncate(0)
+            file.seek(hole)
+            file.write(event(number) * number)
+        assert receiver.drain() == [event(number)] * number
+    assert receiver.gaps == [("unseen", 0, 1)] * 2
+
+
+def test_an_inode_that_is_used_again_is_another_segment(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The number of a settled file may be that of a file never seen."""
+    append(live, event(0))
+    first = rotate(live, 0)
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    receiver.log.scan()
+    inode = first.stat().st_ino
+    packed = gzip.compress(event(1))
+    first.write_bytes(packed)  # the same inode, and another name and content
+    other = first.rename(first.with_name(backup_name(live, FIRST + 1).name + ".gz"))
+    assert other.stat().st_ino == inode
+    assert receive(receiver).drain() == [event(1)]
+
+
+def test_two_files_with_the_same_first_line_are_two_segments(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The second gets an occurrence number."""
+    append(live, event(0), event(1))
+    rotate(live, 0)
+    append(live, event(0), event(2))
+    receiver = receive()
+    assert receiver.drain() == [event(0), event(1), event(0), event(2)]
+    (_, one), (_, two) = receiver.segments()
+    assert two == f"{one}.2"
+
+
+def test_an_older_log_in_the_place_of_the_log_goes_on_where_it_was(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """What was settled of it is not sent again; what is added to it is."""
+    append(live, event(0), event(1))
+    backup = rotate(live, 0)
+    append(live, event(2))
+    receiver = receive()
+    assert receiver.drain() == [event(0), event(1), event(2)]
+    shutil.copyfile(backup, live.with_name("restored"))
+    live.with_name("restored").rename(live)
+    append(live, event(3))
+    assert receiver.drain() == [event(3)]
+
+
+def test_a_copy_in_the_place_of_the_log_is_read_on(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """An editor writes a new file; the inode changes, the content does not."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    shutil.copyfile(live, live.with_name("edited"))
+    live.with_name("edited").rename(live)
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]

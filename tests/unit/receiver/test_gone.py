@@ -1,0 +1,124 @@
+"""What went while nobody looked, what is not there yet, and what cannot be read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.tools.demo.writer import backup_name
+from tests.conftest import ManualClock
+from tests.kit.log_files import FIRST, append, rotate
+
+
+def test_an_empty_file_is_no_segment_until_it_has_a_line(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Half a line is not enough while the file is live."""
+    live.touch()
+    receiver = receive()
+    assert receiver.drain() == []
+    append(live, event(0)[:20])
+    assert receiver.drain() == []
+    assert receiver.segments() == []
+    append(live, event(0)[20:])
+    assert receiver.drain() == [event(0)]
+
+
+def test_a_directory_that_is_moved_away_and_back_is_waited_for(
+    receive: Callable[..., Any], live: Path, log_dir: Path, event: Callable[..., Any]
+) -> None:
+    """It is said once, nothing is taken for deleted, and reading goes on."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    away = log_dir.rename(log_dir.with_name("away"))
+    assert receiver.drain() == []
+    assert "waiting" in receiver.events.troubles[-1][1]
+    away.rename(log_dir)
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+    assert receiver.events.troubles[-1][1] == ""
+    assert receiver.gaps == []
+
+
+def test_a_log_that_appears_hours_later_is_read_from_its_beginning(
+    receive: Callable[..., Any], live: Path, clock: ManualClock, event: Callable[..., Any]
+) -> None:
+    """Neither a missing directory entry nor the time matters."""
+    receiver = receive()
+    assert receiver.drain() == []
+    clock.advance(7 * 3600)
+    append(live, event(0))
+    assert receiver.log.poll()
+    assert receiver.drain() == [event(0)]
+
+
+def test_a_segment_that_went_while_the_agent_was_away_is_a_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The checkpoint knows of it; nobody has it."""
+    append(live, event(0), event(1))
+    size = live.stat().st_size
+    receiver = receive()
+    receiver.log.scan()
+    rotate(live, 0).unlink()
+    append(live, event(2))
+    second = receive(receiver)
+    assert second.drain() == [event(2)]
+    assert second.gaps == [("deleted", 0, size), ("unseen", 0, 1)]
+
+
+def test_a_live_file_that_went_while_the_agent_was_away_is_a_gap_of_unknown_length(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """All that was known of it is settled, but what was added since is gone."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    live.unlink()
+    append(live, event(2))
+    second = receive(receiver)
+    assert second.drain() == [event(2)]
+    assert second.gaps == [("unseen", 0, 1)]
+
+
+def test_a_damaged_gz_does_not_stop_the_rest(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """A file from which nothing can be read has no identity; the log goes on."""
+    backup_name(live, FIRST).with_suffix(".log.gz").write_bytes(b"no gzip at all")
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+
+
+@pytest.mark.parametrize("target", ["audit.log.1", "nowhere"])
+def test_a_link_that_leads_nowhere_does_not_stop_the_rest(
+    receive: Callable[..., Any], live: Path, log_dir: Path, event: Callable[..., Any], target: str
+) -> None:
+    """It is no file of the log."""
+    (log_dir / "audit.log.1").symlink_to(target)
+    append(live, event(0))
+    assert receive().drain() == [event(0)]
+
+
+def test_a_settled_segment_that_is_gone_can_be_forgotten_after_a_while(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], clock: ManualClock
+) -> None:
+    """The manifest does not grow for ever; one listing that lacks a file is no proof."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    backup = rotate(live, 0)
+    append(live, event(1))
+    receiver.drain()
+    assert receiver.log.finished() == []
+    backup.unlink()
+    receiver.log.scan()
+    assert receiver.log.finished() == []
+    clock.advance(60)
+    (done,) = receiver.log.finished()
+    receiver.log.forget([done.seq])
+    assert [name for name, _ in receiver.segments()] == ["audit.log"]
