@@ -1,19 +1,16 @@
 """The gRPC transport against a real back end: the table of answers, TLS, metadata, limits."""
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
+from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.credentials import BearerToken
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender, address_of, retry_info_s
-from k8s_audit_otlp.transport.tls import TlsOptions
-from tests.kit.certificates import Authority, Pair
+from k8s_audit_otlp.transport.grpc import address_of, retry_info_s
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.steps import (
     Accept,
@@ -24,39 +21,11 @@ from tests.kit.steps import (
     Refuse,
     Throttle,
 )
+from tests.unit.transport.grpc_sender import grpc_backend, post, sender
+
+__all__ = ["grpc_backend", "sender"]
 
 CODE = {code.name: code.value[0] for code in grpc.StatusCode}
-
-
-@pytest.fixture
-def grpc_backend() -> Iterator[GrpcBackend]:
-    with GrpcBackend() as running:
-        yield running
-
-
-@pytest.fixture
-def sender(
-    grpc_backend: GrpcBackend, resource_scopes: dict[str, tuple[bytes, bytes]]
-) -> Iterator[Callable[..., Any]]:
-    made = []
-
-    def make(target: Any = None, **options: Any) -> Any:
-        options.setdefault("insecure", True)
-        options.setdefault("timeout_s", 5.0)
-        made.append(
-            GrpcSender(
-                GrpcOptions(lambda: target or grpc_backend.target, **options), resource_scopes
-            )
-        )
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-def post(sender: GrpcSender, record: Callable[..., Any], *uids: Any) -> Outcome:
-    return sender.send(sender.prepare("k8s_audit", [record(uid) for uid in uids or ("a",)]))
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
@@ -263,76 +232,6 @@ def test_keepalive_and_authority_do_not_disturb_a_call(
     """Their settings are accepted by the library."""
     s = sender(keepalive_s=10, keepalive_always=True, authority="logs.test", user_agent="fleet/1")
     assert post(s, record) == Delivered()
-
-
-# -- TLS --------------------------------------------------------------------------------------
-
-
-def credentials(pair: Pair, clients: Path | None = None) -> grpc.ServerCredentials:
-    pairs = [(pair.key.read_bytes(), pair.cert.read_bytes())]
-    if clients is None:
-        return grpc.ssl_server_credentials(pairs)
-    return grpc.ssl_server_credentials(pairs, clients.read_bytes(), require_client_auth=True)
-
-
-def test_tls_and_mtls(
-    sender: Callable[..., Any],
-    record: Callable[..., Any],
-    authority: Authority,
-    server_pair: Pair,
-    client_pair: Pair,
-) -> None:
-    """With files and with texts; without a client certificate nothing is sent."""
-    trust: dict[str, Any] = {"ca_file": str(authority.cert)}
-    with GrpcBackend(credentials=credentials(server_pair, authority.cert)) as backend:
-        files: dict[str, Any] = {
-            "cert_file": str(client_pair.cert),
-            "key_file": str(client_pair.key),
-        }
-        texts: dict[str, Any] = {
-            "cert_pem": client_pair.cert.read_text,
-            "key_pem": client_pair.key.read_text,
-        }
-        for shown in (files, texts):
-            tls = TlsOptions(**trust, **shown)
-            assert post(sender(backend.target, insecure=False, tls=tls), record) == Delivered()
-        alone = sender(backend.target, insecure=False, tls=TlsOptions(**trust))
-        assert isinstance(post(alone, record), Retry)
-
-
-def test_another_servers_certificate_is_not_accepted(
-    sender: Any, record: Any, server_pair: Any, tmp_path: Path, pki: Any
-) -> None:
-    """It is said as what it is."""
-    stranger = pki.Authority(tmp_path, "stranger")
-    with GrpcBackend(credentials=credentials(server_pair)) as backend:
-        tls = TlsOptions(ca_file=str(stranger.cert))
-        outcome = post(sender(backend.target, insecure=False, tls=tls), record)
-        assert isinstance(outcome, Misconfigured)
-        assert "certificate is not accepted" in outcome.why
-
-
-def test_certificates_are_loaded_anew_when_they_change(
-    sender: Any, record: Any, authority: Any, server_pair: Any, tmp_path: Path, pki: Any
-) -> None:
-    """A rotated CA is used by the next call."""
-    ca = tmp_path / "ca.crt"
-    shutil.copy(pki.Authority(tmp_path, "stranger").cert, ca)
-    with GrpcBackend(credentials=credentials(server_pair)) as backend:
-        s = sender(backend.target, insecure=False, tls=TlsOptions(ca_file=str(ca)))
-        assert isinstance(post(s, record), Misconfigured)
-        shutil.copy(authority.cert, ca)
-        assert post(s, record) == Delivered()
-
-
-@pytest.mark.parametrize("tls", [{"insecure_skip_verify": True}, {"min_version": "1.3"}])
-def test_what_grpc_cannot_do_is_said_with_a_way_out(
-    sender: Callable[..., Any], record: Callable[..., Any], tls: dict[str, Any]
-) -> None:
-    """Rather than done halfway."""
-    outcome = post(sender(insecure=False, tls=TlsOptions(**tls)), record)
-    assert isinstance(outcome, Misconfigured)
-    assert next(iter(tls)) in outcome.why
 
 
 def test_accepting_goes_on_after_a_refusal(

@@ -3,18 +3,14 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
-from k8s_audit_otlp.transport.credentials import BearerToken
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from tests.kit.backend import Backend
 from tests.kit.steps import (
     Accept,
@@ -24,37 +20,15 @@ from tests.kit.steps import (
     Limit,
     PartialSuccess,
     Poison,
-    ReceivedRequest,
     Redirect,
     Refuse,
     Slow,
     Throttle,
     WrongContentType,
 )
+from tests.unit.transport.http_sender import NOW, post, sender
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-def sender(
-    backend: Backend, resource_scopes: dict[str, tuple[bytes, bytes]]
-) -> Iterator[Callable[..., Any]]:
-    """Make senders to the back end; they are closed at the end."""
-    made = []
-
-    def make(url: Any = None, **options: Any) -> Any:
-        options.setdefault("timeout_s", 5.0)
-        chosen = HttpOptions(lambda: url or backend.logs_url, **options)
-        made.append(HttpSender(chosen, resource_scopes, now=lambda: NOW))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-def post(sender: HttpSender, record: Callable[..., Any], *uids: Any) -> Outcome:
-    return sender.send(sender.prepare("k8s_audit", [record(uid) for uid in uids or ("a",)]))
+__all__ = ["sender"]
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
@@ -294,165 +268,3 @@ def test_an_answer_before_the_request_was_read_counts(
     assert isinstance(s.send(s.prepare("k8s_audit", [record("a", size=8_000_000)])), TooLarge)
     thread.join()
     listener.close()
-
-
-# -- headers ----------------------------------------------------------------------------------
-
-
-def test_headers_are_read_anew_for_every_request(
-    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any], tmp_path: Path
-) -> None:
-    """A token that was renewed on disk is used without a restart."""
-    token = tmp_path / "token"
-    token.write_text("one")
-    s = sender(headers={"X-Token": token.read_text})
-    post(s, record)
-    token.write_text("two")
-    post(s, record)
-    assert [r.headers["x-token"] for r in backend.requests] == ["one", "two"]
-
-
-def test_a_configured_header_replaces_ours_whatever_its_case(
-    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
-) -> None:
-    """There is never a second Content-Type or User-Agent."""
-    s = sender(
-        headers={"user-agent": lambda: "mine", "CONTENT-TYPE": lambda: "application/x-protobuf"}
-    )
-    assert post(s, record) == Delivered()
-    assert backend.requests[0].headers["user-agent"] == "mine"
-
-
-def test_a_header_with_a_line_break_is_not_sent(
-    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
-) -> None:
-    """A file can smuggle in no header."""
-    outcome = post(sender(headers={"X-Token": lambda: "a\r\nX-Admin: 1"}), record)
-    assert outcome == Misconfigured("the header X-Token holds a line break")
-    assert backend.requests_total == 0
-
-
-def test_a_missing_token_file_is_named_and_waited_for(
-    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
-) -> None:
-    """The path is said, the data is kept."""
-    outcome = post(sender(headers={"X-Token": (tmp_path / "gone").read_text}), record)
-    assert isinstance(outcome, Misconfigured)
-    assert str(tmp_path / "gone") in outcome.why
-
-
-def test_user_and_password_of_the_url_become_a_header(
-    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
-) -> None:
-    """As in every other client."""
-    url = backend.logs_url.replace("http://", "http://me:p%40ss@")
-    assert post(sender(url), record) == Delivered()
-    assert backend.requests[0].headers["authorization"] == "Basic bWU6cEBzcw=="
-
-
-def test_nothing_secret_reaches_an_outcome(
-    sender: Any, backend: Any, record: Any, servers: Any
-) -> None:
-    """URL, headers, tokens and proxy passwords: whatever goes wrong, none is told."""
-    secret = "s3cr3t-value"  # noqa: S105 - it is looked for
-    base = backend.url.replace("http://", f"http://{secret}:{secret}@")
-    url = f"{base}/v1/logs?token={secret}"
-    options = {
-        "headers": {"X-Key": lambda: secret},
-        "credentials": BearerToken(lambda: secret),
-        "timeout_s": 0.5,
-    }
-    told = []
-    steps: list[Any] = [Refuse(s) for s in (260, 307, 400, 401, 404, 413, 429, 500)]
-    steps += [Cut(), Hang(), WrongContentType()]
-    s = sender(url, **options)
-    for step in steps:
-        backend.plan = [step]
-        told.append(repr(post(s, record)))
-    with servers.Proxy(admits="a:b") as proxy:
-        dead = proxy.url.replace("http://", f"http://{secret}:{secret}@")
-        told.append(repr(post(sender(url, proxy_url=lambda: dead, **options), record)))
-    told += [
-        repr(post(sender(bad, **options), record))
-        for bad in (f"ftp://{secret}", f"http://siem.invalid/{secret}", f"http://h:{secret}/")
-    ]
-    broken = {"headers": {"X-Key": lambda: f"{secret}\n"}}
-    told.append(repr(post(sender(url, **broken), record)))
-    told += [repr(s), repr(s._options), repr(s._connections), repr(s._options.credentials)]
-    leaks = [t for t in told if secret in t]
-    assert leaks == []
-    assert backend.requests[0].headers["x-key"] == secret
-
-
-def test_what_a_back_end_quotes_of_the_request_is_masked(
-    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
-) -> None:
-    """A key that it calls invalid, in whatever answer."""
-
-    def quote(request: ReceivedRequest) -> Any:
-        sent = f"{request.headers['x-api-key']} {request.headers['authorization']}"
-        return Refuse(400, f"invalid {sent}".encode())
-
-    backend.plan = quote
-    headers = {"X-Api-Key": lambda: "KEYecho", "Authorization": lambda: "Odd BEARecho"}
-    outcome = post(sender(headers=headers), record)
-    assert outcome == Rejected("HTTP 400: invalid REDACTED REDACTED")
-
-
-class _Quoting(BaseHTTPRequestHandler):
-    """Answers that there is nothing at the path, and says which."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        said = f"no route {self.path}".encode()
-        self.send_response(404)
-        self.send_header("Content-Length", str(len(said)))
-        self.end_headers()
-        self.wfile.write(said)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def test_a_key_in_the_path_is_masked_where_it_is_quoted(sender: Any, record: Any) -> None:
-    """As chats and some collectors have it; the path's other steps stay."""
-    key = "Zq7hunter2hunter2"
-    with HTTPServer(("127.0.0.1", 0), _Quoting) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/services/logs/{key}"
-        outcome = str(post(sender(url), record))
-        server.shutdown()
-    assert key not in outcome
-    assert "/services/logs/REDACTED" in outcome
-
-
-# -- proxies ----------------------------------------------------------------------------------
-
-
-def test_a_proxy_url_is_used_with_its_password(
-    sender: Any, backend: Any, record: Any, servers: Any
-) -> None:
-    """Plain HTTP goes to the proxy whole."""
-    with servers.Proxy(admits="me:pw") as proxy:
-        url = f"http://backend.test:{backend.port}/v1/logs"
-        good = proxy.url.replace("http://", "http://me:pw@")
-        assert post(sender(url, proxy_url=lambda: good), record) == Delivered()
-        assert post(sender(url, proxy_url=lambda: proxy.url), record) == Misconfigured(
-            f"backend.test:{backend.port} through the proxy 127.0.0.1:{proxy.port}: "
-            "HTTP 407 (the proxy wants credentials)"
-        )
-        assert proxy.seen[0] == ("POST", url)
-
-
-def test_the_proxy_variables_apply_without_a_proxy_url(
-    sender: Any, backend: Any, record: Any, servers: Any
-) -> None:
-    """HTTP_PROXY as in the environment; NO_PROXY takes names out."""
-    with servers.Proxy() as proxy:
-        url = f"http://backend.test:{backend.port}/v1/logs"
-        env = {"HTTP_PROXY": proxy.url}
-        assert post(sender(url, env=env), record) == Delivered()
-        env["NO_PROXY"] = ".test"
-        why = post(sender(url, env=env), record).why
-        assert why == f"backend.test:{backend.port}: the host name cannot be resolved"
-        assert len(proxy.seen) == 1

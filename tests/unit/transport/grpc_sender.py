@@ -1,0 +1,41 @@
+"""Senders over gRPC that are closed at the end of a test."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.model import Outcome
+from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
+from tests.kit.grpc_backend import GrpcBackend
+
+
+@pytest.fixture
+def grpc_backend() -> Iterator[GrpcBackend]:
+    with GrpcBackend() as running:
+        yield running
+
+
+@pytest.fixture
+def sender(
+    grpc_backend: GrpcBackend, resource_scopes: dict[str, tuple[bytes, bytes]]
+) -> Iterator[Callable[..., Any]]:
+    made = []
+
+    def make(target: Any = None, **options: Any) -> Any:
+        options.setdefault("insecure", True)
+        options.setdefault("timeout_s", 5.0)
+        made.append(
+            GrpcSender(
+                GrpcOptions(lambda: target or grpc_backend.target, **options), resource_scopes
+            )
+        )
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def post(sender: GrpcSender, record: Callable[..., Any], *uids: Any) -> Outcome:
+    return sender.send(sender.prepare("k8s_audit", [record(uid) for uid in uids or ("a",)]))
