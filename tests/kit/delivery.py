@@ -1,5 +1,6 @@
 """Records, batches and everything around a delivery that a test wants to look at."""
 
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -10,7 +11,7 @@ from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.limit import LearnedLimit
-from k8s_audit_otlp.model import Batch, Delivered, Span
+from k8s_audit_otlp.model import Batch, Delivered, Outcome, Rejected, Retry, Span, TooLarge
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.resource import encode_scope
 from k8s_audit_otlp.otlp.wire import RESOURCE, RESOURCE_ATTRIBUTE, delimited, key_value
@@ -243,3 +244,18 @@ def client_pair(authority: Any) -> Any:
 @pytest.fixture
 def servers() -> Any:
     return servers_helper
+
+
+OK = Delivered()
+NO = Rejected("HTTP 400")
+DOWN = Retry("HTTP 503")
+LARGE = TooLarge("HTTP 413")
+
+
+def records(number: int, start: int = 0) -> list[bytes]:
+    return [b"record %06d" % i for i in range(start, start + number)]
+
+
+def poison_answers(bad: set[bytes], refusal: Outcome = NO) -> Callable[..., Any]:
+    """Refuse each request with a record of *bad* in it."""
+    return lambda asked: refusal if bad & set(asked) else OK
