@@ -19,7 +19,8 @@ from pathlib import Path
 from k8s_audit_otlp.cli import STATE
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.tools.demo.received import Keep
-from tests.faults.processes import Agent, Script, Totals, Writer, compare, unbalanced, write_config
+from tests.faults.compare import compare, unbalanced
+from tests.faults.processes import Agent, Script, Totals, Writer, write_config
 from tests.faults.weather import FAULTS, Weather
 from tests.kit.backend import Backend
 

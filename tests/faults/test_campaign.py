@@ -7,7 +7,8 @@ from click import UsageError
 
 from k8s_audit_otlp.tools.demo.received import Record
 from tests.faults.campaign import run_all, update
-from tests.faults.processes import GAP, RECEIPT, Totals, disagreeing_receipts, unexplained
+from tests.faults.compare import disagreeing_receipts, unexplained
+from tests.faults.processes import GAP, RECEIPT, Totals
 from tests.faults.scenario import run_scenario
 
 LONG = range(10_000, 10_200)

@@ -20,7 +20,8 @@ import yaml
 
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.tools.demo.received import Record
-from tests.faults.processes import GAP, RECEIPT, Agent, Totals, disagreeing_receipts
+from tests.faults.compare import disagreeing_receipts
+from tests.faults.processes import GAP, RECEIPT, Agent, Totals
 from tests.interop.apiserver import ApiServer, Keeper, offsets_of
 from tests.kit import reference
 from tests.kit.backend import Backend

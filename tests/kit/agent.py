@@ -1,5 +1,6 @@
 """A whole agent in this process: a log directory, a back end, a configuration, start and stop."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -45,6 +46,20 @@ def running(config: Config, join_s: float = 60.0) -> Iterator[Agent]:
 def events_of(backend: Backend) -> list[Record]:
     """Return the records that are events, in the order of their arrival."""
     return [one for one in list(backend.received.records) if not one.ids.is_notice]
+
+
+def audit_ids_of(backend: Backend) -> list[str]:
+    """Return the audit ids of the events, in the order of their arrival."""
+    return [event.attributes["k8s.audit.id"] for event in events_of(backend)]
+
+
+def event_list(first: int, count: int) -> bytes:
+    """Write an EventList as a webhook gets it; its events are numbered from *first* on."""
+    events = [
+        {"level": "Metadata", "auditID": f"id-{n}", "stage": "ResponseComplete", "verb": "get"}
+        for n in range(first, first + count)
+    ]
+    return json.dumps({"kind": "EventList", "items": events}).encode()
 
 
 def encode_lines(block: Block) -> EncodedBlock:

@@ -9,28 +9,14 @@ import pytest
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.load import load_text
-from tests.kit.agent import events_of
+from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.backend import Backend
-
-RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
-
-
-def items(first: int, count: int) -> bytes:
-    events = [
-        {"level": "Metadata", "auditID": f"id-{n}", "stage": "ResponseComplete", "verb": "get"}
-        for n in range(first, first + count)
-    ]
-    return json.dumps({"kind": "EventList", "items": events}).encode()
-
-
-def arrived(backend: Backend) -> list[str]:
-    return [event.attributes["k8s.audit.id"] for event in events_of(backend)]
 
 
 def test_a_container_log_arrives_as_the_file_would(tmp_path: Path, backend: Backend) -> None:
     """`format: auto` takes the runtime's frame off; other lines of the container are left out."""
     log = tmp_path / "0.log"
-    events = [json.loads(items(n, 1))["items"][0] | {"kind": "Event"} for n in range(50)]
+    events = [json.loads(event_list(n, 1))["items"][0] | {"kind": "Event"} for n in range(50)]
     time_ = "2026-01-02T03:04:05.678901234Z"
     with log.open("w") as file:
         for event in events:
@@ -45,7 +31,7 @@ service: {{state_dir: {tmp_path / "state"}}}
     agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
     agent.start()
     assert agent.run()
-    assert arrived(backend) == [f"id-{n}" for n in range(50)]
+    assert audit_ids_of(backend) == [f"id-{n}" for n in range(50)]
     assert [json.loads(one.body) for one in events_of(backend)] == events
     (tally,) = [s.tally() for s in agent.subscriptions()]
     assert tally.dropped == {"not_audit": 50}
@@ -59,7 +45,7 @@ def test_an_event_torn_over_a_rotation_of_kubelet_arrives(
     """Its pieces lie in two files; whoever reads the second looks back into the first."""
     log = tmp_path / "0.log"
     time_ = "2026-01-02T03:04:05.678901234Z"
-    events = [json.loads(items(n, 1))["items"][0] | {"kind": "Event"} for n in range(30)]
+    events = [json.loads(event_list(n, 1))["items"][0] | {"kind": "Event"} for n in range(30)]
     lines = []
     for event in events:
         text = json.dumps(event)
@@ -87,6 +73,6 @@ service: {{state_dir: {tmp_path / "state"}}}
         if restarts:
             deliver()
     deliver()
-    assert sorted(arrived(backend)) == sorted(f"id-{n}" for n in range(30))
+    assert sorted(audit_ids_of(backend)) == sorted(f"id-{n}" for n in range(30))
     assert len({one.uid for one in events_of(backend)}) == 30
     assert "k8s.audit.gap" not in [notice.event_name for notice in backend.received.notices]

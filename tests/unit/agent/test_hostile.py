@@ -8,10 +8,10 @@ import gzip
 import json
 import socket
 import ssl
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,11 +216,8 @@ def test_by_the_thousand_they_cost_no_memory(target: Target) -> None:
 
 
 def in_parallel(threads: int, what: Callable[[int], object]) -> None:
-    running = [threading.Thread(target=what, args=(n,)) for n in range(threads)]
-    for one in running:
-        one.start()
-    for one in running:
-        one.join()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(what, range(threads)))
 
 
 @pytest.mark.parametrize(("begun", "most"), [(b"", 32 * MIB), (b"\x16\x03", 320 * MIB)])

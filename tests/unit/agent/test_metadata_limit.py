@@ -7,7 +7,7 @@ import pytest
 
 from k8s_audit_otlp.config.vendors import VENDORS
 from tests.kit.agent import Fixture
-from tests.kit.steps import LimitMetadata
+from tests.kit.metadata_limit import LimitMetadata
 
 LONG: dict[str, Any] = {
     "path": {"requestURI": "/" + "p" * 90_000},

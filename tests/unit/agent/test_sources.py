@@ -1,7 +1,6 @@
 """An agent with a webhook: what it has answered with 200 arrives, whatever happens to it."""
 
 import http.client
-import json
 import os
 import signal
 import subprocess
@@ -23,13 +22,12 @@ from k8s_audit_otlp.telemetry.agent_views import health
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.source_views import source_samples, source_views
 from k8s_audit_otlp.telemetry.status import AgentStatus
-from tests.kit.agent import events_of
+from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
 from tests.kit.servers import free_port
 
 SPOOL = "spool: {max_bytes: 1MiB, segment_bytes: 20KiB, min_free_disk: 1B}"
-RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"
 
 
 def config(folder: Path, backend: Backend, port: int = 0, spool: str = SPOOL) -> str:
@@ -39,14 +37,6 @@ receivers:
 exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
 service: {{state_dir: {folder / "state"}, shutdown_timeout: 2s}}
 """
-
-
-def items(first: int, count: int) -> bytes:
-    events = [
-        {"level": "Metadata", "auditID": f"id-{n}", "stage": "ResponseComplete", "verb": "get"}
-        for n in range(first, first + count)
-    ]
-    return json.dumps({"kind": "EventList", "items": events}).encode()
 
 
 def post(port: int, body: bytes) -> int:
@@ -67,21 +57,17 @@ def running(text: str) -> Iterator[tuple[Agent, int]]:
         yield agent, int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
 
 
-def arrived(backend: Backend) -> list[str]:
-    return [event.attributes["k8s.audit.id"] for event in events_of(backend)]
-
-
 def test_segments_are_deleted_when_everyone_has_them(
     tmp_path: Path, backend: Backend, wait_for: Callable[[Callable[[], object]], None]
 ) -> None:
     """Each has its receipt, no gap is told, and the newest backup stays for the proof."""
     with running(config(tmp_path, backend)) as (agent, port):
         for number in range(12):
-            assert post(port, items(number * 100, 100)) == 200
+            assert post(port, event_list(number * 100, 100)) == 200
         directory = agent.logs[0].path.parent
-        wait_for(lambda: len(set(arrived(backend))) == 1200)
+        wait_for(lambda: len(set(audit_ids_of(backend))) == 1200)
         wait_for(lambda: len(list(directory.glob("audit-*.log"))) <= 1)
-    assert sorted(arrived(backend)) == sorted(f"id-{n}" for n in range(1200))
+    assert sorted(audit_ids_of(backend)) == sorted(f"id-{n}" for n in range(1200))
     said = [notice.event_name for notice in backend.received.notices]
     assert "k8s.audit.gap" not in said
     receipts = [n for n in backend.received.notices if n.event_name == "k8s.audit.segment"]
@@ -95,12 +81,12 @@ def test_a_full_spool_refuses_until_the_back_end_is_up_again(
     small = "spool: {max_bytes: 80KiB, segment_bytes: 20KiB, min_free_disk: 1B}"
     backend.stop()
     with running(config(tmp_path, backend, spool=small)) as (_, port):
-        taken = [n for n in range(20) if post(port, items(n * 100, 100)) == 200]
+        taken = [n for n in range(20) if post(port, event_list(n * 100, 100)) == 200]
         assert 0 < len(taken) < 20
         backend.start()
-        wait_for(lambda: len(set(arrived(backend))) >= 100 * len(taken))
-        wait_for(lambda: post(port, items(5000, 1)) == 200)
-        wait_for(lambda: "id-5000" in arrived(backend))
+        wait_for(lambda: len(set(audit_ids_of(backend))) >= 100 * len(taken))
+        wait_for(lambda: post(port, event_list(5000, 1)) == 200)
+        wait_for(lambda: "id-5000" in audit_ids_of(backend))
 
 
 @pytest.mark.parametrize("kills", [4])
@@ -121,7 +107,7 @@ def test_what_was_answered_with_200_arrives_however_often_the_agent_is_killed(
     def send() -> None:
         number = 0
         while not done:
-            if post(port, items(number * 50, 50)) == 200:
+            if post(port, event_list(number * 50, 50)) == 200:
                 taken.append(number)
                 number += 1
             else:
@@ -142,12 +128,12 @@ def test_what_was_answered_with_200_arrives_however_often_the_agent_is_killed(
         sender.join(60)
     expected = {f"id-{n * 50 + k}" for n in taken for k in range(50)}
     try:
-        wait_for(lambda: expected <= set(arrived(backend)))
+        wait_for(lambda: expected <= set(audit_ids_of(backend)))
     finally:
         process.terminate()
         process.wait(60)
     uids = {event.uid for event in events_of(backend)}
-    assert len(uids) == len(set(arrived(backend)))
+    assert len(uids) == len(set(audit_ids_of(backend)))
 
 
 def test_what_a_source_takes_and_refuses_is_told_everywhere(
@@ -163,10 +149,10 @@ def test_what_a_source_takes_and_refuses_is_told_everywhere(
     thread.start()
     try:
         port = int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
-        assert post(port, items(0, 100)) == 200
-        assert post(port, items(0, 100)) == 200
+        assert post(port, event_list(0, 100)) == 200
+        assert post(port, event_list(0, 100)) == 200
         assert post(port, b"hello") == 400
-        wait_for(lambda: post(port, items(time.monotonic_ns(), 200)) == 503)
+        wait_for(lambda: post(port, event_list(time.monotonic_ns(), 200)) == 503)
         (view,) = source_views(agent)
         samples = {(n, *labels.values()): v for n, labels, v in source_samples([view])}
         assert samples["k8s_audit_otlp_source_requests_total", "k8s_audit_webhook", "400"] == 1
@@ -197,8 +183,8 @@ def test_counts_go_on_after_a_reload(tmp_path: Path, backend: Backend) -> None:
         thread.start()
         try:
             port = int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
-            assert post(port, items(number * 100, 100)) == 200
-            assert post(port, items(number * 100, 10)) == 200
+            assert post(port, event_list(number * 100, 100)) == 200
+            assert post(port, event_list(number * 100, 10)) == 200
             assert post(port, b"hello") == 400
             (view,) = source_views(agent)
         finally:
@@ -220,13 +206,13 @@ def test_a_spool_that_no_receiver_reads_any_more_is_told(
     other = text.replace("k8s_audit_webhook:", "k8s_audit_webhook/other:")
     backend.stop()
     with running(text) as (_, port):
-        assert post(port, items(0, 100)) == 200
+        assert post(port, event_list(0, 100)) == 200
     with running_agent(load_text(other, "test", {}).config, join_s=20):
         (said,) = (r.getMessage() for r in caplog.records if "no receiver reads" in r.message)
     assert "/spool/k8s_audit_webhook/all/audit.log" in said
     backend.start()
     with running(text):
-        wait_for(lambda: len(set(arrived(backend))) == 100)
+        wait_for(lambda: len(set(audit_ids_of(backend))) == 100)
     caplog.clear()
     with running_agent(load_text(other, "test", {}).config, join_s=20):
         assert not [r for r in caplog.records if "no receiver reads" in r.message]

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,33 +13,9 @@ import pytest
 from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Hang, Throttle
+from tests.unit.cli.run_command import COMMAND, environ, log, run
 
-COMMAND = [sys.executable, "-m", "k8s_audit_otlp", "run"]
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log" / "audit.log"
-    path.parent.mkdir()
-    source = EventSource(3)
-    path.write_bytes(b"".join(source.line() + b"\n" for _ in range(30)))
-    return path
-
-
-def environ(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
-    return {k: v for k, v in kept.items() if not k.lower().endswith("_proxy")} | more
-
-
-def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        env=environ(**env),
-        timeout=60,
-        check=False,
-    )
+__all__ = ["log"]
 
 
 def test_path_state_dir_and_an_environment_variable_suffice(
@@ -240,70 +215,3 @@ service:
         assert done.returncode == 0, done.stderr
     assert len(backend.received.uids) == 30
     assert "at byte 0" not in done.stderr
-
-
-def once(log: Path, state: Path, url: str) -> subprocess.CompletedProcess[str]:
-    return run(
-        "--path", str(log), "--state-dir", str(state), "--once", "--deadline", "20s",
-        OTEL_EXPORTER_OTLP_ENDPOINT=url,
-    )  # fmt: skip
-
-
-def test_once_says_what_became_of_the_records(backend: Backend, log: Path, tmp_path: Path) -> None:
-    """One line for each exporter; the second run has nothing to do, and says that."""
-    done = once(log, tmp_path / "state", backend.url)
-    what = "otlp_http: delivered {}, dropped by policy 0, dead-lettered 0, refused 0, left 0 B\n"
-    assert what.format(30) in done.stderr
-    assert done.returncode == 0
-    assert what.format(0) in once(log, tmp_path / "state", backend.url).stderr
-
-
-def test_once_counts_what_is_delivered_while_it_starts(
-    backend: Backend, log: Path, tmp_path: Path
-) -> None:
-    """Requests are on their way before the listener is up; theirs is the work of this run too."""
-    config = tmp_path / "agent.yaml"
-    config.write_text(f"""
-receivers: {{k8s_audit: {{include: [{log}]}}}}
-exporters: {{otlp_http: {{endpoint: "{backend.url}"}}}}
-service: {{state_dir: {tmp_path / "state"}, telemetry: {{metrics: {{address: "127.0.0.1:0"}}}}}}
-""")
-    done = run("--config", str(config), "--once")
-    assert "otlp_http: delivered 30, dropped by policy 0, " in done.stderr
-
-
-def test_once_without_a_log_is_no_success(backend: Backend, tmp_path: Path) -> None:
-    """Whoever mistypes the path must see it."""
-    done = once(tmp_path / "audit.log", tmp_path / "state", backend.url)
-    assert done.returncode == 4
-    assert f"undelivered: {tmp_path}/audit.log: is not there yet\n" in done.stderr
-
-
-def test_once_leaves_a_line_without_its_end_and_says_so(
-    backend: Backend, log: Path, tmp_path: Path
-) -> None:
-    """A copy of a log may have lost its last newline; what is whole is delivered."""
-    log.write_bytes(log.read_bytes().removesuffix(b"\n"))
-    done = once(log, tmp_path / "state", backend.url)
-    assert done.returncode == 4
-    assert "its last line has no end" in done.stderr
-    assert len(backend.received.uids) == 29
-
-
-def test_once_of_a_log_that_cannot_be_read_is_no_success(
-    backend: Backend, log: Path, tmp_path: Path
-) -> None:
-    """A symbolic loop stands for what root cannot read either."""
-    log.unlink()
-    log.symlink_to(log)
-    done = once(log, tmp_path / "state", backend.url)
-    assert done.returncode == 4
-    assert "undelivered: " in done.stderr
-
-
-def test_a_file_that_is_no_audit_log_is_said_once(backend: Backend, tmp_path: Path) -> None:
-    """With what it seems to be: every line would be paid for."""
-    wrong = tmp_path / "messages"
-    wrong.write_bytes(b"type=SYSCALL msg=audit(1710312345.000:0): arch=c000003e\n" * 50)
-    done = once(wrong, tmp_path / "state", backend.url)
-    assert done.stderr.count("seems to be the log of auditd") == 1

@@ -15,6 +15,7 @@ from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.cli.apiserver import command
 from tests.unit.deploy.cluster import Cluster
 from tests.unit.deploy.odd_values import combinations
+from tests.unit.deploy.schemas import write_schemas
 
 pytestmark = [
     pytest.mark.interop,
@@ -292,28 +293,3 @@ def test_kubeconform_agrees_with_the_apiservers_own_schema(
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Invalid: 0" in done.stdout
-
-
-def write_schemas(definitions: Any, folder: Any) -> None:
-    """One JSON Schema a kind; an unknown field is a mistake."""
-    for definition in definitions.values():
-        if "properties" in definition:
-            definition["additionalProperties"] = False
-        if definition.get("format") == "int-or-string":
-            del definition["type"]
-    for name, definition in definitions.items():
-        for kind in definition.get("x-kubernetes-group-version-kind", []):
-            if kind["kind"] in {
-                "ConfigMap",
-                "DaemonSet",
-                "Namespace",
-                "NetworkPolicy",
-                "Pod",
-                "Role",
-                "RoleBinding",
-                "Service",
-                "ServiceAccount",
-                "StatefulSet",
-            }:
-                schema = {"$ref": f"#/definitions/{name}", "definitions": definitions}
-                (folder / f"{kind['kind'].lower()}.json").write_text(json.dumps(schema))
