@@ -8,6 +8,7 @@ import msgspec
 
 from k8s_audit_otlp.event.decode import REFUSED, is_event, read_line
 from k8s_audit_otlp.event.masses import is_mass
+from k8s_audit_otlp.event.pieces import Pieces, joined
 from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
 
 LOOKED_AT: Final = 20  # lines that are enough to tell
@@ -57,17 +58,12 @@ def framed(lines: Sequence[bytes]) -> bool:
 
 def _unframed(lines: Sequence[bytes]) -> Iterator[bytes]:
     """Yield the texts in frames, those that come in pieces put together."""
-    begun: dict[bytes, bytes] = {}
+    pieces = Pieces()
     for line in lines:
-        if (name := detect(line)) == "audit":
-            continue
-        for one in unwrap(line, name):
-            text = begun.pop(one.stream, b"") + one.text
-            if one.more:
-                begun[one.stream] = text
-            else:
-                yield text
-    yield from begun.values()
+        if (name := detect(line)) != "audit":
+            for one in unwrap(line, name):
+                yield from map(joined, pieces.add(0, one))
+    yield from map(joined, pieces.end_all())
 
 
 def _is_read(line: bytes) -> bool:

@@ -6,9 +6,10 @@ where its first piece in the later segment does.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from k8s_audit_otlp.event.pieces import MOST_BYTES, Piece, Pieces, joined
 from k8s_audit_otlp.event.wrappers import (
     IN_PIECES,
     NOT_AUDIT,
@@ -24,12 +25,10 @@ from k8s_audit_otlp.model import Block, EncodedBlock, Span
 LookBack = Callable[[int, int, int], bytes]
 _STREAMS = frozenset({b"stdout", b"stderr"})
 _LOOK_BACK = 64 << 10
-_MOST_LOOK_BACK = 4 << 20  # an event in pieces that is longer is not put together after a restart
+_MOST_LOOK_BACK = 4 << 20  # for a stream of which nothing was seen; MOST_BYTES where one goes on
 _KEPT = 8  # ends of blocks that consumers may go on from
 _EVENT = b'{"kind":"Event"'
 ELSEWHERE = -1  # the place of a piece that lies in the segment before
-
-_Pieces = dict[bytes, list[tuple[int, bytes]]]  # by stream: where each lies, and its text
 
 
 class UnwrappingEncoder:
@@ -44,16 +43,16 @@ class UnwrappingEncoder:
         self._encode = encode
         self._name = name
         self._look_back = look_back
-        self._pending: OrderedDict[tuple[int, int], _Pieces] = OrderedDict()
+        self._pending: OrderedDict[tuple[int, int], Pieces] = OrderedDict()
 
     def __call__(self, block: Block) -> EncodedBlock:
         if self._name == "audit" or (self._name == "auto" and _is_plain(block.data)):
             return self._encode(block)
         lines = block.data.removesuffix(b"\n").split(b"\n")
-        names = [detect(line) if self._name == "auto" else self._name for line in lines]
+        names = [self._name_of(line) for line in lines]
         if all(name == "audit" for name in names):
             return self._encode(block)
-        pending = self._pending_at(block, names)
+        pieces = self._pending_at(block, names)
         out = _Output(block, self._encode)
         at = block.span.start
         for line, name in zip(lines, names, strict=True):
@@ -62,83 +61,61 @@ class UnwrappingEncoder:
             if not framed and line.strip():
                 out.other(at, line, end)
             for one in framed:
-                place = at + one.at
-                if one.more:
-                    pending.setdefault(one.stream, []).append((place, one.text))
-                    continue
-                pieces = [*pending.pop(one.stream, ()), (place, one.text)]
-                first = next(at for at, _ in pieces if at >= 0)
-                out.add(first, b"".join(text for _, text in pieces), end)
+                out.add(pieces.add(at + one.at, one), end)
             out.lines += 1
             at = end
-        self._keep(block, pending)
+        self._keep(block, pieces)
         return out.encoded()
 
-    def _keep(self, block: Block, pending: _Pieces) -> None:
-        self._pending[block.span.segment, block.span.end] = pending
+    def _name_of(self, line: bytes) -> str:
+        return detect(line) if self._name == "auto" else self._name
+
+    def _keep(self, block: Block, pieces: Pieces) -> None:
+        self._pending[block.span.segment, block.span.end] = pieces
         while len(self._pending) > _KEPT:
             self._pending.popitem(last=False)
 
-    def _pending_at(self, block: Block, names: Sequence[str]) -> _Pieces:
+    def _pending_at(self, block: Block, names: Sequence[str]) -> Pieces:
         """Return the pieces before *block* that its first lines go on from."""
         segment, start, _ = block.span
-        name = next((name for name in names if name in IN_PIECES), "")
-        if not name:
-            return {}
         kept = self._pending.get((segment, start)) if start else None
         if kept is None:
-            kept = self._pieces_before(segment, start, name)
-        return {
-            stream: [(at if start else ELSEWHERE, text) for at, text in pieces]
-            for stream, pieces in kept.items()
-        }
+            framed = any(name in IN_PIECES for name in names)
+            kept = self._pieces_before(segment, start) if framed else Pieces()
+        return kept.moved(None if start else ELSEWHERE)
 
-    def _known_before(self, segment: int) -> _Pieces:
+    def _known_before(self, segment: int) -> Pieces:
         """Return what the farthest block of the segment before left, though its file is gone."""
         earlier = [place for place in self._pending if place[0] < segment]
-        return self._pending[max(earlier)] if earlier else {}
+        return self._pending[max(earlier)] if earlier else Pieces()
 
-    def _pieces_before(self, segment: int, start: int, name: str) -> _Pieces:
+    def _pieces_before(self, segment: int, start: int) -> Pieces:
+        """Read on from farther back, until it is known of all that goes on where it began."""
         size = _LOOK_BACK
         while True:
             data = self._look_back(segment, start, size)
             if not data and not start:
                 return self._known_before(segment)
-            pending, closed = _pieces_before(data, start, name, cut=len(data) >= size)
-            if closed or len(data) < size or size >= _MOST_LOOK_BACK:
-                return pending
+            pieces = self._pieces_in(data, start - len(data), cut=len(data) >= size)
+            most = _MOST_LOOK_BACK if pieces.begun <= pieces.ended else MOST_BYTES
+            if len(data) < size or size >= most or pieces.begun | _STREAMS <= pieces.ended:
+                return pieces
             size *= 4
+
+    def _pieces_in(self, data: bytes, at: int, *, cut: bool) -> Pieces:
+        """Return what goes on behind *data*, which lies at *at*; *cut*: it may begin in a line."""
+        pieces = Pieces()
+        for number, line in enumerate(data.removesuffix(b"\n").split(b"\n")):
+            for one in () if cut and not number else unwrap(line, self._name_of(line)):
+                pieces.add(at + one.at, one)
+            at += len(line) + 1
+        return pieces
 
 
 def _is_plain(data: bytes) -> bool:
     """Say whether every line begins as the apiserver begins it: most logs are of nothing else."""
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     return data.startswith(_EVENT) and data.count(b"\n" + _EVENT) + 1 == lines
-
-
-def _pieces_before(data: bytes, end: int, name: str, *, cut: bool) -> tuple[_Pieces, bool]:
-    """Read lines backwards until each stream has ended one; say whether each has.
-
-    *cut*: *data* may begin inside a line.
-    """
-    at = end - len(data)
-    places = []
-    for line in data.removesuffix(b"\n").split(b"\n"):
-        places.append((at, line))
-        at += len(line) + 1
-    pending: _Pieces = {}
-    ended: set[bytes] = set()
-    for place, line in reversed(places[cut:]):
-        for one in unwrap(line, name):
-            if one.stream in ended:
-                continue
-            if one.more:
-                pending.setdefault(one.stream, []).insert(0, (place + one.at, one.text))
-            else:
-                ended.add(one.stream)
-        if ended >= _STREAMS:
-            return pending, True
-    return pending, False
 
 
 class _Output:
@@ -162,13 +139,18 @@ class _Output:
         else:
             self._dropped.append((end, NOT_AUDIT))
 
-    def add(self, start: int, text: bytes, end: int) -> None:
-        """Encode the events of one text as a line at *start*."""
-        text = text.strip(b"\r\n")
-        if is_audit(text):
-            self._take(start, text, end)
-        elif text.strip():
-            self.other(start, text, end)
+    def add(self, texts: Iterable[Sequence[Piece]], end: int) -> None:
+        """Encode the events of texts that end before *end*, each as a line where it begins."""
+        elsewhere = end
+        for pieces in texts:
+            start = next((piece.at for piece in pieces if piece.at >= 0), ELSEWHERE)
+            if start < 0:  # torn in the segment before, and found to be here
+                start = elsewhere = elsewhere - 1
+            text = joined(pieces).strip(b"\r\n")
+            if is_audit(text):
+                self._take(start, text, end)
+            elif text.strip():
+                self.other(start, text, end)
 
     def _take(self, start: int, text: bytes, end: int) -> None:
         block = self._block

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.decode import decode
-from k8s_audit_otlp.event.wrappers import FORMATS, Framed, detect, is_audit, unwrap
+from k8s_audit_otlp.event.frames import Framed
+from k8s_audit_otlp.event.wrappers import FORMATS, detect, is_audit, unwrap
 
 EVENT = b'{"kind":"Event","auditID":"a","verb":"get","requestURI":"/a\\u00e9 \\"b\\""}'
 TEXT = EVENT.decode()
@@ -45,6 +46,10 @@ CASES = [
     ("azure", dumped({**AZURE, "properties": json.dumps({"log": TEXT})}), [TEXT]),
     ("firehose", dumped({"records": [{"data": zipped(SUBSCRIPTION)}]}), [TEXT, "I0102 x"]),
     ("firehose", dumped({"Records": [{"kinesis": {"data": zipped({"message": TEXT})}}]}), [TEXT]),
+    ("azure", dumped([AZURE, 7, AZURE]), [TEXT, TEXT]),
+    ("azure", dumped(AZURE) + b",", [TEXT]),
+    ("docker", b" " + dumped({"log": TEXT, "stream": "stdout", "logtag": "F"}) + b",\r", [TEXT]),
+    ("cri", f"{TIME} stdout F {TEXT},".encode(), [TEXT + ","]),
     ("azure", dumped({"records": [{"Category": "kube-audit", "log_s": TEXT}]}), [TEXT]),
     ("azure", dumped({"Records": [{**AZURE, "category": "kube-audit-admin"}]}), [TEXT]),
     ("docker", dumped({"log": TEXT, "kubernetes": {"pod_name": "p"}}), [TEXT]),
@@ -124,7 +129,7 @@ def test_a_byte_order_mark_before_a_frame_is_passed_over(before: bytes, line: by
 def test_objects_in_a_frame_are_left_as_they_are_written() -> None:
     """Spaces and escapes included: the body of the record is the event's own text."""
     line = b'{"records":[{"properties":{"log": {"auditID" : "\\u0061"}}}]}'
-    assert unwrap(line, "azure") == [Framed(b'{"auditID" : "\\u0061"}', 12)]
+    assert unwrap(line, "azure") == [Framed(b'{"auditID" : "\\u0061"}', 12, b"||", more=None)]
     assert unwrap(b'{"auditLog":{"auditID" : "x"}}', "rancher")[0].text == b'{"auditID" : "x"}'
 
 
@@ -136,13 +141,21 @@ def test_pieces_say_that_they_go_on() -> None:
     assert unwrap(line, "docker") == [Framed(EVENT[:20], 0, b"stderr", more=True)]
 
 
-def test_the_pieces_of_a_torn_azure_record_are_put_together() -> None:
-    """A log over the service's limit comes as several records."""
-    pieces = [{**AZURE, "properties": {"log": part}} for part in (TEXT[:30], TEXT[30:], TEXT)]
-    found = unwrap(dumped({"records": pieces}), "azure")
-    assert [one.text for one in found] == [EVENT, EVENT]
-    alone = unwrap(dumped({"records": pieces[:1]}), "azure")
-    assert [one.text for one in alone] == [EVENT[:30]]
+@pytest.mark.parametrize("last", ["true", "false"])
+def test_the_driver_for_fluentd_says_which_piece_is_the_last(last: str) -> None:
+    """Its texts have no line breaks; the id tells the lines of a container apart."""
+    line = dumped(
+        {
+            "log": TEXT[9:],
+            "source": "stdout",
+            "container_id": "c",
+            "partial_message": "true",
+            "partial_id": "p",
+            "partial_last": last,
+        }
+    )
+    (one,) = unwrap(line, detect(line))
+    assert one == Framed(EVENT[9:], 0, b'"c""p"', more=last == "false")
 
 
 def test_googles_format_is_translated_and_says_so() -> None:

@@ -158,6 +158,60 @@ def test_pieces_are_put_together_over_rotations(
     assert len(set(uids)) == len(sizes)
 
 
+def azure(text: bytes, *, more: bool = False) -> bytes:  # noqa: ARG001 - Azure does not say it
+    record = {"category": "kube-audit", "properties": {"log": text.decode(), "pod": "p"}}
+    return json.dumps(record).encode() + b"\n"
+
+
+FRAMES = {"cri": cri, "docker": docker, "azure": azure}
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("rotated", [None, 1, 2, 3])
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_piece_whose_end_never_comes_costs_no_other_event(
+    name: str, rotated: int | None, *, restart: bool
+) -> None:
+    """Its process was killed. What is left of it is told, and each record has a uid of its own."""
+    frame = FRAMES[name]
+    one, two = event(1, 200), event(2, 200)
+    lines = [frame(one[:90], more=True), frame(one[90:150], more=True)]
+    lines += [frame(two[:90], more=True), frame(two[90:]), frame(event(3))]
+    files = [b"".join(lines)] if rotated is None else [lines[:rotated], lines[rotated:]]
+    data = [one if isinstance(one, bytes) else b"".join(one) for one in files]
+
+    def look_back(segment: int, offset: int, size: int) -> bytes:
+        return (data[segment][:offset] if offset else b"".join(data[:segment]))[-size:]
+
+    going_on = UnwrappingEncoder(Encoder().encode_block, name, look_back)
+    found: list[Shown] = []
+    for number, text in enumerate(data):
+        fresh = UnwrappingEncoder(Encoder().encode_block, name, look_back)
+        block = Block(Span(number, 0, len(text)), f"{number:016x}", "0.log", text, 1)
+        found += map(record_of, (fresh if restart else going_on)(block).records)
+    assert [json.loads(shown.body) for shown in found[1:]] == [
+        json.loads(two),
+        json.loads(event(3)),
+    ]
+    assert "unparsable" in found[0].body
+    assert len({shown.uid for shown in found}) == 3
+
+
+@pytest.mark.parametrize("name", ["cri", "docker"])
+def test_an_event_of_many_pieces_is_found_again_after_a_restart(name: str) -> None:
+    """However far back it began, and whatever the other stream says meanwhile."""
+    text = event(1, 6 << 20)
+    step = 64 << 10
+    parts = [text[at : at + step] for at in range(0, len(text), step)]
+    frame = FRAMES[name]
+    lines = [frame(part, more=n < len(parts) - 1) for n, part in enumerate(parts)]
+    data = frame(event(0)) + b"".join(lines)
+    start = len(data) - len(lines[-1])
+    found = encoder_for(data, name)(block_of(data, start, len(data)))
+    (shown,) = map(record_of, found.records)
+    assert len(shown.body) > 6 << 20
+
+
 def test_the_rest_of_an_event_whose_beginning_is_gone_is_told() -> None:
     """It is no line of another kind: a record says that it could not be read."""
     data = cri(event(1)[70:]) + cri(b"I0102 started", b"stderr")

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
-import msgspec
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from k8s_audit_otlp.event.frames import is_json
+from k8s_audit_otlp.receiver.sources.messages import lines_in
 from k8s_audit_otlp.receiver.sources.reading import ReadingSource
-from k8s_audit_otlp.receiver.spool.event_list import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.files import replace_file
 
@@ -42,20 +42,12 @@ def completed(message: bytes, time_ms: int) -> bytes:
     Its own times come last and are lost; CloudWatch's *time_ms* stands for them.
     """
     start = _BODIES.search(message)
-    if not start or not message.startswith(b'{"kind":"Event"') or _is_json(message):
+    if not start or not message.startswith(b'{"kind":"Event"') or is_json(message):
         return b""
     when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     end = {"stageTimestamp": when.replace("+00:00", "Z"), "annotations": {CUT: "CloudWatch"}}
     whole = message[: start.start()] + b"," + json.dumps(end).encode()[1:]
-    return whole if _is_json(whole) else b""
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+    return whole if is_json(whole) else b""
 
 
 @dataclass(frozen=True, slots=True)

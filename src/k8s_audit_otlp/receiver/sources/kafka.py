@@ -13,8 +13,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from k8s_audit_otlp.receiver.sources.messages import lines_in
 from k8s_audit_otlp.receiver.sources.reading import Lag, ReadingSource
-from k8s_audit_otlp.receiver.spool.event_list import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
 logger = logging.getLogger("k8s_audit_otlp")

@@ -12,10 +12,9 @@ from typing import Any, overload
 import msgspec
 
 from k8s_audit_otlp.event import json_scan
-from k8s_audit_otlp.event.wrappers import Framed, detect, is_audit, is_part_of_event, unwrap
 
 MOST_EVENTS = 131_072  # of one body: 64 MiB of events of 512 bytes
-_LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
+LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
 _ARRAY = re.compile(rb"\s*\[")
 _MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
 _END = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*")
@@ -35,10 +34,10 @@ class _Event(msgspec.Struct, rename="camel"):
 _Item = bytes | msgspec.Raw
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
-_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _event = msgspec.json.Decoder(_Event).decode
 _events = msgspec.json.Decoder(list[_Event]).decode
-_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class EventLines(Sequence[bytes]):
@@ -66,7 +65,7 @@ class EventLines(Sequence[bytes]):
             line = b"".join((self._head, b",", item[1:], b"\n"))  # it has members: its id
         if line.find(b"\n") == len(line) - 1 and b"\r" not in line:
             return line
-        return line.translate(None, _LINE_BREAKS) + b"\n"
+        return line.translate(None, LINE_BREAKS) + b"\n"
 
 
 def lines_of(body: bytes | bytearray) -> EventLines:
@@ -91,7 +90,7 @@ def lines_of(body: bytes | bytearray) -> EventLines:
             return EventLines((item,), (_kind_of(item),), version)
     except json_scan.NotJsonError as error:
         raise NoEventsError(f"the body is no JSON from byte {error} on") from None
-    except _REFUSED as error:
+    except REFUSED as error:
         raise NoEventsError(f"the body is no JSON of audit events: {error}") from None
     raise NoEventsError(f"kind is {kind[:64]!r}; an EventList or an Event is taken")
 
@@ -105,7 +104,7 @@ def _members_of(body: bytes | bytearray) -> dict[str, Any]:
     """Return the members of the object, each as its bytes; one that is said twice is refused."""
     try:
         found: dict[str, Any] = _members(body)
-    except _REFUSED:
+    except REFUSED:
         pairs = [(_text(key), value) for key, value in json_scan.members(_whole(body))]
         found = dict(pairs)
         once = len(found) == len(pairs)
@@ -153,10 +152,10 @@ def _lines_of_array(
     try:
         if not many:
             known = [_checked_kind(event.kind) for event in _events(array)]
-            return EventLines(_raws(array), known, version)
+            return EventLines(raws(array), known, version)
     except msgspec.ValidationError as error:
         raise NoEventsError(f"an item is no audit event: {error}") from None
-    except _REFUSED:
+    except REFUSED:
         pass  # something in an event that only the careful reading passes over
     items: list[bytes] = []
     kinds: list[str] = []
@@ -174,7 +173,7 @@ def _kind_of(item: bytes) -> str:
         return _checked_kind(_event(item).kind)
     except msgspec.ValidationError as error:
         raise NoEventsError(f"an item is no audit event: {error}") from None
-    except _REFUSED:
+    except REFUSED:
         members = dict(json_scan.members(_whole(item)))
     if _SIGN not in members:
         raise NoEventsError("an item has no auditID")
@@ -185,46 +184,3 @@ def _checked_kind(kind: str) -> str:
     if kind not in ("", "Event"):
         raise NoEventsError(f"an item is a {kind[:64]!r}; events are taken")
     return kind
-
-
-def lines_in(message: bytes) -> tuple[list[bytes], int]:
-    """Return the events of a message in any frame, and how many texts in it are none.
-
-    A torn event is a line as well: its record says that it could not be read.
-    """
-    message = message.removeprefix(b"\xef\xbb\xbf")
-    if message.lstrip().startswith(b"["):
-        return _lines_in_array(message)
-    found: list[bytes] = []
-    left_out = 0
-    one = message.lstrip().startswith(b"{")
-    for line in [message] if one else message.split(b"\n"):
-        frames = unwrap(line, detect(line)) if line.strip() else []
-        if line.strip() and not frames:
-            frames = [Framed(line)]  # of which nothing could be taken out
-        for framed in frames:
-            if not (is_audit(framed.text) or is_part_of_event(framed.text)):
-                left_out += 1
-                continue
-            try:
-                found += lines_of(framed.text)
-            except NoEventsError:
-                found.append(framed.text.translate(None, _LINE_BREAKS) + b"\n")
-    return found, left_out
-
-
-def _lines_in_array(message: bytes) -> tuple[list[bytes], int]:
-    """Look into each member as if it had come alone; a broken array is one text."""
-    try:
-        members = [bytes(member) for member in _raws(message)]
-    except _REFUSED:
-        if is_part_of_event(message):
-            return [message.translate(None, _LINE_BREAKS) + b"\n"], 0
-        return [], 1
-    found: list[bytes] = []
-    left_out = 0
-    for member in members:
-        lines, none = lines_in(member) if member.startswith(b"{") else ([], 1)
-        found += lines
-        left_out += none
-    return found, left_out

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.decode import decode
-from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS, NoEventsError, lines_in, lines_of
+from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS, NoEventsError, lines_of
 
 HEAD = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1",'
 ITEM = b'{"level":"Metadata","auditID":"a","stage":"Panic"}'
@@ -97,27 +97,6 @@ def test_more_events_than_memory_is_for_are_refused() -> None:
         lines_of(LIST % many[1:-1])
     inside = ITEM[:-1] + b',"requestObject":' + many + b"}"
     assert list(lines_of(LIST % inside)) == [HEAD + inside[1:] + b"\n"]
-
-
-AZURE = b'{"records":[{"category":"kube-audit","properties":{"log":%b}}]}'
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        AZURE % json.dumps('me":"x"},"stageTimestamp":"2026-01-02T03:04:05Z"}').encode(),
-        (AZURE % json.dumps(ITEM.decode()).encode())[:-20],
-        b"[" + ITEM + b',{"auditID"',
-        ITEM[10:],
-        b"\n" + ITEM[:-3] + b"\n",
-    ],
-)
-def test_what_is_left_of_a_torn_event_is_a_line(message: bytes) -> None:
-    """Its record says that it could not be read; to count it as another line would hide it."""
-    lines, left_out = lines_in(message)
-    assert (len(lines), left_out) == (1, 0)
-    assert lines[0].count(b"\n") == 1
-    assert lines_in(b"I0102 03:04:05 started") == ([], 1)
 
 
 TEXTS = st.dictionaries(st.text(), st.text() | st.integers() | st.none(), max_size=4)

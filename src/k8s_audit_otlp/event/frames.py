@@ -1,0 +1,208 @@
+"""What has framed an event, taken apart: one function for each kind of frame. Pure.
+
+Container runtimes, journals, clouds and brokers each put the apiserver's line into a frame of their
+own. The event itself is left as the apiserver wrote it; event/wrappers.py tells the kinds apart.
+"""
+
+import base64
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from k8s_audit_otlp.event.gke import event_of_proto_payload
+
+MOST_INFLATED = 64 << 20  # bytes of one compressed frame
+
+
+class Framed(NamedTuple):
+    """A text that was framed; `at` is where it lies in the line, `more` that it goes on.
+
+    A text that goes on does so in the next one of the same `stream`; None: nobody says whether.
+    """
+
+    text: bytes
+    at: int = 0
+    stream: bytes = b""
+    more: bool | None = False
+
+
+class Frame(msgspec.Struct):
+    """The members by which the JSON frames are told apart, each of any type."""
+
+    log: msgspec.Raw = msgspec.Raw(b"")
+    log_s: msgspec.Raw = msgspec.Raw(b"")  # a column of AzureDiagnostics
+    stream: msgspec.Raw = msgspec.Raw(b"")
+    logtag: msgspec.Raw = msgspec.Raw(b"")  # of Fluent Bit's parser for CRI
+    partial_id: msgspec.Raw = msgspec.Raw(b"")
+    partial_last: msgspec.Raw = msgspec.Raw(b"")
+    container_id: msgspec.Raw = msgspec.Raw(b"")
+    kubernetes: msgspec.Raw = msgspec.Raw(b"")  # of Fluent Bit's filter: the pod
+    MESSAGE: msgspec.Raw = msgspec.Raw(b"")
+    message: msgspec.Raw = msgspec.Raw(b"")
+    at_message: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="@message")
+    logEvents: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - CloudWatch's own name
+    records: msgspec.Raw = msgspec.Raw(b"")
+    Records: msgspec.Raw = msgspec.Raw(b"")
+    category: msgspec.Raw = msgspec.Raw(b"")
+    properties: msgspec.Raw = msgspec.Raw(b"")
+    auditLog: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - Rancher's own name
+    protoPayload: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - Google's own name
+    pod: msgspec.Raw = msgspec.Raw(b"")
+    containerID: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - Azure's own name
+    pod_s: msgspec.Raw = msgspec.Raw(b"")
+    containerID_s: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815
+    data: msgspec.Raw = msgspec.Raw(b"")
+    kinesis: msgspec.Raw = msgspec.Raw(b"")
+    auditID: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - of an event that nobody has framed
+
+
+frame_of = msgspec.json.Decoder(Frame).decode
+text_of = msgspec.json.Decoder(str).decode
+_numbers = msgspec.json.Decoder(list[int]).decode
+_raw = msgspec.json.Decoder(msgspec.Raw).decode
+list_of = msgspec.json.Decoder(list[msgspec.Raw]).decode
+BAD = (msgspec.MsgspecError, ValueError, RecursionError, zlib.error)
+
+
+def inner(value: msgspec.Raw) -> bytes:
+    """Return what a member holds: an object as it stands, or the text; b"" of another type."""
+    if (text := bytes(value)).startswith(b'"'):
+        return text_of(text).encode()
+    return text if text.startswith(b"{") else b""
+
+
+def objects_in(members: Iterable[msgspec.Raw]) -> list[msgspec.Raw]:
+    return [one for one in members if bytes(memoryview(one)[:1]) == b"{"]
+
+
+def _members(value: msgspec.Raw) -> list[msgspec.Raw]:
+    return list_of(value) if bytes(memoryview(value)[:1]) == b"[" else []
+
+
+def records_of(frame: Frame) -> list[msgspec.Raw]:
+    return _members(frame.records) or _members(frame.Records)
+
+
+CRI = re.compile(rb"\d{4}-\d\d-\d\dT[^ ]+ (stdout|stderr) ([PF])(?::[^ ]*)? ?")
+BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+EXPORTED = re.compile(rb"\d{4}-\d\d-\d\dT[^ ]+Z (?=[{])")
+
+
+def cri(line: bytes) -> Iterator[Framed]:
+    """`<time> stdout F {...}`: kubelet's files; a long line comes in pieces, all but the last P."""
+    if found := CRI.match(line):
+        yield Framed(line[found.end() :], 0, found[1], more=found[2] == b"P")
+
+
+def docker(line: bytes) -> Iterator[Framed]:
+    """Read docker's `{"log": ..., "stream": ...}`; a piece does not end its line.
+
+    Fluent Bit writes the same for CRI, with the sign of that instead, or without a stream; docker's
+    own driver for Fluentd says which piece is the last. Both name the container.
+    """
+    frame = frame_of(line)
+    if text := inner(frame.log):
+        stream = inner(frame.stream)
+        ended = text.endswith(b"\n") or not stream or inner(frame.logtag) == b"F"
+        if frame.partial_id:
+            ended = inner(frame.partial_last) == b"true"
+        of = b"".join(map(bytes, (frame.kubernetes, frame.container_id, frame.partial_id)))
+        yield Framed(text, 0, stream + of, more=not ended)
+
+
+def journald(line: bytes) -> Iterator[Framed]:
+    """`journalctl -o json`: bytes come as a list of numbers, repeated fields as a list."""
+    message = frame_of(line).MESSAGE
+    many = bytes(message).startswith((b"[[", b'["'))
+    for place in places_in(line, _members(message) if many else [message]):
+        if place.text.startswith(b"["):
+            yield Framed(bytes(_numbers(place.text)), place.at)
+        elif text := inner(msgspec.Raw(place.text)):
+            yield Framed(text, place.at if many else 0)
+
+
+def cloudwatch(line: bytes) -> Iterator[Framed]:
+    """Read a log event, a subscription's message of many, or a line of an export to S3."""
+    if found := EXPORTED.match(line):
+        yield Framed(line[found.end() :])
+        return
+    frame = frame_of(line)
+    if text := inner(frame.message) or inner(frame.at_message):
+        yield Framed(text)
+    for event in places_in(line, _members(frame.logEvents)):
+        yield Framed(opened(event, lambda text: inner(frame_of(text).message)), event.at)
+
+
+def opened(record: Framed, read: Callable[[bytes], bytes]) -> bytes:
+    """Return what is in one of several records: one that is broken is left as it is."""
+    try:
+        return read(record.text)
+    except BAD:
+        return record.text
+
+
+def azure(line: bytes) -> Iterator[Framed]:
+    """Diagnostic records; `properties` and `log` are objects or texts, a long log is torn."""
+    for record in places_in(line, records_of(frame_of(line))) or [Framed(line)]:
+        try:
+            log, stream = _azure_log(record.text)
+        except BAD:
+            log, stream = record.text, b""
+        yield Framed(log, record.at, stream, more=None)
+
+
+def _azure_log(record: bytes) -> tuple[bytes, bytes]:
+    """Return the log of a record, and which container it is of: pieces of several may be mixed."""
+    frame = frame_of(record)
+    if not (properties := inner(frame.properties)):
+        return inner(frame.log_s), b"|".join(map(bytes, (frame.pod_s, frame.containerID_s)))
+    of = frame_of(properties)
+    return inner(of.log), b"|".join(map(bytes, (of.pod, of.containerID, of.stream)))
+
+
+def is_json(text: bytes | msgspec.Raw) -> bool:
+    """Say whether *text* is one value, as far as the fast decoder reads it."""
+    try:
+        _raw(text)
+    except BAD:
+        return False
+    return True
+
+
+def rancher(line: bytes) -> Iterator[Framed]:
+    """`{"auditLog": {...}}`, an object or its text."""
+    if log := inner(frame_of(line).auditLog):
+        yield Framed(log)
+
+
+def gke(line: bytes) -> Iterator[Framed]:
+    """Google's own audit log: another format, translated as far as it goes."""
+    if frame_of(line).protoPayload:
+        yield Framed(event_of_proto_payload(line))
+
+
+def data_of(record: bytes) -> bytes:
+    frame = frame_of(record)
+    if frame.kinesis:
+        frame = frame_of(frame.kinesis)
+    return _inflated(base64.b64decode(inner(frame.data), validate=True)) or record
+
+
+def _inflated(data: bytes) -> bytes:
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    return zlib.decompressobj(wbits=31).decompress(data, MOST_INFLATED)
+
+
+def places_in(line: bytes, members: Iterable[msgspec.Raw]) -> list[Framed]:
+    """Return each member with where it lies in the line."""
+    found, at = [], 0
+    for member in members:
+        text = bytes(member)
+        at = line.find(text, at)
+        found.append(Framed(text, at))
+        at += len(text)
+    return found

@@ -1,0 +1,59 @@
+"""What a service hands over becomes lines, whatever has framed it."""
+
+import json
+
+import pytest
+
+from k8s_audit_otlp.receiver.sources.messages import lines_in
+
+ITEM = b'{"level":"Metadata","auditID":"a","stage":"Panic"}'
+AZURE = b'{"records":[{"category":"kube-audit","properties":{"log":%b}}]}'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AZURE % json.dumps('me":"x"},"stageTimestamp":"2026-01-02T03:04:05Z"}').encode(),
+        (AZURE % json.dumps(ITEM.decode()).encode())[:-20],
+        b"[" + ITEM + b',{"auditID"',
+        ITEM[10:],
+        b"\n" + ITEM[:-3] + b"\n",
+    ],
+)
+def test_what_is_left_of_a_torn_event_is_a_line(message: bytes) -> None:
+    """Its record says that it could not be read; to count it as another line would hide it."""
+    lines, left_out = lines_in(message)
+    assert (len(lines), left_out) == (1, 0)
+    assert lines[0].count(b"\n") == 1
+    assert lines_in(b"I0102 03:04:05 started") == ([], 1)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("form", ["object", "array", "lines"])
+def test_the_records_of_azure_come_in_any_shape(form: str, indent: int | None) -> None:
+    """An object with `records`, a bare array, an object a line; over one line or many."""
+    records = [
+        {"category": "kube-audit", "properties": {"log": ITEM.decode(), "pod": "p"}},
+        {"category": "guard", "properties": {"log": "I0102 started"}},
+        {"category": "kube-audit-admin", "properties": {"log": json.loads(ITEM)}},
+    ]
+    if form == "lines":
+        message = "\n".join(map(json.dumps, records)).encode()
+    else:
+        whole = {"records": records} if form == "object" else records
+        message = json.dumps(whole, indent=indent).encode()
+    lines, left_out = lines_in(message)
+    assert [json.loads(line)["auditID"] for line in lines] == ["a", "a"]
+    assert left_out == 1
+
+
+def test_pieces_within_a_message_are_put_together() -> None:
+    """Those of two apiservers may be mixed; what has no end is a line that says so."""
+    pieces = [("p", ITEM[:20]), ("q", ITEM[:30]), ("p", ITEM[20:]), ("q", ITEM[30:])]
+    records = [
+        {"category": "kube-audit", "properties": {"log": text.decode(), "pod": pod}}
+        for pod, text in [*pieces, ("p", ITEM[:40])]
+    ]
+    lines, left_out = lines_in(json.dumps({"records": records}).encode())
+    assert [line.count(b"Panic") for line in lines] == [1, 1, 0]
+    assert left_out == 0
