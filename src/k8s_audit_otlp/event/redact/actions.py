@@ -5,14 +5,14 @@ from collections.abc import Callable
 from itertools import compress
 from typing import TypeAlias
 
-from k8s_audit_otlp.event.redact.beside import is_beside, refers, siblings
+from k8s_audit_otlp.event.redact.beside import is_beside, owner_of, refers, siblings
 from k8s_audit_otlp.event.redact.managed_fields import mask_drawn_names, owned, rename
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
-from k8s_audit_otlp.event.secrets.values import names_a_file
+from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, names_a_file
 from k8s_audit_otlp.event.splice.tokens import (
     end_of,
     is_key,
@@ -121,6 +121,12 @@ def credential_text(scan: Scan, key: int) -> None:
         scan.mask(key + 2, "key")
 
 
+def drawn(scan: Scan, key: int) -> None:
+    text = scan.pieces[key + 2] if scan.pieces[key + 1] == b":" else b""
+    if "key" not in scan.off and looks_random(text_of(text)):
+        scan.mask(key + 2, "key")
+
+
 def own_key(scan: Scan, key: int) -> int:
     name = text_of(scan.pieces[key])
     rule = next(r.name for r in scan.own if r.keys and r.keys.search(name))
@@ -207,9 +213,13 @@ def value(scan: Scan, key: int) -> None:
     for name in beside:
         if pieces[name] not in _NAMING or pieces[name + 1] != b":":
             continue
-        if judge(text_of(pieces[name + 2])) is not KeyVerdict.HARMLESS:
+        said = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
+        if is_credential(text_of(pieces[name + 2]), said):
             scan.whole(key, "key")
             return
+    named = owner_of(pieces, key), text_of(pieces[key])
+    if any(judge(name) is not KeyVerdict.HARMLESS or may_name_drawn(name) for name in named):
+        drawn(scan, key)
 
 
 def command(scan: Scan, key: int) -> None:
@@ -279,4 +289,5 @@ _ACT: tuple[Callable[[Scan, int], int | None], ...] = (
     own_key,
     rename,
     owned,
+    drawn,
 )

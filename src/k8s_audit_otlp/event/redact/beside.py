@@ -51,5 +51,15 @@ def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
                 yield place
 
 
+def owner_of(pieces: list[bytes], key: int) -> str:
+    """Return the name of the member whose value is the object that the member at *key* is in."""
+    depth = 0
+    for place in range(key - 2, max(0, key - 2 * _MOST_SIBLINGS), -2):
+        depth -= balance[pieces[place + 1]][1]
+        if depth < 0:
+            return text_of(pieces[place]) if pieces[place + 1] == b":{" else ""
+    return ""
+
+
 def is_beside(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
     return any(pieces[place] in names for place in siblings(pieces, key))

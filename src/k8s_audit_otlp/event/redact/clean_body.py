@@ -7,8 +7,8 @@ They are neither taken apart nor decoded. Whatever holds one is looked at by its
 import re
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import NEEDLES, sought_for
 from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
+from k8s_audit_otlp.event.secrets.needles import NEEDLES, sought_for
 
 # Members that a rule is about, beside those whose name says credential; see `names`.
 _MEMBERS: Final = (

@@ -12,7 +12,7 @@ from k8s_audit_otlp.event.redact.context import BodyContext, context_of
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.seen import Seen
-from k8s_audit_otlp.event.secrets.grammar import FORMS, needles_in
+from k8s_audit_otlp.event.secrets.needles import FORMS, needles_in
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, words_of
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, words_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import text_of
@@ -34,6 +34,7 @@ class Action(IntEnum):
     OWN = 12
     RENAME = 13  # the name itself holds a credential
     OWNED = 14  # a managed field whose name says that it has values
+    DRAWN = 15  # a credential where the value looks drawn
 
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
@@ -103,7 +104,10 @@ class Names(Verdicts[bytes, Action]):
         if action is not None:
             off = _RULE_OF.get(action, "") in self._rules.off
             return Action.NONE if off else action
-        return Action(int(judge(name)))
+        verdict = judge(name)
+        if verdict is KeyVerdict.HARMLESS and may_name_drawn(name):
+            return Action.DRAWN
+        return Action(int(verdict))
 
 
 def clean_name(name: str, replacement: Replacement) -> str:

@@ -17,8 +17,10 @@ from k8s_audit_otlp.event.redact.names import Action, Verdicts
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.seen import Seen
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_hold
+from k8s_audit_otlp.event.redact.strings import compacted
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.needles import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.secrets.uri import clean_uri
@@ -97,7 +99,7 @@ class OutsideBodies:
         for name, text in event.annotations.items() if event.annotations else ():
             if not name.startswith("authorization.k8s.io/"):
                 texts.append(text)
-        return seen.is_echoed_in("\n".join(texts))
+        return bool(seen.echoed_in("\n".join(texts)))
 
     def text(self, owner: str, name: str, text: str, seen: Seen) -> str:
         """Redact one string: `owner` is the member of the event, `name` the nearest key to it."""
@@ -143,10 +145,9 @@ class OutsideBodies:
     def _message(self, text: str, seen: Seen) -> str:
         """Clean a text of the apiserver's, which may echo what the bodies held."""
         if "text" not in self._rules.off:
-            for echo in seen.echoed():
-                if echo in text:
-                    text = text.replace(echo, self._replacement(echo))
-                    seen.fired.add("text")
+            for echo in seen.echoed_in(text):
+                text = text.replace(echo, self._replacement(echo))
+                seen.fired.add("text")
         for user in seen.users() if self._users else ():
             text = text.replace(f'"{user}"', f'"{self._pseudonym(user)}"')
         return self._free(text, seen, clean_message)
@@ -190,7 +191,7 @@ class OutsideBodies:
     def _patch(self, text: str, seen: Seen) -> str:
         """Redact every value of the patch; which webhook, operation and path stay."""
         try:
-            pieces = split(text.encode())
+            pieces = split(compacted(text.encode()))
             scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.redacted_values, 1)
             for place in range(1, len(pieces), 2):
                 if pieces[place] == b"value" and is_key(pieces, place):

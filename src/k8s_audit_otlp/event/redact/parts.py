@@ -25,6 +25,12 @@ _MOST_KEPT: Final = 3 << 20  # bytes of all that are
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 # These look at the members beside them.
 _BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME))
+# What is below these is read with the name, where it holds this: only then does the name tell.
+_OWNER_OF: Final = {
+    Action.OWNED: b'"v:',
+    Action.CREDENTIAL_TEXT: b'alue":',
+    Action.DRAWN: b'alue":',
+}
 _CONTAINER: Final = b"{["
 _QUOTE: Final = 0x22
 
@@ -90,8 +96,8 @@ class PartRedactor:
         parts = []
         for (name, value), action in zip(members, actions, strict=True):
             if value[0] in _CONTAINER:
-                owned = action is Action.OWNED and b'"v:' not in value
-                if owned or action is Action.NONE or action is Action.CREDENTIAL_TEXT:
+                needle = _OWNER_OF.get(action)
+                if action is Action.NONE or (needle and needle not in value):
                     part = self._part(value, depth)
                 elif action is Action.LABELS and is_clean(value):
                     part = _CLEAN

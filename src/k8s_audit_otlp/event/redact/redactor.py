@@ -190,11 +190,10 @@ class Redactor:
         """Take what was redacted out of an answer that repeats it: a webhook's denial."""
         if b'"Status"' not in body or "text" in self.rules.off:
             return body
-        for echo in seen.echoed():
-            written = unmask(piece_of(echo))
-            if written in body:
-                body = body.replace(written, unmask(piece_of(self._replacement(echo))))
-                seen.fired.add("text")
+        for echo in seen.echoed_in(body.decode("utf-8", "replace"), written=_in_json):
+            new = _in_json(self._replacement(echo))
+            body = body.replace(_in_json(echo).encode(), new.encode())
+            seen.fired.add("text")
         return body
 
     def redact_text(self, text: str) -> tuple[str, tuple[str, ...]]:
@@ -223,6 +222,10 @@ class Redactor:
                 new = pattern.sub(lambda m, p=pseudonym: m[1] + p(m[2]), new)  # type: ignore[misc]
                 seen.fired.add(name)
         return new, tuple(sorted(seen.fired))
+
+
+def _in_json(text: str) -> str:
+    return unmask(piece_of(text)).decode()
 
 
 def _parts(event: AuditEvent, line: bytes) -> _Parts:

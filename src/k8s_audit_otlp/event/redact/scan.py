@@ -25,7 +25,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 )
 
 MAX_EMBEDDED = 4  # JSON in a string in JSON in a string ...
-MAX_ECHOES = 512  # redacted values looked for in the messages of the same event
+MAX_ECHOES = 65_536  # redacted values looked for in the messages of the same event
 _NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*")
 _RUN = re.compile(rb"[^,]*+(?:,[^,]*+){0,16384},?", re.DOTALL)  # ends behind a whole number
 _DIGIT = re.compile(rb"[0-9]").search

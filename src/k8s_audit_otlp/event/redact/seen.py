@@ -1,11 +1,13 @@
 """What the redaction of one event has met so far: rules that fired, values that went."""
 
 import binascii
+from collections.abc import Callable
 
 from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.splice.tokens import text_of
 from k8s_audit_otlp.model import AuditEvent
 
+_FEW = 64  # values that are looked for one by one
 _SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any text
 
 
@@ -47,6 +49,16 @@ class Seen:
             self._texts = sorted(texts, key=len, reverse=True)
         return self._texts
 
-    def is_echoed_in(self, text: str) -> bool:
-        """Tell whether the text repeats what was redacted."""
-        return bool(text) and any(echo in text for echo in self.echoed())
+    def echoed_in(self, text: str, written: Callable[[str], str] = str) -> list[str]:
+        """Return what was redacted and the text repeats, longest first.
+
+        *written* says how it stands there. Few of many are looked for whole: those whose beginning
+        is in the text, which is looked up.
+        """
+        if not text:
+            return []
+        echoes = self.echoed()
+        if len(echoes) > _FEW:
+            begins = {text[at : at + _SHORTEST_ECHO] for at in range(len(text))}
+            echoes = [echo for echo in echoes if written(echo)[:_SHORTEST_ECHO] in begins]
+        return [echo for echo in echoes if written(echo) in text]

@@ -13,8 +13,8 @@ from k8s_audit_otlp.event.redact.embedded import redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
-from k8s_audit_otlp.event.secrets.grammar import may_hold
 from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.needles import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import (

@@ -5,7 +5,6 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from k8s_audit_otlp.event.secrets.grammar import (
-    NAMES,
     KeyVerdict,
     is_credential_parameter,
     is_signature,
@@ -13,6 +12,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_one_value,
     words_of,
 )
+from k8s_audit_otlp.event.secrets.needles import NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
@@ -34,10 +34,22 @@ _SQL_PASSWORD = re.compile(
     re.IGNORECASE,
 )
 _CALL = re.compile(r"(\(\s{0,8}[\"']([\w.:-]{1,64})[\"']\s{0,8},\s{0,8})([\"'][^\"'\n]*[\"']?)")
+# A name with its value in a list of two, or as the argument of a function of that name.
+_PAIR = re.compile(
+    r"((?:\[\s{0,8}[\"'\\]{1,8}([\w.:-]{1,64})[\"'\\]{1,8}\s{0,8},\s{0,8}"
+    r"|(?<![\w.-])([\w.-]{1,128}+)\()[\"'`\\]{1,8})([^\"'`\\\n]{4,512})(?=[\"'`\\])"
+)
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
 # Programs that take a password behind a short flag, or as a word.
 _SHORT_FLAGS: Final = (
-    (r"\b(?:docker|podman|helm|skopeo|crane|oras|buildah|nerdctl|az)\b", r" login\b", r" -p[ =]"),
+    (r"\b(?:docker|podman|helm|skopeo|crane|oras|buildah|nerdctl|az)\b", r" login\b", r" -p[ =]?"),
+    (r"\bpsexec\b", "", r" -p "),
+    (r"\bssh-keygen\b", "", r" -[NP] "),
+    (r"\b(?:un)?zip\b", "", r" -P ?"),
+    (r"\b(?:7z|unrar|rar)\b", "", r" -p(?=\S)"),
+    (r"\brabbitmqctl\b", r" (?:add_user|change_password|authenticate_user) \S{1,128}", " "),
+    (r"\bnet use\b", r" \\\\\S{1,128}(?: /user:\S{1,128})?", " (?![/*])"),
+    (r"\bnet user\b", r" (?!/)\S{1,128}", " (?![/*])"),
     (r"\bsshpass\b", "", r" -p ?"),
     (r"\b(?:redis-cli|keydb-cli|valkey-cli)\b", "", r" -a "),
     (r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b", "", r" -p(?=\S)"),
@@ -68,10 +80,15 @@ _LINE = re.compile(
     r"([^\s:=\"'][^\s\"']*+)(?=[ \t;]*$)",
     re.MULTILINE,
 )
-_SAID = re.compile(r"((?<![\w.$/-])([\w-]{1,64})[ \t]{1,8})(\"[^\"\s]{4,256}\"|'[^'\s]{4,256}')")
+_SAID = re.compile(
+    r"((?<![\w.$/-])([\w-]{1,64})(?:[ \t]{1,8}|(?=`)))"
+    r"(\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
+)
 # What somebody drew, behind a name: `password is X`, `bindpw X`, `the token X was refused`.
 _SPOKEN = re.compile(
-    r"((?<![\w.$/-])([\w-]{2,64}+)[ \t]{1,8}(?:(?:is|was|of|to|be|as)[ \t]{1,8})?)"
+    r"((?<![\w.$/-])((?:(?:api|access|auth|private)[ \t]{1,4})?[\w-]{2,64}+)"
+    r"(?:[ \t]{1,8}(?:(?:is|was|of|to|be|as|[0-9]):?[ \t]{1,8})?"
+    r"|[ \t]{0,8}(?:->|→|[|~])[ \t]{0,8}))"
     r"((?=[A-Za-z+_=]{0,64}[0-9])[A-Za-z0-9+_=]{10,512})(?![\w./:-])"
 )
 _PGPASS = re.compile(r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)")
@@ -80,7 +97,7 @@ _PARAMETER = re.compile(r"([?&;]([\w.%-]{2,64})=)([^&\s\"'<>]+)")
 _AFTER_A_FLAG = frozenset("is are was must or and not to flag flags cannot for from with".split())  # noqa: SIM905
 _MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
 _FLAG_SHORTEST = 4  # letters of a flag that is a word
-_MIXED = re.compile(r"[\"'](?=\w*\d)(?=\w*[A-Za-z])\w{12,}[\"']", re.ASCII)
+_MIXED = re.compile(r"[\"'`](?=\w*\d)(?=\w*[A-Za-z])\w{12,}[\"'`]", re.ASCII)
 
 
 def _user(replacement: Replacement, match: re.Match[str]) -> str:
@@ -116,6 +133,12 @@ def _call(replacement: Replacement, match: re.Match[str]) -> str:
     if judge(match[2]) is KeyVerdict.HARMLESS:
         return match[0]
     return match[1] + in_quotes(match[3], replacement)
+
+
+def _pair(replacement: Replacement, match: re.Match[str]) -> str:
+    if judge(match[2] or match[3]) is KeyVerdict.HARMLESS or not looks_random(match[4]):
+        return match[0]
+    return match[1] + replacement(match[4])
 
 
 def _line(replacement: Replacement, match: re.Match[str]) -> str:
@@ -162,7 +185,10 @@ STEPS: tuple[Step, ...] = (
     step(("password",), _SQL_PASSWORD, quoted),
     step(("--from-literal",), _LITERAL, second),
     step(
-        (" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "vault login", "snmp"),
+        (
+            *(" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "vault login", "snmp", "psexec"),
+            *("7z ", "zip -p", "unrar", "ssh-keygen", "rabbitmqctl", "net use", "net user"),
+        ),
         _SHORT_FLAG,
         _short,
     ),
@@ -171,9 +197,10 @@ STEPS: tuple[Step, ...] = (
     step((":5432:", ":6432:"), _PGPASS, second),
     Step(NAMES, _FLAG, _flag, "-"),
     Step(NAMES, _CALL, _call, "("),
+    Step(NAMES, _PAIR, _pair, "[("),
     Step(NAMES, _LINE, _line, " \t"),
-    Step(NAMES, _SAID, _said, "\"'"),
-    Step(NAMES, _SPOKEN, _spoken, " \t"),
+    Step(NAMES, _SAID, _said, "\"'`"),
+    Step(NAMES, _SPOKEN, _spoken, " \t>→|~"),
 )
 # Not for an address of its own, whose parameters are told apart before.
 STEPS_IN_TEXT: tuple[Step, ...] = (step(("?", "sig=", "signature="), _PARAMETER, _parameter),)

@@ -7,6 +7,7 @@ from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.needles import TOKEN_NEEDLES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, apply, second, step
 from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
@@ -18,8 +19,9 @@ _PRIVATE_KEY = re.compile(
 )
 _PRIVATE_LINES = re.compile(r"(?is)(private-lines: ?\d+\s)(.*?)(?=private-mac|\Z)")
 _ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}", re.ASCII)
-_JWT = re.compile(r"eyJ[\w-]*+(?:\.[\w-]*+)*+", re.ASCII)
+_JWT = re.compile(r"eyJ[\w+/=-]*+(?:\.[\w-]*+)*+", re.ASCII)
 _MEMBER_NAME = re.compile(r"\"([\w.-]{1,64})\":")
+_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
 _BEARER = re.compile(
     r"(bearer(?:\s|%20|\+)++)(?!(?:tokens?|auth\w*|credentials?|scheme|header|realm)\b)"
@@ -67,7 +69,7 @@ def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
 def _is_object_with_credentials(token: str) -> bool:
     """Tell JSON in base64 that has a member whose name says credential."""
     try:
-        plain = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_")
+        plain = base64.b64decode(token.translate(_STANDARD) + "=" * (-len(token) % 4))
     except binascii.Error:
         return False
     names = _MEMBER_NAME.findall(plain.decode("utf-8", "replace"))
@@ -106,16 +108,18 @@ def _password_in_url(replacement: Replacement, match: re.Match[str]) -> str:
     return _PASSWORD_IN_URL.sub(partial(second, replacement), word[:end]) + word[end:]
 
 
-_STEPS: tuple[Step, ...] = (
+_SHOWN_WHOLE: tuple[Step, ...] = (
     step(("private key",), _PRIVATE_KEY, second),
     step(("private-lines",), _PRIVATE_LINES, second),
     step(("ls0tls1crudjti",), _ENCODED_PEM, _pem),
     step(("eyj",), _JWT, _jwt),
     *structures.STEPS,
-    *(
-        step((begin.lower() for begin in row.begins), re.compile(row.pattern, re.ASCII), _token)
-        for row in TOKEN_FORMATS
-    ),
+)
+_TOKENS: tuple[Step, ...] = tuple(
+    step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS
+)
+_TOKEN_BITS = bits_of(TOKEN_NEEDLES)
+_STEPS: tuple[Step, ...] = (
     step(("authorization",), _AUTHORIZATION, second),
     step(("bearer",), _BEARER, second),
     step(("basic",), _BASIC, _basic),
@@ -133,4 +137,7 @@ _STEPS: tuple[Step, ...] = (
 
 def without_forms(text: str, found: int, replacement: Replacement) -> str:
     """Replace what is found by its form; *found* are the needles that the text holds."""
+    text = apply(_SHOWN_WHOLE, text, found, replacement)
+    if found & _TOKEN_BITS:
+        text = apply(_TOKENS, text, found, replacement)
     return apply(_STEPS, text, found, replacement)

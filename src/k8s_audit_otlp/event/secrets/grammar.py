@@ -1,22 +1,18 @@
-"""The grammar of secrets: by which names, forms and prefixes a credential is known. Tables.
+"""The grammar of secrets: by which names a credential is known. Tables.
 
-What looks quickly (`may_hold`, the gate) and what replaces (`text.clean`, the cleaner) are both
-made of these tables: the cleaner changes nothing that the gate lets by. To teach it a name, add a
-stem or a word; a token of a vendor, a row of `token_formats`.
+What looks quickly (`needles.may_hold`, the gate) and what replaces (`text.clean`, the cleaner) are
+both made of the tables here, in `needles` and in `token_formats`: the cleaner changes nothing that
+the gate lets by. To teach it a name, add a stem or a word; a token of a vendor, a row of
+`token_formats`.
 
 Names are read as words (`dbPassword`, `db-password`, `DB_PASSWORD` are the same two), because a
 substring alone takes `bypass` for a password and `secretName` for a secret.
 """
 
 import re
-from collections.abc import Iterable
 from enum import IntEnum
-from functools import lru_cache, reduce
-from operator import or_
+from functools import lru_cache
 from typing import Final
-
-from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
-from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
 
 _LONGEST_KEPT: Final = 64  # characters of a name whose verdict is remembered
 MAX_KEY_CHARS: Final = 512  # nobody names a credential in a longer word; bounds the work per name
@@ -31,44 +27,19 @@ class KeyVerdict(IntEnum):
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
 # Names of credentials written as one word or as several, and what of them any text must hold.
-CREDENTIAL_STEMS: Final = (
-    *("password", "passwd", "passphrase", "passcode", "passwort", "secret", "token", "credential"),
-    *("apikey", "privatekey", "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey"),
-    *("sharedkey", "sessionkey", "accountkey", "clientkey", "sshkey", "tlskey", "storagekey"),
-    *(
-        "hmackey",
-        "licensekey",
-        "routingkey",
-        "integrationkey",
-        "appkey",
-        "applicationkey",
-        "subscriptionkey",
-        "writekey",
-    ),
-    *("deploykey", "servicekey", "secretkey", "accesskeyid", "sharedaccess", "bearertoken"),
-    *("kubeconfig", "dockerconfig", "dockercfg", "connectionstring", "htpasswd", "jwt"),
-    *("requirepass", "masterauth", "webhookurl", "accountsas", "sastoken", "userdata"),
-    *(
-        "unsealkey",
-        "recoverykey",
-        "certificatekey",
-        "consumerkey",
-        "cipherkey",
-        "aeskey",
-        "sealkey",
-    ),
-    *("gossipkey", "vpnkey", "rootkey", "hostkey", "functionkey", "userkey", "instrumentationkey"),
-    *(
-        "keyjson",
-        "jsonkey",
-        "keyseed",
-        "artapi",
-        "slackwebhook",
-        "slackapiurl",
-        "discordwebhook",
-        "teamswebhook",
-    ),
-    *("jaasconfig", "base64key", "base64encodedkey", "keymaterial"),
+CREDENTIAL_STEMS: Final = tuple(
+    """
+    password passwd passphrase passcode passwort secret token credential apikey privatekey
+    accesskey authkey signingkey encryptionkey masterkey sharedkey sessionkey accountkey
+    clientkey sshkey tlskey storagekey hmackey licensekey routingkey integrationkey appkey
+    applicationkey subscriptionkey writekey deploykey servicekey secretkey accesskeyid
+    sharedaccess bearertoken kubeconfig dockerconfig dockercfg connectionstring htpasswd jwt
+    requirepass masterauth webhookurl accountsas sastoken userdata unsealkey recoverykey
+    certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey hostkey
+    functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
+    slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
+    passkey authenticationkey connstr sessid jsessionid privkey
+    """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
     {"pass", "pwd", "pw", "psw", "pin", "otp", "creds", "cred", "dsn", "psk", "mnemonic", "cvv"}
@@ -103,7 +74,24 @@ REFERENCE_WORDS: Final = frozenset(
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
 # Words before `id`, `url` that make the whole a credential all the same.
-_CREDENTIAL_ENDINGS: Final = (["secret", "id"], ["key", "id"], ["webhook", "url"], ["api", "url"])
+_CREDENTIAL_ENDINGS: Final = (
+    *(["secret", "id"], ["key", "id"], ["session", "id"], ["webhook", "url"], ["api", "url"]),
+)
+# Names that say credential only where the value looks drawn, as in `key: app` it does not.
+DRAWN_WORDS: Final = frozenset(
+    """
+    key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
+    ticket assertion nonce sas community
+    """.split()  # noqa: SIM905
+)
+CODES: Final = frozenset("recovery backup activation verification invite device".split())  # noqa: SIM905
+# Before `key`: what is public, or orders and parts what is stored.
+_OPEN_KEYS: Final = frozenset(
+    "public pub authorized partition sort primary foreign topology cache group row".split()  # noqa: SIM905
+)
+_VALUE_ENDINGS: Final = frozenset(
+    ("value", "val", "text", "content", "data", "pem", "b64", "base64")
+)
 
 # Query parameters that carry a credential beside those whose name says so.
 # opentelemetry.io/docs/specs/semconv/registry/attributes/url (url.query), RFC 6749, RFC 7519
@@ -116,108 +104,6 @@ CREDENTIAL_PARAMETERS: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 _PARAMETER_ENDINGS: Final = ("assertion", "signature", "sessid", "sessionid")
-
-
-# What a text must hold, in any case of letters, for a name of a credential to be in it.
-NAME_NEEDLES: Final = (
-    *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
-    *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
-    *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
-    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
-    *("salt", "pepper"),
-)
-# And for a form: each of these belongs to one or several of the cleaner's patterns.
-FORM_NEEDLES: Final = (
-    *(
-        "eyj",
-        "ls0tls1crudjti",
-        "private key",
-        "private-lines",
-        "authorization",
-        "basic",
-        ":/",
-        "//",
-    ),
-    *("@tcp(", "@udp(", "@unix(", "thin:", "identified", "password", "passwd", "requirepass"),
-    *("auth-pass", "unseal", "-u ", "--user", "--proxy-user", "curl", "--from-literal", "header"),
-    *(" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "...|", "value", '"data', "stringdata"),
-    *("binarydata", "data:", "%3", "%253", ":5432:", ":6432:", "vault login", "snmp"),
-    *("?", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {", "valueunstructured{"),
-)
-# What a decoder says before it quotes what it could not read.
-UNREAD_NEEDLES: Final = ('parsing "', 'time "', 'parse "', 'got "', "!!", "byte ", 'string: "')
-TOKEN_NEEDLES: Final = tuple(
-    dict.fromkeys(begin.lower() for row in TOKEN_FORMATS for begin in row.begins)
-)
-NEEDLES: Final = tuple(
-    dict.fromkeys((*NAME_NEEDLES, *FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES))
-)
-_BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
-
-
-def _not_before(*endings: str) -> bytes:
-    """Write the pattern of what follows a word, whatever it is except these endings."""
-    firsts = sorted({ending[0] for ending in endings})
-    longer = [
-        re.escape(first).encode() + _not_before(*(e[1:] for e in endings if e[0] == first))
-        for first in firsts
-        if first not in endings
-    ]
-    other = "[^" + "".join(firsts) + "]"
-    return b"(?:%b)" % b"|".join((b"$", other.encode(), *longer))
-
-
-def _alone(word: str) -> bytes:
-    """Write the pattern of a word that tells nothing inside another: `pin`, not `mapping`.
-
-    What is before it may be an escape of JSON, whose last character is no letter of the text.
-    """
-    before = rb"(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{4})"
-    lower, title, upper = (x.encode() for x in (word, word.capitalize(), word.upper()))
-    return b"(?-i:(?:%b%b|%b|%b)(?:[^a-z]|$))" % (before, lower, title, upper)
-
-
-# Needles that are looked for as patterns, because most of what holds the word is harmless: groups
-# of users and of the API (`authorization.k8s.io`), and words that happen to end or begin so.
-_NEEDLE_PATTERNS: Final = {
-    "auth": b"auth" + _not_before("entic", "orization.k8s.io", "orization.kubernetes.io"),
-    "authorization": b"authorization" + _not_before(".k8s.io", ".kubernetes.io"),
-    **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
-}
-
-
-def sought_for(needle: str) -> Sought:
-    """Return what a matcher looks for to find a needle."""
-    pattern = _NEEDLE_PATTERNS.get(needle)
-    return needle.encode() if pattern is None else re.compile(pattern)
-
-
-_MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
-# Gives the needles that an encoded text holds, as bits.
-needles_in_bytes: Final = matcher_of([*map(sought_for, NEEDLES)])
-
-
-def bits_of(needles: Iterable[str]) -> int:
-    return reduce(or_, map(_BITS.__getitem__, needles), 0)
-
-
-NAMES: Final = bits_of(NAME_NEEDLES)
-FORMS: Final = bits_of((*FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))
-
-
-def needles_in(text: str) -> int:
-    """Return which needles a text holds, as bits."""
-    return needles_in_bytes(text.encode("utf-8", "surrogatepass"))
-
-
-def may_hold(text: str) -> bool:
-    """Tell quickly whether a text may hold a credential in any form that the cleaner knows."""
-    return holds(needles_in(text), text)
-
-
-def holds(found: int, text: str) -> bool:
-    """Tell the same of a text whose needles are known."""
-    return bool(found & FORMS) or (found != 0 and _MARKS.search(text) is not None)
 
 
 def words_of(name: str) -> list[str]:
@@ -260,6 +146,26 @@ def _judge(name: str) -> KeyVerdict:
 
 
 _remembered = lru_cache(maxsize=8192)(_judge)
+
+
+@lru_cache(maxsize=8192)
+def _drawn(name: str) -> bool:
+    words = words_of(name.rpartition("/")[2])
+    while len(words) > 1 and words[-1] in _VALUE_ENDINGS:
+        words.pop()
+    if not words:
+        return False
+    last = words[-1]
+    if last == "key":
+        return _OPEN_KEYS.isdisjoint(words)
+    if last in ("code", "codes"):
+        return not CODES.isdisjoint(words)
+    return last in DRAWN_WORDS or last in TEXT_WORDS
+
+
+def may_name_drawn(name: str) -> bool:
+    """Tell a name whose value is a credential if it looks drawn, not if it looks named."""
+    return _drawn(name[-_LONGEST_KEPT:])
 
 
 def is_credential_parameter(name: str) -> bool:

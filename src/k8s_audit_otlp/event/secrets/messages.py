@@ -5,7 +5,7 @@ Which text a message can be is told by upstream's source; what else may stand in
 
 import re
 
-from k8s_audit_otlp.event.secrets.grammar import UNREAD_NEEDLES
+from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.text import clean
 

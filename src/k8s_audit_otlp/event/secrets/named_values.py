@@ -6,22 +6,39 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 import re
 from functools import partial
 
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, names_many
+from k8s_audit_otlp.event.secrets.grammar import (
+    KeyVerdict,
+    is_reference,
+    judge,
+    may_name_drawn,
+    names_many,
+)
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, names_a_file
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8}\]?)"
-    r"[ \t]{0,8}(?P<sign>=>|:=|::(?=[ \t])|[:=])[ \t]{0,8}"
+    r"(?:[ \t]{0,8}|\s{1,8}(?=:))(?P<sign>=>|[:?+!|]?=|: =|::(?=[ \t])|:)[ \t]{0,8}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
 _UNQUOTED = re.compile(r"[^\s\"'`<>]+")
 _REST_OF_LINE = re.compile(r"[^\n]*")
-_ITEMS = re.compile(r"(?:[ \t]*\n[ \t]*- [^\n]*)++")
-_ITEM = re.compile(r"(\n[ \t]*- )([\"']?)(?![\w.-]+:(?:\s|\Z))([^\n\"']+)")
-_NEXT_LINE = re.compile(r"[ \t]*\n([ \t]+)(?![^\s:]+:(?:\s|\Z))(?!- )(\S[^\n]*)")
+_NO_MEMBER = r"(?![\w.-]+:(?:\s|\Z)|- )"
+_ITEMS = re.compile(
+    rf"(?:[ \t\r]*\n(?P<of>[ \t]*)- [^\n]*(?:\n(?P=of)[ \t]++{_NO_MEMBER}[^\n]*)*+)++"
+)
+_ITEM = re.compile(
+    rf"(\n([ \t]*)- )([\"']?){_NO_MEMBER}([^\n\"']+(?:\n\2[ \t]++{_NO_MEMBER}[^\n]*)*+)"
+)
+_NEXT_LINE = re.compile(
+    r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
+)
+_COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
+# A map below a name: what is drawn in it is a credential, whatever it is called there.
+_MAP = re.compile(r"\{[^{}]*+|[ \t\r]*\n([ \t]++)[\w.\"'-]+:[^\n]*+(?:\n\1[^\n]*+)*+")
+_TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: string = "X"`
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
-_BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n([ \t]+)")
+_BLOCK = re.compile(r"[|>][+-]?\d?[ \t\r]*\n([ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
 _PROSE = re.compile(r"[A-Za-z][a-z']*,?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
 _LONGEST_VERSION = 128  # characters
@@ -33,7 +50,8 @@ _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
 # A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
-_TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}[ \t]{1,8}){1,2}")  # of YAML: `!!str`, `&anchor`
+# Of YAML: `!!str`, `&anchor`
+_TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}(?:[ \t]{1,8}|(?=\r?\n))){1,2}")
 _QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 _RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 
@@ -43,7 +61,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
     if ":" not in text and "=" not in text:
         return text
     parts: list[str] = []
-    kept = at = 0
+    kept = at = below = 0  # below: where a map ends that stands under a credential's name
     while (match := _NAMED.search(text, at)) is not None:
         at = match.end()
         name = match["name"]
@@ -52,14 +70,16 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             at = account.end() if account else at
             continue
         verdict = judge(name)
-        if verdict is KeyVerdict.HARMLESS:
+        if verdict is KeyVerdict.HARMLESS and not _may_be_drawn(name, inside=at < below):
             continue
-        if verdict is KeyVerdict.CREDENTIAL_TEXT and _lacks(text, at):
+        if verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at):
             continue
         if _names_a_place(text, match) or _is_prose(text, match):
             continue
         start, end = _value_at(text, match)
         value = text[start:end]
+        if end <= start and at >= below and (under := _MAP.match(text, start)):
+            below = under.end()
         if end <= start or _states_nothing(value, match, verdict, prose=prose):
             continue
         if value[:1] == "\n":
@@ -71,8 +91,12 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
     return "".join((*parts, text[kept:])) if parts else text
 
 
+def _may_be_drawn(name: str, *, inside: bool) -> bool:
+    return may_name_drawn(name) or (inside and not is_reference(name))
+
+
 def _item(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[1] + match[2] + replacement(match[3])
+    return match[1] + match[3] + replacement(match[4])
 
 
 def _names_a_place(text: str, match: re.Match[str]) -> bool:
@@ -82,7 +106,8 @@ def _names_a_place(text: str, match: re.Match[str]) -> bool:
         return False
     before = text[match.start() - 1 : match.start()]
     if before in ("/", "@"):
-        return True
+        flag = text[max(0, match.start() - 2) : match.start() - 1]
+        return before == "@" or not flag.isspace()  # `/password:X` as Windows has flags
     if before == "[":
         return False
     end = match.end() + _LONGEST_VERSION
@@ -126,23 +151,37 @@ def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, i
     first = text[start : start + 1]
     if first == "" or _OBJECT.match(text, start):
         return start, start  # what is in an object is judged by its own names
-    if first == "[":
+    typed = _TYPED.match(text, start) is not None
+    if first == "[" and not typed:
         end = text.find("]", start)
         return start, (end if end >= 0 else len(text))
-    if first == "\n":
-        items = _ITEMS.match(text, start) if match["sign"] == ":" else None
-        if items and names_many(match["name"]):
-            return items.span()
-        below = _NEXT_LINE.match(text, start) if match["sign"] == ":" else None
-        return (below.start(2), below.end(2)) if below else (start, start)
+    if first in "\r\n#|>" and (span := _below(text, match, start)) is not None:
+        return span
+    return start, _end_of_unquoted(text, match, start, typed=typed)
+
+
+def _below(text: str, match: re.Match[str], start: int) -> tuple[int, int] | None:
+    """Return where a value is that stands on lines of its own; None if it begins on this one."""
     if (block := _BLOCK.match(text, start)) is not None:
         return block.end(), _end_of_block(text, block.end(), len(block[1]))
+    if (comment := _COMMENT.match(text, start)) is not None:
+        return start, _next_line(text, comment.end(), start)[1]
+    if text[start] not in "\r\n":
+        return None
+    items = _ITEMS.match(text, start) if match["sign"] == ":" else None
+    if items and names_many(match["name"]):
+        return items.span()
+    goes_on = match["sign"] == ":" or match[0][-2:-1].isspace()
+    return _next_line(text, start, start) if goes_on else (start, start)
+
+
+def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool) -> int:
     lead = max(0, match.start() - _LONGEST_LEAD)
     line = max(lead, text.rfind("\n", lead, match.start()) + 1)
     spaced = match[0][-1:] in " \t" or match["sign"] == "="
-    if spaced and _LINE_START.fullmatch(text, line, match.start()):
+    if typed or (spaced and _LINE_START.fullmatch(text, line, match.start())):
         rest = _REST_OF_LINE.match(text, start)
-        return start, rest.end() if rest else start
+        return rest.end() if rest else start
     # What follows a placeholder is judged by its own names.
     value = None if _STANDS_IN.match(text, start) else _UNQUOTED.match(text, start)
     if (
@@ -151,7 +190,17 @@ def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, i
         and _PROSE.fullmatch(text[start : start + 128].partition("\n")[0])
     ):
         value = _REST_OF_LINE.match(text, start)
-    return start, value.end() if value else start
+    return value.end() if value else start
+
+
+def _next_line(text: str, at: int, start: int) -> tuple[int, int]:
+    """Return where a value is that stands on the line below; an empty range at *start* for none."""
+    below = _NEXT_LINE.match(text, at)
+    if below is None:
+        return start, start
+    quote = _QUOTE.match(below[2])
+    end = _end_of_quoted(text, below.start(2), quote[0]) if quote else below.end(2)
+    return below.start(2), end
 
 
 def _end_of_quoted(text: str, start: int, mark: str) -> int:
@@ -195,6 +244,8 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
         return True
     if bare.isdigit() and len(bare) < _SHORTEST_NUMBER and match["name"].lower().endswith("tokens"):
         return True  # so many
+    if verdict is KeyVerdict.HARMLESS:
+        return not looks_random(value)
     if _QUOTE.match(value):
         return False
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from k8s_audit_otlp.event.secrets.grammar import bits_of
+from k8s_audit_otlp.event.secrets.needles import bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 
 Change: TypeAlias = Callable[[Replacement, re.Match[str]], str]

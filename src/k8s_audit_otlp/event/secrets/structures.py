@@ -3,9 +3,11 @@
 import re
 from functools import partial
 
-from k8s_audit_otlp.event.secrets.grammar import NAMES, KeyVerdict, is_sensitive_path, judge
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_sensitive_path, judge
+from k8s_audit_otlp.event.secrets.needles import NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
+from k8s_audit_otlp.event.secrets.values import is_credential
 
 _QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error
 _ANY = r"(\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
@@ -31,7 +33,8 @@ _GO_VALUE = re.compile(r"(\bValue: ?)(\"(?:[^\"\\]|\\.)*+\"?)")
 _GO_DATA = re.compile(r"(\b(?:Data|StringData): ?map\[[^{}\n]{1,40}\{)([^{}]*+)")
 _OPERATION = re.compile(
     r"(\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
-    r"\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8})" + _ANY
+    r"\s{0,8}[,\n]\s{0,64}(?:[^\n,{}]{1,64}[,\n]\s{0,64})?"
+    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8})" + _ANY
 )
 _DATA_OBJECT = re.compile(r"(\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)")
 _OBJECT_TEXT = re.compile(
@@ -41,6 +44,11 @@ _DATA_BLOCK = re.compile(
     r"^([ \t]*)(?:data|stringData|binaryData):[ \t]*\n((?:\1[ \t]+[^\n]*(?:\n|\Z)|[ \t]*\n)+)",
     re.MULTILINE,
 )
+# The same behind words on its line, where the text says that it is of a Secret.
+_DATA_BEHIND = re.compile(
+    r"(\b(?:data|stringData|binaryData):[ \t]*)((?:\n[ \t]+[^\n]*|\n(?=\n|\Z))++)"
+)
+_FLOW_DATA = re.compile(r"(\bstringData:[ \t]*\{)([^{}]*+)")
 _DATA_LINE = re.compile(
     r"^([ \t]*[^\s:#][^:\n]*:[ \t]+)(?![|>][+-]?\d?[ \t]*$)(\S[^\n]*)$", re.MULTILINE
 )
@@ -65,13 +73,14 @@ def _is_credential(name: str) -> bool:
 
 
 def _value_named(replacement: Replacement, match: re.Match[str]) -> str:
-    if not _is_credential(match[4]):
+    if not is_credential(match[4], match[2]):
         return match[0]
     return match[1] + in_quotes(match[2], replacement) + match[3]
 
 
 def _named_far(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[1] + in_quotes(match[3], replacement) if _is_credential(match[2]) else match[0]
+    known = is_credential(match[2], match[3])
+    return match[1] + in_quotes(match[3], replacement) if known else match[0]
 
 
 def _operation(replacement: Replacement, match: re.Match[str]) -> str:
@@ -90,6 +99,13 @@ def _block(replacement: Replacement, match: re.Match[str]) -> str:
     head = match[0][: match.start(2) - match.start()]
     replaced = partial(second, replacement)
     return head + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
+
+
+def _behind(replacement: Replacement, match: re.Match[str]) -> str:
+    if "Secret" not in match.string and match[1][:1] != "s":
+        return match[0]
+    replaced = partial(second, replacement)
+    return match[1] + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
 
 
 def _asked(replacement: Replacement, match: re.Match[str]) -> str:
@@ -118,6 +134,8 @@ STEPS: tuple[Step, ...] = (
     Step(NAMES, _ASKED, _asked, "?"),
     step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     step(("data:",), _DATA_BLOCK, _block),
+    step(("data:",), _DATA_BEHIND, _behind),
+    step(("stringdata",), _FLOW_DATA, _object),
     step(("data:",), _GO_DATA, second),
     step(("value",), _OPERATION, _operation),
     step(("value",), _NAMED_VALUE, quoted),

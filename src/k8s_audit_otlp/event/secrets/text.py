@@ -6,15 +6,23 @@ from urllib.parse import unquote_plus
 
 from k8s_audit_otlp.event.secrets.commands import STEPS_IN_TEXT
 from k8s_audit_otlp.event.secrets.forms import without_forms
-from k8s_audit_otlp.event.secrets.grammar import NAMES, bits_of, holds, needles_in
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
+from k8s_audit_otlp.event.secrets.needles import (
+    ENCODED,
+    ESCAPED,
+    NAMES,
+    bits_of,
+    holds,
+    needles_in,
+)
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import apply
 
-_SIGNS = ("%3", "%253")  # a colon or an equals sign, encoded once or twice
-_ENCODED = bits_of(_SIGNS)
+_ENCODED, _ESCAPED = bits_of((ENCODED,)), bits_of((ESCAPED,))
+_ENCODED_SIGN = re.compile(r"%(?:25)*(?:3[aAdD]|[4-7])")  # or a letter, once or several times
+_ESCAPED_LETTER = re.compile(r"\\+(?:u00|x)([4-7][0-9a-fA-F])")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
-_MOST_ENCODED = 3
+_MOST_ENCODED = 5
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
 
@@ -27,7 +35,15 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
     if not holds(found, text):
         return text
     text = cleaned(text, found, replacement, prose=prose)
+    if found & _ESCAPED:
+        plain = _ESCAPED_LETTER.sub(_letter, text)
+        new = cleaned(plain, needles_in(plain), replacement, prose=prose)
+        text = text if new == plain else new
     return without_encoded(text, replacement) if found & _ENCODED else text
+
+
+def _letter(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16))
 
 
 def clean_forms(text: str, replacement: Replacement) -> str:
@@ -47,14 +63,15 @@ def without_encoded(text: str, replacement: Replacement) -> str:
 
     def change(match: re.Match[str]) -> str:
         word = match[1]
-        if not any(map(word.__contains__, _SIGNS)):
+        if not _ENCODED_SIGN.search(word):
             return match[0]
         plain = word
         for _ in range(_MOST_ENCODED):
             plain, before = unquote_plus(plain), plain
             if plain == before:
                 break
-            if cleaned(plain, needles_in(plain), replacement) != plain:
+            found = needles_in(plain)
+            if holds(found, plain) and cleaned(plain, found, replacement) != plain:
                 return match[0][: -len(word)] + replacement(word)
         return match[0]
 

@@ -6,8 +6,12 @@ from typing import Final, NamedTuple
 class TokenFormat(NamedTuple):
     """A token that is known by how it begins, wherever it stands."""
 
-    begins: tuple[str, ...]  # literals of which the text holds one
-    pattern: str
+    begins: tuple[str, ...]  # literals of which the text holds one; without any, the pattern is
+    pattern: str  # sought as it is: it looks at nothing beside the token then
+
+    @property
+    def needles(self) -> tuple[str, ...]:
+        return tuple(map(str.lower, self.begins)) or (self.pattern,)
 
 
 def _format(pattern: str, *begins: str) -> TokenFormat:
@@ -80,4 +84,56 @@ TOKEN_FORMATS: Final = (
     _format(r"\$(?:apr1|2[abxy]|5|6|1|y|argon2id?)\$[./A-Za-z0-9$=,+]{16,}", "$"),
     _format(r"\{SS?HA(?:256|512)?\}[A-Za-z0-9+/=]{20,}", "{SHA", "{SSHA"),
     _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT)\}[^\s,:]{4,}", "{PLAIN}", "{CLEARTEXT}", "{CRYPT}"),
+    # A prefix of a few letters: the whole pattern is what is looked for.
+    _format(r"SK[0-9a-f]{32}"),  # Twilio
+    _format(r"AC[0-9a-f]{32}:[0-9a-f]{32}"),
+    _format(r"key[A-Za-z0-9]{14}"),  # Airtable
+    _format(r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}"),
+    _format(r"s\.[A-Za-z0-9]{24}"),  # Vault, before 1.10
+    _format(r"1/[0-9]{16}:[0-9a-f]{32}"),  # Asana
+    _format(r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}"),  # Discord
+    _format(r"(?:live|test)_[0-9a-f]{35}"),  # Lob
+    _format(r"oy2[a-z0-9]{43}"),  # NuGet
+    _format(r"cio[A-Za-z0-9]{32}"),  # crates.io
+    _format(r"[a-zA-Z0-9]{52}AZDO[a-zA-Z0-9]{4}"),  # Azure DevOps
+    _format(r"sl\.[\w-]{100,}"),
+    _format(r"LTAI[A-Za-z0-9]{16,}", "LTAI"),
+    _format(r"AKID[A-Za-z0-9]{28,}", "AKID"),
+    _format(r"AQVN[\w-]{32,}", "AQVN"),
+    _format(r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{36,}", "dp.pt.", "dp.st.", "dp.ct.", "dp.sa."),
+    _format(r"(?:ntn|secret)_[A-Za-z0-9]{40,}"),
+    _format(r"CCI(?:PAT|PRJ)_[A-Za-z0-9]{16,}_[0-9a-f]{40}", "CCIPAT_", "CCIPRJ_"),
+    _format(r"bk[a-z]a_[0-9a-f]{32,}", "bkua_"),
+    _format(r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}", "v1.0-"),
+    _format(r"f(?:m1[ar]|m2|o1)_[\w+/=-]{40,}", "fm1r_", "fm1a_", "fm2_", "fo1_"),
+    _format(r"vc[pikar]_[A-Za-z0-9]{24,}", "vcp_", "vci_", "vca_", "vcr_", "vck_"),
+    _format(r"NRI[IQ]-[\w-]{24,}", "NRII-", "NRIQ-"),
+    _format(r"CLOJARS_[0-9a-f]{40,}", "CLOJARS_"),
+    _format(r"AKCp[0-9][A-Za-z0-9]{50,}", "AKCp"),
+    _format(r"cmVmdGtuOj[\w+/=]{40,}", "cmVmdGtuOj"),
+    _format(r"HRKU-[\w-]{32,}", "HRKU-"),
+    _format(r"fio-u-[\w-]{40,}", "fio-u-"),
+    _format(r"aio_[A-Za-z0-9]{28}"),
+    _format(r"EZ[AT]K[A-Za-z0-9]{50,}", "EZAK", "EZTK"),
+    _format(r"duffel_(?:live|test)_[\w-]{40,}", "duffel_"),
+    _format(r"access-(?:sandbox|development|production)-[0-9a-f-]{36}"),
+    _format(r"pplx-[A-Za-z0-9]{40,}", "pplx-"),
+    _format(r"pat\.[\w-]{20,24}\.[0-9a-f]{24}\.[A-Za-z0-9]{20}"),
+    _format(r"GR1348941[\w-]{20,}", "GR1348941"),
+    _format(r"sq[apu]_[0-9a-f]{40}", "sqp_", "squ_", "sqa_"),
+    _format(r"ops_eyJ[\w+/=-]{60,}", "ops_eyJ"),
+    _format(r"ico-[A-Za-z0-9]{32}", "ico-"),
+    _format(r"rdme_[a-z0-9]{60,}", "rdme_"),
+    _format(r"tk-us-[\w-]{40,}", "tk-us-"),
+    _format(r"sm_(?:pat|aat|sat)_[A-Za-z0-9]{16,}", "sm_pat_", "sm_aat_", "sm_sat_"),
+    _format(r"pn[ub]_[A-Za-z0-9]{36}", "pnu_", "pnb_"),
+    _format(r"(?<=hooks\.zapier\.com/hooks/catch/)[\w/]{8,}", "hooks.zapier.com/"),
+    _format(r"oauth:[a-z0-9]{30}", "oauth:"),
+    # Private keys as DER in base64, without their armour: OpenSSH, PKCS #1, PKCS #8, SEC 1.
+    _format(r"b3BlbnNzaC1rZXktdjE[\w+/=\s]{20,}", "b3BlbnNzaC1rZXktdjE"),
+    _format(
+        r"MII[A-Za-z0-9+/]{4}(?:BADANBg|BAAKC)[\w+/=\s\\]{20,}", "MIIE", "MIIJ", "MIIC", "MIIB"
+    ),
+    _format(r"MHcCAQEE[\w+/=\s]{20,}", "MHcCAQEE"),
+    _format(r"MC4CAQAwBQYDK2V[\w+/=]{20,}", "MC4CAQAwBQYDK2V"),
 )

@@ -15,7 +15,8 @@ _PARAMETER = re.compile(
 )
 PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
 # A name and a password as a step of the path; not an image with its digest.
-_LOGIN = re.compile(r"(/[\w.%-]{1,64}:)([^/@:]{6,256})(?=@(?!sha\d))")
+_LOGIN = re.compile(r"([/=][\w.%-]{1,64}:)([^/@:&]{6,256})(?=@(?!sha\d))")
+_ENCODED_WHOLE = re.compile(r"(?<=[?&;#])[^=&;?#\s]*%(?:25)*3[dD][^=&;?#\s]*")  # name and value
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
 _ENCODED = re.compile(r"[%?=]")
 _MOST_ENCODED = 4  # a redirect in a redirect in …
@@ -56,15 +57,21 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
             value = _decoded(value, replacement)
         return f"{mark}{name}={value}"
 
-    path, mark, query = _PARAMETER.sub(change, uri).partition("?")
-    if credentials:
-        path = _clean_path(path, replacement)
-    return path + mark + query
+    uri = _PARAMETER.sub(change, uri)
+    return _without_logins(uri, replacement) if credentials else uri
+
+
+def _without_logins(uri: str, replacement: Replacement) -> str:
+    """Take out what is no parameter: logins, steps of the path, names whose sign is encoded."""
+    if "@" in uri:
+        uri = _LOGIN.sub(lambda match: match[1] + replacement(match[2]), uri)
+    if "%" in uri:
+        uri = _ENCODED_WHOLE.sub(lambda match: _decoded(match[0], replacement), uri)
+    path, mark, query = uri.partition("?")
+    return _clean_path(path, replacement) + mark + query
 
 
 def _clean_path(path: str, replacement: Replacement) -> str:
-    if "@" in path:
-        path = _LOGIN.sub(lambda match: match[1] + replacement(match[2]), path)
     if "%" not in path and "=" not in path:
         return path
     return "/".join(_clean_step(step, replacement) for step in path.split("/"))

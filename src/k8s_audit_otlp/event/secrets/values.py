@@ -7,7 +7,7 @@ A name alone would take `kubeconfig=/etc/kubernetes/admin.conf` for a secret, an
 import re
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import words_of
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, words_of
 from k8s_audit_otlp.event.secrets.replacement import MASK
 
 PLACEHOLDER: Final = re.compile(
@@ -32,6 +32,13 @@ _NOT_IN_FILES = frozenset(
 def looks_random(text: str) -> bool:
     """Tell what somebody drew from what somebody named."""
     return _RANDOM.search(text) is not None
+
+
+def is_credential(name: str, value: str) -> bool:
+    """Tell a value that is a credential by its name, or by its name and how it looks."""
+    if judge(name) is not KeyVerdict.HARMLESS:
+        return True
+    return may_name_drawn(name) and looks_random(value)
 
 
 def names_an_object(text: str) -> bool:

@@ -1,0 +1,147 @@
+"""The gate: what any text must hold for a credential to be in it, found in one pass.
+
+Each needle belongs to names of the grammar or to forms of the cleaner, which look for nothing in a
+text that does not hold theirs.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+from typing import Final
+
+from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS
+from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
+from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
+
+# Needles that are patterns: names of `DRAWN_WORDS` before a sign; signs and letters of a name that
+# are written as %3D or \\u0070.
+DRAWN: Final = "drawn"
+ENCODED: Final = "%3"
+ESCAPED: Final = "\\u00"
+# What a text must hold, in any case of letters, for a name of a credential to be in it.
+NAME_NEEDLES: Final = (
+    *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
+    *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
+    *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
+    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
+    *("salt", "pepper", "connstr", "sessid", "sessionid", DRAWN),
+)
+# And for a form: each of these belongs to one or several of the cleaner's patterns.
+FORM_NEEDLES: Final = (
+    *("eyj", "ls0tls1crudjti", "private key", "private-lines", "authorization", "basic", ":/"),
+    *("//", "@tcp(", "@udp(", "@unix(", "thin:", "identified", "password", "passwd"),
+    *(
+        "requirepass",
+        "auth-pass",
+        "unseal",
+        "-u ",
+        "--user",
+        "--proxy-user",
+        "curl",
+        "--from-literal",
+    ),
+    *("header", " -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "...|", "value", '"data'),
+    *("stringdata", "binarydata", "data:", ENCODED, ESCAPED, ":5432:", ":6432:", "vault login"),
+    *(
+        "snmp",
+        "psexec",
+        "7z ",
+        "zip -p",
+        "unrar",
+        "ssh-keygen",
+        "rabbitmqctl",
+        "net use",
+        "net user",
+    ),
+    *("?", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {", "valueunstructured{"),
+)
+# What a decoder says before it quotes what it could not read.
+UNREAD_NEEDLES: Final = ('parsing "', 'time "', 'parse "', 'got "', "!!", "byte ", 'string: "')
+TOKEN_NEEDLES: Final = tuple(
+    dict.fromkeys(needle for row in TOKEN_FORMATS for needle in row.needles)
+)
+NEEDLES: Final = tuple(
+    dict.fromkeys((*NAME_NEEDLES, *FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES))
+)
+_BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
+
+
+def _not_before(*endings: str) -> bytes:
+    """Write the pattern of what follows a word, whatever it is except these endings."""
+    firsts = sorted({ending[0] for ending in endings})
+    longer = [
+        re.escape(first).encode() + _not_before(*(e[1:] for e in endings if e[0] == first))
+        for first in firsts
+        if first not in endings
+    ]
+    other = "[^" + "".join(firsts) + "]"
+    return b"(?:%b)" % b"|".join((b"$", other.encode(), *longer))
+
+
+def _alone(word: str) -> bytes:
+    """Write the pattern of a word that tells nothing inside another: `pin`, not `mapping`.
+
+    What is before it may be an escape of JSON, whose last character is no letter of the text.
+    """
+    before = rb"(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{4})"
+    lower, title, upper = (x.encode() for x in (word, word.capitalize(), word.upper()))
+    return b"(?-i:(?:%b%b|%b|%b)(?:[^a-z]|$))" % (before, lower, title, upper)
+
+
+def _before_a_sign(words: Iterable[str], codes: Iterable[str]) -> bytes:
+    """Write the pattern of words that tell something as a name only, with a sign behind it."""
+    names = sorted(words)
+    cased = "|".join((*(x.capitalize() for x in names), *map(str.upper, names)))
+    pattern = (
+        rf"(?:(?-i:(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{{4}})(?:{'|'.join(names)})|{cased})"
+        rf"|(?:{'|'.join(sorted(codes))})[ _.-]?codes?)[\"'\\\x00\x01]*[ \t]*[:=]"
+    )
+    return pattern.encode()
+
+
+# Needles that are looked for as patterns, because most of what holds the word is harmless: groups
+# of users and of the API (`authorization.k8s.io`), and words that happen to end or begin so.
+_NEEDLE_PATTERNS: Final = {
+    "auth": b"auth" + _not_before("entic", "orization.k8s.io", "orization.kubernetes.io"),
+    "authorization": b"authorization" + _not_before(".k8s.io", ".kubernetes.io"),
+    **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
+    DRAWN: _before_a_sign(DRAWN_WORDS - {"key"}, CODES),
+    ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
+    ESCAPED: rb"\\(?:u00|x)[4-7]",
+    **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if not row.begins},
+}
+
+
+def sought_for(needle: str) -> Sought:
+    """Return what a matcher looks for to find a needle."""
+    pattern = _NEEDLE_PATTERNS.get(needle)
+    return needle.encode() if pattern is None else re.compile(pattern)
+
+
+_MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
+# Gives the needles that an encoded text holds, as bits.
+needles_in_bytes: Final = matcher_of([*map(sought_for, NEEDLES)])
+
+
+def bits_of(needles: Iterable[str]) -> int:
+    return reduce(or_, map(_BITS.__getitem__, needles), 0)
+
+
+NAMES: Final = bits_of(NAME_NEEDLES)
+FORMS: Final = bits_of((*FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))
+
+
+def needles_in(text: str) -> int:
+    """Return which needles a text holds, as bits."""
+    return needles_in_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def may_hold(text: str) -> bool:
+    """Tell quickly whether a text may hold a credential in any form that the cleaner knows."""
+    return holds(needles_in(text), text)
+
+
+def holds(found: int, text: str) -> bool:
+    """Tell the same of a text whose needles are known."""
+    return bool(found & FORMS) or (found != 0 and _MARKS.search(text) is not None)
