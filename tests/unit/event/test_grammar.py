@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import RULES, Redactor
+from k8s_audit_otlp.event.secrets.matcher import PlainMatcher
+from k8s_audit_otlp.event.secrets.needles import NEEDLES, needles_in, sought_for
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, cleaned, without_encoded
 from k8s_audit_otlp.otlp.encode import Encoder
@@ -87,3 +89,34 @@ def test_what_the_cleaner_changes_the_gate_lets_through(text: str) -> None:
     mask = Replacement(None)
     ungated = without_encoded(cleaned(text, ~0, mask), mask)
     assert ungated == clean(text, mask) or ungated == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(PARTS, max_size=12).map("".join) | st.text(max_size=60))
+def test_both_matchers_find_the_same(text: str) -> None:
+    """Where Hyperscan has no wheel the gate is the same, only slower."""
+    plain = PlainMatcher([*map(sought_for, NEEDLES)])
+    assert plain(text.encode()) == needles_in(text)
+
+
+# Each is put together here, so that no scanner of this repository takes it for a token in use.
+TOKENS = [
+    *("SK" + "0f" * 16, "AC" + "0f" * 16 + ":" + "1e" * 16, "key" + "aB3" * 4 + "xY"),
+    *("pat" + "aB3dE6g" * 2 + "." + "0f" * 32, "s." + "aB3dE6gH" * 3, "sl." + "aB3dE6gH9-" * 13),
+    *("dp.pt." + "aB3dE6gH" * 5, "secret_" + "aB3dE6gH" * 5, "ntn_" + "aB3dE6gH" * 6),
+    *("NRII-" + "aB3dE6gH" * 4, "CCIPAT_" + "aB3dE6gH" * 3 + "_" + "0f" * 20, "bkua_" + "0f" * 20),
+    *("fo1_" + "aB3dE6gH" * 6, "AKCp8" + "aB3dE6gH" * 8, "HRKU-" + "aB3dE6gH" * 6),
+    *("EZAK" + "aB3dE6gH" * 7, "duffel_live_" + "aB3dE6gH" * 5, "pplx-" + "aB3dE6gH" * 6),
+    *("GR1348941" + "aB3dE6gH" * 3, "sqp_" + "0f" * 20, "ops_eyJ" + "aB3dE6gH" * 9),
+    *("LTAI" + "aB3dE6gH" * 3, "AKID" + "aB3dE6gH" * 4, "oauth:" + "ab3de6" * 5),
+    *("b3BlbnNzaC1rZXktdjE" + "aB3dE6gH" * 5, "MIIEpAIBAAKCAQEA" + "aB3dE6gH" * 5),
+    *("oy2" + "ab3" * 14 + "x", "cio" + "aB3dE6gH" * 4, "1/" + "12345678" * 2 + ":" + "0f" * 16),
+    *("access-sandbox-" + "0f0f-" * 7 + "0", "live_" + "0fe" * 11 + "0f", "aio_" + "aB3dE6g" * 4),
+]
+
+
+@pytest.mark.parametrize("place", ["body", "message", "annotation", "agent"])
+def test_no_token_of_a_vendor_leaves(place: str) -> None:
+    """Known by its prefix, wherever it stands; not as the end of a longer word."""
+    assert [token for token in TOKENS if token[-16:] in record_of(f"see {token} ok", place)] == []
+    assert "task-SK" in record_of("task-SK" + "0f" * 16, place)
