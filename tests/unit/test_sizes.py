@@ -28,6 +28,11 @@ SMALL = {
     "tools/explain/display.py": "output apart from what is shown",
 }
 LONG = {("otlp/fast_path.py", "_record"): "a call for each event costs more than it explains"}
+TESTS = Path(__file__).parents[1]
+LONG_TESTS = {
+    "model/machine.py": "one state machine: every rule and promise reads the same state",
+    "model/world.py": "one directory, and all that may be done to it",
+}
 
 
 def faults(sources: dict[str, str]) -> Iterator[str]:
@@ -56,6 +61,20 @@ def test_the_package_is_made_of_pieces_of_a_size() -> None:
     sources = {str(path.relative_to(ROOT)): path.read_text() for path in ROOT.rglob("*.py")}
     assert list(faults(sources)) == []
     assert SMALL.keys() <= sources.keys()
+
+
+def long_tests(sources: dict[str, str]) -> list[str]:
+    """Return what is too long to be read at once of what tests are made of."""
+    lines = {name: len(source.splitlines()) for name, source in sources.items()}
+    return [name for name, n in lines.items() if n > MODULE_LINES[1] and name not in LONG_TESTS]
+
+
+def test_the_tests_are_split_by_subject_too() -> None:
+    """No file of 301 lines, and no reason left over for one that is gone or short."""
+    sources = {str(path.relative_to(TESTS)): path.read_text() for path in TESTS.rglob("*.py")}
+    assert long_tests(sources) == []
+    assert all(len(sources[name].splitlines()) > MODULE_LINES[1] for name in LONG_TESTS)
+    assert long_tests({"unit/test_a.py": "x = 1\n" * 301}) == ["unit/test_a.py"]
 
 
 @pytest.mark.parametrize(

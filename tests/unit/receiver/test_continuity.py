@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.source import PlainSource, open_source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
 from tests.kit.log_files import FIRST, append, rotate, rotations
@@ -150,33 +149,6 @@ def test_a_gap_says_between_which_events_it_lies(
     assert gap.until_ns == second.log.segments()[-1].state.first_ns > gap.since_ns
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_a_live_file_that_was_empty_at_a_stop_and_is_a_backup_now_is_no_gap(
-    receive: Any, live: Path, event: Any, *, known: bool
-) -> None:
-    """It is the very file that was seen, though what was known before it is deleted by now."""
-    if known:
-        append(live, event(0))
-        rotate(live, 0)
-    else:
-        live.touch()
-    if not generation(live):
-        pytest.skip("this file system does not tell a file from another of its inode number")
-    receiver = receive()
-    receiver.drain()
-    rotations(live, event, [1], kept=1)
-    append(live, event(2))
-    second = receive(receiver)
-    assert second.drain() == [event(1), event(2)]
-    assert second.gaps == []
-
-
-def generation(path: Path) -> int:
-    source = open_source(path, compressed=False)
-    assert isinstance(source, PlainSource)
-    return source.generation
-
-
 def test_a_position_proves_what_no_checkpoint_names(receive: Any, live: Path, event: Any) -> None:
     """Killed between a rotation and the next checkpoint, with a retention that deletes at once."""
     append(live, event(0))
@@ -215,25 +187,6 @@ def test_a_gap_at_a_cut_ends_at_the_first_event_that_is_new(
     (gap,) = [s.state for s in receiver.log.segments() if s.state.lost]
     first_ns = receiver.log.segments()[0].state.first_ns
     assert (gap.first_ns - first_ns, gap.last_ns - first_ns) == (49_000, 100_000)
-
-
-@pytest.mark.parametrize("restart", [True, False])
-@pytest.mark.parametrize("before", [0, 1])
-def test_a_log_that_was_rotated_while_it_was_empty_still_proves_what_follows(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any], restart: bool, before: int
-) -> None:
-    """The very file that was seen without a line is there under the name of a backup."""
-    if before:
-        append(live, event(0))
-        rotate(live, 0).unlink()
-    live.touch()
-    receiver = receive()
-    assert receiver.drain() == []
-    rotate(live, 1)
-    append(live, event(2))
-    second = receive(receiver) if restart else receiver
-    assert second.drain() == [event(2)]
-    assert second.gaps == []
 
 
 def test_what_was_read_since_the_last_look_and_is_deleted_unsent_is_told(
@@ -297,15 +250,3 @@ def test_a_gap_says_which_proof_is_lacking(
     assert second.gaps == [UNSEEN]
     (gap,) = [s.state for s in second.log.segments() if s.state.lost]
     assert gap.detail.startswith(said)
-
-
-def test_a_gap_before_the_first_file_says_why_it_may_not_be_the_first(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
-) -> None:
-    receiver = receive()
-    receiver.drain()
-    append(live, event(0))
-    backup = rotate(live, 0)
-    assert receiver.drain() == [event(0)]
-    (gap,) = [s.state for s in receiver.log.segments() if s.state.lost]
-    assert gap.detail.startswith(f"nothing proves that {backup.name} is the first file")

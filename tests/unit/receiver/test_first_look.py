@@ -84,3 +84,15 @@ def test_a_log_older_than_the_first_look_at_it_was_elsewhere(
     rotations(live, event, range(5), kept=2)
     assert receiver.drain() == [event(3), event(4)]
     assert receiver.gaps == []
+
+
+def test_a_gap_before_the_first_file_says_why_it_may_not_be_the_first(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    receiver = receive()
+    receiver.drain()
+    append(live, event(0))
+    backup = rotate(live, 0)
+    assert receiver.drain() == [event(0)]
+    (gap,) = [s.state for s in receiver.log.segments() if s.state.lost]
+    assert gap.detail.startswith(f"nothing proves that {backup.name} is the first file")

@@ -1,0 +1,56 @@
+"""A log that is rotated while it is empty proves what follows."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.receiver.source import PlainSource, open_source
+from tests.kit.log_files import append, rotate, rotations
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_live_file_that_was_empty_at_a_stop_and_is_a_backup_now_is_no_gap(
+    receive: Any, live: Path, event: Any, *, known: bool
+) -> None:
+    """It is the very file that was seen, though what was known before it is deleted by now."""
+    if known:
+        append(live, event(0))
+        rotate(live, 0)
+    else:
+        live.touch()
+    if not generation(live):
+        pytest.skip("this file system does not tell a file from another of its inode number")
+    receiver = receive()
+    receiver.drain()
+    rotations(live, event, [1], kept=1)
+    append(live, event(2))
+    second = receive(receiver)
+    assert second.drain() == [event(1), event(2)]
+    assert second.gaps == []
+
+
+def generation(path: Path) -> int:
+    source = open_source(path, compressed=False)
+    assert isinstance(source, PlainSource)
+    return source.generation
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_log_that_was_rotated_while_it_was_empty_still_proves_what_follows(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], restart: bool, before: int
+) -> None:
+    """The very file that was seen without a line is there under the name of a backup."""
+    if before:
+        append(live, event(0))
+        rotate(live, 0).unlink()
+    live.touch()
+    receiver = receive()
+    assert receiver.drain() == []
+    rotate(live, 1)
+    append(live, event(2))
+    second = receive(receiver) if restart else receiver
+    assert second.drain() == [event(2)]
+    assert second.gaps == []
