@@ -150,6 +150,7 @@ class Evidence:
         raw_hash = hashes.of(segment) if hashes is not None else ""
         subscription.receipts += 1
         subscription.receipted[state.seq] = state.size
+        subscription.write_place(state.seq)  # it was closed after it had settled
         self._link(
             subscription,
             notices.receipt(

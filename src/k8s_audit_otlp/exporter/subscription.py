@@ -38,7 +38,7 @@ class Subscription:
     lock: Lock = field(default_factory=Lock)  # what is linked and what is pending change together
     wants: Literal["own", "all"] = "all"  # which notices; another exporter's are not its own
     unplaced: dict[str, Place] = field(default_factory=dict)  # positions, by segment identity
-    _identities: dict[int, str] = field(default_factory=dict)
+    _states: dict[int, SegmentState] = field(default_factory=dict)  # of the log's segments
     _file: PositionFile | None = None
     _settled: dict[int, int] = field(default_factory=dict)  # that the checkpoint holds
     _unstored: deque[tuple[Ticket, Tally]] = field(default_factory=deque)
@@ -103,22 +103,24 @@ class Subscription:
     def write_to(self, file: PositionFile) -> None:
         """Write every place to *file* as soon as it has moved."""
         self._file = file
-        self.ledger.listen(self._moved)
+        self.ledger.listen(lambda _, segment: self.write_place(segment))
 
-    def _moved(self, ledger: Ledger, segment: int) -> None:
-        identity = self._identities.get(segment)
-        if identity is None:
-            self._identities = {s.seq: s.state.identity for s in self.log.segments()}
-            identity = self._identities.get(segment)
-        if identity is not None and self._file is not None:
-            self._file.write(self._key, segment, identity, ledger)
+    def write_place(self, segment: int) -> None:
+        """Write where it is in *segment* now, and whether that is the end of it."""
+        state = self._states.get(segment)
+        if state is None:
+            self._states = {s.seq: s.state for s in self.log.segments()}
+            state = self._states.get(segment)
+        if state is not None and self._file is not None:
+            end = state.size if state.complete and not state.open_end else None
+            self._file.write(self._key, segment, state.identity, self.ledger, end=end)
 
     def write_moved(self) -> None:
         """Write what has moved since `position` was called: the file was begun anew meanwhile."""
         places, _ = self.ledger.places()
         for segment, place in places.items():
             if place.offset > self._settled.get(segment, -1):
-                self._moved(self.ledger, segment)
+                self.write_place(segment)
 
     def settle_when_stored(self, ticket: Ticket, tally: Tally) -> None:
         """Settle *ticket* once a checkpoint holds what is in the outbox now.

@@ -115,7 +115,7 @@ class Continuity:
 
         *cut*: it begins in the midst of a file that held another one.
         """
-        if found.follows or self._is_awaited(identity) or self._is_older(identity):
+        if found.follows or identity.name in self._expected() or self._is_older(identity):
             return
         before = self._known.predecessor()
         if before is not None and before.seq in found.maybe:
@@ -124,9 +124,9 @@ class Continuity:
             return
         self._tell(name, before, identity.name, until_ns=identity.when_ns, cut=cut)
 
-    def _is_awaited(self, identity: Identity) -> bool:
-        """Say whether a killed process took this for the next one, with nothing in between."""
-        return self._known.manifest.awaited.partition(".")[0] == identity.name
+    def _expected(self) -> list[str]:
+        """Return what a killed process took for the next ones, with nothing missing in between."""
+        return [name.partition(".")[0] for name in self._known.manifest.expected]
 
     def _is_older(self, identity: Identity) -> bool:
         """Say whether the log was there before our first look at it, which showed another place.

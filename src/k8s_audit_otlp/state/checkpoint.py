@@ -173,15 +173,34 @@ def _go_on_to(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None
     for log, exporters in checkpoint.positions.items():
         manifest = checkpoint.manifests.get(log, ManifestState())
         known = {segment.seq: segment for segment in manifest.segments}
+        new: list[dict[int, PositionRecord]] = []  # of each exporter, by segment
         for exporter, position in exporters.items():
+            new.append({})
             for record in by_key.get(key_of(log, exporter), ()):
                 segment = known.get(record.segment)
                 if segment is not None and segment.identity == record.identity:
                     _move(position, segment, record.place)
+                    segment.complete |= record.ended and record.place.offset >= segment.size
                 elif record.segment >= manifest.next_seq:
                     position.unplaced[record.identity] = record.place
-                    if record.segment == manifest.next_seq:
-                        manifest.awaited = record.identity
+                    new[-1][record.segment] = record
+        last = known.get(manifest.newest, manifest.segments[-1] if manifest.segments else None)
+        if last is None or last.complete:
+            manifest.expected = _following(manifest.next_seq, new)
+
+
+def _following(seq: int, new: list[dict[int, PositionRecord]]) -> list[str]:
+    """Return which segments may be found next with nothing missing in front of them.
+
+    That is the one with the next number, and the one after it where everyone had come to its end.
+    """
+    expected: list[str] = []
+    while names := {records[seq].identity for records in new if seq in records}:
+        expected += names
+        if not all(seq in records and records[seq].ended for records in new):
+            break
+        seq += 1
+    return expected
 
 
 def _move(position: Position, segment: SegmentState, place: Place) -> None:

@@ -95,7 +95,7 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     unread: list[UnreadFile] = []
     doubted: tuple[int, int] = (0, 0)  # two segments that an unread file may lie between or not
     empty_ns: int = 0  # when the log was listed last and held no event yet
-    awaited: str = ""  # identity of the segment that a position gives the next number to
+    expected: list[str] = []  # identities of what comes next by the positions, if nothing is lost
 
 
 class Manifest:
@@ -110,7 +110,7 @@ class Manifest:
         self.unread = list(state.unread)
         self.doubted = state.doubted
         self.empty_ns = state.empty_ns
-        self.awaited = state.awaited
+        self.expected = list(state.expected)
         self._segments = {s.seq: s for s in state.segments}
 
     def __iter__(self) -> Iterator[SegmentState]:
@@ -141,7 +141,7 @@ class Manifest:
         )
         self._segments[self.next_seq] = segment
         self.next_seq += 1
-        self.awaited = ""
+        self.expected = []
         return segment
 
     def forget(self, seqs: Iterable[int]) -> None:
@@ -159,5 +159,5 @@ class Manifest:
             list(self.unread),
             self.doubted,
             self.empty_ns,
-            self.awaited,
+            list(self.expected),
         )

@@ -29,13 +29,17 @@ _OTHER_RULES = "other rules"
 
 
 class PositionRecord(msgspec.Struct, array_like=True):
-    """One exporter in one segment. `turn` rises with every write to the file."""
+    """One exporter in one segment. `turn` rises with every write to the file.
+
+    `ended`: the segment was closed when this was written, and the place is its end.
+    """
 
     turn: int
     subscription: bytes
     segment: int
     identity: str
     place: Place
+    ended: bool = False
 
 
 def key_of(log: str, exporter: str) -> bytes:
@@ -71,7 +75,7 @@ class PositionFile:
         self._pairs = 0  # pairs of slots that the file has
         self._free: list[int] = []
         self._of: dict[tuple[bytes, int], int] = {}
-        self._offsets: dict[tuple[bytes, int], int] = {}  # that the newest records say
+        self._said: dict[tuple[bytes, int], tuple[int, bool]] = {}  # by the newest records
         self.error = ""
 
     def begin(self) -> None:
@@ -87,7 +91,7 @@ class PositionFile:
             os.ftruncate(self._fd, 0)
             os.posix_fallocate(self._fd, 0, _RESERVED)
             self._pairs = 0
-            self._free, self._of, self._offsets = [], {}, {}
+            self._free, self._of, self._said = [], {}, {}
             self.error = ""
 
     def go_on(self) -> None:
@@ -112,24 +116,36 @@ class PositionFile:
                 self._turn, self._of[key] = turn, pair
             self._free = sorted(set(range(self._pairs)) - set(self._of.values()))
 
-    def write(self, subscription: bytes, segment: int, identity: str, ledger: Ledger) -> None:
-        """Write where *ledger* is now; a disk that refuses is noted and tried again."""
+    def write(
+        self,
+        subscription: bytes,
+        segment: int,
+        identity: str,
+        ledger: Ledger,
+        *,
+        end: int | None = None,
+    ) -> None:
+        """Write where *ledger* is now; a disk that refuses is noted and tried again.
+
+        *end*: of the segment, where it is closed.
+        """
         key = (subscription, segment)
         with self._lock:
             if self._fd < 0:
                 return
             place = ledger.place(segment)  # under the lock: a later write is never of an older one
-            if self._offsets.get(key) == place.offset:
+            ended = end is not None and place.offset >= end
+            if self._said.get(key) == (place.offset, ended):
                 return
             self._turn += 1
-            record = PositionRecord(self._turn, subscription, segment, identity, place)
+            record = PositionRecord(self._turn, subscription, segment, identity, place, ended)
             pair = self._pair(key)
             try:
                 os.pwrite(self._fd, _encoded(record), (2 * pair + self._turn % 2) * SLOT_BYTES)
             except OSError as error:
                 self.error = str(error.strerror)
                 return
-            self._offsets[key] = place.offset
+            self._said[key] = place.offset, ended
             self.error = ""
 
     def _pair(self, key: tuple[bytes, int]) -> int:
@@ -144,9 +160,9 @@ class PositionFile:
         """Use slots again whose places are in a checkpoint that has reached the disk."""
         with self._lock:
             for key in [k for k in self._of if k[0] == subscription]:
-                if settled.get(key[1], 1 << 63) >= self._offsets.get(key, 0):
+                if settled.get(key[1], 1 << 63) >= self._said.get(key, (0,))[0]:
                     self._free.append(self._of.pop(key))
-                    self._offsets.pop(key, None)
+                    self._said.pop(key, None)
 
     def sync(self) -> None:
         """Bring what was written to the disk: for when the checkpoint cannot be.

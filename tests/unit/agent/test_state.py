@@ -18,6 +18,7 @@ from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli.status import command as status_command
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
+from k8s_audit_otlp.state.positions import read_positions
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import READY
 from k8s_audit_otlp.telemetry.page import status_of
@@ -216,6 +217,33 @@ def test_a_start_on_a_full_disk_goes_on_in_the_positions_of_before(
     assert len(fixture.backend.received.uids) == 81
     assert fixture.backend.received.duplicates == 0
     conserved(fixture)
+
+
+def test_files_that_came_and_went_while_the_disk_was_full_are_no_gap(
+    fixture: Fixture, full_disk: Path, wait_for: Callable[..., Any]
+) -> None:
+    """The positions name them, their order and their ends; no checkpoint ever did."""
+    fixture.write(20)
+    fixture.once()
+    fill(full_disk)
+    with fixture.running():
+        for turn in range(1, 5):
+            fixture.write(20)
+            fixture.backend.wait_for(20 * (turn + 1))
+            fixture.rotate(f"audit-2026-01-02T03-0{turn}-05.000.log")
+            fixture.write(1)
+            wait_for(lambda turn=turn: ended(fixture) >= turn)
+    for backup in fixture.log.parent.glob("audit-*"):
+        backup.unlink()
+    full_disk.unlink()
+    fixture.write(1)
+    fixture.once()
+    assert [n for n in fixture.backend.received.notices if n.event_name == "k8s.audit.gap"] == []
+    assert fixture.backend.received.duplicates == 0
+
+
+def ended(fixture: Fixture) -> int:
+    return sum(record.ended for record in read_positions(fixture.state))
 
 
 def test_when_too_much_is_uncommitted_delivery_stops(

@@ -159,8 +159,8 @@ def test_a_position_proves_what_no_checkpoint_names(receive: Any, live: Path, ev
     receiver.log.scan()
     identity = receiver.segments()[-1][1]
     append(live, event(3))
-    for awaited, gaps in ((identity, []), ("another", [UNSEEN])):
-        before.awaited = awaited
+    for expected, gaps in ((identity, []), ("another", [UNSEEN])):
+        before.expected = ["one that is gone", expected]
         receiver.log.close()
         again = receive()
         again.log.close()

@@ -215,3 +215,51 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> No
     CheckpointFile(tmp_path).save(checkpoint(10))
     (tmp_path / FILE_NAME).write_bytes(content)
     assert loaded(tmp_path)[0].settled == {1: 10}
+
+
+def expected(folder: Path) -> list[str]:
+    restored = CheckpointFile(folder).load().checkpoint
+    assert restored is not None
+    return restored.manifests["k8s_audit:audit.log"].expected
+
+
+def settle(file: PositionFile, key: bytes, segment: int, end: int | None = None) -> None:
+    ledger = Ledger()
+    ledger.settle(ledger.open(Span(segment, 0, 40)), Tally())
+    file.write(key, segment, IDENTITY if segment == 1 else str(segment), ledger, end=end)
+
+
+def test_segments_that_ended_prove_what_follows_them(tmp_path: Path, file: PositionFile) -> None:
+    """Numbers that a killed process gave; one that is not known to its end proves nothing."""
+    CheckpointFile(tmp_path).save(checkpoint(10))
+    settle(file, KEY, 1)
+    settle(file, KEY, 2)
+    assert expected(tmp_path) == []
+    settle(file, KEY, 1, end=40)
+    assert expected(tmp_path) == ["2"]
+    assert loaded(tmp_path)[1].complete
+    settle(file, KEY, 3)
+    assert expected(tmp_path) == ["2"]
+    settle(file, KEY, 2, end=40)
+    assert expected(tmp_path) == ["2", "3"]
+
+
+def test_a_segment_is_closed_only_where_its_end_is_as_far_as_it_is_known(
+    tmp_path: Path, file: PositionFile
+) -> None:
+    CheckpointFile(tmp_path).save(checkpoint(50))
+    file.write(KEY, 1, IDENTITY, at(40), end=40)
+    assert not loaded(tmp_path)[1].complete
+
+
+def test_who_lags_proves_nothing_for_others(tmp_path: Path, file: PositionFile) -> None:
+    """What one had of a segment that is gone, the other may lack."""
+    state = checkpoint(10)
+    log = "k8s_audit:audit.log"
+    state.positions[log]["lake"] = Position({1: 10})
+    CheckpointFile(tmp_path).save(state)
+    for segment in (1, 2, 3):
+        settle(file, KEY, segment, end=40)
+    assert expected(tmp_path) == ["2"]
+    settle(file, key_of(log, "lake"), 2, end=40)
+    assert expected(tmp_path) == ["2", "3"]
