@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.mistakes import ConfigError
 
 PROGRAM: Final = "k8s-audit-otlp"
@@ -76,7 +77,7 @@ COMMANDS: Final = {
 def say(message: str) -> None:
     """Write a message to standard error, each line under the one prefix that all errors have."""
     for line in message.splitlines():
-        click.echo(f"{PROGRAM}: {line}", err=True)
+        echo(f"{PROGRAM}: {line}", err=True)
 
 
 def die(message: str, code: int = USAGE) -> NoReturn:

@@ -19,6 +19,7 @@ from k8s_audit_otlp.apiserver.platforms import HINTS, Owner, kubeadm_api_version
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
 from k8s_audit_otlp.cli import FAILURE, Group, die
 from k8s_audit_otlp.cli.options import DURATION
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.tools.doctor.apiserver_facts import processes
 from k8s_audit_otlp.tools.text import duration
 
@@ -140,7 +141,7 @@ def print_webhook(  # noqa: PLR0913 - one for each option
         ca_file = ca_file or str(directory / "ca.crt")
         client_cert = client_cert or str(directory / "client.crt")
         client_key = client_key or str(directory / "client.key")
-        click.echo(f"{directory}: certificates for 30 days; for a trial only", err=True)
+        echo(f"{directory}: certificates for 30 days; for a trial only", err=True)
         click.echo(webhook.receiver(url, directory), nl=False, err=True)
     found = webhook.WebhookCredentials(ca_file, client_cert, client_key, token)
     click.echo(webhook.kubeconfig(url, found), nl=False)
@@ -180,7 +181,7 @@ def patch_manifest(
     patched = patch(old, _asked(options), str(manifest.resolve()))
     _note(patched.notes)
     if patched.text == old:
-        click.echo(f"{manifest}: already as it should be, nothing changed", err=True)
+        echo(f"{manifest}: already as it should be, nothing changed", err=True)
         return
     _show_diff(old, patched.text, str(manifest), err=in_place)
     if in_place:
@@ -193,7 +194,7 @@ def patch_manifest(
 
 def _note(notes: Iterable[str]) -> None:
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
 
 
 def _see_it_back(
@@ -202,14 +203,14 @@ def _see_it_back(
     """Wait for the apiserver; put the old manifest in place again where it stays away."""
     address = restart.address_of(patched.text)
     where = "{}:{}".format(*address)
-    click.echo(f"waiting up to {duration(patience_s)} for kube-apiserver at {where}", err=True)
+    echo(f"waiting up to {duration(patience_s)} for kube-apiserver at {where}", err=True)
     verdict = restart.wait(
         lambda: restart.serves(address),
         lambda: restart.renewed([p.flags for p in processes(Path("/"))], patched.flags),
         patience_s,
     )
     if verdict == "back":
-        click.echo(f"kube-apiserver is back and writes {patched.log_host_path}", err=True)
+        echo(f"kube-apiserver is back and writes {patched.log_host_path}", err=True)
         return
     if verdict == "unchanged":
         die(
@@ -235,10 +236,8 @@ def _write(manifest: Path, patched: Patched, backup_dir: Path) -> Path:
     files.check_backup_dir(backup_dir, manifest)
     backup = files.back_up(manifest, backup_dir, datetime.now(UTC))
     files.replace(manifest, patched.text)
-    click.echo(f"{manifest}: written; the old one is {backup}", err=True)
-    click.echo(
-        f"kubelet restarts kube-apiserver now; then {patched.log_host_path} must grow", err=True
-    )
+    echo(f"{manifest}: written; the old one is {backup}", err=True)
+    echo(f"kubelet restarts kube-apiserver now; then {patched.log_host_path} must grow", err=True)
     _warn_of_upgrade(patched)
     return backup
 
@@ -262,13 +261,13 @@ def _check_policy(path: Path) -> None:
 def _remark(patched: Patched) -> None:
     """Say what the diff needs, and how to apply it."""
     if patched.owner in HINTS:
-        click.echo(
+        echo(
             f"note: {patched.owner.value} writes this file and would undo the patch; "
             f"instead {HINTS[patched.owner]}",
             err=True,
         )
     elif not Path(patched.policy_host_path).is_file():
-        click.echo(
+        echo(
             f"note: {patched.policy_host_path} must be on the node before the manifest is: "
             "kube-apiserver does not start without its policy",
             err=True,
@@ -276,9 +275,7 @@ def _remark(patched: Patched) -> None:
     _warn_of_upgrade(patched)
     if patched.owner not in HINTS:
         applying = "it keeps a backup, waits for the apiserver, and goes back where that stays away"
-        click.echo(
-            f"nothing was changed; to apply it, give --in-place as well: {applying}", err=True
-        )
+        echo(f"nothing was changed; to apply it, give --in-place as well: {applying}", err=True)
 
 
 def _warn_of_upgrade(patched: Patched) -> None:

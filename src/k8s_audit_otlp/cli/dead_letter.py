@@ -24,6 +24,7 @@ from k8s_audit_otlp.cli.options import (
     directory_of,
     load_config,
 )
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.exporter.dead_letter import (
     DeadLetterRecord,
@@ -80,13 +81,13 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
         click.echo(json.dumps([one.as_json() for one in summaries], indent=2))
         return
     if not summaries:
-        click.echo("no dead letters")
+        echo("no dead letters")
     for one in summaries:
         known = f"{one.records:,} records"
         refused = f", {one.refused:,} refused in part" if one.refused else ""
-        click.echo(f"{one.exporter}: {known}{refused}, {size(one.bytes)}")
+        echo(f"{one.exporter}: {known}{refused}, {size(one.bytes)}")
         if one.newest:
-            click.echo(f"  from {one.oldest} to {one.newest}, last: {one.why}")
+            echo(f"  from {one.oldest} to {one.newest}, last: {one.why}")
 
 
 @command.command()
@@ -162,17 +163,15 @@ def replay(
 
 
 def _say_replayed(exporter: str, result: Replayed) -> None:
-    click.echo(f"{exporter}: {result.accepted:,} records accepted and removed")
+    echo(f"{exporter}: {result.accepted:,} records accepted and removed")
     if result.refused:
-        click.echo(f"  {result.refused:,} refused again and kept: {result.why}", err=True)
+        echo(f"  {result.refused:,} refused again and kept: {result.why}", err=True)
     if result.without_record:
-        click.echo(f"  {result.without_record:,} entries hold no record, only places", err=True)
+        echo(f"  {result.without_record:,} entries hold no record, only places", err=True)
     if result.without_receiver:
-        click.echo(
-            f"  {result.without_receiver:,} come from receivers that are not configured", err=True
-        )
+        echo(f"  {result.without_receiver:,} come from receivers that are not configured", err=True)
     if result.stopped:
-        click.echo(f"  stopped, the rest is kept: {result.stopped}", err=True)
+        echo(f"  stopped, the rest is kept: {result.stopped}", err=True)
     if result.refused or result.stopped or result.without_receiver:
         sys.exit(UNDELIVERED)
 
@@ -201,7 +200,7 @@ def purge(
     )
     count = marks.total()
     if not count:
-        click.echo(f"{exporter}: nothing to delete")
+        echo(f"{exporter}: nothing to delete")
         return
     if not yes and not click.confirm(f"Delete {count:,} dead letters of {exporter} for good?"):
         die("nothing was deleted", FAILURE)
@@ -209,7 +208,7 @@ def purge(
         gone = take_out(path, marks)
     except OSError as error:
         die(f"{path}: {error.strerror}", STATE)
-    click.echo(f"{exporter}: {gone:,} dead letters deleted")
+    echo(f"{exporter}: {gone:,} dead letters deleted")
 
 
 # -- what they share --------------------------------------------------------------------------

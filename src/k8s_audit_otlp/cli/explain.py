@@ -11,7 +11,7 @@ import click
 
 from k8s_audit_otlp.cli import die, say
 from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, PATH, config_path, load_config
-from k8s_audit_otlp.cli.terminal import console, reading
+from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.tools.text import denied
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _explain(event_file: str, targets: "list[ExplainTarget]", *, as_json: bool) 
         click.echo("\n\n".join(stories))
     if len(lines) > _MOST_EVENTS:
         more = len(lines) - _MOST_EVENTS
-        click.echo(f"{more:,} more lines are not shown; use --path for a whole log", err=True)
+        echo(f"{more:,} more lines are not shown; use --path for a whole log", err=True)
 
 
 def _read(name: str) -> bytes:

@@ -22,6 +22,7 @@ from k8s_audit_otlp.cli.options import (
     config_path,
     load_config,
 )
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.state.checkpoint import StateError
@@ -99,7 +100,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
             f"{dropped:,} lie after --to or a policy drops them" if dropped else "none is that new"
         )
         die(f"nothing was sent of what is on disk: {why}")
-    click.echo(_said(tally, "sent again"))
+    echo(_said(tally, "sent again"))
     if not delivered:
         die("not everything was sent; call it again with the same times to go on", UNDELIVERED)
     if tally.dead_lettered or tally.refused:
@@ -120,7 +121,7 @@ def _count(
     with tempfile.TemporaryDirectory() as directory:
         chosen = replay_config(config, exporter, since_ns, Path(directory))
         tally, _ = _run(chosen, options)
-    click.echo(f"{_said(tally, 'would be sent again')}, {size(counting.bytes)} before compression")
+    echo(f"{_said(tally, 'would be sent again')}, {size(counting.bytes)} before compression")
 
 
 def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
@@ -143,9 +144,9 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
         tally.add(subscription.tally())
     if agent.left_behind():
         for reason in agent.left_behind():
-            click.echo(f"left out: {reason}", err=True)
+            echo(f"left out: {reason}", err=True)
     if agent.commit_error:
-        click.echo(f"the progress could not be written: {agent.commit_error}", err=True)
+        echo(f"the progress could not be written: {agent.commit_error}", err=True)
         sys.exit(STATE)
     return tally, delivered
 

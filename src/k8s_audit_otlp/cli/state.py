@@ -9,6 +9,7 @@ import click
 
 from k8s_audit_otlp.cli import STATE, USAGE, Group, die
 from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
@@ -69,7 +70,7 @@ def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None)
                 die(f"{new} has a position of its own; forget it first", USAGE)
         for exporters in found:
             exporters[new] = exporters.pop(old)
-    click.echo(f"{new} goes on where {old} was")
+    echo(f"{new} goes on where {old} was")
 
 
 @command.command()
@@ -81,7 +82,7 @@ def forget(exporter: str, config_file: Path | None, state_dir: Path | None) -> N
     with _changing(directory_of(config_file, state_dir)) as checkpoint:
         for exporters in _with(checkpoint, exporter):
             del exporters[exporter]
-    click.echo(f"{exporter} is forgotten")
+    echo(f"{exporter} is forgotten")
 
 
 def _with(checkpoint: Checkpoint, exporter: str) -> list[dict[str, Position]]:

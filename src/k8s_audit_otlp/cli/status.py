@@ -59,7 +59,7 @@ def _read(directory: Path) -> Checkpoint:
     except StateError as error:
         die(str(error), STATE)
     if restored.warning:
-        click.echo(f"warning: {restored.warning}", err=True)
+        echo(f"warning: {restored.warning}", err=True)
     if restored.checkpoint is None:
         die(f"{directory}: no checkpoint yet; has an agent run with it?", STATE)
     return restored.checkpoint

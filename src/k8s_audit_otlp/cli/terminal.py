@@ -30,20 +30,21 @@ def console(*, err: bool = False) -> "Console":
     return Console(stderr=err, highlight=False, width=width, height=height)
 
 
-def echo(text: str, **style: Any) -> None:
+def echo(text: str, *, err: bool = False, **style: Any) -> None:
     """Write lines folded to the terminal's width, under where their text begins.
 
     Where nobody watches they stay as they are, so that they can be searched. *style*: click's.
     """
     width = shutil.get_terminal_size().columns
+    stream = sys.stderr if err else sys.stdout
     for line in text.split("\n"):
         folded = [line]
-        if sys.stdout.isatty() and len(line) > width:
+        if stream.isatty() and len(line) > width:
             label = _LABEL.match(line)
             indent = " " * min(label.end() if label else 0, width // 2)
             folded = wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
         for part in folded:
-            click.secho(part, **style)
+            click.secho(part, err=err, **style)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from k8s_audit_otlp.cli.options import VENDOR
-from k8s_audit_otlp.cli.terminal import console
+from k8s_audit_otlp.cli.terminal import console, echo
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.vendors.preset import Vendor
@@ -38,7 +38,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
     screen = console()
     screen.print(_table(list(VENDORS.values())))
-    click.echo("Through a Collector (not tested):")
+    echo("Through a Collector (not tested):")
     for route in ROUTES.values():
         print_hanging(screen, Text(f"  {route.name:<16}"), route.why)
     click.echo("\nA ready block: k8s-audit-otlp vendors show NAME")

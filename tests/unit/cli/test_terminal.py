@@ -72,13 +72,47 @@ def test_every_table_fits(folder: Path, name: str, columns: int) -> None:
     terminal = Terminal(arguments, columns)
     try:
         terminal.read()
-        prose = "k8s-audit-otlp: "  # a message stays one line, to be copied
-        longest = max((line for line in terminal.lines if not line.startswith(prose)), key=len)
+        longest = max(terminal.lines, key=len)
         assert len(longest) <= columns, longest
         assert word in terminal.text
         assert "…" not in terminal.text.replace("…", "", 3), "values are folded, not cut"
     finally:
         terminal.close()
+
+
+LONG = {
+    "unknown exporter": ["explain", "-c", "{folder}/agent.yaml", "--exporter", "otlp_http/nobody"],
+    "mistake": ["validate", "-c", "{folder}/wrong.yaml"],
+    "no state": ["status", "--state-dir", "{folder}/a/state/that/is/far/away/and/is/not/there"],
+    "no agent": ["tap", "--state-dir", "{folder}"],
+    "usage": ["status", "--wacth"],
+    "in use": [
+        "state",
+        "rename",
+        "--state-dir",
+        "{folder}/state",
+        NAMES[0],
+        "otlp_http/" + "x" * 60,
+    ],
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_messages_of_one_line_fold_between_words(folder: Path, name: str) -> None:
+    """At a terminal; in a pipe they stay one line, so that they can be searched."""
+    (folder / "wrong.yaml").write_text(
+        (folder / "agent.yaml").read_text().replace("include", "exporters_to_be_included", 1)
+    )
+    arguments = [each.format(folder=folder) for each in LONG[name]]
+    shown = Terminal(arguments, 80)
+    shown.read()
+    shown.close()
+    lines = [line for line in shown.lines if line]
+    piped = [sys.executable, "-m", "k8s_audit_otlp", *arguments]
+    done = subprocess.run(piped, capture_output=True, text=True, check=False, timeout=120)
+    assert max(map(len, (done.stdout + done.stderr).splitlines())) > 80, "else it shows nothing"
+    assert max(map(len, lines)) <= 80
+    assert len(lines) > 1
 
 
 @pytest.mark.parametrize("columns", WIDTHS)

@@ -7,6 +7,7 @@ import click
 from k8s_audit_otlp.cli import Group, die
 from k8s_audit_otlp.cli.evidence.report import report
 from k8s_audit_otlp.cli.evidence.verify import verify
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.evidence.seal import KeyFileError, make_key
 
 
@@ -32,7 +33,7 @@ def keygen(file: Path, previous: Path | None) -> None:
         die(str(error))
     except OSError as error:
         die(f"{error.filename or file}: {error.strerror}; name a file in a directory that is there")
-    click.echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
+    echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
 
 
 command.add_command(verify)
