@@ -47,7 +47,7 @@ SAYING: tuple[str, ...] = (
     "evidence/*.py",
     "event/processor.py",
     "agent/start.py",
-    "agent/failures.py",
+    "telemetry/journal.py",
 )
 SAYING += ("state/outbox.py",)
 

@@ -15,7 +15,6 @@ FUNCTION_LINES = 50
 FOLDER_MODULES = 20
 SMALL = {
     "__main__.py": "python -m needs it",
-    "agent/failures.py": "says failures for the loop and for what the loop calls",
     "event/redact/managed_fields.py": "a form of its own, beside actions, which have no room",
     "event/secrets/replacement.py": "what stands for a value is used by every rule",
     "event/splice/members.py": "used by redaction and by reading, which know nothing of each other",

@@ -14,9 +14,7 @@ from pathlib import Path
 from threading import Event
 
 from k8s_audit_otlp.agent.committer import Committer
-from k8s_audit_otlp.agent.crashloop import marker_for
 from k8s_audit_otlp.agent.ending import DrainTarget, Ending
-from k8s_audit_otlp.agent.failures import Failures
 from k8s_audit_otlp.agent.first_look import CaughtUp, FirstLook
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
@@ -26,6 +24,7 @@ from k8s_audit_otlp.agent.start import (
     Resumed,
     announce,
     digest_of,
+    marker_for,
     place,
     silence_after,
 )
@@ -39,6 +38,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
+from k8s_audit_otlp.telemetry.journal import Failures
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.tap import Tap

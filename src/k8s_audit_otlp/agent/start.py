@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
+
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -20,12 +22,15 @@ from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since,
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, LogJournal
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
+
+_STARTS = 2  # without progress, before the third is in safe mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,41 @@ def _tell_what_it_missed(subscription: Subscription, evidence: Evidence) -> None
     evidence.missed(subscription, between)
 
 
+def _progress(checkpoint: Checkpoint) -> str:
+    """Return what changes when any exporter has moved."""
+    settled = {
+        log: {exporter: position.settled for exporter, position in exporters.items()}
+        for log, exporters in checkpoint.positions.items()
+    }
+    return blake2b(msgspec.json.encode(settled), digest_size=8).hexdigest()
+
+
+def _note_start(checkpoint: Checkpoint) -> bool:
+    """Note this start in *checkpoint*; say whether it should be in safe mode."""
+    now = _progress(checkpoint)
+    safe_mode = checkpoint.starts == [now] * _STARTS
+    checkpoint.starts = [*checkpoint.starts, now][-_STARTS:]
+    return safe_mode
+
+
+def marker_for(checkpoint: Checkpoint, state_dir: Path) -> Marker | None:
+    """Return what to mark lines with, where the last starts got nowhere; None as a rule.
+
+    A start that finds the positions where the two starts before found them, none of which ended
+    cleanly, may be one of a process that dies of what it reads. It may as well be that a back end
+    is down and somebody restarts the agent; so safe mode costs time and nothing else.
+    """
+    marker = Marker(state_dir)
+    died_in_a_line = marker.load()
+    if not _note_start(checkpoint) and not died_in_a_line and not marker.struck:
+        return None
+    logger.warning(
+        "the last starts made no progress: going line by line past the place; a line that "
+        "ends the process is sent without its bodies, then left out, and said to be"
+    )
+    return marker
+
+
 def digest_of(config: Config) -> str:
     """Return what names a configuration: equal ones are equal. Secrets do not count."""
     return blake2b(repr(config).encode(), digest_size=8).hexdigest()
@@ -159,7 +199,7 @@ def announce(
         what = "; ".join(changes) or "the configuration has changed"
         evidence.agent("config_changed", what, attributes)
     if safe_mode:
-        evidence.agent("careful", "the last starts made no progress: line by line", {})
+        evidence.agent("safe_mode", "the last starts made no progress: line by line", {})
     where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
     evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
 

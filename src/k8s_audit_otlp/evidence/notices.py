@@ -3,7 +3,7 @@
 k8s.audit.gap       bytes of the log that an exporter can never get
 k8s.audit.segment   the receipt of a segment: what became of every record in it
 k8s.audit.silence   nothing was written for long, or is written again
-k8s.audit.agent.*   started, stopped, config_changed, careful, failed
+k8s.audit.agent.*   started, stopped, config_changed, safe_mode, failed
 
 The uid of a notice begins with what it is, so that a query for the uids of a segment, which begin
 with its identity, finds events only. Its time is that of the last event that it is about.

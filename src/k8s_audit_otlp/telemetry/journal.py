@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
 
+from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import Gap
@@ -23,6 +25,8 @@ from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
 from k8s_audit_otlp.telemetry.views import Happening, HappeningKind
+
+_logger = logging.getLogger("k8s_audit_otlp")
 
 _RECENT: Final = 20  # of the newest happenings
 # What a back end answers stays with its exporter: other back ends get the notice too.
@@ -234,3 +238,27 @@ class LogJournal:
         else:
             more = fields("log_readable", receiver=log.receiver, log=log.path)
             self._logger.info("%s: readable again", log, extra=more)
+
+
+class Failures:
+    """Tells of failures in the log and in the stream; equal ones once a minute."""
+
+    def __init__(self, evidence: Evidence, *, monotonic: Callable[[], float]) -> None:
+        self._evidence = evidence
+        self._once = OnceAMinute(monotonic=monotonic)
+
+    def say(self, part: str, why: str) -> None:
+        """Tell that *part* of the agent has failed, and that it goes on."""
+        speak, more = self._once.admit(f"{part} {why}")
+        if speak:
+            again = f" ({more} more times)" if more else ""
+            extra = fields("failed", part=part, reason=why, repeated=more)
+            _logger.error("%s: %s%s", part, why, again, extra=extra)
+            self._evidence.agent("failed", f"{part}: {why}", {"k8s.audit.agent.part": part})
+
+    def guard(self, part: str, act: Callable[[], object]) -> None:
+        """Do *act*, which must not end whoever does it."""
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw ends no process
+            self.say(part, describe(error))
