@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop import kafka_broker
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector
+from tests.kit.servers import free_port
 
 CACHE = Path.home() / ".cache" / "k8s-audit-otlp" / "bin"
 BUILD = Path(__file__).parent / "build" / "build.sh"
@@ -72,3 +74,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make("server", *signed, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
     make("client", *signed, "-addext", "extendedKeyUsage=clientAuth")
     return directory
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[kafka_broker.Broker]:
+    kafka_broker.require()
+    made = kafka_broker.Broker(tmp_path / "broker", free_port(), free_port())
+    made.start()
+    yield made
+    made.kill()

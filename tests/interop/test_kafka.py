@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,8 @@ from tests.interop import kafka_broker
 from tests.interop.collector import Collector
 from tests.interop.kafka_agents import EVENTS, agent, event, reader, to, until
 from tests.kit.backend import Backend
-from tests.kit.servers import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[kafka_broker.Broker]:
-    kafka_broker.require()
-    made = kafka_broker.Broker(tmp_path / "broker", free_port(), free_port())
-    made.start()
-    yield made
-    made.kill()
 
 
 class Produced:

@@ -243,6 +243,8 @@ class Agent:
                 self._failures.guard("silence", partial(silence.look, self.logs))
                 self._failures.guard("watch", self._watched.restart_dead)
                 self._failures.guard("sources", self.sources.look)
+                told = partial(self.sources.tell_of_losses, self._evidence, self.exporters)
+                self._failures.guard("sources", told)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if self._ending.is_reached(now, self._evidence.write_receipts):
                 break

@@ -1,6 +1,7 @@
 """The sources of an agent, and the spools that they write and that its logs are read from."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, assert_never
@@ -19,6 +20,7 @@ from k8s_audit_otlp.config.sources import (
     spool_directory,
     spools_of,
 )
+from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -70,6 +72,7 @@ class Sources:
         self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
         self.addresses: dict[str, str] = {}  # where each source listens or reads
         self.running: dict[str, Running] = {}
+        self._told: Counter[str] = Counter()  # losses, by source
 
     def open(self) -> None:
         """Take up the spools.
@@ -135,6 +138,18 @@ class Sources:
         """Take up new certificates."""
         for running in self.running.values():
             running.look()
+
+    def tell_of_losses(self, evidence: Evidence, runtimes: Sequence[ExporterRuntime]) -> None:
+        """Tell every exporter what a service deleted before it was read."""
+        for name, running in self.running.items():
+            for lost in running.lost[self._told[name] :]:
+                self._told[name] += 1
+                logs = {log for source, _, log in self._specs if source == name}
+                for runtime in runtimes:
+                    for subscription in runtime.subscriptions:
+                        if subscription.log.key.receiver in logs:
+                            evidence.lost_at_source(subscription, self._told[name], *lost)
+                            runtime.journal.lost_at_source(name, *lost)
 
     def mark_passed(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> bool:
         """Note what every exporter has; say whether a spool needs the room of it soon.

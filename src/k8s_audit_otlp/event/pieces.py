@@ -113,6 +113,11 @@ class Pieces:
         """The place of the first piece whose text has not ended, None where all have."""
         return min((one.pieces[0].at for one in self._begun.values()), default=None)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all that has begun."""
+        return sum(one.size for one in self._begun.values())
+
     def moved(self, to: int | None = None) -> "Pieces":
         """Return a copy, to go on from; where *to* is given, all that has begun lies there."""
         made = Pieces(most_bytes=self._most)

@@ -111,6 +111,21 @@ class Evidence:
             )
         )
 
+    def lost_at_source(
+        self, subscription: Subscription, number: int, what: str, messages: int
+    ) -> None:
+        """Tell what a service deleted before it was read."""
+        subscription.outbox.add(
+            notices.lost_at_source(
+                subscription.exporter,
+                str(subscription.log.path),
+                number,
+                what,
+                messages,
+                now_ns=self._now_ns(),
+            )
+        )
+
     def silence(self, log: AuditLog, since_ns: int, *, ended: bool) -> None:
         """Tell everyone that a log is silent, or no longer."""
         notice = notices.silence(

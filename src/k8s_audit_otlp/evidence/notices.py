@@ -206,6 +206,26 @@ def missed(exporter: str, log: str, segments: int, *, now_ns: int) -> Notice:
     )
 
 
+def lost_at_source(
+    exporter: str, log: str, number: int, what: str, messages: int, *, now_ns: int
+) -> Notice:
+    """Tell what a service deleted before a source had read it: the *number*th time."""
+    return Notice(
+        f"missed-{exporter}-{now_ns:x}-{number}",
+        "k8s.audit.gap",
+        now_ns,
+        ERROR,
+        f"{exporter} can never get what a source of {log} has lost: {what}",
+        {
+            "k8s.audit.exporter": exporter,
+            _GAP + "reason": "deleted",
+            _GAP + "detail": what,
+            _GAP + "estimated_records": messages,
+            _GAP + "open_end": True,
+        },
+    )
+
+
 def silence(log: str, *, since_ns: int, now_ns: int, ended: bool) -> Notice:
     """Tell that a log is silent, or that it no longer is."""
     seconds = (now_ns - since_ns) // 1_000_000_000

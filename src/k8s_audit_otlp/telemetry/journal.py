@@ -212,6 +212,19 @@ class ExporterJournal:
             ),
         )
 
+    def lost_at_source(self, source: str, what: str, messages: int) -> None:
+        """Count what a service deleted before it was read as a gap."""
+        with self._lock:
+            self.counts.gaps["deleted"] += 1
+        self._note("gap", f"{source}: {what}")
+        self._logger.error(
+            "%s: %s: %s: lost to this exporter",
+            self.exporter,
+            source,
+            what,
+            extra=self._fields("gap", receiver=source, reason="deleted", messages=messages),
+        )
+
     def _note(self, kind: HappeningKind, text: str) -> None:
         """Remember it; the same again only moves the time."""
         with self._lock:

@@ -12,7 +12,7 @@ from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.sources.reading import Lag
+from k8s_audit_otlp.receiver.sources.reading import Lag, Lost
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.views import SourceView
@@ -51,6 +51,10 @@ class RunningSource(Protocol):
     @property
     def lag(self) -> Lag | None:
         """How far it is behind, None where it takes what it is given."""
+
+    @property
+    def lost(self) -> Sequence[Lost]:
+        """Say what a service deleted before it was read."""
 
     @property
     def answers(self) -> Mapping[int, int]:

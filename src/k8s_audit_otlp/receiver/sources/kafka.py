@@ -2,6 +2,8 @@
 
 Offsets are committed only when the events are on disk, so a broker, an agent or a network that
 fails costs repeats at most, and the spool knows those. Consumers of one group share partitions.
+What a broker deleted before it was read is told; reading goes on behind it, whatever
+`initial_offset` says: that is for a group that has read nothing yet.
 """
 
 import logging
@@ -9,11 +11,19 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
-from k8s_audit_otlp.receiver.sources.messages import lines_in
+from k8s_audit_otlp.receiver.sources.partition import Partition
 from k8s_audit_otlp.receiver.sources.reading import Lag, ReadingSource
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
@@ -22,6 +32,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 BATCH_MESSAGES = 500
 _POLL_S = 0.5
 _ASK_S = 1.0
+_ASK_FIRST_S = 20.0  # what reading cannot begin without
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
 # An export request, binary or JSON. Its records have their uids, its notices tell of another log:
 # to take its events out as if they were new would throw both away. A binary one is field 1 (its
@@ -109,9 +120,14 @@ class KafkaSource(ReadingSource[Consumer]):
         super().__init__(name, spool)
         self._topics = list(topics)
         self._broker_said = ("", 0.0)  # what the client could not do, and when
-        self._waits = Waits(self.lag, settings.get("auto.offset.reset"), measure_every_s)
+        initial = settings.get("auto.offset.reset")
+        self._initial = OFFSET_END if initial == "latest" else OFFSET_BEGINNING
+        self._waits = Waits(self.lag, initial, measure_every_s)
+        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._committed: dict[tuple[str, int], int] = {}
         self._settings = {
             **settings,
+            "auto.offset.reset": "error",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "error_cb": self._on_error,
@@ -125,37 +141,74 @@ class KafkaSource(ReadingSource[Consumer]):
         consumer = Consumer(self._settings, logger=logger)
         try:
             consumer.subscribe(
-                self._topics, on_assign=self._waits.assigned, on_revoke=self._waits.revoked
+                self._topics, on_assign=self._assigned, on_revoke=self._waits.revoked
             )
             yield consumer
         finally:
             consumer.close()
 
+    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Go on from what is committed; what had begun of a partition comes again."""
+        self._partitions.clear()
+        self._committed.clear()
+        self._waits.assigned(consumer, places)
+        found = consumer.committed(places, timeout=_ASK_FIRST_S)
+        for place in found:
+            if place.error is not None:
+                raise KafkaException(place.error)
+            if place.offset < 0:
+                place.offset = self._initial
+        consumer.assign(found)
+
     def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
-        ends: dict[tuple[str, int], int] = {}
+        gone: list[Message] = []
+        requests = ""
         for message in connection.consume(BATCH_MESSAGES, _POLL_S):
             if (error := message.error()) is not None:
-                self._on_error(error)
+                if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - public
+                    gone.append(message)
+                else:
+                    self._on_error(error)
                 continue
-            value = message.value() or b""
-            if _OTLP.match(value):
-                raise ValueError(_NO_REQUESTS.format(topic=message.topic()))
-            found, left_out = lines_in(value)
-            lines += found
-            self.left_out += left_out
-            place, offset = (message.topic(), message.partition()), message.offset()
-            if place[0] is not None and place[1] is not None and offset is not None:
-                ends[place[0], place[1]] = offset + 1
-        if ends and self.put(lines, lambda: self._waits.measure(connection)):
-            self._commit(connection, ends)
-            self._broker_said = ("", 0.0)
+            if _OTLP.match(value := bytes(message.value() or b"")):
+                requests = _NO_REQUESTS.format(topic=message.topic())
+                break  # what lies before it is taken, and committed
+            partition = self._partitions.setdefault(_place_of(message), Partition())
+            lines += partition.take(message.offset() or 0, bytes(message.key() or b""), value)
+        if self.put(lines + self._torn(gone), lambda: self._waits.measure(connection)):
+            self._commit_positions(connection)
         self._waits.measure(connection)
+        if requests:
+            raise ValueError(requests)
+        if gone:
+            self._begin_anew(connection, gone)
         said, when = self._broker_said
         return said if time.monotonic() - when < _BELIEVED_S else ""
 
-    def _commit(self, consumer: Consumer, ends: Mapping[tuple[str, int], int]) -> None:
-        places = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
+    def _torn(self, gone: Sequence[Message]) -> list[bytes]:
+        """Return what is left of texts whose ends do not come, or are *gone*."""
+        ended = {_place_of(message) for message in gone}
+        lines: list[bytes] = []
+        for place, partition in self._partitions.items():
+            late = partition.overdue(time.monotonic())
+            lines += late or (partition.torn() if place in ended else [])
+        return lines
+
+    def _commit_positions(self, consumer: Consumer) -> None:
+        """Commit what is on disk, where that is more than before."""
+        moved = {}
+        for place, partition in self._partitions.items():
+            self.left_out += partition.left_out
+            partition.left_out = 0
+            if partition.position != self._committed.get(place):
+                moved[place] = partition.position
+        if moved:
+            self._commit(consumer, [TopicPartition(*place, end) for place, end in moved.items()])
+            self._committed |= moved
+            self._broker_said = ("", 0.0)
+
+    def _commit(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         try:
             consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as error:
@@ -163,8 +216,32 @@ class KafkaSource(ReadingSource[Consumer]):
                 raise
             logger.info("%s: partitions have moved; what comes twice is known", self.name)
 
+    def _begin_anew(self, consumer: Consumer, gone: Sequence[Message]) -> NoReturn:
+        """Tell what a broker has no more, and go on behind it.
+
+        Raises:
+            OSError: always: it is read from there by the next connection.
+
+        """
+        for message in gone:
+            place, asked = TopicPartition(*_place_of(message)), message.offset() or 0
+            low, high = consumer.get_watermark_offsets(place, timeout=_ASK_FIRST_S)
+            name = f"{place.topic}/{place.partition}"
+            if asked < low:
+                count, why = low - asked, f"messages {asked} to {low - 1} were deleted unread"
+            else:
+                count, why = 0, f"it was made anew: it ends at {high}, and {asked} was to be read"
+            self.lose(f"{name}: {why}", count)
+            place.offset = low
+            self._commit(consumer, [place])
+        raise OSError("a broker deleted what was not read yet")
+
     def _on_error(self, error: KafkaError) -> None:
         """Keep what the client says; what it cannot mend by itself makes it begin again."""
         if error.fatal():
             raise KafkaException(error)
         self._broker_said = (error.str(), time.monotonic())
+
+
+def _place_of(message: Message) -> tuple[str, int]:
+    return message.topic() or "", message.partition() or 0

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from threading import Event, Thread
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
 from k8s_audit_otlp.receiver.spool.spool import Spool
@@ -36,11 +36,18 @@ class Lag:
         return self.now() - self._had_all_at
 
 
+class Lost(NamedTuple):
+    """What a service deleted before it was read: words, and how many messages if that is known."""
+
+    what: str
+    messages: int
+
+
 class ReadingSource(ABC, Generic[Connection]):
     """Connects and takes, over and over; after any trouble it goes on from its last position.
 
     `trouble` says why nothing is taken, '' while it is; `left_out` counts what held no audit event;
-    `lag` is measured by whoever knows what there is.
+    `lag` is measured by whoever knows what there is; `lost` is what the service has no more.
     """
 
     def __init__(self, name: str, spool: Spool, *, again_s: float = 2.0) -> None:
@@ -49,6 +56,7 @@ class ReadingSource(ABC, Generic[Connection]):
         self.left_out = 0
         self.trouble = ""
         self.lag = Lag()
+        self.lost: list[Lost] = []
         self.answers: dict[int, int] = {}  # nobody asks it
         self.risks: dict[str, str] = {}  # no buffer before it is known
         self._spool = spool
@@ -118,6 +126,11 @@ class ReadingSource(ABC, Generic[Connection]):
                     return False
                 meanwhile()
         return True
+
+    def lose(self, what: str, messages: int) -> None:
+        """Note what can never be read; once, however often it is met."""
+        if (lost := Lost(what, messages)) not in self.lost:
+            self.lost.append(lost)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -254,7 +254,7 @@ def _client_of(request: Request) -> Address:
 class WebhookSource:
     """A webhook and the server that it answers through, as one source."""
 
-    left_out, lag = 0, None  # what holds no event is refused; what waits the apiserver knows
+    left_out, lag, lost = 0, None, ()  # what holds no event is refused
 
     def __init__(
         self,

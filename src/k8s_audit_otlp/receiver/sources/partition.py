@@ -1,0 +1,60 @@
+"""What has come of one partition: the events in it, and how far it may be committed. Pure.
+
+A text that came in pieces may go on in a later message. Until it has ended nothing from its
+beginning on is committed, so that who reads on after a kill puts it together again; a text whose
+end does not come is given up after a while and told as torn.
+"""
+
+from collections.abc import Iterable
+
+from k8s_audit_otlp.event.pieces import Piece, Pieces, joined
+from k8s_audit_otlp.receiver.sources.messages import lines_from, texts_in
+
+# How long an end is waited for, in whatever comes first. The window of a spool, which knows again
+# what a killed agent had taken since, holds more lines than so many messages as a rule.
+MOST_S = 30.0
+MOST_MESSAGES = 10_000
+MOST_BYTES = 64 << 20
+
+
+class Partition:
+    """Takes messages in the order of their offsets."""
+
+    def __init__(self) -> None:
+        self.left_out = 0  # texts that held no audit event
+        self._pieces = Pieces()
+        self._end = 0  # the offset behind what was taken
+        self._waits_for = (-1, 0.0)  # the first piece that goes on, and since when
+
+    def take(self, offset: int, key: bytes, value: bytes) -> list[bytes]:
+        """Return the lines of the events that end in a message."""
+        self._end = offset + 1
+        found: list[list[Piece]] = []
+        for one in texts_in(value):
+            found += self._pieces.add(offset, one._replace(stream=one.stream + b"|" + key))
+        return self._lines(found)
+
+    def overdue(self, now: float) -> list[bytes]:
+        """Return what is left of texts whose end does not come any more, at *now* (seconds)."""
+        first = self._pieces.first
+        if first is None:
+            return []
+        if first != self._waits_for[0]:
+            self._waits_for = first, now
+        late = now - self._waits_for[1] >= MOST_S or self._end - first > MOST_MESSAGES
+        return self.torn() if late or self._pieces.size > MOST_BYTES else []
+
+    def torn(self) -> list[bytes]:
+        """Return what is left of all texts that go on: their ends are gone."""
+        return self._lines(self._pieces.end_all())
+
+    def _lines(self, texts: Iterable[list[Piece]]) -> list[bytes]:
+        found = [lines_from(joined(text)) for text in texts]
+        self.left_out += sum(not lines for lines in found)
+        return [line for lines in found for line in lines]
+
+    @property
+    def position(self) -> int:
+        """The offset to go on from, when all that was returned is on disk."""
+        first = self._pieces.first
+        return self._end if first is None else first
