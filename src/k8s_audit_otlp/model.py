@@ -224,4 +224,5 @@ class Misconfigured(NamedTuple):
     why: str
 
 
-Outcome: TypeAlias = Delivered | Retry | TooLarge | Rejected | Misconfigured
+Failure: TypeAlias = Retry | TooLarge | Rejected | Misconfigured
+Outcome: TypeAlias = Delivered | Failure

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
+from k8s_audit_otlp.model import (
+    Delivered,
+    Failure,
+    Misconfigured,
+    Outcome,
+    Rejected,
+    Retry,
+    TooLarge,
+)
 
 # 408: Sumo Logic and several proxies. 500 and all other 5xx (507 is Data Prepper's full buffer) are
 # final to the specification, but no fault of the records: they are repeated, and a request that
@@ -96,16 +104,27 @@ def read_http(
 
     *headers* have lower-case names. What *retry_also* names is retried whatever it means here.
     """
-    why = f"HTTP {status}" + (f": {message}" if message else "")
-    if status in RETRYABLE_HTTP or status in retry_also:
-        return Retry(why, retry_after_s(headers.get("retry-after"), now))
+    if 200 <= status < 300 and status not in MISCONFIGURED_HTTP:
+        return Delivered()
+    if status in retry_also:
+        return Retry(_words(status, message), retry_after_s(headers.get("retry-after"), now))
+    return read_http_failure(status, message, retry_after_s(headers.get("retry-after"), now))
+
+
+def read_http_failure(status: int, message: str, wait_s: float | None = None) -> Failure:
+    """Say what a status means that is no success. *wait_s*: as long as the server asks to wait."""
+    why = _words(status, message)
+    if status in RETRYABLE_HTTP:
+        return Retry(why, wait_s)
     if reason := MISCONFIGURED_HTTP.get(status):
         return Misconfigured(f"{why} ({reason})")
-    if 200 <= status < 300:
-        return Delivered()
     if status in TOO_LARGE_HTTP or (status == 400 and TOO_LARGE_SAID in message):
         return TooLarge(why)
     return Rejected(why) if status in REJECTED_HTTP else Misconfigured(why)
+
+
+def _words(status: int, message: str) -> str:
+    return f"HTTP {status}" + (f": {message}" if message else "")
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
@@ -124,7 +143,7 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
     return min(max(0.0, wait_s), MAX_WAIT_S)
 
 
-def read_grpc(code: str, message: str, retry_info_s: float | None) -> Outcome:
+def read_grpc(code: str, message: str, retry_info_s: float | None) -> Failure:
     """Say what a gRPC status means. *retry_info_s* comes from `grpc-status-details-bin`."""
     why = f"gRPC {code}" + (f": {message}" if message else "")
     wait_s = None if retry_info_s is None else min(max(0.0, retry_info_s), MAX_WAIT_S)

@@ -14,10 +14,10 @@ from typing import Any, Literal
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
 import grpc  # type: ignore[import-untyped]  # ships no stubs
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
+from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.answer import read_partial_success, safe_text, without_sent
 from k8s_audit_otlp.otlp.streams import request_of
-from k8s_audit_otlp.transport.answers import read_grpc
+from k8s_audit_otlp.transport.answers import read_grpc, read_http_failure
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
 from k8s_audit_otlp.transport.sender import (
@@ -44,10 +44,14 @@ _BAD_CERTIFICATE = re.compile(
     r"Hostname Verification Check failed",
     re.IGNORECASE,
 )
+# What it says where the answer, not the request, is over a limit of its own, or a proxy is busy
+_OF_THE_ANSWER = re.compile(r"^CLIENT: |\(CLIENT: |metadata size exceeds|RST_STREAM")
+_HTTP_STATUS = re.compile(r"Received http2 header with status: ([3-5]\d\d)")
 # What it says of a port that speaks something else
 _WRONG_PORT = {
     "WRONG_VERSION_NUMBER": "does the port speak no TLS? write tls: {insecure: true}",
     "Failed parsing HTTP/2": "the port speaks no gRPC: use otlp_http, or OTLP/gRPC's port (4317)",
+    "Data frame with END_STREAM": "a login page or a proxy answers there, and not in gRPC",
     "ALPN": "the port speaks TLS, but no gRPC: use otlp_http, or OTLP/gRPC's port (4317)",
 }
 
@@ -104,34 +108,37 @@ class GrpcSender:
         except ValueError as error:
             # A channel that was closed while this thread took it, or metadata that cannot be sent.
             return Retry(f"gRPC: {type(error).__name__}", reached=False)
-        if not answer:
-            return Delivered()
+        if answer is None:  # the library takes a page or half an answer for OK, if that is said
+            return self._retry("INTERNAL", "OK without an answer")
         partial = read_partial_success(answer, _PROTOBUF)
         if partial is None:  # as a client with generated code says it
-            return read_grpc("INTERNAL", "the answer is no ExportLogsServiceResponse", None)
+            return self._retry("INTERNAL", "the answer is no ExportLogsServiceResponse")
         return without_sent(Delivered(*partial), [value for _, value in metadata])
 
-    def _failed(self, error: Any) -> Outcome:
+    def _failed(self, error: Any) -> Failure:
         code: str = error.code().name
         details = error.details() or ""
         metadata = error.trailing_metadata() or ()
         if code == "UNAUTHENTICATED" and self._options.credentials:
             self._options.credentials.refused()
         where = f"{_peer(self._made_for)}: "
-        if metadata:  # a server said it
-            outcome = read_grpc(code, safe_text(details), retry_info_s(metadata))
-            if isinstance(outcome, Misconfigured):
-                return outcome._replace(why=where + outcome.why)
-            return outcome
-        if found := _BAD_CERTIFICATE.search(details):
+        if not metadata and (found := _BAD_CERTIFICATE.search(details)):
             return Misconfigured(where + not_accepted(found[1] or "it is for another name"))
-        outcome = read_grpc(code, safe_text(details), None)
-        if not isinstance(outcome, Retry):
-            return outcome
+        if code == "RESOURCE_EXHAUSTED" and _OF_THE_ANSWER.search(details):
+            return self._retry(code, details)
+        if code == "UNKNOWN" and (status := _HTTP_STATUS.search(details)):
+            outcome = read_http_failure(int(status[1]), "no answer of gRPC")
+        else:
+            outcome = read_grpc(code, safe_text(details), retry_info_s(metadata))
+        if metadata or not isinstance(outcome, Retry):  # a server said it
+            return outcome._replace(why=where + outcome.why)
         hint = self._hint(details)
         if _UNREACHED.search(details):
             return Retry(f"{where}no connection: {outcome.why}{hint}", reached=False)
         return outcome._replace(why=f"{where}{outcome.why}{hint}")
+
+    def _retry(self, code: str, why: str) -> Retry:
+        return Retry(f"{_peer(self._made_for)}: gRPC {code}: {safe_text(why)}")
 
     def _hint(self, details: str) -> str:
         """Return the likely cause, where the library's own words tell it."""

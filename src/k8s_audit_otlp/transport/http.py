@@ -106,9 +106,9 @@ class HttpSender:
         if answer.status == 401 and self._options.credentials:
             self._options.credentials.refused()
         outcome = _without_secrets(self._outcome(answer), headers, connections.url)
-        if isinstance(outcome, Misconfigured):
-            return outcome._replace(why=f"{connections.where}: {outcome.why}")
-        return outcome
+        if isinstance(outcome, Delivered):
+            return outcome
+        return outcome._replace(why=f"{connections.where}: {outcome.why}")
 
     def _outcome(self, answer: Answer) -> Outcome:
         status, headers, body = answer.status, answer.headers, answer.body

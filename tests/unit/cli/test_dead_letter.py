@@ -111,7 +111,7 @@ def test_replay_of_what_is_refused_again_exits_with_4(
     backend.plan = [Poison(b"poison-pill")]
     done = run("replay", "otlp_http/siem", "--config", config)
     assert done.exit_code == UNDELIVERED
-    assert "1 refused again and kept: HTTP 400" in done.output
+    assert ": HTTP 400: the plan refuses with 400" in done.output
 
 
 def test_purge_asks_first(run: Callable[..., Any], state: Any) -> None:

@@ -96,7 +96,7 @@ def test_no_retry_after_ends_a_delivery(
         outcome = sender.send(sender.prepare("k8s_audit", [record("a")]))
         sender.close()
     assert isinstance(outcome, Retry)
-    assert outcome.why == "HTTP 429"
+    assert outcome.why.endswith(": HTTP 429")
 
 
 def test_what_nobody_foresaw_in_an_answer_is_waited_for(

@@ -45,7 +45,7 @@ def test_an_endless_body_is_left_at_its_bound(backend: Any, attack: Any, status:
     backend.plan = [EndlessBody(status)]
     outcome, seconds, peak = attack(backend.logs_url, 20.0)
     assert not isinstance(outcome, Delivered)
-    assert outcome.why.startswith(f"HTTP {status}")
+    assert outcome.why.startswith(f"127.0.0.1:{backend.port}: HTTP {status}")
     assert seconds < 15
     assert peak < MOST_BYTES + 4 * MIB
 

@@ -148,12 +148,25 @@ def test_a_json_partial_success_is_read_too(
     assert post(sender(), record) == Delivered(3, "no")
 
 
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 429, 500, 503])
+def test_an_error_names_host_and_port(
+    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any], status: int
+) -> None:
+    """Whoever runs several back ends knows which one it is, and how it was asked."""
+    backend.plan = [Refuse(status)]
+    outcome = post(sender(), record)
+    assert not isinstance(outcome, Delivered)
+    assert outcome.why.startswith(f"127.0.0.1:{backend.port}: HTTP {status}: ")
+
+
 def test_the_message_of_an_error_reaches_the_reason(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
 ) -> None:
     """google.rpc.Status tells people what is wrong."""
     backend.plan = [Refuse(400)]
-    assert post(sender(), record) == Rejected("HTTP 400: the plan refuses with 400")
+    assert post(sender(), record) == Rejected(
+        f"127.0.0.1:{backend.port}: HTTP 400: the plan refuses with 400"
+    )
 
 
 def test_one_connection_carries_many_requests(

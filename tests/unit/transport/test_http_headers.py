@@ -118,7 +118,7 @@ def test_what_a_back_end_quotes_of_the_request_is_masked(
     backend.plan = quote
     headers = {"X-Api-Key": lambda: "KEYecho", "Authorization": lambda: "Odd BEARecho"}
     outcome = post(sender(headers=headers), record)
-    assert outcome == Rejected("HTTP 400: invalid REDACTED REDACTED")
+    assert outcome == Rejected(f"127.0.0.1:{backend.port}: HTTP 400: invalid REDACTED REDACTED")
 
 
 class _Quoting(BaseHTTPRequestHandler):
