@@ -1,8 +1,12 @@
 """The queries that prove a night complete say so, and name the segment where it is not.
 
+Beside made records, those of whole agents: two nodes, restarts, a damaged backup, a lost state.
+
 SQL runs here, on SQLite and DuckDB; LogsQL and LogQL run on their real stores in tests/interop.
 """
 
+import gzip
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 
@@ -11,15 +15,19 @@ import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.evidence import notices
+from k8s_audit_otlp.evidence.seal import make_key
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.agent import Fixture
+from tests.kit.backend import Backend
 from tests.kit.queries import queries
 
 Attributes = dict[str, str]
 Store = Callable[[list[Attributes]], list[tuple[object, ...]]]
+SEGMENT = "k8s.audit.segment"
 SEGMENTS = {"5b33b0334133be5f": 30, "6389ef0d30367a10": 20, "6389ef0d30367a10.2": 25}
 
 
@@ -45,7 +53,7 @@ def _sqlite(records: list[Attributes]) -> list[tuple[object, ...]]:
         store.execute("CREATE TABLE receipts (identity TEXT, delivered INTEGER)")
         store.execute("CREATE TABLE events (uid TEXT)")
         for one in records:
-            if one.get("event.name") == "k8s.audit.segment":
+            if one.get("event.name") == SEGMENT:
                 row = (one["k8s.audit.segment.identity"], one["k8s.audit.segment.delivered"])
                 store.execute("INSERT INTO receipts VALUES (?, ?)", row)
             else:
@@ -92,3 +100,53 @@ def test_a_segment_that_is_missing_as_a_whole_is_named(store: Store) -> None:
     left = [one for one in _night() if not _of("5b33b0334133be5f", one)]
     ((identity, promised, arrived),) = store(left)
     assert (identity, promised, arrived or 0) == ("5b33b0334133be5f", 30, 0)
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> list[Attributes]:
+    """Return what one store has got of two nodes, with everything that repeats or is told."""
+    with Backend() as backend:
+        for node in (1, 2):
+            agent = Fixture(tmp_path_factory.mktemp("node"), backend)
+            agent.write(node, agent.folder / "of another log")  # each node has events of its own
+            agent.service = f"evidence: {{key_file: {agent.folder / 'seal.key'}}}"
+            make_key(agent.folder / "seal.key", None)
+            agent.write(60)
+            agent.rotate("audit-2026-01-02T03-00-00.000.log")
+            agent.write(40)
+            agent.once()
+            agent.rotate("audit-2026-01-02T04-00-00.000.log")
+            damaged = agent.log.with_name("audit-2026-01-02T05-00-00.000.log")
+            agent.write(30, damaged)
+            packed = gzip.compress(damaged.read_bytes())
+            damaged.with_name(f"{damaged.name}.gz").write_bytes(packed[: len(packed) // 2])
+            damaged.unlink()
+            agent.write(20)
+            agent.once()
+            shutil.rmtree(agent.state)
+            agent.once()
+        return [
+            {name: str(value) for name, value in one.attributes.items()}
+            for one in (*backend.received.records, *backend.received.notices)
+        ]
+
+
+def test_what_repeats_and_what_is_told_makes_no_row(store: Store, nights: list[Attributes]) -> None:
+    """Restarts, seals, gaps, starts and everything sent again by an agent without its state."""
+    told = {one.get("event.name") for one in nights}
+    assert told >= {"k8s.audit.gap", "k8s.audit.seal", "k8s.audit.agent.started"}
+    assert store(nights) == []
+
+
+def test_of_two_nodes_the_segment_that_lacks_an_event_is_named(
+    store: Store, nights: list[Attributes]
+) -> None:
+    """Also where all of it was sent again: the same event is missing each time."""
+    segments = {
+        one["k8s.audit.segment.identity"] for one in nights if one.get("event.name") == SEGMENT
+    }
+    assert len(segments) == 2 * 3
+    for identity in segments:
+        lost = next(one["log.record.uid"] for one in nights if _of(identity, one))
+        ((named, promised, arrived),) = store([o for o in nights if o["log.record.uid"] != lost])
+        assert (named, int(str(promised)) - int(str(arrived))) == (identity, 1)
