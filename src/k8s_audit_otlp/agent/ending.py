@@ -4,6 +4,7 @@
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,15 @@ def _has_live(log: AuditLog) -> bool:
     return log.path.suffix == GZIP or any(segment.live for segment in log.segments())
 
 
-def _size_of(path: Path) -> int:
-    """Bytes of a file that has no whole line yet, and so is no segment."""
+def _unended(path: Path) -> int:
+    """Bytes of a file that is no segment, as it has no whole line yet."""
     try:
-        return path.stat().st_size if path.is_file() else 0
+        if not path.is_file():
+            return 0
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            return 0 if file.read(1) == b"\n" else size  # a copy of a segment is none itself
     except OSError:
         return 0  # which is a trouble of the log
 
@@ -119,7 +125,7 @@ class DrainTarget:
         A line that has got its end since is a new one, which nobody asked for.
         """
         left = [(target.log.path, target.unfinished()) for target in self._targets]
-        left += [(log.path, _size_of(log.path)) for log in self._logs if not _has_live(log)]
+        left += [(log.path, _unended(log.path)) for log in self._logs if not _has_live(log)]
         unfinished = [
             f"{path}: its last line has no end: {size:,} bytes stay behind until "
             "there is a newline after them"

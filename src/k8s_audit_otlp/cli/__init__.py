@@ -173,6 +173,9 @@ def _one_line(error: click.ClickException) -> str:
     return f"{text} (see {ctx.command_path} --help)" if ctx else text
 
 
+_CONFIGURATIONS = (".yaml", ".yml", ".json")
+
+
 def _way_out(text: str, ctx: click.Context) -> str:
     """Say what to write in the place of a command that is not there, or of a file without option.
 
@@ -184,7 +187,7 @@ def _way_out(text: str, ctx: click.Context) -> str:
         return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
     given = text.partition("unexpected extra argument")[2].removeprefix("s").strip(" ()")
     options = [option for one in ctx.command.params for option in one.opts]
-    if given and "--config" in options:
+    if given.endswith(_CONFIGURATIONS) and "--config" in options:
         return f"write --config {given}"
     return ""
 

@@ -71,12 +71,17 @@ class Summary:
 
 
 @command.command("list")
+@click.argument("exporter", type=EXPORTER, required=False)
 @CONFIG
 @STATE_DIR
 @_JSON
-def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
-    """Count the entries of every exporter."""
-    summaries = [_summary(path) for path in _files(directory_of(config_file, state_dir))]
+def list_(
+    exporter: str | None, config_file: Path | None, state_dir: Path | None, *, as_json: bool
+) -> None:
+    """Count the entries of EXPORTER, or of every one."""
+    directory = directory_of(config_file, state_dir)
+    files = [_file(directory, exporter)] if exporter else _files(directory)
+    summaries = [_summary(path) for path in files]
     if as_json:
         click.echo(json.dumps([one.as_json() for one in summaries], indent=2))
         return

@@ -57,6 +57,18 @@ def test_once_leaves_a_line_without_its_end_and_says_so(
     assert len(backend.received.uids) == 29
 
 
+def test_once_of_a_log_that_begins_as_its_backup_is_a_success(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
+    """Somebody has put a copy in its place: every event of it is delivered."""
+    whole = log.read_bytes()
+    log.rename(log.with_name("audit-2026-01-02T03-04-05.000.log"))
+    log.write_bytes(b"".join(whole.splitlines(keepends=True)[:10]))
+    done = once(log, tmp_path / "state", backend.url)
+    assert done.returncode == 0, done.stderr
+    assert len(backend.received.uids) == 30
+
+
 def test_once_of_a_log_that_cannot_be_read_is_no_success(
     backend: Backend, log: Path, tmp_path: Path
 ) -> None:

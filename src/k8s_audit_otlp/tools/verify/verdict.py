@@ -59,7 +59,11 @@ class Verdict:
             seen = ", ".join(sorted(filter(None, self.scope.clusters)))
             if self.scope.cluster and self.scope.clusters:
                 return f"no receipt is of {self.scope.cluster}; there are of {seen or 'no cluster'}"
-            return "no receipt that is linked; nothing proves anything here"
+            return (
+                "no receipt that is linked; nothing proves anything here. A segment has one when "
+                "the log has rotated and all of it has arrived: its record has the event.name "
+                "k8s.audit.segment"
+            )
         if self.scope.by_end and not self.complete.segments:
             return "no segment of the log ended in that time, so none has a receipt"
         if self.raw is not None and not (self.raw.same or self.raw.changed):
