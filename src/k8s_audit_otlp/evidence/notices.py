@@ -88,7 +88,7 @@ def receipt(
     that was killed before it could note so. *raw_hash*: of the segment's bytes, where it is known.
     """
     tally = place.tally
-    dropped, gaps = sum(tally.dropped.values()), max(tally.gaps, segment.open_end)
+    dropped, gaps = sum(tally.dropped.values()), max(tally.gaps, int(segment.open_end))
     body = (
         f"{segment.name}: {tally.read} records read from {segment.size} bytes: "
         f"{tally.delivered} delivered, {dropped} dropped by policy, "

@@ -115,7 +115,8 @@ class Continuity:
 
         *cut*: it begins in the midst of a file that held another one.
         """
-        if found.follows or identity.name in self._expected() or self._is_older(identity):
+        following = self._known.manifest.in_positions(identity.name)
+        if found.follows or following or self._is_older(identity):
             return
         before = self._known.predecessor()
         if before is not None and before.seq in found.maybe:
@@ -123,10 +124,6 @@ class Continuity:
             self._known.manifest.doubted = before.seq, self._known.manifest.next_seq
             return
         self._tell(name, before, identity.name, until_ns=identity.when_ns, cut=cut)
-
-    def _expected(self) -> list[str]:
-        """Return what a killed process took for the next ones, with nothing missing in between."""
-        return [name.partition(".")[0] for name in self._known.manifest.expected]
 
     def _is_older(self, identity: Identity) -> bool:
         """Say whether the log was there before our first look at it, which showed another place.

@@ -186,21 +186,21 @@ def _go_on_to(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None
                     new[-1][record.segment] = record
         last = known.get(manifest.newest, manifest.segments[-1] if manifest.segments else None)
         if last is None or last.complete:
-            manifest.expected = _following(manifest.next_seq, new)
+            manifest.following = _following(manifest.next_seq, new)
 
 
-def _following(seq: int, new: list[dict[int, PositionRecord]]) -> list[str]:
-    """Return which segments may be found next with nothing missing in front of them.
+def _following(seq: int, new: list[dict[int, PositionRecord]]) -> dict[int, str]:
+    """Return which segments may be found next with nothing missing in front of them, by number.
 
     That is the one with the next number, and the one after it where everyone had come to its end.
     """
-    expected: list[str] = []
-    while names := {records[seq].identity for records in new if seq in records}:
-        expected += names
+    following = {}
+    while names := [records[seq] for records in new if seq in records]:
+        following[seq] = max(names, key=lambda record: record.turn).identity
         if not all(seq in records and records[seq].ended for records in new):
             break
         seq += 1
-    return expected
+    return following
 
 
 def _move(position: Position, segment: SegmentState, place: Place) -> None:

@@ -95,7 +95,7 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     unread: list[UnreadFile] = []
     doubted: tuple[int, int] = (0, 0)  # two segments that an unread file may lie between or not
     empty_ns: int = 0  # when the log was listed last and held no event yet
-    expected: list[str] = []  # identities of what comes next by the positions, if nothing is lost
+    following: dict[int, str] = {}  # identities of what may come next by the positions of before
 
 
 class Manifest:
@@ -110,7 +110,7 @@ class Manifest:
         self.unread = list(state.unread)
         self.doubted = state.doubted
         self.empty_ns = state.empty_ns
-        self.expected = list(state.expected)
+        self.following = dict(state.following)
         self._segments = {s.seq: s for s in state.segments}
 
     def __iter__(self) -> Iterator[SegmentState]:
@@ -131,7 +131,12 @@ class Manifest:
     def add(
         self, identity: str, head: str, head_length: int, *, head_start: int = 0, now_ns: int
     ) -> SegmentState:
-        """Give a new segment its place at the end and, if its identity is taken, a number."""
+        """Give a new segment its place at the end and, if its identity is taken, a number.
+
+        One that a killed process had numbered keeps its place: positions name it by that.
+        """
+        if seq := self.in_positions(identity):
+            self.next_seq = seq
         taken = {s.identity for s in self.with_identity(identity)}
         name, n = identity, 2
         while name in taken:
@@ -141,8 +146,13 @@ class Manifest:
         )
         self._segments[self.next_seq] = segment
         self.next_seq += 1
-        self.expected = []
+        self.following = {}
         return segment
+
+    def in_positions(self, identity: str) -> int:
+        """Return the number of a segment that may come next, by the positions of before, or 0."""
+        of = {name.partition(".")[0]: seq for seq, name in self.following.items()}
+        return of.get(identity, 0)
 
     def forget(self, seqs: Iterable[int]) -> None:
         for seq in seqs:
@@ -159,5 +169,5 @@ class Manifest:
             list(self.unread),
             self.doubted,
             self.empty_ns,
-            list(self.expected),
+            dict(self.following),
         )

@@ -49,7 +49,7 @@ def test_a_receipt_of_a_segment_whose_end_nobody_saw_counts_that_as_a_gap(fixtur
     fixture.once()
     (receipt,) = fixture.notices(RECEIPT)
     assert receipt["k8s.audit.segment.delivered"] == 5
-    assert receipt["k8s.audit.segment.gaps"] == 1
+    assert repr(receipt["k8s.audit.segment.gaps"]) == "1"  # not True
 
 
 def test_a_receipt_of_what_a_policy_dropped_says_by_which_rule(fixture: Fixture) -> None:

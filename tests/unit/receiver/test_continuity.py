@@ -160,7 +160,7 @@ def test_a_position_proves_what_no_checkpoint_names(receive: Any, live: Path, ev
     identity = receiver.segments()[-1][1]
     append(live, event(3))
     for expected, gaps in ((identity, []), ("another", [UNSEEN])):
-        before.expected = ["one that is gone", expected]
+        before.following = {2: "one that is gone", 3: expected}
         receiver.log.close()
         again = receive()
         again.log.close()

@@ -220,7 +220,7 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> No
 def expected(folder: Path) -> list[str]:
     restored = CheckpointFile(folder).load().checkpoint
     assert restored is not None
-    return restored.manifests["k8s_audit:audit.log"].expected
+    return list(restored.manifests["k8s_audit:audit.log"].following.values())
 
 
 def settle(file: PositionFile, key: bytes, segment: int, end: int | None = None) -> None:
