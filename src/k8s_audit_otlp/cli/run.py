@@ -18,13 +18,13 @@ from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.options import CONFIG, DURATION, STDIN, config_path, load_config
-from k8s_audit_otlp.cli.progress import progress
 from k8s_audit_otlp.cli.run_lines import (
     by_exporter,
     closing_lines,
     end,
     end_for_mistakes,
     hint_of,
+    progress,
     say_started,
 )
 from k8s_audit_otlp.config.env import from_environment
