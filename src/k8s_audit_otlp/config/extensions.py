@@ -1,6 +1,6 @@
 """The extensions that authenticate requests, in the Collector's words. Values only."""
 
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -17,16 +17,23 @@ from k8s_audit_otlp.config.types import (
     mistake,
 )
 
-
-def _from_file(path: str) -> Secret:
-    return Secret(Template((FileText(path),)))
+_Block = TypeVar("_Block", bound=ConfigBlock)
 
 
 def _file_or_value(path: str | None, value: Secret | None) -> Secret:
+    """Return what a client shows; the file wins, as in the Collector."""
     if path is not None:
-        return _from_file(path)
+        return Secret(Template((FileText(path),)))
     assert value is not None  # noqa: S101 - the block's own check has seen to it
     return value
+
+
+def _with_each(block: _Block, *names: str) -> _Block:
+    """Return *block*; refuse one that has neither a value nor a file for one of *names*."""
+    for name in names:
+        if getattr(block, name) is None and getattr(block, f"{name}_file") is None:
+            raise mistake(f"{name} is missing", f"write {name}: or {name}_file:")
+    return block
 
 
 class BearerToken(ConfigBlock):
@@ -47,11 +54,8 @@ class BearerToken(ConfigBlock):
 
     @property
     def secret(self) -> Secret:
-        """Return the token; the file wins, as in the Collector."""
-        if self.filename is not None:
-            return _from_file(self.filename)
-        assert self.token is not None  # noqa: S101 - _has_a_token has seen to it
-        return self.token
+        """Return the token."""
+        return _file_or_value(self.filename, self.token)
 
 
 class ClientAuth(ConfigBlock):
@@ -64,13 +68,10 @@ class ClientAuth(ConfigBlock):
 
     @model_validator(mode="after")
     def _complete(self) -> "ClientAuth":
-        for name in ("username", "password"):
-            if getattr(self, name) is None and getattr(self, f"{name}_file") is None:
-                raise mistake(f"{name} is missing", f"write {name}: or {name}_file:")
-        return self
+        return _with_each(self, "username", "password")
 
     def secrets(self) -> tuple[Secret, Secret]:
-        """Return name and password; files win."""
+        """Return name and password."""
         return (
             _file_or_value(self.username_file, self.username),
             _file_or_value(self.password_file, self.password),
@@ -107,13 +108,10 @@ class OAuth2Client(ConfigBlock):
 
     @model_validator(mode="after")
     def _complete(self) -> "OAuth2Client":
-        for name in ("client_id", "client_secret"):
-            if getattr(self, name) is None and getattr(self, f"{name}_file") is None:
-                raise mistake(f"{name} is missing", f"write {name}: or {name}_file:")
-        return self
+        return _with_each(self, "client_id", "client_secret")
 
     def secrets(self) -> tuple[Secret, Secret]:
-        """Return id and secret; files win."""
+        """Return id and secret."""
         return (
             _file_or_value(self.client_id_file, self.client_id),
             _file_or_value(self.client_secret_file, self.client_secret),

@@ -32,8 +32,7 @@ class Listener(socket.socket):
         super().__init__(family, socket.SOCK_STREAM)
         self._most = most
         self._open: dict[Address, _Connection] = {}
-        self._strangers: dict[Address, _Connection] = {}  # oldest first
-        self.turned_away = 0  # connections, since the start
+        self._untrusted: dict[Address, _Connection] = {}  # oldest first
 
     @classmethod
     def at(cls, endpoint: str, *, most: int = MOST_CONNECTIONS) -> Self:
@@ -69,23 +68,22 @@ class Listener(socket.socket):
         plain, found = super().accept()
         address: Address = found[0], found[1]
         if len(self._open) >= self._most:
-            self.turned_away += 1
-            if not self._strangers:
+            if not self._untrusted:
                 plain.close()
                 raise BlockingIOError
-            self._turn_away(next(iter(self._strangers.values())))
+            self._turn_away(next(iter(self._untrusted.values())))
         connection = _Connection(plain.family, plain.type, plain.proto, plain.detach())
         connection.listener, connection.address = self, address
-        self._open[address] = self._strangers[address] = connection
+        self._open[address] = self._untrusted[address] = connection
         return connection, found
 
     def trust(self, address: Address) -> None:
         """Note that the client at this address has shown that it may send."""
-        self._strangers.pop(address, None)
+        self._untrusted.pop(address, None)
 
     def forget(self, connection: _Connection) -> None:
         """Count a connection no more: it is closed."""
-        for known in (self._open, self._strangers):
+        for known in (self._open, self._untrusted):
             if known.get(connection.address) is connection:
                 del known[connection.address]
 
