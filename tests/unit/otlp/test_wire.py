@@ -3,7 +3,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from k8s_audit_otlp.otlp import wire
@@ -33,6 +33,13 @@ def test_attributes_read_back_with_their_types(attributes: Any) -> None:
     got = {pair.key: value_of(pair.value) for pair in record.attributes}
     assert got == attributes
     assert [type(v) for v in got.values()] == [type(v) for v in attributes.values()]
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_integers_have_the_bytes_of_the_official_library(number: int) -> None:
+    """A reader in Go refuses a varint of more than 64 bits, which others cut silently."""
+    official = KeyValue(key="k", value=AnyValue(int_value=number)).SerializeToString()
+    assert wire.attribute("k", number).endswith(official)
 
 
 @given(st.text(), st.text(max_size=300))
