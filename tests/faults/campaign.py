@@ -1,4 +1,4 @@
-"""Many seeds in, one row of totals in README.md out. A seed that fails can be run again alone.
+"""Runs many seeds and writes their totals as a row of README.md. One can be run again alone.
 
 python -m tests.faults.campaign --seeds 1-1000 --jobs 2
 python -m tests.faults.campaign --seed 17

@@ -1,4 +1,4 @@
-"""One run: a seed in, what was written, done to everyone, and missing out.
+"""Runs one seed, and says what was written, what was done to everyone, and what is missing.
 
 While a writer writes and rotates, dice choose what happens next: the agent is killed, asked to
 end or frozen, the back end changes its fault or goes away, the disk of the state fills up, the

@@ -1,4 +1,4 @@
-"""How the back end is today: a seed in, a fault or an acceptance for every request out."""
+"""Draws from a seed how the back end answers each request: it accepts, or it fails in some way."""
 
 import random
 from threading import Lock

@@ -1,4 +1,4 @@
-"""The agent as a process: a configuration in, its exit code and what it says out."""
+"""Runs the agent as a process and says how it ended, and what it wrote."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A real kube-apiserver with its etcd: audit flags in, a log that it writes under load out.
+"""Runs a real kube-apiserver with its etcd, which writes an audit log under load.
 
 `Keeper` holds every generation of that log open, so that what the apiserver deletes can still be
 compared: descriptors change no link count and no name, so the agent cannot see them.

@@ -1,4 +1,4 @@
-"""A log on disk in, what the agent's own reader and encoder make of it out."""
+"""Records that the agent's own reader and encoder make of a log on disk."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

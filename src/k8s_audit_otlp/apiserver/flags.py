@@ -1,4 +1,4 @@
-"""Command-line items of a container in, the flags among them found and set. No I/O.
+"""Finds and sets flags among the command-line items of a container. No I/O.
 
 Both spellings are understood: `--flag=value` in one item, and `--flag` with `value` in the next.
 As in kube-apiserver, the last of several equal flags is the one that counts.

@@ -1,4 +1,4 @@
-"""A pod's volumes in, the log's directory and the policy's file mounted as they must be. No I/O.
+"""Mounts the log's directory and the policy's file into a pod as they must be. No I/O.
 
 The directory, because kube-apiserver renames the log when it rotates: a single-file mount answers
 "device or resource busy". The policy as a file, because /etc/kubernetes also holds admin.conf and

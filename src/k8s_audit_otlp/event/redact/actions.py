@@ -1,4 +1,4 @@
-"""A pass and the members of a body in; what the name of each calls for is done. See `names`."""
+"""Does to the members of a body what their names call for; `names` says what that is."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A pass over a JSON Patch in; each operation's value is judged by its path. RFC 6902."""
+"""Redacts a JSON Patch: the value of each operation is judged by its path. RFC 6902."""
 
 from k8s_audit_otlp.event.redact.actions import (
     KINDS,
