@@ -119,7 +119,7 @@ def _run(
     loaded: Loaded, options: AgentOptions, reload: Reload, manager: ServiceManager
 ) -> tuple[Agent, bool, dict[str, Tally]]:
     """Run agents one after the other, each with the configuration as it is then."""
-    signals = _Signals(reload)
+    signals = _Signals(reload, manager)
     working, status = None, None
     while True:
         reload.began(loaded.config)
@@ -218,8 +218,9 @@ class _Signals:
     one that has the state may have sent something, however short its life was.
     """
 
-    def __init__(self, reload: Reload) -> None:
+    def __init__(self, reload: Reload, manager: ServiceManager) -> None:
         self.stopping = False
+        self._manager = manager
         self._starting: Agent | None = None
         self._agent: Agent | None = None  # the one that works, or worked before a reload
         signal.signal(signal.SIGTERM, self._stop)
@@ -245,3 +246,4 @@ class _Signals:
         self.stopping = True
         if self._agent is not None:
             self._agent.stop()
+        self._manager.stopping()

@@ -24,6 +24,7 @@ class ServiceManager:
         mine = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._beat_s = int(usec) / 2e6 if usec.isdecimal() and mine else 0.0
         self._beaten = float("-inf")
+        self._stops = False
 
     def ready(self, status: str) -> None:
         self._tell(f"READY=1\nSTATUS={status}")
@@ -32,10 +33,10 @@ class ServiceManager:
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        self._tell("STOPPING=1\nSTATUS=stopping")
-
-    def status(self, text: str) -> None:
-        self._tell(f"STATUS={text}")
+        """Say once that it ends; requests in flight may still take a while."""
+        if not self._stops:
+            self._stops = True
+            self._tell("STOPPING=1\nSTATUS=stopping")
 
     def beat(self) -> None:
         """Show that the commit loop comes round, as often as systemd wants to see it."""

@@ -18,7 +18,7 @@ from k8s_audit_otlp.agent.changes import changes
 from k8s_audit_otlp.config.load import load_text
 from tests.kit.agent_process import CONFIG, AgentProcess, uids_delivered
 from tests.kit.backend import Backend
-from tests.kit.steps import Accept, Refuse
+from tests.kit.steps import Accept, Hang, Refuse
 
 
 def test_a_good_configuration_is_taken_up_without_losing_a_position(
@@ -128,9 +128,37 @@ def test_systemd_is_told(start: Callable[..., AgentProcess]) -> None:
     agent.hangup()
     agent.told("RELOADING=1")
     agent.told("READY=1")
+    agent.configure("    timeout: 7 parsecs")
+    agent.hangup()
+    agent.seen("reload_refused")
+    agent.configure("    timeout: 7s")
+    agent.process.terminate()
+    heard = agent.told("STOPPING=1")
+    assert not any("RELOADING=1" in text for text in heard), "systemd would wait for its end"
+    assert agent.process.wait(60) == 0
+
+
+def test_systemd_knows_of_an_end_from_its_beginning(
+    start: Callable[..., AgentProcess], backend: Backend
+) -> None:
+    """Requests in flight may take until `shutdown_timeout`; a second signal ends it at once."""
+    agent = start()
+    text = agent.file.read_text().replace("service: {", "service: {shutdown_timeout: 10m, ")
+    agent.file.write_text(text)
+    agent.hangup()
+    agent.seen("reloaded")
+    backend.plan = lambda _request: Hang()
+    asked = backend.requests_total
+    agent.write(20)
+    end = time.monotonic() + 60
+    while backend.requests_total == asked:
+        assert time.monotonic() < end
+        time.sleep(0.05)
     agent.process.terminate()
     agent.told("STOPPING=1")
-    assert agent.process.wait(60) == 0
+    assert agent.process.poll() is None, "requests are on their way"
+    agent.process.terminate()
+    assert agent.process.wait(60) == 128 + signal.SIGTERM
 
 
 def scraped(address: str, path: str = "/metrics") -> str:
