@@ -38,6 +38,12 @@ service:
 _SERIES = re.compile(r"(\w+)(\{.*\})? (\S+)")
 
 
+def series_of(text: str) -> dict[str, float]:
+    """Return what was scraped, by name and labels."""
+    found = (_SERIES.fullmatch(line) for line in text.splitlines() if not line.startswith("#"))
+    return {m[1] + (m[2] or ""): float(m[3]) for m in found if m}
+
+
 class Hour:
     """One agent, its log, its back ends, and everything that can be asked about it."""
 
@@ -147,9 +153,7 @@ class Hour:
 
     def metrics(self) -> dict[str, float]:
         """Return what is scraped, by name and labels."""
-        lines = self.get("/metrics")[1].splitlines()
-        found = (_SERIES.fullmatch(line) for line in lines if not line.startswith("#"))
-        return {m[1] + (m[2] or ""): float(m[3]) for m in found if m}
+        return series_of(self.get("/metrics")[1])
 
     def metric(self, name: str, *labels: str) -> float:
         return sum(
@@ -196,7 +200,7 @@ def firing(
         label = label.replace("{", '{instance="node",job="agent"' + ("," if "{" in name else ""))
         series.append({"series": label, "values": then})
     names = re.findall(r"alert: (\w+)", ALERTS.read_text())
-    tests = [{"eval_time": at, "alertname": name} for name in names for at in ("5m", "30m")]
+    tests = [{"eval_time": at, "alertname": name} for name in names for at in ("5m", "30m", "40m")]
     document = {
         "rule_files": [str(ALERTS)],
         "evaluation_interval": "1m",

@@ -55,11 +55,11 @@ def script_of(dice: random.Random, seconds: float | None, max_backups: int) -> S
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[bool]:
-    """Give the state a disk of its own that can be filled, where we may mount one."""
+def small_disk(folder: Path, size: int = STATE_DISK_BYTES) -> Iterator[bool]:
+    """Give a folder a disk of its own that can be filled, where we may mount one."""
     folder.mkdir(parents=True)
     mounted = os.geteuid() == 0 and not _mount(
-        *("mount", "-t", "tmpfs", "-o", f"size={STATE_DISK_BYTES},mode=700", "tmpfs", str(folder))
+        *("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder))
     )
     try:
         yield mounted

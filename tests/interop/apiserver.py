@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from threading import Event, Thread
-from typing import Self
+from typing import Any, Self
 
 from k8s_audit_otlp.receiver.identity import identify
 from k8s_audit_otlp.tools.verify.disk import events_of
@@ -41,7 +41,7 @@ class ApiServer:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *audit_flags: str, timeout: float = 120.0) -> None:
-        self.log.parent.mkdir(parents=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         key = self._folder / "sa.key"
         openssl = ["openssl", "genrsa", "-out", str(key), "2048"]
         subprocess.run(openssl, check=True, capture_output=True)
@@ -86,6 +86,16 @@ class ApiServer:
         )
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
+    def metrics(self) -> str:
+        """Return what it tells a scraper."""
+        with self._ask("/metrics", 60) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._port}"
+
     def stop(self) -> None:
         for process in reversed(self._processes):
             process.terminate()
@@ -101,18 +111,21 @@ class ApiServer:
             command = [str(self._programs / name), *flags]
             self._processes.append(subprocess.Popen(command, stdout=out, stderr=out))
 
-    def _wait_until_ready(self, timeout: float) -> None:
+    def _ask(self, path: str, timeout: float) -> Any:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        url = f"https://127.0.0.1:{self._port}/readyz"
+        url = f"https://127.0.0.1:{self._port}{path}"
         ask = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
+        return opener.open(ask, timeout=timeout)
+
+    def _wait_until_ready(self, timeout: float) -> None:
         end = time.monotonic() + timeout
         while True:
             try:
-                opener.open(ask, timeout=2).close()
+                self._ask("/readyz", 2).close()
             except OSError:  # urllib's errors are among them
                 if time.monotonic() > end or self._processes[-1].poll() is not None:
                     said = (self._folder / "kube-apiserver.out").read_text()[-2000:]
