@@ -11,6 +11,8 @@ import pytest
 
 from k8s_audit_otlp.cli import OK
 from k8s_audit_otlp.tools.demo.events import EventSource
+from k8s_audit_otlp.tools.demo.received import EVENT, UID
+from k8s_audit_otlp.transport.file import MAX_LINE_BYTES
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
 from tests.interop.imitations import DataKit, FluentBit
@@ -54,7 +56,32 @@ class _CollectorAsItComes:
     def stop(self) -> None: ...
 
 
+class _File:
+    """A file whose lines a Collector's receiver takes up to its max_log_size."""
+
+    kind, vendor, endpoint = "otlp_file", "", ""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "out.jsonl"
+
+    def offsets(self) -> set[int]:
+        lines = self.path.read_bytes().splitlines()
+        requests = [json.loads(line) for line in lines if len(line) < MAX_LINE_BYTES]
+        uids = (
+            next(a["value"]["stringValue"] for a in one["attributes"] if a["key"] == UID)
+            for request in requests
+            for resource in request["resourceLogs"]
+            for scope in resource["scopeLogs"]
+            for one in scope["logRecords"]
+            if one["eventName"] == EVENT
+        )
+        return {int(uid.partition("-")[2], 16) for uid in uids}
+
+    def stop(self) -> None: ...
+
+
 TARGETS = [
+    pytest.param("file", marks=pytest.mark.interop),
     pytest.param("victoria-logs", marks=pytest.mark.interop),
     pytest.param("loki", marks=pytest.mark.loki),
     pytest.param("datakit-pipeline", marks=pytest.mark.interop),
@@ -79,6 +106,8 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
 def _started(name: str, directory: Path) -> Target:
     if name == "fluent-bit":
         return FluentBit()
+    if name == "file":
+        return _File(directory)
     binary = binary_of(name)
     if not binary.exists():
         pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
@@ -120,7 +149,10 @@ def test_whatever_its_size_an_event_arrives_or_is_said_not_to(agent: Agent, targ
         json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in _odd_events()
     )
     audit = {"vendor": target.vendor} if target.vendor else {}
-    exporter = {"endpoint": target.endpoint, "audit": {**audit, "annotations": ANNOTATIONS}}
+    where = (
+        {"path": str(target.path)} if isinstance(target, _File) else {"endpoint": target.endpoint}
+    )
+    exporter = {**where, "audit": {**audit, "annotations": ANNOTATIONS}}
     agent.configure(target.kind, exporter)
     done = agent.once("60s")
     assert done.returncode == OK, done.stderr

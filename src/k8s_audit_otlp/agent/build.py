@@ -132,6 +132,7 @@ def sender_of(
                 exporter.max_bytes or 0,
                 rotation.max_backups if rotation else 0,
                 exporter.create_directory,
+                exporter.max_line_bytes,
             )
             return FileSender(options, resource_scopes)
         case KafkaExporter():

@@ -23,6 +23,7 @@ from k8s_audit_otlp.config.blocks import (
 from k8s_audit_otlp.config.kafka import KafkaBlock, Topic
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.types import (
+    Bytes,
     Headers,
     Metadata,
     PositiveSeconds,
@@ -156,6 +157,12 @@ class OtlpFile(_Exporter):
     rotation: Rotation | None = key(None, "When the file is put aside; never by default.")
     format: Literal["json"] = key("json", "Form of the lines; only json.")
     create_directory: bool = key(False, "Create the directory of the file.")
+
+    max_line_bytes: Bytes = key(
+        "1MiB",
+        "Longest line, as max_log_size of the Collector's receiver that reads the file: it loses"
+        " what is longer. A record over it is shrunk; 0 sets no bound.",
+    )
 
     @property
     def max_bytes(self) -> int | None:

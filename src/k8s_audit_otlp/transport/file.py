@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from k8s_audit_otlp.model import Delivered, Outcome, Retry
+from k8s_audit_otlp.model import Delivered, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest
@@ -31,12 +31,13 @@ _ASIDE = "%Y-%m-%dT%H-%M-%S"
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """`max_bytes` 0: never put aside; `max_backups` 0: keep all."""
+    """`max_bytes` 0: never put aside; `max_backups` 0: keep all; `max_line_bytes` 0: any."""
 
     path: str
     max_bytes: int = 0
     max_backups: int = 0
     create_directory: bool = False
+    max_line_bytes: int = MAX_LINE_BYTES
 
 
 class FileSender:
@@ -65,12 +66,17 @@ class FileSender:
 
     def _lines(self, receiver: str, records: Sequence[bytes]) -> bytes:
         line = to_line(request_of(self._resource_scopes, receiver, records))
-        if len(line) <= MAX_LINE_BYTES or len(records) == 1:
+        if len(line) <= (self._options.max_line_bytes or len(line)) or len(records) == 1:
             return line
         middle = len(records) // 2
         return self._lines(receiver, records[:middle]) + self._lines(receiver, records[middle:])
 
     def send(self, request: ExportRequest) -> Outcome:
+        most = self._options.max_line_bytes
+        if most and request.size > most:
+            longest = max(map(len, request.body.splitlines(keepends=True)))
+            if longest > most:
+                return TooLarge(f"a line has {longest} bytes; max_line_bytes is {most}")
         with self._lock:
             try:
                 if self._options.path == STDOUT:

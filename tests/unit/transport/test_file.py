@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, SeverityNumber
 
-from k8s_audit_otlp.model import Delivered, Outcome, Retry
+from k8s_audit_otlp.model import Delivered, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.file import MAX_LINE_BYTES, FileOptions, FileSender
 from k8s_audit_otlp.transport.otlp_json import to_line
@@ -125,6 +125,19 @@ def test_no_line_is_longer_than_a_collector_reads(
     assert write(sender(path), record, *names, size=100_000) == Delivered()
     assert uids(path) == names
     assert max(map(len, path.read_bytes().splitlines())) < MAX_LINE_BYTES
+
+
+def test_a_record_that_a_collector_would_cut_is_too_large(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It is shrunk then; who keeps the file without a Collector sets no bound."""
+    path = tmp_path / "out.jsonl"
+    assert isinstance(write(sender(path), record, "a", size=MAX_LINE_BYTES), TooLarge)
+    assert not path.exists()
+    assert write(sender(path), record, "b", size=MAX_LINE_BYTES // 2) == Delivered()
+    unbound = sender(path, max_line_bytes=0)
+    assert write(unbound, record, "c", size=MAX_LINE_BYTES) == Delivered()
+    assert uids(path) == ["b", "c"]
 
 
 def test_a_line_that_a_crash_has_cut_is_removed(
