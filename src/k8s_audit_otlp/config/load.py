@@ -55,8 +55,8 @@ def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
     """Turn plain values into a configuration; the way of a file and of the environment."""
     expansion = expand(tree, env)
     found = build(expansion.tree)
-    unresolved = {mistake.where for mistake in expansion.mistakes}
-    found.mistakes = [one for one in found.mistakes if one.where not in unresolved]
+    unresolved = [mistake.where for mistake in expansion.mistakes]
+    found.mistakes = [one for one in found.mistakes if not _follows(one.where, unresolved)]
     found.mistakes[:0] = expansion.mistakes
     _settle_unread(expansion, found)
     if found.config is not None:
@@ -64,6 +64,15 @@ def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
     if found.mistakes or found.config is None:
         raise ConfigError(source, found.mistakes)
     return Loaded(found.config, tuple(found.remarks))
+
+
+def _follows(place: str, unresolved: list[str]) -> bool:
+    """Tell whether a complaint is about a value that is not known, or about a block that lacks it.
+
+    `no token is given` is not true of a token whose variable is not set.
+    """
+    block = f"{place}::" if "::" in place else place
+    return any(one == place or one.startswith(block) for one in unresolved)
 
 
 def _settle_unread(expansion: Expansion, found: Findings) -> None:
