@@ -123,6 +123,24 @@ def test_commands_in_the_readme_exist() -> None:
     assert named <= set(COMMANDS)
 
 
+def test_the_threads_of_the_agent_are_on_the_page_that_tells_how_it_works() -> None:
+    """By the first word of their names; commands and tools have some of their own."""
+    sources = (
+        path.read_text()
+        for path in (ROOT / "src/k8s_audit_otlp").rglob("*.py")
+        if not {"cli", "tools", "sdk"} & set(path.parts)
+    )
+    names = [
+        name
+        for source in sources
+        if "Thread" in source
+        for name in re.findall(r'\bname=f?"([a-z]+)', source)
+    ]
+    page = (ROOT / "src/k8s_audit_otlp/README.md").read_text().partition("## Threads")[2]
+    assert len(names) >= 8
+    assert [name for name in names if f"`{name}" not in page.partition("\n\n| lock")[0]] == []
+
+
 def test_every_row_of_what_can_be_lost_names_a_test_that_exists() -> None:
     """A row of the README without a test is a promise that nobody holds."""
     rows = README.read_text().partition("It *can* lose")[2].partition("\n## ")[0].count("\n| ")
