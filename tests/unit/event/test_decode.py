@@ -72,6 +72,19 @@ def test_a_wrong_type_is_left_out_and_named() -> None:
     assert read.event.annotations == {"b": "c"}
 
 
+def test_a_code_stays_where_another_member_is_wrong() -> None:
+    """A number of 32 bits; a larger one is left out and named."""
+    line = b'{"kind":"Event","auditID":5,"responseStatus":{"code":%d}}'
+    for code, kept, fault in (
+        (404, 404, "auditID"),
+        (2**31 - 1, 2**31 - 1, "auditID"),
+        (2**31, 0, "auditID, responseStatus.code"),
+    ):
+        [read] = read_line(line % code)
+        assert read.event.response_status.code == kept
+        assert read.fault == fault
+
+
 def test_null_is_the_same_as_missing() -> None:
     """It is no fault anywhere."""
     [read] = read_line(

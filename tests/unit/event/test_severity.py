@@ -32,6 +32,8 @@ from k8s_audit_otlp.event.severity import (
         ("ResponseComplete", 403, "Forbidden", 0, SeverityOutcome("failure", WARN, "Forbidden")),
         ("ResponseComplete", 429, "", 0, SeverityOutcome("failure", WARN, "429")),
         ("ResponseComplete", 200, "", Alarm.FORBIDDEN, SeverityOutcome("failure", WARN, "200")),
+        ("ResponseComplete", 500, "", 0, SeverityOutcome("failure", ERROR, "500")),
+        ("ResponseComplete", 400, "", 0, SeverityOutcome("failure", INFO, "400")),
         ("ResponseComplete", 404, "NotFound", 0, SeverityOutcome("failure", INFO, "NotFound")),
         ("ResponseComplete", 0, "Gone", 0, SeverityOutcome("failure", INFO, "Gone")),
         ("ResponseStarted", 101, "", 0, SeverityOutcome("success", INFO, "")),
