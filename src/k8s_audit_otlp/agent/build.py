@@ -29,7 +29,7 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.consumer import ConsumerOptions
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
+from k8s_audit_otlp.otlp.resource import MAPPING, build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.otlp.streams import HourlyScopes, ResourceScope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
 from k8s_audit_otlp.receiver.log import LogLimits
@@ -246,6 +246,15 @@ def resource_scopes_of(config: Config, env: Mapping[str, str]) -> ResourceScopes
 
 def _scope() -> bytes:
     return encode_scope("k8s-audit-otlp", __version__)
+
+
+def naming_mapping(config: Config, digest: str) -> Config:
+    """Return *config* with a resource that says by which mapping an exporter's records are made."""
+    receivers = {
+        name: receiver.model_copy(update={"attributes": {**receiver.attributes, MAPPING: digest}})
+        for name, receiver in config.receivers.items()
+    }
+    return replace(config, receivers=receivers)
 
 
 def resources_of(config: Config, env: Mapping[str, str]) -> Mapping[str, Resource]:

@@ -12,6 +12,7 @@ from k8s_audit_otlp.agent.build import (
     consumer_options,
     delivery_options,
     endpoint_of,
+    naming_mapping,
     request_form,
     resource_scopes_of,
     resources_of,
@@ -119,7 +120,6 @@ class Pipeline:
         }
         self._encoded = self._encoders()
         self._requests = self._shared_requests()
-        self._resource_scopes = resource_scopes_of(config, env)
         self._warn_of_placeless()
 
     def _warn_of_placeless(self) -> None:
@@ -199,9 +199,9 @@ class Pipeline:
             on_refused=partial(self._evidence.refused, name),
         )
         dead_letters = self._dead_letters(name, exporter)
-        plain = self._senders.get(name) or sender_of(
-            exporter, self._config, self._resource_scopes, env=self._env
-        )
+        named = self._named(name)
+        scopes = resource_scopes_of(named, self._env)
+        plain = self._senders.get(name) or sender_of(exporter, named, scopes, env=self._env)
         if name in self._requests:
             plain = SharingSender(plain, self._requests[name])
         sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
@@ -237,6 +237,11 @@ class Pipeline:
             name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters
         )
 
+    def _named(self, name: str) -> Config:
+        """Return the configuration with resources that name the mapping of an exporter."""
+        digest = self._mappings[name].digest
+        return self._config if self._hashes == "none" else naming_mapping(self._config, digest)
+
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
         why = "the dead letter was full: the oldest records in it were let go"
         return DeadLetterFile(
@@ -266,7 +271,8 @@ class Pipeline:
     ) -> SubscriptionReader:
         key = subscription.log.key
         receiver = key.receiver
-        overhead = sum(map(len, self._resource_scopes[receiver])) + 32
+        scopes = resource_scopes_of(self._named(subscription.exporter), self._env)
+        overhead = sum(map(len, scopes[receiver])) + 32
         taken = self._config.exporters[subscription.exporter].limits
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:

@@ -2,29 +2,32 @@
 
 A record that was changed, taken out or put in is found, and up to two of a segment are named by
 their uids. Nothing but uid and body is judged: they are what every back end gives back as it got
-it. Memory: 28 bytes for each record.
+it. A record is untouched if a receipt speaks of it, that of its exporter or of a replay.
 """
 
-from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from k8s_audit_otlp.state.content import (
-    DIGEST_BYTES,
-    PRIME,
-    VERSION,
-    added,
-    digest_of,
-    located,
-    whole_hash,
+from k8s_audit_otlp.otlp.resource import MAPPING
+from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, digest_of
+from k8s_audit_otlp.state.outbox import EXPORTER
+from k8s_audit_otlp.tools.verify.forms import Found, Record, Records, Said, found_for
+from k8s_audit_otlp.tools.verify.items import REPLAYED, Item, field_of, words_of
+from k8s_audit_otlp.tools.verify.uids import (
+    offset_of,
+    place_of,
+    read_gap,
+    read_uid,
+    uid_of,
 )
-from k8s_audit_otlp.tools.verify.items import Item, field_of
-from k8s_audit_otlp.tools.verify.uids import offset_of, read_gap, read_uid, uid_of
 
 _SEGMENT = "k8s.audit.segment."
 _OPEN_END = "k8s.audit.gap.open_end"
 _ENDLESS = 1 << 62
+_CHAIN = "k8s.audit.chain.id"
+_MAPPING, _REPLAYED = words_of(MAPPING), words_of(REPLAYED)
+_AGAIN = "+"  # behind the form of what a replay sent
 _NO_BODY = bytes(DIGEST_BYTES)
 _NONE = {
     "refused_unnamed": "the back end refused some of its records and did not say which",
@@ -45,43 +48,17 @@ class ContentReport:
     not_judged: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class _Records:
-    places: "array[int]" = field(default_factory=lambda: array("Q"))
-    digests: bytearray = field(default_factory=bytearray)
-
-    def ordered(self) -> tuple[list[int], list[bytes], set[int]]:
-        """Return places and digests in order, each place once, and places with several digests."""
-        size = DIGEST_BYTES
-        order = sorted(range(len(self.places)), key=self.places.__getitem__)
-        places: list[int] = []
-        digests: list[bytes] = []
-        several: set[int] = set()
-        for at in order:
-            digest = bytes(self.digests[at * size : at * size + size])
-            if places and places[-1] == self.places[at]:
-                if digests[-1] != digest:
-                    several.add(places[-1])
-                continue
-            places.append(self.places[at])
-            digests.append(digest)
-        return places, digests, several
-
-
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Receipt:
     """What a receipt says of its segment's records."""
 
     name: str
-    bytes: int
-    delivered: int
     gaps: int
-    hash: str
-    sums: tuple[int, ...]
-    none: str
+    none: str  # why it has no hash
+    said: Said
 
     @classmethod
-    def read(cls, own: Mapping[str, Any]) -> "_Said":
+    def read(cls, own: Mapping[str, Any]) -> "_Receipt":
         def text(name: str) -> str:
             return str(field_of(own, name) or "")
 
@@ -96,17 +73,18 @@ class _Said:
             int(number) if (number := text(_SEGMENT + name)).isdecimal() else 0
             for name in ("bytes", "delivered", "gaps")
         )
-        name, whole = text("log.file.name"), text(content + "hash")
-        return cls(name, size, delivered, gaps, whole, sums, none)
+        said = Said(size, delivered, text(content + "hash"), sums)
+        return cls(text("log.file.name"), gaps, none, said)
 
 
 class Contents:
     """Takes in the records and receipts of an export; `report` judges them."""
 
     def __init__(self) -> None:
-        self._records: dict[str, _Records] = {}
-        self._said: dict[str, dict[str, _Said]] = {}  # by identity and exporter
+        self._records: dict[str, Records] = {}
+        self._receipts: dict[str, dict[str, _Receipt]] = {}  # by identity, and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
+        self._form_names: tuple[str, str] = ("", "")
 
     def taking(self, items: Iterable[Item]) -> Iterable[Item]:
         """Take in what concerns contents, and pass everything on."""
@@ -115,115 +93,191 @@ class Contents:
             if place is not None:
                 here = self._records.get(place.identity)
                 if here is None:
-                    here = self._records[place.identity] = _Records()
-                here.places.append(place.place)
-                here.digests += _digest(item)
+                    here = self._records[place.identity] = Records()
+                here.add(place.place, _digest(item), self._form(item.beside or {}))
             elif item.own is not None and (gap := read_gap(item.uid)) is not None:
                 is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
                 end = _ENDLESS if is_open else gap.end
                 self._gaps.setdefault(gap.identity, []).append((gap.start, end))
-            elif item.receipt is not None and item.own is not None:
-                said = _Said.read(item.own)
-                of = self._said.setdefault(item.receipt.identity, {})
-                known = of.get(item.receipt.exporter)
-                if known is None or known.bytes <= said.bytes:
-                    of[item.receipt.exporter] = said
+            elif item.own is not None and _is_receipt(item):
+                self._take_receipt(item.own)
             yield item
+
+    def _take_receipt(self, own: Mapping[str, Any]) -> None:
+        identity = str(field_of(own, _SEGMENT + "identity") or "")
+        receipt = _Receipt.read(own)
+        replay = field_of(own, _CHAIN) if field_of(own, REPLAYED) is not None else ""
+        who = f"{field_of(own, EXPORTER) or ''} {replay}"
+        of = self._receipts.setdefault(identity, {})
+        known = of.get(who)
+        if known is None or known.said.bytes <= receipt.said.bytes:
+            of[who] = receipt
+
+    def _form(self, beside: Mapping[str, Any]) -> str:
+        """Return what names the mapping of a record, and whether it is one of a replay."""
+        mapping, replayed = self._form_names
+        if mapping not in beside and beside:
+            mapping = next((n for n in beside if n.endswith(_MAPPING)), "")
+            replayed = mapping.removesuffix(_MAPPING) + _REPLAYED
+            self._form_names = mapping, replayed
+        return f"{beside.get(mapping, '')}{_AGAIN if beside.get(replayed) else ''}"
 
     def leave_out(self, identities: Iterable[str]) -> None:
         """Forget what was taken in of some segments."""
         for identity in identities:
             self._records.pop(identity, None)
-            self._said.pop(identity, None)
+            self._receipts.pop(identity, None)
 
     def report(self) -> ContentReport:
         report = ContentReport()
-        for identity, of in self._said.items():
-            records = self._records.pop(identity, None) or _Records()
-            why = self._judge(identity, records, list(of.values()), report)
+        again: dict[str, list[Record]] = {}
+        proven: set[str] = set()  # forms
+        for identity, of in self._receipts.items():
+            every = (self._records.pop(identity, None) or Records()).each()
+            segment = _Segment(identity, of, self._gaps.get(identity, []), report)
+            why = segment.judge(every)
             if why:
-                name = next(iter(of.values())).name
-                report.not_judged.append(f"{name} ({identity}): {why}")
+                report.not_judged.append(f"{segment.name} ({identity}): {why}")
+            proven |= segment.forms
+            again[identity] = segment.again
+        self._judge_again(again, proven, report)
         return report
 
-    def _judge(
-        self, identity: str, records: _Records, of: list[_Said], report: ContentReport
-    ) -> str:
-        """Judge a segment; say why it cannot be."""
-        if len({said.hash for said in of}) > 1:
-            return "several exporters sent it in different forms: export them apart"
-        said = of[0]
-        if said.none:
-            return _NONE.get(said.none, said.none)
-        places, digests, several = records.ordered()
-        if _NO_BODY in digests:
+    def _judge_again(
+        self, again: Mapping[str, list[Record]], proven: set[str], report: ContentReport
+    ) -> None:
+        """Judge what is there beside what a receipt proves, in another form than that."""
+        for identity, records in again.items():
+            name = next(iter(self._receipts[identity].values())).name
+            known = [r for r in records if r.form in proven or r.form.endswith(_AGAIN)]
+            if known:
+                report.not_judged.append(
+                    f"{name} ({identity}): {len(known)} records are there a second time in another "
+                    "form, under no receipt: a process that was killed before its configuration "
+                    "changed or a replay may have sent them"
+                )
+            report.changed += [
+                _two_contents(name, identity, r.place) for r in records if r not in known
+            ]
+
+
+@dataclass(slots=True)
+class _Segment:
+    """Judges one segment; `forms` are those of its records that are proven."""
+
+    identity: str
+    receipts: Mapping[str, _Receipt]
+    gaps: Sequence[tuple[int, int]]
+    report: ContentReport
+    forms: set[str] = field(default_factory=set)
+    again: list[Record] = field(default_factory=list)  # in other forms than what is proven
+
+    @property
+    def name(self) -> str:
+        return next(iter(self.receipts.values())).name
+
+    def judge(self, every: Sequence[Record]) -> str:
+        """Judge it; say why it cannot be."""
+        receipts = {r.said: r for r in self.receipts.values()}  # exporters that are alike agree
+        none = next((r.none for r in receipts.values() if r.none), "")
+        if none:
+            return _NONE.get(none, none)
+        if any(record.digest == _NO_BODY for record in every):
             return "the export has no bodies"
-        where = f"{said.name} ({identity})"
-        report.changed += [
-            f"{where}: {uid_of(identity, place)} is there with two contents" for place in several
-        ]
-        surplus = said.gaps and len(places) > said.delivered
-        if surplus:
-            places, digests = self._noted(identity, said, places, digests)
-        is_same = whole_hash(b"".join(digests)).hex() == said.hash
-        if surplus and not is_same:
-            return "it has a gap, and a killed agent sent some of that and could not note which"
-        why = "" if is_same else self._name(identity, where, said, (places, digests), report)
+        proven, unfit = set[Record](), list[tuple[_Receipt, Found]]()
+        for said, receipt in receipts.items():
+            gaps = self.gaps if receipt.gaps else None
+            found = found_for(said._replace(gaps=gaps), every)
+            proven.update(found.same)
+            if not found.fits:
+                unfit.append((receipt, found))
+        if unfit and len(receipts) > 1 and {record.form for record in every} == {""}:
+            return "several exporters sent it in forms without a name: export them apart"
+        self.forms.update(record.form for record in proven)
+        places = {record.place for record in every}
+        whys = [self._judge_unfit(*each, proven, places) for each in unfit]
+        named = {r for _, found in unfit for r in found.other}
+        self._judge_others([r for r in every if r not in named], proven, is_all=not unfit)
+        why = next(filter(None, whys), "")
         if not why:
-            report.judged, report.records = report.judged + 1, report.records + len(places)
+            self.report.judged, self.report.records = (
+                self.report.judged + 1,
+                self.report.records + len(places),
+            )
         return why
 
-    def _noted(
-        self, identity: str, said: _Said, places: list[int], digests: list[bytes]
-    ) -> tuple[list[int], list[bytes]]:
-        """Leave out what a killed agent delivered and had no time to note: it lies in a gap."""
-        gaps = self._gaps.get(identity, [])
-        kept = [
-            at
-            for at, place in enumerate(places)
-            if not any(start <= offset_of(place) < end for start, end in gaps)
-        ][: said.delivered]
-        if len(kept) < said.delivered:  # told of by an older version, or to another back end
-            kept = list(range(said.delivered))
-        return [places[at] for at in kept], [digests[at] for at in kept]
-
-    def _name(
-        self,
-        identity: str,
-        where: str,
-        said: _Said,
-        found: tuple[list[int], list[bytes]],
-        report: ContentReport,
+    def _judge_unfit(
+        self, receipt: _Receipt, found: Found, proven: set[Record], places: set[int]
     ) -> str:
+        delivered = receipt.said.delivered
+        if receipt.gaps and len(places) > delivered:
+            return "it has a gap, and a killed agent sent some of that and could not note which"
+        known = {record.place for record in proven}
+        lacking = {place_of(at) for at, _ in found.differences or ()}
+        here = {record.place for record in found.chosen}
+        if lacking and lacking <= known - here:
+            uids = " and ".join(uid_of(self.identity, place) for place in sorted(lacking))
+            return f"{uids} is there only as another receipt says"
+        if found.differences is None and len(known) >= delivered and known == places:
+            return "what a receipt of it speaks of is there only as another one says"
+        return self._name(receipt, found)
+
+    def _judge_others(self, every: Sequence[Record], proven: set[Record], *, is_all: bool) -> None:
+        """Judge what no receipt speaks of; *is_all*: all of them have what they speak of."""
+        if len(proven) == len(every):
+            return
+        at: dict[int, list[Record]] = {}
+        for record in proven or every:
+            at.setdefault(record.place, []).append(record)
+        for record in every:
+            same = at.get(record.place, [])
+            if any(other.digest == record.digest for other in same[: None if proven else 1]):
+                continue
+            if any(other.form == record.form for other in same):
+                two = _two_contents(self.name, self.identity, record.place)
+                if two not in self.report.changed[-1:]:
+                    self.report.changed.append(two)
+            elif same and proven:
+                self.again.append(record)
+            elif is_all and not any(receipt.gaps for receipt in self.receipts.values()):
+                uid = uid_of(self.identity, record.place)
+                self.report.changed.append(f"{self.name} ({self.identity}): {uid} was put in")
+
+    def _name(self, receipt: _Receipt, found: Found) -> str:
         """Name what differs from the receipt."""
-        places, digests = found
-        values: dict[int, list[tuple[int, int]]] = {}
-        for place, digest in zip(places, digests, strict=True):
-            values.setdefault(offset_of(place), []).append(
-                (place, int.from_bytes(digest[:4], "big"))
-            )
-        sums = added((0, 0, 0, 0), map(offset_of, places), b"".join(digests))
-        different = (
-            located([a - b for a, b in zip(said.sums, sums, strict=False)])
-            if (len(said.sums) == len(sums))
-            else None
-        )
-        if not different or any(at >= max(said.bytes, 1) for at, _ in different):
-            lacking = said.delivered - len(places)
+        report, where = self.report, f"{self.name} ({self.identity})"
+        there: dict[int, list[Record]] = {}
+        for record in found.chosen:
+            there.setdefault(offset_of(record.place), []).append(record)
+        different = found.differences
+        if different is None:
+            lacking = receipt.said.delivered - len(found.chosen)
             if lacking > 0:
                 return f"{lacking} of its records are missing; of the others nobody can tell"
             report.changed.append(f"{where}: its records are not those that were sent")
             return ""
         for at, value in different:
-            there = values.get(at, ())
-            uid = uid_of(identity, there[0][0]) if len(there) == 1 else f"{identity}-{at:x}"
-            if not there:
+            here = there.get(at, [])
+            uid = uid_of(self.identity, here[0].place if len(here) == 1 else place_of(at))
+            if not here:
                 report.missing.append(f"{where}: {uid} is missing")
-            elif any(PRIME - known == value for _, known in there):
+            elif any(PRIME - record.value == value for record in here):
                 report.changed.append(f"{where}: {uid} was put in")
             else:
                 report.changed.append(f"{where}: {uid} was changed")
         return ""
+
+
+def _two_contents(name: str, identity: str, place: int) -> str:
+    return f"{name} ({identity}): {uid_of(identity, place)} is there with two contents"
+
+
+def _is_receipt(item: Item) -> bool:
+    """Tell whether it is one of an agent or of a replay."""
+    if item.receipt is not None or item.own is None:
+        return item.receipt is not None
+    said = field_of(item.own, REPLAYED), field_of(item.own, _SEGMENT + "delivered")
+    return None not in said
 
 
 def _digest(item: Item) -> bytes:

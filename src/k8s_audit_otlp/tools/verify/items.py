@@ -119,8 +119,9 @@ def _value(value: _Value) -> Any:
     return next((v for v in values if v is not None), 0)
 
 
-def _beside(log: _Log) -> dict[str, Any]:
+def _beside(log: _Log, around: Mapping[str, Any]) -> dict[str, Any]:
     own = {
+        **around,
         "timeunixnano": log.timeUnixNano,
         "severitynumber": log.severityNumber,
         "severitytext": log.severityText,
@@ -132,12 +133,13 @@ def _beside(log: _Log) -> dict[str, Any]:
 def items_of_request(line: bytes, field: str) -> Iterator[Item]:
     for source in _read_request(line).resourceLogs:
         resource = source.resource.attributes if source.resource else []
+        around = {f"resource.attributes.{words_of(p.key)}": _plain(p) for p in resource}
         for scope in source.scopeLogs:
             for log in scope.logRecords:
                 uid = next((_plain(p) for p in log.attributes if p.key == field), "")
                 if read_uid(str(uid)) is not None:
                     body = log.body.stringValue if log.body else None
-                    yield Item(str(uid), body=body, beside=_beside(log))
+                    yield Item(str(uid), body=body, beside=_beside(log, around))
                     continue
                 known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
                 if log.eventName:

@@ -1,0 +1,188 @@
+"""Finds the records that a receipt speaks of, where some are there in several forms. Pure.
+
+Exporters with different mappings, a process that was killed before its configuration changed, and a
+replay send one event under one uid with several bodies. Each record names its mapping in the
+resource; what a receipt counts was sent in one of these forms, or in one after another.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, permutations
+from typing import Final, NamedTuple
+
+from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, added, located, whole_hash
+from k8s_audit_otlp.tools.verify.uids import offset_of
+
+_MOST_ORDERS: Final = 200  # orders of forms that are tried: all of four forms, and more than enough
+
+
+class Record(NamedTuple):
+    """One record of a segment; `form` is what names its mapping."""
+
+    place: int
+    digest: bytes
+    form: str
+
+    @property
+    def value(self) -> int:
+        return int.from_bytes(self.digest[:4], "big")
+
+
+Chosen = Sequence[Record]  # in the order of their places, one for each
+
+
+@dataclass(slots=True, eq=False)
+class Records:
+    """The records of one segment in any order: 29 bytes for each."""
+
+    _places: "array[int]" = field(default_factory=lambda: array("Q"))
+    _digests: bytearray = field(default_factory=bytearray)
+    _form_of: bytearray = field(default_factory=bytearray)
+    _forms: list[str] = field(default_factory=list)
+
+    def add(self, place: int, digest: bytes, form: str) -> None:
+        if form not in self._forms:
+            if len(self._forms) == 256:
+                form = self._forms[-1]
+            else:
+                self._forms.append(form)
+        self._places.append(place)
+        self._digests += digest[:DIGEST_BYTES]
+        self._form_of.append(self._forms.index(form))
+
+    def each(self) -> list[Record]:
+        """Return every record once, in the order of places."""
+        size, forms = DIGEST_BYTES, self._forms
+        every = [
+            Record(place, bytes(self._digests[at * size : at * size + size]), forms[form])
+            for at, (place, form) in enumerate(zip(self._places, self._form_of, strict=True))
+        ]
+        every.sort()
+        return [r for at, r in enumerate(every) if not at or r != every[at - 1]]
+
+
+class Said(NamedTuple):
+    """What a receipt says of the records that were delivered."""
+
+    bytes: int
+    delivered: int
+    hash: str
+    sums: tuple[int, ...]
+    # Where more may be there than it counts: begin and end. None where nothing was lost.
+    gaps: Sequence[tuple[int, int]] | None = None
+
+
+class Found(NamedTuple):
+    """What fits a receipt best: it is what was sent but for `differences`.
+
+    Those are (offset, value that is lacking modulo PRIME); None where there are more than two.
+    """
+
+    chosen: Chosen
+    differences: list[tuple[int, int]] | None
+
+    @property
+    def fits(self) -> bool:
+        return self.differences == []
+
+    @property
+    def same(self) -> Chosen:
+        """The records that are what was sent, where that can be told."""
+        return () if self.differences is None else self._where(is_other=False)
+
+    @property
+    def other(self) -> Chosen:
+        """Those that are not, where that can be told."""
+        return self._where(is_other=True)
+
+    def _where(self, *, is_other: bool) -> Chosen:
+        offsets = {at for at, _ in self.differences or ()}
+        return [r for r in self.chosen if (offset_of(r.place) in offsets) == is_other]
+
+
+def found_for(said: Said, every: Sequence[Record]) -> Found:
+    """Return the records that *said* speaks of, or what comes nearest to it."""
+    best: Found | None = None
+    for chosen in _choices(every):
+        found = _held(said, _outside_gaps(said, chosen), every)
+        if found.fits:
+            return found
+        if best is None or _distance(said, found) < _distance(said, best):
+            best = found
+    return best or Found((), None)
+
+
+def _distance(said: Said, found: Found) -> tuple[int, int]:
+    if found.differences is not None:
+        return len(found.differences), 0
+    return 3, abs(said.delivered - len(found.chosen))
+
+
+def _choices(every: Sequence[Record]) -> Iterator[Chosen]:
+    """Give one record for each place: of one form, or of one before another."""
+    at: dict[int, dict[str, Record]] = {}
+    for record in every:
+        at.setdefault(record.place, {}).setdefault(record.form, record)
+    forms = sorted({record.form for record in every})
+    orders = (order for n in range(len(forms)) for order in permutations(forms, n + 1))
+    for order in islice(orders, _MOST_ORDERS):
+        found = (next((of[f] for f in order if f in of), None) for of in at.values())
+        yield [record for record in found if record is not None]
+    if not forms:
+        yield []
+
+
+def _outside_gaps(said: Said, chosen: Chosen) -> Chosen:
+    """Leave out what a killed agent delivered and had no time to note: it lies in a gap."""
+    if said.gaps is None or len(chosen) <= said.delivered:
+        return chosen
+    kept = [r for r in chosen if not any(a <= offset_of(r.place) < b for a, b in said.gaps)]
+    # Fewer: the gap was told of by an older version, or to another back end.
+    return (kept if len(kept) >= said.delivered else chosen)[: said.delivered]
+
+
+def _held(said: Said, chosen: Chosen, every: Iterable[Record]) -> Found:
+    if _is_what_was_sent(said, chosen):
+        return Found(chosen, [])
+    sums = sums_of(chosen)
+    differences = None
+    if len(said.sums) == len(sums):
+        differences = located([a - b for a, b in zip(said.sums, sums, strict=True)])
+    if not differences or any(at >= max(said.bytes, 1) for at, _ in differences):
+        return Found(chosen, None)
+    other = _mended(chosen, differences, every)
+    return Found(other, []) if _is_what_was_sent(said, other) else Found(chosen, differences)
+
+
+def _mended(
+    chosen: Chosen, differences: Iterable[tuple[int, int]], every: Iterable[Record]
+) -> Chosen:
+    """Take other records that are there for those that differ, or none."""
+    lacking: Mapping[int, int] = dict(differences)
+    others: dict[int, list[Record]] = {}
+    for record in every:
+        if offset_of(record.place) in lacking:
+            others.setdefault(record.place, []).append(record)
+    mended, done = [], set[int]()
+    for record in chosen:
+        at = offset_of(record.place)
+        wanted = (record.value + lacking.get(at, 0)) % PRIME
+        if at not in lacking or at in done:
+            mended.append(record)
+            continue
+        other = next((r for r in others[record.place] if r.value == wanted), None)
+        if other is not None or not wanted:
+            done.add(at)
+        if wanted:
+            mended.append(other or record)
+    return mended
+
+
+def _is_what_was_sent(said: Said, chosen: Chosen) -> bool:
+    return whole_hash(b"".join([record.digest for record in chosen])).hex() == said.hash
+
+
+def sums_of(chosen: Chosen) -> tuple[int, int, int, int]:
+    offsets = [offset_of(record.place) for record in chosen]
+    return added((0, 0, 0, 0), offsets, b"".join([record.digest for record in chosen]))
