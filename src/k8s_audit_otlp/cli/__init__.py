@@ -26,6 +26,7 @@ STATE: Final = 3
 UNDELIVERED: Final = 4
 MISSING: Final = 5
 CHANGED: Final = 6
+UNPROVEN: Final = 7
 INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = """\b
@@ -37,6 +38,7 @@ Exit codes:
   4  --once left something undelivered
   5  verification found something missing
   6  verification found something changed or forged
+  7  verification found nothing wrong, but could not judge all
   130  interrupted
 """
 

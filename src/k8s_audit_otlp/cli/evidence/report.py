@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, FAILURE, MISSING, OK, UNDELIVERED, USAGE, die, say
+from k8s_audit_otlp.cli import CHANGED, FAILURE, MISSING, OK, UNDELIVERED, UNPROVEN, USAGE, die, say
 from k8s_audit_otlp.cli.options import CONFIG, JSON, PATH, config_path, load_config
 from k8s_audit_otlp.config.template import UnresolvedError, parse_template
 from k8s_audit_otlp.tools.verify.day import Day, day_of, judge_day, last_full_day
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-_CODES = {"complete": OK, "missing": MISSING, "changed": CHANGED, "nothing": USAGE}
+_CODES = {
+    "complete": OK,
+    "unproven": UNPROVEN,
+    "missing": MISSING,
+    "changed": CHANGED,
+    "nothing": USAGE,
+}
 
 
 @click.command("report")
@@ -82,6 +88,8 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
       4  complete and sound, but not every exporter or file took the answer
       5  something is missing
       6  something was changed, put in, taken out of the chain or forged
+      7  nothing wrong was found, but a part could not be judged, or has no
+         seal by a key that was given
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     now_ns = time.time_ns()
     chosen = _day(day, now_ns)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, MISSING, OK, die
+from k8s_audit_otlp.cli import CHANGED, MISSING, OK, UNPROVEN, die
 from k8s_audit_otlp.cli.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import JSON, MOMENT, PATH
 from k8s_audit_otlp.cli.terminal import echo
@@ -73,10 +73,12 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
 
     \b
     Exit codes:
-      0  what was judged is complete and sound
+      0  complete and sound: all that was asked is proven
       2  nothing could be judged: no receipt, no file, a wrong option
       5  something is missing
       6  something was changed, put in, taken out of the chain or forged
+      7  nothing wrong was found, but a part could not be judged, or has no
+         seal by a key that was given
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     scope = Scope(cluster, since, until)
     if scope.until_ns and scope.until_ns <= scope.since_ns:
@@ -115,4 +117,6 @@ def _tell(verdict: Verdict, *, as_json: bool) -> NoReturn:
             echo(line)
     if not verdict.is_sound:
         sys.exit(CHANGED)
-    sys.exit(OK if verdict.is_complete else MISSING)
+    if not verdict.is_complete:
+        sys.exit(MISSING)
+    sys.exit(OK if verdict.is_proven else UNPROVEN)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _NAMES = tuple(CHAIN + name for name in ("id", "number", "previous", "hash"))
+_FIRST = "k8s.audit.segment.first.event.ns"
 _SEAL_NAMES = (EXPORTER, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
 
 
@@ -46,6 +47,7 @@ class ChainReport:
 class IntegrityReport:
     chains: list[ChainReport] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)  # of what belongs to no chain
+    absent: list[str] = field(default_factory=list)  # sealed chains of which no link is there
     seals: int = 0
     checked: bool = False  # there was a key to check seals with
 
@@ -63,6 +65,7 @@ class Links:
         self._links: dict[str, dict[int, dict[str, _Link]]] = {}
         self._exporters: dict[str, str] = {}
         self._seals: dict[str, dict[str, Any]] = {}
+        self._first_ns = 0  # of the events that receipts speak of
         self._faults: list[str] = []
 
     def taking(self, items: Iterable[Item]) -> Iterable[Item]:
@@ -89,6 +92,8 @@ class Links:
             chain = self._links.setdefault(said[CHAIN + "id"], {})
             chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
             self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
+            if (first := str(named.get(_FIRST) or "")).isdecimal() and int(first):
+                self._first_ns = min(self._first_ns or int(first), int(first))
 
     def report(self) -> IntegrityReport:
         report = IntegrityReport(faults=list(self._faults), seals=len(self._seals))
@@ -100,6 +105,13 @@ class Links:
                 chain = chains[said[CHAIN + "id"]] = ChainReport(said[CHAIN + "id"], said[EXPORTER])
             self._hold_against_seal(chain, uid, said)
         report.chains = list(chains.values())
+        here = set(self._exporters.values())
+        report.absent = [
+            f"{chain.exporter} ({chain.id}): sealed up to number {chain.sealed}, and nothing of it "
+            "is there: another cluster's or back end's, or it was taken out"
+            for chain in report.chains
+            if not chain.last and chain.exporter in here and chain.sealed_ns >= self._first_ns
+        ]
         return report
 
     def _chain(self, name: str, of: dict[int, dict[str, _Link]]) -> ChainReport:

@@ -64,10 +64,13 @@ def html_of(verdict: Verdict) -> str:
 def _answers(verdict: Verdict) -> list[tuple[str, str, str]]:
     complete = "yes" if verdict.is_complete else "NO, see what is missing"
     sound = "yes, as far as it was judged" if verdict.is_sound else "NO, see what was changed"
-    return [
+    answers = [
         ("Complete", complete, "good" if verdict.is_complete else "bad"),
         ("Untouched", sound, "good" if verdict.is_sound else "bad"),
     ]
+    if verdict.unproven:
+        answers.append(("Proven", "NOT ALL, see what could not be judged", "bad"))
+    return answers
 
 
 def _checked(verdict: Verdict) -> list[tuple[str, str]]:

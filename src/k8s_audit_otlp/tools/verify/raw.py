@@ -22,6 +22,7 @@ class RawReport:
     same: int = 0
     changed: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)  # of these, what has a receipt or is damaged
 
 
 class RawFiles:
@@ -51,7 +52,8 @@ class RawFiles:
         for found in segments(list(_entries(directory)), damage):
             if isinstance(found, OfflineSegment):
                 self._judge(found, report)
-        report.not_judged += [f"{name}: {why}" for name, why in damage.items()]
+        report.unproven += [f"{name}: {why}" for name, why in damage.items()]
+        report.not_judged += report.unproven
         return report
 
     def _judge(self, segment: OfflineSegment, report: RawReport) -> None:
@@ -59,9 +61,11 @@ class RawFiles:
         if not said:
             why = "no receipt in the export" if said is None else "its receipt has no hash"
             report.not_judged.append(f"{name} ({segment.identity}): {why}")
+            report.unproven += report.not_judged[-1:] if said is not None else []
             return
         if any(other.startswith(segment.identity + ".") for other in self._said):
             report.not_judged.append(f"{name} ({segment.identity}): the log was cut in it")
+            report.unproven += report.not_judged[-1:]
             return
         size = max(said.values())
         found, read, more = _hash(segment, size)

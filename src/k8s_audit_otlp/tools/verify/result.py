@@ -16,12 +16,14 @@ _OWN: Final = f"{PREFIX}evidence_"
 
 
 def answer_of(verdict: Verdict) -> str:
-    """Say in a word what came out: complete, missing, changed, or nothing where nothing could."""
+    """Say in a word what came out: complete, unproven, missing, changed; nothing: none could."""
     if verdict.nothing:
         return "nothing"
     if not verdict.is_sound:
         return "changed"
-    return "complete" if verdict.is_complete else "missing"
+    if not verdict.is_complete:
+        return "missing"
+    return "complete" if verdict.is_proven else "unproven"
 
 
 def notice_of(verdict: Verdict, day: Day, now_ns: int) -> Notice:
@@ -31,9 +33,10 @@ def notice_of(verdict: Verdict, day: Day, now_ns: int) -> Notice:
         "complete": f"the audit log of {cluster} on {day.name} is complete and untouched",
         "missing": f"the audit log of {cluster} on {day.name} is NOT COMPLETE",
         "changed": f"the audit log of {cluster} on {day.name} was CHANGED",
+        "unproven": f"not all of the audit log of {cluster} on {day.name} could be judged",
         "nothing": f"nothing can be said of the audit log of {cluster} on {day.name}",
     }
-    found = [*verdict.faults, *verdict.lacks][:_MOST] or [verdict.nothing]
+    found = [*verdict.faults, *verdict.lacks, *verdict.unproven][:_MOST] or [verdict.nothing]
     attributes: dict[str, Value] = {
         "k8s.cluster.name": cluster,
         _SAID + "day": day.name,
@@ -67,7 +70,9 @@ def families_of(verdict: Verdict, day: Day, store: str, now_ns: int) -> list[Fam
     ]
     if not verdict.nothing:
         complete, sound = int(verdict.is_complete), int(verdict.is_sound)
+        proven = int(verdict.is_proven)
         rows.append(("complete", "boolean", "Everything that receipts count is there.", complete))
+        rows.append(("proven", "boolean", "Complete, sound, and all was judged.", proven))
         rows.append(("sound", "boolean", "Nothing was changed, put in or taken out.", sound))
     return [_gauge(labels, *row) for row in rows]
 

@@ -53,6 +53,23 @@ class Verdict:
         return self.sound.sound and not (self.contents.changed or self.fields.changed or raw)
 
     @property
+    def is_proven(self) -> bool:
+        """Everything that was asked could be judged, and nothing is wrong."""
+        return self.is_sound and self.is_complete and not self.unproven
+
+    @property
+    def unproven(self) -> list[str]:
+        """Name what was asked, and that nothing here proves or disproves."""
+        contents = [f"records of {x}" for x in self.contents.not_judged]
+        unsealed = [
+            f"{chain.exporter} ({chain.id}): no seal by a key that was given"
+            for chain in self.sound.chains
+            if self.sound.checked and chain.last and not (chain.sealed or chain.faults)
+        ]
+        raw = self.raw.unproven if self.raw is not None else []
+        return [*contents, *unsealed, *self.sound.absent, *raw]
+
+    @property
     def nothing(self) -> str:
         """Why nothing can be said; "" where something can."""
         if not any(chain.last for chain in self.sound.chains):
@@ -66,6 +83,8 @@ class Verdict:
             )
         if self.scope.by_end and not self.complete.segments:
             return "no segment of the log ended in that time, so none has a receipt"
+        if not self.complete.segments:
+            return "no segment lies in that time; none is judged"
         if self.raw is not None and not (self.raw.same or self.raw.changed):
             why = "; ".join(self.raw.not_judged[:3]) or "no file of the log is in it"
             return f"--raw {self.raw.directory}: none of its files can be judged: {why}"
@@ -76,8 +95,8 @@ class Verdict:
         """Name segments of which something could not be judged, and why."""
         beyond = [f"{n} ({i}): reaches beyond the range" for i, n in self.scope.beyond.items()]
         raw = self.raw.not_judged if self.raw is not None else []
-        contents = (f"records of {x}" for x in self.contents.not_judged)
-        return [*beyond, *contents, *self.fields.not_compared, *raw]
+        proof = [line for line in self.unproven if line not in raw]
+        return [*beyond, *proof, *self.fields.not_compared, *raw]
 
     @property
     def faults(self) -> list[str]:
@@ -111,6 +130,8 @@ class Verdict:
         return {
             "complete": self.is_complete,
             "sound": self.is_sound,
+            "proven": self.is_proven,
+            "unproven": self.unproven,
             "missing": complete.total("missing"),
             "repeated": complete.total("repeated"),
             "foreign": complete.foreign,
@@ -155,6 +176,8 @@ class Verdict:
         if self.raw is not None:
             yield f"{self.raw.same} files in {self.raw.directory} are byte for byte what was read"
         yield "sound: the chain holds" if self.is_sound else "NOT SOUND: see above"
+        if self.is_sound and self.is_complete and not self.is_proven:
+            yield "NOT PROVEN: nothing wrong was found, but not all could be judged, see above"
         yield "nobody can know from an export: " + "; ".join(CANNOT_KNOW)
 
 
