@@ -75,7 +75,7 @@ def encode_lines(block: Block) -> EncodedBlock:
 class Fixture:
     """Writes a log and runs agents on it; every agent takes up the same state."""
 
-    def __init__(self, folder: Path, backend: Backend) -> None:
+    def __init__(self, folder: Path, backend: Backend, seed: int = 1) -> None:
         self.folder = folder
         self.log = folder / "log" / "audit.log"
         self.log.parent.mkdir()
@@ -84,7 +84,7 @@ class Fixture:
         self.receiver = ""  # more keys of the receiver, as YAML
         self.exporters = f"otlp_http: {{endpoint: {backend.url}, {RETRY}}}"
         self.service = ""
-        self._source = EventSource(1)
+        self._source = EventSource(seed)
 
     def write(self, count: int, path: Path | None = None) -> list[str]:
         """Append events; return their audit ids."""
@@ -100,15 +100,15 @@ class Fixture:
         return self.log.rename(self.log.with_name(name))
 
     def config(self) -> Config:
-        return load_text(
-            f"""
+        return load_text(self.text(), "test", {}).config
+
+    def text(self) -> str:
+        """Return the configuration as YAML."""
+        return f"""
 receivers: {{k8s_audit: {{include: [{self.log}], {self.receiver}}}}}
 exporters: {{{self.exporters}}}
 service: {{state_dir: {self.state}, shutdown_timeout: 2s, {self.service}}}
-""",
-            "test",
-            {},
-        ).config
+"""
 
     def once(self, deadline_s: float = 60.0) -> Agent:
         """Deliver what is there; the agent has ended when it is returned."""
@@ -122,6 +122,20 @@ service: {{state_dir: {self.state}, shutdown_timeout: 2s, {self.service}}}
 
     def notices(self, event: str) -> list[dict[str, Any]]:
         return [n.attributes for n in self.backend.received.notices if n.event_name == event]
+
+
+def exported(backend: Backend) -> list[dict[str, Any]]:
+    """Export what a back end holds, as one object a record."""
+    return [
+        {
+            "log.record.uid": record.uid,
+            "event.name": record.event_name,
+            "body": record.body,
+            **record.resource,
+            **record.attributes,
+        }
+        for record in [*backend.received.records, *backend.received.notices]
+    ]
 
 
 RETRY = "retry_on_failure: {initial_interval: 20ms, max_interval: 100ms}"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.types import StartAt
+from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.model import Block, Delivered, EncodedBlock, Outcome
 from k8s_audit_otlp.otlp.wire import time_of
 from k8s_audit_otlp.transport.sender import ExportRequest
 
-REPLAYED = "k8s.audit.replayed"
 AFTER = "after the end of the replay"  # what takes away what is later, as a policy's rule would
 
 

@@ -21,6 +21,7 @@ VERSION = 2
 CHAIN = "k8s.audit.chain."
 HASH = CHAIN + "hash"
 _COVERED = "k8s.audit."  # attributes that begin so are hashed, but the hash itself
+REPLAYED = "k8s.audit.replayed"  # and what the resource of a replay says, which is no link's own
 _WORDS = re.compile(r"[^a-z0-9]+")
 
 
@@ -36,12 +37,12 @@ def text_of(value: object) -> str:
 
 def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
     """Return the hash of a link, from what the agent or an export says of it."""
-    own, covered = words(HASH), {}
+    own, covered = (words(HASH), REPLAYED), {}
     version = VERSION
     for path, value in attributes.items():
         before, found, rest = words(path).partition(_COVERED)
         name = found + rest
-        if found and name != own and (not before or before.endswith(".")):
+        if found and name not in own and (not before or before.endswith(".")):
             covered[name] = text_of(value)
     if covered.get(CHAIN + "version") == "1":
         version = 1

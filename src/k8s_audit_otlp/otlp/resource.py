@@ -17,7 +17,7 @@ SERVICE_NAME = "k8s-audit"
 SOURCE = "k8s-audit"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"  # of the names that the mapping uses
 
-MAPPING = "k8s.audit.mapping"  # what its records depend on, as a digest: see `ExporterMapping`
+MAPPING = "log.mapping"  # what its records depend on, as a digest: see `ExporterMapping`
 CLUSTER, NODE, INSTANCE = "k8s.cluster.name", "k8s.node.name", "service.instance.id"
 # Set by the downward API in a pod's manifest, and what charts commonly call the same
 NODE_VARIABLES = ("K8S_NODE_NAME", "NODE_NAME")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import main
-from tests.kit.agent import Fixture, fixture, wait_for
+from tests.kit.agent import Fixture, exported, fixture, wait_for
 
 __all__ = ["fixture", "wait_for"]
 
@@ -33,14 +33,6 @@ def sealed(fixture: Fixture) -> Fixture:
     return fixture
 
 
-def exported(fixture: Fixture) -> list[dict[str, Any]]:
-    """Export what the back end holds, as one object a record."""
-    return [
-        {"log.record.uid": r.uid, "event.name": r.event_name, "body": r.body, **r.attributes}
-        for r in [*fixture.backend.received.records, *fixture.backend.received.notices]
-    ]
-
-
 def judged(fixture: Fixture, rows: list[dict[str, Any]], *more: str) -> Result:
     file = fixture.folder / "export.ndjson"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -54,20 +46,20 @@ def is_receipt(row: dict[str, Any]) -> bool:
 def test_what_a_real_agent_sent_is_complete_sound_and_sealed(sealed: Fixture) -> None:
     """Restarts and seals of the process before are in it."""
     key = str(sealed.folder / "seal.key.pub")
-    result = judged(sealed, exported(sealed), "--key", key, "--json")
+    result = judged(sealed, exported(sealed.backend), "--key", key, "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["complete"]
     assert report["sound"]
     (chain,) = report["chains"]
     assert chain["last"] == chain["sealed"] >= 3
-    text = judged(sealed, exported(sealed), "--key", key).output
+    text = judged(sealed, exported(sealed.backend), "--key", key).output
     assert "sealed up to" in text
     assert "sound: the chain holds" in text
 
 
 def test_an_event_that_is_gone_is_missing(sealed: Fixture) -> None:
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     gone = next(i for i, row in enumerate(rows) if row["event.name"] == "k8s.audit.event")
     del rows[gone]
     result = judged(sealed, rows)
@@ -84,7 +76,7 @@ def event_at(rows: list[dict[str, Any]], at: int) -> dict[str, Any]:
 
 def test_an_event_that_is_gone_and_one_that_was_changed_are_named(sealed: Fixture) -> None:
     """Both in one segment: from the receipt alone, without the log."""
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     gone, changed = event_at(rows, 4), event_at(rows, 11)
     rows.remove(gone)
     changed["body"] = changed["body"].replace('"verb":"', '"verb":"x')
@@ -95,7 +87,7 @@ def test_an_event_that_is_gone_and_one_that_was_changed_are_named(sealed: Fixtur
 
 
 def test_an_event_that_was_put_in_is_named(sealed: Fixture) -> None:
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     other = event_at(rows, 4)
     uid = str(other["log.record.uid"])
     stranger = f"{uid[:17]}{int(uid[17:], 16) + 1:x}"
@@ -105,7 +97,7 @@ def test_an_event_that_was_put_in_is_named(sealed: Fixture) -> None:
 
 
 def test_an_event_that_is_there_twice_with_two_contents_is_named(sealed: Fixture) -> None:
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     other = event_at(rows, 4)
     result = judged(sealed, [{**other, "body": "{}"}, *rows])
     assert result.exit_code == 6, result.output
@@ -113,7 +105,7 @@ def test_an_event_that_is_there_twice_with_two_contents_is_named(sealed: Fixture
 
 
 def test_what_an_export_has_no_bodies_of_is_said_to_be_unjudged(sealed: Fixture) -> None:
-    rows = [{k: v for k, v in row.items() if k != "body"} for row in exported(sealed)]
+    rows = [{k: v for k, v in row.items() if k != "body"} for row in exported(sealed.backend)]
     result = judged(sealed, rows)
     assert result.exit_code == 7, result.output
     assert "NOT PROVEN" in result.output
@@ -123,7 +115,7 @@ def test_what_an_export_has_no_bodies_of_is_said_to_be_unjudged(sealed: Fixture)
 
 def test_a_receipt_that_was_made_to_fit_is_found(sealed: Fixture) -> None:
     """Whoever takes an event out may also change what the receipt says."""
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     del rows[next(i for i, row in enumerate(rows) if row["event.name"] == "k8s.audit.event")]
     receipt = next(row for row in rows if is_receipt(row))
     receipt["k8s.audit.segment.delivered"] -= 1
@@ -134,7 +126,7 @@ def test_a_receipt_that_was_made_to_fit_is_found(sealed: Fixture) -> None:
 
 def test_a_receipt_that_was_taken_out_is_found(sealed: Fixture) -> None:
     """With all the events of its segment: the night would look complete."""
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     middle = [row for row in rows if is_receipt(row)][1]
     identity = middle["k8s.audit.segment.identity"]
     kept = [
@@ -147,7 +139,7 @@ def test_a_receipt_that_was_taken_out_is_found(sealed: Fixture) -> None:
 
 def test_seals_are_appended_to_a_file_that_can_be_kept_elsewhere(sealed: Fixture) -> None:
     """A back end that loses its newest receipts is shown by the seals of somebody else."""
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     last = max((r for r in rows if is_receipt(r)), key=lambda r: r["k8s.audit.chain.number"])
     rows = [r for r in rows if r is not last and r["event.name"] != "k8s.audit.seal"]
     assert judged(sealed, rows).exit_code in (0, 5)
@@ -172,7 +164,7 @@ def of_segment(rows: list[dict[str, Any]], at: int) -> tuple[dict[str, Any], str
 
 def test_a_cluster_is_judged_without_the_others(sealed: Fixture) -> None:
     """What another cluster lacks raises no alarm here; a cluster that is not there is an error."""
-    mine = [{**row, "k8s.cluster.name": "mine"} for row in exported(sealed)]
+    mine = [{**row, "k8s.cluster.name": "mine"} for row in exported(sealed.backend)]
     theirs = [
         json.loads(json.dumps(row).replace(identity, identity[::-1]))
         for _, identity in [of_segment(mine, 0)]
@@ -191,7 +183,7 @@ def test_a_cluster_is_judged_without_the_others(sealed: Fixture) -> None:
 
 
 def test_a_segment_that_reaches_beyond_the_range_is_named_and_not_judged(sealed: Fixture) -> None:
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     receipt, identity = of_segment(rows, 0)
     gone = event_at(rows, 0)
     rows.remove(gone)
@@ -206,7 +198,7 @@ def test_a_segment_that_reaches_beyond_the_range_is_named_and_not_judged(sealed:
 
 
 def test_files_that_are_still_there_are_held_against_their_receipts(sealed: Fixture) -> None:
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     folder = sealed.log.parent
     result = judged(sealed, rows, "--raw", str(folder), "--json")
     assert result.exit_code == 0, result.output
@@ -232,7 +224,7 @@ def test_files_that_are_still_there_are_held_against_their_receipts(sealed: Fixt
 
 def test_the_page_says_what_was_checked_and_escapes_what_an_export_holds(sealed: Fixture) -> None:
     """It loads nothing, and what an attacker writes into an export stays text."""
-    rows = exported(sealed)
+    rows = exported(sealed.backend)
     receipt, _ = of_segment(rows, 0)
     receipt["k8s.audit.exporter"] = "<script>alert(1)</script>"
     page = sealed.folder / "page.html"

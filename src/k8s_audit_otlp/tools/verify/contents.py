@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.otlp.resource import MAPPING
 from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
 from k8s_audit_otlp.tools.verify.forms import Found, Record, Records, Said, found_for
-from k8s_audit_otlp.tools.verify.items import REPLAYED, Item, field_of, words_of
+from k8s_audit_otlp.tools.verify.items import Item, field_of, words_of
 from k8s_audit_otlp.tools.verify.uids import (
     offset_of,
     place_of,
@@ -194,7 +195,7 @@ class _Segment:
         if unfit and len(receipts) > 1 and {record.form for record in every} == {""}:
             return "several exporters sent it in forms without a name: export them apart"
         self.forms.update(record.form for record in proven)
-        places = {record.place for record in every}
+        places = {record.place: record.form for record in every}
         whys = [self._judge_unfit(*each, proven, places) for each in unfit]
         named = {r for _, found in unfit for r in found.other}
         self._judge_others([r for r in every if r not in named], proven, is_all=not unfit)
@@ -207,7 +208,7 @@ class _Segment:
         return why
 
     def _judge_unfit(
-        self, receipt: _Receipt, found: Found, proven: set[Record], places: set[int]
+        self, receipt: _Receipt, found: Found, proven: set[Record], places: Mapping[int, str]
     ) -> str:
         delivered = receipt.said.delivered
         if receipt.gaps and len(places) > delivered:
@@ -218,9 +219,9 @@ class _Segment:
         if lacking and lacking <= known - here:
             uids = " and ".join(uid_of(self.identity, place) for place in sorted(lacking))
             return f"{uids} is there only as another receipt says"
-        if found.differences is None and len(known) >= delivered and known == places:
+        if found.differences is None and len(known) >= delivered and known == places.keys():
             return "what a receipt of it speaks of is there only as another one says"
-        return self._name(receipt, found)
+        return self._name(receipt, found, places)
 
     def _judge_others(self, every: Sequence[Record], proven: set[Record], *, is_all: bool) -> None:
         """Judge what no receipt speaks of; *is_all*: all of them have what they speak of."""
@@ -243,23 +244,29 @@ class _Segment:
                 uid = uid_of(self.identity, record.place)
                 self.report.changed.append(f"{self.name} ({self.identity}): {uid} was put in")
 
-    def _name(self, receipt: _Receipt, found: Found) -> str:
-        """Name what differs from the receipt."""
+    def _name(self, receipt: _Receipt, found: Found, places: Mapping[int, str]) -> str:
+        """Name what differs from the receipt; *places*: where anything is, and in which form."""
         report, where = self.report, f"{self.name} ({self.identity})"
         there: dict[int, list[Record]] = {}
         for record in found.chosen:
             there.setdefault(offset_of(record.place), []).append(record)
         different = found.differences
         if different is None:
-            lacking = receipt.said.delivered - len(found.chosen)
+            lacking = receipt.said.delivered - len(places)
             if lacking > 0:
                 return f"{lacking} of its records are missing; of the others nobody can tell"
+            if any(form.endswith(_AGAIN) for form in places.values()):
+                return "a part of it is there only as a replay sent it, under no receipt"
             report.changed.append(f"{where}: its records are not those that were sent")
             return ""
         for at, value in different:
             here = there.get(at, [])
             uid = uid_of(self.identity, here[0].place if len(here) == 1 else place_of(at))
-            if not here:
+            if not here and place_of(at) in places:
+                if places[place_of(at)].endswith(_AGAIN):
+                    return f"{uid} is there only as a replay sent it, under no receipt"
+                report.changed.append(f"{where}: {uid} was changed")
+            elif not here:
                 report.missing.append(f"{where}: {uid} is missing")
             elif any(PRIME - record.value == value for record in here):
                 report.changed.append(f"{where}: {uid} was put in")

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.tools.verify.uids import read_uid
 
 _MAX_DEPTH = 8
 _WORDS = re.compile(r"[^a-z0-9]+")
-REPLAYED = "k8s.audit.replayed"
 _RECEIPT = "k8s.audit.segment."
 _CHAIN = "k8s.audit.chain.id"
 # OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).

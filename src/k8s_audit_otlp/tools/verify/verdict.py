@@ -45,7 +45,8 @@ class Verdict:
 
     @property
     def is_complete(self) -> bool:
-        return self.complete.complete and not self.complete.foreign
+        lacks = self.complete.foreign or self.contents.missing
+        return self.complete.complete and not lacks
 
     @property
     def is_sound(self) -> bool:

@@ -22,7 +22,7 @@ def uid(at: int) -> str:
 
 def record(at: int, form: str, body: str = "", *, replayed: bool = False) -> Item:
     """Return an event as a mapping makes it: each has its own body."""
-    beside = {"k8s.audit.mapping": form, **({"k8s.audit.replayed": "true"} if replayed else {})}
+    beside = {"log.mapping": form, **({"k8s.audit.replayed": "true"} if replayed else {})}
     return Item(uid(at), body=body or f"{at} as {form}", beside=beside)
 
 
