@@ -85,7 +85,7 @@ class Contents:
         self._records: dict[str, Records] = {}
         self._receipts: dict[str, dict[str, _Receipt]] = {}  # by identity, and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
-        self._form_names: tuple[str, str] = ("", "")
+        self._form_names = _MAPPING, _REPLAYED  # as the export has them
 
     def taking(self, items: Iterable[Item]) -> Iterable[Item]:
         """Take in what concerns contents, and pass everything on."""
@@ -117,8 +117,8 @@ class Contents:
     def _form(self, beside: Mapping[str, Any]) -> str:
         """Return what names the mapping of a record, and whether it is one of a replay."""
         mapping, replayed = self._form_names
-        if mapping not in beside and beside:
-            mapping = next((n for n in beside if n.endswith(_MAPPING)), "")
+        if mapping not in beside:
+            mapping = next((n for n in beside if n.endswith("." + _MAPPING)), _MAPPING)
             replayed = mapping.removesuffix(_MAPPING) + _REPLAYED
             self._form_names = mapping, replayed
         return f"{beside.get(mapping, '')}{_AGAIN if beside.get(replayed) else ''}"

@@ -172,6 +172,13 @@ def test_a_record_that_one_exporter_sent_smaller_is_no_alarm(at: int) -> None:
     assert untouched(judged([*one, other[at], receipt(one, "one"), receipt(other, "other")]))
 
 
+def test_an_export_without_resources_has_one_form() -> None:
+    """As of an older version; the line of Loki has no name at all."""
+    sent = [record(at, "") for at in range(LONG)]
+    items = [item._replace(beside={"": item.body}) for item in sent]
+    assert untouched(judged([*items, receipt(sent)]))
+
+
 def test_what_cannot_be_told_apart_is_said_to_be_so() -> None:
     """An export without resources: no form has a name."""
     one, other = exporters()

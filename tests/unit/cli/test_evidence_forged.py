@@ -1,0 +1,168 @@
+"""What somebody does to the export of an honest night: each forgery is found and named."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.agent import Fixture, exported
+from tests.kit.backend import Backend
+from tests.kit.judged import UID, Rows, is_event, is_receipt, judged, segment, with_key
+
+NUMBER = "k8s.audit.chain.number"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fixture, Path]]:
+    """Return three segments of a sealed log in a back end, and the public key."""
+    with Backend() as backend:
+        made = Fixture(tmp_path_factory.mktemp("night"), backend)
+        key = with_key(made)
+        for n in range(3):
+            segment(made, n)
+        yield made, key
+
+
+def events(rows: Rows) -> Rows:
+    """Return the events of segments that have a receipt."""
+    known = {row["k8s.audit.segment.identity"] for row in rows if is_receipt(row)}
+    return [r for r in rows if is_event(r) and str(r[UID]).partition("-")[0] in known]
+
+
+def edit_a_body(rows: Rows) -> None:
+    row = events(rows)[4]
+    row["body"] = row["body"].replace('"verb":"', '"verb":"x')
+
+
+def edit_bodies_everywhere(rows: Rows) -> None:
+    for row in events(rows):
+        row["body"] = row["body"].replace('"verb":"', '"verb":"x')
+
+
+def swap_two_uids(rows: Rows) -> None:
+    one, other = events(rows)[2], events(rows)[7]
+    one[UID], other[UID] = other[UID], one[UID]
+
+
+def copy_a_record_to_another_place(rows: Rows) -> None:
+    row = dict(events(rows)[3])
+    identity, _, offset = str(row[UID]).partition("-")
+    row[UID] = f"{identity}-{int(offset, 16) + 1:x}"
+    rows.append(row)
+
+
+def double_a_record_with_another_body(rows: Rows) -> None:
+    row = dict(events(rows)[3])
+    rows.insert(0, {**row, "body": row["body"].replace("get", "delete") + " "})
+
+
+def double_it_in_a_form_of_its_own(rows: Rows) -> None:
+    row = dict(events(rows)[3])
+    rows.append({**row, "body": "{}", "log.mapping": "deadbeef"})
+
+
+def claim_that_a_change_was_replayed(rows: Rows) -> None:
+    row = events(rows)[3]
+    row["body"], row["k8s.audit.replayed"] = row["body"] + " ", True
+
+
+def claim_another_form(rows: Rows) -> None:
+    row = events(rows)[3]
+    row["body"], row["log.mapping"] = row["body"] + " ", "deadbeef"
+
+
+def claim_another_form_everywhere(rows: Rows) -> None:
+    for row in events(rows):
+        row["body"], row["log.mapping"] = row["body"] + " ", "deadbeef"
+
+
+def edit_an_attribute(rows: Rows) -> None:
+    events(rows)[5]["user.name"] = "somebody-else"
+
+
+def backdate(rows: Rows) -> None:
+    """As the time lies in the body too, and in the receipt."""
+    row = events(rows)[5]
+    row["body"] = row["body"].replace('stageTimestamp":"20', 'stageTimestamp":"19')
+
+
+def renumber_receipts(rows: Rows) -> None:
+    """Take one out and close the hole."""
+    second = [row for row in rows if is_receipt(row)][1]
+    rows.remove(second)
+    for row in rows:
+        if row.get(NUMBER, 0) > second[NUMBER] and "k8s.audit.seal.key" not in row:
+            row[NUMBER] -= 1
+
+
+def cut_the_end(rows: Rows) -> None:
+    last = max((r for r in rows if is_receipt(r)), key=lambda r: int(r[NUMBER]))
+    rows.remove(last)
+
+
+def take_out_all_receipts_of_a_segment(rows: Rows) -> None:
+    first = [row for row in rows if is_receipt(row)][1]
+    rows[:] = [r for r in rows if r is not first]
+
+
+def reseal(rows: Rows) -> None:
+    for row in rows:
+        if "k8s.audit.seal.key" in row:
+            row["k8s.audit.seal.key"] = "0123456789abcdef"
+
+
+def take_out_seals(rows: Rows) -> None:
+    rows[:] = [row for row in rows if "k8s.audit.seal.key" not in row]
+
+
+def take_out_the_node(rows: Rows) -> None:
+    """All of its events and receipts, while another's stay."""
+    mine = {r["k8s.audit.chain.id"] for r in rows if is_receipt(r)}
+    theirs = [{**row, "k8s.audit.chain.id": "0123456789abcdef"} for row in rows if is_receipt(row)][
+        :1
+    ]
+    rows[:] = [r for r in rows if "k8s.audit.seal.key" in r and r["k8s.audit.chain.id"] in mine]
+    rows += theirs
+
+
+FORGERIES: list[tuple[Callable[[Rows], None], set[int], str]] = [
+    (edit_a_body, {6}, "was changed"),
+    (edit_bodies_everywhere, {6}, "are not those that were sent"),
+    (swap_two_uids, {6}, "was changed"),
+    (copy_a_record_to_another_place, {6}, "was put in"),
+    (double_a_record_with_another_body, {6}, "is there with two contents"),
+    (double_it_in_a_form_of_its_own, {6}, "is there with two contents"),
+    (claim_that_a_change_was_replayed, {7}, "is there only as a replay sent it"),
+    (claim_another_form, {6}, "was changed"),
+    (claim_another_form_everywhere, {6}, "are not those that were sent"),
+    (edit_an_attribute, {6}, "field user.name says somebody-else"),
+    (backdate, {6}, "was changed"),
+    (renumber_receipts, {6}, "changed: number"),
+    (cut_the_end, {6}, "sealed and not there"),
+    (take_out_all_receipts_of_a_segment, {6}, "missing: number"),
+    (reseal, {6}, "seal by a key that was not given"),
+    (take_out_seals, {7}, "no seal by a key that was given"),
+    (take_out_the_node, {6, 7}, "nothing of it is there"),
+]
+
+
+@pytest.mark.parametrize(
+    ("forge", "codes", "words"), FORGERIES, ids=[f[0].__name__ for f in FORGERIES]
+)
+def test_a_forgery_is_found(
+    night: tuple[Fixture, Path], forge: Callable[[Rows], None], codes: set[int], words: str
+) -> None:
+    fixture, key = night
+    rows = exported(fixture.backend)
+    assert judged(fixture.folder, rows, "--key", str(key)).exit_code == 0
+    forge(rows)
+    result = judged(fixture.folder, rows, "--key", str(key))
+    assert result.exit_code in codes, result.output
+    assert words in result.output
+
+
+def test_a_copied_export_is_no_alarm(night: tuple[Fixture, Path]) -> None:
+    fixture, key = night
+    rows = exported(fixture.backend)
+    result = judged(fixture.folder, [*rows, *reversed(rows)], "--key", str(key))
+    assert result.exit_code == 0, result.output
