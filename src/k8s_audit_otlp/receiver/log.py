@@ -68,6 +68,9 @@ class AuditLog:
         self._listeners: list[Callable[[], None]] = []
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
 
+    def __repr__(self) -> str:
+        return f"<AuditLog {self.key} {len(self.segments())} segments, live {self.live_size} B>"
+
     # -- consumers ---------------------------------------------------------------------------
 
     def register(self, ledger: Ledger) -> None:
@@ -217,7 +220,7 @@ class AuditLog:
                 self._live = live_path(self.path)
                 unknown = list(unknown_backups(self.path))
                 before = self._known.appearance()
-                self._forget_rewritten()
+                self._known.forget_rewritten(self._unchanged)
                 entries, found = self._bound()
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
@@ -274,9 +277,6 @@ class AuditLog:
     def _wake(self) -> None:
         for listener in self._listeners:
             listener()
-
-    def _forget_rewritten(self) -> None:
-        self._known.forget_rewritten(self._unchanged)
 
     def _unchanged(self, segment: Segment) -> bool:
         """Say whether a file still is what it was, as far as it can be read."""

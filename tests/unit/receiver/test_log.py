@@ -30,6 +30,8 @@ def test_backups_come_oldest_first_and_the_live_file_last(
     receiver = receive(name=name)
     assert receiver.drain() == [event(n) for n in range(4)]
     assert receiver.segments()[-1][0] == name
+    size = len(event(3))
+    assert repr(receiver.log) == f"<AuditLog audit:{live} 4 segments, live {size} B>"
 
 
 def test_logrotate_names_are_read_from_the_highest_number_down(
