@@ -114,7 +114,7 @@ def clean_name(name: str, replacement: Replacement) -> str:
     """Take out of a member's name what is no name: managed fields write values so (`v:"..."`)."""
     if len(name) < _SHORTEST_VALUE:
         return name
-    if name.startswith('v:"') and "\\" in name:
+    if name.startswith('v:"'):
         return _clean_escaped(name, replacement)
     says_value = name.startswith(("k:", "v:")) or any(map(name.__contains__, NOT_IN_NAMES))
     return clean(name, replacement) if says_value else clean_forms(name, replacement)

@@ -166,7 +166,7 @@ class OutsideBodies:
             if new != text:
                 seen.fired.add("key")
             return new
-        return self._free(text, seen)
+        return self._free(text, seen, clean_message if " value: " in text else clean)
 
     def _annotation(self, name: str, text: str, seen: Seen) -> str:
         if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:

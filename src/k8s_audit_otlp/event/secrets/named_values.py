@@ -145,6 +145,7 @@ def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
 
 
 def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, int]:
+    start += text.startswith(("$'", '$"'), start)  # a string of the shell with escapes
     quote = _QUOTE.match(text, start)
     if quote is not None:
         return start, _end_of_quoted(text, start, quote[0])
