@@ -96,6 +96,15 @@ FRAGMENTS = (
     ),
     *("&token=", "?a=%3Ftoken%3D", ";token=", "%253D", "command=a&", "$2a$", "{SHA}", ".atlasv1."),
     *("&token=1", "token=REDACTED&", "token={{", "echo   ?", "data: \\"),
+    *(
+        "data:\n  a: b\n",
+        "pat: a1 ",
+        "sess=a1&",
+        "token:\n a: b\n",
+        "token: {\n",
+        "tokens:\n- a\n b\n",
+        "\\u0070",
+    ),
 )
 
 

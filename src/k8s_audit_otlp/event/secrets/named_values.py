@@ -45,6 +45,7 @@ _LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(r"v?\d[\d.]*[\w.+-]*")
 _DIGIT = re.compile(r"\d")
 _FIRST_DIGIT = 128  # characters of a value in which its first digit is
+_FIRST_DRAWN = 64  # characters of a value in which what is drawn begins
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
@@ -72,7 +73,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         verdict = judge(name)
         if verdict is KeyVerdict.HARMLESS and not _may_be_drawn(name, inside=at < below):
             continue
-        if verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at):
+        if verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict):
             continue
         if _names_a_place(text, match) or _is_prose(text, match):
             continue
@@ -127,11 +128,15 @@ def _is_prose(text: str, match: re.Match[str]) -> bool:
     if match["sign"] != ":" or match[0][-1:] != " ":
         return False
     clause = text[match.end() : match.end() + 128].partition("\n")[0]
-    return _PROSE.fullmatch(clause) is not None and _RANDOM.search(clause) is None
+    if _PROSE.fullmatch(clause) is None:
+        return False
+    return _DIGIT.search(clause) is None or _RANDOM.search(clause) is None
 
 
-def _lacks(text: str, at: int) -> bool:
+def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
     """Tell a value without a digit, as no credential under a name such as `auth` is."""
+    if verdict is KeyVerdict.HARMLESS:
+        return not looks_random(text[at : at + _FIRST_DRAWN])
     return _QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
 
 

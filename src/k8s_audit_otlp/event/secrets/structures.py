@@ -48,6 +48,7 @@ _DATA_BLOCK = re.compile(
 _DATA_BEHIND = re.compile(
     r"(\b(?:data|stringData|binaryData):[ \t]*)((?:\n[ \t]+[^\n]*|\n(?=\n|\Z))++)"
 )
+_NEAR = 512  # characters around it in which it is said
 _FLOW_DATA = re.compile(r"(\bstringData:[ \t]*\{)([^{}]*+)")
 _DATA_LINE = re.compile(
     r"^([ \t]*[^\s:#][^:\n]*:[ \t]+)(?![|>][+-]?\d?[ \t]*$)(\S[^\n]*)$", re.MULTILINE
@@ -102,7 +103,8 @@ def _block(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 def _behind(replacement: Replacement, match: re.Match[str]) -> str:
-    if "Secret" not in match.string and match[1][:1] != "s":
+    around = match.string[max(0, match.start() - _NEAR) : match.end() + _NEAR]
+    if match[1][:1] != "s" and "Secret" not in around:
         return match[0]
     replaced = partial(second, replacement)
     return match[1] + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
