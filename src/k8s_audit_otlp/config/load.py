@@ -61,6 +61,7 @@ def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
     _settle_unread(expansion, found)
     if found.config is not None:
         look(found.config, found)
+    found.mistakes = [*map(expansion.without_files, found.mistakes)]
     if found.mistakes or found.config is None:
         raise ConfigError(source, found.mistakes)
     return Loaded(found.config, tuple(found.remarks))

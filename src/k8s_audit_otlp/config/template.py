@@ -4,6 +4,7 @@ Source: https://opentelemetry.io/docs/collector/configuration/#environment-varia
 variable without a default is a mistake here (the Collector would send an empty token).
 """
 
+import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,11 @@ _SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def _not_waiting(path: str, flags: int) -> int:
+    """Open a file so that no read of it waits: one of the kernel (/proc/kmsg) would, for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 @dataclass(frozen=True, slots=True)
 class FileText:
     """The content of a file without its last line ends."""
@@ -26,7 +32,7 @@ class FileText:
     def read(self) -> str:
         if not stat.S_ISREG(Path(self.path).stat().st_mode):
             raise OSError(22, "not a file", self.path)  # a pipe would be waited for without end
-        with Path(self.path).open("rb") as file:
+        with open(self.path, "rb", opener=_not_waiting) as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise OSError(27, f"over {MAX_FILE_BYTES} bytes", self.path)
@@ -43,7 +49,12 @@ class Template:
     parts: tuple[str | FileText, ...]
 
     def resolve(self) -> str:
-        return "".join(part if isinstance(part, str) else part.read() for part in self.parts)
+        return "".join(self.resolved())
+
+    def resolved(self) -> Iterator[str]:
+        """Yield each part as it reads now."""
+        for part in self.parts:
+            yield part if isinstance(part, str) else part.read()
 
     @property
     def files(self) -> tuple[str, ...]:

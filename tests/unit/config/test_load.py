@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from k8s_audit_otlp.config.exporters import OtlpFile, OtlpGrpc, OtlpHttp, Sdk
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
 from k8s_audit_otlp.config.load import load, load_text
-from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.types import StartAt
 
 SMALLEST = """
@@ -244,3 +246,26 @@ def test_another_state_directory_changes_nothing_else() -> None:
     other = loaded.with_state_dir("/other")
     assert other.config.service.state_dir == "/other"
     assert other.with_state_dir("/var/lib/k8s-audit-otlp") == loaded
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        'endpoint: "{}"',
+        'endpoint: "http://h:1", proxy_url: "{}"',
+        'endpoint: "http://h:1", timeout: "{}"',
+        'endpoint: "http://h:1", compression: "{}"',
+        'endpoint: "http://h:1", audit: {{vendor: "{}"}}',
+        'endpoint: "http://h:1", audit: {{dead_letter: {{max_bytes: "x{}"}}}}',
+        'endpoint: "ftp://{}@h:1"',
+    ],
+)
+def test_no_mistake_says_what_a_file_holds(tmp_path: Path, key: str) -> None:
+    """Under whatever key a token was put: the reference is said in its place."""
+    token = tmp_path / "token"
+    token.write_text("hunter2Zq9Xw7L\n")
+    text = SMALLEST.replace('endpoint: "http://siem:4318"', key.format(f"${{file:{token}}}"))
+    with pytest.raises(ConfigError) as raised:
+        load_text(text, "agent.yaml", {})
+    assert "hunter2Zq9Xw7L" not in str(raised.value)
+    assert "exporters::otlp_http" in str(raised.value)

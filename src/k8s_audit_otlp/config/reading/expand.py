@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -11,12 +11,14 @@ from k8s_audit_otlp.config.mistakes import Mistake
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.template import (
     Expanded,
+    FileText,
     Template,
     UnresolvedError,
     has_reference,
     parse_template,
 )
 
+_SHORTEST_HIDDEN = 4  # characters of a file that are not said in a mistake
 # as examples and `vendors show` write them: <zone>, REGISTRY/name, http://HOST:4318, YOUR_API_KEY
 _PLACEHOLDER = re.compile(
     r"<[A-Za-z][\w .\-]*>"
@@ -31,6 +33,15 @@ class Expansion:
     tree: Any = None
     mistakes: list[Mistake] = field(default_factory=list)
     unread: dict[str, tuple[Template, OSError]] = field(default_factory=dict)
+    from_files: dict[str, str] = field(default_factory=dict)  # text -> the reference to it
+
+    def without_files(self, mistake: Mistake) -> Mistake:
+        """Return a mistake that says the reference where it said what the file holds."""
+        what, hint = mistake.what, mistake.hint
+        for text in sorted(self.from_files, key=len, reverse=True):
+            reference = self.from_files[text]
+            what, hint = what.replace(text, reference), hint.replace(text, reference)
+        return replace(mistake, what=what, hint=hint)
 
 
 def placeholder(text: str) -> str:
@@ -67,7 +78,11 @@ def _scalar(text: str, path: Path, env: Mapping[str, str], found: Expansion) -> 
         found.mistakes.append(Mistake(where(path), error.what, error.hint))
         return None
     try:
-        value = template.resolve()
+        parts = [*template.resolved()]
+        value = "".join(parts)
+        for part, read in zip(template.parts, parts, strict=True):
+            if isinstance(part, FileText) and len(read) >= _SHORTEST_HIDDEN:
+                found.from_files[read] = f"${{file:{part.path}}}"
     except OSError as error:
         found.unread[where(path)] = (template, error)
         value = ""
