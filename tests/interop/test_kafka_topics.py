@@ -4,6 +4,8 @@ What was deleted before it was read is a gap: it reaches the back ends, and read
 """
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,14 @@ def test_whatever_a_topic_holds_the_events_arrive_once(
         until(lambda: not wanted - set(backend.received.audit_ids))
         assert set(backend.received.audit_ids) == wanted
         assert backend.received.audit_ids.total() == len(wanted)
-        assert not [n for n in backend.received.notices if n.event_name == GAP]
+        assert not gaps(backend)
+    doctor = subprocess.run(
+        [sys.executable, "-m", "k8s_audit_otlp", "doctor", "--config", tmp_path / "reader.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "cleanup.policy has `compact`" in " ".join(doctor.stdout.split())
 
 
 def gaps(backend: Backend) -> list[str]:

@@ -11,6 +11,7 @@ from k8s_audit_otlp.config.kafka import Sasl
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
+from k8s_audit_otlp.tools.doctor.topics import topic
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.transport.credentials import NoCredentialsError
 from k8s_audit_otlp.transport.sender import UnreadableSettingError, read_setting
@@ -281,6 +282,7 @@ CHECKS: tuple[Check[ExporterFacts], ...] = (
     Check("exporter.proxy", _on_network(proxy)),
     Check("exporter.tls", _on_network(tls)),
     Check("exporter.credentials", credentials),
+    Check("exporter.topic", topic),
     Check("exporter.clock", _on_network(clock)),
     Check("exporter.age", age),
     Check("exporter.send", send),

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
-from k8s_audit_otlp.agent.kafka import client_settings
 from k8s_audit_otlp.config.sources import (
     AuditWebhook,
     CloudWatch,
@@ -18,6 +16,7 @@ from k8s_audit_otlp.config.sources import (
     spool_directory,
 )
 from k8s_audit_otlp.receiver.deleted import free_bytes
+from k8s_audit_otlp.tools.doctor.topics import topics_are_there
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import size
 
@@ -70,7 +69,7 @@ def reachable(facts: SourceFacts) -> CheckResult:
         case AuditWebhook():
             return _listens(facts.source)
         case Kafka():
-            return _kafka(facts.source)
+            return topics_are_there(facts.source, facts.source.topics)
         case CloudWatch():
             return _cloudwatch(facts.source)
 
@@ -95,38 +94,6 @@ def _listens(source: AuditWebhook) -> CheckResult:
             "not root",
         )
     return ok(f"{source.endpoint} can be listened at; nobody does now")
-
-
-def _kafka(source: Kafka) -> CheckResult:
-    try:
-        from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
-        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-    except ImportError:
-        return fail("confluent-kafka is not installed", "pip install 'k8s-audit-otlp[kafka]'")
-    said: list[str] = []
-    client = None
-    try:
-        settings: dict[str, Any] = {**client_settings(source), "log_level": 0}
-        settings["error_cb"] = lambda error: said.append(error.str())
-        client = AdminClient(settings)
-        topics = client.list_topics(timeout=TIMEOUT_S).topics
-    except OSError as error:
-        return fail(f"{error.filename}: {error.strerror}", "correct auth or tls")
-    except KafkaException as error:
-        if client is not None:
-            client.poll(0)  # what the client has to say besides
-        why = said[0] if said else error.args[0].str()
-        return fail(
-            f"the brokers do not answer: {why}",
-            "see brokers, tls and auth::sasl; Event Hubs wants port 9093, tls: {} and PLAIN",
-        )
-    missing = [topic for topic in source.topics if topic[0] != "^" and topic not in topics]
-    if missing:
-        return fail(
-            f"there is no topic {', '.join(missing)}, or it may not be read",
-            "correct topics, or allow Describe and Read on them",
-        )
-    return ok(f"{len(topics)} topics are there, and those of `topics` are among them")
 
 
 def _cloudwatch(source: CloudWatch) -> CheckResult:

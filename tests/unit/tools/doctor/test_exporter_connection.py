@@ -215,3 +215,19 @@ def test_grpc_targets_are_read(endpoint: str, place: tuple[str, int, bool] | Non
     )
     found = place_of(load_text(text, "test", {}).config.exporters["otlp_grpc"], {})
     assert (found and (found.host, found.port, found.tls)) == place
+
+
+def test_the_topic_of_a_kafka_exporter_is_asked_for(asked: Callable[..., Any]) -> None:
+    """One that is missing may be made by the brokers; brokers that are away are a fault."""
+    kafka = pytest.importorskip("confluent_kafka")
+    host = kafka.Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
+    (broker,) = host.list_topics("audit", timeout=20).brokers.values()
+
+    def found(address: str, topic: str) -> Any:
+        return asked("exporter.topic", f"brokers: ['{address}'], topic: {topic}", kind="kafka")
+
+    address = f"{broker.host}:{broker.port}"
+    assert found(address, "audit").state is State.OK
+    missing = found(address, "other")
+    assert (missing.state, "other" in missing.why) == (State.WARN, True)
+    assert found("127.0.0.1:1", "audit").state is State.FAIL
