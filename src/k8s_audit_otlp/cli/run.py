@@ -151,6 +151,7 @@ def _run(
 def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceManager) -> None:
     """Beat for systemd, and end the agent where another configuration is to be taken up."""
     manager.beat()
+    manager.status(status.headline)
     if reload.look(agent.config):
         manager.reloading()
         status.expect()

@@ -65,6 +65,11 @@ def _apiserver(reader: ApiserverReader) -> dict[str, Any]:
     return {"trouble": reader.trouble, **(compared._asdict() if compared else {})}
 
 
+def headline(view: HealthView) -> str:
+    """Return in a line what the page says first."""
+    return "; ".join(readiness(view).reasons) or _verdict(view.exporters)[0]
+
+
 def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
     """Answer whether anything is being lost, with what to do, and how bad it is."""
     behind = sum(exporter.backlog_bytes > 0 for exporter in exporters)

@@ -185,6 +185,12 @@ class AgentStatus:
             access=self._access,
         )
 
+    def headline(self) -> str:
+        """Return in a line what the page says first."""
+        from k8s_audit_otlp.telemetry.page import headline  # noqa: PLC0415 - slow to import
+
+        return headline(self._health())
+
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""
         self._beat()

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
+_LOOK_S = 5.0
 _PATIENCE_S = 0.1  # with a manager that takes nothing: the commit loop must come round
 
 
@@ -25,6 +26,8 @@ class ServiceManager:
         self._beat_s = int(usec) / 2e6 if usec.isdecimal() and mine else 0.0
         self._beaten = float("-inf")
         self._stops = False
+        self._looked = float("-inf")
+        self._said = ""
 
     def ready(self, status: str) -> None:
         self._tell(f"READY=1\nSTATUS={status}")
@@ -37,6 +40,15 @@ class ServiceManager:
         if not self._stops:
             self._stops = True
             self._tell("STOPPING=1\nSTATUS=stopping")
+
+    def status(self, text: Callable[[], str]) -> None:
+        """Say how it is, every few seconds where it has changed."""
+        now = self._monotonic()
+        if not self._address or self._stops or now - self._looked < _LOOK_S:
+            return
+        self._looked, before, self._said = now, self._said, text()
+        if self._said != before:
+            self._tell(f"STATUS={self._said}")
 
     def beat(self) -> None:
         """Show that the commit loop comes round, as often as systemd wants to see it."""

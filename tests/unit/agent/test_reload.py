@@ -123,6 +123,7 @@ def test_systemd_is_told(start: Callable[..., AgentProcess]) -> None:
     """Ready, alive, reloading, stopping."""
     agent = start()
     assert "READY=1" in agent.told("READY=1")[-1]
+    agent.told("STATUS=Nothing is being lost. All is sent.")
     agent.told("WATCHDOG=1")
     agent.configure("    timeout: 7s")
     agent.hangup()

@@ -62,6 +62,22 @@ def test_it_beats_twice_as_often_as_systemd_waits(listener: tuple[socket.socket,
     assert beats == 5  # at 0, 60, 120, 180 and 240 s
 
 
+def test_how_it_is_is_told_when_it_changes(listener: tuple[socket.socket, str]) -> None:
+    """Not more often than somebody can read it, and no more once it ends."""
+    now = [0.0]
+    manager = ServiceManager({"NOTIFY_SOCKET": listener[1]}, monotonic=lambda: now[0])
+    for second, text in enumerate("aabbbbbbbbbcccccdd"):
+        now[0] = float(second)
+        manager.status(text.__str__)
+    manager.stopping()
+    now[0] = 100.0
+    manager.status(lambda: "late")
+    manager.ready("end")
+    told = [heard(listener[0])["STATUS"] for _ in range(5)]
+    assert told == ["a", "b", "c", "stopping", "end"]
+    ServiceManager({}).status(lambda: pytest.fail("nobody is there to read it"))
+
+
 @pytest.mark.parametrize(
     "env",
     [
