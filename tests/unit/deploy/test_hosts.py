@@ -77,6 +77,20 @@ def test_systemd_finds_no_mistake_in_the_unit(deploy: Path, tmp_path: Path) -> N
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_the_readmes_token_is_read_by_shell_and_systemd_alike(deploy: Path, tmp_path: Path) -> None:
+    """As it is written there, blanks and all; systemd takes off single quotes too."""
+    lines = (deploy / "systemd" / "README.md").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("printf "))
+    file = tmp_path / "environment"
+    made = line.replace("/etc/k8s-audit-otlp/environment", str(file)) + f"; . {file}; echo $TOKEN"
+    done = subprocess.run(
+        ["sh", "-c", made], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("the token\n", "")
+    assert file.read_text() == "TOKEN='the token'\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_systemd_calls_the_unit_well_confined(deploy: Path) -> None:
     """At most 2.0 of 10: what is left is network, root as the log's owner, and its view of /."""
     analyze = shutil.which("systemd-analyze")
