@@ -4,13 +4,16 @@ An agent with two exporters: one whose back end is always well, one that the hou
 """
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -35,6 +38,7 @@ service:
   state_dir: {state}
   telemetry: {{logs: {{encoding: json}}, metrics: {{address: "127.0.0.1:{port}"}}}}
 """
+BROWSER = shutil.which("chromium")  # without one nobody looks at the page
 _SERIES = re.compile(r"(\w+)(\{.*\})? (\S+)")
 
 
@@ -59,6 +63,9 @@ class Hour:
         self.written: set[str] = set()
         self.has_disk = False  # the state has a disk of its own
         self.process: subprocess.Popen[bytes] | None = None
+        self.act = "start"
+        self.pictures = Path(os.environ.get("K8S_AUDIT_OTLP_PICTURES", folder / "pictures"))
+        self.pictures.mkdir(exist_ok=True)
         self._source = EventSource(11)
         self._read = 0  # lines of the agent's log that were looked at
         self.configure()
@@ -213,6 +220,50 @@ def firing(
     output = done.stdout + done.stderr
     assert done.returncode == 0 or "got:" in output, output
     return set(re.findall(r'Labels:\{alertname="(\w+)"', output))
+
+
+def answers_agree(hour: Hour) -> None:
+    """Readiness, its metric, the page, `status` and what a browser shows of it say the same."""
+
+    def agree() -> bool:
+        ready, page, status = hour.ready(), hour.page(), hour.status()
+        return (
+            page["reasons"] == ready
+            and hour.metric("ready") == (not ready)
+            and ("not ready" in status) == bool(ready)
+            and all(f"not ready: {reason}" in status for reason in ready)
+            and f"agent {hour.pid} is running" in status
+        )
+
+    hour.until(agree)
+    if BROWSER is None:
+        return
+
+    def shown() -> bool:
+        page = hour.page()
+        text = unescape(browse(hour, "--dump-dom"))
+        return all(each in text for each in page["reasons"] or [page["verdict"]])
+
+    hour.until(shown)
+    for width, dark in ((380, False), (380, True), (1440, False), (1440, True)):
+        picture = hour.pictures / f"{hour.act}-{width}{'-dark' if dark else ''}.png"
+        more = ["--blink-settings=preferredColorScheme=0"] if dark else []
+        browse(hour, f"--screenshot={picture}", f"--window-size={width},1400", *more)
+        assert picture.stat().st_size > 10_000, "it shows next to nothing"
+
+
+def browse(hour: Hour, *arguments: str) -> str:
+    """Open the page as a person does, and wait until it shows its values."""
+    assert BROWSER is not None
+    profile = hour.folder / "browser"
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+               f"--user-data-dir={profile}", "--virtual-time-budget=3000", *arguments]  # fmt: skip
+    done = subprocess.run(
+        [*command, f"http://127.0.0.1:{hour.port}/"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.hour import ILL, WELL, Hour, all_is_well, crowd, firing, tapped
+from tests.faults.hour import ILL, WELL, Hour, all_is_well, answers_agree, crowd, firing, tapped
 from tests.faults.scenario import small_disk
 from tests.interop.stores import binary_of
 from tests.kit.backend import Backend
@@ -37,11 +37,15 @@ def hour(tmp_path: Path) -> Iterator[Hour]:
             running.kill()
 
 
-def alerts(hour: Hour, before: dict[str, float]) -> set[str]:
-    promtool = binary_of("promtool")
-    if not promtool.exists():
+def promtool() -> Path:
+    found = binary_of("promtool")
+    if not found.exists():
         pytest.skip("promtool is not there: tests/interop/build.sh builds it")
-    return firing(promtool, hour.folder, before, hour.metrics())
+    return found
+
+
+def alerts(hour: Hour, before: dict[str, float]) -> set[str]:
+    return firing(promtool(), hour.folder, before, hour.metrics())
 
 
 def test_the_hour(hour: Hour) -> None:
@@ -56,6 +60,7 @@ def test_the_hour(hour: Hour) -> None:
     for act in (calm, back_end_down, storm, wrong_key, bad_reload, poison, full_disk, deleted,
                 deleted_with_a_backlog, truncated, killed):  # fmt: skip
         hour.heard()
+        hour.act = act.__name__
         act(hour)
     assert hour.stop() == 0
     assert hour.said("stopped")
@@ -64,10 +69,14 @@ def test_the_hour(hour: Hour) -> None:
 
 def calm(hour: Hour) -> None:
     """Who watches sees the events that leave."""
+    before = hour.metrics()
     with tapped(hour, ILL) as seen:
         hour.write(5)
     assert seen[0]["exporter"] == ILL
     all_is_well(hour)
+    answers_agree(hour)
+    assert alerts(hour, before) == set()
+    assert not any(hour.said(event) for event in ("retrying", "gap", "log_trouble", "failed"))
 
 
 def back_end_down(hour: Hour) -> None:
@@ -92,6 +101,7 @@ def back_end_down(hour: Hour) -> None:
     assert line["endpoint"] == f"127.0.0.1:{hour.ill.port}"
     assert "AuditExporterUnhealthy" in alerts(hour, before)
     assert "AuditGap" not in alerts(hour, before)
+    answers_agree(hour)
     hour.ill.start()
     all_is_well(hour)
     assert hour.said("recovered")[0]["exporter"] == ILL
@@ -104,8 +114,11 @@ def storm(hour: Hour) -> None:
         hour.write(20)
         hour.rotate()
         time.sleep(0.05)
-    hour.write(5)
+    with tapped(hour, WELL) as seen:
+        hour.write(5)
+    assert seen
     all_is_well(hour)
+    answers_agree(hour)
     assert hour.metric("gaps_total") == 0
     assert alerts(hour, before) == set()
     assert "Nothing is being lost" in hour.page()["verdict"]
@@ -126,7 +139,9 @@ def wrong_key(hour: Hour) -> None:
     assert "wrong" not in "".join(line["message"] for line in hour.said("reloading"))
     before = hour.metrics()
     count = hour.metric("events_delivered_total")
-    hour.write(30)
+    with tapped(hour, WELL) as seen:
+        hour.write(30)
+    assert seen[0]["exporter"] == WELL, "the other one goes on"
     hour.until(lambda: hour.card()["trouble"] == "misconfigured")
     assert "correct key or path" in hour.card()["next"]
     hour.until(lambda: "HTTP 401" in hour.status())
@@ -134,6 +149,7 @@ def wrong_key(hour: Hour) -> None:
     assert hour.ready() == [], "the other exporter delivers"
     hour.until(lambda: "AuditExporterUnhealthy" in alerts(hour, before))
     assert hour.metric("retries_total", ILL, "misconfigured") >= 1
+    answers_agree(hour)
     hour.configure(key="right")
     hour.signal(signal.SIGHUP)
     hour.until(lambda: len(hour.said("reloaded")) == 2)
@@ -155,6 +171,7 @@ def bad_reload(hour: Hour) -> None:
         hour.write(10)
     assert seen
     all_is_well(hour)
+    answers_agree(hour)
     assert alerts(hour, before) == set(), "what runs is the old configuration, and it is well"
     hour.configure()
 
@@ -163,7 +180,9 @@ def poison(hour: Hour) -> None:
     """One record is found and set apart, the others arrive; where it is, is said."""
     before = hour.metrics()
     hour.ill.plan = [Poison(POISON.encode())]
-    hour.write(50, say=POISON)
+    with tapped(hour, WELL) as seen:
+        hour.write(50, say=POISON)
+    assert seen[0]["exporter"] == WELL, "where nothing is refused"
     hour.until(lambda: hour.metric("events_dead_lettered_total", ILL) == 1)
     hour.until(lambda: hour.metric("backlog_bytes", ILL) == 0)
     assert len(hour.missing(hour.ill)) <= 1, "none, where its other stage has arrived"
@@ -176,6 +195,7 @@ def poison(hour: Hour) -> None:
     assert hour.said("dead_lettered")[0]["exporter"] == ILL
     hour.until(lambda: "dead-lettered 1" in hour.status())
     assert "AuditDeadLetter" in alerts(hour, before)
+    answers_agree(hour)
     listed = json.loads(
         hour.command("dead-letter", "list", "--state-dir", str(hour.state), "--json")
     )
@@ -230,7 +250,10 @@ def deleted(hour: Hour) -> None:
     assert hour.page()["logs"][0]["trouble"]
     hour.until(lambda: f"not ready: {hour.log}" in hour.status())
     hour.until(lambda: hour.said("log_trouble"))
-    hour.write(20)
+    answers_agree(hour)
+    with tapped(hour, ILL) as seen:
+        hour.write(20)
+    assert seen, "the new file is read"
     hour.until(lambda: hour.ready() == [])
     hour.until(lambda: hour.said("log_readable"))
     all_is_well(hour)
@@ -239,8 +262,11 @@ def deleted(hour: Hour) -> None:
 
 def deleted_with_a_backlog(hour: Hour) -> None:
     """Its descriptor is held for the exporter that is behind; that the log is away is said, too."""
+    before = hour.metrics()
     hour.ill.stop()
-    hour.write(40)
+    with tapped(hour, WELL) as seen:
+        hour.write(40)
+    assert seen[0]["exporter"] == WELL, "the other one goes on"
     hour.until(lambda: hour.metric("waiting_requests", ILL) >= 1)
     hour.log.unlink()
     hour.until(lambda: any("is not there" in reason for reason in hour.ready()))
@@ -249,6 +275,8 @@ def deleted_with_a_backlog(hour: Hour) -> None:
     assert hour.card()["next"].startswith(SAFE), "its descriptor is held"
     hour.until(lambda: "not ready" in (now := hour.status()) and "Connection refused" in now)
     assert hour.metric("ready") == hour.metric("gone_bytes", ILL) == 0
+    answers_agree(hour)
+    assert alerts(hour, before) >= {"AuditNotReady", "AuditExporterUnhealthy"}
     hour.write(20)
     hour.until(lambda: hour.said("log_readable"), 150)
     hour.until(lambda: hour.ready() == [])
@@ -263,7 +291,9 @@ def truncated(hour: Hour) -> None:
     hour.ill.stop()
     time.sleep(0.3)
     lost = set(hour.written)
-    hour.write(80)
+    with tapped(hour, WELL) as seen:
+        hour.write(80)
+    assert seen[0]["exporter"] == WELL, "the other one has them all"
     lost = hour.written - lost
     hour.until(lambda: not hour.missing(hour.well))
     hour.until(lambda: hour.metric("waiting_requests", ILL) >= 1)
@@ -275,6 +305,7 @@ def truncated(hour: Hour) -> None:
     hour.until(lambda: "were deleted before they were delivered" in hour.status())
     assert "AuditGap" in alerts(hour, before)
     assert hour.ready() == [], "events flow: what is lost is lost"
+    answers_agree(hour)
     hour.ill.start()
     hour.until(lambda: hour.metric("gaps_total", ILL) > gaps)
     hour.until(lambda: hour.missing(hour.ill) <= lost)
@@ -292,9 +323,12 @@ def killed(hour: Hour) -> None:
     assert "no agent is running" in hour.status()
     for path in ("/status.json", "/livez", "/readyz", "/metrics"):
         assert hour.get(path)[0] == 0, "nobody answers: AuditAgentMissing and the scraper's `up`"
+    node = {'kube_node_role{role="control-plane",node="node"}': 1.0}
+    assert firing(promtool(), hour.folder, node, node) == {"AuditAgentMissing"}
     assert "no agent" in hour.command("tap", "--state-dir", str(hour.state), code=3).lower()
     hour.write(40)
     hour.start()
     all_is_well(hour)
     assert len(hour.said("resumed")) == 2
+    answers_agree(hour)
     assert hour.metric("events_read_total", WELL) >= 40
