@@ -106,6 +106,7 @@ class VictoriaLogs(Store):
             str(binary),
             f"-storageDataPath={directory / 'data'}",
             f"-httpListenAddr=127.0.0.1:{port}",
+            "-delete.enable",
         ]
         super().__init__(directory, command, port, "/health")
         self.endpoint = f"http://127.0.0.1:{port}/insert/opentelemetry"

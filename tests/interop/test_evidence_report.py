@@ -123,3 +123,23 @@ def test_a_lost_event_is_named(agent: Agent, store: VictoriaLogs | Loki) -> None
     answer = settled(store, 5, 2699)
     assert answer["missing"] == 1
     assert any(gone in line for line in answer["contents"]["missing"]), answer
+
+
+def test_an_event_that_the_store_deleted_itself_is_named(agent: Agent, tmp_path: Path) -> None:
+    """As its operator may ask VictoriaLogs to: the receipt stays."""
+    binary = binary_of(BINARIES[VictoriaLogs])
+    if not binary.exists():
+        pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
+    (tmp_path / "store").mkdir()
+    store = VictoriaLogs(binary, tmp_path / "store")
+    try:
+        first = deliver(agent, store, store.port)
+        settled(store, 0, 2700)
+        found = identify(first[0], finished=True)
+        assert found is not None
+        gone = f"{found.name}-{sum(map(len, first[:7])):x}"
+        store.post("/delete/run_task", {"filter": f'"log.record.uid":="{gone}"'})
+        answer = settled(store, 5, 2699)
+    finally:
+        store.stop()
+    assert any(gone in line for line in answer["contents"]["missing"]), answer

@@ -10,11 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from k8s_audit_otlp.evidence.chain import REPLAYED
-from k8s_audit_otlp.otlp.resource import MAPPING
 from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.forms import Found, Record, Records, Said, found_for
-from k8s_audit_otlp.tools.verify.items import Item, field_of, words_of
+from k8s_audit_otlp.tools.verify.forms import (
+    AGAIN,
+    FormReader,
+    Found,
+    Record,
+    Records,
+    Said,
+    found_for,
+)
+from k8s_audit_otlp.tools.verify.items import Item, field_of
 from k8s_audit_otlp.tools.verify.uids import (
     offset_of,
     place_of,
@@ -27,8 +34,6 @@ _SEGMENT = "k8s.audit.segment."
 _OPEN_END = "k8s.audit.gap.open_end"
 _ENDLESS = 1 << 62
 _CHAIN = "k8s.audit.chain.id"
-_MAPPING, _REPLAYED = words_of(MAPPING), words_of(REPLAYED)
-_AGAIN = "+"  # behind the form of what a replay sent
 _NO_BODY = bytes(DIGEST_BYTES)
 _NONE = {
     "refused_unnamed": "the back end refused some of its records and did not say which",
@@ -85,7 +90,7 @@ class Contents:
         self._records: dict[str, Records] = {}
         self._receipts: dict[str, dict[str, _Receipt]] = {}  # by identity, and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
-        self._form_names = _MAPPING, _REPLAYED  # as the export has them
+        self._forms = FormReader()
 
     def taking(self, items: Iterable[Item]) -> Iterable[Item]:
         """Take in what concerns contents, and pass everything on."""
@@ -95,7 +100,7 @@ class Contents:
                 here = self._records.get(place.identity)
                 if here is None:
                     here = self._records[place.identity] = Records()
-                here.add(place.place, _digest(item), self._form(item.beside or {}))
+                here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
             elif item.own is not None and (gap := read_gap(item.uid)) is not None:
                 is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
                 end = _ENDLESS if is_open else gap.end
@@ -113,15 +118,6 @@ class Contents:
         known = of.get(who)
         if known is None or known.said.bytes <= receipt.said.bytes:
             of[who] = receipt
-
-    def _form(self, beside: Mapping[str, Any]) -> str:
-        """Return what names the mapping of a record, and whether it is one of a replay."""
-        mapping, replayed = self._form_names
-        if mapping not in beside:
-            mapping = next((n for n in beside if n.endswith("." + _MAPPING)), _MAPPING)
-            replayed = mapping.removesuffix(_MAPPING) + _REPLAYED
-            self._form_names = mapping, replayed
-        return f"{beside.get(mapping, '')}{_AGAIN if beside.get(replayed) else ''}"
 
     def leave_out(self, identities: Iterable[str]) -> None:
         """Forget what was taken in of some segments."""
@@ -150,7 +146,7 @@ class Contents:
         """Judge what is there beside what a receipt proves, in another form than that."""
         for identity, records in again.items():
             name = next(iter(self._receipts[identity].values())).name
-            known = [r for r in records if r.form in proven or r.form.endswith(_AGAIN)]
+            known = [r for r in records if r.form in proven or r.form.endswith(AGAIN)]
             if known:
                 report.not_judged.append(
                     f"{name} ({identity}): {len(known)} records are there a second time in another "
@@ -208,7 +204,11 @@ class _Segment:
         return why
 
     def _judge_unfit(
-        self, receipt: _Receipt, found: Found, proven: set[Record], places: Mapping[int, str]
+        self,
+        receipt: _Receipt,
+        found: Found,
+        proven: set[Record],
+        places: Mapping[int, str],
     ) -> str:
         delivered = receipt.said.delivered
         if receipt.gaps and len(places) > delivered:
@@ -255,7 +255,7 @@ class _Segment:
             lacking = receipt.said.delivered - len(places)
             if lacking > 0:
                 return f"{lacking} of its records are missing; of the others nobody can tell"
-            if any(form.endswith(_AGAIN) for form in places.values()):
+            if any(form.endswith(AGAIN) for form in places.values()):
                 return "a part of it is there only as a replay sent it, under no receipt"
             report.changed.append(f"{where}: its records are not those that were sent")
             return ""
@@ -263,7 +263,7 @@ class _Segment:
             here = there.get(at, [])
             uid = uid_of(self.identity, here[0].place if len(here) == 1 else place_of(at))
             if not here and place_of(at) in places:
-                if places[place_of(at)].endswith(_AGAIN):
+                if places[place_of(at)].endswith(AGAIN):
                     return f"{uid} is there only as a replay sent it, under no receipt"
                 report.changed.append(f"{where}: {uid} was changed")
             elif not here:

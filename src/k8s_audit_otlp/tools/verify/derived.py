@@ -27,8 +27,11 @@ _SHORTEST_CUT: Final = 48
 _UID: Final = "log.record.uid"
 _PLAIN: Final = frozenset(words_of(row.key) for row in TABLE if row.profile == P)
 _PLAIN_SIGN: Final = "auditid"
-_NOT_OF_THE_BODY: Final = frozenset({_UID, "log.file.name", "log.file.path"})
-_MARKS: Final = ("redacted", "truncated")  # what was done to the event before it was sent
+NOT_OF_THE_BODY: Final = frozenset({_UID, "log.file.name", "log.file.path"})
+_MARKS: Final = (
+    "redacted",
+    "truncated",
+)  # what was done to the event before it was sent
 _TIMES: Final = ("timeunixnano", "time", "timestamp")
 _NUMBERS: Final = ("severitynumber", "severity.number")
 _TEXTS: Final = ("severitytext", "severity.text", "severity")
@@ -130,7 +133,7 @@ def derive(place: UidPlace, body: str, prefix: str) -> Derived | None:
 def expected(name: str, derived: Derived, prefix: str) -> list[Any] | None:
     """Return what an attribute may say, [] if the body has no such; None if it cannot be known."""
     names = _names(prefix)
-    if name in _NOT_OF_THE_BODY or name.startswith(names.marks):
+    if name in NOT_OF_THE_BODY or name.startswith(names.marks):
         return None
     if (known := derived.attributes.get(name)) is not None:
         return known

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from k8s_audit_otlp.otlp.attributes_sum import CHOSEN
 from k8s_audit_otlp.tools.verify.derived import (
+    NOT_OF_THE_BODY,
     Beside,
     Derived,
     as_list,
@@ -22,6 +23,7 @@ from k8s_audit_otlp.tools.verify.derived import (
     record_says,
     says,
 )
+from k8s_audit_otlp.tools.verify.forms import FormReader
 from k8s_audit_otlp.tools.verify.items import Item, words_of
 from k8s_audit_otlp.tools.verify.uids import UidPlace, read_uid
 
@@ -50,6 +52,8 @@ class _Found(NamedTuple):
     uid: str
     said: Any
     wanted: Any
+    form: str = ""
+    among: int = 0  # of the record's attributes
 
     @property
     def identity(self) -> str:
@@ -67,6 +71,7 @@ class _OfName:
     absent: list[_Found] = field(default_factory=list)
     # The first and the last place where it agreed, by segment.
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    forms: set[str] = field(default_factory=set)  # in which it agreed
 
 
 class Fields:
@@ -78,12 +83,16 @@ class Fields:
         self._left_out: set[str] = set()
         self._report = FieldReport()
         self._longest_text = self._longest_list = 0
-        self._place = UidPlace("", 0)  # of the newest record
+        self._most = 0  # attributes that a record has: a bound on their number may cut some
+        self._forms = FormReader()
+        self._form = ""  # of the newest record
+        self._place = UidPlace("", 0)  # and its place
 
     def taking(self, items: Iterable[Item]) -> Iterator[Item]:
         """Take in what has a body, and pass everything on."""
         for item in items:
             if item.beside and item.body:
+                self._form = self._forms.form_of(item.beside)
                 self._take(item.uid, item.body, beside_of(item.beside, self._uid_field))
             yield item
 
@@ -103,7 +112,12 @@ class Fields:
             if same is not None:
                 self._note(name, _Found(uid, value, _said_by(name, derived)), same=same)
         size = sum(len(str(v)) for values in derived.attributes.values() for v in values)
+        known = derived.attributes
         for name, value in beside.attributes.items():
+            if name in known and value == known[name][0] and value.__class__ is str:
+                if name not in NOT_OF_THE_BODY:
+                    self._agreed(name, value)
+                continue
             if value in (None, ""):
                 continue
             wanted = expected(name, derived, beside.prefix)
@@ -115,8 +129,7 @@ class Fields:
 
     def _hold(self, name: str, found: _Found, *, large: bool) -> None:
         if any(says(found.said, wanted) for wanted in found.wanted):
-            self._measure(found.said)
-            self._note(name, found, same=True)
+            self._agreed(name, found.said)
         elif any(_is_beginning(found.said, wanted) for wanted in found.wanted):
             if large and _is_cut_first(name):
                 self._report.shortened += 1
@@ -125,32 +138,47 @@ class Fields:
         else:
             self._note(name, found, same=False)
 
+    def _agreed(self, name: str, value: Any) -> None:
+        if value.__class__ is not int:
+            self._measure(value)
+        of = self._names.get(name)
+        if of is None:
+            of = self._names[name] = _OfName()
+        self._report.values += 1
+        of.agreed += 1
+        if self._form:
+            of.forms.add(self._form)
+            return
+        identity, place = self._place
+        first, last = of.places.get(identity, (place, place))
+        if not first < place < last:
+            of.places[identity] = min(first, place), max(last, place)
+
     def _note(self, name: str, found: _Found, *, same: bool) -> None:
-        of = self._names.setdefault(name, _OfName())
         if same:
-            self._report.values += 1
-            of.agreed += 1
-            identity, place = self._place
-            first, last = of.places.get(identity, (place, place))
-            if not first < place < last:
-                of.places[identity] = min(first, place), max(last, place)
+            self._agreed(name, 0)
         else:
+            of = self._names.setdefault(name, _OfName())
             of.differed += 1
             self._keep(of.different, found)
 
     def _note_absent(self, uid: str, beside: Beside, derived: Derived, *, large: bool) -> None:
         """Note what the body says and the export does not, of names that it has elsewhere."""
+        count = len(beside.attributes)
+        self._most = max(self._most, count)
         for name, values in derived.attributes.items():
-            of = self._names.get(name)
-            if of is None or len(of.absent) >= _MOST or not is_sent(name, beside):
+            if beside.attributes.get(name) not in (None, "") or not is_sent(name, beside):
                 continue
-            is_there = beside.attributes.get(name) not in (None, "")
-            if not is_there and not (large and _is_cut_first(name)):
-                of.absent.append(_Found(uid, None, values))
+            of = self._names.setdefault(name, _OfName())
+            if len(of.absent) < _MOST and not (large and _is_cut_first(name)):
+                of.absent.append(_Found(uid, None, values, self._form, count))
 
     def _measure(self, value: Any) -> None:
         if isinstance(value, str):
-            self._longest_text = max(self._longest_text, len(value.encode()))
+            if 4 * len(value) > self._longest_text:
+                self._longest_text = max(self._longest_text, len(value.encode()))
+            if not value.startswith("["):
+                return
         if isinstance(value, tuple) or (isinstance(value, str) and value.startswith("[")):
             self._longest_list = max(self._longest_list, len(as_list(value)))
 
@@ -174,7 +202,11 @@ class Fields:
                     report.shortened += 1
                 else:
                     report.changed.append(_worded(name, found))
-            gone = [found for found in self._judged(of.absent) if _is_within(found, of)]
+            gone = [
+                found
+                for found in self._judged(of.absent)
+                if found.among < self._most and _is_within(found, of)
+            ]
             report.changed += [_worded(name, found) for found in gone]
         return report
 
@@ -192,7 +224,9 @@ class Fields:
 
 
 def _is_within(found: _Found, of: _OfName) -> bool:
-    """Tell whether records before and after it have the field: no other mapping began there."""
+    """Tell whether its mapping sends the field: where it has no name, records around it have it."""
+    if found.form:
+        return found.form in of.forms
     place = read_uid(found.uid)
     if place is None or place.identity not in of.places:
         return False

@@ -11,10 +11,32 @@ from dataclasses import dataclass, field
 from itertools import islice, permutations
 from typing import Final, NamedTuple
 
+from k8s_audit_otlp.evidence.chain import REPLAYED
+from k8s_audit_otlp.otlp.resource import MAPPING
 from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, added, located, whole_hash
+from k8s_audit_otlp.tools.verify.items import words_of
 from k8s_audit_otlp.tools.verify.uids import offset_of
 
+AGAIN: Final = "+"  # behind the form of what a replay sent
+_MAPPING: Final = words_of(MAPPING)
+_REPLAYED: Final = words_of(REPLAYED)
 _MOST_ORDERS: Final = 200  # orders of forms that are tried: all of four forms, and more than enough
+
+
+class FormReader:
+    """Reads in which form a record was sent, wherever an export has what its resource says."""
+
+    def __init__(self) -> None:
+        self._names = _MAPPING, _REPLAYED
+
+    def form_of(self, beside: Mapping[str, object]) -> str:
+        """Return what names the mapping, and whether a replay sent it; "" where none is named."""
+        mapping, replayed = self._names
+        if mapping not in beside:
+            mapping = next((n for n in beside if n.endswith("." + _MAPPING)), _MAPPING)
+            replayed = mapping.removesuffix(_MAPPING) + _REPLAYED
+            self._names = mapping, replayed
+        return f"{beside.get(mapping, '')}{AGAIN if beside.get(replayed) else ''}"
 
 
 class Record(NamedTuple):

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pytest
@@ -244,25 +243,6 @@ def changed(value: Any) -> Any:
     if isinstance(value, int | float):
         return value + 1
     return ["system:masters", *value] if isinstance(value, list) else value + "x"
-
-
-def mutated(rows: list[Row], at: int, change: Callable[[Row], object]) -> FieldReport:
-    change(rows[at]["attributes"])
-    return judged(otlp(rows))
-
-
-def test_an_attribute_that_was_taken_out_put_in_or_cut_is_named() -> None:
-    make = partial(encoded, MAPPINGS["default"], PLAIN)
-    (line,) = mutated(make(), 2, lambda a: a.pop("user.name")).changed
-    assert "field user.name is not there; its body says user-2" in line
-    (line,) = mutated(
-        make(), 2, lambda a: a.update({"k8s.audit.impersonated_user.name": "x"})
-    ).changed
-    assert "field k8s.audit.impersonated.user.name says x; its body says nothing of that" in line
-    (line,) = mutated(make(), 2, lambda a: a["k8s.audit.user.groups"].pop()).changed
-    assert "field k8s.audit.user.groups" in line
-    (line,) = mutated(make(), 2, lambda a: a.update({"user.name": "us"})).changed
-    assert "says us; its body says user-2" in line
 
 
 def test_a_name_that_the_store_uses_itself_is_said_to_be_so() -> None:

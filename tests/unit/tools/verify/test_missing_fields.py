@@ -1,0 +1,50 @@
+"""What stands beside a body is missed where it was taken out, put in or cut."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from k8s_audit_otlp.tools.verify.fields import FieldReport
+from tests.unit.tools.verify.test_fields import (
+    FORMS,
+    MAPPINGS,
+    PLAIN,
+    Row,
+    encoded,
+    judged,
+    otlp,
+)
+
+
+def mutated(rows: list[Row], at: int, change: Callable[[Row], object]) -> FieldReport:
+    change(rows[at]["attributes"])
+    return judged(otlp(rows))
+
+
+def test_an_attribute_that_was_taken_out_put_in_or_cut_is_named() -> None:
+    make = partial(encoded, MAPPINGS["default"], PLAIN)
+    (line,) = mutated(make(), 2, lambda a: a.pop("user.name")).changed
+    assert "field user.name is not there; its body says user-2" in line
+    (line,) = mutated(
+        make(), 2, lambda a: a.update({"k8s.audit.impersonated_user.name": "x"})
+    ).changed
+    assert "field k8s.audit.impersonated.user.name says x; its body says nothing of that" in line
+    (line,) = mutated(make(), 2, lambda a: a["k8s.audit.user.groups"].pop()).changed
+    assert "field k8s.audit.user.groups" in line
+    (line,) = mutated(make(), 2, lambda a: a.update({"user.name": "us"})).changed
+    assert "says us; its body says user-2" in line
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_an_attribute_of_the_first_or_last_record_is_missed_where_mappings_have_names(
+    at: int,
+) -> None:
+    """Others of the same mapping have it."""
+    rows = encoded(MAPPINGS["default"], PLAIN)
+    for row in rows:
+        row["attributes"]["log.mapping"] = "5fb06b89"
+    del rows[at]["attributes"]["user.name"]
+    for form in ("flat", "loki", "clickhouse"):
+        (line,) = judged(FORMS[form](rows)).changed
+        assert "field user.name is not there" in line
