@@ -184,12 +184,14 @@ def test_a_cluster_is_judged_without_the_others(sealed: Fixture) -> None:
 
 def test_a_segment_that_reaches_beyond_the_range_is_named_and_not_judged(sealed: Fixture) -> None:
     rows = exported(sealed.backend)
-    receipt, identity = of_segment(rows, 0)
+    _, identity = of_segment(rows, 0)
     gone = event_at(rows, 0)
     rows.remove(gone)
     assert judged(sealed, rows).exit_code == 5
-    began = int(receipt["k8s.audit.segment.first_event_ns"])
-    since = f"{datetime.fromtimestamp(began // 10**9 + 1, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    begins = [int(of_segment(rows, at)[0]["k8s.audit.segment.first_event_ns"]) for at in (0, 1)]
+    assert begins[0] // 1000 < begins[1] // 1000
+    since = datetime.fromtimestamp(begins[1] // 10**9, UTC).isoformat()[:19]
+    since += f".{begins[1] % 10**9 // 1000:06}Z"
     result = judged(sealed, rows, "--from", since, "--json")
     report = json.loads(result.stdout)
     assert any(identity in line and "beyond" in line for line in report["not_judged"])

@@ -85,7 +85,8 @@ class Verdict:
         if self.scope.by_end and not self.complete.segments:
             return "no segment of the log ended in that time, so none has a receipt"
         if not self.complete.segments:
-            return "no segment lies in that time; none is judged"
+            beyond = "".join(f"; {n} ({i}) reaches beyond it" for i, n in self.scope.beyond.items())
+            return f"no segment lies in that time, so none is judged{beyond}"
         if self.raw is not None and not (self.raw.same or self.raw.changed):
             why = "; ".join(self.raw.not_judged[:3]) or "no file of the log is in it"
             return f"--raw {self.raw.directory}: none of its files can be judged: {why}"
