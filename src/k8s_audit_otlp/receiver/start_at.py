@@ -11,7 +11,10 @@ from k8s_audit_otlp.receiver.segment import Segment
 
 EVERYTHING = 1 << 62  # an offset after any segment
 _STEP = 64 * 1024  # bytes read at once to find the beginning of a line
-_TIME = re.compile(rb'"(?:stageTimestamp|timestamp)"[ \t]*:[ \t]*"([0-9T:.Z+-]{20,35})"')
+_WHEN = rb"([0-9]{4}-[0-9T:.Z+-]{15,30})"
+_LEADING = re.compile(_WHEN + b" ")  # the legacy format, and CRI's frame
+# Within other JSON, as docker and clouds frame an event, quotes have backslashes before them.
+_NAMED = re.compile(rb'(?:stageT|ReceivedT|"t)imestamp\\*"[ \t]*:[ \t]*\\*"' + _WHEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +74,34 @@ def time_at(segment: Segment, reader: BlockReader, offset: int = 0) -> datetime 
     block = reader.read(segment, offset)
     if block is None or isinstance(block, Gap):
         return None
-    found = _TIME.search(block.data)
-    return _parse(found[1]) if found else None
+    return next(filter(None, map(_time_of, block.data.splitlines())), None)
 
 
 def _first_line_from(segment: Segment, reader: BlockReader, start: datetime) -> int:
-    """Return the offset of the first line with a time at or after *start*.
+    """Return the offset behind the last older line before the first that is not older.
 
     Lines are not quite in the order of their times: the first one counts, nothing after it is
-    skipped.
+    skipped. Nor is a line that tells no time, unless an older one follows.
     """
-    offset = 0
+    offset = older = 0
     while True:
         block = reader.read(segment, offset)
         if block is None or isinstance(block, Gap):
-            return offset
+            return older
         for line in block.data.splitlines(keepends=True):
-            found = _TIME.search(line)
-            when = _parse(found[1]) if found else None
+            when = _time_of(line)
             if when is not None and when >= start:
-                return offset
+                return older
             offset += len(line)
+            older = older if when is None else offset
         offset = block.span.end
+
+
+def _time_of(line: bytes) -> datetime | None:
+    """Return the latest time that a line tells: bodies may tell others, and are older."""
+    found = _LEADING.match(line)
+    times = map(_parse, [*([found[1]] if found else ()), *_NAMED.findall(line)])
+    return max(filter(None, times), default=None)
 
 
 def _parse(text: bytes) -> datetime | None:
