@@ -147,6 +147,10 @@ class FileSender:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(self._path, flags, 0o600)
         mode = os.fstat(self._fd).st_mode
+        if stat.S_ISFIFO(mode):
+            self._close()  # whoever reads and writes a pipe is its only reader: all would be lost
+            self._fd = os.open(self._path, flags & ~os.O_RDWR | os.O_WRONLY | os.O_NONBLOCK)
+            os.set_blocking(self._fd, True)
         if stat.S_ISREG(mode) and mode & 0o077:  # made by another program: events hold secrets
             os.fchmod(self._fd, stat.S_IMODE(mode) & 0o700)
 

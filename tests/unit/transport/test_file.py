@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -233,6 +234,19 @@ def test_no_link_is_followed(
     assert isinstance(outcome, Retry)
     assert "a symbolic link is not followed" in outcome.why
     assert elsewhere.read_bytes() == b"mine"
+
+
+def test_a_pipe_waits_for_its_reader(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What nobody reads is lost when the pipe is closed, so it is not delivered."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert isinstance(write(sender(pipe), record, "a"), Retry)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert write(sender(pipe), record, "a") == Delivered()
+    assert json.loads(os.read(reader, 1 << 16))["resourceLogs"]
+    os.close(reader)
 
 
 def test_a_file_that_others_may_read_is_tightened(
