@@ -6,24 +6,20 @@ An agent with two exporters: one whose back end is always well, one that the hou
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from html import unescape
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
 from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
-from tests.kit.queries import ROOT
 
 WELL, ILL = "otlp_http/well", "otlp_http/ill"
-ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+SAFE = "Nothing is lost while the log is kept."
 CONFIG = """
 receivers: {{k8s_audit: {{include: [{log}], resource: {{k8s.cluster.name: hour}}}}}}
 exporters:
@@ -38,7 +34,6 @@ service:
   state_dir: {state}
   telemetry: {{logs: {{encoding: json}}, metrics: {{address: "127.0.0.1:{port}"}}}}
 """
-BROWSER = shutil.which("chromium")  # without one nobody looks at the page
 _SERIES = re.compile(r"(\w+)(\{.*\})? (\S+)")
 
 
@@ -190,112 +185,3 @@ class Hour:
 
     def missing(self, backend: Backend) -> set[str]:
         return self.written - set(backend.received.audit_ids)
-
-
-def firing(
-    promtool: Path, folder: Path, before: Mapping[str, float], now: Mapping[str, float]
-) -> set[str]:
-    """Return the alerts that would fire, were it so for half an hour: asked of promtool."""
-    rules = folder / "rules.test.yaml"
-    series = []
-    for name in {*before, *now}:
-        first, last = before.get(name, 0.0), now.get(name, 0.0)
-        then = f"{first} {last}x40"
-        if "timestamp_seconds" in name.partition("{")[0]:  # promtool's clock begins at 0
-            then = f"{last - time.time()}+60x40"
-        label = name if "{" in name else name + "{}"
-        label = label.replace("{", '{instance="node",job="agent"' + ("," if "{" in name else ""))
-        series.append({"series": label, "values": then})
-    names = re.findall(r"alert: (\w+)", ALERTS.read_text())
-    tests = [{"eval_time": at, "alertname": name} for name in names for at in ("5m", "30m", "40m")]
-    document = {
-        "rule_files": [str(ALERTS)],
-        "evaluation_interval": "1m",
-        "tests": [{"interval": "1m", "input_series": series, "alert_rule_test": tests}],
-    }
-    rules.write_text(json.dumps(document))
-    done = subprocess.run(
-        [promtool, "test", "rules", rules], capture_output=True, text=True, check=False, timeout=60
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0 or "got:" in output, output
-    return set(re.findall(r'Labels:\{alertname="(\w+)"', output))
-
-
-def answers_agree(hour: Hour) -> None:
-    """Readiness, its metric, the page, `status` and what a browser shows of it say the same."""
-
-    def agree() -> bool:
-        ready, page, status = hour.ready(), hour.page(), hour.status()
-        return (
-            page["reasons"] == ready
-            and hour.metric("ready") == (not ready)
-            and ("not ready" in status) == bool(ready)
-            and all(f"not ready: {reason}" in status for reason in ready)
-            and f"agent {hour.pid} is running" in status
-        )
-
-    hour.until(agree)
-    if BROWSER is None:
-        return
-
-    def shown() -> bool:
-        page = hour.page()
-        text = unescape(browse(hour, "--dump-dom"))
-        return all(each in text for each in page["reasons"] or [page["verdict"]])
-
-    hour.until(shown)
-    for width, dark in ((380, False), (380, True), (1440, False), (1440, True)):
-        picture = hour.pictures / f"{hour.act}-{width}{'-dark' if dark else ''}.png"
-        more = ["--blink-settings=preferredColorScheme=0"] if dark else []
-        browse(hour, f"--screenshot={picture}", f"--window-size={width},1400", *more)
-        assert picture.stat().st_size > 10_000, "it shows next to nothing"
-
-
-def browse(hour: Hour, *arguments: str) -> str:
-    """Open the page as a person does, and wait until it shows its values."""
-    assert BROWSER is not None
-    profile = hour.folder / "browser"
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-               f"--user-data-dir={profile}", "--virtual-time-budget=3000", *arguments]  # fmt: skip
-    done = subprocess.run(
-        [*command, f"http://127.0.0.1:{hour.port}/"],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-@contextmanager
-def tapped(hour: Hour, exporter: str) -> Iterator[list[dict[str, Any]]]:
-    """Watch what leaves *exporter* until its first event is seen; the list is filled at the end."""
-    command = [sys.executable, "-m", "k8s_audit_otlp", "tap", "--state-dir", str(hour.state)]
-    seen: list[dict[str, Any]] = []
-    with subprocess.Popen(
-        [*command, "--json", "--exporter", exporter, "--for", "60s"], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    ) as tap:  # fmt: skip
-        assert tap.stderr is not None
-        assert tap.stdout is not None
-        assert "watching the agent" in tap.stderr.readline()
-        yield seen
-        seen.append(json.loads(tap.stdout.readline()))
-        tap.terminate()
-
-
-def crowd(ballast: Path) -> bool:
-    """Leave no room on the disk of the state."""
-    with suppress(OSError), ballast.open("ab", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return True
-
-
-def all_is_well(hour: Hour) -> None:
-    """Whatever is asked says so, and it is so."""
-    hour.until(lambda: not hour.missing(hour.well) and not hour.missing(hour.ill))
-    hour.until(lambda: hour.card()["kind"] == hour.card(WELL)["kind"] == "good")
-    hour.until(lambda: hour.ready() == [])
-    assert hour.card()["next"] == ""
-    hour.until(lambda: hour.status().count("backlog  0 B") == 2)
-    hour.until(lambda: hour.metric("waiting_requests") == hour.metric("backlog_bytes") == 0)

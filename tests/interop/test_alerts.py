@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.faults.hour import firing, series_of
+from tests.faults.hour import series_of
+from tests.faults.hour_answers import firing
 from tests.faults.processes import Agent
 from tests.faults.scenario import small_disk
 from tests.interop.apiserver import TOKEN, ApiServer
