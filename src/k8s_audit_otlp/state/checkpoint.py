@@ -186,7 +186,8 @@ def _go_on_to(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None
                     new[-1][record.segment] = record
         last = known.get(manifest.newest, manifest.segments[-1] if manifest.segments else None)
         if last is None or last.complete:
-            manifest.following = _following(manifest.next_seq, new)
+            # What an earlier start found counts on as long as no segment took one of the numbers.
+            manifest.following = _following(manifest.next_seq, new) or manifest.following
 
 
 def _following(seq: int, new: list[dict[int, PositionRecord]]) -> dict[int, str]:

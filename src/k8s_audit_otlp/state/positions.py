@@ -4,7 +4,8 @@
 
 The checkpoint holds the same once a second; this file says how much further they are. A record is
 one `pwrite`: what a killed process wrote is there, however slow the disk is and however often it is
-killed. A write that a power cut tears is told by its checksum; the slot beside it is older by one.
+killed. A write that a power cut tears is told by its checksum; the slot beside it holds the write
+before that one.
 """
 
 import os
@@ -48,7 +49,7 @@ def key_of(log: str, exporter: str) -> bytes:
 
 
 def read_positions(state_dir: Path) -> list[PositionRecord]:
-    """Return the newest whole record of each exporter and segment; none where no file is."""
+    """Return the newest whole record of each exporter and segment, the last written last."""
     try:
         data = (state_dir / FILE_NAME).read_bytes()
     except OSError:
@@ -60,7 +61,7 @@ def read_positions(state_dir: Path) -> list[PositionRecord]:
             key = (record.subscription, record.segment)
             if key not in newest or newest[key].turn < record.turn:
                 newest[key] = record
-    return list(newest.values())
+    return sorted(newest.values(), key=lambda record: record.turn)
 
 
 class PositionFile:
@@ -73,8 +74,8 @@ class PositionFile:
         self._fd = -1
         self._turn = 0
         self._pairs = 0  # pairs of slots that the file has
-        self._free: list[int] = []
-        self._of: dict[tuple[bytes, int], int] = {}
+        self._free: list[int] = []  # a slot of each pair
+        self._of: dict[tuple[bytes, int], int] = {}  # the slot that is written next
         self._said: dict[tuple[bytes, int], tuple[int, bool]] = {}  # by the newest records
         self.error = ""
 
@@ -107,14 +108,16 @@ class PositionFile:
             self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
             os.posix_fallocate(self._fd, 0, _RESERVED)
             self._pairs = os.fstat(self._fd).st_size // (2 * SLOT_BYTES)
-            newest = []
-            for pair in range(self._pairs):
-                slots = os.pread(self._fd, 2 * SLOT_BYTES, 2 * pair * SLOT_BYTES)
-                found = (_decoded(slots[:SLOT_BYTES]), _decoded(slots[SLOT_BYTES:]))
-                newest += [(r.turn, pair, (r.subscription, r.segment)) for r in found if r]
-            for turn, pair, key in sorted(newest):
-                self._turn, self._of[key] = turn, pair
-            self._free = sorted(set(range(self._pairs)) - set(self._of.values()))
+            newest = []  # of each pair: what is older may be of what had it before
+            for first in range(0, 2 * self._pairs, 2):
+                slots = os.pread(self._fd, 2 * SLOT_BYTES, first * SLOT_BYTES)
+                found = enumerate((_decoded(slots[:SLOT_BYTES]), _decoded(slots[SLOT_BYTES:])))
+                records = [(r.turn, first + n, (r.subscription, r.segment)) for n, r in found if r]
+                newest += [max(records)] if records else []
+            for turn, slot, key in sorted(newest):
+                self._turn, self._of[key] = turn, slot ^ 1
+            used = {slot // 2 for slot in self._of.values()}
+            self._free = [2 * pair for pair in range(self._pairs) if pair not in used]
 
     def write(
         self,
@@ -139,21 +142,22 @@ class PositionFile:
                 return
             self._turn += 1
             record = PositionRecord(self._turn, subscription, segment, identity, place, ended)
-            pair = self._pair(key)
+            slot = self._slot(key)
             try:
-                os.pwrite(self._fd, _encoded(record), (2 * pair + self._turn % 2) * SLOT_BYTES)
+                os.pwrite(self._fd, _encoded(record), slot * SLOT_BYTES)
             except OSError as error:
                 self.error = str(error.strerror)
                 return
+            self._of[key] = slot ^ 1
             self._said[key] = place.offset, ended
             self.error = ""
 
-    def _pair(self, key: tuple[bytes, int]) -> int:
+    def _slot(self, key: tuple[bytes, int]) -> int:
         if key not in self._of:
             if self._free:
                 self._of[key] = self._free.pop()
             else:
-                self._of[key], self._pairs = self._pairs, self._pairs + 1
+                self._of[key], self._pairs = 2 * self._pairs, self._pairs + 1
         return self._of[key]
 
     def stored(self, subscription: bytes, settled: Mapping[int, int]) -> None:

@@ -2,16 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
-from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 from k8s_audit_otlp.state.positions import (
     FILE_NAME,
     SLOT_BYTES,
@@ -19,23 +16,7 @@ from k8s_audit_otlp.state.positions import (
     key_of,
     read_positions,
 )
-
-KEY = key_of("k8s_audit:audit.log", "siem")
-IDENTITY = "0123456789abcdef"
-
-
-def at(offset: int, **counts: Any) -> Ledger:
-    ledger = Ledger()
-    ticket = ledger.open(Span(1, 0, offset), mark_of(b"x" * offset))
-    ledger.settle(ticket, Tally(**counts))
-    return ledger
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> PositionFile:
-    file = PositionFile(tmp_path)
-    file.begin()
-    return file
+from tests.unit.state.written_positions import IDENTITY, KEY, at
 
 
 def offsets(folder: Path) -> dict[tuple[bytes, int], int]:
@@ -68,6 +49,45 @@ def test_a_torn_write_costs_one_step_and_not_the_position(
     (folder / FILE_NAME).write_bytes(torn + before[start + SLOT_BYTES :])
     assert offsets(folder)[KEY, 1] in (10, 20)
     file.close()
+
+
+@pytest.mark.parametrize("writers", [1, 2, 3])
+def test_the_slot_beside_a_torn_one_is_of_the_write_before(
+    tmp_path: Path, file: PositionFile, writers: int
+) -> None:
+    """However many exporters take turns, and in a process that goes on in the file, too."""
+    lakes = [key_of("k8s_audit:audit.log", f"lake{n}") for n in range(writers - 1)]
+    for offset in range(10, 60, 10):
+        for key in (KEY, *lakes):
+            file.write(key, 1, IDENTITY, at(offset))
+        if offset == 30:
+            file.close()
+            file = PositionFile(tmp_path)
+            file.go_on()
+        before = (tmp_path / FILE_NAME).read_bytes()
+    file.write(KEY, 1, IDENTITY, at(60))
+    after = (tmp_path / FILE_NAME).read_bytes()
+    start = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
+    start -= start % SLOT_BYTES
+    torn = after[:start] + bytes(SLOT_BYTES) + after[start + SLOT_BYTES :]
+    (tmp_path / FILE_NAME).write_bytes(torn)
+    assert offsets(tmp_path) == dict.fromkeys([(KEY, 1), *((lake, 1) for lake in lakes)], 50)
+
+
+def test_a_process_that_goes_on_gives_no_two_places_the_same_slots(
+    tmp_path: Path, file: PositionFile
+) -> None:
+    """Slots that were used again still hold an older record of what they were of before."""
+    lake = key_of("k8s_audit:audit.log", "lake")
+    file.write(KEY, 1, IDENTITY, at(10))
+    file.stored(KEY, {1: 10})
+    file.write(lake, 1, IDENTITY, at(20))
+    file.close()
+    file = PositionFile(tmp_path)
+    file.go_on()
+    for offset in (30, 40):
+        file.write(KEY, 1, IDENTITY, at(offset))
+    assert offsets(tmp_path) == {(KEY, 1): 40, (lake, 1): 20}
 
 
 def test_rules_without_room_become_one_and_the_counts_stay_right(
@@ -145,121 +165,3 @@ def test_a_refused_sync_is_an_error_and_so_is_a_refused_record(tmp_path: Path) -
     file.write(KEY, 1, IDENTITY, at(6))
     with pytest.raises(OSError, match="No space"):
         file.sync()
-
-
-# -- with the checkpoint ---------------------------------------------------------------------------
-
-
-def checkpoint(offset: int) -> Checkpoint:
-    segment = SegmentState(1, IDENTITY, "head", 4, names=["audit.log"], size=offset)
-    return Checkpoint(
-        manifests={"k8s_audit:audit.log": ManifestState(2, [segment], started=True)},
-        positions={
-            "k8s_audit:audit.log": {"siem": Position({1: offset}, {1: Tally(read=1, delivered=1)})}
-        },
-    )
-
-
-def loaded(folder: Path) -> tuple[Position, SegmentState]:
-    restored = CheckpointFile(folder).load().checkpoint
-    assert restored is not None
-    position = restored.positions["k8s_audit:audit.log"]["siem"]
-    return position, restored.manifests["k8s_audit:audit.log"].segments[0]
-
-
-def test_a_start_goes_on_where_the_last_request_settled(tmp_path: Path, file: PositionFile) -> None:
-    """Offset, counts, mark and the size that the segment must have, all of one moment."""
-    CheckpointFile(tmp_path).save(checkpoint(10))
-    file.write(KEY, 1, IDENTITY, at(30, read=3, delivered=3))
-    position, segment = loaded(tmp_path)
-    assert position.settled == {1: 30}
-    assert position.tallies == {1: Tally(read=3, delivered=3)}
-    assert position.marks == {1: mark_of(b"x" * 30)}
-    assert segment.size == 30
-
-
-def test_an_older_record_does_not_take_a_position_back(tmp_path: Path, file: PositionFile) -> None:
-    file.write(KEY, 1, IDENTITY, at(5))
-    CheckpointFile(tmp_path).save(checkpoint(10))
-    assert loaded(tmp_path)[0].settled == {1: 10}
-
-
-def test_a_record_of_another_segment_with_the_number_is_not_taken(
-    tmp_path: Path, file: PositionFile
-) -> None:
-    """Numbers are given anew where the checkpoint that gave them is lost."""
-    CheckpointFile(tmp_path).save(checkpoint(10))
-    file.write(KEY, 1, "another", at(30))
-    assert loaded(tmp_path)[0].settled == {1: 10}
-
-
-def test_a_segment_that_no_checkpoint_names_yet_is_known_by_its_identity(
-    tmp_path: Path, file: PositionFile
-) -> None:
-    CheckpointFile(tmp_path).save(checkpoint(10))
-    ledger = Ledger()
-    ledger.settle(ledger.open(Span(2, 0, 40), "m"), Tally(read=4, delivered=4))
-    file.write(KEY, 2, "new one", ledger)
-    assert loaded(tmp_path)[0].unplaced == {"new one": Place(40, "m", Tally(read=4, delivered=4))}
-
-
-def test_a_state_of_an_older_version_has_no_positions_of_its_own(tmp_path: Path) -> None:
-    """It is taken up as it is, and written in the new way from then on."""
-    CheckpointFile(tmp_path).save(checkpoint(10))
-    position, _ = loaded(tmp_path)
-    assert (position.settled, position.marks, position.trail) == ({1: 10}, {}, {})
-
-
-@pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"rubbish" * 1000])
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
-    CheckpointFile(tmp_path).save(checkpoint(10))
-    (tmp_path / FILE_NAME).write_bytes(content)
-    assert loaded(tmp_path)[0].settled == {1: 10}
-
-
-def expected(folder: Path) -> list[str]:
-    restored = CheckpointFile(folder).load().checkpoint
-    assert restored is not None
-    return list(restored.manifests["k8s_audit:audit.log"].following.values())
-
-
-def settle(file: PositionFile, key: bytes, segment: int, end: int | None = None) -> None:
-    ledger = Ledger()
-    ledger.settle(ledger.open(Span(segment, 0, 40)), Tally())
-    file.write(key, segment, IDENTITY if segment == 1 else str(segment), ledger, end=end)
-
-
-def test_segments_that_ended_prove_what_follows_them(tmp_path: Path, file: PositionFile) -> None:
-    """Numbers that a killed process gave; one that is not known to its end proves nothing."""
-    CheckpointFile(tmp_path).save(checkpoint(10))
-    settle(file, KEY, 1)
-    settle(file, KEY, 2)
-    assert expected(tmp_path) == []
-    settle(file, KEY, 1, end=40)
-    assert expected(tmp_path) == ["2"]
-    assert loaded(tmp_path)[1].complete
-    settle(file, KEY, 3)
-    assert expected(tmp_path) == ["2"]
-    settle(file, KEY, 2, end=40)
-    assert expected(tmp_path) == ["2", "3"]
-
-
-def test_a_segment_is_closed_only_where_its_end_is_as_far_as_it_is_known(
-    tmp_path: Path, file: PositionFile
-) -> None:
-    CheckpointFile(tmp_path).save(checkpoint(50))
-    file.write(KEY, 1, IDENTITY, at(40), end=40)
-    assert not loaded(tmp_path)[1].complete
-
-
-def test_who_lags_proves_nothing_for_others(tmp_path: Path, file: PositionFile) -> None:
-    """What one had of a segment that is gone, the other may lack."""
-    state = checkpoint(10)
-    log = "k8s_audit:audit.log"
-    state.positions[log]["lake"] = Position({1: 10})
-    CheckpointFile(tmp_path).save(state)
-    for segment in (1, 2, 3):
-        settle(file, KEY, segment, end=40)
-    assert expected(tmp_path) == ["2"]
-    settle(file, key_of(log, "lake"), 2, end=40)
-    assert expected(tmp_path) == ["2", "3"]
