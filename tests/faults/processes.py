@@ -27,7 +27,7 @@ class Totals:
     written: int = 0
     received: int = 0
     repeated: int = 0
-    unanswered: int = 0  # records that the back end took without an answer, and so got again
+    unanswered: int = 0  # events that the back end took without an answer, and so got again
     missing: int = 0
     unexplained: int = 0
     foreign: int = 0

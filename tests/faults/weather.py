@@ -3,7 +3,7 @@
 import random
 from threading import Lock
 
-from k8s_audit_otlp.tools.demo.received import count_records
+from k8s_audit_otlp.tools.demo.received import decode_ids
 from tests.kit.steps import (
     ACCEPT,
     Cut,
@@ -46,7 +46,7 @@ class Weather:
         self._lock = Lock()
         self.fault = "calm"
         self.faults = 0  # requests that were not simply accepted
-        self.unanswered = 0  # records that were taken without a word: these must come again
+        self.unanswered = 0  # events that were taken without a word: these must come again
 
     def __call__(self, request: ReceivedRequest) -> Step:
         steps, weights = zip(*FAULTS[self.fault], strict=True)
@@ -54,5 +54,5 @@ class Weather:
             step: Step = self._dice.choices(steps, weights)[0]
             self.faults += step not in _WELL
             if isinstance(step, Cut) and step.accepted:
-                self.unanswered += count_records(request.body)
+                self.unanswered += sum(not ids.is_notice for ids in decode_ids(request.body))
         return step
