@@ -39,6 +39,8 @@ logger = logging.getLogger("k8s_audit_otlp")
 class Running(RunningSource, Protocol):
     """A source at work."""
 
+    on_record: int  # how many of `lost` are on disk, as notices for everyone
+
     def start(self) -> str:
         """Begin, and return where it listens or reads. Raise OSError where it cannot."""
 
@@ -166,7 +168,9 @@ class Sources:
         return any(spool.is_short_of_room for spool, _ in self._passed)
 
     def free(self) -> None:
-        """Delete what was noted last: a checkpoint of that moment, or a later one, is on disk."""
+        """Go on behind what was noted and told: a checkpoint of that moment is on disk."""
+        for name, count in self._told.items():
+            self.running[name].on_record = count
         for spool, name in self._passed:
             spool.delete(name)
         self._passed = []

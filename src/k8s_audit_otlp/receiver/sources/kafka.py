@@ -140,9 +140,7 @@ class KafkaSource(ReadingSource[Consumer]):
     def connect(self) -> Iterator[Consumer]:
         consumer = Consumer(self._settings, logger=logger)
         try:
-            consumer.subscribe(
-                self._topics, on_assign=self._assigned, on_revoke=self._waits.revoked
-            )
+            consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked)
             yield consumer
         finally:
             consumer.close()
@@ -159,6 +157,11 @@ class KafkaSource(ReadingSource[Consumer]):
             if place.offset < 0:
                 place.offset = self._initial
         consumer.assign(found)
+
+    def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Leave what had begun to whoever reads on: it is not committed."""
+        self._partitions.clear()
+        self._waits.revoked(consumer, places)
 
     def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
@@ -217,12 +220,13 @@ class KafkaSource(ReadingSource[Consumer]):
             logger.info("%s: partitions have moved; what comes twice is known", self.name)
 
     def _begin_anew(self, consumer: Consumer, gone: Sequence[Message]) -> NoReturn:
-        """Tell what a broker has no more, and go on behind it.
+        """Tell what a broker has no more, and go on behind it: once that is on record, not before.
 
         Raises:
             OSError: always: it is read from there by the next connection.
 
         """
+        behind: list[TopicPartition] = []
         for message in gone:
             place, asked = TopicPartition(*_place_of(message)), message.offset() or 0
             low, high = consumer.get_watermark_offsets(place, timeout=_ASK_FIRST_S)
@@ -233,7 +237,9 @@ class KafkaSource(ReadingSource[Consumer]):
                 count, why = 0, f"it was made anew: it ends at {high}, and {asked} was to be read"
             self.lose(f"{name}: {why}", count)
             place.offset = low
-            self._commit(consumer, [place])
+            behind.append(place)
+        if self.losses_are_on_record():
+            self._commit(consumer, behind)
         raise OSError("a broker deleted what was not read yet")
 
     def _on_error(self, error: KafkaError) -> None:

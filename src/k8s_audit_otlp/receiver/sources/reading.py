@@ -14,6 +14,7 @@ from k8s_audit_otlp.receiver.spool.spool import Spool
 logger = logging.getLogger("k8s_audit_otlp")
 
 _SAY_AGAIN_S = 60.0
+_LOOK_S = 0.1
 
 Connection = TypeVar("Connection")
 
@@ -47,7 +48,8 @@ class ReadingSource(ABC, Generic[Connection]):
     """Connects and takes, over and over; after any trouble it goes on from its last position.
 
     `trouble` says why nothing is taken, '' while it is; `left_out` counts what held no audit event;
-    `lag` is measured by whoever knows what there is; `lost` is what the service has no more.
+    `lag` is measured by whoever knows what there is; `lost` is what the service has no more, and
+    `on_record` how much of that is on disk as notices.
     """
 
     def __init__(self, name: str, spool: Spool, *, again_s: float = 2.0) -> None:
@@ -57,6 +59,7 @@ class ReadingSource(ABC, Generic[Connection]):
         self.trouble = ""
         self.lag = Lag()
         self.lost: list[Lost] = []
+        self.on_record = 0
         self.answers: dict[int, int] = {}  # nobody asks it
         self.risks: dict[str, str] = {}  # no buffer before it is known
         self._spool = spool
@@ -131,6 +134,13 @@ class ReadingSource(ABC, Generic[Connection]):
         """Note what can never be read; once, however often it is met."""
         if (lost := Lost(what, messages)) not in self.lost:
             self.lost.append(lost)
+
+    def losses_are_on_record(self) -> bool:
+        """Wait until no kill can take back what was lost; False when it is stopped before."""
+        while self.on_record < len(self.lost):
+            if self._stop.wait(_LOOK_S):
+                return False
+        return True
 
     def _run(self) -> None:
         while not self._stop.is_set():

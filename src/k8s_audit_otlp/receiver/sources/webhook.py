@@ -254,7 +254,7 @@ def _client_of(request: Request) -> Address:
 class WebhookSource:
     """A webhook and the server that it answers through, as one source."""
 
-    left_out, lag, lost = 0, None, ()  # what holds no event is refused
+    left_out, lag, lost, on_record = 0, None, (), 0  # what holds no event is refused
 
     def __init__(
         self,

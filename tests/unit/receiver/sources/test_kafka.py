@@ -141,6 +141,36 @@ def test_nothing_is_committed_before_it_is_on_disk(
     assert committed(settings) == 20
 
 
+def test_a_gap_is_on_record_before_its_place_is_passed(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """Whoever is killed before finds it again and tells it again; then reading goes on behind it.
+
+    That the topic was made anew is told by a group that is ahead of it.
+    """
+    for number in range(10):
+        producer.produce(TOPIC, event(number), partition=0)
+    producer.flush(10)
+    spool = spool_in(tmp_path)
+    ahead = Consumer(settings)
+    ahead.commit(offsets=[TopicPartition(TOPIC, 0, 50)], asynchronous=False)
+    ahead.close()
+    killed = KafkaSource("kafka", settings, [TOPIC], spool)
+    killed.start()
+    until(lambda: killed.lost)
+    killed.stop(15.0)
+    assert committed(settings) == 50
+    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source.start()
+    until(lambda: source.lost)
+    assert "50 was to be read" in source.lost[0].what
+    source.on_record = 1
+    until(lambda: len(held(spool)) == 10)
+    source.stop(15.0)
+    assert committed(settings) == 10
+    assert len(source.lost) == 1
+
+
 @pytest.mark.parametrize(
     "request_",
     [
