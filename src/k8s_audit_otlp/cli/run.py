@@ -153,7 +153,7 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
     manager.beat()
     manager.status(status.headline)
     if reload.look(agent.config):
-        manager.reloading()
+        manager.reloading(agent.config.service.shutdown_timeout_s)
         status.expect()
         agent.hand_over()
 
@@ -245,6 +245,8 @@ class _Signals:
         if self.stopping or (self._agent is None and waits):
             os._exit(128 + number)
         self.stopping = True
+        drain_s = 0.0
         if self._agent is not None:
             self._agent.stop()
-        self._manager.stopping()
+            drain_s = self._agent.config.service.shutdown_timeout_s
+        self._manager.stopping(drain_s)

@@ -23,23 +23,25 @@ class ServiceManager:
         self._monotonic = monotonic
         usec = env.get("WATCHDOG_USEC", "")
         mine = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self._beat_s = int(usec) / 2e6 if usec.isdecimal() and mine else 0.0
+        self._watchdog_s = int(usec) / 1e6 if usec.isdecimal() and mine else 0.0
         self._beaten = float("-inf")
         self._stops = False
         self._looked = float("-inf")
         self._said = ""
 
     def ready(self, status: str) -> None:
-        self._tell(f"READY=1\nSTATUS={status}")
+        self._tell(f"READY=1\nSTATUS={status}{self._watchdog()}")
 
-    def reloading(self) -> None:
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    def reloading(self, drain_s: float = 0.0) -> None:
+        """Say that another configuration is taken up once requests have had *drain_s* to end."""
+        now = time.monotonic_ns() // 1000
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}{self._watchdog(drain_s)}")
 
-    def stopping(self) -> None:
-        """Say once that it ends; requests in flight may still take a while."""
+    def stopping(self, drain_s: float = 0.0) -> None:
+        """Say once that it ends; requests in flight may still take *drain_s*."""
         if not self._stops:
             self._stops = True
-            self._tell("STOPPING=1\nSTATUS=stopping")
+            self._tell(f"STOPPING=1\nSTATUS=stopping{self._watchdog(drain_s)}")
 
     def status(self, text: Callable[[], str]) -> None:
         """Say how it is, every few seconds where it has changed."""
@@ -53,9 +55,15 @@ class ServiceManager:
     def beat(self) -> None:
         """Show that the commit loop comes round, as often as systemd wants to see it."""
         now = self._monotonic()
-        if self._beat_s and now - self._beaten >= self._beat_s:
+        if self._watchdog_s and now - self._beaten >= self._watchdog_s / 2:
             self._beaten = now
             self._tell("WATCHDOG=1")
+
+    def _watchdog(self, drain_s: float = 0.0) -> str:
+        """Beat, and let the next one come later by *drain_s*: nothing beats during a drain."""
+        if not self._watchdog_s:
+            return ""
+        return f"\nWATCHDOG_USEC={round((drain_s + self._watchdog_s) * 1e6)}\nWATCHDOG=1"
 
     def _tell(self, text: str) -> None:
         if not self._address:

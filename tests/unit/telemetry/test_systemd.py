@@ -62,6 +62,20 @@ def test_it_beats_twice_as_often_as_systemd_waits(listener: tuple[socket.socket,
     assert beats == 5  # at 0, 60, 120, 180 and 240 s
 
 
+def test_a_drain_longer_than_the_watchdog_is_no_hang(listener: tuple[socket.socket, str]) -> None:
+    """Nothing beats while requests end: systemd hears how long that may take, and its end."""
+    env = {"NOTIFY_SOCKET": listener[1], "WATCHDOG_USEC": "120000000"}
+    manager = ServiceManager(env)
+    manager.reloading(600.0)
+    told = heard(listener[0])
+    assert (told["RELOADING"], told["WATCHDOG_USEC"], told["WATCHDOG"]) == ("1", "720000000", "1")
+    manager.ready("it works")
+    told = heard(listener[0])
+    assert (told["READY"], told["WATCHDOG_USEC"], told["WATCHDOG"]) == ("1", "120000000", "1")
+    manager.stopping(180.0)
+    assert heard(listener[0])["WATCHDOG_USEC"] == "300000000"
+
+
 def test_how_it_is_is_told_when_it_changes(listener: tuple[socket.socket, str]) -> None:
     """Not more often than somebody can read it, and no more once it ends."""
     now = [0.0]
