@@ -154,6 +154,10 @@ def hanging(kind: str) -> Iterator[Hanging]:
         yield Hanging(exporter, lambda: backend.requests_total)
 
 
+PROMISED_S = 5.0
+ENDS = 6  # measured at most
+
+
 @pytest.mark.parametrize(
     ("way", "kind"),
     [
@@ -168,11 +172,22 @@ def hanging(kind: str) -> Iterator[Hanging]:
         ("until: caught_up", "grpc"),
     ],
 )
-def test_beside_a_back_end_that_hangs_the_process_does_not_wait_for_its_answer(
+def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
     fixture: Fixture, way: str, kind: str
 ) -> None:
-    """With the default settings: whoever waits for the end kills it soon after."""
-    fixture.write(300)
+    """With the default settings: whoever waits for the end kills it soon after.
+
+    The shortest of some ends: a busy machine makes one longer, what the agent waits for makes all.
+    """
+    took_s: list[float] = []
+    while len(took_s) < ENDS and min(took_s, default=PROMISED_S) >= PROMISED_S:
+        fixture.write(300)
+        took_s.append(end_of(fixture, way, kind))
+    assert min(took_s) < PROMISED_S, took_s
+
+
+def end_of(fixture: Fixture, way: str, kind: str) -> float:
+    """Run an agent until it is asked to end; return how many seconds it takes to."""
     config = fixture.folder / "agent.yaml"
     until = "until: caught_up, " if way.startswith("until") else ""
     command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
@@ -191,5 +206,4 @@ def test_beside_a_back_end_that_hangs_the_process_does_not_wait_for_its_answer(
             if way != "--once":
                 process.terminate()
             process.wait(60)
-            # 4 s and what the machine takes; whoever waits for the request's own timeout takes 30.
-            assert time.monotonic() - asked < 20.0
+            return time.monotonic() - asked
