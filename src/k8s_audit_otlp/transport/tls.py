@@ -2,7 +2,6 @@
 
 import os
 import ssl
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,10 @@ class TlsError(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TlsOptions:
-    """The Collector's `tls` block. PEM texts are functions because they may be secrets."""
+    """The Collector's `tls` block. PEM texts are functions because they may be secrets.
+
+    `pem_files` are what these texts are read from, where they are: `${file:…}`.
+    """
 
     ca_file: str = ""
     ca_pem: Callable[[], str] | None = None
@@ -46,10 +48,12 @@ class TlsOptions:
     insecure_skip_verify: bool = False
     include_system_ca: bool = False
     server_name: str = ""
+    pem_files: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
-        return tuple(f for f in (self.ca_file, self.cert_file, self.key_file) if f)
+        named = (self.ca_file, self.cert_file, self.key_file)
+        return tuple(f for f in (*named, *self.pem_files) if f)
 
     @property
     def has_own_ca(self) -> bool:
@@ -123,19 +127,19 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
 
 
 def _load_client_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
-    """Load certificate and key; the library takes files only, so PEM texts pass through one."""
+    """Load certificate and key; the library takes files only, so PEM texts pass through one.
+
+    It is in memory: a container may have no place to write to, and a key is not for a disk.
+    """
     if options.cert_file and options.key_file:
         load_pair(context, options.cert_file, options.key_file)
         return
     cert = options.cert_pem() if options.cert_pem else Path(options.cert_file).read_text()
     key = options.key_pem() if options.key_pem else Path(options.key_file).read_text()
-    fd, name = tempfile.mkstemp()  # 0600, and gone before anything else happens
-    try:
-        with os.fdopen(fd, "w") as file:
-            file.write(cert + "\n" + key)
-        load_pair(context, name, None)
-    finally:
-        Path(name).unlink()
+    with os.fdopen(os.memfd_create("client-certificate"), "w") as file:
+        file.write(cert + "\n" + key)
+        file.flush()
+        load_pair(context, f"/proc/self/fd/{file.fileno()}", None)
 
 
 def load_pair(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.config.exporters import OtlpHttp
+from k8s_audit_otlp.config.load import load_tree
+from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from k8s_audit_otlp.transport.tls import TlsOptions
@@ -117,6 +120,37 @@ def test_certificates_are_loaded_anew_when_they_change(
     shutil.copy(stranger.cert, ca)
     assert isinstance(sender.send(request), Misconfigured)
     sender.close()
+
+
+def test_texts_are_loaded_anew_when_the_files_they_are_read_from_change(
+    pki: Any, authority: Any, server_pair: Any, resource_scopes: Any, record: Any, tmp_path: Path
+) -> None:
+    """`ca_pem: ${file:…}` and the pair of the client, as a Secret's mount renews them."""
+    stranger = pki.Authority(tmp_path, "stranger")
+    names = ("ca", "cert", "key")
+    here = {name: tmp_path / f"mounted.{name}" for name in names}
+    block = {f"{name}_pem": f"${{file:{here[name]}}}" for name in names}
+    with Backend(tls=pki.server_context(server_pair, clients=authority.cert)) as backend:
+        exporter = {"endpoint": backend.url, "tls": block}
+        receivers = {"k8s_audit": {"include": "/nope"}}
+        tree = {"receivers": receivers, "exporters": {"otlp_http": exporter}}
+        put(here, stranger, stranger.issue("old"))
+        parsed = load_tree(tree, "agent.yaml", {}).config.exporters["otlp_http"]
+        assert isinstance(parsed, OtlpHttp)
+        options = HttpOptions(lambda: backend.logs_url, tls=tls_options(parsed.tls), timeout_s=60)
+        sender = HttpSender(options, resource_scopes)
+        request = sender.prepare("k8s_audit", [record("a")])
+        assert isinstance(sender.send(request), Misconfigured)
+        put(here, authority, authority.issue("new"))
+        assert sender.send(request) == Delivered()
+        put(here, stranger, authority.issue("newer"))
+        assert isinstance(sender.send(request), Misconfigured)
+        sender.close()
+
+
+def put(places: dict[str, Path], ca: Any, client: Any) -> None:
+    for name, source in {"ca": ca.cert, "cert": client.cert, "key": client.key}.items():
+        shutil.copy(source, places[name])
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])

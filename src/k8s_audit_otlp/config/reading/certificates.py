@@ -26,6 +26,9 @@ def tls_options(tls: Tls) -> TlsOptions:
         insecure_skip_verify=tls.insecure_skip_verify,
         include_system_ca=tls.include_system_ca_certs_pool,
         server_name=tls.server_name_override or "",
+        pem_files=tuple(
+            file for text in (tls.ca_pem, tls.cert_pem, tls.key_pem) if text for file in text.files
+        ),
     )
 
 
