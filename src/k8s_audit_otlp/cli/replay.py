@@ -118,7 +118,9 @@ def _count(
         senders={exporter: counting},
         around_encode=part.around,
     )
-    with tempfile.TemporaryDirectory() as directory:
+    state = config.service.state_dir  # a container may have no other place to write to
+    place = state if os.access(state, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="replay-", dir=place) as directory:
         chosen = replay_config(config, exporter, since_ns, Path(directory))
         tally, _ = _run(chosen, options)
     echo(f"{_said(tally, 'would be sent again')}, {size(counting.bytes)} before compression")
