@@ -19,10 +19,10 @@ from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, Group, die
 from k8s_audit_otlp.cli.options import (
     CONFIG,
     EXPORTER,
+    JSON,
     STATE_DIR,
-    config_path,
+    config_with,
     directory_of,
-    load_config,
 )
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.reading.explain import suggest
@@ -41,11 +41,10 @@ from k8s_audit_otlp.exporter.dead_letter_replay import (
     ReplayLimits,
     ReplayRunningError,
 )
-from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.transport.otlp_json import record_as_json
 
 _UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(cls=Group)
@@ -74,7 +73,7 @@ class Summary:
 @click.argument("exporter", type=EXPORTER, required=False)
 @CONFIG
 @STATE_DIR
-@_JSON
+@JSON
 def list_(
     exporter: str | None, config_file: Path | None, state_dir: Path | None, *, as_json: bool
 ) -> None:
@@ -126,7 +125,7 @@ def show(
             "uids": entry.uids,
         }
         if with_record and entry.record:
-            shown["record"] = _as_json(entry.record_bytes)
+            shown["record"] = record_as_json(entry.record_bytes)
         click.echo(json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False))
 
 
@@ -139,13 +138,8 @@ def replay(
     exporter: str, config_file: Path | None, state_dir: Path | None, uids: Sequence[str]
 ) -> None:
     """Send the entries of EXPORTER again, as it is configured now; what is accepted leaves."""
-    named = config_path(config_file)
-    if named is None:
-        raise click.UsageError("give the --config FILE that has the exporter")
-    config = load_config(named).config
-    if exporter not in config.exporters:
-        die(f"{named}: no exporter {exporter}; {suggest(exporter, config.exporters)}", USAGE)
-    path = _file(state_dir or Path(config.service.state_dir), exporter)
+    config = config_with(exporter, config_file, state_dir).config
+    path = _file(Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
     limits = batch_limits(block)
     resource_scopes = resource_scopes_of(config, os.environ)
@@ -251,11 +245,3 @@ def _summary(path: Path) -> Summary:
         summary.oldest = summary.oldest or entry.time
         summary.newest, summary.why = entry.time, entry.why
     return summary
-
-
-def _as_json(record: bytes) -> dict[str, Any]:
-    from k8s_audit_otlp.transport.otlp_json import to_line  # noqa: PLC0415 - loads protobuf
-
-    logs = json.loads(to_line(export_request(b"", b"", [record])))
-    one: dict[str, Any] = logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-    return one

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.config.durations import parse_duration
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.load import Loaded
@@ -37,7 +39,9 @@ CONFIG = click.option(
     metavar="FILE|-",
     help=f"Configuration; - reads it from standard input.  [env var: {CONFIG_VARIABLE}]",
 )
-STATE_DIR = click.option("--state-dir", type=PATH, help="Directory of the positions.")
+STATE_DIR = click.option(
+    "--state-dir", type=PATH, help="Directory of the positions; overrides service::state_dir."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -152,6 +156,37 @@ def load_config(path: Path) -> "Loaded":
     if str(path) == STDIN:
         return load_text(sys.stdin.read(), "standard input", os.environ)
     return load(path, os.environ)
+
+
+def config_with(exporter: str, config_file: Path | None, state_dir: Path | None) -> "Loaded":
+    """Read the configuration that has *exporter*, with the state directory that was given.
+
+    Raises:
+        click.UsageError: no configuration was named.
+        ConfigError: it has mistakes.
+
+    """
+    from k8s_audit_otlp.config.reading.explain import suggest  # noqa: PLC0415 - pydantic is slow
+
+    path = config_path(config_file)
+    if path is None:
+        raise click.UsageError("give the --config FILE that has the exporter")
+    loaded = load_config(path)
+    known = loaded.config.exporters
+    if exporter not in known:
+        die(f"{path}: no exporter {exporter}; {suggest(exporter, known)}")
+    return loaded.with_state_dir(str(state_dir)) if state_dir else loaded
+
+
+def checkpoint_in(directory: Path) -> tuple[Checkpoint, str]:
+    """Read the checkpoint of a state directory, and what its reader warns of; else end."""
+    try:
+        restored = CheckpointFile(directory).load()
+    except StateError as error:
+        die(str(error), STATE)
+    if restored.checkpoint is None:
+        die(f"{directory}: no checkpoint yet; has an agent run with it?", STATE)
+    return restored.checkpoint, restored.warning
 
 
 def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:

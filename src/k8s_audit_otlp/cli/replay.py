@@ -14,17 +14,9 @@ from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.replay import Counting, ReplayPart, replay_config, state_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
-from k8s_audit_otlp.cli.options import (
-    CONFIG,
-    DURATION,
-    MOMENT,
-    STATE_DIR,
-    config_path,
-    load_config,
-)
+from k8s_audit_otlp.cli.options import CONFIG, DURATION, MOMENT, STATE_DIR, config_with
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
@@ -74,13 +66,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     it never touches; what it sends has k8s.audit.replayed in its resource. A replay that was ended
     goes on where it was when it is called again with the same times; so give times, not ages.
     """
-    named = config_path(config_file)
-    if named is None:
-        raise click.UsageError("give the --config FILE that has the exporter")
-    loaded = load_config(named)
-    config = (loaded.with_state_dir(str(state_dir)) if state_dir else loaded).config
-    if exporter not in config.exporters:
-        die(f"{named}: no exporter {exporter}; {suggest(exporter, config.exporters)}", USAGE)
+    config = config_with(exporter, config_file, state_dir).config
     if since_ns >= until_ns:
         die("--from is not before --to: nothing lies between them", USAGE)
     part = ReplayPart(until_ns, rate=0.0 if dry_run else rate)
@@ -144,9 +130,8 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
     tally = Tally()
     for subscription in agent.subscriptions():
         tally.add(subscription.tally())
-    if agent.left_behind():
-        for reason in agent.left_behind():
-            echo(f"left out: {reason}", err=True)
+    for reason in agent.left_behind():
+        echo(f"left out: {reason}", err=True)
     if agent.commit_error:
         echo(f"the progress could not be written: {agent.commit_error}", err=True)
         sys.exit(STATE)

@@ -17,7 +17,7 @@ from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, STDIN, config_path, load_config
+from k8s_audit_otlp.cli.options import CONFIG, DURATION, STATE_DIR, STDIN, config_path, load_config
 from k8s_audit_otlp.cli.run_lines import (
     by_exporter,
     closing_lines,
@@ -44,7 +44,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 @click.command()
 @CONFIG
 @click.option("--path", "log_path", help="Audit log to deliver, without a configuration file.")
-@click.option("--state-dir", help="Directory of the positions; overrides service::state_dir.")
+@STATE_DIR
 @click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
 @click.option(
     "--deadline",
@@ -57,7 +57,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 def command(
     config_file: Path | None,
     log_path: str | None,
-    state_dir: str | None,
+    state_dir: Path | None,
     *,
     once: bool,
     deadline: float,
@@ -199,7 +199,7 @@ def _start(
     return None
 
 
-def _load(config_file: Path | None, log_path: str | None, state_dir: str | None) -> Loaded:
+def _load(config_file: Path | None, log_path: str | None, state_dir: Path | None) -> Loaded:
     config_file = config_path(config_file, log_path)
     if config_file is None and log_path is None:
         raise click.UsageError("give --config FILE, or --path AUDIT_LOG and --state-dir DIRECTORY")
@@ -207,9 +207,10 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: str | None)
         raise click.UsageError("--path is for use without --config; write the path in the file")
     if config_file is None:
         assert log_path is not None  # noqa: S101 - seen above
-        return from_environment(str(Path(log_path).absolute()), state_dir, os.environ)
+        state = str(state_dir) if state_dir else None
+        return from_environment(str(Path(log_path).absolute()), state, os.environ)
     loaded = load_config(config_file)
-    return loaded if state_dir is None else loaded.with_state_dir(state_dir)
+    return loaded.with_state_dir(str(state_dir)) if state_dir else loaded
 
 
 class _Signals:

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from k8s_audit_otlp.cli import STATE, USAGE, Group, die
-from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
-from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, directory_of
+from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.config.reading.explain import suggest
 from k8s_audit_otlp.model import LogKey
-from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position, StateError
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.state.positions import FILE_NAME
 from k8s_audit_otlp.telemetry.state_on_disk import inspect
@@ -34,12 +35,12 @@ def command() -> None:
 @JSON
 def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
     """List every exporter that has a position, with its backlog as of the last checkpoint."""
-    found = inspect(_load(directory_of(config_file, state_dir)))
+    checkpoint, _ = checkpoint_in(directory_of(config_file, state_dir))
+    found = inspect(checkpoint)
     if as_json:
-        click.echo(json.dumps([consumed.as_json() for consumed in found], indent=2))
+        click.echo(json.dumps([asdict(consumed) for consumed in found], indent=2))
         return
-    from k8s_audit_otlp.cli.terminal import console  # noqa: PLC0415 - not for --json, and slow
-    from k8s_audit_otlp.tools.table import FittingTable  # noqa: PLC0415
+    from k8s_audit_otlp.tools.table import FittingTable  # noqa: PLC0415 - not for --json, and slow
 
     table = FittingTable(("exporter", "log", "segment", "offset", "backlog", "delivered"), 3)
     for consumed in found:
@@ -94,27 +95,17 @@ def _with(checkpoint: Checkpoint, exporter: str) -> list[dict[str, Position]]:
     return found
 
 
-def _load(state_dir: Path) -> Checkpoint:
-    try:
-        checkpoint = CheckpointFile(state_dir).load().checkpoint
-    except StateError as error:
-        die(str(error), STATE)
-    if checkpoint is None:
-        die(f"{state_dir}: no checkpoint yet; has an agent run with it?", STATE)
-    return checkpoint
-
-
 @contextmanager
 def _changing(state_dir: Path) -> Iterator[Checkpoint]:
     """Load the checkpoint, and write it back if nothing goes wrong; no agent may run meanwhile."""
-    _load(state_dir)  # before a lock file is made where there is no state
+    checkpoint_in(state_dir)  # before a lock file is made where there is no state
     lock = StateLock(state_dir)
     try:
         lock.acquire()
     except StateLockedError as error:
         die(str(error), STATE)
     try:
-        checkpoint = _load(state_dir)
+        checkpoint, _ = checkpoint_in(state_dir)
         yield checkpoint
         CheckpointFile(state_dir).save(checkpoint)
         (state_dir / FILE_NAME).unlink(missing_ok=True)  # what it said is in the checkpoint

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from k8s_audit_otlp.cli import STATE, die
-from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, directory_of
+from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
-from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
+from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.report import AgentNow, ExporterReport, agent_now
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.views import SourceView
@@ -54,15 +54,10 @@ def command(
 
 
 def _read(directory: Path) -> Checkpoint:
-    try:
-        restored = CheckpointFile(directory).load()
-    except StateError as error:
-        die(str(error), STATE)
-    if restored.warning:
-        echo(f"warning: {restored.warning}", err=True)
-    if restored.checkpoint is None:
-        die(f"{directory}: no checkpoint yet; has an agent run with it?", STATE)
-    return restored.checkpoint
+    checkpoint, warning = checkpoint_in(directory)
+    if warning:
+        echo(f"warning: {warning}", err=True)
+    return checkpoint
 
 
 def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
@@ -75,16 +70,14 @@ def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
         "not_ready": list(report.not_ready) if report else [],
         "sources": [asdict(source) for source in report.sources] if report else [],
         "exporters": [
-            {**stored.as_json(), "now": _plain(live.get(stored.exporter))}
+            {**asdict(stored), "now": _plain(live.get(stored.exporter))}
             for stored in inspect(checkpoint)
         ],
     }
 
 
 def _plain(report: ExporterReport | None) -> dict[str, Any] | None:
-    if report is None:
-        return None
-    return {name: getattr(report, name) for name in report.__struct_fields__}
+    return msgspec.structs.asdict(report) if report else None
 
 
 def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:

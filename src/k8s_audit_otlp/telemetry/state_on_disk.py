@@ -1,8 +1,6 @@
 """What a state directory says of every exporter, for people and programs. Reads only."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
 from k8s_audit_otlp.state.manifest import ManifestState
@@ -28,11 +26,6 @@ class StoredSubscription:
     refused: int
     gaps: int
     balance: int  # read less all other columns: 0 when every record is accounted for
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        plain = asdict(self)
-        return {**plain.pop("extra"), **plain}
 
 
 def inspect(checkpoint: Checkpoint) -> list[StoredSubscription]:

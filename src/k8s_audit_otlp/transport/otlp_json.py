@@ -20,6 +20,12 @@ def to_line(request: bytes) -> bytes:
     return orjson.dumps({"resourceLogs": logs}, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def record_as_json(record: bytes) -> dict[str, Any]:
+    """Return one record, given as it stands in an encoded ScopeLogs, as OTLP JSON."""
+    (message,) = ScopeLogs.FromString(record).log_records
+    return _record(message)
+
+
 def _resource_logs(message: ResourceLogs) -> dict[str, Any]:
     resource = {
         "attributes": _attributes(message.resource.attributes),

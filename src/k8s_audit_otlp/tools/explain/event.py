@@ -3,19 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import orjson
-
 from k8s_audit_otlp.event.decode import ReadEvent, read_line
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.model import Block, ObjectRef, Span
 from k8s_audit_otlp.otlp.mapping import limiter_of
-from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.explain.display import strict
 from k8s_audit_otlp.tools.explain.keys import resource_of
 from k8s_audit_otlp.tools.explain.rules import OTHERS, RuleText, rule_texts
 from k8s_audit_otlp.tools.explain.targets import ExplainTarget
-from k8s_audit_otlp.transport.otlp_json import to_line
+from k8s_audit_otlp.transport.otlp_json import record_as_json
 
 IDENTITY = "0" * 16  # of an event that lies in no log
 
@@ -165,7 +162,7 @@ class Explainer:
         )
 
     def _kept(self, plain: Explained, sent: bytes, shown: bytes) -> Explained:
-        record, safe = _read(sent), _read(shown)
+        record, safe = record_as_json(sent), record_as_json(shown)
         fired = _texts(record, self._redacted)
         return replace(
             plain,
@@ -175,13 +172,6 @@ class Explainer:
             removed=_texts(record, self._removed),
             record=safe,
         )
-
-
-def _read(record: bytes) -> dict[str, Any]:
-    """Read a record back as OTLP JSON."""
-    request = orjson.loads(to_line(export_request(b"", b"", [record])))
-    found: dict[str, Any] = request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-    return found
 
 
 def value_of(value: dict[str, Any]) -> Any:
