@@ -89,7 +89,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     )
     if as_json:
         findings = list(examine(question))
-        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+        click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
         from k8s_audit_otlp.tools.doctor.show import show, summary  # noqa: PLC0415
 

@@ -45,14 +45,10 @@ class Runways:
         self,
         manifest: Path = MANIFEST,
         *,
-        warn_below_s: float = WARN_BELOW_S,
         monotonic: Callable[[], float] = time.monotonic,
-        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._manifest = manifest
-        self._warn_below_s = warn_below_s
         self._monotonic = monotonic
-        self._now_ns = now_ns
         self._rates: dict[LogKey, WriteRate] = {}
         self._flags: tuple[str, Retention] | None = None  # of which log, and what they say
         self._spools: dict[str, int] = {}
@@ -76,14 +72,14 @@ class Runways:
     def warn(self, subscription: Subscription, window_s: float | None) -> None:
         """Say it where less is left than somebody needs to help."""
         left = self.seconds(subscription, window_s)
-        if left is None or left >= self._warn_below_s or not backlog_bytes(subscription):
+        if left is None or left >= WARN_BELOW_S or not backlog_bytes(subscription):
             return
-        rate = self._rates.get(subscription.log.key)
+        key = subscription.log.key
+        rate = self._rates.get(key)
         if left and (rate is None or rate.watched_s < _WATCHED_S):
             return  # one burst at the start is no rate
-        speak, _ = self._once.admit(f"runway {subscription.exporter} {subscription.log.key}")
+        speak, _ = self._once.admit(f"runway {subscription.exporter} {key}")
         if speak:
-            key = subscription.log.key
             logger.warning(
                 "%s: %s: in about %.0f minutes %s",
                 subscription.exporter,
@@ -93,7 +89,7 @@ class Runways:
                 extra=fields(
                     "runway_short",
                     exporter=subscription.exporter,
-                    receiver=subscription.log.key.receiver,
+                    receiver=key.receiver,
                     runway_s=round(left),
                 ),
             )
@@ -106,7 +102,7 @@ class Runways:
             self.retention(log),
             rate.bytes_per_s if rate else None,
             backlog_bytes=backlog.bytes,
-            backlog_s=backlog.age_s(self._now_ns()),
+            backlog_s=backlog.age_s(time.time_ns()),
             window_s=window_s,
         )
 

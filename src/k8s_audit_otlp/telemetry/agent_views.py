@@ -11,21 +11,14 @@ from itertools import groupby
 
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
-from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.running import RunningAgent, RunningExporter
 from k8s_audit_otlp.telemetry.source_views import source_views
-from k8s_audit_otlp.telemetry.views import (
-    ExporterView,
-    HealthView,
-    LogView,
-    ReceiverView,
-)
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 
 
 def exporter_views(agent: RunningAgent, runways: Runways | None = None) -> list[ExporterView]:
@@ -123,7 +116,7 @@ def _receiver(
         tally.add(subscription.tally())
     backlogs = [backlog_of(subscription) for subscription in subscriptions]
     left = [runways.seconds(c, window_s) for c in subscriptions] if runways else []
-    last_ns = max((s.last_ns for c in subscriptions for s in _states(c.log)), default=0)
+    last_ns = max((s.state.last_ns for c in subscriptions for s in c.log.segments()), default=0)
     return replace(
         _counted(name, tally),
         backlog_bytes=sum(backlog.bytes for backlog in backlogs),
@@ -134,10 +127,6 @@ def _receiver(
         held_bytes=sum(s.state.size for c in subscriptions for s in c.log.segments() if s.unlinked),
         last_event_at=last_ns / 1e9 if last_ns else None,
     )
-
-
-def _states(log: AuditLog) -> list[SegmentState]:
-    return [segment.state for segment in log.segments()]
 
 
 def _counted(receiver: str, tally: Tally) -> ReceiverView:

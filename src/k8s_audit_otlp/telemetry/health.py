@@ -104,7 +104,6 @@ def _works(exporter: ExporterView) -> bool:
 
 
 def _exporter(view: ExporterView) -> dict[str, Any]:
-    runways = [r.runway_s for r in view.receivers if r.runway_s is not None]
     return {
         "exporter": view.exporter,
         "state": view.stalled or ("in back-off" if view.waiting else "delivering"),
@@ -112,7 +111,7 @@ def _exporter(view: ExporterView) -> dict[str, Any]:
         "acknowledged_at": view.acknowledged_at or None,
         "backlog_bytes": view.backlog_bytes,
         "backlog_estimated": view.backlog_estimated,
-        "backlog_s": round(max((r.backlog_s for r in view.receivers), default=0.0), 1),
-        "runway_s": round(min(runways), 1) if runways else None,
+        "backlog_s": round(view.backlog_s, 1),
+        "runway_s": None if view.runway_s is None else round(view.runway_s, 1),
         "in_flight": view.in_flight,
     }

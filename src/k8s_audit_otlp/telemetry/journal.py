@@ -67,7 +67,6 @@ class ExporterJournal:
         endpoint: str = "",
         counts: ExporterCounts | None = None,
         on_refused: Callable[[int, str], None] = lambda _count, _why: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """*on_refused* tells in the stream how many records are refused for good, in our words.
 
@@ -80,7 +79,6 @@ class ExporterJournal:
         self._endpoint = endpoint
         self._logger = logger
         self._once = once
-        self._clock = clock
         self._lock = Lock()
         self._troubled_since = 0.0  # seconds since the epoch; 0 where all is well
         gate.last_acknowledged_at = self.counts.acknowledged_at
@@ -99,12 +97,12 @@ class ExporterJournal:
             if not notices:
                 counts.delivered += records
             if last_ns and not notices:
-                counts.lag_s = max(0.0, self._clock() - last_ns / 1e9)
+                counts.lag_s = max(0.0, time.time() - last_ns / 1e9)
             counts.delivered_bytes += size
             counts.requests += 1
             counts.acknowledged_at = self._gate.last_acknowledged_at
             recovered = self._troubled_since > 0 and not self._gate.waiting
-            seconds = self._clock() - self._troubled_since
+            seconds = time.time() - self._troubled_since
             if recovered:
                 self._troubled_since = 0.0
         if recovered:
@@ -118,8 +116,8 @@ class ExporterJournal:
         with self._lock:
             self.counts.retries[reason] += 1
             self.counts.last_retry = reason
-            self.counts.last_retry_at = self._clock()
-            self._troubled_since = self._troubled_since or self._clock()
+            self.counts.last_retry_at = time.time()
+            self._troubled_since = self._troubled_since or time.time()
         speak, suppressed = self._once.admit(f"retry {self.exporter}")
         if speak:
             self._logger.warning(
@@ -231,7 +229,7 @@ class ExporterJournal:
             recent = self.counts.recent
             if recent and recent[-1][1:] == (kind, text):
                 recent.pop()
-            recent.append(Happening(self._clock(), kind, text))
+            recent.append(Happening(time.time(), kind, text))
 
 
 class LogJournal:

@@ -77,7 +77,7 @@ def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
     failing = sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters)
     if failing:
         sent = f"{failing} of {len(exporters)} exporters get nothing through. {sent}"
-    if sum(map(_gone, exporters)):
+    if any(exporter.gone_bytes for exporter in exporters):
         return f"Bytes of the log were deleted before they were delivered: see below. {sent}", "bad"
     if gaps := sum(_proven(exporter) for exporter in exporters):
         return f"{gaps:,} stretches of the log are lost to an exporter: see below. {sent}", "bad"
@@ -92,16 +92,12 @@ def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
 
 def _next(view: ExporterView) -> str:
     said = _NEXT.get(view.trouble, "")
-    return said if _gone(view) else _SAFE + said
+    return said if view.gone_bytes else _SAFE + said
 
 
 def _proven(view: ExporterView) -> int:
     """Count the gaps that are known to hold bytes; `unseen` says only that they may."""
     return sum(count for reason, count in view.gaps.items() if reason != "unseen")
-
-
-def _gone(view: ExporterView) -> int:
-    return sum(receiver.gone_bytes for receiver in view.receivers)
 
 
 def _is_failing(view: ExporterView) -> bool:
@@ -118,7 +114,6 @@ def _lost(view: ExporterView) -> dict[str, int]:
 
 
 def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
-    runways = [r.runway_s for r in view.receivers if r.runway_s is not None]
     failing = _is_failing(view)
     if view.stalled:
         state, kind = f"stalled: {view.stalled}", "bad"
@@ -133,9 +128,9 @@ def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
         "next": _next(view) if failing else "",
         "backlog_bytes": view.backlog_bytes,
         "backlog_estimated": view.backlog_estimated,
-        "backlog_s": max((r.backlog_s for r in view.receivers), default=0.0),
-        "gone_bytes": _gone(view),
-        "runway_s": min(runways, default=None),
+        "backlog_s": view.backlog_s,
+        "gone_bytes": view.gone_bytes,
+        "runway_s": view.runway_s,
         "lag_s": view.lag_s,
         "acknowledged_at": view.acknowledged_at,
         "delivered": sum(r.delivered for r in view.receivers),

@@ -5,6 +5,7 @@ A full disk has no room for another file, so there it is written over in its pla
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +15,9 @@ import msgspec
 
 from k8s_audit_otlp.state.files import open_private, replace_file
 from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.running import RunningExporter
-from k8s_audit_otlp.telemetry.views import SourceView
+from k8s_audit_otlp.telemetry.views import HealthView, SourceView
 
 FILE_NAME = "status.json"
 FRESH_S = 5.0  # an older report is of an agent that has stopped, hangs or cannot write it
@@ -41,7 +43,7 @@ class StatusReport(msgspec.Struct):
     at: float
     not_ready: Sequence[str] = ()  # what /readyz has against it
     exporters: list[ExporterReport] = []
-    sources: list[SourceView] = []
+    sources: Sequence[SourceView] = ()
 
 
 class Reporter:
@@ -52,27 +54,24 @@ class Reporter:
         state_dir: Path,
         exporters: Sequence[RunningExporter],
         *,
-        not_ready: Callable[[], Sequence[str]],
-        sources: Callable[[], list[SourceView]],
-        runway_s: Callable[[str], float | None],
-        clock: Callable[[], float],
+        health: Callable[[], HealthView],
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """*runway_s*: of an exporter, by its id."""
         self._exporters = exporters
-        self._not_ready = not_ready
-        self._sources = sources
-        self._runway_s = runway_s
+        self._health = health
         self._clock = clock
         self._path = state_dir / FILE_NAME
         self._delivered: dict[str, tuple[float, int]] = {}
 
     def write(self) -> None:
+        view = self._health()
+        runways = {exporter.exporter: exporter.runway_s for exporter in view.exporters}
         report = StatusReport(
             os.getpid(),
             self._clock(),
-            self._not_ready(),
-            [self._exporter(runtime) for runtime in self._exporters],
-            self._sources(),
+            readiness(view).reasons,
+            [self._exporter(one, runways.get(one.name)) for one in self._exporters],
+            view.sources,
         )
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         data = data.ljust((len(data) // _ROOM_BYTES + 2) * _ROOM_BYTES)
@@ -91,7 +90,7 @@ class Reporter:
             finally:
                 os.close(fd)
 
-    def _exporter(self, runtime: RunningExporter) -> ExporterReport:
+    def _exporter(self, runtime: RunningExporter, runway_s: float | None) -> ExporterReport:
         gate, now = runtime.gate, self._clock()
         delivered = runtime.journal.counts.delivered
         before_at, before = self._delivered.get(runtime.name, (now - 1.0, delivered))
@@ -112,7 +111,7 @@ class Reporter:
             gate.retry_at if gate.waiting else 0.0,
             gate.last_acknowledged_at,
             (delivered - before) / max(0.1, now - before_at),
-            self._runway_s(runtime.name),
+            runway_s,
         )
 
 

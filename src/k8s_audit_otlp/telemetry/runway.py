@@ -85,8 +85,7 @@ def runway_s(
 class WriteRate:
     """Bytes a second, as a mean that forgets: what was written five minutes ago counts a third."""
 
-    def __init__(self, window_s: float = _WINDOW_S) -> None:
-        self._window_s = window_s
+    def __init__(self) -> None:
         self._at: float | None = None
         self.watched_s = 0.0  # between the first look and the last
         self._sizes: dict[int, int] = {}
@@ -101,7 +100,7 @@ class WriteRate:
         if before is None or now_s <= before:
             return  # what lay there at the first look says nothing about how fast it came
         self.watched_s += now_s - before
-        kept = math.exp((before - now_s) / self._window_s)
+        kept = math.exp((before - now_s) / _WINDOW_S)
         rate = grown / (now_s - before)
         self._sum = self._sum * kept + rate * (1 - kept)
         self._weight = self._weight * kept + (1 - kept)

@@ -6,7 +6,7 @@ commit loop comes round, `start` after an agent has started, `follow` before ano
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from k8s_audit_otlp.telemetry.metrics.table import READY
 from k8s_audit_otlp.telemetry.report import Reporter
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.server import Answers, Recent, StatusServer
-from k8s_audit_otlp.telemetry.source_views import source_samples, source_views, spool_rooms
+from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 if TYPE_CHECKING:
@@ -45,25 +45,16 @@ class AgentStatus:
     The listener, the counters and the rates are the process's: they outlive an agent.
     """
 
-    def __init__(
-        self,
-        agent: RunningAgent,
-        manifest: Path = MANIFEST,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.runways = Runways(manifest, monotonic=monotonic)
-        self._monotonic = monotonic
-        self._beat = Beat(monotonic)
-        self._looked = monotonic() - LOOK_S
+    def __init__(self, agent: RunningAgent, manifest: Path = MANIFEST) -> None:
+        self.runways = Runways(manifest)
+        self._beat = Beat()
+        self._looked = time.monotonic() - LOOK_S
         self._metrics: Metrics | None = None
         self._server: StatusServer | None = None
         self._apiserver: ApiserverReader | None = None
         self._beside: dict[str, tuple[Any, ApiserverReader | MetricsPusher]] = {}
         self._served = ""  # the address as it is configured
         self._address: str | None = None  # as it is bound
-        self._clock = clock
         self._history = History()
         self._access = LogAccess()
         self._health = Recent(self._look)  # what page, /readyz and /metrics say is of one look
@@ -152,14 +143,8 @@ class AgentStatus:
             yield from self._apiserver.samples()
 
     def _reporter_of(self, agent: RunningAgent) -> Reporter:
-        return Reporter(
-            Path(agent.config.service.state_dir),
-            agent.exporters,
-            not_ready=lambda: readiness(self._health()).reasons,
-            sources=lambda: source_views(agent),
-            runway_s=self.runway_s,
-            clock=self._clock,
-        )
+        state_dir = Path(agent.config.service.state_dir)
+        return Reporter(state_dir, agent.exporters, health=self._health)
 
     def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
         from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415 - slow to import
@@ -169,7 +154,7 @@ class AgentStatus:
             self._health,
             lambda: life(self._agent, self._beat.age_s, replaced=self._replaced),
             lambda: status_of(
-                self._agent, self._health(), self._history, self._clock(), self._apiserver
+                self._agent, self._health(), self._history, time.time(), self._apiserver
             ),
         )
         server = StatusServer(address, answers)
@@ -194,7 +179,7 @@ class AgentStatus:
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""
         self._beat()
-        now = self._monotonic()
+        now = time.monotonic()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
@@ -205,16 +190,6 @@ class AgentStatus:
             for subscription in runtime.subscriptions:
                 self.runways.warn(subscription, window_s)
         self._reporter.write()
-
-    def runway_s(self, exporter: str) -> float | None:
-        """Return the shortest runway that an exporter has in any log."""
-        left = [
-            self.runways.seconds(subscription, runtime.exporter.limits.max_age_s or None)
-            for runtime in self._agent.exporters
-            if runtime.name == exporter
-            for subscription in runtime.subscriptions
-        ]
-        return min((seconds for seconds in left if seconds is not None), default=None)
 
     def stop(self) -> None:
         for _, running in self._beside.values():

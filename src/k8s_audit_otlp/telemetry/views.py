@@ -69,6 +69,20 @@ class ExporterView:
     def backlog_bytes(self) -> int:
         return sum(receiver.backlog_bytes for receiver in self.receivers)
 
+    @property
+    def backlog_s(self) -> float:
+        return max((receiver.backlog_s for receiver in self.receivers), default=0.0)
+
+    @property
+    def gone_bytes(self) -> int:
+        return sum(receiver.gone_bytes for receiver in self.receivers)
+
+    @property
+    def runway_s(self) -> float | None:
+        """The shortest that it has in any log."""
+        known = (r.runway_s for r in self.receivers if r.runway_s is not None)
+        return min(known, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class LogView:

@@ -7,17 +7,13 @@ import pytest
 
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.report import FILE_NAME, FRESH_S, Reporter, agent_now
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
 
 def reporter(folder: Path, at: float, reasons: tuple[str, ...] = ()) -> Reporter:
-    return Reporter(
-        folder,
-        [],
-        not_ready=lambda: reasons,
-        sources=list,
-        runway_s=lambda _: None,
-        clock=lambda: at,
-    )
+    logs = [LogView("audit.log", reason) for reason in reasons] or [LogView("audit.log")]
+    view = HealthView(logs, [ExporterView("otlp_http")])
+    return Reporter(folder, [], health=lambda: view, clock=lambda: at)
 
 
 def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
@@ -49,6 +45,7 @@ def test_where_no_file_can_be_made_the_report_is_written_over(
     reporter(tmp_path, 2.0, reasons).write()
     report = agent_now(tmp_path, 2.0).report
     assert report is not None
-    assert (report.at, tuple(report.not_ready)) == (2.0, reasons)
+    assert (report.at, len(report.not_ready)) == (2.0, len(reasons))
+    assert all(reason in said for reason, said in zip(reasons, report.not_ready, strict=True))
     assert (file.stat().st_ino, file.stat().st_size) == (inode, size), "it has taken no more room"
     lock.release()

@@ -5,7 +5,6 @@ Nothing is left behind: what is tried out (a file, an inotify instance) is taken
 
 import ctypes
 import errno
-import fcntl
 import os
 import stat
 import tempfile
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 
 LEAST_STATE_BYTES = 64 << 20  # a checkpoint is kilobytes; below this somebody else fills the disk
@@ -99,19 +99,11 @@ def lock(facts: HostFacts) -> CheckResult:
         return skipped("no configuration was given", "--config FILE")
     path = facts.state_dir / "lock"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return ok("no agent has worked with it yet")
+        holder = StateLock(facts.state_dir).holder()
     except OSError as error:
         return skipped(f"it cannot be opened: {error.strerror}", "ask as the agent's user")
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 20, 0).decode("ascii", "replace") or "unknown"
-    else:
-        return ok("no agent works with it now")
-    finally:
-        os.close(fd)
+    if holder is None:
+        return ok(f"no agent {'works with it now' if path.exists() else 'has worked with it yet'}")
     others = [pid for pid in _who_has(facts.root, path) if str(pid) != holder]
     if others:
         return fail(

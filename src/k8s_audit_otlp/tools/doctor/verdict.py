@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 
 class State(StrEnum):
@@ -50,8 +50,7 @@ class Check(Generic[Facts]):
     look: Callable[[Facts], CheckResult]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What one check says about one thing: a log, an exporter, this host."""
 
     check: str
@@ -59,12 +58,3 @@ class Finding:
     state: State
     why: str
     hint: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "check": self.check,
-            "subject": self.subject,
-            "state": str(self.state),
-            "why": self.why,
-            "hint": self.hint,
-        }
