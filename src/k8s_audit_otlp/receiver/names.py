@@ -29,7 +29,11 @@ _DATED = re.compile(rf"[-.]({_DATE})$")
 _AGAIN = re.compile(rf"(?:\.(\d{{1,6}})|-({_DATE}))$")
 _BEING_WRITTEN = ".tmp"  # kubelet packs into such a file
 # What follows the name of the log in the name of a backup, of whatever kind
-_LOOKS_LIKE = re.compile(r"\d|\.(?:old|bak|orig|save|gz|bz2|xz|zst|zip)\b|~$")
+_LOOKS_LIKE = re.compile(
+    r"\d|~$"
+    r"|[-._ ](?:old|bak|backup|orig|save|prev|previous|last|copy|archived?|rotated)(?![a-z])"
+    r"|\.(?:gz|bz2|xz|lzma|zst|zip|Z)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,14 @@ def looks_like_backup(live: str, name: str) -> bool:
         return False
     if name.startswith(live):
         rest = name[len(live) :]
-    elif name.startswith((path.stem + "-", path.stem + ".")) and path.suffix in name:
+    elif name.startswith(tuple(path.stem + sign for sign in "-._")) and path.suffix in name:
         rest = name[len(path.stem) :]
     else:
         return False
     other = live_name(name)
-    if other != name and re.fullmatch(rf"{re.escape(path.stem)}-[^\d]+", other):
+    if other != name and re.fullmatch(rf"{re.escape(path.stem)}[-_][^\d]+", other):
         return False  # a backup of another log, as audit-webhook.log is beside audit.log
-    return rest[:1] in ".-_~" and _LOOKS_LIKE.search(rest) is not None
+    return rest[:1] in ".-_ ~" and _LOOKS_LIKE.search(rest) is not None
 
 
 def live_name(name: str) -> str:
