@@ -5,6 +5,7 @@
 
 import gc
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -122,6 +123,9 @@ class LazyGroup(click.Group):
             near = get_close_matches(args[0], COMMANDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"
             ctx.fail(f"there is no command {args[0]!r}; {hint}")
+        if args[0] == "run":  # by default these kill; SIGHUP is a wish once there is what to reload
+            for harmless in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+                signal.signal(harmless, signal.SIG_IGN)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -70,6 +70,9 @@ def command(
     """
     _refuse_contradictions(once=once, watch_config=watch_config)
     path = config_path(config_file, log_path)
+    again = None if path is None or str(path) == STDIN else partial(_load, path, None, state_dir)
+    reload = Reload(None if once else again, path, watch=watch_config)
+    signal.signal(signal.SIGHUP, lambda *_: reload.ask())  # what comes from now on is answered
     try:
         loaded = _load(config_file, log_path, state_dir)
     except ConfigError as error:
@@ -77,8 +80,6 @@ def command(
     _say_remarks(loaded)
     keep_memory()
     raise_descriptor_limit()
-    again = None if path is None or str(path) == STDIN else partial(_load, path, None, state_dir)
-    reload = Reload(None if once else again, path, watch=watch_config)
     options = AgentOptions(once=once, deadline_s=deadline)
     agent, delivered, before = _run(loaded, options, reload, ServiceManager(os.environ))
     if once:
@@ -119,7 +120,7 @@ def _run(
     loaded: Loaded, options: AgentOptions, reload: Reload, manager: ServiceManager
 ) -> tuple[Agent, bool, dict[str, Tally]]:
     """Run agents one after the other, each with the configuration as it is then."""
-    signals = _Signals(reload, manager)
+    signals = _Signals(manager)
     working, status = None, None
     while True:
         reload.began(loaded.config)
@@ -214,22 +215,19 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: Path | None
 
 
 class _Signals:
-    """Drain on the first signal to stop, leave at once on the second; SIGHUP reads again.
+    """Drain on the first signal to stop, leave at once on the second.
 
     Nothing is lost either way. An agent that still waits for its predecessor has nothing to drain;
     one that has the state may have sent something, however short its life was.
     """
 
-    def __init__(self, reload: Reload, manager: ServiceManager) -> None:
+    def __init__(self, manager: ServiceManager) -> None:
         self.stopping = False
         self._manager = manager
         self._starting: Agent | None = None
         self._agent: Agent | None = None  # the one that works, or worked before a reload
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        signal.signal(signal.SIGHUP, lambda *_: reload.ask())
-        for harmless in (signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(harmless, signal.SIG_IGN)  # by default they would kill it undrained
 
     def starts(self, agent: Agent) -> None:
         """Take down which agent is about to start."""

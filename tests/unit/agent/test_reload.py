@@ -259,3 +259,38 @@ def test_an_exporter_with_another_name_is_told_with_the_way_to_keep_its_position
     (said,) = changes(old, new)
     assert "state rename otlp_http/a otlp_http/b" in said
     assert changes(old, old) == []
+
+
+def test_a_signal_before_the_configuration_is_read_does_not_kill(
+    tmp_path: Path, backend: Backend
+) -> None:
+    """It is answered when the agent works: here its file is a pipe that tells nothing twice."""
+    (tmp_path / "audit.log").touch()
+    values = {"log": tmp_path / "audit.log", "url": backend.url, "state": tmp_path / "state"}
+    command = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        end = time.monotonic() + 60
+        while not catches(process.pid, signal.SIGHUP):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+            process.send_signal(number)
+        process.stdin.write(CONFIG.format(**values, more="", key="one").encode())
+        process.stdin.close()
+        events = []
+        while "reload" not in events:
+            events.append(json.loads(process.stderr.readline()).get("event"))
+        assert "started" in events
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(60) == 0
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Say whether a process has a handler for a signal: proc_pid_status(5)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
