@@ -31,6 +31,7 @@ from k8s_audit_otlp.transport.url import UnusableError, Url
 
 METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _RECONNECT_MS = 1000  # our own back-off decides when to try; the channel should not add to it
+_METADATA_BYTES = 65536  # of an answer: a refusal may quote what it refuses
 _PROTOBUF = "application/x-protobuf"
 # What the library itself says when no server was reached; there is no code of its own for it.
 _UNREACHED = re.compile(
@@ -223,6 +224,8 @@ def channel_settings(options: GrpcOptions) -> list[tuple[str, Any]]:
         ("grpc.primary_user_agent", f"{options.user_agent} {USER_AGENT}".strip()),
         ("grpc.max_send_message_length", -1),  # the back end's limit is found out, not guessed
         ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+        ("grpc.max_metadata_size", _METADATA_BYTES),  # between the two gRPC refuses by chance
+        ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
         ("grpc.min_reconnect_backoff_ms", _RECONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),

@@ -182,7 +182,7 @@ def outcome_of(respond: Respond) -> Outcome:
         pytest.param(trailers(grpc_status="-1"), Retry, "INTERNAL", id="less-than-no-code"),
         pytest.param(trailers(x="y"), Retry, "UNKNOWN", id="no-status"),
         pytest.param(
-            trailers(grpc_status="3", grpc_message="%zz%00%0a" + "x" * 9000),
+            trailers(grpc_status="3", grpc_message="%zz%00%0a" + "x" * 60_000),
             Rejected,
             "INVALID_ARGUMENT: %zz x",
             id="words-without-end",
