@@ -9,12 +9,16 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MAX_CONNECTIONS = 64  # kubelet, a few scrapers and browsers need a dozen
+# kubelet, scrapers and browsers need a dozen; a probe among hundreds at once must not be the oldest
+MAX_CONNECTIONS = 256
 HEADER_S = 5.0  # for the whole head of a request, from the connection or from its first byte
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection. One too many takes the place of the one that has been idle longest."""
+    """One connection. One too many takes the place of the one that has been idle longest.
+
+    Where all have requests that are not answered yet, the oldest gives way, never the new one.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -24,8 +28,11 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
-            idle = [c for c in self.connections if isinstance(c, BoundedProtocol) and c.idle]
-            min(idle, key=lambda c: c.since, default=self).transport.abort()
+            others = (c for c in self.connections if isinstance(c, BoundedProtocol) and c != self)
+            oldest = min(others, key=lambda c: (not c.idle, c.since))
+            # it leaves in the next turn of the loop, and counts no more
+            self.connections.discard(oldest)
+            oldest.transport.abort()
         self._begin_patience()
 
     def connection_lost(self, exc: Exception | None) -> None:

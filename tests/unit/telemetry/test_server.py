@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPMessage
+from threading import Event
 from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.telemetry.connections import MAX_CONNECTIONS
 from k8s_audit_otlp.telemetry.server import Answers, StatusServer, bind
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
@@ -90,14 +92,37 @@ def probe(address: str) -> int:
 
 
 def test_silent_connections_do_not_keep_a_probe_waiting(serve: Callable[..., Any]) -> None:
-    """A hundred of them, each in the middle of a header: the oldest give way."""
+    """More than it keeps, each in the middle of a header: the oldest give way."""
     address = serve(WELL)
     host, _, port = address.rpartition(":")
     with ExitStack() as silent:
-        for _ in range(100):
+        for _ in range(MAX_CONNECTIONS + 44):
             connection = silent.enter_context(socket.create_connection((host, int(port))))
             connection.sendall(b"GET /livez HTTP/1.1\r\nX: ")
         answers = {probe(address) for _ in range(20)}
+    assert answers == {200}
+
+
+def test_requests_without_an_answer_do_not_keep_a_probe_waiting() -> None:
+    """All that it keeps ask for a readiness that nobody knows: the oldest give way."""
+    known = Event()
+
+    def unknown() -> HealthView:
+        known.wait(60)
+        return WELL
+
+    server = StatusServer("127.0.0.1:0", Answers(str, unknown, lambda: WELL, dict))
+    address = server.start()
+    host, _, port = address.rpartition(":")
+    try:
+        with ExitStack() as waiting:
+            for _ in range(MAX_CONNECTIONS):
+                connection = waiting.enter_context(socket.create_connection((host, int(port))))
+                connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            answers = {probe(address) for _ in range(20)}
+    finally:
+        known.set()
+        server.stop()
     assert answers == {200}
 
 
