@@ -11,6 +11,7 @@ from k8s_audit_otlp.config.reading.build import build
 from k8s_audit_otlp.config.reading.document import read_document
 from k8s_audit_otlp.config.reading.expand import Expansion, expand
 from k8s_audit_otlp.config.reading.files import look, secrets_in
+from k8s_audit_otlp.config.template import NoValueError
 
 MAX_CONFIG_BYTES = 4 << 20  # a hundred exporters take 100 KB; a log given by mistake takes more
 
@@ -77,7 +78,7 @@ def _follows(place: str, unresolved: list[str]) -> bool:
 
 
 def _settle_unread(expansion: Expansion, found: Findings) -> None:
-    """Let a Secret wait for its file; any other value is needed now."""
+    """Let a Secret wait for a file that can be there later; any other value is needed now."""
     waiting = set()
     if found.config is not None:
         waiting = {secret.template for secret in secrets_in(found.config)}
@@ -85,10 +86,13 @@ def _settle_unread(expansion: Expansion, found: Findings) -> None:
     for place, (template, error) in expansion.unread.items():
         complaints = [one for one in found.mistakes if one.where == place]
         # of a component with mistakes it is not known which values are secrets
-        if complaints or (template not in waiting and _component(place) not in broken):
+        waits = template in waiting or _component(place) in broken
+        never = isinstance(error, NoValueError)
+        if complaints or never or not waits:
             found.mistakes = [one for one in found.mistakes if one not in complaints]
             what = f"the file {error.filename} cannot be read ({error.strerror})"
-            found.mistakes.append(Mistake(place, what, "create it, or write the value here"))
+            way = "name a file with the value alone" if never else "create it"
+            found.mistakes.append(Mistake(place, what, f"{way}, or write the value here"))
 
 
 def _component(place: str) -> tuple[str, ...]:

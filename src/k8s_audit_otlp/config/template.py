@@ -23,6 +23,10 @@ def _not_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+class NoValueError(OSError):
+    """What is there is no text of a file: it does not become a value by waiting for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileText:
     """The content of a file without its last line ends."""
@@ -31,15 +35,17 @@ class FileText:
 
     def read(self) -> str:
         if not stat.S_ISREG(Path(self.path).stat().st_mode):
-            raise OSError(22, "not a file", self.path)  # a pipe would be waited for without end
+            raise NoValueError(
+                22, "not a file", self.path
+            )  # a pipe would be waited for without end
         with open(self.path, "rb", opener=_not_waiting) as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise OSError(27, f"over {MAX_FILE_BYTES} bytes", self.path)
+            raise NoValueError(27, f"over {MAX_FILE_BYTES} bytes", self.path)
         try:
             return data.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise OSError(84, "not UTF-8 text", self.path) from error
+            raise NoValueError(84, "not UTF-8 text", self.path) from error
 
 
 @dataclass(frozen=True, slots=True)

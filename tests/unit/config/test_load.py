@@ -1,5 +1,6 @@
 """A good file gives exactly the values that it says, and the defaults for the rest."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,18 @@ def test_no_mistake_says_what_a_file_holds(tmp_path: Path, key: str) -> None:
         load_text(text, "agent.yaml", {})
     assert "hunter2Zq9Xw7L" not in str(raised.value)
     assert "exporters::otlp_http" in str(raised.value)
+
+
+def test_what_never_becomes_a_value_is_a_mistake_of_a_secret_too(tmp_path: Path) -> None:
+    """A missing file may come; a pipe, a device, a file that is no text or too long may not."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate(2 << 20)
+    text = SMALLEST.replace(':4318"', ':4318", headers: {a: "${file:PATH}"}')
+    load_text(text.replace("PATH", str(tmp_path / "missing")), "a.yaml", {})
+    never = ("pipe", "binary", "long", ".")
+    for path in ("/dev/zero", *(str(tmp_path / name) for name in never)):
+        for kind in (text, SMALLEST.replace("http://siem:4318", "${file:PATH}")):
+            with pytest.raises(ConfigError, match="name a file with the value alone"):
+                load_text(kind.replace("PATH", path), "a.yaml", {})

@@ -31,15 +31,23 @@ class ConfigDocument:
         return self.lines.get(place)
 
 
-MAX_VALUES = 50_000  # a hundred exporters have some thousand; a bomb of aliases has billions
+MAX_VALUES = 20_000  # a hundred exporters have some thousand; a bomb of aliases has billions
 
 
 class _TooManyError(Exception):
-    """Aliases that multiply."""
+    """More values than a configuration has: written, or made by aliases that multiply."""
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that resolves only what YAML 1.2 does."""
+    """A SafeLoader that resolves only what YAML 1.2 does, and reads no further than MAX_VALUES."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > 2 * MAX_VALUES:  # a value and its key
+            raise _TooManyError
+        return super().compose_node(parent, index)
 
 
 # https://yaml.org/spec/1.2.2/#103-core-schema
@@ -81,8 +89,8 @@ def read_document(text: str) -> ConfigDocument:
         what = "brackets or blocks are nested too deeply"
         return ConfigDocument({}, {}, (Mistake("", what, "give a configuration"),))
     except _TooManyError:
-        what = f"aliases make it more than {MAX_VALUES} values"
-        return ConfigDocument({}, {}, (Mistake("", what, "write out what is meant"),))
+        what = f"it has more than {MAX_VALUES} values, written or by its aliases"
+        return ConfigDocument({}, {}, (Mistake("", what, "give a configuration"),))
     return ConfigDocument(tree, lines, tuple(mistakes))
 
 
