@@ -2,12 +2,13 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 from starlette.requests import ClientDisconnect
 
 _PIECE = 1 << 20  # what is decompressed at once
+_MOST_MEMBERS = 1_000  # of a gzip body: empty ones cost time and fill nothing
 
 
 class BodyError(Exception):
@@ -36,8 +37,9 @@ class BodyBudget:
 class BodyReader:
     """Collects one body; `held` is what it has of the budget until `release`."""
 
-    def __init__(self, budget: BodyBudget, max_bytes: int, encoding: str, length: str = "") -> None:
-        """Take *encoding* and *length* as the header says them of the body."""
+    def __init__(self, budget: BodyBudget, max_bytes: int, headers: Mapping[str, str]) -> None:
+        encoding = headers.get("content-encoding", "").strip().lower()
+        length = headers.get("content-length", "")
         if encoding not in ("", "identity", "gzip"):
             raise BodyError(415, "content-encoding: gzip or none is taken")
         if length.isdecimal() and int(length[:20]) > max_bytes:  # packed or not, it is too long
@@ -47,6 +49,8 @@ class BodyReader:
         self._max = max_bytes
         self._body = bytearray()  # grows in place: the body is never there twice
         self.held = 0
+        self._packed = 0  # bytes that came packed
+        self._members = 1
 
     async def read(self, chunks: AsyncIterator[bytes]) -> bytearray:
         """Return the body, decompressed.
@@ -79,14 +83,31 @@ class BodyReader:
 
     def _decompress(self, chunk: bytes) -> None:
         assert self._inflate is not None  # noqa: S101 - seen by the caller
+        self._packed += len(chunk)
+        if self._packed > self._max:
+            raise BodyError(413, f"the body is over {self._max} bytes")
         try:
             while chunk:
                 if self._inflate.eof:  # a gzip body may be several, one behind the other
                     self._inflate = zlib.decompressobj(wbits=31)
+                    self._members += 1
+                    if self._members > _MOST_MEMBERS:
+                        raise BodyError(400, f"the gzip body has over {_MOST_MEMBERS} members")
                 self._add(self._inflate.decompress(chunk, _PIECE))
                 chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
         except zlib.error:
             raise BodyError(400, "the body is no gzip") from None
+
+
+def check_length(headers: Mapping[str, str]) -> None:
+    """Refuse a body whose end is said in two ways: a proxy may take the other one (RFC 9112, 6.1).
+
+    Raises:
+        BodyError: nothing behind it on its connection may be read.
+
+    """
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise BodyError(400, "content-length and transfer-encoding: one of them is taken")
 
 
 async def pass_over(chunks: AsyncIterator[bytes], most: int, seconds: float) -> None:

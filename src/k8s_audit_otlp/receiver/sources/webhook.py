@@ -1,8 +1,7 @@
 """The audit webhook: `POST /audit[/<cluster>]`. 200 means that the events are on disk.
 
-An apiserver repeats what is not answered with 200 five times within some two minutes, then drops
-it and counts it in apiserver_audit_error_total. So: 429 and 503 for what passes, 4xx for what
-never will.
+An apiserver sends what is not answered with 200 five times, within some 81 s, then drops it
+(apiserver_audit_error_total). So: 429 and 503 for what passes, 4xx for what never will.
 """
 
 import asyncio
@@ -28,6 +27,7 @@ from k8s_audit_otlp.receiver.sources.request_body import (
     BodyBudget,
     BodyError,
     BodyReader,
+    check_length,
     pass_over,
 )
 from k8s_audit_otlp.receiver.spool.event_list import NoEventsError, lines_of
@@ -43,6 +43,7 @@ _LONG_BODY = 4 << 20  # bytes; of longer ones one is decoded at a time, as its l
 _WARN_EVERY_S = 60.0
 _READ_OF_STRANGERS = 1 << 20  # bytes
 _PASS_OVER_S = 5.0
+_CLOSING = frozenset({400, 401, 403, 408, 413})  # what comes behind them may be no request
 _REFUSALS = (BodyError, NoEventsError, SpoolFullError, TimeoutError, ClientDisconnect)
 
 Address = tuple[str, int] | None
@@ -117,7 +118,7 @@ class Webhook:
 
     async def _no_such_place(self, _: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        headers = {"Allow": "POST"} if status == 405 else {}
+        headers = {"Connection": "close"} | ({"Allow": "POST"} if status == 405 else {})
         self.answers[status] = self.answers.get(status, 0) + 1
         return PlainTextResponse("POST events to /audit or /audit/CLUSTER\n", status, headers)
 
@@ -143,7 +144,7 @@ class Webhook:
             await pass_over(chunks, most, min(_PASS_OVER_S, self._options.read_timeout_s))
         if status not in (401, 403):
             self._warn(f"{status}", f"a request is refused with {status}: {why}")
-        headers = {"Connection": "close"} if status in (401, 403, 408, 413) else {}
+        headers = {"Connection": "close"} if status in _CLOSING else {}
         if status in (429, 503):
             headers["Retry-After"] = str(RETRY_AFTER_S)
         return PlainTextResponse(why + "\n", status, headers)
@@ -163,10 +164,9 @@ class Webhook:
                 return 400, str(refusal)
 
     async def _take(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
+        check_length(request.headers)
         cluster = self._cluster_of(request)
-        encoding = request.headers.get("content-encoding", "").strip().lower()
-        length = request.headers.get("content-length", "")
-        body = BodyReader(self._budget, self._options.max_body_bytes, encoding, length)
+        body = BodyReader(self._budget, self._options.max_body_bytes, request.headers)
         try:
             async with asyncio.timeout(self._options.read_timeout_s):
                 data = await body.read(chunks)

@@ -213,6 +213,36 @@ def test_a_later_request_of_a_connection_has_no_more_time_than_the_first(serve: 
     assert served.held() == [line(1), line(2)]
 
 
+@pytest.mark.parametrize("path", ["/audit", "/elsewhere"])
+def test_nothing_is_taken_behind_a_body_that_ends_in_two_ways(serve: Serve, path: str) -> None:
+    """A proxy may have read the other end, and have sent another client's request behind it."""
+    served = serve()
+    behind = b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked"
+    found = b""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
+        connection.sendall(
+            head.encode() + b"\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body(1)), body(1))
+        )
+        with suppress(ConnectionError):
+            connection.sendall(behind % (len(body(2)), body(2)))
+            while piece := connection.recv(1000):
+                found += piece
+    assert found.count(b"HTTP/1.1 ") == 1
+    assert b" 400 " in found or b" 404 " in found
+    assert served.held() == []
+
+
+def test_gzips_of_nothing_do_not_go_on_for_ever(serve: Serve) -> None:
+    """They cost time and fill no bound of memory."""
+    served = serve()
+    nothing = gzip.compress(b"") * 3_000
+    zipped = {"Content-Encoding": "gzip"}
+    status, why, _ = served.post(nothing + gzip.compress(body(1)), headers=zipped)
+    assert (status, why) == (400, "the gzip body has over 1000 members\n")
+    assert served.held() == []
+
+
 def test_bodies_of_all_requests_together_are_bounded(serve: Serve) -> None:
     """More than two of the longest at once are asked to come again."""
     served = serve(WebhookOptions(max_body_bytes=100_000, read_timeout_s=20))
