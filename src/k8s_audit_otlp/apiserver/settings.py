@@ -10,6 +10,7 @@ from typing import NamedTuple
 MANIFEST = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")  # kubeadm's
 LOG_PATH = "audit-log-path"
 POLICY_FILE = "audit-policy-file"
+WEBHOOK_FILE = "audit-webhook-config-file"
 
 # Seven days or a gigabyte, whichever comes first, beside the log that is being written.
 DEFAULTS: dict[str, str] = {

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 import yaml
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
+from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.config.reading.expand import placeholder
 from k8s_audit_otlp.config.secret import safe_url
 
 MODES = ("batch", "blocking", "blocking-strict")
+_BACKOFF_S = {"batch": 10}  # who does not slow requests may repeat for longer
 _DAYS = "30"
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", _DAYS)
 
@@ -86,16 +88,27 @@ def _check(url: str) -> None:
         raise RefusalError("credentials in the URL are not sent; give --token or --client-cert")
 
 
+def given_up_after_s(backoff_s: float) -> float:
+    """Return how long kube-apiserver tries to send: five times, each wait half as long again.
+
+    Source: k8s.io/apiserver/pkg/util/webhook, DefaultRetryBackoffWithInitialDelay.
+    """
+    return backoff_s * (1 + 1.5 + 1.5**2 + 1.5**3)
+
+
 def flags(file: str, mode: str) -> Mapping[str, str]:
     """Return the flags of kube-apiserver, each with what it is for."""
+    backoff_s = _BACKOFF_S.get(mode, 1)
+    patience = format_duration(round(given_up_after_s(backoff_s)))
     chosen = {
         f"--audit-webhook-config-file={file}": "where to send, and who asks",
         f"--audit-webhook-mode={mode}": "batch slows no request; blocking waits for the answer",
-        "--audit-webhook-initial-backoff=1s": "before the first of five repeats; 10s by default",
+        f"--audit-webhook-initial-backoff={backoff_s}s": f"before the first of four repeats: what "
+        f"is not taken within {patience} is lost",
     }
     if mode == "batch":
         chosen |= {
-            "--audit-webhook-batch-buffer-size=100000": "events kept while it is away; 10,000 by "
+            "--audit-webhook-batch-buffer-size=100000": "events that wait to be sent; 10,000 by "
             "default, what does not fit is dropped",
             "--audit-webhook-batch-throttle-qps=50": "requests a second; 10 by default",
             "--audit-webhook-batch-throttle-burst=100": "of them at once",

@@ -47,6 +47,13 @@ def test_only_batch_mode_has_flags_for_batches() -> None:
     assert not any("batch-" in flag for flag in flags("/f", "blocking"))
 
 
+def test_it_is_said_how_long_an_agent_may_be_away() -> None:
+    """A request that blocks repeats for seconds; batches, which nobody waits for, for longer."""
+    said = {mode: flags("/f", mode) for mode in ("batch", "blocking")}
+    assert "1m21s" in said["batch"]["--audit-webhook-initial-backoff=10s"]
+    assert "8s" in said["blocking"]["--audit-webhook-initial-backoff=1s"]
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 def test_certificates_for_a_trial_are_made_and_named_in_the_file(tmp_path: Path) -> None:
     """Both sides trust each other; what is there already is not written over."""

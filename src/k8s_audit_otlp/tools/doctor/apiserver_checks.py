@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner
-from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE
+from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, WEBHOOK_FILE
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.telemetry.runway import (
     retention_of_flags,
@@ -24,27 +24,36 @@ PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
 TOO_SHORT_S = 3600.0  # less than somebody needs to come and look
 SHORT_S = 8 * 3600.0  # a night: what a back end may be away without loss
 _MIB = 1 << 20
+_NO_LOG = skipped("it writes no log", "see apiserver.flags")
 _STREAMS = frozenset({"-", "/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2"})
 
 
 def flags(facts: ApiserverFacts) -> CheckResult:
-    """Look for a path, without which there is no log, and a policy, without which it is empty."""
-    missing = [f"--{name}" for name in (LOG_PATH, POLICY_FILE) if not facts.flags.get(name)]
+    """Look for a log or a webhook, and for a policy, without which both are empty."""
+    posts = bool(facts.flags.get(WEBHOOK_FILE))
+    wanted = (POLICY_FILE,) if posts else (LOG_PATH, POLICY_FILE)
+    missing = [f"--{name}" for name in wanted if not facts.flags.get(name)]
     if missing:
         return fail(f"{' and '.join(missing)} not set: nothing is audited", PATCH)
-    if facts.flags[LOG_PATH] in _STREAMS:
+    log = facts.flags.get(LOG_PATH, "")
+    if log in _STREAMS:
         return fail("it writes to its standard output", f"give it a file: {PATCH}")
     form = facts.flags.get("audit-log-format", "json")
     if form != "json":
         return fail(f"--audit-log-format={form} leaves bodies out", "set it to json")
     running = facts.process.flags if facts.process else {}
-    changed = [name for name in (LOG_PATH, POLICY_FILE) if _differs(running, facts.flags, name)]
+    changed = [
+        name
+        for name in (LOG_PATH, POLICY_FILE, WEBHOOK_FILE)
+        if _differs(running, facts.flags, name)
+    ]
     if changed:
         return warn(
             f"the running process has another --{changed[0]} than the manifest",
             "wait for kubelet to restart it, or look why it does not: crictl ps -a",
         )
-    return ok(f"writes {facts.flags[LOG_PATH]} by {facts.flags[POLICY_FILE]}")
+    does = [f"writes {log}"] * bool(log) + ["posts to a webhook"] * posts
+    return ok(f"{' and '.join(does)} by {facts.flags[POLICY_FILE]}")
 
 
 def _differs(running: Any, manifest: Any, name: str) -> bool:
@@ -55,7 +64,7 @@ def log_path(facts: ApiserverFacts) -> CheckResult:
     """Compare the file that it writes with those that the agent reads."""
     written = facts.apiserver.log_path
     if not written:
-        return skipped("it writes no log", "see apiserver.flags")
+        return _NO_LOG
     if written in _STREAMS:
         return fail(f"it writes to {written}, a stream and no file", f"give it a file: {PATCH}")
     if written in facts.log_paths:
@@ -71,7 +80,7 @@ def log_mount(facts: ApiserverFacts) -> CheckResult:
     path = PurePosixPath(facts.flags.get(LOG_PATH, ""))
     points = facts.apiserver.mount_points
     if not path.name:
-        return skipped("it writes no log", "see apiserver.flags")
+        return _NO_LOG
     if not facts.manifest:
         return skipped("its manifest was not read", "--manifest FILE")
     if str(path) in points:
@@ -91,11 +100,12 @@ def _on(facts: ApiserverFacts, name: str) -> bool:
 
 def truncation(facts: ApiserverFacts) -> CheckResult:
     """Refuse what takes bodies out of large events and says so only in an annotation."""
-    if _on(facts, "audit-log-truncate-enabled"):
-        return warn(
-            "large events lose their bodies before they are written",
-            "take --audit-log-truncate-enabled away; audit.max_record_bytes shrinks by exporter",
-        )
+    for name in ("audit-log-truncate-enabled", "audit-webhook-truncate-enabled"):
+        if _on(facts, name):
+            return warn(
+                "large events lose their bodies before they are written or posted",
+                f"take --{name} away; audit.max_record_bytes shrinks by exporter",
+            )
     return ok("events are written whole")
 
 
@@ -111,6 +121,8 @@ def compression(facts: ApiserverFacts) -> CheckResult:
 
 def mode(facts: ApiserverFacts) -> CheckResult:
     """Ask for blocking: batch keeps events in memory and drops them there."""
+    if not facts.flags.get(LOG_PATH):
+        return _NO_LOG
     value = facts.flags.get("audit-log-mode", "blocking")
     if value == "batch":
         return fail(
@@ -127,6 +139,8 @@ def mode(facts: ApiserverFacts) -> CheckResult:
 
 def retention(facts: ApiserverFacts) -> CheckResult:
     """Tell how long a back end may be away before rotation deletes what it has not got."""
+    if not facts.flags.get(LOG_PATH):
+        return _NO_LOG
     kept = retention_of_flags(facts.flags)
     if not kept.bounded:
         return warn(
@@ -208,9 +222,9 @@ def dropped(facts: ApiserverFacts) -> CheckResult:
     lost = sum(counts) + sum(lines)
     if lost:
         return fail(
-            f"kube-apiserver could not write {lost} events: they are lost for everybody",
-            "mostly its disk was full or an event was larger than --audit-log-maxsize; free the "
-            "disk, raise it, and watch apiserver_audit_error_total",
+            f"kube-apiserver could not write or post {lost} events: they are lost for everybody",
+            "mostly its disk was full, an event was larger than --audit-log-maxsize, or a webhook "
+            "was away for too long; mend that, and watch apiserver_audit_error_total",
         )
     if not counts and "apiserver_audit" not in facts.metrics and not lines:
         return skipped("there is nothing of auditing in it", "give kube-apiserver's own /metrics")

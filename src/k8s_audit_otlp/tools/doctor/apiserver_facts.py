@@ -33,6 +33,7 @@ class ApiserverFacts:
     process: Process | None = None
     kubeadm: str | None = None
     metrics: str | None = None
+    most_body: int = 0  # bytes of a request that the agent's webhooks take, 0 where it has none
     manifest: bool = True  # else only the process is known, and not what it is given to see
 
     @property

@@ -9,10 +9,17 @@ from pathlib import Path
 
 from k8s_audit_otlp.agent.build import paths_of
 from k8s_audit_otlp.apiserver.observed import Apiserver, observe
-from k8s_audit_otlp.apiserver.settings import DEFAULTS, LOG_PATH, MANIFEST, RefusalError
+from k8s_audit_otlp.apiserver.settings import (
+    DEFAULTS,
+    LOG_PATH,
+    MANIFEST,
+    WEBHOOK_FILE,
+    RefusalError,
+)
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.config.sources import AuditWebhook
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.state_on_disk import inspect
 from k8s_audit_otlp.tools.doctor import (
@@ -23,6 +30,7 @@ from k8s_audit_otlp.tools.doctor import (
     log_checks,
     policy_checks,
     source_checks,
+    webhook_checks,
 )
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process, processes
 from k8s_audit_otlp.tools.doctor.collector_checks import CollectorFacts
@@ -66,7 +74,7 @@ def examine(question: Question) -> Iterator[Finding]:
     if apiserver is not None:
         facts = _apiserver_facts(question, apiserver, process, logs)
         subject = f"kube-apiserver, process {process.pid}" if trouble and process else manifest
-        checks = (*apiserver_checks.CHECKS, *policy_checks.CHECKS)
+        checks = (*apiserver_checks.CHECKS, *webhook_checks.CHECKS, *policy_checks.CHECKS)
         yield from _findings(checks, replace(facts, manifest=not trouble), subject)
     host = _host_facts(question, logs)
     yield from _findings(host_checks.CHECKS, host, str(host.state_dir or "this host"))
@@ -108,7 +116,12 @@ def _process(question: Question, apiserver: Apiserver | None) -> Process | None:
     named = {str(path) for path, _ in _logs(question, apiserver)}
     if apiserver is not None:
         named.add(apiserver.flags.get(LOG_PATH, ""))
-    meant = [process for process in found if process.flags.get(LOG_PATH) in named]
+    posted = _most_body(question) > 0
+    meant = [
+        process
+        for process in found
+        if process.flags.get(LOG_PATH) in named or (posted and process.flags.get(WEBHOOK_FILE))
+    ]
     nothing_named = question.config is None and question.log is None
     anyone = apiserver is not None or nothing_named
     return next(iter(meant or (found if anyone else ())), None)
@@ -173,7 +186,14 @@ def _apiserver_facts(
         process,
         question.kubeadm,
         question.apiserver_metrics,
+        _most_body(question),
     )
+
+
+def _most_body(question: Question) -> int:
+    """Return the longest request that every webhook of the agent takes, 0 where it has none."""
+    sources = question.config.sources.values() if question.config else ()
+    return min((s.max_request_body_size for s in sources if isinstance(s, AuditWebhook)), default=0)
 
 
 def _host_facts(question: Question, logs: Sequence[LogFacts]) -> HostFacts:

@@ -18,6 +18,7 @@ from k8s_audit_otlp.tools.doctor import (
     host_checks,
     log_checks,
     policy_checks,
+    webhook_checks,
 )
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.verdict import Finding, State
@@ -32,6 +33,7 @@ GROUPS = (
     host_checks,
     log_checks,
     policy_checks,
+    webhook_checks,
 )
 
 
