@@ -7,7 +7,7 @@ import gc
 import importlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib.metadata import version as installed
 from types import ModuleType
@@ -120,9 +120,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; one that is not there gets the nearest that is."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"
-            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+            ctx.fail(f"there is no command {args[0]!r}; {_nearest(args[0], COMMANDS)}")
         if args[0] == "run":  # by default these kill; SIGHUP is a wish once there is what to reload
             for harmless in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(harmless, signal.SIG_IGN)
@@ -179,6 +177,11 @@ def _one_line(error: click.ClickException) -> str:
     return f"{text} (see {ctx.command_path} --help)" if ctx else text
 
 
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, [*known], n=1)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+
+
 _CONFIGURATIONS = (".yaml", ".yml", ".json")
 
 
@@ -189,8 +192,7 @@ def _way_out(text: str, ctx: click.Context) -> str:
     """
     if text.startswith("No such command") and isinstance(ctx.command, click.Group):
         known, name = ctx.command.list_commands(ctx), text.split("'")[1]
-        near = get_close_matches(name, known, n=1)
-        return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return _nearest(name, known)
     given = text.partition("unexpected extra argument")[2].removeprefix("s").strip(" ()")
     options = [option for one in ctx.command.params for option in one.opts]
     if given.endswith(_CONFIGURATIONS) and "--config" in options:

@@ -3,17 +3,17 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from k8s_audit_otlp.cli import USAGE
 from k8s_audit_otlp.cli.options import CONFIG, JSON, config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
-
-if TYPE_CHECKING:
-    from k8s_audit_otlp.config.load import Loaded
+from k8s_audit_otlp.config.output.schema import json_schema
+from k8s_audit_otlp.config.output.summary import summary, where_to
 
 
 @click.command("validate")
@@ -26,8 +26,6 @@ def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
     Every mistake is one line: where, what, and the way out. Without mistakes the summary tells
     where each exporter sends, and which keys have no effect or differ from the Collector.
     """
-    from k8s_audit_otlp.config.output.summary import summary  # noqa: PLC0415 - pydantic is slow to import
-
     path = config_path(config_file)
     if path is None:
         raise click.UsageError("give --config FILE")
@@ -54,9 +52,7 @@ def _refused(error: ConfigError) -> dict[str, Any]:
     return {"valid": False, "source": error.source, "mistakes": mistakes, "remarks": []}
 
 
-def _accepted(path: Path, loaded: "Loaded") -> dict[str, Any]:
-    from k8s_audit_otlp.config.output.summary import where_to  # noqa: PLC0415 - pydantic is slow to import
-
+def _accepted(path: Path, loaded: Loaded) -> dict[str, Any]:
     config = loaded.config
     return {
         "valid": True,
@@ -79,6 +75,4 @@ def schema() -> None:
         k8s-audit-otlp schema > schema.json
         # yaml-language-server: $schema=schema.json
     """
-    from k8s_audit_otlp.config.output.schema import json_schema  # noqa: PLC0415 - pydantic is slow
-
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +11,9 @@ from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import CONFIG, DURATION, JSON, PATH, config_path, load_config
 from k8s_audit_otlp.cli.terminal import console
-
-if TYPE_CHECKING:
-    from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.tools.doctor.examine import Question, examine
+from k8s_audit_otlp.tools.doctor.show import show, summary
+from k8s_audit_otlp.tools.doctor.verdict import State
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -71,13 +70,11 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     Exit code: 0 nothing fails (there may be warnings), 1 something fails, 2 a mistake in the usage
     or the configuration.
     """
-    from k8s_audit_otlp.tools.doctor.examine import Question, examine  # noqa: PLC0415 - slow to import
-    from k8s_audit_otlp.tools.doctor.verdict import State  # noqa: PLC0415
-
     if config_file is not None and log is not None:
         raise click.UsageError("--path is for use without --config; write the path in the file")
+    path = config_path(config_file, log)
     question = Question(
-        config=_config(config_path(config_file, log)),
+        config=load_config(path).config if path else None,
         env=os.environ,
         log=log,
         manifest=manifest,
@@ -91,17 +88,11 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
         findings = list(examine(question))
         click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
-        from k8s_audit_otlp.tools.doctor.show import show, summary  # noqa: PLC0415
-
         screen = console()
         findings = list(show(examine(question), screen))
         screen.print(summary(findings))
     if any(finding.state is State.FAIL for finding in findings):
         sys.exit(FAILURE)
-
-
-def _config(path: Path | None) -> "Config | None":
-    return load_config(path).config if path else None
 
 
 def _metrics(where: str | None) -> str | None:
@@ -118,14 +109,11 @@ def _metrics(where: str | None) -> str | None:
 
     try:
         answer = urllib3.request("GET", where, timeout=5.0, retries=False, redirect=False)
+        why = f"HTTP {answer.status}"
     except urllib3.exceptions.HTTPError as error:
+        answer, why = None, f"no answer ({type(error).__name__})"
+    if answer is None or answer.status != 200:
         raise click.BadParameter(
-            f"no answer ({type(error).__name__}); kubectl get --raw /metrics > FILE works too",
-            param_hint="--apiserver-metrics",
-        ) from None
-    if answer.status != 200:
-        raise click.BadParameter(
-            f"HTTP {answer.status}; kubectl get --raw /metrics > FILE works too",
-            param_hint="--apiserver-metrics",
+            f"{why}; kubectl get --raw /metrics > FILE works too", param_hint="--apiserver-metrics"
         )
     return answer.data.decode(errors="replace")

@@ -5,19 +5,31 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from k8s_audit_otlp import __version__
+from k8s_audit_otlp.agent.build import paths_of, resource_scopes_of
+from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.cli import die, say
 from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, PATH, config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.event.foreign import seems
+from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
+from k8s_audit_otlp.tools.explain.event import Explainer, lines_of
+from k8s_audit_otlp.tools.explain.preview import Preview
+from k8s_audit_otlp.tools.explain.report import LogReport
+from k8s_audit_otlp.tools.explain.show_event import lines_of_event
+from k8s_audit_otlp.tools.explain.source import LogFiles
+from k8s_audit_otlp.tools.explain.targets import (
+    ExplainTarget,
+    of_config,
+    read_policy_file,
+    without_config,
+)
 from k8s_audit_otlp.tools.text import denied
-
-if TYPE_CHECKING:
-    from k8s_audit_otlp.config.config import Config
-    from k8s_audit_otlp.tools.explain.report import LogReport
-    from k8s_audit_otlp.tools.explain.targets import ExplainTarget
 
 _MOST_EVENTS = 20  # explained one by one; more are a log
 _MOST_EVENT_BYTES = 64 * 1024 * 1024  # of --event: the agent's longest line
@@ -82,8 +94,6 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
       k8s-audit-otlp explain --path audit.log --policy low-volume
 
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
-    from k8s_audit_otlp.agent.mapping import ConfigurationError  # noqa: PLC0415 - slow to import
-
     config_file = config_path(config_file, log or event_file or policies)
     if exporters and config_file is None:
         raise click.UsageError("--exporter needs the --config that it stands in")
@@ -107,24 +117,18 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 
 def _targets(
     config_file: Path | None, exporters: tuple[str, ...], policies: tuple[str, ...]
-) -> "tuple[Config | None, list[ExplainTarget]]":
-    from k8s_audit_otlp.tools.explain import targets  # noqa: PLC0415
-
-    tried = [targets.read_policy_file(name) for name in policies]
+) -> tuple[Config | None, list[ExplainTarget]]:
+    tried = [read_policy_file(name) for name in policies]
     if config_file is None:
-        return None, targets.without_config(tried)
+        return None, without_config(tried)
     config = load_config(config_file).config
-    return config, targets.of_config(config, exporters, tried)
+    return config, of_config(config, exporters, tried)
 
 
 # -- one event -----------------------------------------------------------------------------------
 
 
-def _explain(event_file: str, targets: "list[ExplainTarget]", *, as_json: bool) -> None:
-    from k8s_audit_otlp.event.foreign import seems  # noqa: PLC0415 - slow to import
-    from k8s_audit_otlp.tools.explain.event import Explainer, lines_of  # noqa: PLC0415
-    from k8s_audit_otlp.tools.explain.show_event import lines_of_event  # noqa: PLC0415
-
+def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) -> None:
     lines = lines_of(_read(event_file))
     if not lines:
         die(f"{event_file}: nothing in it; give an event as kube-apiserver writes it")
@@ -174,12 +178,9 @@ def _read(name: str) -> bytes:
 
 
 def _logs(
-    config: "Config | None", log: Path | None, targets: "list[ExplainTarget]"
-) -> list[tuple[str, Any]]:
+    config: Config | None, log: Path | None, targets: list[ExplainTarget]
+) -> list[tuple[str, LogFiles]]:
     """Return the logs to read, each with the receiver it belongs to."""
-    from k8s_audit_otlp.agent.build import paths_of  # noqa: PLC0415
-    from k8s_audit_otlp.tools.explain.source import LogFiles  # noqa: PLC0415
-
     if log is not None:
         places = [("", log)]
     elif config is not None:
@@ -214,13 +215,11 @@ def _logs(
 
 
 def _preview(
-    logs: list[tuple[str, Any]],
-    config: "Config | None",
-    targets: "list[ExplainTarget]",
+    logs: list[tuple[str, LogFiles]],
+    config: Config | None,
+    targets: list[ExplainTarget],
     sample: int,
-) -> "LogReport":
-    from k8s_audit_otlp.tools.explain.preview import Preview  # noqa: PLC0415
-
+) -> LogReport:
     preview = Preview(targets, *_around(config, targets), sample=sample)
     segment, now = 1, time.time_ns()
     with reading(sum(files.size for _, files in logs), "the log") as advance:
@@ -234,12 +233,8 @@ def _preview(
     return preview.report(names, [line for _, files in logs for line in files.damage])
 
 
-def _around(config: "Config | None", targets: "list[ExplainTarget]") -> tuple[bytes, bytes]:
+def _around(config: Config | None, targets: list[ExplainTarget]) -> tuple[bytes, bytes]:
     """Return what stands before the records of a request; receivers differ by a few bytes."""
-    from k8s_audit_otlp import __version__  # noqa: PLC0415
-    from k8s_audit_otlp.agent.build import resource_scopes_of  # noqa: PLC0415
-    from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope  # noqa: PLC0415
-
     if config is not None:
         resource_scopes = resource_scopes_of(config, os.environ)
         first = next((name for target in targets for name in target.receivers or ()), None)
@@ -249,16 +244,16 @@ def _around(config: "Config | None", targets: "list[ExplainTarget]") -> tuple[by
     return encode_resource({}, os.environ), scope
 
 
-def _print(report: "LogReport") -> None:
-    from k8s_audit_otlp.tools.explain.show import renderables  # noqa: PLC0415
+def _print(report: LogReport) -> None:
+    from k8s_audit_otlp.tools.explain.show import renderables  # noqa: PLC0415 - not for --json
 
     screen = console()
     for each in renderables(report):
         screen.print(each)
 
 
-def _write(page: Path, report: "LogReport") -> None:
-    from k8s_audit_otlp.tools.explain.page import html_of  # noqa: PLC0415
+def _write(page: Path, report: LogReport) -> None:
+    from k8s_audit_otlp.tools.explain.page import html_of  # noqa: PLC0415 - for --html alone
 
     html, flags = html_of(report), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:

@@ -1,20 +1,26 @@
 """`vendors`: the presets as a table, and a ready block for one of them."""
 
 import json
-from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from k8s_audit_otlp.cli.options import VENDOR
 from k8s_audit_otlp.cli.terminal import console, echo
+from k8s_audit_otlp.config.reading.explain import suggest
+from k8s_audit_otlp.config.vendors import VENDORS
+from k8s_audit_otlp.config.vendors import show as vendors_show
+from k8s_audit_otlp.config.vendors.preset import Vendor
+from k8s_audit_otlp.config.vendors.routes import ROUTES
+from k8s_audit_otlp.tools.table import FittingTable, print_hanging
 
-if TYPE_CHECKING:
-    from k8s_audit_otlp.config.vendors.preset import Vendor
-    from k8s_audit_otlp.tools.table import FittingTable
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print everything that is known, as JSON."
+)
 
 
 @click.group("vendors", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
+@_JSON
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
     """Show what each back end takes, and a ready block for it.
@@ -23,18 +29,12 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors import show as vendors_show  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
 
     if as_json:
         presets = [vendors_show.as_json(row) for row in VENDORS.values()]
         routes = [vendors_show.as_json(row) for row in ROUTES.values()]
         click.echo(json.dumps([*presets, *routes], indent=2))
         return
-    from rich.text import Text  # noqa: PLC0415 - slow to import
-
-    from k8s_audit_otlp.tools.table import print_hanging  # noqa: PLC0415
 
     screen = console()
     screen.print(_table(list(VENDORS.values())))
@@ -44,8 +44,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     click.echo("\nA ready block: k8s-audit-otlp vendors show NAME")
 
 
-def _table(vendors: "list[Vendor]") -> "FittingTable":
-    from k8s_audit_otlp.tools.table import FittingTable  # noqa: PLC0415
+def _table(vendors: list[Vendor]) -> FittingTable:
 
     titles = ("vendor", "logs go to", "gRPC", "header", "form", "request", "record", "age")
     table = FittingTable(titles, 5)
@@ -67,14 +66,9 @@ def _table(vendors: "list[Vendor]") -> "FittingTable":
 @command.command("show")
 @click.argument("name", type=VENDOR)
 @click.option("--grpc", is_flag=True, help="Send over gRPC.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
+@_JSON
 def show(name: str, *, grpc: bool, as_json: bool) -> None:
     """Print a ready configuration for one back end, with what there is to know about it."""
-    from k8s_audit_otlp.config.reading.explain import suggest  # noqa: PLC0415 - pydantic is slow
-    from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors import show as vendors_show  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors.routes import ROUTES  # noqa: PLC0415
-
     vendor, route = VENDORS.get(name), ROUTES.get(name)
     row = vendor or route
     if row is None:

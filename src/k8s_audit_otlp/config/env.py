@@ -27,20 +27,6 @@ _TLS_FILES: Final = {
 }
 
 
-class _Variables:
-    """Looks a variable up in its LOGS and its general form; empty means unset."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-
-    def find(self, name: str) -> tuple[str, str] | None:
-        """Return the full name and the value."""
-        for full in (f"{PREFIX}LOGS_{name}", f"{PREFIX}{name}"):
-            if value := self._env.get(full, "").strip():
-                return full, value
-        return None
-
-
 def from_environment(
     path: str, state_dir: str | None, env: Mapping[str, str], **receiver: Any
 ) -> Loaded:
@@ -48,7 +34,7 @@ def from_environment(
 
     Raise ConfigError with every mistake, each under the name of its variable.
     """
-    tree, sources, mistakes = _tree(_Variables(env))
+    tree, sources, mistakes = _tree(env)
     tree["receivers"] = {"k8s_audit": {**receiver, "include": [_literal(path)]}}
     tree["service"] = {"state_dir": _literal(state_dir)} if state_dir else {}
     if mistakes:
@@ -59,10 +45,10 @@ def from_environment(
         raise ConfigError(SOURCE, [_renamed(one, sources) for one in error.mistakes]) from None
 
 
-def _tree(variables: _Variables) -> tuple[dict[str, Any], dict[str, str], list[Mistake]]:
+def _tree(env: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[Mistake]]:
     """Return the tree, the variable behind each key, and what cannot be understood."""
     mistakes: list[Mistake] = []
-    kind = _protocol(variables, mistakes)
+    kind = _protocol(env, mistakes)
     block: dict[str, Any] = {}
     sources: dict[str, str] = {}
 
@@ -74,28 +60,36 @@ def _tree(variables: _Variables) -> tuple[dict[str, Any], dict[str, str], list[M
             inside = inside.setdefault(parent, {})
         inside[last] = value
 
-    endpoint = variables.find("ENDPOINT")
+    endpoint = _find(env, "ENDPOINT")
     if endpoint is None:
         block["endpoint"] = _DEFAULT_ENDPOINTS[kind]
     else:
         key = "logs_endpoint" if kind == "otlp_http" and "_LOGS_" in endpoint[0] else "endpoint"
         put(key, endpoint[0], _literal(_with_root(endpoint[1]) if "logs" in key else endpoint[1]))
-    if compression := variables.find("COMPRESSION"):
+    if compression := _find(env, "COMPRESSION"):
         put("compression", *compression)
-    if timeout := variables.find("TIMEOUT"):
+    if timeout := _find(env, "TIMEOUT"):
         put("timeout", timeout[0], _timeout(*timeout, mistakes))
-    if headers := variables.find("HEADERS"):
+    if headers := _find(env, "HEADERS"):
         put("headers", headers[0], _headers(*headers, mistakes))
     for name, key in _TLS_FILES.items():
-        if file := variables.find(name):
+        if file := _find(env, name):
             put(f"tls::{key}", file[0], _literal(file[1]))
-    if kind == "otlp_grpc" and (insecure := variables.find("INSECURE")):
+    if kind == "otlp_grpc" and (insecure := _find(env, "INSECURE")):
         put("tls::insecure", *insecure)
     return {"exporters": {kind: block}}, sources, mistakes
 
 
-def _protocol(variables: _Variables, mistakes: list[Mistake]) -> str:
-    name, protocol = variables.find("PROTOCOL") or ("", "http/protobuf")
+def _find(env: Mapping[str, str], name: str) -> tuple[str, str] | None:
+    """Return full name and value, the LOGS form's before the general one's; empty means unset."""
+    for full in (f"{PREFIX}LOGS_{name}", f"{PREFIX}{name}"):
+        if value := env.get(full, "").strip():
+            return full, value
+    return None
+
+
+def _protocol(env: Mapping[str, str], mistakes: list[Mistake]) -> str:
+    name, protocol = _find(env, "PROTOCOL") or ("", "http/protobuf")
     if protocol not in _PROTOCOLS:
         what = f"the protocol {protocol!r} is not spoken"
         mistakes.append(Mistake(name, what, "set http/protobuf or grpc"))

@@ -1,5 +1,6 @@
 """`evidence report`: judge the last full day of a store, and tell of it where people look."""
 
+import json
 import os
 import sys
 import time
@@ -10,8 +11,13 @@ import click
 
 from k8s_audit_otlp.cli import CHANGED, FAILURE, MISSING, OK, UNDELIVERED, UNPROVEN, USAGE, die, say
 from k8s_audit_otlp.cli.options import CONFIG, JSON, PATH, config_path, load_config
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.template import UnresolvedError, parse_template
+from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
+from k8s_audit_otlp.state.files import replace_file
+from k8s_audit_otlp.telemetry.metrics.prometheus import text_of
 from k8s_audit_otlp.tools.verify.day import Day, day_of, judge_day, last_full_day
+from k8s_audit_otlp.tools.verify.page import html_of
 from k8s_audit_otlp.tools.verify.result import answer_of, families_of, notice_of
 from k8s_audit_otlp.tools.verify.stores import STORES
 from k8s_audit_otlp.tools.verify.stores.asking import Asking, StoreError, Where
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-_CODES = {
+CODES = {
     "complete": OK,
     "unproven": UNPROVEN,
     "missing": MISSING,
@@ -105,7 +111,7 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
         die(f"{error}; nothing is known of {chosen.name}", FAILURE)
     told = _tell(verdict, chosen, kind, now_ns, config_file, metrics, html)
     _print(verdict, chosen, as_json=as_json)
-    code = _CODES[answer_of(verdict)]
+    code = CODES[answer_of(verdict)]
     sys.exit(UNDELIVERED if code == OK and not told else code)
 
 
@@ -124,8 +130,6 @@ def _day(text: str | None, now_ns: int) -> Day:
 def _trusted(
     keys: tuple[Path, ...],
 ) -> "tuple[Mapping[str, Ed25519PublicKey], list[str]] | None":
-    from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys  # noqa: PLC0415
-
     try:
         return (read_public_keys(list(keys)), [str(key) for key in keys]) if keys else None
     except KeyFileError as error:
@@ -163,9 +167,6 @@ def _tell(  # noqa: PLR0913 - one for each place
 ) -> bool:
     """Write and send what came out; say what could not be, and return whether all could."""
     from k8s_audit_otlp.agent.tell import tell_exporters  # noqa: PLC0415 - only where asked for
-    from k8s_audit_otlp.state.files import replace_file  # noqa: PLC0415
-    from k8s_audit_otlp.telemetry.metrics.prometheus import text_of  # noqa: PLC0415
-    from k8s_audit_otlp.tools.verify.page import html_of  # noqa: PLC0415
 
     said = True
     try:
@@ -195,10 +196,6 @@ def _tell(  # noqa: PLR0913 - one for each place
 
 
 def _print(verdict: Verdict, day: Day, *, as_json: bool) -> None:
-    import json  # noqa: PLC0415 - with the rest of the answer
-
-    from k8s_audit_otlp.cli.terminal import echo  # noqa: PLC0415
-
     if as_json:
         value = {"day": day.name, "answer": answer_of(verdict), **verdict.as_json()}
         click.echo(json.dumps(value, indent=2))

@@ -3,11 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, MISSING, OK, UNPROVEN, die
+from k8s_audit_otlp.cli import die
+from k8s_audit_otlp.cli.evidence.report import CODES
 from k8s_audit_otlp.cli.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import JSON, MOMENT, PATH
 from k8s_audit_otlp.cli.terminal import echo
@@ -15,6 +15,7 @@ from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
 from k8s_audit_otlp.tools.text import denied
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
 from k8s_audit_otlp.tools.verify.page import html_of
+from k8s_audit_otlp.tools.verify.result import answer_of
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
 
@@ -96,7 +97,12 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
         die(denied(error.filename, error))
     if verdict.nothing:
         die(f"{', '.join(against)}: {verdict.nothing}")
-    _tell(verdict, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(verdict.as_json(), indent=2))
+    else:
+        for line in verdict.lines():
+            echo(line)
+    sys.exit(CODES[answer_of(verdict)])
 
 
 def _judged(
@@ -106,17 +112,3 @@ def _judged(
     for export in exports_in(files, field, "the export"):
         judge.take(export)
     return judge.verdict([name for name, _ in files], [str(key) for key in keys], raw)
-
-
-def _tell(verdict: Verdict, *, as_json: bool) -> NoReturn:
-    """Print a verdict, and end with the exit code that stands for it."""
-    if as_json:
-        click.echo(json.dumps(verdict.as_json(), indent=2))
-    else:
-        for line in verdict.lines():
-            echo(line)
-    if not verdict.is_sound:
-        sys.exit(CHANGED)
-    if not verdict.is_complete:
-        sys.exit(MISSING)
-    sys.exit(OK if verdict.is_proven else UNPROVEN)

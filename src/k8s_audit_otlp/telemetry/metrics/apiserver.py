@@ -57,18 +57,11 @@ class Compared(NamedTuple):
 class ApiserverReader:
     """Reads in a thread of its own; the newest counts can be asked for at any time."""
 
-    def __init__(
-        self,
-        block: ApiserverMetrics,
-        events_read: Callable[[], int],
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, block: ApiserverMetrics, events_read: Callable[[], int]) -> None:
         """*events_read*: how many events of the log were read until now."""
         self._block = block
         self._events_read = events_read
         self._read_before = 0
-        self._clock = clock
         self._stop = Event()
         self._lock = Lock()
         self._once = OnceAMinute()
@@ -178,7 +171,7 @@ class ApiserverReader:
                 errors[plugin[1].decode()] = value
         if events is None:
             raise ValueError("it tells no apiserver_audit_event_total: is this a kube-apiserver?")
-        return ApiserverCounts(self._clock(), events, errors)
+        return ApiserverCounts(time.time(), events, errors)
 
 
 def _refusal(status: int) -> str:

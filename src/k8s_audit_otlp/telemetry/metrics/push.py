@@ -40,16 +40,13 @@ class MetricsPusher:
         block: MetricsPush,
         read: Callable[[], list[Family]],
         env: Mapping[str, str],
-        *,
-        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """*read* gives everything as of now."""
         assert block.endpoint is not None  # noqa: S101 - else nobody makes a pusher
         self._read = read
         self._resource = own_resource(env)
-        self._clock_ns = clock_ns
         self._interval_s = block.interval_s
-        self._since_ns = clock_ns()
+        self._since_ns = time.time_ns()
         self._once = OnceAMinute()
         self._stop = Event()
         self._exporter = OTLPMetricExporter(
@@ -79,7 +76,7 @@ class MetricsPusher:
 
     def push(self) -> None:
         """Push once."""
-        now_ns = self._clock_ns()
+        now_ns = time.time_ns()
         data = metrics_data(self._read(), self._resource, self._since_ns, now_ns)
         if self._exporter.export(data) is export.MetricExportResult.SUCCESS:
             return

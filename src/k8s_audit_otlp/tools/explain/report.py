@@ -3,7 +3,7 @@
 Nothing of the log is in it but what redaction has seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -137,14 +137,7 @@ _RATES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What a sample is multiplied by."""
-
-    by: float
-
-    def __call__(self, count: int) -> int:
-        return count if self.by == 1.0 else round(count * self.by)
+Times = Callable[[int], int]  # what is counted in a sample as that of the whole log
 
 
 def build(  # noqa: PLR0913 - one for each thing that is known of a log
@@ -158,7 +151,9 @@ def build(  # noqa: PLR0913 - one for each thing that is known of a log
     timeline: Timeline,
     views: Sequence[View],
 ) -> LogReport:
-    times = Scale(scale)
+    def times(count: int) -> int:
+        return count if scale == 1.0 else round(count * scale)
+
     return LogReport(
         logs,
         damage,
@@ -173,7 +168,7 @@ def build(  # noqa: PLR0913 - one for each thing that is known of a log
     )
 
 
-def _view(view: View, times: Scale) -> ViewReport:
+def _view(view: View, times: Times) -> ViewReport:
     redactor = strict(view.mapping).redactor
     noisy = [
         NoisyRow(*shown(key, redactor), *map(times, sums)) for key, sums in view.heaviest.top(TOP)
@@ -195,7 +190,7 @@ def _view(view: View, times: Scale) -> ViewReport:
     )
 
 
-def _rule(count: RuleCount, times: Scale) -> RuleRow:
+def _rule(count: RuleCount, times: Times) -> RuleRow:
     rule = count.rule
     return RuleRow(
         rule.name,
@@ -211,7 +206,7 @@ def _rule(count: RuleCount, times: Scale) -> RuleRow:
     )
 
 
-def _exporter(outlet: Outlet, times: Scale) -> ExporterRow:
+def _exporter(outlet: Outlet, times: Times) -> ExporterRow:
     target = outlet.target
     return ExporterRow(
         target.name,

@@ -31,7 +31,6 @@ class DiskSegment:
     identity: str
     live: bool
     size: int  # decompressed bytes of whole lines
-    lines: int
     places: "array[int]"
     begin: int = 0  # the place from which records are asked for
     damage: str = ""  # why nothing more could be read
@@ -86,38 +85,28 @@ class DiskLog:
     def _read(self, segment: OfflineSegment, encode: UnwrappingEncoder) -> DiskSegment:
         name, places = segment.entry.name.name, array("Q")
         if segment.live and not self._with_live:
-            return DiskSegment(name, segment.identity, segment.live, 0, 0, places, NOTHING)
-        lines, begin = 0, NOTHING if self._since_ns else 0
+            return DiskSegment(name, segment.identity, segment.live, 0, places, NOTHING)
+        begin = NOTHING if self._since_ns else 0
         for block in segment.blocks():
-            found = encode(block)
-            for place, when_ns in map(_PLACE.unpack, found.records):
+            for place, when_ns in map(_PLACE.unpack, encode(block).records):
                 if begin == NOTHING and when_ns >= self._since_ns:
                     begin = line_of(place)
                 if begin < NOTHING:
                     places.append(place)
-            lines += found.lines if begin < NOTHING else 0
-        return DiskSegment(
-            name,
-            segment.identity,
-            segment.live,
-            segment.size,
-            lines,
-            places,
-            begin,
-            segment.damage,
-        )
+        identity, live, size = segment.identity, segment.live, segment.size
+        return DiskSegment(name, identity, live, size, places, begin, segment.damage)
 
 
 def _places_in(block: Block) -> EncodedBlock:
     """Put the place and the time of every event where its record would be."""
-    records, ends, at, lines = list[bytes](), list[int](), block.span.start, 0
+    records, ends, at = list[bytes](), list[int](), block.span.start
     for line in block.data.removesuffix(b"\n").split(b"\n"):
         end = at + len(line) + 1
         for start, item, event in events_of(line):
             records.append(_PLACE.pack(place_of(at + start, item), stage_ns(event)))
             ends.append(end)
-        at, lines = end, lines + 1
-    return EncodedBlock(block.span, records, ends, lines=lines)
+        at = end
+    return EncodedBlock(block.span, records, ends)
 
 
 def events_of(line: bytes) -> Iterator[tuple[int, int, AuditEvent]]:

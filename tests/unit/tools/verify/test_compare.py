@@ -19,7 +19,7 @@ def segment(
     identity: str, offsets: list[int], begin: int = 0, *, live: bool = False
 ) -> DiskSegment:
     places = array("Q", [place_of(offset) for offset in offsets])
-    return DiskSegment("audit.log", identity, live, 1000, len(offsets), places, begin)
+    return DiskSegment("audit.log", identity, live, 1000, places, begin)
 
 
 def compare(items: list[Item], *segments: DiskSegment) -> VerifyReport:
