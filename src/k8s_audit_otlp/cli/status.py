@@ -15,8 +15,8 @@ from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, d
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
-from k8s_audit_otlp.telemetry.report import AgentNow, ExporterReport, agent_now
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
+from k8s_audit_otlp.telemetry.status_file import AgentNow, ExporterReport, agent_now
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.tools.text import about, duration, size
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
-from k8s_audit_otlp.telemetry.report import AgentNow, ExporterReport, StatusReport
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
+from k8s_audit_otlp.telemetry.status_file import AgentNow, ExporterReport, StatusReport
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.text import about, duration
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.telemetry.report import FILE_NAME, FRESH_S, Reporter, agent_now
+from k8s_audit_otlp.telemetry.status_file import FILE_NAME, FRESH_S, Reporter, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
 
