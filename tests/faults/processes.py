@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from k8s_audit_otlp.evidence.seal import make_key
+
 PYTHON = sys.executable
 MAX_TERM_S = 5.0
 GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
+KEY = "seal.key"  # in the folder of a run
 
 
 @dataclass
@@ -172,6 +175,7 @@ class Writer:
 def write_config(folder: Path, endpoint: str) -> Path:
     """Configure an agent whose retries are quick: a run of seconds holds many of them."""
     config = folder / "agent.yaml"
+    make_key(folder / KEY)
     config.write_text(
         f"""
 receivers:
@@ -186,6 +190,7 @@ exporters:
 service:
   state_dir: {folder}/state
   shutdown_timeout: 5s
+  evidence: {{key_file: {folder}/{KEY}}}
 """
     )
     return config

@@ -22,7 +22,9 @@ from k8s_audit_otlp.tools.demo.received import Keep
 from tests.faults.compare import compare, unbalanced
 from tests.faults.processes import Agent, Script, Totals, Writer, write_config
 from tests.faults.weather import FAULTS, Weather
+from tests.kit.agent import exported
 from tests.kit.backend import Backend
+from tests.kit.judged import write_rows
 
 KEEPS = (0, 0, 2, 1)  # backups that the writer keeps, by turns of the seed; 0 keeps all
 STATE_DISK_BYTES = 4_000_000  # three generations of the state of a thousand segments
@@ -223,7 +225,7 @@ def run_scenario(
 ) -> Totals:
     """Run one seed in a folder of its own; *seconds* is how long the writer writes.
 
-    *keep* "records": what arrived is held against its receipts, too.
+    *keep* "records": what arrived is held against its receipts, too, and exported.
     """
     if max_backups is None:
         max_backups = KEEPS[seed % len(KEEPS)]
@@ -236,6 +238,8 @@ def run_scenario(
         one = Scenario(folder, dice, disk=disk)
         one.totals.seed = seed
         one.run(backend, weather, script_of(dice, seconds, max_backups), seed)
+        if keep == "records":
+            write_rows(folder / "export.ndjson", exported(backend))
         if one.totals.wrong:
             no_sockets = shutil.ignore_patterns("*.sock")
             shutil.copytree(folder / "state", folder / "state-at-end", ignore=no_sockets)

@@ -38,7 +38,7 @@ def segment(fixture: Fixture, at: int, count: int = 12) -> None:
 
 def judged(folder: Path, rows: Rows, *more: str) -> Result:
     file = folder / "export.ndjson"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(file, rows)
     return evidence("verify", "--against", str(file), *more)
 
 
@@ -48,3 +48,11 @@ def is_event(row: Row) -> bool:
 
 def is_receipt(row: Row) -> bool:
     return bool(row["event.name"] == "k8s.audit.segment")
+
+
+def write_rows(file: Path, rows: Rows) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_rows(file: Path) -> Rows:
+    return [json.loads(line) for line in file.read_text().splitlines()]
