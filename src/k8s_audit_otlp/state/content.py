@@ -75,13 +75,13 @@ class Content(msgspec.Struct, array_like=True, omit_defaults=True):
         return sha256(self.hash + self.open).digest()
 
 
-def chained(before: bytes, digests: bytes) -> tuple[bytes, bytes]:
+def chained(before: bytes, digests: bytes | bytearray) -> tuple[bytes, bytes]:
     """Put whole groups into the chain; return where it is then, and what is left."""
     size = _TOGETHER * DIGEST_BYTES
     whole = len(digests) - len(digests) % size
     for start in range(0, whole, size):
         before = sha256(before + digests[start : start + size]).digest()
-    return before, digests[whole:]
+    return before, bytes(digests[whole:])
 
 
 def added(sums: Sequence[int], offsets: Iterable[int], digests: bytes) -> tuple[int, int, int, int]:
@@ -95,7 +95,7 @@ def added(sums: Sequence[int], offsets: Iterable[int], digests: bytes) -> tuple[
     return new[0], new[1], new[2], new[3]
 
 
-def whole_hash(digests: bytes) -> bytes:
+def whole_hash(digests: bytes | bytearray) -> bytes:
     """Return the hash of a segment from the digests of all its records, in order."""
     before, rest = chained(_NOTHING, digests)
     return sha256(before + rest).digest()

@@ -130,9 +130,8 @@ class Contents:
         again: dict[str, list[Record]] = {}
         proven: set[str] = set()  # forms
         for identity, of in self._receipts.items():
-            every = (self._records.pop(identity, None) or Records()).each()
             segment = _Segment(identity, of, self._gaps.get(identity, []), report)
-            why = segment.judge(every)
+            why = segment.judge(self._records.pop(identity, None) or Records())
             if why:
                 report.not_judged.append(f"{segment.name} ({identity}): {why}")
             proven |= segment.forms
@@ -173,12 +172,21 @@ class _Segment:
     def name(self) -> str:
         return next(iter(self.receipts.values())).name
 
-    def judge(self, every: Sequence[Record]) -> str:
+    def judge(self, records: Records) -> str:
         """Judge it; say why it cannot be."""
         receipts = {r.said: r for r in self.receipts.values()}  # exporters that are alike agree
         none = next((r.none for r in receipts.values() if r.none), "")
         if none:
             return _NONE.get(none, none)
+        whole, count, form = records.whole()
+        if count and {said.hash for said in receipts} == {whole}:
+            self.forms.add(form)
+            self._judged(count)
+            return ""
+        return self._judge_forms(receipts, records.each())
+
+    def _judge_forms(self, receipts: Mapping[Said, _Receipt], every: Sequence[Record]) -> str:
+        """Judge records that are not simply what every receipt speaks of."""
         if any(record.digest == _NO_BODY for record in every):
             return "the export has no bodies"
         proven, unfit = set[Record](), list[tuple[_Receipt, Found]]()
@@ -197,18 +205,15 @@ class _Segment:
         self._judge_others([r for r in every if r not in named], proven, is_all=not unfit)
         why = next(filter(None, whys), "")
         if not why:
-            self.report.judged, self.report.records = (
-                self.report.judged + 1,
-                self.report.records + len(places),
-            )
+            self._judged(len(places))
         return why
 
+    def _judged(self, count: int) -> None:
+        self.report.judged += 1
+        self.report.records += count
+
     def _judge_unfit(
-        self,
-        receipt: _Receipt,
-        found: Found,
-        proven: set[Record],
-        places: Mapping[int, str],
+        self, receipt: _Receipt, found: Found, proven: set[Record], places: Mapping[int, str]
     ) -> str:
         delivered = receipt.said.delivered
         if receipt.gaps and len(places) > delivered:

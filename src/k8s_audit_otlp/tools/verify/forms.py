@@ -73,6 +73,26 @@ class Records:
         self._digests += digest[:DIGEST_BYTES]
         self._form_of.append(self._forms.index(form))
 
+    def whole(self) -> tuple[str, int, str]:
+        """Return the hash of all records, how many different they are, and their form.
+
+        ("", 0, "") where there are none, or in several forms. It makes no object of a record, of
+        which a segment may have millions.
+        """
+        if len(self._forms) != 1:
+            return "", 0, ""
+        size, places, joined = DIGEST_BYTES, self._places, bytearray()
+        order: Sequence[int] = range(len(places))
+        if any(map(int.__gt__, places, islice(places, 1, None))):
+            order = sorted(order, key=places.__getitem__)
+        last = -1
+        for at in order:
+            digest = self._digests[at * size : at * size + size]
+            if places[at] != last or joined[-size:] != digest:
+                joined += digest
+                last = places[at]
+        return whole_hash(joined).hex(), len(joined) // size, self._forms[0]
+
     def each(self) -> list[Record]:
         """Return every record once, in the order of places."""
         size, forms = DIGEST_BYTES, self._forms
