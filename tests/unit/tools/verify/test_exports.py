@@ -1,0 +1,197 @@
+"""Exports of several nodes with rotations, gaps, replays, changed forms: one forgery is never 0."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, begin, link
+from k8s_audit_otlp.evidence.seal import SealKey, make_key, read_public_keys
+from k8s_audit_otlp.state.content import VERSION, Content, digest_of
+from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.items import item_of_fields
+from k8s_audit_otlp.tools.verify.scope import Scope
+from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
+
+STEP = 64  # bytes of a line
+SEGMENT = "k8s.audit.segment."
+Row = dict[str, Value]
+
+
+class Shape(NamedTuple):
+    """What an export is made of: records of each segment of each node; what happened to them."""
+
+    nodes: list[list[int]]
+    gap: bool  # the first node lost the end of its first segment
+    replayed: bool  # another exporter's form of the first node is there, with receipts
+    rotated: bool  # every second seal is by another key
+
+
+shapes = st.builds(
+    Shape,
+    st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=3), min_size=1, max_size=3),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("keys")
+    make_key(folder / "old")
+    make_key(folder / "new", folder / "old")
+    return [folder / "old", folder / "new"]
+
+
+def row_of(notice: Notice, resource: Row) -> Row:
+    return {
+        **resource,
+        **notice.attributes,
+        UID_FIELD: notice.uid,
+        "event.name": notice.event,
+        "body": notice.body,
+    }
+
+
+def stream(
+    identities: dict[str, int], resource: Row, keys: list[SealKey], *, gap: bool
+) -> list[Row]:
+    """Make what one exporter of one node sends: events, linked receipts and gaps, seals."""
+    chain, rows, exporter = Chain(), list[Row](), str(resource["log.mapping"])
+    for number, (identity, count) in enumerate(identities.items()):
+        content = Content()
+        for at in range(count):
+            uid = f"{identity}-{at * STEP:x}"
+            body = f'{{"at":"{uid}","in":"{exporter}"}}'
+            content.add([(at * STEP, digest_of(uid.encode(), body.encode()))])
+            rows.append({**resource, UID_FIELD: uid, "event.name": "k8s.audit.event", "body": body})
+        lost = gap and not number
+        said: dict[str, Value] = {
+            EXPORTER: exporter,
+            SEGMENT + "identity": identity,
+            SEGMENT + "bytes": (count + lost) * STEP,
+            SEGMENT + "delivered": count,
+            SEGMENT + "gaps": int(lost),
+            SEGMENT + "content.version": VERSION,
+            SEGMENT + "content.hash": content.finished().hex(),
+            SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
+        }
+        notices = [Notice(f"receipt-{identity}-{count}", "k8s.audit.segment", 1, 9, "", said)]
+        if lost:
+            uid = f"gap-{exporter}-{identity}-{count * STEP:x}-{(count + 1) * STEP:x}"
+            notices.insert(0, Notice(uid, "k8s.audit.gap", 1, 9, "", {EXPORTER: exporter}))
+        for notice in notices:
+            chain = chain if chain.id else begin(notice, "log", f"{exporter}{resource}", 7)
+            chain, linked = link(chain, notice)
+            rows.append(row_of(linked, resource))
+        key = keys[number % len(keys)]
+        rows.append(row_of(key.seal(chain, "log", exporter, 10**18 + number), resource))
+    return rows
+
+
+def exported(shape: Shape, keys: list[Path]) -> list[Row]:
+    sealing = [SealKey.read(key) for key in keys[: 1 + shape.rotated]]
+    rows = []
+    for node, counts in enumerate(shape.nodes):
+        of = {f"{node:08x}{n:08x}": count for n, count in enumerate(counts)}
+        resource: Row = {"k8s.node.name": f"cp-{node}", "log.mapping": "aaaaaaaa"}
+        rows += stream(of, resource, sealing, gap=shape.gap and not node)
+        if shape.replayed and not node:
+            again: Row = {**resource, "log.mapping": "bbbbbbbb", REPLAYED: True}
+            rows += stream(of, again, sealing, gap=False)
+    return rows
+
+
+def judged(rows: list[Row], keys: list[Path]) -> Verdict:
+    judge = Judge(Scope(), read_public_keys([key.with_suffix(".pub") for key in keys]))
+    judge.take(item_of_fields(row.items(), UID_FIELD) for row in rows)
+    return judge.verdict([], [], None)
+
+
+def body(rows: list[Row], at: int) -> None:
+    """Change what a record or a link says."""
+    row = rows[at]
+    if row["event.name"] == "k8s.audit.event":
+        row["body"] = f"{row['body']} "
+    elif SEGMENT + "delivered" in row:
+        row[SEGMENT + "delivered"] = int(str(row[SEGMENT + "delivered"])) + 1
+    else:
+        row[EXPORTER] = "another"
+
+
+def take_out(rows: list[Row], at: int) -> None:
+    del rows[at]
+
+
+def put_in(rows: list[Row], at: int) -> None:
+    """Add a copy under another uid."""
+    row = dict(rows[at])
+    identity, _, rest = str(row[UID_FIELD]).rpartition("-")
+    row[UID_FIELD] = f"{identity}-{int(rest, 16) + 1:x}"
+    rows.append(row)
+
+
+def fork(rows: list[Row], at: int) -> None:
+    """Add another content under the same uid."""
+    rows.append(dict(rows[at]))
+    body(rows, len(rows) - 1)
+
+
+def swap(rows: list[Row], at: int) -> None:
+    """Give a record the uid of another of its kind."""
+    one = rows[at]
+    other = next(r for r in [*rows[at + 1 :], *rows] if r["event.name"] == one["event.name"])
+    one[UID_FIELD], other[UID_FIELD] = other[UID_FIELD], one[UID_FIELD]
+
+
+TAMPERINGS: list[Callable[[list[Row], int], None]] = [body, take_out, put_in, fork, swap]
+
+
+def is_harmless(tamper: Callable[[list[Row], int], None], row: Row, rows: list[Row]) -> bool:
+    """Say what nobody can tell from an honest export.
+
+    A seal's uid is not signed, and an older seal says nothing that a newer one does not say. An
+    export may begin behind the first link: the report says which number it begins with.
+    """
+    is_seal = "k8s.audit.seal.key" in row
+    if is_seal and tamper in (put_in, swap):
+        return True
+    others = [r for r in rows if r.get(CHAIN + "id") == row.get(CHAIN + "id", "")]
+    seals = [r for r in others if "k8s.audit.seal.key" in r]
+    is_first = row.get(CHAIN + "number") == 1 and len(others) > len(seals)
+    return tamper is take_out and bool(seals if is_seal else is_first)
+
+
+@settings(deadline=None)
+@given(shape=shapes, seed=st.integers(0, 2**32))
+def test_untouched_it_is_proven_but_for_a_gap(keys: list[Path], shape: Shape, seed: int) -> None:
+    """In any order and with repeats; a gap that was told is a lack."""
+    rows, dice = exported(shape, keys), random.Random(seed)  # noqa: S311 - not for secrets
+    rows += dice.choices(rows, k=dice.randrange(4))
+    dice.shuffle(rows)
+    verdict = judged(rows, keys)
+    assert verdict.is_sound, verdict.faults
+    assert verdict.is_complete == (not shape.gap), verdict.lacks
+    assert not verdict.unproven
+
+
+@settings(deadline=None, max_examples=200)
+@given(shape=shapes, seed=st.integers(0, 2**32), tamper=st.sampled_from(TAMPERINGS))
+def test_one_forgery_anywhere_is_never_proven(
+    keys: list[Path], shape: Shape, seed: int, tamper: Callable[[list[Row], int], None]
+) -> None:
+    """But where an export may honestly end or begin: an older seal, or the first receipt."""
+    rows, dice = exported(shape._replace(gap=False), keys), random.Random(seed)  # noqa: S311 - not for secrets
+    at = dice.randrange(len(rows))
+    row = dict(rows[at])
+    before = [dict(each) for each in rows]
+    tamper(rows, at)
+    if rows != before and not is_harmless(tamper, row, rows):
+        verdict = judged(rows, keys)
+        assert verdict.nothing or not verdict.is_proven, (tamper.__name__, row)
