@@ -131,7 +131,7 @@ class Contents:
         proven: set[str] = set()  # forms
         for identity, of in self._receipts.items():
             segment = _Segment(identity, of, self._gaps.get(identity, []), report)
-            why = segment.judge(self._records.pop(identity, None) or Records())
+            why = segment.judge(self._records.pop(identity, Records()))
             if why:
                 report.not_judged.append(f"{segment.name} ({identity}): {why}")
             proven |= segment.forms
