@@ -1,6 +1,5 @@
 """What somebody takes out of the output of a campaign, or changes: each is found, and only it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,9 +48,7 @@ class Story(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=[20, *MORE])
-def story(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Story]:
+def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("story") / "run"
     totals = run_scenario(folder, request.param, keep="records")
     assert not totals.wrong, totals
