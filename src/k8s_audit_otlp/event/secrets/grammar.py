@@ -160,7 +160,7 @@ def _drawn(name: str) -> bool:
         return _OPEN_KEYS.isdisjoint(words)
     if last in ("code", "codes"):
         return not CODES.isdisjoint(words)
-    return last in DRAWN_WORDS or last in TEXT_WORDS
+    return last in DRAWN_WORDS or last in TEXT_WORDS or "".join(words[-2:]) in DRAWN_WORDS
 
 
 def may_name_drawn(name: str) -> bool:
