@@ -12,6 +12,7 @@ from rich.text import Text
 
 _LEAST_TEXT = 20  # columns that a column of text may be folded to
 _BETWEEN = 3  # columns between two columns
+_INDENT = 4  # columns before what stands beneath a first cell
 
 
 def print_hanging(console: Console, head: Text, text: str) -> None:
@@ -38,7 +39,7 @@ class FittingTable:
     """Rows under titles; the first *left* columns are text that may fold, the others numbers.
 
     Below the width that the numbers need, a row becomes its first cell and, indented beneath it,
-    each other cell behind its title.
+    the others behind their titles: the texts, then the numbers, which stand below each other.
     """
 
     def __init__(self, titles: Sequence[str], left: int = 1, *, caption: str = "") -> None:
@@ -54,17 +55,21 @@ class FittingTable:
         if self._least_width() <= options.max_width:
             yield self._table()
         else:
+            widths = [self._widest(place) for place in range(len(self._titles))]
             for row in self._rows:
-                yield from self._block(row)
+                yield from self._block(row, widths, options.max_width - _INDENT)
         if self.caption:
             yield Text(self.caption, style="italic")
 
     def _least_width(self) -> int:
         total = 0
         for place, title in enumerate(self._titles):
-            widths = [len(title), *(Text(row.cells[place]).cell_len for row in self._rows)]
-            total += min(max(widths), _LEAST_TEXT) if place < self._left else max(widths)
+            width = max(len(title), self._widest(place))
+            total += min(width, _LEAST_TEXT) if place < self._left else width
         return total + _BETWEEN * len(self._titles)
+
+    def _widest(self, place: int) -> int:
+        return max((Text(row.cells[place]).cell_len for row in self._rows), default=0)
 
     def _table(self) -> Table:
         table = Table(box=SIMPLE, pad_edge=False)
@@ -76,8 +81,27 @@ class FittingTable:
             table.add_row(*map(Text, row.cells), style=row.style)
         return table
 
-    def _block(self, row: _Row) -> RenderResult:
+    def _block(self, row: _Row, widths: Sequence[int], room: int) -> RenderResult:
         yield Text(row.cells[0], style=row.style or "bold")
-        pairs = zip(self._titles[1:], row.cells[1:], strict=True)
-        said = [f"{title}: {cell}" for title, cell in pairs if cell]
-        yield Padding(Text(", ".join(said), style=row.style), (0, 0, 0, 4))
+        said = [f"{title}: {cell}" for title, cell in zip(self._titles, row.cells, strict=True)]
+        texts = [said[place] for place in range(1, self._left) if row.cells[place]]
+        numbers = [
+            (said[place] if row.cells[place] else "").ljust(len(title) + 2 + widths[place])
+            for place, title in enumerate(self._titles)
+            if place >= self._left and widths[place]
+        ]
+        lines = [*_filled(texts, room), *_filled(numbers, room)]
+        shown = "\n".join(line.rstrip() for line in lines if line.strip())
+        yield Padding(Text(shown, style=row.style), (0, 0, 0, _INDENT))
+
+
+def _filled(pieces: Sequence[str], room: int) -> list[str]:
+    """Set pieces side by side, as many as a line has room for."""
+    lines: list[str] = []
+    for piece in pieces:
+        wider = f"{lines[-1]}{' ' * _BETWEEN}{piece}" if lines else piece
+        if lines and Text(wider.rstrip()).cell_len <= room:
+            lines[-1] = wider
+        else:
+            lines.append(piece)
+    return lines

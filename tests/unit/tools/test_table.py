@@ -44,3 +44,23 @@ def test_a_row_becomes_a_block_only_where_its_columns_do_not_fit(
     text = drawn([("rule 1", "a" * 30, "1,234,567", "12.5 GiB")], width)
     assert ("events: 1,234,567" not in text) is is_table
     assert "1,234,567" in text
+
+
+def test_numbers_of_blocks_stand_below_each_other_and_no_pair_is_torn() -> None:
+    """So a narrow terminal can be read down as a table is."""
+    rows = [("rule 1", "a b c d", "1,234,567", "12.5 GiB"), ("rule 22", "e", "7", "1 B")]
+    lines = [line.rstrip() for line in drawn(rows, 31).splitlines()]
+    assert lines == [
+        "rule 1",
+        "    what it matches: a b c d",
+        "    events: 1,234,567",
+        "    bytes: 12.5 GiB",
+        "rule 22",
+        "    what it matches: e",
+        "    events: 7",
+        "    bytes: 1 B",
+    ]
+    rows = [("a" * 20, "b" * 30, *row[2:]) for row in rows]
+    at = [line.index("bytes") for line in drawn(rows, 48).splitlines() if "bytes" in line]
+    assert at == [at[0]] * 2
+    assert at[0] > len("    events: 7   ")
