@@ -28,6 +28,7 @@ UNDELIVERED: Final = 4
 MISSING: Final = 5
 CHANGED: Final = 6
 UNPROVEN: Final = 7
+NOTHING: Final = 8
 INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = """\b
@@ -40,6 +41,7 @@ Exit codes:
   5  verification found something missing
   6  verification found something changed or forged
   7  verification found nothing wrong, but could not judge all
+  8  there was nothing to verify: no receipt that could be judged
   130  interrupted
 """
 

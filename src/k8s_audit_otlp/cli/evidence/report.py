@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, FAILURE, MISSING, OK, UNDELIVERED, UNPROVEN, USAGE, die, say
+from k8s_audit_otlp.cli import (
+    CHANGED,
+    FAILURE,
+    MISSING,
+    NOTHING,
+    OK,
+    UNDELIVERED,
+    UNPROVEN,
+    die,
+    say,
+)
 from k8s_audit_otlp.cli.options import CONFIG, JSON, PATH, config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.template import UnresolvedError, parse_template
@@ -35,7 +45,7 @@ CODES = {
     "unproven": UNPROVEN,
     "missing": MISSING,
     "changed": CHANGED,
-    "nothing": USAGE,
+    "nothing": NOTHING,
 }
 
 
@@ -90,12 +100,13 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
     Exit codes:
       0  complete and sound
       1  the store could not be read to the end: nothing is known
-      2  nothing could be judged: no segment ended on that day, a wrong option
+      2  a wrong option
       4  complete and sound, but not every exporter or file took the answer
       5  something is missing
       6  something was changed, put in, taken out of the chain or forged
       7  nothing wrong was found, but a part could not be judged, or has no
          seal by a key that was given
+      8  nothing was there to judge: no segment ended on that day
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     now_ns = time.time_ns()
     chosen = _day(day, now_ns)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.cli import die
+from k8s_audit_otlp.cli import NOTHING, die
 from k8s_audit_otlp.cli.evidence.report import CODES
 from k8s_audit_otlp.cli.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import JSON, MOMENT, PATH
@@ -75,11 +75,12 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     \b
     Exit codes:
       0  complete and sound: all that was asked is proven
-      2  nothing could be judged: no receipt, no file, a wrong option
+      2  a file that cannot be read, a wrong option
       5  something is missing
       6  something was changed, put in, taken out of the chain or forged
       7  nothing wrong was found, but a part could not be judged, or has no
          seal by a key that was given
+      8  nothing was there to judge: no receipt
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     scope = Scope(cluster, since, until)
     if scope.until_ns and scope.until_ns <= scope.since_ns:
@@ -96,7 +97,7 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     except OSError as error:
         die(denied(error.filename, error))
     if verdict.nothing:
-        die(f"{', '.join(against)}: {verdict.nothing}")
+        die(f"{', '.join(against)}: {verdict.nothing}", NOTHING)
     if as_json:
         click.echo(json.dumps(verdict.as_json(), indent=2))
     else:
