@@ -60,7 +60,7 @@ def test_a_deleted_and_a_changed_event_are_named(
     tree["service"]["evidence"] = {"key_file": str(key)}
     file.write_text(yaml.safe_dump(tree))
     assert agent.once("60s").returncode == 0
-    whole, end = "500 records of 2 segments were held", time.monotonic() + 60
+    whole, end = "receipts: 500 records of 2 segments", time.monotonic() + 60
     while True:  # what was acknowledged may take a second to show, and in any order
         rows = store.ask(EVERYTHING)
         code, said = judged(tmp_path, rows, key)

@@ -133,8 +133,8 @@ class DrainTarget:
             if size
         ]
         notices = [
-            f"{subscription.exporter}: {count:,} notices about it have not arrived; the next run "
-            "sends them"
+            f"{subscription.exporter}: notices about it that have not arrived: {count:,}; "
+            "the next run sends them"
             for subscription in self._subscriptions
             if (count := len(subscription.outbox))
         ]
@@ -181,7 +181,7 @@ class Ending:
     def say(self, in_flight: int, timeout_s: float) -> None:
         """Log that the end has begun."""
         why = "giving way to the new configuration" if self.handed_over else "stopping"
-        text = "%s: %d requests in flight have up to %g s, what is left is sent at the next start"
+        text = "%s: requests in flight: %d; they have up to %g s, the next start sends what is left"
         more = fields("stopping", in_flight=in_flight, reload=self.handed_over)
         logger.info(text, why, in_flight, timeout_s, extra=more)
 

@@ -41,7 +41,7 @@ from k8s_audit_otlp.exporter.dead_letter_replay import (
     ReplayLimits,
     ReplayRunningError,
 )
-from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.transport.otlp_json import record_as_json
 
 _UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
@@ -87,7 +87,7 @@ def list_(
     if not summaries:
         echo("no dead letters")
     for one in summaries:
-        known = f"{one.records:,} records"
+        known = counted(one.records, "record")
         refused = f", {one.refused:,} refused in part" if one.refused else ""
         echo(f"{one.exporter}: {known}{refused}, {size(one.bytes)}")
         if one.newest:
@@ -162,7 +162,7 @@ def replay(
 
 
 def _say_replayed(exporter: str, result: Replayed) -> None:
-    echo(f"{exporter}: {result.accepted:,} records accepted and removed")
+    echo(f"{exporter}: {counted(result.accepted, 'record')} accepted and removed")
     if result.refused:
         echo(f"  {result.refused:,} refused again and kept: {result.why}", err=True)
     if result.without_record:
@@ -201,13 +201,15 @@ def purge(
     if not count:
         echo(f"{exporter}: nothing to delete")
         return
-    if not yes and not click.confirm(f"Delete {count:,} dead letters of {exporter} for good?"):
+    if not yes and not click.confirm(
+        f"Delete {counted(count, 'dead letter')} of {exporter} for good?"
+    ):
         die("nothing was deleted", FAILURE)
     try:
         gone = take_out(path, marks)
     except OSError as error:
         die(f"{path}: {error.strerror}", STATE)
-    echo(f"{exporter}: {gone:,} dead letters deleted")
+    echo(f"{exporter}: {counted(gone, 'dead letter')} deleted")
 
 
 # -- what they share --------------------------------------------------------------------------

@@ -230,7 +230,10 @@ def _preview(
     names = [name for _, files in logs for name in files.names]
     if not sum(files.size for _, files in logs):
         die(f"{', '.join(names)}: nothing in it yet; give a log with events, or --event FILE")
-    return preview.report(names, [line for _, files in logs for line in files.damage])
+    report = preview.report(names, [line for _, files in logs for line in files.damage])
+    if not report.events and not report.damage:
+        die(f"{', '.join(names)}: no whole line in it yet; the agent sends lines that have ended")
+    return report
 
 
 def _around(config: Config | None, targets: list[ExplainTarget]) -> tuple[bytes, bytes]:

@@ -21,7 +21,7 @@ from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import set_up_logs
-from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.tools.text import counted, size
 
 _BLOCK_RECORDS = 400  # about as many come at once: a slow replay waits so long between them
 
@@ -140,4 +140,5 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
 
 def _said(tally: Tally, what: str) -> str:
     dropped = sum(tally.dropped.values())
-    return f"{tally.delivered:,} records {what}; {dropped:,} lie after --to or a policy drops them"
+    sent = counted(tally.delivered, "record")
+    return f"{sent} {what}; {dropped:,} lie after --to or a policy drops them"

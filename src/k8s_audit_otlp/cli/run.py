@@ -36,7 +36,7 @@ from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import fields, level_of, set_up_logs
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.telemetry.systemd import ServiceManager
-from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.tools.text import counted, size
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -136,7 +136,9 @@ def _run(
         working = loaded
         signals.works(agent)
         agent.listen(partial(_look, agent, status, reload, manager))
-        manager.ready(f"{len(agent.exporters)} exporters on {len(agent.logs)} logs")
+        manager.ready(
+            f"{counted(len(agent.exporters), 'exporter')} on {counted(len(agent.logs), 'log')}"
+        )
         with progress(agent):
             delivered = agent.run()
         if reload.next is None or signals.stopping:

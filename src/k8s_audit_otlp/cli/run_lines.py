@@ -52,9 +52,10 @@ def say_started(
         text = "page, health and metrics: http://%s/ /livez /readyz /metrics"
         logger.info(text, address, extra=fields("listening", address=address))
     event, version, pid = "reloaded" if reloaded else "started", __version__, os.getpid()
-    text = f"{event}: k8s-audit-otlp %s, process %d, configuration %s"
-    more = fields(event, version=version, pid=pid, configuration=agent.digest)
-    logger.info(text, version, pid, agent.digest, extra=more)
+    text = f"{event}: k8s-audit-otlp %s, process %d, configuration %s, state in %s"
+    state = agent.config.service.state_dir
+    more = fields(event, version=version, pid=pid, configuration=agent.digest, state_dir=state)
+    logger.info(text, version, pid, agent.digest, state, extra=more)
 
 
 def describe(resumed: Resumed) -> str:

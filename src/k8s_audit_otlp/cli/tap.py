@@ -28,7 +28,7 @@ from k8s_audit_otlp.cli.terminal import console
 from k8s_audit_otlp.telemetry.tap import connect, frames, left_out
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.tap import FIELDS, Match, Volume, Watched, line_of, read
-from k8s_audit_otlp.tools.text import share, size
+from k8s_audit_otlp.tools.text import counted, share, size
 
 _REFRESH_S: Final = 1.0
 _AROUND: Final = 6  # lines of a terminal that the table's head and foot take
@@ -190,4 +190,6 @@ def _view(volume: Volume, most: int) -> Group:
     table = FittingTable(_TITLES, 3)
     for user, verb, resource, events, count in volume.rows(most):
         table.add_row(user, verb, resource, f"{events:,}", size(count), share(count, volume.size))
-    return Group(table, Text(f"{volume.events:,} events, {size(volume.size)} since the start"))
+    return Group(
+        table, Text(f"{counted(volume.events, 'event')}, {size(volume.size)} since the start")
+    )

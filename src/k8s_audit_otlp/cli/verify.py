@@ -13,7 +13,7 @@ from k8s_audit_otlp.cli.exports import exports_in, files_of, what_is_in
 from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.tools.text import denied, size
+from k8s_audit_otlp.tools.text import counted, denied, size
 from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import DiskLog
 from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
@@ -195,13 +195,14 @@ def _print(report: VerifyReport, unread: int) -> None:
         _tell(segment)
     if report.elsewhere:
         echo(
-            f"{report.elsewhere} records are of {report.elsewhere_segments} segments that are "
-            "neither on this disk nor covered by a receipt"
+            "neither on this disk nor covered by a receipt: "
+            f"{counted(report.elsewhere, 'record')} of "
+            f"{counted(report.elsewhere_segments, 'segment')}"
         )
     if report.unknown:
-        echo(f"{report.unknown} records have a uid that no event of any log has")
+        echo(f"with a uid that no event of any log has: {counted(report.unknown, 'record')}")
     if unread:
-        echo(f"{unread} lines of the export could not be read")
+        echo(f"not readable in the export: {counted(unread, 'line')}")
     for hole in report.missing_receipts:
         echo(f"{hole} is not there: a whole segment may be missing")
     echo(_verdict(report))
@@ -224,7 +225,9 @@ def _table(report: VerifyReport) -> "FittingTable":
             style="bold red" if segment.unaccounted else "",
         )
     if len(shown) < len(report.segments):
-        table.caption = f"{len(report.segments) - len(shown)} more segments have no trouble"
+        table.caption = (
+            f"without trouble: {counted(len(report.segments) - len(shown), 'more segment')}"
+        )
     return table
 
 
@@ -252,7 +255,7 @@ def _tell(segment: SegmentReport) -> None:
 
 def _verdict(report: VerifyReport) -> str:
     total = report.total
-    events = f"{total('events'):,} events on disk, {total('arrived'):,} arrived"
+    events = f"{counted(total('events'), 'event')} on disk, {total('arrived'):,} arrived"
     if not any(segment.name for segment in report.segments):
         events = f"{total('arrived'):,} arrived of what receipts promise"
     parts = [f"{total('missing'):,} missing"]
@@ -261,7 +264,7 @@ def _verdict(report: VerifyReport) -> str:
     if total("told"):
         parts.append(f"{total('told'):,} of them in gaps that were told")
     if total("gaps"):
-        parts.append(f"{total('gaps'):,} gaps in files that are gone")
+        parts.append(f"{counted(total('gaps'), 'gap')} in files that are gone")
     parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
     if report.elsewhere:
         parts.append(f"{report.elsewhere:,} cannot be judged: no log and no receipt")

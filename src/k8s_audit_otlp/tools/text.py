@@ -31,6 +31,11 @@ def number(count: float) -> str:
     return f"{count:,.1f}" if 0 < abs(count) < 10 and count != int(count) else f"{count:,.0f}"
 
 
+def counted(count: int, thing: str) -> str:
+    """Write how many there are of a thing whose plural ends in s: 1 record, 2,000 records."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def share(part: float, whole: float) -> str:
     if not whole or not part:
         return "0 %"

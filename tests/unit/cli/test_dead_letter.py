@@ -128,7 +128,7 @@ def test_purge_can_be_told_which_and_not_to_ask(run: Callable[..., Any], state: 
     done = run(
         *("purge", "otlp_http/siem", "--state-dir", str(state.directory)), *("--uid", "a", "--yes")
     )
-    assert "1 dead letters deleted" in done.output
+    assert "1 dead letter deleted" in done.output
     assert [one.uid for one in read_entries(state.path)] == ["b", ""]
 
 

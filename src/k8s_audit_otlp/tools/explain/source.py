@@ -13,6 +13,7 @@ from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.offline import OfflineSegment, files_of, segments
+from k8s_audit_otlp.tools.text import counted
 
 Advance = Callable[[int], None]  # takes how many bytes on disk have been passed
 
@@ -39,7 +40,7 @@ class LogFiles:
         """Return the files by name, a log with backups as one."""
         if len(self.files) == 1:
             return [str(self.files[0].path)]
-        return [f"{self.files[-1].path} and {len(self.files) - 1} older files"]
+        return [f"{self.files[-1].path} and {counted(len(self.files) - 1, 'older file')}"]
 
     @property
     def size(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.tools.page import List, Section, render
-from k8s_audit_otlp.tools.text import printable
+from k8s_audit_otlp.tools.text import counted, printable
 from k8s_audit_otlp.tools.verify.verdict import CANNOT_KNOW, Verdict, extent, held_fields, time_of
 
 _MOST = 200  # lines of a list
@@ -82,11 +82,13 @@ def _checked(verdict: Verdict) -> list[tuple[str, str]]:
         ("Cluster", scope.cluster or "all in the export"),
         ("From", time_of(scope.since_ns) if scope.since_ns else "the beginning"),
         ("To", time_of(scope.until_ns) if scope.until_ns else "the end"),
-        ("Bodies", f"{contents.records:,} records of {contents.judged:,} segments"),
+        ("Bodies", contents.extent),
         ("Beside the bodies", held_fields(verdict.fields)),
     ]
     if raw is not None:
-        rows.append(("Files", f"{raw.same:,} in {raw.directory} are byte for byte what was read"))
+        rows.append(
+            ("Byte for byte what was read", f"{counted(raw.same, 'file')} in {raw.directory}")
+        )
     return rows
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
 from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
@@ -105,7 +106,7 @@ class Verdict:
         """Name what was changed, put in, taken out of a chain or forged."""
         raw = self.raw.changed if self.raw is not None else []
         chains = [f"{c.exporter} ({c.id}): {x}" for c in self.sound.chains for x in c.faults]
-        more = [f"{self.fields.more} more fields were changed"] if self.fields.more else []
+        more = [f"fields that were changed too: {self.fields.more:,}"] if self.fields.more else []
         beside = [*self.fields.changed, *more]
         return [*self.sound.faults, *chains, *self.contents.changed, *beside, *raw]
 
@@ -170,13 +171,11 @@ class Verdict:
         yield from (f"not judged: {line}" for line in self.not_judged[:MOST])
         if len(self.not_judged) > MOST:
             yield f"not judged: {len(self.not_judged) - MOST} more"
-        yield (
-            f"{self.contents.records:,} records of {self.contents.judged:,} segments were held "
-            "against the hashes of uid and body in their receipts"
-        )
+        yield (f"held against the hashes of uid and body in their receipts: {self.contents.extent}")
         yield f"beside the bodies: {held_fields(self.fields)}"
         if self.raw is not None:
-            yield f"{self.raw.same} files in {self.raw.directory} are byte for byte what was read"
+            files = f"{counted(self.raw.same, 'file')} in {self.raw.directory}"
+            yield f"byte for byte what was read: {files}"
         yield "sound: the chain holds" if self.is_sound else "NOT SOUND: see above"
         if self.is_sound and self.is_complete and not self.is_proven:
             yield "NOT PROVEN: nothing wrong was found, but not all could be judged, see above"
@@ -242,8 +241,8 @@ def held_fields(fields: FieldReport) -> str:
         return "the export has nothing that could be held against them"
     short = f", {fields.shortened:,} as far as the back end takes them" if fields.shortened else ""
     return (
-        f"{fields.values:,} values of {fields.records:,} records (attributes, time, severity) "
-        f"are what the body says{short}"
+        f"as the body says: {counted(fields.values, 'value')} (attributes, time, severity) "
+        f"of {counted(fields.records, 'record')}{short}"
     )
 
 
