@@ -48,7 +48,10 @@ def test_a_row_becomes_a_block_only_where_its_columns_do_not_fit(
 
 def test_numbers_of_blocks_stand_below_each_other_and_no_pair_is_torn() -> None:
     """So a narrow terminal can be read down as a table is."""
-    rows = [("rule 1", "a b c d", "1,234,567", "12.5 GiB"), ("rule 22", "e", "7", "1 B")]
+    rows: list[tuple[str, ...]] = [
+        ("rule 1", "a b c d", "1,234,567", "12.5 GiB"),
+        ("rule 22", "e", "7", "1 B"),
+    ]
     lines = [line.rstrip() for line in drawn(rows, 31).splitlines()]
     assert lines == [
         "rule 1",
