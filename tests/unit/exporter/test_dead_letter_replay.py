@@ -76,7 +76,7 @@ def test_what_is_refused_again_stays(replay: Any, letters: Any, backend: Backend
     letters("c", "d")
     result = replay(path).run()
     assert (result.accepted, result.refused) == (4, 1)
-    assert result.why.startswith("HTTP 400")
+    assert "HTTP 400" in result.why
     assert left(path) == ["bad"]
 
 
@@ -123,7 +123,8 @@ def test_throttling_is_waited_out_for_a_while(replay: Any, letters: Any, backend
     backend.plan = [Accept(), Throttle(429, 7), Accept(), Throttle(503)]
     path = letters("a", "b", "c")
     result = replay(path, max_records=1).run()
-    assert (result.accepted, result.stopped[:8]) == (2, "HTTP 503")
+    assert result.accepted == 2
+    assert "HTTP 503" in result.stopped
     assert replay.waits[0] == pytest.approx(7.35)
     assert left(path) == ["c"]
 
