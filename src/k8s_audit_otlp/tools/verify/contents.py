@@ -12,7 +12,6 @@ from typing import Any
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.forms import (
     AGAIN,
     FormReader,
@@ -53,11 +52,6 @@ class ContentReport:
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
-
-    @property
-    def extent(self) -> str:
-        """Say how much was judged."""
-        return f"{counted(self.records, 'record')} of {counted(self.judged, 'segment')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,14 @@ from collections.abc import Iterable
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.tools.page import List, Section, render
 from k8s_audit_otlp.tools.text import counted, printable
-from k8s_audit_otlp.tools.verify.verdict import CANNOT_KNOW, Verdict, extent, held_fields, time_of
+from k8s_audit_otlp.tools.verify.verdict import (
+    CANNOT_KNOW,
+    Verdict,
+    extent,
+    held_fields,
+    held_records,
+    time_of,
+)
 
 _MOST = 200  # lines of a list
 _LONGEST = 400  # characters of one
@@ -82,7 +89,7 @@ def _checked(verdict: Verdict) -> list[tuple[str, str]]:
         ("Cluster", scope.cluster or "all in the export"),
         ("From", time_of(scope.since_ns) if scope.since_ns else "the beginning"),
         ("To", time_of(scope.until_ns) if scope.until_ns else "the end"),
-        ("Bodies", contents.extent),
+        ("Bodies", held_records(contents)),
         ("Beside the bodies", held_fields(verdict.fields)),
     ]
     if raw is not None:

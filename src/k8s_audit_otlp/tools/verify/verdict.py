@@ -171,7 +171,8 @@ class Verdict:
         yield from (f"not judged: {line}" for line in self.not_judged[:MOST])
         if len(self.not_judged) > MOST:
             yield f"not judged: {len(self.not_judged) - MOST} more"
-        yield (f"held against the hashes of uid and body in their receipts: {self.contents.extent}")
+        held = held_records(self.contents)
+        yield f"held against the hashes of uid and body in their receipts: {held}"
         yield f"beside the bodies: {held_fields(self.fields)}"
         if self.raw is not None:
             files = f"{counted(self.raw.same, 'file')} in {self.raw.directory}"
@@ -233,6 +234,11 @@ def extent(chain: ChainReport, *, checked: bool) -> str:
     when = time_of(chain.sealed_ns)
     after = max(0, chain.last - chain.sealed)
     return f"{links}; sealed up to {chain.sealed} at {when}, {after} after it are not"
+
+
+def held_records(contents: ContentReport) -> str:
+    """Say how much was held against the hashes in receipts."""
+    return f"{counted(contents.records, 'record')} of {counted(contents.judged, 'segment')}"
 
 
 def held_fields(fields: FieldReport) -> str:
