@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from k8s_audit_otlp.evidence.chain import REPLAYED
-from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, digest_of
+from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
 from k8s_audit_otlp.tools.verify.forms import (
     AGAIN,
+    SEGMENT,
     FormReader,
     Found,
+    Receipt,
     Record,
     Records,
     Said,
@@ -30,7 +32,6 @@ from k8s_audit_otlp.tools.verify.uids import (
     uid_of,
 )
 
-_SEGMENT = "k8s.audit.segment."
 _OPEN_END = "k8s.audit.gap.open_end"
 _ENDLESS = 1 << 62
 _CHAIN = "k8s.audit.chain.id"
@@ -54,41 +55,12 @@ class ContentReport:
     not_judged: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Receipt:
-    """What a receipt says of its segment's records."""
-
-    name: str
-    gaps: int
-    none: str  # why it has no hash
-    said: Said
-
-    @classmethod
-    def read(cls, own: Mapping[str, Any]) -> "_Receipt":
-        def text(name: str) -> str:
-            return str(field_of(own, name) or "")
-
-        content = _SEGMENT + "content."
-        version = text(content + "version")
-        none = text(content + "none") or ("" if version == str(VERSION) else "not_hashed")
-        try:
-            sums = tuple(int(each, 16) for each in text(content + "sums").split("-"))
-        except ValueError:
-            sums = ()
-        size, delivered, gaps = (
-            int(number) if (number := text(_SEGMENT + name)).isdecimal() else 0
-            for name in ("bytes", "delivered", "gaps")
-        )
-        said = Said(size, delivered, text(content + "hash"), sums)
-        return cls(text("log.file.name"), gaps, none, said)
-
-
 class Contents:
     """Takes in the records and receipts of an export; `report` judges them."""
 
     def __init__(self) -> None:
         self._records: dict[str, Records] = {}
-        self._receipts: dict[str, dict[str, _Receipt]] = {}  # by identity, and who sends
+        self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity, and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self._forms = FormReader()
 
@@ -110,8 +82,8 @@ class Contents:
             yield item
 
     def _take_receipt(self, own: Mapping[str, Any]) -> None:
-        identity = str(field_of(own, _SEGMENT + "identity") or "")
-        receipt = _Receipt.read(own)
+        identity = str(field_of(own, SEGMENT + "identity") or "")
+        receipt = Receipt.read(own)
         replay = field_of(own, _CHAIN) if field_of(own, REPLAYED) is not None else ""
         who = f"{field_of(own, EXPORTER) or ''} {replay}"
         of = self._receipts.setdefault(identity, {})
@@ -162,7 +134,7 @@ class _Segment:
     """Judges one segment; `forms` are those of its records that are proven."""
 
     identity: str
-    receipts: Mapping[str, _Receipt]
+    receipts: Mapping[str, Receipt]
     gaps: Sequence[tuple[int, int]]
     report: ContentReport
     forms: set[str] = field(default_factory=set)
@@ -185,11 +157,11 @@ class _Segment:
             return ""
         return self._judge_forms(receipts, records.each())
 
-    def _judge_forms(self, receipts: Mapping[Said, _Receipt], every: Sequence[Record]) -> str:
+    def _judge_forms(self, receipts: Mapping[Said, Receipt], every: Sequence[Record]) -> str:
         """Judge records that are not simply what every receipt speaks of."""
         if any(record.digest == _NO_BODY for record in every):
             return "the export has no bodies"
-        proven, unfit = set[Record](), list[tuple[_Receipt, Found]]()
+        proven, unfit = set[Record](), list[tuple[Receipt, Found]]()
         for said, receipt in receipts.items():
             gaps = self.gaps if receipt.gaps else None
             found = found_for(said._replace(gaps=gaps), every)
@@ -213,7 +185,7 @@ class _Segment:
         self.report.records += count
 
     def _judge_unfit(
-        self, receipt: _Receipt, found: Found, proven: set[Record], places: Mapping[int, str]
+        self, receipt: Receipt, found: Found, proven: set[Record], places: Mapping[int, str]
     ) -> str:
         delivered = receipt.said.delivered
         if receipt.gaps and len(places) > delivered:
@@ -249,7 +221,7 @@ class _Segment:
                 uid = uid_of(self.identity, record.place)
                 self.report.changed.append(f"{self.name} ({self.identity}): {uid} was put in")
 
-    def _name(self, receipt: _Receipt, found: Found, places: Mapping[int, str]) -> str:
+    def _name(self, receipt: Receipt, found: Found, places: Mapping[int, str]) -> str:
         """Name what differs from the receipt; *places*: where anything is, and in which form."""
         report, where = self.report, f"{self.name} ({self.identity})"
         there: dict[int, list[Record]] = {}
@@ -288,7 +260,7 @@ def _is_receipt(item: Item) -> bool:
     """Tell whether it is one of an agent or of a replay."""
     if item.receipt is not None or item.own is None:
         return item.receipt is not None
-    said = field_of(item.own, REPLAYED), field_of(item.own, _SEGMENT + "delivered")
+    said = field_of(item.own, REPLAYED), field_of(item.own, SEGMENT + "delivered")
     return None not in said
 
 

@@ -9,14 +9,15 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, permutations
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.otlp.resource import MAPPING
-from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, added, located, whole_hash
-from k8s_audit_otlp.tools.verify.items import words_of
+from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, added, located, whole_hash
+from k8s_audit_otlp.tools.verify.items import field_of, words_of
 from k8s_audit_otlp.tools.verify.uids import offset_of
 
+SEGMENT: Final = "k8s.audit.segment."
 AGAIN: Final = "+"  # behind the form of what a replay sent
 _MAPPING: Final = words_of(MAPPING)
 _REPLAYED: Final = words_of(REPLAYED)
@@ -113,6 +114,35 @@ class Said(NamedTuple):
     sums: tuple[int, ...]
     # Where more may be there than it counts: begin and end. None where nothing was lost.
     gaps: Sequence[tuple[int, int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a receipt says of its segment's records."""
+
+    name: str
+    gaps: int
+    none: str  # why it has no hash
+    said: Said
+
+    @classmethod
+    def read(cls, own: Mapping[str, Any]) -> "Receipt":
+        def text(name: str) -> str:
+            return str(field_of(own, name) or "")
+
+        content = SEGMENT + "content."
+        version = text(content + "version")
+        none = text(content + "none") or ("" if version == str(VERSION) else "not_hashed")
+        try:
+            sums = tuple(int(each, 16) for each in text(content + "sums").split("-"))
+        except ValueError:
+            sums = ()
+        size, delivered, gaps = (
+            int(number) if (number := text(SEGMENT + name)).isdecimal() else 0
+            for name in ("bytes", "delivered", "gaps")
+        )
+        said = Said(size, delivered, text(content + "hash"), sums)
+        return cls(text("log.file.name"), gaps, none, said)
 
 
 class Found(NamedTuple):
