@@ -9,7 +9,6 @@ name follows from the event alone, so what is sent twice meets itself there.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import groupby
 
 from opentelemetry.sdk.resources import Resource
 
@@ -54,9 +53,11 @@ def request_of(
 ) -> bytes:
     """Join records to the body of one request, with what stands before them in *scopes*.
 
-    Requests joined are a request. One of several hours says before each stretch which it is.
+    Requests joined are a request. One of several hours has a part for each; the order in it stays.
     """
     if not isinstance(scopes, HourlyScopes):
         return export_request(*scopes[receiver], records)
-    parts = groupby(records, key=lambda record: time_of(record) // _HOUR_NS)
-    return b"".join(export_request(*scopes.at(receiver, hour), [*part]) for hour, part in parts)
+    hours: dict[int, list[bytes]] = {}
+    for record in records:
+        hours.setdefault(time_of(record) // _HOUR_NS, []).append(record)
+    return b"".join(export_request(*scopes.at(receiver, at), those) for at, those in hours.items())
