@@ -125,10 +125,11 @@ def test_commands_in_the_readme_exist() -> None:
 
 def test_the_threads_of_the_agent_are_on_the_page_that_tells_how_it_works() -> None:
     """By the first word of their names; commands and tools have some of their own."""
+    package = ROOT / "src/k8s_audit_otlp"
     sources = (
         path.read_text()
-        for path in (ROOT / "src/k8s_audit_otlp").rglob("*.py")
-        if not {"cli", "tools", "sdk"} & set(path.parts)
+        for path in package.rglob("*.py")
+        if not {"cli", "tools", "sdk"} & set(path.relative_to(package).parts)
     )
     names = [
         name
