@@ -118,6 +118,8 @@ class Pipeline:
         self._mappings = {
             name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
         }
+        self._named = {name: self._naming(name) for name in config.exporters}
+        self._scopes = {name: resource_scopes_of(of, env) for name, of in self._named.items()}
         self._encoded = self._encoders()
         self._requests = self._shared_requests()
         self._warn_of_placeless()
@@ -199,9 +201,9 @@ class Pipeline:
             on_refused=partial(self._evidence.refused, name),
         )
         dead_letters = self._dead_letters(name, exporter)
-        named = self._named(name)
-        scopes = resource_scopes_of(named, self._env)
-        plain = self._senders.get(name) or sender_of(exporter, named, scopes, env=self._env)
+        plain = self._senders.get(name) or sender_of(
+            exporter, self._named[name], self._scopes[name], env=self._env
+        )
         if name in self._requests:
             plain = SharingSender(plain, self._requests[name])
         sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
@@ -237,7 +239,7 @@ class Pipeline:
             name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters
         )
 
-    def _named(self, name: str) -> Config:
+    def _naming(self, name: str) -> Config:
         """Return the configuration with resources that name the mapping of an exporter."""
         digest = self._mappings[name].digest
         return self._config if self._hashes == "none" else naming_mapping(self._config, digest)
@@ -271,8 +273,7 @@ class Pipeline:
     ) -> SubscriptionReader:
         key = subscription.log.key
         receiver = key.receiver
-        scopes = resource_scopes_of(self._named(subscription.exporter), self._env)
-        overhead = sum(map(len, scopes[receiver])) + 32
+        overhead = sum(map(len, self._scopes[subscription.exporter][receiver])) + 32
         taken = self._config.exporters[subscription.exporter].limits
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:
