@@ -16,8 +16,13 @@ from k8s_audit_otlp.tools.doctor.verdict import CheckResult, fail, ok, warn
 TIMEOUT_S = 5.0
 
 
-def topics_are_there(block: KafkaBlock, wanted: Sequence[str]) -> CheckResult:
-    """Ask for *wanted*; a name that begins with ^ is a pattern, and stands for no topic."""
+def topics_are_there(
+    block: KafkaBlock, wanted: Sequence[str], *, may_be_made: bool = False
+) -> CheckResult:
+    """Ask for *wanted*; a name that begins with ^ is a pattern, and stands for no topic.
+
+    *may_be_made*: brokers may make one that is missing.
+    """
     try:
         from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415
@@ -42,10 +47,10 @@ def topics_are_there(block: KafkaBlock, wanted: Sequence[str]) -> CheckResult:
         )
     named = [topic for topic in wanted if topic[0] != "^"]
     if missing := [topic for topic in named if topic not in topics]:
-        return fail(
-            f"there is no topic {', '.join(missing)}, or it may not be read",
-            "correct topics, or allow Describe and Read on them",
-        )
+        why = f"there is no topic {', '.join(missing)}, or it may not be read"
+        if may_be_made:
+            return warn(why, "make it, or let the brokers: auto.create.topics.enable")
+        return fail(why, "correct topics, or allow Describe and Read on them")
     if compacted := [topic for topic in named if _is_compacted(client, topic)]:
         return fail(
             f"{', '.join(compacted)}: cleanup.policy has `compact`, and brokers delete all but the "
@@ -72,10 +77,7 @@ def _is_compacted(client: Any, topic: str) -> bool:
 
 
 def topic(facts: ExporterFacts) -> CheckResult:
-    """Look at the topic that is written; brokers may make one that is missing."""
+    """Look at the topic that is written."""
     if not isinstance(facts.exporter, KafkaExporter):
         return ok("it writes to no topic")
-    found = topics_are_there(facts.exporter, [facts.exporter.to_topic])
-    if found.why.startswith("there is no topic"):
-        return warn(found.why, "make it, or let the brokers: auto.create.topics.enable")
-    return found
+    return topics_are_there(facts.exporter, [facts.exporter.to_topic], may_be_made=True)
