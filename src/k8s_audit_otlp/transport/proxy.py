@@ -18,7 +18,7 @@ def proxy_for(url: str, env: Mapping[str, str]) -> str:
         return ""
     scheme = parts.scheme.lower()
     proxy = _look_up(env, f"{scheme}_proxy")
-    if not proxy or _is_local(host):
+    if not proxy or is_local(host):
         return ""
     if scheme == "http" and env.get("REQUEST_METHOD"):
         return ""  # in CGI a client's header Proxy: would be the variable
@@ -33,7 +33,7 @@ def _look_up(env: Mapping[str, str], name: str) -> str:
     return (env.get(name.upper()) or env.get(name) or "").strip()
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     if host == "localhost":
         return True
     try:

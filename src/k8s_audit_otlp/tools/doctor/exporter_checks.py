@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import assert_never
 
 from k8s_audit_otlp.config.durations import format_duration
@@ -14,6 +13,7 @@ from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
 from k8s_audit_otlp.tools.doctor.topics import topic
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.transport.credentials import NoCredentialsError
+from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.sender import UnreadableSettingError, read_setting
 
 EXPIRES_SOON_S = 21 * 86_400.0  # three weeks: the usual time to get a new certificate in
@@ -138,16 +138,9 @@ def _left_s(facts: ExporterFacts, certificate: object) -> float:
 
 def _in_the_clear(facts: ExporterFacts) -> CheckResult:
     shows_keys = bool(getattr(facts.exporter, "headers", None) or facts.credentials)
-    if shows_keys and not _is_local(facts.place.host if facts.place else ""):
+    if shows_keys and not is_local(facts.place.host if facts.place else ""):
         return warn("headers and credentials travel in the clear", "write https:// if it takes it")
     return ok("no TLS is asked for")
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def credentials(facts: ExporterFacts) -> CheckResult:

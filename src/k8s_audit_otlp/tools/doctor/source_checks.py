@@ -5,7 +5,6 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from k8s_audit_otlp.config.sources import (
@@ -19,6 +18,7 @@ from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.transport.proxy import is_local
 
 TIMEOUT_S = 5.0
 
@@ -178,11 +178,7 @@ def senders(source: AuditWebhook) -> CheckResult:
 
 
 def _is_local(endpoint: str) -> bool:
-    host = endpoint.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_local(endpoint.rpartition(":")[0].strip("[]"))
 
 
 CHECKS: tuple[Check[SourceFacts], ...] = (
