@@ -72,9 +72,9 @@ def kubeconfig(url: str, credentials: WebhookCredentials) -> str:
 
 
 def _check(url: str) -> None:
-    way_out = "write https://HOST:9443/audit"
+    hint = "write https://HOST:9443/audit"
     if not url.startswith(("https://", "http://")) or "/audit" not in urlsplit(url).path:
-        raise RefusalError(f"{safe_url(url)!r} is no address of a webhook; {way_out}")
+        raise RefusalError(f"{safe_url(url)!r} is no address of a webhook; {hint}")
     if left := placeholder(url):
         raise RefusalError(f"{left} in the URL is a placeholder; write your own value in its place")
     try:
@@ -83,7 +83,7 @@ def _check(url: str) -> None:
     except ValueError:
         host, port = "", None
     if not host or port == 0:
-        raise RefusalError(f"{safe_url(url)!r} names no host, or no port up to 65535; {way_out}")
+        raise RefusalError(f"{safe_url(url)!r} names no host, or no port up to 65535; {hint}")
     if "@" in parts.netloc:
         raise RefusalError("credentials in the URL are not sent; give --token or --client-cert")
 

@@ -174,7 +174,7 @@ def _one_line(error: click.ClickException) -> str:
     """Say what is wrong with the usage, and where the usage is written."""
     text = error.format_message().rstrip(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    if ctx and (hint := _way_out(text, ctx)):
+    if ctx and (hint := _hint_of(text, ctx)):
         text = f"{text}; {hint}"
     return f"{text} (see {ctx.command_path} --help)" if ctx else text
 
@@ -187,7 +187,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 _CONFIGURATIONS = (".yaml", ".yml", ".json")
 
 
-def _way_out(text: str, ctx: click.Context) -> str:
+def _hint_of(text: str, ctx: click.Context) -> str:
     """Say what to write in the place of a command that is not there, or of a file without option.
 
     click has one class for all mistakes of the usage: its text tells them apart.

@@ -81,10 +81,8 @@ class Moment(click.ParamType[int]):
         except ValidationError:
             found = None
         if found is None:
-            way_out = (
-                "write an age such as 24h, or a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
-            )
-            self.fail(f"{value!r} is no time; {way_out}", param, ctx)
+            hint = "write an age such as 24h, or a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
+            self.fail(f"{value!r} is no time; {hint}", param, ctx)
         return found
 
 

@@ -90,9 +90,9 @@ class Export:
             else:
                 without += 1
         if without and not found:
-            raise UnreadableExportError(f"{self.name}: {self._way_out(log=log)}")
+            raise UnreadableExportError(f"{self.name}: {self._hint(log=log)}")
 
-    def _way_out(self, *, log: bool) -> str:
+    def _hint(self, *, log: bool) -> str:
         if log:
             return "this is an audit log itself; name what the back end gave out"
         return f"no record has a field {self._field}; name it with --uid-field"
