@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
-from k8s_audit_otlp.tools.verify.items import Item, Receipt, field_of
+from k8s_audit_otlp.tools.verify.items import CHAIN_ID, Item, Receipt, field_of
 from k8s_audit_otlp.tools.verify.uids import (
     ToldGap,
     is_notice,
@@ -21,7 +21,6 @@ from k8s_audit_otlp.tools.verify.uids import (
     uid_of,
 )
 
-_CHAIN = "k8s.audit.chain.id"
 EXAMPLES = 5  # uids that are named for each segment
 
 
@@ -111,7 +110,7 @@ class Comparison:
         self, uid: str, receipt: Receipt | None, own: Mapping[str, object] | None
     ) -> None:
         report = self._report
-        is_link = own is not None and bool(field_of(own, _CHAIN))
+        is_link = own is not None and bool(field_of(own, CHAIN_ID))
         self._linked |= is_link
         if (gap := read_gap(uid)) is not None:
             if is_link or own is None:

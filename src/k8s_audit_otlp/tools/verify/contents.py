@@ -14,7 +14,6 @@ from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
 from k8s_audit_otlp.tools.verify.forms import (
     AGAIN,
-    SEGMENT,
     FormReader,
     Found,
     Receipt,
@@ -23,7 +22,7 @@ from k8s_audit_otlp.tools.verify.forms import (
     Said,
     found_for,
 )
-from k8s_audit_otlp.tools.verify.items import Item, field_of
+from k8s_audit_otlp.tools.verify.items import CHAIN_ID, SEGMENT, Item, field_of
 from k8s_audit_otlp.tools.verify.uids import (
     offset_of,
     place_of,
@@ -34,7 +33,6 @@ from k8s_audit_otlp.tools.verify.uids import (
 
 _OPEN_END = "k8s.audit.gap.open_end"
 _ENDLESS = 1 << 62
-_CHAIN = "k8s.audit.chain.id"
 _NO_BODY = bytes(DIGEST_BYTES)
 _NONE = {
     "refused_unnamed": "the back end refused some of its records and did not say which",
@@ -84,7 +82,7 @@ class Contents:
     def _take_receipt(self, own: Mapping[str, Any]) -> None:
         identity = str(field_of(own, SEGMENT + "identity") or "")
         receipt = Receipt.read(own)
-        replay = field_of(own, _CHAIN) if field_of(own, REPLAYED) is not None else ""
+        replay = field_of(own, CHAIN_ID) if field_of(own, REPLAYED) is not None else ""
         who = f"{field_of(own, EXPORTER) or ''} {replay}"
         of = self._receipts.setdefault(identity, {})
         known = of.get(who)

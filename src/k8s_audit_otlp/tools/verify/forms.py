@@ -14,10 +14,9 @@ from typing import Any, Final, NamedTuple
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.otlp.resource import MAPPING
 from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, added, located, whole_hash
-from k8s_audit_otlp.tools.verify.items import field_of, words_of
+from k8s_audit_otlp.tools.verify.items import SEGMENT, field_of, words_of
 from k8s_audit_otlp.tools.verify.uids import offset_of
 
-SEGMENT: Final = "k8s.audit.segment."
 AGAIN: Final = "+"  # behind the form of what a replay sent
 _MAPPING: Final = words_of(MAPPING)
 _REPLAYED: Final = words_of(REPLAYED)

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from k8s_audit_otlp.evidence.chain import REPLAYED
+from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED
 from k8s_audit_otlp.tools.verify.uids import read_uid
 
 _MAX_DEPTH = 8
 _WORDS = re.compile(r"[^a-z0-9]+")
-_RECEIPT = "k8s.audit.segment."
-_CHAIN = "k8s.audit.chain.id"
+SEGMENT = "k8s.audit.segment."  # attributes of a receipt begin so
+CHAIN_ID = CHAIN + "id"
 # OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).
 _BODIES = ("body", "body.text", "msg", "message", "line", "")
 _BODY_ENDS = (".body", ".body.text", ".message")
@@ -227,11 +227,11 @@ def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
     known = {words_of(path): value for path, value in fields.items()}
     if _named(known, REPLAYED) is not None:
         return None  # it speaks of what was sent again, not of what has to be there
-    identity = _named(known, _RECEIPT + "identity")
-    if not identity or _named(known, _RECEIPT + "delivered") in (None, ""):
+    identity = _named(known, SEGMENT + "identity")
+    if not identity or _named(known, SEGMENT + "delivered") in (None, ""):
         return None
     numbers = {
-        name: _int(_named(known, _RECEIPT + name), default)
+        name: _int(_named(known, SEGMENT + name), default)
         for name, default in Receipt._field_defaults.items()
         if isinstance(default, int)
     }
@@ -239,7 +239,7 @@ def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
         str(identity),
         str(_named(known, "k8s.audit.exporter") or ""),
         next((str(v) for name in _SOURCE if (v := _named(known, name))), ""),
-        str(_named(known, _CHAIN) or ""),
+        str(_named(known, CHAIN_ID) or ""),
         **numbers,
     )
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.items import Item, field_of
+from k8s_audit_otlp.tools.verify.items import SEGMENT, Item, field_of
 from k8s_audit_otlp.tools.verify.uids import read_gap
 
 _CLUSTER = "k8s.cluster.name"
-_SEGMENT = "k8s.audit.segment."
 _GAP = "k8s.audit.gap."
 
 
@@ -92,7 +91,7 @@ class Scope:
 
     def _note(self, item: Item, own: Mapping[str, Any]) -> None:
         if item.receipt is not None:
-            first, last = (_ns(own, _SEGMENT + n) for n in ("first_event_ns", "last_event_ns"))
+            first, last = (_ns(own, SEGMENT + n) for n in ("first_event_ns", "last_event_ns"))
             span = _Span(first, last, str(field_of(own, "log.file.name") or ""))
             known = self._spans.get(item.receipt.identity, span)
             self._spans[item.receipt.identity] = known.joined(span)

@@ -3,12 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.state.content import VERSION, Content, digest_of
-from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
-from k8s_audit_otlp.tools.verify.items import Item, read_receipt
+from k8s_audit_otlp.tools.verify.items import Item
+from tests.kit.receipts import judged, receipt_of
 
 _ID = "0123456789abcdef"
-_SEGMENT = "k8s.audit.segment."
 _STEP = 64  # bytes of a line
 Bodies = list[str]
 bodies = st.lists(st.text(max_size=20), min_size=2, max_size=40)
@@ -25,26 +23,7 @@ def events(of: Bodies) -> list[Item]:
 
 def receipt(of: Bodies) -> Item:
     """Return the receipt that an agent writes which delivered these bodies."""
-    content = Content()
-    content.add(
-        [(at * _STEP, digest_of(uid(at).encode(), body.encode())) for at, body in enumerate(of)]
-    )
-    own = {
-        _SEGMENT + "identity": _ID,
-        _SEGMENT + "bytes": len(of) * _STEP,
-        _SEGMENT + "delivered": len(of),
-        _SEGMENT + "gaps": 0,
-        _SEGMENT + "content.version": VERSION,
-        _SEGMENT + "content.hash": content.finished().hex(),
-        _SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
-    }
-    return Item(f"receipt-{_ID}-1", read_receipt(own), own)
-
-
-def judged(items: list[Item]) -> ContentReport:
-    contents = Contents()
-    assert list(contents.taking(items)) == items
-    return contents.report()
+    return receipt_of(events(of), len(of) * _STEP)
 
 
 @given(bodies, st.data())

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.state.content import VERSION, Content, digest_of
-from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
-from k8s_audit_otlp.tools.verify.items import Item, read_receipt
+from k8s_audit_otlp.tools.verify.contents import ContentReport
+from k8s_audit_otlp.tools.verify.items import Item
+from tests.kit.receipts import judged, receipt_of
 
 ID = "0123456789abcdef"
-SEGMENT = "k8s.audit.segment."
 STEP = 64  # bytes of a line
 LONG = 30  # records of a segment
 FORMS = ("form-a", "form-b", "form-c")
@@ -27,35 +26,8 @@ def record(at: int, form: str, body: str = "", *, replayed: bool = False) -> Ite
 
 
 def receipt(sent: Sequence[Item], exporter: str = "siem", *, replay: str = "") -> Item:
-    content = Content()
-    content.add(
-        [
-            (
-                int(item.uid.partition("-")[2], 16),
-                digest_of(item.uid.encode(), (item.body or "").encode()),
-            )
-            for item in sent
-        ]
-    )
-    identity = sent[0].uid.partition("-")[0]
-    own = {
-        "k8s.audit.exporter": exporter,
-        SEGMENT + "identity": identity,
-        SEGMENT + "bytes": LONG * STEP,
-        SEGMENT + "delivered": len(sent),
-        SEGMENT + "gaps": 0,
-        SEGMENT + "content.version": VERSION,
-        SEGMENT + "content.hash": content.finished().hex(),
-        SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
-        **({"k8s.audit.replayed": True, "k8s.audit.chain.id": replay} if replay else {}),
-    }
-    return Item(f"receipt-{identity}-1", read_receipt(own), own)
-
-
-def judged(items: Sequence[Item]) -> ContentReport:
-    contents = Contents()
-    assert list(contents.taking(items)) == list(items)
-    return contents.report()
+    replayed = {"k8s.audit.replayed": True, "k8s.audit.chain.id": replay} if replay else {}
+    return receipt_of(sent, LONG * STEP, **{"k8s.audit.exporter": exporter, **replayed})
 
 
 def untouched(report: ContentReport) -> bool:

@@ -1,0 +1,40 @@
+"""Receipts as an agent writes them of records that it has delivered."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from k8s_audit_otlp.state.content import VERSION, Content, digest_of
+from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
+from k8s_audit_otlp.tools.verify.items import SEGMENT, Item, read_receipt
+
+
+def receipt_of(sent: Sequence[Item], size: int, **more: Any) -> Item:
+    """Return the receipt of a segment of *size* bytes of which *sent* was delivered."""
+    content = Content()
+    content.add(
+        [
+            (
+                int(item.uid.partition("-")[2], 16),
+                digest_of(item.uid.encode(), (item.body or "").encode()),
+            )
+            for item in sent
+        ]
+    )
+    identity = sent[0].uid.partition("-")[0]
+    own = {
+        SEGMENT + "identity": identity,
+        SEGMENT + "bytes": size,
+        SEGMENT + "delivered": len(sent),
+        SEGMENT + "gaps": 0,
+        SEGMENT + "content.version": VERSION,
+        SEGMENT + "content.hash": content.finished().hex(),
+        SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
+        **more,
+    }
+    return Item(f"receipt-{identity}-1", read_receipt(own), own)
+
+
+def judged(items: Sequence[Item]) -> ContentReport:
+    contents = Contents()
+    assert list(contents.taking(items)) == list(items)
+    return contents.report()
