@@ -132,7 +132,7 @@ class GrpcExchange:
         self._context.abort(code, f"the plan refuses with {status}")
 
     def send(self, data: bytes) -> bool:
-        raise NotImplementedError(f"a raw HTTP answer of {len(data)} bytes cannot go over gRPC")
+        raise ValueError(f"a raw HTTP answer of {len(data)} bytes cannot go over gRPC")
 
     def pause(self, seconds: float | None) -> bool:
         return not self._closing.wait(seconds)
@@ -143,7 +143,7 @@ class GrpcExchange:
         self.reply = None
 
     def half_close(self) -> None:
-        raise NotImplementedError("a gRPC connection cannot be half closed")
+        raise ValueError("a gRPC connection cannot be half closed")
 
 
 def _throttling(code: Any, seconds: float) -> bytes:
