@@ -17,6 +17,9 @@ from k8s_audit_otlp.transport.tls import load_pair
 logger = logging.getLogger("k8s_audit_otlp")
 
 _HANDSHAKE_S = 10.0  # who says a first byte and no more has a place for so long
+# After a refusal nothing is read any more; who still sends would see a reset, and not the answer.
+_QUIET_S = 0.25  # without a byte, and the connection is closed
+_PASS_OVER_S = 5.0
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -164,12 +167,27 @@ class _Loop(asyncio.SelectorEventLoop):
         return await super().create_server(*args, **options)
 
 
+class _Unclosed(asyncio.Transport):
+    """A transport that is written to and stays open."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Leave it open: it is closed when nothing comes any more."""
+
+
 class _Connection(H11Protocol):
     """Closes who sends no whole header in time, and knows who has connected."""
 
     names: ClassVar[dict[tuple[str, int], frozenset[str]]]
     patience_s: ClassVar[float]
     _patience: asyncio.TimerHandle | None = None
+    _refused_at: float | None = None  # what comes behind is passed over
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -179,8 +197,28 @@ class _Connection(H11Protocol):
         self._await_header()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._await_header()
+        if self._refused_at is None:
+            super().data_received(data)
+            if self._refused_at is None:
+                self._await_header()
+        elif self.loop.time() - self._refused_at < _PASS_OVER_S:
+            self._close_when_quiet()
+        else:
+            self._give_up()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and close once its sender has stopped."""
+        transport, self.transport = self.transport, _Unclosed(self.transport)
+        try:
+            super().send_400_response(msg)
+        finally:
+            self.transport = transport
+        self._refused_at = self.loop.time()
+        self._close_when_quiet()
+
+    def _close_when_quiet(self) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(_QUIET_S, self._give_up)
 
     def _await_header(self) -> None:
         """Bound the time for a header, of the first request and of every later one."""
