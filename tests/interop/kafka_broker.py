@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported all the same
     AclBinding,
     AclOperation,
@@ -20,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported all
     ResourceType,
 )
 
+_NO_LEADER = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 JARS = Path(os.environ.get("K8S_AUDIT_OTLP_KAFKA", Path.home() / ".cache/k8s-audit-otlp/kafka"))
 
 
@@ -122,11 +123,7 @@ class Broker:
         """Count what a topic has taken so far."""
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": "counts"})
         try:
-            ends = (
-                consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
-                for p in range(4)
-            )
-            return sum(end[1] for end in ends if end)
+            return sum(_end_of(consumer, TopicPartition(topic, p)) for p in range(4))
         finally:
             consumer.close()
 
@@ -135,3 +132,17 @@ class Broker:
             self._process.kill()
             self._process.wait(30)
             self._process = None
+
+
+def _end_of(consumer: Consumer, place: TopicPartition) -> int:
+    """Return the end of a partition; one that was made just now may have no leader yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            found = consumer.get_watermark_offsets(place, timeout=10)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return int(found[1]) if found else 0
