@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.telemetry.state_on_disk import inspect
-from k8s_audit_otlp.tools.demo.received import Record
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.items import item_of_fields
 from k8s_audit_otlp.tools.verify.scope import Scope
@@ -16,6 +15,7 @@ from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
 from tests.faults.processes import GAP, RECEIPT, Totals
 from tests.kit.agent import exported
 from tests.kit.backend import Backend
+from tests.kit.received import Record
 
 CLOCK_NS = 1_000_000  # between the time in an event and the writer's note of it
 SEGMENT = RECEIPT + "."

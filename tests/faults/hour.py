@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
 
 WELL, ILL = "otlp_http/well", "otlp_http/ill"
 SAFE = "Nothing is lost while the log is kept."

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from k8s_audit_otlp.cli import STATE
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
-from k8s_audit_otlp.tools.demo.received import Keep
 from tests.faults.compare import compare, unbalanced
 from tests.faults.processes import Agent, Script, Totals, Writer, write_config
 from tests.faults.weather import FAULTS, Weather
 from tests.kit.agent import exported
 from tests.kit.backend import Backend
 from tests.kit.judged import write_rows
+from tests.kit.received import Keep
 
 KEEPS = (0, 0, 2, 1)  # backups that the writer keeps, by turns of the seed; 0 keeps all
 STATE_DISK_BYTES = 4_000_000  # three generations of the state of a thousand segments

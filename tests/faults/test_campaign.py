@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from click import UsageError
 
-from k8s_audit_otlp.tools.demo.received import Record
 from tests.faults.campaign import run_all, update
 from tests.faults.compare import disagreeing_receipts, unexplained
 from tests.faults.processes import GAP, RECEIPT, Totals
 from tests.faults.scenario import run_scenario
+from tests.kit.received import Record
 
 LONG = range(10_000, 10_200)
 SECOND = 1_000_000_000

@@ -3,7 +3,7 @@
 import random
 from threading import Lock
 
-from k8s_audit_otlp.tools.demo.received import decode_ids
+from tests.kit.received import decode_ids
 from tests.kit.steps import (
     ACCEPT,
     Cut,

@@ -19,12 +19,12 @@ import pytest
 import yaml
 
 from k8s_audit_otlp.receiver.identity import identify
-from k8s_audit_otlp.tools.demo.received import Record
 from tests.faults.compare import disagreeing_receipts
 from tests.faults.processes import GAP, RECEIPT, Agent, Totals
 from tests.interop.apiserver import ApiServer, Keeper, offsets_of
 from tests.kit import reference
 from tests.kit.backend import Backend
+from tests.kit.received import Record
 
 # The fixture's own time, a build included, does not count.
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.cli import OK, UNDELIVERED
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
+from tests.kit.events import EventSource
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]  # a build takes longer
 

@@ -14,10 +14,10 @@ import yaml
 
 from k8s_audit_otlp.cli import NOTHING
 from k8s_audit_otlp.receiver.identity import identify
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.interop.agent import Agent
 from tests.interop.stores import Loki, Relay, VictoriaLogs, binary_of
 from tests.interop.test_stores import BINARIES, STORES, at, lines_ago
+from tests.kit.events import EventSource
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 CLUSTER = 'prod "1"'

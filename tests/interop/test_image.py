@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.interop.image import Image
+from tests.kit.events import EventSource
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(1500)]
 

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import pytest
 
 from k8s_audit_otlp.cli import OK
-from k8s_audit_otlp.tools.demo.events import EventSource
-from k8s_audit_otlp.tools.demo.received import EVENT, UID
 from k8s_audit_otlp.transport.file import MAX_LINE_BYTES
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
 from tests.interop.imitations import DataKit, FluentBit
 from tests.interop.stores import Loki, VictoriaLogs, binary_of
+from tests.kit.events import EventSource
+from tests.kit.received import EVENT, UID
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 SCRIPT = Path(__file__).parents[2] / "deploy/guance/k8s-audit.p"

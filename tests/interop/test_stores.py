@@ -10,9 +10,9 @@ import pytest
 
 from k8s_audit_otlp.cli import OK
 from k8s_audit_otlp.receiver.identity import identify
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.interop.agent import Agent, k8s_audit_otlp
 from tests.interop.stores import Loki, Relay, VictoriaLogs, binary_of
+from tests.kit.events import EventSource
 from tests.kit.queries import queries
 
 pytestmark = pytest.mark.timeout(400, func_only=True)

@@ -21,11 +21,11 @@ from k8s_audit_otlp.apiserver.webhook import (
     kubeconfig,
     make_certificates,
 )
-from k8s_audit_otlp.tools.demo.received import Record
 from tests.faults.processes import GAP, Agent
 from tests.interop.apiserver import ApiServer
 from tests.interop.test_apiserver import programs
 from tests.kit.backend import Backend
+from tests.kit.received import Record
 from tests.kit.servers import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]

@@ -16,9 +16,9 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.model import Block, EncodedBlock, LogKey
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.tools.demo.events import EventSource
-from k8s_audit_otlp.tools.demo.received import Record
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
+from tests.kit.received import Record
 
 
 class NobodyListens:

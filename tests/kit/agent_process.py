@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
 
 CONFIG = """
 receivers: {{k8s_audit: {{include: [{log}]}}}}

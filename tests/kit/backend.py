@@ -22,10 +22,10 @@ from typing import Any
 
 import click
 
-from k8s_audit_otlp.tools.demo.received import Keep
 from tests.kit.exchange import UNPACK, HttpExchange, unpack, write_answer
 from tests.kit.intake import Intake
 from tests.kit.plan import Plan, parse_plan
+from tests.kit.received import Keep
 from tests.kit.steps import PROTOBUF, Refuse
 
 LOGS_PATH = "/v1/logs"

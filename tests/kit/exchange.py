@@ -11,7 +11,7 @@ from threading import Event
 import zstandard
 from isal import igzip, igzip_lib
 
-from k8s_audit_otlp.tools.demo.received import Received, leave_out
+from tests.kit.received import Received, leave_out
 from tests.kit.steps import ReceivedRequest
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, no time

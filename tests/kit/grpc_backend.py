@@ -14,9 +14,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from k8s_audit_otlp.tools.demo.received import Keep, Received, leave_out
 from tests.kit.intake import Intake
 from tests.kit.plan import Plan
+from tests.kit.received import Keep, Received, leave_out
 from tests.kit.steps import ReceivedRequest
 
 SERVICE = "opentelemetry.proto.collector.logs.v1.LogsService"

@@ -10,8 +10,8 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import Any, Self
 
-from k8s_audit_otlp.tools.demo.received import Keep, Received
 from tests.kit.plan import Course, Plan
+from tests.kit.received import Keep, Received
 from tests.kit.steps import ReceivedRequest, Step
 
 REQUESTS_KEPT = 100_000  # a test looks at the latest ones; without their bodies they are small

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.tools.demo.writer import backup_name
+from tests.kit.lumberjack import backup_name
 
 FIRST = 1_767_323_045_000  # milliseconds; the time in the name of a backup number 0
 

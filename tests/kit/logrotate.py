@@ -6,7 +6,7 @@ Each function does one thing to the files and returns what it made.
 import re
 from pathlib import Path
 
-from k8s_audit_otlp.tools.demo.writer import compress_in_place
+from tests.kit.lumberjack import compress_in_place
 
 
 def copytruncate(path: Path) -> Path:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from k8s_audit_otlp.receiver.identity import identify
-from k8s_audit_otlp.tools.demo.writer import backup_name
 from tests.kit.logrotate import shift_numbered
+from tests.kit.lumberjack import backup_name
 
 START_S = 1_767_323_045
 _GZIP = 16 + zlib.MAX_WBITS

@@ -20,9 +20,9 @@ from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.agent import Fixture
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
 from tests.kit.queries import queries
 
 Attributes = dict[str, str]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
-from k8s_audit_otlp.tools.demo.received import Record
+from k8s_audit_otlp.tools.demo.backend import Record
 from k8s_audit_otlp.tools.demo.show import Demo, Script
 
 _ROWS = 14
@@ -90,7 +90,7 @@ class _Phases:
 
 
 def _headline(demo: Demo) -> str:
-    tale, arrived = demo.tale, demo.backend.received.totals()["unique"]
+    tale, arrived = demo.tale, demo.backend.unique
     return f"{tale.phase}: {tale.written} written, {arrived} received, {tale.rotations} rotations"
 
 

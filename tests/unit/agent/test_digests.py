@@ -7,7 +7,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.events import EventSource
 
 SECRET = (
     b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"s",'

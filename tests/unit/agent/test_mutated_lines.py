@@ -4,8 +4,8 @@ import random
 import re
 from collections.abc import Callable
 
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.agent import Fixture, events_of
+from tests.kit.events import EventSource
 from tests.kit.steps import ACCEPT, Cut, PartialSuccess, Throttle
 
 MUTATED = 600

@@ -17,10 +17,10 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.agent import events_of
 from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "events.log"
 HEAD = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1",'

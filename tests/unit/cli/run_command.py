@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.events import EventSource
 
 COMMAND = [sys.executable, "-m", "k8s_audit_otlp", "run"]
 

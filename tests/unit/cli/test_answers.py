@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import main
-from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.events import EventSource
 
 GOOD = """
 receivers: {{k8s_audit: {{include: [{log}]}}}}

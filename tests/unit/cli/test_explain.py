@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.tools.demo.events import EventSource
-from k8s_audit_otlp.tools.demo.writer import LumberjackLog
+from tests.kit.events import EventSource
+from tests.kit.lumberjack import LumberjackLog
 
 COMMAND = (sys.executable, "-m", "k8s_audit_otlp", "explain")
 CONFIG = """\

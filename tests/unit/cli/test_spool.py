@@ -12,9 +12,9 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.agent import events_of, running, wait_for
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
 
 __all__ = ["wait_for"]
 WaitFor = Callable[[Callable[[], object], float], None]

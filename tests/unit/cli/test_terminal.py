@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
 from tests.kit.terminal import Terminal
 
 WIDTHS = (80, 120, 200)

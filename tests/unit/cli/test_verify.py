@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.tools.demo.events import EventSource
-from k8s_audit_otlp.tools.demo.writer import LumberjackLog
 from k8s_audit_otlp.tools.verify.disk import DiskLog
 from k8s_audit_otlp.tools.verify.uids import uid_of
+from tests.kit.events import EventSource
+from tests.kit.lumberjack import LumberjackLog
 
 COMMAND = (sys.executable, "-m", "k8s_audit_otlp", "verify")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.foreign import seems
-from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.events import EventSource
 
 EVENT = EventSource(1).line()
 FOREIGN = {

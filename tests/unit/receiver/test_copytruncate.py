@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.tools.demo.writer import backup_name
 from tests.kit.log_files import FIRST, append, rotate
 from tests.kit.logrotate import copytruncate
+from tests.kit.lumberjack import backup_name
 
 
 def test_copytruncate_is_followed_into_the_copy(

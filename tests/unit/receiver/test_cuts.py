@@ -13,8 +13,8 @@ import pytest
 
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
-from k8s_audit_otlp.tools.demo.writer import backup_name, compress_in_place
 from tests.kit.log_files import append
+from tests.kit.lumberjack import backup_name, compress_in_place
 
 UNSEEN = ("unseen", 0, 1)
 

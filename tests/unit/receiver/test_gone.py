@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.tools.demo.writer import backup_name
 from tests.conftest import ManualClock
 from tests.kit.log_files import FIRST, append, rotate
+from tests.kit.lumberjack import backup_name
 
 
 def test_an_empty_file_is_no_segment_until_it_has_a_line(

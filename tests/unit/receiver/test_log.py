@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.tools.demo.writer import compress_in_place
 from tests.conftest import ManualClock
 from tests.kit.log_files import append, rotate
 from tests.kit.logrotate import rename_numbered
+from tests.kit.lumberjack import compress_in_place
 
 
 @pytest.mark.parametrize("name", ["audit.log", "kube-apiserver.log", "audit", "a.b.json"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.state.ledger import Ledger, Tally
-from k8s_audit_otlp.tools.demo.writer import LumberjackLog
+from tests.kit.lumberjack import LumberjackLog
 
 LINES = 4_000
 PATIENCE_S = 60.0  # nobody waits that long unless two wait for each other

@@ -12,7 +12,7 @@ import pytest
 
 from k8s_audit_otlp.agent.start import open_log
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.tools.demo.writer import backup_name
+from tests.kit.lumberjack import backup_name
 
 FIRST = 1_767_323_045_000
 HOLDING = DeletedSegments(HoldLimits())

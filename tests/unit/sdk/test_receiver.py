@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.sdk import AuditLogReceiver
 from k8s_audit_otlp.state.lock import StateLockedError
-from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.events import EventSource
 
 SECRET = (
     b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"s",'

@@ -19,8 +19,8 @@ from k8s_audit_otlp.config.service import ApiserverMetrics
 from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
 from k8s_audit_otlp.telemetry.metrics.table import table
 from k8s_audit_otlp.telemetry.status import AgentStatus
-from k8s_audit_otlp.tools.demo.events import EventSource
 from tests.kit.backend import Backend
+from tests.kit.events import EventSource
 
 METRICS = """# HELP apiserver_audit_event_total [ALPHA] Counter of audit events generated
 # TYPE apiserver_audit_event_total counter

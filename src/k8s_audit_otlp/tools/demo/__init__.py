@@ -1,1 +1,1 @@
-"""An audit log that writes itself and a back end that counts: for the demo and the tests."""
+"""An audit log that writes itself, an agent that is killed, and a back end that counts."""

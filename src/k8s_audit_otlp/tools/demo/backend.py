@@ -1,26 +1,62 @@
 """The demo's back end: an OTLP/HTTP server on 127.0.0.1 that takes everything and counts it."""
 
 import gzip
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any, Self
+from threading import Lock, Thread
+from typing import Any, Final, NamedTuple, Self
 
-from k8s_audit_otlp.tools.demo.received import Received
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+_EVENT: Final = "k8s.audit.event"  # other names are those of the agent's notices
+
+
+class Record(NamedTuple):
+    """One LogRecord with the resource it came under."""
+
+    body: Any
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+    time_ns: int
+    severity_text: str
 
 
 class DemoBackend:
-    """Stores what is posted to `/v1/logs`; records are in `received`."""
+    """Takes what is posted to `/v1/logs`; keeps the records of events, and counts them."""
 
     def __init__(self) -> None:
-        self.received = Received("records")
+        self.records: list[Record] = []  # in order of arrival, repeats included
+        self.audit_ids: Counter[str] = Counter()  # of different records
+        self._uids: set[str] = set()
+        self._lock = Lock()  # guards all above
         self._server = _Server(("127.0.0.1", 0), _Connection)
-        self._server.received = self.received
+        self._server.backend = self
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="demo-backend")
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def unique(self) -> int:
+        return len(self._uids)
+
+    @property
+    def repeated(self) -> int:
+        return len(self.records) - len(self._uids)
+
+    def take(self, body: bytes) -> None:
+        """Read a request, and keep what is in it."""
+        records = list(_records(ExportLogsServiceRequest.FromString(body)))
+        with self._lock:
+            for record in records:
+                self.records.append(record)
+                if (uid := record.attributes["log.record.uid"]) not in self._uids:
+                    self._uids.add(uid)
+                    self.audit_ids[record.attributes["auditID"]] += 1
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -30,12 +66,36 @@ class DemoBackend:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        self.received.close()
+
+
+def _records(request: ExportLogsServiceRequest) -> Iterable[Record]:
+    for resource_logs in request.resource_logs:
+        resource = _mapping(resource_logs.resource.attributes)
+        for record in (r for scope in resource_logs.scope_logs for r in scope.log_records):
+            if record.event_name == _EVENT:
+                yield Record(
+                    _value(record.body),
+                    _mapping(record.attributes),
+                    resource,
+                    record.time_unix_nano,
+                    record.severity_text,
+                )
+
+
+def _mapping(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    return {attribute.key: _value(attribute.value) for attribute in attributes}
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    return getattr(value, kind) if kind else None
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    received: Received
+    backend: DemoBackend
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: the agent is killed in the middle of its requests on purpose."""
@@ -55,7 +115,7 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True  # the sender was killed within its request
             return
         packed = self.headers.get("Content-Encoding") == "gzip"
-        self.server.received.add_body(gzip.decompress(data) if packed else data)
+        self.server.backend.take(gzip.decompress(data) if packed else data)
         with suppress(OSError):
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")

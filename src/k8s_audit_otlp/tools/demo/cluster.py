@@ -1,88 +1,112 @@
-"""A small cluster as tables: its nodes, namespaces and everybody who asks its apiserver."""
+"""Makes up the audit log of a small cluster: who asks what of its apiserver, and its answers."""
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+import base64
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
-Object: TypeAlias = dict[str, Any]
-ALLOWED = {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""}
-NODES = ("node-a", "node-b", "node-c")
-NAMESPACES = ("shop", "billing", "web-prod")
-WORKLOADS = ("cart", "checkout", "ledger", "frontend")
-KUBERNETES = "v1.36.1 (linux/amd64) kubernetes/3f1c2a9"
-AUTHENTICATED = "system:authenticated"
+import orjson
 
-
-@dataclass(frozen=True)
-class Actor:
-    username: str
-    groups: tuple[str, ...]
-    agent: str
-    ips: tuple[str, ...]
-    uid: str = ""
-    extra: dict[str, list[str]] | None = None
-    reason: str = ""  # of the authorizer
-
-    def user(self) -> Object:
-        user: Object = {"username": self.username}
-        if self.uid:
-            user["uid"] = self.uid
-        user["groups"] = list(self.groups)
-        if self.extra:
-            user["extra"] = self.extra
-        return user
+_NAMESPACES: Final = ("shop", "billing", "web-prod")
+_WORKLOADS: Final = ("cart", "checkout", "ledger", "frontend")
 
 
-def _service_account(namespace: str, name: str, ip: str) -> Actor:
-    return Actor(
-        f"system:serviceaccount:{namespace}:{name}",
-        ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED),
-        f"{name}/{KUBERNETES}",
-        (ip,),
-        uid=f"5b0f7c1e-0000-4000-8000-{sum(name.encode()):012x}",
-        extra={
-            "authentication.kubernetes.io/node-name": [NODES[len(name) % len(NODES)]],
-            "authentication.kubernetes.io/pod-name": [f"{name}-7c9d8f6b5-x7k2q"],
-        },
-        reason=f'RBAC: allowed by RoleBinding "{name}/{namespace}" of Role "{name}" to '
-        f'ServiceAccount "{name}/{namespace}"',
-    )
+class _Request(NamedTuple):
+    """One kind of request; `{ns}` and `{name}` are filled in."""
+
+    weight: int  # how many of a hundred are of this kind
+    user: str
+    verb: str
+    resource: str  # with its subresource; "" where a path names none
+    path: str
+    code: int = 200
+    level: str = "Metadata"
 
 
-def _person(name: str, agent: str, *groups: str, ip: str) -> Actor:
-    reason = f'RBAC: allowed by ClusterRoleBinding "dev" of ClusterRole "edit" to User "{name}"'
-    return Actor(name, (*groups, AUTHENTICATED), agent, (ip,), reason=reason)
+_KUBELET: Final = "system:node:node-a"
+_CONTROLLER: Final = "system:kube-controller-manager"
+_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-a"
+_ROLLOUT: Final = "/apis/apps/v1/namespaces/{ns}/deployments/{name}?fieldManager=kubectl-edit"
+_EXEC: Final = "/api/v1/namespaces/{ns}/pods/{name}/exec?command=sh&command=-c&command=env"
+_CORE: Final = "/api/v1/namespaces/{ns}/"
 
-
-KUBECTL = f"kubectl/{KUBERNETES}"
-ADMIN = Actor(
-    "kubernetes-admin", ("kubeadm:cluster-admins", AUTHENTICATED), KUBECTL, ("192.0.2.10",)
+_REQUESTS: Final = (
+    _Request(24, _KUBELET, "update", "leases", _LEASES),
+    _Request(2, _KUBELET, "update", "leases", _LEASES, 409),
+    _Request(7, _KUBELET, "patch", "nodes/status", "/api/v1/nodes/node-a/status"),
+    _Request(20, _CONTROLLER, "list", "endpoints", _CORE + "endpoints?limit=500"),
+    _Request(10, "alice@example.com", "get", "pods", _CORE + "pods/{name}"),
+    _Request(4, "alice@example.com", "get", "configmaps", _CORE + "configmaps/{name}", 404),
+    _Request(6, "kubernetes-admin", "create", "secrets", _CORE + "secrets", 201, "Request"),
+    _Request(5, "bob@example.com", "patch", "deployments", _ROLLOUT),
+    _Request(4, "bob@example.com", "delete", "pods", _CORE + "pods/{name}"),
+    _Request(4, "alice@example.com", "create", "pods/exec", _EXEC, 101),
+    _Request(4, "mallory@example.com", "list", "secrets", _CORE + "secrets?limit=500", 403),
+    _Request(3, "", "list", "pods", _CORE + "pods?limit=500", 401),
+    _Request(7, "system:anonymous", "get", "", "/readyz"),
 )
-PEOPLE = (
-    ADMIN,
-    _person("alice@example.com", KUBECTL, "dev", ip="192.0.2.21"),
-    _person("oidc:jürgen.müller@example.com", "k9s/v0.50.6", "Größe", ip="192.0.2.22"),
-    _person("bob@example.com", "Mozilla/5.0 (X11; Linux x86_64) <Lens>", "ops", ip="192.0.2.23"),
-)
-MALLORY = _person("mallory@example.com", "curl/8.5.0", ip="203.0.113.66")
-ANONYMOUS = Actor("system:anonymous", ("system:unauthenticated",), "kube-probe/1.36", ("10.0.0.2",))
-CONTROLLER = Actor(
-    "system:kube-controller-manager",
-    (AUTHENTICATED,),
-    f"kube-controller-manager/{KUBERNETES}/leader-election",
-    ("10.0.0.10",),
-)
-SCHEDULER = Actor(
-    "system:kube-scheduler", (AUTHENTICATED,), f"kube-scheduler/{KUBERNETES}", ("10.0.0.10",)
-)
-ROBOTS = (
-    CONTROLLER,
-    SCHEDULER,
-    _service_account("kube-system", "coredns", "10.244.0.3"),
-    _service_account("kube-system", "endpointslice-controller", "10.0.0.10"),
-    _service_account("monitoring", "prometheus", "10.244.1.7"),
-)
-DEPLOYER = _service_account("ci", "deployer", "10.244.2.9")
-KUBELETS = tuple(
-    Actor(f"system:node:{node}", ("system:nodes", AUTHENTICATED), f"kubelet/{KUBERNETES}", (ip,))
-    for node, ip in zip(NODES, ("10.0.0.11", "10.0.0.12", "10.0.0.13"), strict=True)
-)
+_WEIGHTS: Final = [request.weight for request in _REQUESTS]
+
+
+class DemoCluster:
+    """The events of the cluster; the same seed gives the same requests."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
+
+    def event(self) -> tuple[str, bytes]:
+        """Return the auditID and the line of the next event, as kube-apiserver orders its keys."""
+        dice = self._dice
+        request = dice.choices(_REQUESTS, _WEIGHTS)[0]
+        audit_id = str(UUID(int=dice.getrandbits(128), version=4))
+        names = {"ns": dice.choice(_NAMESPACES), "name": dice.choice(_WORKLOADS)}
+        now = time.time()
+        event: dict[str, Any] = {
+            "kind": "Event",
+            "apiVersion": "audit.k8s.io/v1",
+            "level": request.level,
+            "auditID": audit_id,
+            "stage": "ResponseStarted" if request.code == 401 else "ResponseComplete",
+            "requestURI": request.path.format(**names),
+            "verb": request.verb,
+            "user": {"username": request.user} if request.user else {},
+            "sourceIPs": ["192.0.2.10"],
+            "userAgent": "demo/v1.36.1 (linux/amd64)",
+        }
+        if request.resource:
+            event["objectRef"] = _reference(request.resource, event["requestURI"])
+        event["responseStatus"] = {"metadata": {}, "code": request.code}
+        if request.level == "Request":
+            event["requestObject"] = _secret(dice, names)
+        event["requestReceivedTimestamp"] = _micro_time(now - 0.003)
+        event["stageTimestamp"] = _micro_time(now)
+        if request.user:
+            decision = "forbid" if request.code == 403 else "allow"
+            event["annotations"] = {"authorization.k8s.io/decision": decision}
+        return audit_id, orjson.dumps(event)
+
+
+def _reference(asked: str, uri: str) -> dict[str, str]:
+    """Return what a path names; *asked* is the resource in it, with its subresource."""
+    resource, _, subresource = asked.partition("/")
+    steps = [*uri.partition("?")[0].split("/"), ""]
+    found = {"resource": resource}
+    if "namespaces" in steps:
+        found["namespace"] = steps[steps.index("namespaces") + 1]
+    if name := steps[steps.index(resource) + 1]:
+        found["name"] = name
+    return {**found, "apiVersion": "v1"} | ({"subresource": subresource} if subresource else {})
+
+
+def _secret(dice: random.Random, names: dict[str, str]) -> dict[str, Any]:
+    value = base64.b64encode(f"made-up-{dice.getrandbits(64):016x}".encode()).decode()
+    metadata = {"name": f"{names['name']}-db", "namespace": names["ns"]}
+    data = {"password": value}
+    return {"kind": "Secret", "apiVersion": "v1", "metadata": metadata, "data": data}
+
+
+def _micro_time(seconds: float) -> str:
+    """Write a time as metav1.MicroTime does."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

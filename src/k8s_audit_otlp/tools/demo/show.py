@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from k8s_audit_otlp.tools.demo.backend import DemoBackend
-from k8s_audit_otlp.tools.demo.events import EventSource
-from k8s_audit_otlp.tools.demo.received import Record
-from k8s_audit_otlp.tools.demo.writer import LumberjackLog
+from k8s_audit_otlp.tools.demo.backend import DemoBackend, Record
+from k8s_audit_otlp.tools.demo.cluster import DemoCluster
+from k8s_audit_otlp.tools.demo.rotating import RotatingLog
 
 _DRAIN_S = 15.0
 _STOP_S = 15.0
@@ -26,7 +25,7 @@ class Script:
 
     seconds: float = 8.0
     rate: int = 150
-    max_bytes: int = 150_000
+    max_bytes: int = 90_000
     seed: int = 7
 
 
@@ -113,36 +112,34 @@ class Demo:
         end = time.monotonic() + _DRAIN_S
         while time.monotonic() < end:
             on_tick()
-            if not self._written - self.backend.received.audit_ids:
+            if not self._written - self.backend.audit_ids:
                 return
             time.sleep(0.1)
 
     def _conservation(self) -> Conservation:
-        arrived = self.backend.received.audit_ids
+        arrived = self.backend.audit_ids
         return Conservation(
             self._written.total(),
             arrived.total(),
-            self.backend.received.duplicates,
+            self.backend.repeated,
             (self._written - arrived).total(),
             self.tale.rotations,
             self.tale.kills,
         )
 
     def _write(self) -> None:
-        script, source = self._script, EventSource(self._script.seed)
+        script, cluster = self._script, DemoCluster(self._script.seed)
+        log = RotatingLog(self._log, script.max_bytes)
         started = time.monotonic()
-        with LumberjackLog(self._log, script.max_bytes, compress=True) as log:
-            while not self._stop.is_set():
-                elapsed = time.monotonic() - started
-                if elapsed >= script.seconds:
-                    return
-                while self.tale.written < elapsed * script.rate and not self._stop.is_set():
-                    audit_id, line = source.event()
-                    log.write(line)
-                    self._written[audit_id] += 1
-                    self.tale.written += 1
-                    self.tale.rotations = log.rotations
-                time.sleep(0.01)
+        while not self._stop.is_set() and (elapsed := time.monotonic() - started) < script.seconds:
+            while self.tale.written < elapsed * script.rate and not self._stop.is_set():
+                audit_id, line = cluster.event()
+                log.write(line)
+                self._written[audit_id] += 1
+                self.tale.written += 1
+                self.tale.rotations = log.rotations
+            time.sleep(0.01)
+        log.close()
 
     def _write_config(self) -> Path:
         config = self._folder / "agent.yaml"
@@ -169,4 +166,4 @@ service:
 
     def newest(self, count: int) -> list[Record]:
         """Return the records that arrived last."""
-        return self.backend.received.records[-count:]
+        return self.backend.records[-count:]

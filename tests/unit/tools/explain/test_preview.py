@@ -11,11 +11,11 @@ import pytest
 
 from k8s_audit_otlp.config.audit_files import PolicyText
 from k8s_audit_otlp.exporter.batcher import BatchLimits
-from k8s_audit_otlp.tools.demo.events import EventSource
 from k8s_audit_otlp.tools.explain.preview import Preview
 from k8s_audit_otlp.tools.explain.report import TOP
 from k8s_audit_otlp.tools.explain.source import LogFiles
 from k8s_audit_otlp.tools.explain.targets import without_config
+from tests.kit.events import EventSource
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from k8s_audit_otlp.tools.demo.cluster import (
+from tests.kit.cluster import (
     ADMIN,
     ANONYMOUS,
     AUTHENTICATED,

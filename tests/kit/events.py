@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from k8s_audit_otlp.tools.demo.cluster import ALLOWED
-from k8s_audit_otlp.tools.demo.traffic import TRAFFIC, Draft
+from tests.kit.cluster import ALLOWED
+from tests.kit.traffic import TRAFFIC, Draft
 
 _DETAILED = frozenset({"NotFound", "Conflict", "Forbidden"})
 OPEN_REQUESTS = 40  # watches and execs whose end is still to come

@@ -4,7 +4,7 @@ One write per event, newline included. On overflow the live file is closed and r
 `<stem>-<UTC time><ext>` and a new one is made; a background thread compresses backups at their
 final name, unlinks the plain twin and deletes the oldest.
 
-    python -m k8s_audit_otlp.tools.demo.writer --path audit.log --rate 500 --seconds 10
+    python -m tests.kit.lumberjack --path audit.log --rate 500 --seconds 10
 """
 
 import errno
@@ -24,7 +24,7 @@ from typing import Self
 
 import click
 
-from k8s_audit_otlp.tools.demo.events import EventSource
+from tests.kit.events import EventSource
 
 MIB = 1 << 20
 GZIP_CHUNK_BYTES = 64 << 10  # small, so that a half-written .gz is there to be seen
@@ -188,7 +188,7 @@ def _write_all(target: FileIO, data: bytes) -> None:
 @click.option("--max-backups", default=0, help="0 keeps all of them.")
 @click.option("--compress/--no-compress", default=False)
 @click.option("--chunk-pause", default=0.0, help="Seconds between two chunks of a backup's gzip.")
-def main(  # noqa: PLR0913 - one argument an option
+def main(
     *,
     path: Path,
     record: Path | None,

@@ -1,4 +1,4 @@
-"""The demo's events have the shape that kube-apiserver writes."""
+"""The events have the shape that kube-apiserver writes."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.demo.events import EventSource, go_json, micro_time
+from tests.kit.events import EventSource, go_json, micro_time
 
 # the order of the fields of audit.k8s.io/v1 Event
 KEYS = (

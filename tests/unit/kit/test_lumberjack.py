@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.tools.demo.writer import LumberjackLog, compress_in_place
 from tests.conftest import ManualClock
 from tests.kit.logrotate import copytruncate, rename_numbered
+from tests.kit.lumberjack import LumberjackLog, compress_in_place
 
 BACKUP = re.compile(r"audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log(\.gz)?")
 
@@ -184,7 +184,7 @@ def _writer(log_dir: Path, *options: Any) -> tuple[list[str | Path], Path]:
     command = [
         sys.executable,
         "-m",
-        "k8s_audit_otlp.tools.demo.writer",
+        "tests.kit.lumberjack",
         "--path",
         log_dir / "audit.log",
     ]
