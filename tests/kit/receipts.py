@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from k8s_audit_otlp.state.content import VERSION, Content, digest_of
+from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
-from k8s_audit_otlp.tools.verify.items import SEGMENT, Item, read_receipt
+from k8s_audit_otlp.tools.verify.export_record import SEGMENT, ExportRecord, read_receipt
 
 
-def receipt_of(sent: Sequence[Item], size: int, **more: Any) -> Item:
+def receipt_of(sent: Sequence[ExportRecord], size: int, **more: Any) -> ExportRecord:
     """Return the receipt of a segment of *size* bytes of which *sent* was delivered."""
     content = Content()
     content.add(
@@ -31,10 +31,10 @@ def receipt_of(sent: Sequence[Item], size: int, **more: Any) -> Item:
         SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
         **more,
     }
-    return Item(f"receipt-{identity}-1", read_receipt(own), own)
+    return ExportRecord(f"receipt-{identity}-1", read_receipt(own), own)
 
 
-def judged(items: Sequence[Item]) -> ContentReport:
+def judged(items: Sequence[ExportRecord]) -> ContentReport:
     contents = Contents()
     assert list(contents.taking(items)) == list(items)
     return contents.report()

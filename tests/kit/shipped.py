@@ -13,7 +13,8 @@ from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.receiver.blocks import BlockReader
-from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.state.ledger import Ledger, Tally
 
 

@@ -13,7 +13,7 @@ from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.unread import Found
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult
 from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 
 pytestmark = pytest.mark.timeout(900)  # seconds; a busy machine takes long
@@ -36,14 +36,14 @@ class EarlyLedger(Ledger):
 class HastyLog(AuditLog):
     """Looks at the live file and the newest backup: who rotates twice in between loses one."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
         return super()._bind(entries[-2:], sure=sure)
 
 
 class PackedLog(AuditLog):
     """Takes the `.gz` of a backup as soon as it is there, half-written or not."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:  # noqa: ARG002 - the twins are left out of them already
+    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:  # noqa: ARG002 - the twins are left out of them already
         listed = list_log(self.path)
         packed = {e.name.base for e in listed if e.name.compressed}
         plain = [e for e in listed if e.name.compressed or e.name.base not in packed]
@@ -53,7 +53,7 @@ class PackedLog(AuditLog):
 class NameOrderedLog(AuditLog):
     """Reads backups in the order of the times in their names, whatever the clock did."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
         bound = super()._bind(entries, sure=sure)
         self._known._segments = {s.seq: s for s in sorted(self._known, key=_age)}
         return bound
@@ -73,7 +73,7 @@ class InodeLog(AuditLog):
 class AssumingLog(AuditLog):
     """Takes it that what it finds follows what it knew."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
         found = super()._bind(entries, sure=sure)
         for segment in self._known:
             if segment.state.lost:
@@ -91,7 +91,7 @@ class NumberedLog(AuditLog):
 class DeafLog(AuditLog):
     """Takes a file that may not be read for one that is not there."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
         there = [e for e in entries if os.access(e.path, os.R_OK, effective_ids=True)]
         return super()._bind(there, sure=sure)
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from threading import Event
 
 from k8s_audit_otlp.agent.committer import Committer
-from k8s_audit_otlp.agent.ending import DrainTarget, Ending
-from k8s_audit_otlp.agent.first_look import CaughtUp, FirstLook
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
+from k8s_audit_otlp.agent.shutdown import DrainTarget, Shutdown
 from k8s_audit_otlp.agent.sources import Sources
 from k8s_audit_otlp.agent.start import (
     AgentOptions,
@@ -28,7 +27,8 @@ from k8s_audit_otlp.agent.start import (
     place,
     silence_after,
 )
-from k8s_audit_otlp.agent.watched import WatchedLogs
+from k8s_audit_otlp.agent.startup_messages import CaughtUpMessage, ForeignLogWarning
+from k8s_audit_otlp.agent.watched_logs import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.silence import Silence
@@ -82,13 +82,13 @@ class Agent:
         self._failures = Failures(self._evidence, monotonic=monotonic)
         self._tap = Tap(self._file.directory)
         self._stop, self._wake = Event(), Event()
-        self._ending = Ending(
+        self._shutdown = Shutdown(
             self._new_drain_target, catch_up_first=config.service.until == "caught_up"
         )
         self._watched = WatchedLogs(
             config,
             once=self._options.once,
-            wait=lambda seconds: self._wake.wait(seconds) and self._ending.at_once,
+            wait=lambda seconds: self._wake.wait(seconds) and self._shutdown.at_once,
             on_failure=self._failures.say,
         )
         self.started = False  # the state is ours
@@ -121,7 +121,7 @@ class Agent:
             for s in self.subscriptions()
         ]
         if self._options.once:
-            self._ending.aim()
+            self._shutdown.set_target()
         announce(
             self._evidence,
             self._base,
@@ -131,9 +131,9 @@ class Agent:
             changes=self._options.changes,
         )
         self.commit()
-        look = FirstLook(self.logs)
+        look = ForeignLogWarning(self.logs)
         look()
-        self._listeners += [look, CaughtUp(list(self.subscriptions())), self._sealing.look]
+        self._listeners += [look, CaughtUpMessage(list(self.subscriptions())), self._sealing.look]
         self._watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
@@ -209,12 +209,12 @@ class Agent:
 
         With `until: caught_up` the first call only asks for what is there now to be delivered.
         """
-        self._ending.ask(can_catch_up=self.started)
+        self._shutdown.request(can_catch_up=self.started)
         self._wake.set()
 
     def hand_over(self) -> None:
         """Begin to end for another agent of this process: at once, whatever `until` says."""
-        self._ending.at_once = self._ending.handed_over = True
+        self._shutdown.at_once = self._shutdown.handed_over = True
         self._wake.set()
 
     def _new_drain_target(self) -> DrainTarget:
@@ -227,11 +227,11 @@ class Agent:
         pause = COMMIT_S
         after_s = silence_after(self.config, self.logs)
         silence = Silence(self._evidence, after_s, now_ns=self._now_ns)
-        while not self._ending.at_once:
+        while not self._shutdown.at_once:
             self._wake.wait(pause)
             self._wake.clear()
             now = self._monotonic()
-            durable = now >= next_sync or self._ending.is_near
+            durable = now >= next_sync or self._shutdown.has_target
             durable |= self.sources.mark_passed(self.logs, self.exporters)
             self._failures.guard("commit", partial(self.commit, durable=durable))
             if durable and not self.commit_error:
@@ -246,18 +246,18 @@ class Agent:
                 told = partial(self.sources.tell_of_losses, self._evidence, self.exporters)
                 self._failures.guard("sources", told)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
-            if self._ending.is_reached(now, self._evidence.write_receipts):
+            if self._shutdown.is_reached(now, self._evidence.write_receipts):
                 break
-        self._ending.note_left_behind()
+        self._shutdown.note_left_behind()
         return not self.undelivered()
 
     def left_behind(self) -> list[str]:
         """Say what of the logs nobody could deliver, once `run` is over."""
-        return self._ending.left_behind
+        return self._shutdown.left_behind
 
     def undelivered(self) -> list[tuple[str, str, int]]:
         """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
-        return self._ending.undelivered()
+        return self._shutdown.undelivered()
 
     @property
     def commit_error(self) -> str:
@@ -272,8 +272,8 @@ class Agent:
         """Let requests in flight finish up to the timeout, then give up those in back-off."""
         requests = sum(r.consumer.in_flight for r in self.exporters)
         timeout_s = self.config.service.shutdown_timeout_s
-        self._ending.say(requests, timeout_s)
-        end = self._monotonic() + (0.0 if self._ending.stalled else timeout_s)
+        self._shutdown.log_begin(requests, timeout_s)
+        end = self._monotonic() + (0.0 if self._shutdown.stalled else timeout_s)
         for runtime in self.exporters:
             runtime.consumer.drain()
         self.sources.stop(timeout_s)

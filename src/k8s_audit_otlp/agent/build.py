@@ -32,8 +32,8 @@ from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.resource import MAPPING, build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.otlp.streams import HourlyScopes, ResourceScope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
-from k8s_audit_otlp.receiver.log import LogLimits
 from k8s_audit_otlp.receiver.names import fold
+from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.receiver.source import descriptor_limit, descriptors_for
 from k8s_audit_otlp.transport import credentials
 from k8s_audit_otlp.transport.credentials import Credentials

@@ -24,11 +24,10 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
+from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
-from k8s_audit_otlp.exporter.gate import Budget, Gate
-from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.shared import (
     Encode,
@@ -37,6 +36,7 @@ from k8s_audit_otlp.exporter.shared import (
     SharingSender,
     requests_for,
 )
+from k8s_audit_otlp.exporter.size_limit import LearnedLimit
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.exporter.too_old import delivery_for

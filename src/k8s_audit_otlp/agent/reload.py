@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from k8s_audit_otlp.agent.changes import changes, effects
+from k8s_audit_otlp.agent.config_changes import changes, effects
 from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import Loaded

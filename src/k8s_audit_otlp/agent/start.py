@@ -17,7 +17,8 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.deleted import DeletedSegments
-from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally

@@ -14,7 +14,7 @@ import msgspec
 
 from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value, items, members, skip_blank
 from k8s_audit_otlp.event.legacy import as_json, read_legacy
-from k8s_audit_otlp.event.masses import MOST_OUTSIDE, without_masses
+from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, without_costly_members
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import (
     AuditEvent,
@@ -40,7 +40,7 @@ NO_EVENT = "not an audit event"
 
 def decode(line: bytes) -> AuditEvent:
     """Decode a line that is one event as kube-apiserver writes them; REFUSED for any other."""
-    if len(line) > MOST_OUTSIDE and without_masses(line, []) is not line:
+    if len(line) > MAX_OUTSIDE_BODIES and without_costly_members(line, []) is not line:
         raise ValueError("more outside its bodies than any event has")
     return _decode(line)
 
@@ -89,7 +89,7 @@ def _utf8(value: bytes) -> bytes:
 def _read_text(text: bytes) -> list[ReadEvent]:
     try:
         wrong: list[str] = []
-        value = without_masses(_utf8(text), wrong)
+        value = without_costly_members(_utf8(text), wrong)
         if is_event(event := decode(value)):
             return [_checked(event, value, wrong)]
     except REFUSED:
@@ -138,7 +138,7 @@ def _unread(size: int, at: int, fault: str) -> ReadEvent:
 
 def _read_object(value: bytes) -> ReadEvent:
     wrong: list[str] = []
-    value = without_masses(_utf8(value), wrong)
+    value = without_costly_members(_utf8(value), wrong)
     try:
         return _checked(decode(value), value, wrong)
     except REFUSED:

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from k8s_audit_otlp.event.decode import REFUSED, is_event, read_line
-from k8s_audit_otlp.event.masses import is_mass
-from k8s_audit_otlp.event.pieces import Pieces, joined
-from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
+from k8s_audit_otlp.event.formats import detect, is_audit, unwrap
+from k8s_audit_otlp.event.memory_bounds import is_costly_to_decode
+from k8s_audit_otlp.event.partial_lines import Pieces, joined
 
 LOOKED_AT: Final = 20  # lines that are enough to tell
 _KEYS: Final = 5  # of an unknown object that are named
@@ -81,7 +81,7 @@ def _text(line: bytes) -> str:
 def _object(line: bytes) -> str:
     """Name an object that is no audit event."""
     try:
-        value = {} if is_mass(line) else _read(line)
+        value = {} if is_costly_to_decode(line) else _read(line)
     except REFUSED:
         return "" if line.lstrip()[:1] in (b"{", b"[") else _scalar(line)
     keys = value.keys()

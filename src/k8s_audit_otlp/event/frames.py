@@ -1,7 +1,7 @@
 """What has framed an event, taken apart: one function for each kind of frame. Pure.
 
 Container runtimes, journals, clouds and brokers each put the apiserver's line into a frame of their
-own. The event itself is left as the apiserver wrote it; event/wrappers.py tells the kinds apart.
+own. The event itself is left as the apiserver wrote it; event/formats.py tells the kinds apart.
 """
 
 import base64

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 
-from k8s_audit_otlp.exporter.limit import LearnedLimit
+from k8s_audit_otlp.exporter.size_limit import LearnedLimit
 from k8s_audit_otlp.model import Batch, EncodedBlock, Span
 from k8s_audit_otlp.otlp.wire import time_of
 

@@ -16,8 +16,8 @@ from functools import partial
 from threading import Event, Lock, Thread
 
 from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.delivery import Delivery
-from k8s_audit_otlp.exporter.gate import Budget, Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader

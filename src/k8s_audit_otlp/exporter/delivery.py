@@ -11,6 +11,7 @@ from threading import Event
 from typing import Protocol
 
 from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
@@ -24,11 +25,10 @@ from k8s_audit_otlp.exporter.decisions import (
     after,
     waits_after,
 )
-from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
-from k8s_audit_otlp.exporter.limit import LearnedLimit
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe, reason_of, why_of
+from k8s_audit_otlp.exporter.size_limit import LearnedLimit
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 

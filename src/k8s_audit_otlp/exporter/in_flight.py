@@ -6,7 +6,7 @@ from threading import Lock
 
 from k8s_audit_otlp.model import Batch
 from k8s_audit_otlp.otlp.record import digest_of_record
-from k8s_audit_otlp.state.content import Digest
+from k8s_audit_otlp.state.content_hash import Digest
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.transport.sender import ExportRequest
 

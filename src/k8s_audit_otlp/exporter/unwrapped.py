@@ -9,8 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from k8s_audit_otlp.event.pieces import MOST_BYTES, Piece, Pieces, joined
-from k8s_audit_otlp.event.wrappers import (
+from k8s_audit_otlp.event.formats import (
     IN_PIECES,
     NOT_AUDIT,
     detect,
@@ -18,6 +17,7 @@ from k8s_audit_otlp.event.wrappers import (
     is_part_of_event,
     unwrap,
 )
+from k8s_audit_otlp.event.partial_lines import MOST_BYTES, Piece, Pieces, joined
 from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 
@@ -39,7 +39,7 @@ class UnwrappingEncoder:
     """
 
     def __init__(self, encode: Encode, name: str, look_back: LookBack) -> None:
-        """*name*: a format of event/wrappers, `audit`, or `auto` to tell by each line."""
+        """*name*: a format of event/formats, `audit`, or `auto` to tell by each line."""
         self._encode = encode
         self._name = name
         self._look_back = look_back

@@ -17,8 +17,8 @@ from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.fast_path import Clean, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
-from k8s_audit_otlp.otlp.place import RecordPlace, record_uid
-from k8s_audit_otlp.state.content import digest_of
+from k8s_audit_otlp.otlp.record_place import RecordPlace, record_uid
+from k8s_audit_otlp.state.content_hash import digest_of
 
 SHRINK_TRIES = 8
 

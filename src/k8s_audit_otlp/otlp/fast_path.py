@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from k8s_audit_otlp.event.masses import MOST_OUTSIDE, is_wide
+from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, is_long_outside_bodies
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import wire
@@ -123,7 +123,9 @@ class FastEncoder:
         event = self._decode(line)
         if event.impersonated_user is not _NOTHING or event.authentication_metadata is not _NOTHING:
             raise NotPlainError
-        if len(line) > MOST_OUTSIDE and is_wide(line, event.request_object, event.response_object):
+        if len(line) > MAX_OUTSIDE_BODIES and is_long_outside_bodies(
+            line, event.request_object, event.response_object
+        ):
             raise NotPlainError
         if event.request_object is not _NOTHING or event.response_object is not _NOTHING:
             return self._with_bodies(event, line, around)

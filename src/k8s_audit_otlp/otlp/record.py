@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import severity_bytes
 from k8s_audit_otlp.otlp.limits import UID
-from k8s_audit_otlp.state.content import Digest, digest_of
+from k8s_audit_otlp.state.content_hash import Digest, digest_of
 
 
 def encode_record(  # a LogRecord has that many fields

@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
-from k8s_audit_otlp.receiver.unread import Found
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult
 from k8s_audit_otlp.state.manifest import UnnamedFile
 
 Key = tuple[int, int]  # device and inode
@@ -41,7 +41,7 @@ class Continuity:
         self.unnamed: dict[Key, Unnamed] = {}
         self.unnamed_size = -1  # of the live one when it was looked at
 
-    def begin(self, entries: list[Entry], found: Found) -> Segment | None:
+    def begin(self, entries: list[Entry], found: ScanResult) -> Segment | None:
         """Say in *found* whether what is new in *entries* follows; return what it has to follow."""
         before = self._known.predecessor()
         if before is None:
@@ -68,7 +68,7 @@ class Continuity:
 
     # -- live files without a whole line -------------------------------------------------------
 
-    def follows(self, entry: Entry, source: Source, found: Found) -> bool:
+    def follows(self, entry: Entry, source: Source, found: ScanResult) -> bool:
         """Say whether *source* follows what was known, now that its first line is whole."""
         unnamed = self.unnamed.pop(entry.key, None)
         if unnamed is not None:
@@ -85,7 +85,7 @@ class Continuity:
             if file.generation and file.generation == generation
         )
 
-    def note_unnamed(self, entry: Entry, source: Source, found: Found) -> None:
+    def note_unnamed(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Keep a live file open until it has a whole line."""
         if entry.key not in self.unnamed:
             follows = found.follows or self._remembered(source)
@@ -94,7 +94,7 @@ class Continuity:
         unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
         self.unnamed_size = source.stat().st_size
 
-    def left_empty(self, entry: Entry, source: Source, found: Found) -> None:
+    def left_empty(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Note that a file got a backup's name before it had a line: what comes next follows it."""
         unnamed = self.unnamed.pop(entry.key, None)
         found.follows |= unnamed.follows if unnamed is not None else self._remembered(source)
@@ -110,7 +110,7 @@ class Continuity:
 
     # -- gaps ----------------------------------------------------------------------------------
 
-    def precede(self, name: str, identity: Identity, found: Found, *, cut: bool) -> None:
+    def precede(self, name: str, identity: Identity, found: ScanResult, *, cut: bool) -> None:
         """Put a gap in front of a new segment where nothing proves that it follows.
 
         *cut*: it begins in the midst of a file that held another one.
@@ -137,7 +137,7 @@ class Continuity:
             and (0 < identity.when_ns < manifest.empty_ns)
         )
 
-    def settle_doubt(self, found: Found) -> None:
+    def settle_doubt(self, found: ScanResult) -> None:
         """Tell of the gap that was left open, if no unread file can fill it any more."""
         manifest = self._known.manifest
         before, after = map(self._known.get, manifest.doubted)

@@ -20,7 +20,8 @@ from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
-from k8s_audit_otlp.receiver.unread import UNPACKED, Found, UnreadFiles, explain
+from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles
 
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
 
@@ -31,7 +32,7 @@ class Discovery:
     def __init__(self, known: KnownSegments, on_new: Callable[[Segment], None]) -> None:
         self._known = known
         self._on_new = on_new
-        self._unread = UnreadFiles(known, on_new)
+        self._unread = UnreadableFiles(known, on_new)
         self._continuity = Continuity(known, on_new)
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
         self._opened: dict[Path, Source] = {}  # new files of this listing
@@ -46,17 +47,17 @@ class Discovery:
         """Bytes of the newest of them when it was looked at."""
         return self._continuity.unnamed_size
 
-    def bind(self, entries: list[Entry], *, sure: bool = True) -> Found:
+    def bind(self, entries: list[Entry], *, sure: bool = True) -> ScanResult:
         """Find the segment of every entry, oldest first.
 
         Unless it is *sure* that no other listing is better, nothing is placed behind a file that
         is not where this one says, and no gap is told because of what this one does not show.
         """
         if not self.open_new(entries) and not sure:
-            return Found(set(), again=True)
+            return ScanResult(set(), again=True)
         first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
-        found = Found({segment.seq for segment in placed.values()})
+        found = ScanResult({segment.seq for segment in placed.values()})
         before = self._continuity.begin(entries, found)
         new = [e for e in entries if e.name.name not in placed and e.stamp not in self._copies]
         if new and not self._follow(new, before, found) and not sure:
@@ -81,7 +82,7 @@ class Discovery:
         entries: list[Entry],
         placed: Mapping[str, Segment],
         first_new: int,
-        found: Found,
+        found: ScanResult,
         *,
         sure: bool,
     ) -> None:
@@ -143,7 +144,7 @@ class Discovery:
             segment.look(self._known.clock_ns())  # it may have grown until it was renamed
             self._known.close_if_rotated(segment)
 
-    def _take_unlisted(self, listed: set[Key], found: Found) -> None:
+    def _take_unlisted(self, listed: set[Key], found: ScanResult) -> None:
         """Take up what was empty when it was last seen and is written and deleted by now."""
         unnamed: dict[Key, Unnamed] = self._continuity.unnamed
         for key in [k for k in unnamed if k not in listed]:
@@ -157,7 +158,7 @@ class Discovery:
                 self._adopt(None, file.source, identity, found)
                 found.follows = now and not file.source.unlinked
 
-    def _identify(self, entry: Entry, found: Found) -> Segment | None:
+    def _identify(self, entry: Entry, found: ScanResult) -> Segment | None:
         try:
             segment = self._find(entry, found)
         except FileNotFoundError:
@@ -169,7 +170,7 @@ class Discovery:
             self._name(segment, entry)
         return segment
 
-    def _find(self, entry: Entry, found: Found) -> Segment | None:
+    def _find(self, entry: Entry, found: ScanResult) -> Segment | None:
         unnamed = self._continuity.unnamed.get(entry.key)
         source = unnamed.source if unnamed else self._opened.pop(entry.path, None)
         source = source or open_entry(entry)
@@ -188,13 +189,13 @@ class Discovery:
             return self._not_unpacked(entry, source, found)
         return None
 
-    def _follow(self, new: list[Entry], before: Segment | None, found: Found) -> bool:
+    def _follow(self, new: list[Entry], before: Segment | None, found: ScanResult) -> bool:
         """Say whether *new* files follow what was known: one of them may be what is *before*."""
         if before is not None and not found.follows:
             found.follows = any(self._is(entry, before, found) for entry in new)
         return found.follows
 
-    def _is(self, entry: Entry, segment: Segment, found: Found) -> bool:
+    def _is(self, entry: Entry, segment: Segment, found: ScanResult) -> bool:
         """Say whether a file that is not placed yet is that of a segment."""
         state = segment.state
         try:
@@ -207,7 +208,7 @@ class Discovery:
             return False
         return fit in (SegmentMatch.SAME, SegmentMatch.COMPRESSED)
 
-    def _not_unpacked(self, entry: Entry, source: Source, found: Found) -> Segment | None:
+    def _not_unpacked(self, entry: Entry, source: Source, found: ScanResult) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""
         unchanged_ns = self._known.clock_ns() - source.stat().st_mtime_ns
         if unchanged_ns >= self._known.limits.torn_s * 1e9:
@@ -223,7 +224,7 @@ class Discovery:
         return identity
 
     def _adopt(
-        self, entry: Entry | None, source: Source, identity: Identity, found: Found
+        self, entry: Entry | None, source: Source, identity: Identity, found: ScanResult
     ) -> Segment | None:
         """Give an identified file to its segment, or make it a new one.
 
@@ -261,7 +262,7 @@ class Discovery:
         return segment
 
     def _new(
-        self, entry: Entry | None, identity: Identity, found: Found, *, begin: int, after: int
+        self, entry: Entry | None, identity: Identity, found: ScanResult, *, begin: int, after: int
     ) -> Segment:
         """Make a new segment, and tell of what may lie between it and what was known."""
         before = self._known.predecessor()
@@ -283,7 +284,7 @@ class Discovery:
 
     @staticmethod
     def _compare(
-        segment: Segment, source: Source, marks: Marks, found: Found, *, live: bool
+        segment: Segment, source: Source, marks: Marks, found: ScanResult, *, live: bool
     ) -> SegmentMatch:
         own, elsewhere = segment.source, segment.seq in found.bound
         if isinstance(own, GzipSource) and not own.readable:

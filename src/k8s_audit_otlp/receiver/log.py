@@ -22,12 +22,12 @@ from k8s_audit_otlp.receiver.listing import (
 )
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
-from k8s_audit_otlp.receiver.unread import WAITING, Found, LogEvents, Troubles, explain
+from k8s_audit_otlp.receiver.troubles import WAITING, LogEvents, Troubles, explain
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 
 _ATTEMPTS = 5  # to find each file where a listing says
-__all__ = ["WAITING", "AuditLog", "LogEvents", "LogLimits"]
 
 
 class AuditLog:
@@ -244,7 +244,7 @@ class AuditLog:
                 "but is none of the names that are read; rename it to have it sent"
             )
 
-    def _bound(self) -> tuple[list[Entry], Found]:
+    def _bound(self) -> tuple[list[Entry], ScanResult]:
         """List the directory and find the segment of every file.
 
         A listing is no snapshot: it is made anew until each new file is where it says. What one
@@ -259,7 +259,7 @@ class AuditLog:
             doubted = not found.follows
         return entries, found
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> Found:
+    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
         return self._discovery.bind(entries, sure=sure)
 
     def close(self) -> None:

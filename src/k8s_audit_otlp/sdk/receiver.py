@@ -23,7 +23,7 @@ from typing import Any, Final, Self
 from opentelemetry.sdk._logs import LoggerProvider
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.ending import DrainTarget
+from k8s_audit_otlp.agent.shutdown import DrainTarget
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Sdk

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from k8s_audit_otlp.state.content import Content
+from k8s_audit_otlp.state.content_hash import Content
 from k8s_audit_otlp.state.files import Fsync, make_private_directory, replace_file
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState

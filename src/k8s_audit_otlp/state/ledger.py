@@ -17,7 +17,7 @@ from typing import Self
 import msgspec
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.content import Content, Digest
+from k8s_audit_otlp.state.content_hash import Content, Digest
 
 # Of the log before a place. The last line's end alone is the same in many: annotations.
 MARK_BYTES = 1024

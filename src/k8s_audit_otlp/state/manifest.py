@@ -75,7 +75,7 @@ class UnnamedFile(msgspec.Struct, array_like=True, frozen=True):
     follows: bool = False  # what was known before was there when it was first seen
 
 
-class UnreadFile(msgspec.Struct, array_like=True):
+class UnreadableFile(msgspec.Struct, array_like=True):
     """A file that could not be read yet."""
 
     name: str
@@ -92,7 +92,7 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     started: bool = False  # the log was listed at least once
     newest: int = 0  # the segment that was found or live last: what is new must follow it
     unnamed: list[UnnamedFile] = []
-    unread: list[UnreadFile] = []
+    unread: list[UnreadableFile] = []
     doubted: tuple[int, int] = (0, 0)  # two segments that an unread file may lie between or not
     empty_ns: int = 0  # when the log was listed last and held no event yet
     following: dict[int, str] = {}  # identities of what may come next by the positions of before

@@ -15,7 +15,7 @@ from typing import Any, Final
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
-from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey

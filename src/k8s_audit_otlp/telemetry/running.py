@@ -8,11 +8,11 @@ from typing import Protocol
 
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
+from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.consumer import Consumer
-from k8s_audit_otlp.exporter.gate import Gate
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.sources.reading import Lag, Lost
+from k8s_audit_otlp.receiver.sources.fetching import Lag, Lost
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.views import SourceView

@@ -14,7 +14,12 @@ from threading import Lock
 from urllib.parse import parse_qsl
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
-from k8s_audit_otlp.otlp.answer import error_in, read_partial_success, read_status, without_sent
+from k8s_audit_otlp.otlp.export_response import (
+    error_in,
+    read_partial_success,
+    read_status,
+    without_sent,
+)
 from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.changes import changes
+from k8s_audit_otlp.agent.config_changes import changes
 from k8s_audit_otlp.config.load import load_text
 from tests.kit.agent_process import CONFIG, AgentProcess, uids_delivered
 from tests.kit.backend import Backend

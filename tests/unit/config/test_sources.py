@@ -11,7 +11,7 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.output.summary import summary
 from k8s_audit_otlp.config.sources import Kafka
-from k8s_audit_otlp.event.wrappers import FORMATS
+from k8s_audit_otlp.event.formats import FORMATS
 
 EXPORTERS = "exporters: {otlp_file: {path: '-'}, otlp_file/b: {path: /b, audit: {receivers: [%s]}}}"
 TLS = "tls: {cert_file: /c, key_file: /k}"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
-from k8s_audit_otlp.exporter.gate import Budget, Gate
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe

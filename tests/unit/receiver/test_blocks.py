@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.model import LogKey, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
-from k8s_audit_otlp.receiver.log import AuditLog, LogLimits
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import SegmentState
 from tests.conftest import ManualClock

@@ -12,7 +12,7 @@ from k8s_audit_otlp.receiver.discovery import Discovery
 from k8s_audit_otlp.receiver.listing import list_log, without_packed_twins
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.receiver.source import open_source
-from k8s_audit_otlp.receiver.unread import Found
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult
 from k8s_audit_otlp.state.ledger import Ledger, mark_of
 from tests.conftest import ManualClock
 
@@ -37,7 +37,7 @@ class Directory:
             file.write(b"".join(lines))
         return path
 
-    def look(self) -> Found:
+    def look(self) -> ScanResult:
         entries = without_packed_twins(list_log(self.live))
         assert self.discovery.open_new(entries)
         found = self.discovery.bind(entries)

@@ -1,6 +1,6 @@
 """What stands in the way is said when it comes and when it has passed, once each."""
 
-from k8s_audit_otlp.receiver.unread import Troubles
+from k8s_audit_otlp.receiver.troubles import Troubles
 
 
 def test_a_trouble_is_said_once_and_its_end_once() -> None:

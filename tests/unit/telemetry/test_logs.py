@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
-from k8s_audit_otlp.exporter.gate import Gate
+from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
 from tests.conftest import ManualClock

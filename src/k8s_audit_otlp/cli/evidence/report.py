@@ -177,7 +177,7 @@ def _tell(  # noqa: PLR0913 - one for each place
     html: Path | None,
 ) -> bool:
     """Write and send what came out; say what could not be, and return whether all could."""
-    from k8s_audit_otlp.agent.tell import tell_exporters  # noqa: PLC0415 - only where asked for
+    from k8s_audit_otlp.agent.send_notice import send_notice  # noqa: PLC0415 - only where asked for
 
     said = True
     try:
@@ -200,7 +200,7 @@ def _tell(  # noqa: PLR0913 - one for each place
                 config.service.telemetry.metrics.otlp, lambda: families, os.environ
             ).push()
         notice, cluster = notice_of(verdict, day, now_ns), verdict.scope.cluster
-        for why in tell_exporters(config, notice, cluster, now_ns):
+        for why in send_notice(config, notice, cluster, now_ns):
             say(f"the answer could not be sent: {why}")
             said = False
     return said

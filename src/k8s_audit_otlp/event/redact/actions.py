@@ -5,10 +5,10 @@ from collections.abc import Callable
 from itertools import compress
 from typing import TypeAlias
 
-from k8s_audit_otlp.event.redact.beside import is_beside, owner_of, refers, siblings
 from k8s_audit_otlp.event.redact.managed_fields import mask_drawn_names, owned, rename
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
+from k8s_audit_otlp.event.redact.siblings import has_sibling, is_reference, parent_name, siblings
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
@@ -96,12 +96,14 @@ def credential(scan: Scan, key: int) -> int | None:
         return None
     value = scan.pieces[key + 1][1:2]
     if value not in (b"{", b"["):
-        is_key_of_store = scan.pieces[key] == b"secretKey" and is_beside(scan.pieces, key, _REMOTE)
+        is_key_of_store = scan.pieces[key] == b"secretKey" and has_sibling(
+            scan.pieces, key, _REMOTE
+        )
         if not is_key_of_store and not _is_file(scan.pieces, key):
             scan.scalar(key, rule)
         return None
     end = end_of(scan.pieces, key)
-    if key < scan.schema_end or refers(scan.pieces, key, end):
+    if key < scan.schema_end or is_reference(scan.pieces, key, end):
         return None
     # A map of several holds them under names of its own: {"tokens": {"server": ...}}.
     several = scan.pieces[key].endswith(b"s") and scan.pieces[key + 1][:2] == b":{"
@@ -217,7 +219,7 @@ def value(scan: Scan, key: int) -> None:
         if is_credential(text_of(pieces[name + 2]), said):
             scan.whole(key, "key")
             return
-    named = owner_of(pieces, key), text_of(pieces[key])
+    named = parent_name(pieces, key), text_of(pieces[key])
     if any(judge(name) is not KeyVerdict.HARMLESS or may_name_drawn(name) for name in named):
         drawn(scan, key)
 

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import compress
 from operator import not_
 
-from k8s_audit_otlp.event.masses import LARGE
+from k8s_audit_otlp.event.memory_bounds import LARGE_BODY
 from k8s_audit_otlp.event.redact.actions import (
     Member,
     act,
@@ -75,7 +75,7 @@ class BodyRedactor:
             clean, by_parts = look(body)
             if clean:
                 return body
-            if by_parts and not depth and not context.kind and len(body) <= LARGE:
+            if by_parts and not depth and not context.kind and len(body) <= LARGE_BODY:
                 return self._by_parts(body, fired, redacted_values)
         return self._whole(body, fired, redacted_values, context, depth)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from k8s_audit_otlp.event.masses import is_dense
+from k8s_audit_otlp.event.memory_bounds import is_costly_to_split
 
 MASKED_BACKSLASH, MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
@@ -100,7 +100,7 @@ def split(value: bytes) -> list[bytes]:
     """Split a compact JSON value into its pieces."""
     if b"\0" in value:
         raise UnreadableError("a NUL byte")
-    if is_dense(value):
+    if is_costly_to_split(value):
         raise UnreadableError("too many strings")
     if escapes := value.count(b"\\"):
         value = _mask_few(value) if escapes * _SPARSE < len(value) else mask(value)

@@ -20,8 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from k8s_audit_otlp.event.frames import is_json
+from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
 from k8s_audit_otlp.receiver.sources.messages import lines_in
-from k8s_audit_otlp.receiver.sources.reading import ReadingSource
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.files import replace_file
 
@@ -62,7 +62,7 @@ class CloudWatchOptions:
     start_age_s: float = 86_400.0
 
 
-class CloudWatchSource(ReadingSource[Any]):
+class CloudWatchSource(FetchingSource[Any]):
     """One reader of all streams of a group, in a thread of its own."""
 
     def __init__(

@@ -23,8 +23,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from k8s_audit_otlp.receiver.sources.fetching import FetchingSource, Lag
 from k8s_audit_otlp.receiver.sources.partition import Partition
-from k8s_audit_otlp.receiver.sources.reading import Lag, ReadingSource
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -101,7 +101,7 @@ class Waits:
         return ends, missing
 
 
-class KafkaSource(ReadingSource[Consumer]):
+class KafkaSource(FetchingSource[Consumer]):
     """One consumer of a group, in a thread of its own."""
 
     def __init__(

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from k8s_audit_otlp.event.formats import detect, is_audit, is_part_of_event, unwrap
 from k8s_audit_otlp.event.frames import Framed, is_json
-from k8s_audit_otlp.event.pieces import Pieces, joined
-from k8s_audit_otlp.event.wrappers import detect, is_audit, is_part_of_event, unwrap
+from k8s_audit_otlp.event.partial_lines import Pieces, joined
 from k8s_audit_otlp.receiver.spool.event_list import (
     LINE_BREAKS,
     REFUSED,

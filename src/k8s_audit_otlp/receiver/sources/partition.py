@@ -7,7 +7,7 @@ end does not come is given up after a while and told as torn.
 
 from collections.abc import Iterable
 
-from k8s_audit_otlp.event.pieces import Piece, Pieces, joined
+from k8s_audit_otlp.event.partial_lines import Piece, Pieces, joined
 from k8s_audit_otlp.receiver.sources.messages import lines_from, texts_in
 
 # How long an end is waited for, in whatever comes first. The window of a spool, which knows again

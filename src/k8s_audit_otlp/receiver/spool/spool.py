@@ -15,13 +15,13 @@ from threading import Lock
 from typing import NamedTuple
 
 from k8s_audit_otlp.receiver.deleted import free_bytes
+from k8s_audit_otlp.receiver.spool.known_lines import LINES, KnownLines, digest_of
 from k8s_audit_otlp.receiver.spool.segment_files import (
     LIVE,
     SegmentFiles,
     SpoolFullError,
     SpoolLimits,
 )
-from k8s_audit_otlp.receiver.spool.window import LINES, Window, digest_of
 from k8s_audit_otlp.state.files import Fsync
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -80,7 +80,7 @@ class Spool:
         limits = limits or SpoolLimits()
         self._max_bytes = limits.max_bytes
         self._files = SegmentFiles(directory, limits, fsync=fsync, free_disk=free_disk, now=now)
-        self._window = Window(directory / _WINDOW, lines=window_lines)
+        self._window = KnownLines(directory / _WINDOW, lines=window_lines)
         self._lock, self._sync_lock = Lock(), Lock()
         self._open = False
         self._appended = self._synced = 0  # lines

@@ -9,7 +9,7 @@ from pathlib import Path
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.foreign import framed, seems
-from k8s_audit_otlp.event.wrappers import detect, is_audit, unwrap
+from k8s_audit_otlp.event.formats import detect, is_audit, unwrap
 from k8s_audit_otlp.receiver.listing import unknown_backups
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
-from k8s_audit_otlp.tools.verify.items import CHAIN_ID, Item, Receipt, field_of
+from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, ExportRecord, Receipt, field_of
 from k8s_audit_otlp.tools.verify.uids import (
     ToldGap,
     is_notice,
@@ -93,7 +93,7 @@ class Comparison:
         self._linked = False
         self._report = VerifyReport()
 
-    def take(self, items: Iterable[Item]) -> None:
+    def take(self, items: Iterable[ExportRecord]) -> None:
         """Take in the records of an export."""
         for uid, receipt, own, *_ in items:
             self._report.records += 1

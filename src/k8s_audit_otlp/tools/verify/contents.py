@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from k8s_audit_otlp.evidence.chain import REPLAYED
-from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, digest_of
+from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, PRIME, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
+from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.forms import (
     AGAIN,
     FormReader,
-    Found,
+    MatchedForms,
     Receipt,
     Record,
     Records,
     Said,
     found_for,
 )
-from k8s_audit_otlp.tools.verify.items import CHAIN_ID, SEGMENT, Item, field_of
 from k8s_audit_otlp.tools.verify.uids import (
     offset_of,
     place_of,
@@ -62,7 +62,7 @@ class Contents:
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self._forms = FormReader()
 
-    def taking(self, items: Iterable[Item]) -> Iterable[Item]:
+    def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
         """Take in what concerns contents, and pass everything on."""
         for item in items:
             place = read_uid(item.uid)
@@ -159,7 +159,7 @@ class _Segment:
         """Judge records that are not simply what every receipt speaks of."""
         if any(record.digest == _NO_BODY for record in every):
             return "the export has no bodies"
-        proven, unfit = set[Record](), list[tuple[Receipt, Found]]()
+        proven, unfit = set[Record](), list[tuple[Receipt, MatchedForms]]()
         for said, receipt in receipts.items():
             gaps = self.gaps if receipt.gaps else None
             found = found_for(said._replace(gaps=gaps), every)
@@ -183,7 +183,7 @@ class _Segment:
         self.report.records += count
 
     def _judge_unfit(
-        self, receipt: Receipt, found: Found, proven: set[Record], places: Mapping[int, str]
+        self, receipt: Receipt, found: MatchedForms, proven: set[Record], places: Mapping[int, str]
     ) -> str:
         delivered = receipt.said.delivered
         if receipt.gaps and len(places) > delivered:
@@ -219,7 +219,7 @@ class _Segment:
                 uid = uid_of(self.identity, record.place)
                 self.report.changed.append(f"{self.name} ({self.identity}): {uid} was put in")
 
-    def _name(self, receipt: Receipt, found: Found, places: Mapping[int, str]) -> str:
+    def _name(self, receipt: Receipt, found: MatchedForms, places: Mapping[int, str]) -> str:
         """Name what differs from the receipt; *places*: where anything is, and in which form."""
         report, where = self.report, f"{self.name} ({self.identity})"
         there: dict[int, list[Record]] = {}
@@ -254,7 +254,7 @@ def _two_contents(name: str, identity: str, place: int) -> str:
     return f"{name} ({identity}): {uid_of(identity, place)} is there with two contents"
 
 
-def _is_receipt(item: Item) -> bool:
+def _is_receipt(item: ExportRecord) -> bool:
     """Tell whether it is one of an agent or of a replay."""
     if item.receipt is not None or item.own is None:
         return item.receipt is not None
@@ -262,7 +262,7 @@ def _is_receipt(item: Item) -> bool:
     return None not in said
 
 
-def _digest(item: Item) -> bytes:
+def _digest(item: ExportRecord) -> bytes:
     if item.body is None:
         return _NO_BODY
     return digest_of(item.uid.encode(), item.body.encode())[:DIGEST_BYTES]

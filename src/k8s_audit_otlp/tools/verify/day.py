@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.items import Item, field_of
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.stores.asking import Store
 from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
@@ -77,6 +77,6 @@ def judge_day(
     return judge.verdict([f"{where}, {day.name}"], keys[1] if keys else [], None)
 
 
-def _is_seal_after(item: Item, ns: int) -> bool:
+def _is_seal_after(item: ExportRecord, ns: int) -> bool:
     said = str(field_of(item.own, SEAL + "time_ns") or "") if item.own is not None else ""
     return said.isdecimal() and int(said) > ns

@@ -17,7 +17,7 @@ from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import EVENT_NAME, TABLE, MappingOptions, P
 from k8s_audit_otlp.otlp.parts import MAX_NOTES
-from k8s_audit_otlp.tools.verify.items import words_of
+from k8s_audit_otlp.tools.verify.export_record import words_of
 from k8s_audit_otlp.tools.verify.uids import UidPlace, offset_of
 
 PREFIX: Final = "k8s.audit."

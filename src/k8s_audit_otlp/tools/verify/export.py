@@ -19,7 +19,13 @@ import zstandard
 from isal import igzip
 
 from k8s_audit_otlp.tools.verify.documents import is_document, records
-from k8s_audit_otlp.tools.verify.items import Item, flat, item_of_fields, items_of_request, words_of
+from k8s_audit_otlp.tools.verify.export_record import (
+    ExportRecord,
+    flat,
+    item_of_fields,
+    items_of_request,
+    words_of,
+)
 from k8s_audit_otlp.tools.verify.uids import read_uid
 
 UID_FIELD = "log.record.uid"
@@ -57,7 +63,7 @@ class Export:
         self._advance = advance
         self._stream = stream
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[ExportRecord]:
         """Yield every record.
 
         Raises:
@@ -81,7 +87,7 @@ class Export:
         log = b'"auditID"' in start + head[:_NEAR] and start.startswith(b'{"kind":"Event"')
         yield from self._with_uid(items, log=log)
 
-    def _with_uid(self, items: Iterable[Item], *, log: bool) -> Iterator[Item]:
+    def _with_uid(self, items: Iterable[ExportRecord], *, log: bool) -> Iterator[ExportRecord]:
         found = without = 0
         for item in items:
             if item.uid:
@@ -104,13 +110,13 @@ class Export:
             self._advance(len(line))
             yield line
 
-    def _document(self, chunks: Iterator[bytes]) -> Iterator[Item]:
+    def _document(self, chunks: Iterator[bytes]) -> Iterator[ExportRecord]:
         found = 0
         try:
             for value, labels, columns in records(self._advancing(chunks)):
                 found += 1
                 if isinstance(value, str):
-                    yield Item(value)
+                    yield ExportRecord(value)
                 elif isinstance(value, list) and columns:
                     yield item_of_fields(zip(columns, value, strict=False), self._field)
                 else:
@@ -126,7 +132,7 @@ class Export:
             self._advance(len(chunk))
             yield chunk
 
-    def _objects(self, lines: Iterable[bytes]) -> Iterator[Item]:
+    def _objects(self, lines: Iterable[bytes]) -> Iterator[ExportRecord]:
         for line in lines:
             if not line.strip():
                 continue
@@ -138,7 +144,7 @@ class Export:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 self.unread += 1  # such as a last line that is being written
 
-    def _table(self, lines: Iterator[bytes]) -> Iterator[Item]:
+    def _table(self, lines: Iterator[bytes]) -> Iterator[ExportRecord]:
         texts = (line.decode("utf-8", "replace") for line in lines)
         first = next(texts)
         delimiter = next((d for d in "\t,;|" if d in first), ",")
@@ -147,9 +153,9 @@ class Export:
         header = next(rows)
         column = next((i for i, cell in enumerate(header) if read_uid(cell.strip())), None)
         if column is not None:
-            yield Item(header[column].strip())
+            yield ExportRecord(header[column].strip())
             for row in rows:
-                yield Item(row[column].strip() if column < len(row) else "")
+                yield ExportRecord(row[column].strip() if column < len(row) else "")
             return
         wanted = words_of(self._field)
         if not any(("." + words_of(cell)).endswith("." + wanted) for cell in header):

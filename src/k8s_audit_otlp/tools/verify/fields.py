@@ -23,8 +23,8 @@ from k8s_audit_otlp.tools.verify.derived import (
     record_says,
     says,
 )
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, words_of
 from k8s_audit_otlp.tools.verify.forms import FormReader
-from k8s_audit_otlp.tools.verify.items import Item, words_of
 from k8s_audit_otlp.tools.verify.uids import UidPlace, read_uid
 
 _MOST: Final = 1000  # of one field that are kept to be named
@@ -88,7 +88,7 @@ class Fields:
         self._form = ""  # of the newest record
         self._place = UidPlace("", 0)  # and its place
 
-    def taking(self, items: Iterable[Item]) -> Iterator[Item]:
+    def taking(self, items: Iterable[ExportRecord]) -> Iterator[ExportRecord]:
         """Take in what has a body, and pass everything on."""
         for item in items:
             if item.beside and item.body:

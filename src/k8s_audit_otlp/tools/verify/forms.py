@@ -13,8 +13,15 @@ from typing import Any, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.otlp.resource import MAPPING
-from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, VERSION, added, located, whole_hash
-from k8s_audit_otlp.tools.verify.items import SEGMENT, field_of, words_of
+from k8s_audit_otlp.state.content_hash import (
+    DIGEST_BYTES,
+    PRIME,
+    VERSION,
+    added,
+    located,
+    whole_hash,
+)
+from k8s_audit_otlp.tools.verify.export_record import SEGMENT, field_of, words_of
 from k8s_audit_otlp.tools.verify.uids import offset_of
 
 AGAIN: Final = "+"  # behind the form of what a replay sent
@@ -144,7 +151,7 @@ class Receipt:
         return cls(text("log.file.name"), gaps, none, said)
 
 
-class Found(NamedTuple):
+class MatchedForms(NamedTuple):
     """What fits a receipt best: it is what was sent but for `differences`.
 
     Those are (offset, value that is lacking modulo PRIME); None where there are more than two.
@@ -172,19 +179,19 @@ class Found(NamedTuple):
         return [r for r in self.chosen if (offset_of(r.place) in offsets) == is_other]
 
 
-def found_for(said: Said, every: Sequence[Record]) -> Found:
+def found_for(said: Said, every: Sequence[Record]) -> MatchedForms:
     """Return the records that *said* speaks of, or what comes nearest to it."""
-    best: Found | None = None
+    best: MatchedForms | None = None
     for chosen in _choices(every):
         found = _held(said, _outside_gaps(said, chosen), every)
         if found.fits:
             return found
         if best is None or _distance(said, found) < _distance(said, best):
             best = found
-    return best or Found((), None)
+    return best or MatchedForms((), None)
 
 
-def _distance(said: Said, found: Found) -> tuple[int, int]:
+def _distance(said: Said, found: MatchedForms) -> tuple[int, int]:
     if found.differences is not None:
         return len(found.differences), 0
     return 3, abs(said.delivered - len(found.chosen))
@@ -213,17 +220,21 @@ def _outside_gaps(said: Said, chosen: Chosen) -> Chosen:
     return (kept if len(kept) >= said.delivered else chosen)[: said.delivered]
 
 
-def _held(said: Said, chosen: Chosen, every: Iterable[Record]) -> Found:
+def _held(said: Said, chosen: Chosen, every: Iterable[Record]) -> MatchedForms:
     if _is_what_was_sent(said, chosen):
-        return Found(chosen, [])
+        return MatchedForms(chosen, [])
     sums = sums_of(chosen)
     differences = None
     if len(said.sums) == len(sums):
         differences = located([a - b for a, b in zip(said.sums, sums, strict=True)])
     if not differences or any(at >= max(said.bytes, 1) for at, _ in differences):
-        return Found(chosen, None)
+        return MatchedForms(chosen, None)
     other = _mended(chosen, differences, every)
-    return Found(other, []) if _is_what_was_sent(said, other) else Found(chosen, differences)
+    return (
+        MatchedForms(other, [])
+        if _is_what_was_sent(said, other)
+        else MatchedForms(chosen, differences)
+    )
 
 
 def _mended(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.items import SEGMENT, Item, field_of
+from k8s_audit_otlp.tools.verify.export_record import SEGMENT, ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.uids import read_gap
 
 _CLUSTER = "k8s.cluster.name"
@@ -71,7 +71,7 @@ class Scope:
             outside |= {i for i, span in self._spans.items() if not self._holds(span.last)}
         return self.others | self.beyond.keys() | outside
 
-    def taking(self, items: Iterable[Item]) -> Iterable[Item]:
+    def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
         """Pass on what is of the cluster, and note which segments are not to be judged."""
         for item in items:
             if item.own is None or self._is_of_cluster(item, item.own):
@@ -81,7 +81,7 @@ class Scope:
             elif item.receipt is not None:
                 self.others.add(item.receipt.identity)
 
-    def _is_of_cluster(self, item: Item, own: Mapping[str, Any]) -> bool:
+    def _is_of_cluster(self, item: ExportRecord, own: Mapping[str, Any]) -> bool:
         """Seals in a file of their own name no cluster; they belong to a chain."""
         name = str(field_of(own, _CLUSTER) or "")
         if item.receipt is not None:
@@ -89,7 +89,7 @@ class Scope:
         is_seal = field_of(own, SEAL + "signature") is not None
         return not self.cluster or name == self.cluster or (is_seal and not name)
 
-    def _note(self, item: Item, own: Mapping[str, Any]) -> None:
+    def _note(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
         if item.receipt is not None:
             first, last = (_ns(own, SEGMENT + n) for n in ("first_event_ns", "last_event_ns"))
             span = _Span(first, last, str(field_of(own, "log.file.name") or ""))

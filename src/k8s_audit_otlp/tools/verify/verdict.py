@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.tools.text import counted
+from k8s_audit_otlp.tools.verify.chains import ChainReport, IntegrityReport, Links
 from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
 from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord
 from k8s_audit_otlp.tools.verify.fields import FieldReport, Fields
-from k8s_audit_otlp.tools.verify.items import Item
-from k8s_audit_otlp.tools.verify.links import ChainReport, IntegrityReport, Links
-from k8s_audit_otlp.tools.verify.raw import RawFiles, RawReport
+from k8s_audit_otlp.tools.verify.raw_files import RawFiles, RawReport
 from k8s_audit_otlp.tools.verify.scope import Scope
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Judge:
         self._comparison, self._links = Comparison(), Links(keys)
         self._contents, self._raw = Contents(), RawFiles()
 
-    def take(self, items: Iterable[Item]) -> None:
+    def take(self, items: Iterable[ExportRecord]) -> None:
         linked = self._links.taking(self._scope.taking(items))
         held = self._fields.taking(self._raw.taking(linked))
         self._comparison.take(self._contents.taking(held))

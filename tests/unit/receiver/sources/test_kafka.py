@@ -17,8 +17,8 @@ pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from k8s_audit_otlp.receiver.sources.fetching import Lag
 from k8s_audit_otlp.receiver.sources.kafka import KafkaSource, Waits
-from k8s_audit_otlp.receiver.sources.reading import Lag
 
 TOPIC = "audit"
 ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)

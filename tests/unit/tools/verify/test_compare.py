@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import NOTHING, DiskSegment
-from k8s_audit_otlp.tools.verify.items import Item, Receipt
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, Receipt
 from k8s_audit_otlp.tools.verify.uids import place_of, read_uid, uid_of
 
 A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
@@ -22,7 +22,7 @@ def segment(
     return DiskSegment("audit.log", identity, live, 1000, places, begin)
 
 
-def compare(items: list[Item], *segments: DiskSegment) -> VerifyReport:
+def compare(items: list[ExportRecord], *segments: DiskSegment) -> VerifyReport:
     comparison = Comparison()
     comparison.take(items)
     for each in segments:
@@ -30,12 +30,14 @@ def compare(items: list[Item], *segments: DiskSegment) -> VerifyReport:
     return comparison.report()
 
 
-def uids(identity: str, offsets: list[int]) -> list[Item]:
-    return [Item(uid_of(identity, place_of(offset))) for offset in offsets]
+def uids(identity: str, offsets: list[int]) -> list[ExportRecord]:
+    return [ExportRecord(uid_of(identity, place_of(offset))) for offset in offsets]
 
 
-def receipt(identity: str, number: int = 1, **said: Any) -> Item:
-    return Item(f"receipt-{identity}-{number}", Receipt(identity, "e", number=number, **said))
+def receipt(identity: str, number: int = 1, **said: Any) -> ExportRecord:
+    return ExportRecord(
+        f"receipt-{identity}-{number}", Receipt(identity, "e", number=number, **said)
+    )
 
 
 offsets = st.lists(st.integers(0, 50), max_size=40)
@@ -84,7 +86,7 @@ def test_a_segment_that_is_deleted_is_held_by_its_receipt() -> None:
 
 def test_a_gap_in_a_deleted_segment_is_a_loss_that_nobody_can_count() -> None:
     """By its notice or by the receipt; more may have arrived than the receipt knows."""
-    gap = Item(f"gap-otlp_http/a-b-{A}-0-1")
+    gap = ExportRecord(f"gap-otlp_http/a-b-{A}-0-1")
     for items in ([gap], [receipt(A, delivered=0, gaps=1)], [gap, receipt(A, delivered=0, gaps=1)]):
         report = compare([*uids(A, [0, 5]), *items])
         assert not report.complete
@@ -116,7 +118,7 @@ def test_a_missing_number_of_a_receipt_shows() -> None:
 
 def test_a_gap_that_was_told_explains_what_is_missing_in_it() -> None:
     """The notice's uid names the bytes; missing it stays."""
-    gap = Item(f"gap-otlp_http-{A}-1-3")
+    gap = ExportRecord(f"gap-otlp_http-{A}-1-3")
     report = compare([*uids(A, [0]), gap], segment(A, [0, 1, 2, 3]))
     assert (report.total("missing"), report.total("told")) == (3, 2)
     assert not report.complete
@@ -145,7 +147,9 @@ def test_notices_are_known_and_anything_else_is_not() -> None:
     known = ["agent-started-1f", "silence-1-begin", "skipped-a-1", "missed-a-1", "refused-a-1"]
     known += [f"gap-a-{A}-0-1", f"receipt-{A}-9"]
     known += [f"{A}-gap-0-1", f"{A}-receipt-9"]  # of older versions
-    report = compare([*(Item(uid) for uid in known), Item("6f1c"), Item("AAAA-1")])
+    report = compare(
+        [*(ExportRecord(uid) for uid in known), ExportRecord("6f1c"), ExportRecord("AAAA-1")]
+    )
     assert (report.notices, report.unknown, report.foreign) == (9, 2, 2)
 
 
@@ -182,15 +186,15 @@ def test_a_gap_of_another_back_end_is_no_lack_of_this_one() -> None:
     identity = "00000000000000aa"
     told = {"k8s.audit.exporter": "b", "k8s.audit.gap.bytes": 255}
     linked = {**told, "k8s.audit.chain.id": "c"}
-    own_receipt = Item(
+    own_receipt = ExportRecord(
         f"receipt-{identity}-1",
         Receipt(identity, "a", number=1, delivered=0, bytes=10),
         {"k8s.audit.chain.id": "d"},
     )
     for own, complete in ((told, True), (linked, False)):
         comparison = Comparison()
-        comparison.take([own_receipt, Item(f"gap-b-{identity}-0-ff", None, own)])
+        comparison.take([own_receipt, ExportRecord(f"gap-b-{identity}-0-ff", None, own)])
         assert comparison.report().complete == complete
     old = Comparison()  # before there were chains
-    old.take([Item(f"gap-b-{identity}-0-ff", None, told)])
+    old.take([ExportRecord(f"gap-b-{identity}-0-ff", None, told)])
     assert not old.report().complete

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.verify.items import Item
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord
 from tests.kit.receipts import judged, receipt_of
 
 _ID = "0123456789abcdef"
@@ -17,11 +17,11 @@ def uid(at: int) -> str:
     return f"{_ID}-{at * _STEP:x}"
 
 
-def events(of: Bodies) -> list[Item]:
-    return [Item(uid(at), body=body) for at, body in enumerate(of)]
+def events(of: Bodies) -> list[ExportRecord]:
+    return [ExportRecord(uid(at), body=body) for at, body in enumerate(of)]
 
 
-def receipt(of: Bodies) -> Item:
+def receipt(of: Bodies) -> ExportRecord:
     """Return the receipt that an agent writes which delivered these bodies."""
     return receipt_of(events(of), len(of) * _STEP)
 
@@ -41,7 +41,7 @@ def test_any_order_with_any_repeats_is_no_alarm(of: Bodies, data: st.DataObject)
 def test_a_changed_record_is_named(of: Bodies, more: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(of) - 1))
     items = events(of)
-    items[at] = Item(uid(at), body=of[at] + more)
+    items[at] = ExportRecord(uid(at), body=of[at] + more)
     found = judged([*items, receipt(of)])
     assert [uid(at) + " was changed" in line for line in found.changed] == [True]
     assert not found.missing
@@ -63,7 +63,7 @@ def test_a_record_that_was_taken_out_is_named(of: Bodies, data: st.DataObject) -
 def test_a_record_that_was_put_in_is_named(of: Bodies, more: str, data: st.DataObject) -> None:
     offset = data.draw(st.integers(1, len(of) * _STEP - 1).filter(lambda at: at % _STEP))
     stranger = f"{_ID}-{offset:x}"
-    found = judged([*events(of), Item(stranger, body=more), receipt(of)])
+    found = judged([*events(of), ExportRecord(stranger, body=more), receipt(of)])
     assert [stranger + " was put in" in line for line in found.changed] == [True]
     assert not found.missing
 
@@ -74,6 +74,9 @@ def test_two_records_that_change_places_are_found(of: Bodies, data: st.DataObjec
     """Each has its uid, so a body under another uid is another record."""
     one, other = data.draw(st.lists(st.integers(0, len(of) - 1), min_size=2, max_size=2))
     items = events(of)
-    items[one], items[other] = Item(uid(one), body=of[other]), Item(uid(other), body=of[one])
+    items[one], items[other] = (
+        ExportRecord(uid(one), body=of[other]),
+        ExportRecord(uid(other), body=of[one]),
+    )
     found = judged([*items, receipt(of)])
     assert bool(found.changed) == (of[one] != of[other])

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, begin, link
 from k8s_audit_otlp.evidence.seal import SealKey, make_key, read_public_keys
-from k8s_audit_otlp.state.content import VERSION, Content, digest_of
+from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.items import item_of_fields
+from k8s_audit_otlp.tools.verify.export_record import item_of_fields
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
 

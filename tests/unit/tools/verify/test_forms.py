@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.tools.verify.contents import ContentReport
-from k8s_audit_otlp.tools.verify.items import Item
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord
 from tests.kit.receipts import judged, receipt_of
 
 ID = "0123456789abcdef"
@@ -19,13 +19,15 @@ def uid(at: int) -> str:
     return f"{ID}-{at * STEP:x}"
 
 
-def record(at: int, form: str, body: str = "", *, replayed: bool = False) -> Item:
+def record(at: int, form: str, body: str = "", *, replayed: bool = False) -> ExportRecord:
     """Return an event as a mapping makes it: each has its own body."""
     beside = {"log.mapping": form, **({"k8s.audit.replayed": "true"} if replayed else {})}
-    return Item(uid(at), body=body or f"{at} as {form}", beside=beside)
+    return ExportRecord(uid(at), body=body or f"{at} as {form}", beside=beside)
 
 
-def receipt(sent: Sequence[Item], exporter: str = "siem", *, replay: str = "") -> Item:
+def receipt(
+    sent: Sequence[ExportRecord], exporter: str = "siem", *, replay: str = ""
+) -> ExportRecord:
     replayed = {"k8s.audit.replayed": True, "k8s.audit.chain.id": replay} if replay else {}
     return receipt_of(sent, LONG * STEP, **{"k8s.audit.exporter": exporter, **replayed})
 
@@ -43,7 +45,7 @@ def test_exporters_that_map_differently_are_judged_by_their_own_receipts(
     delivered: list[list[int]], data: st.DataObject
 ) -> None:
     """Each with a policy of its own; in any order, with repeats."""
-    items: list[Item] = []
+    items: list[ExportRecord] = []
     for form, places in zip(FORMS, delivered, strict=False):
         sent = [record(at, form) for at in places]
         items += [*sent, receipt(sent, form)]
@@ -51,7 +53,7 @@ def test_exporters_that_map_differently_are_judged_by_their_own_receipts(
     assert untouched(judged(data.draw(st.permutations(items))))
 
 
-def exporters() -> tuple[list[Item], list[Item]]:
+def exporters() -> tuple[list[ExportRecord], list[ExportRecord]]:
     """Return what two exporters sent of all events."""
     one, other = ([record(at, form) for at in range(LONG)] for form in FORMS[:2])
     return one, other
@@ -62,7 +64,7 @@ def exporters() -> tuple[list[Item], list[Item]]:
 def test_one_record_of_one_exporter_that_was_touched_is_named(at: int, how: str) -> None:
     one, other = exporters()
     receipts = [receipt(one, "one"), receipt(other, "other")]
-    stranger = Item(f"{ID}-{at * STEP + 1:x}", body="x", beside=one[at].beside)
+    stranger = ExportRecord(f"{ID}-{at * STEP + 1:x}", body="x", beside=one[at].beside)
     if how == "gone":
         del one[at]
     elif how == "changed":
@@ -83,7 +85,7 @@ def test_one_record_of_one_exporter_that_was_touched_is_named(at: int, how: str)
     assert (line in report.not_judged) == (how == "gone")
 
 
-def changed_between(begin: int, until: int) -> list[Item]:
+def changed_between(begin: int, until: int) -> list[ExportRecord]:
     """Return what is there when a process sent up to *until* and only noted up to *begin*.
 
     The next one sends from *begin* on, in another form.

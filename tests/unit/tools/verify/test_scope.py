@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from k8s_audit_otlp.tools.verify.items import Item, Receipt
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, Receipt
 from k8s_audit_otlp.tools.verify.scope import Scope
 
 GAP = "k8s.audit.gap."
@@ -12,16 +12,18 @@ SEGMENT = "k8s.audit.segment."
 NUMBERS = count(1)
 
 
-def receipt(identity: str, first: int, last: int) -> Item:
+def receipt(identity: str, first: int, last: int) -> ExportRecord:
     own = {f"{SEGMENT}first_event_ns": first, f"{SEGMENT}last_event_ns": last}
-    return Item(f"receipt-{identity}-{next(NUMBERS)}", Receipt(identity), own)
+    return ExportRecord(f"receipt-{identity}-{next(NUMBERS)}", Receipt(identity), own)
 
 
-def gap(identity: str, **times: int) -> Item:
-    return Item(f"gap-otlp_http-{identity}-0-ff", None, {GAP + k: v for k, v in times.items()})
+def gap(identity: str, **times: int) -> ExportRecord:
+    return ExportRecord(
+        f"gap-otlp_http-{identity}-0-ff", None, {GAP + k: v for k, v in times.items()}
+    )
 
 
-def left_out(scope: Scope, *items: Item) -> set[str]:
+def left_out(scope: Scope, *items: ExportRecord) -> set[str]:
     assert len(list(scope.taking(items))) == len(items)
     return scope.left_out
 

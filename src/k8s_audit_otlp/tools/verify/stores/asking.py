@@ -16,8 +16,8 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as NoAnswerError
 
-from k8s_audit_otlp.otlp.answer import MAX_READ, read_status
-from k8s_audit_otlp.tools.verify.items import Item
+from k8s_audit_otlp.otlp.export_response import MAX_READ, read_status
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import USER_AGENT
 from k8s_audit_otlp.transport.tls import TlsOptions, make_context
@@ -44,10 +44,10 @@ class PassingError(StoreError):
 class Store(Protocol):
     """What can be asked for the records of a cluster. Times are nanoseconds since the epoch."""
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         """Yield receipts, gaps and seals from *since_ns* on, before *until_ns*."""
 
-    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         """Yield everything of that time; events may come in any order."""
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.items import Item, flat, item_of_fields
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, flat, item_of_fields
 from k8s_audit_otlp.tools.verify.stores.asking import Asking, Where, slices, time_text
 
 _HOUR_S: Final = 3600.0  # of records; of links, which are few, a day
@@ -31,13 +31,13 @@ class VictoriaLogs:
         named = f'"{_CLUSTER}":={_quoted(where.cluster)}'
         self._filter = f"{where.source} {named}".strip()
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(f'"{CHAIN}id":*', slices(since_ns, until_ns, 24 * _HOUR_S))
 
-    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(f'"{UID_FIELD}":*', slices(since_ns, until_ns, _HOUR_S))
 
-    def _items(self, wanted: str, times: Iterable[tuple[int, int]]) -> Iterator[Item]:
+    def _items(self, wanted: str, times: Iterable[tuple[int, int]]) -> Iterator[ExportRecord]:
         for start, end in times:
             within = f"_time:[{time_text(start)}, {time_text(end)})"
             query = f"{within} {self._filter} {wanted}"
@@ -58,13 +58,13 @@ class ClickHouse:
             "param_cluster": where.cluster,
         }
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(f"{CHAIN}id", slices(since_ns, until_ns, 24 * _HOUR_S))
 
-    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(UID_FIELD, slices(since_ns, until_ns, _HOUR_S))
 
-    def _items(self, field: str, times: Iterable[tuple[int, int]]) -> Iterator[Item]:
+    def _items(self, field: str, times: Iterable[tuple[int, int]]) -> Iterator[ExportRecord]:
         for start, end in times:
             query = {
                 **self._fixed,

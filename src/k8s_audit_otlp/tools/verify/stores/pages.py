@@ -8,7 +8,7 @@ import msgspec
 
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.items import Item, flat, item_of_fields
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, flat, item_of_fields
 from k8s_audit_otlp.tools.verify.stores.asking import (
     Asking,
     PassingError,
@@ -39,13 +39,13 @@ class Loki:
         self._limit = 100
         self._query = f"{where.source or _STREAM} | k8s_cluster_name={cluster}"
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(f"{_loki_name(CHAIN)}id", since_ns, until_ns)
 
-    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(_loki_name(UID_FIELD), since_ns, until_ns)
 
-    def _items(self, label: str, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def _items(self, label: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         query = f'{self._query} | {label}!=""'
         for start, end in slices(since_ns, until_ns, _HOUR_S):
             at, least = start, 1
@@ -109,13 +109,13 @@ class Elasticsearch:
         self._path = f"/{where.source or 'logs-*'}/_search"
         self._cluster = _any_of("term", "k8s.cluster.name", where.cluster)
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(f"{CHAIN}id", since_ns, until_ns)
 
-    def records(self, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         yield from self._items(UID_FIELD, since_ns, until_ns)
 
-    def _items(self, field: str, since_ns: int, until_ns: int) -> Iterator[Item]:
+    def _items(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         time = {"gte": time_text(since_ns), "lt": time_text(until_ns)}
         wanted = [{"range": {"@timestamp": time}}, self._cluster, _any_of("exists", field)]
         first = {"query": {"bool": {"filter": wanted}}, "size": _PAGE, "sort": ["_doc"]}

@@ -19,8 +19,8 @@ from k8s_audit_otlp.evidence.seal import (
     read_public_keys,
 )
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice
-from k8s_audit_otlp.tools.verify.items import Item
-from k8s_audit_otlp.tools.verify.links import IntegrityReport, Links
+from k8s_audit_otlp.tools.verify.chains import IntegrityReport, Links
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord
 
 COUNT = 6
 
@@ -33,11 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def item(notice: Notice) -> Item:
-    return Item(notice.uid, None, {"event.name": notice.event, **notice.attributes})
+def item(notice: Notice) -> ExportRecord:
+    return ExportRecord(notice.uid, None, {"event.name": notice.event, **notice.attributes})
 
 
-def told(count: int, key: SealKey, exporter: str = "siem") -> list[Item]:
+def told(count: int, key: SealKey, exporter: str = "siem") -> list[ExportRecord]:
     """Make a chain of receipts and gaps with a seal on its end."""
     chain, items = Chain(), []
     for n in range(count):
@@ -57,7 +57,7 @@ def told(count: int, key: SealKey, exporter: str = "siem") -> list[Item]:
     return [*items, item(key.seal(chain, "log", exporter, 1_767_323_045_000_000_000))]
 
 
-def judge(items: list[Item], *keys: Path) -> IntegrityReport:
+def judge(items: list[ExportRecord], *keys: Path) -> IntegrityReport:
     links = Links(read_public_keys(list(keys)) if keys else None)
     assert list(links.taking(items)) == items
     return links.report()
@@ -67,7 +67,7 @@ def faults(report: IntegrityReport) -> str:
     return "; ".join([*report.faults, *(f for chain in report.chains for f in chain.faults)])
 
 
-def altered(one: Item, **changes: object) -> Item:
+def altered(one: ExportRecord, **changes: object) -> ExportRecord:
     names = {k.replace("__", "."): v for k, v in changes.items()}
     return one._replace(own={**(one.own or {}), **names})
 
@@ -233,7 +233,7 @@ def test_links_of_the_first_version_hold(*, kept: bool) -> None:
     own[HASH] = sha256(msgspec.json.encode(canonical)).hexdigest()
     if not kept:
         del own["k8s.audit.chain.previous"]
-    report = judge([Item("receipt-a-1", None, own)])
+    report = judge([ExportRecord("receipt-a-1", None, own)])
     assert report.sound, faults(report)
 
 

@@ -1,4 +1,4 @@
-"""What must be delivered before an end, by the names and sizes that the files have now.
+"""Decides when the agent ends, and what must be delivered before: bytes that are on disk now.
 
 `--once` asks for what is there at the start, `until: caught_up` for what is there at the signal.
 """
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.exporter.subscription import Subscription
-from k8s_audit_otlp.receiver.log import WAITING, AuditLog
+from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource
+from k8s_audit_otlp.receiver.troubles import WAITING
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.telemetry.logs import fields
 
@@ -155,14 +156,14 @@ class DrainTarget:
         return now_s - self._progress_at >= patience_s
 
 
-class Ending:
+class Shutdown:
     """When the agent ends: at once, or when a target is reached or nothing moves any more.
 
-    A signal handler may call `ask`, and set `at_once`; all else belongs to the commit loop.
+    A signal handler may call `request`, and set `at_once`; all else belongs to the commit loop.
     """
 
     def __init__(self, new_target: Callable[[], DrainTarget], *, catch_up_first: bool) -> None:
-        """*new_target* takes down what is there; *catch_up_first*: the first `ask` wants that."""
+        """*new_target* takes down what is there; *catch_up_first*: the first `request` wants it."""
         self.at_once = False
         self.handed_over = False  # another agent of this process goes on
         self.stalled = False  # nothing has moved for long enough
@@ -172,31 +173,31 @@ class Ending:
         self._catch_up = False
         self._target: DrainTarget | None = None
 
-    def ask(self, *, can_catch_up: bool) -> None:
+    def request(self, *, can_catch_up: bool) -> None:
         if self._catch_up_first and can_catch_up:
             self._catch_up_first, self._catch_up = False, True
         else:
             self.at_once = True
 
-    def say(self, in_flight: int, timeout_s: float) -> None:
+    def log_begin(self, in_flight: int, timeout_s: float) -> None:
         """Log that the end has begun."""
         why = "giving way to the new configuration" if self.handed_over else "stopping"
         text = "%s: requests in flight: %d; they have up to %g s, the next start sends what is left"
         more = fields("stopping", in_flight=in_flight, reload=self.handed_over)
         logger.info(text, why, in_flight, timeout_s, extra=more)
 
-    def aim(self) -> None:
+    def set_target(self) -> None:
         """Take down what is there now: it is to be delivered before the end."""
         self._target = self._new_target()
 
     @property
-    def is_near(self) -> bool:
+    def has_target(self) -> bool:
         return self._target is not None
 
     def is_reached(self, now_s: float, write_receipts: Callable[[], None]) -> bool:
         """Say whether all is delivered and acknowledged, or will not be."""
         if self._catch_up and self._target is None:
-            self.aim()
+            self.set_target()
         if self._target is None:
             return False
         if not self._target.undelivered():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from k8s_audit_otlp.agent.watched import WatchedLogs
+from k8s_audit_otlp.agent.watched_logs import WatchedLogs
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.watch import Watcher
 from tests.kit.agent import Fixture

@@ -1,6 +1,6 @@
 """Whether an exporter may send something new, and who keeps it from that."""
 
-from k8s_audit_otlp.exporter.gate import Budget, Gate
+from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 
 
 def test_the_gate_opens_when_the_last_one_leaves() -> None:

@@ -1,4 +1,4 @@
-"""Tells every exporter of something once, without an agent: such as what a check found."""
+"""Sends a notice to every exporter, without an agent: such as what `evidence report` found."""
 
 import os
 import time
@@ -22,7 +22,7 @@ _ATTEMPTS = 4
 _LONGEST_WAIT_S = 30.0
 
 
-def tell_exporters(
+def send_notice(
     config: Config,
     notice: Notice,
     cluster: str,

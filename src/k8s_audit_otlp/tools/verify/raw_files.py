@@ -9,7 +9,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.offline import OfflineSegment, segments
-from k8s_audit_otlp.tools.verify.items import Item, field_of
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, field_of
 
 _STEP = 1024 * 1024
 
@@ -31,7 +31,7 @@ class RawFiles:
     def __init__(self) -> None:
         self._said: dict[str, dict[str, int]] = {}  # identity: SHA-256 and the size it is over
 
-    def taking(self, items: Iterable[Item]) -> Iterable[Item]:
+    def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
         """Take in what receipts say of raw bytes, and pass everything on."""
         for item in items:
             if item.receipt is not None and item.own is not None:

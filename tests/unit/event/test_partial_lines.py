@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.frames import Framed
-from k8s_audit_otlp.event.pieces import Piece, Pieces, joined
+from k8s_audit_otlp.event.partial_lines import Piece, Pieces, joined
 
 CORE = {"kind": "Event", "apiVersion": "v1", "message": 'a "quoted\\" } text [\\'}
 

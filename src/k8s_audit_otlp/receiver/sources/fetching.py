@@ -44,7 +44,7 @@ class Lost(NamedTuple):
     messages: int
 
 
-class ReadingSource(ABC, Generic[Connection]):
+class FetchingSource(ABC, Generic[Connection]):
     """Connects and takes, over and over; after any trouble it goes on from its last position.
 
     `trouble` says why nothing is taken, '' while it is; `left_out` counts what held no audit event;

@@ -22,7 +22,7 @@ _OTHERS_LEFT_OUT = (
 logger = logging.getLogger("k8s_audit_otlp")
 
 
-class FirstLook:
+class ForeignLogWarning:
     """Call it now and then; it looks at every log until that has a whole line, and then no more."""
 
     def __init__(self, logs: Iterable[AuditLog]) -> None:
@@ -54,7 +54,7 @@ class FirstLook:
         return bool(lines) or len(head) == _HEAD_BYTES
 
 
-class CaughtUp:
+class CaughtUpMessage:
     """Call it now and then; it says of each exporter when nothing of its backlog is left."""
 
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:

@@ -23,7 +23,7 @@ def digest_of(line: bytes) -> bytes:
     return blake2b(line, digest_size=DIGEST_BYTES).digest()
 
 
-class Window:
+class KnownLines:
     """The newest *lines* digests. Not thread-safe: the spool's lock guards it."""
 
     def __init__(self, path: Path, *, lines: int = LINES) -> None:

@@ -48,7 +48,7 @@ class Receipt(NamedTuple):
         return self._replace(bytes=max(self.bytes, part.bytes), **sums)
 
 
-class Item(NamedTuple):
+class ExportRecord(NamedTuple):
     """One record of the export."""
 
     uid: str
@@ -130,7 +130,7 @@ def _beside(log: _Log, around: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **{f"attributes.{words_of(p.key)}": _plain(p) for p in log.attributes}}
 
 
-def items_of_request(line: bytes, field: str) -> Iterator[Item]:
+def items_of_request(line: bytes, field: str) -> Iterator[ExportRecord]:
     for source in _read_request(line).resourceLogs:
         resource = source.resource.attributes if source.resource else []
         around = {f"resource.attributes.{words_of(p.key)}": _plain(p) for p in resource}
@@ -139,12 +139,12 @@ def items_of_request(line: bytes, field: str) -> Iterator[Item]:
                 uid = next((_plain(p) for p in log.attributes if p.key == field), "")
                 if read_uid(str(uid)) is not None:
                     body = log.body.stringValue if log.body else None
-                    yield Item(str(uid), body=body, beside=_beside(log, around))
+                    yield ExportRecord(str(uid), body=body, beside=_beside(log, around))
                     continue
                 known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
                 if log.eventName:
                     known.setdefault("event.name", log.eventName)
-                yield Item(str(uid), read_receipt(known), known)
+                yield ExportRecord(str(uid), read_receipt(known), known)
 
 
 # -- fields under whatever name a back end gives them --------------------------------------------
@@ -190,7 +190,7 @@ def _named(known: Mapping[str, Any], name: str) -> Any:
     return next((value for path, value in known.items() if path.endswith(ending)), None)
 
 
-def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> Item:
+def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecord:
     known: dict[str, Any] = {}
     lists: dict[str, Any] = {}
     for path, value in fields:
@@ -203,8 +203,8 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> Item:
         known[name] = value
     uid = str(_named(known, field) or "")
     if read_uid(uid) is not None:
-        return Item(uid, body=_body(known), beside={**known, **lists})
-    return Item(uid, read_receipt(known), known)
+        return ExportRecord(uid, body=_body(known), beside={**known, **lists})
+    return ExportRecord(uid, read_receipt(known), known)
 
 
 def _body(known: Mapping[str, Any]) -> str | None:

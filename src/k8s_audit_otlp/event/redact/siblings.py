@@ -1,4 +1,4 @@
-"""What stands beside a member, and what in it, says more than its name."""
+"""Reads what is around a member of a body: its siblings, its parent's name, what it refers to."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ _NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
 
 
-def refers(pieces: list[bytes], key: int, end: int) -> bool:
+def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
     """Tell a reference to a Secret ({name, key}) from a credential made of parts."""
     if pieces[key + 1][:2] != b":{":
         return False
@@ -51,7 +51,7 @@ def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
                 yield place
 
 
-def owner_of(pieces: list[bytes], key: int) -> str:
+def parent_name(pieces: list[bytes], key: int) -> str:
     """Return the name of the member whose value is the object that the member at *key* is in."""
     depth = 0
     for place in range(key - 2, max(0, key - 2 * _MOST_SIBLINGS), -2):
@@ -61,5 +61,5 @@ def owner_of(pieces: list[bytes], key: int) -> str:
     return ""
 
 
-def is_beside(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
+def has_sibling(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
     return any(pieces[place] in names for place in siblings(pieces, key))

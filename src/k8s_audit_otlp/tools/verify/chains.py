@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from k8s_audit_otlp.evidence.chain import CHAIN, HASH, hash_of, words
 from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.items import Item
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -68,7 +68,7 @@ class Links:
         self._first_ns = 0  # of the events that receipts speak of
         self._faults: list[str] = []
 
-    def taking(self, items: Iterable[Item]) -> Iterable[Item]:
+    def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
         """Take in what concerns chains, and pass everything on."""
         for item in items:
             if item.own is not None:

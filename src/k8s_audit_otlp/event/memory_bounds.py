@@ -1,4 +1,4 @@
-"""Takes out of a huge line what no kube-apiserver writes, before it is decoded.
+"""Bounds the memory that decoding a hostile line takes: what costs too much goes before it.
 
 Every short text of a list costs some 60 bytes once it is decoded. Bodies are never decoded, and
 the rest of an event is bounded by the headers of a request: Go reads 1 MiB of them.
@@ -11,8 +11,8 @@ import msgspec
 
 from k8s_audit_otlp.model import AuditEvent
 
-MOST_OUTSIDE = 2 << 20  # bytes of an event outside its bodies that are taken as they are
-LARGE = 4 << 20  # bytes of a body that is taken apart whatever its shape
+MAX_OUTSIDE_BODIES = 2 << 20  # bytes of an event outside its bodies that are taken as they are
+LARGE_BODY = 4 << 20  # bytes of a body that is taken apart whatever its shape
 _PIECE = 45  # bytes that a short piece takes
 _MASS = 1 << 20  # bytes of a list or an object that is looked at
 _MOST_TIMES = 3
@@ -37,53 +37,55 @@ _INSIDE = {
 }
 
 
-def is_wide(line: bytes, *bodies: bytes | msgspec.Raw) -> bool:
+def is_long_outside_bodies(line: bytes, *bodies: bytes | msgspec.Raw) -> bool:
     """Tell a line that has more outside its bodies than is taken as it is."""
-    return len(line) - sum(map(len, bodies)) > MOST_OUTSIDE
+    return len(line) - sum(map(len, bodies)) > MAX_OUTSIDE_BODIES
 
 
-def is_dense(value: bytes) -> bool:
+def is_costly_to_split(value: bytes) -> bool:
     """Tell a large value that would cost several times its size once it is split at its quotes."""
-    return len(value) > LARGE and value.count(b'"') * _PIECE > _MOST_TIMES * len(value)
+    return len(value) > LARGE_BODY and value.count(b'"') * _PIECE > _MOST_TIMES * len(value)
 
 
-def is_mass(value: bytes) -> bool:
+def is_costly_to_decode(value: bytes) -> bool:
     """Tell a list or an object that would cost several times its size."""
     if len(value) <= _MASS or value[:1] not in (b"{", b"["):
         return False
     return (value.count(b'"') // 2 + value.count(b",")) * _EACH > _MOST_TIMES * len(value)
 
 
-def without_masses(line: bytes, wrong: list[str]) -> bytes:
-    """Return the line without masses outside its bodies; the names of what went are added."""
-    if len(line) <= MOST_OUTSIDE:
+def without_costly_members(line: bytes, wrong: list[str]) -> bytes:
+    """Return the line without costly members outside its bodies; their names go to *wrong*."""
+    if len(line) <= MAX_OUTSIDE_BODIES:
         return line
     try:
         members = _members(line, _decode)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return line
-    if not is_wide(line, *(members.get(name, b"") for name in _BODIES)):
+    if not is_long_outside_bodies(line, *(members.get(name, b"") for name in _BODIES)):
         return line
     before = len(wrong)
     kept = {}
     for name, value in members.items():
-        if name in _BODIES or not is_mass(value):
+        if name in _BODIES or not is_costly_to_decode(value):
             kept[name] = value
         elif name in _INSIDE and value[:1] == b"{":
             kept[name] = _thinned(name + ".", value, wrong)
         else:
             wrong.append(name)
-    if len(line) - sum(map(len, members.values())) > MOST_OUTSIDE:
+    if len(line) - sum(map(len, members.values())) > MAX_OUTSIDE_BODIES:
         wrong.append(_UNKNOWN)
     return _object(kept) if len(wrong) > before else line
 
 
 def _thinned(path: str, value: bytes, wrong: list[str]) -> bytes:
     inside = _members(value, _INSIDE[path[:-1]])
-    wrong += [path + name for name, inner in inside.items() if is_mass(inner)]
+    wrong += [path + name for name, inner in inside.items() if is_costly_to_decode(inner)]
     if len(value) - sum(map(len, inside.values())) > _MASS:
         wrong.append(path + _UNKNOWN)
-    return _object({name: inner for name, inner in inside.items() if not is_mass(inner)})
+    return _object(
+        {name: inner for name, inner in inside.items() if not is_costly_to_decode(inner)}
+    )
 
 
 def _members(value: bytes, decode: Callable[[bytes], Any]) -> dict[str, bytes]:

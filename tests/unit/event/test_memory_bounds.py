@@ -5,10 +5,10 @@ import json
 import pytest
 
 from k8s_audit_otlp.event.decode import read_line
-from k8s_audit_otlp.event.masses import MOST_OUTSIDE
+from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES
 from tests.kit.strategies import line_of
 
-MASS = ["a"] * (MOST_OUTSIDE // 4)
+MASS = ["a"] * (MAX_OUTSIDE_BODIES // 4)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_masses_outside_the_bodies_go_and_are_named(
 ) -> None:
     line = line_of(**{**members, "requestObject": {"a": 1}})
     [read] = read_line(line)
-    assert len(line) > MOST_OUTSIDE > len(read.body)
+    assert len(line) > MAX_OUTSIDE_BODIES > len(read.body)
     assert read.fault.split(", ") == named
     assert read.event.user is not None
     assert read.event.user.username == "bob"
@@ -36,7 +36,7 @@ def test_masses_outside_the_bodies_go_and_are_named(
 
 
 def test_long_texts_and_bodies_stay() -> None:
-    line = line_of(userAgent="a,b" * MOST_OUTSIDE, requestObject={"x": MASS})
+    line = line_of(userAgent="a,b" * MAX_OUTSIDE_BODIES, requestObject={"x": MASS})
     [read] = read_line(line)
     assert read.body == line
     assert not read.fault

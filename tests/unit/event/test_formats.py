@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.decode import decode
+from k8s_audit_otlp.event.formats import FORMATS, detect, is_audit, unwrap
 from k8s_audit_otlp.event.frames import Framed
-from k8s_audit_otlp.event.wrappers import FORMATS, detect, is_audit, unwrap
 
 EVENT = b'{"kind":"Event","auditID":"a","verb":"get","requestURI":"/a\\u00e9 \\"b\\""}'
 TEXT = EVENT.decode()

@@ -1,4 +1,4 @@
-"""Puts together what was written in pieces. Pure.
+"""Puts lines together that a container runtime or a service has parted. Pure.
 
 Container runtimes part a long line and say of each piece whether it goes on; Azure parts one over
 records and does not say: there a text goes on until its JSON ends. Pieces of one stream follow each

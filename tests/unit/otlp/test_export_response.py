@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
-from k8s_audit_otlp.otlp.answer import (
+from k8s_audit_otlp.otlp.export_response import (
     MAX_MESSAGE,
     read_partial_success,
     read_status,

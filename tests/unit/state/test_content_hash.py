@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.state.content import DIGEST_BYTES, PRIME, Content, digest_of, whole_hash
+from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, PRIME, Content, digest_of, whole_hash
 
 Digests = list[tuple[int, bytes]]
 
