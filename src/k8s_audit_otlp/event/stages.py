@@ -22,6 +22,7 @@ class Bodies(NamedTuple):
     """A line whose bodies may leave; `said` is what its record says of them beside."""
 
     line: bytes
+    outside: bytes  # the line without its bodies
     said: Mapping[str, Sequence[str]] = {}
     redacted_values: Sequence[bytes] = ()  # pieces that a message of the same event may repeat
 

@@ -54,6 +54,7 @@ class Clean(Protocol):
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
     ) -> bool: ...
+    def whole(self, outside: bytes, uri: bytes) -> bool: ...
     def member(self, name: bytes, value: bytes) -> bool: ...
     def path(self, path: str) -> bool: ...
     def query(self, query: str) -> bool: ...
@@ -108,6 +109,8 @@ class FastEncoder:
         self._records = records
         self._clean = clean
         self._most = most
+        self._outside, self._uri = b"", ""  # of the line that is judged
+        self._is_free: bool | None = None  # of anything to redact there, once that is asked
         self._decode = msgspec.json.Decoder(FastEvent).decode
         self._callers = Interned(self._caller, weigh=_weigh_caller)
         self._requests = Interned(self._request, weigh=lambda k, v: len(k[3]) + len(v[0]) + 400)
@@ -127,6 +130,7 @@ class FastEncoder:
             line, event.request_object, event.response_object
         ):
             raise NotPlainError
+        self._outside, self._uri, self._is_free = line, event.request_uri, None
         if event.request_object is not _NOTHING or event.response_object is not _NOTHING:
             return self._with_bodies(event, line, around)
         return self._record(event, line, line, SIZE_OF_FRAME, around)
@@ -142,6 +146,7 @@ class FastEncoder:
         bodies = check.bodies(line, request, response, event.object_ref)
         if bodies is None:
             raise NotPlainError
+        self._outside = bodies.outside
         if not bodies.said:
             return self._record(event, line, line, size, around)
         status, notes = bytes(event.response_status), bytes(event.annotations)
@@ -264,7 +269,11 @@ class FastEncoder:
 
     def _object(self, key: tuple[str, str, str, str, str]) -> tuple[bytes, int, bool, int]:
         encoded, target = self._records.object(key)
-        clean = self._clean is None or all(map(self._clean.reference, key))
+        clean = (
+            self._clean is None
+            or self._is_line_free(self._clean)
+            or all(map(self._clean.reference, key))
+        )
         said = members_of(zip(_OBJECT, key, strict=True))
         return encoded, target, clean, len(said) + len('"objectRef":{},') - 1
 
@@ -286,7 +295,14 @@ class FastEncoder:
         return encoded, alarm, self._is_clean(b"annotations", key), size
 
     def _is_clean(self, name: bytes, value: bytes) -> bool:
-        return self._clean is None or not value or self._clean.member(name, value)
+        check = self._clean
+        return check is None or not value or self._is_line_free(check) or check.member(name, value)
+
+    def _is_line_free(self, check: Clean) -> bool:
+        """Tell in one pass over the line that is encoded what its new parts need not be asked."""
+        if self._is_free is None:
+            self._is_free = check.whole(self._outside, go_json(self._uri))
+        return self._is_free
 
 
 def _is_clean_text(check: Clean, event: FastEvent, path: str, query: str) -> bool:

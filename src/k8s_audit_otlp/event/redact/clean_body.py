@@ -30,7 +30,7 @@ _PATTERNS: Final = (
     rb'"f:[^"]*(args|command|env[^"]*)":\{("\.":\{\},)?"v:',
     rb"""([^:]|[^kv]:|[^"][kv]:)[{\[]%b\\+\"""" % _BLANKS,
     rb"""value(\\+"|['\\])*%b[:=]""" % _BLANKS,
-    rb"""\\"data""",
+    rb"""\\"data\\*\"""",
     rb"""("[:,]|[{\[])\s""",
 )
 _NEEDLESS_ESCAPE: Final = rb"""\\u00[4-7]"""  # of a letter: the names must be read first

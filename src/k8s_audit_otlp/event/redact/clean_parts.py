@@ -7,6 +7,7 @@ judged once. Together they must never be more lenient than `CleanMembers`.
 import re
 from collections.abc import Callable, Sequence
 
+from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.context import BodyContext, context_of
 from k8s_audit_otlp.event.redact.names import Verdicts
@@ -19,6 +20,11 @@ from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
 _RARE = re.compile(r'[@%=;#? "]')  # addresses with a password, escapes, parameters, words, JSON
+# What says who asked, in most lines: digests of credentials and a group.
+_TOLD = re.compile(
+    rb'"authentication\.kubernetes\.io/credential-id":'
+    rb'\["(?:JTI=[0-9a-f-]{36}|X509SHA256=[0-9a-f]{64})"\]|"system:masters"'
+)
 _EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\")
 _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
@@ -49,6 +55,15 @@ class CleanParts:
         self._queries = _texts(lambda query: outside.leaves("requestURI", "/?" + query))
         self._paths = _texts(self._is_clean_path)
         self._references = _texts(self._is_clean_reference)
+
+    def whole(self, outside: bytes, uri: bytes) -> bool:
+        """Judge all of a line outside its bodies, in one pass. *False* says only: look at each.
+
+        *uri*: its request URI as JSON, which is judged apart where it has a query.
+        """
+        if b"?" in uri:
+            outside = outside.replace(b'"requestURI":' + uri, b"", 1)
+        return is_clean(_TOLD.sub(b"", outside))
 
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""
@@ -92,12 +107,14 @@ class CleanParts:
             end = start + len(body)
         if line.find(_REQUEST, end) >= 0 or line.find(_RESPONSE, end) >= 0:
             return None
-        if seen.context.kind and _EMBEDDED.search(parts[0] + line[end:]):
+        outside = b"".join((*parts[::2], line[end:]))
+        if seen.context.kind and _EMBEDDED.search(outside):
             return None  # JSON in a text is judged by what the event is about
         if not seen.fired:
-            return Bodies(line)
+            return Bodies(line, outside)
         fired = tuple(sorted(seen.fired))
-        return Bodies(b"".join((*parts, line[end:])), {self._key: fired}, seen.redacted_values)
+        new = b"".join((*parts, line[end:]))
+        return Bodies(new, outside, {self._key: fired}, seen.redacted_values)
 
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
