@@ -3,6 +3,7 @@
 # default ~/.cache/k8s-audit-otlp/bin: a Collector, etcd, kube-apiserver and its tools, helm and
 # kubeconform, VictoriaLogs, DataKit's Pipeline engine. From the Go module proxy; about 20 minutes
 # on two cores the first time.
+# Where there is Maven, also the jars of Kafka and OpenSearch, beside the bin directory.
 # With K8S_AUDIT_OTLP_LOKI=1 also Loki, about 10 minutes more (pytest -m loki).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -27,6 +28,15 @@ if [ ! -x "$bin/promtool" ]; then # its module replaces others, so it is built a
     go build -o "$bin/promtool" github.com/prometheus/prometheus/cmd/promtool)
   rm -rf "$module"
 fi
+
+for name in kafka opensearch; do # without them their tests are left out
+  pom=$here/$name.pom.xml
+  jars=$(dirname "$bin")/$name
+  if command -v mvn >/dev/null && [ ! -d "$jars" ]; then
+    if mvn -B -q -f "$pom" dependency:copy-dependencies -DincludeScope=runtime \
+      -DoutputDirectory="$jars.new"; then mv "$jars.new" "$jars"; fi
+  fi
+done
 
 # The image is built without a daemon; where that cannot be installed its tests are left out.
 if ! { command -v buildah && command -v mmdebstrap; } >/dev/null && [ "$(id -u)" = 0 ] &&

@@ -11,6 +11,7 @@ import pytest
 from tests.interop import kafka_broker
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector
+from tests.interop.opensearch import OpenSearch
 from tests.kit.servers import free_port
 
 CACHE = Path.home() / ".cache" / "k8s-audit-otlp" / "bin"
@@ -83,3 +84,10 @@ def broker(tmp_path: Path) -> Iterator[kafka_broker.Broker]:
     made.start()
     yield made
     made.kill()
+
+
+@pytest.fixture(scope="session")
+def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSearch]:
+    running = OpenSearch(tmp_path_factory.mktemp("opensearch"))
+    yield running
+    running.stop()

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import signal
 import subprocess
 import time
@@ -21,7 +22,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from tests.kit.servers import free_port
 
-START_S = 60.0
+START_S = 180.0  # a Java program takes long beside other load
 _LOKI = """
 auth_enabled: false
 server: {{http_listen_address: 127.0.0.1, http_listen_port: {port}, log_level: warn,
@@ -44,6 +45,10 @@ class Store(ABC):
     """One process that takes OTLP and answers queries."""
 
     kind = "otlp_http"
+    endpoint: str  # where it takes OTLP
+    query: str  # that tells whether the night is complete, by its name on the page
+    vendor: str
+    title: str  # what the help of verify calls it
 
     def __init__(self, directory: Path, command: list[str], port: int, ready: str) -> None:
         self.port = port
@@ -55,12 +60,26 @@ class Store(ABC):
             assert time.monotonic() < end, "it did not start in time"
             time.sleep(0.2)
 
+    @property
+    def url(self) -> str:
+        """Where it answers queries."""
+        return f"http://127.0.0.1:{self.port}"
+
     def post(self, path: str, form: Mapping[str, str]) -> bytes:
         data = urllib.parse.urlencode(form).encode()
-        url = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(url, data=data, timeout=60) as answer:
+        return self.send(path, data, "application/x-www-form-urlencoded")
+
+    def send(self, path: str, data: bytes, kind: str, method: str = "POST") -> bytes:
+        headers = {"Content-Type": kind}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             body: bytes = answer.read()
             return body
+
+    def take(self, body: bytes) -> None:
+        """Give it a request of OTLP."""
+        path = self.endpoint.removeprefix(self.url) + "/v1/logs"
+        self.send(path, body, "application/x-protobuf")
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -99,6 +118,7 @@ class Store(ABC):
 class VictoriaLogs(Store):
     query = "logsql"
     vendor = "victorialogs"
+    title = "VictoriaLogs"
 
     def __init__(self, binary: Path, directory: Path) -> None:
         port = free_port()
@@ -127,6 +147,7 @@ class VictoriaLogs(Store):
 class Loki(Store):
     query = "logql"
     vendor = "loki"
+    title = "Loki"
 
     def __init__(self, binary: Path, directory: Path) -> None:
         port = free_port()
@@ -150,31 +171,36 @@ class Loki(Store):
         return {int(s["stream"]["log_record_uid"].partition("-")[2], 16) for s in streams}
 
 
-class Relay:
-    """Stands before a store and loses the records whose uid it is told, as a store may do."""
+class Intake:
+    """Takes OTLP over HTTP and gives each request to a function before it says that it has it."""
 
-    def __init__(self, store: Store) -> None:
-        relay = self
-        self.loses: set[str] = set()
-
+    def __init__(self, take: Callable[[bytes], None]) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                request = urllib.request.Request(
-                    f"http://127.0.0.1:{store.port}{self.path}",
-                    relay.without(gzip.decompress(body)),
-                    {"Content-Type": "application/x-protobuf"},
-                )
-                with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                    self.send_response(answer.status)
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
+                take(gzip.decompress(body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *_: object) -> None: ...
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Relay(Intake):
+    """Stands before a store and loses the records whose uid it is told, as a store may do."""
+
+    def __init__(self, store: Store) -> None:
+        self.loses: set[str] = set()
+        super().__init__(lambda body: store.take(self.without(body)))
+        self.endpoint = re.sub(r":\d+", f":{self.port}", store.endpoint)
 
     def without(self, body: bytes) -> bytes:
         """Take the records out of a request that are to be lost."""
@@ -188,10 +214,6 @@ class Relay:
     def _uid(self, record: LogRecord) -> str:
         found = (a.value.string_value for a in record.attributes if a.key == "log.record.uid")
         return next(found, "")
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def binary_of(name: str) -> Path:

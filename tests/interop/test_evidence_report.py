@@ -1,10 +1,9 @@
-"""Real VictoriaLogs and Loki, asked over HTTP: is the day complete, and who changed it."""
+"""Real VictoriaLogs, OpenSearch and Loki, asked over HTTP: is the day whole, who changed it."""
 
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,14 @@ import yaml
 from k8s_audit_otlp.cli import NOTHING
 from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent
-from tests.interop.stores import Loki, Relay, VictoriaLogs, binary_of
-from tests.interop.test_stores import BINARIES, STORES, at, lines_ago
+from tests.interop.opensearch import OpenSearch
+from tests.interop.stores import Loki, Relay, Store, VictoriaLogs, binary_of
+from tests.interop.test_stores import BINARIES, at, lines_ago, store
 from tests.kit.events import EventSource
 
+__all__ = ["store"]
 pytestmark = pytest.mark.timeout(400, func_only=True)
 CLUSTER = 'prod "1"'
-
-
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VictoriaLogs | Loki]:
-    kind: type[VictoriaLogs | Loki] = request.param
-    if not binary_of(BINARIES[kind]).exists():
-        pytest.skip(f"{BINARIES[kind]} is not there: tests/interop/build.sh builds it")
-    (tmp_path / "store").mkdir()
-    running = kind(binary_of(BINARIES[kind]), tmp_path / "store")
-    yield running
-    running.stop()
 
 
 def yesterday(hour: int) -> datetime:
@@ -44,14 +34,13 @@ def lines_at(count: int, when: datetime, seed: int) -> list[bytes]:
     return [at(source.line(), when + timedelta(milliseconds=n)) for n in range(count)]
 
 
-def deliver(agent: Agent, store: VictoriaLogs | Loki, port: int) -> list[bytes]:
+def deliver(agent: Agent, store: Store, endpoint: str) -> list[bytes]:
     """Send two segments of yesterday and a live file; return the lines of the first."""
     first = lines_at(2500, yesterday(3), 1)
     agent.log.with_name("audit-2026-01-02T00-00-00.000.log").write_bytes(b"".join(first))
     second = lines_at(200, yesterday(4), 2)
     agent.log.with_name("audit-2026-01-02T01-00-00.000.log").write_bytes(b"".join(second))
     agent.write(lines_ago(20, timedelta(minutes=1), 3))
-    endpoint = store.endpoint.replace(str(store.port), str(port))
     agent.configure("otlp_http", {"endpoint": endpoint, "audit": {"vendor": store.vendor}})
     file = agent.directory / "agent.yaml"
     tree = yaml.safe_load(file.read_text())
@@ -62,14 +51,14 @@ def deliver(agent: Agent, store: VictoriaLogs | Loki, port: int) -> list[bytes]:
     return first
 
 
-def report(store: VictoriaLogs | Loki, *more: str) -> subprocess.CompletedProcess[str]:
-    words = ["--store", store.vendor, "--url", f"http://127.0.0.1:{store.port}"]
+def report(store: Store, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ["--store", store.title.lower(), "--url", store.url]
     words += ["--cluster", CLUSTER, *more]
     command = [sys.executable, "-m", "k8s_audit_otlp", "evidence", "report", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-def settled(store: VictoriaLogs | Loki, code: int, records: int, *more: str) -> dict[str, Any]:
+def settled(store: Store, code: int, records: int, *more: str) -> dict[str, Any]:
     """Ask until the answer is *code* about so many records: they may take a second to show."""
     end = time.monotonic() + 90
     while True:
@@ -85,10 +74,10 @@ def settled(store: VictoriaLogs | Loki, code: int, records: int, *more: str) -> 
 
 
 def test_a_day_that_nobody_touched_is_complete_and_told(
-    agent: Agent, store: VictoriaLogs | Loki, tmp_path: Path
+    agent: Agent, store: Store, tmp_path: Path
 ) -> None:
     """More than a page of records; the answer is a metric, and a record in the store itself."""
-    deliver(agent, store, store.port)
+    deliver(agent, store, store.endpoint)
     config, metrics = str(agent.directory / "agent.yaml"), tmp_path / "evidence.prom"
     found = settled(store, 0, 2700, "--metrics", str(metrics))
     assert found["answer"] == "complete"
@@ -104,7 +93,10 @@ def test_a_day_that_nobody_touched_is_complete_and_told(
         time.sleep(0.5)
 
 
-def answers_in(store: VictoriaLogs | Loki) -> str:
+def answers_in(store: Store) -> str:
+    if isinstance(store, OpenSearch):
+        told = {"query": {"term": {"attributes.event.name": "k8s.audit.evidence"}}}
+        return str(store.ask(json.dumps(told)))
     if isinstance(store, VictoriaLogs):
         return str(store.ask('_time:5m "event.name":="k8s.audit.evidence"'))
     query = '{service_name="k8s-audit"} | event_name="k8s.audit.evidence"'
@@ -112,14 +104,14 @@ def answers_in(store: VictoriaLogs | Loki) -> str:
     return store.post("/loki/api/v1/query_range", form).decode()
 
 
-def test_a_lost_event_is_named(agent: Agent, store: VictoriaLogs | Loki) -> None:
+def test_a_lost_event_is_named(agent: Agent, store: Store) -> None:
     first = lines_at(2500, yesterday(3), 1)
     found = identify(first[0], finished=True)
     assert found is not None
     relay = Relay(store)
     gone = f"{found.name}-{sum(map(len, first[:7])):x}"
     relay.loses.add(gone)
-    deliver(agent, store, relay.port)
+    deliver(agent, store, relay.endpoint)
     relay.stop()
     answer = settled(store, 5, 2699)
     assert answer["missing"] == 1
@@ -134,7 +126,7 @@ def test_an_event_that_the_store_deleted_itself_is_named(agent: Agent, tmp_path:
     (tmp_path / "store").mkdir()
     store = VictoriaLogs(binary, tmp_path / "store")
     try:
-        first = deliver(agent, store, store.port)
+        first = deliver(agent, store, store.endpoint)
         settled(store, 0, 2700)
         found = identify(first[0], finished=True)
         assert found is not None

@@ -1,4 +1,4 @@
-"""Real VictoriaLogs and Loki: what is acknowledged is there, and their queries say so."""
+"""Real VictoriaLogs, OpenSearch and Loki: what they acknowledge is there, and queries say so."""
 
 import json
 import shutil
@@ -11,7 +11,8 @@ import pytest
 from k8s_audit_otlp.cli import OK
 from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent, k8s_audit_otlp
-from tests.interop.stores import Loki, Relay, VictoriaLogs, binary_of
+from tests.interop.opensearch import OpenSearch
+from tests.interop.stores import Loki, Relay, Store, VictoriaLogs, binary_of
 from tests.kit.events import EventSource
 from tests.kit.queries import queries
 
@@ -19,13 +20,19 @@ pytestmark = pytest.mark.timeout(400, func_only=True)
 BINARIES = {VictoriaLogs: "victoria-logs", Loki: "loki"}
 STORES = [
     pytest.param(VictoriaLogs, id="victorialogs", marks=pytest.mark.interop),
+    pytest.param(OpenSearch, id="opensearch", marks=pytest.mark.interop),
     pytest.param(Loki, id="loki", marks=pytest.mark.loki),
 ]
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VictoriaLogs | Loki]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param is OpenSearch:  # takes seconds to start, so there is one for all tests
+        kept: OpenSearch = request.getfixturevalue("opensearch")
+        kept.clear()
+        yield kept
+        return
     kind: type[VictoriaLogs | Loki] = request.param
     binary = binary_of(BINARIES[kind])
     if not binary.exists():
@@ -37,8 +44,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VictoriaLo
     running.stop()
 
 
-def _configure(agent: Agent, store: VictoriaLogs | Loki, port: int | None = None) -> None:
-    endpoint = store.endpoint.replace(str(store.port), str(port or store.port))
+def _configure(agent: Agent, store: Store, relay: Relay | None = None) -> None:
+    endpoint = (relay or store).endpoint
     agent.configure("otlp_http", {"endpoint": endpoint, "audit": {"vendor": store.vendor}})
 
 
@@ -70,19 +77,17 @@ def _three_segments(agent: Agent) -> list[bytes]:
     return first
 
 
-def test_the_query_says_that_a_night_is_complete(agent: Agent, store: VictoriaLogs | Loki) -> None:
+def test_the_query_says_that_a_night_is_complete(agent: Agent, store: Store) -> None:
     """A backlog of hours arrives as a whole, notices of the present beside it; none is refused."""
     _three_segments(agent)
     _configure(agent, store)
     _deliver(agent)
     assert agent.dead_letters() == []
-    store.wait_for(_promising_more(queries()[store.query]), 2)  # both receipts are there
+    store.wait_for(promising_more(queries()[store.query]), 2)  # both receipts are there
     store.wait_for_exactly(queries()[store.query], [])
 
 
-def test_the_query_names_the_segment_of_a_lost_event(
-    agent: Agent, store: VictoriaLogs | Loki
-) -> None:
+def test_the_query_names_the_segment_of_a_lost_event(agent: Agent, store: Store) -> None:
     """An event that the store drops after its answer is found."""
     first = _three_segments(agent)
     found = identify(first[0], finished=True)
@@ -90,16 +95,14 @@ def test_the_query_names_the_segment_of_a_lost_event(
     identity = found.name
     relay = Relay(store)
     relay.loses.add(f"{identity}-{len(first[0]):x}")
-    _configure(agent, store, relay.port)
+    _configure(agent, store, relay)
     _deliver(agent)
     relay.stop()
-    store.wait_for(_promising_more(queries()[store.query]), 2)
+    store.wait_for(promising_more(queries()[store.query]), 2)
     store.wait_for_exactly(queries()[store.query], [identity])
 
 
-def test_an_agent_that_lost_its_state_sends_all_again(
-    agent: Agent, store: VictoriaLogs | Loki
-) -> None:
+def test_an_agent_that_lost_its_state_sends_all_again(agent: Agent, store: Store) -> None:
     """Hours-old events go beside newer ones of the same node; none is refused."""
     _three_segments(agent)
     _configure(agent, store)
@@ -111,9 +114,7 @@ def test_an_agent_that_lost_its_state_sends_all_again(
     store.wait_for_exactly(queries()[store.query], [])
 
 
-def test_logs_and_backups_in_any_order_of_time_arrive(
-    agent: Agent, store: VictoriaLogs | Loki
-) -> None:
+def test_logs_and_backups_in_any_order_of_time_arrive(agent: Agent, store: Store) -> None:
     """Two logs of one receiver, hours apart; then a backup older than all; then all once more."""
     agent.write(lines_ago(100, timedelta(minutes=1), 3))
     other = agent.directory / "other" / "audit.log"
@@ -132,13 +133,31 @@ def test_logs_and_backups_in_any_order_of_time_arrive(
     done = k8s_audit_otlp("replay", "--config", config, "--exporter", "otlp_http", "--from", "24h")
     assert done.returncode == OK, done.stderr
     assert agent.dead_letters() == []
-    store.wait_for(_promising_more(queries()[store.query]), 2)  # no repeat counts as an event
+    store.wait_for(promising_more(queries()[store.query]), 2)  # no repeat counts as an event
     store.wait_for_exactly(queries()[store.query], [])
 
 
-def _promising_more(query: str) -> str:
+def promising_more(query: str) -> str:
     """Make the query ask for one event more than the receipt promises."""
-    return query.replace("lt_field", "le_field").replace(">= on", "> on")
+    for less, as_much in ("lt_field", "le_field"), (">= on", "> on"), ("arrived < ", "arrived <= "):
+        query = query.replace(less, as_much)
+    return query
+
+
+@pytest.mark.interop
+def test_lucene_finds_the_receipts_and_the_events_of_a_segment(
+    agent: Agent, opensearch: OpenSearch
+) -> None:
+    opensearch.clear()
+    first = identify(_three_segments(agent)[0], finished=True)
+    assert first is not None
+    _configure(agent, opensearch)
+    _deliver(agent)
+    wanted = {"receipts_lucene": 2, "events_lucene": 300}
+    for name, count in wanted.items():
+        text = queries()[name].strip().replace("IDENTITY", first.name)
+        found = opensearch.ask(json.dumps({"query": {"query_string": {"query": text}}}))
+        assert found["hits"]["total"] == {"value": count, "relation": "eq"}, text
 
 
 @pytest.mark.loki

@@ -19,8 +19,8 @@ from k8s_audit_otlp.cli import MISSING, OK
 from k8s_audit_otlp.evidence.seal import make_key
 from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent, k8s_audit_otlp
-from tests.interop.stores import Loki, Relay, VictoriaLogs
-from tests.interop.test_stores import lines_ago, store
+from tests.interop.stores import Relay, Store
+from tests.interop.test_stores import lines_ago, promising_more, store
 from tests.kit.queries import queries
 
 __all__ = ["store"]
@@ -29,20 +29,19 @@ NODES = ("one", "two")
 
 
 @pytest.fixture
-def relay(store: VictoriaLogs | Loki) -> Iterator[Relay]:
+def relay(store: Store) -> Iterator[Relay]:
     running = Relay(store)
     yield running
     running.stop()
 
 
-def _agents(directory: Path, store: VictoriaLogs | Loki, port: int) -> list[Agent]:
+def _agents(directory: Path, store: Store, endpoint: str) -> list[Agent]:
     """Write the logs of two nodes, and the configurations of their agents."""
     found = []
     for number, node in enumerate(NODES):
         agent = Agent(directory / node)
         agent.directory.mkdir()
         make_key(agent.directory / "seal.key", None)
-        endpoint = store.endpoint.replace(str(store.port), str(port))
         agent.configure("otlp_http", {"endpoint": endpoint, "audit": {"vendor": store.vendor}})
         file = agent.directory / "agent.yaml"
         tree = yaml.safe_load(file.read_text())
@@ -75,32 +74,25 @@ def _all_of_it(agents: list[Agent]) -> None:
     assert done.returncode == OK, done.stderr
 
 
-def test_a_complete_night_has_no_row_whatever_else_is_there(
-    tmp_path: Path, store: VictoriaLogs | Loki
-) -> None:
+def test_a_complete_night_has_no_row_whatever_else_is_there(tmp_path: Path, store: Store) -> None:
     """Two nodes, restarts, seals, a gap and a replay."""
-    _all_of_it(_agents(tmp_path, store, store.port))
-    store.wait_for(_promising_more(queries()[store.query]), 2 * 3)
+    _all_of_it(_agents(tmp_path, store, store.endpoint))
+    store.wait_for(promising_more(queries()[store.query]), 2 * 3)
     store.wait_for_exactly(queries()[store.query], [])
 
 
-def _promising_more(query: str) -> str:
-    """Make the query ask for one event more than the receipt promises."""
-    return query.replace("lt_field", "le_field").replace(">= on", "> on")
-
-
 def test_only_the_segment_of_the_lost_event_is_named_and_a_replay_mends_it(
-    tmp_path: Path, store: VictoriaLogs | Loki, relay: Relay
+    tmp_path: Path, store: Store, relay: Relay
 ) -> None:
     """One event of the second node does not arrive."""
-    agents = _agents(tmp_path, store, relay.port)
+    agents = _agents(tmp_path, store, relay.endpoint)
     backup = agents[1].log.with_name("audit-2026-01-02T05-00-00.000.log")
     first = backup.read_bytes().split(b"\n")[0]
     found = identify(first + b"\n", finished=True)
     assert found is not None
     relay.loses.add(f"{found.name}-{len(first) + 1:x}")
     _all_of_it(agents)
-    store.wait_for(_promising_more(queries()[store.query]), 2 * 3)
+    store.wait_for(promising_more(queries()[store.query]), 2 * 3)
     store.wait_for_exactly(queries()[store.query], [found.name])
     verified, missing = _verified(store, agents[1], tmp_path)
     assert verified == MISSING, missing
@@ -115,17 +107,15 @@ def test_only_the_segment_of_the_lost_event_is_named_and_a_replay_mends_it(
         assert time.monotonic() < end, said  # the live file has no receipt to wait for
 
 
-def _verified(store: VictoriaLogs | Loki, agent: Agent, directory: Path) -> tuple[int, str]:
+def _verified(store: Store, agent: Agent, directory: Path) -> tuple[int, str]:
     """Export with the very command that the help of verify gives, and compare."""
     text = k8s_audit_otlp("verify", "--help").stdout
-    name = "VictoriaLogs" if isinstance(store, VictoriaLogs) else "Loki"
-    found = re.search(rf"^ +{name} +(curl .*(?:\n {{10,}}\S.*)*)", text, re.MULTILINE)
+    found = re.search(rf"^ +{store.title} +(curl .*(?:\n {{10,}}\S.*)*)", text, re.MULTILINE)
     assert found is not None
     command = " ".join(line.strip() for line in found[1].splitlines())
-    url = f"http://127.0.0.1:{store.port}"
     export = directory / "export"
     with export.open("wb") as file:
-        env = {**os.environ, "VL": url, "LOKI": url}
+        env = {**os.environ, **dict.fromkeys(("VL", "LOKI", "ES"), store.url)}
         subprocess.run(["bash", "-c", command], stdout=file, env=env, check=True, timeout=60)
     done = k8s_audit_otlp("verify", "--path", str(agent.log), "--against", str(export))
     return done.returncode, done.stdout + done.stderr

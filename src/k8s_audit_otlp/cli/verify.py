@@ -73,13 +73,14 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
       Loki           curl -sG "$LOKI/loki/api/v1/query_range"
                        -d since=1d -d limit=5000
                        --data-urlencode 'query={service_name="k8s-audit"}'
-      Elasticsearch  curl -s "$ES/logs-*/_search?size=10000"; a scroll's pages too
+      Elasticsearch  curl -s "$ES/logs-*/_search?size=10000"
       ClickHouse     SELECT LogAttributes['log.record.uid'] AS uid FROM otel_logs
                        FORMAT CSVWithNames, with --uid-field uid; or JSONEachRow
       DataKit        the answer of /v1/query/raw, or the explorer's CSV
       others         NDJSON, CSV or TSV with a field of uids, or a list of uids
 
-    Loki gives at most 5,000 records at once: ask by start and end, and give all the answers.
+    Loki gives at most 5,000 records at once, Elasticsearch 10,000: ask by start and end, or page
+    by page of a scroll, and give all the answers.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     log = _log_asked_for(log, config_file, receipts_only=receipts_only)
     disk, entries = _log_on_disk(log, since, with_live=not closed)
