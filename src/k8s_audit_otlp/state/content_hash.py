@@ -62,7 +62,7 @@ class Content(msgspec.Struct, array_like=True, omit_defaults=True):
         if not digests:
             return
         offsets = [offset for offset, _ in digests]
-        if offsets[0] < self.last or any(map(int.__gt__, offsets, offsets[1:])):
+        if offsets[0] < self.last or offsets != sorted(offsets):
             self.disordered = True
         self.records += len(digests)
         self.last = offsets[-1]

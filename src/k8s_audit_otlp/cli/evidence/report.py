@@ -104,8 +104,8 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
       4  complete and sound, but not every exporter or file took the answer
       5  something is missing
       6  something was changed, put in, taken out of the chain or forged
-      7  nothing wrong was found, but a part could not be judged, or has no
-         seal by a key that was given
+      7  nothing wrong was found, but a part could not be judged, has no seal
+         by a key that was given, or begins behind its first receipt
       8  nothing was there to judge: no segment ended on that day
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     now_ns = time.time_ns()

@@ -78,8 +78,8 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
       2  a file that cannot be read, a wrong option
       5  something is missing
       6  something was changed, put in, taken out of the chain or forged
-      7  nothing wrong was found, but a part could not be judged, or has no
-         seal by a key that was given
+      7  nothing wrong was found, but a part could not be judged, has no seal
+         by a key that was given, or begins behind its first receipt
       8  nothing was there to judge: no receipt
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     scope = Scope(cluster, since, until)

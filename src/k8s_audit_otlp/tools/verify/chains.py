@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from k8s_audit_otlp.evidence.chain import CHAIN, HASH, hash_of, words
+from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, hash_of, words
 from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
 from k8s_audit_otlp.tools.verify.export_record import ExportRecord
@@ -28,6 +28,7 @@ class _Link:
     previous: str
     hash: str
     sound: bool  # its hash is that of what it says
+    since_ns: int  # the first event of a receipt, else 0
 
 
 @dataclass(slots=True)
@@ -38,6 +39,8 @@ class ChainReport:
     exporter: str = ""
     first: int = 0
     last: int = 0  # 0: of another exporter, whose back end has its links
+    since_ns: int = 0  # the first event that its first receipt speaks of
+    replay: bool = False  # its links speak of what was sent again
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
     faults: list[str] = field(default_factory=list)
@@ -64,6 +67,7 @@ class Links:
         self._keys = keys
         self._links: dict[str, dict[int, dict[str, _Link]]] = {}
         self._exporters: dict[str, str] = {}
+        self._replays: set[str] = set()
         self._seals: dict[str, dict[str, Any]] = {}
         self._first_ns = 0  # of the events that receipts speak of
         self._faults: list[str] = []
@@ -88,12 +92,15 @@ class Links:
         else:
             event = str(named.get("event.name") or named.get("eventname") or "")
             sound = said[HASH] == hash_of(uid, event, fields)
-            link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound)
+            first = str(named.get(_FIRST) or "")
+            since_ns = int(first) if first.isdecimal() else 0
+            link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, since_ns)
             chain = self._links.setdefault(said[CHAIN + "id"], {})
             chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
             self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
-            if (first := str(named.get(_FIRST) or "")).isdecimal() and int(first):
-                self._first_ns = min(self._first_ns or int(first), int(first))
+            if words(REPLAYED) in named:
+                self._replays.add(said[CHAIN + "id"])
+            self._first_ns = min(filter(None, (self._first_ns, since_ns)), default=0)
 
     def report(self) -> IntegrityReport:
         report = IntegrityReport(faults=list(self._faults), seals=len(self._seals))
@@ -117,6 +124,8 @@ class Links:
     def _chain(self, name: str, of: dict[int, dict[str, _Link]]) -> ChainReport:
         numbers = sorted(of)
         report = ChainReport(name, self._exporters[name], numbers[0], numbers[-1])
+        times = (link.since_ns for number in numbers for link in of[number].values())
+        report.since_ns, report.replay = next(filter(None, times), 0), name in self._replays
         before: _Link | None = None
         for at, number in enumerate(numbers):
             if at and number != numbers[at - 1] + 1:

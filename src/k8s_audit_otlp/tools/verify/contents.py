@@ -12,6 +12,7 @@ from typing import Any
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, PRIME, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
+from k8s_audit_otlp.tools.verify.derived import PREFIX, derive
 from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.forms import (
     AGAIN,
@@ -51,6 +52,8 @@ class ContentReport:
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
+    # Of segments without a receipt: the time of one of its events (0 unknown), how many there are.
+    without_receipt: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Contents:
@@ -60,6 +63,7 @@ class Contents:
         self._records: dict[str, Records] = {}
         self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity, and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
+        self._times: dict[str, int] = {}  # of one event of each segment
         self._forms = FormReader()
 
     def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
@@ -70,6 +74,8 @@ class Contents:
                 here = self._records.get(place.identity)
                 if here is None:
                     here = self._records[place.identity] = Records()
+                    derived = derive(place, item.body or "", PREFIX)
+                    self._times[place.identity] = derived.time_ns if derived else 0
                 here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
             elif item.own is not None and (gap := read_gap(item.uid)) is not None:
                 is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
@@ -107,6 +113,7 @@ class Contents:
             proven |= segment.forms
             again[identity] = segment.again
         self._judge_again(again, proven, report)
+        report.without_receipt = [(self._times[i], len(of)) for i, of in self._records.items()]
         return report
 
     def _judge_again(

@@ -11,9 +11,11 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import EVENT_NAME, TABLE, MappingOptions, P
 from k8s_audit_otlp.otlp.parts import MAX_NOTES
@@ -24,6 +26,7 @@ PREFIX: Final = "k8s.audit."
 # What is always there with the attributes of the semantic conventions: it shows the prefix.
 _ALWAYS: Final = ("outcome", "user.type")
 _SHORTEST_CUT: Final = 48
+_REMEMBERED: Final = 256  # bytes of an attribute that is remembered
 _UID: Final = "log.record.uid"
 _PLAIN: Final = frozenset(words_of(row.key) for row in TABLE if row.profile == P)
 _PLAIN_SIGN: Final = "auditid"
@@ -120,14 +123,26 @@ def derive(place: UidPlace, body: str, prefix: str) -> Derived | None:
     if len(encoded.records) != 1:
         return None
     (record,) = ScopeLogs.FromString(encoded.records[0]).log_records
+    (message,) = (payload for _, payload in wire.fields(encoded.records[0]))
     attributes: dict[str, list[Any]] = {}
-    for pair in record.attributes:
-        kind = pair.value.WhichOneof("value")
-        value = getattr(pair.value, kind or "string_value")
-        if kind == "array_value":
-            value = [each.string_value for each in value.values]
-        attributes.setdefault(words_of(pair.key), []).append(value)
+    for tag, pair in wire.fields(message):
+        if tag == wire.ATTRIBUTE:
+            name, value = _seen(pair) if len(pair) <= _REMEMBERED else _attribute(pair)
+            attributes.setdefault(name, []).append(value)
     return Derived(attributes, record.time_unix_nano, record.severity_number, record.severity_text)
+
+
+def _attribute(pair: bytes) -> tuple[str, Any]:
+    """Return the name in plain words and the value of a KeyValue."""
+    read = KeyValue.FromString(pair)
+    kind = read.value.WhichOneof("value")
+    value = getattr(read.value, kind or "string_value")
+    if kind == "array_value":
+        value = [each.string_value for each in value.values]
+    return words_of(read.key), value
+
+
+_seen = lru_cache(maxsize=4096)(_attribute)  # most of a record's attributes are those of others
 
 
 def expected(name: str, derived: Derived, prefix: str) -> list[Any] | None:
@@ -147,6 +162,17 @@ def expected(name: str, derived: Derived, prefix: str) -> list[Any] | None:
         cut = [key for key in same if len(name) >= _SHORTEST_CUT and key.startswith(name)]
         return [value for key in cut for value in derived.attributes[key]]
     return [] if name in names.rows else None
+
+
+def says_something(beside: Beside) -> bool:
+    """Tell whether any of it can be held against a body: an export may hold bodies alone."""
+    names = _names(beside.prefix)
+    known = beside.attributes.keys() - NOT_OF_THE_BODY
+    return bool(
+        beside.record
+        or known & (names.rows | names.others.keys())
+        or any(name.startswith(names.maps) for name in known)
+    )
 
 
 def is_sent(name: str, beside: Beside) -> bool:

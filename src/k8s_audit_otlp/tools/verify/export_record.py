@@ -108,7 +108,8 @@ _read_request = msgspec.json.Decoder(_Request).decode
 
 
 def _plain(pair: _Pair) -> Any:
-    return _value(pair.value or _Value())
+    value = pair.value or _Value()
+    return _value(value) if value.stringValue is None else value.stringValue
 
 
 def _value(value: _Value) -> Any:
@@ -120,14 +121,21 @@ def _value(value: _Value) -> Any:
 
 
 def _beside(log: _Log, around: Mapping[str, Any]) -> dict[str, Any]:
-    own = {
+    own: dict[str, Any] = {
         **around,
         "timeunixnano": log.timeUnixNano,
         "severitynumber": log.severityNumber,
         "severitytext": log.severityText,
         "eventname": log.eventName,
     }
-    return {**own, **{f"attributes.{words_of(p.key)}": _plain(p) for p in log.attributes}}
+    for pair in log.attributes:
+        own[_attribute_path(pair.key)] = _plain(pair)
+    return own
+
+
+@lru_cache(maxsize=4096)
+def _attribute_path(key: str) -> str:
+    return f"attributes.{words_of(key)}"
 
 
 def items_of_request(line: bytes, field: str) -> Iterator[ExportRecord]:

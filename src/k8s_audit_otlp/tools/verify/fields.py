@@ -22,6 +22,7 @@ from k8s_audit_otlp.tools.verify.derived import (
     is_sent,
     record_says,
     says,
+    says_something,
 )
 from k8s_audit_otlp.tools.verify.export_record import ExportRecord, words_of
 from k8s_audit_otlp.tools.verify.forms import FormReader
@@ -93,7 +94,9 @@ class Fields:
         for item in items:
             if item.beside and item.body:
                 self._form = self._forms.form_of(item.beside)
-                self._take(item.uid, item.body, beside_of(item.beside, self._uid_field))
+                beside = beside_of(item.beside, self._uid_field)
+                if says_something(beside):
+                    self._take(item.uid, item.body, beside)
             yield item
 
     def leave_out(self, identities: Iterable[str]) -> None:

@@ -80,6 +80,9 @@ class Records:
         self._digests += digest[:DIGEST_BYTES]
         self._form_of.append(self._forms.index(form))
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def whole(self) -> tuple[str, int, str]:
         """Return the hash of all records, how many different they are, and their form.
 

@@ -69,7 +69,26 @@ class Verdict:
             if self.sound.checked and chain.last and not (chain.sealed or chain.faults)
         ]
         raw = self.raw.unproven if self.raw is not None else []
-        return [*contents, *unsealed, *self.sound.absent, *raw]
+        return [*contents, *unsealed, *self._starts(), *self.sound.absent, *raw]
+
+    def _starts(self) -> Iterator[str]:
+        """Name chains that begin behind their first link, where more should be there."""
+        for chain in self.sound.chains:
+            if chain.first <= 1 or chain.replay:
+                continue
+            name = f"{chain.exporter} ({chain.id})"
+            if self.scope.since_ns and not 0 < chain.since_ns < self.scope.since_ns:
+                yield (
+                    f"{name}: begins with number {chain.first}, and the first event of that is "
+                    "not before the range: nothing shows that the link before it was not taken "
+                    "out; export an hour more before it"
+                )
+            older = [n for ns, n in self.contents.without_receipt if 0 < ns < chain.since_ns]
+            if older:
+                yield (
+                    f"{name}: begins with number {chain.first}, and {counted(sum(older), 'record')}"
+                    " older than that are under no receipt: what proved them is not there"
+                )
 
     @property
     def nothing(self) -> str:
