@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -35,19 +34,6 @@ _MOST_EVENTS = 20  # explained one by one; more are a log
 _MOST_EVENT_BYTES = 64 * 1024 * 1024  # of --event: the agent's longest line
 
 
-class Sample(click.ParamType[int]):
-    """`1/10` or `10`: every tenth block."""
-
-    name = "1/N"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Read N."""
-        text = str(value).removeprefix("1/")
-        if not text.isdecimal() or int(text) < 1:
-            self.fail(f"{value!r} is no sample; write 1/10 for a tenth", param, ctx)
-        return int(text)
-
-
 @click.command()
 @CONFIG
 @click.option(
@@ -66,7 +52,6 @@ class Sample(click.ParamType[int]):
 )
 @click.option("--event", "event_file", metavar="FILE|-", help="Explain the events in it.")
 @click.option("--path", "log", type=PATH, help="Preview this log: a live file with its backups.")
-@click.option("--sample", type=Sample(), default=1, help="Look at a part of the log only.")
 @click.option("--html", "page", type=PATH, help="Write the preview as a page with charts.")
 @JSON
 def command(  # noqa: PLR0913 - one for each thing that can be asked
@@ -75,7 +60,6 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     policies: tuple[str, ...],
     event_file: str | None,
     log: Path | None,
-    sample: int,
     page: Path | None,
     *,
     as_json: bool,
@@ -97,8 +81,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     config_file = config_path(config_file, log or event_file or policies)
     if exporters and config_file is None:
         raise click.UsageError("--exporter needs the --config that it stands in")
-    if event_file is not None and (log is not None or page is not None or sample > 1):
-        raise click.UsageError("--event is for single events; --path, --html, --sample for logs")
+    if event_file is not None and (log is not None or page is not None):
+        raise click.UsageError("--event is for single events; --path and --html for logs")
     try:
         config, targets = _targets(config_file, exporters, policies)
     except ConfigurationError as error:
@@ -106,7 +90,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     if event_file is not None:
         _explain(event_file, targets, as_json=as_json)
         return
-    report = _preview(_logs(config, log, targets), config, targets, sample)
+    report = _preview(_logs(config, log, targets), config, targets)
     if page is not None:
         _write(page, report)
     if as_json:
@@ -218,9 +202,8 @@ def _preview(
     logs: list[tuple[str, LogFiles]],
     config: Config | None,
     targets: list[ExplainTarget],
-    sample: int,
 ) -> LogReport:
-    preview = Preview(targets, *_around(config, targets), sample=sample)
+    preview = Preview(targets, *_around(config, targets))
     segment, now = 1, time.time_ns()
     with reading(sum(files.size for _, files in logs), "the log") as advance:
         for receiver, files in logs:

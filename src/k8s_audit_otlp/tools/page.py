@@ -3,7 +3,7 @@
 Templates escape whatever they are given; what a page shows is plain values here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -39,20 +39,6 @@ class Table(NamedTuple):
     rows: Sequence[PageRow]
     text: int
     bars: str = ""
-
-
-class Columns(NamedTuple):
-    """One column a value, to the scale of the highest; `titles` say each in words."""
-
-    values: Sequence[float]
-    titles: Sequence[str]
-    label: str
-
-    def drawn(self) -> Iterator[tuple[float, str]]:
-        """Yield the height of each, in percent of the highest, and its title."""
-        highest = max(self.values, default=0.0) or 1.0
-        for value, title in zip(self.values, self.titles, strict=True):
-            yield 100 * value / highest, title
 
 
 class List(NamedTuple):

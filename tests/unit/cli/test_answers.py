@@ -164,7 +164,6 @@ WRONG = {
     "explain --event nothing": (2, "nothing: No such file"),
     "explain --event empty": (2, "nothing in it"),
     "explain --path log/adit.log": (2, "there is no such log"),
-    "explain --path log/audit.log --sample x": (2, "write 1/10 for a tenth"),
     "explain --exporter x --path log/audit.log": (2, "--exporter needs the --config"),
     "explain -c good.yaml --exporter sime --event event.json": (2, "sime"),
     "validate": (2, "give --config FILE"),

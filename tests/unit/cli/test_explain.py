@@ -127,7 +127,7 @@ def test_an_event_is_explained_from_a_pipe(config: Path, audit_log: Path) -> Non
 def test_the_page_is_written(audit_log: Path, tmp_path: Path) -> None:
     """Beside the table."""
     page = tmp_path / "page.html"
-    done = explain("--path", audit_log, "--html", page, "--sample", "1/1")
+    done = explain("--path", audit_log, "--html", page)
     assert done.returncode == 0, done.stderr
     assert page.read_text().startswith("<!doctype html>")
 
@@ -138,7 +138,7 @@ def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path)
     other.write_text("kept")
     page = tmp_path / "page.html"
     page.symlink_to(other)
-    done = explain("--path", audit_log, "--html", page, "--sample", "1/1")
+    done = explain("--path", audit_log, "--html", page)
     assert done.returncode == 2
     assert "--html:" in done.stderr
     assert other.read_text() == "kept"
@@ -154,7 +154,6 @@ def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path)
         (("--path", "LOG.old"), "there is no such log"),
         (("--path", "LOG", "--policy", "lowvolume"), "or one of low-volume"),
         (("--path", "LOG", "--policy", "LOG"), "--policy: "),
-        (("--path", "LOG", "--sample", "0.1"), "write 1/10 for a tenth"),
         (("--path", "LOG", "--event", "-"), "--event is for single events"),
         (("--event", "nothing-there"), "--event: nothing-there: No such file"),
         (("--event", "-"), "nothing in it"),

@@ -3,7 +3,6 @@
 Every bar has its number beside it, so the page reads without colour and in print.
 """
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from k8s_audit_otlp.tools.explain.report import ExporterRow, LogReport, ViewReport
@@ -21,24 +20,14 @@ from k8s_audit_otlp.tools.explain.show import (
     rule_cells,
     summary,
 )
-from k8s_audit_otlp.tools.page import Bar, Columns, PageRow, Table, render
-from k8s_audit_otlp.tools.text import duration, printable, size
+from k8s_audit_otlp.tools.page import Bar, PageRow, Table, render
+from k8s_audit_otlp.tools.text import printable
 
 _TITLE = "What the Kubernetes audit log amounts to"
 _FOOTER = (
     "Written by k8s-audit-otlp explain; nothing was sent. Secrets are taken out; names of people "
     "and workloads are as the log has them."
 )
-
-
-class _Timeline(NamedTuple):
-    """Bytes of log over time, with the words of its axis and its caption."""
-
-    columns: Columns
-    first: str
-    last: str
-    step: str
-    highest: str
 
 
 class _View(NamedTuple):
@@ -62,7 +51,6 @@ def html_of(report: LogReport) -> str:
         chart=_chart(report, rows),
         exporters=Table(EXPORTERS, [PageRow(exporter_cells(report, row)) for row in rows], text=1),
         remarks=remarks(report),
-        timeline=_timeline(report),
         views=[_view(report, view) for view in report.views],
     )
 
@@ -82,22 +70,6 @@ def _chart(report: LogReport, rows: list[ExporterRow]) -> Table:
         for name, what, part, kind in drawn
     ]
     return Table(["exporter", "", "per day"], bars, text=2, bars="wide")
-
-
-def _timeline(report: LogReport) -> _Timeline | None:
-    bars = report.timeline
-    if len(bars) < 2:
-        return None
-    step = duration((bars[1][0] - bars[0][0]) / 1e9)
-    highest = size(max(count for _, count in bars))
-    titles = [f"{_time(start)}: {size(count)}" for start, count in bars]
-    label = f"bytes of log over time, at most {highest} in {step}"
-    drawn = Columns([count for _, count in bars], titles, label)
-    return _Timeline(drawn, _time(bars[0][0]), _time(bars[-1][0]), step, highest)
-
-
-def _time(ns: int) -> str:
-    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _view(report: LogReport, view: ViewReport) -> _View:

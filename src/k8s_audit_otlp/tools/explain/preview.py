@@ -1,86 +1,58 @@
 """Goes through a log and makes the report that a person wants before paying for it.
 
-Memory: one block, the requests that are being filled, and tables with a bound (`heaviest`,
-`timeline`). With a sample of 1/N every Nth block is looked at and counts are multiplied by what
-the log has for what was looked at; the time range is that of the whole log.
+Memory: one block, the requests that are being filled, and a table with a bound (`heaviest`).
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from k8s_audit_otlp.event.decode import REFUSED, ReadEvent, decode, read_line
+from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import AuditEvent, Block
 from k8s_audit_otlp.otlp.event_record import event_time
 from k8s_audit_otlp.tools.explain.keys import NOT_AN_EVENT, key_of
-from k8s_audit_otlp.tools.explain.report import LogReport, build
+from k8s_audit_otlp.tools.explain.report import LogReport
 from k8s_audit_otlp.tools.explain.targets import ExplainTarget
-from k8s_audit_otlp.tools.explain.timeline import Timeline, is_micro_text, micro_text
 from k8s_audit_otlp.tools.explain.view import SeenEvent, View
+
+_LENGTH = 27  # of a time as kube-apiserver writes it
 
 
 class Preview:
     """Takes in a log block by block; `report` says what would become of it."""
 
-    def __init__(
-        self, targets: Sequence[ExplainTarget], resource: bytes, scope: bytes, *, sample: int = 1
-    ) -> None:
+    def __init__(self, targets: Sequence[ExplainTarget], resource: bytes, scope: bytes) -> None:
         """*resource*, *scope*: the fields of a request before its records, as they are sent."""
-        self.views = [View(alike, resource, scope) for alike in _alike(targets)]
-        self._sample = sample
-        self._blocks = self._bytes = self._sampled_bytes = self._events = 0
-        self._timeline = Timeline()
+        self._views = [View(alike, resource, scope) for alike in _alike(targets)]
+        self._bytes = self._events = 0
+        self._first = self._last = ""  # texts of one form, so they compare
 
     def take(self, receiver: str, block: Block) -> None:
-        size = block.span.end - block.span.start
-        self._bytes += size
-        self._blocks += 1
-        if (self._blocks - 1) % self._sample:
-            for line in _ends_of(block.data):
-                for event, _ in _events(line):
-                    self._reach(event, 0)
-            return
-        self._sampled_bytes += size
-        seen = self._seen(block)
+        self._bytes += block.span.end - block.span.start
+        seen = [one for line in block.data.split(b"\n") for one in _events(line)]
         self._events += len(seen)
-        for view in self.views:
+        for one in seen:
+            self._reach(one.event)
+        for view in self._views:
             if view.wants(receiver):
                 view.take(block, seen)
 
-    def _seen(self, block: Block) -> list[SeenEvent]:
-        seen = []
-        for line in block.data.split(b"\n"):
-            for event, size in _events(line):
-                if event is None:
-                    seen.append(SeenEvent(None, NOT_AN_EVENT, size))
-                    continue
-                self._reach(event, size)
-                seen.append(SeenEvent(event, key_of(event), size))
-        return seen
-
-    def _reach(self, event: AuditEvent | None, size: int) -> None:
+    def _reach(self, event: AuditEvent | None) -> None:
         if event is None:
             return
         text = event.stage_timestamp
-        if text is None or not is_micro_text(text):
-            time = event_time(event)
-            if not time:
+        if text is None or len(text) != _LENGTH or text[-1] != "Z":
+            if not (time := event_time(event)):
                 return
             text = micro_text(time)
-        self._timeline.add(text, size)
+        self._first = min(self._first or text, text)
+        self._last = max(self._last, text)
 
     def report(self, logs: Sequence[str], damage: Sequence[str] = ()) -> LogReport:
-        for view in self.views:
-            view.flush()
-        scale = self._bytes / self._sampled_bytes if self._sampled_bytes else 1.0
-        return build(
-            logs=tuple(logs),
-            damage=tuple(damage),
-            size=self._bytes,
-            events=self._events,
-            sample=self._sample,
-            scale=scale,
-            timeline=self._timeline,
-            views=self.views,
-        )
+        views = tuple(view.report() for view in self._views)
+        seconds = ((unix_ns(self._last) or 0) - (unix_ns(self._first) or 0)) / 1e9
+        times = self._first, self._last, seconds
+        return LogReport(tuple(logs), tuple(damage), self._bytes, self._events, *times, views)
 
 
 def _alike(targets: Sequence[ExplainTarget]) -> Iterable[list[ExplainTarget]]:
@@ -91,24 +63,27 @@ def _alike(targets: Sequence[ExplainTarget]) -> Iterable[list[ExplainTarget]]:
     return groups.values()
 
 
-def _ends_of(data: bytes) -> list[bytes]:
-    first = data[: data.find(b"\n") + 1 or len(data)]
-    last = data[data.rstrip(b"\n").rfind(b"\n") + 1 :]
-    return [first, last]
+def micro_text(ns: int) -> str:
+    """Write a time as kube-apiserver does."""
+    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns // 1000 % 1_000_000:06}Z"
 
 
-def _events(line: bytes) -> list[tuple[AuditEvent | None, int]]:
-    """Read a line as the encoder does; None where what it holds is no event."""
+def _events(line: bytes) -> list[SeenEvent]:
+    """Read a line as the encoder does."""
     if not line:
         return []
     try:
         event = decode(line)
         if event.kind == "Event":
-            return [(event, len(line) + 1)]
+            return [SeenEvent(event, key_of(event), len(line) + 1)]
     except REFUSED:
         pass
-    return [(_known(read), len(read.body) + 1) for read in read_line(line)]
+    return [_seen(read) for read in read_line(line)]
 
 
-def _known(read: ReadEvent) -> AuditEvent | None:
-    return None if read.is_unread else read.event
+def _seen(read: ReadEvent) -> SeenEvent:
+    size = len(read.body) + 1
+    if read.is_unread:
+        return SeenEvent(None, NOT_AN_EVENT, size)
+    return SeenEvent(read.event, key_of(read.event), size)

@@ -1,35 +1,30 @@
-"""The report as plain frozen values, for JSON, tables and a page.
+"""The report as plain values, for JSON, tables and a page.
 
 Nothing of the log is in it but what redaction has seen.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from k8s_audit_otlp.tools.explain.display import strict
-from k8s_audit_otlp.tools.explain.keys import shown
-from k8s_audit_otlp.tools.explain.timeline import Timeline
-from k8s_audit_otlp.tools.explain.view import Outlet, RuleCount, View
 from k8s_audit_otlp.tools.text import DAY_S, number
 
-TOP = 20
-BARS = 96
 SHORT_S = 3600.0  # a shorter log says little about a day
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RuleRow:
+    """What one rule decided about."""
+
     name: str
     line: int
     level: str
     text: str
-    events: int
-    dropped: int
-    lowered: int
-    log_bytes: int
-    sent_bytes: int
-    why_dropped: dict[str, int]  # level, stage, code
+    events: int = 0
+    dropped: int = 0
+    lowered: int = 0
+    log_bytes: int = 0
+    sent_bytes: int = 0
+    why_dropped: dict[str, int] = field(default_factory=dict)  # level, stage, code
 
     @property
     def action(self) -> str:
@@ -108,8 +103,6 @@ class LogReport:
     first: str
     last: str
     seconds: float
-    sample: int
-    timeline: tuple[tuple[int, int], ...]  # (start in ns, bytes of the log)
     views: tuple[ViewReport, ...]
 
     @property
@@ -123,7 +116,6 @@ class LogReport:
     def as_json(self) -> dict[str, Any]:
         """Return plain values, with rates."""
         plain = asdict(self)
-        plain["estimated"] = self.sample > 1
         plain["per_day"] = {"events": self.per_day(self.events), "bytes": self.per_day(self.size)}
         for view in plain["views"]:
             for row in (*view["exporters"], *view["rules"], *view["noisy"]):
@@ -135,86 +127,3 @@ class LogReport:
 _RATES = frozenset(
     {"events", "log_bytes", "sent_events", "sent_bytes", "request_bytes", "wire_bytes"}
 )
-
-
-Times = Callable[[int], int]  # what is counted in a sample as that of the whole log
-
-
-def build(  # noqa: PLR0913 - one for each thing that is known of a log
-    *,
-    logs: tuple[str, ...],
-    damage: tuple[str, ...],
-    size: int,
-    events: int,
-    sample: int,
-    scale: float,
-    timeline: Timeline,
-    views: Sequence[View],
-) -> LogReport:
-    def times(count: int) -> int:
-        return count if scale == 1.0 else round(count * scale)
-
-    return LogReport(
-        logs,
-        damage,
-        size,
-        times(events),
-        timeline.first,
-        timeline.last,
-        timeline.seconds,
-        sample,
-        tuple((start, times(count)) for start, count in timeline.bars(BARS)),
-        tuple(_view(view, times) for view in views),
-    )
-
-
-def _view(view: View, times: Times) -> ViewReport:
-    redactor = strict(view.mapping).redactor
-    noisy = [
-        NoisyRow(*shown(key, redactor), *map(times, sums)) for key, sums in view.heaviest.top(TOP)
-    ]
-    rules = view.rules
-    return ViewReport(
-        tuple(_exporter(outlet, times) for outlet in view.outlets),
-        view.mapping.policy_file if view.mapping.policy else "",
-        view.mapping.bodies,
-        view.mapping.max_record_bytes,
-        tuple(_rule(count, times) for count in rules),
-        tuple(noisy),
-        times(view.heaviest.error),
-        times(sum(count.events for count in rules)),
-        times(sum(count.dropped for count in rules)),
-        times(view.redacted),
-        times(view.shrunk),
-        times(sum(count.sent_bytes for count in rules)),
-    )
-
-
-def _rule(count: RuleCount, times: Times) -> RuleRow:
-    rule = count.rule
-    return RuleRow(
-        rule.name,
-        rule.line,
-        rule.level,
-        rule.text,
-        times(count.events),
-        times(count.dropped),
-        times(count.lowered),
-        times(count.log_bytes),
-        times(count.sent_bytes),
-        {what: times(n) for what, n in count.why.items()},
-    )
-
-
-def _exporter(outlet: Outlet, times: Times) -> ExporterRow:
-    target = outlet.target
-    return ExporterRow(
-        target.name,
-        target.form,
-        target.compression,
-        times(outlet.requests),
-        times(outlet.events),
-        times(outlet.request_bytes),
-        times(outlet.wire_bytes) if target.measured else None,
-        target.max_age_s,
-    )

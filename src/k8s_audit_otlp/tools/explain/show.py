@@ -41,18 +41,14 @@ def renderables(report: LogReport) -> Iterator[RenderableType]:
 
 def summary(report: LogReport) -> list[tuple[str, str]]:
     """Say what was looked at, as (label, text)."""
-    about = "about " if report.sample > 1 else ""
     events, in_a_day = number(report.events), rate(report, report.events, number)
     first, last = (text or UNKNOWN for text in (report.first, report.last))
     said = [
         ("log", printable(", ".join(report.logs), 1000)),
-        ("holds", f"{about}{events} events, {size(report.size)}"),
+        ("holds", f"{events} events, {size(report.size)}"),
         ("covers", f"{first} to {last}, {duration(report.seconds)}"),
-        ("in a day", f"{about}{in_a_day} events, {rate(report, report.size)} of log"),
+        ("in a day", f"{in_a_day} events, {rate(report, report.size)} of log"),
     ]
-    if report.sample > 1:
-        what = f"one block in {report.sample} was looked at; the counts are scaled up"
-        said.append(("estimate", what))
     if report.short:
         what = f"{duration(report.seconds)} of log say little about a day; take more of it"
         said.append(("beware", what))

@@ -4,9 +4,7 @@ Records are those of the real encoder, requests those of the real batcher, and e
 compressed: nothing about sizes is guessed.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.policy import Policy
@@ -15,19 +13,15 @@ from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.mapping import limiter_of
 from k8s_audit_otlp.otlp.resource import export_request
+from k8s_audit_otlp.tools.explain.display import strict
 from k8s_audit_otlp.tools.explain.heaviest import Heaviest
-from k8s_audit_otlp.tools.explain.keys import Key
-from k8s_audit_otlp.tools.explain.rules import (
-    NO_POLICY,
-    NO_RULE,
-    OTHERS,
-    UNREAD,
-    RuleText,
-    rule_texts,
-)
+from k8s_audit_otlp.tools.explain.keys import Key, shown
+from k8s_audit_otlp.tools.explain.report import ExporterRow, NoisyRow, RuleRow, ViewReport
+from k8s_audit_otlp.tools.explain.rules import NO_POLICY, NO_RULE, OTHERS, UNREAD, rule_texts
 from k8s_audit_otlp.tools.explain.targets import ExplainTarget
 from k8s_audit_otlp.transport.compress import compressor
 
+TOP = 20
 _OVERHEAD = 32  # tags and lengths of a request around its records
 
 
@@ -39,25 +33,12 @@ class SeenEvent(NamedTuple):
     size: int  # bytes in the log
 
 
-@dataclass(slots=True)
-class RuleCount:
-    """What one rule decided about."""
-
-    rule: RuleText
-    events: int = 0
-    dropped: int = 0
-    lowered: int = 0
-    log_bytes: int = 0
-    sent_bytes: int = 0
-    why: Counter[str] = field(default_factory=Counter)  # dropped by level, stage or code
-
-
 class Outlet:
     """The requests of one target."""
 
     def __init__(self, target: ExplainTarget, resource: bytes, scope: bytes) -> None:
-        self.target = target
-        self.requests = self.events = self.request_bytes = self.wire_bytes = 0
+        self._target = target
+        self._requests = self._events = self._request_bytes = self._wire_bytes = 0
         self._resource, self._scope = resource, scope
         overhead = len(resource) + len(scope) + _OVERHEAD
         self._batcher = Batcher("", target.limits, overhead=overhead)
@@ -77,15 +58,29 @@ class Outlet:
         while not self._batcher.empty:
             self._send()
 
+    def report(self) -> ExporterRow:
+        self.flush()
+        target = self._target
+        return ExporterRow(
+            target.name,
+            target.form,
+            target.compression,
+            self._requests,
+            self._events,
+            self._request_bytes,
+            self._wire_bytes if target.measured else None,
+            target.max_age_s,
+        )
+
     def _send(self) -> None:
         batch = self._batcher.take()
         if batch is None or not batch.records:
             return
         request = export_request(self._resource, self._scope, batch.records)
-        self.requests += 1
-        self.events += len(batch.records)
-        self.request_bytes += len(request)
-        self.wire_bytes += len(self._compress(request))
+        self._requests += 1
+        self._events += len(batch.records)
+        self._request_bytes += len(request)
+        self._wire_bytes += len(self._compress(request))
 
 
 class View:
@@ -93,11 +88,11 @@ class View:
 
     def __init__(self, targets: Sequence[ExplainTarget], resource: bytes, scope: bytes) -> None:
         mapping = targets[0].mapping
-        self.mapping = mapping
-        self.receivers = targets[0].receivers
-        self.outlets = [Outlet(target, resource, scope) for target in targets]
-        self.heaviest: Heaviest[Key] = Heaviest()
-        self.redacted = 0
+        self._mapping = mapping
+        self._receivers = targets[0].receivers
+        self._outlets = [Outlet(target, resource, scope) for target in targets]
+        self._heaviest: Heaviest[Key] = Heaviest()
+        self._redacted = 0
         self._encoder = mapping.encoder()
         self._policy: Policy | None = None
         texts = {NO_POLICY: OTHERS[NO_POLICY]}
@@ -105,52 +100,61 @@ class View:
             self._policy = Policy.parse(mapping.policy, mapping.policy_file)
             texts = rule_texts(self._policy, mapping.policy)
         rules = {**texts, NO_RULE: OTHERS[NO_RULE], UNREAD: OTHERS[UNREAD]}
-        self._counts = {name: RuleCount(text) for name, text in rules.items()}
+        self._rows = {
+            name: RuleRow(rule.name, rule.line, rule.level, rule.text)
+            for name, rule in rules.items()
+        }
         key = mapping.options.prefix + "redacted"
         limiter = limiter_of(mapping.options)
         self._mark = wire.text(wire.KEY, limiter.name(key) if limiter else key)
 
-    @property
-    def rules(self) -> list[RuleCount]:
-        """Return every rule of the policy, also those that nothing matched, and what else took."""
-        others = (NO_RULE, UNREAD)
-        return [c for name, c in self._counts.items() if c.events or name not in others]
-
-    @property
-    def shrunk(self) -> int:
-        return self._encoder.shrunk
-
     def wants(self, receiver: str) -> bool:
-        return not receiver or self.receivers is None or receiver in self.receivers
+        return not receiver or self._receivers is None or receiver in self._receivers
 
     def take(self, block: Block, seen: Sequence[SeenEvent]) -> None:
         """Treat a block; the records come in the order of the events that are kept."""
         encoded = self._encoder.encode_block(block)
         records = iter(encoded.records)
-        mark, counts, add, policy = self._mark, self._counts, self.heaviest.add, self._policy
-        unread, unasked = counts[UNREAD], counts.get(NO_POLICY, counts[UNREAD])
+        mark, rows, add, policy = self._mark, self._rows, self._heaviest.add, self._policy
+        unread, unasked = rows[UNREAD], rows.get(NO_POLICY, rows[UNREAD])
         for event, key, size in seen:
-            count = unread if event is None else unasked
+            row = unread if event is None else unasked
             if policy is not None and event is not None:
                 decision = policy.decide(event)
-                count = counts[decision.rule]
+                row = rows[decision.rule]
                 if decision.omitted:
-                    count.events += 1
-                    count.dropped += 1
-                    count.why[decision.why] += 1
-                    count.log_bytes += size
+                    row.events += 1
+                    row.dropped += 1
+                    row.why_dropped[decision.why] = row.why_dropped.get(decision.why, 0) + 1
+                    row.log_bytes += size
                     add(key, size, None)
                     continue
-                count.lowered += decision.level != event.level
+                row.lowered += decision.level != event.level
             record = next(records, b"")
-            self.redacted += mark in record
-            count.events += 1
-            count.log_bytes += size
-            count.sent_bytes += len(record)
+            self._redacted += mark in record
+            row.events += 1
+            row.log_bytes += size
+            row.sent_bytes += len(record)
             add(key, size, len(record))
-        for outlet in self.outlets:
+        for outlet in self._outlets:
             outlet.take(encoded)
 
-    def flush(self) -> None:
-        for outlet in self.outlets:
-            outlet.flush()
+    def report(self) -> ViewReport:
+        """Say what came of everything; call it once, at the end."""
+        mapping, redactor = self._mapping, strict(self._mapping).redactor
+        rows = [r for name, r in self._rows.items() if r.events or name not in (NO_RULE, UNREAD)]
+        heaviest = self._heaviest
+        return ViewReport(
+            tuple(outlet.report() for outlet in self._outlets),
+            mapping.policy_file if mapping.policy else "",
+            mapping.bodies,
+            mapping.max_record_bytes,
+            tuple(rows),
+            tuple(NoisyRow(*shown(key, redactor), *sums) for key, sums in heaviest.top(TOP)),
+            heaviest.error,
+            sum(row.events for row in rows),
+            sum(row.dropped for row in rows),
+            self._redacted,
+            self._encoder.shrunk,
+            sum(row.sent_bytes for row in rows),
+        )

@@ -1,6 +1,5 @@
 """A preview counts what would be sent: the same records, the same requests, no event twice."""
 
-import gzip
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,18 +11,17 @@ import pytest
 from k8s_audit_otlp.config.audit_files import PolicyText
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.tools.explain.preview import Preview
-from k8s_audit_otlp.tools.explain.report import TOP
 from k8s_audit_otlp.tools.explain.source import LogFiles
 from k8s_audit_otlp.tools.explain.targets import without_config
-from tests.kit.events import EventSource
+from k8s_audit_otlp.tools.explain.view import TOP
 
 
 @pytest.fixture
 def preview(policy: Path) -> Callable[..., Any]:
-    def run(path: Path, *, with_policy: Any = True, sample: Any = 1, limits: Any = None) -> Any:
+    def run(path: Path, *, with_policy: Any = True, limits: Any = None) -> Any:
         policies = [PolicyText(policy.read_text(), "p.yaml")] if with_policy else []
         targets = [replace(t, limits=limits or t.limits) for t in without_config(policies)]
-        seen = Preview(targets, b"", b"", sample=sample)
+        seen = Preview(targets, b"", b"")
         for block in LogFiles.of(path).blocks(1, lambda _: None, 0):
             seen.take("", block)
         return seen.report([str(path)])
@@ -107,23 +105,6 @@ def test_a_day_follows_from_the_times_in_the_log(
     report = preview(write(tmp_path / "audit.log", [first]))
     assert report.per_day(1) is None
     assert report.short
-
-
-def test_a_sample_comes_close_and_covers_the_whole_time(
-    preview: Callable[..., Any], tmp_path: Path
-) -> None:
-    """A quarter of the blocks of a realistic log, scaled up."""
-    moments = iter(range(100_000))
-    source = EventSource(1, lambda: 1_767_323_045.0 + next(moments))
-    path = tmp_path / "audit.log.gz"
-    path.write_bytes(gzip.compress(b"".join(source.line() + b"\n" for _ in range(4000)), 1))
-    whole, sample = preview(path), preview(path, sample=4)
-    assert sample.as_json()["estimated"]
-    assert (sample.first, sample.last, sample.size) == (whole.first, whole.last, whole.size)
-    for column in ("events", "dropped", "sent_bytes"):
-        exact, guess = getattr(whole.views[0], column), getattr(sample.views[0], column)
-        assert guess == pytest.approx(exact, rel=0.25)
-        assert guess != exact
 
 
 def test_clients_cannot_make_the_table_grow(
