@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 from k8s_audit_otlp.config.output.schema import component_models, json_schema
 from k8s_audit_otlp.config.reading.collector_keys import ALIASES, KEYS
-from k8s_audit_otlp.config.reading.key_rules import Use
 
 _Json: TypeAlias = dict[str, Any]
 _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
@@ -121,9 +120,8 @@ def _collector_keys() -> str:
     blocks: dict[tuple[str, str, str], list[str]] = {}
     for kind, rules in KEYS.items():
         for rule in rules:
-            if rule.use is not Use.HONOURED:
-                why = f"{rule.why}; {rule.hint}" if rule.hint else rule.why
-                blocks.setdefault((rule.key, rule.use, why), []).append(f"`{kind}`")
+            why = f"{rule.why}; {rule.hint}" if rule.hint else rule.why
+            blocks.setdefault((rule.key, rule.use, why), []).append(f"`{kind}`")
     return "\n".join(
         (
             "### Keys of a pasted Collector block",

@@ -11,7 +11,6 @@ from k8s_audit_otlp.config.durations import parse_duration, parse_size
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.config.output.schema import json_schema
 from k8s_audit_otlp.config.reading.collector_keys import KEYS
-from k8s_audit_otlp.config.reading.key_rules import Use
 from tests.kit.config_page import markdown
 
 SCHEMA = json_schema()
@@ -104,6 +103,5 @@ def test_the_reference_lists_every_key_that_is_not_honoured() -> None:
     table = markdown().partition("### Keys of a pasted Collector block")[2]
     for rules in KEYS.values():
         for rule in rules:
-            if rule.use is not Use.HONOURED:
-                assert f"| `{rule.key}` |" in table
-                assert rule.why in table
+            assert f"| `{rule.key}` |" in table
+            assert rule.why in table

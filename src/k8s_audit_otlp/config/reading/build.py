@@ -23,13 +23,12 @@ from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, 
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.collector_keys import (
     IDLE_EXTENSIONS,
-    is_honoured,
     rules_met,
     table_of,
 )
 from k8s_audit_otlp.config.reading.crosscheck import check_references
 from k8s_audit_otlp.config.reading.document import Path, where
-from k8s_audit_otlp.config.reading.explain import explain, suggest
+from k8s_audit_otlp.config.reading.explain import explain, has_key, suggest
 from k8s_audit_otlp.config.reading.key_rules import FOREIGN_EXPORTERS, FOREIGN_RECEIVERS, Use
 from k8s_audit_otlp.config.reading.processors import check_processors
 from k8s_audit_otlp.config.receivers import K8sAudit
@@ -181,7 +180,7 @@ def validate(
     """Return *block* as *model*; None when it has mistakes."""
     before = len(found.mistakes)
     if isinstance(block, Mapping):
-        block = _sort_out(kind, block, path, found)
+        block = _sort_out(model, kind, block, path, found)
     try:
         made = model.model_validate(block)
     except ValidationError as error:
@@ -190,7 +189,9 @@ def validate(
     return made if len(found.mistakes) == before else None
 
 
-def _sort_out(kind: str, block: Mapping[str, Any], path: Path, found: Findings) -> Any:
+def _sort_out(
+    model: type[BaseModel], kind: str, block: Mapping[str, Any], path: Path, found: Findings
+) -> Any:
     """Leave in *block* what has a meaning here; say what becomes of the rest."""
     for rule in rules_met(kind, block):
         place = (*path, *rule.path)
@@ -199,7 +200,7 @@ def _sort_out(kind: str, block: Mapping[str, Any], path: Path, found: Findings) 
             block = without(block, rule.path)
             continue
         found.remark(place, Kind(rule.use.value), rule.why)
-        if not is_honoured(kind, rule.key):
+        if not has_key(model, rule.path):
             block = without(block, rule.path)
     return block
 

@@ -1,5 +1,7 @@
 """What becomes of every key of a pasted Collector block. A table; no I/O.
 
+A key of a block's own model that has no rule here is honoured.
+
 Sources, at v0.160.0: config/confighttp, configgrpc, configtls, configretry, configcompression,
 exporter/otlphttpexporter, otlpexporter, exporterhelper (sending_queue), contrib's fileexporter,
 bearertokenauthextension, basicauthextension, oauth2clientauthextension.
@@ -12,10 +14,8 @@ from k8s_audit_otlp.config.reading.kafka_keys import KAFKA_EXPORTER, KAFKA_RECEI
 from k8s_audit_otlp.config.reading.key_rules import (
     KeyRule,
     Rules,
-    Use,
     deciding,
     different,
-    honoured,
     is_false,
     is_one_of,
     is_positive,
@@ -29,9 +29,6 @@ _POOL = "connections are pooled to fit num_consumers"
 _OTHER_SIGNAL = "only logs are sent"
 
 TLS: Rules = (
-    *honoured("insecure", "insecure_skip_verify", "server_name_override", "min_version"),
-    *honoured("ca_file", "ca_pem", "cert_file", "cert_pem", "key_file", "key_pem"),
-    *honoured("include_system_ca_certs_pool"),
     *refused(
         "min_version",
         "TLS below 1.2 is not spoken",
@@ -50,8 +47,6 @@ TLS: Rules = (
 )
 
 RETRY: Rules = (
-    *honoured("initial_interval", "max_interval", "multiplier", "randomization_factor"),
-    *honoured("max_elapsed_time"),
     *different(
         "max_elapsed_time",
         "after that time records go to the dead letter; the Collector drops them",
@@ -67,8 +62,6 @@ RETRY: Rules = (
 )
 
 QUEUE: Rules = (
-    *honoured("num_consumers", "sizer", "batch::flush_timeout", "batch::min_size"),
-    *honoured("batch::max_size", "batch::sizer"),
     *no_effect(
         _QUEUE_IS_THE_LOG,
         "enabled",
@@ -88,7 +81,6 @@ QUEUE: Rules = (
 )
 
 _CLIENT: Rules = (
-    *honoured("endpoint", "headers", "compression", "timeout", "auth::authenticator"),
     *refused(
         "middlewares",
         "there are no middlewares here",
@@ -102,7 +94,6 @@ _CLIENT: Rules = (
 
 OTLP_HTTP: Rules = (
     *_CLIENT,
-    *honoured("logs_endpoint", "compression_params::level", "proxy_url", "encoding"),
     *no_effect(_OTHER_SIGNAL, "traces_endpoint", "metrics_endpoint", "profiles_endpoint"),
     *no_effect(
         _POOL,
@@ -133,8 +124,6 @@ OTLP_HTTP: Rules = (
 
 OTLP_GRPC: Rules = (
     *_CLIENT,
-    *honoured("authority", "user_agent"),
-    *honoured("keepalive::time", "keepalive::timeout", "keepalive::permit_without_stream"),
     *no_effect("requests wait and are repeated anyway", "wait_for_ready"),
     *no_effect("the first address that answers is used", "balancer_name"),
     *refused(
@@ -146,8 +135,6 @@ OTLP_GRPC: Rules = (
 )
 
 OTLP_FILE: Rules = (
-    *honoured("path", "format", "create_directory"),
-    *honoured("rotation::max_megabytes", "rotation::max_backups"),
     *no_effect("age does not remove files; max_backups does", "rotation::max_days"),
     *no_effect("names are in UTC", "rotation::localtime"),
     *no_effect("the file is always appended to", "append"),
@@ -161,12 +148,9 @@ OTLP_FILE: Rules = (
 )
 
 BEARER_TOKEN: Rules = (
-    *honoured("scheme", "header", "token", "filename"),
     *refused("tokens", "several tokens are for a server", "write token: with one of them"),
 )
 BASIC_AUTH: Rules = (
-    *honoured("client_auth::username", "client_auth::username_file"),
-    *honoured("client_auth::password", "client_auth::password_file"),
     *refused("htpasswd", "htpasswd is for a server", "write client_auth: {username, password}"),
     *refused(
         "client_auth::aws_secrets_manager",
@@ -175,8 +159,6 @@ BASIC_AUTH: Rules = (
     ),
 )
 OAUTH2_CLIENT: Rules = (
-    *honoured("client_id", "client_id_file", "client_secret", "client_secret_file"),
-    *honoured("token_url", "scopes", "endpoint_params", "timeout", "expiry_buffer"),
     *under("tls", TLS),
     *refused(
         "grant_type",
@@ -202,8 +184,6 @@ OAUTH2_CLIENT: Rules = (
     ),
 )
 SERVICE: Rules = (
-    *honoured("extensions", "pipelines", "telemetry::logs::level", "telemetry::logs::encoding"),
-    *honoured("telemetry::metrics::address", "telemetry::metrics::otlp", "telemetry::apiserver"),
     *no_effect(
         "the agent's log goes to the standard error stream",
         "telemetry::logs::development",
@@ -231,9 +211,6 @@ IDLE_PROCESSORS = frozenset({"batch", "memory_limiter"})
 
 ALIASES: Mapping[str, str] = {"otlphttp": "otlp_http", "otlp": "otlp_grpc", "file": "otlp_file"}
 WEBHOOK: Rules = (
-    *honoured("endpoint", "max_request_body_size", "read_timeout", "idle_timeout"),
-    *honoured("auth::authenticator", "tls::cert_file", "tls::key_file", "tls::client_ca_file"),
-    *honoured("tls::min_version"),
     *no_effect("an audit event says itself who asked", "include_metadata"),
     *no_effect("gzip is taken", "compression_algorithms"),
     *no_effect("answers are short", "write_timeout", "response_headers"),
@@ -275,13 +252,8 @@ def table_of(section: str, kind: str) -> str:
 
 
 def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[KeyRule]:
-    """Yield the rule that decides about each key of *block*, except the honoured ones."""
+    """Yield the rule that decides about each key of *block* that has one."""
     return deciding(KEYS.get(kind, ()), block)
-
-
-def is_honoured(kind: str, key: str) -> bool:
-    """Tell whether *key* has a meaning here, so that it stays in the block."""
-    return any(rule.key == key and rule.use is Use.HONOURED for rule in KEYS.get(kind, ()))
 
 
 def known_keys(kind: str, parent: tuple[str, ...]) -> set[str]:

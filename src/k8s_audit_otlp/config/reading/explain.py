@@ -105,6 +105,12 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
     return next((m for arg in get_args(annotation) if (m := model_in(arg))), None)
 
 
+def has_key(model: type[BaseModel], path: Path) -> bool:
+    """Tell whether the block of *model* knows a key at *path*."""
+    block = block_at(model, path[:-1])
+    return block is not None and path[-1] in keys_of(block)
+
+
 def keys_of(model: type[BaseModel]) -> set[str]:
     return {field.alias or name for name, field in model.model_fields.items()}
 

@@ -6,15 +6,12 @@ receiver/kafkareceiver.
 
 from k8s_audit_otlp.config.reading.key_rules import (
     Rules,
-    honoured,
     is_one_of,
     no_effect,
     refused,
 )
 
 _SHARED: Rules = (
-    *honoured("brokers", "client_id", "auth::sasl::username", "auth::sasl::password"),
-    *honoured("auth::sasl::mechanism"),
     *no_effect("it is asked of the brokers", "protocol_version", "auth::sasl::version"),
     *no_effect("the client finds the brokers by itself", "metadata", "use_leader_epoch"),
     *no_effect("all addresses of a name are tried", "resolve_canonical_bootstrap_servers_only"),
@@ -33,9 +30,6 @@ _SHARED: Rules = (
     *refused("auth::sasl::aws_msk", "AWS IAM is not spoken", "write SCRAM-SHA-512"),
 )
 _EXPORTER: Rules = (
-    *honoured("topic", "encoding", "logs::topic", "logs::encoding", "timeout"),
-    *honoured("producer::max_message_bytes", "producer::compression", "producer::linger"),
-    *honoured("producer::compression_params::level", "producer::required_acks"),
     *refused(
         "producer::required_acks",
         "an event that one broker has can be lost with it",
@@ -59,8 +53,6 @@ _EXPORTER: Rules = (
     *refused("include_metadata_keys", "there are no headers", "remove the key"),
 )
 _RECEIVER: Rules = (
-    *honoured("topics", "group_id", "group_instance_id", "session_timeout", "heartbeat_interval"),
-    *honoured("initial_offset"),
     *refused("topic", "several topics can be read", "write topics: [NAME]"),
     *refused("logs", "topics have another place here", "write topics: [NAME]"),
     *refused(

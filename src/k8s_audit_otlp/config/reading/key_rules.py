@@ -9,9 +9,8 @@ from k8s_audit_otlp.config.durations import duration_ns
 
 
 class Use(StrEnum):
-    """The four things that can become of a key."""
+    """What can become of a key beside being honoured."""
 
-    HONOURED = "honoured"
     NO_EFFECT = "no effect"
     DIFFERENT = "different"
     REFUSED = "refused"
@@ -63,10 +62,6 @@ class KeyRule:
 
 
 Rules: TypeAlias = tuple[KeyRule, ...]
-
-
-def honoured(*keys: str) -> Rules:
-    return tuple(KeyRule(key, Use.HONOURED) for key in keys)
 
 
 def no_effect(why: str, *keys: str) -> Rules:
@@ -138,7 +133,7 @@ FOREIGN_RECEIVERS = frozenset((
 
 
 def deciding(rules: Rules, block: Mapping[str, Any]) -> Iterator[KeyRule]:
-    """Yield the one of *rules* that decides about each key of *block*, except the honoured ones.
+    """Yield the one of *rules* that decides about each key of *block* that has one.
 
     A rule with a condition comes before one without. What is written out empty has no effect.
     """
@@ -153,9 +148,8 @@ def deciding(rules: Rules, block: Mapping[str, Any]) -> Iterator[KeyRule]:
             if rule.when is not is_set:
                 continue
             rule = replace(rule, use=Use.NO_EFFECT, why="it is off")  # noqa: PLW2901
-        if rule.use is not Use.HONOURED:
-            decided.add(rule.key)
-            yield rule
+        decided.add(rule.key)
+        yield rule
 
 
 def _look_up(block: Any, path: tuple[str, ...]) -> tuple[bool, Any]:
