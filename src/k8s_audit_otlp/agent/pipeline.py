@@ -28,6 +28,7 @@ from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
+from k8s_audit_otlp.exporter.delivery import Delivery
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.shared import (
     Encode,
@@ -39,7 +40,7 @@ from k8s_audit_otlp.exporter.shared import (
 from k8s_audit_otlp.exporter.size_limit import LearnedLimit
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
-from k8s_audit_otlp.exporter.too_old import delivery_for
+from k8s_audit_otlp.exporter.too_old import window_of
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.record import uid_of
@@ -209,7 +210,7 @@ class Pipeline:
         sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
-        delivery = delivery_for(exporter.limits, exporter.audit.on_too_old)(
+        delivery = Delivery(
             sender,
             gate,
             learned,
@@ -217,6 +218,7 @@ class Pipeline:
             journal,
             delivery_options(exporter),
             stop=self._stop,
+            window=window_of(exporter.limits, exporter.audit.on_too_old),
             split_record=RecordSplitter(self._mappings[name].options),
         )
         subscriptions = [

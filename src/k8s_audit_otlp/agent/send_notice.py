@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from k8s_audit_otlp.agent.build import (
     backoff_of,
@@ -13,13 +14,11 @@ from k8s_audit_otlp.agent.build import (
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.evidence.notices import encode
+from k8s_audit_otlp.exporter.backoff import patiently
 from k8s_audit_otlp.exporter.reasons import why_of
-from k8s_audit_otlp.model import Delivered, Retry
+from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.resource import CLUSTER
 from k8s_audit_otlp.state.outbox import Notice
-
-_ATTEMPTS = 4
-_LONGEST_WAIT_S = 30.0
 
 
 def send_notice(
@@ -44,12 +43,7 @@ def send_notice(
         backoff = backoff_of(exporter.retry_on_failure)
         try:
             request = sender.prepare(receiver, [record])
-            outcome = sender.send(request)
-            for attempt in range(_ATTEMPTS - 1):
-                if not isinstance(outcome, Retry):
-                    break
-                sleep(min(backoff.delay_s(attempt, 0.5, outcome.after_s), _LONGEST_WAIT_S))
-                outcome = sender.send(request)
+            outcome = patiently(partial(sender.send, request), backoff, sleep)
         finally:
             sender.close()
         if not isinstance(outcome, Delivered) or outcome.rejected:

@@ -38,7 +38,6 @@ from k8s_audit_otlp.exporter.dead_letter import (
 from k8s_audit_otlp.exporter.dead_letter_replay import (
     Replay,
     Replayed,
-    ReplayLimits,
     ReplayRunningError,
 )
 from k8s_audit_otlp.tools.text import counted, size
@@ -141,7 +140,6 @@ def replay(
     config = config_with(exporter, config_file, state_dir).config
     path = _file(Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
-    limits = batch_limits(block)
     resource_scopes = resource_scopes_of(config, os.environ)
     sender = sender_of(block, config, resource_scopes)
     try:
@@ -149,7 +147,7 @@ def replay(
             path,
             sender,
             resource_scopes,
-            ReplayLimits(limits.max_bytes, limits.max_records or 500),
+            batch_limits(block),
             backoff_of(block.retry_on_failure),
         ).run(_wanted(uids))
     except ReplayRunningError as error:

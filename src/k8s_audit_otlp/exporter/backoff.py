@@ -1,6 +1,9 @@
 """How long to wait before a request is repeated. Pure; the dice come in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from k8s_audit_otlp.model import Outcome, Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +26,20 @@ class Backoff:
         if after_s is None:
             return jittered
         return max(jittered, after_s * (1 + 0.1 * roll))
+
+
+ATTEMPTS = 5  # of a command that somebody waits for
+_LONGEST_S = 30.0
+
+
+def patiently(
+    send: Callable[[], Outcome], backoff: Backoff, wait: Callable[[float], None]
+) -> Outcome:
+    """Send a few times, until there is an answer that waiting would not change."""
+    outcome = send()
+    for attempt in range(ATTEMPTS - 1):
+        if not isinstance(outcome, Retry):
+            break
+        wait(min(backoff.delay_s(attempt, 0.5, outcome.after_s), _LONGEST_S))
+        outcome = send()
+    return outcome

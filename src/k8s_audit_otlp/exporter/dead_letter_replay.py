@@ -12,19 +12,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.backoff import Backoff, patiently
+from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, take_out
 from k8s_audit_otlp.exporter.decisions import DeadLetter, Send, SetAside, Wait, after
 from k8s_audit_otlp.exporter.reasons import why_of
-from k8s_audit_otlp.model import Delivered, Outcome, Rejected, Retry
+from k8s_audit_otlp.model import Delivered, Outcome, Rejected
 from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.transport.sender import Sender
 
-_ATTEMPTS = 5  # somebody waits for the command
-_LONGEST_WAIT_S = 30.0
+_MAX_RECORDS = 500  # of a request, where the exporter has no bound
 _TAKE_OUT_BYTES = 16 * 1024 * 1024  # rewriting the file for every request would be slow
 
 
@@ -44,12 +45,6 @@ class Replayed:
     stopped: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayLimits:
-    max_bytes: int = 900_000
-    max_records: int = 500
-
-
 class Replay:
     """Sends the entries of one file."""
 
@@ -58,7 +53,7 @@ class Replay:
         path: Path,
         sender: Sender,
         receivers: Container[str],
-        limits: ReplayLimits,
+        limits: BatchLimits,
         backoff: Backoff,
         *,
         wait: Callable[[float], None] = time.sleep,
@@ -115,7 +110,7 @@ class Replay:
                 continue
             record = entry.record_bytes
             full = size + len(record) > self._limits.max_bytes
-            full = full or len(records) >= self._limits.max_records
+            full = full or len(records) >= (self._limits.max_records or _MAX_RECORDS)
             if records and (full or entry.receiver != of):
                 yield of, lines, records
                 lines, records, size = [], [], 0
@@ -155,13 +150,7 @@ class Replay:
 
     def _send(self, receiver: str, records: Sequence[bytes]) -> Outcome:
         request = self._sender.prepare(receiver, records)
-        outcome = self._sender.send(request)
-        for attempt in range(_ATTEMPTS - 1):
-            if not isinstance(outcome, Retry):
-                break
-            delay = self._backoff.delay_s(attempt, 0.5, outcome.after_s)
-            self._wait(min(delay, _LONGEST_WAIT_S))
-            outcome = self._sender.send(request)
+        outcome = patiently(partial(self._sender.send, request), self._backoff, self._wait)
         if isinstance(outcome, Delivered) and outcome.rejected:  # which ones, nobody says
             return Rejected(outcome.message or "partial success")
         return outcome

@@ -29,6 +29,7 @@ from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe, reason_of, why_of
 from k8s_audit_otlp.exporter.size_limit import LearnedLimit
+from k8s_audit_otlp.exporter.too_old import AgeWindow
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 
@@ -79,13 +80,15 @@ class Delivery:
         options: DeliveryOptions,
         *,
         stop: Event,
+        window: AgeWindow | None = None,
         split_record: Callable[[bytes], bytes | None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
         roll: Callable[[], float] = random.random,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        """*split_record*: a record in a smaller form, None where there is none.
+        """*window*: what is older goes to the dead letter without being asked about.
 
+        *split_record*: a record in a smaller form, None where there is none.
         *wait* sleeps so many seconds and says whether the agent stops.
         """
         self._sender = sender
@@ -95,6 +98,7 @@ class Delivery:
         self._events = events
         self._options = options
         self._stop = stop
+        self._window = window
         self._split_record = split_record
         self._monotonic = monotonic
         self._roll = roll
@@ -110,6 +114,8 @@ class Delivery:
 
     def deliver(self, in_flight: InFlight) -> None:
         """Decide or set aside every record of a batch, or return early when the agent stops."""
+        if self._window is not None and not in_flight.notices:  # of which the old are news too
+            self._leave_out_old(in_flight, self._window)
         search = Bisect(in_flight.batch.records, self._limit.too_large)
         started, attempt = self._monotonic(), 0
         request, in_flight.request = in_flight.request, None
@@ -134,6 +140,14 @@ class Delivery:
                 attempt += 1
             elif isinstance(outcome, Delivered):
                 attempt = 0
+
+    def _leave_out_old(self, in_flight: InFlight, window: AgeWindow) -> None:
+        """Take what is too old out of a batch, once, before its first request."""
+        young, old = window.parted(in_flight.batch)
+        if old:
+            in_flight.request = None  # it was made of all of them
+            self._dead_letter(in_flight, old, window.why)
+        in_flight.batch = young
 
     def _decide(
         self, in_flight: InFlight, search: Bisect, outcome: Outcome, started: float

@@ -6,12 +6,11 @@ process: each line is marked before it is touched, so the next process knows whi
 does the same.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from k8s_audit_otlp.exporter.reasons import describe
-from k8s_audit_otlp.exporter.shared import Encode
+from k8s_audit_otlp.exporter.shared import Encode, joined
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.receiver.lines import without_bodies
 from k8s_audit_otlp.state.marker import Marker
@@ -36,7 +35,7 @@ class ForgivingEncoder:
         try:
             return self._encode(block)
         except Exception:  # noqa: BLE001 - whatever it is, it costs one line and not the trail
-            return _joined(block, [self._line(line) for line in _lines(block)])
+            return joined(block.span, [self._line(line) for line in _lines(block)])
 
     def _line(self, line: Block) -> EncodedBlock:
         for data in (line.data, without_bodies(line.data, line.data)):
@@ -61,7 +60,7 @@ class SafeModeEncoder:
         if self._left <= 0:
             return self._encode(block)
         self._left -= block.span.end - block.span.start
-        encoded = _joined(block, [self._line(line) for line in _lines(block)])
+        encoded = joined(block.span, [self._line(line) for line in _lines(block)])
         if self._left <= 0:
             self._on_passed()
         return encoded
@@ -84,17 +83,3 @@ def _lines(block: Block) -> Iterator[Block]:
         end = start + len(data)
         yield replace(block, span=Span(block.span.segment, start, end), data=data)
         start = end
-
-
-def _joined(block: Block, parts: list[EncodedBlock]) -> EncodedBlock:
-    return EncodedBlock(
-        block.span,
-        [record for part in parts for record in part.records],
-        [part.span.end for part in parts for _ in part.records],
-        [(part.span.end, rule) for part in parts for _, rule in part.dropped],
-        sum(part.lines for part in parts),
-        next((part.first_ns for part in parts if part.first_ns), 0),
-        max((part.last_ns for part in parts), default=0),
-        sum((Counter(part.redacted) for part in parts), Counter()),
-        [digest for part in parts for digest in part.digests],
-    )

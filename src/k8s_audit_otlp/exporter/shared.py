@@ -1,6 +1,6 @@
 """What exporters that are alike make once: encoded blocks, and requests ready to be sent."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from threading import Event, Lock
@@ -15,6 +15,21 @@ Encode = Callable[[Block], EncodedBlock]
 
 _BLOCK_BYTES = 8 * 1024 * 1024
 _REQUEST_BYTES = 8 * 1024 * 1024  # with the records, which blocks and requests under way share
+
+
+def joined(span: Span, parts: Sequence[EncodedBlock]) -> EncodedBlock:
+    """Put together what the parts of a block came to; records end where their part does."""
+    return EncodedBlock(
+        span,
+        [record for part in parts for record in part.records],
+        [part.span.end for part in parts for _ in part.records],
+        [(part.span.end, rule) for part in parts for _, rule in part.dropped],
+        sum(part.lines for part in parts),
+        next((part.first_ns for part in parts if part.first_ns), 0),
+        max((part.last_ns for part in parts), default=0),
+        sum((Counter(part.redacted) for part in parts), Counter()),
+        [digest for part in parts for digest in part.digests],
+    )
 
 
 class MadeOnce(Generic[Key, Value]):

@@ -6,11 +6,8 @@ A back end with an age window refuses such records or, worse, takes them and sho
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-from k8s_audit_otlp.exporter.delivery import Delivery
-from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.otlp.wire import time_of
@@ -39,28 +36,6 @@ class AgeWindow:
         return replace(batch, records=young), old
 
 
-class DeliveryInWindow(Delivery):
-    """Delivers what is young enough. It looks once, before the first request of a batch."""
-
-    def __init__(self, window: AgeWindow, *edges: Any, **options: Any) -> None:
-        """Take what Delivery takes, behind *window*."""
-        super().__init__(*edges, **options)
-        self._window = window
-
-    def deliver(self, in_flight: InFlight) -> None:
-        if not in_flight.notices:  # what they are about may be old: that is their news
-            young, old = self._window.parted(in_flight.batch)
-            if old:
-                in_flight.request = None  # it was made of all of them
-                self._dead_letter(in_flight, old, self._window.why)
-            in_flight.batch = young
-        super().deliver(in_flight)
-
-
-def delivery_for(
-    limits: Limits, on_too_old: Literal["send", "dead_letter"]
-) -> Callable[..., Delivery]:
-    """Return what makes an exporter's delivery; without an age window nothing is looked at."""
-    if limits.max_age_s and on_too_old == "dead_letter":
-        return partial(DeliveryInWindow, AgeWindow(limits))
-    return Delivery
+def window_of(limits: Limits, on_too_old: Literal["send", "dead_letter"]) -> AgeWindow | None:
+    """Return what an exporter looks at; None where everything is sent."""
+    return AgeWindow(limits) if limits.max_age_s and on_too_old == "dead_letter" else None

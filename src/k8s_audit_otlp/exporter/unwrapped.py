@@ -5,7 +5,7 @@ audit event is counted under its own rule and left out. An event that was torn o
 where its first piece in the later segment does.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -17,8 +17,9 @@ from k8s_audit_otlp.event.formats import (
     is_part_of_event,
     unwrap,
 )
-from k8s_audit_otlp.event.partial_lines import MOST_BYTES, Piece, Pieces, joined
-from k8s_audit_otlp.exporter.shared import Encode
+from k8s_audit_otlp.event.partial_lines import MOST_BYTES, Piece, Pieces
+from k8s_audit_otlp.event.partial_lines import joined as text_of
+from k8s_audit_otlp.exporter.shared import Encode, joined
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 
 # segment, offset, size -> the bytes before the offset; before 0, the last ones of what it follows
@@ -119,17 +120,12 @@ def _is_plain(data: bytes) -> bool:
 
 
 class _Output:
-    """The columns of an EncodedBlock while it grows."""
+    """What the events of a block were encoded to, one after the other."""
 
     def __init__(self, block: Block, encode: Encode) -> None:
         self._block = block
         self._encode = encode
-        self._records: list[bytes] = []
-        self._ends: list[int] = []
-        self._dropped: list[tuple[int, str]] = []
-        self._redacted: Counter[str] = Counter()
-        self._digests: list[tuple[int, bytes]] = []
-        self._first_ns = self._last_ns = 0
+        self._parts: list[EncodedBlock] = []
         self.lines = 0
 
     def other(self, start: int, text: bytes, end: int) -> None:
@@ -137,7 +133,8 @@ class _Output:
         if is_part_of_event(text):
             self._take(start, text, end)
         else:
-            self._dropped.append((end, NOT_AUDIT))
+            span = Span(self._block.span.segment, start, end)
+            self._parts.append(EncodedBlock(span, (), (), [(end, NOT_AUDIT)]))
 
     def add(self, texts: Iterable[Sequence[Piece]], end: int) -> None:
         """Encode the events of texts that end before *end*, each as a line where it begins."""
@@ -146,33 +143,16 @@ class _Output:
             start = next((piece.at for piece in pieces if piece.at >= 0), ELSEWHERE)
             if start < 0:  # torn in the segment before, and found to be here
                 start = elsewhere = elsewhere - 1
-            text = joined(pieces).strip(b"\r\n")
+            text = text_of(pieces).strip(b"\r\n")
             if is_audit(text):
                 self._take(start, text, end)
             elif text.strip():
                 self.other(start, text, end)
 
     def _take(self, start: int, text: bytes, end: int) -> None:
-        block = self._block
-        span = Span(block.span.segment, start, start + len(text))
-        one = self._encode(replace(block, span=span, data=text))
-        self._records += one.records
-        self._ends += [end] * len(one.records)
-        self._digests += one.digests
-        self._dropped += [(end, rule) for _, rule in one.dropped]
-        self._first_ns = self._first_ns or one.first_ns
-        self._last_ns = one.last_ns or self._last_ns
-        self._redacted.update(one.redacted)
+        span = Span(self._block.span.segment, start, start + len(text))
+        one = self._encode(replace(self._block, span=span, data=text))
+        self._parts.append(replace(one, span=span._replace(end=end)))
 
     def encoded(self) -> EncodedBlock:
-        return EncodedBlock(
-            self._block.span,
-            self._records,
-            self._ends,
-            self._dropped,
-            self.lines,
-            self._first_ns,
-            self._last_ns,
-            self._redacted,
-            self._digests,
-        )
+        return replace(joined(self._block.span, self._parts), lines=self.lines)

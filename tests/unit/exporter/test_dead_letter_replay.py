@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
-from k8s_audit_otlp.exporter.dead_letter_replay import Replay, ReplayLimits, ReplayRunningError
+from k8s_audit_otlp.exporter.dead_letter_replay import Replay, ReplayRunningError
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from tests.kit.backend import Backend
@@ -45,7 +46,7 @@ def replay(
         sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
         made.append(sender)
         backoff = Backoff(randomization=0.0)
-        return Replay(path, sender, receivers, ReplayLimits(**limits), backoff, wait=waits.append)
+        return Replay(path, sender, receivers, BatchLimits(**limits), backoff, wait=waits.append)
 
     replaying: Any = make
     replaying.waits = waits

@@ -1,14 +1,13 @@
 """What a back end would not show goes to the dead letter; the rest is delivered."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
-from k8s_audit_otlp.exporter.too_old import AgeWindow, DeliveryInWindow, delivery_for
+from k8s_audit_otlp.exporter.too_old import AgeWindow, window_of
 from k8s_audit_otlp.model import Batch, Delivered, Span
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.otlp.record import encode_record
@@ -50,19 +49,16 @@ def test_a_young_batch_is_not_looked_through() -> None:
 )
 def test_it_is_a_choice_and_needs_a_window(limits: Limits, choice: Any, looks: bool) -> None:
     """Otherwise everything is sent, at no cost."""
-    made: Any = delivery_for(limits, choice)
-    assert isinstance(made, partial) == looks
-    assert (made.func if looks else made) is (DeliveryInWindow if looks else Delivery)
+    assert (window_of(limits, choice) is not None) == looks
 
 
 @pytest.fixture
 def windowed(harness: Callable[..., Any]) -> Harness:
     """Put a window before a delivery to a back end that takes everything."""
     b = harness(lambda _: Delivered())
-    b.delivery = DeliveryInWindow(
-        AgeWindow(LIMITS, now_ns=lambda: NOW),
+    b.delivery = Delivery(
         b.sender, b.gate, b.limit, b.letters, b.recorder, DeliveryOptions(Backoff()),
-        stop=b.stop, wait=b._wait,
+        stop=b.stop, wait=b._wait, window=AgeWindow(LIMITS, now_ns=lambda: NOW),
     )  # fmt: skip
     return b
 
