@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
-from k8s_audit_otlp.telemetry.status_file import AgentNow, ExporterReport, agent_now
-from k8s_audit_otlp.telemetry.views import SourceView
+from k8s_audit_otlp.telemetry.status_file import AgentNow, agent_now
+from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
 from k8s_audit_otlp.tools.text import about, duration, size
 
 _WATCH_S = 1.0
@@ -76,8 +75,20 @@ def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
     }
 
 
-def _plain(report: ExporterReport | None) -> dict[str, Any] | None:
-    return msgspec.structs.asdict(report) if report else None
+def _plain(now: ExporterView | None) -> dict[str, Any] | None:
+    if now is None:
+        return None
+    return {
+        "exporter": now.exporter,
+        "state": now.state,
+        "in_flight": now.in_flight,
+        "last_error": now.error,
+        "last_error_at": now.error_at,
+        "retry_at": now.retry_at,
+        "last_acknowledged_at": now.acknowledged_at,
+        "rate": now.rate,
+        "runway_s": now.runway_s,
+    }
 
 
 def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
@@ -118,7 +129,7 @@ def _source(source: SourceView) -> list[str]:
     return lines
 
 
-def _exporter(stored: StoredSubscription, live: ExporterReport | None, now: float) -> list[str]:
+def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float) -> list[str]:
     head = stored.exporter
     if live:
         head += f": {live.state}, {live.rate:,.0f} records/s, {live.in_flight} requests in flight"
@@ -138,12 +149,12 @@ def _exporter(stored: StoredSubscription, live: ExporterReport | None, now: floa
     if stored.gone_bytes:
         gone = f"{size(stored.gone_bytes)} were deleted before they were delivered"
         lines.append(f"  lost     {gone}; a gap in the stream tells of them when their turn comes")
-    if live and live.last_error:
-        when = f"{duration(now - live.last_error_at)} ago"
+    if live and live.error:
+        when = f"{duration(now - live.error_at)} ago"
         retry = f", next try in {duration(max(0, live.retry_at - now))}" if live.retry_at else ""
-        lines.append(f"  trouble  {live.last_error} ({when}{retry})")
-    if live and live.last_acknowledged_at:
-        lines.append(f"  last acknowledged {duration(now - live.last_acknowledged_at)} ago")
+        lines.append(f"  trouble  {live.error} ({when}{retry})")
+    if live and live.acknowledged_at:
+        lines.append(f"  last acknowledged {duration(now - live.acknowledged_at)} ago")
     return lines
 
 

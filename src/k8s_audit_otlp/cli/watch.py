@@ -11,7 +11,8 @@ from rich.text import Text
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
-from k8s_audit_otlp.telemetry.status_file import AgentNow, ExporterReport, StatusReport
+from k8s_audit_otlp.telemetry.status_file import AgentNow, StatusReport
+from k8s_audit_otlp.telemetry.views import ExporterView
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.text import about, duration
 
@@ -58,7 +59,7 @@ def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -
 def _row(
     table: FittingTable,
     stored: StoredSubscription,
-    live: ExporterReport | None,
+    live: ExporterView | None,
     now: float,
     *,
     whole: bool,
@@ -83,8 +84,8 @@ def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
         text = f"not ready: {reason}"
         yield Text(text, style="red", overflow="ellipsis", no_wrap=True)
     for one in report.exporters if report else ():
-        if not one.last_error or one.state in _GOOD:
+        if not one.error or one.state in _GOOD:
             continue
         again = f"; next try in {duration(max(0, one.retry_at - now))}" if one.retry_at else ""
-        text = f"{one.exporter}: {one.last_error}{again}"
+        text = f"{one.exporter}: {one.error}{again}"
         yield Text(text, style="red", overflow="ellipsis", no_wrap=True)

@@ -102,6 +102,9 @@ def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView
         counts.last_retry,
         counts.last_retry_at,
         gate.retry_at if gate.waiting else 0.0,
+        runtime.consumer.sending,
+        gate.stalled or gate.last_error,
+        gate.last_error_at,
     )
 
 

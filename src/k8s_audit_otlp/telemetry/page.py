@@ -133,7 +133,7 @@ def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
         "runway_s": view.runway_s,
         "lag_s": view.lag_s,
         "acknowledged_at": view.acknowledged_at,
-        "delivered": sum(r.delivered for r in view.receivers),
+        "delivered": view.delivered,
         "lost": _lost(view),
         "trouble": view.trouble,
         "trouble_at": view.trouble_at,

@@ -60,10 +60,11 @@ class AgentStatus:
         self._health = Recent(self._look)  # what page, /readyz and /metrics say is of one look
         self._agent = self._next = agent
         self._replaced = False
-        self._reporter = self._reporter_of(agent)
+        state_dir = Path(agent.config.service.state_dir)
+        self._reporter = Reporter(state_dir, self._health)
         agent.listen(self.tick)
         reported = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
-        self._base = _stored(Path(agent.config.service.state_dir)) if reported else None
+        self._base = _stored(state_dir) if reported else None
 
     def expect(self) -> None:
         """Know that the agent is about to end for another one: its dead threads are no fault."""
@@ -92,8 +93,7 @@ class AgentStatus:
                 old.stop()
             if self._server is None:
                 self._address = None
-        self._agent, self._reporter = agent, self._reporter_of(agent)
-        self._replaced = False
+        self._agent, self._replaced = agent, False
         self._start_beside(agent)
         return self._address
 
@@ -141,10 +141,6 @@ class AgentStatus:
         yield from source_samples(view.sources)
         if self._apiserver is not None:
             yield from self._apiserver.samples()
-
-    def _reporter_of(self, agent: RunningAgent) -> Reporter:
-        state_dir = Path(agent.config.service.state_dir)
-        return Reporter(state_dir, agent.exporters, health=self._health)
 
     def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
         from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415 - slow to import

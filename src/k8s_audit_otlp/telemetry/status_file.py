@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,69 +17,55 @@ import msgspec
 from k8s_audit_otlp.state.files import open_private, replace_file
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.health import readiness
-from k8s_audit_otlp.telemetry.running import RunningExporter
-from k8s_audit_otlp.telemetry.views import HealthView, SourceView
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, SourceView
 
 FILE_NAME = "status.json"
 FRESH_S = 5.0  # an older report is of an agent that has stopped, hangs or cannot write it
 _ROOM_BYTES = 2048  # a report has blanks behind it, so that a longer one fits into its place
 
 
-class ExporterReport(msgspec.Struct, omit_defaults=True):
-    """One exporter now. Times are seconds since the epoch, rates records a second."""
-
-    exporter: str
-    state: str  # delivering | idle | in back-off | stalled
-    in_flight: int = 0
-    last_error: str = ""
-    last_error_at: float = 0.0
-    retry_at: float = 0.0
-    last_acknowledged_at: float = 0.0
-    rate: float = 0.0
-    runway_s: float | None = None
-
-
 class StatusReport(msgspec.Struct):
+    """The agent as it was at a moment, in seconds since the epoch."""
+
     pid: int
     at: float
     not_ready: Sequence[str] = ()  # what /readyz has against it
-    exporters: list[ExporterReport] = []
+    exporters: Sequence[ExporterView] = ()
     sources: Sequence[SourceView] = ()
 
 
 class Reporter:
-    """Writes the report of one agent."""
+    """Writes how the agent of a state directory is."""
 
     def __init__(
         self,
         state_dir: Path,
-        exporters: Sequence[RunningExporter],
-        *,
         health: Callable[[], HealthView],
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._exporters = exporters
         self._health = health
         self._clock = clock
         self._path = state_dir / FILE_NAME
         self._delivered: dict[str, tuple[float, int]] = {}
 
     def write(self) -> None:
-        view = self._health()
-        runways = {exporter.exporter: exporter.runway_s for exporter in view.exporters}
-        report = StatusReport(
-            os.getpid(),
-            self._clock(),
-            readiness(view).reasons,
-            [self._exporter(one, runways.get(one.name)) for one in self._exporters],
-            view.sources,
-        )
+        view, now = self._health(), self._clock()
+        exporters = [self._with_rate(exporter, now) for exporter in view.exporters]
+        reasons = readiness(view).reasons
+        report = StatusReport(os.getpid(), now, reasons, exporters, view.sources)
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         data = data.ljust((len(data) // _ROOM_BYTES + 2) * _ROOM_BYTES)
         try:
             replace_file(self._path, lambda file: file.write(data), durable=False)
         except OSError:
             self._write_over(data)
+
+    def _with_rate(self, view: ExporterView, now: float) -> ExporterView:
+        before_at, before = self._delivered.get(view.exporter, (now - 1.0, view.delivered))
+        self._delivered[view.exporter] = now, view.delivered
+        rate = (view.delivered - before) / max(0.1, now - before_at)
+        return replace(view, rate=rate, requests=None)
 
     def _write_over(self, data: bytes) -> None:
         """Write where a report is: what it takes on the disk is its own already."""
@@ -89,30 +76,6 @@ class Reporter:
                 os.pwrite(fd, data.ljust(room)[:room], 0)
             finally:
                 os.close(fd)
-
-    def _exporter(self, runtime: RunningExporter, runway_s: float | None) -> ExporterReport:
-        gate, now = runtime.gate, self._clock()
-        delivered = runtime.journal.counts.delivered
-        before_at, before = self._delivered.get(runtime.name, (now - 1.0, delivered))
-        self._delivered[runtime.name] = (now, delivered)
-        sending = runtime.consumer.sending
-        if gate.stalled:
-            state = "stalled"
-        elif gate.waiting:
-            state = "in back-off"
-        else:
-            state = "delivering" if sending else "idle"
-        return ExporterReport(
-            runtime.name,
-            state,
-            runtime.consumer.in_flight,
-            gate.stalled or gate.last_error,
-            gate.last_error_at,
-            gate.retry_at if gate.waiting else 0.0,
-            gate.last_acknowledged_at,
-            (delivered - before) / max(0.1, now - before_at),
-            runway_s,
-        )
 
 
 class AgentNow(NamedTuple):

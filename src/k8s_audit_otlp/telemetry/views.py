@@ -1,7 +1,8 @@
 """How the agent is, as plain values: what metrics, health and status pages are made from.
 
 Counts are records since the first start ever; sizes are bytes, times seconds. No value in here
-comes from a back end or from an event, so none of them can be a secret.
+comes from an event, and only `error` from a back end: it is for the state directory, whose owner
+may read it, and no listener says it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,20 @@ class ExporterView:
     trouble: str = ""  # reason of the last failed request, '' where none failed
     trouble_at: float = 0.0
     retry_at: float = 0.0  # seconds since the epoch, 0 where nothing waits
+    sending: int = 0  # requests that a sender works on
+    error: str = ""  # the last trouble in the back end's own words
+    error_at: float = 0.0
+    rate: float = 0.0  # records a second, where somebody measures it
+
+    @property
+    def state(self) -> Literal["stalled", "in back-off", "delivering", "idle"]:
+        if self.stalled or self.waiting:
+            return "stalled" if self.stalled else "in back-off"
+        return "delivering" if self.sending else "idle"
+
+    @property
+    def delivered(self) -> int:
+        return sum(receiver.delivered for receiver in self.receivers)
 
     @property
     def backlog_estimated(self) -> bool:

@@ -13,7 +13,7 @@ from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 def reporter(folder: Path, at: float, reasons: tuple[str, ...] = ()) -> Reporter:
     logs = [LogView("audit.log", reason) for reason in reasons] or [LogView("audit.log")]
     view = HealthView(logs, [ExporterView("otlp_http")])
-    return Reporter(folder, [], health=lambda: view, clock=lambda: at)
+    return Reporter(folder, lambda: view, clock=lambda: at)
 
 
 def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
