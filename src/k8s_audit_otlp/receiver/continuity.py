@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult, is_dated_as, is_of
 from k8s_audit_otlp.state.manifest import UnnamedFile
 
 Key = tuple[int, int]  # device and inode
@@ -47,7 +47,12 @@ class Continuity:
         if before is None:
             found.follows = self._nothing_before(entries)
         else:
-            found.follows = before.seq in found.bound or _still_there(before)
+            behind = [f for f in self._known.manifest.unread if f.after == before.seq]
+            found.follows = (
+                before.seq in found.bound
+                or _still_there(before)
+                or any(is_dated_as(file, entry) for file in behind for entry in entries)
+            )
         return before
 
     def _nothing_before(self, entries: list[Entry]) -> bool:
@@ -55,26 +60,40 @@ class Continuity:
 
         What the very first listing shows is where the log begins for us, and one that is not
         there yet has no past. Later the oldest must be the live file: a backup may have had others
-        before it. A live file that was empty when it was last seen must still be the oldest, and
-        live too unless it is known for sure: a free inode is soon used again.
+        before it. A live file that was empty when it was last seen must still be the oldest. Where
+        it is not open its generation is asked for later, if the file system has such numbers: a
+        free inode is soon used again.
         """
-        empty = {(file.device, file.inode) for file in self._known.manifest.unnamed}
+        empty = {(f.device, f.inode): f.generation for f in self._known.manifest.unnamed}
         if not entries or not self._known.manifest.started:
             return not empty
         oldest = entries[0]
-        if empty:
-            return oldest.key in self.unnamed or (oldest.name.live and oldest.key in empty)
-        return oldest.name.live
+        if empty and oldest.key not in self.unnamed:
+            return oldest.name.live and empty.get(oldest.key) == 0
+        return oldest.name.live or bool(empty)
 
     # -- live files without a whole line -------------------------------------------------------
 
-    def follows(self, entry: Entry, source: Source, found: ScanResult) -> bool:
-        """Say whether *source* follows what was known, now that its first line is whole."""
+    def follows(self, entry: Entry, source: Source, identity: Identity, found: ScanResult) -> bool:
+        """Say whether *source* follows what was known, now that its first line can be read."""
         unnamed = self.unnamed.pop(entry.key, None)
         if unnamed is not None:
             same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
             return same and (found.follows or unnamed.follows)
-        return found.follows or self._remembered(source)
+        return found.follows or self._remembered(source) or self._was_there(entry, identity)
+
+    def _was_there(self, entry: Entry, identity: Identity) -> bool:
+        """Say whether this very file was listed behind what it follows, and could not be read.
+
+        Its first event is older than that listing: it is no later file with its inode number.
+        """
+        before = self._known.predecessor()
+        return before is not None and any(
+            file.after == before.seq
+            and is_of(file, entry)
+            and 0 < identity.when_ns <= file.written_ns
+            for file in self._known.manifest.unread
+        )
 
     def _remembered(self, source: Source) -> bool:
         """Say whether an earlier process saw this very file without a line, and that it follows."""

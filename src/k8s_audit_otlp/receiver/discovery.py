@@ -179,7 +179,7 @@ class Discovery:
         except CorruptGzipError:
             return self._not_unpacked(entry, source, found)
         if identity is not None:
-            found.follows = self._continuity.follows(entry, source, found)
+            found.follows = self._continuity.follows(entry, source, identity, found)
             return self._adopt(entry, source, identity, found)
         if entry.name.live:
             self._continuity.note_unnamed(entry, source, found)

@@ -44,15 +44,18 @@ class UnreadableFiles:
         why = f"{entry.path}: {why}"
         found.troubles[entry.name.name] = why
         found.unread.add(entry.key)
-        if (segment := self._of(entry)) is not None:
+        unread = self._known.manifest.unread
+        file = next((f for f in unread if is_of(f, entry)), None)
+        if file is None and (segment := self._of(entry)) is not None:
             with self._known.lock:
                 segment.trouble, segment.state.gone = why, False
             return segment
-        unread = self._known.manifest.unread
-        file = next((f for f in unread if (f.device, f.inode) == entry.key), None)
         if file is None:
-            file = UnreadableFile(entry.name.name, *entry.key, self._without_file(found))
+            maybe, after = self._without_file(found), self._listed_before(entry, found)
+            file = UnreadableFile(entry.name.name, *entry.key, maybe, after)
             unread.append(file)
+        file.name, file.device, file.inode = entry.name.name, *entry.key
+        file.written_ns = file.written_ns or (self._known.clock_ns() if entry.size else 0)
         found.maybe.update(file.maybe)
         return None
 
@@ -68,17 +71,24 @@ class UnreadableFiles:
             if s.seq not in found.bound and s.source is None and not s.state.gone
         ]
 
+    def _listed_before(self, entry: Entry, found: ScanResult) -> int:
+        """Return what the next new segment has to follow, if the same listing shows it before."""
+        last = self._known.predecessor()
+        if last is None or last.seq not in found.bound or last.name is None:
+            return 0
+        return last.seq if last.name.age < entry.name.age else 0
+
     def review(self, entries: list[Entry], found: ScanResult) -> None:
         """Tell of files that are gone and never could be read."""
         if not entries:
             return
         listed = {entry.key for entry in entries}
         read = {segment.key for segment in self._known}
-        dated = {e.path.name for e in entries if e.name.age[0] == DATED} - set(found.troubles)
+        readable = [entry for entry in entries if entry.name.name not in found.troubles]
         waiting = []
         for file in self._known.manifest.unread:
             key = file.device, file.inode
-            if key in read or file.name in dated:
+            if key in read or any(is_dated_as(file, entry) for entry in readable):
                 continue  # it could be read, or was put back so that it can
             # What has a file of its own is in no other.
             file.maybe = [seq for seq in file.maybe if seq not in found.bound]
@@ -108,6 +118,19 @@ class UnreadableFiles:
         segment = self._known.add_lost("corrupt_gzip", entry.name.name, what)
         self._on_new(segment)
         return segment
+
+
+def is_dated_as(file: UnreadableFile, entry: Entry) -> bool:
+    """Say whether a listed file has the name of one that could not be read, packed or not.
+
+    A name with a date is nobody else's.
+    """
+    return entry.name.age[0] == DATED and entry.name.base == file.name.removesuffix(GZIP)
+
+
+def is_of(file: UnreadableFile, entry: Entry) -> bool:
+    """Say whether a file that could not be read is the listed one, or one with its inode number."""
+    return is_dated_as(file, entry) or (file.device, file.inode) == entry.key
 
 
 def _may_be(segment: Segment, entry: Entry) -> bool:

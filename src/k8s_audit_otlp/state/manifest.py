@@ -82,6 +82,8 @@ class UnreadableFile(msgspec.Struct, array_like=True):
     device: int
     inode: int
     maybe: list[int] = []  # segments that had no other file when it was first seen
+    after: int = 0  # the newest known segment, if its file was listed before it at first sight
+    written_ns: int = 0  # when it was seen first and held something
 
 
 class ManifestState(msgspec.Struct, omit_defaults=True):

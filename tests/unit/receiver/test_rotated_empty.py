@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from k8s_audit_otlp.receiver.source import PlainSource, open_source
@@ -54,3 +55,35 @@ def test_a_log_that_was_rotated_while_it_was_empty_still_proves_what_follows(
     second = receive(receiver) if restart else receiver
     assert second.drain() == [event(2)]
     assert second.gaps == []
+
+
+class Stopped:
+    """A receiver that has ended, with the state of one whose empty file was another one."""
+
+    def __init__(self, receiver: Any) -> None:
+        self.log, self.ledger = self, receiver.ledger
+        self.close = receiver.log.close
+        self._state = receiver.log.state()
+
+    def state(self) -> Any:
+        (file,) = self._state.unnamed
+        other = msgspec.structs.replace(file, generation=file.generation ^ 1)
+        return msgspec.structs.replace(self._state, unnamed=[other])
+
+
+@pytest.mark.parametrize("rotated", [True, False])
+def test_a_file_with_the_inode_number_of_an_empty_one_proves_nothing(
+    receive: Any, live: Path, event: Any, *, rotated: bool
+) -> None:
+    """The empty one was the first of all; it was written and deleted while no agent ran."""
+    live.touch()
+    if not generation(live):
+        pytest.skip("this file system does not tell a file from another of its inode number")
+    receiver = receive()
+    assert receiver.drain() == []
+    append(live, event(1))
+    if rotated:
+        rotate(live, 1)
+    second = receive(Stopped(receiver))
+    assert second.drain() == [event(1)]
+    assert second.gaps == [("unseen", 0, 1)]

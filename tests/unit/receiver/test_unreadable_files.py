@@ -220,3 +220,53 @@ def test_a_link_in_a_circle_beside_the_log_stops_nothing(
     receiver = receive()
     assert receiver.drain() == [event(0)]
     assert receiver.log.troubles == []
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("next_too", [True, False])
+def test_a_file_that_was_seen_where_it_belongs_follows_once_it_can_be_read(
+    receive: Any, live: Path, event: Any, clock: Any, *, restart: bool, packed: bool, next_too: bool
+) -> None:
+    """Though the file before it was deleted meanwhile, and it was rotated and packed itself."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    before = rotate(live, 0)
+    append(live, event(1))
+    clock.advance(1)
+    with denied(live):
+        receiver.drain()
+    backup = rotate(live, 1)
+    with denied(backup):
+        receiver.drain()
+    before.unlink()
+    if packed:
+        (backup.parent / f"{backup.name}.gz").write_bytes(gzip.compress(backup.read_bytes()))
+        backup.unlink()
+        backup = backup.with_name(f"{backup.name}.gz")
+    append(live, event(2))
+    expected = [event(1), event(2)]
+    with denied(backup):
+        if next_too:
+            assert receiver.drain() == [expected.pop()]
+        receiver = receive(receiver) if restart else receiver
+    assert receiver.drain() == expected
+    assert receiver.gaps == []
+
+
+def test_an_older_file_that_can_be_read_at_last_proves_nothing_of_what_came_later(
+    receive: Any, live: Path, event: Any, clock: Any
+) -> None:
+    alien = Path(backup_name(live, FIRST - 9))
+    append(alien, event(0))
+    append(live, event(1))
+    clock.advance(1)
+    with denied(alien):
+        receiver = receive()
+        assert receiver.drain() == [event(1)]
+    rotate(live, 0).unlink()
+    append(live, event(3))
+    receiver = receive(receiver)
+    assert sorted(receiver.drain()) == [event(0), event(3)]
+    assert receiver.gaps == [("unseen", 0, 1)]
