@@ -315,7 +315,9 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.scans += 1
         known = {s.identity.partition(".")[0] for s in self.log.state().segments}
         for generation in set(self.world.files.values()) - {self.world.unread}:
-            generation.seen = generation.held = True
+            generation.seen = True
+            # A backup without a line is no segment: nobody keeps it open.
+            generation.held = generation is self.world.live or generation.identity is not None
             lost = generation.lost_from
             generation.known = generation.size if lost is None else max(generation.known, lost)
             if generation.first_scan is None and generation.identity in known:
