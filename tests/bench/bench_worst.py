@@ -34,6 +34,7 @@ FRAGMENTS = (
         "%25",
     ),
     *("seed:", "auth:", "auth: a ", "salt: a ", "password is ", "token a1", "? token\n: a\n"),
+    *("key aB3dE6gH9z ", "-p aB3dE6gH9z ", "-p a:", "a1b2c3d4e5f6g7h8 auth ", "password-"),
     *("/a:b@", "vault login a ", "snmpget -A a ", "userPassword:: a ", "eyJhIjoi ", "/a/"),
     *("identified by ", "requirepass ", "login a password ", "é", "passwordé", "0123456789abcdef"),
     *(

@@ -114,6 +114,11 @@ URIS = [
     ("/api?labelSelector=a%3Db&continue=eyJ2IjoibWV0YSJ9", None),
     ("/api?r=https%3A%2F%2Fx%3Ftoken%3Dabc123", "/api?r=REDACTED"),
     ("/api?token=", None),
+    ("/x/proxy/a?appid=Hq7f3Kz9Lm2Xw8Rt&p=2", "/x/proxy/a?appid=REDACTED&p=2"),
+    ("/x/proxy/reset/token/Hq7f3Kz9Lm2Xw8Rt", "/x/proxy/reset/token/REDACTED"),
+    ("/api?fieldManager=AppController2024V1&uid=Hq7f3Kz9Lm2Xw8Rt", None),
+    ("/x/proxy/a?a=Duplicate%20value%3A%20%22Xy7%22", "/x/proxy/a?a=REDACTED"),
+    ("/x/proxy/Duplicate%20value%3A%20%22Xy7%22", "/x/proxy/REDACTED"),
 ]
 
 

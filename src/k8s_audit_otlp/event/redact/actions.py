@@ -10,6 +10,7 @@ from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.redact.siblings import has_sibling, is_reference, parent_name, siblings
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
+from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
 from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, names_a_file
@@ -129,6 +130,13 @@ def drawn(scan: Scan, key: int) -> None:
         scan.mask(key + 2, "key")
 
 
+def headers(scan: Scan, key: int) -> None:
+    if scan.pieces[key + 1][:2] == b":{":
+        for member in members(scan.pieces, key, end_of(scan.pieces, key)):
+            if not only_refers(text_of(scan.pieces[member])):
+                drawn(scan, member)
+
+
 def own_key(scan: Scan, key: int) -> int:
     name = text_of(scan.pieces[key])
     rule = next(r.name for r in scan.own if r.keys and r.keys.search(name))
@@ -149,14 +157,18 @@ def _data_rule(scan: Scan, key: int) -> str:
         return scan.context.kind
     if scan.pieces[key].lower() == b"stringdata":
         return "secret"
-    if scan.pieces[key + 1][:2] == b":{" and any(kind in scan.pieces for kind in _TEMPLATES):
+    if scan.pieces[key + 1][:2] == b":{" and _is_of(scan, _TEMPLATES):
         return "secret"
-    if b"fake" in scan.pieces and any(kind in scan.pieces for kind in _STORES):
+    if b"fake" in scan.pieces and _is_of(scan, _STORES):
         return "secret"
     for rule, kinds in KINDS.items():
         if any(kind in scan.pieces for kind in kinds):
             return rule
     return ""
+
+
+def _is_of(scan: Scan, kinds: tuple[bytes, ...]) -> bool:
+    return scan.context.kind == "template" or any(kind in scan.pieces for kind in kinds)
 
 
 def redact_strange_members(scan: Scan) -> None:
@@ -211,6 +223,9 @@ def value(scan: Scan, key: int) -> None:
     pieces = scan.pieces
     beside = [*siblings(pieces, key)]
     if any(pieces[name] in _SELECTING for name in beside):
+        return
+    if any(pieces[name] == b"kty" for name in beside):
+        scan.scalar(key, "key")
         return
     for name in beside:
         if pieces[name] not in _NAMING or pieces[name + 1] != b":":
@@ -292,4 +307,5 @@ _ACT: tuple[Callable[[Scan, int], int | None], ...] = (
     rename,
     owned,
     drawn,
+    headers,
 )

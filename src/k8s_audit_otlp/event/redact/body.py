@@ -152,7 +152,7 @@ def _act(scan: Scan, members: list[Member], body: bytes) -> None:
     pieces = scan.pieces
     if body[:1] == b'"':
         if scan.context.kind:
-            scan.mask(1, scan.context.kind)
+            scan.mask(1, "secret" if scan.context.kind == "template" else scan.context.kind)
         return
     act(scan, members)
     if b'"-' in body and "key" not in scan.off:

@@ -12,7 +12,7 @@ class BodyContext:
     """What the event says about its bodies."""
 
     resource: str = ""  # <resource>[/<subresource>][.<group>]
-    kind: str = ""  # "secret", "configmap", "token" or nothing
+    kind: str = ""  # "secret", "configmap", "token", "template" (of a Secret) or nothing
     event: bool = False  # it is the whole event, with its bodies in it
 
 
@@ -24,12 +24,24 @@ _KINDS_BY_RESOURCE = {
 }
 
 
+# Resources with a Secret's data in them: a patch of one does not say of which kind it is.
+_TEMPLATES = frozenset(
+    """
+    externalsecrets clusterexternalsecrets sealedsecrets pushsecrets secretstores
+    clustersecretstores
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+_GROUPS_OF_TEMPLATES = ("external-secrets.io", "bitnami.com")
+
+
 @lru_cache(maxsize=2048)
 def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
     """Return what an object's resource says about its bodies."""
     kind = _KINDS_BY_RESOURCE.get((resource.lower(), subresource.lower()), "")
     if kind in ("secret", "configmap") and api_group:
         kind = ""
+    elif resource.lower() in _TEMPLATES and api_group.endswith(_GROUPS_OF_TEMPLATES):
+        kind = "template"
     place = f"{resource}/{subresource}" if subresource else resource
     return BodyContext(f"{place}.{api_group}" if api_group else place, kind)
 

@@ -35,6 +35,7 @@ class Action(IntEnum):
     RENAME = 13  # the name itself holds a credential
     OWNED = 14  # a managed field whose name says that it has values
     DRAWN = 15  # a credential where the value looks drawn
+    HEADERS = 16  # each of its members is, by whatever name
 
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
@@ -43,6 +44,7 @@ _ACTIONS = {
     **dict.fromkeys(("labels", "matchLabels", "selector", "nodeSelector"), Action.LABELS),
     **dict.fromkeys(("commonLabels", "podLabels", "labelSelector"), Action.LABELS),
     **dict.fromkeys(("default", "defaultValue", "stringValue", "v"), Action.VALUE),
+    **dict.fromkeys(("d", "k", "p", "q", "dp", "dq", "qi"), Action.VALUE),  # of a JSON Web Key
     "command": Action.COMMAND,
     "args": Action.ARGS,
     "message": Action.MESSAGE,
@@ -136,6 +138,8 @@ def _of_its_words(name: str) -> Action | None:
     if _is_environment(name):
         return Action.ENV
     words = words_of(name)
+    if words and words[-1] == "headers":
+        return Action.HEADERS
     of_value = 0 < len(words) <= _MOST_WORDS and words[-1] in _VALUE_WORDS
     return Action.VALUE if of_value and judge(name) is KeyVerdict.HARMLESS else None
 

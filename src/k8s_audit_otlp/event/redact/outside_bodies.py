@@ -120,7 +120,7 @@ class OutsideBodies:
             return self._named("addresses", text, seen)
         if owner == "responseStatus":
             return self._message(text, seen)
-        return self._free(text, seen, clean_message if " value: " in text else clean)
+        return self._free(text, seen)
 
     def _uri(self, uri: str) -> str:
         args = self._rules.args if "args" not in self._rules.off else "keep"
@@ -166,7 +166,7 @@ class OutsideBodies:
             if new != text:
                 seen.fired.add("key")
             return new
-        return self._free(text, seen, clean_message if " value: " in text else clean)
+        return self._free(text, seen)
 
     def _annotation(self, name: str, text: str, seen: Seen) -> str:
         if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:

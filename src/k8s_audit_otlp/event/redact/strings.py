@@ -101,7 +101,7 @@ def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
     before = scan.pieces[place]
     text = text_of(before)
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
-    said = of_member in (b"message", b"note", b"reason") or " value: " in text
+    said = of_member in (b"message", b"note", b"reason")
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
     if of_member in _NAMES_OF_OBJECTS and not any(map(text.__contains__, NOT_IN_NAMES)):
         cleaner = clean_forms

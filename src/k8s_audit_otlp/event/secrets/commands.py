@@ -6,16 +6,23 @@ from urllib.parse import unquote_plus
 
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
-    is_credential_parameter,
     is_signature,
     judge,
+    may_name_drawn,
     names_one_value,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.needles import NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
-from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
+from k8s_audit_otlp.event.secrets.values import (
+    NOTHING,
+    PLACEHOLDER,
+    is_credential_in_query,
+    is_scattered,
+    looks_random,
+    names_a_file,
+)
 
 _VALUE = r"('(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
 _USER = re.compile(
@@ -57,8 +64,9 @@ _SHORT_FLAGS: Final = (
     (r"\bopenssl\b", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
     (r"\bhtpasswd\b", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
     (r"\bsetuser\b", "", r" >"),
+    (r"\bhttp-basic\.\S{1,64}", "", r" \S{1,64} "),
     (r"\bvault\b", r" login\b", r" (?!-|method=)"),
-    (r"\bsnmp[a-z]{2,8}\b", "", r" -[AX] "),
+    (r"\bsnmp[a-z]{2,8}\b", "", r" -[AXc] "),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
 _SHORT = "|".join(
@@ -68,10 +76,11 @@ _SHORT = "|".join(
 _SHORT_FLAG = re.compile(rf"({_SHORT})" + _VALUE, re.IGNORECASE)
 _PIPED = re.compile(
     r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|][^\n\"'|]{0,512}+)"
-    r"(?=[\"']?\s{0,8}\|[^\n]{0,64}(?:--password-stdin|chpasswd|passwd --stdin))"
+    r"(?=[\"']?\s{0,8}\|[^\n]{0,64}"
+    r"(?:--password-stdin|chpasswd|passwd --stdin|sudo -S|create secret))"
 )
 _FLAG = re.compile(
-    r"(?<![\w-])(--?[A-Za-z][\w-]*+)([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
+    r"(?<![\w-])(--?[A-Za-z][\w.-]*+)([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
     r"(?![-\s])" + _VALUE
 )
 _LINE = re.compile(
@@ -84,20 +93,13 @@ _SAID = re.compile(
     r"((?<![\w.$/-])([\w-]{1,64})(?:[ \t]{1,8}|(?=`)))"
     r"(\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
 )
-# What somebody drew, behind a name: `password is X`, `bindpw X`, `the token X was refused`.
-_SPOKEN = re.compile(
-    r"((?<![\w.$/-])((?:(?:api|access|auth|private)[ \t]{1,4})?[\w-]{2,64}+)"
-    r"(?:[ \t]{1,8}(?:(?:is|was|of|to|be|as|[0-9]):?[ \t]{1,8})?"
-    r"|[ \t]{0,8}(?:->|→|[|~])[ \t]{0,8}))"
-    r"((?=[A-Za-z+_=]{0,64}[0-9])[A-Za-z0-9+_=]{10,512})(?![\w./:-])"
-)
 _PGPASS = re.compile(r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)")
 _UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
-_PARAMETER = re.compile(r"([?&;]([\w.%-]{2,64})=)([^&\s\"'<>]+)")
+_PARAMETER = re.compile(r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)")
 _AFTER_A_FLAG = frozenset("is are was must or and not to flag flags cannot for from with".split())  # noqa: SIM905
 _MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
 _FLAG_SHORTEST = 4  # letters of a flag that is a word
-_MIXED = re.compile(r"[\"'`](?=\w*\d)(?=\w*[A-Za-z])\w{12,}[\"'`]", re.ASCII)
+_MIXED = re.compile(r"[\"'`](?=\w*\d)(?=\w*[A-Za-z])[\w+/]{12,}={0,2}[\"'`]", re.ASCII)
 
 
 def _user(replacement: Replacement, match: re.Match[str]) -> str:
@@ -117,7 +119,9 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     word = name.lstrip("-")
     if not name.startswith("--") and len(word) < _FLAG_SHORTEST:
         return match[0]
-    harmless = judge(word) is not KeyVerdict.CREDENTIAL or value.lower() in _AFTER_A_FLAG
+    drawn = looks_random(value) and is_scattered(value) and may_name_drawn(word)
+    known = judge(word) is KeyVerdict.CREDENTIAL or drawn
+    harmless = not known or value.lower() in _AFTER_A_FLAG
     if harmless or PLACEHOLDER.fullmatch(value) or names_a_file(word, value.strip("\"'")):
         return match[0]
     return f"{name}{match[2]}{in_quotes(value, replacement)}"
@@ -158,16 +162,14 @@ def _said(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + in_quotes(match[3], replacement)
 
 
-def _spoken(replacement: Replacement, match: re.Match[str]) -> str:
-    if not looks_random(match[3]) or judge(match[2]) is not KeyVerdict.CREDENTIAL:
-        return match[0]
-    return match[1] + replacement(match[3])
-
-
 def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask a parameter of an address. `key` and `code` say credential behind a `?` only."""
     name = unquote_plus(match[2])
-    known = is_signature(name) if match[1][0] == ";" else is_credential_parameter(name)
+    known = (
+        is_signature(name)
+        if match[1][0] == ";"
+        else is_credential_in_query(name, unquote_plus(match[3]))
+    )
     return match[1] + replacement(match[3]) if known else match[0]
 
 
@@ -188,11 +190,12 @@ STEPS: tuple[Step, ...] = (
         (
             *(" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "vault login", "snmp", "psexec"),
             *("7z ", "zip -p", "unrar", "ssh-keygen", "rabbitmqctl", "net use", "net user"),
+            "basic",
         ),
         _SHORT_FLAG,
         _short,
     ),
-    step(("passwd", "password"), _PIPED, second),
+    step(("passwd", "password", "secret", "sudo"), _PIPED, second),
     step(("unseal",), _UNSEAL, second),
     step((":5432:", ":6432:"), _PGPASS, second),
     Step(NAMES, _FLAG, _flag, "-"),
@@ -200,7 +203,6 @@ STEPS: tuple[Step, ...] = (
     Step(NAMES, _PAIR, _pair, "[("),
     Step(NAMES, _LINE, _line, " \t"),
     Step(NAMES, _SAID, _said, "\"'`"),
-    Step(NAMES, _SPOKEN, _spoken, " \t>→|~"),
 )
 # Not for an address of its own, whose parameters are told apart before.
 STEPS_IN_TEXT: tuple[Step, ...] = (step(("?", "sig=", "signature="), _PARAMETER, _parameter),)

@@ -36,7 +36,8 @@ _AUTHORIZATION = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _DIGEST = re.compile(
-    r"(authorization[\"'\\]{0,4}[\s:=]{1,8}[\"'\\]{0,4}digest\s{1,8})([^\n]+)", re.IGNORECASE
+    r"((?:authorization|authenticate)[\"'\\]{0,4}[\s:=]{1,8}[\"'\\]{0,4}digest\s{1,8})([^\n]+)",
+    re.IGNORECASE,
 )
 _BASIC = re.compile(r"(\bbasic(?:\s|%20|\+)++)([A-Za-z0-9+/]{8,}+={0,2})", re.IGNORECASE | re.ASCII)
 _COOKIE = re.compile(
@@ -123,7 +124,7 @@ _TOKENS: tuple[Step, ...] = tuple(
 )
 _TOKEN_BITS = bits_of(TOKEN_NEEDLES)
 _STEPS: tuple[Step, ...] = (
-    step(("authorization",), _DIGEST, second),
+    step(("authorization", "authenticate"), _DIGEST, second),
     step(("authorization",), _AUTHORIZATION, second),
     step(("bearer",), _BEARER, second),
     step(("basic",), _BASIC, _basic),

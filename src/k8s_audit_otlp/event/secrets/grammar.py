@@ -38,7 +38,8 @@ CREDENTIAL_STEMS: Final = tuple(
     certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey hostkey
     functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
-    passkey authenticationkey connstr sessid jsessionid privkey
+    passkey authenticationkey connstr sessid jsessionid privkey privateexponent authtok
+    securestring securejsondata
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
@@ -81,10 +82,18 @@ _CREDENTIAL_ENDINGS: Final = (
 DRAWN_WORDS: Final = frozenset(
     """
     key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
-    ticket assertion nonce sas community
+    ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
+    encryption passw sudo shared private
     """.split()  # noqa: SIM905
 )
-CODES: Final = frozenset("recovery backup activation verification invite device".split())  # noqa: SIM905
+# Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.
+SAID_WORDS: Final = TEXT_WORDS | frozenset(
+    """
+    key community rocommunity rwcommunity login logon unseal encryption encrypt decrypt sqlplus
+    obscure webhook signature sudo addauth
+    """.split()  # noqa: SIM905
+)
+CODES: Final = frozenset("recovery backup activation verification invite device time".split())  # noqa: SIM905
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(
     "public pub authorized partition sort primary foreign topology cache group row".split()  # noqa: SIM905
@@ -155,12 +164,22 @@ def _drawn(name: str) -> bool:
         words.pop()
     if not words:
         return False
-    last = words[-1]
+    last = words[-1].removesuffix("s") if words[-1] == "keys" else words[-1]
     if last == "key":
         return _OPEN_KEYS.isdisjoint(words)
     if last in ("code", "codes"):
         return not CODES.isdisjoint(words)
-    return last in DRAWN_WORDS or last in TEXT_WORDS or "".join(words[-2:]) in DRAWN_WORDS
+    known = last in DRAWN_WORDS or "".join(words[-2:]) in DRAWN_WORDS
+    return known or (not TEXT_WORDS.isdisjoint(words) and last not in REFERENCE_WORDS)
+
+
+def says_drawn(words: list[str]) -> bool:
+    """Tell the same of the words before a value: `radius-server key 7 X`, `recovery code X`."""
+    if not words or is_reference(words[-1]) or not _OPEN_KEYS.isdisjoint(words):
+        return False
+    if "code" in words or "codes" in words:
+        return not CODES.isdisjoint(words)
+    return not SAID_WORDS.isdisjoint(words)
 
 
 def may_name_drawn(name: str) -> bool:

@@ -35,7 +35,7 @@ _NEXT_LINE = re.compile(
 )
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
 # A map below a name: what is drawn in it is a credential, whatever it is called there.
-_MAP = re.compile(r"\{[^{}]*+|[ \t\r]*\n([ \t]++)[\w.\"'-]+:[^\n]*+(?:\n\1[^\n]*+)*+")
+_MAP = re.compile(r"\{(?:[^{}]|\{[^{}]*+)*+|[ \t\r]*\n([ \t]++)[\w.\"'-]+:[^\n]*+(?:\n\1[^\n]*+)*+")
 _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: string = "X"`
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t\r]*\n([ \t]+)")
@@ -53,6 +53,7 @@ _LONGEST_LEAD = 256  # characters before a name that may make it the first of it
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
 # Of YAML: `!!str`, `&anchor`
 _TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}(?:[ \t]{1,8}|(?=\r?\n))){1,2}")
+_STRING_PREFIX = re.compile(r"[$@NnBbRrUuFf]{1,2}(?=[\"'])")  # of the shell, SQL, Python, C#
 _QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 _RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 
@@ -150,7 +151,8 @@ def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
 
 
 def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, int]:
-    start += text.startswith(("$'", '$"'), start)  # a string of the shell with escapes
+    if (prefix := _STRING_PREFIX.match(text, start)) is not None:
+        start = prefix.end()
     quote = _QUOTE.match(text, start)
     if quote is not None:
         return start, _end_of_quoted(text, start, quote[0])

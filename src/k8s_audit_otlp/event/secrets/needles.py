@@ -16,8 +16,14 @@ from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
 
 # Needles that are patterns: names of `DRAWN_WORDS` before a sign; signs and letters of a name that
 # are written as %3D or \\u0070.
-DRAWN: Final = "drawn"
+_SOME: Final = 12  # names in a pattern; with some 30 Hyperscan takes three times as long for a body
+_DRAWN: Final = {
+    f"drawn {n}": sorted(DRAWN_WORDS - {"key"})[n : n + _SOME]
+    for n in range(0, len(DRAWN_WORDS) - 1, _SOME)
+}
+_CODE: Final = "code"
 ENCODED: Final = "%3"
+SHORT_FLAG: Final = "-p"
 ESCAPED: Final = "\\u00"
 # What a text must hold, in any case of letters, for a name of a credential to be in it.
 NAME_NEEDLES: Final = (
@@ -25,7 +31,9 @@ NAME_NEEDLES: Final = (
     *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
     *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
     *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
-    *("salt", "pepper", "connstr", "sessid", "sessionid", DRAWN),
+    *("salt", "pepper", "connstr", "sessid", "sessionid", "community", "login", "logon", "unseal"),
+    *("encrypt", "decrypt", "exponent", "securest", "secure-st", "secure_st", "securejson", "sudo"),
+    *("sqlplus", "obscure", "signature", _CODE, *_DRAWN),
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
@@ -41,8 +49,30 @@ FORM_NEEDLES: Final = (
         "curl",
         "--from-literal",
     ),
-    *("header", " -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "...|", "value", '"data'),
-    *("stringdata", "binarydata", "data:", ENCODED, ESCAPED, ":5432:", ":6432:", "vault login"),
+    *(
+        "header",
+        SHORT_FLAG,
+        " -p",
+        " -a ",
+        " -w",
+        " -k ",
+        "setuser",
+        "htpasswd",
+        "...|",
+        "value",
+        '"data',
+    ),
+    *(
+        "authenticate",
+        "stringdata",
+        "binarydata",
+        "data:",
+        ENCODED,
+        ESCAPED,
+        ":5432:",
+        ":6432:",
+        "vault login",
+    ),
     *(
         "snmp",
         "psexec",
@@ -89,13 +119,12 @@ def _alone(word: str) -> bytes:
     return b"(?-i:(?:%b%b|%b|%b)(?:[^a-z]|$))" % (before, lower, title, upper)
 
 
-def _before_a_sign(words: Iterable[str], codes: Iterable[str]) -> bytes:
+def _before_a_sign(names: list[str]) -> bytes:
     """Write the pattern of words that tell something as a name only, with a sign behind it."""
-    names = sorted(words)
     cased = "|".join((*(x.capitalize() for x in names), *map(str.upper, names)))
     pattern = (
         rf"(?:(?-i:(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{{4}})(?:{'|'.join(names)})|{cased})"
-        rf"|(?:{'|'.join(sorted(codes))})[ _.-]?codes?)[\"'\\\x00\x01]*[ \t]*[:=]"
+        r")[\"'\\\x00\x01]*[ \t]*[:=]"
     )
     return pattern.encode()
 
@@ -106,7 +135,9 @@ _NEEDLE_PATTERNS: Final = {
     "auth": b"auth" + _not_before("entic", "orization.k8s.io", "orization.kubernetes.io"),
     "authorization": b"authorization" + _not_before(".k8s.io", ".kubernetes.io"),
     **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
-    DRAWN: _before_a_sign(DRAWN_WORDS - {"key"}, CODES),
+    **{needle: _before_a_sign(names) for needle, names in _DRAWN.items()},
+    _CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
+    SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpsuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if not row.begins},

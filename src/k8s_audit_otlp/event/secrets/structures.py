@@ -60,11 +60,13 @@ _ASKED = re.compile(
     re.MULTILINE,
 )
 _ELEMENT = re.compile(
-    r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
+    r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}"
+    r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
 )
+_LISTED = re.compile(r"(<key>([^<>]{1,64})</key>\s{0,64}<\w{1,16}>)([^<>]+)")  # of Apple
 _TAG = re.compile(r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)")
 _NAMING_ATTRIBUTE = re.compile(
-    r"\b(?:name|key|id)\s?=\s?[\"']([^\"'<>]{1,128})[\"']", re.IGNORECASE
+    r"\b(?:name|key|id|type)\s?=\s?[\"']([^\"'<>]{1,128})[\"']", re.IGNORECASE
 )
 _VALUE_ATTRIBUTE = re.compile(r"(\bvalue\s?=\s?)(\"[^\"]*\"|'[^']*')", re.IGNORECASE)
 
@@ -126,6 +128,10 @@ def _element(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(match[4])
 
 
+def _listed(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + replacement(match[3]) if _is_credential(match[2]) else match[0]
+
+
 def _tag(replacement: Replacement, match: re.Match[str]) -> str:
     if not _names(match[1], match[2]):
         return match[0]
@@ -146,5 +152,6 @@ STEPS: tuple[Step, ...] = (
     step(("value",), _GO_VALUE, quoted),
     step(("...|",), _QUOTED_BODY, second),
     step(("</",), _ELEMENT, _element),
+    step(("</",), _LISTED, _listed),
     step(("value",), _TAG, _tag),
 )

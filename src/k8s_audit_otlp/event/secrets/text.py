@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import unquote_plus
 
-from k8s_audit_otlp.event.secrets.commands import STEPS_IN_TEXT
+from k8s_audit_otlp.event.secrets import commands, drawn, echoes
 from k8s_audit_otlp.event.secrets.forms import without_forms
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.needles import (
@@ -23,6 +23,7 @@ _ENCODED_SIGN = re.compile(r"%(?:25)*(?:3[aAdD]|[4-7])")  # or a letter, once or
 _ESCAPED_LETTER = re.compile(r"\\+(?:u00|x)([4-7][0-9a-fA-F])")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5
+_STEPS = (*commands.STEPS_IN_TEXT, *echoes.STEPS, *drawn.STEPS)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
 
@@ -54,7 +55,7 @@ def clean_forms(text: str, replacement: Replacement) -> str:
 
 def cleaned(text: str, found: int, replacement: Replacement, *, prose: bool = False) -> str:
     """Do what `clean` does to a text as it stands; *found* are the needles that it holds."""
-    text = apply(STEPS_IN_TEXT, without_forms(text, found, replacement), found, replacement)
+    text = apply(_STEPS, without_forms(text, found, replacement), found, replacement)
     return without_named_values(text, replacement, prose=prose) if found & NAMES else text
 
 

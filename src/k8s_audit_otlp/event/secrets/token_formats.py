@@ -38,6 +38,24 @@ TOKEN_FORMATS: Final = (
     _format(r"1//0[\w-]{30,}", "1//0"),
     _format(r"EAA[A-Za-z0-9]{32,}", "EAA"),
     _format(r"tfp_[\w.=-]{30,}", "tfp_"),
+    _format(r"SCRAM-SHA-\d{1,3}\$[\w$:+/=.-]{20,}", "SCRAM-SHA-"),
+    _format(r"S[ACNOUX][A-Z2-7]{56}"),  # a seed of NATS
+    _format(r"napi_[A-Za-z0-9]{40,}", "napi_"),
+    _format(r"sgp_(?:[a-z]{2,5}_)?[A-Za-z0-9_]{40,}", "sgp_"),
+    _format(r"ory_(?:pat|at|rt|st|ac)_[\w.-]{20,}", "ory_"),
+    _format(r"rnd_[A-Za-z0-9]{24,}", "rnd_"),
+    _format(r"shippo_(?:live|test)_[0-9a-f]{40}", "shippo_"),
+    _format(r"dnkey-[\w-]{20,}", "dnkey-"),
+    _format(r"WPL_AP\d\.[\w.=+/-]{20,}", "WPL_AP"),
+    _format(r"AAAA[\w-]{7}:[\w-]{100,}", "AAAA"),  # Firebase
+    _format(r"[0-9a-f]{36}FFFFNRAL"),  # New Relic
+    _format(r"st\.[0-9a-f]{24}\.[0-9a-f]{32}\.[0-9a-f]{32}"),  # Infisical
+    _format(r"lin_wh_[A-Za-z0-9]{30,}", "lin_wh_"),
+    _format(r"A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-){2,5}[A-Z0-9]{5}"),  # 1Password
+    _format(r"(?<=hc-ping\.com/)[\w/-]{12,}", "hc-ping.com/"),
+    _format(r"(?<=pagerduty\.com/integration/)\w{12,}", "pagerduty.com/integration/"),
+    _format(r"(?<=loggly\.com/inputs/)[\w-]{12,}", "loggly.com/inputs/"),
+    _format(r"(?<=datadoghq\.com/v1/input/)\w{12,}", "datadoghq.com/v1/input/"),
     _format(r"GOCSPX-[\w-]{16,}", "GOCSPX-"),
     _format(r"hv[sbr]\.[\w-]{16,}", "hvs.", "hvb.", "hvr."),
     _format(r"AGE-SECRET-KEY-1[A-Z0-9]{16,}", "AGE-SECRET-KEY-1"),
@@ -95,7 +113,7 @@ TOKEN_FORMATS: Final = (
     _format(r"(?:live|test)_[0-9a-f]{35}"),  # Lob
     _format(r"oy2[a-z0-9]{43}"),  # NuGet
     _format(r"cio[A-Za-z0-9]{32}"),  # crates.io
-    _format(r"[a-zA-Z0-9]{52}AZDO[a-zA-Z0-9]{4}"),  # Azure DevOps
+    _format(r"(?:[a-zA-Z0-9]{52}|[a-zA-Z0-9]{76})AZDO[a-zA-Z0-9]{4}"),  # Azure DevOps
     _format(r"sl\.[\w-]{100,}"),
     _format(r"LTAI[A-Za-z0-9]{16,}", "LTAI"),
     _format(r"AKID[A-Za-z0-9]{28,}", "AKID"),
@@ -123,7 +141,7 @@ TOKEN_FORMATS: Final = (
     _format(r"sq[apu]_[0-9a-f]{40}", "sqp_", "squ_", "sqa_"),
     _format(r"ops_eyJ[\w+/=-]{60,}", "ops_eyJ"),
     _format(r"ico-[A-Za-z0-9]{32}", "ico-"),
-    _format(r"rdme_[a-z0-9]{60,}", "rdme_"),
+    _format(r"rdme_[A-Za-z0-9]{60,}", "rdme_"),
     _format(r"tk-us-[\w-]{40,}", "tk-us-"),
     _format(r"sm_(?:pat|aat|sat)_[A-Za-z0-9]{16,}", "sm_pat_", "sm_aat_", "sm_sat_"),
     _format(r"pn[ub]_[A-Za-z0-9]{36}", "pnu_", "pnb_"),

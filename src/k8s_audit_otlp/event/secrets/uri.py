@@ -4,9 +4,11 @@ import re
 from typing import Literal
 from urllib.parse import quote, unquote_plus
 
+from k8s_audit_otlp.event.secrets.drawn import without_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.event.secrets.values import is_credential_in_query
 
 ArgsMode = Literal["keep", "first", "redact"]
 
@@ -51,7 +53,7 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
                 value = replacement(text)
             elif new != text:
                 value = quote(new, safe="/")
-        elif credentials and is_credential_parameter(plain):
+        elif credentials and is_credential_in_query(plain, unquote_plus(value)):
             value = replacement(unquote_plus(value))
         elif credentials and _ENCODED.search(value) and plain not in _SELECTORS:
             value = _decoded(value, replacement)
@@ -72,6 +74,8 @@ def _without_logins(uri: str, replacement: Replacement) -> str:
 
 
 def _clean_path(path: str, replacement: Replacement) -> str:
+    api, proxy, behind = path.partition("/proxy/")
+    path = api + proxy + without_drawn(behind, replacement) if behind else path
     if "%" not in path and "=" not in path:
         return path
     return "/".join(_clean_step(step, replacement) for step in path.split("/"))

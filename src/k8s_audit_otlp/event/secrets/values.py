@@ -7,7 +7,14 @@ A name alone would take `kubeconfig=/etc/kubernetes/admin.conf` for a secret, an
 import re
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, words_of
+from k8s_audit_otlp.event.secrets.grammar import (
+    KeyVerdict,
+    is_credential_parameter,
+    is_reference,
+    judge,
+    may_name_drawn,
+    words_of,
+)
 from k8s_audit_otlp.event.secrets.replacement import MASK
 
 PLACEHOLDER: Final = re.compile(
@@ -19,10 +26,16 @@ NOTHING: Final = frozenset(
 _FILE = re.compile(r"(?:file:/{1,2}|~|\.{1,2})?(?:/[\w.@+-]{1,64}){2,16}/?", re.ASCII)
 _LONGEST_FILE = 512  # characters
 # Letters and digits without a break, as no path and no name of an object has them.
-_RANDOM = re.compile(
+RANDOM: Final = (
     r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])(?:[A-Za-z0-9]{16}"
     r"|(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{10})"
 )
+_RANDOM = re.compile(RANDOM)
+_ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
+# What drawn values of parameters place in a list or a file.
+_OPEN_PARAMETERS = frozenset(("continue", "cursor", "v", "rev", "etag", "query"))
+_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^A-Za-z0-9]+")
+_WORD_ON_AVERAGE = 3.2  # characters
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
 _NOT_IN_FILES = frozenset(
     "pass password passwd passphrase passcode pwd pw psw pin otp mnemonic cvv psk".split()  # noqa: SIM905
@@ -34,11 +47,24 @@ def looks_random(text: str) -> bool:
     return _RANDOM.search(text) is not None
 
 
+def is_scattered(text: str) -> bool:
+    """Tell letters and digits as they come from words and years: not `JohnDoe1984Abc`."""
+    return len(text) < _WORD_ON_AVERAGE * len(_PIECE.findall(text))
+
+
 def is_credential(name: str, value: str) -> bool:
     """Tell a value that is a credential by its name, or by its name and how it looks."""
     if judge(name) is not KeyVerdict.HARMLESS:
         return True
     return may_name_drawn(name) and looks_random(value)
+
+
+def is_credential_in_query(name: str, value: str) -> bool:
+    """Tell the same of a parameter, whose value is a credential if it looks drawn, by any name."""
+    if is_credential_parameter(name):
+        return True
+    drawn = looks_random(value) and is_scattered(value) and _ONE_WORD.fullmatch(value) is not None
+    return drawn and name not in _OPEN_PARAMETERS and not is_reference(name)
 
 
 def names_an_object(text: str) -> bool:

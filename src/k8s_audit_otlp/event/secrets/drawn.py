@@ -1,0 +1,73 @@
+"""Words that somebody drew, behind words that say credential: `snmp-server community X RO`.
+
+Hundreds of programs take a password as a word or behind a flag of one letter. What stands before it
+on its line is read as a name is, because no list of programs is long enough.
+"""
+
+import re
+from functools import lru_cache, partial
+
+from k8s_audit_otlp.event.secrets.grammar import (
+    KeyVerdict,
+    judge,
+    says_drawn,
+    words_of,
+)
+from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.steps import Step, step
+from k8s_audit_otlp.event.secrets.values import RANDOM, is_scattered
+
+_LOOK_BACK = 48  # characters
+_NEAR = 6  # words in which a name is looked for that says credential by itself
+_NEXT = 4  # and one that says it of what is drawn only
+_WORD = re.compile(
+    r"(?=[\w+!$^*-]{10})(?<![\w+!$^*-])[\w+!$^*-]{0,64}?"
+    rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+",
+    re.ASCII,
+)
+_HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
+_OBJECTS = re.compile(  # `secrets "X" not found`
+    r"(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})\Z"
+)
+_SUM = re.compile(r"(?:sha\d{1,3}|checksum|commit|revision)[:=@\s-]{1,3}\Z", re.IGNORECASE)
+# `-p X`, `-u bob:X`, `/p:X`
+_FLAG = re.compile(
+    r"((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsSwW]|/r?p(?=[: ]))[ =:]?[\"']?(?:[^\s:%,/\"']{1,64}[:%,])?"
+    r"|(?:-[uU]|--cert)[ =]?[\"']?[^\s:%,/\"']{1,64}[:%,]))(?=[^\s\"']{10})"
+    rf"(?=[\w+~!$^*-]{{0,64}}?{RANDOM})(?![0-9a-f]+(?:[\s\"']|\Z))([^\s\"']+)",
+    re.ASCII,
+)
+
+
+def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
+    start = match.start()
+    before = match.string[max(0, start - _LOOK_BACK) : start].rpartition("\n")[2]
+    if _OBJECTS.search(before) or _SUM.search(before):
+        return match[0]
+    words = words_of(before)
+    if _HEX.fullmatch(match[0]):
+        words = words[-1:]  # a digest, mostly
+    if not _say_credential(" ".join(words[-_NEAR:])) or not is_scattered(match[0]):
+        return match[0]
+    return replacement(match[0])
+
+
+@lru_cache(maxsize=8192)
+def _say_credential(said: str) -> bool:
+    return judge(said) is KeyVerdict.CREDENTIAL or says_drawn(said.split()[-_NEXT:])
+
+
+def without_drawn(text: str, replacement: Replacement) -> str:
+    """Replace what is drawn in a text of its own, as the path of an address is."""
+    return _WORD.sub(partial(_drawn, replacement), text)
+
+
+def _flag(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + replacement(match[2]) if is_scattered(match[2]) else match[0]
+
+
+STEPS: tuple[Step, ...] = (
+    step((SHORT_FLAG,), _FLAG, _flag),
+    Step(NAMES, _WORD, _drawn),
+)

@@ -1,0 +1,52 @@
+"""Values of a refused request in the message that says what was wrong with them."""
+
+import re
+
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.steps import Step, step
+
+# A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
+# sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.
+_ECHO = re.compile(
+    r"((?:Invalid|Unsupported|Duplicate) value: )"
+    r"(\"(?:[^\"\\]|\\.)*+\"?|[{\[&].*|map\[.*|[^\s:,]+)",
+    re.DOTALL,
+)
+# Fields of k8s.io/api that name, place or count; a short word or number in them tells no secret.
+_TELLING_FIELDS = frozenset(
+    """
+    name namespace generateName kind apiVersion resourceVersion uid type protocol restartPolicy
+    port targetPort nodePort containerPort hostPort clusterIP replicas minReplicas maxReplicas
+    parallelism completions backoffLimit serviceName serviceAccountName nodeName storageClassName
+    accessModes imagePullPolicy dnsPolicy operator effect verbs resources apiGroups path mountPath
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+_LONGEST_PATH = 200  # characters before an echo in which its field is looked for
+_FIELD = re.compile(r"(?:^|[\s\[.])(\w+)(?:\[\d+\])?: \Z")
+_PLAIN = re.compile(r"\"?[A-Za-z0-9_./ -]{0,63}\"?")
+# What upstream says of a name that breaks its rules: apimachinery pkg/util/validation.
+_RULE_OF_NAMES = re.compile(
+    r": (?:an? (?:lowercase |valid |qualified )?(?:RFC |label|name|DNS)|must be no more)"
+)
+_PRINTABLE = re.compile(r"\"[\x20-\x7e]{0,63}\"")
+
+
+def _echo(replacement: Replacement, match: re.Match[str]) -> str:
+    if _tells_no_secret(match):
+        return match[0]
+    value = match[2]
+    closed = len(value) > 1 and value[0] == value[-1] == '"'
+    return match[1] + (in_quotes(value, replacement) if closed else replacement(value))
+
+
+def _tells_no_secret(echo: re.Match[str]) -> bool:
+    """Tell a rejected name or port: the field before it says so, and it looks like one."""
+    if _PRINTABLE.fullmatch(echo[2]) and _RULE_OF_NAMES.match(echo.string, echo.end()):
+        return True
+    start = echo.start()
+    field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
+    known = field is not None and field[1] in _TELLING_FIELDS
+    return known and _PLAIN.fullmatch(echo[2]) is not None
+
+
+STEPS: tuple[Step, ...] = (step(("alue: ",), _ECHO, _echo),)
