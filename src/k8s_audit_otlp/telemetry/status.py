@@ -6,9 +6,10 @@ commit loop comes round, `start` after an agent has started, `follow` before ano
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
@@ -25,7 +26,6 @@ from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import READY
 from k8s_audit_otlp.telemetry.running import RunningAgent
-from k8s_audit_otlp.telemetry.server import Answers, Recent, StatusServer
 from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
@@ -35,8 +35,29 @@ if TYPE_CHECKING:
     from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
     from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher
     from k8s_audit_otlp.telemetry.metrics.registry import Metrics, Sample
+    from k8s_audit_otlp.telemetry.server import StatusServer
 
+T = TypeVar("T")
+
+_STOP_S = 2.0  # how long the end of the listener is waited for
+_FRESH_S = 0.2  # an answer is given again so long: a thousand requests a second cost five
 LOOK_S = 1.0  # how often growth is measured
+
+
+class Recent(Generic[T]):
+    """A value that is made anew when it is old; whoever asks meanwhile waits for it."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._value: tuple[float, T] | None = None
+
+    def __call__(self) -> T:
+        with self._lock:
+            if self._value is None or time.monotonic() - self._value[0] > _FRESH_S:
+                value = self._make()
+                self._value = time.monotonic(), value
+            return self._value[1]
 
 
 class AgentStatus:
@@ -90,7 +111,7 @@ class AgentStatus:
             old, self._server = self._server, self._listen(wanted, agent) if wanted else None
             self._served = wanted
             if old is not None:
-                old.stop()
+                old.stop(_STOP_S)
             if self._server is None:
                 self._address = None
         self._agent, self._replaced = agent, False
@@ -144,13 +165,16 @@ class AgentStatus:
 
     def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
         from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415 - slow to import
+        from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
 
         answers = Answers(
-            self._metrics_of(agent).text,
+            Recent(self._metrics_of(agent).text),
             self._health,
             lambda: life(self._agent, self._beat.age_s, replaced=self._replaced),
-            lambda: status_of(
-                self._agent, self._health(), self._history, time.time(), self._apiserver
+            Recent(
+                lambda: status_of(
+                    self._agent, self._health(), self._history, time.time(), self._apiserver
+                )
             ),
         )
         server = StatusServer(address, answers)
@@ -191,7 +215,7 @@ class AgentStatus:
         for _, running in self._beside.values():
             running.stop()
         if self._server is not None:
-            self._server.stop()
+            self._server.stop(_STOP_S)
 
 
 def _address_of(agent: RunningAgent) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.telemetry.connections import MAX_CONNECTIONS
-from k8s_audit_otlp.telemetry.server import Answers, StatusServer, bind
+from k8s_audit_otlp.receiver.sources.listener import MOST_CONNECTIONS, Listener
+from k8s_audit_otlp.telemetry.server import Answers, StatusServer
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
 WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", acknowledged_at=1.0)])
@@ -46,7 +46,7 @@ def serve() -> Iterator[Callable[..., Any]]:
 
     yield start
     for server in running:
-        server.stop()
+        server.stop(2.0)
 
 
 def test_a_well_agent_answers_200(serve: Callable[..., Any]) -> None:
@@ -96,7 +96,7 @@ def test_silent_connections_do_not_keep_a_probe_waiting(serve: Callable[..., Any
     address = serve(WELL)
     host, _, port = address.rpartition(":")
     with ExitStack() as silent:
-        for _ in range(MAX_CONNECTIONS + 44):
+        for _ in range(MOST_CONNECTIONS + 44):
             connection = silent.enter_context(socket.create_connection((host, int(port))))
             connection.sendall(b"GET /livez HTTP/1.1\r\nX: ")
         answers = {probe(address) for _ in range(20)}
@@ -116,13 +116,13 @@ def test_requests_without_an_answer_do_not_keep_a_probe_waiting() -> None:
     host, _, port = address.rpartition(":")
     try:
         with ExitStack() as waiting:
-            for _ in range(MAX_CONNECTIONS):
+            for _ in range(MOST_CONNECTIONS):
                 connection = waiting.enter_context(socket.create_connection((host, int(port))))
                 connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
             answers = {probe(address) for _ in range(20)}
     finally:
         known.set()
-        server.stop()
+        server.stop(2.0)
     assert answers == {200}
 
 
@@ -166,7 +166,7 @@ def test_a_taken_address_is_an_error_at_the_start(serve: Callable[..., Any]) -> 
 
 def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
     """Head and body are two segments, and the second one would: 40 ms for each request."""
-    with bind("127.0.0.1:0") as listener, socket.create_connection(listener.getsockname()):
+    with Listener.at("127.0.0.1:0") as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -176,7 +176,7 @@ def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
 def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
     """The message says what to write."""
     with pytest.raises(ValueError, match=r"127\.0\.0\.1:9464"):
-        bind(address)
+        StatusServer(address, Answers(str, lambda: WELL, lambda: WELL, dict))
 
 
 def test_the_framework_is_not_imported_before_it_is_needed() -> None:
