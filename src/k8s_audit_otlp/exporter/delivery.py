@@ -114,8 +114,7 @@ class Delivery:
 
     def deliver(self, in_flight: InFlight) -> None:
         """Decide or set aside every record of a batch, or return early when the agent stops."""
-        if self._window is not None and not in_flight.notices:  # of which the old are news too
-            self._leave_out_old(in_flight, self._window)
+        self._leave_out_old(in_flight)
         search = Bisect(in_flight.batch.records, self._limit.too_large)
         started, attempt = self._monotonic(), 0
         request, in_flight.request = in_flight.request, None
@@ -141,12 +140,14 @@ class Delivery:
             elif isinstance(outcome, Delivered):
                 attempt = 0
 
-    def _leave_out_old(self, in_flight: InFlight, window: AgeWindow) -> None:
+    def _leave_out_old(self, in_flight: InFlight) -> None:
         """Take what is too old out of a batch, once, before its first request."""
-        young, old = window.parted(in_flight.batch)
+        if self._window is None or in_flight.notices:  # what is old is news of theirs
+            return
+        young, old = self._window.parted(in_flight.batch)
         if old:
             in_flight.request = None  # it was made of all of them
-            self._dead_letter(in_flight, old, window.why)
+            self._dead_letter(in_flight, old, self._window.why)
         in_flight.batch = young
 
     def _decide(

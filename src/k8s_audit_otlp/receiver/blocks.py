@@ -108,9 +108,10 @@ class BlockReader:
 
     def _read(self, segment: Segment, offset: int) -> Block | Gap | None:
         source, state = segment.source, segment.state
-        beyond = bool(state.cut) and offset >= state.cut
-        if beyond or source is None:
-            return self._missing(segment, offset) if beyond or state.gone else None
+        if 0 < state.cut <= offset or (source is None and state.gone):
+            return self._missing(segment, offset)
+        if source is None:
+            return None
         try:
             return self._read_from(source, segment, offset)
         except OSError as error:
@@ -183,12 +184,8 @@ class BlockReader:
 
     def _missing(self, segment: Segment, offset: int) -> Gap | None:
         state = segment.state
-        if state.lost:
-            reason = state.lost
-        elif state.let_go:
-            reason = "let_go"
-        else:
-            reason = "truncated" if state.truncated or state.cut else "deleted"
+        cut = "truncated" if state.truncated or state.cut else "deleted"
+        reason = state.lost or ("let_go" if state.let_go else cut)
         return self._gap(segment, offset, reason) if state.size > offset else None
 
     def _gap(self, segment: Segment, offset: int, reason: str) -> Gap:
