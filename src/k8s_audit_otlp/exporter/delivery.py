@@ -86,9 +86,8 @@ class Delivery:
         roll: Callable[[], float] = random.random,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        """*window*: what is older goes to the dead letter without being asked about.
+        """*window* is of what is young enough; *split_record* gives a record in a smaller form.
 
-        *split_record*: a record in a smaller form, None where there is none.
         *wait* sleeps so many seconds and says whether the agent stops.
         """
         self._sender = sender
