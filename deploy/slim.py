@@ -10,6 +10,8 @@ from pathlib import Path
 _SERVICES = {"logs", "sts", "sso", "sso-oidc", "signin"}
 # rich colours source code with these; no command shows any.
 _LEXERS = {"__init__.py", "_mapping.py"}
+# What tools read that compile, check or generate; nothing that runs.
+_SOURCES = ("*.c", "*.h", "*.proto", "*.pxd", "*.pyi", "*.pyx")
 _LOAD = 1  # the type of a segment that is mapped into memory
 
 
@@ -18,8 +20,12 @@ def unused(packages: Path) -> Iterator[Path]:
     yield from (p for p in (packages / "botocore/data").iterdir() if _is_service(p))
     yield from (p for p in (packages / "pygments/lexers").glob("*.py") if p.name not in _LEXERS)
     yield packages / "pygments/lexers/__pycache__"
+    yield packages / "confluent_kafka/schema_registry"  # audit events are JSON, without a schema
+    yield packages / "boto3/data"  # of its resources; clients have theirs in botocore
     yield from packages.glob("zstandard/_cffi.*.so")  # PyPy's; CPython loads backend_c
     yield from packages.glob("*/tests")
+    for pattern in _SOURCES:
+        yield from packages.rglob(pattern)
 
 
 def _is_service(path: Path) -> bool:
@@ -44,7 +50,7 @@ def strip(library: Path) -> None:
 
 def main(packages: Path) -> None:
     for path in list(unused(packages)):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for library in packages.rglob("*.so*"):
         strip(library)
 

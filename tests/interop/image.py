@@ -20,15 +20,15 @@ PACKAGES = "python3,python3-venv,ca-certificates,tzdata,netbase"
 # A root file system that cannot be written, as a user that /etc/passwd does not know.
 POD = """\
 set -e
-root=$1 user=$2
-shift 2
+root=$1
+shift
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount --bind "$WORK" "$root/mnt"
-exec chroot --userspec="$user" "$root" /usr/bin/env -i "$@"
+exec env -i "$@"
 """
 
 
@@ -107,7 +107,8 @@ class Image:
         return subprocess.run(
             [
                 *("unshare", "--mount", "--propagation=private", "bash", "-c", POD, "pod"),
-                *(str(self._root), user, *environment, *command),
+                *(str(self._root), *environment),
+                *(str(shutil.which("chroot")), f"--userspec={user}", str(self._root), *command),
             ],
             env={**os.environ, "WORK": str(work)},
             capture_output=True,
@@ -115,6 +116,15 @@ class Image:
             check=False,
             timeout=300,
         )
+
+    def names(self) -> set[str]:
+        """Return every file and link of the image, as paths from its root."""
+        found = (path for path in self._root.rglob("*") if path.is_symlink() or path.is_file())
+        return {str(path.relative_to(self._root)) for path in found}
+
+    def unpacked_bytes(self) -> int:
+        """Return what its files take together."""
+        return sum((self._root / name).lstat().st_size for name in self.names())
 
     def compressed_bytes(self) -> int:
         """Return how many bytes a node pulls: all layers, compressed with gzip."""
