@@ -1,6 +1,7 @@
 """The chart renders for every platform, refuses what cannot work, and says the way out."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -68,21 +69,34 @@ def test_a_platform_sets_path_and_user(render: Any, platform: Any) -> None:
     assert (wanted <= tolerated) is (platform in ("rke2", "k3s"))
 
 
-@pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
-def test_what_is_rendered_configures_the_agent(render: Any, values: Any, tmp_path: Path) -> None:
+def values_of_the_readme() -> dict[str, Any]:
+    """Return each of its blocks by its place, with what the first one alone says."""
+    readme = (KUBEADM.parents[1] / "README.md").read_text()
+    blocks = [yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)]
+    return {f"README-{n}": {**blocks[0], **block} for n, block in enumerate(blocks, 1)}
+
+
+RENDERED = {path.stem: yaml.safe_load(path.read_text()) for path in CI} | values_of_the_readme()
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_what_is_rendered_configures_the_agent(render: Any, name: Any, tmp_path: Path) -> None:
     """The agent's own loader takes it, with the files where the volumes put them."""
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump(RENDERED[name]))
     text = render(values)
     for document in yaml.safe_load_all(text):
         folder = document["metadata"]["name"].rpartition("-")[2]
         if document["kind"] == "ConfigMap" and folder in {"policies", "certificates"}:
             (tmp_path / folder).mkdir()
-            for name, content in document["data"].items():
-                (tmp_path / folder / name).write_text(content)
+            for file, content in document["data"].items():
+                (tmp_path / folder / file).write_text(content)
     env = {
         "NODE_NAME": "cp-1",
         "POD_IP": "10.0.0.7",
         "POD_NAME": "pod-0",
         "SIEM_TOKEN": "t",
+        "KAFKA_PASSWORD": "t",
         "K8S_AUDIT_OTLP_WEBHOOK_TOKEN": "t",
     }
     config = config_of(text)["config.yaml"].replace("/var/run/k8s-audit-otlp", str(tmp_path))
