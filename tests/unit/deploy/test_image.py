@@ -72,7 +72,9 @@ def test_the_base_is_named_by_its_digest(deploy: Path) -> None:
     assert re.search(
         r"^ARG BASE=python:3\.13\.\d+-slim\S*@sha256:[0-9a-f]{64}$", text, re.MULTILINE
     )
-    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}", "scratch", "${BASE}"]
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == [
+        *("${BASE}", "scratch", "${BASE}", "scratch")
+    ]
 
 
 def test_every_dependency_is_locked_to_a_version_that_the_project_takes(
