@@ -31,12 +31,15 @@ service: {{state_dir: {state}, telemetry: {{logs: {{encoding: json}}}}}}
 class AgentProcess:
     """A running agent whose log lines can be waited for."""
 
-    def __init__(self, folder: Path, backend: Backend, *arguments: Any) -> None:
+    def __init__(
+        self, folder: Path, backend: Backend, *arguments: Any, include: str = "audit.log"
+    ) -> None:
+        """Its log is there before it starts; *include* may match others, or none."""
         self.log = folder / "audit.log"
         self.file = folder / "config.yaml"
         self.out = folder / "stderr"
         self._source = EventSource(7)
-        self._values = {"log": self.log, "url": backend.url, "state": folder / "state"}
+        self._values = {"log": folder / include, "url": backend.url, "state": folder / "state"}
         self.write(20)
         self.configure()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -97,8 +100,8 @@ def start(tmp_path: Path, backend: Backend) -> Iterator[Callable[..., AgentProce
     """Start an agent that has ended when the test has."""
     with ExitStack() as running:
 
-        def started(*arguments: str) -> AgentProcess:
-            agent = AgentProcess(tmp_path, backend, *arguments)
+        def started(*arguments: str, **options: str) -> AgentProcess:
+            agent = AgentProcess(tmp_path, backend, *arguments, **options)
             running.callback(agent.close)
             return agent
 

@@ -74,7 +74,7 @@ class Agent:
         self._now = now
         self._file = CheckpointFile(Path(config.service.state_dir))
         self._positions = PositionFile(self._file.directory)
-        self._lock = StateLock(self._file.directory)
+        self.lock = self._options.lock or StateLock(self._file.directory)
         self._base = Checkpoint()
         self._committer: Committer | None = None
         self._evidence = Evidence(self._now_ns)
@@ -85,12 +85,7 @@ class Agent:
         self._shutdown = Shutdown(
             self._new_drain_target, catch_up_first=config.service.until == "caught_up"
         )
-        self._watched = WatchedLogs(
-            config,
-            once=self._options.once,
-            wait=lambda seconds: self._wake.wait(seconds) and self._shutdown.at_once,
-            on_failure=self._failures.say,
-        )
+        self.watched = WatchedLogs(config, once=self._options.once, on_failure=self._failures.say)
         self.started = False  # the state is ours
         self.sources = Sources(
             config, monotonic, on=not self._options.once, earlier=self._options.sources
@@ -116,8 +111,9 @@ class Agent:
             log.scan()
         for subscription in self.subscriptions():
             subscription.take_up_found()
+        new = self._options.appeared
         resumed = [
-            place(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns())
+            place(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns(), new)
             for s in self.subscriptions()
         ]
         if self._options.once:
@@ -134,7 +130,7 @@ class Agent:
         look = ForeignLogWarning(self.logs)
         look()
         self._listeners += [look, CaughtUpMessage(list(self.subscriptions())), self._sealing.look]
-        self._watched.start()
+        self.watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
         self.sources.start()
@@ -144,7 +140,7 @@ class Agent:
     def _take_up(self) -> None:
         """Make the state ours, and read it."""
         self._file.prepare()
-        self._lock.acquire(self._options.lock_patience_s, self._await_predecessor)
+        self.lock.acquire(self._options.lock_patience_s, self._await_predecessor)
         self.started = True
         restored = self._file.load()
         if restored.warning:
@@ -156,7 +152,7 @@ class Agent:
         self.sources.open()
         self.sources.tell_of_abandoned(self._base)
         by_receiver = {
-            name: self._watched.open(name, self._base.manifests) for name in self.config.receivers
+            name: self.watched.open(name, self._base.manifests) for name in self.config.receivers
         }
         self.logs = [log for logs in by_receiver.values() for log in logs]
         pipeline = Pipeline(
@@ -175,7 +171,7 @@ class Agent:
         self.exporters += pipeline.build()  # the list itself is known to whoever listens
         self._committer = Committer(
             self._file,
-            self._lock,
+            self.lock,
             self._base,
             self.logs,
             self.exporters,
@@ -241,7 +237,7 @@ class Agent:
             if now >= next_sync:
                 next_sync = now + SYNC_S
                 self._failures.guard("silence", partial(silence.look, self.logs))
-                self._failures.guard("watch", self._watched.restart_dead)
+                self._failures.guard("watch", self.watched.look)
                 self._failures.guard("sources", self.sources.look)
                 told = partial(self.sources.tell_of_losses, self._evidence, self.exporters)
                 self._failures.guard("sources", told)
@@ -283,7 +279,7 @@ class Agent:
         ):
             time.sleep(0.01)
         self._stop.set()
-        self._watched.stop()
+        self.watched.stop()
         for runtime in self.exporters:
             runtime.consumer.close()
         for log in self.logs:  # what has settled since the last look can be forgotten
@@ -297,4 +293,5 @@ class Agent:
         self._tap.close()
         for log in self.logs:
             log.close()
-        self._lock.release()
+        if not self._shutdown.handed_over:  # else no other process comes in between
+            self.lock.release()

@@ -53,7 +53,8 @@ def paths_of(receiver: K8sAudit) -> list[Path]:
         if GLOB & set(pattern):
             base = Path(pattern)
             root = Path(base.anchor or ".")
-            found += [str(p) for p in root.glob(str(base.relative_to(base.anchor)))]
+            matches = map(str, root.glob(str(base.relative_to(base.anchor))))
+            found += [name for name in matches if not os.path.isdir(name)]  # noqa: PTH112 - no error where it is closed
         else:
             found.append(pattern)
     return [Path(p) for p in dict.fromkeys(fold(found))]

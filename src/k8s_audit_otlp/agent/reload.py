@@ -7,7 +7,7 @@ another agent on the same state. So a position moves no other way than at any re
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Reload:
         self._seen: Stamp | None = None
         self._settling: Stamp | None = None
         self._working: Mappings | None = None  # of what runs: a policy's file may be another by now
+        self._now: Loaded | None = None
         self.next: Loaded | None = None  # what to start with after the running agent has ended
         self.said: tuple[str, ...] = ()  # how it differs
 
@@ -51,15 +52,21 @@ class Reload:
         """Read the configuration again soon; safe to call from a signal handler."""
         self._asked = True
 
-    def began(self, config: Config) -> None:
-        """Take *config* for what runs now; who asked while it began is still to be answered."""
-        self.next = None
+    def began(self, loaded: Loaded) -> None:
+        """Take *loaded* for what runs now; who asked while it began is still to be answered."""
+        self.next, self._now, config = None, loaded, loaded.config
         self._working = _mappings_or_none(config)
         self._seen = self._settling = self._stamp(config)
 
-    def look(self, config: Config) -> bool:
-        """Say whether the agent that runs *config* should end for another one."""
+    def look(self, config: Config, appeared: Collection[Path] = ()) -> bool:
+        """Say whether the agent that runs *config* should end for another one.
+
+        *appeared*: logs that match by now, which the next one reads beside the others.
+        """
         if self.next is not None:
+            return True
+        if appeared:
+            self._go_on([f"{path} has come to match" for path in sorted(appeared)], self._now)
             return True
         if not self._asked and not self._changed(config):
             return False
@@ -77,10 +84,13 @@ class Reload:
         if not said:
             logger.info("reload: the configuration says the same", extra=fields("unchanged"))
             return False
+        self._go_on(said, new)
+        return True
+
+    def _go_on(self, said: Sequence[str], new: Loaded | None) -> None:
         for line in said:
             logger.info("reload: %s", line, extra=fields("reloading"))
         self.next, self.said = new, tuple(said)
-        return True
 
     def _refuse(self, error: ConfigError | ConfigurationError) -> None:
         mistakes = (

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -22,6 +22,7 @@ from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.backlog import backlog_of
@@ -44,6 +45,8 @@ class AgentOptions:
     changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
     counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
     sources: dict[str, SourceView] = field(default_factory=dict)  # their counts, the same
+    lock: StateLock | None = None  # of the agent before a reload, which hands it over
+    appeared: frozenset[Path] = frozenset()  # logs that came while the process ran
     senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
     around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one
 
@@ -91,8 +94,12 @@ def place(
     reader: BlockReader,
     evidence: Evidence,
     now_ns: int,
+    new: Collection[Path] = (),
 ) -> Resumed:
-    """Let an exporter without a position begin where its start_at says."""
+    """Let an exporter without a position begin where its start_at says.
+
+    *new*: logs that are younger than this process, so that their beginning is after any end.
+    """
     log, ledger = subscription.log, subscription.ledger
     skipped = Skipped({}, 0)
     if subscription.first_start:
@@ -100,7 +107,7 @@ def place(
         start_at = config.exporters[subscription.exporter].audit.start_at
         wish = start_at or receiver.start_at
         since_ns = wish.since_ns(now_ns)
-        if wish.kind == "end":
+        if wish.kind == "end" and log.path not in new:
             skipped = start_at_end(log)
         elif since_ns is not None:
             skipped = start_since(log, reader, since_ns)

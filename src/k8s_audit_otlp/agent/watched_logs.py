@@ -8,6 +8,7 @@ from k8s_audit_otlp.agent.build import deleted_segments_of, log_limits, paths_of
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.start import open_log
 from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -16,8 +17,6 @@ from k8s_audit_otlp.state.manifest import ManifestState
 from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
-
-GLOB_S = 1.0  # how often a glob that matches nothing is tried
 
 
 class WatchedLogs:
@@ -28,15 +27,15 @@ class WatchedLogs:
         config: Config,
         *,
         once: bool,
-        wait: Callable[[float], bool],
         on_failure: Callable[[str, str], None],
     ) -> None:
-        """*wait* sleeps so many seconds and says whether the agent stops."""
         self._config = config
         self._once = once
-        self._wait = wait
         self._on_failure = on_failure
         self._watchers: list[Watcher] = []
+        self._known: dict[str, set[Path]] = {}  # by receiver, where new ones may come to match
+        self._seen: set[Path] = set()
+        self.appeared: set[Path] = set()  # logs that a glob matches by now: another agent's work
 
     def open(self, receiver_id: str, manifests: Mapping[str, ManifestState]) -> list[AuditLog]:
         """Open the logs of a receiver; *manifests* is what is known of them.
@@ -55,23 +54,32 @@ class WatchedLogs:
         return logs
 
     def _paths(self, receiver_id: str) -> list[Path]:
-        """Return the logs of a receiver; wait until a glob matches at least one."""
-        receiver, said = self._config.receivers[receiver_id], False
-        while not (paths := paths_of(receiver)):
-            patterns = ", ".join(receiver.include)
-            if self._once:
-                raise ConfigurationError(
-                    f"receivers::{receiver_id}::include: nothing matches {patterns}; "
-                    "write the path of the live file"
-                )
-            if not said:
-                more = fields("no_log", receiver=receiver_id)
-                text = "%s: nothing matches %s; waiting for it"
-                logger.warning(text, receiver_id, patterns, extra=more)
-            said = True
-            if self._wait(GLOB_S):
-                break
+        """Return the logs of a receiver as far as there are any yet."""
+        receiver = self._config.receivers[receiver_id]
+        paths, patterns = paths_of(receiver), ", ".join(receiver.include)
+        if not paths and self._once:
+            raise ConfigurationError(
+                f"receivers::{receiver_id}::include: nothing matches {patterns}; "
+                "write the path of the live file"
+            )
+        if not paths:
+            more = fields("no_log", receiver=receiver_id)
+            text = "%s: nothing matches %s; waiting for it"
+            logger.warning(text, receiver_id, patterns, extra=more)
+        if GLOB & set(patterns):
+            self._known[receiver_id] = set(paths)
         return paths
+
+    def look(self) -> None:
+        """Put new watchers in the place of dead ones; see which other logs match by now."""
+        self.restart_dead()
+        found = {
+            path
+            for receiver_id, known in self._known.items()
+            for path in paths_of(self._config.receivers[receiver_id])
+            if path not in known
+        }
+        self.appeared, self._seen = found & self._seen, found  # those of two looks
 
     def _watcher(self, log: AuditLog) -> Watcher:
         def failed(name: str, error: BaseException) -> None:
@@ -90,7 +98,7 @@ class WatchedLogs:
         return all(watcher.is_alive() for watcher in self._watchers)
 
     def restart_dead(self) -> None:
-        """Put a new watcher in the place of one that has died. Called about once a second."""
+        """Put a new watcher in the place of one that has died."""
         for index, watcher in enumerate(self._watchers):
             if not watcher.is_alive():
                 self._watchers[index] = self._watcher(watcher.log)

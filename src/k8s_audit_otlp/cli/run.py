@@ -123,14 +123,14 @@ def _run(
     signals = _Signals(manager)
     working, status = None, None
     while True:
-        reload.began(loaded.config)
+        reload.began(loaded)
         agent = Agent(loaded.config, os.environ, options)
         signals.starts(agent)
         started = _start(agent, loaded, working, status)
         if started is None:
             assert working is not None  # noqa: S101 - else the process has ended
             loaded, working = working, None
-            options = replace(options, changes=())
+            options = replace(options, changes=(), lock=agent.lock)
             continue
         status, before = started
         working = loaded
@@ -147,7 +147,9 @@ def _run(
             status.stop()
             logger.info("stopped: the positions are stored", extra=fields("stopped"))
             return agent, delivered, before
-        loaded, options = reload.next, replace(options, changes=reload.said)
+        loaded = reload.next
+        new = frozenset(agent.watched.appeared)
+        options = replace(options, changes=reload.said, lock=agent.lock, appeared=new)
         _say_remarks(loaded)
 
 
@@ -155,7 +157,7 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
     """Beat for systemd, and end the agent where another configuration is to be taken up."""
     manager.beat()
     manager.status(status.headline)
-    if reload.look(agent.config):
+    if reload.look(agent.config, agent.watched.appeared):
         manager.reloading(agent.config.service.shutdown_timeout_s)
         status.expect()
         agent.hand_over()

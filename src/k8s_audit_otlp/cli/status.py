@@ -100,7 +100,12 @@ def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
         lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}
     for stored in inspect(checkpoint):
-        lines += ["", *_exporter(stored, live.get(stored.exporter), now)]
+        now_of = live.get(stored.exporter)
+        lines += ["", *_exporter(stored, now_of, now)]
+        if report and now_of is None:
+            lines.append(
+                "  idle     not in the agent's configuration; `state forget` removes what it keeps"
+            )
     return "\n".join(lines)
 
 

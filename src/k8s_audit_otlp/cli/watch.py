@@ -48,7 +48,7 @@ def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -
             live.get(stored.exporter),
             now,
             whole=whole,
-            running=agent.holder is not None,
+            absent="not configured" if report else "unknown" if agent.holder else "not running",
         )
     head = Text(agent.line, style="bold" if report else "bold red")
     around = len(screen.render_lines(head)) - 1 + _AROUND
@@ -63,7 +63,7 @@ def _row(
     now: float,
     *,
     whole: bool,
-    running: bool,
+    absent: str,
 ) -> None:
     path = LogKey.parse(stored.log).path
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
@@ -71,7 +71,7 @@ def _row(
         backlog += f", {duration(now - stored.oldest_unsent_ns / 1e9)}"
     table.add_row(
         f"{stored.exporter} {path if whole else PurePath(path).name}",
-        live.state if live else "unknown" if running else "not running",
+        live.state if live else absent,
         f"{live.rate:,.0f}" if live else "",
         backlog,
         duration(live.runway_s) if live and live.runway_s is not None else "",

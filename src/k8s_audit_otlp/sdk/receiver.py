@@ -23,6 +23,7 @@ from typing import Any, Final, Self
 from opentelemetry.sdk._logs import LoggerProvider
 
 from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.shutdown import DrainTarget
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
@@ -76,14 +77,19 @@ class AuditLogReceiver:
 
         """
         try:
-            self._agent.start()
+            self._begin()
         except BaseException:
             if self._agent.started:
-                self._agent.hand_over()
+                self._agent.stop()
                 self._agent.run()  # lets go of the state
             raise
         self._thread.start()
         return self
+
+    def _begin(self) -> None:
+        self._agent.start()
+        if not self._agent.logs:  # a pattern, and nobody here looks again
+            raise ConfigurationError("nothing matches the path; give that of the live file")
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until the provider has taken what is in the log now, and the notices about it.

@@ -28,12 +28,14 @@ class StateLock:
     def acquire(
         self, patience_s: float = 0.0, on_wait: Callable[[str], None] | None = None
     ) -> None:
-        """Take the lock.
+        """Take the lock; where it is held already nothing happens.
 
         Raises:
             StateLockedError: it is still held after *patience_s*.
 
         """
+        if self._fd >= 0:
+            return
         fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
         waited = 0.0
         while True:

@@ -62,10 +62,16 @@ def health(
     *replaced*: the agent has ended for another one, and its threads with it.
     """
     troubles = (access or LogAccess())(agent.logs)
+    read = {log.key.receiver for log in agent.logs}
     return HealthView(
         [
             LogView(str(log.path), trouble, log.watched)
             for log, trouble in zip(agent.logs, troubles, strict=True)
+        ]
+        + [
+            LogView(", ".join(receiver.include), "nothing matches it yet")
+            for name, receiver in agent.config.receivers.items()
+            if name not in read
         ],
         exporter_views(agent, runways),
         [] if replaced else list(_dead_threads(agent)),

@@ -97,8 +97,9 @@ class AgentNow(NamedTuple):
         if self.holder is None:
             return "no agent is running"
         return (
-            f"process {self.holder} uses it, but has not told how it is for {FRESH_S:.0f} s: it "
-            "begins, it hangs, or nothing can be written here (see `df` and its log)"
+            f"process {self.holder} uses it, and has not told how it is in the last "
+            f"{FRESH_S:.0f} s: it begins, it hangs, or nothing can be written here "
+            "(see `df` and its log)"
         )
 
 
@@ -109,6 +110,8 @@ def agent_now(state_dir: Path, now: float) -> AgentNow:
         holder = StateLock(state_dir).holder()
     except OSError:  # the lock is another user's: the report's age must do
         return AgentNow(report, str(report.pid) if report else None)
+    if report and holder != str(report.pid) and (holder or "").isdecimal():
+        report = None  # of its predecessor
     return AgentNow(report if holder else None, holder)
 
 

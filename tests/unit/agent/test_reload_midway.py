@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from k8s_audit_otlp.cli.status import command as status
 from tests.kit.agent_process import AgentProcess, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Delay
@@ -66,9 +68,12 @@ def test_a_stop_is_a_stop_whatever_is_being_taken_up(
 
 
 def test_an_exporter_that_is_taken_out_keeps_its_position(
-    start: Callable[..., AgentProcess], backend: Backend
+    start: Callable[..., AgentProcess],
+    backend: Backend,
+    tmp_path: Path,
+    wait_for: Callable[..., None],
 ) -> None:
-    """And goes on there when it is back; the other one is not disturbed."""
+    """And goes on there when it is back, as `status` says; the other one is not disturbed."""
     agent = start()
     second = f"  otlp_http/second:\n    endpoint: {backend.url}\n    headers: {{x-second: '1'}}"
     agent.configure(second)
@@ -79,6 +84,8 @@ def test_an_exporter_that_is_taken_out_keeps_its_position(
     agent.hangup()
     agent.seen("reloaded", 2)
     assert any("otlp_http/second" in line["message"] for line in agent.seen("reloading", 2))
+    ask = ["--state-dir", str(tmp_path / "state")]
+    wait_for(lambda: "not in the agent's config" in CliRunner().invoke(status, ask).output)
     agent.write(30)
     uids_delivered(backend, 50)
     agent.configure(second)

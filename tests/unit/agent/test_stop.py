@@ -84,27 +84,6 @@ def test_a_second_request_to_stop_does_not_wait_for_it(
     assert len(fixture.backend.received.uids) == 20
 
 
-def test_a_glob_that_matches_nothing_yet_is_waited_for(
-    fixture: Fixture, wait_for: Callable[..., Any]
-) -> None:
-    """The log may appear hours later; backups that the glob matches are no logs of their own."""
-    pattern = fixture.log.with_name("*.log")
-    config = fixture.config()
-    receiver = config.receivers["k8s_audit"].model_copy(update={"include": (str(pattern),)})
-    config.receivers["k8s_audit"] = receiver
-    agent = Agent(config, {}, AgentOptions(lock_patience_s=0.5))
-    thread = Thread(target=lambda: (agent.start(), agent.run()))
-    thread.start()
-    wait_for(lambda: agent.started)
-    fixture.write(5)
-    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
-    fixture.write(5)
-    fixture.backend.wait_for(10)
-    agent.stop()
-    thread.join(60)
-    assert len(agent.logs) == 1
-
-
 @dataclass(frozen=True)
 class HalfAnswer:
     """Send the first part of an answer and nothing more."""

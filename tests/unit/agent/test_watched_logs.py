@@ -43,7 +43,7 @@ def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
     def say(name: str, _why: str) -> None:
         said.append(name)
 
-    watched = OnceBroken(fixture.config(), once=False, wait=lambda _: True, on_failure=say)
+    watched = OnceBroken(fixture.config(), once=False, on_failure=say)
     (log,) = watched.open("k8s_audit", {})
     watched.start()
     try:

@@ -264,13 +264,17 @@ def test_a_segment_that_is_through_gets_its_receipt(log_dir: Path, provider: Flu
     assert (receipts[0].log_record.attributes or {})["k8s.audit.segment.delivered"] == 7
 
 
-def test_a_start_that_fails_lets_go_of_the_state(log_dir: Path, provider: Flushing) -> None:
+@pytest.mark.parametrize(("name", "why"), [("", "is a directory"), ("*.log", "nothing matches")])
+def test_a_start_that_fails_lets_go_of_the_state(
+    log_dir: Path, provider: Flushing, name: str, why: str
+) -> None:
     """The program may try again with another path."""
-    with pytest.raises(ConfigurationError, match="is a directory"):
-        AuditLogReceiver(log_dir, logger_provider=provider, state_dir=log_dir.parent / "s").start()
+    state = log_dir.parent / "s"
+    with pytest.raises(ConfigurationError, match=why):
+        AuditLogReceiver(log_dir / name, logger_provider=provider, state_dir=state).start()
     _write(log_dir / "audit.log", 1)
     path = log_dir / "audit.log"
-    with AuditLogReceiver(path, logger_provider=provider, state_dir=log_dir.parent / "s") as one:
+    with AuditLogReceiver(path, logger_provider=provider, state_dir=state) as one:
         assert one.flush()
 
 

@@ -1,0 +1,62 @@
+"""A glob names logs that may yet come: each is taken up when it does, by an agent that is there."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+from tests.kit.agent import Fixture
+from tests.kit.agent_process import AgentProcess, uids_delivered
+from tests.kit.backend import Backend
+from tests.kit.events import EventSource
+
+
+def test_logs_that_come_to_match_are_read_from_their_beginning(
+    start: Callable[..., AgentProcess], backend: Backend, tmp_path: Path
+) -> None:
+    """None at first, and it is ready; then one, another beside it; a backup or folder is none."""
+    logs = tmp_path / "later"
+    logs.mkdir()
+    agent = start(include="later/*.log")
+    assert "READY=1" in agent.told("READY=1")[-1]
+    agent.told("nothing matches it yet")
+    assert len(agent.seen("no_log")) == 1
+    agent.configure("    audit: {start_at: end}")
+    agent.hangup()
+    agent.seen("reloaded")
+    (logs / "folder.log").mkdir()
+    source = EventSource(3)
+    for name in ("one.log", "two.log", "one-2026-01-02T03-04-05.000.log"):
+        with (logs / name).open("wb") as log:
+            log.writelines(source.line() + b"\n" for _ in range(10))
+        if name != "one-2026-01-02T03-04-05.000.log":
+            uids_delivered(backend, 10 if name == "one.log" else 20)
+    uids_delivered(backend, 30)
+    assert agent.end() == 0
+    said = [line["message"] for line in agent.lines() if line["event"] == "reloading"]
+    assert [line.rpartition("/")[2] for line in said[-2:]] == [
+        "one.log has come to match",
+        "two.log has come to match",
+    ]
+
+
+def test_nobody_comes_between_two_agents_of_one_process(fixture: Fixture) -> None:
+    """A second process that waits for the state does not get it at a reload."""
+    fixture.write(1)
+    config, me = fixture.config(), str(os.getpid())
+    first = Agent(config, {})
+    first.start()
+    first.hand_over()
+    first.run()
+    assert StateLock(fixture.state).holder() == me
+    with pytest.raises(StateLockedError):
+        Agent(config, {}, AgentOptions(lock_patience_s=0.0)).start()
+    second = Agent(config, {}, AgentOptions(lock=first.lock))
+    second.start()
+    second.stop()
+    second.run()
+    assert StateLock(fixture.state).holder() is None
