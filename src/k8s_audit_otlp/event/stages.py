@@ -4,9 +4,9 @@ A stage takes the event and its JSON and gives None (as it was), a changed event
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from k8s_audit_otlp.model import AuditEvent
+from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
 
 class Transformed(NamedTuple):
@@ -25,6 +25,22 @@ class Bodies(NamedTuple):
     outside: bytes  # the line without its bodies
     said: Mapping[str, Sequence[str]] = {}
     redacted_values: Sequence[bytes] = ()  # pieces that a message of the same event may repeat
+
+
+class Clean(Protocol):
+    """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
+
+    def bodies(
+        self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
+    ) -> Bodies | None: ...
+    def repeats(
+        self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
+    ) -> bool: ...
+    def whole(self, outside: bytes, uri: bytes) -> bool: ...
+    def member(self, name: bytes, value: bytes) -> bool: ...
+    def path(self, path: str) -> bool: ...
+    def query(self, query: str) -> bool: ...
+    def reference(self, text: str) -> bool: ...
 
 
 class Dropped(NamedTuple):

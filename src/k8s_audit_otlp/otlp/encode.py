@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
-from k8s_audit_otlp.event.stages import Dropped, Shrink, Transform, Transformed
+from k8s_audit_otlp.event.stages import Clean, Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
-from k8s_audit_otlp.otlp.fast_path import Clean, FastEncoder
+from k8s_audit_otlp.otlp.fast_path import FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.record_place import RecordPlace, record_uid

@@ -11,13 +11,12 @@ would have judged it. The lengths of what was judged must add up to the line's.
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, is_long_outside_bodies
-from k8s_audit_otlp.event.stages import Bodies
+from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import (
@@ -43,22 +42,6 @@ _OBJECT = ("resource", "subresource", "apiGroup", "apiVersion", "namespace")
 _OF_UIDS = "0123456789abcdef-"
 DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds each microsecond
-
-
-class Clean(Protocol):
-    """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
-
-    def bodies(
-        self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
-    ) -> Bodies | None: ...
-    def repeats(
-        self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
-    ) -> bool: ...
-    def whole(self, outside: bytes, uri: bytes) -> bool: ...
-    def member(self, name: bytes, value: bytes) -> bool: ...
-    def path(self, path: str) -> bool: ...
-    def query(self, query: str) -> bool: ...
-    def reference(self, text: str) -> bool: ...
 
 
 class FastReference(ObjectRef, gc=False, forbid_unknown_fields=True):
