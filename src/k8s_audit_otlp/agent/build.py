@@ -30,7 +30,7 @@ from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.consumer import ConsumerOptions
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.resource import MAPPING, build_resource, encode_resource, encode_scope
-from k8s_audit_otlp.otlp.streams import HourlyScopes, ResourceScope
+from k8s_audit_otlp.otlp.streams import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
 from k8s_audit_otlp.receiver.names import fold
 from k8s_audit_otlp.receiver.segments import LogLimits
@@ -92,6 +92,7 @@ def batch_limits(exporter: Exporter) -> BatchLimits:
         min_bytes=batch.min_bytes,
         min_records=batch.min_records,
         max_span_ns=round(limits.time_span_s * 1e9),
+        part_ns=HOUR_NS if exporter.audit.hour_attribute else 0,
     )
 
 

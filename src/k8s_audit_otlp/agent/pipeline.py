@@ -64,6 +64,9 @@ logger = logging.getLogger("k8s_audit_otlp")
 Logs = Mapping[str, Sequence[AuditLog]]  # by receiver id
 
 
+_FRAME = 96  # bytes of a request's own fields, and of the name that an hour has in its resource
+
+
 @dataclass(slots=True, eq=False)
 class ExporterRuntime:
     """Everything that works for one exporter."""
@@ -275,7 +278,7 @@ class Pipeline:
     ) -> SubscriptionReader:
         key = subscription.log.key
         receiver = key.receiver
-        overhead = sum(map(len, self._scopes[subscription.exporter][receiver])) + 32
+        overhead = sum(map(len, self._scopes[subscription.exporter][receiver])) + _FRAME
         taken = self._config.exporters[subscription.exporter].limits
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:

@@ -7,6 +7,7 @@ last have a span of no bytes, and the ledger settles them together with that one
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -24,6 +25,7 @@ class BatchLimits:
     min_bytes: int = 0
     min_records: int = 0
     max_span_ns: int = 0  # between the earliest and the latest event; 0: no limit
+    part_ns: int = 0  # events of each such span have a resource of their own; 0: all have one
 
 
 class Batcher:
@@ -37,7 +39,7 @@ class Batcher:
         learned: LearnedLimit | None = None,
         overhead: int = 0,
     ) -> None:
-        """*overhead*: bytes of a request beside its records."""
+        """*overhead*: bytes of a request beside its records, and of each further part of it."""
         self.receiver = receiver
         self._limits = limits
         self._learned = learned or LearnedLimit(limits.max_bytes)
@@ -58,6 +60,7 @@ class Batcher:
         self._dropped: list[tuple[int, str]] = []
         self._times: list[int] = []  # of the records, where their span is limited
         self._first_ns = self._last_ns = 0
+        self._parts: set[int] = set()
         self.bytes = 0
 
     @property
@@ -105,7 +108,7 @@ class Batcher:
         self._dropped += block.dropped
         if self._limits.max_span_ns:
             self._times += map(time_of, block.records)
-        self.bytes += sum(map(len, block.records))
+        self.bytes += sum(self._sizes(block.records, self._parts))
         if block.first_ns and (not self._first_ns or block.first_ns < self._first_ns):
             self._first_ns = block.first_ns
         self._last_ns = max(self._last_ns, block.last_ns)
@@ -137,14 +140,35 @@ class Batcher:
             del self._records[:count], self._ends[:count], self._dropped[:dropped_count]
             del self._times[:count], self._digests[:count]
             self._start, self._first_ns = end, time_of(self._records[0])
-            self.bytes -= sum(map(len, records))
+            if self._limits.part_ns:
+                self._parts = set()
+                self.bytes = sum(self._sizes(self._records, self._parts))
+            else:
+                self.bytes -= sum(map(len, records))
         return batch
+
+    def _sizes(self, records: Sequence[bytes], parts: set[int]) -> Iterator[int]:
+        """Yield the bytes that each record adds to a request with *parts*, and put its own there.
+
+        The first part is in the overhead of the request.
+        """
+        span = self._limits.part_ns
+        if not span:
+            yield from map(len, records)
+            return
+        for record in records:
+            part = time_of(record) // span
+            further = part not in parts and bool(parts)
+            parts.add(part)
+            yield len(record) + further * self._overhead
 
     def _count_that_fits(self) -> int:
         """Return how many records go into one request; one that is too large goes alone."""
         count = len(self._records)
         if self.bytes > self._room:
-            count = max(1, bisect_right(list(accumulate(map(len, self._records))), self._room))
+            count = max(
+                1, bisect_right(list(accumulate(self._sizes(self._records, set()))), self._room)
+            )
         if self._times:
             count = min(count, self._count_in_span())
         most = self._limits.max_records

@@ -16,7 +16,7 @@ from k8s_audit_otlp.otlp.resource import encode_resource, export_request
 from k8s_audit_otlp.otlp.wire import time_of
 
 ResourceScope = tuple[bytes, bytes]  # as `export_request` takes them
-_HOUR_NS = 3600 * 10**9
+HOUR_NS = 3600 * 10**9
 _NAME = "k8s-audit"  # before the hour, where the attribute has no value
 _KEPT = 256  # encoded resources
 
@@ -59,5 +59,5 @@ def request_of(
         return export_request(*scopes[receiver], records)
     hours: dict[int, list[bytes]] = {}
     for record in records:
-        hours.setdefault(time_of(record) // _HOUR_NS, []).append(record)
+        hours.setdefault(time_of(record) // HOUR_NS, []).append(record)
     return b"".join(export_request(*scopes.at(receiver, at), those) for at, those in hours.items())

@@ -119,6 +119,28 @@ def test_what_was_learned_bounds_the_next_batch() -> None:
     assert len(batcher.take().records) == 2
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 300)), min_size=1), max_size=9),
+    st.sampled_from([500, 900, 3000]),
+)
+def test_every_part_of_a_request_has_its_overhead(groups: Any, most: int) -> None:
+    """Records of many hours have a resource for each; the request stays below its bound."""
+    batcher = Batcher("r", BatchLimits(most, part_ns=SECOND), overhead=100)
+    start, sent = 0, []
+    for group in groups:
+        batcher.add(block := block_of([group], start))
+        start = block.span.end
+        while batcher.full and (batch := batcher.take()) is not None:
+            sent.append(batch)
+    sent += iter(batcher.take, None)
+    for batch in sent:
+        parts = {time_of(one) // SECOND for one in batch.records}
+        size = sum(map(len, batch.records)) + 100 * len(parts)
+        assert size <= most or len(batch.records) == 1
+    assert sum(len(batch.records) for batch in sent) == sum(map(len, groups))
+
+
 def test_a_block_that_does_not_follow_is_refused() -> None:
     """A hole would let a position pass what nobody read."""
     batcher = Batcher("r", BatchLimits())
