@@ -102,16 +102,24 @@ def test_the_query_names_the_segment_of_a_lost_event(agent: Agent, store: Store)
     store.wait_for_exactly(queries()[store.query], [identity])
 
 
-def test_an_agent_that_lost_its_state_sends_all_again(agent: Agent, store: Store) -> None:
-    """Hours-old events go beside newer ones of the same node; none is refused."""
-    _three_segments(agent)
-    _configure(agent, store)
+def test_repeats_of_an_agent_that_lost_its_state_do_not_stand_for_a_lost_event(
+    agent: Agent, store: Store
+) -> None:
+    """Hours-old events go beside newer ones of the same node; none is refused, all count once."""
+    first = _three_segments(agent)
+    found = identify(first[0], finished=True)
+    assert found is not None
+    relay = Relay(store)
+    relay.loses.add(f"{found.name}-0")
+    _configure(agent, store, relay)
     _deliver(agent)
     shutil.rmtree(agent.state)
     agent.write(lines_ago(50, timedelta(seconds=1), 4))
     _deliver(agent)
+    relay.stop()
     assert agent.dead_letters() == []
-    store.wait_for_exactly(queries()[store.query], [])
+    store.wait_for(promising_more(queries()[store.query]), 2)
+    store.wait_for_exactly(queries()[store.query], [found.name])
 
 
 def test_logs_and_backups_in_any_order_of_time_arrive(agent: Agent, store: Store) -> None:
