@@ -150,19 +150,20 @@ class SegmentFiles:
         self._fsync(self._fd)
 
     def rotate(self) -> None:
-        """Give the live file its backup name and begin another.
+        """Give the live file its backup name and begin another; one that holds nothing stays.
 
         Raises:
-            OSError: the directory cannot be written; nothing has changed, or the next write
-                begins another file.
+            OSError: the directory cannot be written; call it again before the next write.
 
         """
-        backup = self._backup_name()
-        self._path.rename(self._path.with_name(backup))
-        self._last_backup = backup
-        self.backup_bytes += self.live_bytes
-        self.close()
-        self._open_live()
+        if self.live_bytes:
+            backup = self._backup_name()
+            self._path.rename(self._path.with_name(backup))
+            self._last_backup = backup
+            self.backup_bytes += self.live_bytes
+            self.close()
+        if self._fd < 0:
+            self._open_live()
         sync_directory(self._directory, fsync=self._fsync)
 
     def _backup_name(self) -> str:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock
 from typing import NamedTuple
 
 from k8s_audit_otlp.receiver.deleted import free_bytes
@@ -60,7 +60,8 @@ class Spool:
     """One log that we write. Any number of threads append; one of them syncs for all.
 
     `_lock` guards the files, the window and the counts; it is not held while an append is synced.
-    `_sync_lock` is held by whoever syncs, and is taken before `_lock`.
+    `_sync_lock` is held by whoever syncs, and is taken before `_lock`. No segment is begun while an
+    append is synced: of two syncs of one file, the kernel tells one alone that the disk has failed.
     """
 
     def __init__(
@@ -81,11 +82,12 @@ class Spool:
         self._max_bytes = limits.max_bytes
         self._files = SegmentFiles(directory, limits, fsync=fsync, free_disk=free_disk, now=now)
         self._window = KnownLines(directory / _WINDOW, lines=window_lines)
-        self._lock, self._sync_lock = Lock(), Lock()
+        self._lock, self._sync_lock = Condition(Lock()), Lock()
+        self._syncing = False
         self._open = False
         self._appended = self._synced = 0  # lines
         self._failures = 0  # of syncs: an append that saw another number has failed with it
-        self._suspect = False  # a sync failed: what the live file holds is not known
+        self._suspect = False  # what the live file holds, or its name, may not be on disk
 
     def open(self) -> None:
         """Take up what is there: cut a torn line, know the lines again, make all of it durable.
@@ -143,6 +145,7 @@ class Spool:
             sizes.append(len(line))
         try:
             with self._lock:
+                self._lock.wait_for(lambda: not (self._syncing and self._rotates(sum(sizes))))
                 new = self._new(digests)
                 self._write(lines, new, sum(sizes[n] for n in new.values()))
                 target, failures = self._appended, self._failures
@@ -171,7 +174,7 @@ class Spool:
         if not new:
             return
         self._files.check_room(size)
-        if self._suspect or self._files.wants_rotation(size):
+        if self._rotates(size):
             self._rotate()
         for digests, data in _pieces(lines, new):
             kept = self._files.write(data)
@@ -180,6 +183,9 @@ class Spool:
             self._appended += count
             if kept != len(data):
                 raise SpoolFullError(f"the disk took {kept} of {len(data)} bytes")
+
+    def _rotates(self, size: int) -> bool:
+        return self._suspect or self._files.wants_rotation(size)
 
     def _rotate(self) -> None:
         """Begin another segment; what is in this one is on disk before. The lock is held."""
@@ -190,6 +196,7 @@ class Spool:
                 self._distrust()
                 raise
             self._note_synced(self._appended, self._window.unsaved)
+        self._suspect = True  # until the new file's name is on disk
         self._files.rotate()
         self._suspect = False
 
@@ -211,17 +218,20 @@ class Spool:
                     return
                 written, count = self._appended, self._window.unsaved
                 fd = self._files.sync_handle()
+                self._syncing = True
+            failed = True
             try:
                 self._fsync(fd)
-            except OSError:
-                with self._lock:
-                    self._distrust()
-                raise
+                failed = False
             finally:
                 os.close(fd)
-            with self._lock:
-                if self._synced < written:  # else a rotation has synced it meanwhile
-                    self._note_synced(written, count)
+                with self._lock:
+                    self._syncing = False
+                    if failed:
+                        self._distrust()
+                    else:
+                        self._note_synced(written, count)
+                    self._lock.notify_all()
 
     def _note_synced(self, written: int, count: int) -> None:
         self._synced = written

@@ -3,7 +3,9 @@
 import errno
 import os
 import threading
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -119,6 +121,49 @@ def test_a_stopped_spool_refuses(tmp_path: Path) -> None:
     spool.close()
     with pytest.raises(SpoolFullError, match="stopping"):
         spool.append([line(1)])
+
+
+def test_no_segment_is_begun_while_a_sync_may_fail(tmp_path: Path) -> None:
+    """The kernel tells one of two syncs alone: the other would take what is lost for stored."""
+    failing, told = threading.Event(), threading.Event()
+
+    def fsync(_: int) -> None:
+        if failing.is_set() and not told.is_set():
+            failing.clear()
+            told.wait(60)
+            raise OSError(errno.EIO, "Input/output error")
+
+    spool = opened(tmp_path, SMALL_SEGMENTS, fsync=fsync)
+    failing.set()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(spool.append, [line(1)])
+        while failing.is_set():
+            time.sleep(0.001)
+        second = pool.submit(spool.append, [line(n) for n in range(2, 12)])
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        told.set()
+        with pytest.raises(SpoolFullError):
+            first.result(60)
+        second.result(60)
+    assert spool.append([line(1)]).written == 1
+
+
+def test_while_no_name_can_be_stored_no_empty_segments_are_left(tmp_path: Path) -> None:
+    failing = threading.Event()
+
+    def fsync(_: int) -> None:
+        if failing.is_set():
+            raise OSError(errno.EIO, "Input/output error")
+
+    spool = opened(tmp_path, SMALL_SEGMENTS, fsync=fsync)
+    failing.set()
+    for _ in range(5):
+        with pytest.raises(SpoolFullError):
+            spool.append([line(1)])
+    failing.clear()
+    assert spool.append([line(1)]).written == 1
+    assert [path.read_bytes() for path in files_of(tmp_path)] == [line(1)] * 2
 
 
 @given(
