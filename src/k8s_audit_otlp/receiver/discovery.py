@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import assert_never
 
 from k8s_audit_otlp.receiver.continuity import Continuity, Key, Unnamed
-from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, read_identity, verified
+from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
-from k8s_audit_otlp.receiver.names import GZIP
-from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match
+from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, own_file, shared_place
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
+from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
 from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles
 
@@ -248,7 +247,7 @@ class Discovery:
                         self._copies[entry.stamp] = state.seq
                     return None
                 case SegmentMatch.DIFFERENT:
-                    farthest, _ = verified(source, marks)
+                    farthest = shared_place(segment, source, marks)
                     if farthest > max(begin, state.begin):
                         begin, after = farthest, state.seq
                 case never:
@@ -289,11 +288,8 @@ class Discovery:
         own, elsewhere = segment.source, segment.seq in found.bound
         if isinstance(own, GzipSource) and not own.readable:
             own, elsewhere = None, False  # this one may be what it was before the damage
-        if own is None and elsewhere and segment.path is not None:
-            try:
-                own = open_source(segment.path, compressed=segment.path.suffix == GZIP)
-            except OSError:
-                return SegmentMatch.DIFFERENT
+        if own is None and elsewhere and (own := own_file(segment)) is None:
+            return SegmentMatch.DIFFERENT
         return match(segment, own, source, marks, elsewhere=elsewhere, live=live)
 
     def close(self) -> None:

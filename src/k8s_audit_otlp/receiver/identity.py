@@ -160,15 +160,15 @@ def verified(source: Source, marks: Marks) -> tuple[int, bool]:
 
     Places after the end of the source say nothing about what is there.
     """
-    farthest, intact = 0, True
+    farthest = 0
     for offset, mark in sorted(marks):  # forward: a compressed file is read once
         length = min(offset, mark_length(mark))
         found = _read(source, offset - length, length)
         if mark_of(found) == mark:
             farthest = offset
         elif len(found) == length:
-            intact = False
-    return farthest, intact
+            return farthest, False  # what is behind it may be as it was: it is not read from there
+    return farthest, True
 
 
 def _read(source: Source, offset: int, length: int) -> bytes:

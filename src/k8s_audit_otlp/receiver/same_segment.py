@@ -5,12 +5,14 @@ copies a log before it cuts it, an editor puts a copy in its place, and a line o
 begin two files. What is in doubt is another segment: sent again rather than skipped.
 """
 
+from contextlib import suppress
 from enum import Enum
 
 from k8s_audit_otlp.receiver.identity import Marks, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source
+from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
 
 _COMPARED = 1024 * 1024  # bytes at the beginning that must agree
 _COMPARED_LAST = 64 * 1024  # and, in plain files, before the end of the shorter one
@@ -94,6 +96,41 @@ def same_content(one: Source, other: Source) -> bool:
         return True
     shorter = min(one.stat().st_size, other.stat().st_size)
     return _agree(one, other, max(0, shorter - _COMPARED_LAST), _COMPARED_LAST)
+
+
+def own_file(segment: Segment) -> Source | None:
+    """Return the file of a segment, opened again where it was closed; None where there is none."""
+    if segment.source is not None or segment.path is None:
+        return segment.source
+    try:
+        return open_source(segment.path, compressed=segment.path.suffix == GZIP)
+    except OSError:
+        return None
+
+
+def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
+    """Return the farthest of the places in *marks* up to which *other* is what *segment* was.
+
+    Beside the segment's own file it may part from it and meet it again, as a spool after a failed
+    sync does: only what both have from the beginning on counts then.
+    """
+    if (own := own_file(segment)) is not None:
+        shared = _shared_length(own, other)
+        marks = [(offset, mark) for offset, mark in marks if offset <= shared]
+    return verified(other, marks)[0]
+
+
+def _shared_length(one: Source, other: Source) -> int:
+    """Return how many bytes at the beginning are the same in both."""
+    at = 0
+    with suppress(CorruptGzipError):
+        while (ours := one.read_at(at, _COMPARED)) and (theirs := other.read_at(at, _COMPARED)):
+            if ours != theirs:
+                pairs = enumerate(zip(ours, theirs, strict=False))
+                shorter = min(len(ours), len(theirs))
+                return at + next((n for n, (a, b) in pairs if a != b), shorter)
+            at += len(ours)
+    return at
 
 
 def _agree(one: Source, other: Source, offset: int, length: int) -> bool:

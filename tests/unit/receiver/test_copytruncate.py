@@ -167,3 +167,16 @@ def test_a_copy_in_the_place_of_the_log_is_read_on(
     live.with_name("edited").rename(live)
     append(live, event(1))
     assert receiver.drain() == [event(1)]
+
+
+def test_a_file_that_parts_from_a_known_one_and_meets_it_again_is_read_from_there(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """A spool after a failed sync: what was in flight comes again in another order."""
+    same, filler = event(0), [b"x" * 3000 + b"\n"] * 3
+    append(live, same, event(1), *filler)
+    receiver = receive()
+    assert receiver.drain() == [same, event(1), *filler]
+    rotate(live, 1)
+    append(live, same, event(2), *filler, event(1))
+    assert event(2) in receiver.drain()

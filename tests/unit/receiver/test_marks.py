@@ -53,6 +53,15 @@ def test_of_a_cut_file_no_more_is_given_up_than_about_as_much_as_was_cut(
     source.close()
 
 
+def test_what_is_the_same_again_behind_a_difference_does_not_count(tmp_path: Path) -> None:
+    marks = marks_of(DATA)
+    place = marks[5][0]
+    other = DATA[: place - 2] + b"!" + DATA[place - 1 :]
+    farthest, intact = verified(opened(tmp_path / "log", other), marks)
+    assert not intact
+    assert farthest == marks[6][0]
+
+
 def test_what_lies_behind_the_end_of_a_file_says_nothing(tmp_path: Path) -> None:
     """It may not have been written yet: a copy under way, a tail that a power cut took."""
     farthest, intact = verified(opened(tmp_path / "log", DATA[: len(DATA) // 2]), marks_of(DATA))
