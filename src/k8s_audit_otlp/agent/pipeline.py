@@ -205,12 +205,8 @@ class Pipeline:
             on_refused=partial(self._evidence.refused, name),
         )
         dead_letters = self._dead_letters(name, exporter)
-        plain = self._senders.get(name) or sender_of(
-            exporter, self._named[name], self._scopes[name], env=self._env
-        )
-        if name in self._requests:
-            plain = SharingSender(plain, self._requests[name])
-        sender = TappedSender(MeasuredSender(plain, journal.counts.sent), name, self._tap)
+        measured = MeasuredSender(self._sender(name, exporter), journal.counts.sent)
+        sender = TappedSender(measured, name, self._tap)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
         delivery = Delivery(
@@ -243,6 +239,12 @@ class Pipeline:
         return ExporterRuntime(
             name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters
         )
+
+    def _sender(self, name: str, exporter: Exporter) -> Sender:
+        plain = self._senders.get(name) or sender_of(
+            exporter, self._named[name], self._scopes[name], env=self._env
+        )
+        return SharingSender(plain, self._requests[name]) if name in self._requests else plain
 
     def _naming(self, name: str) -> Config:
         """Return the configuration with resources that name the mapping of an exporter."""

@@ -37,7 +37,6 @@ _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRe
 _TEMPLATES = (b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret", b"Fake")
 _STORES = (b"SecretStore", b"ClusterSecretStore")  # the values of their provider `fake`
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
-_FLAG_SHORTEST = 4  # letters
 _ECHOING = (b"alue", b"map[", b"got ", b"...|", b"pars", b"!!", b"input byte", b"type string")
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
 _LINES = re.compile(  # an environment as lines in a text; a name is none
@@ -73,19 +72,6 @@ def act(scan: Scan, found: list[Member]) -> None:
 def act_on_members(scan: Scan, start: int, end: int) -> None:
     """Act on every member whose key lies in [start, end)."""
     act(scan, members_with_actions(scan.pieces, scan.names, start, end))
-
-
-def act_on_flags(scan: Scan) -> None:
-    """Redact the word that follows a flag in a list: `["mysql", "--password", "..."]`."""
-    pieces = scan.pieces
-    for place in range(1, len(pieces) - 2, 2):
-        piece = pieces[place]
-        if piece[:1] == b"-" and pieces[place + 1] == b"," and b"=" not in piece:
-            name = text_of(piece).lstrip("-")
-            if is_key(pieces, place + 2):
-                continue
-            if len(name) >= _FLAG_SHORTEST and judge(name) is KeyVerdict.CREDENTIAL:
-                scan.mask(place + 2, "key")
 
 
 # Each action gets the place of the key and may return where to go on.

@@ -12,7 +12,6 @@ from k8s_audit_otlp.event.memory_bounds import LARGE_BODY
 from k8s_audit_otlp.event.redact.actions import (
     Member,
     act,
-    act_on_flags,
     may_echo_in,
     members_with_actions,
     redact_strange_members,
@@ -25,6 +24,7 @@ from k8s_audit_otlp.event.redact.patch import act_on_operations
 from k8s_audit_otlp.event.redact.paths import paths_to
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
+from k8s_audit_otlp.event.redact.siblings import act_on_flags
 from k8s_audit_otlp.event.redact.strings import KnownTexts, clean_strings, compacted, may_hold_json
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import (

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from k8s_audit_otlp.event.redact.scan import Scan
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.values import names_an_object
 from k8s_audit_otlp.event.splice.tokens import balance, is_key, members, text_of
 
@@ -14,6 +16,7 @@ _REFERENCE = frozenset(
 )
 _NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
+_FLAG_SHORTEST = 4  # letters
 
 
 def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
@@ -63,3 +66,16 @@ def parent_name(pieces: list[bytes], key: int) -> str:
 
 def has_sibling(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
     return any(pieces[place] in names for place in siblings(pieces, key))
+
+
+def act_on_flags(scan: Scan) -> None:
+    """Redact the word that follows a flag in a list: `["mysql", "--password", "..."]`."""
+    pieces = scan.pieces
+    for place in range(1, len(pieces) - 2, 2):
+        piece = pieces[place]
+        if piece[:1] == b"-" and pieces[place + 1] == b"," and b"=" not in piece:
+            name = text_of(piece).lstrip("-")
+            if is_key(pieces, place + 2):
+                continue
+            if len(name) >= _FLAG_SHORTEST and judge(name) is KeyVerdict.CREDENTIAL:
+                scan.mask(place + 2, "key")
