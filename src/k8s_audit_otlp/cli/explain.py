@@ -131,13 +131,16 @@ def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) ->
         for explained in explainer.explain(line)
     ]
     if as_json:
-        plain = [{"exporter": target.name, **each.as_json()} for target, each in found]
-        click.echo(json.dumps(plain, indent=2))
-    else:
-        stories = [
-            "\n".join(lines_of_event(each, target.name, target.mapping.policy_file))
+        plain = [
+            {"exporter": target.name, "mapping": target.mapping.digest, **each.as_json()}
             for target, each in found
         ]
+        click.echo(json.dumps(plain, indent=2))
+    else:
+        stories = []
+        for target, each in found:
+            name = f"{target.name} (mapping {target.mapping.digest})"
+            stories.append("\n".join(lines_of_event(each, name, target.mapping.policy_file)))
         click.echo("\n\n".join(stories))
     if len(lines) > _MOST_EVENTS:
         more = len(lines) - _MOST_EVENTS

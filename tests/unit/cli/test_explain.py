@@ -122,6 +122,7 @@ def test_an_event_is_explained_from_a_pipe(config: Path, audit_log: Path) -> Non
     found = json.loads(explain("--config", config, "--event", "-", "--json", given=line).stdout)
     assert [each["exporter"] for each in found] == ["otlp_http/siem", "otlp_file/copy"]
     assert found[0]["record"]["eventName"] == "k8s.audit.event"
+    assert all(f"(mapping {each['mapping']})" in done.stdout for each in found)
 
 
 def test_the_page_is_written(audit_log: Path, tmp_path: Path) -> None:
