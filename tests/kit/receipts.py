@@ -5,7 +5,7 @@ from typing import Any
 
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
-from k8s_audit_otlp.tools.verify.export_record import SEGMENT, ExportRecord, read_receipt
+from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, ExportRecord, read_receipt
 
 
 def receipt_of(sent: Sequence[ExportRecord], size: int, **more: Any) -> ExportRecord:
@@ -22,6 +22,7 @@ def receipt_of(sent: Sequence[ExportRecord], size: int, **more: Any) -> ExportRe
     )
     identity = sent[0].uid.partition("-")[0]
     own = {
+        CHAIN_ID: "0123456789abcdef",
         SEGMENT + "identity": identity,
         SEGMENT + "bytes": size,
         SEGMENT + "delivered": len(sent),

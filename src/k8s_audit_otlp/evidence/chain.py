@@ -20,6 +20,7 @@ from k8s_audit_otlp.state.outbox import Chain, Notice, Value
 VERSION = 2
 CHAIN = "k8s.audit.chain."
 HASH = CHAIN + "hash"
+TEXT = CHAIN + "text"
 _COVERED = "k8s.audit."  # attributes that begin so are hashed, but the hash itself
 REPLAYED = "k8s.audit.replayed"  # and what the resource of a replay says, which is no link's own
 _WORDS = re.compile(r"[^a-z0-9]+")
@@ -53,6 +54,11 @@ def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
     return sha256(msgspec.json.encode(canonical)).hexdigest()
 
 
+def text_hash(body: str) -> str:
+    """Return what a link says of its own text, which an export may leave out."""
+    return sha256(body.encode("utf-8", "replace")).hexdigest()[:32]
+
+
 def begin(first: Notice, log: str, exporter: str, now_ns: int) -> Chain:
     """Begin a chain whose id no other has: log, exporter, first event and time go into it."""
     named = "\0".join((log, exporter, first.uid, str(now_ns)))
@@ -67,6 +73,7 @@ def link(chain: Chain, notice: Notice) -> tuple[Chain, Notice]:
         CHAIN + "id": chain.id,
         CHAIN + "number": chain.number + 1,
         CHAIN + "previous": chain.hash,
+        TEXT: text_hash(notice.body),
     }
     own = hash_of(notice.uid, notice.event, attributes)
     linked = msgspec.structs.replace(notice, attributes={**attributes, HASH: own}, kept=True)

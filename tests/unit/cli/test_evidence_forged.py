@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from k8s_audit_otlp.evidence.chain import hash_of
+from k8s_audit_otlp.state.content_hash import Content, digest_of
 from tests.kit.agent import Fixture, exported
 from tests.kit.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
@@ -112,6 +115,69 @@ def take_out_the_first_receipt_and_an_event(rows: Rows) -> None:
     rows.remove(next(row for row in rows if is_receipt(row)))
 
 
+def receipt_of_its_own(rows: Rows, *, chain: str) -> None:
+    """Change an event and put in a receipt that says so, in a chain of its own or in none."""
+    true = [row for row in rows if is_receipt(row)][1]
+    identity = true["k8s.audit.segment.identity"]
+    mine = [r for r in events(rows) if str(r[UID]).startswith(identity)]
+    mine[3]["body"] = mine[3]["body"] + " "
+    content = Content()
+    for row in mine:
+        uid, offset = str(row[UID]), int(str(row[UID]).partition("-")[2], 16)
+        content.add([(offset, digest_of(uid.encode(), row["body"].encode()))])
+    own = {k: v for k, v in true.items() if not k.startswith("k8s.audit.chain")}
+    own[UID] = f"{true[UID]}0"
+    own["k8s.audit.segment.content.hash"] = content.finished().hex()
+    own["k8s.audit.segment.content.sums"] = "-".join(f"{each:x}" for each in content.sums)
+    if chain:
+        own |= {"k8s.audit.chain.id": chain, NUMBER: 1, "k8s.audit.chain.version": 2}
+        own |= {"k8s.audit.chain.previous": ""}
+        own["k8s.audit.chain.hash"] = hash_of(own[UID], "k8s.audit.segment", own)
+    rows.append(own)
+
+
+def put_in_a_receipt_without_a_chain(rows: Rows) -> None:
+    receipt_of_its_own(rows, chain="")
+
+
+def put_in_a_receipt_of_another_chain(rows: Rows) -> None:
+    receipt_of_its_own(rows, chain="0123456789abcdef")
+
+
+def put_in_a_segment_without_a_chain(rows: Rows) -> None:
+    """As if an older version had sent it: events, and a receipt that is no link."""
+    receipt_of_its_own(rows, chain="")
+    own = rows[-1]
+    for row in events(rows):
+        row["body"] = row["body"].rstrip()
+    before = str(own["k8s.audit.segment.identity"])
+    first = next(dict(r) for r in events(rows) if r[UID] == f"{before}-0")
+    first[UID] = f"{'ab' * 8}-0"
+    content = Content()
+    content.add([(0, digest_of(first[UID].encode(), first["body"].encode()))])
+    own |= {"k8s.audit.segment.identity": "ab" * 8, "k8s.audit.segment.delivered": 1}
+    own["k8s.audit.segment.content.hash"] = content.finished().hex()
+    own["k8s.audit.segment.content.sums"] = "-".join(f"{each:x}" for each in content.sums)
+    rows.append(first)
+
+
+def cut_the_seals_and_rewrite_the_end(rows: Rows) -> None:
+    """Of the seals only the first is left, and the links after it are made anew."""
+    links = sorted((r for r in rows if is_receipt(r)), key=lambda r: int(r[NUMBER]))
+    rows[:] = [r for r in rows if "k8s.audit.seal.key" not in r or int(r[NUMBER]) == 1]
+    for before, link in pairwise(links):
+        link["k8s.audit.segment.lines"] = int(link["k8s.audit.segment.lines"]) + int(
+            int(link[NUMBER]) > 1
+        )
+        link["k8s.audit.chain.previous"] = before["k8s.audit.chain.hash"]
+        link["k8s.audit.chain.hash"] = hash_of(link[UID], "k8s.audit.segment", link)
+
+
+def reword_a_receipt(rows: Rows) -> None:
+    row = next(row for row in rows if is_receipt(row))
+    row["body"] = row["body"].replace("12 delivered", "13 delivered")
+
+
 def reseal(rows: Rows) -> None:
     for row in rows:
         if "k8s.audit.seal.key" in row:
@@ -148,6 +214,11 @@ FORGERIES: list[tuple[Callable[[Rows], None], set[int], str]] = [
     (cut_the_end, {6}, "sealed and not there"),
     (take_out_all_receipts_of_a_segment, {6}, "missing: number"),
     (take_out_the_first_receipt_and_an_event, {7}, "older than that are under no receipt"),
+    (put_in_a_receipt_without_a_chain, {6}, "was changed"),
+    (put_in_a_receipt_of_another_chain, {6}, "was changed"),
+    (put_in_a_segment_without_a_chain, {7}, "in no chain"),
+    (cut_the_seals_and_rewrite_the_end, {7}, "not sealed"),
+    (reword_a_receipt, {6}, "changed: number"),
     (reseal, {6}, "seal by a key that was not given"),
     (take_out_seals, {7}, "no seal by a key that was given"),
     (take_out_the_node, {6, 7}, "nothing of it is there"),

@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, hash_of, words
+from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash, words
 from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, body_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _NAMES = tuple(CHAIN + name for name in ("id", "number", "previous", "hash"))
 _FIRST = "k8s.audit.segment.first.event.ns"
+_LAST = "k8s.audit.segment.last.event.ns"
 _SEAL_NAMES = (EXPORTER, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
 
 
@@ -29,6 +30,7 @@ class _Link:
     hash: str
     sound: bool  # its hash is that of what it says
     since_ns: int  # the first event of a receipt, else 0
+    until_ns: int  # and the last
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class ChainReport:
     replay: bool = False  # its links speak of what was sent again
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
+    unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     faults: list[str] = field(default_factory=list)
 
 
@@ -92,9 +95,10 @@ class Links:
         else:
             event = str(named.get("event.name") or named.get("eventname") or "")
             sound = said[HASH] == hash_of(uid, event, fields)
-            first = str(named.get(_FIRST) or "")
-            since_ns = int(first) if first.isdecimal() else 0
-            link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, since_ns)
+            since_ns, until_ns = (_number(named.get(name)) for name in (_FIRST, _LAST))
+            text, body = named.get(words(TEXT)), body_of(named)
+            sound &= not (text and body) or text == text_hash(body)
+            link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, since_ns, until_ns)
             chain = self._links.setdefault(said[CHAIN + "id"], {})
             chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
             self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
@@ -112,6 +116,9 @@ class Links:
                 chain = chains[said[CHAIN + "id"]] = ChainReport(said[CHAIN + "id"], said[EXPORTER])
             self._hold_against_seal(chain, uid, said)
         report.chains = list(chains.values())
+        for chain in filter(lambda each: each.sealed, report.chains):
+            later = (of for n, of in self._links.get(chain.id, {}).items() if n > chain.sealed)
+            chain.unsealed_ns = [link.until_ns for of in later for link in of.values()]
         here = set(self._exporters.values())
         report.absent = [
             f"{chain.exporter} ({chain.id}): sealed up to number {chain.sealed}, and nothing of it "
@@ -177,6 +184,11 @@ def _by_words(fields: Mapping[str, Any]) -> dict[str, Any]:
                 break
         found[name] = value
     return found
+
+
+def _number(value: Any) -> int:
+    text = str(value or "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _span(first: int, last: int) -> str:

@@ -119,7 +119,7 @@ class Comparison:
                 self._unlinked.append(gap)
         elif receipt is not None:
             known = self._receipts.get(receipt.identity)
-            if known is None or known.bytes <= receipt.bytes:
+            if known is None or known.weight <= receipt.weight:
                 self._receipts[receipt.identity] = receipt
             if receipt.number > 0:
                 of = (receipt.source, receipt.exporter, receipt.chain)

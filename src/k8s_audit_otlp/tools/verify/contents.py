@@ -40,6 +40,7 @@ _NONE = {
     "disordered": "its records came in another order than that of the log",
     "not_hashed": "hashes were off, or an older version delivered a part of it",
     "repeated": "a part of it was counted twice",
+    "unlinked": "its receipt is in no chain: an older version's, or anybody's",
 }
 
 
@@ -61,7 +62,7 @@ class Contents:
 
     def __init__(self) -> None:
         self._records: dict[str, Records] = {}
-        self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity, and who sends
+        self._receipts: dict[str, list[tuple[str, Receipt]]] = {}  # by identity: and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self._times: dict[str, int] = {}  # of one event of each segment
         self._forms = FormReader()
@@ -90,10 +91,7 @@ class Contents:
         receipt = Receipt.read(own)
         replay = field_of(own, CHAIN_ID) if field_of(own, REPLAYED) is not None else ""
         who = f"{field_of(own, EXPORTER) or ''} {replay}"
-        of = self._receipts.setdefault(identity, {})
-        known = of.get(who)
-        if known is None or known.said.bytes <= receipt.said.bytes:
-            of[who] = receipt
+        self._receipts.setdefault(identity, []).append((who, receipt))
 
     def leave_out(self, identities: Iterable[str]) -> None:
         """Forget what was taken in of some segments."""
@@ -105,8 +103,8 @@ class Contents:
         report = ContentReport()
         again: dict[str, list[Record]] = {}
         proven: set[str] = set()  # forms
-        for identity, of in self._receipts.items():
-            segment = _Segment(identity, of, self._gaps.get(identity, []), report)
+        for identity, every in self._receipts.items():
+            segment = _Segment(identity, _newest(every), self._gaps.get(identity, []), report)
             why = segment.judge(self._records.pop(identity, Records()))
             if why:
                 report.not_judged.append(f"{segment.name} ({identity}): {why}")
@@ -121,7 +119,7 @@ class Contents:
     ) -> None:
         """Judge what is there beside what a receipt proves, in another form than that."""
         for identity, records in again.items():
-            name = next(iter(self._receipts[identity].values())).name
+            name = self._receipts[identity][0][1].name
             known = [r for r in records if r.form in proven or r.form.endswith(AGAIN)]
             if known:
                 report.not_judged.append(
@@ -139,7 +137,7 @@ class _Segment:
     """Judges one segment; `forms` are those of its records that are proven."""
 
     identity: str
-    receipts: Mapping[str, Receipt]
+    receipts: Sequence[Receipt]
     gaps: Sequence[tuple[int, int]]
     report: ContentReport
     forms: set[str] = field(default_factory=set)
@@ -147,11 +145,11 @@ class _Segment:
 
     @property
     def name(self) -> str:
-        return next(iter(self.receipts.values())).name
+        return self.receipts[0].name
 
     def judge(self, records: Records) -> str:
         """Judge it; say why it cannot be."""
-        receipts = {r.said: r for r in self.receipts.values()}  # exporters that are alike agree
+        receipts = {r.said: r for r in self.receipts}  # exporters that are alike agree
         none = next((r.none for r in receipts.values() if r.none), "")
         if none:
             return _NONE.get(none, none)
@@ -222,7 +220,7 @@ class _Segment:
                     self.report.changed.append(two)
             elif same and proven:
                 self.again.append(record)
-            elif is_all and not any(receipt.gaps for receipt in self.receipts.values()):
+            elif is_all and not any(receipt.gaps for receipt in self.receipts):
                 uid = uid_of(self.identity, record.place)
                 self.report.changed.append(f"{self.name} ({self.identity}): {uid} was put in")
 
@@ -255,6 +253,18 @@ class _Segment:
             else:
                 report.changed.append(f"{where}: {uid} was changed")
         return ""
+
+
+def _newest(receipts: Sequence[tuple[str, Receipt]]) -> list[Receipt]:
+    """Return the receipts that speak of most bytes, of each who sends; those in a chain if any is.
+
+    Who puts in another of as many bytes does not take the true one away.
+    """
+    linked = [each for each in receipts if each[1].none != "unlinked"] or receipts
+    most: dict[str, int] = {}
+    for who, receipt in linked:
+        most[who] = max(most.get(who, 0), receipt.said.bytes)
+    return [receipt for who, receipt in linked if receipt.said.bytes == most[who]]
 
 
 def _two_contents(name: str, identity: str, place: int) -> str:

@@ -41,6 +41,11 @@ class Receipt(NamedTuple):
     refused: int = 0
     gaps: int = 0
 
+    @property
+    def weight(self) -> tuple[bool, int]:
+        """What counts of two of one segment: one in a chain, then that of more bytes."""
+        return bool(self.chain), self.bytes
+
     def with_part(self, part: "Receipt") -> "Receipt":
         """Return what both say of one file that was cut and written on."""
         counts = ("lines", "delivered", "dropped", "dead_lettered", "refused", "gaps")
@@ -150,6 +155,8 @@ def items_of_request(line: bytes, field: str) -> Iterator[ExportRecord]:
                     yield ExportRecord(str(uid), body=body, beside=_beside(log, around))
                     continue
                 known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
+                if log.body:
+                    known["body"] = log.body.stringValue
                 if log.eventName:
                     known.setdefault("event.name", log.eventName)
                 yield ExportRecord(str(uid), read_receipt(known), known)
@@ -211,11 +218,11 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
         known[name] = value
     uid = str(_named(known, field) or "")
     if read_uid(uid) is not None:
-        return ExportRecord(uid, body=_body(known), beside={**known, **lists})
+        return ExportRecord(uid, body=body_of(known), beside={**known, **lists})
     return ExportRecord(uid, read_receipt(known), known)
 
 
-def _body(known: Mapping[str, Any]) -> str | None:
+def body_of(known: Mapping[str, Any]) -> str | None:
     """Return the body of a record, by the names that back ends give it."""
     for name in _BODIES:
         if isinstance(body := known.get(name), str):

@@ -21,7 +21,7 @@ from k8s_audit_otlp.state.content_hash import (
     located,
     whole_hash,
 )
-from k8s_audit_otlp.tools.verify.export_record import SEGMENT, field_of, words_of
+from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, field_of, words_of
 from k8s_audit_otlp.tools.verify.uids import offset_of
 
 AGAIN: Final = "+"  # behind the form of what a replay sent
@@ -142,6 +142,8 @@ class Receipt:
         content = SEGMENT + "content."
         version = text(content + "version")
         none = text(content + "none") or ("" if version == str(VERSION) else "not_hashed")
+        if not text(CHAIN_ID):
+            none = "unlinked"
         try:
             sums = tuple(int(each, 16) for each in text(content + "sums").split("-"))
         except ValueError:

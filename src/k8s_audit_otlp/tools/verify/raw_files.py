@@ -34,7 +34,7 @@ class RawFiles:
     def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
         """Take in what receipts say of raw bytes, and pass everything on."""
         for item in items:
-            if item.receipt is not None and item.own is not None:
+            if item.receipt is not None and item.receipt.chain and item.own is not None:
                 of = self._said.setdefault(item.receipt.identity, {})
                 said = str(field_of(item.own, "k8s.audit.segment.sha256") or "")
                 if said:

@@ -100,6 +100,10 @@ class Scope:
             until = until or _ns(own, _GAP + "told_ns")
             self._gaps.setdefault(gap.identity, []).append((since, until))
 
+    def may_hold(self, ns: int) -> bool:
+        """Tell whether what ended then may be judged; 0 is unknown."""
+        return not (ns and self.until_ns) or ns < self.until_ns
+
     def _reaches_beyond(self, span: _Span) -> bool:
         before = self.since_ns and span.first < self.since_ns
         return bool(before or (self.until_ns and span.last >= self.until_ns))

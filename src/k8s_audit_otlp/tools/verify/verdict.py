@@ -63,13 +63,22 @@ class Verdict:
     def unproven(self) -> list[str]:
         """Name what was asked, and that nothing here proves or disproves."""
         contents = [f"records of {x}" for x in self.contents.not_judged]
-        unsealed = [
-            f"{chain.exporter} ({chain.id}): no seal by a key that was given"
-            for chain in self.sound.chains
-            if self.sound.checked and chain.last and not (chain.sealed or chain.faults)
-        ]
         raw = self.raw.unproven if self.raw is not None else []
-        return [*contents, *unsealed, *self._starts(), *self.sound.absent, *raw]
+        return [*contents, *self._unsealed(), *self._starts(), *self.sound.absent, *raw]
+
+    def _unsealed(self) -> Iterator[str]:
+        """Name chains that no seal proves, to the end of what is judged."""
+        for chain in self.sound.chains:
+            if not (self.sound.checked and chain.last) or chain.faults:
+                continue
+            if not chain.sealed:
+                yield f"{chain.exporter} ({chain.id}): no seal by a key that was given"
+            elif count := sum(map(self.scope.may_hold, chain.unsealed_ns)):
+                yield (
+                    f"{chain.exporter} ({chain.id}): {counted(count, 'link')} after number "
+                    f"{chain.sealed} not sealed: the newest wait for the next seal, 10 minutes at "
+                    "most; of older ones it was taken out"
+                )
 
     def _starts(self) -> Iterator[str]:
         """Name chains that begin behind their first link, where more should be there."""
