@@ -134,6 +134,7 @@ def _before_a_sign(names: list[str]) -> bytes:
 _NEEDLE_PATTERNS: Final = {
     "auth": b"auth" + _not_before("entic", "orization.k8s.io", "orization.kubernetes.io"),
     "authorization": b"authorization" + _not_before(".k8s.io", ".kubernetes.io"),
+    "authenticate": b"authenticate" + _not_before("d"),
     **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
     **{needle: _before_a_sign(names) for needle, names in _DRAWN.items()},
     _CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
