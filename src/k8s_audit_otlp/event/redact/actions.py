@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import compress
 from typing import TypeAlias
 
+from k8s_audit_otlp.event.redact.context import KINDS, data_rule
 from k8s_audit_otlp.event.redact.managed_fields import mask_drawn_names, owned, rename
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
@@ -23,7 +24,6 @@ from k8s_audit_otlp.event.splice.tokens import (
     text_of,
 )
 
-KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
 _NAMING = frozenset(
     b"""
@@ -34,8 +34,6 @@ _NAMING = frozenset(
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
-_TEMPLATES = (b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret", b"Fake")
-_STORES = (b"SecretStore", b"ClusterSecretStore")  # the values of their provider `fake`
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
 _ECHOING = (b"alue", b"map[", b"got ", b"...|", b"pars", b"!!", b"input byte", b"type string")
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
@@ -130,31 +128,12 @@ def own_key(scan: Scan, key: int) -> int:
 
 
 def data(scan: Scan, key: int) -> int | None:
-    rule = _data_rule(scan, key)
+    rule = data_rule(scan.context, scan.pieces, key)
     if not rule:
         value(scan, key)
     if not rule or rule in scan.off:
         return None
     return scan.whole(key, rule)
-
-
-def _data_rule(scan: Scan, key: int) -> str:
-    if scan.context.kind in KINDS:
-        return scan.context.kind
-    if scan.pieces[key].lower() == b"stringdata":
-        return "secret"
-    if scan.pieces[key + 1][:2] == b":{" and _is_of(scan, _TEMPLATES):
-        return "secret"
-    if b"fake" in scan.pieces and _is_of(scan, _STORES):
-        return "secret"
-    for rule, kinds in KINDS.items():
-        if any(kind in scan.pieces for kind in kinds):
-            return rule
-    return ""
-
-
-def _is_of(scan: Scan, kinds: tuple[bytes, ...]) -> bool:
-    return scan.context.kind == "template" or any(kind in scan.pieces for kind in kinds)
 
 
 def redact_strange_members(scan: Scan) -> None:

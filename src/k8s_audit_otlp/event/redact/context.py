@@ -16,6 +16,7 @@ class BodyContext:
     event: bool = False  # it is the whole event, with its bodies in it
 
 
+KINDS = {"secret": (b"Secret", b"SecretList"), "configmap": (b"ConfigMap", b"ConfigMapList")}
 _KINDS_BY_RESOURCE = {
     ("secrets", ""): "secret",
     ("configmaps", ""): "configmap",
@@ -31,6 +32,10 @@ _TEMPLATES = frozenset(
     clustersecretstores
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
+_WITH_TEMPLATES = tuple(
+    b"ExternalSecret ClusterExternalSecret SealedSecret PushSecret Fake".split()
+)
+_STORES = (b"SecretStore", b"ClusterSecretStore")  # the values of their provider `fake`
 _GROUPS_OF_TEMPLATES = ("external-secrets.io", "bitnami.com")
 
 
@@ -76,3 +81,21 @@ def worst_of(line: bytes, context: BodyContext) -> BodyContext:
             if resource in line:
                 return replace(context, kind=kind)
     return context
+
+
+def data_rule(context: BodyContext, pieces: list[bytes], key: int) -> str:
+    """Return the rule for the member `data` at *key* of a body, given as its pieces, or nothing."""
+    if context.kind in KINDS:
+        return context.kind
+    if pieces[key].lower() == b"stringdata":
+        return "secret"
+    is_template = context.kind == "template"
+    if pieces[key + 1][:2] == b":{" and (is_template or _say(pieces, _WITH_TEMPLATES)):
+        return "secret"
+    if b"fake" in pieces and (is_template or _say(pieces, _STORES)):
+        return "secret"
+    return next((rule for rule, kinds in KINDS.items() if _say(pieces, kinds)), "")
+
+
+def _say(pieces: list[bytes], kinds: tuple[bytes, ...]) -> bool:
+    return any(kind in pieces for kind in kinds)

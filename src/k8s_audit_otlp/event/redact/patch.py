@@ -1,7 +1,6 @@
 """Redacts a JSON Patch: the value of each operation is judged by its path. RFC 6902."""
 
 from k8s_audit_otlp.event.redact.actions import (
-    KINDS,
     act_on_members,
     args,
     command,
@@ -9,6 +8,7 @@ from k8s_audit_otlp.event.redact.actions import (
     credential,
     env,
 )
+from k8s_audit_otlp.event.redact.context import KINDS
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.splice.tokens import objects, piece_of, text_of
