@@ -1,4 +1,4 @@
-"""The command line: one file a command, imported when it is called.
+"""The command line. What a command takes is declared here, what it does is in `work`.
 
 `--help` must stay fast, so the group knows a command's one line from its table.
 """
@@ -7,8 +7,9 @@ import gc
 import importlib
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from functools import wraps
 from importlib.metadata import version as installed
 from types import ModuleType
 from typing import Any, Final, NoReturn
@@ -47,8 +48,8 @@ Exit codes:
 
 # name -> (module and attribute of the click command, its one line of help)
 COMMANDS: Final = {
-    "run": ("run:command", "Deliver the audit log to every exporter."),
-    "status": ("status:command", "Show position, backlog and conservation of each exporter."),
+    "run": ("deliver:run", "Deliver the audit log to every exporter."),
+    "status": ("deliver:status", "Show position, backlog and conservation of each exporter."),
     "tap": ("tap:tap", "Show events live, as they leave an exporter."),
     "top": ("tap:top", "Show who and what makes the volume right now."),
     "state": ("state:command", "List, rename or forget the positions of exporters."),
@@ -57,24 +58,24 @@ COMMANDS: Final = {
         "evidence:command",
         "Make keys that seal receipts; check an export of a back end by itself.",
     ),
-    "replay": ("replay:command", "Send a part of what is on disk to one exporter once more."),
+    "replay": ("deliver:replay", "Send a part of what is on disk to one exporter once more."),
     "dead-letter": (
-        "dead_letter:command",
+        "deliver:dead_letter",
         "List, show, replay or purge what a back end refused for good.",
     ),
     "demo": ("demo:command", "Show the agent at work, killed and restarted, in 20 s."),
     "apiserver": ("apiserver:command", "Switch the audit log of kube-apiserver on."),
-    "doctor": ("doctor:command", "Check the whole way from kube-apiserver to back ends."),
+    "doctor": ("check:doctor", "Check the whole way from kube-apiserver to back ends."),
     "explain": (
-        "explain:command",
+        "check:explain",
         "Show what an exporter would make of an event, or of a whole log.",
     ),
-    "validate": ("configuration:validate", "Check a configuration and say what it will do."),
+    "validate": ("check:validate", "Check a configuration and say what it will do."),
     "vendors": (
         "vendors:command",
         "Show what each back end takes, and a ready block for it.",
     ),
-    "schema": ("configuration:schema", "Print the JSON Schema of the configuration."),
+    "schema": ("check:schema", "Print the JSON Schema of the configuration."),
     "version": (":version", "Print the version."),
 }
 
@@ -158,6 +159,23 @@ class LazyGroup(click.Group):
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else OK)
+
+
+def doing(where: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
+    """Let a command be declared alone: *where*, as `module:function` of `work/`, does it.
+
+    It is imported when the command is called, so help waits for nothing.
+    """
+    module, _, name = where.partition(":")
+
+    def decorate(declared: Callable[[], None]) -> Callable[..., Any]:
+        @wraps(declared)
+        def call(**asked: Any) -> Any:
+            return getattr(_imported(f"{__name__}.work.{module}"), name)(**asked)
+
+        return call
+
+    return decorate
 
 
 def _imported(name: str) -> ModuleType:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
-from k8s_audit_otlp.cli.status import command as status_command
+from k8s_audit_otlp.cli.deliver import status as status_command
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.telemetry.agent_views import health
 from k8s_audit_otlp.telemetry.health import readiness

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
-from k8s_audit_otlp.cli.status import command as status_command
+from k8s_audit_otlp.cli.deliver import status as status_command
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.state.positions import read_positions

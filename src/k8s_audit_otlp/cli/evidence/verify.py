@@ -1,23 +1,10 @@
 """`evidence verify`: what an export of a back end proves by itself."""
 
-import json
-import sys
-from pathlib import Path
-
 import click
 
-from k8s_audit_otlp.cli import NOTHING, die
-from k8s_audit_otlp.cli.evidence.report import CODES
-from k8s_audit_otlp.cli.exports import exports_in, files_of
+from k8s_audit_otlp.cli import doing
 from k8s_audit_otlp.cli.options import JSON, MOMENT, PATH
-from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
-from k8s_audit_otlp.tools.text import denied
-from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
-from k8s_audit_otlp.tools.verify.page import html_of
-from k8s_audit_otlp.tools.verify.result import answer_of
-from k8s_audit_otlp.tools.verify.scope import Scope
-from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
 
 
 @click.command()
@@ -54,18 +41,8 @@ from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
 @click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
 @JSON
-def verify(  # noqa: PLR0913 - one for each thing that can be asked
-    against: tuple[str, ...],
-    keys: tuple[Path, ...],
-    cluster: str,
-    since: int,
-    until: int,
-    raw: Path | None,
-    html: Path | None,
-    uid_field: str,
-    *,
-    as_json: bool,
-) -> None:
+@doing("evidence_verify:verify")
+def verify() -> None:
     """Judge an export by itself: whether it is complete, and what the agent sent.
 
     Completeness holds the records against the receipts. Integrity holds receipts, gaps and seals
@@ -82,34 +59,3 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
          by a key that was given, or begins behind its first receipt
       8  nothing was there to judge: no receipt
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
-    scope = Scope(cluster, since, until)
-    if scope.until_ns and scope.until_ns <= scope.since_ns:
-        die("--to is not after --from; nothing lies between them")
-    try:
-        judge = Judge(scope, read_public_keys(list(keys)) if keys else None, uid_field)
-        verdict = _judged(judge, against, uid_field, keys, raw)
-        if html is not None and not verdict.nothing:
-            html.write_text(html_of(verdict), encoding="utf-8")
-    except KeyFileError as error:
-        die(f"--key: {error}")
-    except UnreadableExportError as error:
-        die(str(error))
-    except OSError as error:
-        die(denied(error.filename, error))
-    if verdict.nothing:
-        die(f"{', '.join(against)}: {verdict.nothing}", NOTHING)
-    if as_json:
-        click.echo(json.dumps(verdict.as_json(), indent=2))
-    else:
-        for line in verdict.lines():
-            echo(line)
-    sys.exit(CODES[answer_of(verdict)])
-
-
-def _judged(
-    judge: Judge, against: tuple[str, ...], field: str, keys: tuple[Path, ...], raw: Path | None
-) -> Verdict:
-    files = list(files_of(against))
-    for export in exports_in(files, field, "the export"):
-        judge.take(export)
-    return judge.verdict([name for name, _ in files], [str(key) for key in keys], raw)

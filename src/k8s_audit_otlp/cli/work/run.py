@@ -17,7 +17,7 @@ from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, STATE_DIR, STDIN, config_path, load_config
+from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
 from k8s_audit_otlp.cli.run_lines import (
     by_exporter,
     closing_lines,
@@ -41,19 +41,6 @@ from k8s_audit_otlp.tools.text import counted, size
 logger = logging.getLogger("k8s_audit_otlp")
 
 
-@click.command()
-@CONFIG
-@click.option("--path", "log_path", help="Audit log to deliver, without a configuration file.")
-@STATE_DIR
-@click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
-@click.option(
-    "--deadline",
-    type=DURATION,
-    default="30s",
-    show_default=True,
-    help="With --once: give up after so long without progress.",
-)
-@click.option("--watch-config", is_flag=True, help="Reload when the configuration's files change.")
 def command(
     config_file: Path | None,
     log_path: str | None,
@@ -63,11 +50,7 @@ def command(
     deadline: float,
     watch_config: bool,
 ) -> None:
-    """Deliver the audit log to every exporter.
-
-    Without --config, --path and the OTEL_EXPORTER_OTLP_* variables suffice. SIGHUP reads the
-    configuration again.
-    """
+    """Deliver the audit log to every exporter."""
     _refuse_contradictions(once=once, watch_config=watch_config)
     path = config_path(config_file, log_path)
     again = None if path is None or str(path) == STDIN else partial(_load, path, None, state_dir)

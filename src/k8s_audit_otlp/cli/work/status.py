@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, directory_of
+from k8s_audit_otlp.cli.options import checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
@@ -22,19 +22,10 @@ from k8s_audit_otlp.tools.text import about, duration, size
 _WATCH_S = 1.0
 
 
-@click.command()
-@CONFIG
-@STATE_DIR
-@JSON
-@click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
 def command(
     config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool
 ) -> None:
-    """Show position, backlog and conservation of each exporter.
-
-    Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
-    while one runs.
-    """
+    """Show position, backlog and conservation of each exporter."""
     directory = directory_of(config_file, state_dir)
     if watch and not as_json and sys.stdout.isatty():
         from k8s_audit_otlp.cli.watch import watch as live  # noqa: PLC0415 - slow to import

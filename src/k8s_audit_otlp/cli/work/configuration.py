@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.cli import USAGE
-from k8s_audit_otlp.cli.options import CONFIG, JSON, config_path, load_config
+from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
@@ -16,16 +16,8 @@ from k8s_audit_otlp.config.output.schema import json_schema
 from k8s_audit_otlp.config.output.summary import summary, where_to
 
 
-@click.command("validate")
-@CONFIG
-@click.option("--quiet", is_flag=True, help="Say nothing when there is no mistake.")
-@JSON
 def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
-    """Check a configuration and say what it will do.
-
-    Every mistake is one line: where, what, and the way out. Without mistakes the summary tells
-    where each exporter sends, and which keys have no effect or differ from the Collector.
-    """
+    """Check a configuration and say what it will do."""
     path = config_path(config_file)
     if path is None:
         raise click.UsageError("give --config FILE")
@@ -65,14 +57,6 @@ def _accepted(path: Path, loaded: Loaded) -> dict[str, Any]:
     }
 
 
-@click.command("schema")
 def schema() -> None:
-    r"""Print the JSON Schema of the configuration.
-
-    Draft 2020-12, with a description of every key. For an editor:
-
-    \b
-        k8s-audit-otlp schema > schema.json
-        # yaml-language-server: $schema=schema.json
-    """
+    """Print the JSON Schema of the configuration."""
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -12,7 +12,7 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.build import paths_of, resource_scopes_of
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.cli import die, say
-from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, PATH, config_path, load_config
+from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.event.foreign import seems
@@ -31,29 +31,11 @@ from k8s_audit_otlp.tools.explain.targets import (
 from k8s_audit_otlp.tools.text import denied
 
 _MOST_EVENTS = 20  # explained one by one; more are a log
+
+
 _MOST_EVENT_BYTES = 64 * 1024 * 1024  # of --event: the agent's longest line
 
 
-@click.command()
-@CONFIG
-@click.option(
-    "--exporter",
-    "exporters",
-    type=EXPORTER,
-    multiple=True,
-    help="Only this one; may be given again.",
-)
-@click.option(
-    "--policy",
-    "policies",
-    multiple=True,
-    metavar="FILE|NAME",
-    help="Try this policy: a file, or one that comes with the package; may be given again.",
-)
-@click.option("--event", "event_file", metavar="FILE|-", help="Explain the events in it.")
-@click.option("--path", "log", type=PATH, help="Preview this log: a live file with its backups.")
-@click.option("--html", "page", type=PATH, help="Write the preview as a page with charts.")
-@JSON
 def command(  # noqa: PLR0913 - one for each thing that can be asked
     config_file: Path | None,
     exporters: tuple[str, ...],
@@ -64,20 +46,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     *,
     as_json: bool,
 ) -> None:
-    """Show what an exporter would make of an event, or of a whole log.
-
-    With --event: the policy rule that keeps, lowers or drops it, what is redacted, what shrinking
-    takes, and the LogRecord. With --path, or the logs of the configuration: events and GB per day
-    by rule, the noisiest users, verbs and resources, and what each exporter would receive. Nothing
-    is sent, no secret is shown. Without --config the default treatment is explained, or the
-    policies that --policy names.
-
-    \b
-    Examples:
-      k8s-audit-otlp explain -c agent.yaml --exporter otlp_http --event event.json
-      k8s-audit-otlp explain --path audit.log --policy low-volume
-
-    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    """Show what an exporter would make of an event, or of a whole log."""
     config_file = config_path(config_file, log or event_file or policies)
     if exporters and config_file is None:
         raise click.UsageError("--exporter needs the --config that it stands in")
@@ -107,9 +76,6 @@ def _targets(
         return None, without_config(tried)
     config = load_config(config_file).config
     return config, of_config(config, exporters, tried)
-
-
-# -- one event -----------------------------------------------------------------------------------
 
 
 def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) -> None:
@@ -159,9 +125,6 @@ def _read(name: str) -> bytes:
     if len(data) > _MOST_EVENT_BYTES:
         die(f"--event: {name} is larger than 64 MiB; use --path for a whole log")
     return data
-
-
-# -- a whole log ---------------------------------------------------------------------------------
 
 
 def _logs(

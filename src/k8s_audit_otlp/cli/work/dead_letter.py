@@ -15,12 +15,8 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.agent.build import backoff_of, batch_limits, resource_scopes_of, sender_of
-from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, Group, die
+from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import (
-    CONFIG,
-    EXPORTER,
-    JSON,
-    STATE_DIR,
     config_with,
     directory_of,
 )
@@ -43,13 +39,6 @@ from k8s_audit_otlp.exporter.dead_letter_replay import (
 from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.transport.otlp_json import record_as_json
 
-_UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
-
-
-@click.group(cls=Group)
-def command() -> None:
-    """List, show, replay or purge what a back end refused for good."""
-
 
 @dataclass(slots=True)
 class Summary:
@@ -68,11 +57,6 @@ class Summary:
         return {name: getattr(self, name) for name in self.__slots__} | {"path": str(self.path)}
 
 
-@command.command("list")
-@click.argument("exporter", type=EXPORTER, required=False)
-@CONFIG
-@STATE_DIR
-@JSON
 def list_(
     exporter: str | None, config_file: Path | None, state_dir: Path | None, *, as_json: bool
 ) -> None:
@@ -93,13 +77,6 @@ def list_(
             echo(f"  from {one.oldest} to {one.newest}, last: {one.why}")
 
 
-@command.command()
-@click.argument("exporter", type=EXPORTER)
-@CONFIG
-@STATE_DIR
-@_UID
-@click.option("--limit", default=20, show_default=True, help="Entries to show; 0 shows all.")
-@click.option("--record", "with_record", is_flag=True, help="Show the record as OTLP JSON.")
 def show(
     exporter: str,
     config_file: Path | None,
@@ -128,11 +105,6 @@ def show(
         click.echo(json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False))
 
 
-@command.command()
-@click.argument("exporter", type=EXPORTER)
-@CONFIG
-@STATE_DIR
-@_UID
 def replay(
     exporter: str, config_file: Path | None, state_dir: Path | None, uids: Sequence[str]
 ) -> None:
@@ -173,12 +145,6 @@ def _say_replayed(exporter: str, result: Replayed) -> None:
         sys.exit(UNDELIVERED)
 
 
-@command.command()
-@click.argument("exporter", type=EXPORTER)
-@CONFIG
-@STATE_DIR
-@_UID
-@click.option("--yes", is_flag=True, help="Do not ask.")
 def purge(
     exporter: str,
     config_file: Path | None,
@@ -208,9 +174,6 @@ def purge(
     except OSError as error:
         die(f"{path}: {error.strerror}", STATE)
     echo(f"{exporter}: {counted(gone, 'dead letter')} deleted")
-
-
-# -- what they share --------------------------------------------------------------------------
 
 
 def _files(state_dir: Path) -> list[Path]:

@@ -7,14 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import click
-
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.replay import Counting, ReplayPart, replay_config, state_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, MOMENT, STATE_DIR, config_with
+from k8s_audit_otlp.cli.options import config_with
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.state.checkpoint import StateError
@@ -26,29 +24,6 @@ from k8s_audit_otlp.tools.text import counted, size
 _BLOCK_RECORDS = 400  # about as many come at once: a slow replay waits so long between them
 
 
-@click.command()
-@CONFIG
-@STATE_DIR
-@click.option("--exporter", required=True, help="Id of the exporter that gets it.")
-@click.option(
-    "--from", "since_ns", type=MOMENT, required=True, help="A time or an age: nothing before it."
-)
-@click.option(
-    "--to",
-    "until_ns",
-    type=MOMENT,
-    default="0s",
-    help="A time or an age: nothing from it on; now by default.",
-)
-@click.option("--rate", type=click.FloatRange(min=0), default=0.0, help="Records a second at most.")
-@click.option("--dry-run", is_flag=True, help="Count what would be sent, and send nothing.")
-@click.option(
-    "--deadline",
-    type=DURATION,
-    default="30s",
-    show_default=True,
-    help="Give up after so long without progress.",
-)
 def command(  # noqa: PLR0913 - one for each thing that can be asked
     config_file: Path | None,
     state_dir: Path | None,
@@ -60,12 +35,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     dry_run: bool,
     deadline: float,
 ) -> None:
-    """Send what is still on disk to one exporter once more, with the same uids.
-
-    For a new back end, a wrong policy or a lost index. It may run beside an agent, whose positions
-    it never touches; what it sends has k8s.audit.replayed in its resource. A replay that was ended
-    goes on where it was when it is called again with the same times; so give times, not ages.
-    """
+    """Send what is still on disk to one exporter once more, with the same uids."""
     config = config_with(exporter, config_file, state_dir).config
     if since_ns >= until_ns:
         die("--from is not before --to: nothing lies between them", USAGE)

@@ -7,49 +7,18 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.cli import FAILURE
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, JSON, PATH, config_path, load_config
+from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import console
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.show import show, summary
 from k8s_audit_otlp.tools.doctor.verdict import State
-
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 def _text(path: Path | None) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace") if path else None
 
 
-@click.command("doctor")
-@CONFIG
-@click.option("--path", "log", type=PATH, help="Audit log, without --config.")
-@click.option(
-    "--manifest",
-    type=PATH,
-    default=MANIFEST,
-    show_default=True,
-    help="Static pod manifest of kube-apiserver.",
-)
-@click.option("--send", is_flag=True, help="Send one marked test record to every exporter.")
-@click.option("--collector-config", "collector", type=_FILE, help="The Collector's configuration.")
-@click.option("--kubeadm-config", "kubeadm", type=_FILE, help="kubeadm's ClusterConfiguration.")
-@click.option(
-    "--apiserver-metrics",
-    "metrics",
-    metavar="FILE|URL",
-    help="kube-apiserver's /metrics, or its log.",
-)
-@click.option(
-    "--wait",
-    "wait_s",
-    type=DURATION,
-    default="2s",
-    show_default=True,
-    help="How long to wait for the log to grow.",
-)
-@JSON
 def command(  # noqa: PLR0913 - one for each thing that can be looked at
     config_file: Path | None,
     log: Path | None,
@@ -62,14 +31,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     send: bool,
     as_json: bool,
 ) -> None:
-    """Check the whole way from kube-apiserver to back ends.
-
-    Each item is ok, warn, fail or skipped, with the reason and the way out. Nothing is changed, and
-    nothing is sent unless --send is given.
-
-    Exit code: 0 nothing fails (there may be warnings), 1 something fails, 2 a mistake in the usage
-    or the configuration.
-    """
+    """Check the whole way from kube-apiserver to back ends."""
     if config_file is not None and log is not None:
         raise click.UsageError("--path is for use without --config; write the path in the file")
     path = config_path(config_file, log)

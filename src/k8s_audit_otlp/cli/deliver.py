@@ -1,0 +1,133 @@
+"""What is asked of the agent: to deliver, to tell how it is, to send something once more."""
+
+import click
+
+from k8s_audit_otlp.cli import Group, doing
+from k8s_audit_otlp.cli.options import (
+    CONFIG,
+    DURATION,
+    EXPORTER,
+    JSON,
+    MOMENT,
+    STATE_DIR,
+)
+
+
+@click.command()
+@CONFIG
+@click.option("--path", "log_path", help="Audit log to deliver, without a configuration file.")
+@STATE_DIR
+@click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
+@click.option(
+    "--deadline",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="With --once: give up after so long without progress.",
+)
+@click.option("--watch-config", is_flag=True, help="Reload when the configuration's files change.")
+@doing("run:command")
+def run() -> None:
+    """Deliver the audit log to every exporter.
+
+    Without --config, --path and the OTEL_EXPORTER_OTLP_* variables suffice. SIGHUP reads the
+    configuration again.
+    """
+
+
+@click.command()
+@CONFIG
+@STATE_DIR
+@JSON
+@click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
+@doing("status:command")
+def status() -> None:
+    """Show position, backlog and conservation of each exporter.
+
+    Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
+    while one runs.
+    """
+
+
+@click.command()
+@CONFIG
+@STATE_DIR
+@click.option("--exporter", required=True, help="Id of the exporter that gets it.")
+@click.option(
+    "--from", "since_ns", type=MOMENT, required=True, help="A time or an age: nothing before it."
+)
+@click.option(
+    "--to",
+    "until_ns",
+    type=MOMENT,
+    default="0s",
+    help="A time or an age: nothing from it on; now by default.",
+)
+@click.option("--rate", type=click.FloatRange(min=0), default=0.0, help="Records a second at most.")
+@click.option("--dry-run", is_flag=True, help="Count what would be sent, and send nothing.")
+@click.option(
+    "--deadline",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="Give up after so long without progress.",
+)
+@doing("replay:command")
+def replay() -> None:
+    """Send what is still on disk to one exporter once more, with the same uids.
+
+    For a new back end, a wrong policy or a lost index. It may run beside an agent, whose positions
+    it never touches; what it sends has k8s.audit.replayed in its resource. A replay that was ended
+    goes on where it was when it is called again with the same times; so give times, not ages.
+    """
+
+
+_UID = click.option("--uid", "uids", multiple=True, help="Only this log.record.uid; repeatable.")
+
+
+@click.group(cls=Group)
+def dead_letter() -> None:
+    """List, show, replay or purge what a back end refused for good."""
+
+
+@dead_letter.command("list")
+@click.argument("exporter", type=EXPORTER, required=False)
+@CONFIG
+@STATE_DIR
+@JSON
+@doing("dead_letter:list_")
+def list_() -> None:
+    """Count the entries of EXPORTER, or of every one."""
+
+
+@dead_letter.command()
+@click.argument("exporter", type=EXPORTER)
+@CONFIG
+@STATE_DIR
+@_UID
+@click.option("--limit", default=20, show_default=True, help="Entries to show; 0 shows all.")
+@click.option("--record", "with_record", is_flag=True, help="Show the record as OTLP JSON.")
+@doing("dead_letter:show")
+def show() -> None:
+    """Print entries of EXPORTER, one JSON object a line, the newest last."""
+
+
+@dead_letter.command("replay")
+@click.argument("exporter", type=EXPORTER)
+@CONFIG
+@STATE_DIR
+@_UID
+@doing("dead_letter:replay")
+def replay_letters() -> None:
+    """Send the entries of EXPORTER again, as it is configured now; what is accepted leaves."""
+
+
+@dead_letter.command()
+@click.argument("exporter", type=EXPORTER)
+@CONFIG
+@STATE_DIR
+@_UID
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@doing("dead_letter:purge")
+def purge() -> None:
+    """Delete entries of EXPORTER for good: those that are there now."""

@@ -1,0 +1,175 @@
+"""`evidence report`: judge the last full day of a store, and tell of it where people look."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from k8s_audit_otlp.cli import (
+    CHANGED,
+    FAILURE,
+    MISSING,
+    NOTHING,
+    OK,
+    UNDELIVERED,
+    UNPROVEN,
+    die,
+    say,
+)
+from k8s_audit_otlp.cli.options import config_path, load_config
+from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.config.template import UnresolvedError, parse_template
+from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
+from k8s_audit_otlp.state.files import replace_file
+from k8s_audit_otlp.telemetry.metrics.prometheus import text_of
+from k8s_audit_otlp.tools.verify.day import Day, day_of, judge_day, last_full_day
+from k8s_audit_otlp.tools.verify.page import html_of
+from k8s_audit_otlp.tools.verify.result import answer_of, families_of, notice_of
+from k8s_audit_otlp.tools.verify.stores import STORES
+from k8s_audit_otlp.tools.verify.stores.asking import Asking, StoreError, Where
+from k8s_audit_otlp.tools.verify.verdict import Verdict
+from k8s_audit_otlp.transport.tls import TlsError, TlsOptions
+from k8s_audit_otlp.transport.url import UnusableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+
+CODES = {
+    "complete": OK,
+    "unproven": UNPROVEN,
+    "missing": MISSING,
+    "changed": CHANGED,
+    "nothing": NOTHING,
+}
+
+
+def report(  # noqa: PLR0913 - one for each thing that can be asked
+    *,
+    kind: str,
+    url: str,
+    cluster: str,
+    day: str | None,
+    keys: tuple[Path, ...],
+    headers: tuple[str, ...],
+    ca: Path | None,
+    source: str,
+    config_file: Path | None,
+    metrics: Path | None,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge a day of a cluster by what a store holds, asked over HTTP."""
+    now_ns = time.time_ns()
+    chosen = _day(day, now_ns)
+    trusted = _trusted(keys)
+    try:
+        tls = TlsOptions(ca_file=str(ca) if ca else "")
+        asking = Asking(_resolved(url, "--url"), _headers(headers), tls, os.environ)
+        store = STORES[kind](asking, Where(cluster, source))
+        verdict = judge_day(store, f"{kind} at {asking.where}", cluster, chosen, trusted, now_ns)
+    except (UnusableError, TlsError) as error:
+        die(f"--url: {error}")
+    except StoreError as error:
+        die(f"{error}; nothing is known of {chosen.name}", FAILURE)
+    told = _tell(verdict, chosen, kind, now_ns, config_file, metrics, html)
+    _print(verdict, chosen, as_json=as_json)
+    code = CODES[answer_of(verdict)]
+    sys.exit(UNDELIVERED if code == OK and not told else code)
+
+
+def _day(text: str | None, now_ns: int) -> Day:
+    try:
+        day = day_of(text) if text else last_full_day(now_ns)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text} is no day; write 2026-01-02", param_hint="--day"
+        ) from None
+    if day.since_ns >= now_ns:
+        raise click.BadParameter(f"{day.name} has not begun", param_hint="--day")
+    return day
+
+
+def _trusted(
+    keys: tuple[Path, ...],
+) -> "tuple[Mapping[str, Ed25519PublicKey], list[str]] | None":
+    try:
+        return (read_public_keys(list(keys)), [str(key) for key in keys]) if keys else None
+    except KeyFileError as error:
+        die(f"--key: {error}")
+
+
+def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
+    headers = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter("write NAME=VALUE", param_hint="--header")
+        headers[name.strip()] = _resolved(value.strip(), f"--header {name.strip()}")
+    return headers
+
+
+def _resolved(text: str, option: str) -> str:
+    """Return an option's value with variables and files in their places."""
+    try:
+        return parse_template(text, os.environ).resolve()
+    except UnresolvedError as error:
+        die(f"{option}: {error}")
+    except OSError as error:
+        die(f"{option}: {error.filename}: {error.strerror}")
+
+
+def _tell(  # noqa: PLR0913 - one for each place
+    verdict: Verdict,
+    day: Day,
+    kind: str,
+    now_ns: int,
+    config_file: Path | None,
+    metrics: Path | None,
+    html: Path | None,
+) -> bool:
+    """Write and send what came out; say what could not be, and return whether all could."""
+    from k8s_audit_otlp.agent.send_notice import send_notice  # noqa: PLC0415 - only where asked for
+
+    said = True
+    try:
+        if metrics is not None:
+            text = text_of(families_of(verdict, day, kind, now_ns)).encode()
+            replace_file(metrics, lambda file: file.write(text))
+            metrics.chmod(0o644)  # node_exporter is another user
+        if html is not None:
+            html.write_text(html_of(verdict), encoding="utf-8")
+    except OSError as error:
+        say(f"{error.filename}: {error.strerror}; the answer is not in it")
+        said = False
+    if (named := config_path(config_file)) is not None:
+        config = load_config(named).config
+        if config.service.telemetry.metrics.otlp.endpoint is not None:
+            from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher  # noqa: PLC0415
+
+            families = families_of(verdict, day, kind, now_ns)
+            MetricsPusher(
+                config.service.telemetry.metrics.otlp, lambda: families, os.environ
+            ).push()
+        notice, cluster = notice_of(verdict, day, now_ns), verdict.scope.cluster
+        for why in send_notice(config, notice, cluster, now_ns):
+            say(f"the answer could not be sent: {why}")
+            said = False
+    return said
+
+
+def _print(verdict: Verdict, day: Day, *, as_json: bool) -> None:
+    if as_json:
+        value = {"day": day.name, "answer": answer_of(verdict), **verdict.as_json()}
+        click.echo(json.dumps(value, indent=2))
+        return
+    for line in verdict.lines() if not verdict.nothing else ():
+        echo(line)
+    if verdict.nothing:
+        say(f"{day.name}, {verdict.scope.cluster}: {verdict.nothing}")
