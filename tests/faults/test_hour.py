@@ -162,8 +162,12 @@ def bad_reload(hour: Hour) -> None:
     assert seen
     all_is_well(hour)
     answers_agree(hour)
-    assert alerts(hour, before) == set(), "what runs is the old configuration, and it is well"
+    assert alerts(hour, before) == {"AuditConfigRefused"}, "what runs is well, and is the old one"
+    assert "configuration is refused" in hour.page()["verdict"]
+    assert "configuration is refused" in hour.status()
     hour.configure()
+    hour.signal(signal.SIGHUP)
+    hour.until(lambda: hour.said("unchanged") and hour.metric("config_refused") == 0)
 
 
 def poison(hour: Hour) -> None:

@@ -47,6 +47,7 @@ class Reload:
         self._now: Loaded | None = None
         self.next: Loaded | None = None  # what to start with after the running agent has ended
         self.said: tuple[str, ...] = ()  # how it differs
+        self.refused = False  # the files say something that does not run
 
     def ask(self) -> None:
         """Read the configuration again soon; safe to call from a signal handler."""
@@ -81,6 +82,7 @@ class Reload:
         except (ConfigError, ConfigurationError) as error:
             self._refuse(error)
             return False
+        self.refused = False
         if not said:
             logger.info("reload: the configuration says the same", extra=fields("unchanged"))
             return False
@@ -93,6 +95,7 @@ class Reload:
         self.next, self.said = new, tuple(said)
 
     def _refuse(self, error: ConfigError | ConfigurationError) -> None:
+        self.refused = True
         mistakes = (
             [one.in_file(error.source) for one in error.mistakes]
             if isinstance(error, ConfigError)

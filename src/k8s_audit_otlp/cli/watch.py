@@ -10,6 +10,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.status_file import AgentNow, StatusReport
 from k8s_audit_otlp.telemetry.views import ExporterView
@@ -83,6 +84,8 @@ def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
     for reason in report.not_ready if report else ():
         text = f"not ready: {reason}"
         yield Text(text, style="red", overflow="ellipsis", no_wrap=True)
+    if report and report.config_refused:
+        yield Text(f"the {CONFIG_REFUSED_TEXT}", style="yellow", overflow="ellipsis", no_wrap=True)
     for one in report.exporters if report else ():
         if not one.error or one.state in _GOOD:
             continue

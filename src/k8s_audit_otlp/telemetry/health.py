@@ -12,6 +12,9 @@ from typing import Any
 
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
+CONFIG_REFUSED_TEXT = (
+    "changed configuration is refused and the one before runs on: `validate` and the log say why"
+)
 LATE_S = 60.0  # a commit takes milliseconds; a disk that syncs slowly is no reason for a restart
 
 
@@ -88,7 +91,8 @@ def _obstacles(view: HealthView) -> Iterator[str]:
     if view.commit_error:
         yield (
             f"positions cannot be written: {view.commit_error}; delivery goes on, and what it "
-            "delivers is sent again after a restart: make room in the state directory"
+            "delivers is sent again after a restart: the agent's user must be able "
+            "to write into the state directory, and it needs room (`df`)"
         )
     if not any(_works(exporter) for exporter in view.exporters):
         each = "; ".join(f"{e.exporter}: {_why_not(e)}" for e in view.exporters)

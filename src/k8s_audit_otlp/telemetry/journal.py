@@ -80,7 +80,7 @@ class ExporterJournal:
         self._logger = logger
         self._once = once
         self._lock = Lock()
-        self._troubled_since = 0.0  # seconds since the epoch; 0 where all is well
+        self._troubled_since = 0.0  # of a clock that nobody sets; 0 where all is well
         gate.last_acknowledged_at = self.counts.acknowledged_at
 
     def _fields(self, event: str, **more: object) -> dict[str, Any]:
@@ -102,12 +102,14 @@ class ExporterJournal:
             counts.requests += 1
             counts.acknowledged_at = self._gate.last_acknowledged_at
             recovered = self._troubled_since > 0 and not self._gate.waiting
-            seconds = time.time() - self._troubled_since
+            seconds = time.monotonic() - self._troubled_since
+            if counts.last_retry_at > time.time():  # the clock was set back
+                counts.last_retry_at = counts.acknowledged_at
             if recovered:
                 self._troubled_since = 0.0
         if recovered:
             self._once.forget(f"retry {self.exporter}")
-            text, more = "%s: delivering again after %.1f s", round(max(0.0, seconds), 3)
+            text, more = "%s: delivering again after %.1f s", round(seconds, 3)
             self._logger.info(
                 text, self.exporter, more, extra=self._fields("recovered", seconds=more)
             )
@@ -117,7 +119,7 @@ class ExporterJournal:
             self.counts.retries[reason] += 1
             self.counts.last_retry = reason
             self.counts.last_retry_at = time.time()
-            self._troubled_since = self._troubled_since or time.time()
+            self._troubled_since = self._troubled_since or time.monotonic()
         speak, suppressed = self._once.admit(f"retry {self.exporter}")
         if speak:
             self._logger.warning(

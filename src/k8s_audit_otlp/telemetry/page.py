@@ -16,7 +16,7 @@ from typing import Any, Final
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, readiness
 from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running import RunningAgent
@@ -45,7 +45,7 @@ def status_of(
 ) -> dict[str, Any]:
     """Return what the page shows. *at*: seconds since the epoch."""
     ready = readiness(view)
-    verdict, kind = _verdict(view.exporters)
+    verdict, kind = _verdict(view)
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -67,16 +67,19 @@ def _apiserver(reader: ApiserverReader) -> dict[str, Any]:
 
 def headline(view: HealthView) -> str:
     """Return in a line what the page says first."""
-    return "; ".join(readiness(view).reasons) or _verdict(view.exporters)[0]
+    return "; ".join(readiness(view).reasons) or _verdict(view)[0]
 
 
-def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
+def _verdict(view: HealthView) -> tuple[str, str]:
     """Answer whether anything is being lost, with what to do, and how bad it is."""
+    exporters = view.exporters
     behind = sum(exporter.backlog_bytes > 0 for exporter in exporters)
     sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else "All is sent."
     failing = sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters)
     if failing:
         sent = f"{failing} of {len(exporters)} exporters get nothing through. {sent}"
+    if view.config_refused:
+        sent += f" The {CONFIG_REFUSED_TEXT}."
     if any(exporter.gone_bytes for exporter in exporters):
         return f"Bytes of the log were deleted before they were delivered: see below. {sent}", "bad"
     if gaps := sum(_proven(exporter) for exporter in exporters):
@@ -87,7 +90,7 @@ def _verdict(exporters: Sequence[ExporterView]) -> tuple[str, str]:
     if aside := sum(_lost(e)["refused"] + _lost(e)["dead-lettered"] for e in exporters):
         what = "records were refused for good: `dead-letter list` shows them"
         return f"{aside:,} {what}. {sent}", "warn"
-    return f"Nothing is being lost. {sent}", "warn" if failing else "good"
+    return f"Nothing is being lost. {sent}", "warn" if failing or view.config_refused else "good"
 
 
 def _next(view: ExporterView) -> str:

@@ -7,6 +7,7 @@ commit loop comes round, `start` after an agent has started, `follow` before ano
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -24,7 +25,7 @@ from k8s_audit_otlp.telemetry.agent_views import (
 from k8s_audit_otlp.telemetry.health import Beat, readiness
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
-from k8s_audit_otlp.telemetry.metrics.table import READY
+from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
 from k8s_audit_otlp.telemetry.running import RunningAgent
 from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
@@ -68,6 +69,7 @@ class AgentStatus:
 
     def __init__(self, agent: RunningAgent, manifest: Path = MANIFEST) -> None:
         self.runways = Runways(manifest)
+        self.config_refused = False  # by the last reload
         self._beat = Beat()
         self._looked = time.monotonic() - LOOK_S
         self._metrics: Metrics | None = None
@@ -159,6 +161,7 @@ class AgentStatus:
     def _samples(self) -> Iterable["Sample"]:
         view = self._health()
         yield READY, {}, int(readiness(view).good)
+        yield CONFIG_REFUSED, {}, int(view.config_refused)
         yield from source_samples(view.sources)
         if self._apiserver is not None:
             yield from self._apiserver.samples()
@@ -182,13 +185,14 @@ class AgentStatus:
         return server
 
     def _look(self) -> HealthView:
-        return health(
+        view = health(
             self._agent,
             self._beat.age_s,
             self.runways,
             replaced=self._replaced,
             access=self._access,
         )
+        return replace(view, config_refused=self.config_refused)
 
     def headline(self) -> str:
         """Return in a line what the page says first."""

@@ -30,6 +30,7 @@ class StatusReport(msgspec.Struct):
     pid: int
     at: float
     not_ready: Sequence[str] = ()  # what /readyz has against it
+    config_refused: bool = False
     exporters: Sequence[ExporterView] = ()
     sources: Sequence[SourceView] = ()
 
@@ -53,7 +54,9 @@ class Reporter:
         view, now = self._health(), self._clock()
         exporters = [self._with_rate(exporter, now) for exporter in view.exporters]
         reasons = readiness(view).reasons
-        report = StatusReport(os.getpid(), now, reasons, exporters, view.sources)
+        report = StatusReport(
+            os.getpid(), now, reasons, view.config_refused, exporters, view.sources
+        )
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         data = data.ljust((len(data) // _ROOM_BYTES + 2) * _ROOM_BYTES)
         try:
@@ -120,4 +123,4 @@ def _report_in(state_dir: Path, now: float) -> StatusReport | None:
         report = msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=StatusReport)
     except (OSError, msgspec.MsgspecError):
         return None
-    return report if now - report.at <= FRESH_S else None
+    return report if abs(now - report.at) <= FRESH_S else None

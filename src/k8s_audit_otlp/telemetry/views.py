@@ -147,3 +147,4 @@ class HealthView:
     beat_age_s: float = 0.0  # since the commit loop last came round
     commit_error: str = ""  # why positions cannot be written
     sources: Sequence[SourceView] = ()
+    config_refused: bool = False  # the files say something that does not run

@@ -53,6 +53,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / DAY_S:,.1f} d"
 
 
+def ago(seconds: float) -> str:
+    """Say how long ago something was, also where the clock has been set back since."""
+    if seconds > -1:
+        return f"{duration(max(0.0, seconds))} ago"
+    return f"{duration(-seconds)} ahead of this clock"
+
+
 def denied(path: object, error: OSError) -> str:
     """Say why *path* cannot be read, and where the right to is missing, what helps."""
     text = f"{path}: {error.strerror}"

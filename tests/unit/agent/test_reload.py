@@ -51,6 +51,10 @@ def test_a_bad_configuration_leaves_the_old_one_at_work(
     (refused, *_) = agent.seen("reload_refused")
     assert refused["level"] == "error"
     assert "compresion" in refused["message"]
+    agent.told("configuration is refused")
+    agent.configure()
+    agent.hangup()
+    agent.told("STATUS=Nothing is being lost. All is sent.")
     agent.write(5)
     uids_delivered(backend, 25)
     assert len(agent.seen("started")) == 1

@@ -102,3 +102,17 @@ def test_when_it_is_tried_again_is_said_in_words_that_hold(
     journal.retrying("no answer", delay_s, "connection")
     (line,) = lines(written)
     assert line["message"] == f"otlp_http: no answer; nothing is lost, trying again {says}"
+
+
+def test_a_clock_that_is_set_back_leaves_no_trouble_behind(written: io.StringIO) -> None:
+    """What was acknowledged after a failure is, whatever the clock said in between."""
+    gate = Gate(lambda: None)
+    journal = ExporterJournal("otlp_http", logger, OnceAMinute(), gate, endpoint="h:1")
+    journal.retrying("no answer", 0.1, "connection")
+    journal.counts.last_retry_at += 3600.0
+    gate.acknowledged()
+    journal.accepted(1, 100, 0, notices=False)
+    assert journal.counts.last_retry_at <= journal.counts.acknowledged_at
+    (_, line) = lines(written)
+    assert line["event"] == "recovered"
+    assert line["seconds"] < 60.0

@@ -8,6 +8,7 @@ import pytest
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.status_file import FILE_NAME, FRESH_S, Reporter, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
+from k8s_audit_otlp.tools.text import ago
 
 
 def reporter(folder: Path, at: float, reasons: tuple[str, ...] = ()) -> Reporter:
@@ -26,8 +27,29 @@ def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
     assert agent_now(tmp_path, 100.0).line == f"agent {me} is running"
     assert agent_now(tmp_path, 101.0 + FRESH_S).line.startswith(f"process {me} uses it")
     assert agent_now(tmp_path, 101.0 + FRESH_S).pid == me
+    assert agent_now(tmp_path, 99.0 - FRESH_S).report is None, "the clock was set back: it may hang"
     lock.release()
     assert agent_now(tmp_path, 100.0).line == "no agent is running", "its report outlived it"
+
+
+def test_a_report_of_the_predecessor_is_not_the_successors(tmp_path: Path) -> None:
+    """Within seconds of a restart both are there."""
+    lock = StateLock(tmp_path)
+    lock.acquire()
+    reporter(tmp_path, 100.0).write()
+    (tmp_path / "lock").write_text("1")
+    assert agent_now(tmp_path, 100.0).report is None
+    assert agent_now(tmp_path, 100.0).pid == 1
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0, "0 s ago"), (-0.5, "0 s ago"), (70.0, "70 s ago"), (-7200.0, "2 h ahead of this clock")],
+)
+def test_a_time_ahead_of_a_clock_that_was_set_back_is_called_so(seconds: float, said: str) -> None:
+    """Nothing happened minus two hours ago."""
+    assert ago(seconds) == said
 
 
 @pytest.mark.parametrize("reasons", [(), ("the disk is full",), ("x" * 1500,)])

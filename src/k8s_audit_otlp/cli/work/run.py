@@ -114,6 +114,7 @@ def _run(
             assert working is not None  # noqa: S101 - else the process has ended
             loaded, working = working, None
             options = replace(options, changes=(), lock=agent.lock)
+            reload.refused = True
             continue
         status, before = started
         working = loaded
@@ -140,7 +141,9 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
     """Beat for systemd, and end the agent where another configuration is to be taken up."""
     manager.beat()
     manager.status(status.headline)
-    if reload.look(agent.config, agent.watched.appeared):
+    takes_up = reload.look(agent.config, agent.watched.appeared)
+    status.config_refused = reload.refused
+    if takes_up:
         manager.reloading(agent.config.service.shutdown_timeout_s)
         status.expect()
         agent.hand_over()

@@ -14,10 +14,11 @@ from k8s_audit_otlp.cli.options import checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.status_file import AgentNow, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
-from k8s_audit_otlp.tools.text import about, duration, size
+from k8s_audit_otlp.tools.text import about, ago, duration, size
 
 _WATCH_S = 1.0
 
@@ -58,6 +59,7 @@ def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
         "running": agent.pid,
         "reporting": report is not None,
         "not_ready": list(report.not_ready) if report else [],
+        "config_refused": report is not None and report.config_refused,
         "sources": [asdict(source) for source in report.sources] if report else [],
         "exporters": [
             {**asdict(stored), "now": _plain(live.get(stored.exporter))}
@@ -85,8 +87,10 @@ def _plain(now: ExporterView | None) -> dict[str, Any] | None:
 def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
     report = agent.report
     age = now - datetime.fromisoformat(checkpoint.written).timestamp()
-    lines = [f"{agent.line}; positions as of {duration(age)} ago ({checkpoint.written})"]
+    lines = [f"{agent.line}; positions as of {ago(age)} ({checkpoint.written})"]
     lines += [f"not ready: {reason}" for reason in report.not_ready] if report else []
+    if report and report.config_refused:
+        lines.append(f"the {CONFIG_REFUSED_TEXT}")
     for source in report.sources if report else ():
         lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}
@@ -146,11 +150,11 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
         gone = f"{size(stored.gone_bytes)} were deleted before they were delivered"
         lines.append(f"  lost     {gone}; a gap in the stream tells of them when their turn comes")
     if live and live.error:
-        when = f"{duration(now - live.error_at)} ago"
+        when = ago(now - live.error_at)
         retry = f", next try in {duration(max(0, live.retry_at - now))}" if live.retry_at else ""
         lines.append(f"  trouble  {live.error} ({when}{retry})")
     if live and live.acknowledged_at:
-        lines.append(f"  last acknowledged {duration(now - live.acknowledged_at)} ago")
+        lines.append(f"  last acknowledged {ago(now - live.acknowledged_at)}")
     return lines
 
 

@@ -18,6 +18,7 @@ APISERVER_UP: Final = f"{PREFIX}apiserver_up"
 APISERVER_EVENTS: Final = f"{PREFIX}apiserver_events_total"
 APISERVER_ERRORS: Final = f"{PREFIX}apiserver_errors_total"
 READY: Final = f"{PREFIX}ready"
+CONFIG_REFUSED: Final = f"{PREFIX}config_refused"
 SOURCE_UP: Final = f"{PREFIX}source_up"
 SOURCE_BEHIND: Final = f"{PREFIX}source_behind_seconds"
 SOURCE_WAITING: Final = f"{PREFIX}source_waiting_messages"
@@ -178,6 +179,8 @@ EXPORTER_METRICS: Final = (
 PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
     f"{PREFIX}build_info": ("gauge", "1", ("version", "python"), "Always 1; what is running."),
     READY: ("gauge", "boolean", (), "1 while events can flow, else 0: what /readyz answers."),
+    CONFIG_REFUSED: ("gauge", "boolean", (),
+                     "1 while a changed configuration is refused and the one before runs on."),
     APISERVER_UP: ("gauge", "boolean", (),
                    "1 where the apiserver's own metrics could be read last time, else 0."),
     APISERVER_EVENTS: ("counter", "events", (), "Events that the apiserver counts itself."),
