@@ -83,7 +83,7 @@ def answers_agree(hour: Hour) -> None:
     def shown() -> bool:
         page = hour.page()
         text = unescape(browse(hour, "--dump-dom"))
-        return all(each in text for each in page["reasons"] or [page["verdict"]])
+        return all(each in text for each in [*page["reasons"], page["verdict"]])
 
     hour.until(shown)
     for width, dark in ((380, False), (380, True), (1440, False), (1440, True)):
