@@ -59,7 +59,7 @@ class Terminal:
         """Press Ctrl-C; return after how many seconds the command has ended."""
         begin = time.monotonic()
         os.killpg(self.process.pid, signal.SIGINT)
-        self.read(30.0)
+        self.read(60.0)
         self.process.wait(60)
         return time.monotonic() - begin
 

@@ -111,14 +111,16 @@ def top(
     directory = directory_of(config_file, state_dir)
     stream = _connect(directory)
     shown = 0.0
-    with Live(console=screen, auto_refresh=False, transient=True) as live:
-        for record in _records(stream, directory, seconds):
-            if record is not None and match(record):
-                volume.add(record)
-            if screen.is_terminal and time.monotonic() - shown >= _REFRESH_S:
-                live.update(_view(volume, max(3, screen.height - _AROUND)), refresh=True)
-                shown = time.monotonic()
-    screen.print(_view(volume, max(3, screen.height - _AROUND)))
+    try:
+        with Live(console=screen, auto_refresh=False, transient=True) as live:
+            for record in _records(stream, directory, seconds):
+                if record is not None and match(record):
+                    volume.add(record)
+                if screen.is_terminal and time.monotonic() - shown >= _REFRESH_S:
+                    live.update(_view(volume, max(3, screen.height - _AROUND)), refresh=True)
+                    shown = time.monotonic()
+    finally:  # Ctrl-C is how a person ends it, who wants to read on
+        screen.print(_view(volume, max(3, screen.height - _AROUND)))
 
 
 def _match(wishes: tuple[str, ...], exporter: str | None) -> Match:

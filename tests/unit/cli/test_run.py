@@ -140,7 +140,7 @@ def start(log: Path, state: Path, url: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("step", [Hang(), Throttle(503, retry_after=60)])
+@pytest.mark.parametrize("step", [Hang(), Throttle(503, retry_after=600)])
 def test_sigterm_ends_it_in_time_whatever_the_back_end_does(
     tmp_path: Path, log: Path, step: Hang | Throttle
 ) -> None:
@@ -151,7 +151,7 @@ def test_sigterm_ends_it_in_time_whatever_the_back_end_does(
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
-        assert time.monotonic() - started < 30  # not the 60 s of Retry-After
+        assert time.monotonic() - started < 60  # not the ten minutes of Retry-After
         assert process.returncode == 0
         backend.plan = [Accept()]
         run(

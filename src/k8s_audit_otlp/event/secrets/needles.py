@@ -37,54 +37,17 @@ NAME_NEEDLES: Final = (
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
-    *("eyj", "ls0tls1crudjti", "private key", "private-lines", "authorization", "basic", ":/"),
-    *("//", "@tcp(", "@udp(", "@unix(", "thin:", "identified", "password", "passwd"),
-    *(
-        "requirepass",
-        "auth-pass",
-        "unseal",
-        "-u ",
-        "--user",
-        "--proxy-user",
-        "curl",
-        "--from-literal",
-    ),
-    *(
-        "header",
-        SHORT_FLAG,
-        " -p",
-        " -a ",
-        " -w",
-        " -k ",
-        "setuser",
-        "htpasswd",
-        "...|",
-        "value",
-        '"data',
-    ),
-    *(
-        "authenticate",
-        "stringdata",
-        "binarydata",
-        "data:",
-        ENCODED,
-        ESCAPED,
-        ":5432:",
-        ":6432:",
-        "vault login",
-    ),
-    *(
-        "snmp",
-        "psexec",
-        "7z ",
-        "zip -p",
-        "unrar",
-        "ssh-keygen",
-        "rabbitmqctl",
-        "net use",
-        "net user",
-    ),
-    *("?", "sig=", "signature=", "</", "map[", "alue: ", "got &", "got {", "valueunstructured{"),
+    *("eyj", "ls0tls1crudjti", "private key", "private-lines", "authorization", "basic"),
+    *(":/", "//", "@tcp(", "@udp(", "@unix(", "thin:", ":5432:", ":6432:"),  # in addresses
+    *("?", "sig=", "signature=", ENCODED, ESCAPED),
+    *("identified", "password", "passwd", "requirepass", "auth-pass", "setuser", "snmp"),
+    # Options of command lines, and commands that take a secret without a name.
+    *(SHORT_FLAG, " -p", " -a ", " -w", " -k ", "-u ", "--user", "--proxy-user", "--from-literal"),
+    *("curl", "htpasswd", "vault login", "unseal", "psexec", "rabbitmqctl", "ssh-keygen"),
+    *("net use", "net user", "7z ", "zip -p", "unrar", "authenticate", "header"),
+    # Objects that are written as text.
+    *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),
+    *("alue: ", "got &", "got {", "valueunstructured{"),
 )
 # What a decoder says before it quotes what it could not read.
 UNREAD_NEEDLES: Final = ('parsing "', 'time "', 'parse "', 'got "', "!!", "byte ", 'string: "')

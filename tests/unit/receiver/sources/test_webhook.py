@@ -190,22 +190,22 @@ def test_a_handshake_that_stalls_is_given_up(serve: Serve, tmp_path: Path) -> No
     """Who says a first byte has no place for long, and others are served meanwhile."""
     authority = Authority(tmp_path)
     served = secured(serve, authority, WebhookOptions(), handshake_timeout_s=0.5)
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as stalled:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as stalled:
         stalled.sendall(b"\x16\x03\x01")
         good = client_context(authority, "apiserver")
         assert served.post(body(1), context=good)[0] == 200
         with suppress(ConnectionError):
-            assert stalled.recv(1000) == b""  # TimeoutError after 20 s
+            assert stalled.recv(1000) == b""  # TimeoutError after a minute
 
 
 def test_a_later_request_of_a_connection_has_no_more_time_than_the_first(serve: Serve) -> None:
     """One that has been answered once cannot be held open with half a header either."""
-    served = serve(header_timeout_s=0.3, idle_timeout_s=60.0)
+    served = serve(header_timeout_s=1.0, idle_timeout_s=60.0)
     whole = b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(whole % (len(body(1)), body(1)))
         assert b"200" in connection.recv(1000)
-        time.sleep(0.5)  # idle, which is no fault
+        time.sleep(1.2)  # idle, which is no fault
         connection.sendall(whole % (len(body(2)), body(2)))
         assert b"200" in connection.recv(1000)
         with pytest.raises(OSError, match=r"."):  # a byte now and then keeps nothing open
@@ -245,7 +245,7 @@ def test_gzips_of_nothing_do_not_go_on_for_ever(serve: Serve) -> None:
 
 def test_bodies_of_all_requests_together_are_bounded(serve: Serve) -> None:
     """More than two of the longest at once are asked to come again."""
-    served = serve(WebhookOptions(max_body_bytes=100_000, read_timeout_s=20))
+    served = serve(WebhookOptions(max_body_bytes=100_000, read_timeout_s=100))
     head = b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"
     waiting = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(2)]
     for connection in waiting:
