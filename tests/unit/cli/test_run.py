@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from k8s_audit_otlp.cli import main
 from tests.kit.backend import Backend
 from tests.kit.events import EventSource
 from tests.kit.steps import Accept, Hang, Throttle
@@ -67,8 +69,8 @@ def test_a_mistake_in_the_configuration_says_where_what_and_the_way_out(
     if exporter.startswith("endpoint"):
         text = text.replace('endpoint: "http://127.0.0.1:4318", ', "")
     config.write_text(text)
-    done = run("--config", str(config))
-    assert done.returncode == 2
+    done = CliRunner().invoke(main, ["run", "--config", str(config)])
+    assert done.exit_code == 2
     assert f"{config}:" in done.stderr
     assert "exporters::otlp_http::" in done.stderr
     assert what in done.stderr
