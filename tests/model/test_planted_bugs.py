@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import Phase, seed, settings
 from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
@@ -138,15 +138,22 @@ def test_a_position_that_moves_early_is_caught(receiver_machine: Any) -> None:
     _fails(Faulty, LOST)
 
 
+# Each with a seed whose stories soon come to the fault, found by trial. Where stories have changed
+# since, it is met as surely and later.
 @pytest.mark.parametrize(
-    "log", [HastyLog, PackedLog, AssumingLog, NumberedLog, InodeLog, DeafLog, ClosedLog]
+    ("log", "first"),
+    [
+        *((HastyLog, 1), (PackedLog, 1), (AssumingLog, 1), (NumberedLog, 1), (InodeLog, 1)),
+        *((DeafLog, 6), (ClosedLog, 1)),
+    ],
 )
-def test_a_faulty_log_is_caught(receiver_machine: Any, log: type) -> None:
+def test_a_faulty_log_is_caught(receiver_machine: Any, log: type, first: int) -> None:
     """A rotation skipped, the .gz preferred, continuity assumed, an inode or a number trusted.
 
     And what cannot be read taken for gone, what was written late left out.
     """
 
+    @seed(first)
     class Faulty(receiver_machine):
         log_class = log
 
