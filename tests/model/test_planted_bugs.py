@@ -143,7 +143,7 @@ def test_a_position_that_moves_early_is_caught(receiver_machine: Any) -> None:
 @pytest.mark.parametrize(
     ("log", "first"),
     [
-        *((HastyLog, 1), (PackedLog, 1), (AssumingLog, 1), (NumberedLog, 1), (InodeLog, 1)),
+        *((HastyLog, 1), (PackedLog, 1), (AssumingLog, 1), (NumberedLog, 11), (InodeLog, 17)),
         *((DeafLog, 6), (ClosedLog, 1)),
     ],
 )

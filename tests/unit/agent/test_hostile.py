@@ -257,12 +257,13 @@ def test_slow_bodies_are_given_up(target: Target) -> None:
     assert target.written() == ["first"]
 
 
+@pytest.mark.timeout(400)  # seconds; a busy machine takes long
 @pytest.mark.parametrize("read_timeout", ["60s"])
 def test_the_longest_request_costs_little_more_than_itself(
     target: Target, backend: Backend
 ) -> None:
     """One event or many thousands, packed or not; several at once wait for each other."""
-    many = [item(f"many-{n}", 1_300) for n in range(40_000)]
+    many = [item(f"many-{n}", 5_300) for n in range(10_000)]
     one = item("one", 0)[:-1] + b',"requestObject":"' + b"x" * (20 * MIB) + b'"}'
     listed = b'{"kind":"EventList","items":[%b]}'
     long, single = listed % b",".join(many), listed % one
@@ -275,9 +276,7 @@ def test_the_longest_request_costs_little_more_than_itself(
     assert not found.keys() - {200, 429}
     assert target.memory("VmHWM") - before < 96 * MIB + 96 * MIB
     assert len(target.written()) == 2 + len(many)
-    end = time.monotonic() + 100
-    while len(events_of(backend)) < 2 + len(many) and time.monotonic() < end:
-        time.sleep(0.2)
+    backend.wait_for(2 + len(many), timeout=200)
     assert len(events_of(backend)) == 2 + len(many)
 
 

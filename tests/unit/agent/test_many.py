@@ -1,14 +1,16 @@
-"""Two thousand segments: descriptors stay bounded, order and counts hold."""
+"""A thousand segments: descriptors stay bounded, order and counts hold."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.kit.agent import Fixture
 from tests.kit.steps import Accept, Throttle
 
-SEGMENTS = 2000
+SEGMENTS = 1000  # four times what is held open
 
 
 def descriptors() -> int:
@@ -29,7 +31,8 @@ def write_segments(fixture: Fixture) -> None:
         fixture.log.with_name(name).write_text(json.dumps(event) + "\n")
 
 
-def test_two_thousand_segments_do_not_exhaust_descriptors(
+@pytest.mark.timeout(300)  # seconds; a busy machine takes long
+def test_a_thousand_segments_do_not_exhaust_descriptors(
     fixture: Fixture, wait_for: Callable[..., Any]
 ) -> None:
     """While the back end is down not all of them are held open; all arrive once it is up."""
@@ -38,10 +41,10 @@ def test_two_thousand_segments_do_not_exhaust_descriptors(
     fixture.backend.plan = [Throttle(503)]
     before = descriptors()
     with fixture.running() as agent:
-        wait_for(lambda: len(agent.logs[0].segments()) == SEGMENTS + 1, 30)
+        wait_for(lambda: len(agent.logs[0].segments()) == SEGMENTS + 1, 60)
         assert descriptors() - before < 320
         fixture.backend.plan = [Accept()]
-        fixture.backend.wait_for(SEGMENTS + 1, timeout=60)
+        fixture.backend.wait_for(SEGMENTS + 1, timeout=200)
         assert descriptors() - before < 320
     received = fixture.backend.received
     first = {record.attributes["auditID"] for record in received.records[:4]}

@@ -32,12 +32,12 @@ def write(fixture: Fixture) -> None:
             file.write(json.dumps(event) + "\n")
 
 
-def deliver(fixture: Fixture, limits: str) -> set[str]:
+def deliver(fixture: Fixture, limits: str, deadline_s: float = 60.0) -> set[str]:
     write(fixture)
     fixture.backend.plan = [LimitMetadata()]
     exporter = f"{{endpoint: {fixture.backend.url}, audit: {{{limits}, profile: semconv}}}}"
     fixture.exporters = f"otlp_http: {exporter}"
-    fixture.once()
+    fixture.once(deadline_s)
     return {record.attributes["k8s.audit.id"] for record in fixture.backend.received.records}
 
 
@@ -55,4 +55,4 @@ def test_every_event_arrives_with_the_limits_of_the_preset(fixture: Fixture, ven
 
 def test_without_a_bound_a_client_keeps_its_events_out(fixture: Fixture) -> None:
     """Otherwise the tests above would show nothing."""
-    assert deliver(fixture, "bodies: keep") < set(LONG)
+    assert deliver(fixture, "bodies: keep", deadline_s=2.0) < set(LONG)

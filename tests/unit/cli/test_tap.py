@@ -101,11 +101,13 @@ def test_without_an_agent_it_says_so(tmp_path: Path) -> None:
     assert "no agent runs" in done.stderr
 
 
-def run(state: Path, log: Path, backend: Backend) -> subprocess.Popen[bytes]:
+def run(
+    state: Path, log: Path, backend: Backend, stderr: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     return subprocess.Popen(
         [*COMMAND, "run", "--path", str(log), "--state-dir", str(state)],
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         env={**env, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url},
     )
 
@@ -120,9 +122,13 @@ def test_it_goes_on_with_the_next_agent(
     backend.wait_for(1, timeout=60)
     with watch(state, "tap", "--json", "--for", "90s") as watching:
         seen = shown(watching)
+        # It stands by: a watcher waits some seconds for the next agent, and no longer.
+        second = run(state, log, backend, stderr=subprocess.PIPE)
+        assert second.stderr is not None
+        while b"waiting for process" not in second.stderr.readline():
+            assert second.poll() is None
         first.send_signal(number)
         first.wait(60)
-        second = run(state, log, backend)
         end, source = time.monotonic() + 60, EventSource(9)
         while not seen and time.monotonic() < end:  # again and again: it may not be connected yet
             with log.open("ab") as file:
@@ -130,7 +136,7 @@ def test_it_goes_on_with_the_next_agent(
             time.sleep(0.2)
         watching.terminate()
         second.terminate()
-        second.wait(60)
+        second.communicate(timeout=60)
     assert json.loads(seen[0])["exporter"] == "otlp_http"
 
 

@@ -80,7 +80,7 @@ def test_a_bomb_is_refused_at_once() -> None:
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
     )
-    many = ("".join(line % n for n in range(45_000)) for line in ("a%d: 1\n", "- &a%d x\n"))
+    many = ("".join(line % n for n in range(21_000)) for line in ("a%d: 1\n", "- &a%d x\n"))
     for text in (bomb, "[" * 20_000, "a: " + "{b: " * 20_000, *many):
         (mistake,) = read_document(text).mistakes
         assert "20000 values" in mistake.what or "too deeply" in mistake.what

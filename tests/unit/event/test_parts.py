@@ -89,7 +89,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(st.dictionaries(NAMES, VALUES, min_size=1), min_size=1, max_size=4))
 def test_any_bodies_become_the_same_by_parts_and_as_a_whole(bodies: list[object]) -> None:
     """Whatever stands beside, above and below what."""

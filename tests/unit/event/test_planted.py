@@ -43,6 +43,6 @@ def test_no_planted_secret_leaves_in_a_hundred_thousand_lines(seed: int) -> None
 
 def test_the_fuzz_can_find_a_leak() -> None:
     """With a rule switched off, what it is about leaves."""
-    found = leaks(seed=1, count=3000, rules=RedactionRules(off=frozenset({"env"})))
+    found = leaks(seed=1, count=500, rules=RedactionRules(off=frozenset({"env"})))
     assert found
     assert {how.split()[0] for how in found} <= {"env", "env_by_another_name"}

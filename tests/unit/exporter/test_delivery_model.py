@@ -72,7 +72,7 @@ def back_end(
     return answer
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(scenario=scenarios())
 def test_every_record_ends_in_exactly_one_place(harness_of: Any, scenario: Any) -> None:
     """Innocent records arrive once, poison goes to the dead letter, and the position moves on."""

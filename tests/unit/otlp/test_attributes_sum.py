@@ -80,7 +80,7 @@ hostile = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(hostile, PROFILES, st.booleans())
 def test_the_sum_is_never_over_the_bound(event: Any, profile: Any, as_json: Any) -> None:
     """As the back end counts it; the record is otherwise whole, and so is its half."""
@@ -95,7 +95,7 @@ def test_the_sum_is_never_over_the_bound(event: Any, profile: Any, as_json: Any)
     assert half is None or metadata_of(half) <= MOST
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(hostile)
 def test_who_and_what_keep_a_kibibyte_each(event: Any) -> None:
     """Whatever else is sent, and if all of them are too long."""
@@ -107,7 +107,7 @@ def test_who_and_what_keep_a_kibibyte_each(event: Any) -> None:
         assert found[key] == whole[key] or len(found[key].encode()) > 1020
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.one_of(hostile, strategies.plain_events))
 def test_the_fast_way_gives_the_same_bytes_as_the_general_one(event: Any) -> None:
     """A transform that changes nothing takes every event the general way."""
