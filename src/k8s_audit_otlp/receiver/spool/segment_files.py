@@ -56,6 +56,7 @@ class SegmentFiles:
         self._torn = False  # the live file ends within a line that could not be cut
         self._last_backup = ""
         self.live_bytes = self.backup_bytes = 0
+        self.write_error = ""  # why the disk took less than was written
 
     def open(self) -> Iterator[bytes]:
         """Take up what is there and yield the lines of the live file; a torn one is cut.
@@ -130,7 +131,8 @@ class SegmentFiles:
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
-        except OSError:
+        except OSError as error:
+            self.write_error = error.strerror or str(error)
             size = os.fstat(self._fd).st_size - start
             kept = data.rfind(b"\n", 0, size) + 1
             try:

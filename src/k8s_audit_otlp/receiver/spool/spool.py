@@ -182,7 +182,8 @@ class Spool:
             self._window.add(digests[:count])
             self._appended += count
             if kept != len(data):
-                raise SpoolFullError(f"the disk took {kept} of {len(data)} bytes")
+                took = f"the disk took {kept} of {len(data)} bytes"
+                raise SpoolFullError(f"{self._files.write_error}: {took}")
 
     def _rotates(self, size: int) -> bool:
         return self._suspect or self._files.wants_rotation(size)
