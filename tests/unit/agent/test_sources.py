@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -175,7 +176,7 @@ def test_what_a_source_takes_and_refuses_is_told_everywhere(
 def test_counts_go_on_after_a_reload(tmp_path: Path, backend: Backend) -> None:
     """A counter that falls back to nothing would tell of a process that began anew."""
     loaded = load_text(config(tmp_path, backend), "test", {}).config
-    options = AgentOptions(lock_patience_s=5)
+    options = AgentOptions()
     for number in range(3):
         agent = Agent(loaded, {}, options)
         agent.start()
@@ -189,7 +190,8 @@ def test_counts_go_on_after_a_reload(tmp_path: Path, backend: Backend) -> None:
             (view,) = source_views(agent)
         finally:
             agent.hand_over()
-            thread.join(20)
+            thread.join(90)
+        options = replace(options, lock=agent.lock)
         assert view.answers == {200: 2 * (number + 1), 400: number + 1}
         (spool,) = view.spools
         assert (spool.taken, spool.repeated) == (100 * (number + 1), 10 * (number + 1))
