@@ -209,8 +209,8 @@ class Discovery:
 
     def _not_unpacked(self, entry: Entry, source: Source, found: ScanResult) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""
-        unchanged_ns = self._known.clock_ns() - source.stat().st_mtime_ns
-        if unchanged_ns >= self._known.limits.torn_s * 1e9:
+        age_ns = abs(self._known.clock_ns() - source.stat().st_mtime_ns)  # a clock may be set back
+        if age_ns >= self._known.limits.torn_s * 1e9:
             return self._unread.damaged(entry, source)
         return self._unread.wait_for(entry, UNPACKED, found)
 

@@ -22,6 +22,19 @@ HEADS = {
 }
 
 
+def test_a_damaged_gz_of_a_time_to_come_is_given_up_at_once(
+    receive: Any, live: Path, event: Any, clock: ManualClock
+) -> None:
+    """The clock was set back since it was written: nobody waits until it is that late again."""
+    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
+    backup.write_bytes(bytes(100))
+    os.utime(backup, (clock.now + 86_400, clock.now + 86_400))
+    append(live, event(3))
+    receiver = receive()
+    assert receiver.drain() == [event(3)]
+    assert receiver.gaps == [("corrupt_gzip", 0, 1)]
+
+
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_a_gz_without_a_readable_line_is_told_once_it_does_not_change(
     receive: Callable[..., Any],
