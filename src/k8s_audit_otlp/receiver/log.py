@@ -194,18 +194,18 @@ class AuditLog:
 
         That is so when the live name leads elsewhere, or a segment without identity has grown.
         """
+        live = self._known.live()
+        least = live.least_size if live is not None else 0  # first: it may be read on meanwhile
         try:
             info = self._live.stat()
         except OSError:
-            return bool(self._discovery.unnamed) or self._known.live() is not None
+            return bool(self._discovery.unnamed) or live is not None
         key = (info.st_dev, info.st_ino)
         if key in self._discovery.unnamed:
             return info.st_size != self._discovery.unnamed_size
-        live = self._known.live()
         if live is None or live.source is None or live.key != key:
             return True
-        more = info.st_size - live.disk_size
-        if more < 0 or (more and not self._unchanged(live)):
+        if info.st_size < least or (info.st_size != live.disk_size and not self._unchanged(live)):
             return True
         with self._known.lock:
             grown = live.look(self.clock_ns())

@@ -75,17 +75,18 @@ def _holds_all(segment: Segment, own: Source, other: Source) -> bool:
 def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> bool:
     """Say whether a file may hold a segment that no known file holds any more.
 
-    A shorter one does only as a copy that was made before the log was cut. One that has grown
-    after it was closed must hold what was read of it.
+    A shorter one does only as a copy that was made before the log was cut, not as what was read
+    itself. One that has grown after it was closed must hold what was read of it.
     """
     farthest, intact = verified(other, marks)
     if not intact or isinstance(other, GzipSource):
         return intact
     state = segment.state
     size = other.stat().st_size
-    if state.complete and (state.device, state.inode) != (other.device, other.inode):
+    copied = segment.key != (other.device, other.inode)
+    if state.complete and copied:
         return size == state.size or 0 < state.size <= farthest
-    return size >= state.size or not live
+    return size >= state.size or (copied and not live)
 
 
 def same_content(one: Source, other: Source) -> bool:

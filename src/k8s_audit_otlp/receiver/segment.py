@@ -50,6 +50,12 @@ class Segment:
         """Only our descriptor keeps the data on disk."""
         return self.source is not None and self.source.unlinked
 
+    @property
+    def least_size(self) -> int:
+        """What a plain file has at least, unless it was cut: as it was looked at or read."""
+        read = self.state.marks[0][0] if self.state.marks and not self.state.truncated else 0
+        return max(self.disk_size, read)
+
     def is_in(self, source: Source) -> bool:
         """Say whether *source* begins as this segment does and holds what was read of it.
 

@@ -204,7 +204,6 @@ class KnownSegments:
         """Give up a file that no longer begins as it did, or lacks what was read of it."""
         with self.lock:
             segment.release()
-            segment.state.device = segment.state.inode = 0
             segment.state.truncated = True
             segment.name = segment.stamp = None
 
@@ -295,6 +294,6 @@ class KnownSegments:
             segment.trouble = "" if source is not None else segment.trouble
             if not isinstance(source, PlainSource) or segment.state.cut:
                 continue
-            shrunk = source.stat().st_size < segment.disk_size
-            if shrunk or (segment.live and not unchanged(segment)):
+            least = segment.least_size  # first: it may be read on meanwhile
+            if source.stat().st_size < least or (segment.live and not unchanged(segment)):
                 self.let_rewritten_go(segment)

@@ -49,8 +49,12 @@ class Receiver:
 
     def drain(self) -> list[Any]:
         """Scan, read whatever is there and settle it; return the lines in the order they came."""
-        lines = []
         self.log.scan()
+        return self.read_on()
+
+    def read_on(self) -> list[Any]:
+        """Read and settle whatever is there of what was found."""
+        lines = []
         while True:
             segment = self.log.next_segment(self.ledger)
             if segment is None:

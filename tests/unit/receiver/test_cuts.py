@@ -13,7 +13,7 @@ import pytest
 
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
-from tests.kit.log_files import append
+from tests.kit.log_files import append, rotate
 from tests.kit.lumberjack import backup_name, compress_in_place
 
 UNSEEN = ("unseen", 0, 1)
@@ -25,6 +25,28 @@ def cut(path: Path, size: int, *lines: Any) -> None:
         file.truncate(size)
         file.seek(0, 2)
         file.write(b"".join(lines))
+
+
+@pytest.mark.parametrize("rotated", [True, False])
+@pytest.mark.parametrize("then", ["poll", "scan", "restart"])
+def test_a_cut_of_what_was_read_since_the_last_look_is_seen(
+    receive: Any, live: Path, event: Any, *, then: str, rotated: bool
+) -> None:
+    """The file is as long as it was looked at, and shorter than it was read."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1), event(2))
+    assert receiver.read_on() == [event(1), event(2)]
+    cut(live, len(event(0)), event(3))
+    if then == "poll":
+        assert receiver.log.poll()
+    if rotated:
+        rotate(live, 0)
+    if then == "restart":
+        receiver = receive(receiver)
+    assert receiver.drain()[-1:] == [event(3)]
+    assert receiver.gaps == [UNSEEN]
 
 
 @pytest.mark.parametrize("stopped", [True, False])

@@ -122,5 +122,4 @@ def test_a_file_that_shrank_or_begins_otherwise_is_let_go(known: KnownSegments, 
     assert kept.source is not None
     assert [s.state.truncated for s in (kept, cut, live)] == [False, True, True]
     assert live.source is None
-    assert live.key == (0, 0)
     assert live.name is None
