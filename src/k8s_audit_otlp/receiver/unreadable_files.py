@@ -82,18 +82,17 @@ class UnreadableFiles:
         """Tell of files that are gone and never could be read."""
         if not entries:
             return
-        listed = {entry.key for entry in entries}
-        read = {segment.key for segment in self._known}
         readable = [entry for entry in entries if entry.name.name not in found.troubles]
+        passed = {s.key for s in self._known} | {entry.key for entry in readable}
         waiting = []
         for file in self._known.manifest.unread:
             key = file.device, file.inode
-            if key in read or any(is_dated_as(file, entry) for entry in readable):
-                continue  # it could be read, or was put back so that it can
-            # What has a file of its own is in no other.
-            file.maybe = [seq for seq in file.maybe if seq not in found.bound]
-            if key in listed:
+            if key in found.unread:
+                # What has a file of its own is in no other.
+                file.maybe = [seq for seq in file.maybe if seq not in found.bound]
                 waiting.append(file)
+            elif key in passed or any(is_dated_as(file, entry) for entry in readable):
+                continue  # it could be read, or was put back so that it can
             else:
                 what = f"{file.name} {file.device} {file.inode}".encode()
                 why = f"{file.name} was deleted before it could be read"

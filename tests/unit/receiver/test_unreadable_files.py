@@ -270,3 +270,21 @@ def test_an_older_file_that_can_be_read_at_last_proves_nothing_of_what_came_late
     receiver = receive(receiver)
     assert sorted(receiver.drain()) == [event(0), event(3)]
     assert receiver.gaps == [("unseen", 0, 1)]
+
+
+def test_a_file_that_could_be_read_at_last_excuses_nothing_any_more(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """Though its segment is read from a copy, and it is listed as a second one of the same."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.log.scan()
+    rotate(live, 0).unlink()
+    append(live, event(1))
+    with denied(live):
+        receiver = receive(receiver)
+        assert (receiver.drain(), receiver.gaps) == ([], [])
+    backup = rotate(live, 1)
+    append(live, backup.read_bytes())
+    assert receiver.drain() == [event(1)]
+    assert ("deleted", 0, len(event(0))) in receiver.gaps
