@@ -91,8 +91,8 @@ def _obstacles(view: HealthView) -> Iterator[str]:
     if view.commit_error:
         yield (
             f"positions cannot be written: {view.commit_error}; delivery goes on, and what it "
-            "delivers is sent again after a restart: the agent's user must be able "
-            "to write into the state directory, and it needs room (`df`)"
+            "delivers is sent again after a restart: make room in the state "
+            "directory, or let the agent's user write there"
         )
     if not any(_works(exporter) for exporter in view.exporters):
         each = "; ".join(f"{e.exporter}: {_why_not(e)}" for e in view.exporters)
