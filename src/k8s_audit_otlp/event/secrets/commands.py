@@ -1,6 +1,7 @@
 """Credentials in command lines, in SQL and in the files of programs that know no `name=value`."""
 
 import re
+from functools import partial
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -24,7 +25,10 @@ from k8s_audit_otlp.event.secrets.values import (
     names_a_file,
 )
 
-_VALUE = r"('(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
+_VALUE = (
+    r"(\\{1,8}[\"'`][^\"'`\\]*+(?:\\{1,8}[\"'`])?"
+    r"|`[^`]*`?|'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
+)
 _USER = re.compile(
     r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user)[ \t=]{0,8}[\"']?[^\s:\"'=]{0,128}:)([^\s\"']+)"
 )
@@ -40,7 +44,10 @@ _SQL_PASSWORD = re.compile(
     r"('[^']*'?|\"[^\"]*\"?)",
     re.IGNORECASE,
 )
-_CALL = re.compile(r"(\(\s{0,8}[\"']([\w.:-]{1,64})[\"']\s{0,8},\s{0,8})([\"'][^\"'\n]*[\"']?)")
+_CALL = re.compile(
+    r"(\(\s{0,8}\\{0,4}[\"'`]([\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,8})"
+    r"(\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
+)
 # A name with its value in a list of two, or as the argument of a function of that name.
 _PAIR = re.compile(
     r"((?:\[\s{0,8}[\"'\\]{1,8}([\w.:-]{1,64})[\"'\\]{1,8}\s{0,8},\s{0,8}"
@@ -80,13 +87,19 @@ _PIPED = re.compile(
     r"(?:--password-stdin|chpasswd|passwd --stdin|sudo -S|create secret))"
 )
 _FLAG = re.compile(
-    r"(?<![\w-])(--?[A-Za-z][\w.-]*+)([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
-    r"(?![-\s])" + _VALUE
+    r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
+    r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
+    r"(?![-\s:=])" + _VALUE
 )
 _LINE = re.compile(
-    r"^([ \t]*+(?:(?:ENV|ARG|setenv|aws configure set) {1,8})?"
-    r"(?=\w{0,64}[_.\t-])([\w.-]{3,128}+)[ \t]{1,64})"
+    r"^([ \t]*+(?=\w{0,64}[_.\t-])([\w.-]{3,128}+)[ \t]{1,64})"
     r"([^\s:=\"'][^\s\"']*+)(?=[ \t;]*$)",
+    re.MULTILINE,
+)
+_ENV_LINE = re.compile(
+    r"((?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set)[ \t]{1,8}"
+    r"([\w.-]{2,128}+)[ \t]{1,64})"
+    r"(?!=)" + _VALUE,
     re.MULTILINE,
 )
 _SAID = re.compile(
@@ -98,7 +111,6 @@ _UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)")
 _AFTER_A_FLAG = frozenset("is are was must or and not to flag flags cannot for from with".split())  # noqa: SIM905
 _MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
-_FLAG_SHORTEST = 4  # letters of a flag that is a word
 _MIXED = re.compile(r"[\"'`](?=\w*\d)(?=\w*[A-Za-z])[\w+/]{12,}={0,2}[\"'`]", re.ASCII)
 
 
@@ -117,13 +129,12 @@ def _login(replacement: Replacement, match: re.Match[str]) -> str:
 def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     name, value = match[1], match[3]
     word = name.lstrip("-")
-    if not name.startswith("--") and len(word) < _FLAG_SHORTEST:
-        return match[0]
     drawn = looks_random(value) and is_scattered(value) and may_name_drawn(word)
     known = judge(word) is KeyVerdict.CREDENTIAL or drawn
     harmless = not known or value.lower() in _AFTER_A_FLAG
     if harmless or PLACEHOLDER.fullmatch(value) or names_a_file(word, value.strip("\"'")):
-        return match[0]
+        inner = _FLAG.sub(partial(_flag, replacement), value[1:]) if "--" in value else value[1:]
+        return f"{name}{match[2]}{value[:1]}{inner}"
     return f"{name}{match[2]}{in_quotes(value, replacement)}"
 
 
@@ -153,6 +164,13 @@ def _line(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(value)
 
 
+def _env_line(replacement: Replacement, match: re.Match[str]) -> str:
+    value = match[3]
+    if judge(match[2]) is not KeyVerdict.CREDENTIAL or PLACEHOLDER.fullmatch(value.strip("\"'")):
+        return match[0]
+    return match[1] + in_quotes(value, replacement)
+
+
 def _said(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask `password "value"`; what is called so stays: `secret "db-password" not found`."""
     if not names_one_value(match[2]):
@@ -165,11 +183,7 @@ def _said(replacement: Replacement, match: re.Match[str]) -> str:
 def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask a parameter of an address. `key` and `code` say credential behind a `?` only."""
     name = unquote_plus(match[2])
-    known = (
-        is_signature(name)
-        if match[1][0] == ";"
-        else is_credential_in_query(name, unquote_plus(match[3]))
-    )
+    known = is_signature(name) if match[1][0] == ";" else is_credential_in_query(name, match[3])
     return match[1] + replacement(match[3]) if known else match[0]
 
 
@@ -202,6 +216,7 @@ STEPS: tuple[Step, ...] = (
     Step(NAMES, _CALL, _call, "("),
     Step(NAMES, _PAIR, _pair, "[("),
     Step(NAMES, _LINE, _line, " \t"),
+    Step(NAMES, _ENV_LINE, _env_line, " \t"),
     Step(NAMES, _SAID, _said, "\"'`"),
 )
 # Not for an address of its own, whose parameters are told apart before.

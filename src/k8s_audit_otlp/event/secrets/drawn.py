@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
 )
 from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, step
+from k8s_audit_otlp.event.secrets.steps import Step, second, step
 from k8s_audit_otlp.event.secrets.values import RANDOM, is_scattered
 
 _LOOK_BACK = 48  # characters
@@ -37,6 +37,15 @@ _FLAG = re.compile(
     r"|(?:-[uU]|--cert)[ =]?[\"']?[^\s:%,/\"']{1,64}[:%,]))(?=[^\s\"']{10})"
     rf"(?=[\w+~!$^*-]{{0,64}}?{RANDOM})(?![0-9a-f]+(?:[\s\"']|\Z))([^\s\"']+)",
     re.ASCII,
+)
+
+
+# A password that is told, with a digit in it: `password is X`, `| password | X |`.
+_TOLD = re.compile(
+    r"((?:pass(?:word|wd|phrase|code)|pwd)[\"'`]?(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
+    r"|[ \t]{0,8}(?:->|→|\||~|,|\t)[ \t]{0,8})[\"'`]?)"
+    r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})",
+    re.IGNORECASE,
 )
 
 
@@ -70,4 +79,5 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
 STEPS: tuple[Step, ...] = (
     step((SHORT_FLAG,), _FLAG, _flag),
     Step(NAMES, _WORD, _drawn),
+    Step(NAMES, _TOLD, second),
 )

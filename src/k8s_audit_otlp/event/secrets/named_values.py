@@ -17,8 +17,9 @@ from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quote
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
 
 _NAMED = re.compile(
-    r"(?<![\w.-])(?P<name>[\w.-]++)(?P<close>[\"'\\]{0,8}\]?)"
-    r"(?:[ \t]{0,8}|\s{1,8}(?=:))(?P<sign>=>|[:?+!|]?=|: =|::(?=[ \t])|:)[ \t]{0,8}"
+    r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
+    r"(?P<close>[\"'\\]{0,8}\]?)"
+    r"(?:[ \t]{0,8}|\s{1,8}(?=:))(?P<sign>=>|\?:|[:?+!|=]?=|: =|::(?=[ \t])|:)[ \t]{0,8}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
 _UNQUOTED = re.compile(r"[^\s\"'`<>]+")
@@ -31,18 +32,20 @@ _ITEM = re.compile(
     rf"(\n([ \t]*)- )([\"']?){_NO_MEMBER}([^\n\"']+(?:\n\2[ \t]++{_NO_MEMBER}[^\n]*)*+)"
 )
 _NEXT_LINE = re.compile(
-    r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
+    r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
 )
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
 # A map below a name: what is drawn in it is a credential, whatever it is called there.
 _MAP = re.compile(r"\{(?:[^{}]|\{[^{}]*+)*+|[ \t\r]*\n([ \t]++)[\w.\"'-]+:[^\n]*+(?:\n\1[^\n]*+)*+")
 _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: string = "X"`
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
-_BLOCK = re.compile(r"[|>][+-]?\d?[ \t\r]*\n([ \t]+)")
+_BLOCK = re.compile(r"[|>][+-]?\d?[ \t\r]*\n([+-]?[ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
 _PROSE = re.compile(r"[A-Za-z][a-z']*,?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
 _LONGEST_VERSION = 128  # characters
-_VERSION = re.compile(r"v?\d[\d.]*[\w.+-]*")
+_VERSION = re.compile(  # or a port
+    r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
+)
 _DIGIT = re.compile(r"\d")
 _FIRST_DIGIT = 128  # characters of a value in which its first digit is
 _FIRST_DRAWN = 64  # characters of a value in which what is drawn begins
@@ -52,8 +55,17 @@ _LONGEST_LEAD = 256  # characters before a name that may make it the first of it
 # A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
 # Of YAML: `!!str`, `&anchor`
+# What stands for the value at another place, with what it is if it is not set there.
+_EXPANDED = re.compile(r"\$\{[^}\n]{0,256}\}[^\s\"'`<>]*|\{\{[^}\n]{0,80}\}\}")
+# The end of a line as a string has it, or one that goes on; then, or alone, what begins a string of
+# the shell, SQL, Python, C#.
+_BEFORE_A_VALUE = frozenset("\\|>$@NnBbRrUuFf")
+_BEFORE = re.compile(
+    r"(?:[|>][+-]?\d?[ \t]{0,8})?"
+    r"(?:\\{1,8}[nrt](?:[ \t]{1,64}|(?=[\"'`-]))|\\\r?\n[ \t]{0,64}){1,4}"
+    rf"(?:- )?{_NO_MEMBER}|[$@NnBbRrUuFf]{{1,2}}(?=[\"'])"
+)
 _TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}(?:[ \t]{1,8}|(?=\r?\n))){1,2}")
-_STRING_PREFIX = re.compile(r"[$@NnBbRrUuFf]{1,2}(?=[\"'])")  # of the shell, SQL, Python, C#
 _QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 _RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 
@@ -151,12 +163,13 @@ def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
 
 
 def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, int]:
-    if (prefix := _STRING_PREFIX.match(text, start)) is not None:
-        start = prefix.end()
+    first = text[start : start + 1]
+    if first in _BEFORE_A_VALUE and (before := _BEFORE.match(text, start)) is not None:
+        start = before.end()
+        first = text[start : start + 1]
     quote = _QUOTE.match(text, start)
     if quote is not None:
         return start, _end_of_quoted(text, start, quote[0])
-    first = text[start : start + 1]
     if first == "" or _OBJECT.match(text, start):
         return start, start  # what is in an object is judged by its own names
     typed = _TYPED.match(text, start) is not None
@@ -191,7 +204,9 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
         rest = _REST_OF_LINE.match(text, start)
         return rest.end() if rest else start
     # What follows a placeholder is judged by its own names.
-    value = None if _STANDS_IN.match(text, start) else _UNQUOTED.match(text, start)
+    value = _EXPANDED.match(text, start) if text[start : start + 1] in "${" else None
+    if value is None and not _STANDS_IN.match(text, start):
+        value = _UNQUOTED.match(text, start)
     if (
         match["sign"] == ":"
         and spaced

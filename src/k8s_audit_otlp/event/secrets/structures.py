@@ -13,7 +13,7 @@ _QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a dec
 _ANY = r"(\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
 _NAMED_VALUE = re.compile(
     r"(\bname[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}[^\"'\\\s,{}]{0,256}[\"'\\]{0,8}"
-    r"(?:\s{0,8}[,\n]\s{0,64}|[ ](?=(?-i:Value:)))"
+    r"(?:\s{0,8}(?:[,\n]|\\{1,8}n)\s{0,64}|[ ](?=(?-i:Value:)))"
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})" + _ANY,
     re.IGNORECASE,
 )
@@ -66,9 +66,11 @@ _ELEMENT = re.compile(
 _LISTED = re.compile(r"(<key>([^<>]{1,64})</key>\s{0,64}<\w{1,16}>)([^<>]+)")  # of Apple
 _TAG = re.compile(r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)")
 _NAMING_ATTRIBUTE = re.compile(
-    r"\b(?:name|key|id|type)\s?=\s?[\"']([^\"'<>]{1,128})[\"']", re.IGNORECASE
+    r"\b(?:name|key|id|type)\s?=\s?\\{0,8}[\"']([^\"'<>\\]{1,128})\\{0,8}[\"']", re.IGNORECASE
 )
-_VALUE_ATTRIBUTE = re.compile(r"(\bvalue\s?=\s?)(\"[^\"]*\"|'[^']*')", re.IGNORECASE)
+_VALUE_ATTRIBUTE = re.compile(
+    r"(\bvalue\s?=\s?)(\\{0,8}\"[^\"\\]*\\{0,8}\"|'[^']*')", re.IGNORECASE
+)
 
 
 def _is_credential(name: str) -> bool:

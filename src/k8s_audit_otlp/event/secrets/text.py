@@ -1,6 +1,7 @@
 """Takes credentials out of free text: messages, user agents, scripts and files inside strings."""
 
 import re
+from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -9,7 +10,6 @@ from k8s_audit_otlp.event.secrets.forms import without_forms
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.needles import (
     ENCODED,
-    ESCAPED,
     NAMES,
     bits_of,
     holds,
@@ -18,9 +18,10 @@ from k8s_audit_otlp.event.secrets.needles import (
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import apply
 
-_ENCODED, _ESCAPED = bits_of((ENCODED,)), bits_of((ESCAPED,))
+_ENCODED = bits_of((ENCODED,))
 _ENCODED_SIGN = re.compile(r"%(?:25)*(?:3[aAdD]|[4-7])")  # or a letter, once or several times
-_ESCAPED_LETTER = re.compile(r"\\+(?:u00|x)([4-7][0-9a-fA-F])")
+_ESCAPED = re.compile(r"\\+(?:u00|x)([2-7][0-9a-fA-F])")  # signs and letters
+_ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5
 _STEPS = (*commands.STEPS_IN_TEXT, *echoes.STEPS, *drawn.STEPS)
@@ -35,12 +36,23 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
     found = needles_in(text)
     if not holds(found, text):
         return text
-    text = cleaned(text, found, replacement, prose=prose)
-    if found & _ESCAPED:
-        plain = _ESCAPED_LETTER.sub(_letter, text)
-        new = cleaned(plain, needles_in(plain), replacement, prose=prose)
-        text = text if new == plain else new
+    plain = _without_escapes(text)
+    if plain is not text:
+        found |= needles_in(plain)
+    new = cleaned(plain, found, replacement, prose=prose)
+    text = text if new == plain else new
     return without_encoded(text, replacement) if found & _ENCODED else text
+
+
+def _without_escapes(text: str) -> str:
+    r"""Write signs and letters as they read: `\u0070assword`, `&quot;`."""
+    if "\\u00" in text or "\\x" in text:
+        text = _ESCAPED.sub(_letter, text)
+    return _ENTITY.sub(_character, text) if "&" in text and ";" in text else text
+
+
+def _character(match: re.Match[str]) -> str:
+    return unescape(match[0])
 
 
 def _letter(match: re.Match[str]) -> str:

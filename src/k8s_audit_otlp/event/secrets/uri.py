@@ -53,7 +53,7 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
                 value = replacement(text)
             elif new != text:
                 value = quote(new, safe="/")
-        elif credentials and is_credential_in_query(plain, unquote_plus(value)):
+        elif credentials and is_credential_in_query(plain, value):
             value = replacement(unquote_plus(value))
         elif credentials and _ENCODED.search(value) and plain not in _SELECTORS:
             value = _decoded(value, replacement)

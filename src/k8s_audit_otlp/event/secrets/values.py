@@ -6,6 +6,7 @@ A name alone would take `kubeconfig=/etc/kubernetes/admin.conf` for a secret, an
 
 import re
 from typing import Final
+from urllib.parse import unquote_plus
 
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
@@ -31,9 +32,10 @@ RANDOM: Final = (
     r"|(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{10})"
 )
 _RANDOM = re.compile(RANDOM)
+_SHORTEST_DRAWN = 10
 _ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
-# What drawn values of parameters place in a list or a file.
-_OPEN_PARAMETERS = frozenset(("continue", "cursor", "v", "rev", "etag", "query"))
+# Of the API itself, as `/openapi/v3/api/v1?hash=`, and what places something in a list or a file.
+_OPEN_PARAMETERS = frozenset(("continue", "hash", "cursor", "v", "rev", "etag", "query", "boot"))
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^A-Za-z0-9]+")
 _WORD_ON_AVERAGE = 3.2  # characters
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
@@ -60,11 +62,14 @@ def is_credential(name: str, value: str) -> bool:
 
 
 def is_credential_in_query(name: str, value: str) -> bool:
-    """Tell the same of a parameter, whose value is a credential if it looks drawn, by any name."""
+    """Tell the same of a parameter as it stands; drawn values are credentials by any name."""
     if is_credential_parameter(name):
         return True
-    drawn = looks_random(value) and is_scattered(value) and _ONE_WORD.fullmatch(value) is not None
-    return drawn and name not in _OPEN_PARAMETERS and not is_reference(name)
+    if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):
+        return False
+    plain = unquote_plus(value)
+    one_word = _ONE_WORD.fullmatch(plain) is not None
+    return one_word and is_scattered(plain) and not is_reference(name)
 
 
 def names_an_object(text: str) -> bool:
