@@ -1,4 +1,4 @@
-"""What a process that is ours asks of the system: memory that stays, and files.
+"""Settings of the whole process: freed memory is kept, and as many files opened as may be.
 
 A request of a megabyte is built and thrown away a hundred times a second. By default glibc gives
 such memory back to the kernel each time and gets it anew, page by page: that costs more time than

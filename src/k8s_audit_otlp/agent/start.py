@@ -177,8 +177,8 @@ def marker_for(checkpoint: Checkpoint, state_dir: Path) -> Marker | None:
     if not _note_start(checkpoint) and not died_in_a_line and not marker.struck:
         return None
     logger.warning(
-        "the last starts made no progress: going line by line past the place; a line that "
-        "ends the process is sent without its bodies, then left out, and said to be"
+        "safe mode, as the last starts delivered nothing: lines are encoded one by one; one that "
+        "kills the process is sent without its bodies after that, then left out and told as such"
     )
     return marker
 
