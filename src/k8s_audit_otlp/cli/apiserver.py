@@ -135,16 +135,17 @@ def print_webhook(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print the file that lets kube-apiserver post its events, and on stderr the flags for it."""
     if directory is not None:
-        host = urlsplit(url).hostname or ""
         directory = directory.resolve()  # kube-apiserver runs elsewhere
-        webhook.make_certificates(directory, host, "kube-apiserver")
         ca_file = ca_file or str(directory / "ca.crt")
         client_cert = client_cert or str(directory / "client.crt")
         client_key = client_key or str(directory / "client.key")
+    found = webhook.WebhookCredentials(ca_file, client_cert, client_key, token)
+    kubeconfig = webhook.kubeconfig(url, found)  # refused before anything is made
+    if directory is not None:
+        webhook.make_certificates(directory, urlsplit(url).hostname or "", "kube-apiserver")
         echo(f"{directory}: certificates for 30 days; for a trial only", err=True)
         click.echo(webhook.receiver(url, directory), nl=False, err=True)
-    found = webhook.WebhookCredentials(ca_file, client_cert, client_key, token)
-    click.echo(webhook.kubeconfig(url, found), nl=False)
+    click.echo(kubeconfig, nl=False)
     for flag, meaning in webhook.flags(file, mode).items():
         click.echo(f"{flag:<46} # {meaning}", err=True)
     _note(webhook.limits(url))

@@ -73,3 +73,13 @@ def test_certificates_for_a_trial_are_made_and_named_in_the_file(tmp_path: Path)
     again = CliRunner().invoke(command, arguments)
     assert again.exit_code == 2
     assert "not empty" in again.output
+
+
+def test_nothing_is_made_where_the_address_is_refused(tmp_path: Path) -> None:
+    """The page's own HOST is a placeholder: the same command goes on once it is written."""
+    arguments = ["webhook", "--make-certificates", str(tmp_path / "pki"), "--url"]
+    done = CliRunner().invoke(command, [*arguments, "https://HOST:9443/audit/prod"])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "placeholder" in done.stderr
+    assert not (tmp_path / "pki").exists()
