@@ -61,10 +61,12 @@ def ago(seconds: float) -> str:
 
 
 def denied(path: object, error: OSError) -> str:
-    """Say why *path* cannot be read, and where the right to is missing, what helps."""
+    """Say why *path* cannot be read, and what helps."""
     text = f"{path}: {error.strerror}"
     if isinstance(error, PermissionError):
         return f"{text}; run this as the log's owner, or as root (doctor says more)"
+    if isinstance(error, FileNotFoundError):
+        return f"{text}; check the path"
     return text
 
 

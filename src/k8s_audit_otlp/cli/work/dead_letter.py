@@ -178,7 +178,7 @@ def purge(
 
 def _files(state_dir: Path) -> list[Path]:
     if not state_dir.is_dir():
-        die(f"{state_dir}: no such directory", STATE)
+        die(f"{state_dir}: no such directory; give service::state_dir of the agent", STATE)
     return sorted((state_dir / "dead-letter").glob("*.jsonl"))
 
 

@@ -17,6 +17,7 @@ from k8s_audit_otlp.config.reading.certificates import trouble
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
+from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import ServerTls
 
 _FILE_KEYS = frozenset({"filename"})
@@ -28,11 +29,7 @@ def look(config: Config, found: Findings) -> None:
     for receiver_id, receiver in config.receivers.items():
         for pattern in () if receiver_id in spools else receiver.include:
             _look_at_log(pattern, (*found.path_of("receivers", receiver_id), "include"), found)
-    state_dir = Path(config.service.state_dir)
-    if _is_no_directory(state_dir):
-        found.mistake(
-            ("service", "state_dir"), f"{state_dir} is not a directory", "name a directory"
-        )
+    _look_at_service(config.service, found)
     for path, value in _values(config, found):
         if isinstance(value, Tls | ServerTls):
             _look_at_certificates(value, path, found)
@@ -40,12 +37,31 @@ def look(config: Config, found: Findings) -> None:
             _look_at_file(name, path, found)
     for exporter_id, exporter in config.exporters.items():
         _look_at_audit(exporter.audit, (*found.path_of("exporters", exporter_id), "audit"), found)
-        if isinstance(exporter, OtlpFile) and _is_directory(Path(exporter.path)):
-            found.mistake(
-                (*found.path_of("exporters", exporter_id), "path"),
-                f"{exporter.path} is a directory",
-                f"write {exporter.path.rstrip('/')}/audit.jsonl",
+        if isinstance(exporter, OtlpFile):
+            _look_at_output(
+                exporter.path, (*found.path_of("exporters", exporter_id), "path"), found
             )
+
+
+def _look_at_service(service: Service, found: Findings) -> None:
+    state_dir = service.state_dir
+    _refuse_home(state_dir, ("service", "state_dir"), found)
+    for key, name in (
+        ("key_file", service.evidence.key_file),
+        ("seal_file", service.evidence.seal_file),
+    ):
+        _refuse_home(name or "", ("service", "evidence", key), found)
+    if _is_no_directory(Path(state_dir)):
+        found.mistake(
+            ("service", "state_dir"), f"{state_dir} is not a directory", "name a directory"
+        )
+
+
+def _look_at_output(name: str, path: KeyPath, found: Findings) -> None:
+    _refuse_home(name, path, found)
+    if _is_directory(Path(name)):
+        hint = f"write {name.rstrip('/')}/audit.jsonl"
+        found.mistake(path, f"{name} is a directory", hint)
 
 
 def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
@@ -85,8 +101,17 @@ def _look_at_certificates(tls: Tls | ServerTls, path: KeyPath, found: Findings) 
         found.mistake((*path, key), f"{getattr(tls, key)}: {why}", hint)
 
 
+def _refuse_home(name: str, path: KeyPath, found: Findings) -> bool:
+    """Refuse what only a shell would make the home directory of."""
+    if is_home := name.startswith("~"):
+        found.mistake(path, f"{name}: ~ is the shell's", "write the whole path")
+    return is_home
+
+
 def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
     file = Path(name)
+    if _refuse_home(name, path, found):
+        return
     if _is_directory(file):
         found.mistake(path, f"{name} is a directory", "name a file")
     elif not _exists(file):

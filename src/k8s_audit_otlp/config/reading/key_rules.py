@@ -84,6 +84,12 @@ def _preset(vendor: str) -> str:
     return f"write otlp_http with audit: {{vendor: {vendor}}}; see vendors show {vendor}"
 
 
+_COLLECTORS_ALONE = (
+    "alibabacloud_logservice", "awskinesis", "awss3", "azureblob", "azuredataexplorer",
+    "cassandra", "dataset", "doris", "googlecloudpubsub", "googlecloudstorage", "influxdb",
+    "logicmonitor", "logzio", "mezmo", "nats", "otelarrow", "prometheusremotewrite", "pulsar",
+    "rabbitmq", "sentry", "signalfx", "syslog", "tencentcloud_logservice",
+)  # fmt: skip
 # Exporters and receivers of other kinds that stand in pasted files, and what takes their place.
 FOREIGN_EXPORTERS: Mapping[str, str] = {
     "splunk_hec": "send through a Collector; see vendors show splunk",
@@ -98,6 +104,9 @@ FOREIGN_EXPORTERS: Mapping[str, str] = {
     "googlecloud": "send through a Collector; see vendors show google-cloud",
     "azuremonitor": "send through a Collector; see vendors show azure-monitor",
     "awscloudwatchlogs": "send through a Collector; see vendors show aws-cloudwatch",
+    **dict.fromkeys(_COLLECTORS_ALONE, "send otlp_http or otlp_grpc to a Collector that has it"),
+    "loadbalancing": "write an exporter for each back end",
+    "nop": "write otlp_file with path: /dev/null",
     "debug": "write otlp_file with path: -",
     "logging": "write otlp_file with path: -",
 }
