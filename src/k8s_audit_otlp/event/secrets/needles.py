@@ -33,7 +33,7 @@ NAME_NEEDLES: Final = (
     *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
     *("salt", "pepper", "connstr", "sessid", "sessionid", "community", "login", "logon", "unseal"),
     *("encrypt", "decrypt", "exponent", "securest", "secure-st", "secure_st", "securejson", "sudo"),
-    *("sqlplus", "obscure", "signature", _CODE, *_DRAWN),
+    *("sqlplus", "obscure", "signature", "authorization", _CODE, *_DRAWN),
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
@@ -95,7 +95,7 @@ def _before_a_sign(names: list[str]) -> bytes:
 # Needles that are looked for as patterns, because most of what holds the word is harmless: groups
 # of users and of the API (`authorization.k8s.io`), and words that happen to end or begin so.
 _NEEDLE_PATTERNS: Final = {
-    "auth": b"auth" + _not_before("entic", "orization.k8s.io", "orization.kubernetes.io"),
+    "auth": b"auth" + _not_before("enti", "oriz"),
     "authorization": b"authorization" + _not_before(".k8s.io", ".kubernetes.io"),
     "authenticate": b"authenticate" + _not_before("d"),
     **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
