@@ -13,9 +13,11 @@ from pathlib import Path
 
 from k8s_audit_otlp.agent.config_changes import changes, effects
 from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
-from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.config.reading.files import look as look_at_files
+from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -48,6 +50,8 @@ class Reload:
         self.next: Loaded | None = None  # what to start with after the running agent has ended
         self.said: tuple[str, ...] = ()  # how it differs
         self.refused = False  # the files say something that does not run
+        self.keeps_out = False  # logs that came to match, as a file of what runs is wrong by now
+        self._once = OnceAMinute()
 
     def ask(self) -> None:
         """Read the configuration again soon; safe to call from a signal handler."""
@@ -66,8 +70,10 @@ class Reload:
         """
         if self.next is not None:
             return True
-        if appeared:
-            self._go_on([f"{path} has come to match" for path in sorted(appeared)], self._now)
+        self.keeps_out = bool(appeared) and self._is_broken(config, appeared)
+        if appeared and not self.keeps_out:
+            said = [f"{path} has come to match" for path in sorted(appeared)]
+            self._go_on([*said, *self._effects(config, config)], self._now)
             return True
         if not self._asked and not self._changed(config):
             return False
@@ -88,6 +94,16 @@ class Reload:
             return False
         self._go_on(said, new)
         return True
+
+    def _is_broken(self, config: Config, appeared: Collection[Path]) -> bool:
+        """Say whether a file that *config* names would let no agent start; told once a minute."""
+        found = Findings()
+        look_at_files(config, found)
+        for path in appeared if found.mistakes else ():
+            if self._once.admit(str(path))[0]:
+                text, why = "%s has come to match and is not read yet: %s", found.mistakes[0]
+                logger.error(text, path, why, extra=fields("reload_refused", log=str(path)))
+        return bool(found.mistakes)
 
     def _go_on(self, said: Sequence[str], new: Loaded | None) -> None:
         for line in said:

@@ -60,3 +60,25 @@ def test_nobody_comes_between_two_agents_of_one_process(fixture: Fixture) -> Non
     second.stop()
     second.run()
     assert StateLock(fixture.state).holder() is None
+
+
+def test_a_log_waits_where_a_file_of_the_configuration_has_become_wrong(
+    start: Callable[..., AgentProcess], backend: Backend, tmp_path: Path
+) -> None:
+    """Nothing could start with it any more: the agent that runs goes on, and says which file."""
+    policy = tmp_path / "policy.yaml"
+    good = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
+    agent = start(include="later/*.log")
+    policy.write_text(good)
+    agent.configure(f"    audit: {{policy: {policy}}}")
+    agent.hangup()
+    agent.seen("reloaded")
+    policy.write_text(good.replace("Metadata", "Nothing"))
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "one.log").write_bytes(agent.log.read_bytes())
+    (line,) = agent.seen("reload_refused")
+    assert "one.log has come to match and is not read yet" in line["message"]
+    assert "'Nothing' is none of" in line["message"]
+    policy.write_text(good)
+    uids_delivered(backend, 20)
+    assert agent.end() == 0

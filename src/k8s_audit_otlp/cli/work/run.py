@@ -142,7 +142,7 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
     manager.beat()
     manager.status(status.headline)
     takes_up = reload.look(agent.config, agent.watched.appeared)
-    status.config_refused = reload.refused
+    status.config_refused = reload.refused or reload.keeps_out
     if takes_up:
         manager.reloading(agent.config.service.shutdown_timeout_s)
         status.expect()
