@@ -129,13 +129,17 @@ class Agent:
         self.commit()
         look = ForeignLogWarning(self.logs)
         look()
-        self._listeners += [look, CaughtUpMessage(list(self.subscriptions())), self._sealing.look]
+        caught_up = CaughtUpMessage(list(self.subscriptions()))
+        self._listeners += [look, caught_up, self._sealing.look, self._open_tap]
         self.watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()
         self.sources.start()
-        self._failures.guard("tap", self._tap.start)
         return resumed
+
+    def _open_tap(self) -> None:
+        if not self.commit_error:  # else no socket can be made there either
+            self._failures.guard("tap", self._tap.start)
 
     def _take_up(self) -> None:
         """Make the state ours, and read it."""
@@ -184,9 +188,8 @@ class Agent:
         return pipeline
 
     def _await_predecessor(self, holder: str) -> None:
-        more = fields("waiting", process=holder)
-        where = self._file.directory
-        logger.info("waiting for process %s to let go of %s", holder, where, extra=more)
+        text, more = "waiting for process %s to let go of %s", fields("waiting", process=holder)
+        logger.info(text, holder, self._file.directory, extra=more)
 
     def subscriptions(self) -> Iterator[Subscription]:
         for runtime in self.exporters:

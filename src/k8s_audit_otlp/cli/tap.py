@@ -25,6 +25,7 @@ from k8s_audit_otlp.cli.options import (
     directory_of,
 )
 from k8s_audit_otlp.cli.terminal import console
+from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.tap import connect, frames, left_out
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.tap import FIELDS, Match, Volume, Watched, line_of, read
@@ -136,7 +137,11 @@ def _connect(directory: Path) -> socket.socket:
     except PermissionError:
         die(f"{directory}: its agent may not be watched by this user; run it as the agent's", STATE)
     except OSError:
-        die(f"{directory}: no agent runs with this state directory; start one with run", STATE)
+        why = "no agent runs with this state directory; start one with run"
+        with suppress(OSError):
+            if pid := StateLock(directory).holder():
+                why = f"process {pid} opens no socket; it is starting, or may not write: see status"
+        die(f"{directory}: {why}", STATE)
     say(f"watching the agent of {directory}; Ctrl-C ends it")
     return stream
 

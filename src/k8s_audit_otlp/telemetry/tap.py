@@ -137,12 +137,14 @@ class Tap:
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Listen. The state directory is ours: a socket that is left in it is a dead agent's.
+        """Listen, unless it does. The directory is ours: a socket left in it is a dead agent's.
 
         Raises:
             OSError: no socket can be made there.
 
         """
+        if self._thread is not None:
+            return
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         os.fchmod(listener.fileno(), 0o600)  # before it has a name: nobody else is ever let in

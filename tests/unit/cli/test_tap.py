@@ -101,6 +101,16 @@ def test_without_an_agent_it_says_so(tmp_path: Path) -> None:
     assert "no agent runs" in done.stderr
 
 
+def test_an_agent_without_a_socket_is_not_said_to_be_away(state: Path) -> None:
+    """The state directory may not be writable: `status` says so."""
+    (state / "tap.sock").unlink()
+    done = subprocess.run(
+        [*COMMAND, "tap", "--state-dir", str(state)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "opens no socket" in done.stderr
+
+
 def run(
     state: Path, log: Path, backend: Backend, stderr: int = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:

@@ -175,3 +175,18 @@ def test_a_reader_that_leaves_is_forgotten(tap: Tap, tmp_path: Path) -> None:
     while tap.watched and time.monotonic() < end:
         time.sleep(0.01)
     assert not tap.watched
+
+
+def test_it_listens_as_soon_as_it_can(tmp_path: Path) -> None:
+    """Whoever runs it asks again and again; once it listens nothing happens."""
+    in_the_way = tmp_path / "tap.sock"
+    in_the_way.mkdir()
+    tap = Tap(tmp_path)
+    with pytest.raises(OSError, match="directory"):
+        tap.start()
+    in_the_way.rmdir()
+    tap.start()
+    tap.start()
+    with watching(tap, tmp_path):
+        pass
+    tap.close()
