@@ -53,7 +53,8 @@ class StatusServer(HttpServer):
         options = ServerOptions(
             address, header_timeout_s=_HEADER_S, idle_timeout_s=_HEADER_S, stop_timeout_s=_STOP_S
         )
-        super().__init__("status", options, _application(answers))
+        super().__init__("status", options)
+        self.application = _application(answers)
 
 
 def _application(answers: Answers) -> Starlette:

@@ -8,7 +8,6 @@ collects the acknowledgements for all who wait.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +19,7 @@ from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_kafka
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest, UnreadableSettingError, read_setting
+from k8s_audit_otlp.transport.tls import stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -103,7 +103,7 @@ class KafkaSender:
     def _connected(self) -> "_Link":
         """Return a producer; another one when a setting has changed, or this one can no more."""
         settings = read_setting(self._options.settings, "a setting")
-        made_for = (settings, [_stamp(settings.get(name)) for name in _FILES])
+        made_for = (settings, stamp(filter(None, map(settings.get, _FILES))))
         with self._lock:
             known = self._link
             if known and not known.broken and self._made_for == made_for:
@@ -223,11 +223,3 @@ def _error_of(error: Exception) -> KafkaError:
         found: KafkaError = error.args[0]
         return found
     return KafkaError(KafkaError._QUEUE_FULL)  # noqa: SLF001 - a public constant
-
-
-def _stamp(path: str | None) -> object:
-    try:
-        info = Path(path).stat() if path else None
-    except OSError:
-        return None
-    return (info.st_ino, info.st_size, info.st_mtime_ns) if info else None

@@ -2,12 +2,12 @@
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 # OpenSSL's words -> ours; all others are shown as they are
@@ -60,17 +60,16 @@ class TlsOptions:
         return bool(self.ca_file or self.ca_pem)
 
 
-def stamp(files: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
+def stamp(files: Iterable[str]) -> list[tuple[int, int, int]]:
     """Return what changes when one of *files* is replaced. A missing file is a stamp as well."""
-    return tuple(_stamp(f) for f in files)
-
-
-def _stamp(file: str) -> tuple[int, int, int]:
-    try:
-        info = Path(file).stat()
-    except OSError:
-        return (0, 0, 0)
-    return (info.st_ino, info.st_size, info.st_mtime_ns)
+    found = []
+    for file in files:
+        try:
+            info = Path(file).stat()
+            found.append((info.st_ino, info.st_size, info.st_mtime_ns))
+        except OSError:
+            found.append((0, 0, 0))
+    return found
 
 
 class ContextKeeper:
@@ -105,7 +104,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
 
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = _VERSIONS[options.min_version]
+    context.minimum_version = VERSIONS[options.min_version]
     context.set_alpn_protocols(["http/1.1"])
     if not options.has_own_ca or options.include_system_ca:
         context.load_default_certs()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from k8s_audit_otlp.receiver.sources.listener import Listener
-from k8s_audit_otlp.transport.tls import load_pair
+from k8s_audit_otlp.transport.tls import VERSIONS, load_pair, stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -20,7 +19,6 @@ _HANDSHAKE_S = 10.0  # who says a first byte and no more has a place for so long
 # After a refusal nothing is read any more; who still sends would see a reset, and not the answer.
 _QUIET_S = 0.25  # without a byte, and the connection is closed
 _PASS_OVER_S = 5.0
-_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +37,13 @@ class ServerOptions:
 
 
 class HttpServer:
-    """Serves *application* until `stop`. `names_of` knows the certificates of who is connected."""
+    """Serves `application` until `stop`. `names_of` knows the certificates of who is connected."""
 
-    def __init__(self, name: str, options: ServerOptions, application: Any = None) -> None:
+    application: Any = None
+
+    def __init__(self, name: str, options: ServerOptions) -> None:
         self._name = name
         self._options = options
-        self.application = application
         self._names: dict[tuple[str, int], frozenset[str]] = {}
         self._server: uvicorn.Server | None = None
         self._thread: Thread | None = None
@@ -76,7 +75,7 @@ class HttpServer:
         options = self._options
         if options.cert_file:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.minimum_version = _VERSIONS[options.min_version]
+            self._context.minimum_version = VERSIONS[options.min_version]
             self._load_certificates(self._context)
             self._stamp = self._stamps()
         self._listener = listener = Listener.at(options.endpoint)
@@ -137,14 +136,8 @@ class HttpServer:
 
     def _stamps(self) -> object:
         options = self._options
-        found: list[object] = []
-        for file in (options.cert_file, options.key_file, options.client_ca_file):
-            try:
-                info = Path(file).stat() if file else None
-            except OSError:
-                info = None
-            found.append((info.st_ino, info.st_size, info.st_mtime_ns) if info else None)
-        return found
+        files = (options.cert_file, options.key_file, options.client_ca_file)
+        return stamp(filter(None, files))
 
     def _protocol(self) -> type[asyncio.Protocol]:
         class Connection(_Connection):
