@@ -251,7 +251,7 @@ def _client_of(request: Request) -> Address:
     return (request.client.host, request.client.port) if request.client else None
 
 
-class WebhookSource:
+class WebhookSource(HttpServer):
     """A webhook and the server that it answers through, as one source."""
 
     left_out, lag, lost, on_record = 0, None, (), 0  # what holds no event is refused
@@ -263,33 +263,9 @@ class WebhookSource:
         options: WebhookOptions,
         server_options: ServerOptions,
     ) -> None:
-        self._server = HttpServer(name, server_options)
-        self._webhook = Webhook(name, spools, options, clients=self._server)
-        self._server.application = self._webhook.application()
-
-    def start(self) -> str:
-        """Listen, and return the address.
-
-        Raises:
-            OSError: the address cannot be bound, or a certificate cannot be used.
-
-        """
-        return self._server.start()
-
-    def look(self) -> None:
-        """Take up certificates whose files have changed."""
-        self._server.look()
-
-    def stop(self, within_s: float) -> None:
-        self._server.stop(within_s)
-
-    @property
-    def alive(self) -> bool:
-        return self._server.alive
-
-    @property
-    def trouble(self) -> str:
-        return self._server.trouble
+        super().__init__(name, server_options)
+        self._webhook = Webhook(name, spools, options, clients=self)
+        self.application = self._webhook.application()
 
     @property
     def answers(self) -> Mapping[int, int]:
