@@ -4,8 +4,9 @@ Both spellings are understood: `--flag=value` in one item, and `--flag` with `va
 As in kube-apiserver, the last of several equal flags is the one that counts.
 """
 
-from collections.abc import Iterator, MutableSequence, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 
 class Flag(NamedTuple):
@@ -15,6 +16,16 @@ class Flag(NamedTuple):
     value: str | None  # None: the flag stands alone and nothing follows it
     start: int
     width: int
+
+
+def command_of(container: Mapping[str, Any]) -> list[str]:
+    """Return the command of a container and its arguments."""
+    return [str(item) for key in ("command", "args") for item in container.get(key) or ()]
+
+
+def runs_apiserver(container: Mapping[str, Any]) -> bool:
+    program = PurePosixPath(next(iter(command_of(container)), ""))
+    return "kube-apiserver" in (container.get("name"), program.name)
 
 
 def find(items: Sequence[object], name: str) -> list[Flag]:
@@ -28,14 +39,13 @@ def value_of(items: Sequence[object], name: str) -> str | None:
     return found[-1].value if found else None
 
 
-def put(items: MutableSequence[object], name: str, value: str) -> bool:
-    """Make `--name=value` the only occurrence of the flag; True if that changed anything."""
+def put(items: MutableSequence[object], name: str, value: str) -> None:
+    """Make `--name=value` the only occurrence of the flag."""
     found = find(items, name)
     wanted = f"--{name}={value}"
     if not found:
         items.append(wanted)
-        return True
-    changed = len(found) > 1
+        return
     while len(found) > 1:
         _cut(items, found[0].start, found[0].width)
         found = find(items, name)
@@ -43,8 +53,6 @@ def put(items: MutableSequence[object], name: str, value: str) -> bool:
     if last.value != value:
         items[last.start] = wanted
         _cut(items, last.start + 1, last.width - 1)
-        return True
-    return changed
 
 
 def drop(items: MutableSequence[object], name: str) -> None:

@@ -17,7 +17,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from k8s_audit_otlp.apiserver import flags
 from k8s_audit_otlp.apiserver.mounts import Mounts, Node, log_directory, policy_file
-from k8s_audit_otlp.apiserver.platforms import Owner, Traits, owner_of
+from k8s_audit_otlp.apiserver.platforms import Owner, owner_of
 from k8s_audit_otlp.apiserver.settings import (
     DEFAULTS,
     LOG_PATH,
@@ -68,7 +68,7 @@ def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
     return Patched(
         text=_dump(yaml, pod),
         flags=wanted,
-        owner=owner_of(_traits(pod, lists, path)),
+        owner=owner_of(path, pod.get("metadata") or {}, flags.command_of(container)),
         image=str(container.get("image", "")),
         policy_host_path=mounts.host_path(wanted[POLICY_FILE]),
         log_host_path=mounts.host_path(wanted[LOG_PATH]),
@@ -134,8 +134,7 @@ def _is_pod_spec(pod: Mapping[str, Any]) -> bool:
 
 def _apiserver(pod: Node, path: str) -> Node:
     for container in pod["spec"]["containers"]:
-        command = container.get("command") or [""]
-        if container.get("name") == "kube-apiserver" or _program(command) == "kube-apiserver":
+        if flags.runs_apiserver(container):
             found: Node = container
             return found
     raise RefusalError(
@@ -147,7 +146,7 @@ def _apiserver(pod: Node, path: str) -> Node:
 def _command_lists(container: Node, path: str) -> list[MutableSequence[object]]:
     """`command` and `args`, the one that holds the flags last."""
     lists = [container[key] for key in ("command", "args") if container.get(key)]
-    if lists and _program(lists[0]) in SHELLS:
+    if lists and PurePosixPath(str(lists[0][0])).name in SHELLS:
         raise RefusalError(
             f"{path or 'manifest'}: kube-apiserver is started by a shell, so its flags are one "
             "string; add the flags of `k8s-audit-otlp apiserver kubeadm` to it by hand"
@@ -170,20 +169,6 @@ def _put(lists: list[MutableSequence[object]], name: str, value: str) -> None:
     for items in holders[:-1]:
         flags.drop(items, name)
     flags.put(holders[-1], name, value)
-
-
-def _traits(pod: Node, lists: list[MutableSequence[object]], path: str) -> Traits:
-    metadata = pod.get("metadata") or {}
-    return Traits(
-        path=path,
-        labels=metadata.get("labels") or {},
-        annotations=metadata.get("annotations") or {},
-        command=[str(item) for items in lists for item in items],
-    )
-
-
-def _program(command: MutableSequence[object]) -> str:
-    return PurePosixPath(str(command[0])).name
 
 
 def _dump(yaml: YAML, pod: Node) -> str:

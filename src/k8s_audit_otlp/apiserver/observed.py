@@ -5,14 +5,13 @@ Unlike a patch it takes everything as it stands, mistakes included: it is for lo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
 from k8s_audit_otlp.apiserver import flags as command_line
 from k8s_audit_otlp.apiserver.mounts import Mounts
-from k8s_audit_otlp.apiserver.platforms import Owner, Traits, owner_of
+from k8s_audit_otlp.apiserver.platforms import Owner, owner_of
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, RefusalError
 
 
@@ -56,10 +55,8 @@ def observe(text: str, path: str = "manifest") -> Apiserver:
             "manifest of kube-apiserver"
         ) from None
     for container in containers:
-        items = [str(i) for key in ("command", "args") for i in container.get(key) or ()]
-        program = PurePosixPath(items[0]).name if items else ""
-        if container.get("name") == "kube-apiserver" or program == "kube-apiserver":
-            return _apiserver(pod, container, items, path)
+        if command_line.runs_apiserver(container):
+            return _apiserver(pod, container, path)
     raise RefusalError(f"{path}: no container runs kube-apiserver; give its static pod manifest")
 
 
@@ -71,17 +68,14 @@ def audit_flags(items: Sequence[str]) -> dict[str, str]:
     return {name: "true" if value is None else value for name, value in values.items()}
 
 
-def _apiserver(pod: Any, container: Any, items: Sequence[str], path: str) -> Apiserver:
+def _apiserver(pod: Any, container: Any, path: str) -> Apiserver:
+    items = command_line.command_of(container)
     found = audit_flags(items)
     mounts = Mounts(pod["spec"], container)
     paths = [value for value in found.values() if value.startswith("/")]
-    metadata = pod.get("metadata") or {}
-    traits = Traits(
-        path, metadata.get("labels") or {}, metadata.get("annotations") or {}, list(items)
-    )
     return Apiserver(
         found,
-        owner_of(traits),
+        owner_of(path, pod.get("metadata") or {}, items),
         str(container.get("image", "")),
         {inside: mounts.host_path(inside) for inside in paths},
         {str(m.get("mountPath", "")): not m.get("readOnly") for m in mounts.mounts},

@@ -6,8 +6,8 @@ next start, so each row names the configuration that the owner reads instead.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class Owner(Enum):
@@ -42,28 +42,19 @@ HINTS: Mapping[Owner, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What tells the owners apart."""
-
-    path: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    command: Sequence[str]
-
-
-def owner_of(traits: Traits) -> Owner:
-    """Tell whose manifest this is from its path, its marks and the paths in its flags."""
-    command = "\n".join(traits.command)
-    if "/rancher/k3s/" in traits.path or "/rancher/k3s/" in command:
+def owner_of(path: str, metadata: Mapping[str, Any], items: Sequence[str]) -> Owner:
+    """Tell whose manifest this is from its path, the pod's metadata and the paths in its flags."""
+    command = "\n".join(items)
+    if "/rancher/k3s/" in path or "/rancher/k3s/" in command:
         return Owner.K3S
-    if "/rancher/" in traits.path or "/rancher/rke2/" in command:
+    if "/rancher/" in path or "/rancher/rke2/" in command:
         return Owner.RKE2
-    if traits.labels.get("app.kubernetes.io/managed-by") == "Talos":
+    if (metadata.get("labels") or {}).get("app.kubernetes.io/managed-by") == "Talos":
         return Owner.TALOS
-    if "/srv/kubernetes/" in command or traits.path.endswith(".manifest"):
+    if "/srv/kubernetes/" in command or path.endswith(".manifest"):
         return Owner.KOPS
-    marked = any(key.startswith("kubeadm.kubernetes.io/") for key in traits.annotations)
+    annotations = metadata.get("annotations") or {}
+    marked = any(key.startswith("kubeadm.kubernetes.io/") for key in annotations)
     if marked or "/etc/kubernetes/pki/" in command:
         return Owner.KUBEADM
     return Owner.UNKNOWN

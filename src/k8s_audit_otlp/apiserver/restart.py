@@ -24,7 +24,7 @@ def address_of(manifest: str) -> tuple[str, int]:
     """Return where the apiserver of a manifest answers on its node."""
     for container in yaml.safe_load(manifest)["spec"]["containers"]:
         probe: dict[str, Any] = (container.get("livenessProbe") or {}).get("httpGet") or {}
-        items = [str(i) for key in ("command", "args") for i in container.get(key) or ()]
+        items = command_line.command_of(container)
         port = command_line.value_of(items, "secure-port") or probe.get("port") or _PORT
         if str(port).isdecimal():
             return str(probe.get("host") or "127.0.0.1"), int(port)
