@@ -27,9 +27,10 @@ from k8s_audit_otlp.event.splice.tokens import (
     split,
     without_members,
 )
+from k8s_audit_otlp.event.stages import Dropped
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
-__all__ = ["Decision", "DropDecision", "Kept", "Policy", "PolicyError"]
+__all__ = ["Decision", "Kept", "Policy", "PolicyError"]
 
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 _MAX_DECISIONS = 8192  # remembered (request attributes -> rule); clients choose the attributes
@@ -51,11 +52,6 @@ class Decision(NamedTuple):
 class Kept(NamedTuple):
     event: AuditEvent
     line: bytes
-    rule: str
-
-
-class DropDecision(NamedTuple):
-    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +100,17 @@ class Policy:
             return "code"
         return ""
 
-    def apply(self, event: AuditEvent, line: bytes) -> Kept | DropDecision:
+    def apply(self, event: AuditEvent, line: bytes) -> Kept | Dropped:
         """Leave of the event what the policy leaves; bytes that stay are kube-apiserver's own."""
         decision = self.decide(event)
         if decision.omitted:
             suffix = "" if decision.why == "level" else f" {decision.why}"
-            return DropDecision(decision.rule + suffix)
+            return Dropped(decision.rule + suffix)
         if decision.level != event.level:
             event, line = lowered(event, line, decision.level)
         if decision.omit_managed_fields:
             event, line = without_managed_fields(event, line)
-        return Kept(event, line, decision.rule)
+        return Kept(event, line)
 
 
 def lowered(event: AuditEvent, line: bytes, level: str) -> tuple[AuditEvent, bytes]:

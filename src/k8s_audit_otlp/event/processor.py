@@ -4,7 +4,7 @@ An event is changed, dropped, or leaves as it is (None). Nothing leaves that was
 what cannot be read for redaction has lost its body when it comes back.
 """
 
-from k8s_audit_otlp.event.policy import DropDecision, Policy
+from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.redact.clean_parts import CleanParts
 from k8s_audit_otlp.event.shrink import shrink
@@ -33,9 +33,9 @@ class EventProcessor:
         before = body
         if self._policy is not None:
             kept = self._policy.apply(event, body)
-            if isinstance(kept, DropDecision):
-                return Dropped(kept.rule)
-            event, body = kept.event, kept.line
+            if isinstance(kept, Dropped):
+                return kept
+            event, body = kept
         if self._redactor is None:
             return None if body is before else Transformed(event, body, {})
         if not body.startswith(b"{"):

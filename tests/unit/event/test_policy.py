@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.event.policy import DropDecision, Kept, Policy, PolicyError
+from k8s_audit_otlp.event.policy import Kept, Policy, PolicyError
+from k8s_audit_otlp.event.stages import Dropped
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 decode = msgspec.json.Decoder(AuditEvent).decode
@@ -122,7 +123,7 @@ def test_the_first_match_wins() -> None:
         "{level: None, users: [bob]}", "{level: None, verbs: [update]}", "level: Request"
     )
     line = line_of()
-    assert policy.apply(decode(line), line) == DropDecision("rule 2")
+    assert policy.apply(decode(line), line) == Dropped("rule 2")
 
 
 LEVELS = ["Metadata", "Request", "RequestResponse"]
@@ -178,7 +179,7 @@ def test_stages_and_codes_are_omitted_on_both_levels(head: str, rule: str, dropp
     """The union of the policy's and the rule's counts."""
     line = line_of()
     result = policy_of(rule, head=head).apply(decode(line), line)
-    assert (result.rule if isinstance(result, DropDecision) else "") == dropped
+    assert (result.rule if isinstance(result, Dropped) else "") == dropped
 
 
 MANAGED = [
@@ -255,7 +256,7 @@ def test_shipped_policies_load_and_keep_what_they_promise(path: Path) -> None:
     for resource in ("secrets", "serviceaccounts/token", "configmaps"):
         line = line_of(**ref(resource), verb="create")
         kept = policy.apply(decode(line), line)
-        assert isinstance(kept, DropDecision) or kept.event.level == "Metadata"
+        assert isinstance(kept, Dropped) or kept.event.level == "Metadata"
 
 
 names = st.sampled_from(["alice", "bob", "pods", "web", "", "get", "shop", "*", "pods/*"])
