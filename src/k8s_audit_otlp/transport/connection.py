@@ -81,7 +81,7 @@ class Connections:
     @property
     def where(self) -> str:
         """The peer, for people: host and port, and those of a proxy."""
-        peers = [f"{url.host}:{url.port}" for url in (self.url, self.proxy) if url]
+        peers = [url.host_and_port for url in (self.url, self.proxy) if url]
         return " through the proxy ".join(peers)
 
     def post(self, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
@@ -216,8 +216,7 @@ class Connections:
         return self._tls
 
     def _tunnel(self, sock: Any, due: float) -> None:
-        host = f"[{self.url.host}]" if ":" in self.url.host else self.url.host
-        where = f"{host}:{self.url.port}"
+        where = self.url.host_and_port
         lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
         if self.proxy and self.proxy.authorization:
             lines.append(f"Proxy-Authorization: {self.proxy.authorization}")

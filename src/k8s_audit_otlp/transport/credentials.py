@@ -5,7 +5,6 @@ What is a function is read anew for every request, so a token renewed on disk is
 
 import json
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -16,8 +15,9 @@ from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
+from k8s_audit_otlp.transport.sender import read_setting
 from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
-from k8s_audit_otlp.transport.url import UnusableError, Url
+from k8s_audit_otlp.transport.url import UnusableError, Url, basic
 
 Text = Callable[[], str]
 
@@ -65,8 +65,20 @@ class BasicAuth:
         """Nothing is kept: the next request reads name and password again."""
 
 
-def basic(name: str, password: str) -> str:
-    return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
+def own_headers(
+    headers: Mapping[str, Callable[[], str]], credentials: Credentials | None
+) -> dict[str, str]:
+    """Return the headers of a configuration as of now, with those of its credentials.
+
+    Raises:
+        UnreadableSettingError: a file is missing or cannot be read.
+        NoCredentialsError: no token can be had.
+
+    """
+    own = {name: read_setting(value, f"the header {name}") for name, value in headers.items()}
+    if credentials:
+        own.update(read_setting(credentials.headers, "the credentials"))
+    return own
 
 
 @dataclass(frozen=True, slots=True, repr=False)

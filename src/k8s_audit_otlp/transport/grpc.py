@@ -18,7 +18,7 @@ from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Ret
 from k8s_audit_otlp.otlp.export_response import read_partial_success, safe_text, without_sent
 from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_grpc, read_http_failure
-from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
+from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError, own_headers
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
 from k8s_audit_otlp.transport.sender import (
     USER_AGENT,
@@ -153,12 +153,7 @@ class GrpcSender:
         return "; if it stays so: does the server want a client certificate, tls::cert_file?"
 
     def _metadata(self) -> list[tuple[str, str]]:
-        named = {
-            name: read_setting(value, f"the header {name}")
-            for name, value in self._options.headers.items()
-        }
-        if self._options.credentials:
-            named.update(read_setting(self._options.credentials.headers, "the credentials"))
+        named = own_headers(self._options.headers, self._options.credentials)
         for name, value in named.items():
             if not (value.isascii() and value.isprintable()):
                 raise UnusableError(f"the header {name} holds a sign that gRPC cannot carry")
@@ -193,8 +188,7 @@ class GrpcSender:
             raise TlsError("insecure_skip_verify", why)
         if options.tls.min_version != "1.2":
             raise TlsError("min_version", "gRPC decides itself, 1.2 or newer; leave it out")
-        pem = read_pem(options.tls)
-        credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.cert)
+        credentials = grpc.ssl_channel_credentials(*read_pem(options.tls))
         return grpc.secure_channel(address, credentials, settings, compression)
 
     def close(self) -> None:
@@ -214,7 +208,7 @@ def address_of(target: str) -> str:
     """Return the name that gRPC resolves; http:// and https:// only say whether there is TLS."""
     if target.lower().startswith(("http://", "https://")):
         url = Url.parse(target)
-        return f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
+        return url.host_and_port
     return target.rstrip("/")
 
 

@@ -30,7 +30,7 @@ from k8s_audit_otlp.transport.connection import (
     ProxyRefusedError,
     tls_reason,
 )
-from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError
+from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError, own_headers
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import (
@@ -97,9 +97,10 @@ class HttpSender:
     def send(self, request: ExportRequest) -> Outcome:
         """Post *request* and say what became of it. Never raises for what the world may do."""
         timeout = self._options.timeout_s
-        connections = None
+        where = ""
         try:
             connections = self._connect()
+            where = f"{connections.where}: "
             headers = self._headers(connections.url)
             answer = connections.post(headers, request.body, timeout)
         except NoCredentialsError as error:
@@ -107,13 +108,14 @@ class HttpSender:
         except (UnreadableSettingError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         except (ConnectError, NoAnswerError, OSError) as error:
-            return read_failure(error, timeout, connections.where if connections else "")
+            outcome = read_failure(error, timeout)
+            return outcome._replace(why=where + outcome.why)
         if answer.status == 401 and self._options.credentials:
             self._options.credentials.refused()
-        outcome = _without_secrets(self._outcome(answer), headers, connections.url)
-        if isinstance(outcome, Delivered):
-            return outcome
-        return outcome._replace(why=f"{connections.where}: {outcome.why}")
+        judged = _without_secrets(self._outcome(answer), headers, connections.url)
+        if isinstance(judged, Delivered):
+            return judged
+        return judged._replace(why=where + judged.why)
 
     def _outcome(self, answer: Answer) -> Outcome:
         status, headers, body = answer.status, answer.headers, answer.body
@@ -140,12 +142,7 @@ class HttpSender:
             headers["Authorization"] = url.authorization
         if not self._options.headers and not self._options.credentials:
             return headers
-        own = {
-            name: read_setting(value, f"the header {name}")
-            for name, value in self._options.headers.items()
-        }
-        if self._options.credentials:
-            own.update(read_setting(self._options.credentials.headers, "the credentials"))
+        own = own_headers(self._options.headers, self._options.credentials)
         names = {name.lower() for name in own}
         return {n: v for n, v in headers.items() if n.lower() not in names} | own
 
@@ -216,13 +213,8 @@ def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> 
     return without_sent(outcome, sent)
 
 
-def read_failure(error: Exception, timeout_s: float, where: str = "") -> Outcome:
-    """Say what a failed exchange with *where* means; the text names neither path nor header."""
-    outcome = _failure(error, timeout_s)
-    return outcome._replace(why=f"{where}: {outcome.why}") if where else outcome
-
-
-def _failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
+def read_failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
+    """Say what a failed exchange means; the text names neither path nor header."""
     if isinstance(error, ProxyRefusedError):
         if error.status in MISCONFIGURED_PROXY:
             return Misconfigured(str(error))

@@ -11,7 +11,6 @@ from threading import Lock
 from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
-from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -46,7 +45,7 @@ class SdkSender:
         return ExportRequest(body, len(body), receiver)
 
     def send(self, request: ExportRequest) -> Outcome:
-        records = self._convert(request)
+        records = list(sdk_records([request.body], *self._sources[request.receiver]))
         with self._lock:
             try:
                 if self._exporter is None:
@@ -61,10 +60,6 @@ class SdkSender:
         if result is LogRecordExportResult.SUCCESS:
             return Delivered()
         return Retry(f"the exporter {self._name} failed")
-
-    def _convert(self, request: ExportRequest) -> list[ReadableLogRecord]:
-        resource, scope = self._sources[request.receiver]
-        return list(sdk_records([request.body], resource, scope))
 
     def close(self) -> None:
         with self._lock:

@@ -39,7 +39,7 @@ def read_setting(value: Callable[[], T], what: str) -> T:
     """Return a setting as of now.
 
     Raises:
-        UnreadableError: its file is missing or cannot be read.
+        UnreadableSettingError: its file is missing or cannot be read.
 
     """
     try:

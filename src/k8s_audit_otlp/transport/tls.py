@@ -168,17 +168,8 @@ def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or "not a usable PEM file"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Pem:
-    """PEM texts as gRPC takes them; None for what is not configured."""
-
-    ca: bytes | None
-    cert: bytes | None
-    key: bytes | None
-
-
-def read_pem(options: TlsOptions) -> Pem:
-    """Read the certificates and the key.
+def read_pem(options: TlsOptions) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Read PEM of the authorities, the key and the certificate; None for what is not configured.
 
     Raises:
         TlsError: one cannot be read; the message names the file.
@@ -188,11 +179,8 @@ def read_pem(options: TlsOptions) -> Pem:
     if ca and options.include_system_ca:
         system = Path(ssl.get_default_verify_paths().cafile or "/nonexistent")
         ca += b"\n" + (system.read_bytes() if system.exists() else b"")
-    return Pem(
-        ca,
-        _pem("cert", options.cert_file, options.cert_pem),
-        _pem("key", options.key_file, options.key_pem),
-    )
+    key = _pem("key", options.key_file, options.key_pem)
+    return ca, key, _pem("cert", options.cert_file, options.cert_pem)
 
 
 def _pem(name: str, file: str, text: Callable[[], str] | None) -> bytes | None:

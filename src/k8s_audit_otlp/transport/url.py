@@ -12,6 +12,11 @@ class UnusableError(ValueError):
     """A URL or a header cannot be used. The text says why and repeats neither."""
 
 
+def basic(name: str, password: str) -> str:
+    """Return the header that says name and password (RFC 7617)."""
+    return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Url:
     """The parts of an http(s) URL. Its text is never shown: paths and users can be secrets."""
@@ -46,14 +51,17 @@ class Url:
             target += "?" + quote(parts.query, safe=_PATH_SIGNS + "?")
         authorization = ""
         if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            authorization = f"Basic {b64encode(pair.encode()).decode()}"
+            authorization = basic(unquote(parts.username), unquote(parts.password or ""))
         return cls(scheme, host, port or _DEFAULT_PORTS[scheme], target, authorization)
 
     @property
+    def host_and_port(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        """Host and port, without the port that its scheme means."""
+        return self.host_and_port.removesuffix(f":{_DEFAULT_PORTS[self.scheme]}")
 
     @property
     def address(self) -> tuple[str, int]:
