@@ -81,9 +81,9 @@ def members(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
         at = _next(data, end, b"}")
 
 
-def items(data: bytes, at: int = 0) -> Iterator[bytes]:
-    """Give the bytes of each item of the array at `at`."""
-    at = skip_blank(data, _expect(data, at, b"["))
+def items(data: bytes) -> Iterator[bytes]:
+    """Give the bytes of each item of an array."""
+    at = skip_blank(data, _expect(data, 0, b"["))
     while data[at : at + 1] != b"]":
         end = end_of_value(data, at)
         yield data[at:end]

@@ -8,7 +8,7 @@ is another text then, told by how an event begins, and what was torn is given ou
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.frames import Framed, is_json
@@ -59,10 +59,7 @@ class _Begun:
     levels: _Levels = field(default_factory=_Levels)
 
     def copy(self) -> "_Begun":
-        levels = self.levels
-        return _Begun(
-            list(self.pieces), self.size, _Levels(levels.open, levels.in_string, levels.escape)
-        )
+        return _Begun(list(self.pieces), self.size, replace(self.levels))
 
 
 class Pieces:

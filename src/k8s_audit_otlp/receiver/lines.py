@@ -18,7 +18,7 @@ _TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
 _TIME = re.compile(rb'"stageTimestamp"[ \t]*:[ \t]*"([^"\\]{1,40})"')
 BLANKS = b" \t\r\n\0"
 _NULS = re.compile(rb"\x00+")
-_BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
+BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
 _AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
 
 
@@ -102,7 +102,7 @@ def without_bodies(head: bytes, tail: bytes) -> bytes:
 
     Where either end is not found, the head is returned as it is: not an event, but no silence.
     """
-    before = _BODIES.search(head)
+    before = BODIES.search(head)
     after = None
     for found in _AFTER.finditer(tail):
         after = found

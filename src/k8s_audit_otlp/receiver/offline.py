@@ -5,7 +5,7 @@ the files alone. A log that was cut while the agent read it has more segments th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.model import Block, Span
@@ -43,7 +43,7 @@ class OfflineSegment:
     source: Source
     first: Identity
     damage: str = ""
-    size: int = field(default=0)  # decompressed bytes of whole lines, once it was read
+    size: int = 0  # decompressed bytes of whole lines, once it was read
 
     @property
     def live(self) -> bool:

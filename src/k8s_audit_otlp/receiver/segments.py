@@ -160,10 +160,11 @@ class KnownSegments:
         """Return the segments without a name that nobody needs any more."""
         return [s for s in self if s.name is None and s.state.complete and not self.needed(s)]
 
-    def forget(self, seqs: Iterable[int]) -> list[Segment]:
+    def forget(self, seqs: Iterable[int]) -> None:
         with self.lock:
             self.manifest.forget(seqs)
-            return [s for seq in seqs if (s := self._segments.pop(seq, None)) is not None]
+            for seq in seqs:
+                self._segments.pop(seq, None)
 
     def needed(self, segment: Segment) -> bool:
         if not segment.state.complete:

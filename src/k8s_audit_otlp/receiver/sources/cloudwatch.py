@@ -7,7 +7,6 @@ knows what comes twice. Of an event that CloudWatch has cut (at 1 MB) who and wh
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
@@ -20,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from k8s_audit_otlp.event.frames import is_json
+from k8s_audit_otlp.receiver.lines import BODIES
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
 from k8s_audit_otlp.receiver.sources.messages import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
@@ -28,7 +28,6 @@ from k8s_audit_otlp.state.files import replace_file
 _POSITIONS = "streams.json"
 _CALM = Config(retries={"mode": "adaptive", "max_attempts": 8})  # throttling is obeyed
 _SAY_AGAIN_S = 60.0
-_BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
 CUT = "k8s-audit-otlp/cut-by"
 _EXPIRED = frozenset({"InvalidParameterException", "InvalidNextTokenException"})
 
@@ -41,7 +40,7 @@ def completed(message: bytes, time_ms: int) -> bytes:
 
     Its own times come last and are lost; CloudWatch's *time_ms* stands for them.
     """
-    start = _BODIES.search(message)
+    start = BODIES.search(message)
     if not start or not message.startswith(b'{"kind":"Event"') or is_json(message):
         return b""
     when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
