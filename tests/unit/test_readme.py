@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.cli import COMMANDS
-from k8s_audit_otlp.otlp.mapping import MappingOptions, reference_page
+from k8s_audit_otlp.otlp.mapping import MappingOptions
+from tests.kit.attributes_page import attributes_page
 from tests.kit.config_page import markdown
 from tests.kit.config_reference import reference_file
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 REFERENCE = ROOT / "otel-config/agent/reference.yaml"
 GENERATED = {
-    "mapping": (ROOT / "otel-config/attributes.md", lambda: reference_page(MappingOptions())),
+    "mapping": (ROOT / "otel-config/attributes.md", lambda: attributes_page(MappingOptions())),
     "configuration": (ROOT / "otel-config/README.md", markdown),
 }
 PAGES = [

@@ -141,20 +141,14 @@ def safe_text(text: str) -> str:
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 
 
-def without_values(text: str, secrets: Iterable[str]) -> str:
-    """Mask in *text* what its exporter itself sent as a credential, whatever form it has."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
-    return text
-
-
 def without_sent(outcome: Outcome, sent: Iterable[str]) -> Outcome:
-    """Mask in the words of an answer what its exporter sent as a credential."""
+    """Mask in the words of an answer what its exporter sent as a credential, of whatever form."""
+    words = outcome.message if isinstance(outcome, Delivered) else outcome.why
     values = [*sent]
     values += [value.partition(" ")[2] for value in values]  # the token of `Bearer token`
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
+            words = words.replace(value, MASK)
     if isinstance(outcome, Delivered):
-        if not outcome.message:
-            return outcome
-        return outcome._replace(message=without_values(outcome.message, values))
-    return outcome._replace(why=without_values(outcome.why, values))
+        return outcome._replace(message=words)
+    return outcome._replace(why=words)

@@ -1,7 +1,6 @@
 """The mapping: which attribute comes from where, as one table.
 
-In comes a part of an event, out go its attributes. The encoder turns the rows into bytes, `sdk`
-into the SDK's records, and `reference_page` into documentation.
+The encoder turns the rows into bytes, and the page of attributes is written from them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -174,10 +173,15 @@ _MARKS = 3  # attributes that redaction and shrinking may add
 _EXTRAS = 8  # entries of user.extra that come before annotations where room is short
 
 
+def rows_in(options: MappingOptions) -> list[Row]:
+    """Give the rows that the options' profile has."""
+    skipped = {"plain": S, "semconv": P}.get(options.profile)
+    return [row for row in TABLE if row.profile != skipped]
+
+
 def rows_of(part: str, options: MappingOptions) -> list[Row]:
     """Give the rows of a part that the options' profile has."""
-    skipped = {"plain": S, "semconv": P}.get(options.profile)
-    return [row for row in TABLE if row.part == part and row.profile != skipped]
+    return [row for row in rows_in(options) if row.part == part]
 
 
 def keys_of(part: str, options: MappingOptions) -> list[str]:
@@ -191,25 +195,24 @@ def limiter_of(options: MappingOptions) -> AttributeLimiter | None:
     """Make what fits attributes to the back end; None where it takes them as they are."""
     if options.limits == AttributeLimits():
         return None
-    taken = {row.key_with(options.prefix) for part in PARTS for row in rows_of(part, options)}
+    taken = {row.key_with(options.prefix) for row in rows_in(options)}
     return AttributeLimiter(options.limits, options.prefix, taken)
 
 
 def room_of(options: MappingOptions) -> tuple[int | None, int]:
     """Tell how many entries of user.extra, None for all, and how many annotations fit."""
-    rows = [row for part in PARTS for row in rows_of(part, options)]
-    room = options.limits.room(_MARKS + sum(not row.key.endswith("<key>") for row in rows))
+    single = sum(not row.key.endswith("<key>") for row in rows_in(options))
+    room = options.limits.room(_MARKS + single)
     if room is None:
         return None, MAX_NOTES
     extras = min(room, _EXTRAS)
     return extras, min(room - extras, MAX_NOTES)
 
 
-AttributesOf: TypeAlias = Callable[[Any], Iterable[tuple[str, wire.Value]]]
-
-
-def part_mapper(part: str, options: MappingOptions) -> AttributesOf:
-    """Make the function that maps a part to its attributes."""
+def _limited_encoder(
+    part: str, options: MappingOptions, limiter: AttributeLimiter
+) -> AttributeEncoder:
+    """Encode a part's attributes where their names and values depend on each other."""
     rows = [
         (row.key_with(options.prefix), row.read(), _LIMITS.get(row.key))
         for row in rows_of(part, options)
@@ -223,15 +226,13 @@ def part_mapper(part: str, options: MappingOptions) -> AttributesOf:
             elif found or (found == 0 and found is not False):
                 yield key, found[:limit] if limit else found
 
-    limiter = limiter_of(options)
-    return (lambda value: limiter(attributes_of(value))) if limiter else attributes_of
+    return lambda value: wire.attributes(dict(limiter(attributes_of(value))))
 
 
-def part_encoder(part: str, options: MappingOptions) -> Callable[[Any], bytes]:
+def part_encoder(part: str, options: MappingOptions) -> AttributeEncoder:
     """Make the function that encodes a part's attributes."""
-    if limiter_of(options) is not None:  # names and values depend on each other
-        attributes_of = part_mapper(part, options)
-        return lambda value: b"".join([wire.attribute(*pair) for pair in attributes_of(value)])
+    if (limiter := limiter_of(options)) is not None:
+        return _limited_encoder(part, options, limiter)
     encoders = []
     for _, neighbours in groupby(rows_of(part, options), lambda row: (row.value, row.type)):
         rows = [*neighbours]
@@ -259,14 +260,3 @@ def _row_encoder(row: Row, prefix: str) -> AttributeEncoder:
         return MapAttributes(key.removesuffix("<key>"), encoder)
     limit = _LIMITS.get(row.key)
     return TextAttribute(key, limit) if limit else encoder(key)
-
-
-def reference_page(options: MappingOptions) -> str:
-    """Write the mapping as a Markdown table."""
-    lines = ["| attribute | type | from | remark |", "|---|---|---|---|"]
-    skipped = {"plain": S, "semconv": P}.get(options.profile)
-    for row in TABLE:
-        if row.profile != skipped:
-            key = row.key_with(options.prefix)
-            lines.append(f"| `{key}` | {row.type} | `{row.source}` | {row.note} |")
-    return "\n".join(lines) + "\n"

@@ -58,15 +58,10 @@ def is_placeless(resource: Resource) -> bool:
     return not (attributes.get(CLUSTER) or attributes.get(NODE))
 
 
-def encode_resource(
-    configured: Mapping[str, wire.Value] | Resource, environ: Mapping[str, str] | None = None
-) -> bytes:
-    """Encode a resource, or one that is first built from configuration and environment."""
-    if not isinstance(configured, Resource):
-        configured = build_resource(configured, environ or {})
-    pairs = (configured.attributes or {}).items()
+def encode_resource(resource: Resource) -> bytes:
+    pairs = (resource.attributes or {}).items()
     message = b"".join(wire.key_value(wire.RESOURCE_ATTRIBUTE, k, _value(v)) for k, v in pairs)
-    return wire.delimited(wire.RESOURCE, message) + _schema(configured.schema_url)
+    return wire.delimited(wire.RESOURCE, message) + _schema(resource.schema_url)
 
 
 def encode_scope(name: str, version: str) -> bytes:

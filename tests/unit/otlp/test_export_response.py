@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
+from k8s_audit_otlp.model import Rejected
 from k8s_audit_otlp.otlp.export_response import (
     MAX_MESSAGE,
     read_partial_success,
     read_status,
-    without_values,
+    without_sent,
 )
 
 PROTOBUF = "application/x-protobuf"
@@ -102,9 +103,8 @@ def test_the_words_of_a_back_end_are_cleaned() -> None:
     text = read_status(quoted, "text/plain")
     assert "abcdef123456" not in text
     assert "hunter2" not in text
-    assert without_values("invalid key KEYecho of true", ["KEYecho", "", "tru"]) == (
-        "invalid key REDACTED of true"
-    )
+    refused = without_sent(Rejected("invalid key KEYecho of true"), ["KEYecho", "", "tru"])
+    assert refused == Rejected("invalid key REDACTED of true")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-from k8s_audit_otlp.otlp.mapping import TABLE, MappingOptions, reference_page
+from k8s_audit_otlp.otlp.mapping import TABLE, MappingOptions
+from tests.kit.attributes_page import attributes_page
 
 
 def test_the_eleven_plain_names_are_complete() -> None:
@@ -17,9 +18,9 @@ def test_no_key_is_there_twice() -> None:
 
 def test_the_page_has_a_line_for_each_row_of_the_profile() -> None:
     """The documentation comes from the table that maps."""
-    page = reference_page(MappingOptions(prefix="p."))
+    page = attributes_page(MappingOptions(prefix="p."))
     assert page.count("\n") == len(TABLE) + 2
     assert "| `p.outcome` | string |" in page
-    plain = reference_page(MappingOptions(profile="plain"))
+    plain = attributes_page(MappingOptions(profile="plain"))
     assert "`sourceIP_0`" in plain
     assert "`client.address`" not in plain

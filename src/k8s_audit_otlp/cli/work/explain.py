@@ -16,7 +16,7 @@ from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.event.foreign import seems
-from k8s_audit_otlp.otlp.resource import encode_resource, encode_scope
+from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.tools.explain.event import Explainer, lines_of
 from k8s_audit_otlp.tools.explain.preview import Preview
 from k8s_audit_otlp.tools.explain.report import LogReport
@@ -193,7 +193,7 @@ def _around(config: Config | None, targets: list[ExplainTarget]) -> tuple[bytes,
         if first is not None:
             return resource_scopes[first]
     scope = encode_scope("k8s-audit-otlp", __version__)
-    return encode_resource({}, os.environ), scope
+    return encode_resource(build_resource({}, os.environ)), scope
 
 
 def _print(report: LogReport) -> None:
