@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(900)  # seconds; a busy machine takes long
 # What the judge says of a faulty log. One fault has many ends, and the order of the stories and
 # the inode numbers of the disk decide which of them is met first.
 LOST = "never came|came first|no gap tells of it|not acknowledged"
-WRONG = "is not the line|before it was whole|came twice|nothing was lost"
+WRONG = "is not the line|before it was whole|came twice"
 
 
 class EarlyLedger(Ledger):
@@ -66,8 +66,8 @@ def _age(segment: Segment) -> tuple[int, str]:
 class InodeLog(AuditLog):
     """Goes on at the old offset when the log was cut, because the inode is the same."""
 
-    def _forget_rewritten(self) -> None:
-        pass
+    def _unchanged(self, segment: Segment) -> bool:  # noqa: ARG002 - not to look is the fault
+        return True
 
 
 class AssumingLog(AuditLog):
