@@ -107,24 +107,25 @@ class OutsideBodies:
             return self._annotation(name, text, seen)
         text = self._json(text, seen)
         if owner == "requestURI":
-            new = self._uri(text)
-            if new != text:
-                seen.fired.add("uri")
-            return self._free(new, seen, clean_forms)
+            return self._free(self.uri(text, seen), seen, clean_forms)
         if owner == "objectRef":  # names, which may have a colon
             odd = any(map(text.__contains__, NOT_IN_NAMES))
             return self._free(text, seen, clean if odd else clean_forms)
         if owner in ("user", "impersonatedUser"):
             return self._user(name, text, seen)
         if owner == "sourceIPs" and self._addresses:
-            return self._named("addresses", text, seen)
+            return _replaced("addresses", text, self._pseudonym, seen)
         if owner == "responseStatus":
             return self._message(text, seen)
         return self._free(text, seen)
 
-    def _uri(self, uri: str) -> str:
+    def uri(self, text: str, seen: Seen) -> str:
+        """Clean a request URI, or the text that one stands in."""
         args = self._rules.args if "args" not in self._rules.off else "keep"
-        return clean_uri(uri, args, self._replacement, credentials="uri" not in self._rules.off)
+        new = clean_uri(text, args, self._replacement, credentials="uri" not in self._rules.off)
+        if new != text:
+            seen.fired.add("uri")
+        return new
 
     def _free(
         self, text: str, seen: Seen, cleaner: Callable[[str, Replacement], str] = clean
@@ -152,30 +153,18 @@ class OutsideBodies:
             text = text.replace(f'"{user}"', f'"{self._pseudonym(user)}"')
         return self._free(text, seen, clean_message)
 
-    def _named(self, rule: str, text: str, seen: Seen) -> str:
-        new = self._pseudonym(text)
-        if new != text:
-            seen.fired.add(rule)
-        return new
-
     def _user(self, name: str, text: str, seen: Seen) -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
-            return self._named("users", text, seen)
+            return _replaced("users", text, self._pseudonym, seen)
         if self._free_names[name] and "key" not in self._rules.off:
-            new = self._replacement(text)
-            if new != text:
-                seen.fired.add("key")
-            return new
+            return _replaced("key", text, self._replacement, seen)
         return self._free(text, seen)
 
     def _annotation(self, name: str, text: str, seen: Seen) -> str:
         if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:
             return self._patch(text, seen)
         if is_credential_annotation(name) and "key" not in self._rules.off and text:
-            new = self._replacement(text)
-            if new != text:
-                seen.fired.add("key")
-            return new
+            return _replaced("key", text, self._replacement, seen)
         return self._message(self._json(text, seen), seen)
 
     def _json(self, text: str, seen: Seen) -> str:
@@ -258,3 +247,10 @@ class OutsideBodies:
                 )
             case _:
                 return value
+
+
+def _replaced(rule: str, text: str, replacement: Replacement, seen: Seen) -> str:
+    new = replacement(text)
+    if new != text:
+        seen.fired.add(rule)
+    return new

@@ -29,7 +29,6 @@ from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.uri import clean_uri
 from k8s_audit_otlp.event.splice.line import (
     BODIES,
     NEEDLES,
@@ -202,20 +201,11 @@ class Redactor:
         new = _BODY_IN_TEXT.sub('"[removed]', text)
         if new != text:
             seen.fired.add(UNREADABLE)
-        uri = clean_uri(
-            new,
-            self.rules.args if "args" not in self.rules.off else "keep",
-            self._replacement,
-            credentials="uri" not in self.rules.off,
-        )
-        if uri != new:
-            seen.fired.add("uri")
+        new = self._outside.uri(new, seen)
         if "text" not in self.rules.off:
-            new = clean_message(uri, self._replacement)
+            uri, new = new, clean_message(new, self._replacement)
             if new != uri:
                 seen.fired.add("text")
-        else:
-            new = uri
         for name, pattern in (("users", _LEGACY_NAMES), ("addresses", _LEGACY_ADDRESS)):
             if name in self.rules.pseudonymise:
                 pseudonym = Replacement(self.rules.key)
