@@ -272,10 +272,6 @@ class Ledger:
             places = {n: s.place.copy() for n, s in self._segments.items()}
             return places, {n: list(s.trail) for n, s in self._segments.items() if s.trail}
 
-    def content(self, segment: int) -> Content:
-        """Return what the records said that were delivered before the segment's safe offset."""
-        return self.place(segment).content
-
     def forget(self, segment: int) -> Tally:
         """Drop a segment that is gone for good; its tally goes to whoever keeps the totals."""
         with self._lock:

@@ -231,8 +231,8 @@ def test_parts_of_a_line_count_when_the_line_ends() -> None:
     part = ledger.open(Span(1, 0, 0))
     ledger.settle(part, Tally(read=2, delivered=2), digests[:2])
     assert ledger.tally(1) == Tally()
-    assert ledger.content(1).records == 0
+    assert ledger.place(1).content.records == 0
     end = ledger.open(Span(1, 0, 30))
     assert ledger.settle(end, Tally(read=1, delivered=1, lines=1), digests[2:]) == 30
     assert ledger.tally(1) == Tally(read=3, delivered=3, lines=1)
-    assert ledger.content(1).records == 3
+    assert ledger.place(1).content.records == 3
