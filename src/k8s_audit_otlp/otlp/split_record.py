@@ -24,7 +24,7 @@ class RecordSplitter:
     """Makes records of one mapping smaller."""
 
     def __init__(self, options: MappingOptions) -> None:
-        self._prefix = prefix = options.prefix
+        prefix = options.prefix
         self._shrink = Shrinker(prefix=prefix)
         self._sum = SumLimiter(options)
         self._limiter = limiter_of(options) or AttributeLimiter(options.limits, prefix)
@@ -68,11 +68,7 @@ class RecordSplitter:
             smaller = f"[removed, {size} bytes are too large]"
         else:
             smaller = limit_text(body, allowed)
-        return smaller, {
-            self._prefix + "truncated": True,
-            self._prefix + "truncated.removed": ("body",),
-            self._prefix + "truncated.original_bytes": size,
-        }
+        return smaller, self._shrink.marks(("body",), size)
 
     def _marks(self, attributes: _Attributes, marks: Mapping[str, wire.Value]) -> _Attributes:
         """Add to what an earlier shrinking said."""
