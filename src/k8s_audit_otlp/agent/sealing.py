@@ -34,7 +34,7 @@ class Sealing:
         self._monotonic = monotonic
         self._file = Path(block.seal_file) if block.seal_file else None
         self._key: SealKey | None = None
-        self._at = monotonic()
+        self._at = -INTERVAL_S  # what a killed process left is sealed at once, as is a first link
 
     def begin(self) -> None:
         """Read the key, where one is configured.
@@ -58,8 +58,9 @@ class Sealing:
         """Seal every chain now."""
         if self._key is None:
             return
-        self._at = self._monotonic()
         seals = self._evidence.seal(self._key)
+        if seals:
+            self._at = self._monotonic()
         if seals and self._file is not None:
             try:
                 _append(self._file, seals)

@@ -102,20 +102,22 @@ class Evidence:
 
     def missed(self, subscription: Subscription, segments: int) -> None:
         """Tell what an exporter that was disabled can never get."""
-        subscription.outbox.add(
+        self._link(
+            subscription,
             notices.missed(
                 subscription.exporter,
                 str(subscription.log.path),
                 segments,
                 now_ns=self._now_ns(),
-            )
+            ),
         )
 
     def lost_at_source(
         self, subscription: Subscription, number: int, what: str, messages: int
     ) -> None:
         """Tell what a service deleted before it was read."""
-        subscription.outbox.add(
+        self._link(
+            subscription,
             notices.lost_at_source(
                 subscription.exporter,
                 str(subscription.log.path),
@@ -123,7 +125,7 @@ class Evidence:
                 what,
                 messages,
                 now_ns=self._now_ns(),
-            )
+            ),
         )
 
     def silence(self, log: AuditLog, since_ns: int, *, ended: bool) -> None:

@@ -202,6 +202,7 @@ def missed(exporter: str, log: str, segments: int, *, now_ns: int) -> Notice:
             _GAP + "reason": "deleted",
             _GAP + "segments": segments,
             _GAP + "open_end": True,
+            _GAP + "told_ns": now_ns,
         },
     )
 
@@ -222,6 +223,7 @@ def lost_at_source(
             _GAP + "detail": what,
             _GAP + "estimated_records": messages,
             _GAP + "open_end": True,
+            _GAP + "told_ns": now_ns,
         },
     )
 

@@ -1,8 +1,9 @@
 """What somebody does to the export of an honest night: each forgery is found and named."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -162,7 +163,10 @@ def put_in_a_segment_without_a_chain(rows: Rows) -> None:
 
 
 def cut_the_seals_and_rewrite_the_end(rows: Rows) -> None:
-    """Of the seals only the first is left, and the links after it are made anew."""
+    """Of the seals only the first is left, and the links after it are made anew.
+
+    The log was written for an hour more, in which seals were due.
+    """
     links = sorted((r for r in rows if is_receipt(r)), key=lambda r: int(r[NUMBER]))
     rows[:] = [r for r in rows if "k8s.audit.seal.key" not in r or int(r[NUMBER]) == 1]
     for before, link in pairwise(links):
@@ -171,6 +175,10 @@ def cut_the_seals_and_rewrite_the_end(rows: Rows) -> None:
         )
         link["k8s.audit.chain.previous"] = before["k8s.audit.chain.hash"]
         link["k8s.audit.chain.hash"] = hash_of(link[UID], "k8s.audit.segment", link)
+    hour = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    live = events(rows)[-1]
+    rows.append({UID: f"{'cd' * 8}-0", "event.name": "k8s.audit.event", "body": live["body"]})
+    rows[-1]["body"] = re.sub(r'("stageTimestamp":")[^"]+', rf"\g<1>{hour}", live["body"])
 
 
 def reword_a_receipt(rows: Rows) -> None:

@@ -3,14 +3,23 @@
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.kit.agent import RETRY, Fixture, exported, fixture
+from k8s_audit_otlp.evidence.evidence import Evidence
+from tests.kit.agent import RETRY, Fixture, exported, fixture, wait_for
 from tests.kit.judged import UID, is_receipt, judged, segment, with_key
 
-__all__ = ["fixture"]
+__all__ = ["fixture", "wait_for"]
+
+
+def started(file: Path) -> "subprocess.Popen[bytes]":
+    """Run the program with a configuration; it is to be killed."""
+    program = [sys.executable, "-m", "k8s_audit_otlp", "run", "--config", str(file)]
+    return subprocess.Popen(program, stderr=subprocess.DEVNULL)
 
 
 def proven(fixture: Fixture, *keys: Path, code: int = 0) -> str:
@@ -28,6 +37,54 @@ def test_a_new_key_and_restarts_are_no_alarm(fixture: Fixture) -> None:
     segment(fixture, 1)
     proven(fixture, old, new)
     assert "seal by a key that was not given" in proven(fixture, new, code=6)
+
+
+def test_a_seal_that_is_not_due_yet_is_no_alarm(
+    fixture: Fixture, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    """A first link is sealed at once, and so is what a killed process left."""
+    key, words = with_key(fixture), "1 after it are not, as the next seal is not due yet"
+    fixture.write(5)
+    file = fixture.folder / "agent.yaml"
+    file.write_text(fixture.text())
+    agent = started(file)
+    try:
+        fixture.backend.wait_for(5)
+        fixture.rotate("audit-2026-01-02T03-00-05.000.log")
+        fixture.write(5)
+        wait_for(lambda: fixture.notices("k8s.audit.seal"))
+        fixture.rotate("audit-2026-01-02T03-01-05.000.log")
+        fixture.write(5)
+        wait_for(lambda: len(fixture.notices("k8s.audit.segment")) > 1)
+        assert words in proven(fixture, key)
+    finally:
+        agent.kill()
+        agent.wait(60)
+    rows = exported(fixture.backend)
+    whole = judged(fixture.folder, rows, "--key", str(key), "--to", "2100-01-01")
+    assert whole.exit_code == 7, whole.output
+    assert "came after what was exported" in whole.output
+    before = len(fixture.notices("k8s.audit.seal"))
+    with fixture.running():
+        wait_for(lambda: len(fixture.notices("k8s.audit.seal")) > before)
+
+
+def test_what_a_source_lost_is_a_gap_and_a_link(fixture: Fixture) -> None:
+    key = with_key(fixture)
+    segment(fixture, 0)
+    with fixture.running() as agent:
+        (subscription,) = agent.subscriptions()
+        Evidence(time.time_ns).lost_at_source(subscription, 1, "7 messages of a topic", 7)
+    segment(fixture, 1)
+    said = proven(fixture, key, code=5)
+    assert "1 gap told by the agent" in said
+    assert "1 gaps," in said
+    rows = exported(fixture.backend)
+    (gap,) = (row for row in rows if row["event.name"] == "k8s.audit.gap")
+    rows.remove(gap)
+    result = judged(fixture.folder, rows, "--key", str(key))
+    assert result.exit_code == 6, result.output
+    assert "missing: number 2" in result.output
 
 
 def test_retention_that_takes_the_oldest_is_no_alarm(fixture: Fixture) -> None:
@@ -150,8 +207,7 @@ def test_a_replay_beside_a_killed_and_resumed_agent_is_no_alarm(
         fixture.rotate(f"audit-2026-01-02T03-{n:02}-05.000.log")
     fixture.write(10)
     first.write_text(fixture.text())
-    program = [sys.executable, "-m", "k8s_audit_otlp"]
-    agent = subprocess.Popen([*program, "run", "--config", str(first)], stderr=subprocess.DEVNULL)
+    agent = started(first)
     try:
         fixture.backend.wait_for(100)
     finally:
@@ -160,8 +216,9 @@ def test_a_replay_beside_a_killed_and_resumed_agent_is_no_alarm(
     if other_form:
         redacting(fixture)
     file.write_text(fixture.text())
-    agent = subprocess.Popen([*program, "run", "--config", str(first)], stderr=subprocess.DEVNULL)
+    agent = started(first)
     try:
+        program = [sys.executable, "-m", "k8s_audit_otlp"]
         words = ["--config", str(file), "--exporter", "otlp_http", "--from", "2020-01-01"]
         done = subprocess.run(
             [*program, "replay", *words], capture_output=True, text=True, check=False, timeout=120

@@ -46,6 +46,7 @@ class ChainReport:
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
+    waits: bool = False  # those links are so new that the next seal may be still to come
     faults: list[str] = field(default_factory=list)
 
 

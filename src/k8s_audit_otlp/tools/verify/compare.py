@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
+from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
 from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, ExportRecord, Receipt, field_of
 from k8s_audit_otlp.tools.verify.uids import (
@@ -249,7 +250,8 @@ class Comparison:
             found.missing += receipt.dead_lettered + receipt.refused
             found.foreign = 0 if found.gaps else max(0, found.arrived - receipt.delivered)
         if found.gaps:
-            found.remarks.append(f"{found.gaps} gaps were told: events of it are lost")
+            told = counted(found.gaps, "gap")
+            found.remarks.append(f"{told} told by the agent: events of it are lost")
         return found
 
 

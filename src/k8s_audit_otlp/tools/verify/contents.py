@@ -25,6 +25,7 @@ from k8s_audit_otlp.tools.verify.forms import (
     found_for,
 )
 from k8s_audit_otlp.tools.verify.uids import (
+    UidPlace,
     offset_of,
     place_of,
     read_gap,
@@ -53,7 +54,8 @@ class ContentReport:
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
-    # Of segments without a receipt: the time of one of its events (0 unknown), how many there are.
+    newest_ns: int = 0  # time of the newest event at a segment's end
+    # Of segments without a receipt: the time of its last event (0 unknown), how many there are.
     without_receipt: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -64,7 +66,7 @@ class Contents:
         self._records: dict[str, Records] = {}
         self._receipts: dict[str, list[tuple[str, Receipt]]] = {}  # by identity: and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
-        self._times: dict[str, int] = {}  # of one event of each segment
+        self._last: dict[str, tuple[int, str]] = {}  # by identity: the last place, and its body
         self._forms = FormReader()
 
     def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
@@ -75,8 +77,8 @@ class Contents:
                 here = self._records.get(place.identity)
                 if here is None:
                     here = self._records[place.identity] = Records()
-                    derived = derive(place, item.body or "", PREFIX)
-                    self._times[place.identity] = derived.time_ns if derived else 0
+                if place.place >= self._last.get(place.identity, (0, ""))[0]:
+                    self._last[place.identity] = place.place, item.body or ""
                 here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
             elif item.own is not None and (gap := read_gap(item.uid)) is not None:
                 is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
@@ -111,8 +113,15 @@ class Contents:
             proven |= segment.forms
             again[identity] = segment.again
         self._judge_again(again, proven, report)
-        report.without_receipt = [(self._times[i], len(of)) for i, of in self._records.items()]
+        times = {identity: self._time_of(identity) for identity in self._last}
+        report.newest_ns = max(times.values(), default=0)
+        report.without_receipt = [(times[i], len(of)) for i, of in self._records.items()]
         return report
+
+    def _time_of(self, identity: str) -> int:
+        place, body = self._last[identity]
+        derived = derive(UidPlace(identity, place), body, PREFIX)
+        return derived.time_ns if derived else 0
 
     def _judge_again(
         self, again: Mapping[str, list[Record]], proven: set[str], report: ContentReport
@@ -125,7 +134,7 @@ class Contents:
                 report.not_judged.append(
                     f"{name} ({identity}): {len(known)} records are there a second time in another "
                     "form, under no receipt: a process that was killed before its configuration "
-                    "changed or a replay may have sent them"
+                    "changed, an exporter that was taken out, or a replay may have sent them"
                 )
             report.changed += [
                 _two_contents(name, identity, r.place) for r in records if r not in known

@@ -10,6 +10,7 @@ from typing import NamedTuple
 _IDENTITY = r"([0-9a-f]{16}(?:\.[0-9]{1,6})?)"
 _UID = re.compile(_IDENTITY + r"-([0-9a-f]{1,10})(?:\.([0-9]{1,7}))?")  # up to a terabyte
 _GAP = re.compile(r"gap-.+-" + _IDENTITY + r"-([0-9a-f]{1,16})-([0-9a-f]{1,16})")
+_LOST = re.compile(r"missed-.+")  # before it came into any segment that is known
 _NOTICE = re.compile(
     r"receipt-" + _IDENTITY + r"-[0-9]+|(?:agent|skipped|missed|refused|silence|seal|evidence)-.+"
 )
@@ -63,7 +64,9 @@ def read_uid(uid: str) -> UidPlace | None:
 
 
 def read_gap(uid: str) -> ToldGap | None:
-    """Read the uid of a gap's notice, which names the bytes."""
+    """Read the uid of a gap's notice, which names the bytes; one without a segment is its own."""
+    if _LOST.fullmatch(uid):
+        return ToldGap(uid, 0, 0)
     found = _GAP.fullmatch(uid) or _OLD_GAP.fullmatch(uid)
     return ToldGap(found[1], int(found[2], 16), int(found[3], 16)) if found else None
 
