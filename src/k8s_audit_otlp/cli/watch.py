@@ -18,7 +18,7 @@ from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.text import about, duration
 
 _TITLES = ("exporter and log", "state", "rate/s", "backlog", "runway")
-_AROUND = 2  # lines above the table, and the one that the cursor is on
+_AROUND = 2  # lines above the table, and the empty one of the cursor: "^C" must fit on it
 _EVERY_S = 1.0
 _GOOD = ("delivering", "idle")
 
@@ -54,7 +54,7 @@ def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -
     head = Text(agent.line, style="bold" if report else "bold red")
     around = len(screen.render_lines(head)) - 1 + _AROUND
     room = screen.height - len(screen.render_lines(table)) - around
-    return Group(head, table, *list(_troubles(report, now))[: max(1, room)])
+    return Group(head, table, *list(_troubles(report, now))[: max(1, room)], Text())
 
 
 def _row(

@@ -129,6 +129,7 @@ def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: in
         *_, last, _ = terminal.text.split("agent ")  # the last whole screen
         assert all(name in last.replace("\n", " ") for name in NAMES)
         assert last.count("Connection refused") >= 1
+        assert not last.rpartition("\n")[2].strip(), "an echoed ^C would begin another line"
         assert len(last.rstrip().splitlines()) <= 24, last
         assert max(map(len, last.splitlines())) <= columns
         assert took < 60, "half a second where the machine is quiet"
