@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Thread
 
 from k8s_audit_otlp.agent.build import deleted_segments_of, log_limits, paths_of
 from k8s_audit_otlp.agent.mapping import ConfigurationError
@@ -35,6 +36,7 @@ class WatchedLogs:
         self._watchers: list[Watcher] = []
         self._known: dict[str, set[Path]] = {}  # by receiver, where new ones may come to match
         self._seen: set[Path] = set()
+        self._finder = Thread()
         self.appeared: set[Path] = set()  # logs that a glob matches by now: another agent's work
 
     def open(self, receiver_id: str, manifests: Mapping[str, ManifestState]) -> list[AuditLog]:
@@ -71,15 +73,24 @@ class WatchedLogs:
         return paths
 
     def look(self) -> None:
-        """Put new watchers in the place of dead ones; see which other logs match by now."""
+        """Put new watchers in the place of dead ones; have others looked for that match by now."""
         self.restart_dead()
-        found = {
-            path
-            for receiver_id, known in self._known.items()
-            for path in paths_of(self._config.receivers[receiver_id])
-            if path not in known
-        }
-        self.appeared, self._seen = found & self._seen, found  # those of two looks
+        if self._known and not self._finder.is_alive():  # a dead mount keeps nobody else waiting
+            self._finder = Thread(target=self._find, name="find logs", daemon=True)
+            self._finder.start()
+
+    def _find(self) -> None:
+        try:
+            found = {
+                path
+                for receiver_id, known in self._known.items()
+                for path in paths_of(self._config.receivers[receiver_id])
+                if path not in known
+            }
+        except Exception as error:  # noqa: BLE001 - it is looked again in a second
+            self._on_failure("find logs", describe(error))
+        else:
+            self.appeared, self._seen = found & self._seen, found  # those of two looks
 
     def _watcher(self, log: AuditLog) -> Watcher:
         def failed(name: str, error: BaseException) -> None:

@@ -1,6 +1,7 @@
 """Every log has a living watcher, or a new one takes its place."""
 
 from collections.abc import Callable
+from threading import Event
 
 from k8s_audit_otlp.agent.watched_logs import WatchedLogs
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -59,3 +60,36 @@ def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
     finally:
         watched.stop()
         log.close()
+
+
+class DeadMount(WatchedLogs):
+    """What its globs look at gives no answer until it is back."""
+
+    asked = 0
+    back = Event()
+
+    def _find(self) -> None:
+        self.asked += 1
+        self.back.wait()
+        super()._find()
+
+
+def test_a_glob_over_a_dead_mount_holds_up_nobody(
+    fixture: Fixture, wait_for: Callable[..., None]
+) -> None:
+    """It is asked once, while the others are looked after; a log that comes is found later."""
+    new = fixture.log.with_name("new.log")
+    fixture.log = fixture.log.with_name("*.log")
+    watched = DeadMount(fixture.config(), once=False, on_failure=print)
+    assert watched.open("k8s_audit", {}) == []
+    for _ in range(3):
+        watched.look()
+    new.touch()
+    assert watched.asked == 1
+    watched.back.set()
+
+    def found() -> bool:
+        watched.look()
+        return watched.appeared == {new}
+
+    wait_for(found)
