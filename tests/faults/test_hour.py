@@ -133,7 +133,7 @@ def wrong_key(hour: Hour) -> None:
         hour.write(30)
     assert seen[0]["exporter"] == WELL, "the other one goes on"
     hour.until(lambda: hour.card()["trouble"] == "misconfigured")
-    assert "correct key or path" in hour.card()["next"]
+    assert "quotes it. Correct it" in hour.card()["next"]
     hour.until(lambda: "HTTP 401" in hour.status())
     assert hour.said("retrying")[0]["reason"] == "misconfigured"
     assert hour.ready() == [], "the other exporter delivers"

@@ -31,7 +31,8 @@ _NEXT: Final[Mapping[str, str]] = {
     "too_large": "Requests are split; see the back end's limit.",
     "rejected": "The request is split until the record at fault is found. Where all are refused a "
     "setting is wrong: `k8s-audit-otlp status` quotes the answer.",
-    "misconfigured": "Nothing goes on by itself: correct key or path, then reload.",
+    "misconfigured": "A key, a path or a certificate, here or at the back end, is not right: "
+    "`k8s-audit-otlp status` quotes it. Correct it; where the configuration changed, reload.",
 }
 _SAFE: Final = "Nothing is lost while the log is kept. "
 

@@ -115,7 +115,7 @@ def test_the_page_shows_exporters_and_segments_and_no_secret(
         write(log_dir, 1)
         eventually(lambda: json.loads(get(address, "/status.json")[1])["exporters"][0]["next"])
         text = get(address, "/status.json")[1]
-        assert "correct key or path" in text
+        assert "quotes it. Correct it" in text
         assert SECRET not in text
 
 
