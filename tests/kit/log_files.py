@@ -1,6 +1,8 @@
 """What the apiserver does to its log: it appends, and it rotates as lumberjack does."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +30,17 @@ def rotations(live: Path, event: Callable[..., Any], numbers: Sequence[int], *, 
         rotate(live, number)
         for old in sorted(live.parent.glob("audit-*"))[:-kept]:
             old.unlink()
+
+
+@contextmanager
+def denied(path: Path) -> Iterator[None]:
+    """Let nobody read *path*, root not either."""
+    mode, user = path.stat().st_mode, os.geteuid()
+    path.chmod(0)
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        path.chmod(mode)

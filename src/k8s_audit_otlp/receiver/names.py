@@ -129,6 +129,17 @@ def live_name(name: str) -> str:
     return base
 
 
+def may_become(before: str, now: LogName) -> bool:
+    """Say whether a file named *before* can have the name *now* later: it only gets older.
+
+    A name with a date is nobody else's, though logrotate may add a number to it.
+    """
+    old = parse(now.name if now.live else live_name(now.name), before)
+    if old is None or old.age[0] != DATED:
+        return old is not None and now.age <= old.age
+    return now.base.startswith(old.base)
+
+
 def fold(paths: Iterable[str]) -> list[str]:
     """Reduce what a glob found to the live files of distinct logs, in a stable order."""
     folded = {str(PurePosixPath(p).with_name(live_name(PurePosixPath(p).name))) for p in paths}

@@ -84,10 +84,12 @@ class Segment:
         """Take the size from the disk; say whether the segment has grown."""
         if self.source is None:
             return False
-        size = self.source.stat().st_size
+        info = self.source.stat()
+        size = info.st_size
         if size == self.disk_size:
             return False
         self.disk_size, self.changed_ns = size, now_ns
+        self.state.modified_ns = info.st_mtime_ns
         if not self.compressed and size > self.state.size and not self.state.cut:
             self.state.size, self.state.complete = size, False
         return True

@@ -1,8 +1,8 @@
 """Files of a log that cannot be read: each is remembered until it can be, or is gone.
 
 A file that may not be opened or whose disk gives errors is not gone. It keeps its segment, if that
-can be told from its inode or its date; what was written after it is not held up. A compressed file
-without one readable line is given up when it does not change any more.
+is certain from its date, or from its inode and last change; what was written after it is not held
+up. A compressed file without one readable line is given up when it does not change any more.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import DATED, GZIP
+from k8s_audit_otlp.receiver.names import DATED, GZIP, may_become
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
@@ -60,9 +60,9 @@ class UnreadableFiles:
         return None
 
     def _of(self, entry: Entry) -> Segment | None:
-        """Return the segment of a file that cannot be looked into, by its inode or its date."""
+        """Return the segment of a file that cannot be looked into, where that is certain."""
         without = [s for s in self._known if s.source is None and not s.state.lost]
-        return next((s for s in without if _may_be(s, entry)), None)
+        return next((s for s in without if _is_in(s, entry)), None)
 
     def _without_file(self, found: ScanResult) -> list[int]:
         return [
@@ -82,16 +82,14 @@ class UnreadableFiles:
         """Tell of files that are gone and never could be read."""
         if not entries:
             return
-        readable = [entry for entry in entries if entry.name.name not in found.troubles]
-        passed = {s.key for s in self._known} | {entry.key for entry in readable}
+        unread = [entry for entry in entries if entry.name.name in found.troubles]
         waiting = []
         for file in self._known.manifest.unread:
-            key = file.device, file.inode
-            if key in found.unread:
+            if any(is_of(file, entry) for entry in unread):
                 # What has a file of its own is in no other.
                 file.maybe = [seq for seq in file.maybe if seq not in found.bound]
                 waiting.append(file)
-            elif key in passed or any(is_dated_as(file, entry) for entry in readable):
+            elif any(self._could_be_read(file, entry, found) for entry in entries):
                 continue  # it could be read, or was put back so that it can
             else:
                 what = f"{file.name} {file.device} {file.inode}".encode()
@@ -100,13 +98,24 @@ class UnreadableFiles:
         self._known.manifest.unread = waiting
         found.maybe = {seq for file in waiting for seq in file.maybe}
 
+    def _could_be_read(self, file: UnreadableFile, entry: Entry, found: ScanResult) -> bool:
+        """Say whether a listed file that can be read is what *file* was.
+
+        One with its inode number alone is not if it is empty or begins later than that was seen.
+        """
+        if is_dated_as(file, entry) or not is_of(file, entry) or not file.written_ns:
+            return is_of(file, entry)
+        in_it = (s for s in self._known if s.key == entry.key and s.seq in found.bound)
+        begins = min((s.state.first_ns for s in in_it), default=0)
+        return entry.size > 0 and begins <= file.written_ns
+
     def damaged(self, entry: Entry, source: Source) -> Segment:
         """Give up a compressed file of which not one line can be read.
 
         Where its name says which segment it held, the rest of that one is lost, if there is any.
         """
         unread = self._known.manifest.unread
-        self._known.manifest.unread = [f for f in unread if (f.device, f.inode) != entry.key]
+        self._known.manifest.unread = [f for f in unread if not is_of(f, entry)]
         if (segment := self._of(entry)) is not None:
             self._known.hold(segment, source, live=False)
             return segment
@@ -129,11 +138,18 @@ def is_dated_as(file: UnreadableFile, entry: Entry) -> bool:
 
 def is_of(file: UnreadableFile, entry: Entry) -> bool:
     """Say whether a file that could not be read is the listed one, or one with its inode number."""
-    return is_dated_as(file, entry) or (file.device, file.inode) == entry.key
+    same_inode = (file.device, file.inode) == entry.key
+    return is_dated_as(file, entry) or (same_inode and may_become(file.name, entry.name))
 
 
-def _may_be(segment: Segment, entry: Entry) -> bool:
-    if segment.key == entry.key:
+def _is_in(segment: Segment, entry: Entry) -> bool:
+    """Say whether a file is that of a segment: by its date, or because nobody wrote to it since.
+
+    An inode number alone proves nothing: that of a deleted file is soon another one's.
+    """
+    state = segment.state
+    bases = {name.removesuffix(GZIP) for name in state.names}
+    if entry.name.age[0] == DATED and entry.name.base in bases:
         return True
-    bases = {name.removesuffix(GZIP) for name in segment.state.names}
-    return entry.name.age[0] == DATED and entry.name.base in bases
+    same_file = segment.key == entry.key and may_become(state.name, entry.name)
+    return same_file and not state.gone and state.modified_ns == entry.mtime_ns

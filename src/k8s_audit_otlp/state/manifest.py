@@ -23,6 +23,7 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     names: list[str] = []  # newest first
     device: int = 0
     inode: int = 0
+    modified_ns: int = 0  # when its file was written to last, as of the last look
     size: int = 0  # as far as it is known
     promised: int = 0  # what the end of its .gz says of the size, until somebody has unpacked it
     complete: bool = False  # closed, and `size` is its end

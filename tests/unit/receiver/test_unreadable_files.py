@@ -1,10 +1,8 @@
 """A file that cannot be read is not gone: it is waited for, told once, and never passed over."""
 
 import gzip
-import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 
 from k8s_audit_otlp.agent.start import open_log
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
+from tests.kit.log_files import denied
 from tests.kit.lumberjack import backup_name
 
 FIRST = 1_767_323_045_000
@@ -25,20 +24,6 @@ def log_dir() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="unread-") as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
-
-
-@contextmanager
-def denied(path: Path) -> Iterator[None]:
-    """Let nobody read *path*, root not either."""
-    mode, user = path.stat().st_mode, os.geteuid()
-    path.chmod(0)
-    if user == 0:
-        os.seteuid(65_534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-        path.chmod(mode)
 
 
 def append(path: Path, *lines: Any) -> None:
