@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.legacy import read_legacy
+from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.line import rewritten
+from k8s_audit_otlp.event.splice.tokens import plainly_escaped
 from tests.unit.event.redact_lines import (
     BASE64,
     KEY,
@@ -173,6 +175,30 @@ def test_a_body_that_would_cost_many_times_its_size_is_removed() -> None:
     [read] = read_line(line)
     fired = Redactor()(read.event, read.body).fired
     assert "unreadable-body" in fired
+
+
+def test_a_text_longer_than_any_genuine_one_goes_as_a_whole() -> None:
+    """Parting and decoding it would cost many times its size. One that holds nothing stays."""
+    redactor = BodyRedactor(RedactionRules(), Replacement(None))
+    harmless = "a: b\n" * (LONGEST_TEXT // 4)
+    for suspect in ("data:\n" + " a: b\n" * (LONGEST_TEXT // 4), '{"password":[' + "[]," * 400_000):
+        body = json.dumps({"x": suspect, "y": harmless}, separators=(",", ":")).encode()
+        expected = {"x": "REDACTED", "y": harmless}
+        assert json.loads(redactor(body, BodyContext(), set(), [])) == expected
+
+
+@given(
+    st.lists(st.sampled_from([*r"a \\ \" \u0041 \u0026 \u003C \u0070 u0041 \n \u00e9 é".split()]))
+)
+def test_letters_that_are_escaped_without_need_are_read(parts: list[str]) -> None:
+    text = "".join(parts)
+    plain = plainly_escaped(f'"{text}"'.encode())
+    assert json.loads(plain) == json.loads(f'"{text}"')
+    assert plainly_escaped(plain) == plain
+    left = plain.replace(b"\\\\", b"")
+    assert b"\\u0041" not in left
+    assert b"\\u0070" not in left
+    assert left.count(b"\\u0026") == parts.count(r"\u0026")
 
 
 def test_a_long_list_of_numbers_is_redacted_to_its_end() -> None:

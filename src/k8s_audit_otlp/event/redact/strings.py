@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.embedded import redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
@@ -89,7 +90,9 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) ->
             continue
         if is_key(pieces, place):
             continue
-        if piece in suspects:
+        if piece in suspects and len(piece) > LONGEST_TEXT:
+            scan.mask(place, "text")
+        elif piece in suspects:
             judged = _is_copy(scan, place) or (may_hold_json(piece) and _embedded(scan, place))
             if known is not None and not judged:
                 _credentials(scan, place, known)
