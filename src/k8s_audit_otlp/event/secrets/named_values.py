@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     may_name_drawn,
     names_many,
 )
-from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
 
 _NAMED = re.compile(
@@ -54,7 +54,6 @@ _SHORTEST_NUMBER = 8  # digits of a token
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
 # A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
-# Of YAML: `!!str`, `&anchor`
 # What stands for the value at another place, with what it is if it is not set there.
 _EXPANDED = re.compile(r"\$\{[^}\n]{0,256}\}[^\s\"'`<>]*|\{\{[^}\n]{0,80}\}\}")
 # The end of a line as a string has it, or one that goes on; then, or alone, what begins a string of
@@ -65,8 +64,8 @@ _BEFORE = re.compile(
     r"(?:\\{1,8}[nrt](?:[ \t]{1,64}|(?=[\"'`-]))|\\\r?\n[ \t]{0,64}){1,4}"
     rf"(?:- )?{_NO_MEMBER}|[$@NnBbRrUuFf]{{1,2}}(?=[\"'])"
 )
+# Of YAML: `!!str`, `&anchor`.
 _TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}(?:[ \t]{1,8}|(?=\r?\n))){1,2}")
-_QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 _RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 
 
@@ -150,7 +149,7 @@ def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
     """Tell a value without a digit, as no credential under a name such as `auth` is."""
     if verdict is KeyVerdict.HARMLESS:
         return not looks_random(text[at : at + _FIRST_DRAWN])
-    return _QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
+    return QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
 
 
 def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
@@ -167,7 +166,7 @@ def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, i
     if first in _BEFORE_A_VALUE and (before := _BEFORE.match(text, start)) is not None:
         start = before.end()
         first = text[start : start + 1]
-    quote = _QUOTE.match(text, start)
+    quote = QUOTE.match(text, start)
     if quote is not None:
         return start, _end_of_quoted(text, start, quote[0])
     if first == "" or _OBJECT.match(text, start):
@@ -221,7 +220,7 @@ def _next_line(text: str, at: int, start: int) -> tuple[int, int]:
     below = _NEXT_LINE.match(text, at)
     if below is None:
         return start, start
-    quote = _QUOTE.match(below[2])
+    quote = QUOTE.match(below[2])
     end = _end_of_quoted(text, below.start(2), quote[0]) if quote else below.end(2)
     return below.start(2), end
 
@@ -269,7 +268,7 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
         return True  # so many
     if verdict is KeyVerdict.HARMLESS:
         return not looks_random(value)
-    if _QUOTE.match(value):
+    if QUOTE.match(value):
         return False
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
         return True

@@ -7,7 +7,7 @@ from typing import Final
 
 MASK: Final = "REDACTED"
 _HMAC_FORM = re.compile(r"hmac-[0-9a-f]{32}")
-_QUOTE = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
+QUOTE: Final = re.compile(r"\\*(?:\"\"\"|'\'\'|[\"'`])")
 
 
 class Replacement:
@@ -30,7 +30,7 @@ class Replacement:
 
 def in_quotes(value: str, replacement: Replacement) -> str:
     """Replace what is between quotes, however often they are escaped."""
-    quote = _QUOTE.match(value)
+    quote = QUOTE.match(value)
     if quote is None:
         return replacement(value)
     mark = quote[0]

@@ -102,16 +102,19 @@ def _object(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _block(replacement: Replacement, match: re.Match[str]) -> str:
     head = match[0][: match.start(2) - match.start()]
+    return head + _lines(replacement, match[2])
+
+
+def _lines(replacement: Replacement, block: str) -> str:
     replaced = partial(second, replacement)
-    return head + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
+    return _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, block))
 
 
 def _behind(replacement: Replacement, match: re.Match[str]) -> str:
     around = match.string[max(0, match.start() - _NEAR) : match.end() + _NEAR]
     if match[1][:1] != "s" and "Secret" not in around:
         return match[0]
-    replaced = partial(second, replacement)
-    return match[1] + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
+    return match[1] + _lines(replacement, match[2])
 
 
 def _asked(replacement: Replacement, match: re.Match[str]) -> str:

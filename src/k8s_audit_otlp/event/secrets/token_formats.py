@@ -96,7 +96,6 @@ TOKEN_FORMATS: Final = (
         "r8_",
     ),
     _format(r"pscale_(?:tkn|pw|oauth)_[\w.-]{30,}", "pscale_"),
-    _format(r"EAA[A-Za-z0-9]{60,}", "EAA"),
     _format(r"glc_[A-Za-z0-9+/=]{30,}", "glc_"),
     _format(r"glsa_[A-Za-z0-9]{30,}_[a-f0-9]{8}", "glsa_"),
     _format(r"\$(?:apr1|2[abxy]|5|6|1|y|argon2id?)\$[./A-Za-z0-9$=,+]{16,}", "$"),
