@@ -187,9 +187,10 @@ def test_a_text_longer_than_any_genuine_one_goes_as_a_whole() -> None:
         assert json.loads(redactor(body, BodyContext(), set(), [])) == expected
 
 
-@given(
-    st.lists(st.sampled_from([*r"a \\ \" \u0041 \u0026 \u003C \u0070 u0041 \n \u00e9 é".split()]))
-)
+PARTS = (r"\\", r"\\"", r"\n", r"\u0041", r"\u0026", r"\u003C", r"\u0070", "u0041", "é", "a")
+
+
+@given(st.lists(st.sampled_from(PARTS)))
 def test_letters_that_are_escaped_without_need_are_read(parts: list[str]) -> None:
     text = "".join(parts)
     plain = plainly_escaped(f'"{text}"'.encode())
