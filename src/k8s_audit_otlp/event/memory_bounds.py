@@ -12,7 +12,7 @@ import msgspec
 from k8s_audit_otlp.model import AuditEvent
 
 MAX_OUTSIDE_BODIES = 2 << 20  # bytes of an event outside its bodies that are taken as they are
-LONGEST_TEXT = 1 << 20  # bytes of one string that is cleaned; etcd keeps no longer one
+LONGEST_TEXT = 1 << 20  # bytes of one string that is cleaned; Go reads and etcd keeps none longer
 LARGE_BODY = 4 << 20  # bytes of a body that is taken apart whatever its shape
 _PIECE = 45  # bytes that a short piece takes
 _MASS = 1 << 20  # bytes of a list or an object that is looked at

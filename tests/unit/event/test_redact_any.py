@@ -187,7 +187,16 @@ def test_a_text_longer_than_any_genuine_one_goes_as_a_whole() -> None:
         assert json.loads(redactor(body, BodyContext(), set(), [])) == expected
 
 
-PARTS = (r"\\", r"\\"", r"\n", r"\u0041", r"\u0026", r"\u003C", r"\u0070", "u0041", "é", "a")
+@pytest.mark.parametrize("name", ["requestURI", "userAgent", "verb"])
+def test_of_a_text_outside_bodies_the_first_mebibyte_is_judged(name: str) -> None:
+    whole = "/a?token=hunter2b&b=" + "c" * LONGEST_TEXT
+    text = json.loads(redacted(line_of(**{name: whole + "d"})).line)[name]
+    assert text.startswith("/a?token=REDACTED&b=ccc")
+    assert text.endswith("cccREDACTED")
+    assert len(text) <= LONGEST_TEXT + 20
+
+
+PARTS = (r"\\", r"\n", r"\u0022", r"\u0041", r"\u0026", r"\u003C", r"\u0070", "u0041", "é", "a")
 
 
 @given(st.lists(st.sampled_from(PARTS)))

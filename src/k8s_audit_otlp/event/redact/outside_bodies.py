@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext
@@ -21,7 +22,7 @@ from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.needles import may_hold
-from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.secrets.uri import clean_uri
 from k8s_audit_otlp.event.splice.tokens import (
@@ -102,7 +103,13 @@ class OutsideBodies:
         return bool(seen.echoed_in("\n".join(texts)))
 
     def text(self, owner: str, name: str, text: str, seen: Seen) -> str:
-        """Redact one string: `owner` is the member of the event, `name` the nearest key to it."""
+        """Redact one string: `owner` is the member of the event, `name` the nearest key to it.
+
+        Of a text longer than genuine ones are the beginning is judged; the rest goes.
+        """
+        if len(text) > LONGEST_TEXT:
+            seen.fired.add("text")
+            text = text[:LONGEST_TEXT] + MASK
         if owner == "annotations":
             return self._annotation(name, text, seen)
         text = self._json(text, seen)
