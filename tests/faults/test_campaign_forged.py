@@ -14,6 +14,7 @@ from tests.kit.judged import UID, Rows, is_event, is_receipt, read_rows
 
 NUMBER = "k8s.audit.chain.number"
 IDENTITY = "k8s.audit.segment.identity"
+pytestmark = pytest.mark.timeout(600)  # a run of the campaign is in the first test's time
 MORE = [pytest.param(seed, marks=pytest.mark.long) for seed in (10, 24, 30, 36, 37, 39, 54, 57)]
 
 

@@ -111,6 +111,11 @@ def test_two_nodes_in_one_export_are_no_alarm(fixture: Fixture, tmp_path: Path) 
         segment(fixture, n)
         segment(other, n)
     proven(fixture, *keys)
+    rows = exported(fixture.backend)
+    twice = judged(
+        fixture.folder, [*rows, *reversed(rows)], "--key", str(keys[0]), "--key", str(keys[1])
+    )
+    assert twice.exit_code == 0, twice.output
 
 
 def two_exporters(fixture: Fixture) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash, words
 from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, body_of
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, body_of, field_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -98,7 +98,9 @@ class Links:
             sound = said[HASH] == hash_of(uid, event, fields)
             since_ns, until_ns = (_number(named.get(name)) for name in (_FIRST, _LAST))
             text, body = named.get(words(TEXT)), body_of(named)
-            sound &= not (text and body) or text == text_hash(body)
+            if text and body:  # which names the file
+                name = str(field_of(fields, "log.file.name") or "")
+                sound &= text == text_hash(body) and name in body
             link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, since_ns, until_ns)
             chain = self._links.setdefault(said[CHAIN + "id"], {})
             chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
