@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent
 from tests.interop.opensearch import OpenSearch
 from tests.interop.stores import Loki, Relay, Store, VictoriaLogs, binary_of
-from tests.interop.test_stores import BINARIES, at, lines_ago, store
+from tests.interop.test_stores import BINARIES, DEPLOY, at, lines_ago, store
 from tests.kit.events import EventSource
 
 __all__ = ["store"]
@@ -136,3 +136,51 @@ def test_an_event_that_the_store_deleted_itself_is_named(agent: Agent, tmp_path:
     finally:
         store.stop()
     assert any(gone in line for line in answer["contents"]["missing"]), answer
+
+
+def test_the_cronjob_of_the_chart_answers_as_it_is_rendered(agent: Agent, tmp_path: Path) -> None:
+    """Its very words, with its files in a folder of ours."""
+    helm, binary = binary_of("helm"), binary_of(BINARIES[VictoriaLogs])
+    if not (helm.exists() and binary.exists()):
+        pytest.skip(f"{helm} or {binary} is not there: tests/interop/build.sh builds them")
+    (tmp_path / "store").mkdir()
+    store = VictoriaLogs(binary, tmp_path / "store")
+    try:
+        deliver(agent, store, store.endpoint)
+        settled(store, 0, 2700)
+        command, env = rendered_cronjob(helm, store, tmp_path)
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=120
+        )
+    finally:
+        store.stop()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "complete: 2,700 records under receipts" in done.stdout
+
+
+def rendered_cronjob(
+    helm: Path, store: VictoriaLogs, folder: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Return its command and environment; fields of the pod are `field`."""
+    exporter = {"endpoint": store.endpoint, "audit": {"vendor": store.vendor}}
+    values = {
+        "clusterName": CLUSTER,
+        "image": {"repository": "k8s-audit-otlp"},
+        "exporters": {"otlp_http/logs": exporter},
+        "evidenceReport": {"enabled": True, "store": "victorialogs", "url": store.url},
+    }
+    (folder / "values.yaml").write_text(yaml.safe_dump(values))
+    words = [str(helm), "template", "night", str(DEPLOY / "helm" / "k8s-audit-otlp")]
+    words += ["-f", str(folder / "values.yaml"), "--kube-version", "1.33.0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    made = [each for each in yaml.safe_load_all(done.stdout) if each]
+    config = next(each for each in made if each["kind"] == "ConfigMap")["data"]["config.yaml"]
+    (folder / "config.yaml").write_text(config)
+    job = next(each for each in made if each["kind"] == "CronJob")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["k8s-audit-otlp"]
+    own = "/etc/k8s-audit-otlp/config.yaml", str(folder / "config.yaml")
+    env = {each["name"]: each.get("value", "field") for each in container["env"]}
+    program = [sys.executable, "-m", "k8s_audit_otlp"]
+    return [*program, *(word.replace(*own) for word in container["args"])], env
