@@ -172,6 +172,8 @@ class Continuity:
     ) -> None:
         key = f"{before.state.identity if before else ''} {after}".encode()
         since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
+        if until_ns <= since_ns:  # a log that was cut begins with what was read of it
+            until_ns = 0
         why = self._doubt(name, before, cut=cut)
         self._on_new(self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why))
 

@@ -49,6 +49,18 @@ def test_a_cut_of_what_was_read_since_the_last_look_is_seen(
     assert receiver.gaps == [UNSEEN]
 
 
+def test_a_gap_at_a_cut_does_not_end_before_it_begins(receive: Any, live: Path, event: Any) -> None:
+    """The file begins with what was read before the gap: that says nothing of where it ends."""
+    append(live, event(0), event(1))
+    receiver = receive()
+    receiver.drain()
+    append(live, event(2))
+    cut(live, len(event(0)), event(3))
+    receiver.drain()
+    (told,) = [s.state for s in receiver.log.segments() if s.state.lost]
+    assert told.first_ns < told.last_ns or not told.last_ns
+
+
 @pytest.mark.parametrize("stopped", [True, False])
 @pytest.mark.parametrize("kept", [1, 50, 99])
 @pytest.mark.parametrize("added", [0, 3, 400])
