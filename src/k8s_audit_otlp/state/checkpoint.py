@@ -17,7 +17,12 @@ from pathlib import Path
 import msgspec
 
 from k8s_audit_otlp.state.content_hash import Content
-from k8s_audit_otlp.state.files import Fsync, make_private_directory, replace_file
+from k8s_audit_otlp.state.files import (
+    Fsync,
+    make_private_directory,
+    read_file,
+    replace_file,
+)
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
 from k8s_audit_otlp.state.outbox import Chain, Notice
@@ -102,7 +107,7 @@ class CheckpointFile:
         found = False
         for path in (self.path, self._previous):
             try:
-                data = path.read_bytes()
+                data = read_file(path)
             except FileNotFoundError:
                 continue
             except OSError as error:

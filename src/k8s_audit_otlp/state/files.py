@@ -4,7 +4,9 @@ Everything that the agent keeps on disk is written here: files 0600 in a directo
 wider is tightened, and a symbolic link in the place of a file is never written through.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -32,18 +34,41 @@ def open_private(path: Path, flags: int) -> int:
     """Open a file for its owner alone, and return its descriptor.
 
     Raises:
-        OSError: among others ELOOP, where *path* is a symbolic link.
+        OSError: among others ELOOP, where *path* is a symbolic link, and EINVAL, where it is a
+            FIFO or a device: nothing waits for its other end.
 
     """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _PRIVATE_FILE)
     try:
         mode = os.fstat(fd).st_mode
+        _check_regular(path, mode)
         if mode & _SHARED and flags & (os.O_WRONLY | os.O_RDWR):
             os.fchmod(fd, mode & ~_SHARED & 0o7777)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def read_file(path: Path) -> bytes:
+    """Return what is in a file.
+
+    Raises:
+        OSError: among others EINVAL, where *path* is a FIFO or a device.
+
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        _check_regular(path, os.fstat(file.fileno()).st_mode)
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is no regular file; move it away", str(path))
 
 
 def replace_file(

@@ -67,7 +67,7 @@ class StateLock:
 
         """
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = open_private(self._path, os.O_RDONLY)
         except FileNotFoundError:
             return None
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from k8s_audit_otlp.state.files import open_private
+from k8s_audit_otlp.state.files import open_private, read_file
 
 _SIZE = 512  # bytes that every write fills, so that a shorter one leaves nothing of the last
 
@@ -32,7 +32,7 @@ class Marker:
     def load(self) -> bool:
         """Read what the last process left; say whether it died in a line."""
         try:
-            self._marks = msgspec.json.decode(self._path.read_bytes(), type=_Marks)
+            self._marks = msgspec.json.decode(read_file(self._path), type=_Marks)
         except (OSError, msgspec.MsgspecError):
             self._marks = _Marks()
         died_in, self._marks.current = self._marks.current, ""

@@ -19,7 +19,7 @@ from threading import Lock
 
 import msgspec
 
-from k8s_audit_otlp.state.files import Fsync, open_private
+from k8s_audit_otlp.state.files import Fsync, open_private, read_file
 from k8s_audit_otlp.state.ledger import Ledger, Place
 
 FILE_NAME = "positions"
@@ -51,7 +51,7 @@ def key_of(log: str, exporter: str) -> bytes:
 def read_positions(state_dir: Path) -> list[PositionRecord]:
     """Return the newest whole record of each exporter and segment, the last written last."""
     try:
-        data = (state_dir / FILE_NAME).read_bytes()
+        data = read_file(state_dir / FILE_NAME)
     except OSError:
         return []
     newest: dict[tuple[bytes, int], PositionRecord] = {}

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.state.files import make_private_directory, open_private, replace_file
+from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.state.files import (
+    make_private_directory,
+    open_private,
+    read_file,
+    replace_file,
+)
 
 
 class Disk:
@@ -85,3 +91,23 @@ def test_a_file_in_the_place_of_the_directory_is_an_error(tmp_path: Path) -> Non
     (tmp_path / "state").write_text("")
     with pytest.raises(FileExistsError):
         make_private_directory(tmp_path / "state")
+
+
+def test_a_fifo_in_the_place_of_a_file_is_an_error_and_waits_for_nobody(tmp_path: Path) -> None:
+    fifo = tmp_path / "checkpoint.json"
+    os.mkfifo(fifo, 0o600)
+    for look in (
+        lambda: read_file(fifo),
+        lambda: open_private(fifo, os.O_RDWR | os.O_CREAT),
+        lambda: open_private(fifo, os.O_RDONLY),
+        lambda: read_file(Path("/dev/zero")),
+    ):
+        with pytest.raises(OSError, match="is no regular file; move it away"):
+            look()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "checkpoint.prev.json"])
+def test_a_checkpoint_that_is_a_fifo_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StateError, match=f"{name}: cannot be read: is no regular file"):
+        CheckpointFile(tmp_path).load()
