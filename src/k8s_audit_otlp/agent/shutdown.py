@@ -182,9 +182,10 @@ class Shutdown:
     def log_begin(self, in_flight: int, timeout_s: float) -> None:
         """Log that the end has begun."""
         why = "giving way to the new configuration" if self.handed_over else "stopping"
-        text = "%s: requests in flight: %d; they have up to %g s, the next start sends what is left"
+        requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
+        wait = f": waiting up to {timeout_s:g} s for {requests} in flight; what is left is kept"
         more = fields("stopping", in_flight=in_flight, reload=self.handed_over)
-        logger.info(text, why, in_flight, timeout_s, extra=more)
+        logger.info("%s%s", why, wait if in_flight else "", extra=more)
 
     def set_target(self) -> None:
         """Take down what is there now: it is to be delivered before the end."""

@@ -193,7 +193,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, log: Path) -> None:
         assert process.stderr is not None
         backend.wait_for_requests(1)
         process.send_signal(signal.SIGTERM)
-        while "requests in flight: " not in (line := process.stderr.readline()):
+        while "stopping" not in (line := process.stderr.readline()):
             assert line, "it ended"
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)

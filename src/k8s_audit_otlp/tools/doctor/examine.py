@@ -87,10 +87,11 @@ def examine(question: Question) -> Iterator[Finding]:
 
 def _findings(checks: Iterable[Check[Facts]], facts: Facts, subject: str) -> Iterator[Finding]:
     for check in checks:
-        yield Finding(check.name, subject, *_carefully(check.look, facts))
+        if (result := _carefully(check.look, facts)) is not None:
+            yield Finding(check.name, subject, *result)
 
 
-def _carefully(look: Callable[[Facts], CheckResult], facts: Facts) -> CheckResult:
+def _carefully(look: Callable[[Facts], CheckResult | None], facts: Facts) -> CheckResult | None:
     """Let a check that stumbles over what nobody foresaw be one finding, not the end of all."""
     try:
         return look(facts)

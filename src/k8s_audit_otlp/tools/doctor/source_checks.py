@@ -16,7 +16,7 @@ from k8s_audit_otlp.config.sources import (
 )
 from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, warn
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.transport.proxy import is_local
 
@@ -128,11 +128,9 @@ def _cloudwatch(source: CloudWatch) -> CheckResult:
 
 def _of_webhook(
     look: Callable[[AuditWebhook], CheckResult],
-) -> Callable[[SourceFacts], CheckResult]:
-    def check(facts: SourceFacts) -> CheckResult:
-        if isinstance(facts.source, AuditWebhook):
-            return look(facts.source)
-        return skipped("it is no webhook")
+) -> Callable[[SourceFacts], CheckResult | None]:
+    def check(facts: SourceFacts) -> CheckResult | None:
+        return look(facts.source) if isinstance(facts.source, AuditWebhook) else None
 
     return check
 

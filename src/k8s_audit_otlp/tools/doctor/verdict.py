@@ -44,10 +44,10 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[Facts]):
-    """One row of a group's table: a stable name, and who answers."""
+    """One row of a group's table: a stable name, and who answers; None where it does not apply."""
 
     name: str
-    look: Callable[[Facts], CheckResult]
+    look: Callable[[Facts], CheckResult | None]
 
 
 class Finding(NamedTuple):

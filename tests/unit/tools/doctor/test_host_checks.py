@@ -63,7 +63,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def look(name: str, state_dir: Path | None = None, **facts: Any) -> CheckResult:
+def look(name: str, state_dir: Path | None = None, **facts: Any) -> CheckResult | None:
     return TABLE[name](HostFacts(Path("/"), state_dir, **facts))
 
 

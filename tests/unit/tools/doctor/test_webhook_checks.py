@@ -19,7 +19,7 @@ POSTS = "--audit-webhook-config-file=/etc/webhook.yaml"
 GIVEN_UP, BATCHES = "apiserver.webhook", "apiserver.webhook-batches"
 
 
-def look(name: str, *more: str, most_body: int = 64 * MIB) -> CheckResult:
+def look(name: str, *more: str, most_body: int = 64 * MIB) -> CheckResult | None:
     found = audit_flags([POLICY, *(f"--audit-{one}" if one[:2] != "--" else one for one in more)])
     return TABLE[name](ApiserverFacts(Apiserver(found), Path("/"), most_body=most_body))
 
