@@ -58,6 +58,11 @@ class Image:
     def __init__(self, store: Path) -> None:
         self._store = store
         self._root = Path()
+        self._driver = "overlay"
+        try:
+            self.buildah("info")
+        except RuntimeError:  # such as below a container's own layers: each step is a copy of all
+            self._driver = "vfs"
 
     def build(self) -> None:
         """Make the base, then the image as `deploy/Dockerfile` says; mount what came out."""
@@ -82,7 +87,7 @@ class Image:
         """Run buildah and return what it prints; what it complains of is in the error."""
         store = ("--root", f"{self._store}/images", "--runroot", f"{self._store}/run")
         done = subprocess.run(
-            ["buildah", *store, "--storage-driver", "vfs", *arguments],
+            ["buildah", *store, "--storage-driver", self._driver, *arguments],
             cwd=TOP,
             env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
             capture_output=True,
@@ -135,4 +140,7 @@ class Image:
 
     def remove(self) -> None:
         self.buildah("rm", "--all")
+        mounted = self._store / "images" / self._driver
+        if mounted.is_mount():  # it is, for as long as overlays are made below it
+            subprocess.run(["umount", mounted], check=True)
         shutil.rmtree(self._store)
