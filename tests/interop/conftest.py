@@ -12,7 +12,6 @@ from tests.interop import kafka_broker
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector
 from tests.interop.opensearch import OpenSearch
-from tests.kit.servers import free_port
 
 CACHE = Path.home() / ".cache" / "k8s-audit-otlp" / "bin"
 BUILD = Path(__file__).parent / "build" / "build.sh"
@@ -77,13 +76,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def formatted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the first broker of a run leaves an empty log for the others."""
+    return tmp_path_factory.mktemp("kafka") / "formatted"
+
+
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[kafka_broker.Broker]:
+def broker(tmp_path: Path, formatted: Path) -> Iterator[kafka_broker.Broker]:
     kafka_broker.require()
-    made = kafka_broker.Broker(tmp_path / "broker", free_port(), free_port())
-    made.start()
-    yield made
-    made.kill()
+    made = kafka_broker.Broker(tmp_path / "broker", formatted)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
 
 
 @pytest.fixture(scope="session")

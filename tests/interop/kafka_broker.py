@@ -20,6 +20,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported all
     ResourceType,
 )
 
+from tests.kit.servers import free_port
+
 _NO_LEADER = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 JARS = Path(os.environ.get("K8S_AUDIT_OTLP_KAFKA", Path.home() / ".cache/k8s-audit-otlp/kafka"))
 
@@ -30,6 +32,9 @@ def require() -> None:
         pytest.skip(f"there is no Java, or no Kafka in {JARS}")
 
 
+# A broker lives for seconds: what a compiler or collector of garbage would gain comes too late.
+QUICK_START = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+START_S = 180.0  # a Java program takes long beside other load
 USERS = {"agent": "made-up", "other": "made-up-too"}
 
 
@@ -54,7 +59,9 @@ def secured_listener(port: int, pem: Path) -> str:
 class Broker:
     """Listens at `address` between `start` and `kill`; keeps its log over both."""
 
-    def __init__(self, folder: Path, port: int, controller: int, more: str = "") -> None:
+    def __init__(self, folder: Path, formatted: Path, more: str = "") -> None:
+        """Begin with the empty log in *formatted*; the first broker of a run has Java write it."""
+        port, controller = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
         self._folder = folder
         self._port = port
@@ -74,19 +81,20 @@ class Broker:
             "offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n"
             f"transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n{more}"
         )
-        cluster = uuid.uuid4().hex[:22]
-        self._java(
-            "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)
-        ).wait(60)
+        if not formatted.exists():
+            format_it = ("kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c")
+            assert self._java(*format_it, str(self._properties)).wait(START_S) == 0
+            shutil.copytree(folder / "data", formatted)
+        shutil.copytree(formatted, folder / "data", dirs_exist_ok=True)
 
     def _java(self, *words: str) -> "subprocess.Popen[bytes]":
-        command = ["java", "-Xmx512m", "-cp", f"{JARS}/*", *words]
+        command = ["java", *QUICK_START, "-cp", f"{JARS}/*", *words]
         with (self._folder / "broker.out").open("ab") as out:
             return subprocess.Popen(command, stdout=out, stderr=out)
 
     def start(self) -> None:
         self._process = self._java("kafka.Kafka", str(self._properties))
-        end = time.monotonic() + 60
+        end = time.monotonic() + START_S
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self._port), timeout=1).close()

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from tests.interop.kafka_broker import QUICK_START
 from tests.interop.stores import Intake, Store
 from tests.kit.servers import free_port
 
@@ -43,9 +44,7 @@ class OpenSearch(Store):
         words = [str(MAIN), str(directory), str(port), str(free_port())]
         command = [
             "java",
-            "-Xmx512m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
+            *QUICK_START,
             "-cp",
             f"{JARS}/*",
             *words,

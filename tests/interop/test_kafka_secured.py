@@ -36,13 +36,13 @@ class Secured:
 
 
 @pytest.fixture
-def secured(tmp_path: Path) -> Iterator[Secured]:
+def secured(tmp_path: Path, formatted: Path) -> Iterator[Secured]:
     kafka_broker.require()
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     pair, port, pem = authority.issue("broker"), free_port(), tmp_path / "broker.pem"
     pem.write_bytes(pair.key.read_bytes() + pair.cert.read_bytes())
     more = kafka_broker.secured_listener(port, pem)
-    broker = kafka_broker.Broker(tmp_path / "broker", free_port(), free_port(), more)
+    broker = kafka_broker.Broker(tmp_path / "broker", formatted, more)
     try:
         broker.start()
         for topic in ("audit", "closed"):
