@@ -33,7 +33,7 @@ CACHE = Path.home() / ".cache" / "k8s-audit-otlp" / "bin"
 PROGRAMS = ("etcd", "kube-apiserver", "load")
 BUILD = Path(__file__).parent / "kube" / "build.sh"
 BACKUPS = 8
-LOAD_S, AWAY_S = 40.0, 22.0
+LOAD_S, AWAY_S = 22.0, 10.0
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_an_outage_and_kills_lose_nothing_in_silence(
             away = 6.0 < passed < 6.0 + AWAY_S
             for side in sides:
                 side.turn(away=away)
-            if kills < passed // 4:
+            if kills < passed // 3:
                 killed.agent.end(signal.SIGKILL)
                 killed.start()
                 kills += 1
@@ -225,7 +225,7 @@ def test_every_attribute_of_a_real_log_is_what_the_plain_reference_says(
         records = {record.attributes["log.file.record_offset"]: record for record in
                    backend.received.records}  # fmt: skip
     offsets = offsets_of(data)
-    assert len(offsets) > 1000
+    assert len(offsets) > 300
     assert sorted(records) == offsets
     for start, end in zip(offsets, [*offsets[1:], len(data)], strict=True):
         record, line = records[start], data[start:end].rstrip(b"\n")

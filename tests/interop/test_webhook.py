@@ -31,7 +31,7 @@ from tests.kit.servers import free_port
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 __all__ = ["programs"]
 
-LOAD_S = 20.0
+LOAD_S = 10.0
 
 
 @pytest.fixture
@@ -93,11 +93,14 @@ def arrived(backend: Backend) -> dict[tuple[str, str, str], dict[str, str]]:
 def wait_for_all(
     apiserver: ApiServer, backend: Backend, seconds: float
 ) -> dict[tuple[str, str, str], dict[str, str]]:
-    """Return what the apiserver has written, once it has arrived or the time is over."""
+    """Return what the apiserver has written, once all but what it gave up is there, or in time."""
     events = written(apiserver.log)
     end = time.monotonic() + seconds
-    while events.keys() - arrived(backend).keys() and time.monotonic() < end:
-        time.sleep(1.0)
+    out = apiserver.log.parent.parent / "kube-apiserver.out"
+    while len(events.keys() - arrived(backend).keys()) > given_up_by(out):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.5)
     return events
 
 
@@ -130,7 +133,7 @@ def test_a_killed_agent_loses_nothing_of_what_the_apiserver_posts(
             load = apiserver.load(LOAD_S, workers=4)
             kills = 0
             while load.poll() is None:
-                time.sleep(5.0)
+                time.sleep(3.0)
                 agent.end(signal.SIGKILL)
                 agent.start()
                 wait_for_listener(port)  # on a busy machine the apiserver gives up before
@@ -147,7 +150,7 @@ def test_a_killed_agent_loses_nothing_of_what_the_apiserver_posts(
         f"{given_up} given up by the apiserver, "
         f"{backend.received.duplicates} repeats"
     )
-    assert len(events) > 1000
+    assert len(events) > 300
     assert len(lost) <= given_up
     assert all(found[key] == events[key] for key in events.keys() & found.keys())
     assert not [n for n in backend.received.notices if n.event_name == GAP]

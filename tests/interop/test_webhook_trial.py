@@ -26,7 +26,7 @@ from tests.kit.servers import free_port
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 __all__ = ["apiserver", "programs"]
 
-LOAD_S = 15.0
+LOAD_S = 10.0
 # kube-apiserver repeats a refused batch for so long: 10 times after Retry-After, 5 times over.
 REPEATS_S = 280.0
 
@@ -115,7 +115,7 @@ def test_a_trial_delivers_what_the_apiserver_writes(
         f"{trouble}: {len(events)} events, {len(lost)} missing, {given_up} given up by the "
         f"apiserver, {backend.received.duplicates} repeats"
     )
-    assert len(events) > 500
+    assert len(events) > 200
     assert len(lost) <= given_up
     assert all(found[key] == events[key] for key in events.keys() - lost)
     assert not [n for n in backend.received.notices if n.event_name == GAP]
