@@ -63,6 +63,7 @@ class Resumed:
     backlog_bytes: int
     skipped_bytes: int
     estimated: bool = False  # some of the backlog is packed, and nobody has unpacked it yet
+    skip_estimated: bool = False  # the same of what is skipped
     oldest_s: float | None = None  # age of the first event to send, where it can be read
     tally: Tally = field(default_factory=Tally)  # of all that settled before
 
@@ -101,7 +102,7 @@ def place(
     *new*: logs that are younger than this process, so that their beginning is after any end.
     """
     log, ledger = subscription.log, subscription.ledger
-    skipped = Skipped({}, 0)
+    skipped = Skipped({}, 0, estimated=False)
     if subscription.first_start:
         receiver = config.receivers[log.key.receiver]
         start_at = config.exporters[subscription.exporter].audit.start_at
@@ -116,10 +117,11 @@ def place(
         evidence.skipped(subscription, skipped.bytes)
     else:
         _tell_what_it_missed(subscription, evidence)
-    segment = log.next_segment(ledger)
-    offset = ledger.next_offset(segment.seq) if segment else 0
-    when = time_at(segment, reader, offset) if segment else None
     backlog = backlog_of(subscription)
+    known = log.segments()
+    segment = next((s for s in known if s.state is backlog.first), known[-1] if known else None)
+    offset = ledger.next_offset(segment.seq) if segment else 0
+    when = time_at(segment, reader, offset) if segment and backlog.first else None
     return Resumed(
         subscription.exporter,
         log.key.receiver,
@@ -129,6 +131,7 @@ def place(
         backlog.bytes,
         skipped.bytes,
         backlog.estimated,
+        skipped.estimated,
         now_ns / 1e9 - when.timestamp() if when else None,
         subscription.tally(),
     )

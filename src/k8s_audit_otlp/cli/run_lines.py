@@ -63,7 +63,8 @@ def describe(resumed: Resumed) -> str:
     where = (
         f"{resumed.segment} at byte {resumed.offset}" if resumed.segment else "nothing there yet"
     )
-    skipped = f"; start_at skips {size(resumed.skipped_bytes)}" if resumed.skipped_bytes else ""
+    skips = about(resumed.skipped_bytes, estimated=resumed.skip_estimated)
+    skipped = f"; start_at skips {skips}" if resumed.skipped_bytes else ""
     to_send = f"{about(resumed.backlog_bytes, estimated=resumed.estimated)} to send"
     if resumed.oldest_s is not None and resumed.oldest_s > _OLD_S:
         to_send += f", the oldest {duration(resumed.oldest_s)} old"

@@ -13,6 +13,7 @@ from k8s_audit_otlp.config.types import (
     StartAtValue,
     Texts,
     mistake,
+    whole_path,
 )
 
 GLOB = frozenset("*?[")  # any of them makes an `include` a pattern
@@ -83,13 +84,7 @@ class K8sAudit(ConfigBlock):
     def _not_empty(cls, include: tuple[str, ...]) -> tuple[str, ...]:
         if not include or not all(include):
             raise mistake("no path is given", "write include: [/var/log/kubernetes/audit.log]")
-        for one in include:
-            if one.startswith("~"):
-                raise mistake(f"{one}: ~ is the shell's", "write the whole path")
-            if not one.startswith("/"):
-                what = f"{one} is relative, and depends on where the agent is started"
-                raise mistake(what, "write the whole path, such as /var/log/kubernetes/audit.log")
-        return include
+        return tuple(whole_path(one, "/var/log/kubernetes/audit.log") for one in include)
 
     @field_validator("max_line_bytes")
     @classmethod

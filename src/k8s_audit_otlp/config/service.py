@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from k8s_audit_otlp.config.addresses import Address, BaseUrl, HttpUrl
 from k8s_audit_otlp.config.blocks import ConfigBlock, key
 from k8s_audit_otlp.config.types import (
@@ -10,6 +12,7 @@ from k8s_audit_otlp.config.types import (
     PositiveSeconds,
     Seconds,
     Texts,
+    whole_path,
 )
 
 
@@ -106,3 +109,8 @@ class Service(ConfigBlock):
     pipelines: dict[str, Pipeline] = key(
         {}, "logs[/name]: {receivers, exporters}; without it every receiver goes everywhere."
     )
+
+    @field_validator("state_dir")
+    @classmethod
+    def _is_whole(cls, value: str) -> str:
+        return whole_path(value, "/var/lib/k8s-audit-otlp")

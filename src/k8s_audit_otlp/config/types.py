@@ -176,6 +176,16 @@ def known_value(secret: Secret) -> str | None:
         return None
 
 
+def whole_path(name: str, example: str) -> str:
+    """Refuse a path that means another file wherever, or by whomever, the agent is started."""
+    if name.startswith("~"):
+        raise mistake(f"{name}: ~ is the shell's", "write the whole path")
+    if not name.startswith("/"):
+        what = f"{name} is relative, and depends on where the agent is started"
+        raise mistake(what, f"write the whole path, such as {example}")
+    return name
+
+
 def _header_value(value: Any) -> Secret:
     text = known_value(secret := to_secret(value))
     if text is None:

@@ -23,6 +23,7 @@ class Skipped:
 
     offsets: dict[int, int]
     bytes: int
+    estimated: bool  # some of it is packed, and nobody has unpacked it yet
 
 
 def start_at_end(log: AuditLog) -> Skipped:
@@ -50,7 +51,8 @@ def start_since(log: AuditLog, reader: BlockReader, since_ns: int) -> Skipped:
 
 def _skip(ends: Sequence[tuple[Segment, int]]) -> Skipped:
     skipped = sum(min(offset, segment.state.likely_size) for segment, offset in ends)
-    return Skipped({segment.seq: offset for segment, offset in ends}, skipped)
+    estimated = any(offset == EVERYTHING and segment.state.is_estimated for segment, offset in ends)
+    return Skipped({segment.seq: offset for segment, offset in ends}, skipped, estimated)
 
 
 def _until(

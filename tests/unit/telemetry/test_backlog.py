@@ -91,6 +91,25 @@ def _holds(resumed: Resumed, size: int) -> None:
     assert "the oldest 2.7 d old" in describe(resumed)
 
 
+def test_a_start_line_names_the_place_behind_backups_that_are_skipped(
+    unsent: tuple[Path, int], tmp_path: Path
+) -> None:
+    """Packed backups that nobody unpacks are passed over, as a number that is an estimate."""
+    log, size = unsent
+    tree = {
+        "receivers": {"k8s_audit": {"include": [str(log)], "start_at": "end"}},
+        "exporters": {"otlp_http": {"endpoint": "http://127.0.0.1:9"}},
+        "service": {"state_dir": str(tmp_path / "state")},
+    }
+    agent = Agent(load_tree(tree, "agent.yaml", {}).config, {}, AgentOptions(once=True))
+    [resumed] = agent.start()
+    agent.stop()
+    agent.run()
+    assert (resumed.segment, resumed.offset) == ("audit.log", log.stat().st_size)
+    assert (resumed.backlog_bytes, resumed.skipped_bytes) == (0, size)
+    assert "start_at skips about " in describe(resumed)
+
+
 def test_what_was_unpacked_is_no_estimate() -> None:
     """Whatever the trailer said."""
     whole = SegmentState(1, "a", "", 0, size=500, promised=900, complete=True, first_ns=1)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import ServerTls
+from k8s_audit_otlp.evidence.seal import KeyFileError, SealKey
 
 _FILE_KEYS = frozenset({"filename"})
 
@@ -30,7 +32,8 @@ def look(config: Config, found: Findings) -> None:
         for pattern in () if receiver_id in spools else receiver.include:
             _look_at_log(pattern, (*found.path_of("receivers", receiver_id), "include"), found)
     _look_at_service(config.service, found)
-    for path, value in _values(config, found):
+    telemetry = _walk(config.service.telemetry, ("service", "telemetry"))
+    for path, value in chain(_values(config, found), telemetry):
         if isinstance(value, Tls | ServerTls):
             _look_at_certificates(value, path, found)
         for name in _files_of(path, value):
@@ -44,23 +47,30 @@ def look(config: Config, found: Findings) -> None:
 
 
 def _look_at_service(service: Service, found: Findings) -> None:
-    state_dir = service.state_dir
-    _refuse_home(state_dir, ("service", "state_dir"), found)
-    for key, name in (
-        ("key_file", service.evidence.key_file),
-        ("seal_file", service.evidence.seal_file),
-    ):
-        _refuse_home(name or "", ("service", "evidence", key), found)
+    state_dir, evidence = service.state_dir, service.evidence
     if _is_no_directory(Path(state_dir)):
         found.mistake(
             ("service", "state_dir"), f"{state_dir} is not a directory", "name a directory"
         )
+    where = ("service", "evidence", "key_file")
+    if evidence.key_file and not _refuse_home(evidence.key_file, where, found):
+        try:
+            SealKey.read(Path(evidence.key_file))
+        except KeyFileError as error:
+            what, _, hint = str(error).partition("; ")
+            found.mistake(where, what, hint)
+    if evidence.seal_file:
+        _look_at_output(
+            evidence.seal_file, ("service", "evidence", "seal_file"), found, "seals.jsonl"
+        )
 
 
-def _look_at_output(name: str, path: KeyPath, found: Findings) -> None:
+def _look_at_output(
+    name: str, path: KeyPath, found: Findings, example: str = "audit.jsonl"
+) -> None:
     _refuse_home(name, path, found)
     if _is_directory(Path(name)):
-        hint = f"write {name.rstrip('/')}/audit.jsonl"
+        hint = f"write {name.rstrip('/')}/{example}"
         found.mistake(path, f"{name} is a directory", hint)
 
 
