@@ -30,12 +30,17 @@ VIOLATION_PREFIXES = ("failed-open.", "apiserver.k8s.io/unsafe-delete")
 VIOLATION_PART = ".invalid-cert.kubernetes.io/"  # what follows names the host
 
 
+# What a watch of an aggregated API ends with when its client closes it: kubernetes issue 110112.
+_CLOSED = "net/http: abort Handler"
+
+
 class Alarm(IntEnum):
-    """What the annotations say about the request."""
+    """What the annotations say about the request, or that its panic is none."""
 
     NONE = 0
     VIOLATION = 1
     FORBIDDEN = 2
+    CLOSED = 3
 
 
 class SeverityOutcome(NamedTuple):
@@ -55,11 +60,16 @@ def _is_violation(key: str) -> bool:
     return key in VIOLATIONS or key.startswith(VIOLATION_PREFIXES) or VIOLATION_PART in key
 
 
+def alarm_at_end(stage: str, message: str, alarm: int) -> int:
+    """Tell a panic with which a proxied connection is closed from one of the apiserver."""
+    return Alarm.CLOSED if stage == "Panic" and message.endswith(_CLOSED) else alarm
+
+
 def judge(stage: str, code: int, reason: str, alarm: int = Alarm.NONE) -> SeverityOutcome:
     """Decide outcome and severity; the first condition that holds wins."""
     error_type = reason or str(code)
     if stage == "Panic":
-        return SeverityOutcome("failure", ERROR2, "panic")
+        return SeverityOutcome("failure", INFO if alarm == Alarm.CLOSED else ERROR2, "panic")
     if code <= 0 and not reason:
         return SeverityOutcome("unknown", INFO, "")
     if code >= 500:

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from k8s_audit_otlp.event.severity import DECISION, REASON, SEVERITY_TEXT, Alarm, alarm_of
+from k8s_audit_otlp.event.severity import (
+    DECISION,
+    REASON,
+    SEVERITY_TEXT,
+    Alarm,
+    alarm_at_end,
+    alarm_of,
+)
 from k8s_audit_otlp.event.times import EPOCH, MAX_NS, unix_ns
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.otlp import wire
@@ -152,6 +159,7 @@ class RecordEncoder:
         code, reason = 0, ""
         if (status := event.response_status) is not None:
             code, reason = status.code, status.reason
+            alarm = alarm_at_end(event.stage, status.message, alarm)
         user = event.user or _NO_USER
         if event.impersonated_user is not None or event.authentication_metadata is not None:
             around += self._rare(event)

@@ -42,14 +42,20 @@ def read_partial_success(body: bytes, content_type: str) -> tuple[int, str] | No
     from google.protobuf.message import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
         DecodeError,
     )
+    from google.protobuf.unknown_fields import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
+        UnknownFieldSet,
+    )
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415
         ExportLogsServiceResponse,
     )
 
+    known = {1, 2}  # fields of ExportLogsPartialSuccess; as another type they are another message's
     try:
         partial = ExportLogsServiceResponse.FromString(body).partial_success
     except DecodeError:
         return None
+    if any(field.field_number in known for field in UnknownFieldSet(partial)):
+        return None  # as where a server sends back what it got
     return max(0, partial.rejected_log_records), safe_text(partial.error_message)
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, is_long_outside_bodies
+from k8s_audit_otlp.event.severity import alarm_at_end
 from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import wire
@@ -240,6 +241,7 @@ class FastEncoder:
     def _request(self, key: tuple[str, str, str, bytes, int, int]) -> tuple[bytes, bool, int]:
         level, stage, verb, status_json, target, alarm = key
         status = (self._decode_status(status_json) if status_json else None) or Status()
+        alarm = alarm_at_end(stage, status.message, alarm)
         request = self._records.requests[
             "Event", level, stage, verb, status.code, status.reason, target, alarm, False
         ]

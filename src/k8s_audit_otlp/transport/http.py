@@ -119,7 +119,7 @@ class HttpSender:
 
     def _outcome(self, answer: Answer) -> Outcome:
         status, headers, body = answer.status, answer.headers, answer.body
-        content_type = headers.get("content-type", "")
+        content_type = headers.get("content-type", "").lower()
         packed = body and headers.get("content-encoding", "")
         if packed:
             body = _unpack(body, packed)

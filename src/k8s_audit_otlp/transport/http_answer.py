@@ -14,6 +14,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024  # opentelemetry.io/docs/specs/otlp: the client
 _MAX_INTERIM = 8  # 1xx answers before the real one
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: |\r|$)")
+_BEGIN = b"HTTP/"
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _DIGITS = re.compile(r"\d{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
@@ -83,7 +84,10 @@ def _read_head(source: _Input) -> tuple[int, int, dict[str, str]]:
         if seen > MAX_HEAD_BYTES:
             raise NoAnswerError(f"the head of the answer is over {MAX_HEAD_BYTES} B", began=True)
         if not source.more():
-            why = "the answer broke off in its head" if data else "closed without an answer"
+            began = "the answer broke off in its head"
+            if not data.startswith(_BEGIN[: len(data)]):
+                began = "the port speaks no HTTP: another program listens there"
+            why = began if data else "closed without an answer"
             raise NoAnswerError(_other_protocol(data) or why, began=bool(data))
     head = bytes(data[: end.start()])
     del data[: end.end()]

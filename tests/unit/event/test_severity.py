@@ -10,6 +10,7 @@ from k8s_audit_otlp.event.severity import (
     WARN,
     Alarm,
     SeverityOutcome,
+    alarm_at_end,
     alarm_of,
     judge,
 )
@@ -63,6 +64,15 @@ def test_the_first_condition_that_holds_wins(
 def test_annotations_report_violations(key: Any, alarm: Any) -> None:
     """Only those that say that something is wrong."""
     assert alarm_of({key: ""}) == alarm
+
+
+def test_a_watch_that_its_client_closes_is_no_panic() -> None:
+    """An aggregated API's proxy ends it so; any other panic stays the severest there is."""
+    closed = alarm_at_end("Panic", "APIServer panic'd: net/http: abort Handler", Alarm.VIOLATION)
+    assert judge("Panic", 500, "InternalError", closed) == ("failure", INFO, "panic")
+    other = alarm_at_end("Panic", "APIServer panic'd: runtime error", Alarm.NONE)
+    assert judge("Panic", 500, "InternalError", other).severity == ERROR2
+    assert alarm_at_end("ResponseComplete", "net/http: abort Handler", 0) == Alarm.NONE
 
 
 def test_a_refusal_is_more_than_a_violation() -> None:

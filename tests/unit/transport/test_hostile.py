@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
@@ -198,6 +202,10 @@ def test_thirty_attacks_leave_no_memory_behind(backend: Any) -> None:
 
 
 OTLP = b"application/x-protobuf"
+_RESOURCE = Resource(attributes=[KeyValue(key="service.name")])
+ECHO = ExportLogsServiceRequest(
+    resource_logs=[ResourceLogs(resource=_RESOURCE)]
+).SerializeToString()
 NO_ACKNOWLEDGEMENT = [
     (b"text/html", b"<html>log in"),
     (b"Text/HTML; charset=utf-8", b"<html>"),
@@ -221,6 +229,8 @@ NO_ACKNOWLEDGEMENT = [
     (OTLP, b"\x0a\x7fcut off"),
     (OTLP, b'{"code": 7, "message": "no"}'),
     (OTLP, Status(code=16, message="log in").SerializeToString()),
+    (OTLP, ECHO),
+    (b"", ECHO),
 ]
 ACKNOWLEDGEMENTS = [
     (b"text/html", b""),
@@ -232,6 +242,8 @@ ACKNOWLEDGEMENTS = [
     (b"application/json; charset=utf-8", b'\n{"partial_success": {"errorMessage": ""}}\n'),
     (OTLP, b"\r\n"),
     (OTLP, b"{}"),
+    (b"Application/X-Protobuf; charset=utf-8", b"\x0a\x00"),
+    (OTLP, b"\x0a\x03\x1a\x01x"),  # a field that a later version may have
     (b"", b"\x0a\x00"),
 ]
 

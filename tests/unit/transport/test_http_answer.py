@@ -179,6 +179,9 @@ def test_bytes_after_the_answer_end_the_connection() -> None:
     [
         (b"\x15\x03\x01\x00\x02\x02\x46", "https://"),
         (b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0", "otlp_grpc"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "speaks no HTTP"),
+        (b"J\0\0\0\n8.0.36\0", "speaks no HTTP"),
+        (b"HTT", "broke off"),
         (b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07" + b"\0" * 12, "otlp_grpc"),
     ],
 )
