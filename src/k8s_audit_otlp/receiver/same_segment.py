@@ -113,9 +113,11 @@ def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
     """Return the farthest of the places in *marks* up to which *other* is what *segment* was.
 
     Beside the segment's own file it may part from it and meet it again, as a spool after a failed
-    sync does: only what both have from the beginning on counts then.
+    sync does: only what both have from the beginning on counts then. A file that does not reach
+    every place is not proven to be its own.
     """
-    if (own := own_file(segment)) is not None:
+    own = own_file(segment)
+    if own is not None and verified(own, marks) == (max((at for at, _ in marks), default=0), True):
         shared = _shared_length(own, other)
         marks = [(offset, mark) for offset, mark in marks if offset <= shared]
     return verified(other, marks)[0]
