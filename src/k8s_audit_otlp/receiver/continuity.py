@@ -70,6 +70,8 @@ class Continuity:
         oldest = entries[0]
         if empty and oldest.key not in self.unnamed:
             return oldest.name.live and empty.get(oldest.key) == 0
+        if oldest.key in self.unnamed:  # as it was judged when it was first seen
+            return self.unnamed[oldest.key].follows
         return oldest.name.live or bool(empty)
 
     # -- live files without a whole line -------------------------------------------------------

@@ -65,7 +65,7 @@ class Discovery:
         if entries:
             self._take_unlisted({e.key for e in entries}, found)
         self._place_all(entries, placed, first_new, found, sure=sure)
-        self._known.note_newest(first_new, found.bound)
+        self._known.note_newest(first_new, found.bound, empty=found.follows)
         found.again &= not sure
         if found.again:
             return found

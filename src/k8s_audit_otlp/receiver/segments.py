@@ -63,13 +63,13 @@ class KnownSegments:
         newest = (s for s in reversed(self._segments.values()) if not s.state.lost)
         return self._segments.get(self.manifest.newest) or next(newest, None)
 
-    def note_newest(self, first_new: int, bound: set[int]) -> None:
+    def note_newest(self, first_new: int, bound: set[int], *, empty: bool) -> None:
         """Remember what the next new one has to follow: the live one, else the newest.
 
         Only one that a listing has shown, as *bound* says: what was live may be gone meanwhile.
-        Where there is none, remember when that was so.
+        Where there is none, and was none since the last look, remember when that was so.
         """
-        if not len(self.manifest):
+        if empty and not len(self.manifest):
             self.manifest.empty_ns = self.clock_ns()
         found = [s for s in self if s.seq >= first_new and not s.state.lost]
         live = next(

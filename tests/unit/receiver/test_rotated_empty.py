@@ -32,6 +32,30 @@ def test_a_live_file_that_was_empty_at_a_stop_and_is_a_backup_now_is_no_gap(
     assert second.gaps == []
 
 
+@pytest.mark.parametrize("looks", [0, 1, 3])
+def test_what_came_and_went_while_stopped_is_a_gap_though_the_log_is_empty_again(
+    receive: Any, live: Path, event: Any, clock: Any, *, looks: int
+) -> None:
+    """However often the new live file was looked at before it had a line."""
+    live.touch()
+    receiver = receive()
+    receiver.drain()
+    receiver.log.close()
+    since_ns = int(clock.now * 1e9)
+    rotations(live, event, [1, 2], kept=1)
+    for backup in live.parent.glob("audit-*"):
+        backup.unlink()
+    receiver = receive(receiver)
+    for _ in range(looks):
+        clock.advance(1)
+        assert receiver.drain() == []
+    append(live, event(3))
+    assert receiver.drain() == [event(3)]
+    assert receiver.gaps == [("unseen", 0, 1)]
+    (told,) = [s.state for s in receiver.log.segments() if s.state.lost]
+    assert told.first_ns == since_ns
+
+
 def generation(path: Path) -> int:
     source = open_source(path, compressed=False)
     assert isinstance(source, PlainSource)

@@ -129,18 +129,21 @@ def test_the_newest_is_the_live_one_or_else_what_was_found_last(
 ) -> None:
     """A log that has nothing yet remembers when that was so."""
     clock.advance(7)
-    known.note_newest(1, set())
-    assert known.manifest.empty_ns == int(clock.now * 1e9)
+    known.note_newest(1, set(), empty=True)
+    was_empty_ns = int(clock.now * 1e9)
+    clock.advance(1)
+    known.note_newest(1, set(), empty=False)
+    assert known.manifest.empty_ns == was_empty_ns, "nobody knows what came meanwhile"
     first, second = add(), add()
-    known.note_newest(1, {first.seq, second.seq})
+    known.note_newest(1, {first.seq, second.seq}, empty=True)
     assert known.manifest.newest == second.seq
     live = add(live=True)
     _older = add()
-    known.note_newest(live.seq, {live.seq})
+    known.note_newest(live.seq, {live.seq}, empty=True)
     assert known.manifest.newest == live.seq
     assert known.predecessor() is live
     live.name = None
-    known.note_newest(99, set())
+    known.note_newest(99, set(), empty=True)
     assert known.manifest.newest == live.seq, "nothing new was found"
     assert first.seq == 1
 
