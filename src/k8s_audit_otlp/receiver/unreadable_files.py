@@ -89,7 +89,7 @@ class UnreadableFiles:
                 # What has a file of its own is in no other.
                 file.maybe = [seq for seq in file.maybe if seq not in found.bound]
                 waiting.append(file)
-            elif any(self._could_be_read(file, entry, found) for entry in entries):
+            elif any(is_of(file, entry) for entry in entries):
                 continue  # it could be read, or was put back so that it can
             else:
                 what = f"{file.name} {file.device} {file.inode}".encode()
@@ -97,17 +97,6 @@ class UnreadableFiles:
                 self._on_new(self._known.add_lost("unseen", file.name, what, detail=why))
         self._known.manifest.unread = waiting
         found.maybe = {seq for file in waiting for seq in file.maybe}
-
-    def _could_be_read(self, file: UnreadableFile, entry: Entry, found: ScanResult) -> bool:
-        """Say whether a listed file that can be read is what *file* was.
-
-        One with its inode number alone is not if it is empty or begins later than that was seen.
-        """
-        if is_dated_as(file, entry) or not is_of(file, entry) or not file.written_ns:
-            return is_of(file, entry)
-        in_it = (s for s in self._known if s.key == entry.key and s.seq in found.bound)
-        begins = min((s.state.first_ns for s in in_it), default=0)
-        return entry.size > 0 and begins <= file.written_ns
 
     def damaged(self, entry: Entry, source: Source) -> Segment:
         """Give up a compressed file of which not one line can be read.
