@@ -39,7 +39,7 @@ class FileText:
                 22, "not a file", self.path
             )  # a pipe would be waited for without end
         with open(self.path, "rb", opener=_not_waiting) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(MAX_FILE_BYTES + 1) or b""  # None where a read would wait
         if len(data) > MAX_FILE_BYTES:
             raise NoValueError(27, f"over {MAX_FILE_BYTES} bytes", self.path)
         try:
