@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -54,17 +53,15 @@ class Waits:
     Whatever is committed is on disk.
     """
 
-    def __init__(self, lag: Lag, initial_offset: str | None, every_s: float) -> None:
+    def __init__(self, lag: Lag, every_s: float) -> None:
         self._lag = lag
         self._every_s = every_s
-        self._from_the_end = initial_offset == "latest"
         self._at = float("-inf")
         self._ends: dict[str, int] = {}  # as measured last
-        self._starts: dict[str, int] = {}  # where reading begins, while nothing is committed
         self._member = False
 
     def assigned(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
-        self._member, self._starts = True, {}
+        self._member = True
         self._at = float("-inf")
 
     def revoked(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
@@ -94,10 +91,7 @@ class Waits:
         for place in consumer.committed(assigned, timeout=_ASK_S) if assigned else ():
             name = f"{place.topic}/{place.partition}"
             low, high = consumer.get_watermark_offsets(place, timeout=_ASK_S)
-            begin = place.offset
-            if begin < 0:  # nothing is committed
-                begin = self._starts.setdefault(name, high if self._from_the_end else low)
-            ends[name], missing[name] = high, max(0, high - max(low, begin))
+            ends[name], missing[name] = high, max(0, high - max(low, place.offset))
         return ends, missing
 
 
@@ -120,9 +114,9 @@ class KafkaSource(FetchingSource[Consumer]):
         super().__init__(name, spool)
         self._topics = list(topics)
         self._broker_said = ("", 0.0)  # what the client could not do, and when
-        initial = settings.get("auto.offset.reset")
-        self._initial = OFFSET_END if initial == "latest" else OFFSET_BEGINNING
-        self._waits = Waits(self.lag, initial, measure_every_s)
+        self._from_the_end = settings.get("auto.offset.reset") == "latest"
+        self._sizes: dict[str, str] = {}  # topics, and what is noted with their offsets
+        self._waits = Waits(self.lag, measure_every_s)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._committed: dict[tuple[str, int], int] = {}
         self._settings = {
@@ -151,12 +145,28 @@ class KafkaSource(FetchingSource[Consumer]):
         self._committed.clear()
         self._waits.assigned(consumer, places)
         found = consumer.committed(places, timeout=_ASK_FIRST_S)
-        for place in found:
-            if place.error is not None:
-                raise KafkaException(place.error)
-            if place.offset < 0:
-                place.offset = self._initial
+        if error := next((place.error for place in found if place.error), None):
+            raise KafkaException(error)
+        if self._from_the_end:
+            self._sizes = {t: self._size_of(consumer, t) for t in {p.topic for p in found}}
+        fresh = [place for place in found if place.offset < 0]
+        for place in fresh:
+            place.offset = OFFSET_BEGINNING
+            if self._from_the_end and place.partition < int(self._sizes[place.topic]):
+                place.offset = consumer.get_watermark_offsets(place, timeout=_ASK_FIRST_S)[1]
         consumer.assign(found)
+        # Else what comes first, while nobody reads, would be taken for older than the group.
+        self._commit(consumer, [place for place in fresh if place.offset >= 0])
+
+    def _size_of(self, consumer: Consumer, topic: str) -> str:
+        """Return of how many partitions a topic was when the group began: it notes that itself.
+
+        Later ones hold nothing that is older than the group.
+        """
+        found = consumer.list_topics(topic, timeout=_ASK_FIRST_S).topics[topic].partitions
+        every = [TopicPartition(topic, number) for number in found]
+        noted = [p.metadata or "" for p in consumer.committed(every, timeout=_ASK_FIRST_S)]
+        return min((size for size in noted if size.isdigit()), key=int, default=str(len(every)))
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Leave what had begun to whoever reads on: it is not committed."""
@@ -212,8 +222,13 @@ class KafkaSource(FetchingSource[Consumer]):
             self._broker_said = ("", 0.0)
 
     def _commit(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        noted = [
+            TopicPartition(p.topic, p.partition, p.offset, self._sizes.get(p.topic, ""))
+            for p in places
+        ]
         try:
-            consumer.commit(offsets=places, asynchronous=False)
+            if noted:
+                consumer.commit(offsets=noted, asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() not in _MOVED:
                 raise

@@ -241,14 +241,14 @@ def test_who_keeps_up_with_a_topic_that_never_rests_is_not_behind() -> None:
     """What was there at the last look is on disk, though more has come since."""
     now = [100.0]
     lag = Lag(lambda: now[0])
-    waits, broker = Waits(lag, "latest", 10.0), Ends()
+    waits, broker = Waits(lag, 10.0), Ends()
     consumer: Any = broker
-    broker.end = 1000
+    broker.end = broker.committed_to = 1000
     waits.measure(consumer)
     assert lag.waiting == {}, "it has no partition yet"
     waits.assigned(consumer, [])
     waits.measure(consumer)
-    assert lag.waiting == {"audit/0": 0}, "it begins at the end"
+    assert lag.waiting == {"audit/0": 0}
     for _ in range(5):
         now[0] += 10.0
         broker.end += 500
@@ -266,3 +266,48 @@ def test_who_keeps_up_with_a_topic_that_never_rests_is_not_behind() -> None:
     now[0] += 100.0
     waits.measure(consumer)
     assert lag.behind_s == 160.0
+
+
+def test_from_the_end_is_where_a_group_begins_once(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """What comes to a partition that was empty till then, while nobody reads, is not older."""
+    settings["auto.offset.reset"] = "latest"
+    for number in range(10):
+        producer.produce(TOPIC, event(number), partition=0)
+    producer.flush(10)
+    spool = spool_in(tmp_path)
+    first = KafkaSource("kafka", settings, [TOPIC], spool)
+    first.start()
+    until(lambda: committed(settings) == 10)
+    first.stop(15.0)
+    for number in range(10, 20):
+        producer.produce(TOPIC, event(number), partition=number % 2)
+    producer.flush(10)
+    second = KafkaSource("kafka", settings, [TOPIC], spool)
+    second.start()
+    until(lambda: len(held(spool)) == 10)
+    second.stop(15.0)
+    assert set(held(spool)) == {event(number) for number in range(10, 20)}
+
+
+def test_a_partition_that_is_new_is_read_from_its_beginning(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """A topic grows at any time, and what comes before it is noticed is not older than the group.
+
+    The group has noted that it began when there were two partitions.
+    """
+    settings["auto.offset.reset"] = "latest"
+    for number in range(40):
+        producer.produce(TOPIC, event(number), partition=number % 4)
+    producer.flush(10)
+    grown = Consumer(settings)
+    grown.commit(offsets=[TopicPartition(TOPIC, 1, 10, "2")], asynchronous=False)
+    grown.close()
+    spool = spool_in(tmp_path)
+    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source.start()
+    until(lambda: len(held(spool)) == 20)
+    source.stop(15.0)
+    assert set(held(spool)) == {event(number) for number in range(40) if number % 4 > 1}
