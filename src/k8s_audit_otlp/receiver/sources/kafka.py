@@ -124,6 +124,7 @@ class KafkaSource(FetchingSource[Consumer]):
             "auto.offset.reset": "error",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
             "error_cb": self._on_error,
         }
 
@@ -181,14 +182,16 @@ class KafkaSource(FetchingSource[Consumer]):
             if (error := message.error()) is not None:
                 if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - public
                     gone.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public
+                    self._partition_of(message).pass_to(message.offset() or 0)
                 else:
                     self._on_error(error)
                 continue
             if _OTLP.match(value := bytes(message.value() or b"")):
                 requests = _NO_REQUESTS.format(topic=message.topic())
                 break  # what lies before it is taken, and committed
-            partition = self._partitions.setdefault(_place_of(message), Partition())
-            lines += partition.take(message.offset() or 0, bytes(message.key() or b""), value)
+            key = bytes(message.key() or b"")
+            lines += self._partition_of(message).take(message.offset() or 0, key, value)
         if self.put(lines + self._torn(gone), lambda: self._waits.measure(connection)):
             self._commit_positions(connection)
         self._waits.measure(connection)
@@ -198,6 +201,9 @@ class KafkaSource(FetchingSource[Consumer]):
             self._begin_anew(connection, gone)
         said, when = self._broker_said
         return said if time.monotonic() - when < _BELIEVED_S else ""
+
+    def _partition_of(self, message: Message) -> Partition:
+        return self._partitions.setdefault(_place_of(message), Partition())
 
     def _torn(self, gone: Sequence[Message]) -> list[bytes]:
         """Return what is left of texts whose ends do not come, or are *gone*."""

@@ -34,6 +34,10 @@ class Partition:
             found += self._pieces.add(offset, one._replace(stream=one.stream + b"|" + key))
         return self._lines(found)
 
+    def pass_to(self, end: int) -> None:
+        """Go on to an offset before which no message is left: markers of transactions are none."""
+        self._end = max(self._end, end)
+
     def overdue(self, now: float) -> list[bytes]:
         """Return what is left of texts whose end does not come any more, at *now* (seconds)."""
         first = self._pieces.first

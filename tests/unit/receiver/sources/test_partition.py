@@ -78,3 +78,18 @@ def test_a_reader_that_is_killed_loses_nothing(cuts: list[list[int]], kill: int)
         found += second.take(offset, b"", message)
     assert set(ids(found)) == {f"id-{number}" for number in range(len(cuts))}
     assert max(start, second.position) == len(messages)
+
+
+def test_what_is_no_message_is_passed() -> None:
+    """Markers of transactions have offsets; a text that has begun before them still holds back."""
+    partition, text = Partition(), event(1)
+    partition.take(10, b"", event(2))
+    partition.pass_to(12)
+    assert partition.position == 12
+    partition.pass_to(0)
+    assert partition.position == 12
+    partition.take(12, b"", docker(text[:90], more=True))
+    partition.pass_to(14)
+    assert partition.position == 12
+    assert ids(partition.take(14, b"", docker(text[90:]))) == ["id-1"]
+    assert partition.position == 15
