@@ -131,7 +131,8 @@ class HttpSender:
             return outcome
         if not answer.whole:
             return Retry(f"HTTP {status}, but the answer broke off or has no end")
-        if not answer.body or self._options.accept_any_answer:
+        of_grpc = "grpc" in content_type  # whose status may say no where HTTP's says yes
+        if self._options.accept_any_answer or not (answer.body or of_grpc):
             return outcome
         return _acknowledgement(status, body, content_type)
 

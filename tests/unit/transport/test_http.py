@@ -70,6 +70,7 @@ def test_records_arrive_with_their_resource(
         (WrongContentType("text/html", b"OK"), Misconfigured),
         (WrongContentType("application/json", b"<!doctype html><title>Sign in"), Misconfigured),
         (WrongContentType("application/json", b"{}"), Delivered),
+        (WrongContentType("application/grpc", b""), Misconfigured),
         (PartialSuccess(0), Delivered),
     ],
     ids=str,
