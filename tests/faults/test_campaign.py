@@ -15,6 +15,7 @@ LONG = range(10_000, 10_200)
 SECOND = 1_000_000_000
 
 
+@pytest.mark.timeout(600)  # seconds; ten where nothing else runs
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_is_done_to_the_agent_no_event_is_lost(tmp_path: Path, seed: int) -> None:
     """Kills, a full disk, a bad back end, a storm of rotations: nothing is missing at the end.
