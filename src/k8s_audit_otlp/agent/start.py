@@ -23,7 +23,7 @@ from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since,
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, LogJournal
@@ -71,7 +71,7 @@ class Resumed:
 def open_log(
     receiver: str,
     path: Path,
-    state: ManifestState | None,
+    state: Manifest | None,
     limits: LogLimits,
     deleted: DeletedSegments,
 ) -> AuditLog:

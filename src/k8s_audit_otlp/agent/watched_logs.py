@@ -14,7 +14,7 @@ from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.watch import Watcher
-from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -39,7 +39,7 @@ class WatchedLogs:
         self._finder = Thread()
         self.appeared: set[Path] = set()  # logs that a glob matches by now: another agent's work
 
-    def open(self, receiver_id: str, manifests: Mapping[str, ManifestState]) -> list[AuditLog]:
+    def open(self, receiver_id: str, manifests: Mapping[str, Manifest]) -> list[AuditLog]:
         """Open the logs of a receiver; *manifests* is what is known of them.
 
         Raises:

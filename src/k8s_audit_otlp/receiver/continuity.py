@@ -153,7 +153,7 @@ class Continuity:
         """
         manifest = self._known.manifest
         return (
-            not len(manifest)
+            not manifest.segments
             and not manifest.unnamed
             and (0 < identity.when_ns < manifest.empty_ns)
         )

@@ -25,7 +25,7 @@ from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.receiver.troubles import WAITING, LogEvents, Troubles, explain
 from k8s_audit_otlp.receiver.unreadable_files import ScanResult
 from k8s_audit_otlp.state.ledger import Ledger
-from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
+from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
 _ATTEMPTS = 5  # to find each file where a listing says
 
@@ -43,7 +43,7 @@ class AuditLog:
         receiver: str,
         path: Path,
         events: LogEvents,
-        state: ManifestState | None = None,
+        state: Manifest | None = None,
         *,
         limits: LogLimits | None = None,
         deleted: DeletedSegments | None = None,
@@ -100,10 +100,10 @@ class AuditLog:
         with self._known.lock:
             return list(self._known)
 
-    def state(self) -> ManifestState:
+    def state(self) -> Manifest:
         """Return the manifest as it is to be stored."""
         with self._known.lock:
-            return self._known.manifest.state()
+            return self._known.manifest.copy()
 
     @property
     def live_size(self) -> int:

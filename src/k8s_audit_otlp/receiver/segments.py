@@ -13,7 +13,7 @@ from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merge
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import PlainSource, Source
 from k8s_audit_otlp.state.ledger import Ledger
-from k8s_audit_otlp.state.manifest import Manifest, ManifestState, SegmentState
+from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # unless configured; a longer line is one record without bodies
 _GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
@@ -33,14 +33,14 @@ class KnownSegments:
     """Segments by sequence number, with the ledgers that may still need them."""
 
     def __init__(
-        self, state: ManifestState | None, limits: LogLimits, clock_ns: Callable[[], int]
+        self, manifest: Manifest | None, limits: LogLimits, clock_ns: Callable[[], int]
     ) -> None:
         self.lock = RLock()
-        self.manifest = Manifest(state)
+        self.manifest = manifest.copy() if manifest else Manifest()
         self.limits = limits
         self.clock_ns = clock_ns
         self.ledgers: list[Ledger] = []
-        self._segments = {s.seq: Segment(s) for s in self.manifest}
+        self._segments = {s.seq: Segment(s) for s in self.manifest.segments}
         self._gone_since: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Segment]:
@@ -69,7 +69,7 @@ class KnownSegments:
         Only one that a listing has shown, as *bound* says: what was live may be gone meanwhile.
         Where there is none, and was none since the last look, remember when that was so.
         """
-        if empty and not len(self.manifest):
+        if empty and not self.manifest.segments:
             self.manifest.empty_ns = self.clock_ns()
         found = [s for s in self if s.seq >= first_new and not s.state.lost]
         live = next(
@@ -161,6 +161,7 @@ class KnownSegments:
         return [s for s in self if s.name is None and s.state.complete and not self.needed(s)]
 
     def forget(self, seqs: Iterable[int]) -> None:
+        seqs = list(seqs)
         with self.lock:
             self.manifest.forget(seqs)
             for seq in seqs:

@@ -24,7 +24,7 @@ from k8s_audit_otlp.state.files import (
     replace_file,
 )
 from k8s_audit_otlp.state.ledger import Place, Tally
-from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
+from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 from k8s_audit_otlp.state.outbox import Chain, Notice
 from k8s_audit_otlp.state.positions import PositionRecord, key_of, read_positions
 
@@ -52,7 +52,7 @@ class Checkpoint(msgspec.Struct, omit_defaults=True):
 
     version: int = 0  # VERSION once it is written; other defaults are left out of the file
     written: str = ""
-    manifests: dict[str, ManifestState] = {}
+    manifests: dict[str, Manifest] = {}
     positions: dict[str, dict[str, Position]] = {}
     config: str = ""  # digest of the configuration that the last agent ran with
     starts: list[str] = []  # digests of the positions at recent starts that did not end cleanly
@@ -176,7 +176,7 @@ def _go_on_to(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None
     for record in records:
         by_key.setdefault(record.subscription, []).append(record)
     for log, exporters in checkpoint.positions.items():
-        manifest = checkpoint.manifests.get(log, ManifestState())
+        manifest = checkpoint.manifests.get(log, Manifest())
         known = {segment.seq: segment for segment in manifest.segments}
         new: list[dict[int, PositionRecord]] = []  # of each exporter, by segment
         for exporter, position in exporters.items():

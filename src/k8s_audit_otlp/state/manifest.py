@@ -5,7 +5,7 @@ segments that are found in the same listing. So renames and clock steps can neit
 hide anything.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -87,8 +87,8 @@ class UnreadableFile(msgspec.Struct, array_like=True):
     written_ns: int = 0  # when it was seen first and held something
 
 
-class ManifestState(msgspec.Struct, omit_defaults=True):
-    """A manifest as it is stored."""
+class Manifest(msgspec.Struct, omit_defaults=True):
+    """All known segments of one log in their order. That of an AuditLog is guarded by its lock."""
 
     next_seq: int = 1
     segments: list[SegmentState] = []
@@ -100,36 +100,9 @@ class ManifestState(msgspec.Struct, omit_defaults=True):
     empty_ns: int = 0  # when the log was listed last and held no event yet
     following: dict[int, str] = {}  # identities of what may come next by the positions of before
 
-
-class Manifest:
-    """All known segments of one log in their order. Guarded by the lock of its AuditLog."""
-
-    def __init__(self, state: ManifestState | None = None) -> None:
-        state = state or ManifestState()
-        self.next_seq = state.next_seq
-        self.started = state.started
-        self.newest = state.newest
-        self.unnamed = list(state.unnamed)
-        self.unread = list(state.unread)
-        self.doubted = state.doubted
-        self.empty_ns = state.empty_ns
-        self.following = dict(state.following)
-        self._segments = {s.seq: s for s in state.segments}
-
-    def __iter__(self) -> Iterator[SegmentState]:
-        return iter(self._segments.values())
-
-    def __len__(self) -> int:
-        return len(self._segments)
-
-    def get(self, seq: int) -> SegmentState | None:
-        return self._segments.get(seq)
-
     def with_identity(self, identity: str) -> list[SegmentState]:
         """Known segments whose first event is the same, newest first."""
-        return [
-            s for s in reversed(self._segments.values()) if s.identity.partition(".")[0] == identity
-        ]
+        return [s for s in reversed(self.segments) if s.identity.partition(".")[0] == identity]
 
     def add(
         self, identity: str, head: str, head_length: int, *, head_start: int = 0, now_ns: int
@@ -147,7 +120,7 @@ class Manifest:
         segment = SegmentState(
             self.next_seq, name, head, head_length, head_start=head_start, seen_ns=now_ns
         )
-        self._segments[self.next_seq] = segment
+        self.segments.append(segment)
         self.next_seq += 1
         self.following = {}
         return segment
@@ -158,19 +131,15 @@ class Manifest:
         return of.get(identity, 0)
 
     def forget(self, seqs: Iterable[int]) -> None:
-        for seq in seqs:
-            self._segments.pop(seq, None)
+        gone = set(seqs)
+        self.segments = [s for s in self.segments if s.seq not in gone]
 
-    def state(self) -> ManifestState:
-        copies = [msgspec.structs.replace(s, names=list(s.names)) for s in self]
-        return ManifestState(
-            self.next_seq,
-            copies,
-            self.started,
-            self.newest,
-            list(self.unnamed),
-            list(self.unread),
-            self.doubted,
-            self.empty_ns,
-            dict(self.following),
+    def copy(self) -> "Manifest":
+        """Return what stays as it is while the log goes on."""
+        return msgspec.structs.replace(
+            self,
+            segments=[msgspec.structs.replace(s, names=list(s.names)) for s in self.segments],
+            unnamed=list(self.unnamed),
+            unread=list(self.unread),
+            following=dict(self.following),
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
-from k8s_audit_otlp.state.manifest import ManifestState
+from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.telemetry.backlog import backlog_in
 
 
@@ -31,15 +31,13 @@ class StoredSubscription:
 def inspect(checkpoint: Checkpoint) -> list[StoredSubscription]:
     """Return a line for every (log, exporter) that the checkpoint knows."""
     return [
-        _stored(log, exporter, position, checkpoint.manifests.get(log, ManifestState()))
+        _stored(log, exporter, position, checkpoint.manifests.get(log, Manifest()))
         for log, exporters in checkpoint.positions.items()
         for exporter, position in exporters.items()
     ]
 
 
-def _stored(
-    log: str, exporter: str, position: Position, manifest: ManifestState
-) -> StoredSubscription:
+def _stored(log: str, exporter: str, position: Position, manifest: Manifest) -> StoredSubscription:
     last_ns = {seq: tally.last_ns for seq, tally in position.tallies.items()}
     backlog = backlog_in(manifest.segments, position.settled, lambda seq: last_ns.get(seq, 0))
     current = backlog.first or (manifest.segments[-1] if manifest.segments else None)

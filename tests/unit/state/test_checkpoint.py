@@ -17,7 +17,7 @@ from k8s_audit_otlp.state.checkpoint import (
     StateError,
 )
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
+from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
 MAIN, PREVIOUS = "checkpoint.json", "checkpoint.prev.json"
 
@@ -27,7 +27,7 @@ def state(offset: int) -> Checkpoint:
     segment = SegmentState(1, "0123456789abcdef", "head", 4, names=["audit.log"], size=offset)
     return Checkpoint(
         written=f"at {offset}",
-        manifests={"audit": ManifestState(2, [segment], started=True)},
+        manifests={"audit": Manifest(2, [segment], started=True)},
         positions={"audit": {"siem": Position({1: offset}, {1: Tally(read=offset)})}},
     )
 

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, ManifestState, SegmentState
+from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, SegmentState
 
 
 @given(identities=st.lists(st.sampled_from(["a" * 16, "b" * 16]), max_size=12))
@@ -15,8 +15,8 @@ def test_every_segment_has_a_number_and_a_name_of_its_own(identities: Any) -> No
     manifest = Manifest()
     for identity in identities:
         manifest.add(identity, "head", 4, now_ns=1)
-    assert [s.seq for s in manifest] == list(range(1, len(identities) + 1))
-    names = [s.identity for s in manifest]
+    assert [s.seq for s in manifest.segments] == list(range(1, len(identities) + 1))
+    names = [s.identity for s in manifest.segments]
     assert len(set(names)) == len(names)
     for identity in set(identities):
         count = identities.count(identity)
@@ -30,9 +30,9 @@ def test_a_sequence_number_is_never_given_twice() -> None:
     manifest = Manifest()
     manifest.add("a", "head", 4, now_ns=1)
     manifest.forget([manifest.add("b", "head", 4, now_ns=1).seq])
-    again = Manifest(manifest.state())
+    again = manifest.copy()
     assert again.add("c", "head", 4, now_ns=1).seq == 3
-    assert [s.seq for s in again] == [1, 3]
+    assert [s.seq for s in again.segments] == [1, 3]
 
 
 def test_a_stored_manifest_comes_back_as_it_was() -> None:
@@ -41,16 +41,16 @@ def test_a_stored_manifest_comes_back_as_it_was() -> None:
     segment = manifest.add("a", "head", 4, head_start=3, now_ns=1)
     segment.seen_as("audit.log")
     segment.size, segment.complete, segment.truncated = 7, True, True
-    data = msgspec.json.encode(manifest.state())
-    assert Manifest(msgspec.json.decode(data, type=ManifestState)).state() == manifest.state()
+    data = msgspec.json.encode(manifest)
+    assert msgspec.json.decode(data, type=Manifest) == manifest
 
 
-def test_a_state_does_not_change_with_the_manifest() -> None:
+def test_a_copy_does_not_change_with_the_manifest() -> None:
     """It is written while the log goes on."""
     manifest = Manifest()
     segment = manifest.add("a", "head", 4, now_ns=1)
     segment.seen_as("one")
-    state = manifest.state()
+    state = manifest.copy()
     segment.seen_as("two")
     segment.size = 99
     assert (state.segments[0].names, state.segments[0].size) == (["one"], 0)

@@ -7,7 +7,7 @@ import pytest
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
-from k8s_audit_otlp.state.manifest import ManifestState, SegmentState
+from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 from k8s_audit_otlp.state.positions import FILE_NAME, PositionFile, key_of
 from tests.unit.state.written_positions import IDENTITY, KEY, at
 
@@ -15,7 +15,7 @@ from tests.unit.state.written_positions import IDENTITY, KEY, at
 def checkpoint(offset: int) -> Checkpoint:
     segment = SegmentState(1, IDENTITY, "head", 4, names=["audit.log"], size=offset)
     return Checkpoint(
-        manifests={"k8s_audit:audit.log": ManifestState(2, [segment], started=True)},
+        manifests={"k8s_audit:audit.log": Manifest(2, [segment], started=True)},
         positions={
             "k8s_audit:audit.log": {"siem": Position({1: offset}, {1: Tally(read=1, delivered=1)})}
         },
