@@ -6,7 +6,7 @@ reached, so rotation, compression and deletion in between lose nothing.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from threading import Lock
 
@@ -183,7 +183,7 @@ class AuditLog:
         with self._known.lock:
             return self._known.finished()
 
-    def forget(self, seqs: Iterable[int]) -> None:
+    def forget(self, seqs: Collection[int]) -> None:
         """Drop segments from the manifest; whoever stores it has kept what it needs of them."""
         self._known.forget(seqs)
 

@@ -5,7 +5,7 @@ change fields that belong together or to look at them. Files are opened, read, c
 without it, by whoever scans; nobody else adds segments or changes their files.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from threading import RLock
 
@@ -160,8 +160,7 @@ class KnownSegments:
         """Return the segments without a name that nobody needs any more."""
         return [s for s in self if s.name is None and s.state.complete and not self.needed(s)]
 
-    def forget(self, seqs: Iterable[int]) -> None:
-        seqs = list(seqs)
+    def forget(self, seqs: Collection[int]) -> None:
         with self.lock:
             self.manifest.forget(seqs)
             for seq in seqs:

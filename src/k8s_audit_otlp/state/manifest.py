@@ -5,7 +5,7 @@ segments that are found in the same listing. So renames and clock steps can neit
 hide anything.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import msgspec
 
@@ -130,9 +130,8 @@ class Manifest(msgspec.Struct, omit_defaults=True):
         of = {name.partition(".")[0]: seq for seq, name in self.following.items()}
         return of.get(identity, 0)
 
-    def forget(self, seqs: Iterable[int]) -> None:
-        gone = set(seqs)
-        self.segments = [s for s in self.segments if s.seq not in gone]
+    def forget(self, seqs: Collection[int]) -> None:
+        self.segments = [s for s in self.segments if s.seq not in seqs]
 
     def copy(self) -> "Manifest":
         """Return what stays as it is while the log goes on."""
