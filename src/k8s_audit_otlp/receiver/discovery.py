@@ -20,7 +20,7 @@ from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles, is_in
 
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
 
@@ -231,10 +231,7 @@ class Discovery:
         """
         live = entry is not None and entry.name.live
         begin, after = 0, 0
-        for state in self._known.manifest.with_identity(identity.name):
-            segment = self._known[state.seq]
-            if (state.head, state.head_start) != (identity.head, identity.head_start):
-                continue
+        for segment in self._beginning_as(identity, entry):
             marks = self._known.marks_of(segment)
             match self._compare(segment, source, marks, found, live=live):
                 case SegmentMatch.SAME:
@@ -244,12 +241,12 @@ class Discovery:
                     return segment
                 case SegmentMatch.DUPLICATE:
                     if entry is not None:
-                        self._copies[entry.stamp] = state.seq
+                        self._copies[entry.stamp] = segment.seq
                     return None
                 case SegmentMatch.DIFFERENT:
                     farthest = shared_place(segment, source, marks)
-                    if farthest > max(begin, state.begin):
-                        begin, after = farthest, state.seq
+                    if farthest > max(begin, segment.state.begin):
+                        begin, after = farthest, segment.seq
                 case never:
                     assert_never(never)
         if begin:  # what was not known begins with the first event that is newer
@@ -259,6 +256,13 @@ class Discovery:
         self._known.hold(segment, source, live=live)
         self._on_new(segment)
         return segment
+
+    def _beginning_as(self, identity: Identity, entry: Entry | None) -> list[Segment]:
+        alike = self._known.manifest.with_identity(identity.name)
+        head = identity.head, identity.head_start
+        found = [self._known[s.seq] for s in alike if (s.head, s.head_start) == head]
+        # its own first: a younger one may be read only behind its end
+        return sorted(found, key=lambda segment: entry is None or not is_in(segment, entry))
 
     def _new(
         self, entry: Entry | None, identity: Identity, found: ScanResult, *, begin: int, after: int

@@ -62,7 +62,7 @@ class UnreadableFiles:
     def _of(self, entry: Entry) -> Segment | None:
         """Return the segment of a file that cannot be looked into, where that is certain."""
         without = [s for s in self._known if s.source is None and not s.state.lost]
-        return next((s for s in without if _is_in(s, entry)), None)
+        return next((s for s in without if is_in(s, entry)), None)
 
     def _without_file(self, found: ScanResult) -> list[int]:
         return [
@@ -131,7 +131,7 @@ def is_of(file: UnreadableFile, entry: Entry) -> bool:
     return is_dated_as(file, entry) or (same_inode and may_become(file.name, entry.name))
 
 
-def _is_in(segment: Segment, entry: Entry) -> bool:
+def is_in(segment: Segment, entry: Entry) -> bool:
     """Say whether a file is that of a segment: by its date, or because nobody wrote to it since.
 
     An inode number alone proves nothing: that of a deleted file is soon another one's.
