@@ -61,7 +61,7 @@ class AuditLogReceiver:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         burst = max(1, min(burst, int(os.environ.get(QUEUE_VARIABLE) or burst)))
-        config = _config(Path(path), Path(state_dir), dict(audit or {}), burst)
+        config = _config(Path(path).absolute(), Path(state_dir).absolute(), audit or {}, burst)
         self._sender = LoggerProviderSender(logger_provider, flush_s=FLUSH_S)
         options = AgentOptions(lock_patience_s=0.0, senders={NAME: self._sender})
         self._agent = Agent(config, os.environ, options, now=now)
@@ -131,7 +131,7 @@ def _config(path: Path, state_dir: Path, audit: Mapping[str, Any], burst: int) -
     """Say as a configuration what the receiver is: one log, one exporter, one burst at a time."""
     exporter = {
         "exporter": NAME,
-        "audit": audit,
+        "audit": dict(audit),
         "sending_queue": {
             "num_consumers": 1,
             "batch": {"sizer": "items", "max_size": burst},

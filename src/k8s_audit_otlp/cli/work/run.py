@@ -196,12 +196,12 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: Path | None
         raise click.UsageError("give --config FILE, or --path AUDIT_LOG and --state-dir DIRECTORY")
     if config_file is not None and log_path is not None:
         raise click.UsageError("--path is for use without --config; write the path in the file")
+    state = str(state_dir.absolute()) if state_dir else None
     if config_file is None:
         assert log_path is not None  # noqa: S101 - seen above
-        state = str(state_dir) if state_dir else None
         return from_environment(str(Path(log_path).absolute()), state, os.environ)
     loaded = load_config(config_file)
-    return loaded.with_state_dir(str(state_dir)) if state_dir else loaded
+    return loaded.with_state_dir(state) if state else loaded
 
 
 class _Signals:
