@@ -28,12 +28,19 @@ def log(log_dir: Path) -> Path:
 
 @pytest.fixture
 def state(backend: Backend, log: Path, tmp_path: Path) -> Iterator[Path]:
-    """Run an agent, and return its state directory once it delivers."""
+    """Run an agent, and return its state directory once it delivers and can be watched."""
     process = run(tmp_path / "state", log, backend)
-    backend.wait_for(1, timeout=60)
+    wait_for_delivery(backend, tmp_path / "state")
     yield tmp_path / "state"
     process.send_signal(signal.SIGTERM)
     process.wait(60)
+
+
+def wait_for_delivery(backend: Backend, state: Path) -> None:
+    backend.wait_for(1, timeout=60)
+    end = time.monotonic() + 60
+    while not (state / "tap.sock").exists() and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def watch(state: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -129,7 +136,7 @@ def test_it_goes_on_with_the_next_agent(
     """After a restart and after a kill: who watches need not begin anew."""
     state = tmp_path / "state"
     first = run(state, log, backend)
-    backend.wait_for(1, timeout=60)
+    wait_for_delivery(backend, state)
     with watch(state, "tap", "--json", "--for", "90s") as watching:
         seen = shown(watching)
         # It stands by: a watcher waits some seconds for the next agent, and no longer.
