@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult, is_dated_as, is_of
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.state.manifest import UnnamedFile
 
 Key = tuple[int, int]  # device and inode
@@ -51,7 +51,7 @@ class Continuity:
             found.follows = (
                 before.seq in found.bound
                 or _still_there(before)
-                or any(is_dated_as(file, entry) for file in behind for entry in entries)
+                or any(entry.is_dated_as(file.name) for file in behind for entry in entries)
             )
         return before
 

@@ -20,7 +20,7 @@ from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles, is_in
+from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles
 
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
 
@@ -262,7 +262,7 @@ class Discovery:
         head = identity.head, identity.head_start
         found = [self._known[s.seq] for s in alike if (s.head, s.head_start) == head]
         # its own first: a younger one may be read only behind its end
-        return sorted(found, key=lambda segment: entry is None or not is_in(segment, entry))
+        return sorted(found, key=lambda segment: entry is None or not segment.is_listed_as(entry))
 
     def _new(
         self, entry: Entry | None, identity: Identity, found: ScanResult, *, begin: int, after: int

@@ -38,6 +38,10 @@ class Entry:
         """What changes when the file does: an inode number alone is soon used again."""
         return self.device, self.inode, self.size, self.mtime_ns
 
+    def is_dated_as(self, *names: str) -> bool:
+        """Say whether it has one of the names, packed or not, and a date: nobody else has it."""
+        return self.name.age[0] == DATED and self.name.base in {n.removesuffix(GZIP) for n in names}
+
 
 def live_path(path: Path) -> Path:
     """Return where the live file of a log is: backups are beside it.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from k8s_audit_otlp.receiver.identity import fingerprint, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.names import GZIP, LogName
+from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
 from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -64,6 +65,17 @@ class Segment:
         state = self.state
         head = source.read_at(state.head_start, state.head_length)
         return fingerprint(head) == state.head and verified(source, state.marks[:1])[1]
+
+    def is_listed_as(self, entry: Entry) -> bool:
+        """Say whether a listed file is this one: by its date, or as nobody wrote to it since.
+
+        An inode number alone proves nothing: that of a deleted file is soon another one's.
+        """
+        state = self.state
+        if entry.is_dated_as(*state.names):
+            return True
+        same_file = self.key == entry.key and may_become(state.name, entry.name)
+        return same_file and not state.gone and state.modified_ns == entry.mtime_ns
 
     def holds(self, place: Place) -> bool:
         """Say whether the bytes before *place* are what they were; without a mark nobody knows."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import DATED, GZIP, may_become
+from k8s_audit_otlp.receiver.names import may_become
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
@@ -62,7 +62,7 @@ class UnreadableFiles:
     def _of(self, entry: Entry) -> Segment | None:
         """Return the segment of a file that cannot be looked into, where that is certain."""
         without = [s for s in self._known if s.source is None and not s.state.lost]
-        return next((s for s in without if is_in(s, entry)), None)
+        return next((s for s in without if s.is_listed_as(entry)), None)
 
     def _without_file(self, found: ScanResult) -> list[int]:
         return [
@@ -117,28 +117,7 @@ class UnreadableFiles:
         return segment
 
 
-def is_dated_as(file: UnreadableFile, entry: Entry) -> bool:
-    """Say whether a listed file has the name of one that could not be read, packed or not.
-
-    A name with a date is nobody else's.
-    """
-    return entry.name.age[0] == DATED and entry.name.base == file.name.removesuffix(GZIP)
-
-
 def is_of(file: UnreadableFile, entry: Entry) -> bool:
     """Say whether a file that could not be read is the listed one, or one with its inode number."""
     same_inode = (file.device, file.inode) == entry.key
-    return is_dated_as(file, entry) or (same_inode and may_become(file.name, entry.name))
-
-
-def is_in(segment: Segment, entry: Entry) -> bool:
-    """Say whether a file is that of a segment: by its date, or because nobody wrote to it since.
-
-    An inode number alone proves nothing: that of a deleted file is soon another one's.
-    """
-    state = segment.state
-    bases = {name.removesuffix(GZIP) for name in state.names}
-    if entry.name.age[0] == DATED and entry.name.base in bases:
-        return True
-    same_file = segment.key == entry.key and may_become(state.name, entry.name)
-    return same_file and not state.gone and state.modified_ns == entry.mtime_ns
+    return entry.is_dated_as(file.name) or (same_inode and may_become(file.name, entry.name))
