@@ -39,6 +39,8 @@ def match(
     *own* is the segment's file where it can be opened, *marks* what was read of it. *elsewhere*:
     that file is in the directory under another name. *live*: the other file is the live one.
     """
+    if segment.state.cut:
+        return SegmentMatch.DIFFERENT  # what follows it in its file has that file
     if own is None:
         same = not elsewhere and _continues(segment, other, marks, live=live)
         return SegmentMatch.SAME if same else SegmentMatch.DIFFERENT
@@ -76,7 +78,8 @@ def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> 
     """Say whether a file may hold a segment that no known file holds any more.
 
     A shorter one does only as a copy that was made before the log was cut, not as what was read
-    itself. One that has grown after it was closed must hold what was read of it.
+    itself. One that has grown after it was closed must hold what was read of it. The very file of
+    a segment that was given up may have been cut: what was told as lost must be in it.
     """
     farthest, intact = verified(other, marks)
     if not intact or isinstance(other, GzipSource):
@@ -84,8 +87,8 @@ def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> 
     state = segment.state
     size = other.stat().st_size
     copied = segment.key != (other.device, other.inode)
-    if state.complete and copied:
-        return size == state.size or 0 < state.size <= farthest
+    if state.complete and (copied or state.gone):
+        return (copied and size == state.size) or 0 < state.size <= farthest
     return size >= state.size or (copied and not live)
 
 

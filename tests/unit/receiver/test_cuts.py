@@ -245,3 +245,27 @@ def test_a_file_that_is_packed_while_its_reader_was_closed_goes_on_by_its_bytes(
     rest = [event(100 * number + n) for number in range(1, 6) for n in range(20)]
     assert receiver.drain() == [*rest, event(9000)]
     assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("then", ["scan", "restart"])
+@pytest.mark.parametrize("read", [0, 20])
+def test_a_log_that_outgrows_what_was_cut_of_it_is_not_taken_for_what_it_was(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], read: int, then: str
+) -> None:
+    """What was told as lost is behind a position without bytes: it proves nothing of the file."""
+    before = [event(n) for n in range(40)]
+    append(live, *before[:read])
+    receiver = receive()
+    receiver.drain()
+    append(live, *before[read:])
+    receiver.log.scan()  # its size is known, nobody has read it
+    kept = sum(map(len, before[:20]))
+    cut(live, kept, event(100))
+    receiver.drain()
+    new = [event(200 + n) for n in range(60)]
+    cut(live, kept, *new)  # longer than it ever was
+    receiver = receive(receiver) if then == "restart" else receiver
+    assert receiver.drain()[-60:] == new
+    append(live, event(300))
+    assert receiver.drain() == [event(300)]
+    assert live.name in [name for name, _ in receiver.segments()[-1:]]
