@@ -28,6 +28,7 @@ RETRYABLE_HTTP = frozenset({408, 429, *range(500, 600)})
 TOO_LARGE_HTTP = frozenset({413})
 REJECTED_HTTP = frozenset({400, 422})
 TOO_LARGE_SAID = "request body too large"  # the Collector answers 400 to it: Go's MaxBytesReader
+TLS_SAID = re.compile(r"to (?:an )?HTTPS (?:server|port)")  # 400 of Go and of nginx to plain HTTP
 
 MISCONFIGURED_HTTP = {
     **dict.fromkeys(range(300, 400), "a redirect is not followed: write the address it leads to"),
@@ -118,6 +119,8 @@ def read_http_failure(status: int, message: str, wait_s: float | None = None) ->
         return Retry(why, wait_s)
     if reason := MISCONFIGURED_HTTP.get(status):
         return Misconfigured(f"{why} ({reason})")
+    if status == 400 and TLS_SAID.search(message):
+        return Misconfigured(f"{why} (the port speaks TLS: write https://)")
     if status in TOO_LARGE_HTTP or (status == 400 and TOO_LARGE_SAID in message):
         return TooLarge(why)
     return Rejected(why) if status in REJECTED_HTTP else Misconfigured(why)

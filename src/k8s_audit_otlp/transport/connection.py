@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError, read_answer
-from k8s_audit_otlp.transport.tls import not_accepted
+from k8s_audit_otlp.transport.tls import OTHER_VERSION, not_accepted
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 CONNECT_S = 10.0
@@ -28,6 +28,9 @@ MISCONFIGURED_PROXY = {
     403: "it does not allow this host and port",
     407: "it wants credentials: write them into proxy_url",
 }
+_PLAIN = frozenset(
+    {"wrong version number", "record layer failure", "http request", "unexpected eof while reading"}
+)
 UNREACHED_PROXY = dict.fromkeys((502, 503, 504), "it does not reach the back end")
 
 
@@ -198,7 +201,7 @@ class Connections:
                 with contextlib.suppress(OSError):
                     sock.close()
             if isinstance(error, OSError):
-                raise ConnectError(_reason(error), error) from None
+                raise ConnectError(_reason(error, connected=sock is not None), error) from None
             raise
         return sock
 
@@ -243,18 +246,19 @@ def _readable(sock: Any) -> bool:
     return bool(poll.poll(0))
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, *, connected: bool) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return not_accepted(error.verify_message)
     if isinstance(error, ssl.SSLError):
         reason = tls_reason(error)
-        plain = reason in {"wrong version number", "record layer failure", "http request"}
-        return f"TLS failed: {reason}" + ("; does the port speak plain http://?" if plain else "")
+        plain = "; does the port speak plain http://?" if reason in _PLAIN else ""
+        return f"TLS failed: {reason}{plain}"
     if isinstance(error, socket.gaierror):
         return "the host name cannot be resolved"
+    plain = "; does the port speak plain http://, or the proxy no HTTP?" if connected else ""
     if isinstance(error, TimeoutError):
-        return "no connection in time"
-    return f"no connection: {error.strerror or type(error).__name__}"
+        return f"no {'TLS ' if connected else ''}connection in time{plain}"
+    return f"no connection: {error.strerror or type(error).__name__}{plain}"
 
 
 def tls_reason(error: ssl.SSLError) -> str:
@@ -263,4 +267,6 @@ def tls_reason(error: ssl.SSLError) -> str:
         return f"{reason}: the server wants a client certificate, tls::cert_file and key_file"
     if "alert" in reason and ("unknown ca" in reason or "certificate" in reason):
         return f"{reason}: the server does not accept the client certificate of tls::cert_file"
+    if "alert protocol version" in reason or "unsupported protocol" in reason:
+        return f"{reason}: {OTHER_VERSION}"
     return reason

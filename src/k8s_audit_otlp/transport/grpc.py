@@ -18,6 +18,7 @@ from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Ret
 from k8s_audit_otlp.otlp.export_response import read_partial_success, safe_text, without_sent
 from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_grpc, read_http_failure
+from k8s_audit_otlp.transport.connection import MISCONFIGURED_PROXY
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError, own_headers
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
 from k8s_audit_otlp.transport.sender import (
@@ -26,7 +27,14 @@ from k8s_audit_otlp.transport.sender import (
     UnreadableSettingError,
     read_setting,
 )
-from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, not_accepted, read_pem, stamp
+from k8s_audit_otlp.transport.tls import (
+    OTHER_VERSION,
+    TlsError,
+    TlsOptions,
+    not_accepted,
+    read_pem,
+    stamp,
+)
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -48,11 +56,17 @@ _BAD_CERTIFICATE = re.compile(
 # What it says where the answer, not the request, is over a limit of its own, or a proxy is busy
 _OF_THE_ANSWER = re.compile(r"^CLIENT: |\(CLIENT: |metadata size exceeds|RST_STREAM")
 _HTTP_STATUS = re.compile(r"Received http2 header with status: ([3-5]\d\d)")
+_PROXY_STATUS = re.compile(r"HTTP proxy returned response code (401|403|407)")
 # What it says of a port that speaks something else
+_NO_ANSWER = re.compile(
+    r"Socket closed|Connection reset|Endpoint closing|before receiving SETTINGS"
+)
 _WRONG_PORT = {
+    "Handshake read failed": "does the port speak no TLS? write tls: {insecure: true}",
     "WRONG_VERSION_NUMBER": "does the port speak no TLS? write tls: {insecure: true}",
     "Failed parsing HTTP/2": "the port speaks no gRPC: use otlp_http, or OTLP/gRPC's port (4317)",
     "Data frame with END_STREAM": "a login page or a proxy answers there, and not in gRPC",
+    "PROTOCOL_VERSION": OTHER_VERSION,
     "ALPN": "the port speaks TLS, but no gRPC: use otlp_http, or OTLP/gRPC's port (4317)",
 }
 
@@ -123,6 +137,9 @@ class GrpcSender:
         if code == "UNAUTHENTICATED" and self._options.credentials:
             self._options.credentials.refused()
         where = f"{_peer(self._made_for)}: "
+        if found := _PROXY_STATUS.search(details):
+            why = MISCONFIGURED_PROXY[int(found[1])].replace("proxy_url", "https_proxy")
+            return Misconfigured(f"{where}the proxy answers HTTP {found[1]} ({why})")
         if not metadata and (found := _BAD_CERTIFICATE.search(details)):
             return Misconfigured(where + not_accepted(found[1] or "it is for another name"))
         if code == "RESOURCE_EXHAUSTED" and _OF_THE_ANSWER.search(details):
@@ -146,7 +163,7 @@ class GrpcSender:
         for words, hint in _WRONG_PORT.items():
             if words in details:
                 return f"; {hint}"
-        if "Socket closed" not in details:
+        if not _NO_ANSWER.search(details):
             return ""
         if self._options.insecure:
             return "; if it stays so: does the port speak TLS, or no gRPC?"

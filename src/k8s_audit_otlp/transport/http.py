@@ -97,10 +97,10 @@ class HttpSender:
     def send(self, request: ExportRequest) -> Outcome:
         """Post *request* and say what became of it. Never raises for what the world may do."""
         timeout = self._options.timeout_s
-        where = ""
+        where, tls = "", False
         try:
             connections = self._connect()
-            where = f"{connections.where}: "
+            where, tls = f"{connections.where}: ", connections.url.scheme == "https"
             headers = self._headers(connections.url)
             answer = connections.post(headers, request.body, timeout)
         except NoCredentialsError as error:
@@ -108,7 +108,7 @@ class HttpSender:
         except (UnreadableSettingError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         except (ConnectError, NoAnswerError, OSError) as error:
-            outcome = read_failure(error, timeout)
+            outcome = read_failure(error, timeout, tls=tls)
             return outcome._replace(why=where + outcome.why)
         if answer.status == 401 and self._options.credentials:
             self._options.credentials.refused()
@@ -214,7 +214,7 @@ def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> 
     return without_sent(outcome, sent)
 
 
-def read_failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
+def read_failure(error: Exception, timeout_s: float, *, tls: bool) -> Retry | Misconfigured:
     """Say what a failed exchange means; the text names neither path nor header."""
     if isinstance(error, ProxyRefusedError):
         if error.status in MISCONFIGURED_PROXY:
@@ -224,9 +224,8 @@ def read_failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
         if isinstance(error.cause, ssl.SSLCertVerificationError):
             return Misconfigured(str(error))
         return Retry(str(error), reached=False)
-    if isinstance(error, NoAnswerError):
-        hint = "" if error.began else "; if it stays so: does the port speak TLS, or gRPC?"
-        return Retry(f"the connection broke: {error}{hint}")
+    if isinstance(error, NoAnswerError) and error.began:
+        return Retry(f"the connection broke: {error}")
     if isinstance(error, TimeoutError):
         return Retry(f"no answer within {timeout_s:g} s")
     if isinstance(error, ssl.SSLError):  # TLS 1.3 says after the handshake what it misses
@@ -235,5 +234,7 @@ def read_failure(error: Exception, timeout_s: float) -> Retry | Misconfigured:
             "" if error.reason else "; does the server want a client certificate, tls::cert_file?"
         )
         return Retry(f"TLS failed: {reason}{hint}", reached=False)
-    said = error.strerror if isinstance(error, OSError) else None
-    return Retry(f"the connection broke: {said or type(error).__name__}")
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    wants = "want a client certificate, tls::cert_file, or speak" if tls else "speak TLS, or"
+    hint = f"; if it stays so: does the port {wants} gRPC?"
+    return Retry(f"the connection broke: {said or type(error).__name__}{hint}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+OTHER_VERSION = "the server knows no TLS as new as tls::min_version (1.2 by default)"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -200,4 +201,6 @@ def not_accepted(why: str) -> str:
         hint = "; write the authority that signed it as tls::ca_file"
     elif "mismatch" in small or "name" in small:
         hint = "; tls::server_name_override is the name to expect"
+    elif "expired" in small or "not yet valid" in small:
+        hint = "; renew it there, unless the clock of this host is wrong"
     return f"the server's certificate is not accepted: {why}{hint}"

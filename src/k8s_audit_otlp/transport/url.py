@@ -43,7 +43,7 @@ class Url:
         if scheme not in _DEFAULT_PORTS or not host:
             raise UnusableError("the URL is not http://HOST or https://HOST")
         try:
-            host = host if host.isascii() else host.encode("idna").decode()
+            host = host.encode("idna").decode()
         except UnicodeError:
             raise UnusableError("the host of the URL cannot be used") from None
         target = quote(parts.path or "/", safe=_PATH_SIGNS)
@@ -52,7 +52,8 @@ class Url:
         authorization = ""
         if parts.username is not None:
             authorization = basic(unquote(parts.username), unquote(parts.password or ""))
-        return cls(scheme, host, port or _DEFAULT_PORTS[scheme], target, authorization)
+        port = _DEFAULT_PORTS[scheme] if port is None else port
+        return cls(scheme, host, port, target, authorization)
 
     @property
     def host_and_port(self) -> str:

@@ -1,8 +1,9 @@
 """What answers is not what was meant: every error names host and port and the likely cause."""
 
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,36 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("wrong"))
 
 
+# What a port says that was meant for something else, then it hangs up; nothing: it resets.
+_SAYS = {
+    "resets": b"",
+    "TLS of Go": b"HTTP/1.0 400 Bad Request\r\n\r\n"
+    b"Client sent an HTTP request to an HTTPS server.\n",
+    "TLS of nginx": b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n"
+    b"<center>The plain HTTP request was sent to HTTPS port</center>",
+}
+
+
+@contextmanager
+def _saying(answer: bytes) -> Iterator[int]:
+    """Give *answer* to whatever comes, once it has begun."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    peer, _ = server.accept()
+                    with peer, suppress(OSError):
+                        peer.recv(1 if not answer else 65536)  # what is left unread resets
+                        peer.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
+
+
 @contextmanager
 def _port_of(kind: str, authority: Authority) -> Iterator[int]:
     """Serve as *kind* says."""
@@ -34,6 +65,9 @@ def _port_of(kind: str, authority: Authority) -> Iterator[int]:
     elif kind == "gRPC":
         with GrpcBackend() as grpc:
             yield grpc.port
+    elif kind in _SAYS:
+        with _saying(_SAYS[kind]) as port:
+            yield port
     elif kind == "plain HTTP":
         with Backend() as plain:
             yield plain.port
@@ -76,6 +110,12 @@ def _grpc(target: str, tls: TlsOptions, scopes: Scopes, *, insecure: bool) -> Ou
         ("https", "another name", Misconfigured, "tls::server_name_override"),
         ("https", "mTLS", Retry, "tls::cert_file"),
         ("http", "nobody", Retry, "Connection refused"),
+        ("http", "resets", Retry, "does the port speak TLS"),
+        ("https", "resets", Retry, "does the port speak plain http://"),
+        ("http", "TLS of Go", Misconfigured, "write https://"),
+        ("http", "TLS of nginx", Misconfigured, "write https://"),
+        ("grpc", "resets", Retry, "does the port speak TLS"),
+        ("grpcs", "resets", Retry, "insecure: true"),
         ("grpc", "plain HTTP", Retry, "otlp_http"),
         ("grpc", "HTTPS", Retry, "does the port speak TLS"),
         ("grpcs", "plain HTTP", Retry, "insecure: true"),
@@ -154,3 +194,25 @@ def test_a_proxy_that_refuses_is_told_from_the_back_end(
     assert isinstance(outcome, Retry | Misconfigured)
     assert outcome.why.startswith(peers)
     assert hint in outcome.why
+
+
+@pytest.mark.parametrize(
+    ("status", "wrong"), [(407, Misconfigured), (403, Misconfigured), (502, Retry)]
+)
+def test_a_proxy_between_grpc_and_the_back_end_is_told_too(
+    resource_scopes: Scopes, monkeypatch: pytest.MonkeyPatch, status: int, wrong: type
+) -> None:
+    """The library asks the environment itself; a wrong password there does not pass by waiting."""
+    with Proxy(refuse=status) as proxy:
+        monkeypatch.setenv("grpc_proxy", proxy.url)
+        outcome = _grpc("backend.test:4317", TlsOptions(), resource_scopes, insecure=True)
+    assert isinstance(outcome, wrong)
+    assert isinstance(outcome, Retry | Misconfigured)
+    assert outcome.why.startswith("backend.test:4317: ")
+    assert f"{status}" in outcome.why
+    assert "proxy" in outcome.why
+
+
+def test_a_host_that_no_resolver_takes_is_an_answer_too(resource_scopes: Scopes) -> None:
+    host = "a" * 64 + ".test"
+    assert isinstance(_http(f"http://{host}/v1/logs", TlsOptions(), resource_scopes), Misconfigured)
