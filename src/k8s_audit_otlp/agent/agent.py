@@ -24,7 +24,7 @@ from k8s_audit_otlp.agent.start import (
     announce,
     digest_of,
     marker_for,
-    place,
+    resume,
     silence_after,
 )
 from k8s_audit_otlp.agent.startup_messages import CaughtUpMessage, ForeignLogWarning
@@ -113,7 +113,7 @@ class Agent:
             subscription.take_up_found()
         new = self._options.appeared
         resumed = [
-            place(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns(), new)
+            resume(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns(), new)
             for s in self.subscriptions()
         ]
         if self._options.once:

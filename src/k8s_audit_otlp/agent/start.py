@@ -89,7 +89,7 @@ def open_log(
     return AuditLog(receiver, path, LogJournal(logger), state, limits=limits, deleted=deleted)
 
 
-def place(
+def resume(
     subscription: Subscription,
     config: Config,
     reader: BlockReader,

@@ -16,7 +16,7 @@ from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.log_access import LogAccess
-from k8s_audit_otlp.telemetry.running import RunningAgent, RunningExporter
+from k8s_audit_otlp.telemetry.running_agent import RunningAgent, RunningExporter
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 

@@ -19,7 +19,7 @@ from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, readiness
 from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
 from k8s_audit_otlp.telemetry.metrics.measured import History
-from k8s_audit_otlp.telemetry.running import RunningAgent
+from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 _SHOWN_SEGMENTS = 12  # of each log, the newest

@@ -18,7 +18,7 @@ from k8s_audit_otlp.telemetry.metrics.table import (
     SPOOL_REFUSES,
     Labels,
 )
-from k8s_audit_otlp.telemetry.running import RunningAgent, RunningSource
+from k8s_audit_otlp.telemetry.running_agent import RunningAgent, RunningSource
 from k8s_audit_otlp.telemetry.views import SourceView, SpoolView
 
 

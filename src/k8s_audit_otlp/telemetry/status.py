@@ -26,7 +26,7 @@ from k8s_audit_otlp.telemetry.health import Beat, readiness
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
-from k8s_audit_otlp.telemetry.running import RunningAgent
+from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
