@@ -90,10 +90,14 @@ class Recorder:
     """What a delivery told."""
 
     def __init__(self) -> None:
+        self.answers = []
         self.accepted_records = 0
         self.retries = []
         self.dead = []
         self.refused_records = 0
+
+    def answered(self, outcome: Any, records: Any, size: Any, seconds: Any) -> None:
+        self.answers.append((outcome, list(records), size, seconds))
 
     def accepted(self, records: Any, _size: Any, _last_ns: Any, *, notices: Any) -> None:  # noqa: ARG002 - as the protocol
         self.accepted_records += records

@@ -55,8 +55,7 @@ from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, ExporterJournal
 from k8s_audit_otlp.telemetry.logs import fields
-from k8s_audit_otlp.telemetry.metrics.measured import MeasuredSender
-from k8s_audit_otlp.telemetry.tap import Tap, TappedSender
+from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import Sender
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -203,10 +202,10 @@ class Pipeline:
             endpoint=endpoint_of(exporter),
             counts=self._counts.setdefault(name, ExporterCounts()),
             on_refused=partial(self._evidence.refused, name),
+            tap=self._tap,
         )
         dead_letters = self._dead_letters(name, exporter)
-        measured = MeasuredSender(self._sender(name, exporter), journal.counts.sent)
-        sender = TappedSender(measured, name, self._tap)
+        sender = self._sender(name, exporter)
         limits = batch_limits(exporter)
         learned = LearnedLimit(limits.max_bytes)
         delivery = Delivery(

@@ -51,8 +51,11 @@ class DeadLetters(Protocol):
 
 
 class DeliveryEvents(Protocol):
-    """What a delivery tells whoever counts."""
+    """What a delivery tells whoever counts. Every answer comes first: after *seconds*."""
 
+    def answered(
+        self, outcome: Outcome, records: Sequence[bytes], size: int, seconds: float
+    ) -> None: ...
     def accepted(self, records: int, size: int, last_ns: int, *, notices: bool) -> None: ...
     def retrying(self, why: str, delay_s: float, reason: str) -> None: ...
     def set_aside(self, why: str, delay_s: float, reason: str) -> None: ...
@@ -171,12 +174,11 @@ class Delivery:
     def _send(
         self, in_flight: InFlight, request: ExportRequest, records: Sequence[bytes]
     ) -> Outcome:
-        number = self.quarantine.begin()
+        number, begin = self.quarantine.begin(), self._monotonic()
         outcome = self._outcome(request)
-        if isinstance(outcome, Delivered) and outcome.rejected and self._options.bisect_partial:
-            return Rejected(f"partial success, {outcome.rejected} refused: {outcome.message}")
+        self._events.answered(outcome, records, request.size, self._monotonic() - begin)
         if isinstance(outcome, Delivered):
-            self._accepted(in_flight, request, records, outcome)
+            self._accepted(in_flight, records, request.size, outcome)
             self.quarantine.accepted(number)
         elif isinstance(outcome, TooLarge) and len(records) > 1:
             self._limit.too_large(request.size)
@@ -184,35 +186,30 @@ class Delivery:
 
     def _outcome(self, request: ExportRequest) -> Outcome:
         try:
-            return self._sender.send(request)
+            outcome = self._sender.send(request)
         except Exception as error:  # noqa: BLE001 - no answer of a back end may stop the trail
             return Retry(f"the answer cannot be read: {describe(error)}")
+        if isinstance(outcome, Delivered) and outcome.rejected and self._options.bisect_partial:
+            return Rejected(f"partial success, {outcome.rejected} refused: {outcome.message}")
+        return outcome
 
     def _accepted(
-        self,
-        in_flight: InFlight,
-        request: ExportRequest,
-        records: Sequence[bytes],
-        outcome: Delivered,
+        self, in_flight: InFlight, records: Sequence[bytes], size: int, outcome: Delivered
     ) -> None:
-        self._limit.accepted(request.size)
+        self._limit.accepted(size)
         self._gate.acknowledged()
         refused = min(max(outcome.rejected, 0), len(records))
-        self._events.accepted(
-            len(records) - refused,
-            request.size,
-            in_flight.batch.last_ns,
-            notices=in_flight.notices,
-        )
+        count, notices = len(records) - refused, in_flight.notices
+        self._events.accepted(count, size, in_flight.batch.last_ns, notices=notices)
         if refused:
             why = outcome.message or "partial success"
-            self._events.refused(refused, why, notices=in_flight.notices)
+            self._events.refused(refused, why, notices=notices)
             if not self._until_written(
                 lambda: self._dead_letters.note_refused(in_flight, records, refused, why)
             ):
                 return
             in_flight.leave_out(records, refused)
-        in_flight.decided(delivered=len(records) - refused, refused=refused)
+        in_flight.decided(delivered=count, refused=refused)
 
     def _back_off(self, outcome: Outcome, attempt: int) -> None:
         after_s = outcome.after_s if isinstance(outcome, Retry) else None

@@ -7,7 +7,7 @@ an outage must not fill the disk that the audit log lives on.
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
@@ -16,14 +16,15 @@ from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.backpressure import Gate
-from k8s_audit_otlp.exporter.reasons import describe
+from k8s_audit_otlp.exporter.reasons import describe, reason_of
 from k8s_audit_otlp.exporter.subscription import Subscription
-from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.model import Delivered, LogKey, Outcome
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
+from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.telemetry.views import Happening, HappeningKind
 
 _logger = logging.getLogger("k8s_audit_otlp")
@@ -67,14 +68,17 @@ class ExporterJournal:
         endpoint: str = "",
         counts: ExporterCounts | None = None,
         on_refused: Callable[[int, str], None] = lambda _count, _why: None,
+        tap: Tap | None = None,
     ) -> None:
         """*on_refused* tells in the stream how many records are refused for good, in our words.
 
-        *endpoint*: host and port, for the log lines. *counts*: what to go on with.
+        *endpoint*: host and port, for the log lines. *counts*: what to go on with. *tap* shows
+        what is delivered.
         """
         self.exporter = exporter
         self.counts = counts or ExporterCounts()
         self._on_refused = on_refused
+        self._tap = tap
         self._gate = gate
         self._endpoint = endpoint
         self._logger = logger
@@ -86,6 +90,18 @@ class ExporterJournal:
     def _fields(self, event: str, **more: object) -> dict[str, Any]:
         where = {"endpoint": self._endpoint} if self._endpoint else {}
         return fields(event, exporter=self.exporter, **where, **more)
+
+    def answered(
+        self, outcome: Outcome, records: Sequence[bytes], size: int, seconds: float
+    ) -> None:
+        """Count a request of *size* bytes, and show who watches what was delivered."""
+        with self._lock:
+            sent = self.counts.sent
+            sent.durations[reason_of(outcome)].add(seconds)
+            sent.sizes.add(size)
+            sent.records.add(len(records))
+        if self._tap is not None and self._tap.watched and isinstance(outcome, Delivered):
+            self._tap.publish(self.exporter, records)
 
     def accepted(self, records: int, size: int, last_ns: int, *, notices: bool) -> None:
         """Count an acknowledged request; *last_ns*: time of its newest event, 0 where it has none.

@@ -13,21 +13,18 @@ import os
 import selectors
 import socket
 import struct
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Thread
 from typing import Final
-
-from k8s_audit_otlp.model import Delivered, Outcome
-from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 
 FILE_NAME: Final = "tap.sock"
 _LENGTHS: Final = struct.Struct("!II")
 _COUNT: Final = struct.Struct("!Q")
 _MAX_READER_BYTES: Final = 4 * 1024 * 1024  # that wait for one reader
 _MAX_READERS: Final = 8
-_MAX_REQUESTS: Final = 64  # waiting to be handed out; and on their way, kept until acknowledged
+_MAX_REQUESTS: Final = 64  # waiting to be handed out
 _MAX_FRAME: Final = 1 << 30
 
 
@@ -243,37 +240,3 @@ class Tap:
         self._selector.unregister(fd)
         reader.stream.close()
         self.watched = bool(self._readers)
-
-
-class TappedSender:
-    """A sender whose acknowledged records are published while somebody watches."""
-
-    def __init__(self, sender: Sender, exporter: str, tap: Tap) -> None:
-        self._sender = sender
-        self._exporter = exporter
-        self._tap = tap
-        self._lock = Lock()
-        self._sent: OrderedDict[int, tuple[ExportRequest, Sequence[bytes]]] = OrderedDict()
-
-    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
-        request = self._sender.prepare(receiver, records)
-        if self._tap.watched:
-            with self._lock:
-                self._sent[id(request)] = (request, records)  # which keeps the id its own
-                while len(self._sent) > _MAX_REQUESTS:
-                    self._sent.popitem(last=False)
-        return request
-
-    def send(self, request: ExportRequest) -> Outcome:
-        outcome = self._sender.send(request)
-        if self._sent and isinstance(outcome, Delivered):
-            with self._lock:
-                _, records = self._sent.pop(id(request), (None, ()))
-                if not self._tap.watched:
-                    self._sent.clear()
-            if records and self._tap.watched:
-                self._tap.publish(self._exporter, records)
-        return outcome
-
-    def close(self) -> None:
-        self._sender.close()

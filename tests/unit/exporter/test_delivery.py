@@ -27,6 +27,26 @@ def test_the_poison_record_alone_ends_in_the_dead_letter(
     assert (b.tally.delivered, b.tally.dead_lettered) == (509, 1)
 
 
+def test_every_answer_is_told_with_what_was_asked_and_how_long_it_took(
+    harness: Callable[..., Any],
+) -> None:
+    """Also of a record that is asked about once more: metrics and who watches live on it."""
+    sent = records(4)
+    poison = poison_answers({sent[2]})
+
+    def answer(asked: tuple[bytes, ...]) -> Outcome:
+        b.clock.advance(0.25)
+        return poison(asked)
+
+    b = harness(answer)
+    b.deliver(sent)
+    b.look_after()
+    assert [told[1] for told in b.recorder.answers] == [list(asked) for asked in b.sender.asked]
+    assert [told[0] for told in b.recorder.answers][:2] == [NO, OK]
+    sizes = [sum(map(len, asked)) for asked in b.sender.asked]
+    assert [told[2:] for told in b.recorder.answers] == [(size, 0.25) for size in sizes]
+
+
 def test_two_poison_records_end_in_the_dead_letter_and_nothing_else(
     harness: Callable[..., Any],
 ) -> None:

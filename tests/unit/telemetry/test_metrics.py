@@ -1,5 +1,6 @@
 """What an operator's Prometheus reads: right numbers, known labels, counters that never fall."""
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -11,14 +12,15 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
+from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
+from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
-from k8s_audit_otlp.telemetry.metrics.measured import MeasuredSender, RequestCounts
+from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.metrics.process import process_values
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics
 from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table
 from k8s_audit_otlp.telemetry.source_views import source_samples
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView, SourceView
-from k8s_audit_otlp.transport.sender import ExportRequest
 
 LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
 PAIR = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
@@ -158,13 +160,11 @@ def test_any_name_can_be_read_back(name: str) -> None:
 
 def test_requests_are_counted_by_what_became_of_them(started: Callable[..., Any]) -> None:
     """Cumulative buckets, a sum and a count; an outcome that never came is there at zero."""
-    counts, outcomes = RequestCounts(), iter([Delivered(), Retry("busy")])
-    clock = iter([0.0, 0.03, 1.0, 1.3])
-    sent: Any = Answering(outcomes)
-    sender = MeasuredSender(sent, counts, monotonic=lambda: next(clock))
-    for size in (2000, 300_000):
-        sender.send(ExportRequest(b"", size, "k8s_audit"))
-    series = parsed(started(ExporterView("a", requests=counts))[0].text())
+    gate = Gate(lambda: None)
+    journal = ExporterJournal("a", logging.getLogger("test"), OnceAMinute(), gate)
+    journal.answered(Delivered(), [b"one", b"two"], 2000, 0.03)
+    journal.answered(Retry("busy"), [b"three"], 300_000, 0.3)
+    series = parsed(started(ExporterView("a", requests=journal.counts.sent))[0].text())
     named = "k8s_audit_otlp_request_duration_seconds"
     delivered = (("exporter", "a"), ("outcome", "delivered"))
     assert series[f"{named}_bucket", (*delivered, ("le", "0.025"))] == 0
@@ -173,14 +173,7 @@ def test_requests_are_counted_by_what_became_of_them(started: Callable[..., Any]
     assert series[f"{named}_count", (("exporter", "a"), ("outcome", "retryable"))] == 1
     assert series[f"{named}_count", (("exporter", "a"), ("outcome", "rejected"))] == 0
     assert series["k8s_audit_otlp_request_size_bytes_sum", (("exporter", "a"),)] == 302_000
-
-
-class Answering:
-    def __init__(self, outcomes: Any) -> None:
-        self.outcomes = outcomes
-
-    def send(self, _request: ExportRequest) -> Delivered | Retry:
-        return next(self.outcomes)
+    assert series["k8s_audit_otlp_request_records_sum", (("exporter", "a"),)] == 3
 
 
 def test_the_process_is_told(started: Callable[..., Any]) -> None:

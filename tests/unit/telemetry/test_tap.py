@@ -1,6 +1,7 @@
 """Who watches sees what was acknowledged, and nobody waits for who does not read."""
 
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -8,13 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.model import Delivered, Outcome, Retry
-from k8s_audit_otlp.telemetry.tap import Tap, TappedSender, connect, frames, left_out
-from k8s_audit_otlp.transport.sender import ExportRequest
+from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
+from k8s_audit_otlp.exporter.backpressure import Gate
+from k8s_audit_otlp.model import Delivered, Retry
+from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.telemetry.tap import Tap, connect, frames, left_out
 
 
 @pytest.fixture
@@ -35,33 +37,16 @@ def watching(tap: Tap, directory: Path) -> socket.socket:
     return stream
 
 
-class Answers:
-    """A transport that gives one answer to everything."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-
-    def prepare(self, receiver: str, records: Any) -> ExportRequest:
-        return ExportRequest(b"".join(records), 1, receiver)
-
-    def send(self, request: ExportRequest) -> Outcome:
-        del request
-        return self.outcome
-
-    def close(self) -> None:
-        pass
-
-
 def test_what_is_acknowledged_is_shown_in_order(tap: Tap, tmp_path: Path) -> None:
     """With the exporter that it left by; a request that must be repeated is not shown yet."""
-    transport = Answers(Retry("later"))
-    sender = TappedSender(transport, "otlp_http/siem", tap)
+    gate = Gate(lambda: None)
+    journal = ExporterJournal(
+        "otlp_http/siem", logging.getLogger("test"), OnceAMinute(), gate, tap=tap
+    )
     with watching(tap, tmp_path) as stream:
-        request = sender.prepare("k8s_audit", [b"one", b"two"])
-        sender.send(request)
-        transport.outcome = Delivered()
-        sender.send(request)
-        sender.send(sender.prepare("k8s_audit", [b"three"]))
+        for outcome in (Retry("later"), Delivered()):
+            journal.answered(outcome, [b"one", b"two"], 6, 0.1)
+        journal.answered(Delivered(), [b"three"], 5, 0.1)
         found = frames(stream)
         shown = [next(found) for _ in range(3)]
     assert shown == [("otlp_http/siem", text) for text in (b"one", b"two", b"three")]
@@ -133,7 +118,6 @@ def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_a_reader_that_does_not_read_holds_up_nobody(tap: Tap, tmp_path: Path) -> None:
     """Delivery goes on, the other reader gets everything, and the lazy one a count."""
-    sender = TappedSender(Answers(Delivered()), "otlp_http", tap)
     record, requests = b"x" * 100_000, 300  # 30 MB: more than waits for one reader
     seen: list[bytes] = []
 
@@ -149,14 +133,14 @@ def test_a_reader_that_does_not_read_holds_up_nobody(tap: Tap, tmp_path: Path) -
         reader = threading.Thread(target=read, args=(eager,))
         reader.start()
         for number in range(1, requests + 1):
-            sender.send(sender.prepare("k8s_audit", [record]))
+            tap.publish("otlp_http", [record])
             while len(seen) < number - 10:
                 time.sleep(0.001)
         reader.join(60)
     assert len(seen) == requests
     missed = kept = 0
     with lazy:
-        threading.Timer(0.5, lambda: sender.send(sender.prepare("k8s_audit", [b"end"]))).start()
+        threading.Timer(0.5, tap.publish, ["otlp_http", [b"end"]]).start()
         for name, found in frames(lazy):
             if found == b"end":
                 break

@@ -1,15 +1,9 @@
-"""Counts what a transport does: requests, durations and sizes by outcome, and recent rates."""
+"""Counts of requests, their durations and sizes by outcome, and recent rates."""
 
-import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
+from collections.abc import Mapping, Sequence
 from typing import Final
-
-from k8s_audit_otlp.exporter.reasons import reason_of
-from k8s_audit_otlp.model import Outcome
-from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 
 OUTCOMES: Final = (
     "delivered", "connection", "retryable", "too_large", "rejected", "misconfigured"
@@ -42,39 +36,6 @@ class RequestCounts:
         self.durations = {outcome: Histogram(DURATION_S) for outcome in OUTCOMES}
         self.sizes = Histogram(SIZE_BYTES)
         self.records = Histogram(RECORDS)
-
-
-class MeasuredSender:
-    """A sender whose requests are counted."""
-
-    def __init__(
-        self,
-        sender: Sender,
-        counts: RequestCounts,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._sender = sender
-        self._counts = counts
-        self._monotonic = monotonic
-        self._lock = Lock()
-
-    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
-        with self._lock:
-            self._counts.records.add(len(records))
-        return self._sender.prepare(receiver, records)
-
-    def send(self, request: ExportRequest) -> Outcome:
-        begin = self._monotonic()
-        outcome = self._sender.send(request)
-        seconds = self._monotonic() - begin
-        with self._lock:
-            self._counts.durations[reason_of(outcome)].add(seconds)
-            self._counts.sizes.add(request.size)
-        return outcome
-
-    def close(self) -> None:
-        self._sender.close()
 
 
 class History:
