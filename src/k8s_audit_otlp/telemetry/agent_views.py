@@ -69,7 +69,7 @@ def health(
             for log, trouble in zip(agent.logs, troubles, strict=True)
         ]
         + [
-            LogView(", ".join(receiver.include), "nothing matches it yet")
+            LogView(", ".join(receiver.include), "nothing is read of it yet")
             for name, receiver in agent.config.receivers.items()
             if name not in read
         ],

@@ -15,6 +15,10 @@ from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 CONFIG_REFUSED_TEXT = (
     "changed configuration is refused and the one before runs on: `validate` and the log say why"
 )
+KEPT_OUT_TEXT = (
+    "is not read yet: a file that the configuration names is wrong by now, `validate` says which"
+)
+FAILING_S = 60.0  # a request that failed is tried again; so long it is no passing trouble
 LATE_S = 60.0  # a commit takes milliseconds; a disk that syncs slowly is no reason for a restart
 
 
@@ -100,11 +104,18 @@ def _obstacles(view: HealthView) -> Iterator[str]:
 
 
 def _why_not(exporter: ExporterView) -> str:
-    return exporter.stalled or "nothing was acknowledged yet, see its last trouble in the log"
+    if exporter.stalled:
+        return exporter.stalled
+    since = "yet" if not exporter.acknowledged_at else "since its requests fail"
+    return f"nothing was acknowledged {since}: `k8s-audit-otlp status` says what it answers"
 
 
 def _works(exporter: ExporterView) -> bool:
-    return not exporter.stalled and (exporter.acknowledged_at > 0 or not exporter.backlog_bytes)
+    if exporter.stalled or not exporter.backlog_bytes:
+        return not exporter.stalled
+    failing_s = exporter.trouble_at - exporter.acknowledged_at
+    late = min(exporter.backlog_s, failing_s) > FAILING_S  # neither quiet before, nor just behind
+    return exporter.acknowledged_at > 0 and not late
 
 
 def _exporter(view: ExporterView) -> dict[str, Any]:

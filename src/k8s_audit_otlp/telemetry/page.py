@@ -17,12 +17,13 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, readiness
-from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
+from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader, Compared
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 _SHOWN_SEGMENTS = 12  # of each log, the newest
+_BEHIND_S = 60.0  # who is so late may wait for a back end, and counts what comes when it reads it
 
 # what to do, by the reason of the last failure; the agent's log has the answer itself
 _NEXT: Final[Mapping[str, str]] = {
@@ -46,7 +47,7 @@ def status_of(
 ) -> dict[str, Any]:
     """Return what the page shows. *at*: seconds since the epoch."""
     ready = readiness(view)
-    verdict, kind = _verdict(view)
+    verdict, kind = _verdict(view, apiserver)
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -54,44 +55,78 @@ def status_of(
         "verdict": verdict,
         "kind": kind if ready.good else "bad",
         "reasons": list(ready.reasons),
-        "exporters": [_exporter(exporter, history) for exporter in view.exporters],
+        "exporters": [_exporter(one, history, read=_read(view)) for one in view.exporters],
         "sources": [asdict(source) for source in view.sources],
         "logs": _logs(agent, {log.path: log.trouble for log in view.logs}),
-        "apiserver": None if apiserver is None else _apiserver(apiserver),
+        "apiserver": None if apiserver is None else _apiserver(apiserver, view),
     }
 
 
-def _apiserver(reader: ApiserverReader) -> dict[str, Any]:
+def _apiserver(reader: ApiserverReader, view: HealthView) -> dict[str, Any]:
     compared = reader.compared()
-    return {"trouble": reader.trouble, **(compared._asdict() if compared else {})}
+    told = compared._asdict() | {"doubt": _doubt(compared, view)} if compared else {}
+    return {"trouble": reader.trouble, **told}
 
 
-def headline(view: HealthView) -> str:
+def _doubt(compared: Compared, view: HealthView) -> str:
+    """Say what speaks for a loss before the log. Who waits for a back end reads nothing new."""
+    if compared.errors:
+        count = f"{compared.errors:,.0f} events"
+        return (
+            f"The kube-apiserver could not write {count}: see AuditApiserverErrors in the runbook."
+        )
+    behind = min((exporter.backlog_s for exporter in view.exporters), default=0.0) > _BEHIND_S
+    if behind or compared.counted <= 1.1 * compared.read + 100:
+        return ""
+    return "The kube-apiserver counts more events than were read: see AuditEventsMissing."
+
+
+def headline(view: HealthView, apiserver: ApiserverReader | None = None) -> str:
     """Return in a line what the page says first."""
-    return "; ".join(readiness(view).reasons) or _verdict(view)[0]
+    return "; ".join(readiness(view).reasons) or _verdict(view, apiserver)[0]
 
 
-def _verdict(view: HealthView) -> tuple[str, str]:
+def _read(view: HealthView) -> str:
+    """Say of what it can be told that it is sent: what nobody could read is not in it."""
+    down = any(log.trouble for log in view.logs) or not view.logs
+    for source in view.sources:
+        spools = any(spool.trouble or spool.at_risk for spool in source.spools)
+        down |= spools or not source.alive or bool(source.trouble)
+    return "All that was read is" if down else "All is"
+
+
+def _verdict(view: HealthView, apiserver: ApiserverReader | None) -> tuple[str, str]:
     """Answer whether anything is being lost, with what to do, and how bad it is."""
-    exporters = view.exporters
+    exporters, read = view.exporters, _read(view)
     behind = sum(exporter.backlog_bytes > 0 for exporter in exporters)
-    sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else "All is sent."
+    sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else f"{read} sent."
     failing = sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters)
     if failing:
         sent = f"{failing} of {len(exporters)} exporters get nothing through. {sent}"
     if view.config_refused:
         sent += f" The {CONFIG_REFUSED_TEXT}."
+    sent += "".join(
+        f" {source.source}: {source.trouble}." for source in view.sources if source.trouble
+    )
     if any(exporter.gone_bytes for exporter in exporters):
         return f"Bytes of the log were deleted before they were delivered: see below. {sent}", "bad"
     if gaps := sum(_proven(exporter) for exporter in exporters):
-        return f"{gaps:,} stretches of the log are lost to an exporter: see below. {sent}", "bad"
+        return f"Stretches of the log lost to an exporter: {gaps:,}, see below. {sent}", "bad"
+    compared = apiserver.compared() if apiserver else None
+    if compared and (doubt := _doubt(compared, view)):
+        return f"{doubt} {sent}", "bad"
+    risks = [spool.at_risk for source in view.sources for spool in source.spools if spool.at_risk]
+    if risks:
+        return f"An apiserver's buffer may drop events: {risks[0]}. {sent}", "bad"
     if unseen := sum(exporter.gaps.get("unseen", 0) for exporter in exporters):
-        what = "times nothing proves that no file of the log came and went unread"
-        return f"{unseen:,} {what}: see AuditGap in the runbook. {sent}", "warn"
+        what = "Nothing proves that no file of the log came and went unread"
+        return f"{what}, {unseen:,} times: see AuditGap in the runbook. {sent}", "warn"
     if aside := sum(_lost(e)["refused"] + _lost(e)["dead-lettered"] for e in exporters):
-        what = "records were refused for good: `dead-letter list` shows them"
-        return f"{aside:,} {what}. {sent}", "warn"
-    return f"Nothing is being lost. {sent}", "warn" if failing or view.config_refused else "good"
+        what = "Records refused for good"
+        return f"{what}: {aside:,}, `dead-letter list` shows them. {sent}", "warn"
+    known = "Nothing is being lost." if read == "All is" else "Nothing that was read is being lost."
+    troubled = failing or view.config_refused or read != "All is"
+    return f"{known} {sent}", "warn" if troubled else "good"
 
 
 def _next(view: ExporterView) -> str:
@@ -117,14 +152,14 @@ def _lost(view: ExporterView) -> dict[str, int]:
     }
 
 
-def _exporter(view: ExporterView, history: History) -> dict[str, Any]:
+def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]:
     failing = _is_failing(view)
     if view.stalled:
         state, kind = f"stalled: {view.stalled}", "bad"
     elif failing:
         state, kind = "failing, tried again", "warn"
     else:
-        state, kind = "delivering" if view.backlog_bytes else "all is sent", "good"
+        state, kind = "delivering" if view.backlog_bytes else f"{read.lower()} sent", "good"
     return {
         "exporter": view.exporter,
         "state": state,

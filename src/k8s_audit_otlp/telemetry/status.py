@@ -6,7 +6,7 @@ commit loop comes round, `start` after an agent has started, `follow` before ano
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -22,14 +22,14 @@ from k8s_audit_otlp.telemetry.agent_views import (
     life,
     stored_views,
 )
-from k8s_audit_otlp.telemetry.health import Beat, readiness
+from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Beat, readiness
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
-from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.service import ApiserverMetrics, MetricsPush
@@ -70,6 +70,7 @@ class AgentStatus:
     def __init__(self, agent: RunningAgent, manifest: Path = MANIFEST) -> None:
         self.runways = Runways(manifest)
         self.config_refused = False  # by the last reload
+        self.kept_out: Collection[Path] = ()  # logs that are not read as the configuration is wrong
         self._beat = Beat()
         self._looked = time.monotonic() - LOOK_S
         self._metrics: Metrics | None = None
@@ -192,13 +193,14 @@ class AgentStatus:
             replaced=self._replaced,
             access=self._access,
         )
-        return replace(view, config_refused=self.config_refused)
+        kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
+        return replace(view, logs=[*view.logs, *kept_out], config_refused=self.config_refused)
 
     def headline(self) -> str:
         """Return in a line what the page says first."""
         from k8s_audit_otlp.telemetry.page import headline  # noqa: PLC0415 - slow to import
 
-        return headline(self._health())
+        return headline(self._health(), self._apiserver)
 
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""

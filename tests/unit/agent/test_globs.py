@@ -23,7 +23,7 @@ def test_logs_that_come_to_match_are_read_from_their_beginning(
     logs.mkdir()
     agent = start(include="later/*.log")
     assert "READY=1" in agent.told("READY=1")[-1]
-    agent.told("nothing matches it yet")
+    agent.told("nothing is read of it yet")
     assert len(agent.seen("no_log")) == 1
     agent.configure("    audit: {start_at: end}")
     agent.hangup()
@@ -79,6 +79,8 @@ def test_a_log_waits_where_a_file_of_the_configuration_has_become_wrong(
     (line,) = agent.seen("reload_refused")
     assert "one.log has come to match and is not read yet" in line["message"]
     assert "'Nothing' is none of" in line["message"]
+    agent.told("one.log: is not read yet: a file")
     policy.write_text(good)
     uids_delivered(backend, 20)
+    agent.told("STATUS=Nothing is being lost. All is sent.")
     assert agent.end() == 0

@@ -71,6 +71,25 @@ def test_one_exporter_that_works_is_enough() -> None:
     assert health.details["exporters"][0]["works"] is False
 
 
+def failing(since_s: float, behind_s: float) -> ExporterView:
+    """Return an exporter whose last request failed, so long after the last good one."""
+    receivers = (ReceiverView("k8s_audit", backlog_bytes=10, backlog_s=behind_s),)
+    return ExporterView("a", receivers, acknowledged_at=100.0, trouble_at=100.0 + since_s)
+
+
+@pytest.mark.parametrize(
+    ("since_s", "behind_s", "ready"),
+    [(61, 61, False), (5000, 5, True), (5, 5000, True), (-1, 5000, True)],
+)
+def test_who_gets_nothing_through_any_more_delivers_no_more(
+    since_s: float, behind_s: float, *, ready: bool
+) -> None:
+    """One failure after a quiet day is no trouble yet, nor is one amid a long backlog."""
+    health = readiness(but(exporters=[failing(since_s, behind_s)]))
+    assert health.good is ready
+    assert ready or "status` says what it answers" in health.reasons[0]
+
+
 def test_an_exporter_with_nothing_to_send_is_ready() -> None:
     """A fresh cluster with an empty log is no fault."""
     assert readiness(but(exporters=[ExporterView("a")])).good

@@ -143,6 +143,7 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
     manager.status(status.headline)
     takes_up = reload.look(agent.config, agent.watched.appeared)
     status.config_refused = reload.refused or reload.keeps_out
+    status.kept_out = agent.watched.appeared if reload.keeps_out else ()
     if takes_up:
         manager.reloading(agent.config.service.shutdown_timeout_s)
         status.expect()

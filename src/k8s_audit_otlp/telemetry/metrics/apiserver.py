@@ -52,6 +52,7 @@ class Compared(NamedTuple):
     counted: float
     read: int
     since: float  # seconds since the epoch
+    errors: float  # events that the apiserver says it could not write
 
 
 class ApiserverReader:
@@ -82,7 +83,9 @@ class ApiserverReader:
             if self._first is None or self._last is None:
                 return None
             counted = self._last.events - self._first.events
-            return Compared(counted, self._events_read() - self._read_before, self._first.at)
+            errors = sum(self._last.errors.values()) - sum(self._first.errors.values())
+            read = self._events_read() - self._read_before
+            return Compared(counted, read, self._first.at, errors)
 
     def samples(self) -> Iterator[Sample]:
         """Yield the metrics as they are told on."""
