@@ -194,7 +194,7 @@ class Connections:
                 sock = self._context_now().wrap_socket(sock, server_hostname=self.proxy.host)
             if self.url.scheme == "https":
                 if self.proxy:
-                    self._tunnel(sock, due)
+                    tunnel(sock, self.url.host_and_port, self.proxy, lambda: self._left(due))
                 sock = self._secure(sock)
         except BaseException as error:
             if sock is not None:
@@ -218,25 +218,31 @@ class Connections:
             self._tls = self._context()
         return self._tls
 
-    def _tunnel(self, sock: Any, due: float) -> None:
-        where = self.url.host_and_port
-        lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
-        if self.proxy and self.proxy.authorization:
-            lines.append(f"Proxy-Authorization: {self.proxy.authorization}")
-        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        head = bytearray()
-        # Byte by byte: what follows the head belongs to TLS.
-        while not head.endswith(b"\r\n\r\n") and len(head) < _RECEIVE_BYTES:
-            self._left(due)
-            if not (byte := sock.recv(1)):
-                raise ConnectError("the proxy hung up")
-            head += byte
-        try:
-            status = int(head[9:12])
-        except ValueError:
-            raise ConnectError("the proxy does not speak HTTP") from None
-        if not 200 <= status < 300:
-            raise ProxyRefusedError(status)
+
+def tunnel(sock: Any, where: str, proxy: Url, wait: Callable[[], object] = lambda: None) -> None:
+    """Ask *proxy*, which *sock* leads to, for a way to *where*. *wait* raises when time is over.
+
+    Raises:
+        ConnectError: it gives none.
+
+    """
+    lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    head = bytearray()
+    # Byte by byte: what follows the head belongs to TLS.
+    while not head.endswith(b"\r\n\r\n") and len(head) < _RECEIVE_BYTES:
+        wait()
+        if not (byte := sock.recv(1)):
+            raise ConnectError("the proxy hung up")
+        head += byte
+    try:
+        status = int(head[9:12])
+    except ValueError:
+        raise ConnectError("the proxy does not speak HTTP") from None
+    if not 200 <= status < 300:
+        raise ProxyRefusedError(status)
 
 
 def _readable(sock: Any) -> bool:

@@ -9,9 +9,9 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
 from functools import cached_property
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of
@@ -21,13 +21,13 @@ from k8s_audit_otlp.config.exporters import Exporter, KafkaExporter, OtlpGrpc, O
 from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.transport.connection import ConnectError, tunnel
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, make_context
 from k8s_audit_otlp.transport.url import Url
 
 TIMEOUT_S = 5.0  # of one step: whoever waits for the doctor is a person
-_HEAD_BYTES = 16 * 1024
 _GRPC_PORT = 443
 TEST_EVENT = "k8s.audit.agent.test"
 
@@ -142,18 +142,14 @@ class ExporterFacts:
         place = self.place
         if place is None or place.proxy is None or not place.tls:
             return sock
-        lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
-        if place.proxy.authorization:
-            lines.append(f"Proxy-Authorization: {place.proxy.authorization}")
         try:
-            sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            status = _status(_head(sock))
-        except OSError as error:
+            tunnel(sock, str(place), place.proxy)
+        except (ConnectError, OSError) as error:
             sock.close()
-            raise StepError(f"the proxy does not answer: {error.strerror or error}") from None
-        if not 200 <= status < 300:
-            sock.close()
-            raise StepError(f"the proxy answers HTTP {status}")
+            why = str(error)
+            if isinstance(error, OSError):
+                why = f"the proxy does not answer: {error.strerror or error}"
+            raise StepError(why) from None
         return sock
 
     @cached_property
@@ -203,10 +199,13 @@ class ExporterFacts:
             head = f"HEAD {target} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n"
             try:
                 sock.sendall(head.encode("latin-1"))
-                answer, now = _head(sock), self.now()
+                answer = HTTPResponse(sock, method="HEAD")
+                answer.begin()
             except OSError as error:
                 raise StepError(f"it does not answer: {error.strerror or error}") from None
-        return _ahead_s(answer, now)
+            except HTTPException:
+                return None
+            return _ahead_s(answer.getheader("date", ""), self.now())
 
     @property
     def credentials(self) -> Credentials | None:
@@ -237,29 +236,9 @@ class ExporterFacts:
         return encode_record(now_ns, now_ns, 9, TEST_EVENT, body, attributes)
 
 
-def _head(sock: socket.socket) -> bytes:
-    """Read the head of an answer, no further and no more than a bound."""
-    head = bytearray()
-    while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_BYTES:
-        if not (byte := sock.recv(1)):
-            break
-        head += byte
-    return bytes(head)
-
-
-def _status(head: bytes) -> int:
-    words = head.partition(b"\r\n")[0].split(b" ")
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-
-
-def _ahead_s(head: bytes, now: float) -> float | None:
-    for line in head.decode("latin-1").split("\r\n"):
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "date":
-            try:
-                then = parsedate_to_datetime(value.strip())
-            except (ValueError, TypeError):
-                return None
-            then = then if then.tzinfo else then.replace(tzinfo=UTC)
-            return (datetime.fromtimestamp(now, UTC) - then).total_seconds()
-    return None
+def _ahead_s(date: str, now: float) -> float | None:
+    try:
+        then = parsedate_tz(date)
+        return now - mktime_tz(then) if then else None
+    except (ValueError, OverflowError):
+        return None
