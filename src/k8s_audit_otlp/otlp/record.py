@@ -4,11 +4,15 @@ Not for the hot path: a record goes out for a gap or a segment, and is read back
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import severity_bytes
 from k8s_audit_otlp.otlp.limits import UID
 from k8s_audit_otlp.state.content_hash import Digest, digest_of
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 
 def encode_record(  # a LogRecord has that many fields
@@ -60,6 +64,14 @@ def digest_of_record(record: bytes) -> Digest:
     uid = uid_of(record)
     offset = int(uid.rpartition("-")[2].partition(".")[0] or "0", 16)
     return offset, digest_of(uid.encode(), body_of(record))
+
+
+def plain_value(value: "AnyValue") -> Any:
+    """Return a value as Python has it, a list for an array; None where nothing is set."""
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [plain_value(each) for each in value.array_value.values]
+    return getattr(value, kind) if kind else None
 
 
 def _string(value_field: bytes) -> str:

@@ -4,14 +4,14 @@ What was encoded is read back, so the same table maps for every way out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from k8s_audit_otlp.otlp.record import plain_value
 
 
 def sdk_records(
@@ -28,20 +28,11 @@ def sdk_records(
             observed_timestamp=message.observed_time_unix_nano,
             severity_text=message.severity_text,
             severity_number=SeverityNumber(message.severity_number),
-            body=_value(message.body),
+            body=plain_value(message.body),
             attributes={
                 **(more or {}),
-                **{pair.key: _value(pair.value) for pair in message.attributes},
+                **{pair.key: plain_value(pair.value) for pair in message.attributes},
             },
             event_name=message.event_name,
         )
         yield ReadableLogRecord(record, resource, scope)
-
-
-def _value(value: AnyValue) -> Any:
-    kind = value.WhichOneof("value")
-    if kind is None:
-        return None
-    if kind == "array_value":
-        return [_value(each) for each in value.array_value.values]
-    return getattr(value, kind)

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
+from k8s_audit_otlp.otlp.record import plain_value
 from k8s_audit_otlp.tools.text import printable
 
 FIELDS: Final = (
@@ -47,17 +48,10 @@ def read(exporter: str, record: bytes) -> Watched:
     with contextlib.suppress(orjson.JSONDecodeError):
         body = orjson.loads(body)
     event = body if isinstance(body, dict) else {}
-    attributes = {pair.key: _value(pair.value) for pair in log.attributes}
+    attributes = {pair.key: plain_value(pair.value) for pair in log.attributes}
     fields = {name: printable(text, 120) for name, text in _fields(event).items()}
     fields["exporter"] = exporter
     return Watched(fields, log.time_unix_nano, len(record), body, log.event_name, attributes)
-
-
-def _value(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(each) for each in value.array_value.values]
-    return getattr(value, kind) if kind else None
 
 
 def _fields(event: dict[str, Any]) -> dict[str, str]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from inspect import signature
 from threading import Lock
-from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
@@ -16,6 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
+from k8s_audit_otlp.otlp.record import plain_value
 from k8s_audit_otlp.otlp.sdk import sdk_records
 from k8s_audit_otlp.transport.sender import ExportRequest
 
@@ -87,10 +87,7 @@ def load(name: str, timeout_s: float | None = None) -> LogRecordExporter:
 def _read_source(resource: bytes, scope: bytes) -> tuple[Resource, InstrumentationScope]:
     """Read the encoded resource and scope back into the SDK's objects."""
     from_wire = ResourceLogs.FromString(resource)
-    attributes: dict[str, Any] = {
-        pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
-        for pair in from_wire.resource.attributes
-    }
+    attributes = {pair.key: plain_value(pair.value) for pair in from_wire.resource.attributes}
     named = ScopeLogs.FromString(scope)
     return (
         Resource(attributes, from_wire.schema_url or None),

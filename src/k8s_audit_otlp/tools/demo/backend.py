@@ -9,7 +9,9 @@ from threading import Lock, Thread
 from typing import Any, Final, NamedTuple, Self
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+from k8s_audit_otlp.otlp.record import plain_value
 
 _EVENT: Final = "k8s.audit.event"  # other names are those of the agent's notices
 
@@ -74,7 +76,7 @@ def _records(request: ExportLogsServiceRequest) -> Iterable[Record]:
         for record in (r for scope in resource_logs.scope_logs for r in scope.log_records):
             if record.event_name == _EVENT:
                 yield Record(
-                    _value(record.body),
+                    plain_value(record.body),
                     _mapping(record.attributes),
                     resource,
                     record.time_unix_nano,
@@ -83,14 +85,7 @@ def _records(request: ExportLogsServiceRequest) -> Iterable[Record]:
 
 
 def _mapping(attributes: Iterable[KeyValue]) -> dict[str, Any]:
-    return {attribute.key: _value(attribute.value) for attribute in attributes}
-
-
-def _value(value: AnyValue) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(item) for item in value.array_value.values]
-    return getattr(value, kind) if kind else None
+    return {attribute.key: plain_value(attribute.value) for attribute in attributes}
 
 
 class _Server(ThreadingHTTPServer):

@@ -19,6 +19,7 @@ from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import EVENT_NAME, TABLE, MappingOptions, P
 from k8s_audit_otlp.otlp.parts import MAX_NOTES
+from k8s_audit_otlp.otlp.record import plain_value
 from k8s_audit_otlp.tools.verify.export_record import words_of
 from k8s_audit_otlp.tools.verify.uids import UidPlace, offset_of
 
@@ -135,11 +136,7 @@ def derive(place: UidPlace, body: str, prefix: str) -> Derived | None:
 def _attribute(pair: bytes) -> tuple[str, Any]:
     """Return the name in plain words and the value of a KeyValue."""
     read = KeyValue.FromString(pair)
-    kind = read.value.WhichOneof("value")
-    value = getattr(read.value, kind or "string_value")
-    if kind == "array_value":
-        value = [each.string_value for each in value.values]
-    return words_of(read.key), value
+    return words_of(read.key), plain_value(read.value)
 
 
 _seen = lru_cache(maxsize=4096)(_attribute)  # most of a record's attributes are those of others
