@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.model import Delivered, Outcome, Retry
 from k8s_audit_otlp.otlp.resource import SOURCE
-from k8s_audit_otlp.otlp.sdk import sdk_records
+from k8s_audit_otlp.transport.sdk import sdk_records
 from k8s_audit_otlp.transport.sender import ExportRequest
 
 SCOPE = "k8s-audit-otlp"

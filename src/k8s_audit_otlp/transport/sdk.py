@@ -1,22 +1,24 @@
 """Sends records through an exporter of the OpenTelemetry SDK.
 
 Any exporter that is registered under the entry point group `opentelemetry_logs_exporter` will do:
-console, otlp_proto_http, … It says no more than that it failed, so everything is sent again.
+console, otlp_proto_http, … It says no more than that it failed, so everything is sent again. The
+records of its form are read back from those that are encoded: one table maps for every way out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from inspect import signature
 from threading import Lock
 
+from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.record import plain_value
-from k8s_audit_otlp.otlp.sdk import sdk_records
 from k8s_audit_otlp.transport.sender import ExportRequest
 
 GROUP = "opentelemetry_logs_exporter"
@@ -82,6 +84,30 @@ def load(name: str, timeout_s: float | None = None) -> LogRecordExporter:
     takes_timeout = timeout_s is not None and "timeout" in signature(kind).parameters
     made: LogRecordExporter = kind(timeout=timeout_s) if takes_timeout else kind()
     return made
+
+
+def sdk_records(
+    records: Sequence[bytes],
+    resource: Resource,
+    scope: InstrumentationScope,
+    *,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[ReadableLogRecord]:
+    """Give the SDK's form of encoded records, with *more* attributes."""
+    for message in ScopeLogs.FromString(b"".join(records)).log_records:
+        record = LogRecord(
+            timestamp=message.time_unix_nano,
+            observed_timestamp=message.observed_time_unix_nano,
+            severity_text=message.severity_text,
+            severity_number=SeverityNumber(message.severity_number),
+            body=plain_value(message.body),
+            attributes={
+                **(more or {}),
+                **{pair.key: plain_value(pair.value) for pair in message.attributes},
+            },
+            event_name=message.event_name,
+        )
+        yield ReadableLogRecord(record, resource, scope)
 
 
 def _read_source(resource: bytes, scope: bytes) -> tuple[Resource, InstrumentationScope]:

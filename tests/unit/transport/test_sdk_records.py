@@ -1,18 +1,16 @@
 import json
-from collections.abc import Callable
-from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.resource import build_resource
-from k8s_audit_otlp.otlp.sdk import sdk_records
+from k8s_audit_otlp.transport.sdk import sdk_records
 
 
-def test_the_sdk_sends_what_we_would_send(
-    block: Callable[..., Any], parse: Callable[..., Any]
-) -> None:
+def test_the_sdk_sends_what_we_would_send() -> None:
     """Its own encoder writes the same records from what we hand it."""
     event = {
         "kind": "Event",
@@ -22,11 +20,13 @@ def test_the_sdk_sends_what_we_would_send(
         "requestReceivedTimestamp": "2026-01-02T03:04:05.000006Z",
         "stageTimestamp": "2026-01-02T03:04:06.000001Z",
     }
-    records = Encoder().encode_block(block(json.dumps(event).encode())).records
+    data = json.dumps(event).encode()
+    block = Block(Span(1, 0, len(data)), "0123456789abcdef", "audit.log", data, 1)
+    records = Encoder().encode_block(block).records
     resource = build_resource({"k8s.node.name": "n"}, {})
     made = encode_logs(list(sdk_records(records, resource, InstrumentationScope("s", "1"))))
     [theirs] = made.resource_logs[0].scope_logs[0].log_records
-    [ours] = parse(records)
+    [ours] = ScopeLogs.FromString(b"".join(records)).log_records
     theirs.flags = 0
     key = lambda pair: pair.key  # noqa: E731 # used twice
     assert sorted(theirs.attributes, key=key) == sorted(ours.attributes, key=key)
