@@ -20,7 +20,6 @@ SMALL = {
     "event/splice/members.py": "used by redaction and by reading, which know nothing of each other",
     "event/stages.py": "the seam between the processor and the encoder",
     "event/times.py": "used at every station",
-    "evidence/once_a_minute.py": "used by the agent and by telemetry",
     "exporter/backoff.py": "pure, beside decisions that are, too",
     "telemetry/metrics/process.py": "one file a source of metrics",
     "tools/doctor/show.py": "output apart from checks",

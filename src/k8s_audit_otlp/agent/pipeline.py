@@ -23,7 +23,6 @@ from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
@@ -54,7 +53,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, ExporterJournal
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import OnceAMinute, fields
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import Sender
 

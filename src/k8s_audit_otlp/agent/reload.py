@@ -17,7 +17,6 @@ from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.reading.files import look as look_at_files
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -51,7 +50,6 @@ class Reload:
         self.said: tuple[str, ...] = ()  # how it differs
         self.refused = False  # the files say something that does not run
         self.keeps_out = False  # logs that came to match, as a file of what runs is wrong by now
-        self._once = OnceAMinute()
 
     def ask(self) -> None:
         """Read the configuration again soon; safe to call from a signal handler."""
@@ -96,13 +94,12 @@ class Reload:
         return True
 
     def _is_broken(self, config: Config, appeared: Collection[Path]) -> bool:
-        """Say whether a file that *config* names would let no agent start; told once a minute."""
+        """Say whether a file that *config* names would let no agent start, and tell it."""
         found = Findings()
         look_at_files(config, found)
         for path in appeared if found.mistakes else ():
-            if self._once.admit(str(path))[0]:
-                text, why = "%s has come to match and is not read yet: %s", found.mistakes[0]
-                logger.error(text, path, why, extra=fields("reload_refused", log=str(path)))
+            text, why = "%s has come to match and is not read yet: %s", found.mistakes[0]
+            logger.error(text, path, why, extra=fields("reload_refused", log=str(path)))
         return bool(found.mistakes)
 
     def _go_on(self, said: Sequence[str], new: Loaded | None) -> None:

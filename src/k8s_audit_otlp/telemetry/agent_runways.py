@@ -12,7 +12,6 @@ from pathlib import Path
 
 from k8s_audit_otlp.apiserver.observed import observe
 from k8s_audit_otlp.apiserver.settings import MANIFEST, RefusalError
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -53,7 +52,6 @@ class Runways:
         self._flags: tuple[str, Retention] | None = None  # of which log, and what they say
         self._spools: dict[str, int] = {}
         self._read_at: float | None = None
-        self._once = OnceAMinute(monotonic=monotonic)
 
     def look(self, logs: Iterable[AuditLog], spools: Mapping[str, int] | None = None) -> None:
         """Take in how much was written since the last look.
@@ -78,21 +76,16 @@ class Runways:
         rate = self._rates.get(key)
         if left and (rate is None or rate.watched_s < _WATCHED_S):
             return  # one burst at the start is no rate
-        speak, _ = self._once.admit(f"runway {subscription.exporter} {key}")
-        if speak:
-            logger.warning(
-                "%s: %s: in about %.0f minutes %s",
-                subscription.exporter,
-                subscription.log.path,
-                left / 60,
-                _FULL if key.receiver in self._spools else _DELETED,
-                extra=fields(
-                    "runway_short",
-                    exporter=subscription.exporter,
-                    receiver=key.receiver,
-                    runway_s=round(left),
-                ),
-            )
+        name = subscription.exporter
+        more = fields("runway_short", exporter=name, receiver=key.receiver, runway_s=round(left))
+        logger.warning(
+            "%s: %s: in about %.0f minutes %s",
+            name,
+            subscription.log.path,
+            left / 60,
+            _FULL if key.receiver in self._spools else _DELETED,
+            extra={**more, "once": f"runway {name} {key}"},
+        )
 
     def seconds(self, subscription: Subscription, window_s: float | None = None) -> float | None:
         """Return the runway of one exporter in one log."""

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.reasons import describe, reason_of
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -22,7 +21,7 @@ from k8s_audit_otlp.model import Delivered, LogKey, Outcome
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import OnceAMinute, fields
 from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.telemetry.views import Happening, HappeningKind

@@ -1,6 +1,7 @@
 """The agent's own log: one stream of lines, for people or as JSON, equal ones once a minute.
 
 A line may carry fields (`extra=fields("gap", exporter=…)`); JSON shows them beside the message.
+Lines whose words change are equal where they have the same `once` (`extra={"once": …}`).
 """
 
 import json
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Timer
+from threading import Lock, Timer
 from typing import Any, Final, Literal, TextIO
 
 Level = Literal["debug", "info", "warn", "error"]
@@ -81,7 +82,35 @@ class _Said:
     last: logging.LogRecord | None = None
 
 
-class _OnceAMinute(logging.Handler):
+class OnceAMinute:
+    """Lets the first of equal things through and then one a minute.
+
+    It is for what does more than write a line, and for lines of an agent within a program, whose
+    handlers are not ours.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._last: dict[str, tuple[float, int]] = {}
+        self._lock = Lock()
+
+    def admit(self, key: str) -> tuple[bool, int]:
+        """Say whether to speak about *key*, and how often it was suppressed since the last time."""
+        now = self._monotonic()
+        with self._lock:
+            last, suppressed = self._last.get(key, (now - _REPEAT_S, 0))
+            if now - last < _REPEAT_S:
+                self._last[key] = (last, suppressed + 1)
+                return False, 0
+            self._last[key] = (now, 0)
+            return True, suppressed
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._last.pop(key, None)
+
+
+class _HoldBack(logging.Handler):
     """Holds back a line that was written less than a minute ago.
 
     The last of those held back is written when the minute is over, with its own time: what is
@@ -105,6 +134,7 @@ class _OnceAMinute(logging.Handler):
         # What has other fields is about something else: a second gap of the same file.
         more = getattr(record, "fields", {})
         text, now = f"{record.levelno} {record.getMessage()} {more}", self._monotonic()
+        text = getattr(record, "once", text)
         said = self._said.get(text)
         if said is not None and now - said.at < self._repeat_s:
             said.held, said.last = said.held + 1, record
@@ -163,7 +193,7 @@ def set_up_logs(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Json() if encoding == "json" else _Console())
     root = logging.getLogger()
-    root.handlers[:] = [_OnceAMinute(handler, monotonic, repeat_s)]
+    root.handlers[:] = [_HoldBack(handler, monotonic, repeat_s)]
     root.setLevel(LEVELS[level])
     logging.captureWarnings(capture=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings contain paths of URLs

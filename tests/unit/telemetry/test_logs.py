@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
-from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
+from k8s_audit_otlp.telemetry.logs import OnceAMinute, fields, set_up_logs
 from tests.conftest import ManualClock
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -30,6 +29,22 @@ def written(clock: ManualClock) -> Iterator[io.StringIO]:
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_lines_that_name_what_they_are_about_are_equal_whatever_they_say(
+    written: io.StringIO, clock: ManualClock
+) -> None:
+    """A count in a line does not make it another one; when the minute is over the last is said."""
+    for count in range(3):
+        logger.warning("%d events were cut", count, extra={"once": "cut a"})
+        logger.warning("%d events were cut", count, extra={"once": "cut b"})
+    clock.advance(61)
+    logger.warning("3 events were cut", extra={"once": "cut a"})
+    assert [line["message"] for line in lines(written)] == [
+        "0 events were cut",
+        "0 events were cut",
+        "3 events were cut (2 more times)",
+    ]
 
 
 def test_an_equal_line_is_written_once_a_minute(written: io.StringIO, clock: ManualClock) -> None:

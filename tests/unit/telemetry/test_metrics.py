@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.telemetry.logs import OnceAMinute
 from k8s_audit_otlp.telemetry.metrics.process import process_values
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics
 from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.telemetry.logs import OnceAMinute
 from k8s_audit_otlp.telemetry.tap import Tap, connect, frames, left_out
 
 

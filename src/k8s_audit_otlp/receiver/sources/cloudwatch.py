@@ -27,7 +27,6 @@ from k8s_audit_otlp.state.files import replace_file
 
 _POSITIONS = "streams.json"
 _CALM = Config(retries={"mode": "adaptive", "max_attempts": 8})  # throttling is obeyed
-_SAY_AGAIN_S = 60.0
 CUT = "k8s-audit-otlp/cut-by"
 _EXPIRED = frozenset({"InvalidParameterException", "InvalidNextTokenException"})
 
@@ -78,7 +77,6 @@ class CloudWatchSource(FetchingSource[Any]):
         self._path = spool.path.with_name(_POSITIONS)
         self._positions: dict[str, dict[str, Any]] = {}
         self.cut = 0  # events, since the start
-        self._said_cut = -_SAY_AGAIN_S
 
     def where(self) -> str:
         if self._path.exists():
@@ -147,15 +145,14 @@ class CloudWatchSource(FetchingSource[Any]):
 
     def _say_cut(self, stream: str) -> None:
         self.cut += 1
-        if (now := time.monotonic()) - self._said_cut >= _SAY_AGAIN_S:
-            self._said_cut = now
-            logger.warning(
-                "%s: CloudWatch has cut events of %s (%d since the start): what it has kept of "
-                "them is sent without bodies and says so",
-                self.name,
-                stream,
-                self.cut,
-            )
+        logger.warning(
+            "%s: CloudWatch has cut events of %s (%d since the start): what it has kept of "
+            "them is sent without bodies and says so",
+            self.name,
+            stream,
+            self.cut,
+            extra={"once": f"cut {self.name}"},
+        )
 
     def _page(self, client: Any, stream: str, position: dict[str, Any]) -> tuple[int, Any]:
         """Return the next page, and the time that reading has begun from: a token goes with it."""

@@ -13,7 +13,6 @@ from k8s_audit_otlp.receiver.spool.spool import Spool
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-_SAY_AGAIN_S = 60.0
 _LOOK_S = 0.1
 
 Connection = TypeVar("Connection")
@@ -66,7 +65,6 @@ class FetchingSource(ABC, Generic[Connection]):
         self._again_s = again_s
         self._stop = Event()
         self._thread = Thread(target=self._run, name=name, daemon=True)
-        self._said = ("", 0.0)
 
     @abstractmethod
     def where(self) -> str:
@@ -153,9 +151,7 @@ class FetchingSource(ABC, Generic[Connection]):
                 self._stop.wait(self._again_s)
 
     def _note(self, why: str) -> None:
-        """Say *why* nothing is taken, once a minute while it stays the same; '' is no trouble."""
+        """Say *why* nothing is taken; '' is no trouble."""
         self.trouble = why
-        said, when = self._said
-        if why and (why != said or time.monotonic() - when >= _SAY_AGAIN_S):
-            self._said = (why, time.monotonic())
+        if why:
             logger.warning("%s: %s", self.name, why)

@@ -40,7 +40,7 @@ RETRY_AFTER_S = 5
 _MOST_APPENDS = 8  # threads that decode and wait for the disk
 _ROOM_BESIDE = 32 << 20  # bytes of other bodies that may be there beside the longest
 _LONG_BODY = 4 << 20  # bytes; of longer ones one is decoded at a time, as its lines are a copy
-_WARN_EVERY_S = 60.0
+_RISK_S = 60.0  # for so long it is told
 _READ_OF_STRANGERS = 1 << 20  # bytes
 _PASS_OVER_S = 5.0
 _CLOSING = frozenset({400, 401, 403, 408, 413})  # what comes behind them may be no request
@@ -101,7 +101,6 @@ class Webhook:
         self._appending = CapacityLimiter(_MOST_APPENDS)
         self._appending_long = CapacityLimiter(1)
         self._risks = {cluster: BufferRisk() for cluster in spools}
-        self._warned: dict[str, float] = {}
         self.answers: dict[int, int] = {}  # requests by the status they were answered with
         self._at_risk: dict[str, tuple[str, float]] = {}  # by cluster: why, and when it was seen
 
@@ -126,7 +125,7 @@ class Webhook:
     def risks(self) -> dict[str, str]:
         """Say for which cluster the buffer of the apiserver was at risk within the last minute."""
         now = self._monotonic()
-        return {c: why for c, (why, at) in self._at_risk.items() if now - at < _WARN_EVERY_S}
+        return {c: why for c, (why, at) in self._at_risk.items() if now - at < _RISK_S}
 
     async def _answer(self, request: Request) -> Response:
         chunks = request.stream()
@@ -203,10 +202,7 @@ class Webhook:
             self._warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
 
     def _warn(self, kind: str, text: str) -> None:
-        now = self._monotonic()
-        if now - self._warned.get(kind, now - _WARN_EVERY_S) >= _WARN_EVERY_S:
-            self._warned[kind] = now
-            logger.warning("%s: %s", self._name, text)
+        logger.warning("%s: %s", self._name, text, extra={"once": f"{self._name} {kind}"})
 
     # -- who sends ---------------------------------------------------------------------------
 

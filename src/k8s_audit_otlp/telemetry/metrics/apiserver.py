@@ -17,7 +17,6 @@ from threading import Event, Lock, Thread
 from typing import Final, NamedTuple
 
 from k8s_audit_otlp.config.service import ApiserverMetrics
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.metrics.registry import Sample
 from k8s_audit_otlp.telemetry.metrics.table import (
@@ -65,7 +64,6 @@ class ApiserverReader:
         self._read_before = 0
         self._stop = Event()
         self._lock = Lock()
-        self._once = OnceAMinute()
         self._first: ApiserverCounts | None = None
         self._last: ApiserverCounts | None = None
         self.trouble = ""  # why the last reading failed, '' where it did not
@@ -125,11 +123,8 @@ class ApiserverReader:
     def _failed(self, why: str) -> None:
         with self._lock:
             self.trouble = why
-        speak, more = self._once.admit(why)
-        if speak:
-            text = "the apiserver's own metrics cannot be read: %s; events are not concerned"
-            extra = fields("apiserver_unread", reason=why, repeated=more)
-            logger.warning(text, why, extra=extra)
+        text = "the apiserver's own metrics cannot be read: %s; events are not concerned"
+        logger.warning(text, why, extra=fields("apiserver_unread", reason=why))
 
     def _fetch(self) -> ApiserverCounts:
         block = self._block

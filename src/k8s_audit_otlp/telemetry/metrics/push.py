@@ -19,7 +19,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.config.addresses import with_path
 from k8s_audit_otlp.config.service import MetricsPush
-from k8s_audit_otlp.evidence.once_a_minute import OnceAMinute
 from k8s_audit_otlp.otlp.resource import build_resource
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.metrics.measured import Histogram
@@ -47,7 +46,6 @@ class MetricsPusher:
         self._resource = own_resource(env)
         self._interval_s = block.interval_s
         self._since_ns = time.time_ns()
-        self._once = OnceAMinute()
         self._stop = Event()
         self._exporter = OTLPMetricExporter(
             endpoint=with_path(block.endpoint, "v1/metrics").resolve(),
@@ -78,12 +76,9 @@ class MetricsPusher:
         """Push once."""
         now_ns = time.time_ns()
         data = metrics_data(self._read(), self._resource, self._since_ns, now_ns)
-        if self._exporter.export(data) is export.MetricExportResult.SUCCESS:
-            return
-        speak, more = self._once.admit("push")
-        if speak:
+        if self._exporter.export(data) is not export.MetricExportResult.SUCCESS:
             text = "the agent's own metrics could not be pushed; events are not concerned"
-            logger.warning(text, extra=fields("push_failed", repeated=more))
+            logger.warning(text, extra=fields("push_failed"))
 
 
 def own_resource(env: Mapping[str, str]) -> Resource:
