@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s_audit_otlp.cli.evidence.report import report
+from k8s_audit_otlp.cli.evidence import report
 from k8s_audit_otlp.config.load import load_text
 
 pytestmark = pytest.mark.interop

@@ -1,0 +1,139 @@
+"""`evidence`: keys for seals, and what a back end holds by itself."""
+
+from pathlib import Path
+
+import click
+
+from k8s_audit_otlp.cli import Group, die, doing
+from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH
+from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.evidence.seal import KeyFileError, make_key
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.stores import STORES
+
+
+@click.group("evidence", cls=Group)
+def command() -> None:
+    """Make keys that seal receipts; check what a back end holds without the node."""
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--previous", type=click.Path(path_type=Path), help="The key in use; it vouches for the new."
+)
+def keygen(file: Path, previous: Path | None) -> None:
+    """Make an Ed25519 key FILE (0600) and its public half FILE.pub.
+
+    Keep FILE on the node, as service::evidence::key_file; keep FILE.pub elsewhere. To change keys,
+    name the old one with --previous, and give both public keys when you verify.
+    """
+    try:
+        name = make_key(file, previous)
+    except KeyFileError as error:
+        die(str(error))
+    except OSError as error:
+        die(f"{error.filename or file}: {error.strerror}; name a file in a directory that is there")
+    echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
+
+
+@command.command()
+@click.option(
+    "--against",
+    required=True,
+    multiple=True,
+    metavar="FILE|DIR|-",
+    help="An export of the back end; may be given again.",
+)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=PATH,
+    help="Public key that is trusted; may be given again.",
+)
+@click.option("--cluster", default="", help="Judge what is of this k8s.cluster.name only.")
+@click.option(
+    "--from",
+    "since",
+    type=MOMENT,
+    default=0,
+    help="Judge segments that begin at this time (or age) or later.",
+)
+@click.option(
+    "--to",
+    "until",
+    type=MOMENT,
+    default=0,
+    help="Judge segments that end before this time (or age).",
+)
+@click.option("--raw", type=PATH, metavar="DIR", help="Hold the log's files, where they still are.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
+@click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
+@JSON
+@doing("evidence_verify:verify")
+def verify() -> None:
+    """Judge an export by itself: whether it is complete, and what the agent sent.
+
+    Completeness holds the records against the receipts. Integrity holds receipts, gaps and seals
+    against each other, and the files in --raw against their hashes. Segments that reach beyond
+    --from and --to are named and not judged: an export of that range holds a part of them.
+
+    \b
+    Exit codes:
+      0  complete and sound: all that was asked is proven
+      2  a file that cannot be read, a wrong option
+      5  something is missing
+      6  something was changed, put in, taken out of the chain or forged
+      7  nothing wrong was found, but a part could not be judged, has no seal
+         by a key that was given, or begins behind its first receipt
+      8  nothing was there to judge: no receipt
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+
+
+@command.command()
+@click.option("--store", "kind", required=True, type=click.Choice(list(STORES)), help="Its kind.")
+@click.option("--url", required=True, help="Where it is asked; ${env:NAME} and ${file:PATH} work.")
+@click.option("--cluster", required=True, help="Judge what is of this k8s.cluster.name.")
+@click.option("--day", metavar="DATE", help="A day in UTC, as 2026-01-02; yesterday by default.")
+@click.option(
+    "--key", "keys", multiple=True, type=PATH, help="Public key that is trusted; may be repeated."
+)
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="For the store: 'authorization=Bearer ${env:TOKEN}'; may be repeated.",
+)
+@click.option("--ca", type=PATH, help="File with the authorities to trust.")
+@click.option(
+    "--source",
+    default="",
+    help="Where in the store: a table (ClickHouse), an index pattern (Elasticsearch), a stream "
+    "selector (Loki), a filter (VictoriaLogs).",
+)
+@CONFIG
+@click.option("--metrics", type=PATH, metavar="FILE", help="Write metrics, for node_exporter.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
+@JSON
+@doing("evidence_report:report")
+def report() -> None:
+    """Judge a day of a cluster by what a store holds, asked over HTTP.
+
+    Every segment of the log is judged with the day in which it ends, by its receipt, as `evidence
+    verify` does it. With --config every exporter of that configuration gets the answer as a record
+    k8s.audit.evidence, and its metrics are pushed where those of the agent are.
+
+    \b
+    Exit codes:
+      0  complete and sound
+      1  the store could not be read to the end: nothing is known
+      2  a wrong option
+      4  complete and sound, but not every exporter or file took the answer
+      5  something is missing
+      6  something was changed, put in, taken out of the chain or forged
+      7  nothing wrong was found, but a part could not be judged, has no seal
+         by a key that was given, or begins behind its first receipt
+      8  nothing was there to judge: no segment ended on that day
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
