@@ -1,7 +1,6 @@
 """What a watcher of the stream asks of it: which records, as what line, and whose they are."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ import orjson
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.otlp.record import plain_value
+from k8s_audit_otlp.tools.heaviest import Heaviest
 from k8s_audit_otlp.tools.text import printable
 
 FIELDS: Final = (
@@ -129,26 +129,18 @@ class Match:
 class Volume:
     """Who and what makes the volume: bytes and events by user, verb and resource."""
 
-    MOST: Final = 20_000  # kinds that are kept apart; the smallest are forgotten beyond
-
     def __init__(self) -> None:
         self.events = self.size = 0
-        self._sizes: Counter[tuple[str, str, str]] = Counter()
-        self._events: Counter[tuple[str, str, str]] = Counter()
+        self._heaviest: Heaviest[tuple[str, str, str]] = Heaviest()
 
     def add(self, record: Watched) -> None:
         of = record.fields
         key = (of["user"] or record.event_name, of["verb"], of["resource"])
-        self._sizes[key] += record.size
-        self._events[key] += 1
+        self._heaviest.add(key, record.size, record.size)
         self.events += 1
         self.size += record.size
-        if len(self._sizes) > self.MOST:
-            kept = dict(self._sizes.most_common(self.MOST // 2))
-            self._sizes = Counter(kept)
-            self._events = Counter({each: self._events[each] for each in kept})
 
     def rows(self, most: int) -> Iterator[tuple[str, str, str, int, int]]:
         """Yield (user, verb, resource, events, bytes), the largest first."""
-        for key, size in self._sizes.most_common(most):
-            yield (*key, self._events[key], size)
+        for key, sums in self._heaviest.top(most):
+            yield (*key, sums.events, sums.log_bytes)

@@ -14,11 +14,11 @@ from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.mapping import limiter_of
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.tools.explain.display import strict
-from k8s_audit_otlp.tools.explain.heaviest import Heaviest
 from k8s_audit_otlp.tools.explain.keys import Key, shown
 from k8s_audit_otlp.tools.explain.report import ExporterRow, NoisyRow, RuleRow, ViewReport
 from k8s_audit_otlp.tools.explain.rules import NO_POLICY, NO_RULE, OTHERS, UNREAD, rule_texts
 from k8s_audit_otlp.tools.explain.targets import ExplainTarget
+from k8s_audit_otlp.tools.heaviest import Heaviest
 from k8s_audit_otlp.transport.compress import compressor
 
 TOP = 20

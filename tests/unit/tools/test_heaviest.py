@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.explain.heaviest import Heaviest
+from k8s_audit_otlp.tools.heaviest import Heaviest
 
 adds = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 1000)), max_size=200)
 
