@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.config.blocks import values_in
 from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.reading.document import where
 from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.stages import Dropped, Transformed
 
@@ -65,7 +67,7 @@ _RENAMED = {
 
 
 def _keys(path: str, old: object, new: object) -> Iterator[str]:
-    before, after = dict(_flat(path, old)), dict(_flat(path, new))
+    before, after = _flat(path, old), _flat(path, new)
     for key in dict.fromkeys((*before, *after)):
         was, now = before.get(key), after.get(key)
         if was != now:
@@ -73,15 +75,9 @@ def _keys(path: str, old: object, new: object) -> Iterator[str]:
             yield f"{key}: {shown[0]} -> {shown[1]}" if all(shown) else f"{key} is changed"
 
 
-def _flat(path: str, value: object) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            yield from _flat(f"{path}::{field.alias or name}", getattr(value, name))
-    elif isinstance(value, Mapping):
-        for name, member in value.items():
-            yield from _flat(f"{path}::{name}", member)
-    else:
-        yield path, value
+def _flat(path: str, value: object) -> dict[str, Any]:
+    found = values_in(value, (path,))
+    return {where(at): one for at, one in found if not isinstance(one, BaseModel)}
 
 
 def _shown(key: str, value: object) -> str:

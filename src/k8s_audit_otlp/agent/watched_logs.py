@@ -103,11 +103,6 @@ class WatchedLogs:
         for watcher in self._watchers:
             watcher.start()
 
-    @property
-    def alive(self) -> bool:
-        """Every log has a thread that watches it."""
-        return all(watcher.is_alive() for watcher in self._watchers)
-
     def restart_dead(self) -> None:
         """Put a new watcher in the place of one that has died."""
         for index, watcher in enumerate(self._watchers):

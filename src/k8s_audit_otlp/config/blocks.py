@@ -4,7 +4,7 @@ Field names carry the unit (`timeout_s`); the key in the file is the alias (`tim
 Every key has a description and a default: the schema and the reference are made from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -52,6 +52,21 @@ class ConfigBlock(BaseModel):
             return data
         keys = {field.alias or name for name, field in cls.model_fields.items()}
         return {k: v for k, v in data.items() if v is not None or k not in keys}
+
+
+def values_in(
+    value: Any, path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield every block and every plain value below *path*, with where it stands."""
+    if isinstance(value, BaseModel):
+        yield path, value
+        for name, field in type(value).model_fields.items():
+            yield from values_in(getattr(value, name), (*path, field.alias or name))
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            yield from values_in(member, (*path, str(name)))
+    else:
+        yield path, value
 
 
 class Tls(ConfigBlock):

@@ -14,6 +14,10 @@ class OnceBroken(WatchedLogs):
 
     broken = True
 
+    @property
+    def all_alive(self) -> bool:
+        return all(watcher.is_alive() for watcher in self._watchers)
+
     def _watcher(self, log: AuditLog) -> Watcher:
         if not self.broken:
             return super()._watcher(log)
@@ -48,7 +52,7 @@ def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
     (log,) = watched.open("k8s_audit", {})
     watched.start()
     try:
-        wait_for(lambda: not watched.alive)
+        wait_for(lambda: not watched.all_alive)
         assert said == [f"watch {log.key}"]
         watched.restart_dead()
         fixture.write(1)
@@ -56,7 +60,7 @@ def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
         fixture.rotate("audit-2026-01-02T03-04-05.000.log")
         fixture.write(1)
         wait_for(lambda: len(log.segments()) == 2)
-        assert watched.alive
+        assert watched.all_alive
     finally:
         watched.stop()
         log.close()

@@ -1,16 +1,14 @@
 """Checks the paths of a Config on disk: what is wrong now, or may come to be."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.audit_files import AuditFileError, read_policy, read_rules
-from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.config.blocks import Tls, values_in
 from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.mistakes import Kind
@@ -32,7 +30,7 @@ def look(config: Config, found: Findings) -> None:
         for pattern in () if receiver_id in spools else receiver.include:
             _look_at_log(pattern, (*found.path_of("receivers", receiver_id), "include"), found)
     _look_at_service(config.service, found)
-    telemetry = _walk(config.service.telemetry, ("service", "telemetry"))
+    telemetry = values_in(config.service.telemetry, ("service", "telemetry"))
     for path, value in chain(_values(config, found), telemetry):
         if isinstance(value, Tls | ServerTls):
             _look_at_certificates(value, path, found)
@@ -171,16 +169,4 @@ def _values(config: Config, found: Findings) -> Iterator[tuple[KeyPath, Any]]:
     )
     for section, components in sections:
         for component_id, block in components.items():
-            yield from _walk(block, found.path_of(section, component_id))
-
-
-def _walk(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
-    if isinstance(value, BaseModel):
-        yield path, value
-        for name, field in type(value).model_fields.items():
-            yield from _walk(getattr(value, name), (*path, field.alias or name))
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _walk(one, (*path, str(key)))
-    else:
-        yield path, value
+            yield from values_in(block, found.path_of(section, component_id))
