@@ -18,13 +18,14 @@ from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.reading.files import look as look_at_files
 from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.transport.tls import stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 _SAMPLE_BYTES = 256 * 1024  # of each log, to say what another policy would have done
 
 Mappings = dict[str, ExporterMapping]
-Stamp = tuple[tuple[int, int, int] | None, ...]
+Stamp = list[tuple[int, int, int]]
 
 
 class Reload:
@@ -142,13 +143,13 @@ class Reload:
         return True
 
     def _stamp(self, config: Config) -> Stamp:
-        """Follow symbolic links: kubelet swaps one to change every file of a ConfigMap at once."""
+        """Return what changes with a file. kubelet swaps a link to change all of a ConfigMap."""
         named = (
             file
             for exporter in config.exporters.values()
             for file in (exporter.audit.policy, exporter.audit.redaction.key_file)
         )
-        return tuple(_stat(Path(file)) for file in (self._file, *named) if file)
+        return stamp(str(file) for file in (self._file, *named) if file)
 
 
 def _same_state(old: Config, new: Config) -> None:
@@ -158,14 +159,6 @@ def _same_state(old: Config, new: Config) -> None:
             f"service::state_dir: {new.service.state_dir} holds other positions, all would be "
             "sent again; stop the agent, move the directory, start it"
         )
-
-
-def _stat(file: Path) -> tuple[int, int, int] | None:
-    try:
-        info = file.stat()
-    except OSError:
-        return None
-    return info.st_ino, info.st_mtime_ns, info.st_size
 
 
 def _mappings_or_none(config: Config) -> Mappings | None:
