@@ -201,7 +201,9 @@ class Connections:
                 with contextlib.suppress(OSError):
                     sock.close()
             if isinstance(error, OSError):
-                raise ConnectError(_reason(error, connected=sock is not None), error) from None
+                more = self.url.scheme == "https" or self.proxy is not None
+                why = _reason(error, connected=more and sock is not None)
+                raise ConnectError(why, error) from None
             raise
         return sock
 
@@ -253,6 +255,7 @@ def _readable(sock: Any) -> bool:
 
 
 def _reason(error: OSError, *, connected: bool) -> str:
+    """Say what went wrong. *connected*: it was not the connection, but TLS or a proxy on it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return not_accepted(error.verify_message)
     if isinstance(error, ssl.SSLError):

@@ -1,6 +1,7 @@
 """What answers is not what was meant: every error names host and port and the likely cause."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
+from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from k8s_audit_otlp.transport.tls import TlsOptions
+from k8s_audit_otlp.transport.url import Url
 from tests.kit.backend import Backend
 from tests.kit.certificates import Authority, server_context
 from tests.kit.grpc_backend import GrpcBackend
@@ -216,3 +219,14 @@ def test_a_proxy_between_grpc_and_the_back_end_is_told_too(
 def test_a_host_that_no_resolver_takes_is_an_answer_too(resource_scopes: Scopes) -> None:
     host = "a" * 64 + ".test"
     assert isinstance(_http(f"http://{host}/v1/logs", TlsOptions(), resource_scopes), Misconfigured)
+
+
+def test_without_tls_and_proxy_a_late_connection_is_said_to_be_late() -> None:
+    """A busy machine may have no time left once it is connected: that is no wrong protocol."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = Url.parse(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        times = iter([0.0, 0.0, 99.0])
+        late = Connections(url, context=ssl.create_default_context, monotonic=lambda: next(times))
+        with pytest.raises(ConnectError) as raised:
+            late.post({}, b"", 1.0)
+    assert str(raised.value) == "no connection in time"
