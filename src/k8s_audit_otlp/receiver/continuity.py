@@ -60,19 +60,18 @@ class Continuity:
 
         What the very first listing shows is where the log begins for us, and one that is not
         there yet has no past. Later the oldest must be the live file: a backup may have had others
-        before it. A live file that was empty when it was last seen must still be the oldest. Where
-        it is not open its generation is asked for later, if the file system has such numbers: a
-        free inode is soon used again.
+        before it. A live file that was empty when it was last seen must still be there, and where
+        it is not open be the oldest. Its generation is asked for later then, if the file system has
+        such numbers: a free inode is soon used again.
         """
         empty = {(f.device, f.inode): f.generation for f in self._known.manifest.unnamed}
         if not entries or not self._known.manifest.started:
             return not empty
+        for entry in entries:
+            if entry.key in self.unnamed:  # as it was judged when it was first seen
+                return self.unnamed[entry.key].follows
         oldest = entries[0]
-        if empty and oldest.key not in self.unnamed:
-            return oldest.name.live and empty.get(oldest.key) == 0
-        if oldest.key in self.unnamed:  # as it was judged when it was first seen
-            return self.unnamed[oldest.key].follows
-        return oldest.name.live or bool(empty)
+        return oldest.name.live and (not empty or empty.get(oldest.key) == 0)
 
     # -- live files without a whole line -------------------------------------------------------
 

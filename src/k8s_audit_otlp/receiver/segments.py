@@ -7,6 +7,7 @@ without it, by whoever scans; nobody else adds segments or changes their files.
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from threading import RLock
 
 from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merged
@@ -249,10 +250,10 @@ class KnownSegments:
             surplus = self.open_count() - self.limits.max_open
             if surplus <= 0:
                 return
-            held = [s for s in self if s.source is not None and not s.live]
-            named = [s for s in reversed(held) if s.name is not None and not s.unlinked]
-            nameless = [s for s in held if s.name is None or s.unlinked]
-            for segment in [s for s in (*named, *nameless) if s is not reading][:surplus]:
+            held = [s for s in self if s.source and not s.live and s is not reading]
+            named = (s for s in reversed(held) if s.name is not None and not s.unlinked)
+            nameless = (s for s in held if s.name is None or s.unlinked)
+            for segment in islice(chain(named, nameless), surplus):
                 segment.release()
                 if segment.name is None:
                     segment.let_go()
@@ -263,9 +264,10 @@ class KnownSegments:
     def next_for(self, ledger: Ledger) -> Segment | None:
         """Return the first segment that may have something for *ledger*; called with the lock."""
         idle: Segment | None = None
+        offsets = ledger.next_offsets()
         for segment in self:
             state = segment.state
-            if ledger.next_offset(segment.seq) >= state.size and (state.complete or segment.live):
+            if offsets.get(segment.seq, 0) >= state.size and (state.complete or segment.live):
                 # An older log may be put beside the live one: it must not wait for rotation.
                 idle = idle or (None if state.complete else segment)
             elif not segment.trouble:
@@ -275,17 +277,8 @@ class KnownSegments:
     def appearance(self) -> list[object]:
         """Return what listeners are told of when it changes."""
         return [
-            (
-                s.seq,
-                s.name,
-                s.state.size,
-                s.state.complete,
-                s.state.gone,
-                s.disk_size,
-                s.key,
-                s.trouble,
-            )
-            for s in self
+            (s.seq, s.name, s.key, s.trouble, s.disk_size, to.size, to.complete, to.gone)
+            for s, to in ((s, s.state) for s in self)
         ]
 
     def forget_rewritten(self, unchanged: Callable[[Segment], bool]) -> None:

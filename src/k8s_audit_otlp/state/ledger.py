@@ -241,6 +241,11 @@ class Ledger:
             here = self._segments.get(segment)
             return here.opened if here else 0
 
+    def next_offsets(self) -> dict[int, int]:
+        """Return that of all segments: a log may have thousands."""
+        with self._lock:
+            return {n: s.opened for n, s in self._segments.items()}
+
     def place(self, segment: int) -> Place:
         """Return how far the segment is settled, and what became of that."""
         with self._lock:

@@ -102,7 +102,7 @@ class Manifest(msgspec.Struct, omit_defaults=True):
 
     def with_identity(self, identity: str) -> list[SegmentState]:
         """Known segments whose first event is the same, newest first."""
-        return [s for s in reversed(self.segments) if s.identity.partition(".")[0] == identity]
+        return [s for s in reversed(self.segments) if s.identity.startswith(identity)]
 
     def add(
         self, identity: str, head: str, head_length: int, *, head_start: int = 0, now_ns: int

@@ -81,6 +81,20 @@ def test_a_log_that_was_rotated_while_it_was_empty_still_proves_what_follows(
     assert second.gaps == []
 
 
+def test_a_clock_that_is_set_back_puts_nothing_in_front_of_an_empty_file(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Names order by time: what was written after the first file is listed before it."""
+    live.touch()
+    receiver = receive()
+    assert receiver.drain() == []
+    rotate(live, 0)
+    append(live, event(1))
+    rotate(live, -86_400_000)
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == []
+
+
 class Stopped:
     """A receiver that has ended, with the state of one whose empty file was another one."""
 
