@@ -131,6 +131,17 @@ def test_bodies_without_a_secret_stay() -> None:
     assert [row["body"] for row, record in kept if "REDACTED" in record] == []
 
 
+@pytest.mark.parametrize("shift", range(3))
+@pytest.mark.parametrize("name", ["password", "API_KEY", "Token", "kind: Secret\nstringData:\n  x"])
+def test_base64_of_a_text_with_a_secret_goes(name: str, shift: int) -> None:
+    """Whichever of its bits the name begins at; also in an address, and cut."""
+    plain = f"{'#' * shift}\n{name}: {PASSWORD}\n".encode()
+    encoded = base64.b64encode(plain).decode()
+    texts = [encoded, f"data:;base64,{encoded}", f"x: {encoded[:-3]}", encoded.replace("/", "_")]
+    records = records_of([{"requestObject": {"spec": {"v": text}}} for text in texts])
+    assert [record for record in records if encoded[12:24] in record] == []
+
+
 def bodies_by_name() -> Iterator[Event]:
     """Members whose name says credential; pairs of a name and a value; environments."""
     for name in (KINDS / "names.txt").read_text().split():

@@ -33,6 +33,7 @@ _NAMING = frozenset(
 )
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
+_SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
 _ECHOING = (b"alue", b"map[", b"got ", b"...|", b"pars", b"!!", b"input byte", b"type string")
@@ -193,6 +194,9 @@ def value(scan: Scan, key: int) -> None:
         scan.scalar(key, "key")
         return
     for name in beside:
+        if pieces[name] in _SAYING_SO and pieces[name + 1].startswith(b":true"):
+            scan.whole(key, "key")
+            return
         if pieces[name] not in _NAMING or pieces[name + 1] != b":":
             continue
         said = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""

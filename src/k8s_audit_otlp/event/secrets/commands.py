@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_one_value,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.needles import NAMES
+from k8s_audit_otlp.event.secrets.needles import NAMES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
 from k8s_audit_otlp.event.secrets.values import (
@@ -83,9 +83,11 @@ _SHORT = "|".join(
 _SHORT_FLAG = re.compile(rf"({_SHORT})" + _VALUE, re.IGNORECASE)
 _PIPED = re.compile(
     r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|][^\n\"'|]{0,512}+)"
-    r"(?=[\"']?\s{0,8}\|[^\n]{0,64}"
-    r"(?:--password-stdin|chpasswd|passwd --stdin|sudo -S|create secret))"
+    r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
+    r"(?:--password-stdin|chpasswd|passwd --stdin|sudo -S|create secret|base64)"
+    r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
 )
+_HERE = re.compile(r"(<<<[ \t]{0,8})" + _VALUE)
 _FLAG = re.compile(
     r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
     r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
@@ -187,6 +189,10 @@ def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(match[3]) if known else match[0]
 
 
+def _here(replacement: Replacement, match: re.Match[str]) -> str:
+    return quoted(replacement, match) if looks_random(match[2]) else match[0]
+
+
 def _short(replacement: Replacement, match: re.Match[str]) -> str:
     value = match[match.lastindex or 0]
     if PLACEHOLDER.fullmatch(value):
@@ -209,7 +215,8 @@ STEPS: tuple[Step, ...] = (
         _SHORT_FLAG,
         _short,
     ),
-    step(("passwd", "password", "secret", "sudo"), _PIPED, second),
+    Step(NAMES | bits_of(("base64",)), _PIPED, second, "|>"),
+    step(("<<<",), _HERE, _here),
     step(("unseal",), _UNSEAL, second),
     step((":5432:", ":6432:"), _PGPASS, second),
     Step(NAMES, _FLAG, _flag, "-"),

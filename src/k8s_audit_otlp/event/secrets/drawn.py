@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
 from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, second, step
-from k8s_audit_otlp.event.secrets.values import RANDOM, is_scattered
+from k8s_audit_otlp.event.secrets.values import RANDOM, is_scattered, looks_random
 
 _LOOK_BACK = 48  # characters
 _NEAR = 6  # words in which a name is looked for that says credential by itself
@@ -30,12 +30,14 @@ _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
 _OBJECTS = re.compile(  # `secrets "X" not found`
     r"(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})\Z"
 )
-_SUM = re.compile(r"(?:sha\d{1,3}|checksum|commit|revision)[:=@\s-]{1,3}\Z", re.IGNORECASE)
+_SUM = re.compile(
+    r"(?:sha\d{1,3}|checksum(?:/[\w.-]{1,64})?|commit|revision)[:=@\s-]{1,3}\Z", re.IGNORECASE
+)
 # `-p X`, `-u bob:X`, `/p:X`
 _FLAG = re.compile(
     r"((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsSwW]|/r?p(?=[: ]))[ =:]?[\"']?(?:[^\s:%,/\"']{1,64}[:%,])?"
-    r"|(?:-[uU]|--cert)[ =]?[\"']?[^\s:%,/\"']{1,64}[:%,]))(?=[^\s\"']{10})"
-    rf"(?=[\w+~!$^*-]{{0,64}}?{RANDOM})(?![0-9a-f]+(?:[\s\"']|\Z))([^\s\"']+)",
+    r"|(?:-[uU]|--cert)[ =]?[\"']?[^\s:%,/\"']{1,64}[:%,]))"
+    r"(?=[\w+~!$^*-]{6})(?![0-9a-f]+(?:[\s\"']|\Z))([^\s\"']{10,})",
     re.ASCII,
 )
 
@@ -73,7 +75,8 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 
 def _flag(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[1] + replacement(match[2]) if is_scattered(match[2]) else match[0]
+    is_drawn = looks_random(match[2]) and is_scattered(match[2])
+    return match[1] + replacement(match[2]) if is_drawn else match[0]
 
 
 STEPS: tuple[Step, ...] = (

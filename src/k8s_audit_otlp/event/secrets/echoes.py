@@ -2,8 +2,10 @@
 
 import re
 
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, step
+from k8s_audit_otlp.event.secrets.values import looks_random
 
 # A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
 # sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.
@@ -24,6 +26,9 @@ _TELLING_FIELDS = frozenset(
 _LONGEST_PATH = 200  # characters before an echo in which its field is looked for
 _FIELD = re.compile(r"(?:^|[\s\[.])(\w+)(?:\[\d+\])?: \Z")
 _PLAIN = re.compile(r"\"?[A-Za-z0-9_./ -]{0,63}\"?")
+_HOLDING = frozenset(("value", "data", "stringData", "default"))  # anything
+_NUMBER = re.compile(r"-?\d{1,10}(?:\.\d{1,10})?|true|false|null")
+_CHOICE = re.compile(r"\"[A-Za-z-]{0,31}\"")  # one of several that were allowed
 # What upstream says of a name that breaks its rules: apimachinery pkg/util/validation.
 _RULE_OF_NAMES = re.compile(
     r": (?:an? (?:lowercase |valid |qualified )?(?:RFC |label|name|DNS)|must be no more)"
@@ -45,8 +50,13 @@ def _tells_no_secret(echo: re.Match[str]) -> bool:
         return True
     start = echo.start()
     field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
-    known = field is not None and field[1] in _TELLING_FIELDS
-    return known and _PLAIN.fullmatch(echo[2]) is not None
+    if field is None:
+        return False
+    if field[1] in _TELLING_FIELDS or is_reference(field[1]):
+        return _PLAIN.fullmatch(echo[2]) is not None and not looks_random(echo[2])
+    told = _CHOICE if echo[1].startswith("Unsupported") else _NUMBER
+    names_nothing = field[1] in _HOLDING or judge(field[1]) is not KeyVerdict.HARMLESS
+    return not names_nothing and told.fullmatch(echo[2]) is not None
 
 
 STEPS: tuple[Step, ...] = (step(("alue: ",), _ECHO, _echo),)

@@ -7,10 +7,11 @@ from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.needles import TOKEN_NEEDLES, bits_of
+from k8s_audit_otlp.event.secrets.needles import LOGINS, TOKEN_NEEDLES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, apply, second, step
-from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.values import is_scattered, looks_random
 
 _PRIVATE_KEY = re.compile(
     r"()(-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-{4,5}"
@@ -20,9 +21,12 @@ _PRIVATE_KEY = re.compile(
 _PRIVATE_LINES = re.compile(r"(?is)(private-lines: ?\d+\s)(.*?)(?=private-mac|\Z)")
 _ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}", re.ASCII)
 _JWT = re.compile(r"eyJ[\w+/=-]*+(?:\.[\w-]*+)*+", re.ASCII)
-_MEMBER_NAME = re.compile(r"\"([\w.-]{1,64})\":")
-_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
+_OF_ANY_VENDOR = re.compile(
+    r"(?<![A-Za-z0-9_-])[a-z][a-z0-9]{1,11}(?:[_-][a-z0-9]{1,8}){0,3}_"
+    r"((?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{22,}+[\w-]*)",
+    re.ASCII,
+)
 _BEARER = re.compile(
     r"(bearer(?:\s|%20|\+)++)(?!(?:tokens?|auth\w*|credentials?|scheme|header|realm)\b)"
     r"([\w.~+/=-]{4,})",
@@ -51,6 +55,9 @@ _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@)")
 _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
 _ORACLE = re.compile(r"(\bthin:[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
+_LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
+    r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
+)
 _HEADER = re.compile(r"(header\s+)([\w-]{2,64})(\s+[\"']?)([^\s\"';]+)", re.IGNORECASE)
 
 
@@ -63,21 +70,19 @@ def _token(replacement: Replacement, match: re.Match[str]) -> str:
     return match[0] if before and part_of_a_word else replacement(match[0])
 
 
+def _of_any_vendor(replacement: Replacement, match: re.Match[str]) -> str:
+    return replacement(match[0]) if is_scattered(match[1]) else match[0]
+
+
+def _login(replacement: Replacement, match: re.Match[str]) -> str:
+    is_drawn = looks_random(match[2]) and is_scattered(match[2])
+    return second(replacement, match) if is_drawn else match[0]
+
+
 def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
     token = match[0]
     known = token.startswith(_JWT_HEADS) or ("." in token and len(token) >= 24)
-    known = known or _is_object_with_credentials(token)
     return replacement(token) if known else token
-
-
-def _is_object_with_credentials(token: str) -> bool:
-    """Tell JSON in base64 that has a member whose name says credential."""
-    try:
-        plain = base64.b64decode(token.translate(_STANDARD) + "=" * (-len(token) % 4))
-    except binascii.Error:
-        return False
-    names = _MEMBER_NAME.findall(plain.decode("utf-8", "replace"))
-    return any(judge(name) is KeyVerdict.CREDENTIAL for name in names)
 
 
 def _header(replacement: Replacement, match: re.Match[str]) -> str:
@@ -119,10 +124,11 @@ _SHOWN_WHOLE: tuple[Step, ...] = (
     step(("eyj",), _JWT, _jwt),
     *structures.STEPS,
 )
-_TOKENS: tuple[Step, ...] = tuple(
-    step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS
+_TOKENS: tuple[Step, ...] = (
+    *(step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS),
+    step((OF_ANY_VENDOR,), _OF_ANY_VENDOR, _of_any_vendor),
 )
-_TOKEN_BITS = bits_of(TOKEN_NEEDLES)
+_TOKEN_BITS = bits_of((*TOKEN_NEEDLES, OF_ANY_VENDOR))
 _STEPS: tuple[Step, ...] = (
     step(("authorization", "authenticate"), _DIGEST, second),
     step(("authorization",), _AUTHORIZATION, second),
@@ -134,6 +140,7 @@ _STEPS: tuple[Step, ...] = (
     step((":/",), _TOKEN_IN_URL, second),
     step(("//",), _SHARE, second),
     step(("thin:",), _ORACLE, second),
+    step(LOGINS, _LOGIN, _login),
     step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     step(("header",), _HEADER, _header),
     *commands.STEPS,

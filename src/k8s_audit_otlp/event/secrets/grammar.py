@@ -39,13 +39,14 @@ CREDENTIAL_STEMS: Final = tuple(
     functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
     passkey authenticationkey connstr sessid jsessionid privkey privateexponent authtok
-    securestring securejsondata
+    securestring securejsondata kennwort motdepasse contraseña contrasena senha пароль 密码 密碼
+    パスワード 비밀번호
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
-    {"pass", "pwd", "pw", "psw", "pin", "otp", "creds", "cred", "dsn", "psk", "mnemonic", "cvv"}
-    | {"salt", "pepper"}
+    "pass pwd pswd pw psw pin otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
 )
+_PASSWORD_BEGINNINGS: Final = ("passw", "passph")  # however they go on: `passwrd`
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
 _OTHER_WORDS: Final = frozenset({"tokenizer", "tokenizers", "tokenization", "secretariat"})
@@ -69,7 +70,8 @@ REFERENCE_WORDS: Final = frozenset(
     duration time timestamp date policy mode enabled disabled optional required count size length
     status state reason description title id uid label labels annotation annotations format
     algorithm algorithms encoding method operator role image renewal rotation requests reviews
-    lifetime interval limit max min minutes hours days usage usages controller cleaner signer
+    lifetime interval limit max min minute minutes hour hours day days second usage usages
+    controller cleaner signer
     review request template templates field fields header headers prefix suffix scope scopes
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
@@ -83,7 +85,8 @@ DRAWN_WORDS: Final = frozenset(
     """
     key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
-    encryption passw sudo shared private
+    encryption passw sudo shared private sid sessionid verifier samlresponse samlrequest
+    clave
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.
@@ -96,7 +99,7 @@ SAID_WORDS: Final = TEXT_WORDS | frozenset(
 CODES: Final = frozenset("recovery backup activation verification invite device time".split())  # noqa: SIM905
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(
-    "public pub authorized partition sort primary foreign topology cache group row".split()  # noqa: SIM905
+    "public pub authorized partition sort foreign topology cache group row".split()  # noqa: SIM905
 )
 _VALUE_ENDINGS: Final = frozenset(
     ("value", "val", "text", "content", "data", "pem", "b64", "base64")
@@ -106,10 +109,10 @@ _VALUE_ENDINGS: Final = frozenset(
 # opentelemetry.io/docs/specs/semconv/registry/attributes/url (url.query), RFC 6749, RFC 7519
 CREDENTIAL_PARAMETERS: Final = frozenset(
     """
-    code sig signature key assertion samlresponse ticket authkey awsaccesskeyid x-amz-credential
-    x-amz-signature x-amz-security-token x-goog-signature x-goog-credential state nonce sid session
-    sessionid session_id jsessionid phpsessid hmac creds credentials bearer cookie login mfa sso
-    device_code tok
+    code sig signature key assertion samlresponse samlrequest ticket authkey awsaccesskeyid
+    x-amz-credential x-amz-signature x-amz-security-token x-goog-signature x-goog-credential state
+    nonce sid session sessionid session_id jsessionid phpsessid hmac creds credentials bearer cookie
+    login mfa sso device_code tok
     """.split()  # noqa: SIM905
 )
 _PARAMETER_ENDINGS: Final = ("assertion", "signature", "sessid", "sessionid")
@@ -144,6 +147,7 @@ def _judge(name: str) -> KeyVerdict:
     if (
         not CREDENTIAL_WORDS.isdisjoint(words)
         or not CREDENTIAL_WORDS.isdisjoint(singular)
+        or any(word.startswith(_PASSWORD_BEGINNINGS) for word in words)
         or any(word.endswith(_PASSWORD_ENDINGS) and word not in _OTHER_ENDINGS for word in words)
         or any(stem in joined for stem in CREDENTIAL_STEMS)
     ):

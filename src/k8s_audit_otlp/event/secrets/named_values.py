@@ -12,6 +12,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     judge,
     may_name_drawn,
     names_many,
+    words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
@@ -41,7 +42,7 @@ _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: 
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t\r]*\n([+-]?[ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
-_PROSE = re.compile(r"[A-Za-z][a-z']*,?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
+_PROSE = re.compile(r"[A-Za-z][a-z']*[,:]?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
 _LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(  # or a port
     r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
@@ -50,7 +51,8 @@ _DIGIT = re.compile(r"\d")
 _FIRST_DIGIT = 128  # characters of a value in which its first digit is
 _FIRST_DRAWN = 64  # characters of a value in which what is drawn begins
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
-_SHORTEST_NUMBER = 8  # digits of a token
+_SHORTEST_NUMBERS = {"tokens": 8, "secrets": 4, "keys": 4, "pass": 4}  # digits of what is no count
+_RESOURCE = re.compile(r"\barn:[^\s\"']{0,124}\Z")
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
 # A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
@@ -114,10 +116,14 @@ def _item(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _names_a_place(text: str, match: re.Match[str]) -> bool:
     """Tell `ghcr.io/external-secrets:v1` and `token-service:8080` from a name and its value."""
+    if text.endswith("checksum/", 0, match.start()):
+        return True
     tight = match[0].endswith(":") and not match["close"]
     if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
         return False
     before = text[match.start() - 1 : match.start()]
+    if before == ":" and _RESOURCE.search(text, max(0, match.start() - 128), match.start()):
+        return True
     if before in ("/", "@"):
         flag = text[max(0, match.start() - 2) : match.start() - 1]
         return before == "@" or not flag.isspace()  # `/password:X` as Windows has flags
@@ -169,7 +175,8 @@ def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, i
     quote = QUOTE.match(text, start)
     if quote is not None:
         return start, _end_of_quoted(text, start, quote[0])
-    if first == "" or _OBJECT.match(text, start):
+    in_list = first == "[" and text[start + 1 : start + 2] == "{" and not names_many(match["name"])
+    if first == "" or in_list or _OBJECT.match(text, start):
         return start, start  # what is in an object is judged by its own names
     typed = _TYPED.match(text, start) is not None
     if first == "[" and not typed:
@@ -259,12 +266,12 @@ def _end_of_block(text: str, start: int, indent: int) -> int:
 
 def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, prose: bool) -> bool:
     """Tell a value that is no credential: nothing, a reference to one, or the rest of a clause."""
-    bare = value.strip().rstrip(",;.").lower()
-    if bare in NOTHING or PLACEHOLDER.fullmatch(value.strip()):
+    bare = value.strip().rstrip(",;.)]}").lower()
+    if bare in NOTHING or bare.startswith("system:") or PLACEHOLDER.fullmatch(value.strip()):
         return True
     if "/" in value and names_a_file(match["name"], value.split(maxsplit=1)[0].strip("\"',;")):
         return True
-    if bare.isdigit() and len(bare) < _SHORTEST_NUMBER and match["name"].lower().endswith("tokens"):
+    if bare.isdigit() and len(bare) < _SHORTEST_NUMBERS.get(words_of(match["name"])[-1], 0):
         return True  # so many
     if verdict is KeyVerdict.HARMLESS:
         return not looks_random(value)

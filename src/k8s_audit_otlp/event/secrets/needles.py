@@ -5,14 +5,16 @@ text that does not hold theirs.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from functools import reduce
+from json import dumps
 from operator import or_
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS
 from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
-from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
 
 # Needles that are patterns: names of `DRAWN_WORDS` before a sign; signs and letters of a name that
 # are written as %3D or \\u0070.
@@ -24,7 +26,26 @@ _DRAWN: Final = {
 _CODE: Final = "code"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
+LOGINS: Final = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
 ESCAPED: Final = "\\u00"
+
+
+def _in_base64(word: str, shift: int) -> str:
+    """Write those letters of a word's base64 that do not depend on what is around it."""
+    encoded = b64encode(b"\0" * shift + word.encode()).decode()
+    return encoded[-(-shift * 8 // 6) : (shift + len(word)) * 8 // 6].lower()
+
+
+_OTHER_SCRIPTS: Final = ("ароль", "АРОЛЬ", "密码", "密碼", "パスワード", "비밀번호")
+# Words of texts with a credential in base64, whichever of its bits the first letter begins at.
+IN_BASE64: Final = tuple(
+    dict.fromkeys(
+        _in_base64(word, shift)
+        for name in ("password", "passwd", "secret", "token", "credential", "apikey", "api_key")
+        for word in (name, name.capitalize(), name.upper())
+        for shift in range(3)
+    )
+)
 # What a text must hold, in any case of letters, for a name of a credential to be in it.
 NAME_NEEDLES: Final = (
     *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
@@ -32,7 +53,19 @@ NAME_NEEDLES: Final = (
     *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
     *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
     *("salt", "pepper", "connstr", "sessid", "sessionid", "community", "login", "logon", "unseal"),
-    *("encrypt", "decrypt", "exponent", "securest", "secure-st", "secure_st", "securejson", "sudo"),
+    *(
+        "session_id",
+        "session-id",
+        "encrypt",
+        "decrypt",
+        "exponent",
+        "securest",
+        "secure-st",
+        "secure_st",
+        "securejson",
+        "sudo",
+    ),
+    *("pswd", "kennwort", "contrase", "senha", "samlre", *_OTHER_SCRIPTS),
     *("sqlplus", "obscure", "signature", "authorization", _CODE, *_DRAWN),
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
@@ -48,6 +81,7 @@ FORM_NEEDLES: Final = (
     # Objects that are written as text.
     *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),
     *("alue: ", "got &", "got {", "valueunstructured{"),
+    *("<<<", "base64", *LOGINS, OF_ANY_VENDOR, *IN_BASE64),
 )
 # What a decoder says before it quotes what it could not read.
 UNREAD_NEEDLES: Final = ('parsing "', 'time "', 'parse "', 'got "', "!!", "byte ", 'string: "')
@@ -104,6 +138,10 @@ _NEEDLE_PATTERNS: Final = {
     SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpsuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
     ESCAPED: rb"\\(?:u00|x)[4-7]",
+    **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
+    "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
+    "</": rb"(?:<|\\u003c)/",
+    OF_ANY_VENDOR: b"(?-i:%b)" % OF_ANY_VENDOR.encode(),
     **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if not row.begins},
 }
 

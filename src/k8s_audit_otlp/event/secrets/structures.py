@@ -31,6 +31,13 @@ _VALUE_NAMED = re.compile(
 )
 _GO_VALUE = re.compile(r"(\bValue: ?)(\"(?:[^\"\\]|\\.)*+\"?)")
 _GO_DATA = re.compile(r"(\b(?:Data|StringData): ?map\[[^{}\n]{1,40}\{)([^{}]*+)")
+_GO_MAP = re.compile(r"(\b(?:data|stringData|binaryData):map\[)([^\]]*+)")
+# Columns of a table, its first line has their names: `user,password`.
+_TABLE = re.compile(
+    r"^([\w \"'-]{1,64}(?:,[\w \"'-]{1,64}){1,15}\r?\n)"
+    r"((?:[^\n,]*+(?:,[^\n,]*+){1,15}(?:\n|\Z))+)",
+    re.MULTILINE,
+)
 _OPERATION = re.compile(
     r"(\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
     r"\s{0,8}[,\n]\s{0,64}(?:[^\n,{}]{1,64}[,\n]\s{0,64})?"
@@ -117,6 +124,17 @@ def _behind(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + _lines(replacement, match[2])
 
 
+def _table(replacement: Replacement, match: re.Match[str]) -> str:
+    names = [name.strip(" \"'\r\n") for name in match[1].split(",")]
+    columns = [n for n, name in enumerate(names) if judge(name) is KeyVerdict.CREDENTIAL]
+    rows = [row.split(",", len(names) - 1) for row in match[2].split("\n")] if columns else []
+    for row in rows:
+        for column in columns:
+            if column < len(row) and row[column].strip():
+                row[column] = in_quotes(row[column], replacement)
+    return match[1] + "\n".join(map(",".join, rows)) if columns else match[0]
+
+
 def _asked(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + in_quotes(match[3], replacement) if _is_credential(match[2]) else match[0]
 
@@ -150,6 +168,8 @@ STEPS: tuple[Step, ...] = (
     step(("data:",), _DATA_BEHIND, _behind),
     step(("stringdata",), _FLOW_DATA, _object),
     step(("data:",), _GO_DATA, second),
+    step(("data:",), _GO_MAP, second),
+    Step(NAMES, _TABLE, _table, ","),
     step(("value",), _OPERATION, _operation),
     step(("value",), _NAMED_VALUE, quoted),
     Step(NAMES, _NAMED_FAR_VALUE, _named_far, ":"),

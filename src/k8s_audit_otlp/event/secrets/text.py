@@ -1,6 +1,9 @@
 """Takes credentials out of free text: messages, user agents, scripts and files inside strings."""
 
 import re
+from base64 import b64decode
+from binascii import Error
+from functools import partial
 from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
@@ -10,6 +13,7 @@ from k8s_audit_otlp.event.secrets.forms import without_forms
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.needles import (
     ENCODED,
+    IN_BASE64,
     NAMES,
     bits_of,
     holds,
@@ -19,11 +23,14 @@ from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import apply
 
 _ENCODED = bits_of((ENCODED,))
+_IN_BASE64 = bits_of((*IN_BASE64, "eyj"))  # {" begins so
 _ENCODED_SIGN = re.compile(r"%(?:25)*(?:3[aAdD]|[4-7])")  # or a letter, once or several times
 _ESCAPED = re.compile(r"\\+(?:u00|x)([2-7][0-9a-fA-F])")  # signs and letters
 _ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5
+_BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
+_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _STEPS = (*commands.STEPS_IN_TEXT, *echoes.STEPS, *drawn.STEPS)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
@@ -41,7 +48,21 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
         found |= needles_in(plain)
     new = cleaned(plain, found, replacement, prose=prose)
     text = text if new == plain else new
+    if found & _IN_BASE64:
+        text = _BASE64.sub(partial(_base64, replacement), text)
     return without_encoded(text, replacement) if found & _ENCODED else text
+
+
+def _base64(replacement: Replacement, match: re.Match[str]) -> str:
+    """Replace base64 of a text with a credential in it."""
+    whole = match[0][: len(match[0]) // 4 * 4].translate(_STANDARD)
+    try:
+        plain = b64decode(whole).decode("utf-8", "ignore")
+    except Error:
+        return match[0]
+    found = needles_in(plain)
+    is_clean = not holds(found, plain) or cleaned(plain, found, replacement) == plain
+    return match[0] if is_clean else replacement(match[0])
 
 
 def _without_escapes(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+from k8s_audit_otlp.event.secrets.values import RANDOM
+
 
 class TokenFormat(NamedTuple):
     """A token that is known by how it begins, wherever it stands."""
@@ -20,7 +22,7 @@ def _format(pattern: str, *begins: str) -> TokenFormat:
 
 # Prefixes as the vendors' pages on their token formats give them; lengths keep names from matching.
 TOKEN_FORMATS: Final = (
-    _format(r"(?:AKIA|ASIA)[A-Z0-9]{16}", "AKIA", "ASIA"),
+    _format(r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", "AKIA", "ASIA", "ABIA", "ACCA"),
     _format(r"gh[pousr]_[A-Za-z0-9]{20,}", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
     _format(r"github_pat_\w{20,}", "github_pat_"),
     _format(
@@ -31,10 +33,10 @@ TOKEN_FORMATS: Final = (
     _format(r"xox[abeoprs]-[\w-]{10,}", "xox"),
     _format(r"xapp-\d-[\w-]{10,}", "xapp-"),
     _format(r"(?<=hooks\.slack\.com/)[\w/]{20,}", "hooks.slack.com/"),
-    _format(r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}", "_live_", "_test_"),
+    _format(r"(?:sk|rk|pk|rzp)_(?:org_)?(?:live|test)_[A-Za-z0-9]{10,}", "_live_", "_test_"),
     _format(r"whsec_[A-Za-z0-9+/=]{16,}", "whsec_"),
     _format(r"AIza[\w-]{30,}", "AIza"),
-    _format(r"ya29\.[\w-]{16,}", "ya29."),
+    _format(r"ya29\.(?:[a-z]\.)?[\w-]{16,}", "ya29."),
     _format(r"1//0[\w-]{30,}", "1//0"),
     _format(r"EAA[A-Za-z0-9]{32,}", "EAA"),
     _format(r"tfp_[\w.=-]{30,}", "tfp_"),
@@ -50,7 +52,6 @@ TOKEN_FORMATS: Final = (
     _format(r"AAAA[\w-]{7}:[\w-]{100,}", "AAAA"),  # Firebase
     _format(r"[0-9a-f]{36}FFFFNRAL"),  # New Relic
     _format(r"st\.[0-9a-f]{24}\.[0-9a-f]{32}\.[0-9a-f]{32}"),  # Infisical
-    _format(r"lin_wh_[A-Za-z0-9]{30,}", "lin_wh_"),
     _format(r"A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-){2,5}[A-Z0-9]{5}"),  # 1Password
     _format(r"(?<=hc-ping\.com/)[\w/-]{12,}", "hc-ping.com/"),
     _format(r"(?<=pagerduty\.com/integration/)\w{12,}", "pagerduty.com/integration/"),
@@ -58,19 +59,19 @@ TOKEN_FORMATS: Final = (
     _format(r"(?<=datadoghq\.com/v1/input/)\w{12,}", "datadoghq.com/v1/input/"),
     _format(r"GOCSPX-[\w-]{16,}", "GOCSPX-"),
     _format(r"hv[sbr]\.[\w-]{16,}", "hvs.", "hvb.", "hvr."),
-    _format(r"AGE-SECRET-KEY-1[A-Z0-9]{16,}", "AGE-SECRET-KEY-1"),
+    _format(r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{16,}", "AGE-SECRET-KEY-"),
     _format(r"npm_[A-Za-z0-9]{30,}", "npm_"),
     _format(r"pypi-[\w-]{30,}", "pypi-"),
     _format(r"do[oprt]_v1_[a-f0-9]{32,}", "_v1_"),
     _format(r"SG\.[\w-]{16,}\.[\w-]{16,}", "SG."),
-    _format(r"sk-(?:ant-|proj-)?[A-Za-z0-9_]{5,}[\w-]{14,}", "sk-"),
+    _format(rf"sk-(?:lf-[0-9a-f-]{{36}}|(?=[\w-]{{0,64}}?{RANDOM})[\w-]{{20,}})", "sk-"),
     _format(r"hf_[A-Za-z0-9]{30,}", "hf_"),
     _format(r"dckr_(?:pat|oat)_[\w-]{20,}", "dckr_"),
     _format(r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", "shpat_", "shpca_", "shppa_", "shpss_"),
     _format(r"sq0(?:atp|csp)-[\w-]{20,}", "sq0"),
-    _format(r"lin_api_[A-Za-z0-9]{30,}", "lin_api_"),
+    _format(r"lin_(?:api|wh|oauth)_[A-Za-z0-9]{30,}", "lin_api_", "lin_wh_", "lin_oauth_"),
     _format(r"NRAK-[A-Z0-9]{20,}", "NRAK-"),
-    _format(r"dapi[0-9a-f]{32}", "dapi"),
+    _format(r"d(?:api|ose|kea)[0-9a-f]{32}"),
     _format(r"\w{10,20}\.atlasv1\.[\w-]{40,}", ".atlasv1."),
     _format(r"PMAK-[a-f0-9]{20,}-[a-f0-9]{20,}", "PMAK-"),
     _format(r"AT[AC]TT3[\w=-]{30,}", "ATATT3", "ATCTT3"),
@@ -101,7 +102,31 @@ TOKEN_FORMATS: Final = (
     _format(r"\$(?:apr1|2[abxy]|5|6|1|y|argon2id?)\$[./A-Za-z0-9$=,+]{16,}", "$"),
     _format(r"\{SS?HA(?:256|512)?\}[A-Za-z0-9+/=]{20,}", "{SHA", "{SSHA"),
     _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT)\}[^\s,:]{4,}", "{PLAIN}", "{CLEARTEXT}", "{CRYPT}"),
+    _format(r"nvapi-[\w-]{40,}", "nvapi-"),
+    _format(r"tvly-(?:dev-|prod-)?[\w-]{30,}", "tvly-"),
+    _format(r"mlsn\.[0-9a-f]{60,}", "mlsn."),
+    _format(r"xkeysib-[0-9a-f]{60,}[\w-]*", "xkeysib-"),
+    _format(r"FLWSECK(?:_TEST)?-[\w-]{20,}", "FLWSECK"),
+    _format(r"pat-(?:na|eu|ap)\d-[0-9a-f-]{36}", "pat-na", "pat-eu", "pat-ap"),
+    _format(r"NRJS-[0-9a-f]{19,}", "NRJS-"),
+    _format(r"CFPAT-[\w-]{40,}", "CFPAT-"),
+    _format(r"sb_secret_[\w-]{30,}", "sb_secret_"),
+    _format(r"pcsk_[A-Za-z0-9]{4,8}_[A-Za-z0-9]{40,}", "pcsk_"),
+    _format(r"access_token\$\w{1,16}\$[a-z0-9]{16}\$[0-9a-f]{32}", "access_token$"),
+    _format(
+        r"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz)[\w+/=%-]{60,}", "IQoJb3JpZ2lu", "FwoGZXIvYXdz"
+    ),  # of STS
+    _format(r"dG9rO[A-Za-z0-9+/=]{50,}", "dG9rO"),  # Intercom
+    _format(
+        r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,76}?"
+        r"(?:AzFu|AzSe|AzCa|ACDb|JQQJ99|\+ASt|\+ACR|\+ARm)[A-Za-z0-9+/]{4,}={0,2}",
+        *("AzFu", "AzSe", "AzCa", "ACDb", "JQQJ99", "+ASt", "+ACR", "+ARm"),
+    ),
     # A prefix of a few letters: the whole pattern is what is looked for.
+    _format(r"[sp]k_[0-9a-f]{34,}"),  # ElevenLabs, Klaviyo
+    _format(r"[0-9a-f]{32}-us\d{1,2}"),  # Mailchimp
+    _format(r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}"),  # Resend
+    _format(r"K10[0-9a-f]{64}::\S{4,}"),  # k3s, RKE2
     _format(r"SK[0-9a-f]{32}"),  # Twilio
     _format(r"AC[0-9a-f]{32}:[0-9a-f]{32}"),
     _format(r"key[A-Za-z0-9]{14}"),  # Airtable
@@ -117,7 +142,7 @@ TOKEN_FORMATS: Final = (
     _format(r"LTAI[A-Za-z0-9]{16,}", "LTAI"),
     _format(r"AKID[A-Za-z0-9]{28,}", "AKID"),
     _format(r"AQVN[\w-]{32,}", "AQVN"),
-    _format(r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{36,}", "dp.pt.", "dp.st.", "dp.ct.", "dp.sa."),
+    _format(r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{36,}"),
     _format(r"(?:ntn|secret)_[A-Za-z0-9]{40,}"),
     _format(r"CCI(?:PAT|PRJ)_[A-Za-z0-9]{16,}_[0-9a-f]{40}", "CCIPAT_", "CCIPRJ_"),
     _format(r"bk[a-z]a_[0-9a-f]{32,}", "bkua_"),
@@ -154,3 +179,6 @@ TOKEN_FORMATS: Final = (
     _format(r"MHcCAQEE[\w+/=\s]{20,}", "MHcCAQEE"),
     _format(r"MC4CAQAwBQYDK2V[\w+/=]{20,}", "MC4CAQAwBQYDK2V"),
 )
+# Of a vendor that has no row: a prefix, an underscore, 22 letters of both cases and digits. A
+# digest has one case; so have names of objects, which have no underscore either.
+OF_ANY_VENDOR: Final = r"[a-z0-9]_[A-Za-z0-9]{22}"

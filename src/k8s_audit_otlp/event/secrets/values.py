@@ -22,7 +22,10 @@ PLACEHOLDER: Final = re.compile(
     rf"\$[({{]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}}]?|\{{\{{[^\"'`]*|%[sdv]|\*+|\"\"|''|{MASK}(?:[&;,)\]].*)?"
 )
 NOTHING: Final = frozenset(
-    "true false null nil none ~ <nil> required forbidden invalid yes no undefined unset".split()  # noqa: SIM905
+    """
+    true false null nil none ~ <nil> required forbidden invalid yes no undefined unset enabled
+    disabled optional on off
+    """.split()  # noqa: SIM905
 )
 _FILE = re.compile(r"(?:file:/{1,2}|~|\.{1,2})?(?:/[\w.@+-]{1,64}){2,16}/?", re.ASCII)
 _LONGEST_FILE = 512  # characters
