@@ -15,8 +15,9 @@ from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.export_record import item_of_fields
+from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
-from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
+from k8s_audit_otlp.tools.verify.verdict import Verdict
 
 STEP = 64  # bytes of a line
 SEGMENT = "k8s.audit.segment."
