@@ -96,13 +96,14 @@ class Segments:
 
     def overdue(self, without: Sequence[Unreceipted], newest_ns: int) -> Iterator[str]:
         """Name those of *without* that should have a receipt."""
-        begun = self._begins()
+        receipted, begun = self._begins(), dict[str, int]()
         for each in without:
-            if each.log and 0 < each.first_ns < newest_ns - _LATE_NS:
-                begun.setdefault(each.log, []).append(each.first_ns)
+            if 0 < each.first_ns < newest_ns - _LATE_NS:
+                begun[each.log] = max(each.first_ns, begun.get(each.log, 0))
         for each in without:
-            ends_ns = max(each.first_ns, each.last_ns)
-            if ends_ns and any(ends_ns < begin_ns for begin_ns in begun.get(each.log, ())):
+            begins = receipted.get(each.log, [0])  # an exporter may be days behind another
+            later_ns = begun.get(each.log, 0) if each.first_ns >= max(begins) else min(begins)
+            if each.log and 0 < max(each.first_ns, each.last_ns) < later_ns:
                 yield (
                     f"{counted(each.records, 'record')} of {each.identity} are under no receipt, "
                     "and a later segment of their log is there: they were put in, their receipt "
@@ -110,12 +111,11 @@ class Segments:
                 )
 
     def _begins(self) -> dict[str, list[int]]:
-        """Return by log when the newest segment began that has a receipt, of the last exporter."""
+        """Return by log when the newest segment began that has a receipt, for each chain."""
         begins: dict[str, list[int]] = {}
         for chain, (_, first_ns) in self._receipts.items():
             here = (self._of[i].log for i in self._receipted[chain] if i in self._of)
-            if log := next(here, ""):
-                begins[log] = [min([first_ns, *begins.get(log, ())])]
+            begins.setdefault(next(here, ""), []).append(first_ns)
         return begins
 
 
