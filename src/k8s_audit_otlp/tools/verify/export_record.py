@@ -42,9 +42,9 @@ class Receipt(NamedTuple):
     gaps: int = 0
 
     @property
-    def weight(self) -> tuple[bool, int]:
-        """What counts of two of one segment: one in a chain, then that of more bytes."""
-        return bool(self.chain), self.bytes
+    def weight(self) -> tuple[bool, int, int]:
+        """What counts of two of one segment: one in a chain, that of more bytes, more records."""
+        return bool(self.chain), self.bytes, self.delivered
 
     def with_part(self, part: "Receipt") -> "Receipt":
         """Return what both say of one file that was cut and written on."""

@@ -31,7 +31,7 @@ class Judge:
         uid_field: str = UID_FIELD,
     ) -> None:
         self._scope, self._fields = scope, Fields(uid_field)
-        self._comparison, self._links = Comparison(), Links(keys)
+        self._comparison, self._links = Comparison(), Links(keys, scope.until_ns)
         self._contents, self._raw = Contents(), RawFiles()
 
     def take(self, items: Iterable[ExportRecord]) -> None:
