@@ -77,6 +77,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
       ClickHouse     SELECT LogAttributes['log.record.uid'] AS uid FROM otel_logs
                        FORMAT CSVWithNames, with --uid-field uid; or JSONEachRow
       DataKit        the answer of /v1/query/raw, or the explorer's CSV
+      Datadog        the answer of /api/v2/logs/events
+      Splunk         an export or a search with output_mode=json
       others         NDJSON, CSV or TSV with a field of uids, or a list of uids
 
     Loki gives at most 5,000 records at once, Elasticsearch 10,000: ask by start and end, or page
