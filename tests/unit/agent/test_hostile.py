@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -63,8 +63,16 @@ class Target:
     spool: Path
 
     def connect(self) -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        return self.context.wrap_socket(plain, server_hostname="localhost")
+        """Connect, again where a busy machine took longer than a handshake may."""
+        end = time.monotonic() + 60
+        while True:
+            plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+            try:
+                return self.context.wrap_socket(plain, server_hostname="localhost")
+            except OSError:
+                plain.close()
+                if time.monotonic() > end:
+                    raise
 
     def send(self, data: bytes) -> bytes:
         """Return all that is answered until the connection is closed."""
@@ -197,29 +205,25 @@ def test_what_means_ill_is_answered_and_leaves_nothing(target: Target) -> None:
     assert target.written() == ["first"]
 
 
+@pytest.mark.parametrize("read_timeout", ["60s"])  # of eight at once some wait on a busy machine
 def test_by_the_thousand_they_cost_no_memory(target: Target) -> None:
     """Good requests among them are taken, and nothing of the others."""
     quick = [data for data, wanted in BAD.values() if wanted not in (408, 413) and len(data) < MIB]
     before = target.memory()
-    found: Counter[int] = Counter()
 
-    def attack(worker: int) -> None:
-        for data in quick * 4:
-            found[target.status(data)] += 1
-        found[target.status(request(body(f"good-{worker}")))] += 1
+    def attack(worker: int) -> Counter[int]:
+        good = request(body(f"good-{worker}"))
+        return Counter(target.status(data) for data in [*(quick * 4), good])
 
-    in_parallel(8, attack)
+    with ThreadPoolExecutor(8) as pool:
+        found = sum(pool.map(attack, range(8)), Counter[int]())
     assert found.total() > 1000
     assert sorted(target.written()) == sorted(["first", *(f"good-{n}" for n in range(8))])
     assert found[200] == 8
     assert target.memory() - before < 48 * MIB
 
 
-def in_parallel(threads: int, what: Callable[[int], object]) -> None:
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(what, range(threads)))
-
-
+@pytest.mark.parametrize("read_timeout", ["60s"])
 @pytest.mark.parametrize(("begun", "most"), [(b"", 32 * MIB), (b"\x16\x03", 320 * MIB)])
 def test_silent_connections_keep_nobody_out(target: Target, begun: bytes, most: int) -> None:
     """More than are kept open take a bounded memory, and an apiserver is still answered."""
@@ -271,9 +275,9 @@ def test_the_longest_request_costs_little_more_than_itself(
     assert target.status(request(long)) == 200
     assert target.memory("VmHWM") - before < 1.5 * len(long) + 48 * MIB
     assert target.status(request(gzip.compress(single, 1), GZIP)) == 200
-    found: Counter[int] = Counter()
-    in_parallel(4, lambda _: found.update([target.status(request(long))]))
-    assert not found.keys() - {200, 429}
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: target.status(request(long)), range(4)))
+    assert not found - {200, 429}
     assert target.memory("VmHWM") - before < 96 * MIB + 96 * MIB
     assert len(target.written()) == 2 + len(many)
     backend.wait_for(2 + len(many), timeout=200)
