@@ -7,6 +7,7 @@ another agent on the same state. So a position moves no other way than at any re
 
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.reading.files import look as look_at_files
 from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.views import ReloadAnswer
 from k8s_audit_otlp.transport.tls import stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -49,6 +51,8 @@ class Reload:
         self._now: Loaded | None = None
         self.next: Loaded | None = None  # what to start with after the running agent has ended
         self.said: tuple[str, ...] = ()  # how it differs
+        self.answer = ReloadAnswer()
+        self._read_at = 0.0
         self.refused = False  # the files say something that does not run
         self.keeps_out = False  # logs that came to match, as a file of what runs is wrong by now
 
@@ -76,9 +80,11 @@ class Reload:
             return True
         if not self._asked and not self._changed(config):
             return False
-        self._asked = False
+        self._asked, self._read_at = False, time.monotonic()
         if self._read is None:
-            logger.info("there is no configuration file to read again", extra=fields("reload"))
+            why = "there is no configuration file to read again"
+            logger.info("%s", why, extra=fields("reload"))
+            self._answer(why, refused=True)
             return False
         try:
             new = self._read()
@@ -90,9 +96,22 @@ class Reload:
         self.refused = False
         if not said:
             logger.info("reload: the configuration says the same", extra=fields("unchanged"))
+            self._answer("the configuration says the same")
             return False
         self._go_on(said, new)
         return True
+
+    def works(self) -> None:
+        """Know that what was to be taken up is at work."""
+        self._answer(*self.said)
+
+    def fell_back(self, why: str) -> None:
+        """Know that it could not start, and that the one before goes on."""
+        self.refused = True
+        self._answer(why, refused=True)
+
+    def _answer(self, *said: str, refused: bool = False) -> None:
+        self.answer = ReloadAnswer(self._read_at, refused, said)
 
     def _is_broken(self, config: Config, appeared: Collection[Path]) -> bool:
         """Say whether a file that *config* names would let no agent start, and tell it."""
@@ -121,6 +140,7 @@ class Reload:
                 mistake,
                 extra=fields("reload_refused"),
             )
+        self._answer(*mistakes, refused=True)
 
     def _effects(self, old: Config, new: Config) -> list[str]:
         now, before = _mappings(new), self._working

@@ -50,6 +50,7 @@ Exit codes:
 COMMANDS: Final = {
     "run": ("deliver:run", "Deliver the audit log to every exporter."),
     "status": ("deliver:status", "Show position, backlog and conservation of each exporter."),
+    "reload": ("deliver:reload", "Have a running agent read its configuration again."),
     "tap": ("tap:tap", "Show events live, as they leave an exporter."),
     "top": ("tap:top", "Show who and what makes the volume right now."),
     "state": ("state:command", "List, rename or forget the positions of exporters."),

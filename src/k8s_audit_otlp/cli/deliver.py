@@ -52,6 +52,25 @@ def status() -> None:
 @click.command()
 @CONFIG
 @STATE_DIR
+@click.option(
+    "--deadline",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="Give up after so long without an answer.",
+)
+@doing("reload:command")
+def reload() -> None:
+    """Have a running agent read its configuration again, and wait for what becomes of it.
+
+    As SIGHUP does, with an answer: what is different, or why it is refused (exit code 2) and the
+    agent goes on with the one before.
+    """
+
+
+@click.command()
+@CONFIG
+@STATE_DIR
 @click.option("--exporter", required=True, help="Id of the exporter that gets it.")
 @click.option(
     "--from", "since_ns", type=MOMENT, required=True, help="A time or an age: nothing before it."

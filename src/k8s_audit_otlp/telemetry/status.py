@@ -29,7 +29,7 @@ from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
-from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReloadAnswer
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.service import ApiserverMetrics, MetricsPush
@@ -70,6 +70,7 @@ class AgentStatus:
     def __init__(self, agent: RunningAgent, manifest: Path = MANIFEST) -> None:
         self.runways = Runways(manifest)
         self.config_refused = False  # by the last reload
+        self.reload = ReloadAnswer()  # to the last who asked
         self.kept_out: Collection[Path] = ()  # logs that are not read as the configuration is wrong
         self._beat = Beat()
         self._looked = time.monotonic() - LOOK_S
@@ -194,7 +195,9 @@ class AgentStatus:
             access=self._access,
         )
         kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
-        return replace(view, logs=[*view.logs, *kept_out], config_refused=self.config_refused)
+        refused, answer = self.config_refused, self.reload
+        logs = [*view.logs, *kept_out]
+        return replace(view, logs=logs, config_refused=refused, reload=answer)
 
     def headline(self) -> str:
         """Return in a line what the page says first."""

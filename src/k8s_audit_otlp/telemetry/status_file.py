@@ -17,7 +17,7 @@ import msgspec
 from k8s_audit_otlp.state.files import open_private, replace_file
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.health import readiness
-from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, SourceView
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, ReloadAnswer, SourceView
 
 FILE_NAME = "status.json"
 FRESH_S = 5.0  # an older report is of an agent that has stopped, hangs or cannot write it
@@ -33,6 +33,7 @@ class StatusReport(msgspec.Struct):
     config_refused: bool = False
     exporters: Sequence[ExporterView] = ()
     sources: Sequence[SourceView] = ()
+    reload: ReloadAnswer = msgspec.field(default_factory=ReloadAnswer)
 
 
 class Reporter:
@@ -55,7 +56,7 @@ class Reporter:
         exporters = [self._with_rate(exporter, now) for exporter in view.exporters]
         reasons = readiness(view).reasons
         report = StatusReport(
-            os.getpid(), now, reasons, view.config_refused, exporters, view.sources
+            os.getpid(), now, reasons, view.config_refused, exporters, view.sources, view.reload
         )
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         data = data.ljust((len(data) // _ROOM_BYTES + 2) * _ROOM_BYTES)
@@ -108,7 +109,9 @@ class AgentNow(NamedTuple):
 
 def agent_now(state_dir: Path, now: float) -> AgentNow:
     """Return what is known of the agent that runs with *state_dir*. A report outlives its agent."""
-    report = _report_in(state_dir, now)
+    report = last_report(state_dir)
+    if report and abs(now - report.at) > FRESH_S:
+        report = None
     try:
         holder = StateLock(state_dir).holder()
     except OSError:  # the lock is another user's: the report's age must do
@@ -118,9 +121,9 @@ def agent_now(state_dir: Path, now: float) -> AgentNow:
     return AgentNow(report if holder else None, holder)
 
 
-def _report_in(state_dir: Path, now: float) -> StatusReport | None:
+def last_report(state_dir: Path) -> StatusReport | None:
+    """Return what the last agent of a state directory has told, however long ago."""
     try:
-        report = msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=StatusReport)
+        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=StatusReport)
     except (OSError, msgspec.MsgspecError):
         return None
-    return report if abs(now - report.at) <= FRESH_S else None

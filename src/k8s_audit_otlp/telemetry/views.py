@@ -138,6 +138,15 @@ class SourceView:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadAnswer:
+    """What became of the configuration that was read again last, for whoever asked for it."""
+
+    read_at: float = 0.0  # seconds of the system's monotonic clock, 0 where none was
+    refused: bool = False
+    said: Sequence[str] = ()  # how it differs, or why it is refused
+
+
+@dataclass(frozen=True, slots=True)
 class HealthView:
     """The process: its threads, its commit loop, what it reads and where it sends."""
 
@@ -148,3 +157,4 @@ class HealthView:
     commit_error: str = ""  # why positions cannot be written
     sources: Sequence[SourceView] = ()
     config_refused: bool = False  # the files say something that does not run
+    reload: ReloadAnswer = field(default_factory=ReloadAnswer)

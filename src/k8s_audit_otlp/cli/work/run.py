@@ -110,14 +110,16 @@ def _run(
         agent = Agent(loaded.config, os.environ, options)
         signals.starts(agent)
         started = _start(agent, loaded, working, status)
-        if started is None:
+        if isinstance(started, str):
             assert working is not None  # noqa: S101 - else the process has ended
             loaded, working = working, None
             options = replace(options, changes=(), lock=agent.lock)
-            reload.refused = True
+            reload.fell_back(started)
             continue
         status, before = started
         working = loaded
+        if not reload.refused:
+            reload.works()
         signals.works(agent)
         agent.listen(partial(_look, agent, status, reload, manager))
         manager.ready(
@@ -143,6 +145,7 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
     manager.status(status.headline)
     takes_up = reload.look(agent.config, agent.watched.appeared)
     status.config_refused = reload.refused or reload.keeps_out
+    status.reload = reload.answer
     status.kept_out = agent.watched.appeared if reload.keeps_out else ()
     if takes_up:
         manager.reloading(agent.config.service.shutdown_timeout_s)
@@ -152,11 +155,11 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
 
 def _start(
     agent: Agent, loaded: Loaded, before: Loaded | None, status: AgentStatus | None
-) -> tuple[AgentStatus, dict[str, Tally]] | None:
+) -> tuple[AgentStatus, dict[str, Tally]] | str:
     """Start the agent and its listener; say where every exporter goes on, and return what was.
 
-    Where it cannot start the process ends; but None where *before* has worked until now. *status*
-    is of the agent before, and goes on.
+    Where it cannot start the process ends; but says why where *before* has worked until now.
+    *status* is of the agent before, and goes on.
     """
     if status is None:
         status = AgentStatus(agent)  # before the start: its counters begin where the positions do
@@ -188,7 +191,7 @@ def _start(
         agent.hand_over()
         agent.run()  # lets go of the state
     logger.error("reload refused, the old configuration stays: %s", why, extra=fields("refused"))
-    return None
+    return why
 
 
 def _load(config_file: Path | None, log_path: str | None, state_dir: Path | None) -> Loaded:
