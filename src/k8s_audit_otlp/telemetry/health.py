@@ -8,7 +8,8 @@ deliver. What a back end answered is not shown: it may echo a key; the agent's l
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
@@ -19,7 +20,11 @@ KEPT_OUT_TEXT = (
     "is not read yet: a file that the configuration names is wrong by now, `validate` says which"
 )
 FAILING_S = 60.0  # a request that failed is tried again; so long it is no passing trouble
+FRESH_S = 0.2  # an answer is given again so long: a thousand requests a second cost five
 LATE_S = 60.0  # a commit takes milliseconds; a disk that syncs slowly is no reason for a restart
+
+
+T = TypeVar("T")
 
 
 class Beat:
@@ -35,6 +40,28 @@ class Beat:
     @property
     def age_s(self) -> float:
         return self._monotonic() - self._last
+
+
+class Recent(Generic[T]):
+    """A value that is made anew when it is old; whoever asks meanwhile waits for it."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._value: tuple[float, T] | None = None
+
+    @property
+    def fresh(self) -> T | None:
+        """The value where it need not be made anew; asking never waits."""
+        made = self._value
+        return made[1] if made and time.monotonic() - made[0] <= FRESH_S else None
+
+    def __call__(self) -> T:
+        with self._lock:
+            if (value := self.fresh) is None:
+                value = self._make()
+                self._value = time.monotonic(), value
+            return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,18 @@ It runs in a daemon thread of its own. Imported when it starts, so an agent with
 not pay for the web framework. Nothing here changes anything: there is only GET.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
-from k8s_audit_otlp.telemetry.health import Health, liveness, readiness
+from k8s_audit_otlp.telemetry.health import Health, Recent, liveness, readiness
 from k8s_audit_otlp.telemetry.metrics.prometheus import CONTENT_TYPE
 from k8s_audit_otlp.telemetry.page import document
 from k8s_audit_otlp.telemetry.views import HealthView
@@ -28,7 +29,7 @@ class Answers:
     """What the listener answers with.
 
     `life` touches no file: it is asked where a log on a dead mount must not hold up the answer.
-    Others may be asked a thousand times a second: each should be a `Recent`.
+    The others are asked a few times a second at most, however often the listener is.
     """
 
     metrics: Callable[[], str]
@@ -63,33 +64,43 @@ def _application(answers: Answers) -> Starlette:
     health = answers.health
 
     # In the loop itself: no crowd of other requests can keep a probe waiting for a thread.
-    async def livez(_: Request) -> Response:
-        return _answer(liveness(answers.life()))
-
-    # Plain functions run in a pool: a log on a dead mount must not keep /livez from answering.
-    def readyz(_: Request) -> Response:
-        return _answer(readiness(health()))
-
-    def scrape(_: Request) -> Response:
-        return PlainTextResponse(answers.metrics(), media_type=CONTENT_TYPE)
-
-    def values(_: Request) -> Response:
-        return JSONResponse(answers.status(), headers=headers | {"cache-control": "no-store"})
-
-    def page(_: Request) -> Response:
+    async def page(_: Request) -> Response:
         own = headers | {"content-security-policy": policy}
         return Response(text, media_type="text/html; charset=utf-8", headers=own)
 
+    async def livez(_: Request) -> Response:
+        return _answer(liveness(answers.life()))
+
+    def readyz() -> Response:
+        return _answer(readiness(health()))
+
+    def scrape() -> Response:
+        return PlainTextResponse(answers.metrics(), media_type=CONTENT_TYPE)
+
+    def values() -> Response:
+        return JSONResponse(answers.status(), headers=headers | {"cache-control": "no-store"})
+
     paths = {
         "/": page,
-        "/status.json": values,
+        "/status.json": _kept(values),
         "/livez": livez,
-        "/readyz": readyz,
-        "/metrics": scrape,
+        "/readyz": _kept(readyz),
+        "/metrics": _kept(scrape),
     }
     application = Starlette(routes=[Route(path, of) for path, of in paths.items()])
     application.router.redirect_slashes = False  # it would lead to whatever Host says
     return application
+
+
+def _kept(make: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """Answer with what was made of late, or make it in a pool: a log on a dead mount may hang."""
+    recent = Recent(make)
+
+    async def answer(_: Request) -> Response:
+        fresh = recent.fresh
+        return await run_in_threadpool(recent) if fresh is None else fresh
+
+    return answer
 
 
 def _answer(health: Health) -> Response:

@@ -6,11 +6,10 @@ commit loop comes round, `start` after an agent has started, `follow` before ano
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
@@ -22,7 +21,7 @@ from k8s_audit_otlp.telemetry.agent_views import (
     life,
     stored_views,
 )
-from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Beat, readiness
+from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Beat, Recent, readiness
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
@@ -38,27 +37,8 @@ if TYPE_CHECKING:
     from k8s_audit_otlp.telemetry.metrics.registry import Metrics, Sample
     from k8s_audit_otlp.telemetry.server import StatusServer
 
-T = TypeVar("T")
-
 _STOP_S = 2.0  # how long the end of the listener is waited for
-_FRESH_S = 0.2  # an answer is given again so long: a thousand requests a second cost five
 LOOK_S = 1.0  # how often growth is measured
-
-
-class Recent(Generic[T]):
-    """A value that is made anew when it is old; whoever asks meanwhile waits for it."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._lock = Lock()
-        self._value: tuple[float, T] | None = None
-
-    def __call__(self) -> T:
-        with self._lock:
-            if self._value is None or time.monotonic() - self._value[0] > _FRESH_S:
-                value = self._make()
-                self._value = time.monotonic(), value
-            return self._value[1]
 
 
 class AgentStatus:
@@ -173,13 +153,11 @@ class AgentStatus:
         from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
 
         answers = Answers(
-            Recent(self._metrics_of(agent).text),
+            self._metrics_of(agent).text,
             self._health,
             lambda: life(self._agent, self._beat.age_s, replaced=self._replaced),
-            Recent(
-                lambda: status_of(
-                    self._agent, self._health(), self._history, time.time(), self._apiserver
-                )
+            lambda: status_of(
+                self._agent, self._health(), self._history, time.time(), self._apiserver
             ),
         )
         server = StatusServer(address, answers)
