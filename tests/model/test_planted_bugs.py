@@ -146,7 +146,7 @@ def test_a_position_that_moves_early_is_caught(receiver_machine: Any) -> None:
     ("log", "first"),
     [
         *((HastyLog, 1), (PackedLog, 1), (AssumingLog, 1), (NumberedLog, 11), (InodeLog, 17)),
-        *((DeafLog, 6), (ClosedLog, 1)),
+        *((DeafLog, 11), (ClosedLog, 1)),
     ],
 )
 def test_a_faulty_log_is_caught(receiver_machine: Any, log: type, first: int) -> None:
