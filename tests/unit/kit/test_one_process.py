@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def _run(*options: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "tests/unit/kit"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, __file__]
     command += ["-k", "test_here_and_now", "--color=no"]
     done = subprocess.run(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True

@@ -166,7 +166,11 @@ def test_a_taken_address_is_an_error_at_the_start(serve: Callable[..., Any]) -> 
 
 def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
     """Head and body are two segments, and the second one would: 40 ms for each request."""
-    with Listener.at("127.0.0.1:0") as listener, socket.create_connection(listener.getsockname()):
+    with (
+        Listener.at("127.0.0.1:0") as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        client.sendall(b"G")  # the kernel keeps who says nothing for half a minute
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
