@@ -145,11 +145,11 @@ def test_refusals_and_streams_that_come_and_go_cost_no_event(url: str, tmp_path:
         put_into(3, range(80, 90))
         between.errors += ["ResourceNotFoundException", "InternalFailure", "AccessDeniedException"]
         until(lambda: spool.written == 90)
-        until(lambda: source.lag.behind_s < 4.0)
+        until(lambda: source.lag.behind_s < 1.5)
         between.errors += ["AccessDeniedException"] * 1000
-        until(lambda: source.lag.behind_s > 4.0)
+        until(lambda: source.lag.behind_s > 1.5)
         between.errors.clear()
-        until(lambda: source.lag.behind_s < 4.0)
+        until(lambda: source.lag.behind_s < 1.5)
         source.stop(15.0)
         put_into(2, range(90, 120))
         again = CloudWatchSource("aws_cloudwatch", options, spool)
