@@ -42,7 +42,10 @@ _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: 
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t\r]*\n([+-]?[ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
-_PROSE = re.compile(r"[A-Za-z][a-z']*[,:]?(?: [A-Za-z][A-Za-z'-]*[,.;:!]?)+(?:\s.*)?", re.DOTALL)
+_PROSE = re.compile(r"[A-Za-z][a-z']*[,:]? [A-Za-z][A-Za-z'-]*[,.;:!]?(?=\s|\Z)")  # two words
+_CLAUSE = 128  # characters
+# In a clause: ten letters and digits, some of each.
+_NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 _LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(  # or a port
     r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
@@ -68,7 +71,6 @@ _BEFORE = re.compile(
 )
 # Of YAML: `!!str`, `&anchor`.
 _TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}(?:[ \t]{1,8}|(?=\r?\n))){1,2}")
-_RANDOM = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 
 
 def without_named_values(text: str, replacement: Replacement, *, prose: bool) -> str:
@@ -145,10 +147,11 @@ def _names_a_place(text: str, match: re.Match[str]) -> bool:
 def _is_prose(text: str, match: re.Match[str]) -> bool:
     if match["sign"] != ":" or match[0][-1:] != " ":
         return False
-    clause = text[match.end() : match.end() + 128].partition("\n")[0]
-    if _PROSE.fullmatch(clause) is None:
+    start, end = match.end(), match.end() + _CLAUSE
+    if _PROSE.match(text, start, end) is None:
         return False
-    return _DIGIT.search(clause) is None or _RANDOM.search(clause) is None
+    clause = text[start:end].partition("\n")[0]
+    return _NO_WORD.search(clause) is None
 
 
 def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
@@ -213,11 +216,7 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
     value = _EXPANDED.match(text, start) if text[start : start + 1] in "${" else None
     if value is None and not _STANDS_IN.match(text, start):
         value = _UNQUOTED.match(text, start)
-    if (
-        match["sign"] == ":"
-        and spaced
-        and _PROSE.fullmatch(text[start : start + 128].partition("\n")[0])
-    ):
+    if match["sign"] == ":" and spaced and _PROSE.match(text, start, start + _CLAUSE):
         value = _REST_OF_LINE.match(text, start)
     return value.end() if value else start
 

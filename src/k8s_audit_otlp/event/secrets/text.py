@@ -3,7 +3,7 @@
 import re
 from base64 import b64decode
 from binascii import Error
-from functools import partial
+from functools import lru_cache, partial
 from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
@@ -29,6 +29,7 @@ _ESCAPED = re.compile(r"\\+(?:u00|x)([2-7][0-9a-fA-F])")  # signs and letters
 _ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5
+_LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _STEPS = (*commands.STEPS_IN_TEXT, *echoes.STEPS, *drawn.STEPS)
@@ -40,6 +41,10 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
 
     In prose a colon ends a clause: `invalid token: key is not valid` states no token.
     """
+    return (_clean if len(text) < _LONG else _clean_long)(text, replacement, prose)
+
+
+def _clean(text: str, replacement: Replacement, prose: bool) -> str:  # noqa: FBT001 - positional for the cache
     found = needles_in(text)
     if not holds(found, text):
         return text
@@ -51,6 +56,9 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
     if found & _IN_BASE64:
         text = _BASE64.sub(partial(_base64, replacement), text)
     return without_encoded(text, replacement) if found & _ENCODED else text
+
+
+_clean_long = lru_cache(maxsize=1)(_clean)  # what is judged first and redacted then
 
 
 def _base64(replacement: Replacement, match: re.Match[str]) -> str:

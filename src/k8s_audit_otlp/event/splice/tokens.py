@@ -76,21 +76,18 @@ marks_key = _KeyMarks().__getitem__
 
 
 # Of a letter: not of what ends a string, nor of what Go escapes.
-_NEEDLESS = r"\\u00((?!22|26|3[cCeE]|5[cC])[2-7][0-9a-fA-F])"
-_NEEDLESS_ESCAPE = re.compile(_NEEDLESS.encode())
-_UP_TO_NEEDLESS = re.compile(rf"((?:[^\\]++|(?!{_NEEDLESS})\\.)*+)(?:{_NEEDLESS}|\Z)", re.DOTALL)
+_NEEDLESS_ESCAPE = re.compile(rb"\\u00(?!22|26|3[cCeE]|5[cC])[2-7][0-9a-fA-F]")
 
 
 def plainly_escaped(value: bytes) -> bytes:
     r"""Write letters that are escaped without need as themselves: `"p\u0061th"` is `"path"`."""
-    if b"\\u00" not in value or not _NEEDLESS_ESCAPE.search(value):
+    if b"\\u00" not in value or b"\0" in value:
         return value
-
-    def plain(match: re.Match[str]) -> str:
-        return match[1] + chr(int(match[3], 16)) if match[3] else match[1]
-
-    # As text, and without a match for what stays: each of millions of bytes objects takes 80 bytes.
-    return _UP_TO_NEEDLESS.sub(plain, value.decode("latin-1")).encode("latin-1")
+    masked = value.replace(b"\\\\", MASKED_BACKSLASH)
+    escapes = {match[0] for match in _NEEDLESS_ESCAPE.finditer(masked)}
+    for escape in escapes:  # some 80 at most; to put millions of pieces together takes more memory
+        masked = masked.replace(escape, bytes((int(escape[4:], 16),)))
+    return masked.replace(MASKED_BACKSLASH, b"\\\\") if escapes else value
 
 
 def split(value: bytes) -> list[bytes]:
