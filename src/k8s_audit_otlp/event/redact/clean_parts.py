@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.context import BodyContext, context_of
+from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
-from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.secrets.needles import FORMS, needles_in
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
@@ -47,7 +47,7 @@ class CleanParts:
         self,
         outside: OutsideBodies,
         members: CleanMembers,
-        body: Callable[[bytes, Seen], bytes],
+        body: Callable[[bytes, Findings], bytes],
         key: str,
     ) -> None:
         """*body* redacts a body; *key* names the attribute that tells which rules fired."""
@@ -92,7 +92,7 @@ class CleanParts:
         """Redact the bodies of a line; None where more than them must be looked at for it."""
         if ref is None or self._outside.rules_look_at_bodies:
             return None
-        seen = Seen(context_of(ref.resource, ref.subresource, ref.api_group))
+        found = Findings(context_of(ref.resource, ref.subresource, ref.api_group))
         parts: list[bytes] = []
         end = 0
         for name, body in ((_REQUEST, request), (_RESPONSE, response)):
@@ -101,26 +101,26 @@ class CleanParts:
             start = line.find(name, end) + len(name)
             if not line.startswith(body, start):
                 return None
-            parts += line[end:start], self._body(body, seen)
-            if seen.redacted_values and name is _RESPONSE and b'"Status"' in body:
+            parts += line[end:start], self._body(body, found)
+            if found.redacted_values and name is _RESPONSE and b'"Status"' in body:
                 return None  # a webhook's denial may say what was redacted in the request
             end = start + len(body)
         if line.find(_REQUEST, end) >= 0 or line.find(_RESPONSE, end) >= 0:
             return None
         outside = b"".join((*parts[::2], line[end:]))
-        if seen.context.kind and _EMBEDDED.search(outside):
+        if found.context.kind and _EMBEDDED.search(outside):
             return None  # JSON in a text is judged by what the event is about
-        if not seen.fired:
+        if not found.fired:
             return Bodies(line, outside)
-        fired = tuple(sorted(seen.fired))
+        fired = tuple(sorted(found.fired))
         new = b"".join((*parts, line[end:]))
-        return Bodies(new, outside, {self._key: fired}, seen.redacted_values)
+        return Bodies(new, outside, {self._key: fired}, found.redacted_values)
 
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
     ) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
-        seen = Seen(BodyContext())
-        seen.redacted_values += values
+        found = Findings(BodyContext())
+        found.redacted_values += values
         event = AuditEvent(response_status=status, annotations=annotations)
-        return self._outside.repeats(event, seen)
+        return self._outside.repeats(event, found)

@@ -14,10 +14,10 @@ from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
+from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Action, Verdicts
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
-from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.messages import clean_message
@@ -80,11 +80,11 @@ class OutsideBodies:
 
         """
         pieces = split(b'{"%b":%b}' % (name, value))
-        return self._member(pieces, 1, end_of(pieces, 1), Seen(BodyContext()))
+        return self._member(pieces, 1, end_of(pieces, 1), Findings(BodyContext()))
 
     def leaves(self, owner: str, text: str) -> bool:
         """Tell whether a text of the member *owner* leaves as it is."""
-        return self.text(owner, owner, text, Seen(BodyContext())) == text
+        return self.text(owner, owner, text, Findings(BodyContext())) == text
 
     def calls_for_a_look(self, owner: bytes, name: bytes) -> bool:
         """Tell whether a name inside the member *owner* says something about its value."""
@@ -92,127 +92,127 @@ class OutsideBodies:
             return self._free_names[text_of(name)]
         return self._bodies.names(())[name] not in _HARMLESS_ACTIONS
 
-    def repeats(self, event: AuditEvent, seen: Seen) -> bool:
+    def repeats(self, event: AuditEvent, found: Findings) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
-        if not seen.redacted_values:
+        if not found.redacted_values:
             return False
         texts = [event.response_status.message] if event.response_status else []
         for name, text in event.annotations.items() if event.annotations else ():
             if not name.startswith("authorization.k8s.io/"):
                 texts.append(text)
-        return bool(seen.echoed_in("\n".join(texts)))
+        return bool(found.echoed_in("\n".join(texts)))
 
-    def text(self, owner: str, name: str, text: str, seen: Seen) -> str:
+    def text(self, owner: str, name: str, text: str, found: Findings) -> str:
         """Redact one string: `owner` is the member of the event, `name` the nearest key to it.
 
         Of a text longer than genuine ones are the beginning is judged; the rest goes.
         """
         if len(text) > LONGEST_TEXT:
-            seen.fired.add("text")
+            found.fired.add("text")
             text = text[:LONGEST_TEXT] + MASK
         if owner == "annotations":
-            return self._annotation(name, text, seen)
-        text = self._json(text, seen)
+            return self._annotation(name, text, found)
+        text = self._json(text, found)
         if owner == "requestURI":
-            return self._free(self.uri(text, seen), seen, clean_forms)
+            return self._free(self.uri(text, found), found, clean_forms)
         if owner == "objectRef":  # names, which may have a colon
             odd = any(map(text.__contains__, NOT_IN_NAMES))
-            return self._free(text, seen, clean if odd else clean_forms)
+            return self._free(text, found, clean if odd else clean_forms)
         if owner in ("user", "impersonatedUser"):
-            return self._user(name, text, seen)
+            return self._user(name, text, found)
         if owner == "sourceIPs" and self._addresses:
-            return _replaced("addresses", text, self._pseudonym, seen)
+            return _replaced("addresses", text, self._pseudonym, found)
         if owner == "responseStatus":
-            return self._message(text, seen)
-        return self._free(text, seen)
+            return self._message(text, found)
+        return self._free(text, found)
 
-    def uri(self, text: str, seen: Seen) -> str:
+    def uri(self, text: str, found: Findings) -> str:
         """Clean a request URI, or the text that one stands in."""
         args = self._rules.args if "args" not in self._rules.off else "keep"
         new = clean_uri(text, args, self._replacement, credentials="uri" not in self._rules.off)
         if new != text:
-            seen.fired.add("uri")
+            found.fired.add("uri")
         return new
 
     def _free(
-        self, text: str, seen: Seen, cleaner: Callable[[str, Replacement], str] = clean
+        self, text: str, found: Findings, cleaner: Callable[[str, Replacement], str] = clean
     ) -> str:
         if "text" not in self._rules.off and may_hold(text):
             new = cleaner(text, self._replacement)
             if new != text:
-                seen.fired.add("text")
+                found.fired.add("text")
                 text = new
         for rule in self._patterns:
-            if rule.pattern and rule.covers(seen.context.resource):
+            if rule.pattern and rule.covers(found.context.resource):
                 new = rule.pattern.sub(lambda match: self._replacement(match[0]), text)
                 if new != text:
-                    seen.fired.add(rule.name)
+                    found.fired.add(rule.name)
                     text = new
         return text
 
-    def _message(self, text: str, seen: Seen) -> str:
+    def _message(self, text: str, found: Findings) -> str:
         """Clean a text of the apiserver's, which may echo what the bodies held."""
         if "text" not in self._rules.off:
-            for echo in seen.echoed_in(text):
+            for echo in found.echoed_in(text):
                 text = text.replace(echo, self._replacement(echo))
-                seen.fired.add("text")
-        for user in seen.users() if self._users else ():
+                found.fired.add("text")
+        for user in found.users() if self._users else ():
             text = text.replace(f'"{user}"', f'"{self._pseudonym(user)}"')
-        return self._free(text, seen, clean_message)
+        return self._free(text, found, clean_message)
 
-    def _user(self, name: str, text: str, seen: Seen) -> str:
+    def _user(self, name: str, text: str, found: Findings) -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
-            return _replaced("users", text, self._pseudonym, seen)
+            return _replaced("users", text, self._pseudonym, found)
         if self._free_names[name] and "key" not in self._rules.off:
-            return _replaced("key", text, self._replacement, seen)
-        return self._free(text, seen)
+            return _replaced("key", text, self._replacement, found)
+        return self._free(text, found)
 
-    def _annotation(self, name: str, text: str, seen: Seen) -> str:
+    def _annotation(self, name: str, text: str, found: Findings) -> str:
         if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:
-            return self._patch(text, seen)
+            return self._patch(text, found)
         if is_credential_annotation(name) and "key" not in self._rules.off and text:
-            return _replaced("key", text, self._replacement, seen)
-        return self._message(self._json(text, seen), seen)
+            return _replaced("key", text, self._replacement, found)
+        return self._message(self._json(text, found), found)
 
-    def _json(self, text: str, seen: Seen) -> str:
+    def _json(self, text: str, found: Findings) -> str:
         """Redact the JSON in a text: what is quoted of an object, whole or in part."""
         if not may_hold_json(text):
             return text
 
         def redact(inner: bytes) -> bytes:
-            return self._bodies(inner, seen.context, seen.fired, seen.redacted_values, 1)
+            return self._bodies(inner, found.context, found.fired, found.redacted_values, 1)
 
         return redact_embedded(text, redact).text
 
-    def _patch(self, text: str, seen: Seen) -> str:
+    def _patch(self, text: str, found: Findings) -> str:
         """Redact every value of the patch; which webhook, operation and path stay."""
         try:
             pieces = split(compacted(text.encode()))
-            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.redacted_values, 1)
+            scan = Scan(self._bodies, found.context, pieces, found.fired, found.redacted_values, 1)
             for place in range(1, len(pieces), 2):
                 if pieces[place] == b"value" and is_key(pieces, place):
                     scan.whole(place, "patch-annotation")
         except (UnreadableError, LookupError, UnicodeEncodeError):
-            seen.fired.add("patch-annotation")
+            found.fired.add("patch-annotation")
             return self._replacement(text)
         return join(pieces).decode("utf-8", "replace") if scan.changed else text
 
-    def frame(self, frame: bytes, seen: Seen) -> bytes:
+    def frame(self, frame: bytes, found: Findings) -> bytes:
         """Redact the line outside its bodies, which stand as null."""
         pieces = split(frame)
         changed, key = False, 1
         while key < len(pieces) - 1:
             end = end_of(pieces, key)
             if pieces[key] not in _BODY_NAMES:
-                changed |= self._member(pieces, key, end, seen)
+                changed |= self._member(pieces, key, end, found)
             key = end
         return join(pieces) if changed else frame
 
-    def _member(self, pieces: list[bytes], key: int, end: int, seen: Seen) -> bool:
+    def _member(self, pieces: list[bytes], key: int, end: int, found: Findings) -> bool:
         owner = text_of(pieces[key])
         changed = False
         if pieces[key] not in _JUDGED_BY_TEXT:
-            scan = Scan(self._bodies, seen.context, pieces, seen.fired, seen.redacted_values, 1)
+            scan = Scan(self._bodies, found.context, pieces, found.fired, found.redacted_values, 1)
             act_on_members(scan, key, end)
             changed = bool(scan.changed)
         name = owner
@@ -221,43 +221,43 @@ class OutsideBodies:
                 name = text_of(pieces[place])
                 continue
             text = text_of(pieces[place])
-            new = self.text(owner, name, text, seen)
+            new = self.text(owner, name, text, found)
             if new != text:
                 pieces[place], changed = piece_of(new), True
         return changed
 
-    def event(self, event: AuditEvent, seen: Seen) -> AuditEvent:
+    def event(self, event: AuditEvent, found: Findings) -> AuditEvent:
         """Redact the typed event outside its bodies."""
         changes = {}
         for field, owner in zip(
             event.__struct_fields__, event.__struct_encode_fields__, strict=True
         ):
             value = getattr(event, field)
-            new = self._value(owner, owner, value, seen)
+            new = self._value(owner, owner, value, found)
             if new is not value:
                 changes[field] = new
         return msgspec.structs.replace(event, **changes) if changes else event
 
-    def _value(self, owner: str, name: str, value: Any, seen: Seen) -> Any:
+    def _value(self, owner: str, name: str, value: Any, found: Findings) -> Any:
         match value:
             case str():
-                return self.text(owner, name, value, seen) if value else value
+                return self.text(owner, name, value, found) if value else value
             case tuple():
-                return tuple(self._value(owner, name, item, seen) for item in value)
+                return tuple(self._value(owner, name, item, found) for item in value)
             case dict():
-                return {key: self._value(owner, key, item, seen) for key, item in value.items()}
+                return {key: self._value(owner, key, item, found) for key, item in value.items()}
             case msgspec.Struct():
                 pairs = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
                 return msgspec.structs.replace(
                     value,
-                    **{f: self._value(owner, n, getattr(value, f), seen) for f, n in pairs},
+                    **{f: self._value(owner, n, getattr(value, f), found) for f, n in pairs},
                 )
             case _:
                 return value
 
 
-def _replaced(rule: str, text: str, replacement: Replacement, seen: Seen) -> str:
+def _replaced(rule: str, text: str, replacement: Replacement, found: Findings) -> str:
     new = replacement(text)
     if new != text:
-        seen.fired.add(rule)
+        found.fired.add(rule)
     return new

@@ -22,10 +22,10 @@ from k8s_audit_otlp.event.redact.context import (
     refers_once,
     worst_of,
 )
+from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
-from k8s_audit_otlp.event.redact.seen import Seen
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -97,60 +97,70 @@ class Redactor:
 
         It may have blanks, members that repeat, members of other types or of names nobody knows.
         """
-        seen = Seen(context_of_event(event), event)
+        found = Findings(context_of_event(event), event)
         try:
             compact = compacted(line)
             members = members_as_written(compact)
             if members is None or not refers_once(members):
-                seen.context = worst_of(compact, seen.context)
-            context = replace(seen.context, event=True)
-            whole = self._bodies(compact, context, seen.fired, seen.redacted_values)
+                found.context = worst_of(compact, found.context)
+            context = replace(found.context, event=True)
+            whole = self._bodies(compact, context, found.fired, found.redacted_values)
         except (UnreadableError, LookupError):
             whole = rewritten(event)
-            seen.fired.add(UNREADABLE)
-        if not seen.fired and whole == compact and (read := _read(whole)) is not None:
-            redacted = self._redacted(read, whole, clean=False, context=seen.context)
+            found.fired.add(UNREADABLE)
+        if not found.fired and whole == compact and (read := _read(whole)) is not None:
+            redacted = self._redacted(read, whole, clean=False, context=found.context)
             return Redacted(event, line) if not redacted.fired else redacted
         read = _read(whole) or event
-        redacted = self._redacted(read, whole, clean=False, context=seen.context)
-        return redacted._replace(fired=tuple(sorted({*redacted.fired, *seen.fired})))
+        redacted = self._redacted(read, whole, clean=False, context=found.context)
+        return redacted._replace(fired=tuple(sorted({*redacted.fired, *found.fired})))
 
     def _redacted(
         self, event: AuditEvent, line: bytes, *, clean: bool, context: BodyContext | None = None
     ) -> Redacted:
         """Redact an event; *clean*: nothing outside its bodies is to be redacted."""
-        seen = Seen(context_of_event(event), event) if context is None else Seen(context, event)
+        found = (
+            Findings(context_of_event(event), event)
+            if context is None
+            else Findings(context, event)
+        )
         if event.request_object is EMPTY and event.response_object is EMPTY:
             if clean:
                 return Redacted(event, line)
-            return self._whole(event, _Parts(line, [], line), {}, seen, clean=False)
+            return self._whole(event, _Parts(line, [], line), {}, found, clean=False)
         bodies, once = {}, True
         if event.request_object is not EMPTY:
-            bodies["request_object"] = self._body(bytes(event.request_object), seen)
+            bodies["request_object"] = self._body(bytes(event.request_object), found)
             once = line.count(NEEDLES["request_object"]) == 1
         if event.response_object is not EMPTY:
-            bodies["response_object"] = self._body(bytes(event.response_object), seen)
+            bodies["response_object"] = self._body(bytes(event.response_object), found)
             once = once and line.count(NEEDLES["response_object"]) == 1
-        if seen.redacted_values and "response_object" in bodies:
-            bodies["response_object"] = self._echoes(bodies["response_object"], seen)
-        if once and not seen.fired and clean:
+        if found.redacted_values and "response_object" in bodies:
+            bodies["response_object"] = self._echoes(bodies["response_object"], found)
+        if once and not found.fired and clean:
             return Redacted(event, line)
         parts = _parts(event, line)
-        clean = clean and not self._outside.repeats(event, seen)
-        if clean and not seen.fired:
+        clean = clean and not self._outside.repeats(event, found)
+        if clean and not found.fired:
             return Redacted(event, parts.line)
-        return self._whole(event, parts, bodies, seen, clean=clean)
+        return self._whole(event, parts, bodies, found, clean=clean)
 
     def _whole(
-        self, event: AuditEvent, parts: _Parts, bodies: dict[str, bytes], seen: Seen, *, clean: bool
+        self,
+        event: AuditEvent,
+        parts: _Parts,
+        bodies: dict[str, bytes],
+        found: Findings,
+        *,
+        clean: bool,
     ) -> Redacted:
         line, slots, frame = parts
         new_event = event
         try:
-            new_frame = frame if clean else self._outside.frame(frame, seen)
+            new_frame = frame if clean else self._outside.frame(frame, found)
             new_line = _assembled(line, slots, frame, new_frame, bodies)
         except (UnreadableError, LookupError):
-            clean, new_event = True, self._outside.event(event, seen)
+            clean, new_event = True, self._outside.event(event, found)
             new_frame = rewritten(_without_bodies(new_event, slots))
             new_line = _assembled(line, slots, frame, new_frame, bodies)
         if clean:
@@ -158,60 +168,60 @@ class Redactor:
         elif _reads_as(line, event) and (read := _read(new_line)):
             new_event = read
         else:
-            new_event = _with_bodies(self._outside.event(event, seen), bodies)
+            new_event = _with_bodies(self._outside.event(event, found), bodies)
         if slots and self.rules.bodies == "drop":
             new_event, new_line = drop_bodies(new_event, new_line)
-            seen.fired.add(BODIES_DROPPED)
-        return Redacted(new_event, new_line, tuple(sorted(seen.fired)))
+            found.fired.add(BODIES_DROPPED)
+        return Redacted(new_event, new_line, tuple(sorted(found.fired)))
 
-    def _body(self, body: bytes, seen: Seen) -> bytes:
+    def _body(self, body: bytes, found: Findings) -> bytes:
         if self.rules.bodies == "drop":
-            seen.fired.add(BODIES_DROPPED)
+            found.fired.add(BODIES_DROPPED)
             return body
         try:
             parts = parts_of(body) if len(body) > LARGE_BYTES else None
             if parts is None:
-                return self._bodies(body, seen.context, seen.fired, seen.redacted_values)
-            context = seen.context
+                return self._bodies(body, found.context, found.fired, found.redacted_values)
+            context = found.context
             for kind, rule in _LIST_KINDS.items():
                 if kind in parts.frame:
                     context = BodyContext(context.resource, rule)
-            frame = self._bodies(parts.frame, context, seen.fired, seen.redacted_values)
+            frame = self._bodies(parts.frame, context, found.fired, found.redacted_values)
             items = [
-                self._bodies(i, context, seen.fired, seen.redacted_values) for i in parts.items
+                self._bodies(i, context, found.fired, found.redacted_values) for i in parts.items
             ]
             return joined(parts, frame, items)
         except (UnreadableError, LookupError):
-            seen.fired.add(UNREADABLE)
+            found.fired.add(UNREADABLE)
             return b'"[removed, %d bytes that could not be followed]"' % len(body)
 
-    def _echoes(self, body: bytes, seen: Seen) -> bytes:
+    def _echoes(self, body: bytes, found: Findings) -> bytes:
         """Take what was redacted out of an answer that repeats it: a webhook's denial."""
         if b'"Status"' not in body or "text" in self.rules.off:
             return body
-        for echo in seen.echoed_in(body.decode("utf-8", "replace"), written=_in_json):
+        for echo in found.echoed_in(body.decode("utf-8", "replace"), written=_in_json):
             new = _in_json(self._replacement(echo))
             body = body.replace(_in_json(echo).encode(), new.encode())
-            seen.fired.add("text")
+            found.fired.add("text")
         return body
 
     def redact_text(self, text: str) -> tuple[str, tuple[str, ...]]:
         """Redact a line that is no JSON event: the legacy format, or what is left of a torn one."""
-        seen = Seen(BodyContext())
+        found = Findings(BodyContext())
         new = _BODY_IN_TEXT.sub('"[removed]', text)
         if new != text:
-            seen.fired.add(UNREADABLE)
-        new = self._outside.uri(new, seen)
+            found.fired.add(UNREADABLE)
+        new = self._outside.uri(new, found)
         if "text" not in self.rules.off:
             uri, new = new, clean_message(new, self._replacement)
             if new != uri:
-                seen.fired.add("text")
+                found.fired.add("text")
         for name, pattern in (("users", _LEGACY_NAMES), ("addresses", _LEGACY_ADDRESS)):
             if name in self.rules.pseudonymise:
                 pseudonym = Replacement(self.rules.key)
                 new = pattern.sub(lambda m, p=pseudonym: m[1] + p(m[2]), new)  # type: ignore[misc]
-                seen.fired.add(name)
-        return new, tuple(sorted(seen.fired))
+                found.fired.add(name)
+        return new, tuple(sorted(found.fired))
 
 
 def _in_json(text: str) -> str:

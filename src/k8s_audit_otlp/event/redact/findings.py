@@ -1,4 +1,4 @@
-"""What the redaction of one event has met so far: rules that fired, values that went."""
+"""What the redaction of one event finds: rules that fire, values that go and may be repeated."""
 
 import binascii
 from collections.abc import Callable
@@ -19,8 +19,8 @@ def _decoded(piece: bytes) -> str:
         return ""
 
 
-class Seen:
-    """What the redaction of one event has met so far."""
+class Findings:
+    """Of one event, so far."""
 
     __slots__ = ("_texts", "context", "event", "fired", "redacted_values")
 
