@@ -15,18 +15,26 @@ from k8s_audit_otlp.event.secrets.grammar import (
 )
 from k8s_audit_otlp.event.secrets.needles import NAMES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
+from k8s_audit_otlp.event.secrets.steps import (
+    Step,
+    drawn,
+    quoted,
+    says_credential,
+    second,
+    step,
+    where,
+)
 from k8s_audit_otlp.event.secrets.values import (
     NOTHING,
     PLACEHOLDER,
     is_credential_in_query,
-    is_scattered,
+    is_drawn,
     looks_random,
     names_a_file,
 )
 
 _VALUE = (
-    r"(\\{1,8}[\"'`][^\"'`\\]*+(?:\\{1,8}[\"'`])?"
+    r"(?P<value>\\{1,8}[\"'`][^\"'`\\]*+(?:\\{1,8}[\"'`])?"
     r"|`[^`]*`?|'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
 )
 _USER = re.compile(
@@ -45,13 +53,13 @@ _SQL_PASSWORD = re.compile(
     re.IGNORECASE,
 )
 _CALL = re.compile(
-    r"(\(\s{0,8}\\{0,4}[\"'`]([\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,8})"
-    r"(\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
+    r"\(\s{0,8}\\{0,4}[\"'`](?P<name>[\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,8}"
+    r"(?P<value>\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
 )
 # A name with its value in a list of two, or as the argument of a function of that name.
 _PAIR = re.compile(
-    r"((?:\[\s{0,8}[\"'\\]{1,8}([\w.:-]{1,64})[\"'\\]{1,8}\s{0,8},\s{0,8}"
-    r"|(?<![\w.-])([\w.-]{1,128}+)\()[\"'`\\]{1,8})([^\"'`\\\n]{4,512})(?=[\"'`\\])"
+    r"(?:\[\s{0,8}[\"'\\]{1,8}|(?<![\w.-])(?=[\w.-]{1,128}+\())(?P<name>[\w.:-]{1,128}+)"
+    r"(?:[\"'\\]{1,8}\s{0,8},\s{0,8}|\()[\"'`\\]{1,8}(?P<value>[^\"'`\\\n]{4,512})(?=[\"'`\\])"
 )
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
 # Programs that take a password behind a short flag, or as a word.
@@ -94,19 +102,18 @@ _FLAG = re.compile(
     r"(?![-\s:=])" + _VALUE
 )
 _LINE = re.compile(
-    r"^([ \t]*+(?=\w{0,64}[_.\t-])([\w.-]{3,128}+)[ \t]{1,64})"
-    r"([^\s:=\"'][^\s\"']*+)(?=[ \t;]*$)",
+    r"^[ \t]*+(?=\w{0,64}[_.\t-])(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
+    r"(?P<value>[^\s:=\"'][^\s\"']*+)(?=[ \t;]*$)",
     re.MULTILINE,
 )
 _ENV_LINE = re.compile(
-    r"((?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set)[ \t]{1,8}"
-    r"([\w.-]{2,128}+)[ \t]{1,64})"
-    r"(?!=)" + _VALUE,
+    r"(?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set)[ \t]{1,8}"
+    r"(?P<name>[\w.-]{2,128}+)[ \t]{1,64}(?!=)" + _VALUE,
     re.MULTILINE,
 )
 _SAID = re.compile(
-    r"((?<![\w.$/-])([\w-]{1,64})(?:[ \t]{1,8}|(?=`)))"
-    r"(\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
+    r"(?<![\w.$/-])(?P<name>[\w-]{1,64})(?:[ \t]{1,8}|(?=`))"
+    r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
 )
 _PGPASS = re.compile(r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)")
 _UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
@@ -131,8 +138,7 @@ def _login(replacement: Replacement, match: re.Match[str]) -> str:
 def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     name, value = match[1], match[3]
     word = name.lstrip("-")
-    drawn = looks_random(value) and is_scattered(value) and may_name_drawn(word)
-    known = judge(word) is KeyVerdict.CREDENTIAL or drawn
+    known = judge(word) is KeyVerdict.CREDENTIAL or (may_name_drawn(word) and is_drawn(value))
     harmless = not known or value.lower() in _AFTER_A_FLAG
     if harmless or PLACEHOLDER.fullmatch(value) or names_a_file(word, value.strip("\"'")):
         inner = _FLAG.sub(partial(_flag, replacement), value[1:]) if "--" in value else value[1:]
@@ -146,40 +152,26 @@ def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}{match[3]}{in_quotes(match[4], replacement)}"
 
 
-def _call(replacement: Replacement, match: re.Match[str]) -> str:
-    if judge(match[2]) is KeyVerdict.HARMLESS:
-        return match[0]
-    return match[1] + in_quotes(match[3], replacement)
+def _is_drawn(name: str, value: str) -> bool:
+    return judge(name) is not KeyVerdict.HARMLESS and looks_random(value)
 
 
-def _pair(replacement: Replacement, match: re.Match[str]) -> str:
-    if judge(match[2] or match[3]) is KeyVerdict.HARMLESS or not looks_random(match[4]):
-        return match[0]
-    return match[1] + replacement(match[4])
+def _is_alone(name: str, value: str) -> bool:
+    """Tell `SOME_PASSWORD value` on a line of its own from the words of a sentence."""
+    stands_in = value.isalpha() or PLACEHOLDER.fullmatch(value)
+    return not stands_in and names_one_value(name)
 
 
-def _line(replacement: Replacement, match: re.Match[str]) -> str:
-    """Mask `SOME_PASSWORD value` on a line of its own: not the words of a sentence."""
-    value = match[3]
-    if value.isalpha() or PLACEHOLDER.fullmatch(value) or not names_one_value(match[2]):
-        return match[0]
-    return match[1] + replacement(value)
+def _is_set(name: str, value: str) -> bool:
+    stands_in = PLACEHOLDER.fullmatch(value.strip("\"'"))
+    return not stands_in and judge(name) is KeyVerdict.CREDENTIAL
 
 
-def _env_line(replacement: Replacement, match: re.Match[str]) -> str:
-    value = match[3]
-    if judge(match[2]) is not KeyVerdict.CREDENTIAL or PLACEHOLDER.fullmatch(value.strip("\"'")):
-        return match[0]
-    return match[1] + in_quotes(value, replacement)
-
-
-def _said(replacement: Replacement, match: re.Match[str]) -> str:
-    """Mask `password "value"`; what is called so stays: `secret "db-password" not found`."""
-    if not names_one_value(match[2]):
-        return match[0]
-    if words_of(match[2])[-1] in _MAY_HAVE_NAMES and not _MIXED.fullmatch(match[3]):
-        return match[0]
-    return match[1] + in_quotes(match[3], replacement)
+def _is_said(name: str, value: str) -> bool:
+    """Tell `password "value"`; what is called so stays: `secret "db-password" not found`."""
+    if not names_one_value(name):
+        return False
+    return words_of(name)[-1] not in _MAY_HAVE_NAMES or _MIXED.fullmatch(value) is not None
 
 
 def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
@@ -187,10 +179,6 @@ def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
     name = unquote_plus(match[2])
     known = is_signature(name) if match[1][0] == ";" else is_credential_in_query(name, match[3])
     return match[1] + replacement(match[3]) if known else match[0]
-
-
-def _here(replacement: Replacement, match: re.Match[str]) -> str:
-    return quoted(replacement, match) if looks_random(match[2]) else match[0]
 
 
 def _short(replacement: Replacement, match: re.Match[str]) -> str:
@@ -216,15 +204,15 @@ STEPS: tuple[Step, ...] = (
         _short,
     ),
     Step(NAMES | bits_of(("base64",)), _PIPED, second, "|>"),
-    step(("<<<",), _HERE, _here),
+    step(("<<<",), _HERE, drawn),
     step(("unseal",), _UNSEAL, second),
     step((":5432:", ":6432:"), _PGPASS, second),
     Step(NAMES, _FLAG, _flag, "-"),
-    Step(NAMES, _CALL, _call, "("),
-    Step(NAMES, _PAIR, _pair, "[("),
-    Step(NAMES, _LINE, _line, " \t"),
-    Step(NAMES, _ENV_LINE, _env_line, " \t"),
-    Step(NAMES, _SAID, _said, "\"'`"),
+    Step(NAMES, _CALL, where(says_credential), "("),
+    Step(NAMES, _PAIR, where(_is_drawn), "[("),
+    Step(NAMES, _LINE, where(_is_alone), " \t"),
+    Step(NAMES, _ENV_LINE, where(_is_set), " \t"),
+    Step(NAMES, _SAID, where(_is_said), "\"'`"),
 )
 # Not for an address of its own, whose parameters are told apart before.
 STEPS_IN_TEXT: tuple[Step, ...] = (step(("?", "sig=", "signature="), _PARAMETER, _parameter),)

@@ -15,8 +15,8 @@ from k8s_audit_otlp.event.secrets.grammar import (
 )
 from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, second, step
-from k8s_audit_otlp.event.secrets.values import RANDOM, is_scattered, looks_random
+from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step
+from k8s_audit_otlp.event.secrets.values import RANDOM, is_scattered
 
 _LOOK_BACK = 48  # characters
 _NEAR = 6  # words in which a name is looked for that says credential by itself
@@ -74,13 +74,8 @@ def without_drawn(text: str, replacement: Replacement) -> str:
     return _WORD.sub(partial(_drawn, replacement), text)
 
 
-def _flag(replacement: Replacement, match: re.Match[str]) -> str:
-    is_drawn = looks_random(match[2]) and is_scattered(match[2])
-    return match[1] + replacement(match[2]) if is_drawn else match[0]
-
-
 STEPS: tuple[Step, ...] = (
-    step((SHORT_FLAG,), _FLAG, _flag),
+    step((SHORT_FLAG,), _FLAG, drawn),
     Step(NAMES, _WORD, _drawn),
     Step(NAMES, _TOLD, second),
 )

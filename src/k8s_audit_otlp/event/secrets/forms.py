@@ -6,12 +6,19 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.needles import LOGINS, TOKEN_NEEDLES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, apply, second, step
+from k8s_audit_otlp.event.secrets.steps import (
+    Step,
+    apply,
+    drawn,
+    says_credential,
+    second,
+    step,
+    where,
+)
 from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
-from k8s_audit_otlp.event.secrets.values import is_scattered, looks_random
+from k8s_audit_otlp.event.secrets.values import is_scattered
 
 _PRIVATE_KEY = re.compile(
     r"()(-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-{4,5}"
@@ -58,7 +65,7 @@ _ORACLE = re.compile(r"(\bthin:[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
 _LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
     r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
 )
-_HEADER = re.compile(r"(header\s+)([\w-]{2,64})(\s+[\"']?)([^\s\"';]+)", re.IGNORECASE)
+_HEADER = re.compile(r"header\s+(?P<name>[\w-]{2,64})\s+[\"']?(?P<value>[^\s\"';]+)", re.IGNORECASE)
 
 
 # What is done to a match; each gets the replacement and the match.
@@ -74,20 +81,10 @@ def _of_any_vendor(replacement: Replacement, match: re.Match[str]) -> str:
     return replacement(match[0]) if is_scattered(match[1]) else match[0]
 
 
-def _login(replacement: Replacement, match: re.Match[str]) -> str:
-    is_drawn = looks_random(match[2]) and is_scattered(match[2])
-    return second(replacement, match) if is_drawn else match[0]
-
-
 def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
     token = match[0]
     known = token.startswith(_JWT_HEADS) or ("." in token and len(token) >= 24)
     return replacement(token) if known else token
-
-
-def _header(replacement: Replacement, match: re.Match[str]) -> str:
-    harmless = judge(match[2]) is KeyVerdict.HARMLESS
-    return match[0] if harmless else f"{match[1]}{match[2]}{match[3]}{replacement(match[4])}"
 
 
 def _pem(replacement: Replacement, match: re.Match[str]) -> str:
@@ -140,9 +137,9 @@ _STEPS: tuple[Step, ...] = (
     step((":/",), _TOKEN_IN_URL, second),
     step(("//",), _SHARE, second),
     step(("thin:",), _ORACLE, second),
-    step(LOGINS, _LOGIN, _login),
+    step(LOGINS, _LOGIN, drawn),
     step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
-    step(("header",), _HEADER, _header),
+    step(("header",), _HEADER, where(says_credential)),
     *commands.STEPS,
 )
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.needles import bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.values import is_drawn
 
 Change: TypeAlias = Callable[[Replacement, re.Match[str]], str]
 
@@ -39,6 +41,27 @@ def second(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(match[2])
 
 
+def where(tells: Callable[[str, str], bool]) -> Change:
+    """Replace the group `value` where its `name` and itself *tell* so; all else stays."""
+
+    def change(replacement: Replacement, match: re.Match[str]) -> str:
+        if not tells(match["name"], match["value"]):
+            return match[0]
+        start, end = (at - match.start() for at in match.span("value"))
+        return match[0][:start] + in_quotes(match["value"], replacement) + match[0][end:]
+
+    return change
+
+
+def says_credential(name: str, _value: str = "") -> bool:
+    return judge(name) is not KeyVerdict.HARMLESS
+
+
 def quoted(replacement: Replacement, match: re.Match[str]) -> str:
     """Replace what is in the quotes of the second group."""
     return match[1] + in_quotes(match[2], replacement)
+
+
+def drawn(replacement: Replacement, match: re.Match[str]) -> str:
+    """Replace the second group where it looks drawn."""
+    return quoted(replacement, match) if is_drawn(match[2]) else match[0]

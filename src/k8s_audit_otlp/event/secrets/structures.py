@@ -6,11 +6,11 @@ from functools import partial
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_sensitive_path, judge
 from k8s_audit_otlp.event.secrets.needles import NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, quoted, second, step
+from k8s_audit_otlp.event.secrets.steps import Step, quoted, says_credential, second, step, where
 from k8s_audit_otlp.event.secrets.values import is_credential
 
 _QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error
-_ANY = r"(\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
+_ANY = r"(?P<value>\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
 _NAMED_VALUE = re.compile(
     r"(\bname[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}[^\"'\\\s,{}]{0,256}[\"'\\]{0,8}"
     r"(?:\s{0,8}(?:[,\n]|\\{1,8}n)\s{0,64}|[ ](?=(?-i:Value:)))"
@@ -19,14 +19,14 @@ _NAMED_VALUE = re.compile(
 )
 # The same with other members between them: `required: true`.
 _NAMED_FAR_VALUE = re.compile(
-    r"(\bname[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}([^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
+    r"\bname[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>[^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
     r"(?:[ \t]{0,8}[,\n]\s{0,64}+(?!-)[^\n,{}]{1,128}+){1,3}[,\n]\s{0,64}"
-    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8})" + _ANY
+    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8}" + _ANY
 )
 _VALUE_NAMED = re.compile(
-    r"(\bvalue[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})([\"']?[^\"'\\\s,{}]{1,512}[\"']?)"
-    r"(\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}name[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}"
-    r"([^\"'\\\s,{}]{1,256}))",
+    r"\bvalue[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}(?P<value>[\"']?[^\"'\\\s,{}]{1,512}[\"']?)"
+    r"\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}name[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}"
+    r"(?P<name>[^\"'\\\s,{}]{1,256})",
     re.IGNORECASE,
 )
 _GO_VALUE = re.compile(r"(\bValue: ?)(\"(?:[^\"\\]|\\.)*+\"?)")
@@ -39,9 +39,9 @@ _TABLE = re.compile(
     re.MULTILINE,
 )
 _OPERATION = re.compile(
-    r"(\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
+    r"\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
     r"\s{0,8}[,\n]\s{0,64}(?:[^\n,{}]{1,64}[,\n]\s{0,64})?"
-    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8})" + _ANY
+    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8}" + _ANY
 )
 _DATA_OBJECT = re.compile(r"(\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)")
 _OBJECT_TEXT = re.compile(
@@ -63,14 +63,17 @@ _DATA_LINE = re.compile(
 _DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
 # YAML with the key on a line of its own: "? token" and below it ": value".
 _ASKED = re.compile(
-    r"^([ \t]*+(?:- )?\?[ \t]{1,8}[\"']?([\w.-]{1,128}+)[\"']?[ \t]*\n[ \t]*:[ \t]{1,8})([^\n]+)",
+    r"^[ \t]*+(?:- )?\?[ \t]{1,8}[\"']?(?P<name>[\w.-]{1,128}+)[\"']?[ \t]*\n[ \t]*:[ \t]{1,8}"
+    r"(?P<value>[^\n]+)",
     re.MULTILINE,
 )
 _ELEMENT = re.compile(
     r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}"
     r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
 )
-_LISTED = re.compile(r"(<key>([^<>]{1,64})</key>\s{0,64}<\w{1,16}>)([^<>]+)")  # of Apple
+_LISTED = re.compile(  # of Apple
+    r"<key>(?P<name>[^<>]{1,64})</key>\s{0,64}<\w{1,16}>(?P<value>[^<>]+)"
+)
 _TAG = re.compile(r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)")
 _NAMING_ATTRIBUTE = re.compile(
     r"\b(?:name|key|id|type)\s?=\s?\\{0,8}[\"']([^\"'<>\\]{1,128})\\{0,8}[\"']", re.IGNORECASE
@@ -80,23 +83,8 @@ _VALUE_ATTRIBUTE = re.compile(
 )
 
 
-def _is_credential(name: str) -> bool:
-    return judge(name) is not KeyVerdict.HARMLESS
-
-
-def _value_named(replacement: Replacement, match: re.Match[str]) -> str:
-    if not is_credential(match[4], match[2]):
-        return match[0]
-    return match[1] + in_quotes(match[2], replacement) + match[3]
-
-
-def _named_far(replacement: Replacement, match: re.Match[str]) -> str:
-    known = is_credential(match[2], match[3])
-    return match[1] + in_quotes(match[3], replacement) if known else match[0]
-
-
-def _operation(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[1] + in_quotes(match[3], replacement) if is_sensitive_path(match[2]) else match[0]
+def _is_in_path(path: str, _value: str) -> bool:
+    return is_sensitive_path(path)
 
 
 def _object(replacement: Replacement, match: re.Match[str]) -> str:
@@ -108,20 +96,15 @@ def _object(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 def _block(replacement: Replacement, match: re.Match[str]) -> str:
-    head = match[0][: match.start(2) - match.start()]
-    return head + _lines(replacement, match[2])
-
-
-def _lines(replacement: Replacement, block: str) -> str:
     replaced = partial(second, replacement)
-    return _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, block))
+    head = match[0][: match.start(2) - match.start()]
+    return head + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
 
 
 def _behind(replacement: Replacement, match: re.Match[str]) -> str:
     around = match.string[max(0, match.start() - _NEAR) : match.end() + _NEAR]
-    if match[1][:1] != "s" and "Secret" not in around:
-        return match[0]
-    return match[1] + _lines(replacement, match[2])
+    of_secret = match[1][:1] == "s" or "Secret" in around
+    return _block(replacement, match) if of_secret else match[0]
 
 
 def _table(replacement: Replacement, match: re.Match[str]) -> str:
@@ -135,24 +118,16 @@ def _table(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + "\n".join(map(",".join, rows)) if columns else match[0]
 
 
-def _asked(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[1] + in_quotes(match[3], replacement) if _is_credential(match[2]) else match[0]
-
-
 def _names(tag: str, attributes: str | None) -> bool:
     """Tell an element whose name, or the name that it states, says credential."""
     stated = _NAMING_ATTRIBUTE.search(attributes) if attributes else None
-    return _is_credential(tag) or (stated is not None and _is_credential(stated[1]))
+    return says_credential(tag) or (stated is not None and says_credential(stated[1]))
 
 
 def _element(replacement: Replacement, match: re.Match[str]) -> str:
     if not match[4].strip() or not _names(match[2], match[3]):
         return match[0]
     return match[1] + replacement(match[4])
-
-
-def _listed(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[1] + replacement(match[3]) if _is_credential(match[2]) else match[0]
 
 
 def _tag(replacement: Replacement, match: re.Match[str]) -> str:
@@ -162,7 +137,7 @@ def _tag(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    Step(NAMES, _ASKED, _asked, "?"),
+    Step(NAMES, _ASKED, where(says_credential), "?"),
     step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     step(("data:",), _DATA_BLOCK, _block),
     step(("data:",), _DATA_BEHIND, _behind),
@@ -170,13 +145,13 @@ STEPS: tuple[Step, ...] = (
     step(("data:",), _GO_DATA, second),
     step(("data:",), _GO_MAP, second),
     Step(NAMES, _TABLE, _table, ","),
-    step(("value",), _OPERATION, _operation),
+    step(("value",), _OPERATION, where(_is_in_path)),
     step(("value",), _NAMED_VALUE, quoted),
-    Step(NAMES, _NAMED_FAR_VALUE, _named_far, ":"),
-    step(("value",), _VALUE_NAMED, _value_named),
+    Step(NAMES, _NAMED_FAR_VALUE, where(is_credential), ":"),
+    step(("value",), _VALUE_NAMED, where(is_credential)),
     step(("value",), _GO_VALUE, quoted),
     step(("...|",), _QUOTED_BODY, second),
     step(("</",), _ELEMENT, _element),
-    step(("</",), _LISTED, _listed),
+    step(("</",), _LISTED, where(says_credential)),
     step(("value",), _TAG, _tag),
 )

@@ -57,6 +57,10 @@ def is_scattered(text: str) -> bool:
     return len(text) < _WORD_ON_AVERAGE * len(_PIECE.findall(text))
 
 
+def is_drawn(text: str) -> bool:
+    return looks_random(text) and is_scattered(text)
+
+
 def is_credential(name: str, value: str) -> bool:
     """Tell a value that is a credential by its name, or by its name and how it looks."""
     if judge(name) is not KeyVerdict.HARMLESS:
