@@ -1,5 +1,6 @@
 """Certificates that are there must be usable: `validate` reads them as a connection would."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_a_file_that_is_not_there_yet_is_a_remark(tmp_path: Path, pair: Pair) ->
     tree = {"receivers": {"k8s_audit": {"include": "/nope"}}, "exporters": {"otlp_http": exporter}}
     remarks = load_tree(tree, "agent.yaml", {}).remarks
     assert {remark.kind for remark in remarks} == {Kind.MISSING}
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """To open a pipe would be to wait for who writes into it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    keys = ("ca_file", "cert_file", "key_file")
+    said = mistakes(dict.fromkeys(keys, str(pipe)))
+    where = {f"exporters::otlp_http::tls::{key}: {pipe} is a pipe" for key in keys}
+    assert {each.partition(",")[0] for each in said} == where
 
 
 def test_a_servers_certificate_is_read_too(tmp_path: Path, pair: Pair) -> None:

@@ -126,6 +126,8 @@ def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
         found.remark(path, Kind.MISSING, f"{name} is needed for sending")
     elif not os.access(file, os.R_OK):
         found.remark(path, Kind.UNREADABLE, f"{name} cannot be read by this user")
+    elif not file.is_file():  # a pipe or a device would be waited for without end
+        found.mistake(path, f"{name} is a pipe, socket or device", "name a file")
 
 
 def _exists(path: Path) -> bool:
