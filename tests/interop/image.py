@@ -16,7 +16,7 @@ TOP = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("K8S_AUDIT_OTLP_BIN", Path.home() / ".cache/k8s-audit-otlp/bin"))
 BASE = "localhost/python-stand-in"
 TAG = "localhost/k8s-audit-otlp-under-test"
-PACKAGES = "python3,python3-venv,ca-certificates,tzdata,netbase"
+PACKAGES = "python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,tzdata,netbase"
 # A root file system that cannot be written, as a user that /etc/passwd does not know.
 POD = """\
 set -e
@@ -34,7 +34,7 @@ exec env -i "$@"
 
 def stand_in() -> Path:
     """Return the archive of a base that has `python` of the version that the Dockerfile names."""
-    archive = CACHE / "python-stand-in.tar"
+    archive = CACHE / "python-and-gcc-stand-in.tar"
     if not archive.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         made = archive.with_suffix(".new.tar")

@@ -141,6 +141,13 @@ def test_the_optional_receivers_and_exporters_are_in_the_image(image: Image, wor
     assert done.returncode == 0, done.stderr
 
 
+def test_the_encoder_of_plain_lines_is_the_compiled_one(image: Image, work: Path) -> None:
+    """The compiler itself stays behind."""
+    done = image.run(work, "python", "-c", "import k8s_audit_otlp.otlp._quick_line")
+    assert done.returncode == 0, done.stderr
+    assert not {name for name in image.names() if name.endswith(("/gcc", "/cc", "/cc1"))}
+
+
 def test_the_bill_of_materials_lists_what_is_installed(image: Image, work: Path) -> None:
     """It lies in the image itself."""
     installed = json.loads(image.run(work, "python", "-c", INSTALLED).stdout)

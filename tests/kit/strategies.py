@@ -137,6 +137,33 @@ def line_of(**members: Any) -> bytes:
     return json.dumps({"kind": "Event", "auditID": "a", **TIMES, **members}).encode()
 
 
+# The members of an event in the order of k8s.io/apiserver pkg/apis/audit/v1/types.go.
+WRITTEN = (
+    "kind", "apiVersion", "level", "auditID", "stage", "requestURI", "verb", "user",
+    "impersonatedUser", "authenticationMetadata", "sourceIPs", "userAgent", "objectRef",
+    "responseStatus", "requestObject", "responseObject", "requestReceivedTimestamp",
+    "stageTimestamp", "annotations",
+)  # fmt: skip
+WRITTEN_REFERENCE = (
+    "resource", "namespace", "name", "uid", "apiGroup", "apiVersion", "resourceVersion",
+    "subresource",
+)  # fmt: skip
+
+
+def _in_order(members: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    first = {name: members[name] for name in names if name in members}
+    return {**first, **members}
+
+
+def as_written(event: dict[str, Any], *, escaped: bool = True) -> bytes:
+    """Write an event as kube-apiserver does: in its order, without white space."""
+    event = _in_order(event, WRITTEN)
+    if isinstance(event.get("objectRef"), dict):
+        event["objectRef"] = _in_order(event["objectRef"], WRITTEN_REFERENCE)
+    text = json.dumps(event, ensure_ascii=escaped, separators=(",", ":"))
+    return text.replace("&", "\\u0026").encode()
+
+
 def without(strategy: st.SearchStrategy[Any], *names: str) -> st.SearchStrategy[Any]:
     """Leave members out of made objects."""
     return strategy.map(lambda made: {k: v for k, v in made.items() if k not in names})

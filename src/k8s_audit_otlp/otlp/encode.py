@@ -14,9 +14,10 @@ from k8s_audit_otlp.event.stages import Clean, Dropped, Shrink, Transform, Trans
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
-from k8s_audit_otlp.otlp.fast_path import FastEncoder
+from k8s_audit_otlp.otlp.fast_path import QUICKEST, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
+from k8s_audit_otlp.otlp.plain_line import Lines
 from k8s_audit_otlp.otlp.record_place import RecordPlace, record_uid
 from k8s_audit_otlp.state.content_hash import digest_of
 
@@ -78,6 +79,8 @@ class Encoder:
     `shrunk` counts what was made smaller.
     """
 
+    lines: Lines = QUICKEST  # what encodes plain ones
+
     def __init__(
         self,
         options: MappingOptions | None = None,
@@ -98,7 +101,9 @@ class Encoder:
         self._records = RecordEncoder(self.options)
         # Without verdicts on parts, a transform must see every event whole.
         fast = transform is None or clean is not None
-        self._fast = FastEncoder(self._records, clean, self._max_bytes) if fast else None
+        self._fast = (
+            FastEncoder(self._records, clean, self._max_bytes, self.lines) if fast else None
+        )
 
     def encode_block(self, block: Block) -> EncodedBlock:
         """Encode every event of a block, in file order."""

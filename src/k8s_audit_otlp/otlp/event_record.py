@@ -18,7 +18,7 @@ from k8s_audit_otlp.event.severity import (
     alarm_of,
 )
 from k8s_audit_otlp.event.times import EPOCH, MAX_NS, unix_ns
-from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
+from k8s_audit_otlp.model import AuditEvent, UserInfo
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.attributes_sum import SumLimiter
 from k8s_audit_otlp.otlp.interned import Frames, Heads, Interned, weigh_texts
@@ -106,12 +106,11 @@ class RecordEncoder:
         self.paths = Frames(keys_of("path", options), longest)
         self.queries = Frames(keys_of("query", options), longest)
         self.names = Frames(keys_of("name", options), longest)
-        self._object_uids = Frames(keys_of("object_uid", options), longest)
-        self._versions = Frames(keys_of("version", options), longest)
+        self.object_uids = Frames(keys_of("object_uid", options), longest)
+        self.versions = Frames(keys_of("version", options), longest)
         self.body_heads = Heads(wire.body_head)
         self.record_heads = Heads(wire.record_head)
         self.duration_head = self.parts["duration"](0.0)[:-8]
-        self.pack_times = wire.time_and_double(self.duration_head)
 
     def plain_times(self, event: AuditEvent) -> bytes:
         """Encode time and duration of an event as the apiserver writes it.
@@ -131,7 +130,7 @@ class RecordEncoder:
         if event.stage == "RequestReceived":
             return self.times(time, None)
         micros = took.seconds * 1_000_000 + took.microseconds
-        return self.pack_times(wire.TIME, time, self.duration_head, micros / 1000)
+        return self.times(time, micros / 1000)
 
     def times(self, time: int, duration: float | None) -> bytes:
         encoded = wire.TIME + wire.fixed64(time)
@@ -155,7 +154,7 @@ class RecordEncoder:
             ]
             name = self._fit(ref.name)
             if ref.uid or ref.resource_version:
-                thing += self.version(ref)
+                thing += self.version(self._fit(ref.uid), self._fit(ref.resource_version))
         code, reason = 0, ""
         if (status := event.response_status) is not None:
             code, reason = status.code, status.reason
@@ -211,9 +210,8 @@ class RecordEncoder:
             return self._decisions[annotations[DECISION], annotations[REASON]]
         return self._notes[tuple(annotations.items())]
 
-    def version(self, ref: ObjectRef) -> bytes:
-        uid, version = self._fit(ref.uid), self._fit(ref.resource_version)
-        uids, versions = self._object_uids[len(uid)], self._versions[len(version)]
+    def version(self, uid: bytes, version: bytes) -> bytes:
+        uids, versions = self.object_uids[len(uid)], self.versions[len(version)]
         return uid.join(uids) + version.join(versions)
 
     def _rare(self, event: AuditEvent) -> bytes:

@@ -5,7 +5,7 @@ A field is tag, length, payload; lengths and integers are base-128 varints.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 Value: TypeAlias = str | bool | int | float | Sequence[str]
@@ -23,7 +23,7 @@ RESOURCE_LOGS = b"\x0a"
 RESOURCE_ATTRIBUTE, SCOPE_NAME, SCOPE_VERSION = b"\x0a", b"\x0a", b"\x12"
 
 fixed64 = struct.Struct("<Q").pack
-_double = struct.Struct("<d").pack
+double = struct.Struct("<d").pack
 
 
 _ONE_GROUP = tuple(bytes([number]) for number in range(128))
@@ -61,7 +61,7 @@ def any_value(value: Value) -> bytes:
         case int():
             return INT + varint(value)
         case float():
-            return DOUBLE + _double(value)
+            return DOUBLE + double(value)
         case _:
             return delimited(ARRAY, b"".join(delimited(STRING, text(STRING, v)) for v in value))
 
@@ -95,14 +95,6 @@ def list_head(key: bytes, size: int) -> bytes:
     inner = ARRAY + varint(values) + item_head
     head = delimited(KEY, key) + VALUE + varint(len(inner) + size)
     return ATTRIBUTE + varint(len(head) + len(inner) + size) + head + inner
-
-
-def time_and_double(head: bytes) -> Callable[[bytes, int, bytes, float], bytes]:
-    """Make a packer for TIME, a time, the head of a double (it may be empty) and a double."""
-    if head:
-        return struct.Struct(f"<cQ{len(head)}sd").pack
-    pack = struct.Struct("<cQ").pack
-    return lambda tag, time, _head, _value: pack(tag, time)
 
 
 def body_head(size: int) -> bytes:

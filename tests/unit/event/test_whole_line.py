@@ -44,7 +44,7 @@ def plain_event() -> dict[str, Any]:
 
 def is_free(members: dict[str, bytes]) -> bool:
     line = b"{%b}" % b",".join(b'"%b":%b' % (k.encode(), v) for k, v in members.items())
-    return "kind" in members and CLEAN is not None and CLEAN.whole(line, members["requestURI"])
+    return "kind" in members and CLEAN is not None and CLEAN.whole(line)
 
 
 def members_outside(line: bytes) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.limits import AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from tests.kit import strategies
+from tests.kit.strategies import as_written
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlb2ZhdG9rZW4"
 URL = "https://alice:hunter22hunter22@host.example/x"
@@ -64,6 +65,12 @@ EVENT = {
 }
 
 
+EVERY_LINE = {
+    "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "requestURI": "/", "verb": "get",
+    "user": {},
+}  # fmt: skip
+
+
 def planted(place: Any, secret: str) -> dict[str, Any]:
     """Put a secret at a place of an event."""
     event = json.loads(strategies.line_of(**EVENT))
@@ -88,10 +95,6 @@ def encoders(
         options, transform=processor, clean=processor.clean_parts() if processor else None
     )
     return fast, Encoder(options, transform=processor or (lambda _event, _body: None))
-
-
-def line_of(event: dict[str, Any], *, escaped: Any = True) -> bytes:
-    return json.dumps(event, ensure_ascii=escaped, separators=(",", ":")).encode()
 
 
 def takes(encoder: Encoder, line: bytes) -> bool:
@@ -120,7 +123,7 @@ def test_the_fast_path_gives_the_bytes_of_the_general_path(
     event: Any, escaped: Any, redact: Any, profile: Any
 ) -> None:
     """Any plain event: attributes, body, times and severity are the same to the byte."""
-    line = line_of({"apiVersion": "audit.k8s.io/v1", "level": "Metadata", **event}, escaped=escaped)
+    line = as_written({**EVERY_LINE, **event}, escaped=escaped)
     fast, general = both(line, MappingOptions(profile), redact=redact)
     assert fast == general
 
@@ -129,7 +132,7 @@ def test_the_fast_path_gives_the_bytes_of_the_general_path(
 @given(strategies.events, st.booleans())
 def test_what_is_not_plain_takes_the_general_path(event: Any, redact: Any) -> None:
     """Bodies, impersonation, odd times: the fast path refuses, or agrees."""
-    fast, general = both(line_of(event), redact=redact)
+    fast, general = both(as_written(event), redact=redact)
     assert fast == general
 
 
@@ -144,7 +147,7 @@ def test_a_secret_leaves_neither_path_more_than_the_other(
     place: Any, secret: Any, noise: Any, glue: Any
 ) -> None:
     """Whatever stands around it."""
-    fast, general = both(line_of(planted(place, noise + glue + secret + glue + noise)))
+    fast, general = both(as_written(planted(place, noise + glue + secret + glue + noise)))
     assert fast == general
 
 
@@ -152,7 +155,7 @@ def test_a_secret_leaves_neither_path_more_than_the_other(
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
 def test_a_token_in_any_field_is_redacted(place: Any, kind: str) -> None:
     """Whoever put it there: in the attributes and in the body."""
-    [fast], [general] = both(line_of(planted(place, SECRETS[kind])))
+    [fast], [general] = both(as_written(planted(place, SECRETS[kind])))
     assert fast == general
     assert b"c2lnbmF0dXJl" not in fast
     assert b"hunter22" not in fast
@@ -161,16 +164,18 @@ def test_a_token_in_any_field_is_redacted(place: Any, kind: str) -> None:
 def test_the_common_event_takes_the_fast_path() -> None:
     """Otherwise these tests would compare the general path with itself."""
     fast, _ = encoders()
-    assert takes(fast, line_of(planted(("verb",), "list")))
-    assert takes(fast, line_of(planted(("requestURI", "/x?{}"), "watch=1&limit=500")))
-    assert takes(fast, line_of(planted(("objectRef", "uid"), "4f1c")))
-    assert takes(fast, line_of(planted(("stage",), "RequestReceived")))
+    assert takes(fast, as_written(planted(("verb",), "list")))
+    assert takes(fast, as_written(planted(("requestURI", "/x?{}"), "watch=1&limit=500")))
+    assert takes(fast, as_written(planted(("objectRef", "uid"), "4f1c")))
+    assert takes(fast, as_written(planted(("stage",), "RequestReceived")))
 
 
 def test_bodies_take_the_fast_path_where_nothing_is_redacted() -> None:
     """They are not looked at then, and leave as they are."""
     raw, _ = encoders(redact=False)
-    line = line_of({**planted(("level",), "RequestResponse"), "requestObject": {"kind": "Secret"}})
+    line = as_written(
+        {**planted(("level",), "RequestResponse"), "requestObject": {"kind": "Secret"}}
+    )
     assert takes(raw, line)
     assert takes(encoders()[0], line)
     assert [*both(line, redact=False)[0]] == [*both(line, redact=False)[1]]
@@ -189,7 +194,7 @@ def test_bodies_take_the_fast_path_where_nothing_is_redacted() -> None:
 def test_a_part_of_the_wrong_type_is_read_leniently(member: str, value: Any) -> None:
     """The rest of the event is mapped, and what could not be read is named, each time."""
     fast, general = encoders()
-    line = line_of({**planted(("verb",), "get"), member: value})
+    line = as_written({**planted(("verb",), "get"), member: value})
     for _ in range(2):
         [one] = fast.encode_block(strategies.blocks_of([line])).records
         [other] = general.encode_block(strategies.blocks_of([line])).records
@@ -200,7 +205,7 @@ def test_what_passes_the_fast_path_is_looked_at_with_limits_as_well() -> None:
     """A value that is too long for the back end takes the general path and is cut there."""
     options = MappingOptions(limits=AttributeLimits(value_bytes=64))
     fast, _ = encoders(options)
-    line = line_of(planted(("requestURI", "/{}"), "x" * 100))
+    line = as_written(planted(("requestURI", "/{}"), "x" * 100))
     assert not takes(fast, line)
     one, other = both(line, options)
     assert one == other
@@ -212,8 +217,8 @@ def test_bodies_that_are_redacted_take_the_fast_path_to_the_same_record() -> Non
     event = {**planted(("level",), "RequestResponse"), "requestObject": pod}
     event["objectRef"] = {"resource": "pods", "namespace": "a", "name": "b", "apiVersion": "v1"}
     fast, _ = encoders()
-    assert takes(fast, line_of(event))
-    one, other = both(line_of(event))
+    assert takes(fast, as_written(event))
+    one, other = both(as_written(event))
     assert one == other
     assert b"s3cr3t" not in one[0]
     assert b"redacted" in one[0]
@@ -226,8 +231,8 @@ def test_what_was_redacted_and_is_repeated_elsewhere_takes_the_general_way() -> 
     event["objectRef"] = {"resource": "pods", "namespace": "a", "name": "b", "apiVersion": "v1"}
     event["responseStatus"] = {"metadata": {}, "message": "no s3cr3t-value here", "code": 400}
     fast, _ = encoders()
-    assert not takes(fast, line_of(event))
-    one, other = both(line_of(event))
+    assert not takes(fast, as_written(event))
+    one, other = both(as_written(event))
     assert one == other
     assert b"s3cr3t" not in one[0]
 
@@ -242,10 +247,10 @@ def test_the_caches_stay_bounded_under_attack() -> None:
         event["annotations"] = {f"k8s.io/{n}": "y" * (size // 2)}
         event["objectRef"] = {"resource": f"r{n}", "namespace": "z" * (size + 1)}
         event["requestURI"] = f"/x?limit={n}" + "0" * size
-        assert takes(encoder, line_of(event))
-    holders = (vars(encoder._records), vars(encoder._fast))
-    caches = [c for held in holders for c in held.values() if isinstance(c, interned.Interned)]
+        assert takes(encoder, as_written(event))
+    held = (*vars(encoder._records).values(), *encoder._fast.tables)
+    caches = [c for c in held if isinstance(c, interned.Interned)]
     assert any(len(cache._old) for cache in caches)
     assert all(len(cache) <= interned.MAX_ENTRIES for cache in caches)
     assert all(cache.held_bytes <= interned.MAX_BYTES for cache in caches)
-    assert len(encoder._fast._clean._queries) <= interned.MAX_ENTRIES
+    assert len(encoder._fast.tables.clean_queries or ()) <= interned.MAX_ENTRIES

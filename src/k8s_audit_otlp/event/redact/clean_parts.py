@@ -25,14 +25,15 @@ _TOLD = re.compile(
     rb'"authentication\.kubernetes\.io/credential-id":'
     rb'\["(?:JTI=[0-9a-f-]{36}|X509SHA256=[0-9a-f]{64})"\]|"system:masters"'
 )
+_QUERY = re.compile(rb'"requestURI":"[^"?]*\?[^"]*"')
 _EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\")
 _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
 
 
-def _texts(judge: Callable[[str], bool]) -> Verdicts[str, bool]:
+def _texts(judge: Callable[[str], bool]) -> Verdicts[bytes, bool]:
     """Remember which texts leave as they are."""
-    return Verdicts(judge, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+    return Verdicts(lambda text: judge(text.decode()), most=_MAX_KEPT, longest=_LONGEST_KEPT)
 
 
 def _is_plain(text: str) -> bool:
@@ -52,39 +53,26 @@ class CleanParts:
     ) -> None:
         """*body* redacts a body; *key* names the attribute that tells which rules fired."""
         self._outside, self._members, self._body, self._key = outside, members, body, key
-        self._queries = _texts(lambda query: outside.leaves("requestURI", "/?" + query))
-        self._paths = _texts(self._is_clean_path)
-        self._references = _texts(self._is_clean_reference)
+        self.queries = _texts(lambda query: outside.leaves("requestURI", "/?" + query))
+        self.paths = _texts(self._is_clean_path)
+        self.references = _texts(self._is_clean_reference)
 
-    def whole(self, outside: bytes, uri: bytes) -> bool:
+    def whole(self, outside: bytes) -> bool:
         """Judge all of a line outside its bodies, in one pass. *False* says only: look at each.
 
-        *uri*: its request URI as JSON, which is judged apart where it has a query.
+        A query is judged apart.
         """
-        if b"?" in uri:
-            outside = outside.replace(b'"requestURI":' + uri, b"", 1)
-        return is_clean(_TOLD.sub(b"", outside))
+        return is_clean(_TOLD.sub(b"", _QUERY.sub(b"", outside, 1)))
 
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""
         return self._members[name, value]
-
-    def path(self, path: str) -> bool:
-        """Judge a path or a name."""
-        return self._paths[path]
 
     def _is_clean_path(self, path: str) -> bool:
         return _is_plain(path) or self._outside.leaves("requestURI", path)
 
     def _is_clean_reference(self, text: str) -> bool:
         return _is_plain(text) or self._outside.leaves("objectRef", text)
-
-    def query(self, query: str) -> bool:
-        return self._queries[query]
-
-    def reference(self, text: str) -> bool:
-        """Judge a text of objectRef."""
-        return self._references[text]
 
     def bodies(
         self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None

@@ -1,0 +1,555 @@
+/* The compiled twin of fast_path.FastEncoder: the same bytes for a line whose parts were all seen
+ * before, None for any other, which then goes the way in Python. Optional: built where there is a
+ * compiler when the package is installed, and held equal to its twin by tests.
+ *
+ * read(line) -> the parts of plain_line.PlainLine, or None
+ * encode(line, body, around, tables) -> the record, or None; `tables` is FastEncoder's tuple
+ */
+
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+    const char *start; /* NULL, as is the end, where the line has no such part */
+    const char *end;
+} Part;
+
+enum {
+    LEVEL, AUDIT_ID, STAGE, PATH, QUERY, VERB, CALLER, FRONT, NAME, UID, BACK, VERSION,
+    SUBRESOURCE, STATUS, REQUEST, RESPONSE, RECEIVED, RECEIVED_US, STAGED, STAGED_US, NOTES,
+    PARTS
+};
+
+/* Places of FastEncoder's tables. */
+enum {
+    SECONDS, CALLERS, OBJECTS, REQUESTS, NOTES_OF, NAMES, OBJECT_UIDS, VERSIONS, AUDIT_IDS, PATHS,
+    QUERIES, CLEAN_PATHS, CLEAN_QUERIES, CLEAN_REFERENCES, DURATION_HEAD, TABLES
+};
+
+#define NS_OF_US 1000
+#define DAY INT64_C(86400000000)
+#define MAX_TIME ((INT64_C(1) << 32) * 1000000)
+#define MAX_AUDIT_ID 128
+#define OF_SECOND 19
+#define OF_TIME 27
+
+/* ---- Reading ---------------------------------------------------------------------------- */
+
+#define AFTER(at, end, text) after(at, end, text, sizeof(text) - 1)
+#define FIND(at, end, text) find(at, end, text, sizeof(text) - 1)
+
+static const char *
+after(const char *at, const char *end, const char *text, size_t size)
+{
+    return at && (size_t)(end - at) >= size && !memcmp(at, text, size) ? at + size : NULL;
+}
+
+static const char *
+find(const char *at, const char *end, const char *text, size_t size)
+{
+    return memmem(at, end - at, text, size);
+}
+
+/* Take in text up to the quote that ends it; NULL where it needs an escape or has no end. */
+static const char *
+text(const char *at, const char *end, Part *part)
+{
+    part->start = at;
+    for (; at && at < end; at++) {
+        if (*at == '"') {
+            part->end = at;
+            return at;
+        }
+        if (*at == '\\' || (unsigned char)*at < 0x20)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* Take in `"name":"text"` where it is there; NULL where it is and cannot be read. */
+static const char *
+optional(const char *at, const char *end, const char *name, size_t size, Part *part)
+{
+    const char *start = after(at, end, name, size);
+    if (!start)
+        return at;
+    start = text(start, end, part);
+    return start ? start + 1 : NULL;
+}
+#define OPTIONAL(at, end, name, part) optional(at, end, name, sizeof(name) - 1, part)
+
+static const char *
+head(const char *at, const char *end, Part *parts)
+{
+    at = AFTER(at, end, "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"");
+    at = text(at, end, &parts[LEVEL]);
+    at = text(AFTER(at, end, "\",\"auditID\":\""), end, &parts[AUDIT_ID]);
+    at = text(AFTER(at, end, "\",\"stage\":\""), end, &parts[STAGE]);
+    at = AFTER(at, end, "\",\"requestURI\":\"");
+    parts[PATH].start = at;
+    for (; at && *at != '"'; at++) {
+        if (at == end || (unsigned char)*at < 0x20 || (*at == '\\' && !parts[QUERY].start))
+            return NULL;
+        if (*at == '?' && !parts[QUERY].start) {
+            parts[PATH].end = at;
+            parts[QUERY].start = at + 1;
+        }
+    }
+    *(parts[QUERY].start ? &parts[QUERY].end : &parts[PATH].end) = at;
+    at = text(AFTER(at, end, "\",\"verb\":\""), end, &parts[VERB]);
+    return AFTER(at, end, "\",");
+}
+
+static const char *
+reference(const char *at, const char *end, Part *parts)
+{
+    Part ignored;
+    parts[FRONT].start = at;
+    if (!AFTER(at, end, "\"resource\":\""))
+        return NULL;
+    at = OPTIONAL(at, end, "\"resource\":\"", &ignored);
+    at = OPTIONAL(at, end, ",\"namespace\":\"", &ignored);
+    parts[FRONT].end = at;
+    at = OPTIONAL(at, end, ",\"name\":\"", &parts[NAME]);
+    at = OPTIONAL(at, end, ",\"uid\":\"", &parts[UID]);
+    parts[BACK].start = at;
+    at = OPTIONAL(at, end, ",\"apiGroup\":\"", &ignored);
+    at = OPTIONAL(at, end, ",\"apiVersion\":\"", &ignored);
+    parts[BACK].end = at;
+    at = OPTIONAL(at, end, ",\"resourceVersion\":\"", &parts[VERSION]);
+    parts[SUBRESOURCE].start = at;
+    at = OPTIONAL(at, end, ",\"subresource\":\"", &ignored);
+    parts[SUBRESOURCE].end = at;
+    return AFTER(at, end, "}");
+}
+
+/* Take in a time with six digits and the quote behind it. */
+static const char *
+moment(const char *at, const char *end, Part *second, Part *micros)
+{
+    static const char form[] = "0000-00-00T00:00:00.000000Z\"";
+    if (!at || end - at < OF_TIME + 1)
+        return NULL;
+    for (int i = 0; i <= OF_TIME; i++)
+        if (form[i] == '0' ? at[i] < '0' || at[i] > '9' : at[i] != form[i])
+            return NULL;
+    *second = (Part){at, at + OF_SECOND};
+    *micros = (Part){at + OF_SECOND + 1, at + OF_TIME - 1};
+    return at + OF_TIME + 1;
+}
+
+static int
+tail(const char *at, const char *end, Part *parts)
+{
+    at = moment(at, end, &parts[RECEIVED], &parts[RECEIVED_US]);
+    at = AFTER(at, end, ",\"stageTimestamp\":\"");
+    at = moment(at, end, &parts[STAGED], &parts[STAGED_US]);
+    const char *notes = AFTER(at, end, ",\"annotations\":");
+    if (notes) {
+        if (end - notes < 3 || *notes != '{' || end[-2] != '}')
+            return 0;
+        parts[NOTES] = (Part){notes, end - 1};
+        at = end - 1;
+    }
+    return at && end - at == 1 && *at == '}';
+}
+
+static void
+bodies(Part *parts)
+{
+    Part *status = &parts[STATUS], *request = &parts[REQUEST], *response = &parts[RESPONSE];
+    const char *at = FIND(status->start, status->end, ",\"requestObject\":");
+    if (at) {
+        *request = (Part){at + sizeof(",\"requestObject\":") - 1, status->end};
+        status->end = at;
+        at = FIND(request->start, request->end, ",\"responseObject\":");
+        if (at) {
+            *response = (Part){at + sizeof(",\"responseObject\":") - 1, request->end};
+            request->end = at;
+        }
+    } else if ((at = FIND(status->start, status->end, ",\"responseObject\":"))) {
+        *response = (Part){at + sizeof(",\"responseObject\":") - 1, status->end};
+        status->end = at;
+    }
+}
+
+static int
+is(Part part, const char *word)
+{
+    size_t size = strlen(word);
+    return (size_t)(part.end - part.start) == size && !memcmp(part.start, word, size);
+}
+
+static int
+read_parts(const char *line, Py_ssize_t size, Part *parts)
+{
+    static const char received[] = ",\"requestReceivedTimestamp\":\"";
+    const char *end = line + size, *times = NULL;
+    memset(parts, 0, PARTS * sizeof *parts);
+    const char *at = head(line, end, parts);
+    if (!at)
+        return 0;
+    parts[CALLER].start = at;
+    const char *object = FIND(at, end, ",\"objectRef\":{");
+    if (object) {
+        parts[CALLER].end = object;
+        at = reference(object + sizeof(",\"objectRef\":{") - 1, end, parts);
+        if (!at)
+            return 0;
+    }
+    for (const char *next = at; (next = FIND(next, end, received)); next += sizeof received - 1)
+        times = next; /* the last: a body may hold such a member */
+    if (!times || !tail(times + sizeof received - 1, end, parts))
+        return 0;
+    if (!object) {
+        const char *status = FIND(at, times, ",\"responseStatus\":");
+        at = parts[CALLER].end = status ? status : times;
+    }
+    parts[STATUS] = (Part){at, times};
+    if (!is(parts[LEVEL], "Metadata"))
+        bodies(parts);
+    return 1;
+}
+
+static PyObject *
+bytes_of(Part part)
+{
+    return PyBytes_FromStringAndSize(part.start ? part.start : "", part.end - part.start);
+}
+
+static PyObject *
+quick_read(PyObject *Py_UNUSED(module), PyObject *line)
+{
+    Part parts[PARTS];
+    char *start;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(line, &start, &size) < 0)
+        return NULL;
+    if (!read_parts(start, size, parts))
+        Py_RETURN_NONE;
+    PyObject *read = PyTuple_New(PARTS);
+    for (int i = 0; read && i < PARTS; i++) {
+        PyObject *part = bytes_of(parts[i]);
+        if (!part || PyTuple_SetItem(read, i, part) < 0)
+            Py_CLEAR(read);
+    }
+    return read;
+}
+
+/* ---- Encoding --------------------------------------------------------------------------- */
+
+enum { MOST_PIECES = 64, MOST_HELD = 24 };
+
+/* What a record is put together from, and the objects that hold it. */
+typedef struct {
+    Part pieces[MOST_PIECES];
+    PyObject *held[MOST_HELD];
+    int count, holds;
+    size_t size;
+} Pieces;
+
+static int
+add(Pieces *out, const char *start, size_t size)
+{
+    if (out->count == MOST_PIECES)
+        return 0;
+    out->pieces[out->count++] = (Part){start, start + size};
+    out->size += size;
+    return 1;
+}
+
+static int
+add_bytes(Pieces *out, PyObject *bytes)
+{
+    char *start;
+    Py_ssize_t size;
+    if (!bytes || PyBytes_AsStringAndSize(bytes, &start, &size) < 0)
+        return 0;
+    return add(out, start, size);
+}
+
+/* Look up a key, which is given away, and hold what is found until the record is made. A table
+ * builds what it does not know; NULL, with an error, where it cannot. */
+static PyObject *
+look_up(Pieces *out, PyObject *table, PyObject *key)
+{
+    PyObject *value = key && out->holds < MOST_HELD ? PyObject_GetItem(table, key) : NULL;
+    Py_XDECREF(key);
+    if (value)
+        out->held[out->holds++] = value;
+    return value;
+}
+
+static PyObject *
+look_up_many(Pieces *out, PyObject *table, int count, PyObject **items)
+{
+    PyObject *key = PyTuple_New(count);
+    for (int i = 0; i < count; i++) {
+        if (!items[i])
+            Py_CLEAR(key);
+        if (key)
+            PyTuple_SetItem(key, i, items[i]);
+        else
+            Py_XDECREF(items[i]);
+    }
+    return look_up(out, table, key);
+}
+
+static int
+is_clean(Pieces *out, PyObject *verdicts, Part part)
+{
+    return look_up(out, verdicts, bytes_of(part)) == Py_True;
+}
+
+/* Add the attributes that have *value*, framed as for its length. */
+static int
+add_framed(Pieces *out, PyObject *frames, Part value)
+{
+    size_t size = value.end - value.start;
+    PyObject *frame = look_up(out, frames, PyLong_FromSize_t(size));
+    Py_ssize_t count = frame ? PyTuple_Size(frame) : -1;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if ((i && !add(out, value.start, size)) || !add_bytes(out, PyTuple_GetItem(frame, i)))
+            return 0;
+    return count >= 0;
+}
+
+static int
+is_of_uids(Part part)
+{
+    for (const char *at = part.start; at < part.end; at++)
+        if (!((*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f') || *at == '-'))
+            return 0;
+    return 1;
+}
+
+static size_t
+varint(char *out, uint64_t number)
+{
+    size_t size = 0;
+    for (; number > 127; number >>= 7)
+        out[size++] = (char)((number & 127) | 128);
+    out[size++] = (char)number;
+    return size;
+}
+
+/* Write `&` for each `\u0026` of a query; 0 where there is another escape. */
+static int
+unescape(Pieces *out, Part *plain)
+{
+    Part query = *plain;
+    if (!query.start || !memchr(query.start, '\\', query.end - query.start))
+        return 1;
+    PyObject *space = PyBytes_FromStringAndSize(NULL, query.end - query.start);
+    if (!space)
+        return 0;
+    out->held[out->holds++] = space;
+    char *to = PyBytes_AsString(space);
+    plain->start = to;
+    for (const char *at = query.start; at < query.end;) {
+        if (*at != '\\') {
+            *to++ = *at++;
+        } else if (AFTER(at, query.end, "\\u0026")) {
+            *to++ = '&';
+            at += sizeof("\\u0026") - 1;
+        } else {
+            return 0;
+        }
+    }
+    plain->end = to;
+    return 1;
+}
+
+/* Read a time as microseconds since the epoch; -1 where it is none. */
+static int64_t
+micros(Pieces *out, PyObject *seconds, Part second, Part micros)
+{
+    PyObject *base = look_up(out, seconds, bytes_of(second));
+    int64_t number = 0;
+    for (const char *at = micros.start; at < micros.end; at++)
+        number = number * 10 + (*at - '0');
+    return base ? PyLong_AsLongLong(base) + number : -1;
+}
+
+static void
+little_endian(char *out, uint64_t number)
+{
+    for (int i = 0; i < 8; i++)
+        out[i] = (char)(number >> (8 * i));
+}
+
+#define TABLE(name) PyTuple_GetItem(tables, name)
+
+/* Add time and duration, which are written to *space*. */
+static int
+add_times(Pieces *out, PyObject *tables, Part *parts, char *space)
+{
+    int64_t time = micros(out, TABLE(SECONDS), parts[STAGED], parts[STAGED_US]);
+    if (time <= 0 || time >= MAX_TIME)
+        return 0;
+    int64_t start = micros(out, TABLE(SECONDS), parts[RECEIVED], parts[RECEIVED_US]);
+    if (time < start || time - start >= DAY || PyErr_Occurred())
+        return 0;
+    space[0] = 0x09;
+    little_endian(space + 1, (uint64_t)time * NS_OF_US);
+    if (!add(out, space, 9))
+        return 0;
+    PyObject *head = TABLE(DURATION_HEAD);
+    if (!PyBytes_Size(head) || is(parts[STAGE], "RequestReceived"))
+        return 1;
+    double took = (double)(time - start) / 1000;
+    uint64_t bits;
+    memcpy(&bits, &took, sizeof bits);
+    little_endian(space + 9, bits);
+    return add_bytes(out, head) && add(out, space + 9, sizeof bits);
+}
+
+static int
+is_empty(Part part)
+{
+    return part.end == part.start;
+}
+
+/* Judge what clients write freely, as FastEncoder does. Most names stand in the path. */
+static int
+may_leave(Pieces *out, PyObject *tables, Part *parts, Part query)
+{
+    static const int uids[] = {AUDIT_ID, UID, VERSION};
+    Part path = parts[PATH], name = parts[NAME];
+    PyObject *references = TABLE(CLEAN_REFERENCES);
+    if (references == Py_None)
+        return 1;
+    if (!is_clean(out, TABLE(CLEAN_PATHS), path)
+        || (!is_empty(query) && !is_clean(out, TABLE(CLEAN_QUERIES), query)))
+        return 0;
+    if (!is_empty(name) && !find(path.start, path.end, name.start, name.end - name.start)
+        && !is_clean(out, references, name))
+        return 0;
+    for (int i = 0; i < 3; i++)
+        if (!is_of_uids(parts[uids[i]]) && !is_clean(out, references, parts[uids[i]]))
+            return 0;
+    return 1;
+}
+
+/* Look up one of the parts that repeat: its bytes, other values, and whether it may leave. */
+static PyObject *
+clean_part(PyObject *found)
+{
+    return found && PyTuple_GetItem(found, 1) == Py_True ? PyTuple_GetItem(found, 0) : NULL;
+}
+
+/* Gather the pieces of a record in their order, up to its body. */
+static int
+gather(Pieces *out, PyObject *tables, Part *parts, Part query, PyObject *around, char *space)
+{
+    PyObject *caller = look_up(out, TABLE(CALLERS), bytes_of(parts[CALLER])), *object = NULL;
+    if (!clean_part(caller))
+        return 0;
+    if (parts[FRONT].start) {
+        object = look_up_many(out, TABLE(OBJECTS), 3, (PyObject *[]){
+            bytes_of(parts[FRONT]), bytes_of(parts[BACK]), bytes_of(parts[SUBRESOURCE])});
+        if (!clean_part(object))
+            return 0;
+    }
+    PyObject *notes = look_up(out, TABLE(NOTES_OF), bytes_of(parts[NOTES]));
+    if (!clean_part(notes))
+        return 0;
+    PyObject *request = look_up_many(out, TABLE(REQUESTS), 6, (PyObject *[]){
+        bytes_of(parts[LEVEL]), bytes_of(parts[STAGE]), bytes_of(parts[VERB]),
+        bytes_of(parts[STATUS]),
+        object ? Py_NewRef(PyTuple_GetItem(object, 2)) : PyLong_FromLong(0),
+        Py_NewRef(PyTuple_GetItem(notes, 2))});
+    return clean_part(request) && may_leave(out, tables, parts, query)
+           && add_times(out, tables, parts, space) && add_bytes(out, around)
+           && add_bytes(out, clean_part(request)) && add_bytes(out, clean_part(caller))
+           && (!object || add_bytes(out, clean_part(object)))
+           && add_framed(out, TABLE(OBJECT_UIDS), parts[UID])
+           && add_framed(out, TABLE(VERSIONS), parts[VERSION])
+           && add_framed(out, TABLE(NAMES), parts[NAME]) && add_bytes(out, clean_part(notes))
+           && add_framed(out, TABLE(AUDIT_IDS), parts[AUDIT_ID])
+           && add_framed(out, TABLE(PATHS), parts[PATH])
+           && add_framed(out, TABLE(QUERIES), query);
+}
+
+/* Put a field of ScopeLogs together: tag, length, the pieces, the body. */
+static PyObject *
+joined(Pieces *pieces, PyObject *body)
+{
+    char *text, inner[12] = {0x0a}, head[24] = {0x2a}, start[12] = {0x12};
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(body, &text, &size) < 0)
+        return NULL;
+    size_t of_inner = 1 + varint(inner + 1, size);
+    size_t of_head = 1 + varint(head + 1, of_inner + size);
+    memcpy(head + of_head, inner, of_inner);
+    of_head += of_inner;
+    size_t of_record = pieces->size + of_head + size;
+    size_t of_start = 1 + varint(start + 1, of_record);
+    PyObject *record = PyBytes_FromStringAndSize(NULL, of_start + of_record);
+    if (!record)
+        return NULL;
+    char *to = PyBytes_AsString(record);
+    memcpy(to, start, of_start);
+    to += of_start;
+    for (int i = 0; i < pieces->count; i++) {
+        size_t each = pieces->pieces[i].end - pieces->pieces[i].start;
+        memcpy(to, pieces->pieces[i].start, each);
+        to += each;
+    }
+    memcpy(to, head, of_head);
+    memcpy(to + of_head, text, size);
+    return record;
+}
+
+static PyObject *
+quick_encode(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *line, *body, *around, *tables;
+    char *start, space[17];
+    Py_ssize_t size;
+    Part parts[PARTS];
+    if (!PyArg_ParseTuple(args, "O!OO!O!", &PyBytes_Type, &line, &body, &PyBytes_Type, &around,
+                          &PyTuple_Type, &tables)
+        || PyBytes_AsStringAndSize(line, &start, &size) < 0)
+        return NULL;
+    if (!read_parts(start, size, parts))
+        Py_RETURN_NONE;
+    if (body == Py_None) {
+        if (parts[REQUEST].start || parts[RESPONSE].start)
+            Py_RETURN_NONE;
+        body = line;
+    }
+    Pieces pieces;
+    pieces.count = pieces.holds = 0;
+    pieces.size = 0;
+    Part query = parts[QUERY];
+    PyObject *record = NULL;
+    if (parts[AUDIT_ID].end - parts[AUDIT_ID].start <= MAX_AUDIT_ID && unescape(&pieces, &query)
+        && gather(&pieces, tables, parts, query, around, space))
+        record = joined(&pieces, body);
+    while (pieces.holds)
+        Py_DECREF(pieces.held[--pieces.holds]);
+    if (!record && !PyErr_Occurred())
+        Py_RETURN_NONE;
+    return record;
+}
+
+static PyMethodDef methods[] = {
+    {"read", quick_read, METH_O, "Return the parts of a line, or None."},
+    {"encode", quick_encode, METH_VARARGS, "Return the record of a line, or None."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_quick_line", NULL, 0, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC
+PyInit__quick_line(void)
+{
+    return PyModule_Create(&module);
+}

@@ -1,0 +1,199 @@
+"""Reads and encodes the line that almost every line is: one event as kube-apiserver writes it.
+
+Nothing of it is decoded. Its members stand in one order, and every byte is in some part of it. What
+repeats from event to event (who asked, how it ended, why it was allowed) is a key under which its
+wire bytes are kept, with the verdict whether redaction has anything to do there. A member that is
+not known makes the part in which it stands unreadable, so nothing leaves that nobody has judged.
+
+`_quick_line.c` has the same two functions, to the same results; it is built where a compiler is.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, TypeAlias
+
+from k8s_audit_otlp.model import ObjectRef
+from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
+
+# What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
+_TEXT = rb'[^"\\\x00-\x1f]*'
+_HEAD = re.compile(
+    rb'\{"kind":"Event","apiVersion":"audit\.k8s\.io/v1","level":"(%b)","auditID":"(%b)",'
+    rb'"stage":"(%b)","requestURI":"([^"\\?\x00-\x1f]*)(?:\?([^"\x00-\x1f]*))?","verb":"(%b)",'
+    % ((_TEXT,) * 4)
+).match
+_REFERENCE = re.compile(
+    rb'("resource":"%b"(?:,"namespace":"%b")?)(?:,"name":"(%b)")?(?:,"uid":"(%b)")?'
+    rb'((?:,"apiGroup":"%b")?(?:,"apiVersion":"%b")?)(?:,"resourceVersion":"(%b)")?'
+    rb'((?:,"subresource":"%b")?)\}' % ((_TEXT,) * 8)
+).match
+_TIME = rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})Z"
+_END = re.compile(
+    rb'%b","stageTimestamp":"%b"(?:,"annotations":(\{.*\}))?\}' % (_TIME, _TIME), re.DOTALL
+).fullmatch
+_NO_REFERENCE = (b"",) * 6
+_OF_UIDS = b"0123456789abcdef-"
+DAY = 86_400_000_000  # microseconds
+MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds each microsecond
+
+Found: TypeAlias = tuple[bytes, bool]  # wire bytes, and whether what they say may leave
+
+
+class PlainLine(NamedTuple):
+    """The parts of a line as they stand in it, empty where it does not have them."""
+
+    level: bytes
+    audit_id: bytes
+    stage: bytes
+    path: bytes
+    query: bytes  # of the URI, with `&` written as `\\u0026`
+    verb: bytes
+    caller: bytes  # the members user, sourceIPs and userAgent
+    front: bytes  # the first members of objectRef
+    name: bytes
+    uid: bytes
+    back: bytes
+    version: bytes
+    subresource: bytes
+    status: bytes  # the member, with the comma before it
+    request: bytes  # the bodies; never of level Metadata
+    response: bytes
+    received: bytes  # to the second
+    received_us: bytes  # the microseconds
+    staged: bytes
+    staged_us: bytes
+    annotations: bytes
+
+
+class Tables(NamedTuple):
+    """What is known of parts that repeat, by their bytes; each builds what it does not know."""
+
+    seconds: Mapping[bytes, int]  # microseconds since the epoch
+    callers: Mapping[bytes, Found]
+    objects: Mapping[tuple[bytes, bytes, bytes], tuple[bytes, bool, int, ObjectRef]]  # and target
+    requests: Mapping[tuple[bytes, bytes, bytes, bytes, int, int], Found]
+    notes: Mapping[bytes, tuple[bytes, bool, int]]  # with the alarm
+    # The bytes around a value, by its length.
+    names: Mapping[int, tuple[bytes, ...]]
+    object_uids: Mapping[int, tuple[bytes, ...]]
+    versions: Mapping[int, tuple[bytes, ...]]
+    audit_ids: Mapping[int, tuple[bytes, ...]]
+    paths: Mapping[int, tuple[bytes, ...]]
+    queries: Mapping[int, tuple[bytes, ...]]
+    # Whether a text leaves as it is; None where nothing is redacted.
+    clean_paths: Mapping[bytes, bool] | None
+    clean_queries: Mapping[bytes, bool] | None
+    clean_references: Mapping[bytes, bool] | None
+    duration_head: bytes  # empty where the duration is not sent
+
+
+class Lines(Protocol):
+    """The two functions of this module."""
+
+    def read(self, line: bytes, /) -> tuple[bytes, ...] | None: ...
+    def encode(
+        self, line: bytes, body: bytes | None, around: bytes, tables: Tables, /
+    ) -> bytes | None: ...
+
+
+def read(line: bytes) -> tuple[bytes, ...] | None:
+    """Return the parts of a line, those of `PlainLine`; None for any other line."""
+    head = _HEAD(line)
+    if head is None:
+        return None
+    caller, found, end = line[head.end() :].partition(b',"objectRef":{')
+    reference: tuple[bytes, ...] = _NO_REFERENCE
+    if found:
+        matched = _REFERENCE(end)
+        if matched is None:
+            return None
+        reference = matched.groups(b"")
+        status, _, end = end[matched.end() :].rpartition(b',"requestReceivedTimestamp":"')
+    else:
+        before, _, end = caller.rpartition(b',"requestReceivedTimestamp":"')
+        caller, found, status = before.partition(b',"responseStatus":')
+        status = found + status
+    times = _END(end)
+    if times is None:
+        return None
+    request = response = b""
+    if head[1] != b"Metadata":
+        status, found, request = status.partition(b',"requestObject":')
+        if found:
+            request, _, response = request.partition(b',"responseObject":')
+        else:
+            status, _, response = status.partition(b',"responseObject":')
+    groups = head.groups(b""), times.groups(b"")
+    return (*groups[0], caller, *reference, status, request, response, *groups[1])
+
+
+def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> bytes | None:
+    """Encode a line that leaves as *body*; None stands for a line that has no bodies.
+
+    *around* is what is encoded already. Returns None for a line that must take the general way.
+    """
+    parts = read(line)
+    if parts is None:
+        return None
+    (level, audit_id, stage, path, query, verb, caller, front, name, uid, back, version,
+     subresource, status, request, response, received, received_us, staged, staged_us,
+     annotations) = parts  # fmt: skip
+    if body is None:
+        if request or response:
+            return None
+        body = line
+    query = query.replace(b"\\u0026", b"&")
+    if b"\\" in query or len(audit_id) > MAX_AUDIT_ID:
+        return None
+    asked, is_clean = tables.callers[caller]
+    thing, is_clean_thing, target = b"", True, NO_TARGET
+    if front:
+        thing, is_clean_thing, target, _ = tables.objects[front, back, subresource]
+    notes, are_clean, alarm = tables.notes[annotations]
+    ended, is_clean_end = tables.requests[level, stage, verb, status, target, alarm]
+    if not (is_clean and is_clean_thing and are_clean and is_clean_end):
+        return None
+    if not _may_leave(tables, path, query, name, (audit_id, uid, version)):
+        return None
+    time = tables.seconds[staged] + int(staged_us)
+    took = time - tables.seconds[received] - int(received_us)
+    if not (0 <= took < DAY and 0 < time < MAX_TIME):
+        return None
+    record = b"".join((
+        wire.TIME + wire.fixed64(time * 1000),
+        _duration(stage, took, tables.duration_head),
+        around,
+        ended,
+        asked,
+        thing,
+        uid.join(tables.object_uids[len(uid)]),
+        version.join(tables.versions[len(version)]),
+        name.join(tables.names[len(name)]),
+        notes,
+        audit_id.join(tables.audit_ids[len(audit_id)]),
+        path.join(tables.paths[len(path)]),
+        query.join(tables.queries[len(query)]),
+        wire.body_head(len(body)),
+        body,
+    ))  # fmt: skip
+    return wire.record_head(len(record)) + record
+
+
+def _duration(stage: bytes, micros: int, head: bytes) -> bytes:
+    return head + wire.double(micros / 1000) if head and stage != b"RequestReceived" else b""
+
+
+def _may_leave(
+    tables: Tables, path: bytes, query: bytes, name: bytes, uids: tuple[bytes, ...]
+) -> bool:
+    """Judge what clients write freely. Most names stand in the path."""
+    paths, queries = tables.clean_paths, tables.clean_queries
+    references = tables.clean_references
+    if paths is None or queries is None or references is None:
+        return True
+    if not paths[path] or (query and not queries[query]):
+        return False
+    if name and name not in path and not references[name]:
+        return False
+    return all(not uid.strip(_OF_UIDS) or references[uid] for uid in uids)
