@@ -39,10 +39,11 @@ class K8sAudit(ConfigBlock):
         "firehose",
         "rancher",
         "gke",
+        "member",
+        "text",
     ] = key(
         "auto",
-        "What has framed the lines; auto tells it by the first line of each block, "
-        "audit is nothing.",
+        "What has framed the lines; auto tells it by each line, audit is nothing.",
     )
     start_at: StartAtValue = key(
         "beginning",

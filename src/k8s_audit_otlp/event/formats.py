@@ -3,14 +3,16 @@
 event/frames.py takes each kind apart; here they are told from each other and from events.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
 from k8s_audit_otlp.event import frames
 from k8s_audit_otlp.event.frames import (
     BAD,
-    BASE64,
     CRI,
     EXPORTED,
     Frame,
@@ -21,13 +23,21 @@ from k8s_audit_otlp.event.frames import (
     list_of,
     objects_in,
     opened,
+    packed_in,
     places_in,
+    pushed_in,
     records_of,
 )
+from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value
 
 NOT_AUDIT = "not_audit"  # the rule that a line of something else is counted under
 _BLANKS = b" \t\r\n\x00"
-_BEFORE = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
+_BEFORE = b"\xef\xbb\xbf \t\r\n\x1e"  # a byte order mark, a record separator (RFC 7464)
+# A node, a pod, a time, a unit or a tag before an object; none of them holds JSON itself.
+_WORDS = re.compile(rb"(?:<\d{1,3}>[^{}]{1,400}|[^{}\"]{1,400})[ \t](?=[{])")
+_MESSAGE = re.compile(rb'[IWEF]\d{4} \d\d:\d\d:\d\d|time="')  # klog's and k3s' own lines
+_KINDS = (b'"Event"', b'"EventList"')
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # as it stands, or inside a text of JSON
 _OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
 
@@ -38,11 +48,40 @@ def _firehose(line: bytes) -> Iterator[Framed]:
     The events of one record have places of their own in it: a place makes a uid.
     """
     frame = frame_of(line)
-    for record in places_in(line, records_of(frame)):
+    for record in places_in(line, records_of(frame) or pushed_in(frame)):
         data = opened(record, data_of)
         texts = [one for each in data.splitlines() for one in unwrap(each, detect(each))]
         for number, framed in enumerate(texts):
             yield framed._replace(at=record.at + number)
+
+
+def _member(line: bytes) -> Iterator[Framed]:
+    """`{"event": {...}, ...}`: an object, no event itself, that has one as a member or its text."""
+    if b"auditID" in line and not line.lstrip().startswith(b'{"kind":"Event'):
+        members = _members(line)
+        if bytes(members.get("kind", b"")) not in _KINDS:
+            yield from islice(map(Framed, filter(is_audit, map(inner, members.values()))), 1)
+
+
+def _text(line: bytes) -> Iterator[Framed]:
+    """Read what a program writes: words before an object, several objects, its own messages."""
+    if words := _WORDS.match(line):
+        yield from _placed(line[words.end() :], words.end())
+        return
+    at = 0
+    with suppress(NotJsonError):
+        while line.startswith(b"{", at):
+            end = end_of_value(line, at)
+            yield from _placed(line[at:end], at)
+            at = end
+    if rest := line[at:]:
+        yield Framed(rest, at)
+
+
+def _placed(part: bytes, at: int) -> Iterator[Framed]:
+    """Unwrap what lies at a place of a line."""
+    found = unwrap(part, detect(part)) or [Framed(part)]
+    return (one._replace(at=one.at + at) for one in found)
 
 
 FORMATS: Mapping[str, Callable[[bytes], Iterator[Framed]]] = {
@@ -54,6 +93,8 @@ FORMATS: Mapping[str, Callable[[bytes], Iterator[Framed]]] = {
     "firehose": _firehose,
     "rancher": frames.rancher,
     "gke": frames.gke,
+    "member": _member,
+    "text": _text,
 }
 IN_PIECES = frozenset({"cri", "docker", "azure"})  # where a text may go on in the next line
 
@@ -72,11 +113,25 @@ def detect(line: bytes) -> str:
         return "cloudwatch"
     try:
         if line.startswith(b"["):
-            names = (_named_by(frame_of(one)) for one in objects_in(list_of(line)))
+            names = (_named_by(one) for one in objects_in(list_of(line)))
             return next(filter(None, names), "audit")
-        return (line.startswith(b"{") and _named_by(frame_of(line))) or "audit"
+        if line.startswith(b"{"):
+            return _named_by(line) or "audit"
     except BAD:
-        return "audit"
+        pass  # no JSON, or more than one value
+    return "text" if _is_of_program(line) else "audit"
+
+
+def _is_of_program(line: bytes) -> bool:
+    """Say whether a line is a program's message, or has a frame or an event in it."""
+    if _MESSAGE.match(line):
+        return True
+    try:
+        words = _WORDS.match(line)
+        part = line[words.end() :] if words else line[: end_of_value(line, 0)]
+    except NotJsonError:
+        return False
+    return len(part) < len(line) and (is_audit(part) or detect(part) != "audit")
 
 
 def _trimmed(line: bytes) -> bytes:
@@ -86,20 +141,27 @@ def _trimmed(line: bytes) -> bytes:
     return line.rstrip(b",\r") if framed else line
 
 
-def _named_by(frame: Frame) -> str:
-    """Return the format of a frame, '' where it is none."""
+def _named_by(value: bytes | msgspec.Raw) -> str:
+    """Return the format of an object, '' where it is none."""
+    frame = frame_of(value)
+    log = inner(frame.log)
     signs = (
+        ("docker", is_audit(log)),
         ("", bool(inner(frame.auditID))),
-        ("docker", bool(frame.log) and (_is_dockers(frame) or is_audit(inner(frame.log)))),
+        ("docker", bool(log) and not log.startswith(b"{") and _is_dockers(frame)),
         ("journald", bool(frame.MESSAGE)),
         ("azure", bool(frame.properties) and bool(frame.category)),
         ("rancher", bool(frame.auditLog)),
         ("gke", bool(frame.protoPayload)),
         ("cloudwatch", bool(frame.logEvents)),
+        ("firehose", any(map(packed_in, pushed_in(frame)))),
         ("cloudwatch", bool(inner(frame.message) or inner(frame.at_message))),
     )
+    found = objects_in(records_of(frame))
     name = next((name for name, holds in signs if holds), None)
-    return _named_by_records(records_of(frame)) if name is None else name
+    if name is None:
+        name = _named_by_records(found) or ("member" if any(_member(bytes(value))) else "")
+    return name
 
 
 def _is_dockers(frame: Frame) -> bool:
@@ -108,11 +170,10 @@ def _is_dockers(frame: Frame) -> bool:
 
 def _named_by_records(records: Sequence[msgspec.Raw]) -> str:
     """One is enough: others of the batch may be of another kind, or broken."""
-    found = [frame_of(text) for text in objects_in(records)]
+    found = [frame_of(text) for text in records]
     if any(record.properties or record.log_s for record in found):
         return "azure"
-    sent = any(record.kinesis or BASE64.fullmatch(inner(record.data)) for record in found)
-    return "firehose" if sent else ""
+    return "firehose" if any(map(packed_in, records)) else ""
 
 
 def unwrap(line: bytes, name: str) -> list[Framed]:
@@ -125,7 +186,7 @@ def unwrap(line: bytes, name: str) -> list[Framed]:
     text = _trimmed(line)
     before = len(line) - len(line.lstrip(_BEFORE))
     try:
-        if not text.startswith(b"["):
+        if name == "text" or not text.startswith(b"["):
             found = list(FORMATS[name](text))
             return [one._replace(at=one.at + before) for one in found] if before else found
         return [

@@ -8,6 +8,7 @@ import base64
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,8 @@ import msgspec
 from k8s_audit_otlp.event.gke import event_of_proto_payload
 
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
+_MOST_MEMBERS = 1_000  # of it
+_GZIP = b"\x1f\x8b"
 
 
 class Framed(NamedTuple):
@@ -56,6 +59,7 @@ class Frame(msgspec.Struct):
     containerID_s: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815
     data: msgspec.Raw = msgspec.Raw(b"")
     kinesis: msgspec.Raw = msgspec.Raw(b"")
+    awslogs: msgspec.Raw = msgspec.Raw(b"")  # how CloudWatch calls a function
     auditID: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - of an event that nobody has framed
 
 
@@ -184,17 +188,34 @@ def gke(line: bytes) -> Iterator[Framed]:
         yield Framed(event_of_proto_payload(line))
 
 
-def data_of(record: bytes) -> bytes:
+def pushed_in(frame: Frame) -> list[msgspec.Raw]:
+    """Return what Pub/Sub pushes, or CloudWatch to a function: a record without others."""
+    return objects_in((frame.message, frame.awslogs))
+
+
+def packed_in(record: bytes | msgspec.Raw) -> bytes:
+    """Return the base64 that a record holds, b"" where it is another one."""
     frame = frame_of(record)
-    if frame.kinesis:
-        frame = frame_of(frame.kinesis)
-    return _inflated(base64.b64decode(inner(frame.data), validate=True)) or record
+    kinesis = objects_in((frame.kinesis,))
+    data = inner((frame_of(kinesis[0]) if kinesis else frame).data)
+    return data if BASE64.fullmatch(data) else b""
 
 
-def _inflated(data: bytes) -> bytes:
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    return zlib.decompressobj(wbits=31).decompress(data, MOST_INFLATED)
+def data_of(record: bytes) -> bytes:
+    return inflated(base64.b64decode(packed_in(record), validate=True)) or record
+
+
+def inflated(data: bytes) -> bytes:
+    """Return what a gzip of one or many members holds; as it is what is none, or broken."""
+    found, rest = b"", data
+    with suppress(zlib.error):
+        for _ in range(_MOST_MEMBERS):
+            if not rest.startswith(_GZIP) or len(found) >= MOST_INFLATED:
+                break
+            member = zlib.decompressobj(wbits=31)
+            found += member.decompress(rest, MOST_INFLATED - len(found))
+            rest = member.unused_data
+    return found or data
 
 
 def places_in(line: bytes, members: Iterable[msgspec.Raw]) -> list[Framed]:

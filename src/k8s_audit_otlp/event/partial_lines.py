@@ -77,7 +77,7 @@ class Pieces:
         """
         stream, text = framed.stream, framed.text
         begun = self._begun.get(stream)
-        if begun is None and not (framed.more or _may_go_on(framed)):
+        if begun is None and not _goes_on(framed):
             self.ended.add(stream)
             return [[Piece(at, text)]]
         given: list[list[Piece]] = []
@@ -130,9 +130,11 @@ def joined(pieces: Sequence[Piece]) -> bytes:
     return pieces[0].text if len(pieces) == 1 else b"".join(piece.text for piece in pieces)
 
 
-def _may_go_on(framed: Framed) -> bool:
-    """Say so of a text of which it is not said: of JSON that does not end."""
+def _goes_on(framed: Framed) -> bool:
+    """Say whether a text goes on; a whole event does not: some shippers take off its line's end."""
     text = framed.text
+    if framed.more:
+        return not (_BEGINS.match(text) and is_json(text))
     begins = framed.more is None and text.lstrip(_BLANKS).startswith(b"{")
     return begins and not is_json(text) and not _Levels().end_after(text)
 

@@ -74,6 +74,27 @@ def test_a_frame_is_known_and_taken_off(name: str, line: bytes, texts: list[str]
         assert not any(one.more for one in found)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'rest of a torn line "x" ' + EVENT,  # a record must say that something was there
+        b'"verb":"get"} ' + EVENT,
+        b'words {"a":1}',
+        b'{"a":1} {"b":2}',
+        b'{"kind":"Event","requestObject":{"kind":"Event","auditID":"not its own"}}',
+        b'{"level":"Metadata","kind":"Event","requestObject":' + EVENT + b"}",
+        b'{"kind":"EventList","items":[' + EVENT + b"]}",
+    ],
+)
+def test_what_is_no_frame_is_left_to_who_reads_lines(line: bytes) -> None:
+    """Nothing of it is taken off, and no body for an event."""
+    assert detect(line) == "audit"
+
+
+def test_of_an_object_with_two_copies_one_is_taken() -> None:
+    assert [one.text for one in unwrap(dumped({"a": TEXT, "b": TEXT}), "member")] == [EVENT]
+
+
 ODD: list[object] = [
     {"category": "guard", "time": "x"},
     {"category": "guard", "data": "abcd"},

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from k8s_audit_otlp.event.formats import detect, is_audit, is_part_of_event, unwrap
-from k8s_audit_otlp.event.frames import Framed, is_json
+from k8s_audit_otlp.event.frames import Framed, inflated, is_json
 from k8s_audit_otlp.event.partial_lines import Pieces, joined
 from k8s_audit_otlp.receiver.spool.event_list import (
     LINE_BREAKS,
@@ -19,7 +19,7 @@ def texts_in(message: bytes) -> Iterator[Framed]:
 
     Of what nothing can be taken out is given as it stands.
     """
-    message = message.removeprefix(b"\xef\xbb\xbf").strip()
+    message = inflated(message).removeprefix(b"\xef\xbb\xbf").strip()
     for text in _members(message) if message.startswith(b"[") else _lines(message):
         yield from unwrap(text, detect(text)) or [Framed(text)]
 
@@ -35,7 +35,7 @@ def _members(array: bytes) -> list[bytes]:
     try:
         return [bytes(member) for member in raws(array)]
     except REFUSED:
-        return [array]
+        return _lines(array)
 
 
 def lines_from(text: bytes) -> list[bytes]:

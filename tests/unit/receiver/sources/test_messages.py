@@ -1,5 +1,6 @@
 """What a service hands over becomes lines, whatever has framed it."""
 
+import gzip
 import json
 
 import pytest
@@ -57,3 +58,11 @@ def test_pieces_within_a_message_are_put_together() -> None:
     lines, left_out = lines_in(json.dumps({"records": records}).encode())
     assert [line.count(b"Panic") for line in lines] == [1, 1, 0]
     assert left_out == 0
+
+
+def test_a_packed_message_is_opened() -> None:
+    """As a stream of CloudWatch is written to a broker; a broken one stops nobody."""
+    packed = gzip.compress(ITEM) + gzip.compress(b"\n" + ITEM)
+    line = lines_in(ITEM)[0][0]
+    assert lines_in(packed) == ([line, line], 0)
+    assert lines_in(gzip.compress(ITEM)[:10] + b"\xff\xff") == ([], 1)
