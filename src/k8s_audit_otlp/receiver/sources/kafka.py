@@ -7,7 +7,6 @@ What a broker deleted before it was read is told; reading goes on behind it, wha
 """
 
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,11 @@ from confluent_kafka import (
 )
 
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource, Lag
+from k8s_audit_otlp.receiver.sources.otlp_request import (
+    UnreadableRequestError,
+    is_request,
+    read_request,
+)
 from k8s_audit_otlp.receiver.sources.partition import Partition
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
@@ -33,13 +37,9 @@ _POLL_S = 0.5
 _ASK_S = 1.0
 _ASK_FIRST_S = 20.0  # what reading cannot begin without
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
-# An export request, binary or JSON. Its records have their uids, its notices tell of another log:
-# to take its events out as if they were new would throw both away. A binary one is field 1 (its
-# resource logs), a length, and a field of those; a line break before an event looks otherwise.
-_OTLP = re.compile(rb'\n[\x80-\xff]{0,4}[\x00-\x7f][\n\x12\x1a]|\s*\{\s*"resourceLogs"')
-_NO_REQUESTS = (
-    "{topic} holds requests of OTLP, and nothing of it is taken: let a Collector read it, or write "
-    "encoding: raw where it is written"
+_UNREAD = (
+    "{topic} holds requests of OTLP whose bodies are no texts, and nothing of it is taken: let a "
+    "Collector read it, or write encoding: raw where it is written"
 )
 # Others have the partitions now, or soon: what is on disk here comes to them once more.
 _MOVED = frozenset(
@@ -177,7 +177,7 @@ class KafkaSource(FetchingSource[Consumer]):
     def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
         gone: list[Message] = []
-        requests = ""
+        unread = ""
         for message in connection.consume(BATCH_MESSAGES, _POLL_S):
             if (error := message.error()) is not None:
                 if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - public
@@ -187,20 +187,35 @@ class KafkaSource(FetchingSource[Consumer]):
                 else:
                     self._on_error(error)
                 continue
-            if _OTLP.match(value := bytes(message.value() or b"")):
-                requests = _NO_REQUESTS.format(topic=message.topic())
+            try:
+                lines += self._take_message(message)
+            except UnreadableRequestError:
+                unread = _UNREAD.format(topic=message.topic())
                 break  # what lies before it is taken, and committed
-            key = bytes(message.key() or b"")
-            lines += self._partition_of(message).take(message.offset() or 0, key, value)
-        if self.put(lines + self._torn(gone), lambda: self._waits.measure(connection)):
+        taken = self.put(lines + self._torn(gone), lambda: self._waits.measure(connection))
+        if taken and self.losses_are_on_record():
             self._commit_positions(connection)
         self._waits.measure(connection)
-        if requests:
-            raise ValueError(requests)
+        if unread:
+            raise ValueError(unread)
         if gone:
             self._begin_anew(connection, gone)
         said, when = self._broker_said
         return said if time.monotonic() - when < _BELIEVED_S else ""
+
+    def _take_message(self, message: Message) -> list[bytes]:
+        """Return the lines of the events that end in a message; note the gaps that it tells of.
+
+        Raises:
+            UnreadableRequestError: it is a request that cannot be read.
+
+        """
+        key, value = bytes(message.key() or b""), bytes(message.value() or b"")
+        gaps = read_request(value).gaps if is_request(value) else []
+        lines = self._partition_of(message).take(message.offset() or 0, key, value)
+        for gap in gaps:
+            self.lose(f"{message.topic()}: told where it was written: {gap}", 0)
+        return lines
 
     def _partition_of(self, message: Message) -> Partition:
         return self._partitions.setdefault(_place_of(message), Partition())

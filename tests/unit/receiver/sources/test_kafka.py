@@ -170,25 +170,32 @@ def test_a_gap_is_on_record_before_its_place_is_passed(
     assert len(source.lost) == 1
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        b"\x0a\x02\x12\x00",
-        b"\x0a\xd2\x08\x0a\xcd\x08" + b"x" * 1100,
-        b' {"resourceLogs": []}',
-    ],
-)
-def test_requests_of_otlp_are_not_taken_for_nothing(
-    tmp_path: Path, producer: Producer, settings: dict[str, Any], request_: bytes
+def otlp(*records: dict[str, Any]) -> bytes:
+    return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+
+
+def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
 ) -> None:
-    """They would count as no audit event and be lost; they stay where they are, and it is said."""
-    producer.produce(TOPIC, request_)
+    """A gap is on record before its place is passed; what cannot be read stays where it is."""
+    gap = {"eventName": "k8s.audit.gap", "body": {"stringValue": "9 bytes are missing"}}
+    requests = (
+        otlp(*({"body": {"stringValue": event(n).decode()}} for n in (1, 2)), gap),
+        otlp({"body": {"kvlistValue": {}}}),
+    )
+    for request in requests:
+        producer.produce(TOPIC, request, partition=0)
     producer.flush(10)
-    source = KafkaSource("kafka", settings, [TOPIC], spool_in(tmp_path))
+    spool = spool_in(tmp_path)
+    source = KafkaSource("kafka", settings, [TOPIC], spool)
     source.start()
+    until(lambda: len(held(spool)) == 2 and source.lost)
+    assert "9 bytes are missing" in source.lost[0].what
+    assert committed({**settings, "group.id": "g"}) == 0
+    source.on_record = 1
     until(lambda: "encoding: raw" in source.trouble)
     source.stop(15.0)
-    assert committed(settings) == 0
+    assert committed(settings) == 1
     assert source.left_out == 0
 
 

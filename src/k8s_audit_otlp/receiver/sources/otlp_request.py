@@ -1,0 +1,117 @@
+"""The events of an OTLP request that an exporter has written to a topic. Pure.
+
+The body of a record is the line of its event. Its uid, and the receipts that count it, are those of
+the log that it came from: here it is a line of another one, and both begin anew. Of what an agent
+tells about itself gaps are told again, as losses of the source; the rest is left out.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from k8s_audit_otlp.otlp import wire
+
+_JSON = re.compile(rb'\s*\{\s*"resourceLogs"')
+_GAP = "k8s.audit.gap"
+_SKIPPED = wire.attributes({_GAP + ".reason": "skipped"})  # on purpose, where the log is
+
+
+class UnreadableRequestError(ValueError):
+    """It is no request of OTLP, or the body of a record in it is no text."""
+
+
+class Request(NamedTuple):
+    """What a request holds: the bodies of its records, and what its gaps say."""
+
+    bodies: list[bytes]
+    gaps: list[str]
+
+
+class _Body(msgspec.Struct, rename="camel"):
+    string_value: str
+
+
+class _Attribute(msgspec.Struct):
+    key: str = ""
+    value: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Record(msgspec.Struct, rename="camel"):
+    body: _Body
+    event_name: str = ""
+    attributes: list[_Attribute] = []
+
+
+class _ScopeLogs(msgspec.Struct, rename="camel"):
+    log_records: list[_Record] = []
+
+
+class _ResourceLogs(msgspec.Struct, rename="camel"):
+    scope_logs: list[_ScopeLogs] = []
+
+
+class _Request(msgspec.Struct, rename="camel"):
+    resource_logs: list[_ResourceLogs] = []
+
+
+_decode = msgspec.json.Decoder(_Request).decode
+
+
+def is_request(message: bytes) -> bool:
+    """Tell an export request by what it begins with, a binary one by the lengths of its fields."""
+    if _JSON.match(message):
+        return True
+    if not message.startswith(wire.RESOURCE_LOGS):
+        return False
+    try:
+        found = [wire.delimited(tag, value) for tag, value in wire.fields(message)]
+    except IndexError:
+        return False
+    return b"".join(found) == message and all(one.startswith(wire.RESOURCE_LOGS) for one in found)
+
+
+def read_request(message: bytes) -> Request:
+    """Read an export request, binary or JSON.
+
+    Raises:
+        UnreadableRequestError: nothing of it may be passed over.
+
+    """
+    found = Request([], [])
+    try:
+        for name, body, skipped in (_json if _JSON.match(message) else _binary)(message):
+            if name != _GAP:
+                found.bodies.append(body)
+            elif not skipped:
+                found.gaps.append(body.decode("utf-8", "replace"))
+    except (IndexError, msgspec.MsgspecError) as error:
+        raise UnreadableRequestError(str(error)) from None
+    return found
+
+
+def _binary(message: bytes) -> Iterator[tuple[str, bytes, bool]]:
+    for record in _within(message, wire.RESOURCE_LOGS, wire.SCOPE_LOGS, wire.LOG_RECORD):
+        bodies = _within(record, wire.BODY, wire.STRING)
+        if not bodies:
+            raise UnreadableRequestError("the body of a record is no text")
+        name = b"".join(_within(record, wire.EVENT_NAME))
+        yield name.decode("utf-8", "replace"), bodies[0], _SKIPPED in record
+
+
+def _within(message: bytes, *tags: bytes) -> list[bytes]:
+    """Return the fields of a message that are reached by *tags*, one inside the other."""
+    found = [message]
+    for tag in tags:
+        found = [value for one in found for name, value in wire.fields(one) if name == tag]
+    return found
+
+
+def _json(message: bytes) -> Iterator[tuple[str, bytes, bool]]:
+    for resource in _decode(message).resource_logs:
+        for scope in resource.scope_logs:
+            for record in scope.log_records:
+                reasons = [one.value for one in record.attributes if one.key == _GAP + ".reason"]
+                skipped = any(b'"skipped"' in bytes(reason) for reason in reasons)
+                yield record.event_name, record.body.string_value.encode(), skipped

@@ -1,0 +1,90 @@
+"""What an exporter has written as requests is read back as the lines of its events."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.evidence.notices import skipped
+from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.otlp.resource import export_request
+from k8s_audit_otlp.receiver.sources.messages import lines_in
+from k8s_audit_otlp.receiver.sources.otlp_request import (
+    UnreadableRequestError,
+    is_request,
+    read_request,
+)
+from k8s_audit_otlp.transport.otlp_json import to_line
+from tests.kit.strategies import blocks_of, plain_events
+
+RESOURCE, SCOPE = b"\x0a\x00", b"\x0a\x00"
+
+
+def notice(name: str, body: str, **attributes: str) -> bytes:
+    named = {key.replace("_", "."): value for key, value in attributes.items()}
+    return encode_record(1, 1, 17, name, body, named)
+
+
+GAP = notice("k8s.audit.gap", "9 bytes are missing")
+OTHERS = [
+    notice("k8s.audit.segment", "a receipt"),
+    notice("k8s.audit.gap", "left out", k8s_audit_gap_reason="skipped"),
+]
+
+
+def forms(request: bytes) -> list[bytes]:
+    return [request, to_line(request), b" " + to_line(request)]
+
+
+@given(st.lists(plain_events, max_size=4))
+def test_events_come_back_as_the_lines_they_were(events: list[dict[str, Any]]) -> None:
+    """Whatever the length of the request is; gaps are told, other notices left out."""
+    texts = [json.dumps(event).encode() for event in events]
+    records = [*OTHERS, *Encoder().encode_block(blocks_of(texts)).records, GAP]
+    request = export_request(RESOURCE, SCOPE, records)
+    for message in (*forms(request), request + request):
+        times = 1 + (message == request + request)
+        assert is_request(message)
+        assert read_request(message).gaps == ["9 bytes are missing"] * times
+        assert lines_in(message) == ([text + b"\n" for text in texts] * times, times)
+
+
+def test_what_is_left_out_on_purpose_is_no_loss() -> None:
+    """The attribute that says so is the one that notices carry."""
+    attributes = skipped("e", "log", 9, now_ns=1).attributes
+    assert attributes["k8s.audit.gap.reason"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'\n{"kind":"Event","auditID":"a"}',
+        b'\n{\n  "kind": "Event",\n  "auditID": "a"\n}',
+        b"\n\n" + b'{"kind":"Event","auditID":"a"}' + b"\n",
+        b"\n",
+        b"",
+        b"\n\x80",
+        b'{"kind":"Event","auditID":"resourceLogs"}',
+    ],
+)
+def test_events_behind_a_line_break_are_no_request(message: bytes) -> None:
+    assert not is_request(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"kvlistValue":{}}}]}]}]}',
+        b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}',
+        b'{"resourceLogs":[{',
+        b"\x0a\x06\x12\x04\x12\x02\x2a\x00",
+    ],
+)
+def test_bodies_that_are_no_texts_are_not_passed_over(message: bytes) -> None:
+    """They would count as no audit event and be lost."""
+    assert is_request(message)
+    with pytest.raises(UnreadableRequestError):
+        read_request(message)
