@@ -3,13 +3,25 @@
 Defaults: k8s.io/apiserver/pkg/server/options/audit.go.
 """
 
+import base64
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, WEBHOOK_FILE
 from k8s_audit_otlp.apiserver.webhook import MODES, given_up_after_s
 from k8s_audit_otlp.config.durations import format_duration, parse_duration
+from k8s_audit_otlp.config.secret import safe_url
 from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.transport.proxy import is_local
+from k8s_audit_otlp.transport.tls import load_pair
 
 LONG_S = 15.0  # a request of the cluster that waits so long has failed for who asked
 _LARGE = 16 << 10  # bytes of an event: the mean of a log with bodies is below
@@ -96,11 +108,101 @@ def batches(facts: ApiserverFacts) -> CheckResult:
     return ok(said)
 
 
+def config_file(facts: ApiserverFacts) -> CheckResult:
+    """Read the kubeconfig-shaped file: where it sends, and whether its certificates can be used."""
+    inside = facts.flags.get(WEBHOOK_FILE)
+    if not inside:
+        return _NO_WEBHOOK
+    path = Path(facts.apiserver.on_host(inside))
+    try:
+        cluster, user = _chosen(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return _unseen(facts, path)
+    except OSError as error:
+        return fail(f"{path}: {error.strerror}", "let the doctor's user read it, or run it as root")
+    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
+        return fail(
+            f"{path} is no kubeconfig with a current-context, its cluster and its user",
+            "k8s-audit-otlp apiserver webhook prints one: without it kube-apiserver does not start",
+        )
+    if (wrong := _of_address(cluster, user)) is not None:
+        return wrong
+    try:
+        _load(cluster, user, Path(inside).parent, path.parent)
+    except FileNotFoundError as error:
+        return _unseen(facts, Path(str(error)))
+    except (OSError, ValueError) as error:
+        return fail(f"a certificate of {path} cannot be used: {error}", "renew it, or its key")
+    return ok(f"it sends to {safe_url(cluster['server'])}")
+
+
+def _unseen(facts: ApiserverFacts, path: Path) -> CheckResult:
+    if facts.manifest:
+        return fail(f"{path} is not there", "write it, or mount it: kube-apiserver needs it")
+    return skipped(f"{path} cannot be seen from here", "run it on the apiserver's node")
+
+
+def _chosen(tree: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the cluster and the user of the current context."""
+
+    def named(kind: str, name: str) -> Mapping[str, Any]:
+        found = {one["name"]: one[kind] for one in tree[f"{kind}s"]}[name]
+        return dict(found or {})
+
+    context = named("context", tree["current-context"])
+    cluster = named("cluster", context["cluster"])
+    urlsplit(cluster["server"]).port  # noqa: B018 - raises where it is none
+    return cluster, named("user", context["user"]) if context.get("user") else {}
+
+
+def _of_address(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> CheckResult | None:
+    url = urlsplit(cluster["server"])
+    shown = safe_url(cluster["server"])
+    if url.scheme not in ("https", "http") or not url.hostname:
+        return fail(f"{shown} is no address", "write https://HOST:9443/audit")
+    if not url.path.startswith("/audit"):
+        return fail(
+            f"{shown} is answered with 404: the receiver takes /audit and /audit/CLUSTER",
+            f"write {url.scheme}://{url.netloc.rpartition('@')[2]}/audit",
+        )
+    if url.scheme == "http" and not is_local(url.hostname):
+        return warn(f"{shown} sends every event in clear text", "write https://, with the CA")
+    if cluster.get("insecure-skip-tls-verify"):
+        return warn(
+            "insecure-skip-tls-verify: anybody in between can read and drop what is sent",
+            "remove it, and name the receiver's CA in certificate-authority",
+        )
+    known = {"client-certificate", "client-certificate-data", "token", "tokenFile", "exec"}
+    if url.scheme == "https" and not known & user.keys():
+        return warn("it shows neither a certificate nor a token", "give the user one of them")
+    return None
+
+
+def _load(cluster: Mapping[str, Any], user: Mapping[str, Any], inside: Path, on_host: Path) -> None:
+    """Load what TLS needs; files are looked for beside the file, where that lies on the host."""
+    context = ssl.create_default_context()
+
+    def file(value: str) -> Path:
+        path = inside / value
+        path = on_host / path.relative_to(inside) if path.is_relative_to(inside) else path
+        if not path.exists():
+            raise FileNotFoundError(str(path))
+        return path
+
+    if data := cluster.get("certificate-authority-data"):
+        context.load_verify_locations(cadata=base64.b64decode(data, validate=True).decode())
+    elif name := cluster.get("certificate-authority"):
+        context.load_verify_locations(file(name))
+    if name := user.get("client-certificate"):
+        load_pair(context, str(file(name)), str(file(user.get("client-key") or name)))
+
+
 def _default(name: str) -> float:
     return float(_DEFAULTS[name])
 
 
 CHECKS: tuple[Check[ApiserverFacts], ...] = (
+    Check("apiserver.webhook-file", config_file),
     Check("apiserver.webhook", given_up),
     Check("apiserver.webhook-batches", batches),
 )

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.apiserver.observed import Apiserver, audit_flags
-from k8s_audit_otlp.apiserver.webhook import flags
+from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconfig
 from k8s_audit_otlp.tools.doctor import apiserver_checks
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.verdict import CheckResult, State
 from k8s_audit_otlp.tools.doctor.webhook_checks import CHECKS
+from tests.kit.certificates import Authority
 
 TABLE = {check.name: check.look for check in (*apiserver_checks.CHECKS, *CHECKS)}
 MIB = 1 << 20
@@ -17,6 +18,8 @@ POLICY = "--audit-policy-file=/etc/policy.yaml"
 LOG = "--audit-log-path=/var/log/kubernetes/audit.log"
 POSTS = "--audit-webhook-config-file=/etc/webhook.yaml"
 GIVEN_UP, BATCHES = "apiserver.webhook", "apiserver.webhook-batches"
+FILE = "apiserver.webhook-file"
+URL = "https://audit.example:9443/audit/prod"
 
 
 def look(name: str, *more: str, most_body: int = 64 * MIB) -> CheckResult | None:
@@ -62,7 +65,7 @@ def test_the_flags_that_are_printed_pass_beside_a_log(mode: str) -> None:
     """What the product asks for is what the doctor asks for."""
     for name in TABLE:
         found = look(name, LOG, *flags("/etc/webhook.yaml", mode))
-        if "webhook" in name:
+        if "webhook" in name and name != FILE:
             assert found.state in {State.OK, State.SKIPPED}, found
 
 
@@ -72,3 +75,62 @@ def test_an_apiserver_that_only_posts_is_no_fault() -> None:
     assert look("apiserver.flags").state is State.FAIL
     for name in ("log-path", "log-mount", "mode", "retention"):
         assert look(f"apiserver.{name}", POSTS).state is State.SKIPPED, name
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Write what the product itself prints, with certificates of a trial."""
+    authority = Authority(tmp_path)
+    client = authority.issue("client")
+    used = WebhookCredentials(str(authority.cert), str(client.cert), str(client.key))
+    file = tmp_path / "webhook.yaml"
+    file.write_text(kubeconfig(URL, used))
+    return file
+
+
+def found_in(file: Path, *, manifest: bool = True, inside: str = "") -> CheckResult:
+    flags_ = {"audit-webhook-config-file": inside or str(file)}
+    apiserver = Apiserver(flags_, host_paths={inside: str(file)})
+    found = TABLE[FILE](ApiserverFacts(apiserver, Path("/"), manifest=manifest))
+    assert found is not None
+    return found
+
+
+def test_the_file_that_is_printed_passes(config: Path) -> None:
+    """Where the apiserver is a container, its paths are looked for on the host."""
+    assert found_in(config) == (State.OK, f"it sends to {URL}", "")
+    config.write_text(config.read_text().replace(str(config.parent), "/etc/audit"))
+    assert found_in(config, inside="/etc/audit/webhook.yaml").state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "state", "said"),
+    [
+        ("current-context: audit", "current-context: x", State.FAIL, "current-context"),
+        ("kind: Config", "kind: [", State.FAIL, "no kubeconfig"),
+        ("/audit/prod", "", State.FAIL, "404"),
+        ("https://audit.example:9443", "audit.example:9443", State.FAIL, "no address"),
+        ("audit.example:9443", "audit.example:94x3", State.FAIL, "no kubeconfig"),
+        ("https://", "http://", State.WARN, "clear text"),
+        ("client-key:", "client-certificate:", State.FAIL, "cannot be used"),
+        ("client.crt", "gone.crt", State.FAIL, "gone.crt is not there"),
+        ("certificate-authority:", "insecure-skip-tls-verify:", State.WARN, "in between"),
+        ("client-certificate:", "x:", State.WARN, "neither a certificate"),
+        ("https://", "https://me:hunter2@", State.OK, "audit.example"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_said(
+    config: Path, old: str, new: str, state: State, said: str
+) -> None:
+    """Each is what kube-apiserver does not start with, or what its events would not arrive by."""
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
+    found = found_in(config)
+    assert found.state is state
+    assert said in found.why
+    assert "hunter2" not in found.why + found.hint
+
+
+def test_a_file_of_another_host_is_not_looked_for(tmp_path: Path) -> None:
+    assert found_in(tmp_path / "gone").state is State.FAIL
+    assert found_in(tmp_path / "gone", manifest=False).state is State.SKIPPED
