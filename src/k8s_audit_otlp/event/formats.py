@@ -148,7 +148,7 @@ def _named_by(value: bytes | msgspec.Raw) -> str:
     signs = (
         ("docker", is_audit(log)),
         ("", bool(inner(frame.auditID))),
-        ("docker", bool(log) and not log.startswith(b"{") and _is_dockers(frame)),
+        ("docker", bytes(frame.log).startswith(b'"') and _is_dockers(frame)),
         ("journald", bool(frame.MESSAGE)),
         ("azure", bool(frame.properties) and bool(frame.category)),
         ("rancher", bool(frame.auditLog)),
