@@ -146,7 +146,9 @@ def uid_of(record: LogRecord) -> str:
 
 
 @settings(max_examples=8, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
-@given(found=st.lists(events, min_size=1, max_size=3, unique_by=lambda event: event["auditID"]))
+@given(
+    found=st.lists(events, min_size=1, max_size=3, unique_by=lambda event: str(event["auditID"]))
+)
 def test_whatever_frames_a_log_it_arrives_the_same(found: list[dict[str, Any]]) -> None:
     """Each event once, in order, with a uid of its own."""
     texts = [json.dumps({"kind": "Event", **event}, ensure_ascii=False) for event in found]

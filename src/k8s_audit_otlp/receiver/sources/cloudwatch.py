@@ -26,6 +26,7 @@ from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.files import replace_file
 
 _POSITIONS = "streams.json"
+_DAY_MS = 86_400_000
 _CALM = Config(retries={"mode": "adaptive", "max_attempts": 8})  # throttling is obeyed
 CUT = "k8s-audit-otlp/cut-by"
 _EXPIRED = frozenset({"InvalidParameterException", "InvalidNextTokenException"})
@@ -42,10 +43,14 @@ def completed(message: bytes, time_ms: int) -> bytes:
     start = BODIES.search(message)
     if not start or not message.startswith(b'{"kind":"Event"') or is_json(message):
         return b""
-    when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    end = {"stageTimestamp": when.replace("+00:00", "Z"), "annotations": {CUT: "CloudWatch"}}
+    end = {"stageTimestamp": _shown(time_ms), "annotations": {CUT: "CloudWatch"}}
     whole = message[: start.start()] + b"," + json.dumps(end).encode()[1:]
     return whole if is_json(whole) else b""
+
+
+def _shown(time_ms: int) -> str:
+    when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return when.replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,9 @@ class CloudWatchSource(FetchingSource[Any]):
     def take(self, connection: Any) -> str:
         """Ask every stream for more, then wait for the next time."""
         found, begin = False, self.lag.now()
-        for stream in self._streams(connection):
+        for stream, newest in self._streams(connection):
             found = True
+            self._tell_of_retention(connection, stream, newest)
             while not self._stop.is_set() and self._take(connection, stream):
                 pass
         if found and not self._stop.is_set():
@@ -110,14 +116,46 @@ class CloudWatchSource(FetchingSource[Any]):
         self._stop.wait(self._options.poll_s)
         return "" if found else f"no stream begins with {self._options.stream_prefix!r}"
 
-    def _streams(self, client: Any) -> Iterator[str]:
+    def _streams(self, client: Any) -> Iterator[tuple[str, int]]:
+        """Yield the names of the streams, and when the newest event of each was (ms), or 0."""
         pages = client.get_paginator("describe_log_streams").paginate(
             logGroupName=self._options.log_group,
             logStreamNamePrefix=self._options.stream_prefix,
         )
         for page in pages:
             for stream in page["logStreams"]:
-                yield stream["logStreamName"]
+                yield stream["logStreamName"], int(stream.get("lastEventTimestamp") or 0)
+
+    def _tell_of_retention(self, client: Any, stream: str, newest: int) -> None:
+        """Tell what may have been deleted of a stream while nobody read it; then go on behind it.
+
+        A stream without newer events had nothing to lose: EKS begins others now and then.
+        """
+        since, now = int(self._positions.get(stream, {}).get("time", 0)), round(self._now() * 1000)
+        if not since or newest <= since or now - since <= _DAY_MS:  # none is kept for less
+            return
+        days = self._kept_days(client)
+        oldest = now - days * _DAY_MS
+        if not days or since >= oldest:
+            return
+        self.lose(
+            f"{stream}: what came from {_shown(since)} to {_shown(oldest)} may have been deleted "
+            f"unread: the log group keeps {days} days",
+            0,
+        )
+        if self.losses_are_on_record():
+            self._positions[stream] = {"time": oldest}
+
+    def _kept_days(self, client: Any) -> int:
+        """Return for how long the log group keeps events, 0 for ever or if nobody says."""
+        group = self._options.log_group
+        try:
+            found = client.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+        except ClientError as error:
+            logger.warning("%s: what retention deleted cannot be told: %s", self.name, error)
+            return 0
+        kept = (one.get("retentionInDays", 0) for one in found if one["logGroupName"] == group)
+        return int(next(kept, 0))
 
     def _take(self, client: Any, stream: str) -> bool:
         """Take what a stream has next, put it on disk, note the position; say if it had any."""

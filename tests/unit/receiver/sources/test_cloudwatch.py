@@ -45,8 +45,10 @@ def url() -> Iterator[str]:
         del os.environ[name]
 
 
-def put(client: Any, stream: str, messages: list[str], group: str = GROUP) -> None:
-    now = round(time.time() * 1000)
+def put(
+    client: Any, stream: str, messages: list[str], group: str = GROUP, *, days_ago: float = 0.0
+) -> None:
+    now = round((time.time() - days_ago * 86_400) * 1000)
     client.put_log_events(
         logGroupName=group,
         logStreamName=stream,
@@ -225,3 +227,43 @@ def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
     held = spool.path.read_text()
     assert "id-999" not in held
     assert held.splitlines().count('{"kind":"Event","auditID":"torn') == 1
+
+
+def test_what_retention_deleted_unread_is_a_gap(url: str, tmp_path: Path) -> None:
+    """It is told where newer events show that the stream went on, and once."""
+    group, stream, quiet = GROUP + "-4", "kube-apiserver-audit-1", "kube-apiserver-audit-0"
+    client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
+    client.create_log_group(logGroupName=group)
+    event = '{"kind":"Event","auditID":"id-%d"}'
+    for number, name in enumerate((stream, quiet)):
+        client.create_log_stream(logGroupName=group, logStreamName=name)
+        put(client, name, [event % number], group, days_ago=5)
+    spool = Spool(tmp_path, ROOMY)
+    spool.open()
+    options = CloudWatchOptions(
+        group, region="eu-west-1", endpoint_url=url, poll_s=0.05, start_age_s=10 * 86_400
+    )
+
+    def begun() -> CloudWatchSource:
+        source = CloudWatchSource("aws_cloudwatch", options, spool)
+        source.start()
+        return source
+
+    def lost_until(written: int, source: CloudWatchSource) -> list[str]:
+        until(lambda: spool.written == written)
+        begin = source.lag.now()
+        until(lambda: source.lag.now() - source.lag.behind_s > begin)  # all was looked at again
+        source.stop(15.0)
+        return [lost.what for lost in source.lost]
+
+    assert lost_until(2, begun()) == []
+    client.put_retention_policy(logGroupName=group, retentionInDays=3)
+    put(client, stream, [event % 2], group)
+    source = begun()
+    until(lambda: source.lost)
+    assert spool.written == 2
+    source.on_record = 1
+    (told,) = lost_until(3, source)
+    assert told.startswith(stream)
+    assert "the log group keeps 3 days" in told
+    assert lost_until(3, begun()) == []
