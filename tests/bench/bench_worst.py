@@ -106,6 +106,7 @@ FRAGMENTS = (
         "tokens:\n- a\n b\n",
         "\\u0070",
     ),
+    *("cGFzc3dvcmQ", "a,password\n", "<<< aB3dE6gH9z ", "aa_", "echo a>", "sk-", "userid=a/", "1,"),
 )
 
 

@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.needles import LOGINS, TOKEN_NEEDLES, bits_of
+from k8s_audit_otlp.event.secrets.needles import ARMOURS, LOGINS, TOKEN_NEEDLES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
@@ -20,10 +20,11 @@ from k8s_audit_otlp.event.secrets.steps import (
 from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
 from k8s_audit_otlp.event.secrets.values import is_scattered
 
+_ARMOUR = (
+    r"[A-Z0-9 -]{0,40}(?:PRIVATE|STATIC|SECRET|(?:CLIENT|SERVER)(?= KEY-)) KEY[A-Z0-9 ]{0,10}-{4,5}"
+)
 _PRIVATE_KEY = re.compile(
-    r"()(-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-{4,5}"
-    r".*?(?:-{4,5} ?END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-{4,5}|\Z))",
-    re.DOTALL,
+    rf"()(-{{4,5}} ?BEGIN {_ARMOUR}.*?(?:-{{4,5}} ?END {_ARMOUR}|\Z))", re.DOTALL | re.IGNORECASE
 )
 _PRIVATE_LINES = re.compile(r"(?is)(private-lines: ?\d+\s)(.*?)(?=private-mac|\Z)")
 _ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}", re.ASCII)
@@ -115,7 +116,7 @@ def _password_in_url(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 _SHOWN_WHOLE: tuple[Step, ...] = (
-    step(("private key",), _PRIVATE_KEY, second),
+    step(ARMOURS, _PRIVATE_KEY, second),
     step(("private-lines",), _PRIVATE_LINES, second),
     step(("ls0tls1crudjti",), _ENCODED_PEM, _pem),
     step(("eyj",), _JWT, _jwt),

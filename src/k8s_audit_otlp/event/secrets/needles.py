@@ -26,6 +26,7 @@ _DRAWN: Final = {
 _CODE: Final = "code"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
+ARMOURS: Final = ("private key", "static key", "secret key", "client key-", "server key-")
 LOGINS: Final = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
 ESCAPED: Final = "\\u00"
 
@@ -70,7 +71,7 @@ NAME_NEEDLES: Final = (
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (
-    *("eyj", "ls0tls1crudjti", "private key", "private-lines", "authorization", "basic"),
+    *("eyj", "ls0tls1crudjti", *ARMOURS, "private-lines", "authorization", "basic"),
     *(":/", "//", "@tcp(", "@udp(", "@unix(", "thin:", ":5432:", ":6432:"),  # in addresses
     *("?", "sig=", "signature=", ENCODED, ESCAPED),
     *("identified", "password", "passwd", "requirepass", "auth-pass", "setuser", "snmp"),

@@ -34,10 +34,11 @@ _GO_DATA = re.compile(r"(\b(?:Data|StringData): ?map\[[^{}\n]{1,40}\{)([^{}]*+)"
 _GO_MAP = re.compile(r"(\b(?:data|stringData|binaryData):map\[)([^\]]*+)")
 # Columns of a table, its first line has their names: `user,password`.
 _TABLE = re.compile(
-    r"^([\w \"'-]{1,64}(?:,[\w \"'-]{1,64}){1,15}\r?\n)"
+    r"^([\w\"'-]{1,64}(?:,[\w\"'-]{1,64}){1,15}\r?\n)"
     r"((?:[^\n,]*+(?:,[^\n,]*+){1,15}(?:\n|\Z))+)",
     re.MULTILINE,
 )
+_COUNT = re.compile(r"\s*\d{0,3}\s*")
 _OPERATION = re.compile(
     r"\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
     r"\s{0,8}[,\n]\s{0,64}(?:[^\n,{}]{1,64}[,\n]\s{0,64})?"
@@ -113,7 +114,7 @@ def _table(replacement: Replacement, match: re.Match[str]) -> str:
     rows = [row.split(",", len(names) - 1) for row in match[2].split("\n")] if columns else []
     for row in rows:
         for column in columns:
-            if column < len(row) and row[column].strip():
+            if column < len(row) and not _COUNT.fullmatch(row[column]):
                 row[column] = in_quotes(row[column], replacement)
     return match[1] + "\n".join(map(",".join, rows)) if columns else match[0]
 
