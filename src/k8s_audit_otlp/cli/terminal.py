@@ -59,14 +59,12 @@ def reading(total: int, what: str) -> Iterator[Callable[[int], None]]:
         Progress,
         TextColumn,
         TimeRemainingColumn,
-        TransferSpeedColumn,
     )
 
     columns = (
         TextColumn(what),
         BarColumn(),
         DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(err=True), transient=True) as bar:

@@ -96,7 +96,7 @@ class Cluster:
             )
 
     def _wait(self) -> None:
-        until = time.monotonic() + 90
+        until = time.monotonic() + 300  # beside load it takes minutes
         while self.kubectl("get", "--raw", "/readyz").returncode:
             dead = [process for process in self.running if process.poll() is not None]
             if dead or time.monotonic() > until:
