@@ -42,6 +42,12 @@ def level_of(configured: Level | None, env: Mapping[str, str]) -> Level:
     return configured or _OTEL_LEVELS.get(env.get("OTEL_LOG_LEVEL", "").lower(), "info")
 
 
+def unknown_level(env: Mapping[str, str]) -> str:
+    """Return what OTEL_LOG_LEVEL says where that is no level, else ''."""
+    named = env.get("OTEL_LOG_LEVEL", "")
+    return "" if named.lower() in {"", *_OTEL_LEVELS} else named
+
+
 def _stamp(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 

@@ -73,9 +73,12 @@ def test_a_number_of_another_process_is_not_signalled(tmp_path: Path) -> None:
             assert holder.stdout is not None
             assert holder.stdout.readline()
             code, said = reload(tmp_path)
+            (tmp_path / "lock").write_text("")
+            begins, _ = reload(tmp_path, "--deadline", "1s")
             holder.kill()
         assert code == 3
         assert "another container" in said
+        assert begins == 1, "who has not said its number yet is waited for"
         assert bystander.poll() is None
         bystander.kill()
 

@@ -10,7 +10,13 @@ import pytest
 
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
-from k8s_audit_otlp.telemetry.logs import OnceAMinute, fields, set_up_logs
+from k8s_audit_otlp.telemetry.logs import (
+    OnceAMinute,
+    fields,
+    level_of,
+    set_up_logs,
+    unknown_level,
+)
 from tests.conftest import ManualClock
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -131,3 +137,14 @@ def test_a_clock_that_is_set_back_leaves_no_trouble_behind(written: io.StringIO)
     (_, line) = lines(written)
     assert line["event"] == "recovered"
     assert line["seconds"] < 60.0
+
+
+@pytest.mark.parametrize(
+    ("named", "level", "unknown"),
+    [("", "info", ""), ("Warn", "warn", ""), ("none", "error", ""), ("loud", "info", "loud")],
+)
+def test_the_level_of_the_environment(named: str, level: str, unknown: str) -> None:
+    """What is no level counts for nothing, and is said."""
+    assert level_of(None, {"OTEL_LOG_LEVEL": named}) == level
+    assert level_of("debug", {"OTEL_LOG_LEVEL": named}) == "debug"
+    assert unknown_level({"OTEL_LOG_LEVEL": named}) == unknown

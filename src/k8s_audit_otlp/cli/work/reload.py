@@ -19,13 +19,14 @@ def command(config_file: Path | None, state_dir: Path | None, *, deadline: float
     """Ask the agent, and end as it answers."""
     directory = directory_of(config_file, state_dir)
     asked_at = time.monotonic()
-    pid = _agent_of(directory)
+    while (pid := _agent_of(directory)) is None and time.monotonic() < asked_at + deadline:
+        time.sleep(_LOOK_S)
     asked = False
     while time.monotonic() < asked_at + deadline:
         report = last_report(directory)
         if report is not None and report.pid == pid:  # so it is an agent, and minds the signal
             if not asked:
-                os.kill(pid, signal.SIGHUP)
+                os.kill(report.pid, signal.SIGHUP)
                 asked = True
             elif report.reload.read_at >= asked_at:
                 if report.reload.refused:
@@ -36,11 +37,14 @@ def command(config_file: Path | None, state_dir: Path | None, *, deadline: float
         time.sleep(_LOOK_S)
         if _agent_of(directory) != pid:
             die(f"process {pid} has ended meanwhile: its log says why", FAILURE)
-    die(f"process {pid} has not answered in {duration(deadline)}: see its log", FAILURE)
+    die(f"no answer in {duration(deadline)}: see the log of the agent", FAILURE)
 
 
-def _agent_of(directory: Path) -> int:
-    """Return the process that holds the directory; its number may be one of another container."""
+def _agent_of(directory: Path) -> int | None:
+    """Return the process that holds the directory, None where it has not said its number yet.
+
+    The number may be one of another container: then nobody is asked.
+    """
     try:
         holder = StateLock(directory).holder()
         lock = (directory / "lock").stat() if holder else None
@@ -48,12 +52,11 @@ def _agent_of(directory: Path) -> int:
         die(f"{directory}: {error.strerror}", STATE)
     if holder is None or lock is None:
         die(f"{directory}: no agent is running with it", STATE)
+    if not holder.isdecimal():
+        return None
     if not any(_is_file(fd, lock) for fd in _open_files(holder)):
-        die(
-            f"process {holder} is of another container or user, or begins: ask it where it runs, "
-            "as its user",
-            STATE,
-        )
+        why = f"process {holder} is of another container or user: ask it where it runs, as its user"
+        die(why, STATE)
     return int(holder)
 
 

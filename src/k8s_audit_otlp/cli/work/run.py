@@ -33,7 +33,7 @@ from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
-from k8s_audit_otlp.telemetry.logs import fields, level_of, set_up_logs
+from k8s_audit_otlp.telemetry.logs import fields, level_of, set_up_logs, unknown_level
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.telemetry.systemd import ServiceManager
 from k8s_audit_otlp.tools.text import counted, size
@@ -95,6 +95,9 @@ def _say_remarks(loaded: Loaded) -> None:
     logs = loaded.config.service.telemetry.logs
     level = logs.level if "level" in logs.model_fields_set else None
     set_up_logs(level_of(level, os.environ), logs.encoding)
+    if level is None and (named := unknown_level(os.environ)):
+        text = "note: OTEL_LOG_LEVEL: %r is no level, info counts; write debug, info, warn or error"
+        logger.warning(text, named, extra=fields("note"))
     for remark in loaded.remarks:
         logger.warning("note: %s", remark, extra=fields("note"))
 
