@@ -101,15 +101,16 @@ def test_agents_of_one_group_come_and_go_without_loss(
     assert not lost
 
 
+@pytest.mark.parametrize("encoding", ["raw", "otlp_proto"])
 def test_from_a_log_through_a_broker_to_a_back_end(
-    broker: kafka_broker.Broker, tmp_path: Path
+    broker: kafka_broker.Broker, tmp_path: Path, encoding: str
 ) -> None:
     """Writer, broker and reader are killed in turn: every line arrives."""
     log = tmp_path / "audit.log"
     exporter = {
         "brokers": [broker.address],
         "topic": "audit",
-        "encoding": "raw",
+        "encoding": encoding,
         "audit": {"notices": "own"},
     }
     with Backend(keep="uids") as backend:
