@@ -285,12 +285,37 @@ class ReceiverMachine(RuleBasedStateMachine):
     )
     def keep_from_reading(self, which: int, broken: bool, away: bool, batches: int) -> None:
         """Make a file unreadable for a while: what is there is not gone."""
+        self.deny(which, batches, broken=broken, away=away)
+
+    def deny(
+        self,
+        which: int,
+        batches: int,
+        *,
+        broken: bool,
+        away: bool,
+        rotations: int = 0,
+        kept: int = 1,
+    ) -> None:
+        """Let no one read a file while the log rotates and all but some backups are deleted."""
         names = sorted(self.world.files)
         name = names[which % len(names)]
         broken &= name.startswith("audit-")  # the stand-in is known by its name alone
+        with self.world.unreadable(name, broken=broken):
+            self.look_denied(batches, away=away)
+            for _ in range(rotations):
+                self.world.clock_s += 1
+                self.world.finish()
+                self.world.write(0)
+                self.world.rotate()
+                for old in self.world.oldest_first()[:-kept]:
+                    self.world.delete(old)
+                self.look_denied(batches, away=False)
+
+    def look_denied(self, batches: int, *, away: bool) -> None:
         if away:
             self.commit()
-        with self.world.unreadable(name, broken=broken):
+        with self.world.denied():
             if away:
                 self.crash_and_restart()
             self.scan()

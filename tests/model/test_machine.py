@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 TYPICAL = settings(
     max_examples=200,
@@ -28,11 +29,39 @@ def test_every_line_arrives_once_or_a_gap_tells_why(
     run_state_machine_as_test(Lenient, settings=TYPICAL)
 
 
+@pytest.fixture
+def denying_machine(receiver_machine: Any) -> Any:
+    """Return a machine whose files stay unreadable while the log rotates."""
+
+    class Denying(receiver_machine):
+        @rule(
+            which=st.integers(0, 9),
+            batches=st.integers(0, 2),
+            broken=st.booleans(),
+            away=st.booleans(),
+            rotations=st.integers(1, 3),
+            kept=st.integers(1, 3),
+        )
+        def keep_from_reading_over_rotations(self, which: int, batches: int, **how: Any) -> None:
+            self.deny(which, batches, **how)
+
+    return Denying
+
+
+@pytest.mark.timeout(900)
+def test_what_cannot_be_read_while_the_log_rotates_arrives_or_a_gap_tells_why(
+    denying_machine: Any,
+) -> None:
+    """A few stories; many are told in the long run."""
+    denying_machine.strict = False
+    run_state_machine_as_test(denying_machine, settings=settings(TYPICAL, max_examples=40))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_every_line_arrives_once_or_a_gap_tells_why_in_many_stories(receiver_machine: Any) -> None:
+def test_every_line_arrives_once_or_a_gap_tells_why_in_many_stories(denying_machine: Any) -> None:
     """The same with stories that differ each time, some of them long."""
     run_state_machine_as_test(
-        receiver_machine,
+        denying_machine,
         settings=settings(TYPICAL, max_examples=10_000, stateful_step_count=80, derandomize=False),
     )

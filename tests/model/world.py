@@ -242,8 +242,8 @@ class World:
 
     @contextmanager
     def unreadable(self, name: str, *, broken: bool) -> Iterator[None]:
-        """Deny a file, to root too, or let its disk give errors. Who has it open reads on."""
-        path, aside, user = self.directory / name, self.directory / "aside", os.geteuid()
+        """Deny a file, or let its disk give errors. Who has it open reads on."""
+        path, aside = self.directory / name, self.directory / "aside"
         self.unread = self.files[name]
         self.unread.late = True
         if broken:
@@ -251,15 +251,27 @@ class World:
             path.symlink_to("/proc/self/mem")  # its first byte is an I/O error
         else:
             path.chmod(0)
-            os.seteuid(65_534 if user == 0 else user)
+        try:
+            yield
+        finally:
+            now = [n for n, generation in self.files.items() if generation is self.unread]
+            self.unread = None
+            if broken and not now:
+                aside.unlink()
+            elif broken:
+                aside.rename(path)
+            for found in now:
+                (self.directory / found).chmod(0o644)
+
+    @contextmanager
+    def denied(self) -> Iterator[None]:
+        """Look at the log as who may not read what is denied: root may."""
+        user = os.geteuid()
+        os.seteuid(65_534 if user == 0 else user)
         try:
             yield
         finally:
             os.seteuid(user)
-            self.unread = None
-            if broken:
-                aside.rename(path)
-            path.chmod(0o644)
 
     # -- what others do to the log ---------------------------------------------------------------
 
