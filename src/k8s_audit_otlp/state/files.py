@@ -8,7 +8,9 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from shutil import copyfileobj
 from typing import BinaryIO
 
 Fsync = Callable[[int], None]  # an edge, so that a test sees whether and in which order it is asked
@@ -33,6 +35,9 @@ def make_private_directory(directory: Path) -> None:
 def open_private(path: Path, flags: int) -> int:
     """Open a file for its owner alone, and return its descriptor.
 
+    One that has a second name, a hard link of whoever, is copied first: what has the other name
+    stays as it is.
+
     Raises:
         OSError: among others ELOOP, where *path* is a symbolic link, and EINVAL, where it is a
             FIFO or a device: nothing waits for its other end.
@@ -40,13 +45,20 @@ def open_private(path: Path, flags: int) -> int:
     """
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _PRIVATE_FILE)
     try:
-        mode = os.fstat(fd).st_mode
+        info = os.fstat(fd)
+        mode, writes = info.st_mode, flags & (os.O_WRONLY | os.O_RDWR)
         _check_regular(path, mode)
-        if mode & _SHARED and flags & (os.O_WRONLY | os.O_RDWR):
+        if writes and info.st_nlink > 1:
+            with path.open("rb") as file:
+                replace_file(path, partial(copyfileobj, file))
+        elif writes and mode & _SHARED:
             os.fchmod(fd, mode & ~_SHARED & 0o7777)
     except OSError:
         os.close(fd)
         raise
+    if writes and info.st_nlink > 1:
+        os.close(fd)
+        return open_private(path, flags)
     return fd
 
 

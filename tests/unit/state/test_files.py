@@ -56,6 +56,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("flags", [os.O_RDWR, os.O_WRONLY | os.O_CREAT | os.O_APPEND])
+def test_a_hard_link_is_never_written_through(tmp_path: Path, flags: int) -> None:
+    """What has the other name, a backup that was made so, keeps its bytes and its mode."""
+    other, path = tmp_path / "other", tmp_path / "positions"
+    other.write_bytes(b"old")
+    other.chmod(0o644)
+    path.hardlink_to(other)
+    fd = open_private(path, flags)
+    os.write(fd, b"new!")
+    os.close(fd)
+    assert (other.read_bytes(), mode_of(other)) == (b"old", 0o644)
+    assert path.read_bytes().endswith(b"new!")
+    assert mode_of(path) == 0o600
+    assert {*tmp_path.iterdir()} == {other, path}
+
+
 @pytest.mark.parametrize("name", ["state.tmp", "state.json"])
 def test_a_link_in_the_place_of_a_file_is_never_written_through(tmp_path: Path, name: str) -> None:
     """Who may write into the directory could have root overwrite any file."""
