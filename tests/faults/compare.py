@@ -10,8 +10,9 @@ from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.telemetry.state_on_disk import inspect
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.export_record import item_of_fields
+from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
-from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
+from k8s_audit_otlp.tools.verify.verdict import Verdict
 from tests.faults.processes import GAP, RECEIPT, Totals
 from tests.kit.agent import exported
 from tests.kit.backend import Backend

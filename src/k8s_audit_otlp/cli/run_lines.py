@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import sub
 from pathlib import Path
 from threading import Event, Thread
 from typing import NoReturn
@@ -21,6 +22,7 @@ from k8s_audit_otlp.cli import USAGE, die
 from k8s_audit_otlp.cli.terminal import reading
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.event.formats import left_out
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
@@ -85,10 +87,11 @@ def closing_lines(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
         name = runtime.name
         one, other = now[name], before[name]
         left = sum(count for exporter, _, count in agent.undelivered() if exporter == name)
-        dropped = sum(one.dropped.values()) - sum(other.dropped.values())
+        dropped, lines = map(sub, left_out(one.dropped), left_out(other.dropped))
+        no_events = f"no audit events {lines:,}, " if lines else ""
         line = (
             f"{name}: delivered {one.delivered - other.delivered:,}, "
-            f"dropped by policy {dropped:,}, "
+            f"dropped by policy {dropped:,}, {no_events}"
             f"dead-lettered {one.dead_lettered - other.dead_lettered:,}, "
             f"refused {one.refused - other.refused:,}, left {size(left)}"
         )

@@ -62,8 +62,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     """Compare the log on disk with what arrived at a back end.
 
     Every segment on disk is held against the records of an export: what is missing, repeated or
-    foreign. Segments that are not on disk any more are held against their receipts. The exit code
-    is 0 if everything is there and 5 if something is missing.
+    foreign; what is not on disk any more, against its receipt. Exit code 5: something is missing.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -77,7 +76,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
       ClickHouse     SELECT LogAttributes['log.record.uid'] AS uid FROM otel_logs
                        FORMAT CSVWithNames, with --uid-field uid; or JSONEachRow
       DataKit        the answer of /v1/query/raw, or the explorer's CSV
-      others         NDJSON, CSV or TSV with a field of uids, or a list of uids
+      others         NDJSON, CSV, TSV with a field of uids; a list of uids; a
+                       JSON answer of Datadog, Splunk or OpenObserve
 
     Loki gives at most 5,000 records at once, Elasticsearch 10,000: ask by start and end, or page
     by page of a scroll, and give all the answers.

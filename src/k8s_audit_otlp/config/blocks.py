@@ -11,7 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from k8s_audit_otlp.config.types import Bytes, PositiveSeconds, Seconds, SecretText, mistake
 
-MIB = 1 << 20
 # Loki, Datadog, New Relic and AWS refuse more than about 1 MB uncompressed; 900 KB passes all.
 MAX_REQUEST_BYTES = 900_000
 

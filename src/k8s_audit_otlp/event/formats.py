@@ -176,6 +176,12 @@ def _named_by_records(records: Sequence[msgspec.Raw]) -> str:
     return "firehose" if any(map(packed_in, records)) else ""
 
 
+def left_out(dropped: Mapping[str, int]) -> tuple[int, int]:
+    """Return how many records policies drop, and how many lines are of something else."""
+    other = dropped.get(NOT_AUDIT, 0)
+    return sum(dropped.values()) - other, other
+
+
 def unwrap(line: bytes, name: str) -> list[Framed]:
     """Return the texts in *line*; none where the frame is another one.
 

@@ -164,7 +164,10 @@ class Evidence:
     def _write_receipt(self, subscription: Subscription, segment: Segment) -> None:
         state = segment.state
         hashes = self._raw_hashes.get(subscription.log.key)
-        raw_hash = hashes.of(segment) if hashes is not None else ""
+        raw_hash = ""
+        if hashes is not None:
+            raw_hash = hashes.of(segment)
+            hashes.keep({known.seq for known in subscription.log.segments()})
         subscription.receipts += 1
         subscription.receipted[state.seq] = state.size
         subscription.write_place(state.seq)  # it was closed after it had settled

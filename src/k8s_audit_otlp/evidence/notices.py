@@ -11,6 +11,7 @@ with its identity, finds events only. Its time is that of the last event that it
 
 from collections.abc import Mapping
 
+from k8s_audit_otlp.event.formats import left_out
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.state.content_hash import VERSION as CONTENT_VERSION
@@ -89,9 +90,11 @@ def receipt(
     """
     tally = place.tally
     dropped, gaps = sum(tally.dropped.values()), max(tally.gaps, int(segment.open_end))
+    by_policy, lines = left_out(tally.dropped)
+    other = f"{lines} no audit events, " if lines else ""
     body = (
         f"{segment.name}: {tally.read} records read from {segment.size} bytes: "
-        f"{tally.delivered} delivered, {dropped} dropped by policy, "
+        f"{tally.delivered} delivered, {by_policy} dropped by policy, {other}"
         f"{tally.dead_lettered} dead-lettered, {tally.refused} refused, {gaps} gaps"
     )
     return Notice(

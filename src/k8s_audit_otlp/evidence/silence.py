@@ -48,10 +48,6 @@ class Silence:
             growth.silent = True
             self._evidence.silence(log, growth.at_ns, ended=False)
 
-    def silent(self, log: AuditLog) -> bool:
-        growth = self._logs.get(log.key)
-        return growth is not None and growth.silent
-
 
 def written_bytes(log: AuditLog) -> int:
     """Return what grows whenever something is written: all sizes there ever were, about."""

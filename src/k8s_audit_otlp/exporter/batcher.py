@@ -84,11 +84,6 @@ class Batcher:
             return self.bytes >= limits.min_bytes and len(self._records) >= limits.min_records
         return self.full
 
-    @property
-    def end(self) -> int:
-        """Offset after what is held."""
-        return self._end
-
     def add(self, block: EncodedBlock) -> None:
         """Take the next block of the segment.
 

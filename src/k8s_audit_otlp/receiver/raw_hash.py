@@ -4,6 +4,7 @@ A segment is read by several exporters, at several places; whoever reads farthes
 After a restart the bytes before that place are read once more.
 """
 
+from collections.abc import Collection
 from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -57,9 +58,10 @@ class RawHashes:
                     self._of[segment.seq] = done, upto
         return done.hexdigest() if upto == size else ""
 
-    def forget(self, seq: int) -> None:
+    def keep(self, known: Collection[int]) -> None:
+        """Forget the segments that are not *known* any more, by their numbers."""
         with self._lock:
-            self._of.pop(seq, None)
+            self._of = {seq: of for seq, of in self._of.items() if seq in known}
 
     def _begun(self, segment: Segment) -> "tuple[_Hash, int]":
         return self._of.get(segment.seq) or (sha256(), segment.state.begin)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from k8s_audit_otlp.event.formats import left_out
 from k8s_audit_otlp.state.checkpoint import Checkpoint, Position
 from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.telemetry.backlog import backlog_in
@@ -21,7 +22,8 @@ class StoredSubscription:
     oldest_unsent_ns: int
     read: int
     delivered: int
-    dropped: int
+    dropped: int  # by a policy
+    no_events: int  # lines of something else
     dead_lettered: int
     refused: int
     gaps: int
@@ -55,7 +57,7 @@ def _stored(log: str, exporter: str, position: Position, manifest: Manifest) -> 
         backlog.oldest_ns,
         tally.read,
         tally.delivered,
-        sum(tally.dropped.values()),
+        *left_out(tally.dropped),
         tally.dead_lettered,
         tally.refused,
         tally.gaps,

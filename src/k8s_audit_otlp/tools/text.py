@@ -1,6 +1,5 @@
 """Sizes, durations, times and hostile text, written the same way by every command and page."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 DAY_S: Final = 86_400.0
@@ -68,10 +67,3 @@ def denied(path: object, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{text}; check the path"
     return text
-
-
-def moment(epoch_ns: int) -> str:
-    """Write a time to the second, in UTC; nothing for 0."""
-    if not epoch_ns:
-        return ""
-    return datetime.fromtimestamp(epoch_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

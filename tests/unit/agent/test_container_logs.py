@@ -2,13 +2,16 @@
 
 import gzip
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.cli.run_lines import closing_lines
 from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.state.ledger import Tally
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.backend import Backend
 
@@ -35,6 +38,8 @@ service: {{state_dir: {tmp_path / "state"}}}
     assert [json.loads(one.body) for one in events_of(backend)] == events
     (tally,) = [s.tally() for s in agent.subscriptions()]
     assert tally.dropped == {"not_audit": 50}
+    (said,) = closing_lines(agent, defaultdict(Tally))
+    assert "delivered 50, dropped by policy 0, no audit events 50, " in said
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -68,6 +69,20 @@ def test_restarts_in_the_middle_of_a_segment_change_no_hash(fixture: Fixture) ->
     assert receipt["k8s.audit.segment.sha256"] == sha256(raw).hexdigest()
     identity = receipt["k8s.audit.segment.identity"]
     assert said(receipt) == by_hand(arrived_at(fixture, identity))
+
+
+def test_hashes_of_files_that_are_gone_are_forgotten(
+    fixture: Fixture, wait_for: Callable[..., None]
+) -> None:
+    """A busy log rotates every minute, for years."""
+    fixture.write(5)
+    with fixture.running() as agent:
+        (hashes,) = agent._evidence._raw_hashes.values()
+        hashes._of[999] = sha256(), 0  # of a file that was there before
+        fixture.rotate(BACKUP)
+        fixture.write(1)
+        wait_for(lambda: fixture.notices(RECEIPT))
+        assert 999 not in hashes._of
 
 
 def test_a_record_in_the_dead_letter_is_not_hashed(fixture: Fixture) -> None:

@@ -123,7 +123,7 @@ def test_what_is_forgotten_begins_anew(tmp_path: Path) -> None:
     """A number is not used again, and its hash takes no room."""
     hashes, segment = RawHashes(), segment_in(tmp_path)
     hashes.take(segment, block(0, 700))
-    hashes.forget(1)
-    hashes.forget(1)
+    hashes.keep(())
+    hashes.keep(())
     assert hashes._of == {}
     assert hashes.of(segment) == of(DATA)

@@ -32,6 +32,7 @@ from k8s_audit_otlp.tools.verify.result import answer_of, families_of, notice_of
 from k8s_audit_otlp.tools.verify.stores import STORES
 from k8s_audit_otlp.tools.verify.stores.asking import Asking, StoreError, Where
 from k8s_audit_otlp.tools.verify.verdict import Verdict
+from k8s_audit_otlp.tools.verify.wording import json_of, lines_of
 from k8s_audit_otlp.transport.tls import TlsError, TlsOptions
 from k8s_audit_otlp.transport.url import UnusableError
 
@@ -166,10 +167,10 @@ def _tell(  # noqa: PLR0913 - one for each place
 
 def _print(verdict: Verdict, day: Day, *, as_json: bool) -> None:
     if as_json:
-        value = {"day": day.name, "answer": answer_of(verdict), **verdict.as_json()}
+        value = {"day": day.name, "answer": answer_of(verdict), **json_of(verdict)}
         click.echo(json.dumps(value, indent=2))
         return
-    for line in verdict.lines() if not verdict.nothing else ():
+    for line in lines_of(verdict) if not verdict.nothing else ():
         echo(line)
     if verdict.nothing:
         say(f"{day.name}, {verdict.scope.cluster}: {verdict.nothing}")

@@ -13,10 +13,12 @@ from k8s_audit_otlp.cli.work.evidence_report import CODES
 from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
 from k8s_audit_otlp.tools.text import denied
 from k8s_audit_otlp.tools.verify.export import UnreadableExportError
+from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.page import html_of
 from k8s_audit_otlp.tools.verify.result import answer_of
 from k8s_audit_otlp.tools.verify.scope import Scope
-from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
+from k8s_audit_otlp.tools.verify.verdict import Verdict
+from k8s_audit_otlp.tools.verify.wording import json_of, lines_of
 
 
 def verify(  # noqa: PLR0913 - one for each thing that can be asked
@@ -49,9 +51,9 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     if verdict.nothing:
         die(f"{', '.join(against)}: {verdict.nothing}", NOTHING)
     if as_json:
-        click.echo(json.dumps(verdict.as_json(), indent=2))
+        click.echo(json.dumps(json_of(verdict), indent=2))
     else:
-        for line in verdict.lines():
+        for line in lines_of(verdict):
             echo(line)
     sys.exit(CODES[answer_of(verdict)])
 

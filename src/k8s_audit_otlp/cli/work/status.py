@@ -159,8 +159,9 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
 
 
 def _conservation(stored: StoredSubscription) -> str:
+    other = f" + no audit events {stored.no_events:,}" if stored.no_events else ""
     return (
         f"read {stored.read:,} = delivered {stored.delivered:,}"
-        f" + dropped by policy {stored.dropped:,} + dead-lettered {stored.dead_lettered:,}"
+        f" + dropped by policy {stored.dropped:,}{other} + dead-lettered {stored.dead_lettered:,}"
         f" + refused {stored.refused:,} + in flight {stored.balance:,}"
     )

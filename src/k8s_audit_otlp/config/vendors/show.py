@@ -1,7 +1,8 @@
 """Shows a vendor as a ready block of configuration, with what there is to know about it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from textwrap import wrap
 from typing import Any
 
 import yaml
@@ -36,8 +37,8 @@ def vendor_text(vendor: Vendor, *, grpc: bool = False) -> str:
     lines += [f"#   {line}" for line in _yaml(vendor.defaults(kind))]
     lines += ["#", f"# Success: {vendor.success}."]
     if vendor.quirks:
-        lines += ["# Good to know:", *(f"#   {quirk}." for quirk in vendor.quirks)]
-    sources = (f"#   {what}: {where}" for what, where in vendor.sources.items())
+        lines += ["# Good to know:", *_wrapped(f"{quirk}." for quirk in vendor.quirks)]
+    sources = _wrapped(f"{what}: {where}" for what, where in vendor.sources.items())
     lines += [f"# Read in ({vendor.read}):", *sources]
     return "\n".join(lines) + "\n"
 
@@ -71,6 +72,14 @@ def as_json(row: Vendor | Route) -> dict[str, Any]:
         "defaults": {kind: row.defaults(kind) for kind in kinds},
         "configuration": block_of(row),
     }
+
+
+def _wrapped(texts: Iterable[str]) -> Iterator[str]:
+    """Write comments that fit a terminal; names and addresses stay whole."""
+    for text in texts:
+        first, *more = wrap(text, 74, break_long_words=False, break_on_hyphens=False)
+        yield f"#   {first}"
+        yield from (f"#     {line}" for line in more)
 
 
 def _yaml(tree: Mapping[str, Any]) -> Iterator[str]:

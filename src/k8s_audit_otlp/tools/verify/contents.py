@@ -12,9 +12,8 @@ from typing import Any
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, PRIME, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.derived import PREFIX, derive
 from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, ExportRecord, field_of
-from k8s_audit_otlp.tools.verify.forms import (
+from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     FormReader,
     MatchedForms,
@@ -25,13 +24,13 @@ from k8s_audit_otlp.tools.verify.forms import (
     found_for,
 )
 from k8s_audit_otlp.tools.verify.uids import (
-    UidPlace,
     offset_of,
     place_of,
     read_gap,
     read_uid,
     uid_of,
 )
+from k8s_audit_otlp.tools.verify.unreceipted import Segments
 
 _OPEN_END = "k8s.audit.gap.open_end"
 _ENDLESS = 1 << 62
@@ -54,9 +53,6 @@ class ContentReport:
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
-    newest_ns: int = 0  # time of the newest event at a segment's end
-    # Of segments without a receipt: the time of its last event (0 unknown), how many there are.
-    without_receipt: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Contents:
@@ -66,7 +62,7 @@ class Contents:
         self._records: dict[str, Records] = {}
         self._receipts: dict[str, list[tuple[str, Receipt]]] = {}  # by identity: and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
-        self._last: dict[str, tuple[int, str]] = {}  # by identity: the last place, and its body
+        self.segments = Segments()
         self._forms = FormReader()
 
     def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
@@ -77,8 +73,7 @@ class Contents:
                 here = self._records.get(place.identity)
                 if here is None:
                     here = self._records[place.identity] = Records()
-                if place.place >= self._last.get(place.identity, (0, ""))[0]:
-                    self._last[place.identity] = place.place, item.body or ""
+                self.segments.take_event(place, item)
                 here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
             elif item.own is not None and (gap := read_gap(item.uid)) is not None:
                 is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
@@ -91,6 +86,7 @@ class Contents:
     def _take_receipt(self, own: Mapping[str, Any]) -> None:
         identity = str(field_of(own, SEGMENT + "identity") or "")
         receipt = Receipt.read(own)
+        self.segments.take_receipt(identity, own)
         replay = field_of(own, CHAIN_ID) if field_of(own, REPLAYED) is not None else ""
         who = f"{field_of(own, EXPORTER) or ''} {replay}"
         self._receipts.setdefault(identity, []).append((who, receipt))
@@ -113,15 +109,7 @@ class Contents:
             proven |= segment.forms
             again[identity] = segment.again
         self._judge_again(again, proven, report)
-        times = {identity: self._time_of(identity) for identity in self._last}
-        report.newest_ns = max(times.values(), default=0)
-        report.without_receipt = [(times[i], len(of)) for i, of in self._records.items()]
         return report
-
-    def _time_of(self, identity: str) -> int:
-        place, body = self._last[identity]
-        derived = derive(UidPlace(identity, place), body, PREFIX)
-        return derived.time_ns if derived else 0
 
     def _judge_again(
         self, again: Mapping[str, list[Record]], proven: set[str], report: ContentReport

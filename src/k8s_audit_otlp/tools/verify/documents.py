@@ -1,7 +1,8 @@
 """Records out of one large JSON document, as query APIs answer: read in pieces, of any size.
 
 Known are Loki's query_range, Elasticsearch's _search, scroll and ES|QL, ClickHouse's JSON and
-JSONCompact, DataKit's DQL, OTLP requests over several lines, and plain arrays.
+JSONCompact, DataKit's DQL, Datadog's, Splunk's and OpenObserve's searches, OTLP requests over
+several lines, plain arrays, and records that are written over several lines, one after another.
 """
 
 import re
@@ -18,15 +19,17 @@ _RECORDS: Final = frozenset({
     ("hits", "hits", _ANY),  # Elasticsearch, OpenSearch
     ("responses", _ANY, "hits", "hits", _ANY),
     ("values", _ANY),  # ES|QL
-    ("data", _ANY),  # ClickHouse
+    ("data", _ANY),  # ClickHouse, Datadog
+    ("hits", _ANY),  # OpenObserve
+    ("results", _ANY),  # Splunk
     ("content", _ANY, "series", _ANY, "values", _ANY),  # DataKit
     ("resourceLogs", _ANY, "scopeLogs", _ANY, "logRecords", _ANY),  # OTLP
 })  # fmt: skip
 _LABELS: Final = frozenset({("data", "result", _ANY, "stream"), ("resourceLogs", _ANY, "resource")})
 _COLUMNS: Final = frozenset({("columns",), ("meta",), ("content", _ANY, "series", _ANY, "columns")})
-_CAPTURED: Final = _RECORDS | _LABELS | _COLUMNS
 _TOKEN: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]|(")', re.DOTALL)
 
+_MOST_BYTES: Final = 128 * 1024 * 1024  # of one record; a line of an audit log has half of it
 _COLON_WITHIN: Final = 16  # bytes between a key and its colon, at most
 
 _read = msgspec.json.Decoder().decode
@@ -48,14 +51,14 @@ def is_document(head: bytes) -> bool:
     return walker.holds_records
 
 
-def records(chunks: Iterable[bytes]) -> Iterator[FoundRecord]:
-    """Yield every record of the documents in *chunks*.
+def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRecord]:
+    """Yield every record of the documents in *chunks*; *whole*: each of them is one.
 
     Raises:
         msgspec.DecodeError: a document is damaged or breaks off.
 
     """
-    walker = _Walker()
+    walker = _Walker(_RECORDS | {()} if whole else _RECORDS)
     labels: Any = None
     columns: tuple[str, ...] = ()
     for chunk in chain(chunks, (b" " * _COLON_WITHIN,)):
@@ -74,8 +77,9 @@ def records(chunks: Iterable[bytes]) -> Iterator[FoundRecord]:
 class _Walker:
     """Follows the brackets of a document, and cuts out the values whose paths are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: frozenset[tuple[str, ...]] = _RECORDS) -> None:
         self.holds_records = False
+        self._captured = wanted | _LABELS | _COLUMNS
         self._rest = b""
         self._looked = 0  # how far the tokens of the rest are known
         self._path: list[str] = []
@@ -108,6 +112,8 @@ class _Walker:
     def _keep(self, data: bytes, keep: int) -> None:
         begin = keep if self._start < 0 else self._start
         self._rest, self._looked = data[begin:], keep - begin
+        if len(self._rest) > _MOST_BYTES:
+            raise msgspec.DecodeError("a record is too large")
         self._start = min(0, self._start)
 
     def _place(self) -> str:
@@ -126,7 +132,7 @@ class _Walker:
             self._path.append(self._place() if self._start < 0 else "")
         path = tuple(self._path)
         if self._start < 0:
-            if self._arrays and path in _CAPTURED:
+            if path in self._captured:
                 self._start, self._depth = at, len(self._arrays)
             elif is_array and (*path, _ANY) in _RECORDS:
                 self.holds_records = True

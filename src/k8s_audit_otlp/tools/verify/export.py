@@ -36,6 +36,7 @@ _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 
 # Loki by default and at most, Elasticsearch's usual sizes and its most
 _MOST_AT_ONCE = frozenset((100, 1000, 5000, 10_000))
+_A_PAGE = "this is a web page or XML: a login page or a proxy may have answered for the back end"
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
 
 Advance = Callable[[int], None]
@@ -77,9 +78,14 @@ class Export:
             return
         if not _is_text(head):
             raise UnreadableExportError(f"{self.name}: this is no text in UTF-8; {_WHAT_IT_TAKES}")
-        as_lines = b'"resourceLogs"' in start.partition(b"\n")[0]  # as the Collector writes them
-        if start[:1] in b"{[" and not as_lines and is_document(head):
-            items = self._document(chain([head], iter(partial(stream.read, _BUFFER), b"")))
+        if start[:1] == b"<":
+            raise UnreadableExportError(f"{self.name}: {_A_PAGE}; {_WHAT_IT_TAKES}")
+        first = start.partition(b"\n")[0].strip()
+        as_lines = b'"resourceLogs"' in first  # as the Collector writes them
+        holds = start[:1] in b"{[" and not as_lines and is_document(head)
+        if holds or first == b"{":
+            chunks = chain([head], iter(partial(stream.read, _BUFFER), b""))
+            items = self._document(chunks, whole=not holds)
         elif start[:1] == b"{":
             items = self._objects(self._lines(head, stream))
         else:
@@ -88,20 +94,25 @@ class Export:
         yield from self._with_uid(items, log=log)
 
     def _with_uid(self, items: Iterable[ExportRecord], *, log: bool) -> Iterator[ExportRecord]:
-        found = without = 0
+        found = False
+        without: ExportRecord | None = None  # the first one
         for item in items:
             if item.uid:
-                found += 1
+                found = True
                 yield item
             else:
-                without += 1
-        if without and not found:
-            raise UnreadableExportError(f"{self.name}: {self._hint(log=log)}")
+                without = without or item
+        if not found and (without or self.unread):
+            raise UnreadableExportError(f"{self.name}: {self._hint(without, log=log)}")
 
-    def _hint(self, *, log: bool) -> str:
+    def _hint(self, without: ExportRecord | None, *, log: bool) -> str:
         if log:
             return "this is an audit log itself; name what the back end gave out"
-        return f"no record has a field {self._field}; name it with --uid-field"
+        if without is None:
+            return f"nothing of it can be read as JSON, or it breaks off; {_WHAT_IT_TAKES}"
+        names = ", ".join(name[:40] for name in [*(without.own or ())][:20] if name)
+        there = f": {names}" if names else ""
+        return f"no record has a field {self._field}; name it with --uid-field{there}"
 
     def _lines(self, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
         *whole, last = head.split(b"\n")
@@ -110,10 +121,10 @@ class Export:
             self._advance(len(line))
             yield line
 
-    def _document(self, chunks: Iterator[bytes]) -> Iterator[ExportRecord]:
+    def _document(self, chunks: Iterator[bytes], *, whole: bool) -> Iterator[ExportRecord]:
         found = 0
         try:
-            for value, labels, columns in records(self._advancing(chunks)):
+            for value, labels, columns in records(self._advancing(chunks), whole=whole):
                 found += 1
                 if isinstance(value, str):
                     yield ExportRecord(value)

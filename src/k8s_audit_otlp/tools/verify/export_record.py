@@ -42,9 +42,9 @@ class Receipt(NamedTuple):
     gaps: int = 0
 
     @property
-    def weight(self) -> tuple[bool, int]:
-        """What counts of two of one segment: one in a chain, then that of more bytes."""
-        return bool(self.chain), self.bytes
+    def weight(self) -> tuple[bool, int, int]:
+        """What counts of two of one segment: one in a chain, that of more bytes, more records."""
+        return bool(self.chain), self.bytes, self.delivered
 
     def with_part(self, part: "Receipt") -> "Receipt":
         """Return what both say of one file that was cut and written on."""
@@ -237,6 +237,11 @@ def field_of(fields: Mapping[str, Any], name: str) -> Any:
     return _named({words_of(path): value for path, value in fields.items()}, name)
 
 
+def source_of(known: Mapping[str, Any]) -> str:
+    """Return what names the node, from fields by their names in plain words."""
+    return next((str(v) for name in _SOURCE if (v := _named(known, name))), "")
+
+
 def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
     """Read a receipt from a record's fields; None if it is none."""
     known = {words_of(path): value for path, value in fields.items()}
@@ -253,7 +258,7 @@ def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
     return Receipt(
         str(identity),
         str(_named(known, "k8s.audit.exporter") or ""),
-        next((str(v) for name in _SOURCE if (v := _named(known, name))), ""),
+        source_of(known),
         str(_named(known, CHAIN_ID) or ""),
         **numbers,
     )

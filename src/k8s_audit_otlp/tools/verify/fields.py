@@ -25,7 +25,7 @@ from k8s_audit_otlp.tools.verify.derived import (
     says_something,
 )
 from k8s_audit_otlp.tools.verify.export_record import ExportRecord, words_of
-from k8s_audit_otlp.tools.verify.forms import FormReader
+from k8s_audit_otlp.tools.verify.receipt_records import FormReader
 from k8s_audit_otlp.tools.verify.uids import UidPlace, read_uid
 
 _MOST: Final = 1000  # of one field that are kept to be named
@@ -35,6 +35,7 @@ _LARGE: Final = 4096  # characters of attributes, from which a bound on their su
 _CUT_FIRST: Final = tuple(words_of(k.replace("{p}", "").removesuffix("<key>")) for k in CHOSEN)
 # Names that back ends use themselves; what has no dot is taken for one of them, too.
 _STORES_OWN: Final = frozenset({"user.name", "user.id", "error.type", "url.path", "url.query"})
+_OTLPS_OWN: Final = frozenset({"timeunixnano", "severitynumber", "severitytext", "eventname"})
 
 
 @dataclass(slots=True)
@@ -250,6 +251,8 @@ def _is_cut_first(name: str) -> bool:
 
 def _may_be_the_stores(name: str) -> bool:
     known = "time", "severity", "event"
+    if name.rpartition(".")[2] in _OTLPS_OWN:
+        return False
     return "." not in name or name in _STORES_OWN or any(each in name for each in known)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.tools.page import List, Section, render
 from k8s_audit_otlp.tools.text import counted, printable
-from k8s_audit_otlp.tools.verify.verdict import (
+from k8s_audit_otlp.tools.verify.verdict import Verdict
+from k8s_audit_otlp.tools.verify.wording import (
     CANNOT_KNOW,
-    Verdict,
     extent,
     held_fields,
     held_records,

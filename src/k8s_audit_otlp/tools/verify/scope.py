@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.evidence.seal import SEAL
 from k8s_audit_otlp.tools.verify.export_record import SEGMENT, ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.uids import read_gap
@@ -43,6 +44,8 @@ class Scope:
     by_end: bool = False
     clusters: set[str] = field(default_factory=set)  # that receipts were seen of
     others: set[str] = field(default_factory=set)  # identities of other clusters' segments
+    # By chain: numbers of links that name another cluster, and may be of the range.
+    elsewhere: dict[str, set[int]] = field(default_factory=dict)
     _spans: dict[str, _Span] = field(default_factory=dict)  # by identity, of those with receipts
     _gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # by identity
 
@@ -78,8 +81,8 @@ class Scope:
                 if item.own is not None:
                     self._note(item, item.own)
                 yield item
-            elif item.receipt is not None:
-                self.others.add(item.receipt.identity)
+            else:
+                self._leave_out(item, item.own)
 
     def _is_of_cluster(self, item: ExportRecord, own: Mapping[str, Any]) -> bool:
         """Seals in a file of their own name no cluster; they belong to a chain."""
@@ -89,15 +92,23 @@ class Scope:
         is_seal = field_of(own, SEAL + "signature") is not None
         return not self.cluster or name == self.cluster or (is_seal and not name)
 
+    def _leave_out(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
+        if item.receipt is not None:
+            self.others.add(item.receipt.identity)
+            last = _number(own, SEGMENT + "last_event_ns")
+            if not last or self._holds(last):
+                of = self.elsewhere.setdefault(item.receipt.chain, set())
+                of.add(_number(own, CHAIN + "number"))
+
     def _note(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
         if item.receipt is not None:
-            first, last = (_ns(own, SEGMENT + n) for n in ("first_event_ns", "last_event_ns"))
+            first, last = (_number(own, SEGMENT + n) for n in ("first_event_ns", "last_event_ns"))
             span = _Span(first, last, str(field_of(own, "log.file.name") or ""))
             known = self._spans.get(item.receipt.identity, span)
             self._spans[item.receipt.identity] = known.joined(span)
         elif (gap := read_gap(item.uid)) is not None:
-            since, until = (_ns(own, _GAP + name) for name in ("since_ns", "until_ns"))
-            until = until or _ns(own, _GAP + "told_ns")
+            since, until = (_number(own, _GAP + name) for name in ("since_ns", "until_ns"))
+            until = until or _number(own, _GAP + "told_ns")
             self._gaps.setdefault(gap.identity, []).append((since, until))
 
     def may_hold(self, ns: int) -> bool:
@@ -120,6 +131,6 @@ class Scope:
         return self.since_ns <= ns and (not self.until_ns or ns < self.until_ns)
 
 
-def _ns(own: Mapping[str, Any], name: str) -> int:
+def _number(own: Mapping[str, Any], name: str) -> int:
     text = str(field_of(own, name) or "")
     return int(text) if text.isdecimal() else 0

@@ -1,6 +1,8 @@
 """Answers of query APIs are read record by record, however they are cut into pieces."""
 
 import io
+import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.tools.verify.documents import is_document, records
-from k8s_audit_otlp.tools.verify.export import Export
+from k8s_audit_otlp.tools.verify.export import Export, UnreadableExportError
 
 UIDS = ["00112233445566aa-0", "00112233445566aa-1f4", "00112233445566aa.2-9.3"]
 FIELD = "log.record.uid"
@@ -57,6 +59,16 @@ DOCUMENTS: dict[str, Any] = {
     },
     "DataKit": {"content": [{"series": [{"columns": ["time", "log_record_uid"], "values": ROWS}]}]},
     "OTLP": otlp(UIDS),
+    "Datadog": {
+        "data": [{"id": "x", "attributes": {"attributes": {FIELD: uid}}} for uid in UIDS],
+        "meta": {"page": {"after": "y"}},
+    },
+    "Splunk": {
+        "preview": False,
+        "fields": [{"name": FIELD}],
+        "results": [{FIELD: uid, "_raw": "{}"} for uid in UIDS],
+    },
+    "OpenObserve": {"took": 1, "hits": [{"log_record_uid": uid} for uid in UIDS], "total": 3},
     "an array of objects": [{"attributes": {FIELD: uid}} for uid in UIDS],
     "an array of uids": UIDS,
 }
@@ -73,6 +85,43 @@ def test_the_uids_of_every_record_are_found(document: Any, *, indented: bool) ->
     """On one line, or on many."""
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 if indented else 0)
     assert read(data) == UIDS
+
+
+RECORDS: dict[str, Callable[[str], Any]] = {
+    "VictoriaLogs": lambda uid: {"_msg": "{}", FIELD: uid, "results": 1},
+    "ClickHouse": lambda uid: {"Body": "}{", "LogAttributes": {FIELD: uid}},
+    "Splunk": lambda uid: {"preview": False, "result": {FIELD: uid}},
+    "a Collector": lambda uid: otlp([uid]),
+}
+
+
+@pytest.mark.parametrize("indented", [False, True])
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_records_one_after_another_may_be_over_several_lines(
+    record: Callable[[str], Any], *, indented: bool
+) -> None:
+    """As `jq .` and ClickHouse's PrettyJSONEachRow write them."""
+    option = orjson.OPT_INDENT_2 if indented else 0
+    data = b"\n".join(orjson.dumps(record(uid), option=option) for uid in UIDS)
+    assert read(data) == UIDS
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            b"<!DOCTYPE html>\n<html><title>Sign in</title></html>",
+            "a web page or XML: a login page",
+        ),
+        (b'\n<?xml version="1.0"?><results/>', "a web page or XML"),
+        (b'{"error":{"reason":"denied"},"status":401}', "--uid-field: error.reason, status"),
+        (b'{"message": "cut', "nothing of it can be read as JSON"),
+        (b"{\n", "nothing of it can be read as JSON"),
+    ],
+)
+def test_what_is_no_export_is_said_and_not_that_all_is_missing(data: bytes, said: str) -> None:
+    with pytest.raises(UnreadableExportError, match=re.escape(said)):
+        read(data)
 
 
 def test_pages_of_answers_may_follow_each_other() -> None:

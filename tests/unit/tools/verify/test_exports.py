@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.cli.work.evidence_report import CODES
 from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, begin, link
 from k8s_audit_otlp.evidence.seal import SealKey, make_key, read_public_keys
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.export_record import item_of_fields
+from k8s_audit_otlp.tools.verify.judge import Judge
+from k8s_audit_otlp.tools.verify.result import answer_of
 from k8s_audit_otlp.tools.verify.scope import Scope
-from k8s_audit_otlp.tools.verify.verdict import Judge, Verdict
+from k8s_audit_otlp.tools.verify.verdict import Verdict
 
 STEP = 64  # bytes of a line
 SEGMENT = "k8s.audit.segment."
@@ -108,8 +111,8 @@ def exported(shape: Shape, keys: list[Path]) -> list[Row]:
     return rows
 
 
-def judged(rows: list[Row], keys: list[Path]) -> Verdict:
-    judge = Judge(Scope(), read_public_keys([key.with_suffix(".pub") for key in keys]))
+def judged(rows: list[Row], keys: list[Path], cluster: str = "") -> Verdict:
+    judge = Judge(Scope(cluster), read_public_keys([key.with_suffix(".pub") for key in keys]))
     judge.take(item_of_fields(row.items(), UID_FIELD) for row in rows)
     return judge.verdict([], [], None)
 
@@ -127,6 +130,11 @@ def body(rows: list[Row], at: int) -> None:
 
 def take_out(rows: list[Row], at: int) -> None:
     del rows[at]
+
+
+def without_body(rows: list[Row], at: int) -> None:
+    """Export a record without its body: nothing can be said of it."""
+    del rows[at]["body"]
 
 
 def put_in(rows: list[Row], at: int) -> None:
@@ -195,3 +203,49 @@ def test_one_forgery_anywhere_is_never_proven(
     if rows != before and not is_harmless(tamper, row, rows):
         verdict = judged(rows, keys)
         assert verdict.nothing or not verdict.is_proven, (tamper.__name__, row)
+
+
+def code(rows: list[Row], keys: list[Path]) -> int:
+    """Return how bad the exit code is: proven, not all proven, missing, changed."""
+    verdict = judged(rows, keys)
+    return 0 if verdict.nothing else (0, 7, 5, 6).index(CODES[answer_of(verdict)])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    shape=shapes,
+    seed=st.integers(0, 2**32),
+    tampers=st.lists(st.sampled_from([body, take_out, without_body]), min_size=2, max_size=4),
+)
+def test_the_exit_code_is_that_of_the_worst_finding(
+    keys: list[Path],
+    shape: Shape,
+    seed: int,
+    tampers: list[Callable[[list[Row], int], None]],
+) -> None:
+    """Each forgery alone, then all at once, in records of segments of their own."""
+    rows, dice = exported(shape._replace(replayed=False), keys), random.Random(seed)  # noqa: S311 - not for secrets
+    at = {str(row[UID_FIELD]).partition("-")[0]: n for n, row in enumerate(rows) if is_event(row)}
+    every, alone = [dict(row) for row in rows], [code(rows, keys)]
+    places = dice.sample(sorted(at.values()), min(len(at), len(tampers)))
+    chosen = dict(zip(places, tampers, strict=False))
+    for n, tamper in sorted(chosen.items(), reverse=True):
+        one = [dict(row) for row in rows]
+        tamper(one, n)
+        alone.append(code(one, keys))
+        tamper(every, n)
+    assert code(every, keys) == max(alone)
+
+
+def is_event(row: Row) -> bool:
+    return row["event.name"] == "k8s.audit.event"
+
+
+def test_links_that_name_another_cluster_are_told(keys: list[Path]) -> None:
+    """Whoever writes so at the oldest receipts would take them out of what is judged."""
+    shape = Shape([[2, 2, 2]], gap=False, replayed=False, rotated=False)
+    rows = [{**row, "k8s.cluster.name": "mine"} for row in exported(shape, keys)]
+    assert judged(rows, keys, "mine").is_proven
+    next(row for row in rows if row.get(CHAIN + "number") == 1)["k8s.cluster.name"] = "theirs"
+    (told,) = judged(rows, keys, "mine").unproven
+    assert "1 link of it left out" in told

@@ -48,3 +48,11 @@ def test_an_attribute_of_the_first_or_last_record_is_missed_where_mappings_have_
     for form in ("flat", "loki", "clickhouse"):
         (line,) = judged(FORMS[form](rows)).changed
         assert "field user.name is not there" in line
+
+
+def test_all_times_that_were_moved_are_no_store_of_its_own() -> None:
+    """OTLP's own fields say what was sent, or somebody changed them all."""
+    rows = encoded(MAPPINGS["default"], PLAIN)
+    for row in rows:
+        row["ns"] += 10**9
+    assert len(judged(otlp(rows)).changed) == len(rows)

@@ -1,0 +1,78 @@
+"""Judges exports, one record after the other; each part takes in what concerns it."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from k8s_audit_otlp.evidence.seal import INTERVAL_S
+from k8s_audit_otlp.tools.verify.chains import IntegrityReport, Links
+from k8s_audit_otlp.tools.verify.compare import Comparison
+from k8s_audit_otlp.tools.verify.contents import Contents
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.fields import Fields
+from k8s_audit_otlp.tools.verify.raw_files import RawFiles
+from k8s_audit_otlp.tools.verify.scope import Scope
+from k8s_audit_otlp.tools.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+_LATE_S = 60.0  # a seal may come so much later than it is due
+
+
+class Judge:
+    """Takes in exports, one after the other."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        keys: "Mapping[str, Ed25519PublicKey] | None",
+        uid_field: str = UID_FIELD,
+    ) -> None:
+        self._scope, self._fields = scope, Fields(uid_field)
+        self._comparison, self._links = Comparison(), Links(keys, scope.until_ns)
+        self._contents, self._raw = Contents(), RawFiles()
+
+    def take(self, items: Iterable[ExportRecord]) -> None:
+        linked = self._links.taking(self._scope.taking(items))
+        held = self._fields.taking(self._raw.taking(linked))
+        self._comparison.take(self._contents.taking(held))
+
+    def verdict(self, exports: list[str], keys: list[str], raw: Path | None) -> Verdict:
+        """Judge what was taken in; *exports*, *keys* are named in it, *raw* is read.
+
+        Raises:
+            OSError: *raw* is missing or may not be read.
+
+        """
+        left_out = self._scope.left_out
+        for part in (self._comparison, self._contents, self._fields):
+            part.leave_out(left_out)
+        contents, links = self._contents.report(), self._links.report()
+        segments = self._contents.segments
+        newest_ns, without = segments.newest_ns(), segments.without_receipt(left_out)
+        self._see_who_waits(links, newest_ns)
+        return Verdict(
+            self._scope,
+            self._comparison.report(),
+            links,
+            contents,
+            self._fields.report(),
+            self._raw.report(raw) if raw is not None else None,
+            exports,
+            keys,
+            without,
+            list(segments.overdue(without, newest_ns)),
+        )
+
+    def _see_who_waits(self, links: IntegrityReport, newest_ns: int) -> None:
+        """Excuse links whose seal is not due yet by the newest time that anything here names.
+
+        Of a range with an end more can be exported, so there they have to be sealed.
+        """
+        times = (ns for chain in links.chains for ns in (chain.sealed_ns, *chain.unsealed_ns))
+        due_ns = max(newest_ns, *times, 0) - int((INTERVAL_S + _LATE_S) * 1e9)
+        for chain in links.chains:
+            is_due = self._scope.until_ns or chain.sealed_ns < due_ns
+            chain.waits = bool(chain.unsealed_ns) and not is_due

@@ -1,0 +1,115 @@
+"""Records under no receipt: the newest of a log are honest, older ones are not."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from k8s_audit_otlp.evidence.chain import CHAIN
+from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.export_record import ExportRecord, item_of_fields
+from k8s_audit_otlp.tools.verify.uids import read_uid
+from k8s_audit_otlp.tools.verify.unreceipted import Segments
+
+HOUR = 3_600
+SEGMENT = "k8s.audit.segment."
+PATH = "/var/log/kubernetes/audit.log"
+
+
+def event(identity: str, at: int, second: int, path: str, node: str) -> ExportRecord:
+    when = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    body = (
+        f'{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"{at}",'
+        f'"stage":"ResponseComplete","verb":"get","stageTimestamp":"{when}"}}'
+    )
+    fields = {UID_FIELD: f"{identity}-{at:x}", "body": body, "k8s.node.name": node}
+    fields |= {"log.file.path": path} if path else {}
+    return item_of_fields(fields.items(), UID_FIELD)
+
+
+class Export:
+    """Takes in whole segments of one event an hour."""
+
+    def __init__(self) -> None:
+        self.segments = Segments()
+        self._numbers: dict[str, int] = {}
+
+    def segment(
+        self,
+        identity: str,
+        first: int,
+        last: int,
+        *,
+        path: str = PATH,
+        node: str = "cp-1",
+        chain: str = "",
+    ) -> None:
+        """Take in its events, from hour *first* to *last*; with a receipt in *chain*, if any."""
+        for hour in range(first, last + 1):
+            item = event(identity * 16, hour, hour * HOUR, path, node)
+            place = read_uid(item.uid)
+            assert place is not None
+            self.segments.take_event(place, item)
+        if chain:
+            self._numbers[chain] = self._numbers.get(chain, 0) + 1
+            own = {
+                CHAIN + "id": chain,
+                SEGMENT + "number": self._numbers[chain],
+                SEGMENT + "first_event_ns": first * HOUR * 10**9,
+            }
+            self.segments.take_receipt(identity * 16, own)
+
+    def overdue(self) -> list[str]:
+        """Return the first digit of each identity that should have a receipt."""
+        without = self.segments.without_receipt(set())
+        lines = self.segments.overdue(without, self.segments.newest_ns())
+        return [line.partition(" of ")[2][0] for line in lines]
+
+
+@pytest.fixture
+def export() -> Export:
+    """Return two segments with receipts, and the live one."""
+    made = Export()
+    made.segment("1", 100, 109, chain="a", path="/var/log/kubernetes/audit-2026-01-02T03.log")
+    made.segment("2", 110, 119, chain="a")
+    made.segment("3", 120, 121)
+    return made
+
+
+def test_the_newest_segment_waits_for_its_receipt(export: Export) -> None:
+    assert export.overdue() == []
+
+
+@pytest.mark.parametrize("hours", [(90, 95), (100, 109), (101, 101)])
+def test_what_ended_before_a_later_segment_began_lacks_a_receipt(
+    export: Export, hours: tuple[int, int]
+) -> None:
+    export.segment("9", *hours)
+    assert export.overdue() == ["9"]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/var/log/other/audit.log", "/var/log/kubernetes/oauth-audit.log"]
+)
+def test_another_log_of_the_node_may_wait_longer(export: Export, path: str) -> None:
+    """A quiet one is rotated once in days; where no path is known nobody can tell."""
+    export.segment("9", 1, 2, path=path)
+    assert export.overdue() == []
+
+
+def test_another_nodes_log_may_wait_longer(export: Export) -> None:
+    export.segment("9", 1, 2, node="cp-2")
+    assert export.overdue() == []
+
+
+def test_an_exporter_that_is_behind_may_wait_longer(export: Export) -> None:
+    """It sends now what another one, that began with the newest segment, has never read."""
+    export.segment("8", 80, 84, chain="b")
+    export.segment("9", 85, 89)
+    assert export.overdue() == []
+
+
+def test_a_whole_log_without_receipts_has_one_newest_segment() -> None:
+    export = Export()
+    for n, identity in enumerate("456"):
+        export.segment(identity, 10 * n, 10 * n + 9)
+    assert export.overdue() == ["4", "5"]
