@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.config.load import load_text
 from tests.kit.backend import Backend
 from tests.kit.events import EventSource
 from tests.kit.steps import Accept, Hang, Throttle
@@ -204,16 +207,15 @@ def test_a_receiver_may_have_a_colon_in_its_name(
     backend: Backend, log: Path, tmp_path: Path
 ) -> None:
     """Started twice: the position that is stored under such a name is found again."""
-    config = tmp_path / "agent.yaml"
-    config.write_text(f"""
+    text = f"""
 receivers: {{"k8s_audit/a:b": {{include: [{log}]}}}}
 exporters: {{otlp_http: {{endpoint: "{backend.url}"}}}}
 service:
   state_dir: {tmp_path / "state"}
   pipelines: {{logs: {{receivers: ["k8s_audit/a:b"], exporters: [otlp_http]}}}}
-""")
-    for _ in range(2):
-        done = run("--config", str(config), "--once")
-        assert done.returncode == 0, done.stderr
+"""
+    for offset in (0, log.stat().st_size):
+        agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
+        assert [resumed.offset for resumed in agent.start()] == [offset]
+        assert agent.run()
     assert len(backend.received.uids) == 30
-    assert "at byte 0" not in done.stderr
