@@ -18,7 +18,7 @@ from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
-from k8s_audit_otlp.cli.run_lines import (
+from k8s_audit_otlp.cli.work.run_lines import (
     by_exporter,
     closing_lines,
     end,

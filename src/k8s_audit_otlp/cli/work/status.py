@@ -29,7 +29,7 @@ def command(
     """Show position, backlog and conservation of each exporter."""
     directory = directory_of(config_file, state_dir)
     if watch and not as_json and sys.stdout.isatty():
-        from k8s_audit_otlp.cli.watch import watch as live  # noqa: PLC0415 - slow to import
+        from k8s_audit_otlp.cli.work.watch import watch as live  # noqa: PLC0415 - slow to import
 
         live(lambda: (_read(directory), agent_now(directory, time.time())), console())
     while True:
