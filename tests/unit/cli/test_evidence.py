@@ -1,6 +1,8 @@
 """`evidence`: what a back end's export proves by itself, on what a real agent sent."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,28 +11,32 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import NOTHING, main
-from tests.kit.agent import Fixture, exported, fixture, wait_for
-
-__all__ = ["fixture", "wait_for"]
+from tests.kit.agent import Fixture, exported
+from tests.kit.backend import Backend
 
 
 def evidence(*words: str) -> Result:
     return CliRunner().invoke(main, ["evidence", *words])
 
 
-@pytest.fixture
-def sealed(fixture: Fixture) -> Fixture:
-    """Let an agent with a key send three segments and be restarted between them."""
-    key = fixture.folder / "seal.key"
-    assert evidence("keygen", str(key)).exit_code == 0
-    fixture.service = f"evidence: {{key_file: {key}, seal_file: {fixture.folder / 'seals'}}}, "
-    for n in range(3):
-        fixture.write(20)
-        fixture.rotate(f"audit-2026-01-02T03-0{n}-05.000.log")
-        fixture.write(1)
-        fixture.once()
-        fixture.once()
-    return fixture
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
+    """Let an agent with a key send three segments and be restarted between them.
+
+    All tests read what it has left; who changes a file changes a copy.
+    """
+    with Backend() as backend:
+        fixture = Fixture(tmp_path_factory.mktemp("sealed"), backend)
+        key = fixture.folder / "seal.key"
+        assert evidence("keygen", str(key)).exit_code == 0
+        fixture.service = f"evidence: {{key_file: {key}, seal_file: {fixture.folder / 'seals'}}}, "
+        for n in range(3):
+            fixture.write(20)
+            fixture.rotate(f"audit-2026-01-02T03-0{n}-05.000.log")
+            fixture.write(1)
+            fixture.once()
+            fixture.once()
+        yield fixture
 
 
 def judged(fixture: Fixture, rows: list[dict[str, Any]], *more: str) -> Result:
@@ -199,9 +205,12 @@ def test_a_segment_that_reaches_beyond_the_range_is_named_and_not_judged(sealed:
     assert judged(sealed, rows, "--from", since, "--to", since).exit_code == 2
 
 
-def test_files_that_are_still_there_are_held_against_their_receipts(sealed: Fixture) -> None:
+def test_files_that_are_still_there_are_held_against_their_receipts(
+    sealed: Fixture, tmp_path: Path
+) -> None:
     rows = exported(sealed.backend)
-    folder = sealed.log.parent
+    folder = tmp_path / "log"
+    shutil.copytree(sealed.log.parent, folder)
     result = judged(sealed, rows, "--raw", str(folder), "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["raw"]["same"] == 3
@@ -214,7 +223,7 @@ def test_files_that_are_still_there_are_held_against_their_receipts(sealed: Fixt
     assert result.exit_code == 6, result.output
     for said in ("is not what the agent read", "written to after", "10 bytes are gone"):
         assert said in result.output
-    empty = sealed.folder / "empty"
+    empty = tmp_path / "empty"
     empty.mkdir()
     assert judged(sealed, rows, "--raw", str(empty)).exit_code == NOTHING
     (empty / "audit.log").write_bytes(sealed.log.read_bytes())  # has no receipt yet
