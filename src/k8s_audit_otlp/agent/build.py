@@ -11,8 +11,7 @@ from opentelemetry.sdk.resources import Resource
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.kafka import kafka_sender
-from k8s_audit_otlp.config.blocks import Auth
-from k8s_audit_otlp.config.blocks import Retry as RetryBlock
+from k8s_audit_otlp.config.blocks import Auth, RetryBlock
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import (
     Exporter,
@@ -204,13 +203,15 @@ def credentials_of(
         return None
     match config.extensions[auth.authenticator]:
         case BearerToken() as bearer:
-            return credentials.BearerToken(bearer.secret.resolve, bearer.scheme, bearer.header)
+            return credentials.BearerCredentials(
+                bearer.secret.resolve, bearer.scheme, bearer.header
+            )
         case BasicAuth() as pair:
             name, password = pair.client_auth.secrets()
-            return credentials.BasicAuth(name.resolve, password.resolve)
+            return credentials.BasicCredentials(name.resolve, password.resolve)
         case OAuth2Client() as client:
             name, secret = client.secrets()
-            return credentials.OAuth2Client(
+            return credentials.OAuth2Credentials(
                 credentials.OAuth2Options(
                     client.token_url.resolve,
                     name.resolve,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from k8s_audit_otlp.config.blocks import ConfigBlock, DeadLetter, key
+from k8s_audit_otlp.config.blocks import ConfigBlock, DeadLetterBlock, key
 from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.config.types import Bytes, Seconds, StartAtValue, Texts, mistake
 from k8s_audit_otlp.config.vendors import VENDORS
@@ -141,7 +141,7 @@ class Audit(ConfigBlock):
         "send", "What to do with events older than the back end takes."
     )
     limits: LimitsBlock = key({}, "What the back end takes at most.")
-    dead_letter: DeadLetter = key({}, "Where records go that the back end will never take.")
+    dead_letter: DeadLetterBlock = key({}, "Where records go that the back end will never take.")
 
     @field_validator("max_record_bytes")
     @classmethod

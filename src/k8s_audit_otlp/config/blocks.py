@@ -95,7 +95,7 @@ class Tls(ConfigBlock):
         return self
 
 
-class Retry(ConfigBlock):
+class RetryBlock(ConfigBlock):
     """How a failed request is repeated (config/configretry). It is repeated for ever by default."""
 
     initial_interval_s: PositiveSeconds = key(
@@ -184,7 +184,7 @@ class CompressionParams(ConfigBlock):
     )
 
 
-class DeadLetter(ConfigBlock):
+class DeadLetterBlock(ConfigBlock):
     """Where a record goes that a back end will never take."""
 
     max_bytes: Bytes = key("1GiB", "Size of the dead letter file.", ge=0)

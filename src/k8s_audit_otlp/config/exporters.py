@@ -15,7 +15,7 @@ from k8s_audit_otlp.config.blocks import (
     Auth,
     CompressionParams,
     ConfigBlock,
-    Retry,
+    RetryBlock,
     SendingQueue,
     Tls,
     key,
@@ -47,7 +47,7 @@ _KEY_AND_FRAME = 512  # bytes of a message beside the request
 
 
 class _Exporter(ConfigBlock):
-    retry_on_failure: Retry = key({}, "How a failed request is repeated.")
+    retry_on_failure: RetryBlock = key({}, "How a failed request is repeated.")
     sending_queue: SendingQueue = key({}, "How many requests are in flight and how large.")
     audit: Audit = key({}, "What to send of the audit log, and in which form.")
 

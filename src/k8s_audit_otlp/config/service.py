@@ -32,7 +32,7 @@ class MetricsPush(ConfigBlock):
     interval_s: PositiveSeconds = key("60s", "Time between two pushes.", alias="interval")
 
 
-class Metrics(ConfigBlock):
+class MetricsBlock(ConfigBlock):
     """The agent's own metrics."""
 
     address: Address | None = key(
@@ -57,7 +57,7 @@ class Telemetry(ConfigBlock):
     """What the agent says about itself."""
 
     logs: Logs = key({}, "The agent's own log.")
-    metrics: Metrics = key({}, "The agent's own metrics.")
+    metrics: MetricsBlock = key({}, "The agent's own metrics.")
     apiserver: ApiserverMetrics = key({}, "What the kube-apiserver counts itself.")
 
 
@@ -75,7 +75,7 @@ class EvidenceBlock(ConfigBlock):
     seal_file: str | None = key(None, "File that seals are appended to, beside the exporters.")
 
 
-class Pipeline(ConfigBlock):
+class PipelineBlock(ConfigBlock):
     """Which receivers go to which exporters."""
 
     receivers: Texts = key((), "Ids of receivers.")
@@ -106,7 +106,7 @@ class Service(ConfigBlock):
     extensions: Texts = key((), "Ids of the extensions in use, as in the Collector.")
     evidence: EvidenceBlock = key({}, "What receipts prove, and to whom.")
     telemetry: Telemetry = key({}, "What the agent says about itself.")
-    pipelines: dict[str, Pipeline] = key(
+    pipelines: dict[str, PipelineBlock] = key(
         {}, "logs[/name]: {receivers, exporters}; without it every receiver goes everywhere."
     )
 

@@ -19,7 +19,7 @@ from k8s_audit_otlp.exporter.backoff import Backoff, patiently
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, take_out
-from k8s_audit_otlp.exporter.decisions import DeadLetter, Send, SetAside, Wait, after
+from k8s_audit_otlp.exporter.decisions import GiveUp, Send, SetAside, Wait, after
 from k8s_audit_otlp.exporter.reasons import why_of
 from k8s_audit_otlp.model import Delivered, Outcome, Rejected
 from k8s_audit_otlp.state.files import open_private
@@ -145,7 +145,7 @@ class Replay:
                 case SetAside(wait=systemic):
                     self._refused(outcome, systemic=systemic)
                     search.set_aside()
-                case Wait() | DeadLetter():  # somebody waits for the command
+                case Wait() | GiveUp():  # somebody waits for the command
                     self.result.stopped = why_of(outcome)
 
     def _send(self, receiver: str, records: Sequence[bytes]) -> Outcome:

@@ -70,11 +70,11 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class GiveUp:
     """Give up everything that is left."""
 
 
-Step: TypeAlias = Send | Wait | SetAside | DeadLetter
+Step: TypeAlias = Send | Wait | SetAside | GiveUp
 
 
 def after(outcome: Outcome, sizes: Sizes) -> Step:
@@ -82,7 +82,7 @@ def after(outcome: Outcome, sizes: Sizes) -> Step:
     if isinstance(outcome, Delivered):
         return Send(NextPart.REST)
     if sizes.out_of_time:
-        return DeadLetter()
+        return GiveUp()
     if isinstance(outcome, Retry) and not outcome.reached:
         return Wait(NextPart.SAME)
     may_pass = isinstance(outcome, Retry | Misconfigured)

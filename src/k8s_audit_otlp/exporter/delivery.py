@@ -16,7 +16,7 @@ from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
     SYSTEMIC,
-    DeadLetter,
+    GiveUp,
     NextPart,
     Send,
     SetAside,
@@ -130,7 +130,7 @@ class Delivery:
                     search.turn_to(part, request.size, smaller)
                 case SetAside():
                     self._set_aside(in_flight, search, outcome)
-                case DeadLetter():
+                case GiveUp():
                     why = f"max_elapsed_time: {why_of(outcome)}"
                     self._dead_letter(in_flight, search.left, why)
                     return

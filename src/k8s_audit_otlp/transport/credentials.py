@@ -41,7 +41,7 @@ class NoCredentialsError(Exception):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class BearerToken:
+class BearerCredentials:
     token: Text
     scheme: str = "Bearer"
     header: str = "Authorization"
@@ -54,7 +54,7 @@ class BearerToken:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class BasicAuth:
+class BasicCredentials:
     username: Text
     password: Text
 
@@ -96,7 +96,7 @@ class OAuth2Options:
     env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
 
 
-class OAuth2Client:
+class OAuth2Credentials:
     """Fetches a token, keeps it, and fetches the next one before it expires.
 
     The client shows itself in the Authorization header, as servers must accept; to one that does

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
-    DeadLetter,
+    GiveUp,
     NextPart,
     Send,
     SetAside,
@@ -67,8 +67,8 @@ TABLE: list[tuple[Outcome, Sizes, Step]] = [
     (BAD, Sizes(1, 500, unproven=MAX_QUARANTINED - 1), SetAside(wait=True)),
     (BAD, Sizes(1, 500, unproven=MAX_QUARANTINED), Wait(NextPart.ANOTHER)),
     # max_elapsed_time
-    (DOWN, Sizes(500, 500, failures=1, out_of_time=True), DeadLetter()),
-    (BAD, Sizes(1, 500, out_of_time=True), DeadLetter()),
+    (DOWN, Sizes(500, 500, failures=1, out_of_time=True), GiveUp()),
+    (BAD, Sizes(1, 500, out_of_time=True), GiveUp()),
 ]
 
 
@@ -85,7 +85,7 @@ def test_steps_of_different_kinds_are_never_equal() -> None:
     assert waits_after(SetAside(wait=True))
     assert not waits_after(Send(NextPart.REST))
     assert not waits_after(SetAside(wait=False))
-    assert not waits_after(DeadLetter())
+    assert not waits_after(GiveUp())
 
 
 OUTCOMES = st.sampled_from([BAD, LARGE, KEY, DOWN, ASKED, UNREACHED])
@@ -106,7 +106,7 @@ SIZES = st.builds(
 def test_no_answer_but_the_end_of_time_gives_up_a_record(outcome: Outcome, sizes: Sizes) -> None:
     """And none that may pass is repeated without a wait."""
     step = after(outcome, sizes)
-    assert not isinstance(step, DeadLetter)
+    assert not isinstance(step, GiveUp)
     assert step != Send(NextPart.SAME)
     if isinstance(step, SetAside):
         assert sizes.sent == 1

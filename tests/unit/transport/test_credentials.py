@@ -9,10 +9,10 @@ import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.credentials import (
-    BasicAuth,
-    BearerToken,
+    BasicCredentials,
+    BearerCredentials,
     NoCredentialsError,
-    OAuth2Client,
+    OAuth2Credentials,
     OAuth2Options,
 )
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
@@ -27,7 +27,7 @@ def client(clock: ManualClock) -> Callable[..., Any]:
 
     def make(url: Any, **options: Any) -> Any:
         chosen = OAuth2Options(lambda: url, lambda: "agent", lambda: "p:w d", **options)
-        return OAuth2Client(chosen, monotonic=clock)
+        return OAuth2Credentials(chosen, monotonic=clock)
 
     return make
 
@@ -36,7 +36,7 @@ def test_a_bearer_token_is_read_anew_each_time(tmp_path: Path) -> None:
     """Kubernetes renews projected tokens on disk."""
     file = tmp_path / "token"
     file.write_text("one")
-    token = BearerToken(file.read_text)
+    token = BearerCredentials(file.read_text)
     assert token.headers() == {"Authorization": "Bearer one"}
     file.write_text("two")
     assert token.headers() == {"Authorization": "Bearer two"}
@@ -44,12 +44,12 @@ def test_a_bearer_token_is_read_anew_each_time(tmp_path: Path) -> None:
 
 def test_a_token_may_have_another_scheme_and_header() -> None:
     """`scheme: ""` leaves the bare token."""
-    assert BearerToken(lambda: "t", "", "X-Api-Key").headers() == {"X-Api-Key": "t"}
+    assert BearerCredentials(lambda: "t", "", "X-Api-Key").headers() == {"X-Api-Key": "t"}
 
 
 def test_basic_auth_is_utf_8_in_base64() -> None:
     """RFC 7617."""
-    made = BasicAuth(lambda: "jürgen", lambda: "a:b").headers()
+    made = BasicCredentials(lambda: "jürgen", lambda: "a:b").headers()
     assert made == {"Authorization": "Basic asO8cmdlbjphOmI="}
 
 
@@ -220,8 +220,8 @@ def test_a_sender_fetches_a_new_token_after_a_401(
 def test_no_credential_shows_in_a_repr(client: Callable[..., Any]) -> None:
     """Not even in a traceback with locals."""
     made = [
-        BearerToken(lambda: "s3cret"),
-        BasicAuth(lambda: "s3cret", lambda: "s3cret"),
+        BearerCredentials(lambda: "s3cret"),
+        BasicCredentials(lambda: "s3cret", lambda: "s3cret"),
         client("http://s3cret/"),
         client("http://s3cret/")._options,
     ]

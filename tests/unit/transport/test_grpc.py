@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
-from k8s_audit_otlp.transport.credentials import BearerToken
+from k8s_audit_otlp.transport.credentials import BearerCredentials
 from k8s_audit_otlp.transport.grpc import address_of, retry_info_s
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.steps import (
@@ -170,7 +170,7 @@ def test_headers_become_metadata_in_lower_case(
     token = tmp_path / "token"
     token.write_text("one")
     s = sender(
-        headers={"X-Scope-OrgID": lambda: "tenant"}, credentials=BearerToken(token.read_text)
+        headers={"X-Scope-OrgID": lambda: "tenant"}, credentials=BearerCredentials(token.read_text)
     )
     post(s, record)
     token.write_text("two")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected
-from k8s_audit_otlp.transport.credentials import BearerToken
+from k8s_audit_otlp.transport.credentials import BearerCredentials
 from tests.kit.backend import Backend
 from tests.kit.steps import (
     Cut,
@@ -81,7 +81,7 @@ def test_nothing_secret_reaches_an_outcome(
     url = f"{base}/v1/logs?token={secret}"
     options = {
         "headers": {"X-Key": lambda: secret},
-        "credentials": BearerToken(lambda: secret),
+        "credentials": BearerCredentials(lambda: secret),
         "timeout_s": 0.5,
     }
     told = []

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from pydantic import BaseModel
 
-from k8s_audit_otlp.config.blocks import Retry
+from k8s_audit_otlp.config.blocks import RetryBlock
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.durations import format_duration, format_size
 from k8s_audit_otlp.config.exporters import (
@@ -120,7 +120,7 @@ def _exporter(config: Config, exporter_id: str, exporter: Exporter) -> Iterator[
     yield "honours", ", ".join(honoured(exporter))
 
 
-def _retries(retry: Retry) -> str:
+def _retries(retry: RetryBlock) -> str:
     waits = (
         f"{format_duration(retry.initial_interval_s)} to {format_duration(retry.max_interval_s)}"
     )
