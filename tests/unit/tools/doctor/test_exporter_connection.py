@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.tools.doctor import topics
 from k8s_audit_otlp.tools.doctor.exporter_facts import place_of
 from k8s_audit_otlp.tools.doctor.verdict import State
 from tests.kit.backend import Backend
@@ -217,8 +218,11 @@ def test_grpc_targets_are_read(endpoint: str, place: tuple[str, int, bool] | Non
     assert (found and (found.host, found.port, found.tls)) == place
 
 
-def test_the_topic_of_a_kafka_exporter_is_asked_for(asked: Callable[..., Any]) -> None:
+def test_the_topic_of_a_kafka_exporter_is_asked_for(
+    asked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that is missing may be made by the brokers; brokers that are away are a fault."""
+    monkeypatch.setattr(topics, "TIMEOUT_S", 2.0)
     kafka = pytest.importorskip("confluent_kafka")
     host = kafka.Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
     (broker,) = host.list_topics("audit", timeout=20).brokers.values()

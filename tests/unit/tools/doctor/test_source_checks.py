@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.tools.doctor import topics
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.verdict import Finding, State
 from tests.kit.certificates import Authority
@@ -88,8 +89,11 @@ def test_a_spool_that_is_larger_than_the_disk_is_told(tmp_path: Path) -> None:
     assert found(tmp_path, receiver)["receiver.spool"].state is State.FAIL
 
 
-def test_brokers_are_asked_for_their_topics(tmp_path: Path) -> None:
+def test_brokers_are_asked_for_their_topics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A topic that is not there, brokers that are not there."""
+    monkeypatch.setattr(topics, "TIMEOUT_S", 2.0)
     kafka = pytest.importorskip("confluent_kafka")
     host = kafka.Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
     (broker,) = host.list_topics("audit", timeout=20).brokers.values()
