@@ -32,7 +32,8 @@ _BEING_WRITTEN = ".tmp"  # kubelet packs into such a file
 _LOOKS_LIKE = re.compile(
     r"\d|~$"
     r"|[-._ ](?:old|bak|backup|orig|save|prev|previous|last|copy|archived?|rotated)(?![a-z])"
-    r"|\.(?:gz|bz2|xz|lzma|zst|zip|Z)\b"
+    r"|\.(?:gz|bz2|xz|lzma|zst|zip|Z)\b",
+    re.IGNORECASE,
 )
 
 

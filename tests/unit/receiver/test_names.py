@@ -92,6 +92,8 @@ def test_a_glob_folds_into_distinct_logs() -> None:
         ("audit.log-12345678", True),
         ("audit.log.-20260102", True),
         ("audit.log.1.zst", True),
+        ("audit.log.GZ", True),
+        ("audit.log.BAK", True),
         (BACKUP + ".gz.1", True),
         *((f"audit.log{end}", True) for end in (".backup", "-rotated", ".prev", ".Z", " 2")),
         *((f"audit{sign}{word}.log", True) for sign in "-_" for word in ("old", "copy", "1")),
