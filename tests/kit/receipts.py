@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
-from k8s_audit_otlp.tools.verify.contents import ContentReport, Contents
+from k8s_audit_otlp.tools.verify.contents import Contents
 from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, ExportRecord, read_receipt
+from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
 
 
-def receipt_of(sent: Sequence[ExportRecord], size: int, **more: Any) -> ExportRecord:
+def receipt_of(
+    sent: Sequence[ExportRecord], size: int, identity: str = "", **more: Any
+) -> ExportRecord:
     """Return the receipt of a segment of *size* bytes of which *sent* was delivered."""
     content = Content()
     content.add(
@@ -20,7 +23,7 @@ def receipt_of(sent: Sequence[ExportRecord], size: int, **more: Any) -> ExportRe
             for item in sent
         ]
     )
-    identity = sent[0].uid.partition("-")[0]
+    identity = identity or sent[0].uid.partition("-")[0]
     own = {
         CHAIN_ID: "0123456789abcdef",
         SEGMENT + "identity": identity,

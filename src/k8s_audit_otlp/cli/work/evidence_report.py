@@ -28,11 +28,10 @@ from k8s_audit_otlp.state.files import replace_file
 from k8s_audit_otlp.telemetry.metrics.prometheus import text_of
 from k8s_audit_otlp.tools.verify.day import Day, day_of, judge_day, last_full_day
 from k8s_audit_otlp.tools.verify.page import html_of
-from k8s_audit_otlp.tools.verify.result import answer_of, families_of, notice_of
 from k8s_audit_otlp.tools.verify.stores import STORES
 from k8s_audit_otlp.tools.verify.stores.asking import Asking, StoreError, Where
 from k8s_audit_otlp.tools.verify.verdict import Verdict
-from k8s_audit_otlp.tools.verify.wording import json_of, lines_of
+from k8s_audit_otlp.tools.verify.wording import answer_of, families_of, json_of, lines_of, notice_of
 from k8s_audit_otlp.transport.tls import TlsError, TlsOptions
 from k8s_audit_otlp.transport.url import UnusableError
 

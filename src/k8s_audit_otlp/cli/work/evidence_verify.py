@@ -15,10 +15,9 @@ from k8s_audit_otlp.tools.text import denied
 from k8s_audit_otlp.tools.verify.export import UnreadableExportError
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.page import html_of
-from k8s_audit_otlp.tools.verify.result import answer_of
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Verdict
-from k8s_audit_otlp.tools.verify.wording import json_of, lines_of
+from k8s_audit_otlp.tools.verify.wording import answer_of, json_of, lines_of
 
 
 def verify(  # noqa: PLR0913 - one for each thing that can be asked

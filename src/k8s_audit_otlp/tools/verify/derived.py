@@ -21,7 +21,7 @@ from k8s_audit_otlp.otlp.mapping import EVENT_NAME, TABLE, MappingOptions, P
 from k8s_audit_otlp.otlp.parts import MAX_NOTES
 from k8s_audit_otlp.otlp.record import plain_value
 from k8s_audit_otlp.tools.verify.export_record import words_of
-from k8s_audit_otlp.tools.verify.uids import UidPlace, offset_of
+from k8s_audit_otlp.tools.verify.uids import UidPlace, is_item, offset_of
 
 PREFIX: Final = "k8s.audit."
 # What is always there with the attributes of the semantic conventions: it shows the prefix.
@@ -118,6 +118,8 @@ def derive(place: UidPlace, body: str, prefix: str) -> Derived | None:
     data = body.encode("utf-8", "replace")
     if b"\n" in data or not data:
         return None
+    if is_item(place.place):  # which has no kind of its own
+        data = b'{"kind":"EventList","items":[%b]}' % data
     start = offset_of(place.place)
     block = Block(Span(0, start, start + len(data)), place.identity, "", data, 0)
     encoded = _encoder(prefix).encode_block(block)

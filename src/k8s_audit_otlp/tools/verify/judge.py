@@ -53,9 +53,13 @@ class Judge:
         segments = self._contents.segments
         newest_ns, without = segments.newest_ns(), segments.without_receipt(left_out)
         self._see_who_waits(links, newest_ns)
+        complete = self._comparison.report()
+        for segment in complete.segments:
+            if segment.identity in self._contents.hashed:
+                segment.foreign = 0  # the hashes tell what was put in
         return Verdict(
             self._scope,
-            self._comparison.report(),
+            complete,
             links,
             contents,
             self._fields.report(),

@@ -48,6 +48,11 @@ def offset_of(place: int) -> int:
     return place >> _ITEM_BITS
 
 
+def is_item(place: int) -> bool:
+    """Tell whether it is in an EventList."""
+    return place & ((1 << _ITEM_BITS) - 1) > 0
+
+
 def uid_of(identity: str, place: int) -> str:
     """Write a place as the record carries it."""
     item = place & ((1 << _ITEM_BITS) - 1)

@@ -17,9 +17,9 @@ from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
 from k8s_audit_otlp.tools.verify.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.export_record import item_of_fields
 from k8s_audit_otlp.tools.verify.judge import Judge
-from k8s_audit_otlp.tools.verify.result import answer_of
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Verdict
+from k8s_audit_otlp.tools.verify.wording import answer_of
 
 STEP = 64  # bytes of a line
 SEGMENT = "k8s.audit.segment."
@@ -211,7 +211,7 @@ def code(rows: list[Row], keys: list[Path]) -> int:
     return 0 if verdict.nothing else (0, 7, 5, 6).index(CODES[answer_of(verdict)])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     shape=shapes,
     seed=st.integers(0, 2**32),

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from k8s_audit_otlp.tools.verify.fields import FieldReport
+from tests.kit import strategies
 from tests.unit.tools.verify.test_fields import (
     FORMS,
     MAPPINGS,
@@ -56,3 +57,12 @@ def test_all_times_that_were_moved_are_no_store_of_its_own() -> None:
     for row in rows:
         row["ns"] += 10**9
     assert len(judged(otlp(rows)).changed) == len(rows)
+
+
+def test_items_of_a_list_have_the_kind_that_the_agent_gives_them() -> None:
+    """Their bodies name none."""
+    item = strategies.line_of(kind=None).decode().replace('"kind": null, ', "")
+    line = f'{{"kind":"EventList","items":[{item},{item}]}}'.encode()
+    rows = encoded(MAPPINGS["default"], [line])
+    assert [row["attributes"]["kind"] for row in rows] == ["Event", "Event"]
+    assert judged(otlp(rows)).changed == []

@@ -1,12 +1,13 @@
 """One uid in several forms: exporters that map differently, a change of the mapping, a replay."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.verify.contents import ContentReport
 from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
 from tests.kit.receipts import judged, receipt_of
 
 ID = "0123456789abcdef"
@@ -28,8 +29,10 @@ def record(at: int, form: str, body: str = "", *, replayed: bool = False) -> Exp
 def receipt(
     sent: Sequence[ExportRecord], exporter: str = "siem", *, replay: str = ""
 ) -> ExportRecord:
-    replayed = {"k8s.audit.replayed": True, "k8s.audit.chain.id": replay} if replay else {}
-    return receipt_of(sent, LONG * STEP, **{"k8s.audit.exporter": exporter, **replayed})
+    said: dict[str, Any] = {"k8s.audit.exporter": exporter}
+    if replay:
+        said |= {"k8s.audit.replayed": True, "k8s.audit.chain.id": replay}
+    return receipt_of(sent, LONG * STEP, **said)
 
 
 def untouched(report: ContentReport) -> bool:
@@ -160,3 +163,22 @@ def test_what_cannot_be_told_apart_is_said_to_be_so() -> None:
     report = judged([*items, receipt(one, "one"), receipt(other, "other")])
     assert (report.judged, report.changed) == (0, [])
     assert ["export them apart" in line for line in report.not_judged] == [True]
+
+
+def test_a_receipt_of_nothing_speaks_of_nothing() -> None:
+    """A replay of another time has one, beside the receipt of the agent; so has a policy."""
+    sent = [record(at, FORMS[0]) for at in range(LONG)]
+    nothing = receipt_of([], LONG * STEP, ID, **{"k8s.audit.exporter": "other"})
+    assert untouched(judged([*sent, receipt(sent), nothing]))
+    assert untouched(judged([nothing]))
+    (line,) = judged([sent[3], nothing]).changed
+    assert f"{uid(3)} was put in" in line
+
+
+def test_what_only_a_replay_sent_before_an_exporter_began_is_not_proven() -> None:
+    """A new back end: its exporter began in the middle of a file that the replay had begun."""
+    again = [record(at, FORMS[0], replayed=True) for at in range(9)]
+    sent = [record(at, FORMS[0]) for at in range(9, LONG)]
+    report = judged([*again, *sent, receipt(sent)])
+    assert (report.changed, report.missing) == ([], [])
+    assert ["9 records are there only as a replay sent" in x for x in report.not_judged] == [True]

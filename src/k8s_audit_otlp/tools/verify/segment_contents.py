@@ -1,0 +1,186 @@
+"""Judges the records of one segment by its receipts: each exporter's, and those of replays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from k8s_audit_otlp.state.content_hash import PRIME
+from k8s_audit_otlp.tools.verify.receipt_records import (
+    AGAIN,
+    NO_BODY,
+    MatchedForms,
+    Receipt,
+    Record,
+    Records,
+    Said,
+    found_for,
+)
+from k8s_audit_otlp.tools.verify.uids import offset_of, place_of, uid_of
+
+_NONE = {
+    "refused_unnamed": "the back end refused some of its records and did not say which",
+    "disordered": "its records came in another order than that of the log",
+    "not_hashed": "hashes were off, or an older version delivered a part of it",
+    "repeated": "a part of it was counted twice",
+    "unlinked": "its receipt is in no chain: an older version's, or anybody's",
+}
+
+
+@dataclass(slots=True)
+class ContentReport:
+    """`changed` are faults; `missing` is told beside what completeness says."""
+
+    judged: int = 0  # segments
+    records: int = 0  # in them
+    changed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    not_judged: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SegmentContents:
+    """Judges one segment; `forms` are those of its records that are proven."""
+
+    identity: str
+    receipts: Sequence[Receipt]
+    gaps: Sequence[tuple[int, int]]
+    report: ContentReport
+    forms: set[str] = field(default_factory=set)
+    again: list[Record] = field(default_factory=list)  # in other forms than what is proven
+
+    @property
+    def name(self) -> str:
+        return self.receipts[0].name
+
+    @property
+    def none(self) -> str:
+        """Why a receipt of it has no hash; "" where all have one."""
+        return next((receipt.none for receipt in self.receipts if receipt.none), "")
+
+    def judge(self, records: Records) -> str:
+        """Judge it; say why it cannot be."""
+        if self.none:
+            return _NONE.get(self.none, self.none)
+        receipts = {r.said: r for r in self.receipts}  # exporters that are alike agree
+        whole, count, form = records.whole()
+        if count and {said.hash for said in receipts} == {whole}:
+            self.forms.add(form)
+            self._judged(count)
+            return ""
+        return self._judge_forms(receipts, records.each())
+
+    def _judge_forms(self, receipts: Mapping[Said, Receipt], every: Sequence[Record]) -> str:
+        """Judge records that are not simply what every receipt speaks of."""
+        if any(record.digest == NO_BODY for record in every):
+            return "the export has no bodies"
+        proven, unfit = set[Record](), list[tuple[Receipt, MatchedForms]]()
+        for said, receipt in receipts.items():
+            gaps = self.gaps if receipt.gaps else None
+            found = found_for(said._replace(gaps=gaps), every)
+            proven.update(found.same)
+            if not found.fits:
+                unfit.append((receipt, found))
+        if unfit and len(receipts) > 1 and {record.form for record in every} == {""}:
+            return "several exporters sent it in forms without a name: export them apart"
+        self.forms.update(record.form for record in proven)
+        places = {record.place: record.form for record in every}
+        whys = [self._judge_unfit(*each, proven, places) for each in unfit]
+        named = {r for _, found in unfit for r in found.other}
+        self._judge_others([r for r in every if r not in named], proven, is_all=not unfit)
+        why = next(filter(None, whys), "")
+        if not why:
+            self._judged(len(places))
+        return why
+
+    def _judged(self, count: int) -> None:
+        self.report.judged += 1
+        self.report.records += count
+
+    def _judge_unfit(
+        self, receipt: Receipt, found: MatchedForms, proven: set[Record], places: Mapping[int, str]
+    ) -> str:
+        delivered = receipt.said.delivered
+        if receipt.gaps and len(places) > delivered:
+            return "it has a gap, and a killed agent sent some of that and could not note which"
+        known = {record.place for record in proven}
+        lacking = {place_of(at) for at, _ in found.differences or ()}
+        here = {record.place for record in found.chosen}
+        if lacking and lacking <= known - here:
+            uids = " and ".join(uid_of(self.identity, place) for place in sorted(lacking))
+            return f"{uids} is there only as another receipt says"
+        if found.differences is None and len(known) >= delivered and known == places.keys():
+            return (
+                "what a receipt of it speaks of is there only as another one says: judge them apart"
+            )
+        return self._name(receipt, found, places)
+
+    def _judge_others(self, every: Sequence[Record], proven: set[Record], *, is_all: bool) -> None:
+        """Judge what no receipt speaks of; *is_all*: all of them have what they speak of."""
+        if len(proven) == len(every):
+            return
+        is_known, alone = bool(proven) or is_all, list[Record]()
+        at: dict[int, list[Record]] = {}
+        for record in proven if is_known else every:
+            at.setdefault(record.place, []).append(record)
+        for record in every:
+            same = at.get(record.place, [])
+            if any(other.digest == record.digest for other in same[: None if is_known else 1]):
+                continue
+            if any(other.form == record.form for other in same):
+                two = two_contents(self.name, self.identity, record.place)
+                if two not in self.report.changed[-1:]:
+                    self.report.changed.append(two)
+            elif same and proven:
+                self.again.append(record)
+            else:
+                alone.append(record)
+        if is_all:
+            self._judge_alone(alone)
+
+    def _judge_alone(self, alone: Sequence[Record]) -> None:
+        """Judge records at places of which no receipt speaks."""
+        where, report = f"{self.name} ({self.identity})", self.report
+        if again := sum(record.form.endswith(AGAIN) for record in alone):
+            report.not_judged.append(
+                f"{where}: {again} records are there only as a replay sent them, under no receipt: "
+                "it ended in a file that was still written; start it again with the same times"
+            )
+        if not any(receipt.gaps for receipt in self.receipts):
+            report.changed += [
+                f"{where}: {uid_of(self.identity, record.place)} was put in"
+                for record in alone
+                if not record.form.endswith(AGAIN)
+            ]
+
+    def _name(self, receipt: Receipt, found: MatchedForms, places: Mapping[int, str]) -> str:
+        """Name what differs from the receipt; *places*: where anything is, and in which form."""
+        report, where = self.report, f"{self.name} ({self.identity})"
+        there: dict[int, list[Record]] = {}
+        for record in found.chosen:
+            there.setdefault(offset_of(record.place), []).append(record)
+        different = found.differences
+        if different is None:
+            lacking = receipt.said.delivered - len(places)
+            if lacking > 0:
+                return f"{lacking} of its records are missing; of the others nobody can tell"
+            if any(form.endswith(AGAIN) for form in places.values()):
+                return "a part of it is there only as a replay sent it, under no receipt"
+            report.changed.append(f"{where}: its records are not those that were sent")
+            return ""
+        for at, value in different:
+            here = there.get(at, [])
+            uid = uid_of(self.identity, here[0].place if len(here) == 1 else place_of(at))
+            if not here and place_of(at) in places:
+                if places[place_of(at)].endswith(AGAIN):
+                    return f"{uid} is there only as a replay sent it, under no receipt"
+                report.changed.append(f"{where}: {uid} was changed")
+            elif not here:
+                report.missing.append(f"{where}: {uid} is missing")
+            elif any(PRIME - record.value == value for record in here):
+                report.changed.append(f"{where}: {uid} was put in")
+            else:
+                report.changed.append(f"{where}: {uid} was changed")
+        return ""
+
+
+def two_contents(name: str, identity: str, place: int) -> str:
+    return f"{name} ({identity}): {uid_of(identity, place)} is there with two contents"
