@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import MISSING, die, say
+from k8s_audit_otlp.cli import MISSING, UNPROVEN, die, say
 from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.cli.work.exports import exports_in, files_of, what_is_in
@@ -62,7 +62,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     """Compare the log on disk with what arrived at a back end.
 
     Every segment on disk is held against the records of an export: what is missing, repeated or
-    foreign; what is not on disk any more, against its receipt. Exit code 5: something is missing.
+    foreign; what is not on disk any more, against its receipt. Exit code 5: something is missing;
+    7: nothing is, but a file on disk could not be read.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -76,8 +77,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
       ClickHouse     SELECT LogAttributes['log.record.uid'] AS uid FROM otel_logs
                        FORMAT CSVWithNames, with --uid-field uid; or JSONEachRow
       DataKit        the answer of /v1/query/raw, or the explorer's CSV
-      others         NDJSON, CSV, TSV with a field of uids; a list of uids; a
-                       JSON answer of Datadog, Splunk or OpenObserve
+      others         NDJSON, CSV, TSV with a field of uids; a list; a JSON answer
 
     Loki gives at most 5,000 records at once, Elasticsearch 10,000: ask by start and end, or page
     by page of a scroll, and give all the answers.
@@ -97,7 +97,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
         _print(report, unread)
-    sys.exit(0 if report.complete else MISSING)
+    sys.exit(MISSING if report.lacks else UNPROVEN if report.unjudged else 0)
 
 
 def _log_asked_for(
@@ -159,7 +159,7 @@ def _compare(
     with reading(disk.bytes_on_disk if disk else 0, "the log") as advance:
         for segment in disk.segments(entries, advance) if disk else ():
             comparison.compare(segment)
-    return comparison.report(), unread
+    return comparison.report(disk.damage if disk else {}), unread
 
 
 def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:
@@ -174,6 +174,7 @@ def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:
         "notices": report.notices,
         "unread_lines": unread,
         "missing_receipts": report.missing_receipts,
+        "unjudged": report.unjudged,
         "segments": [_segment_value(segment) for segment in report.segments],
     }
 
@@ -204,6 +205,9 @@ def _print(report: VerifyReport, unread: int) -> None:
         echo(f"with a uid that no event of any log has: {counted(report.unknown, 'record')}")
     if unread:
         echo(f"not readable in the export: {counted(unread, 'line')}")
+    for file in report.unjudged:
+        hint = "; run this as the log's owner, or as root" if file.endswith(" denied") else ""
+        echo(f"{file}: what is in it cannot be judged{hint}")
     for hole in report.missing_receipts:
         echo(f"{hole} is not there: a whole segment may be missing")
     echo(_verdict(report))
@@ -269,4 +273,5 @@ def _verdict(report: VerifyReport) -> str:
     parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
     if report.elsewhere:
         parts.append(f"{report.elsewhere:,} cannot be judged: no log and no receipt")
-    return f"{'complete' if report.complete else 'NOT COMPLETE'}: {events}, {', '.join(parts)}"
+    said = "NOT COMPLETE" if report.lacks else "complete" if report.complete else "NOT PROVEN"
+    return f"{said}: {events}, {', '.join(parts)}"

@@ -9,8 +9,11 @@ from pydantic import PlainValidator
 from k8s_audit_otlp.config.secret import Secret, safe_url
 from k8s_audit_otlp.config.template import Template
 from k8s_audit_otlp.config.types import TEXT_SCHEMA, known_value, mistake, shown, to_secret
+from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _MAX_PORT = 65_535
+_PORT_0 = re.compile(r"^(?:[^/?#]*//)?[^/?#]*:0+(?:[/?#]|$)")
+_HOST_AND_PORT = re.compile(r"(?:\[[^\[\]@]+\]|[^:\[\]/@]+):(\d{1,5})/?")
 _HTTP = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 # what grpc's name resolution takes: https://github.com/grpc/grpc/blob/master/doc/naming.md
@@ -28,12 +31,21 @@ def _as_url(value: Any) -> tuple[Secret, str | None]:
         _ = urlsplit(text or "").port
     except ValueError:
         raise mistake("its port is no number up to 65535", "correct the port") from None
+    if _PORT_0.search(text or ""):
+        raise mistake("its port is 0, where nothing listens", "correct the port")
     return secret, text
 
 
 def _http_url(value: Any) -> Secret:
     secret, text = _as_url(value)
     if text is None or _HTTP.match(text):
+        try:
+            Url.parse(text or "http://unknown")
+        except UnusableError:
+            raise mistake(
+                "names no host, or one with a part that is empty or over 63 letters",
+                "write http://HOST:PORT",
+            ) from None
         return secret
     if scheme := _SCHEME.match(text):
         raise mistake(f"the scheme {scheme[0]} is not HTTP", "write http:// or https://")
@@ -45,6 +57,8 @@ def _http_url(value: Any) -> Secret:
 
 def _base_url(value: Any) -> Secret:
     secret = _http_url(value)
+    if re.search(r"[?#]", known_value(secret) or ""):
+        raise mistake("has a query, and /v1/logs would be appended to it", "write logs_endpoint")
     if (known_value(secret) or "").rstrip("/").endswith("/v1/logs"):
         raise mistake("ends in /v1/logs, which is appended once more", "write it as logs_endpoint")
     return secret
@@ -62,6 +76,10 @@ def _grpc_target(value: Any) -> Secret:
     named = not scheme and not text.lower().startswith(_GRPC_SCHEMES)
     if named and not re.search(r":\d+/?$", text):
         raise mistake(f"'{safe_url(text)}' has no port", f"write {safe_url(text)}:4317")
+    found = _HOST_AND_PORT.fullmatch(text)
+    if named and (found is None or int(found[1]) > _MAX_PORT):
+        what = f"'{safe_url(text)}' is no host and port up to {_MAX_PORT}"
+        raise mistake(what, "write HOST:4317, an address of IPv6 in [ ]")
     return secret
 
 

@@ -12,7 +12,7 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 # The library's stub calls this class an instance.
-_DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
+DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
 _GZIP = 31  # window bits: a gzip header, and its checksum verified
 _DEFLATE = -15  # window bits: the data alone
 _TRAILER = struct.Struct("<II")  # checksum and length of a member
@@ -61,7 +61,7 @@ class InflateStream:
                 return
             try:
                 self._feed(chunk)
-            except _DamagedError as error:
+            except DamagedError as error:
                 self._salvage(chunk)
                 self.damage = str(error)
             self._read += len(chunk)
@@ -95,7 +95,7 @@ class InflateStream:
             replay.start = before + len(replay._buffer)
             replay._read += len(piece)
         del replay._buffer[:]
-        with contextlib.suppress(_DamagedError):
+        with contextlib.suppress(DamagedError):
             for i in range(len(chunk)):
                 replay._feed(chunk[i : i + 1])
         already = end - replay.start
@@ -114,7 +114,7 @@ class InflateStream:
             while chunk and not inflate.eof:
                 try:
                     data = inflate.decompress(chunk, _MAX_INFLATED)
-                except _DamagedError:
+                except DamagedError:
                     return False
                 checksum, size = isal_zlib.crc32(data, checksum), size + len(data)
                 chunk = inflate.unconsumed_tail

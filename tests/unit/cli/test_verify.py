@@ -1,5 +1,6 @@
 """`verify` says what is missing, in its exit code, in a table and in JSON."""
 
+import gzip
 import json
 import os
 import pty
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.tools.verify.disk import DiskLog
+from k8s_audit_otlp.tools.verify.disk import DiskLog, DiskSegment
 from k8s_audit_otlp.tools.verify.uids import uid_of
 from tests.kit.events import EventSource
 from tests.kit.lumberjack import LumberjackLog
@@ -32,9 +33,12 @@ def audit_log(log_dir: Path) -> Path:
 
 @pytest.fixture
 def uids(audit_log: Path) -> list[str]:
+    return [uid_of(s.identity, place) for s in _segments(audit_log) for place in s.places]
+
+
+def _segments(audit_log: Path) -> list[DiskSegment]:
     log = DiskLog(audit_log)
-    segments = list(log.segments(log.files()))
-    return [uid_of(s.identity, place) for s in segments for place in s.places]
+    return list(log.segments(log.files()))
 
 
 def verify(path: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -70,6 +74,48 @@ def test_something_missing_is_exit_code_5(audit_log: Path, uids: list[str]) -> N
     assert row.split()[0].endswith(".log.gz")
     assert f"missing {', '.join(uids[35:38])}" in done.stdout
     assert "NOT COMPLETE: 90 events on disk, 87 arrived, 3 missing" in done.stdout
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_backup_that_cannot_be_read_is_not_complete(
+    audit_log: Path, uids: list[str], tmp_path: Path, *, told: bool
+) -> None:
+    """All that can be read has arrived, and nobody knows of the rest; unless a gap tells of it."""
+    backup = next(iter(sorted(audit_log.parent.glob("*.gz"))))
+    backup.write_bytes(backup.read_bytes()[:-40])
+    (damaged,) = [s for s in _segments(audit_log) if s.damage]
+    lines = [*uids]
+    if told:
+        lines.append(f"gap-otlp_http-{damaged.identity}-{damaged.size:x}-ffffff")
+    arrived = tmp_path / "arrived"
+    arrived.write_text("\n".join(lines))
+    done = verify(audit_log, "--against", str(arrived))
+    assert done.returncode == (0 if told else 7), done.stdout + done.stderr
+    assert ("NOT PROVEN" in done.stdout) is not told
+    assert f"{backup.name}: the file breaks off" in done.stdout
+
+
+def test_a_backup_of_which_nothing_can_be_read_is_not_complete(
+    audit_log: Path, uids: list[str], tmp_path: Path
+) -> None:
+    backup = next(iter(sorted(audit_log.parent.glob("*.gz"))))
+    backup.write_bytes(backup.read_bytes()[:40])  # nothing of it can be read, by root too
+    arrived = tmp_path / "arrived"
+    arrived.write_text("\n".join(uids))
+    done = verify(audit_log, "--against", str(arrived))
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert f"{backup.name}: " in done.stdout
+    assert "NOT PROVEN" in done.stdout
+
+
+def test_a_packed_export_that_breaks_off_is_said(
+    audit_log: Path, uids: list[str], tmp_path: Path
+) -> None:
+    arrived = tmp_path / "arrived.gz"
+    arrived.write_bytes(gzip.compress("\n".join(uids).encode())[:-12])
+    done = verify(audit_log, "--against", str(arrived))
+    assert done.returncode == 2
+    assert "breaks off where it is packed; get it anew" in done.stderr
 
 
 @pytest.mark.parametrize("records", [90, 100])

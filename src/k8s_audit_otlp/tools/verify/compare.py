@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
+from types import MappingProxyType
 
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
@@ -68,6 +69,7 @@ class VerifyReport:
     elsewhere: int = 0  # records of segments that are neither on disk nor receipted
     elsewhere_segments: int = 0
     missing_receipts: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)  # files on disk, and why not
 
     def total(self, column: str) -> int:
         return sum(max(0, int(getattr(segment, column))) for segment in self.segments)
@@ -77,9 +79,14 @@ class VerifyReport:
         return self.unknown + self.total("foreign")
 
     @property
+    def lacks(self) -> bool:
+        """Something that should be there is not."""
+        return bool(self.total("unaccounted") or self.total("gaps") or self.missing_receipts)
+
+    @property
     def complete(self) -> bool:
-        """Everything that should be there is."""
-        return not (self.total("unaccounted") or self.total("gaps") or self.missing_receipts)
+        """Everything that should be there is, and nothing on disk could not be read."""
+        return not (self.lacks or self.unjudged)
 
 
 class Comparison:
@@ -166,9 +173,12 @@ class Comparison:
                 seen[index] = 1
                 found.arrived += 1
         found.missing = len(places) - found.arrived
+        told_of = bool(self._gaps.get(identity))
         self._explain(found, segment, seen)
         if segment.begin == 0:
             self._hold_against_receipt(found)
+        if segment.damage and not (told_of or found.receipt):
+            self._report.unjudged.append(f"{segment.name} {segment.damage}")
         self._report.segments.append(found)
 
     def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> None:
@@ -225,10 +235,14 @@ class Comparison:
             for of in (self._arrived, self._receipts, self._gaps):
                 of.pop(identity, None)
 
-    def report(self) -> VerifyReport:
-        """Judge what is left: segments that are not on disk any more are held by their receipts."""
+    def report(self, damage: Mapping[str, str] = MappingProxyType({})) -> VerifyReport:
+        """Judge what is left: segments that are not on disk any more are held by their receipts.
+
+        *damage*: by name, why a file on disk was not compared.
+        """
         self._settle_gaps()
         report = self._report
+        report.unjudged += [f"{name}: {why}" for name, why in damage.items()]
         for identity in dict.fromkeys([*self._receipts, *self._gaps]):
             report.segments.append(self._unseen(identity))
         report.elsewhere_segments = len(self._arrived)

@@ -51,6 +51,7 @@ class DiskLog:
         self._since_ns = since_ns
         self._with_live = with_live
         self.bytes_on_disk = 0
+        self.damage: dict[str, str] = {}  # by name, why a file makes no segment
 
     def files(self) -> list[Entry]:
         """Return the files of the log.
@@ -74,9 +75,9 @@ class DiskLog:
     def segments(
         self, entries: list[Entry], advance: Callable[[int], None] = lambda _: None
     ) -> Iterator[DiskSegment]:
-        """Read every segment; a file that is gone meanwhile or cannot be read is left out."""
+        """Read every segment; a file that is gone meanwhile is left out, as what has `damage`."""
         encode = UnwrappingEncoder(_places_in, "auto", lambda *_: b"")  # they come in order
-        for found in segments(entries, {}):
+        for found in segments(entries, self.damage):
             entry = found if isinstance(found, Entry) else found.entry
             if isinstance(found, OfflineSegment):
                 yield self._read(found, encode)

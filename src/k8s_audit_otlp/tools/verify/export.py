@@ -18,6 +18,7 @@ import msgspec
 import zstandard
 from isal import igzip
 
+from k8s_audit_otlp.receiver.inflate import DamagedError
 from k8s_audit_otlp.tools.verify.documents import is_document, records
 from k8s_audit_otlp.tools.verify.export_record import (
     ExportRecord,
@@ -71,6 +72,13 @@ class Export:
             UnreadableExportError: no uid can be found in it.
 
         """
+        try:
+            yield from self._records()
+        except (EOFError, DamagedError, zstandard.ZstdError):
+            what = "it is damaged or breaks off where it is packed; get it anew"
+            raise UnreadableExportError(f"{self.name}: {what}") from None
+
+    def _records(self) -> Iterator[ExportRecord]:
         stream = unpacked(self._stream)
         head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf")
         start = head.lstrip()[:64]
