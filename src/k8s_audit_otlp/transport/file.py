@@ -25,6 +25,10 @@ from k8s_audit_otlp.transport.sender import ExportRequest
 STDOUT = "-"
 MAX_LINE_BYTES = 1 << 20  # fileconsumer's max_log_size; a Collector cuts what is longer
 _TAIL = 64 * 1024
+_WAYS_OUT = {
+    errno.ELOOP: "a symbolic link is not followed; write the path it leads to",
+    errno.ENOENT: "its directory is not there; make it, or write create_directory: true",
+}
 # As fileexporter of the Collector names what it puts aside (natefinch/lumberjack)
 _ASIDE = "%Y-%m-%dT%H-%M-%S"
 
@@ -87,8 +91,7 @@ class FileSender:
             except (OSError, ValueError) as error:
                 self._close()
                 reason = getattr(error, "strerror", None) or type(error).__name__
-                if getattr(error, "errno", None) == errno.ELOOP:
-                    reason = "a symbolic link is not followed; write the path it leads to"
+                reason = _WAYS_OUT.get(getattr(error, "errno", None) or 0, reason)
                 return Retry(f"{self._options.path}: {reason}", reached=False)
         return Delivered()
 

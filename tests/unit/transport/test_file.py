@@ -202,7 +202,9 @@ def test_the_directory_is_made_only_when_asked(
     """create_directory; else it is waited for."""
     path = tmp_path / "x" / "y" / "audit.jsonl"
     outcome = write(sender(path), record, "a")
-    assert outcome == Retry(f"{path}: No such file or directory", reached=False)
+    assert isinstance(outcome, Retry)
+    assert not outcome.reached
+    assert outcome.why.startswith(f"{path}: its directory is not there; make it")
     assert write(sender(path, create_directory=True), record, "a") == Delivered()
 
 
