@@ -14,6 +14,7 @@ from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.secrets.needles import FORMS, needles_in
+from k8s_audit_otlp.event.secrets.uri import is_plain_query
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
@@ -53,7 +54,7 @@ class CleanParts:
     ) -> None:
         """*body* redacts a body; *key* names the attribute that tells which rules fired."""
         self._outside, self._members, self._body, self._key = outside, members, body, key
-        self.queries = _texts(lambda query: outside.leaves("requestURI", "/?" + query))
+        self.queries = _texts(self._is_clean_query)
         self.paths = _texts(self._is_clean_path)
         self.references = _texts(self._is_clean_reference)
 
@@ -67,6 +68,9 @@ class CleanParts:
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""
         return self._members[name, value]
+
+    def _is_clean_query(self, query: str) -> bool:
+        return is_plain_query(query) or self._outside.leaves("requestURI", "/?" + query)
 
     def _is_clean_path(self, path: str) -> bool:
         return _is_plain(path) or self._outside.leaves("requestURI", path)

@@ -5,6 +5,7 @@ cannot come to differ.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.messages import clean_message, values_in
 from k8s_audit_otlp.event.secrets.needles import may_hold
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
@@ -71,6 +72,9 @@ class OutsideBodies:
         self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
         # Of annotations and of `user.extra`: clients choose them.
         self._free_names = Verdicts(_calls_for_a_look, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+        # Of what the apiserver's own sentences quote: users, verbs, names.
+        judge_value = partial(self._leaves, "responseStatus")
+        self._values = Verdicts(judge_value, most=_MAX_KEPT, longest=_LONGEST_KEPT)
 
     def changes(self, name: bytes, value: bytes) -> bool:
         """Tell whether anything in a member of an event is to be redacted.
@@ -84,6 +88,12 @@ class OutsideBodies:
 
     def leaves(self, owner: str, text: str) -> bool:
         """Tell whether a text of the member *owner* leaves as it is."""
+        values = values_in(text) if owner == "responseStatus" else None
+        if values is not None:
+            return all(map(self._values.__getitem__, values))
+        return self._leaves(owner, text)
+
+    def _leaves(self, owner: str, text: str) -> bool:
         return self.text(owner, owner, text, Findings(BodyContext())) == text
 
     def calls_for_a_look(self, owner: bytes, name: bytes) -> bool:

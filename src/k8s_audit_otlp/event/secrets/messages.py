@@ -19,6 +19,30 @@ _UNREAD = re.compile(
     r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?)"
 )
 
+# What k8s.io/apimachinery pkg/api/errors and k8s.io/apiserver's ForbiddenMessage say most often.
+_NAMED = r'[a-z0-9.-]{1,253}(?: "([^"\\]*)")?'
+_OWN_SENTENCES = tuple(
+    re.compile(sentence).fullmatch
+    for sentence in (
+        _NAMED + r' is forbidden: User "([^"\\]*)" cannot [a-z]{1,20} resource "([^"\\]*)" in API '
+        r'group "([^"\\]*)" (?:in the namespace "([^"\\]*)"|at the cluster scope)',
+        _NAMED + r" (?:not found|already exists)",
+        r"Operation cannot be fulfilled on " + _NAMED + r": the object has been modified; please "
+        r"apply your changes to the latest version and try again",
+    )
+)
+
+
+def values_in(text: str) -> list[str] | None:
+    """Return what a sentence of kube-apiserver's own quotes; None of any other text.
+
+    Nothing in such a sentence tells something about a value, so each may be judged on its own.
+    """
+    for sentence in _OWN_SENTENCES:
+        if found := sentence(text):
+            return [value for value in found.groups() if value]
+    return None
+
 
 def clean_message(text: str, replacement: Replacement) -> str:
     """Take out what a Status message prints of an object, and all that `clean` does."""

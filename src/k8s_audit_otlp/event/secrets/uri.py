@@ -17,12 +17,23 @@ _PARAMETER = re.compile(
 )
 PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
 # A name and a password as a step of the path; not an image with its digest.
+# Parameters of the Kubernetes API whose value is a number, a choice or a duration.
+_OWN_PARAMETERS = re.compile(
+    r"(?:(?:(?:allowWatchBookmarks|force|follow|previous|sendInitialEvents|timestamps|watch)"
+    r"=(?:true|false|[01])|(?:limit|resourceVersion|tailLines|timeoutSeconds)=\d{1,19}"
+    r"|resourceVersionMatch=(?:Exact|NotOlderThan)|timeout=(?:\d{1,6}(?:h|m|s|ms)){1,4})(?:&|\Z))+"
+).fullmatch
 _LOGIN = re.compile(r"([/=][\w.%-]{1,64}:)([^/@:&]{6,256})(?=@(?!sha\d))")
 _ENCODED_WHOLE = re.compile(r"(?<=[?&;#])[^=&;?#\s]*%(?:25)*3[dD][^=&;?#\s]*")  # name and value
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
 _ENCODED = re.compile(r"[%?=]")
 _MOST_ENCODED = 4  # a redirect in a redirect in …
 _LONGEST_PROGRAM = 256
+
+
+def is_plain_query(query: str) -> bool:
+    """Tell quickly that a query has nothing but what the API's own clients count and choose."""
+    return _OWN_PARAMETERS(query) is not None
 
 
 def program(text: str, replacement: Replacement) -> str:
