@@ -13,33 +13,42 @@ from k8s_audit_otlp.event.redact.context import BodyContext, context_of
 from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
-from k8s_audit_otlp.event.secrets.needles import FORMS, needles_in
+from k8s_audit_otlp.event.secrets.needles import FORMS, needles_in_bytes
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
-_RARE = re.compile(r'[@%=;#? "]')  # addresses with a password, escapes, parameters, words, JSON
-# What says who asked, in most lines: digests of credentials and a group.
-_TOLD = re.compile(
-    rb'"authentication\.kubernetes\.io/credential-id":'
-    rb'\["(?:JTI=[0-9a-f-]{36}|X509SHA256=[0-9a-f]{64})"\]|"system:masters"'
+_RARE = re.compile(rb'[@%=;#? "]')  # addresses with a password, escapes, parameters, words, JSON
+# What says who asked, in most lines: the digest of a credential and a group.
+_CREDENTIAL_ID = b'"authentication.kubernetes.io/credential-id":'
+_DIGEST = re.compile(
+    re.escape(_CREDENTIAL_ID) + rb'\["(?:JTI=[0-9a-f-]{36}|X509SHA256=[0-9a-f]{64})"\]'
 )
-_QUERY = re.compile(rb'"requestURI":"[^"?]*\?[^"]*"')
+_MASTERS = b'"system:masters"'
+_URI = b'"requestURI":"'
+_WITH_QUERY = re.compile(_URI + rb'[^"?]*\?[^"]*"')
 _EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\")
 _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
 
 
-def _texts(judge: Callable[[str], bool]) -> Verdicts[bytes, bool]:
+def _texts(judge: Callable[[bytes], bool]) -> Verdicts[bytes, bool]:
     """Remember which texts leave as they are."""
-    return Verdicts(lambda text: judge(text.decode()), most=_MAX_KEPT, longest=_LONGEST_KEPT)
+    return Verdicts(judge, most=_MAX_KEPT, longest=_LONGEST_KEPT)
 
 
-def _is_plain(text: str) -> bool:
+def _is_plain(text: bytes) -> bool:
     """Tell quickly that a path or a name can hold nothing. *False* says only: look at it."""
-    return not _RARE.search(text) and not needles_in(text) & FORMS
+    return not _RARE.search(text) and not needles_in_bytes(text) & FORMS
+
+
+def _without_first(line: bytes, name: bytes, member: re.Pattern[bytes]) -> bytes:
+    """Take out the first member of a name, if its value is as *member* says."""
+    start = line.find(name)
+    found = member.match(line, start) if start >= 0 else None
+    return line[:start] + line[found.end() :] if found else line
 
 
 class CleanParts:
@@ -63,20 +72,23 @@ class CleanParts:
 
         A query is judged apart.
         """
-        return is_clean(_TOLD.sub(b"", _QUERY.sub(b"", outside, 1)))
+        outside = _without_first(outside, _URI, _WITH_QUERY)
+        outside = _without_first(outside, _CREDENTIAL_ID, _DIGEST)
+        return is_clean(outside.replace(_MASTERS, b""))
 
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""
         return self._members[name, value]
 
-    def _is_clean_query(self, query: str) -> bool:
-        return is_plain_query(query) or self._outside.leaves("requestURI", "/?" + query)
+    def _is_clean_query(self, query: bytes) -> bool:
+        text = query.decode()
+        return is_plain_query(text) or self._outside.leaves("requestURI", "/?" + text)
 
-    def _is_clean_path(self, path: str) -> bool:
-        return _is_plain(path) or self._outside.leaves("requestURI", path)
+    def _is_clean_path(self, path: bytes) -> bool:
+        return _is_plain(path) or self._outside.leaves("requestURI", path.decode())
 
-    def _is_clean_reference(self, text: str) -> bool:
-        return _is_plain(text) or self._outside.leaves("objectRef", text)
+    def _is_clean_reference(self, text: bytes) -> bool:
+        return _is_plain(text) or self._outside.leaves("objectRef", text.decode())
 
     def bodies(
         self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
