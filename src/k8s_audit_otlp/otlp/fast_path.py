@@ -36,6 +36,9 @@ class FastReference(ObjectRef, gc=False, forbid_unknown_fields=True):
     """An objectRef that has nothing beside what is judged."""
 
 
+_decode_reference = msgspec.json.Decoder(FastReference).decode
+
+
 class FastCaller(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """Who asked, from where and with what, each as JSON."""
 
@@ -67,11 +70,10 @@ class FastEncoder:
         self._lines = lines
         self._outside = b""  # of the bodies, in the line that is encoded
         self._is_free: bool | None = None  # of anything to redact there, once that is asked
-        self._objects = Interned(self._object, weigh=lambda k, v: sum(map(len, (*k, v[0]))) + 700)
         self.tables = Tables(
             Interned(_second, weigh=lambda _k, _v: 150),
             Interned(self._caller, weigh=lambda k, v: len(k) + len(v[0]) + 250),
-            self._objects,
+            Interned(self._object, weigh=lambda k, v: sum(map(len, (*k, v[0]))) + 500),
             Interned(self._request, weigh=lambda k, v: len(k[3]) + len(v[0]) + 400),
             Interned(self._note),
             records.names,
@@ -89,7 +91,6 @@ class FastEncoder:
         self._decode_user = msgspec.json.Decoder(UserInfo | None).decode
         self._decode_ips = msgspec.json.Decoder(tuple[str, ...] | None).decode
         self._decode_text = msgspec.json.Decoder(str).decode
-        self._decode_reference = msgspec.json.Decoder(FastReference).decode
         self._decode_status = msgspec.json.Decoder(Status | None).decode
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
@@ -116,9 +117,7 @@ class FastEncoder:
         check = self._clean
         if check is None:
             return self._record(line, line, around)
-        ref = None
-        if parts.front:
-            *_, ref = self._objects[parts.front, parts.back, parts.subresource]
+        ref = _reference(parts.front, parts.back, parts.subresource) if parts.front else None
         bodies = check.bodies(line, request, response, ref)
         if bodies is None:
             raise NotPlainError
@@ -181,8 +180,8 @@ class FastEncoder:
         clean = self._is_clean(b"responseStatus", status_json)
         return request, clean and self._is_clean(b"verb", verb and b'"%b"' % verb)
 
-    def _object(self, key: tuple[bytes, bytes, bytes]) -> tuple[bytes, bool, int, ObjectRef]:
-        ref = self._decode_reference(b"{%b}" % b"".join(key))
+    def _object(self, key: tuple[bytes, bytes, bytes]) -> tuple[bytes, bool, int]:
+        ref = _reference(*key)
         texts = ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
         encoded, target = self._records.object(texts)
         check = self._clean
@@ -191,7 +190,7 @@ class FastEncoder:
             or self._is_line_free(check)
             or all(check.references[text.encode()] for text in texts)
         )
-        return encoded, clean, target, ref
+        return encoded, clean, target
 
     def _note(self, key: bytes) -> tuple[bytes, bool, int]:
         annotations = (self._decode_notes(key) if key else None) or {}
@@ -211,6 +210,11 @@ class FastEncoder:
         if self._is_free is None:
             self._is_free = check.whole(self._outside)
         return self._is_free
+
+
+def _reference(*parts: bytes) -> ObjectRef:
+    """Read an objectRef without its name, uid and version."""
+    return _decode_reference(b"{%b}" % b"".join(parts))
 
 
 def _second(text: bytes) -> int:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
-from k8s_audit_otlp.model import ObjectRef
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 
@@ -71,7 +70,7 @@ class Tables(NamedTuple):
 
     seconds: Mapping[bytes, int]  # microseconds since the epoch
     callers: Mapping[bytes, Found]
-    objects: Mapping[tuple[bytes, bytes, bytes], tuple[bytes, bool, int, ObjectRef]]  # and target
+    objects: Mapping[tuple[bytes, bytes, bytes], tuple[bytes, bool, int]]  # with the target
     requests: Mapping[tuple[bytes, bytes, bytes, bytes, int, int], Found]
     notes: Mapping[bytes, tuple[bytes, bool, int]]  # with the alarm
     # The bytes around a value, by its length.
@@ -149,7 +148,7 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
     asked, is_clean = tables.callers[caller]
     thing, is_clean_thing, target = b"", True, NO_TARGET
     if front:
-        thing, is_clean_thing, target, _ = tables.objects[front, back, subresource]
+        thing, is_clean_thing, target = tables.objects[front, back, subresource]
     notes, are_clean, alarm = tables.notes[annotations]
     ended, is_clean_end = tables.requests[level, stage, verb, status, target, alarm]
     if not (is_clean and is_clean_thing and are_clean and is_clean_end):
