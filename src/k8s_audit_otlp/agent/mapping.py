@@ -90,10 +90,10 @@ class ExporterMapping:
             return None
         return EventProcessor(policy, redactor, prefix=self.options.prefix)
 
-    def encoder(self, *, digests: bool = False) -> Encoder:
+    def encoder(self, *, digests: bool = False, kind: type[Encoder] = Encoder) -> Encoder:
         """Return what encodes blocks; *digests*: and makes what receipts are made of."""
         processor = self.event_processor()
-        return Encoder(
+        return kind(
             self.options,
             transform=processor,
             clean=processor.clean_parts() if processor else None,

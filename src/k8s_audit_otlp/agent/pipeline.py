@@ -42,6 +42,7 @@ from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.exporter.too_old import window_of
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import is_placeless
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
@@ -181,7 +182,8 @@ class Pipeline:
         said = partial(self._on_failure, "encoding")
         name = self._config.receivers[log.receiver].format
         look_back = self.readers[log].before
-        encoder = mapping.encoder(digests=self._hashes != "none")
+        kind = Encoder if self._marker is None else PythonEncoder
+        encoder = mapping.encoder(digests=self._hashes != "none", kind=kind)
         unwrapping = UnwrappingEncoder(encoder.encode_block, name, look_back)
         encode: Encode = ForgivingEncoder(unwrapping, said)
         if self._around_encode is not None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
 from k8s_audit_otlp.event.stages import Clean, Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
-from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp import plain_line, wire
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.fast_path import QUICKEST, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
@@ -211,6 +211,12 @@ class Encoder:
             if len(record) <= self._max_bytes:
                 break
         return record, body
+
+
+class PythonEncoder(Encoder):
+    """The same without the compiled part: for lines that have killed a process."""
+
+    lines = plain_line
 
 
 def _allowed(body: int, record: int, most: int) -> int:

@@ -10,7 +10,7 @@ from k8s_audit_otlp.event.decode import REFUSED
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.otlp import plain_line
-from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.otlp.limits import AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.plain_line import Lines, PlainLine
@@ -36,10 +36,6 @@ WITH_BODIES = strategies.as_written(
 @pytest.fixture(scope="module")
 def compiled() -> Lines:
     return pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler was there")
-
-
-class PlainEncoder(Encoder):
-    lines = plain_line
 
 
 def encoder_of(lines: Lines, options: MappingOptions | None = None, *, redact: bool) -> Encoder:
@@ -218,4 +214,4 @@ def test_the_compiled_form_refuses_what_is_no_line(compiled: Lines, broken: Any)
     with pytest.raises(TypeError):
         compiled.read(broken)
     with pytest.raises(TypeError):
-        compiled.encode(broken, None, b"", PlainEncoder()._fast.tables)
+        compiled.encode(broken, None, b"", PythonEncoder()._fast.tables)
