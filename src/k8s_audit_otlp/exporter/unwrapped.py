@@ -21,6 +21,7 @@ from k8s_audit_otlp.event.partial_lines import MOST_BYTES, Piece, Pieces
 from k8s_audit_otlp.event.partial_lines import joined as text_of
 from k8s_audit_otlp.exporter.shared import Encode, joined
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
+from k8s_audit_otlp.otlp.fast_path import QUICKEST
 
 # segment, offset, size -> the bytes before the offset; before 0, the last ones of what it follows
 LookBack = Callable[[int, int, int], bytes]
@@ -28,7 +29,6 @@ _STREAMS = frozenset({b"stdout", b"stderr"})
 _LOOK_BACK = 64 << 10
 _MOST_LOOK_BACK = 4 << 20  # for a stream of which nothing was seen; MOST_BYTES where one goes on
 _KEPT = 8  # ends of blocks that consumers may go on from
-_EVENT = b'{"kind":"Event"'
 ELSEWHERE = -1  # the place of a piece that lies in the segment before
 
 
@@ -47,7 +47,7 @@ class UnwrappingEncoder:
         self._pending: OrderedDict[tuple[int, int], Pieces] = OrderedDict()
 
     def __call__(self, block: Block) -> EncodedBlock:
-        if self._name == "audit" or (self._name == "auto" and _is_plain(block.data)):
+        if self._name == "audit" or (self._name == "auto" and QUICKEST.all_begin_so(block.data)):
             return self._encode(block)
         lines = block.data.removesuffix(b"\n").split(b"\n")
         names = [self._name_of(line) for line in lines]
@@ -111,12 +111,6 @@ class UnwrappingEncoder:
                 pieces.add(at + one.at, one)
             at += len(line) + 1
         return pieces
-
-
-def _is_plain(data: bytes) -> bool:
-    """Say whether every line begins as the apiserver begins it: most logs are of nothing else."""
-    lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    return data.startswith(_EVENT) and data.count(b"\n" + _EVENT) + 1 == lines
 
 
 class _Output:

@@ -4,6 +4,7 @@
  *
  * read(line) -> the parts of plain_line.PlainLine, or None
  * encode(line, body, around, tables) -> the record, or None; `tables` is FastEncoder's tuple
+ * all_begin_so(data) -> whether each line of a block begins as an event does
  */
 
 #define _GNU_SOURCE
@@ -238,6 +239,22 @@ quick_read(PyObject *Py_UNUSED(module), PyObject *line)
             Py_CLEAR(read);
     }
     return read;
+}
+
+static PyObject *
+quick_all_begin_so(PyObject *Py_UNUSED(module), PyObject *data)
+{
+    char *at;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(data, &at, &size) < 0)
+        return NULL;
+    const char *end = at + size, *next = at;
+    do {
+        if (!AFTER(next, end, "{\"kind\":\"Event\""))
+            Py_RETURN_FALSE;
+        next = memchr(next, '\n', end - next);
+    } while (next && ++next < end);
+    Py_RETURN_TRUE;
 }
 
 /* ---- Encoding --------------------------------------------------------------------------- */
@@ -541,6 +558,7 @@ quick_encode(PyObject *Py_UNUSED(module), PyObject *args)
 static PyMethodDef methods[] = {
     {"read", quick_read, METH_O, "Return the parts of a line, or None."},
     {"encode", quick_encode, METH_VARARGS, "Return the record of a line, or None."},
+    {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
     {NULL, NULL, 0, NULL},
 };
 

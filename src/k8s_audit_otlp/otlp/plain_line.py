@@ -5,7 +5,7 @@ repeats from event to event (who asked, how it ended, why it was allowed) is a k
 wire bytes are kept, with the verdict whether redaction has anything to do there. A member that is
 not known makes the part in which it stands unreadable, so nothing leaves that nobody has judged.
 
-`_quick_line.c` has the same two functions, to the same results; it is built where a compiler is.
+`_quick_line.c` has the same functions, to the same results; it is built where a compiler is.
 """
 
 import re
@@ -17,6 +17,7 @@ from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
+_BEGINNING = b'{"kind":"Event"'
 _HEAD = re.compile(
     rb'\{"kind":"Event","apiVersion":"audit\.k8s\.io/v1","level":"(%b)","auditID":"(%b)",'
     rb'"stage":"(%b)","requestURI":"([^"\\?\x00-\x1f]*)(?:\?([^"\x00-\x1f]*))?","verb":"(%b)",'
@@ -88,12 +89,13 @@ class Tables(NamedTuple):
 
 
 class Lines(Protocol):
-    """The two functions of this module."""
+    """The functions of this module."""
 
     def read(self, line: bytes, /) -> tuple[bytes, ...] | None: ...
     def encode(
         self, line: bytes, body: bytes | None, around: bytes, tables: Tables, /
     ) -> bytes | None: ...
+    def all_begin_so(self, data: bytes, /) -> bool: ...
 
 
 def read(line: bytes) -> tuple[bytes, ...] | None:
@@ -177,6 +179,12 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
         body,
     ))  # fmt: skip
     return wire.record_head(len(record)) + record
+
+
+def all_begin_so(data: bytes) -> bool:
+    """Say whether every line of a block begins as the apiserver begins an event."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    return data.startswith(_BEGINNING) and data.count(b"\n" + _BEGINNING) + 1 == lines
 
 
 def _duration(stage: bytes, micros: int, head: bytes) -> bytes:

@@ -194,11 +194,26 @@ def test_both_refuse_times_that_are_none(pairs: Any, times: tuple[str, str]) -> 
         assert quick(one, line) is None is quick(other, line)
 
 
+beginning = b'{"kind":"Event"'
+pieces = st.sampled_from([beginning, b"\n", b"{", beginning[:-1], b" ", b"x", b"\r", b""])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.lists(pieces, max_size=8).map(b"".join))
+def test_both_tell_blocks_of_events_alike(compiled: Lines, data: bytes) -> None:
+    """A block that is not only of events is looked through for frames."""
+    told = plain_line.all_begin_so(data)
+    assert compiled.all_begin_so(data) is told
+    lines = data.removesuffix(b"\n").split(b"\n")
+    assert told == all(line.startswith(beginning) for line in lines)
+
+
 def test_a_form_that_differs_would_be_seen(compiled: Lines) -> None:
     """One that takes the name from another place, say."""
 
     class Wrong:
         encode = staticmethod(compiled.encode)
+        all_begin_so = staticmethod(compiled.all_begin_so)
 
         @staticmethod
         def read(line: bytes, /) -> tuple[bytes, ...] | None:
@@ -213,5 +228,7 @@ def test_the_compiled_form_refuses_what_is_no_line(compiled: Lines, broken: Any)
     """With an error, as a function in Python does."""
     with pytest.raises(TypeError):
         compiled.read(broken)
+    with pytest.raises(TypeError):
+        compiled.all_begin_so(broken)
     with pytest.raises(TypeError):
         compiled.encode(broken, None, b"", PythonEncoder()._fast.tables)
