@@ -94,7 +94,7 @@ def test_a_rescue_directory_without_room_takes_nothing(
 ) -> None:
     """It is bounded too."""
     made = backups(live, event, range(2), packed=False)
-    rescue = Rescue(tmp_path / "rescue", made[0].stat().st_size)
+    rescue = Rescue(tmp_path / "rescue", made[1].stat().st_size)  # each fits, both do not
     deleted = DeletedSegments(HoldLimits(0, 0), rescue, free=lambda _: PLENTY)
     receiver = receive(deleted=deleted)
     receiver.log.scan()

@@ -86,6 +86,15 @@ def test_of_a_line_over_the_limit_its_two_ends_are_kept(source_of: Open) -> None
     assert find_block(source, end, longest=MIB, last=False)[0] == _line(10)
 
 
+def test_who_and_what_may_be_long_in_a_line_over_the_limit(source_of: Open) -> None:
+    """A user of a thousand groups is told like any other."""
+    head = b'{"kind":"Event","user":{"groups":["%b"]}' % b'","'.join([b"g" * 200] * 1000)
+    tail = b',"requestReceivedTimestamp":"2026-01-02T03:04:05Z","stageTimestamp":"2026","a":{}}\n'
+    body = b',"requestObject":"' + b"x" * (2 * MIB) + b'"'
+    data, _ = find_block(source_of(head + body + tail), 0, longest=MIB, last=False)
+    assert data == head + tail
+
+
 def test_an_oversized_line_that_has_no_end_yet_is_waited_for(source_of: Open) -> None:
     """Unless nothing will be added to it."""
     source = source_of(b"x" * (2 * MIB))
@@ -99,6 +108,14 @@ def test_what_is_no_line_is_passed_first(source_of: Open, blank: bytes) -> None:
     source = source_of(blank + _line(10))
     assert find_block(source, 0, longest=64 * MIB, last=False) == (b"", len(blank))
     assert find_block(source, len(blank), longest=64 * MIB, last=False)[0] == _line(10)
+
+
+def test_a_stretch_of_blank_lines_is_passed_at_once(source_of: Open) -> None:
+    """Nobody looks at each of a hundred thousand of them."""
+    source = source_of(b" \n" * BLOCK_BYTES + _line(10))
+    data, end = find_block(source, 0, longest=64 * MIB, last=False)
+    assert data == b""
+    assert end >= BLOCK_BYTES
 
 
 def test_a_hole_is_leapt_over(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def test_merged_gaps_keep_their_sum_and_their_outer_span() -> None:
         attributes: dict[str, Any] = {EXPORTER: "siem", GAP + "reason": "deleted", GAP + "start": n}
         span: dict[str, Any] = {GAP + "since_ns": 100 + n, GAP + "until_ns": 200 + n}
         size: dict[str, Any] = {GAP + "bytes": n, GAP + "estimated_records": 1}
+        if n == 1100:
+            size[GAP + "open_end"] = True  # nobody knows how much more it was
         outbox.add(notice(f"g{n}", "k8s.audit.gap", **attributes, **span, **size))
     told_of = outbox.snapshot()
     assert len(told_of) == MAX_PENDING
@@ -81,6 +83,7 @@ def test_merged_gaps_keep_their_sum_and_their_outer_span() -> None:
     assert merged.attributes[GAP + "since_ns"] == 100 + 999
     assert merged.attributes[GAP + "until_ns"] == 200 + 1299
     assert merged.attributes[GAP + "estimated_records"] == 301
+    assert merged.attributes[GAP + "open_end"] is True
     assert GAP + "start" not in merged.attributes
     assert f"{merged.attributes[GAP + 'bytes']} bytes in 301 places" in merged.body
 

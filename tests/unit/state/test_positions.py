@@ -109,12 +109,13 @@ def test_slots_are_used_again_once_a_checkpoint_holds_their_places(
     tmp_path: Path, file: PositionFile
 ) -> None:
     """The file does not grow with the segments that there ever were."""
-    size = (tmp_path / FILE_NAME).stat().st_size
+    size, settled = (tmp_path / FILE_NAME).stat().st_size, dict[int, int]()
     for segment in range(1, 500):
         ledger = Ledger()
         ledger.settle(ledger.open(Span(segment, 0, 10)), Tally())
         file.write(KEY, segment, IDENTITY, ledger)
-        file.stored(KEY, {segment: 10})
+        settled[segment] = 10
+        file.stored(KEY, settled)
     assert (tmp_path / FILE_NAME).stat().st_size == size
 
 
