@@ -167,3 +167,14 @@ def test_each_batch_has_the_times_of_its_own_records() -> None:
     batches = batches_of([block], BatchLimits(max_records=2))
     times = [(batch.first_ns // SECOND, batch.last_ns // SECOND) for batch in batches]
     assert times == [(1, 2), (3, 4), (5, 5)]
+
+
+def test_the_times_of_a_batch_are_the_outer_ones_of_its_blocks() -> None:
+    """Events are written about in the order of their times, not quite."""
+    batcher = Batcher("r", BatchLimits())
+    for start, first, last in ((0, 3, 9), (10, 2, 8)):
+        block = block_of([[(first, 0)]], start)
+        batcher.add(replace(block, first_ns=first * SECOND, last_ns=last * SECOND))
+    batch = batcher.take()
+    assert batch is not None
+    assert (batch.first_ns, batch.last_ns) == (2 * SECOND, 9 * SECOND)

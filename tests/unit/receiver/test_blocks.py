@@ -277,3 +277,17 @@ def test_a_gap_is_told_to_each_who_misses_it(
     receiver.log.scan()
     gap = receiver.reader.read(receiver.log.segments()[0], offset)
     assert gap == Gap(Span(1, offset, 8), "truncated")
+
+
+def test_a_file_that_was_written_anew_is_looked_at_before_it_is_read_on(
+    receive: Callable[..., Any], log_dir: Path
+) -> None:
+    """Its bytes are not those of the segment that it held."""
+    live = log_dir / "audit.log"
+    live.write_bytes(b"one\ntwo\n")
+    receiver = receive()
+    receiver.log.scan()
+    segment = receiver.log.segments()[0]
+    live.write_bytes(b"another\nlonger one\n")
+    assert receiver.reader.read(segment, 0) is None
+    assert receiver.reader.read(segment, 8) is None

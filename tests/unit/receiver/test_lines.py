@@ -130,6 +130,13 @@ def test_a_hole_is_leapt_over(tmp_path: Path) -> None:
     assert (1 << 30) - 4096 <= end <= 1 << 30
 
 
+def test_a_body_that_holds_what_ends_an_event_is_left_out_whole() -> None:
+    """An audit log may be about objects that are events themselves, or look like them."""
+    end = b',"requestReceivedTimestamp":"2026-01-02T03:04:05Z","stageTimestamp":"2026"}'
+    tail = b'{"a":1' + end + b',"password":"hunter2"' + end
+    assert without_bodies(b'{"kind":"Event","requestObject":{', tail) == b'{"kind":"Event"' + end
+
+
 def test_without_both_ends_nothing_is_made_up() -> None:
     """The head as it is, no event: but no silence either."""
     assert without_bodies(b'{"a":1', b'"b":2}') == b'{"a":1'
