@@ -40,12 +40,17 @@ def run() -> None:
 @STATE_DIR
 @JSON
 @click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
+@click.option(
+    "--fail", is_flag=True, help="End with 1 unless an agent runs and nothing is wrong: for checks."
+)
 @doing("status:command")
 def status() -> None:
     """Show position, backlog and conservation of each exporter.
 
     Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
-    while one runs.
+    while one runs, first whether anything is being lost. The exit code is 0 whatever is shown,
+    unless --fail asks for another: 1 where no agent runs, or the first line names anything that is
+    being lost, refused or in trouble.
     """
 
 

@@ -1,7 +1,6 @@
 """`tap` and `top`: what leaves an exporter right now, event by event or by who makes it."""
 
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,7 +25,7 @@ from k8s_audit_otlp.cli.options import (
 )
 from k8s_audit_otlp.cli.terminal import console
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.telemetry.tap import connect, frames, left_out
+from k8s_audit_otlp.telemetry.tap import MAX_READERS, connect, frames, left_out
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.tap import FIELDS, Match, Volume, Watched, line_of, read
 from k8s_audit_otlp.tools.text import counted, share, size
@@ -89,8 +88,7 @@ def tap(
         if record is None or not match(record):
             continue
         if as_json:
-            sys.stdout.buffer.write(record.as_json() + b"\n")
-            sys.stdout.flush()
+            click.echo(record.as_json())
         else:
             click.echo(line_of(record))
 
@@ -189,8 +187,10 @@ def _records(
         exporter, record = found
         if exporter:
             yield read(exporter, record)
+        elif count := left_out(record):
+            say(f"{count:,} records were left out: they came faster than they were read")
         else:
-            say(f"{left_out(record):,} records were left out: they came faster than they were read")
+            die(f"{MAX_READERS} others watch this agent already, which is the most", STATE)
 
 
 def _view(volume: Volume, most: int) -> Group:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from k8s_audit_otlp.telemetry.visible import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,11 +35,12 @@ def console(*, err: bool = False) -> "Console":
 def echo(text: str, *, err: bool = False, **style: Any) -> None:
     """Write lines folded to the terminal's width, under where their text begins.
 
+    What a line quotes may be hostile, so it commands no terminal.
     Where nobody watches they stay as they are, so that they can be searched. *style*: click's.
     """
     width = shutil.get_terminal_size().columns
     stream = sys.stderr if err else sys.stdout
-    for line in text.split("\n"):
+    for line in map(visible, text.split("\n")):
         folded = [line]
         if stream.isatty() and len(line) > width:
             label = _LABEL.match(line)

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from threading import Lock, Timer
 from typing import Any, Final, Literal, TextIO
 
+from k8s_audit_otlp.telemetry.visible import visible, visible_json, visible_lines
+
 Level = Literal["debug", "info", "warn", "error"]
 
 LEVELS: Final[Mapping[str, int]] = {
@@ -59,8 +61,10 @@ def _message(record: logging.LogRecord) -> str:
 
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{_stamp(record)} {record.levelname.lower():7} {_message(record)}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        text = f"{_stamp(record)} {record.levelname.lower():7} {visible(_message(record))}"
+        if not record.exc_info:
+            return text
+        return f"{text}\n{visible_lines(self.formatException(record.exc_info))}"
 
 
 class _Json(logging.Formatter):
@@ -76,7 +80,7 @@ class _Json(logging.Formatter):
             line["repeated"] = more
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return visible_json(json.dumps(line, ensure_ascii=False, default=str))
 
 
 @dataclass(slots=True)

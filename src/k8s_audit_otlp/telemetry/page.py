@@ -11,16 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, readiness
-from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader, Compared
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
+
+if TYPE_CHECKING:
+    from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader, Compared
 
 _SHOWN_SEGMENTS = 12  # of each log, the newest
 _BEHIND_S = 60.0  # who is so late may wait for a back end, and counts what comes when it reads it
@@ -43,18 +45,17 @@ def status_of(
     view: HealthView,
     history: History,
     at: float,
-    apiserver: ApiserverReader | None = None,
+    apiserver: "ApiserverReader | None" = None,
 ) -> dict[str, Any]:
     """Return what the page shows. *at*: seconds since the epoch."""
-    ready = readiness(view)
-    verdict, kind = _verdict(view, apiserver)
+    said, kind = verdict(view, apiserver)
     return {
         "version": __version__,
         "pid": os.getpid(),
         "at": at,
-        "verdict": verdict,
-        "kind": kind if ready.good else "bad",
-        "reasons": list(ready.reasons),
+        "verdict": said,
+        "kind": kind,
+        "reasons": list(readiness(view).reasons),
         "exporters": [_exporter(one, history, read=_read(view)) for one in view.exporters],
         "sources": [asdict(source) for source in view.sources],
         "logs": _logs(agent, {log.path: log.trouble for log in view.logs}),
@@ -62,13 +63,13 @@ def status_of(
     }
 
 
-def _apiserver(reader: ApiserverReader, view: HealthView) -> dict[str, Any]:
+def _apiserver(reader: "ApiserverReader", view: HealthView) -> dict[str, Any]:
     compared = reader.compared()
     told = compared._asdict() | {"doubt": _doubt(compared, view)} if compared else {}
     return {"trouble": reader.trouble, **told}
 
 
-def _doubt(compared: Compared, view: HealthView) -> str:
+def _doubt(compared: "Compared", view: HealthView) -> str:
     """Say what speaks for a loss before the log. Who waits for a back end reads nothing new."""
     if compared.errors:
         count = f"{compared.errors:,.0f} events"
@@ -81,9 +82,15 @@ def _doubt(compared: Compared, view: HealthView) -> str:
     return "The kube-apiserver counts more events than were read: see AuditEventsMissing."
 
 
-def headline(view: HealthView, apiserver: ApiserverReader | None = None) -> str:
+def headline(view: HealthView, apiserver: "ApiserverReader | None" = None) -> str:
     """Return in a line what the page says first."""
     return "; ".join(readiness(view).reasons) or _verdict(view, apiserver)[0]
+
+
+def verdict(view: HealthView, apiserver: "ApiserverReader | None" = None) -> tuple[str, str]:
+    """Answer whether anything is being lost, with what to do; and good, warn or bad."""
+    said, kind = _verdict(view, apiserver)
+    return said, kind if readiness(view).good else "bad"
 
 
 def _read(view: HealthView) -> str:
@@ -95,8 +102,8 @@ def _read(view: HealthView) -> str:
     return "All that was read is" if down else "All is"
 
 
-def _verdict(view: HealthView, apiserver: ApiserverReader | None) -> tuple[str, str]:
-    """Answer whether anything is being lost, with what to do, and how bad it is."""
+def _verdict(view: HealthView, apiserver: "ApiserverReader | None") -> tuple[str, str]:
+    """Say it for an agent that is ready."""
     exporters, read = view.exporters, _read(view)
     behind = sum(exporter.backlog_bytes > 0 for exporter in exporters)
     sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else f"{read} sent."

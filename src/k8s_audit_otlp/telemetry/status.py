@@ -25,6 +25,7 @@ from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Beat, Recent, readine
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
+from k8s_audit_otlp.telemetry.page import headline, status_of, verdict
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
@@ -66,7 +67,7 @@ class AgentStatus:
         self._agent = self._next = agent
         self._replaced = False
         state_dir = Path(agent.config.service.state_dir)
-        self._reporter = Reporter(state_dir, self._health)
+        self._reporter = Reporter(state_dir, self._health, self._verdict)
         agent.listen(self.tick)
         reported = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
         self._base = _stored(state_dir) if reported else None
@@ -149,7 +150,6 @@ class AgentStatus:
             yield from self._apiserver.samples()
 
     def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
-        from k8s_audit_otlp.telemetry.page import status_of  # noqa: PLC0415 - slow to import
         from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
 
         answers = Answers(
@@ -179,9 +179,10 @@ class AgentStatus:
 
     def headline(self) -> str:
         """Return in a line what the page says first."""
-        from k8s_audit_otlp.telemetry.page import headline  # noqa: PLC0415 - slow to import
-
         return headline(self._health(), self._apiserver)
+
+    def _verdict(self, view: HealthView) -> tuple[str, str]:
+        return verdict(view, self._apiserver)
 
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""

@@ -30,6 +30,8 @@ class StatusReport(msgspec.Struct):
     pid: int
     at: float
     not_ready: Sequence[str] = ()  # what /readyz has against it
+    verdict: str = ""  # what the page says first: whether anything is being lost
+    kind: str = ""  # good, warn or bad
     config_refused: bool = False
     exporters: Sequence[ExporterView] = ()
     sources: Sequence[SourceView] = ()
@@ -43,10 +45,12 @@ class Reporter:
         self,
         state_dir: Path,
         health: Callable[[], HealthView],
+        verdict: Callable[[HealthView], tuple[str, str]],
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._health = health
+        self._verdict = verdict
         self._clock = clock
         self._path = state_dir / FILE_NAME
         self._delivered: dict[str, tuple[float, int]] = {}
@@ -56,7 +60,14 @@ class Reporter:
         exporters = [self._with_rate(exporter, now) for exporter in view.exporters]
         reasons = readiness(view).reasons
         report = StatusReport(
-            os.getpid(), now, reasons, view.config_refused, exporters, view.sources, view.reload
+            os.getpid(),
+            now,
+            reasons,
+            *self._verdict(view),
+            view.config_refused,
+            exporters,
+            view.sources,
+            view.reload,
         )
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         data = data.ljust((len(data) // _ROOM_BYTES + 2) * _ROOM_BYTES)
@@ -95,9 +106,14 @@ class AgentNow(NamedTuple):
         return int(self.holder) if self.holder and self.holder.isdecimal() else None
 
     @property
+    def good(self) -> bool:
+        """Whether it runs, and nothing is wrong."""
+        return self.report is not None and self.report.kind == "good"
+
+    @property
     def line(self) -> str:
         if self.report is not None:
-            return f"agent {self.report.pid} is running"
+            return f"agent {self.report.pid} is running. {self.report.verdict}".rstrip()
         if self.holder is None:
             return "no agent is running"
         return (

@@ -5,7 +5,7 @@ for a reader: what one does not take is left out for it, and counted.
 
 A frame is `length, length of the name, name, record`, both lengths four bytes, the first one of all
 that follows it. The record is one as it stands in an encoded ScopeLogs. A frame without a name
-holds, as eight bytes, how many records were left out.
+holds, as eight bytes, how many records were left out; none means that too many watch already.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from threading import Thread
 from typing import Final
 
 FILE_NAME: Final = "tap.sock"
+MAX_READERS: Final = 8
 _LENGTHS: Final = struct.Struct("!II")
 _COUNT: Final = struct.Struct("!Q")
 _MAX_READER_BYTES: Final = 4 * 1024 * 1024  # that wait for one reader
-_MAX_READERS: Final = 8
 _MAX_REQUESTS: Final = 64  # waiting to be handed out
 _MAX_FRAME: Final = 1 << 30
 
@@ -147,7 +147,7 @@ class Tap:
         os.fchmod(listener.fileno(), 0o600)  # before it has a name: nobody else is ever let in
         with _address(self._state_dir) as address:
             listener.bind(address)
-        listener.listen(_MAX_READERS)
+        listener.listen(MAX_READERS)
         self._wake, woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         for each in (listener, self._wake, woken):
@@ -199,10 +199,11 @@ class Tap:
             stream, _ = listener.accept()
         except OSError:
             return
-        if len(self._readers) >= _MAX_READERS:
-            stream.close()
-            return
         stream.setblocking(False)
+        if len(self._readers) >= MAX_READERS:
+            with stream, contextlib.suppress(OSError):
+                stream.send(frame_of(b"", _COUNT.pack(0)))
+            return
         self._readers[stream.fileno()] = _Reader(stream)
         self._selector.register(stream, selectors.EVENT_READ)
         self.watched = True

@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from k8s_audit_otlp.telemetry.visible import visible
+
 _LEAST_TEXT = 20  # columns that a column of text may be folded to
 _BETWEEN = 3  # columns between two columns
 _INDENT = 4  # columns before what stands beneath a first cell
@@ -20,6 +22,7 @@ def print_hanging(console: Console, head: Text, text: str) -> None:
 
     Where nobody watches, a text stays one line, so that it can be searched for.
     """
+    text = visible(text)
     room = console.width - head.cell_len
     if not console.is_terminal or room < _LEAST_TEXT:
         console.print(head + Text(text), soft_wrap=True)
@@ -49,7 +52,7 @@ class FittingTable:
         self.caption = caption
 
     def add_row(self, *cells: str, style: str = "") -> None:
-        self._rows.append(_Row(cells, style))
+        self._rows.append(_Row([visible(cell) for cell in cells], style))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._least_width() <= options.max_width:

@@ -11,16 +11,18 @@ import orjson
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.otlp.record import plain_value
+from k8s_audit_otlp.telemetry.visible import visible_json
 from k8s_audit_otlp.tools.heaviest import Heaviest
 from k8s_audit_otlp.tools.text import printable
 
 FIELDS: Final = (
     "user", "verb", "resource", "namespace", "name", "code", "level", "stage", "ip", "exporter"
 )  # fmt: skip
+_MOST_SHOWN: Final = 120  # signs of a field
 
 
 class Watched(NamedTuple):
-    """One record as it left: its fields as text, and itself."""
+    """One record as it left: its fields as text, whatever they hold, and itself."""
 
     fields: dict[str, str]
     when_ns: int
@@ -29,7 +31,7 @@ class Watched(NamedTuple):
     event_name: str
     attributes: dict[str, Any]
 
-    def as_json(self) -> bytes:
+    def as_json(self) -> str:
         """Return one object on one line."""
         plain = {
             "exporter": self.fields["exporter"],
@@ -38,7 +40,10 @@ class Watched(NamedTuple):
             "attributes": self.attributes,
             "body": self.event,
         }
-        return orjson.dumps(plain, default=str)
+        return visible_json(orjson.dumps(plain, default=str).decode())
+
+    def shown(self, field: str) -> str:
+        return printable(self.fields[field], _MOST_SHOWN)
 
 
 def read(exporter: str, record: bytes) -> Watched:
@@ -49,8 +54,7 @@ def read(exporter: str, record: bytes) -> Watched:
         body = orjson.loads(body)
     event = body if isinstance(body, dict) else {}
     attributes = {pair.key: plain_value(pair.value) for pair in log.attributes}
-    fields = {name: printable(text, 120) for name, text in _fields(event).items()}
-    fields["exporter"] = exporter
+    fields = {**_fields(event), "exporter": exporter}
     return Watched(fields, log.time_unix_nano, len(record), body, log.event_name, attributes)
 
 
@@ -84,19 +88,20 @@ def _text(value: Any) -> str:
 def line_of(record: Watched) -> str:
     """Write a record as one line: when, which exporter, who did what, with which result."""
     when = datetime.fromtimestamp(record.when_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
-    of = record.fields
-    if not of["verb"]:
+    of = record.shown
+    if not of("verb"):
         text = record.event_name if isinstance(record.event, dict) else str(record.event)
-        return f"{when} {of['exporter']}  {record.event_name}  {printable(text)}"
-    place = "/".join(filter(None, (of["namespace"], of["name"])))
-    parts = (of["exporter"], of["code"] or "-", of["verb"], of["resource"], place, of["user"])
+        return f"{when} {of('exporter')}  {printable(record.event_name)}  {printable(text)}"
+    place = "/".join(filter(None, (of("namespace"), of("name"))))
+    parts = (of("exporter"), of("code") or "-", of("verb"), of("resource"), place, of("user"))
     return f"{when} {'  '.join(filter(None, parts))}"
 
 
 class Match:
     """What is asked for: each field by a pattern; a field given twice takes either.
 
-    `*` and `?` stand for what they do in the shell; in a code `x` is any digit.
+    `*`, `?` and `[` stand for what they do in the shell, unless the pattern is the whole value as
+    it is or as it is shown; in a code `x` is any digit.
     """
 
     def __init__(self, wishes: Iterable[str]) -> None:
@@ -121,9 +126,17 @@ class Match:
 
     def __call__(self, record: Watched) -> bool:
         return all(
-            any(fnmatchcase(record.fields[field], pattern) for pattern in patterns)
+            any(_fits(value, pattern) for value in _spelled(record, field) for pattern in patterns)
             for field, patterns in self._wanted.items()
         )
+
+
+def _spelled(record: Watched, field: str) -> set[str]:
+    return {record.fields[field], record.shown(field)}
+
+
+def _fits(value: str, pattern: str) -> bool:
+    return value == pattern or fnmatchcase(value, pattern)
 
 
 class Volume:
@@ -134,8 +147,8 @@ class Volume:
         self._heaviest: Heaviest[tuple[str, str, str]] = Heaviest()
 
     def add(self, record: Watched) -> None:
-        of = record.fields
-        key = (of["user"] or record.event_name, of["verb"], of["resource"])
+        of = record.shown
+        key = (of("user") or record.event_name, of("verb"), of("resource"))
         self._heaviest.add(key, record.size, record.size)
         self.events += 1
         self.size += record.size

@@ -2,12 +2,14 @@
 
 from typing import Final
 
+from k8s_audit_otlp.telemetry.visible import visible
+
 DAY_S: Final = 86_400.0
 
 
 def printable(text: str, most: int = 200) -> str:
     """Show text that a client chose: no control and no direction characters, not endless."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: most + 1])
+    shown = visible(text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 

@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.telemetry.page import verdict
 from k8s_audit_otlp.telemetry.status_file import FILE_NAME, FRESH_S, Reporter, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 from k8s_audit_otlp.tools.text import ago
+
+SENT = "Nothing is being lost. All is sent."
 
 
 def reporter(folder: Path, at: float, reasons: tuple[str, ...] = ()) -> Reporter:
     logs = [LogView("audit.log", reason) for reason in reasons] or [LogView("audit.log")]
     view = HealthView(logs, [ExporterView("otlp_http")])
-    return Reporter(folder, lambda: view, clock=lambda: at)
+    return Reporter(folder, lambda: view, verdict, clock=lambda: at)
 
 
 def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
@@ -24,12 +27,26 @@ def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
     lock.acquire()
     assert agent_now(tmp_path, 0.0).line.startswith(f"process {me} uses it")
     reporter(tmp_path, 100.0).write()
-    assert agent_now(tmp_path, 100.0).line == f"agent {me} is running"
+    assert agent_now(tmp_path, 100.0).line == f"agent {me} is running. {SENT}"
     assert agent_now(tmp_path, 101.0 + FRESH_S).line.startswith(f"process {me} uses it")
     assert agent_now(tmp_path, 101.0 + FRESH_S).pid == me
     assert agent_now(tmp_path, 99.0 - FRESH_S).report is None, "the clock was set back: it may hang"
     lock.release()
     assert agent_now(tmp_path, 100.0).line == "no agent is running", "its report outlived it"
+
+
+@pytest.mark.parametrize(("reasons", "good"), [((), True), (("no such file",), False)])
+def test_good_is_an_agent_that_reports_and_has_no_trouble(
+    tmp_path: Path, reasons: tuple[str, ...], *, good: bool
+) -> None:
+    """What `status --fail` asks."""
+    lock = StateLock(tmp_path)
+    lock.acquire()
+    assert not agent_now(tmp_path, 100.0).good, "it has told nothing"
+    reporter(tmp_path, 100.0, reasons).write()
+    assert agent_now(tmp_path, 100.0).good is good
+    lock.release()
+    assert not agent_now(tmp_path, 100.0).good
 
 
 def test_a_report_of_the_predecessor_is_not_the_successors(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.logs import OnceAMinute
-from k8s_audit_otlp.telemetry.tap import Tap, connect, frames, left_out
+from k8s_audit_otlp.telemetry.tap import MAX_READERS, Tap, connect, frames, left_out
 
 
 @pytest.fixture
@@ -159,6 +159,15 @@ def test_a_reader_that_leaves_is_forgotten(tap: Tap, tmp_path: Path) -> None:
     while tap.watched and time.monotonic() < end:
         time.sleep(0.01)
     assert not tap.watched
+
+
+def test_one_too_many_is_told_so(tap: Tap, tmp_path: Path) -> None:
+    """Who is only hung up on would knock again and again."""
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(watching(tap, tmp_path)) for _ in range(MAX_READERS + 1)]
+        assert [(name, left_out(count)) for name, count in frames(streams[-1])] == [("", 0)]
+        tap.publish("otlp_http", [b"one"])
+        assert all(next(frames(stream)) == ("otlp_http", b"one") for stream in streams[:-1])
 
 
 def test_it_listens_as_soon_as_it_can(tmp_path: Path) -> None:

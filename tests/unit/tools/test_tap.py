@@ -53,6 +53,31 @@ def test_every_field_that_is_asked_for_must_match(wishes: list[str], *, wanted: 
     assert Match(wishes)(watched(json.dumps(EVENT))) is wanted
 
 
+LONG = "system:serviceaccount:prod:" + "n" * 200
+NAMES = [
+    "o'brien",
+    'a "b" c',
+    "Zoë",
+    "x=y",
+    "[team]",
+    "a\x1b[2J",
+    "\u202eresu",
+    "back\\slash",
+    LONG,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_found_as_it_is_and_as_it_is_shown(name: str) -> None:
+    """Whatever it holds: patterns of the shell, controls, more than a line has room for."""
+    found = watched(json.dumps({**EVENT, "user": {"username": name}}))
+    shown = line_of(found).rpartition("  ")[2]
+    assert Match([f"user={name}"])(found)
+    assert Match([f"user={shown}"])(found)
+    assert Match([f"user=*{name[-1]}"])(found)
+    assert not Match([f"user={name}x"])(found)
+
+
 @pytest.mark.parametrize(("wish", "hint"), [("usr=x", "user"), ("user", "user=PATTERN")])
 def test_a_wish_that_means_nothing_is_refused(wish: str, hint: str) -> None:
     """With what was probably meant."""
@@ -66,6 +91,7 @@ def test_any_body_can_be_shown(value: object) -> None:
     for body in (str(value), json.dumps(value), json.dumps(dict.fromkeys(EVENT, value))):
         found = watched(body)
         assert line_of(found).isprintable()
+        assert found.as_json().isprintable()
         orjson.loads(found.as_json())
 
 

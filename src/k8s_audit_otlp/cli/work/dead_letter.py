@@ -36,6 +36,7 @@ from k8s_audit_otlp.exporter.dead_letter_replay import (
     Replayed,
     ReplayRunningError,
 )
+from k8s_audit_otlp.telemetry.visible import visible_json
 from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.transport.otlp_json import record_as_json
 
@@ -102,7 +103,8 @@ def show(
         }
         if with_record and entry.record:
             shown["record"] = record_as_json(entry.record_bytes)
-        click.echo(json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False))
+        text = json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False)
+        click.echo(visible_json(text))
 
 
 def replay(

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from k8s_audit_otlp.cli import FAILURE, OK
 from k8s_audit_otlp.cli.options import checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
@@ -24,9 +25,11 @@ _WATCH_S = 1.0
 
 
 def command(
-    config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool
+    config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool, fail: bool
 ) -> None:
     """Show position, backlog and conservation of each exporter."""
+    if watch and fail:
+        raise click.UsageError("--watch has no end that could fail; leave one of them out")
     directory = directory_of(config_file, state_dir)
     if watch and not as_json and sys.stdout.isatty():
         from k8s_audit_otlp.cli.work.watch import watch as live  # noqa: PLC0415 - slow to import
@@ -40,7 +43,7 @@ def command(
         else:
             echo(_as_text(checkpoint, agent, time.time()))
         if not watch:
-            return
+            sys.exit(FAILURE if fail and not agent.good else OK)
         time.sleep(_WATCH_S)
 
 
@@ -58,6 +61,8 @@ def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
         "written": checkpoint.written,
         "running": agent.pid,
         "reporting": report is not None,
+        "verdict": report.verdict if report else agent.line,
+        "kind": report.kind if report else "bad",
         "not_ready": list(report.not_ready) if report else [],
         "config_refused": report is not None and report.config_refused,
         "sources": [asdict(source) for source in report.sources] if report else [],
@@ -87,7 +92,7 @@ def _plain(now: ExporterView | None) -> dict[str, Any] | None:
 def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
     report = agent.report
     age = now - datetime.fromisoformat(checkpoint.written).timestamp()
-    lines = [f"{agent.line}; positions as of {ago(age)} ({checkpoint.written})"]
+    lines = [agent.line, f"positions as of {ago(age)} ({checkpoint.written})"]
     lines += [f"not ready: {reason}" for reason in report.not_ready] if report else []
     if report and report.config_refused:
         lines.append(f"the {CONFIG_REFUSED_TEXT}")

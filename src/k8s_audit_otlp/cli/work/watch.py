@@ -14,6 +14,7 @@ from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.status_file import AgentNow, StatusReport
 from k8s_audit_otlp.telemetry.views import ExporterView
+from k8s_audit_otlp.telemetry.visible import visible
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.text import about, duration
 
@@ -82,13 +83,15 @@ def _row(
 
 def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
     for reason in report.not_ready if report else ():
-        text = f"not ready: {reason}"
-        yield Text(text, style="red", overflow="ellipsis", no_wrap=True)
+        yield _trouble(f"not ready: {reason}")
     if report and report.config_refused:
-        yield Text(f"the {CONFIG_REFUSED_TEXT}", style="yellow", overflow="ellipsis", no_wrap=True)
+        yield _trouble(f"the {CONFIG_REFUSED_TEXT}", "yellow")
     for one in report.exporters if report else ():
         if not one.error or one.state in _GOOD:
             continue
         again = f"; next try in {duration(max(0, one.retry_at - now))}" if one.retry_at else ""
-        text = f"{one.exporter}: {one.error}{again}"
-        yield Text(text, style="red", overflow="ellipsis", no_wrap=True)
+        yield _trouble(f"{one.exporter}: {one.error}{again}")
+
+
+def _trouble(text: str, style: str = "red") -> Text:
+    return Text(visible(text), style=style, overflow="ellipsis", no_wrap=True)

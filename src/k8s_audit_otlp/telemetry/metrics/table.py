@@ -187,7 +187,7 @@ PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
     APISERVER_ERRORS: ("counter", "events", ("plugin",),
                        "Events that the apiserver says it could not write."),
     SOURCE_UP: ("gauge", "boolean", ("source",),
-                "1 while a webhook, Kafka or CloudWatch receiver can take events."),
+                "1 while a webhook, Kafka or CloudWatch receiver has no trouble taking events."),
     SOURCE_BEHIND: ("gauge", "seconds", ("source",),
                     "Time since Kafka or CloudWatch held nothing that was not on disk here."),
     SOURCE_WAITING: ("gauge", "messages", ("source", "topic", "partition"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
+from k8s_audit_otlp.telemetry.visible import visible
 from k8s_audit_otlp.tools.doctor.verdict import Finding, State
 from k8s_audit_otlp.tools.table import print_hanging
 
@@ -23,7 +24,7 @@ def show(findings: Iterable[Finding], console: Console) -> Iterator[Finding]:
     for finding in findings:
         if finding.subject != subject:
             subject = finding.subject
-            console.print(Text(subject, style="bold"), soft_wrap=True)
+            console.print(Text(visible(subject), style="bold"), soft_wrap=True)
         state = Text(f"  {finding.state:<8}", style=_STYLE[finding.state])
         print_hanging(console, state + Text(f"{finding.check:<22}"), finding.why)
         if finding.hint and finding.state is not State.OK:
