@@ -114,9 +114,13 @@ def form(log: LogFacts) -> CheckResult:
         frame = detect(log.first_line)
         if any(is_audit(one.text) for one in unwrap(log.first_line, frame)):
             return ok(f"JSON events in the frame of {frame}")
+        what = f"another one in the frame of {frame}" if frame != "text" else "no audit event"
+        kind = seems([log.first_line])
         return warn(
-            f"its first line is another one in the frame of {frame}: such lines are left out",
-            "does the apiserver write its events there, with --audit-log-path=-?",
+            f"its first line is {what}{f' (it seems to be {kind})' if kind else ''}: such lines "
+            "are left out",
+            "does the apiserver write its events there, with --audit-log-path=-? If not, name the "
+            "file of --audit-log-path",
         )
     if kind := seems([log.first_line]):
         return fail(
