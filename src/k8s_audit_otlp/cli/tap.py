@@ -167,6 +167,7 @@ def _records(
 ) -> Iterator[Watched | None]:
     """Yield what comes, and None now and then while nothing does; end with the agent."""
     queue: Queue[Any] = Queue(_MOST_WAITING)
+    missed, told = 0, 0.0
     end = None if seconds is None else time.monotonic() + seconds
 
     def receive() -> None:
@@ -188,7 +189,10 @@ def _records(
         if exporter:
             yield read(exporter, record)
         elif count := left_out(record):
-            say(f"{count:,} records were left out: they came faster than they were read")
+            missed += count
+            if time.monotonic() - told >= _REFRESH_S:
+                told = time.monotonic()
+                say(f"left out so far, as it came too fast: {counted(missed, 'record')}")
         else:
             die(f"{MAX_READERS} others watch this agent already, which is the most", STATE)
 
