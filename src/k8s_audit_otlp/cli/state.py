@@ -40,6 +40,9 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
     if as_json:
         click.echo(json.dumps([asdict(consumed) for consumed in found], indent=2))
         return
+    if not found:
+        echo("no exporter has a position")
+        return
     from k8s_audit_otlp.tools.table import FittingTable  # noqa: PLC0415 - not for --json, and slow
 
     table = FittingTable(("exporter", "log", "segment", "offset", "backlog", "delivered"), 3)

@@ -202,7 +202,7 @@ class Connections:
                     sock.close()
             if isinstance(error, OSError):
                 more = self.url.scheme == "https" or self.proxy is not None
-                why = _reason(error, connected=more and sock is not None)
+                why = reason_of(error, connected=more and sock is not None)
                 raise ConnectError(why, error) from None
             raise
         return sock
@@ -254,7 +254,7 @@ def _readable(sock: Any) -> bool:
     return bool(poll.poll(0))
 
 
-def _reason(error: OSError, *, connected: bool) -> str:
+def reason_of(error: OSError, *, connected: bool) -> str:
     """Say what went wrong. *connected*: it was not the connection, but TLS or a proxy on it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return not_accepted(error.verify_message)

@@ -110,6 +110,7 @@ def test_a_forgotten_exporter_begins_anew(fixture: Fixture) -> None:
     assert wrong.exit_code == 2
     assert "did you mean otlp_http?" in wrong.output
     assert state(fixture, "forget", "otlp_http").exit_code == 0
+    assert "no exporter has a position" in state(fixture, "list").output
     assert names(fixture.state) == set()
     fixture.once()
     assert fixture.backend.received.duplicates == 10

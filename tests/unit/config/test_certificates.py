@@ -67,6 +67,17 @@ def test_a_file_that_is_not_there_yet_is_a_remark(tmp_path: Path, pair: Pair) ->
     assert {remark.kind for remark in remarks} == {Kind.MISSING}
 
 
+@pytest.mark.parametrize(("path", "kinds"), [("/dev/null", [Kind.UNUSUAL]), ("/dev/tty", [])])
+def test_a_device_that_keeps_nothing_is_named(path: str, kinds: list[Kind]) -> None:
+    """What is written to it counts as delivered, as who tries something out may want."""
+    tree = {
+        "receivers": {"k8s_audit": {"include": "/nope"}},
+        "exporters": {"otlp_file": {"path": path}},
+    }
+    remarks = load_tree(tree, "agent.yaml", {}).remarks
+    assert [remark.kind for remark in remarks if "otlp_file" in remark.where] == kinds
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """To open a pipe would be to wait for who writes into it."""
     pipe = tmp_path / "pipe"

@@ -67,6 +67,9 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
 ) -> None:
     """Judge a day of a cluster by what a store holds, asked over HTTP."""
     now_ns = time.time_ns()
+    if not cluster.strip():
+        hint = "name the k8s.cluster.name of the records"
+        raise click.BadParameter(f"is empty; {hint}", param_hint="--cluster")
     chosen = _day(day, now_ns)
     trusted = _trusted(keys)
     try:

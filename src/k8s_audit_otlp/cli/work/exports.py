@@ -35,11 +35,8 @@ def exports_in(files: Sequence[tuple[str, int]], field: str, what: str) -> Itera
             with closing(_open_export(name)) as stream:
                 export = Export(name, stream, field, advance)
                 yield export
-            if export.cut_at:
-                say(
-                    f"{name}: it holds exactly {export.cut_at:,} records, as an answer does that "
-                    "was cut there; ask for the rest, too, and give all the answers"
-                )
+            if export.doubt:
+                say(f"{name}: {export.doubt}")
 
 
 def _open_export(name: str) -> BufferedReader:

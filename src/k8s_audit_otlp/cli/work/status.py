@@ -99,7 +99,10 @@ def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
     for source in report.sources if report else ():
         lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}
-    for stored in inspect(checkpoint):
+    found = inspect(checkpoint)
+    if not found:
+        lines.append("no exporter has a position")
+    for stored in found:
         now_of = live.get(stored.exporter)
         lines += ["", *_exporter(stored, now_of, now)]
         if report and now_of is None:

@@ -20,6 +20,7 @@ from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.evidence.seal import KeyFileError, SealKey
 
+_TERMINALS = "/dev/tty", "/dev/pts/", "/dev/console"
 _FILE_KEYS = frozenset({"filename"})
 
 
@@ -39,9 +40,11 @@ def look(config: Config, found: Findings) -> None:
     for exporter_id, exporter in config.exporters.items():
         _look_at_audit(exporter.audit, (*found.path_of("exporters", exporter_id), "audit"), found)
         if isinstance(exporter, OtlpFile):
-            _look_at_output(
-                exporter.path, (*found.path_of("exporters", exporter_id), "path"), found
-            )
+            where = (*found.path_of("exporters", exporter_id), "path")
+            _look_at_output(exporter.path, where, found)
+            if _is_sink(Path(exporter.path)):
+                why = f"{exporter.path} keeps nothing, and all that is read counts as delivered"
+                found.remark(where, Kind.UNUSUAL, why)
 
 
 def _look_at_service(service: Service, found: Findings) -> None:
@@ -147,6 +150,14 @@ def _is_no_directory(path: Path) -> bool:
 def _is_directory(path: Path) -> bool:
     try:
         return path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_sink(path: Path) -> bool:
+    """Tell whether it is a device such as /dev/null; a terminal shows what is written to it."""
+    try:
+        return path.is_char_device() and not os.path.realpath(path).startswith(_TERMINALS)
     except OSError:
         return False
 

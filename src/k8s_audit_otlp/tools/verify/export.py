@@ -9,6 +9,7 @@ beginning.
 import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -24,6 +25,7 @@ from k8s_audit_otlp.tools.verify.export_record import (
     ExportRecord,
     flat,
     item_of_fields,
+    item_of_row,
     items_of_request,
     words_of,
 )
@@ -35,12 +37,20 @@ _BUFFER = 1024 * 1024
 _NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 
-# Loki by default and at most, Elasticsearch's usual sizes and its most
-_MOST_AT_ONCE = frozenset((100, 1000, 5000, 10_000))
+# Loki by default and at most, Elasticsearch by default, its usual sizes and its most
+_MOST_AT_ONCE = frozenset((10, 100, 1000, 5000, 10_000))
+# Elasticsearch and ES|QL, where shards failed or the time was up
+_A_PART = re.compile(
+    rb'"(timed_out|is_partial)"\s*:\s*true|"_shards"\s*:\s*\{[^{}]*"failed"\s*:\s*[1-9]'
+)
+_LONGEST_SIGN = 512  # bytes of what _A_PART matches
 _A_PAGE = "this is a web page or XML: a login page or a proxy may have answered for the back end"
+_NO_NAMES = "its columns have no names; ask ClickHouse for FORMAT JSONEachRow or CSVWithNames"
+_BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
 
 Advance = Callable[[int], None]
+_read_row = msgspec.json.Decoder(list[Any]).decode
 _read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -51,8 +61,8 @@ class UnreadableExportError(Exception):
 class Export:
     """One file or stream of an export.
 
-    `unread` counts lines that could not be understood. `cut_at` is the number of records of an
-    answer that holds exactly as many as the back end gives at once, else 0.
+    `unread` counts lines that could not be understood. `doubt` says why there may be more where it
+    comes from, once it is read.
     """
 
     def __init__(
@@ -60,7 +70,7 @@ class Export:
     ) -> None:
         self.name = name
         self.unread = 0
-        self.cut_at = 0
+        self.doubt = ""
         self._field = field
         self._advance = advance
         self._stream = stream
@@ -88,12 +98,18 @@ class Export:
             raise UnreadableExportError(f"{self.name}: this is no text in UTF-8; {_WHAT_IT_TAKES}")
         if start[:1] == b"<":
             raise UnreadableExportError(f"{self.name}: {_A_PAGE}; {_WHAT_IT_TAKES}")
+        if start[:1] == b"{" and _BY_NUMBER in start:
+            raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
         first = start.partition(b"\n")[0].strip()
         as_lines = b'"resourceLogs"' in first  # as the Collector writes them
         holds = start[:1] in b"{[" and not as_lines and is_document(head)
         if holds or first == b"{":
             chunks = chain([head], iter(partial(stream.read, _BUFFER), b""))
             items = self._document(chunks, whole=not holds)
+            if names := _names_of_rows(head):
+                if not all(isinstance(name, str) for name in names):
+                    raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
+                items = self._rows(names, self._lines(head, stream))
         elif start[:1] == b"{":
             items = self._objects(self._lines(head, stream))
         else:
@@ -137,18 +153,28 @@ class Export:
                 if isinstance(value, str):
                     yield ExportRecord(value)
                 elif isinstance(value, list) and columns:
-                    yield item_of_fields(zip(columns, value, strict=False), self._field)
+                    yield item_of_row(columns, value, self._field)
+                elif isinstance(value, list) and labels is None:
+                    raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
                 else:
                     parts = [labels, *value] if isinstance(value, list) else [labels, value]
                     plain = (field for part in parts for field in flat(part))
                     yield item_of_fields(plain, self._field)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.unread += 1  # it breaks off
-        self.cut_at = found if found in _MOST_AT_ONCE else 0
+        if found in _MOST_AT_ONCE and not self.doubt:
+            self.doubt = (
+                f"it holds exactly {found:,} records, as an answer does that was cut there; ask "
+                "for the rest, too, and give all the answers"
+            )
 
     def _advancing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        before = b""
         for chunk in chunks:
             self._advance(len(chunk))
+            if _A_PART.search(before + chunk):
+                self.doubt = "the back end says in it that this is a part only; ask for it again"
+            before = chunk[-_LONGEST_SIGN:]
             yield chunk
 
     def _objects(self, lines: Iterable[bytes]) -> Iterator[ExportRecord]:
@@ -177,13 +203,37 @@ class Export:
                 yield ExportRecord(row[column].strip() if column < len(row) else "")
             return
         wanted = words_of(self._field)
-        if not any(("." + words_of(cell)).endswith("." + wanted) for cell in header):
+        second = next(rows, [])
+        if any(cell.startswith("{'") for cell in header):
+            raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
+        maps = any(cell.startswith("{'") for cell in second)
+        if not maps and not any(("." + words_of(cell)).endswith("." + wanted) for cell in header):
             raise UnreadableExportError(
                 f"{self.name}: no column {self._field}; name it with --uid-field: "
                 + ", ".join(cell[:40] for cell in header[:20])
             )
-        for row in rows:
-            yield item_of_fields(zip(header, row, strict=False), self._field)
+        for row in chain([second], rows):
+            yield item_of_row(header, row, self._field)
+
+    def _rows(self, names: list[str], lines: Iterator[bytes]) -> Iterator[ExportRecord]:
+        next(lines)
+        for line in lines:
+            try:
+                yield item_of_row(names, _read_row(line), self._field)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                self.unread += 1 if line.strip() else 0
+
+
+def _names_of_rows(head: bytes) -> list[Any]:
+    """Return the names of columns that an array in the first line holds; none if it holds uids."""
+    try:
+        first = _read_row(head.partition(b"\n")[0])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return []
+    row = next((cell for cell in first if not isinstance(cell, dict)), None)
+    if row is None or read_uid(str(row)) is not None:
+        return []
+    return first
 
 
 def _is_text(head: bytes) -> bool:

@@ -16,6 +16,9 @@ from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED
 from k8s_audit_otlp.tools.verify.uids import read_uid
 
 _MAX_DEPTH = 8
+_MAP_ENTRY = re.compile(r"'((?:[^'\\]|\\.)*)':'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
 _WORDS = re.compile(r"[^a-z0-9]+")
 SEGMENT = "k8s.audit.segment."  # attributes of a receipt begin so
 CHAIN_ID = CHAIN + "id"
@@ -187,13 +190,30 @@ def flat(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]
         for key, each in value.items():
             yield from flat(each, f"{path}.{key}", depth + 1)
     elif isinstance(value, list):
-        for each in value:
-            if isinstance(each, dict) and "key" in each and "value" in each:
-                yield from flat(each["value"], f"{path}.{each['key']}", depth + 1)
-        if value and all(isinstance(each, str) for each in value):
-            yield path, tuple(value)
+        yield from _flat_list(value, path, depth + 1)
+    elif value.__class__ is str and value.startswith("{'"):
+        for key, text in _MAP_ENTRY.findall(value):  # a map, as ClickHouse writes it in a text
+            yield f"{path}.{_unescaped(key)}", _unescaped(text)
     else:
         yield path, value
+
+
+def _flat_list(values: list[Any], path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    for each in values:
+        if isinstance(each, dict) and "key" in each and "value" in each:
+            yield from flat(each["value"], f"{path}.{each['key']}", depth)
+    if values and all(isinstance(each, str) for each in values):
+        yield path, tuple(values)
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[1]), text) if "\\" in text else text
+
+
+def item_of_row(header: Iterable[str], cells: Iterable[Any], field: str) -> ExportRecord:
+    """Read a row of a table, whose cells may hold objects."""
+    pairs = zip(header, cells, strict=False)
+    return item_of_fields((one for name, cell in pairs for one in flat(cell, name)), field)
 
 
 def _named(known: Mapping[str, Any], name: str) -> Any:

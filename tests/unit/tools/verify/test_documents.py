@@ -1,5 +1,6 @@
 """Answers of query APIs are read record by record, however they are cut into pieces."""
 
+import csv
 import io
 import re
 from collections.abc import Callable
@@ -130,9 +131,92 @@ def test_pages_of_answers_may_follow_each_other() -> None:
     assert read(b"\n".join(map(orjson.dumps, pages))) == UIDS
 
 
+@pytest.mark.parametrize(
+    ("around", "said"),
+    [
+        ({"timed_out": True}, True),
+        ({"_shards": {"total": 2, "failed": 1, "failures": [{"shard": 0}]}}, True),
+        ({"is_partial": True}, True),
+        ({"timed_out": False, "is_partial": False, "_shards": {"failed": 0}}, False),
+        ({"note": '"timed_out":true,"_shards":{"failed":1}'}, False),
+    ],
+)
+@pytest.mark.parametrize("buffer", [16, 8192])
+def test_an_answer_that_is_a_part_by_its_own_words_is_doubted(
+    around: dict[str, Any], buffer: int, *, said: bool
+) -> None:
+    """What lacks in it may well be in the store."""
+    answer = {**around, "hits": {"hits": [{"_source": {FIELD: uid}} for uid in UIDS]}}
+    stream: Any = io.BufferedReader(io.BytesIO(orjson.dumps(answer)), buffer)
+    export = Export("x", stream, FIELD)
+    assert [item.uid for item in export] == UIDS
+    assert ("a part only" in export.doubt) == said
+
+
 def test_an_answer_without_records_holds_none_and_is_no_mistake() -> None:
     """A back end that has nothing has nothing: `verify` then says what is missing."""
     assert read(b'{"took":1,"hits":{"hits":[]}}') == []
+
+
+CLICKHOUSE = "Timestamp", "Body", "LogAttributes"
+CELLS = [
+    ["2026-01-02 03:04:05", '{"a":"x,\\"y"}', {FIELD: uid, "user.name": "it's"}] for uid in UIDS
+]
+
+
+def as_text(value: Any) -> Any:
+    """Return a value as ClickHouse writes it in a text."""
+    if not isinstance(value, dict):
+        return value
+    pairs = (f"'{k}':'{v}'" for k, v in ((k, v.replace("'", "\\'")) for k, v in value.items()))
+    return f"{{{','.join(pairs)}}}"
+
+
+def lines(rows: list[Any]) -> bytes:
+    return b"\n".join(map(orjson.dumps, rows))
+
+
+def delimited(rows: list[Any], delimiter: str) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode()
+
+
+TEXTS = [[as_text(cell) for cell in row] for row in CELLS]
+META = [{"name": name, "type": "String"} for name in CLICKHOUSE]
+SELECTED = {
+    "JSONCompact": orjson.dumps({"meta": META, "data": CELLS, "rows": 3}),
+    "JSONCompactStrings": orjson.dumps({"meta": META, "data": TEXTS}),
+    "JSONStringsEachRow": lines([dict(zip(CLICKHOUSE, row, strict=True)) for row in TEXTS]),
+    "JSONCompactEachRowWithNames": lines([CLICKHOUSE, *CELLS]),
+    "JSONCompactEachRowWithNamesAndTypes": lines([CLICKHOUSE, ["String"] * 3, *CELLS]),
+    "CSVWithNames": delimited([CLICKHOUSE, *TEXTS], ","),
+    "TSVWithNames": delimited([CLICKHOUSE, *TEXTS], "\t"),
+}
+
+
+@pytest.mark.parametrize("data", SELECTED.values(), ids=SELECTED)
+def test_whole_rows_of_clickhouse_are_read_in_every_format_with_names(data: bytes) -> None:
+    """`SELECT *`: the uid is in a map, which some formats write as a text."""
+    stream: Any = io.BufferedReader(io.BytesIO(data))
+    found = [item for item in Export("x", stream, FIELD) if item.uid]
+    assert [item.uid for item in found] == UIDS
+    assert {item.body for item in found} == {CELLS[0][1]}
+    assert {(item.beside or {})["logattributes.user.name"] for item in found} == {"it's"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lines(CELLS),  # JSONCompactEachRow
+        delimited(TEXTS, "\t"),
+        orjson.dumps([list(row) for row in zip(*TEXTS, strict=True)], option=orjson.OPT_INDENT_2),
+        orjson.dumps({f"row_{n}": {FIELD: uid} for n, uid in enumerate(UIDS, 1)}),
+    ],
+)
+def test_rows_without_names_are_refused_and_none_is_taken_for_a_heading(data: bytes) -> None:
+    with pytest.raises(UnreadableExportError, match="JSONEachRow or CSVWithNames"):
+        read(data)
 
 
 def test_json_lines_are_no_document() -> None:

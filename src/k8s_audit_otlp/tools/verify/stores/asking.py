@@ -13,11 +13,18 @@ from urllib.parse import urlencode
 
 import msgspec
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 from urllib3.exceptions import TimeoutError as NoAnswerError
 
 from k8s_audit_otlp.otlp.export_response import MAX_READ, read_status
 from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.transport.connection import reason_of
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import USER_AGENT
 from k8s_audit_otlp.transport.tls import TlsOptions, make_context
@@ -226,11 +233,14 @@ class Asking:
         return StoreError(f"{self.where} answers what is no record: {said}")
 
     def _failure(self, error: Exception) -> StoreError:
-        why = "the connection broke"
+        why, cause = "the connection broke", _cause_of(error)
         if isinstance(error, SSLError):
-            return StoreError(f"{self.where}: TLS failed; see --ca")
-        if isinstance(error, NewConnectionError | ConnectTimeoutError):
-            why = "no connection"
+            why = reason_of(cause, connected=True).replace("tls::ca_file", "--ca")
+            return StoreError(f"{self.where}: {why.partition('; tls::')[0]}")
+        if isinstance(error, ProxyError):
+            why = f"no connection through the proxy: {cause.strerror or cause}"
+        elif isinstance(error, NewConnectionError | ConnectTimeoutError):
+            why = reason_of(cause, connected=False)
         elif isinstance(error, NoAnswerError):
             why = "no answer in time"
         elif isinstance(error, ValueError):
@@ -256,6 +266,14 @@ def time_text(ns: int) -> str:
     """Write a time as RFC 3339 with nanoseconds."""
     seconds, rest = divmod(ns, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def _cause_of(error: BaseException | None) -> OSError:
+    """Return what the system or TLS said that urllib3 wraps; a timeout says nothing."""
+    while error is not None and not isinstance(error, OSError):
+        inner = error.args[-1] if error.args else None
+        error = error.__cause__ or (inner if isinstance(inner, Exception) else None)
+    return error or TimeoutError()
 
 
 def _content_type(answer: urllib3.BaseHTTPResponse) -> str:
