@@ -16,7 +16,7 @@ from k8s_audit_otlp.state.files import sync_directory
 def read(path: Path) -> str:
     """Read a text file or say why it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")  # with the ends of lines that it has
     except OSError as error:
         raise RefusalError(f"{path}: {error.strerror}; run this on the node, as root") from error
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
 """Finds and sets flags among the command-line items of a container. No I/O.
 
 Both spellings are understood: `--flag=value` in one item, and `--flag` with `value` in the next.
-As in kube-apiserver, the last of several equal flags is the one that counts.
+As in kube-apiserver, the last of several equal flags is the one that counts, and `_` is a `-`.
 """
 
 from collections.abc import Iterator, Mapping, MutableSequence, Sequence
@@ -73,6 +73,7 @@ def _flags(items: Sequence[object]) -> Iterator[Flag]:
         if not text.startswith("--"):
             continue
         name, equals, value = text[2:].partition("=")
+        name = name.replace("_", "-")
         if equals:
             yield Flag(name, value, at, 1)
         elif at + 1 < len(items) and not str(items[at + 1]).startswith("--"):

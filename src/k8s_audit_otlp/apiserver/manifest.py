@@ -6,7 +6,7 @@ No I/O. Comments and layout stay; patching twice changes nothing the second time
 import io
 import re
 from collections.abc import Mapping, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -46,6 +46,9 @@ class Patched:
 
 def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
     """Switch the audit log on in a manifest. `asked` holds the flags that the operator named."""
+    if "\r\n" in text:
+        found = patch(text.replace("\r\n", "\n"), asked, path)
+        return replace(found, text=found.text.replace("\n", "\r\n"))
     yaml = _yaml_like(text)
     pod = _load(yaml, text, path)
     container = _apiserver(pod, path)

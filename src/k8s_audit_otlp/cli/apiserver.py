@@ -5,6 +5,7 @@ redirected; remarks go to standard error. Exit code 2: refused, nothing was chan
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -293,6 +294,7 @@ def _warn_of_upgrade(patched: Patched) -> None:
 
 
 def _show_diff(old: str, new: str, name: str, *, err: bool) -> None:
-    before, after = old.splitlines(), new.splitlines()
-    for line in difflib.unified_diff(before, after, name, f"{name} (patched)", lineterm=""):
-        click.secho(line, fg=COLOURS.get(line[:1]), err=err)
+    before, after = (re.findall(r"[^\n]*\n|[^\n]+$", text) for text in (old, new))
+    for line in difflib.unified_diff(before, after, name, f"{name} (patched)"):
+        last = "" if line.endswith("\n") else "\n\\ No newline at end of file\n"
+        click.secho(line + last, fg=COLOURS.get(line[:1]), err=err, nl=False)

@@ -1,6 +1,8 @@
 """The command line: results on stdout, remarks on stderr, refusals with exit code 2."""
 
 import difflib
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,33 @@ def test_patch_in_place_writes_what_it_shows_after_a_backup(node: Any) -> None:
     (backup,) = (node / "backups").iterdir()
     assert backup.read_text() == before
     assert str(backup) in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.removesuffix("\n"),
+        lambda text: json.dumps(yaml.safe_load(text), indent=1),
+    ],
+    ids=["CRLF", "no end", "JSON"],
+)
+def test_the_diff_says_every_byte_and_ends_of_lines_stay(
+    node: Path, change: Callable[[str], str]
+) -> None:
+    """So that patch(1) makes of it what --in-place writes, and the apiserver's backup is as was."""
+    manifest = node / "manifests" / "kube-apiserver.yaml"
+    before = change(manifest.read_text()).encode()
+    manifest.write_bytes(before)
+    shown = patch(node).stdout_bytes
+    assert patch(node, "--in-place").exit_code == 0
+    after = manifest.read_bytes()
+    assert after.count(b"\r\n") == (after.count(b"\n") if b"\r\n" in before else 0)
+    kept = [line[1:] for line in shown.split(b"\n")[3:] if line[:1] in (b" ", b"+")]
+    assert all(line in after.split(b"\n") for line in kept)
+    assert (b"No newline at end of file" in shown) == (not before.endswith(b"\n"))
+    (backup,) = (node / "backups").iterdir()
+    assert backup.read_bytes() == before
 
 
 def test_patch_in_place_twice_writes_once(node: Path) -> None:

@@ -24,6 +24,7 @@ def test_the_last_of_several_equal_flags_counts() -> None:
     """As pflag reads them."""
     found = flags.value_of(["--a=1", "--b", "2", "--a", "3", "--b=4"], "a")
     assert found == "3"
+    assert flags.value_of(["--audit-log-path=a", "--audit_log_path=b"], "audit-log-path") == "b"
 
 
 def test_a_flag_without_a_value_has_none() -> None:

@@ -1,7 +1,6 @@
 """`evidence report`: a day of a store that is asked over HTTP, by what a real agent sent."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,10 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import NOTHING, main
-from k8s_audit_otlp.tools.verify.stores.asking import Asking, StoreError
-from k8s_audit_otlp.transport.tls import TlsOptions
 from tests.kit.agent import Fixture, fixture, wait_for
-from tests.kit.servers import free_port
 
 __all__ = ["fixture", "wait_for"]
 TOKEN = "s3cret-of-the-store"  # noqa: S105 - of nothing
@@ -259,20 +255,6 @@ def test_a_store_that_cannot_be_read_is_no_loss(stand: Stand, rows: list[Row]) -
     assert result.exit_code == 1, result.output
     assert "Memory limit exceeded" in result.output
     assert "nothing is known of" in result.output
-
-
-def test_why_a_store_is_not_reached_is_said(stand: Stand) -> None:
-    """The cause is what helps: nobody listens, no such name, TLS on a plain port, a dead proxy."""
-    nobody = f"http://127.0.0.1:{free_port()}"
-    for url, env, why in (
-        (nobody, {}, "no connection: Connection refused"),
-        ("http://no.such.host.invalid", {}, "the host name cannot be resolved"),
-        (stand.url.replace("http:", "https:"), {}, "does the port speak plain http://?"),
-        ("http://store", {"HTTP_PROXY": nobody}, "through the proxy: Connection refused"),
-    ):
-        asking = Asking(url, {}, TlsOptions(), env, sleep=lambda _: None)
-        with pytest.raises(StoreError, match=re.escape(why)):
-            asking.page("GET", "/", {})
 
 
 def test_no_answer_shows_the_credential(kind: str, stand: Stand) -> None:
