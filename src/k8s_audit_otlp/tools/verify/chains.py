@@ -77,7 +77,8 @@ class Links:
         self._links: dict[str, dict[int, dict[str, _Link]]] = {}
         self._exporters: dict[str, str] = {}
         self._replays: set[str] = set()
-        self._seals: dict[str, dict[str, Any]] = {}
+        # Each is judged: who gives another the uid of a true one does not take that away.
+        self._seals: dict[tuple[str, ...], dict[str, str]] = {}
         self._first_ns = 0  # of the events that receipts speak of
         self._faults: list[str] = []
 
@@ -95,7 +96,7 @@ class Links:
             return
         number = said[CHAIN + "number"]
         if said[SEAL + "signature"]:
-            self._seals[uid] = said
+            self._seals[uid, *said.values()] = said
         elif not number.isdecimal():
             self._faults.append(f"{uid}: a link without a number")
         else:
@@ -118,7 +119,7 @@ class Links:
         report = IntegrityReport(faults=list(self._faults), seals=len(self._seals))
         chains = {name: self._chain(name, of) for name, of in self._links.items()}
         report.checked = self._keys is not None
-        for uid, said in sorted(self._seals.items()):
+        for (uid, *_), said in sorted(self._seals.items(), key=lambda each: each[0]):
             chain = chains.get(said[CHAIN + "id"])
             if chain is None:
                 chain = chains[said[CHAIN + "id"]] = ChainReport(said[CHAIN + "id"], said[EXPORTER])

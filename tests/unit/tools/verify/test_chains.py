@@ -169,6 +169,18 @@ def test_an_altered_seal_is_not_signed(folder: Path, change: dict[str, Any]) -> 
     assert "did not sign" in faults(judge(items, folder / "key.pub"))
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_seal_under_the_uid_of_another_does_not_take_it_away(
+    folder: Path, *, is_first: bool
+) -> None:
+    """Who takes out the newest links sends an old seal as the one that speaks of them."""
+    items = told(COUNT, key := SealKey.read(folder / "key"))
+    shorter = told(COUNT - 1, key)
+    forged = [*shorter[:-1], shorter[-1]._replace(uid=items[-1].uid)]
+    report = judge([items[-1], *forged] if is_first else [*forged, items[-1]], folder / "key.pub")
+    assert f"sealed and not there: number {COUNT}" in faults(report)
+
+
 def test_seals_of_another_exporter_are_kept_here_and_raise_no_alarm(folder: Path) -> None:
     """Its links are in its own back end."""
     key = SealKey.read(folder / "key")
