@@ -28,7 +28,7 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.consumer import ConsumerOptions
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
-from k8s_audit_otlp.otlp.resource import MAPPING, build_resource, encode_resource, encode_scope
+from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.otlp.streams import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
 from k8s_audit_otlp.receiver.names import fold
@@ -251,11 +251,11 @@ def _scope() -> bytes:
     return encode_scope("k8s-audit-otlp", __version__)
 
 
-def naming_mapping(config: Config, digest: str) -> Config:
-    """Return *config* with a resource that says by which mapping an exporter's records are made."""
+def with_resource(config: Config, name: str, value: object) -> Config:
+    """Return *config* with one more attribute in the resource of every receiver."""
     receivers = {
-        name: receiver.model_copy(update={"attributes": {**receiver.attributes, MAPPING: digest}})
-        for name, receiver in config.receivers.items()
+        receiver: block.model_copy(update={"attributes": {**block.attributes, name: value}})
+        for receiver, block in config.receivers.items()
     }
     return replace(config, receivers=receivers)
 

@@ -12,11 +12,11 @@ from k8s_audit_otlp.agent.build import (
     consumer_options,
     delivery_options,
     endpoint_of,
-    naming_mapping,
     request_form,
     resource_scopes_of,
     resources_of,
     sender_of,
+    with_resource,
 )
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.agent.start import AgentOptions
@@ -44,7 +44,7 @@ from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.otlp.record import uid_of
-from k8s_audit_otlp.otlp.resource import is_placeless
+from k8s_audit_otlp.otlp.resource import MAPPING, is_placeless
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from k8s_audit_otlp.receiver.blocks import BLOCKS_KEPT, BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -249,7 +249,9 @@ class Pipeline:
     def _naming(self, name: str) -> Config:
         """Return the configuration with resources that name the mapping of an exporter."""
         digest = self._mappings[name].digest
-        return self._config if self._hashes == "none" else naming_mapping(self._config, digest)
+        return (
+            self._config if self._hashes == "none" else with_resource(self._config, MAPPING, digest)
+        )
 
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
         why = "the dead letter was full: the oldest records in it were let go"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from k8s_audit_otlp.agent.build import with_resource
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.types import StartAt
 from k8s_audit_otlp.evidence.chain import REPLAYED
@@ -35,11 +36,8 @@ def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> 
     chosen = config.exporters[exporter]
     enabled = chosen.model_copy(update={"audit": chosen.audit.model_copy(update={"enabled": True})})
     read = replace(config, exporters={exporter: enabled}).receivers_of(exporter)
-    receivers = {
-        name: receiver.model_copy(update={"attributes": {**receiver.attributes, REPLAYED: True}})
-        for name, receiver in config.receivers.items()
-        if name in read
-    }
+    marked = with_resource(config, REPLAYED, True).receivers
+    receivers = {name: receiver for name, receiver in marked.items() if name in read}
     audit = chosen.audit.model_copy(
         update={"start_at": StartAt("time", time_ns=since_ns), "receivers": None, "enabled": True}
     )

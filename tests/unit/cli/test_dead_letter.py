@@ -99,7 +99,8 @@ def test_replay_sends_the_letters_as_the_exporter_is_configured(
     assert done.exit_code == 0, done.output
     assert "2 records accepted and removed" in done.output
     assert set(backend.received.uids) == {"a", "b"}
-    assert backend.received.records[0].resource["service.name"] == "k8s-audit"
+    resource = backend.received.records[0].resource
+    assert (resource["service.name"], resource["k8s.audit.replayed"]) == ("k8s-audit", True)
     assert [one.kind for one in read_entries(state.path)] == ["refused"]
 
 

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.evidence.evidence import Evidence
 from tests.kit.agent import RETRY, Fixture, exported, fixture, wait_for
-from tests.kit.judged import UID, is_receipt, judged, segment, with_key
+from tests.kit.judged import UID, is_event, is_receipt, judged, segment, with_key
+from tests.kit.steps import ACCEPT, Poison, Step
 
 __all__ = ["fixture", "wait_for"]
 
@@ -198,6 +201,31 @@ def test_a_gap_that_was_told_is_a_lack_and_no_fault(fixture: Fixture) -> None:
     segment(fixture, 1)
     said = proven(fixture, key, code=5)
     assert "sound: the chain holds" in said
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_dead_letters_are_missing_until_they_are_sent_again(fixture: Fixture, count: int) -> None:
+    """No receipt speaks of what they say then, so nothing proves them; but nobody put them in."""
+    key = with_key(fixture)
+    refusing: Step = ACCEPT
+    for audit_id in fixture.write(9)[:count]:
+        refusing = Poison(audit_id.encode(), otherwise=refusing)
+    fixture.backend.plan = [refusing] * 100
+    segment(fixture, 0)
+    fixture.backend.plan = []
+    segment(fixture, 1)
+    assert f"{count} dead-lettered, by the receipt" in proven(fixture, key, code=5)
+    file = fixture.folder / "agent.yaml"
+    file.write_text(fixture.text())
+    words = ["dead-letter", "replay", "otlp_http", "--config", str(file)]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert "refused or dead-lettered: sent again" in proven(fixture, key, code=7)
+    plain = [
+        {name: row[name] for name in (UID, "event.name", "body")} if is_event(row) else row
+        for row in exported(fixture.backend)
+    ]
+    result = judged(fixture.folder, plain, "--key", str(key))
+    assert (result.exit_code, "sent again" in result.output) == (7, True), result.output
 
 
 @pytest.mark.parametrize("other_form", [False, True])

@@ -14,7 +14,13 @@ from typing import Any
 
 import click
 
-from k8s_audit_otlp.agent.build import backoff_of, batch_limits, resource_scopes_of, sender_of
+from k8s_audit_otlp.agent.build import (
+    backoff_of,
+    batch_limits,
+    resource_scopes_of,
+    sender_of,
+    with_resource,
+)
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import (
     config_with,
@@ -22,6 +28,7 @@ from k8s_audit_otlp.cli.options import (
 )
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.reading.explain import suggest
+from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.exporter.dead_letter import (
     DeadLetterRecord,
     digest,
@@ -114,7 +121,7 @@ def replay(
     config = config_with(exporter, config_file, state_dir).config
     path = _file(Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
-    resource_scopes = resource_scopes_of(config, os.environ)
+    resource_scopes = resource_scopes_of(with_resource(config, REPLAYED, True), os.environ)
     sender = sender_of(block, config, resource_scopes)
     try:
         result = Replay(

@@ -218,7 +218,7 @@ class Comparison:
         # Exporters with policies, or that began in the middle, send some of it each.
         delivered = self._delivered.pop(found.identity, {}).values()
         found.most = max(receipt.delivered, sum(delivered))
-        if not receipt.delivered <= found.arrived <= found.most:
+        if not receipt.delivered <= found.arrived <= found.most + receipt.given_up:
             found.remarks.append(
                 f"the receipt says {receipt.delivered} delivered, {found.arrived} arrived"
             )
@@ -268,9 +268,10 @@ class Comparison:
         self._hold_against_receipt(found)
         if (receipt := found.receipt) is not None:
             found.gaps = max(found.gaps, receipt.gaps)
+            more = max(0, found.arrived - found.most)
             found.missing = max(0, receipt.delivered - found.arrived)
-            found.missing += receipt.dead_lettered + receipt.refused
-            found.foreign = 0 if found.gaps else max(0, found.arrived - found.most)
+            found.missing += max(0, receipt.given_up - more)
+            found.foreign = 0 if found.gaps else max(0, more - receipt.given_up)
         if found.gaps:
             told = counted(found.gaps, "gap")
             found.remarks.append(f"{told} told by the agent: events of it are lost")

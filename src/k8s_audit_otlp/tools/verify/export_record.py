@@ -45,6 +45,11 @@ class Receipt(NamedTuple):
     gaps: int = 0
 
     @property
+    def given_up(self) -> int:
+        """Not delivered, as the back end would not have them; they may be sent again later."""
+        return self.dead_lettered + self.refused
+
+    @property
     def weight(self) -> tuple[bool, int, int]:
         """What counts of two of one segment: one in a chain, that of more bytes, more records."""
         return bool(self.chain), self.bytes, self.delivered

@@ -132,6 +132,7 @@ class Receipt:
 
     name: str
     gaps: int
+    given_up: int  # dead-lettered or refused: may be there since, sent again
     none: str  # why it has no hash
     said: Said
 
@@ -149,12 +150,12 @@ class Receipt:
             sums = tuple(int(each, 16) for each in text(content + "sums").split("-"))
         except ValueError:
             sums = ()
-        size, delivered, gaps = (
+        size, delivered, gaps, *given_up = (
             int(number) if (number := text(SEGMENT + name)).isdecimal() else 0
-            for name in ("bytes", "delivered", "gaps")
+            for name in ("bytes", "delivered", "gaps", "dead_lettered", "refused")
         )
         said = Said(size, delivered, text(content + "hash"), sums)
-        return cls(text("log.file.name"), gaps, none, said)
+        return cls(text("log.file.name"), gaps, sum(given_up), none, said)
 
 
 class MatchedForms(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from k8s_audit_otlp.state.content_hash import PRIME
+from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
@@ -111,6 +112,13 @@ class SegmentContents:
             return (
                 "what a receipt of it speaks of is there only as another one says: judge them apart"
             )
+        more = len(places) - delivered
+        if (
+            found.differences is None
+            and {*places.values()} == {""}
+            and 0 < more <= receipt.given_up
+        ):
+            return _sent_again(more)
         return self._name(receipt, found, places)
 
     def _judge_others(self, every: Sequence[Record], proven: set[Record], *, is_all: bool) -> None:
@@ -139,7 +147,12 @@ class SegmentContents:
     def _judge_alone(self, alone: Sequence[Record]) -> None:
         """Judge records at places of which no receipt speaks."""
         where, report = f"{self.name} ({self.identity})", self.report
-        if again := sum(record.form.endswith(AGAIN) for record in alone):
+        given_up = sum(receipt.given_up for receipt in self.receipts)
+        again = sum(record.form.endswith(AGAIN) for record in alone)
+        if 0 < len(alone) <= given_up:
+            report.not_judged.append(f"{where}: {_sent_again(len(alone))}")
+            return
+        if again:
             report.not_judged.append(
                 f"{where}: {again} records are there only as a replay sent them, under no receipt: "
                 "it ended in a file that was still written; start it again with the same times"
@@ -180,6 +193,13 @@ class SegmentContents:
             else:
                 report.changed.append(f"{where}: {uid} was changed")
         return ""
+
+
+def _sent_again(count: int) -> str:
+    return (
+        f"{counted(count, 'record')} that its receipt counts as refused or dead-lettered: sent "
+        "again since, under no receipt; `replay` of its time gives one, while the file is there"
+    )
 
 
 def two_contents(name: str, identity: str, place: int) -> str:
