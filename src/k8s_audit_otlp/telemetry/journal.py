@@ -120,10 +120,12 @@ class ExporterJournal:
             seconds = time.monotonic() - self._troubled_since
             if counts.last_retry_at > time.time():  # the clock was set back
                 counts.last_retry_at = counts.acknowledged_at
+            reasons = list(counts.retries) if recovered else []
             if recovered:
                 self._troubled_since = 0.0
         if recovered:
-            self._once.forget(f"retry {self.exporter}")
+            for reason in reasons:
+                self._once.forget(f"retry {self.exporter} {reason}")
             text, more = "%s: delivering again after %.1f s", round(seconds, 3)
             self._logger.info(
                 text, self.exporter, more, extra=self._fields("recovered", seconds=more)
@@ -135,7 +137,7 @@ class ExporterJournal:
             self.counts.last_retry = reason
             self.counts.last_retry_at = time.time()
             self._troubled_since = self._troubled_since or time.monotonic()
-        speak, suppressed = self._once.admit(f"retry {self.exporter}")
+        speak, suppressed = self._once.admit(f"retry {self.exporter} {reason}")
         if speak:
             self._logger.warning(
                 "%s: %s; nothing is lost, trying again %s%s",

@@ -125,6 +125,20 @@ def test_when_it_is_tried_again_is_said_in_words_that_hold(
     assert line["message"] == f"otlp_http: no answer; nothing is lost, trying again {says}"
 
 
+def test_another_reason_is_no_repeat(written: io.StringIO, clock: ManualClock) -> None:
+    """A key that is revoked while the back end is busy is said at once; what it was before, too."""
+    gate = Gate(lambda: None)
+    journal = ExporterJournal("otlp_http", logger, OnceAMinute(monotonic=clock), gate)
+    for _ in range(3):
+        journal.retrying("HTTP 503", 1.0, "retryable")
+        journal.retrying("HTTP 401", 1.0, "misconfigured")
+    assert [line["reason"] for line in lines(written)] == ["retryable", "misconfigured"]
+    gate.acknowledged()
+    journal.accepted(1, 100, 0, notices=False)
+    journal.retrying("HTTP 401", 2.0, "misconfigured")
+    assert [line["event"] for line in lines(written)[2:]] == ["recovered", "retrying"]
+
+
 def test_a_clock_that_is_set_back_leaves_no_trouble_behind(written: io.StringIO) -> None:
     """What was acknowledged after a failure is, whatever the clock said in between."""
     gate = Gate(lambda: None)
