@@ -6,11 +6,14 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from k8s_audit_otlp.cli.work.exports import open_export
 from k8s_audit_otlp.tools.verify.disk import DiskLog, DiskSegment
+from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export
 from k8s_audit_otlp.tools.verify.uids import uid_of
 from tests.kit.events import EventSource
 from tests.kit.lumberjack import LumberjackLog
@@ -116,6 +119,18 @@ def test_a_packed_export_that_breaks_off_is_said(
     done = verify(audit_log, "--against", str(arrived))
     assert done.returncode == 2
     assert "breaks off where it is packed; get it anew" in done.stderr
+
+
+def test_how_much_of_an_export_is_read_is_counted_as_it_lies_on_disk(
+    uids: list[str], tmp_path: Path
+) -> None:
+    """A packed one has more bytes than its file: the bar would be full before half is read."""
+    packed = tmp_path / "arrived.gz"
+    packed.write_bytes(gzip.compress("\n".join(uids).encode()))
+    steps: list[int] = []
+    with closing(open_export(str(packed), steps.append)) as stream:
+        assert [item.uid for item in Export("arrived.gz", stream, UID_FIELD)] == uids
+    assert sum(steps) == packed.stat().st_size
 
 
 @pytest.mark.parametrize("records", [90, 100])

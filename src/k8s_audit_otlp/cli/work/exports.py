@@ -1,13 +1,17 @@
 """What --against names: files, directories or standard input, opened one after the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.cli import say
 from k8s_audit_otlp.cli.terminal import reading
 from k8s_audit_otlp.tools.verify.export import Export
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _BUFFER = 1024 * 1024
 _NAMED = 5  # files that a message names
@@ -32,16 +36,27 @@ def exports_in(files: Sequence[tuple[str, int]], field: str, what: str) -> Itera
     """
     with reading(sum(size for _, size in files), what) as advance:
         for name, _ in files:
-            with closing(_open_export(name)) as stream:
-                export = Export(name, stream, field, advance)
+            with closing(open_export(name, advance)) as stream:
+                export = Export(name, stream, field)
                 yield export
             if export.doubt:
                 say(f"{name}: {export.doubt}")
 
 
-def _open_export(name: str) -> BufferedReader:
-    file = FileIO(0, closefd=False) if name == "-" else FileIO(name)
-    return BufferedReader(file, _BUFFER)
+def open_export(name: str, advance: Callable[[int], None]) -> BufferedReader:
+    """Open a file, or `-`; *advance* hears of what is read, of a packed one as it lies on disk."""
+    return BufferedReader(_ProgressFile(name, advance), _BUFFER)
+
+
+class _ProgressFile(FileIO):
+    def __init__(self, name: str, advance: Callable[[int], None]) -> None:
+        super().__init__(0 if name == "-" else name, closefd=name != "-")
+        self._advance = advance
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        count = super().readinto(buffer)
+        self._advance(count)
+        return count
 
 
 def what_is_in(directory: Path) -> str:

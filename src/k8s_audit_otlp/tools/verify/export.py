@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, cast
@@ -49,7 +49,6 @@ _NO_NAMES = "its columns have no names; ask ClickHouse for FORMAT JSONEachRow or
 _BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
 
-Advance = Callable[[int], None]
 _read_row = msgspec.json.Decoder(list[Any]).decode
 _read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -65,14 +64,11 @@ class Export:
     comes from, once it is read.
     """
 
-    def __init__(
-        self, name: str, stream: io.BufferedReader, field: str, advance: Advance = lambda _: None
-    ) -> None:
+    def __init__(self, name: str, stream: io.BufferedReader, field: str) -> None:
         self.name = name
         self.unread = 0
         self.doubt = ""
         self._field = field
-        self._advance = advance
         self._stream = stream
 
     def __iter__(self) -> Iterator[ExportRecord]:
@@ -141,14 +137,12 @@ class Export:
     def _lines(self, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
         *whole, last = head.split(b"\n")
         whole = [line + b"\n" for line in whole]
-        for line in chain(whole, [last + stream.readline()], stream):
-            self._advance(len(line))
-            yield line
+        yield from chain(whole, [last + stream.readline()], stream)
 
     def _document(self, chunks: Iterator[bytes], *, whole: bool) -> Iterator[ExportRecord]:
         found = 0
         try:
-            for value, labels, columns in records(self._advancing(chunks), whole=whole):
+            for value, labels, columns in records(self._doubting(chunks), whole=whole):
                 found += 1
                 if isinstance(value, str):
                     yield ExportRecord(value)
@@ -168,10 +162,9 @@ class Export:
                 "for the rest, too, and give all the answers"
             )
 
-    def _advancing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _doubting(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         before = b""
         for chunk in chunks:
-            self._advance(len(chunk))
             if _A_PART.search(before + chunk):
                 self.doubt = "the back end says in it that this is a part only; ask for it again"
             before = chunk[-_LONGEST_SIGN:]
