@@ -52,7 +52,7 @@ def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -
             whole=whole,
             absent="not configured" if report else "unknown" if agent.holder else "not running",
         )
-    head = Text(agent.line, style="bold" if report else "bold red")
+    head = Text(visible(agent.line), style="bold" if report else "bold red")
     around = len(screen.render_lines(head)) - 1 + _AROUND
     room = screen.height - len(screen.render_lines(table)) - around
     return Group(head, table, *list(_troubles(report, now))[: max(1, room)], Text())
