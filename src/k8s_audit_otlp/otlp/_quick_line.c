@@ -431,22 +431,31 @@ is_empty(Part part)
     return part.end == part.start;
 }
 
-/* Judge what clients write freely, as FastEncoder does. Most names stand in the path. */
+static int
+is_step(Part path, Part name)
+{
+    size_t size = name.end - name.start;
+    for (const char *at = path.start; (at = find(at, path.end, name.start, size)); at++)
+        if (at > path.start && at[-1] == '/' && (at + size == path.end || at[size] == '/'))
+            return 1;
+    return 0;
+}
+
+/* Judge what clients write freely, as plain_line does. Most names are a step of the path. */
 static int
 may_leave(Pieces *out, PyObject *tables, Part *parts, Part query)
 {
-    static const int uids[] = {AUDIT_ID, UID, VERSION};
+    static const int uids[] = {UID, VERSION};
     Part path = parts[PATH], name = parts[NAME];
     PyObject *references = TABLE(CLEAN_REFERENCES);
     if (references == Py_None)
         return 1;
-    if (!is_clean(out, TABLE(CLEAN_PATHS), path)
+    if (!is_of_uids(parts[AUDIT_ID]) || !is_clean(out, TABLE(CLEAN_PATHS), path)
         || (!is_empty(query) && !is_clean(out, TABLE(CLEAN_QUERIES), query)))
         return 0;
-    if (!is_empty(name) && !find(path.start, path.end, name.start, name.end - name.start)
-        && !is_clean(out, references, name))
+    if (!is_empty(name) && !is_step(path, name) && !is_clean(out, references, name))
         return 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         if (!is_of_uids(parts[uids[i]]) && !is_clean(out, references, parts[uids[i]]))
             return 0;
     return 1;

@@ -155,7 +155,7 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
     ended, is_clean_end = tables.requests[level, stage, verb, status, target, alarm]
     if not (is_clean and is_clean_thing and are_clean and is_clean_end):
         return None
-    if not _may_leave(tables, path, query, name, (audit_id, uid, version)):
+    if not _may_leave(tables, path, query, name, audit_id, (uid, version)):
         return None
     time = tables.seconds[staged] + int(staged_us)
     took = time - tables.seconds[received] - int(received_us)
@@ -192,15 +192,15 @@ def _duration(stage: bytes, micros: int, head: bytes) -> bytes:
 
 
 def _may_leave(
-    tables: Tables, path: bytes, query: bytes, name: bytes, uids: tuple[bytes, ...]
+    tables: Tables, path: bytes, query: bytes, name: bytes, audit_id: bytes, uids: tuple[bytes, ...]
 ) -> bool:
-    """Judge what clients write freely. Most names stand in the path."""
+    """Judge what clients write freely, an auditID too. Most names are a step of the path."""
     paths, queries = tables.clean_paths, tables.clean_queries
     references = tables.clean_references
     if paths is None or queries is None or references is None:
         return True
-    if not paths[path] or (query and not queries[query]):
+    if audit_id.strip(_OF_UIDS) or not paths[path] or (query and not queries[query]):
         return False
-    if name and name not in path and not references[name]:
+    if name and b"/%b/" % name not in path + b"/" and not references[name]:
         return False
     return all(not uid.strip(_OF_UIDS) or references[uid] for uid in uids)

@@ -21,6 +21,7 @@ from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
 _RARE = re.compile(rb'[@%=;#? "]')  # addresses with a password, escapes, parameters, words, JSON
+_GOES_ON = re.compile(rb"[:=<\s\"']")  # what may stand before a value, which may end in the query
 # What says who asked, in most lines: the digest of a credential and a group.
 _CREDENTIAL_ID = b'"authentication.kubernetes.io/credential-id":'
 _DIGEST = re.compile(
@@ -81,11 +82,17 @@ class CleanParts:
         return self._members[name, value]
 
     def _is_clean_query(self, query: bytes) -> bool:
+        """Judge a query behind any clean path: an address may have begun there that ends here."""
         text = query.decode()
-        return is_plain_query(text) or self._outside.leaves("requestURI", "/?" + text)
+        return is_plain_query(text) or (
+            "@" not in text and self._outside.leaves("requestURI", "/?" + text)
+        )
 
     def _is_clean_path(self, path: bytes) -> bool:
-        return _is_plain(path) or self._outside.leaves("requestURI", path.decode())
+        """Judge a path, and the names in it; not one in which a value may begin."""
+        if _is_plain(path):
+            return True
+        return not _GOES_ON.search(path) and self._outside.leaves("requestURI", path.decode())
 
     def _is_clean_reference(self, text: bytes) -> bool:
         return _is_plain(text) or self._outside.leaves("objectRef", text.decode())

@@ -223,6 +223,7 @@ class OutsideBodies:
         changed = False
         if pieces[key] not in _JUDGED_BY_TEXT:
             scan = Scan(self._bodies, found.context, pieces, found.fired, found.redacted_values, 1)
+            scan.names = self._bodies.names(())  # an own rule names members of bodies
             act_on_members(scan, key, end)
             changed = bool(scan.changed)
         name = owner
