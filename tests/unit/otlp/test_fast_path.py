@@ -197,6 +197,17 @@ def test_a_value_that_begins_in_the_path_may_end_in_the_query(uri: str) -> None:
     assert fast == general
 
 
+@pytest.mark.parametrize("null", ["requestObject", "responseObject"])
+def test_a_body_that_is_null_beside_one_that_has_its_name_inside(null: str) -> None:
+    """Where another member is of a wrong type, too, so that the event is read leniently."""
+    other = {"requestObject": "responseObject", "responseObject": "requestObject"}[null]
+    event = {**planted(("level",), "RequestResponse"), "user": {"username": ["alice"]}}
+    body = {other: None, "password": "hunter22hunter22"}
+    fast, general = both(as_written({**event, null: None, other: body}))
+    assert fast == general
+    assert b"hunter22" not in fast[0]
+
+
 @pytest.mark.parametrize("path", ["/xAKIAIOSFODNN7EXAMPLE", "/x/AKIAIOSFODNN7EXAMPLE"])
 def test_a_name_that_is_only_part_of_a_step_is_judged_by_itself(path: str) -> None:
     """A token shows itself by how its word begins."""

@@ -65,7 +65,7 @@ def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:
 
     """
     if any(line.count(needle) > 1 for needle in NEEDLES.values()):
-        return _top_level_slots(line)
+        return _top_level_slots(event, line)
     slots: list[Slot] = []
     for field, name in BODIES:
         raw = getattr(event, field)
@@ -84,7 +84,7 @@ def _slot(line: bytes, field: str, name: bytes, value: bytes, after: int) -> Slo
     return Slot(field, at, start, start + len(value))
 
 
-def _top_level_slots(line: bytes) -> list[Slot]:
+def _top_level_slots(event: AuditEvent, line: bytes) -> list[Slot]:
     """Find the bodies among the members of the event itself: others may have their names."""
     pieces = split(line)
     found: list[Slot] = []
@@ -96,7 +96,10 @@ def _top_level_slots(line: bytes) -> list[Slot]:
             name = sum(map(len, pieces[:key])) + key - 1
             start = name + len(NEEDLES[field])
             size = _size_of_value(pieces, key, end)
-            found.append(Slot(field, name, start, start + size))
+            if getattr(event, field) is not EMPTY:
+                found.append(Slot(field, name, start, start + size))
+            elif line[start : start + size] != b"null":
+                raise AmbiguousError(field)
         key = end
     if len({slot.field for slot in found}) < len(found):
         raise AmbiguousError(found[-1].field)
