@@ -126,3 +126,11 @@ URIS = [
 def test_credentials_in_the_uri_go_and_names_stay(uri: str, expected: str | None) -> None:
     """The query keeps its shape."""
     assert redacted(line_of(requestURI=uri)).event.request_uri == (expected or uri)
+
+
+@pytest.mark.parametrize("line", ["cat <<EOF > /etc/{}", "cat > /run/{} <<'EOF'"])
+def test_what_a_heredoc_writes_is_judged_by_the_name_of_the_file(line: str) -> None:
+    """One line without a name; a script or an object as text has names of its own."""
+    for name, masked in (("token", True), ("motd", False)):
+        text = line.format(name) + "\nkeyx7-plain words\nEOF\n"
+        assert ("keyx7" not in clean_message(text, Replacement(None))) is masked

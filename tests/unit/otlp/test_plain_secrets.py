@@ -1,4 +1,4 @@
-"""A plain line lets no more leave than the event it holds does, judged whole by the general path."""
+"""A plain line lets no more leave than the general path does, which judges the event whole."""
 
 import re
 

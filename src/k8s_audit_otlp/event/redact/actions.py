@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_dra
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
-from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, names_a_file
+from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, says_which
 from k8s_audit_otlp.event.splice.tokens import (
     end_of,
     is_key,
@@ -85,7 +85,7 @@ def credential(scan: Scan, key: int) -> int | None:
         is_key_of_store = scan.pieces[key] == b"secretKey" and has_sibling(
             scan.pieces, key, _REMOTE
         )
-        if not is_key_of_store and not _is_file(scan.pieces, key):
+        if not is_key_of_store and not _says_which(scan.pieces, key):
             scan.scalar(key, rule)
         return None
     end = end_of(scan.pieces, key)
@@ -99,13 +99,13 @@ def credential(scan: Scan, key: int) -> int | None:
     return end
 
 
-def _is_file(pieces: list[bytes], key: int) -> bool:
-    path = pieces[key + 2] if pieces[key + 1] == b":" else b""
-    return b"/" in path and names_a_file(text_of(pieces[key]), text_of(path))
+def _says_which(pieces: list[bytes], key: int) -> bool:
+    text = pieces[key + 2] if pieces[key + 1] == b":" else b""
+    return bool(text) and says_which(text_of(pieces[key]), text_of(text))
 
 
 def credential_text(scan: Scan, key: int) -> None:
-    if scan.pieces[key + 1] == b":" and "key" not in scan.off and not _is_file(scan.pieces, key):
+    if scan.pieces[key + 1] == b":" and "key" not in scan.off and not _says_which(scan.pieces, key):
         scan.mask(key + 2, "key")
 
 

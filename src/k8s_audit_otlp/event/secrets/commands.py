@@ -95,6 +95,11 @@ _PIPED = re.compile(
     r"(?:--password-stdin|chpasswd|passwd --stdin|sudo -S|create secret|base64)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
 )
+# A file whose name says what is in it, written line by line: `cat <<EOF > /etc/token`.
+_WRITTEN = re.compile(
+    r"(<<-?[ ]?[\"']?(\w{2,16})[\"']?[^\n]{0,128}+\n)([^\n:]{4,512}+)(?=\n[ \t]{0,8}\2\b|\Z)"
+)
+_FILE_OF_SECRET = re.compile(r"secret|token|passw|credential")
 _HERE = re.compile(r"(<<<[ \t]{0,8})" + _VALUE)
 _FLAG = re.compile(
     r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
@@ -133,6 +138,11 @@ def _login(replacement: Replacement, match: re.Match[str]) -> str:
     if bare or value.lower() in _AFTER_A_FLAG | NOTHING or not value.strip("'\";"):
         return match[0]  # `password` alone, then a word: prose
     return match[1] + in_quotes(value, replacement)
+
+
+def _written(replacement: Replacement, match: re.Match[str]) -> str:
+    line = match.string[max(0, match.start() - 128) : match.end(1)].rstrip("\n").rpartition("\n")[2]
+    return match[1] + replacement(match[3]) if _FILE_OF_SECRET.search(line) else match[0]
 
 
 def _flag(replacement: Replacement, match: re.Match[str]) -> str:
@@ -204,6 +214,7 @@ STEPS: tuple[Step, ...] = (
         _short,
     ),
     Step(NAMES | bits_of(("base64",)), _PIPED, second, "|>"),
+    Step(NAMES, _WRITTEN, _written, "<"),
     step(("<<<",), _HERE, drawn),
     step(("unseal",), _UNSEAL, second),
     step((":5432:", ":6432:"), _PGPASS, second),

@@ -18,7 +18,7 @@ from k8s_audit_otlp.event.secrets.steps import (
     where,
 )
 from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
-from k8s_audit_otlp.event.secrets.values import is_scattered
+from k8s_audit_otlp.event.secrets.values import NOTHING, is_scattered
 
 _ARMOUR = (
     r"[A-Z0-9 -]{0,40}(?:PRIVATE|STATIC|SECRET|(?:CLIENT|SERVER)(?= KEY-)) KEY[A-Z0-9 ]{0,10}-{4,5}"
@@ -78,6 +78,10 @@ def _token(replacement: Replacement, match: re.Match[str]) -> str:
     return match[0] if before and part_of_a_word else replacement(match[0])
 
 
+def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[0] if match[2].strip().lower() in NOTHING else second(replacement, match)
+
+
 def _of_any_vendor(replacement: Replacement, match: re.Match[str]) -> str:
     return replacement(match[0]) if is_scattered(match[1]) else match[0]
 
@@ -132,7 +136,7 @@ _STEPS: tuple[Step, ...] = (
     step(("authorization",), _AUTHORIZATION, second),
     step(("bearer",), _BEARER, second),
     step(("basic",), _BASIC, _basic),
-    step(("cookie",), _COOKIE, second),
+    step(("cookie",), _COOKIE, _cookie),
     step((":/",), _WORD_OF_TEXT, _password_in_url),
     step((":/",), _CUT_URL, second),
     step((":/",), _TOKEN_IN_URL, second),

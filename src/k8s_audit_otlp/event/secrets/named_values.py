@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, names_a_file
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, says_which
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
@@ -268,7 +268,8 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     bare = value.strip().rstrip(",;.)]}").lower()
     if bare in NOTHING or bare.startswith("system:") or PLACEHOLDER.fullmatch(value.strip()):
         return True
-    if "/" in value and names_a_file(match["name"], value.split(maxsplit=1)[0].strip("\"',;")):
+    word = value if match["name"].lower().endswith("pass") else value.partition(" ")[0]
+    if says_which(match["name"], word.strip("\"',;")):
         return True
     if bare.isdigit() and len(bare) < _SHORTEST_NUMBERS.get(words_of(match["name"])[-1], 0):
         return True  # so many

@@ -27,7 +27,19 @@ NOTHING: Final = frozenset(
     disabled optional on off
     """.split()  # noqa: SIM905
 )
-_FILE = re.compile(r"(?:file:/{1,2}|~|\.{1,2})?(?:/[\w.@+-]{1,64}){2,16}/?", re.ASCII)
+# What says something about a credential: how it is encrypted or hashed; results of tests, and how
+# many there were (`PASS: TestX (0.00s)`, `pass: 12, fail: 3`); an object called after what it has.
+_ABOUT = re.compile(
+    r"(?P<how>(?:scram-|hmac-)?(?:sha|SHA)-?\d{1,3}|md5|bcrypt|scrypt|argon2(?:id|i|d)?|pbkdf2"
+    r"|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
+    r"|(?P<passed>\d{1,3}[,;] .*|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
+    r"|(?P<object>(?:[a-z]{2,20}-){1,4}"
+    r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?))"
+)
+_FILE = re.compile(
+    r"(?:file:/{1,2}|~|\.{1,2})?(?:/[\w.@+-]{1,64}){2,16}/?|[a-z]{2,32}(?:/[a-z][a-z_-]{0,63}){2,8}",
+    re.ASCII,
+)
 _LONGEST_FILE = 512  # characters
 # Letters and digits without a break, as no path and no name of an object has them.
 RANDOM: Final = (
@@ -82,6 +94,14 @@ def is_credential_in_query(name: str, value: str) -> bool:
 def names_an_object(text: str) -> bool:
     """Tell the name of an object, or what a template makes one of."""
     return _OBJECT.fullmatch(text) is not None and not looks_random(text)
+
+
+def says_which(name: str, value: str) -> bool:
+    """Tell what a value says about a credential instead of being one: where, how, which."""
+    if (about := _ABOUT.fullmatch(value)) is None:
+        return names_a_file(name, value)
+    last = words_of(name)[-1:]
+    return last == {"passed": ["pass"], "object": ["secret"]}.get(about.lastgroup or "", last)
 
 
 def names_a_file(name: str, value: str) -> bool:
