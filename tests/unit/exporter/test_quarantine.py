@@ -68,6 +68,21 @@ def test_two_refusals_of_its_own_with_proof_end_it() -> None:
     assert quarantine.should_dead_letter(record, 1.0, idle=False)
 
 
+def test_an_outage_is_one_refusal_with_proof_however_long_it_lasts() -> None:
+    """Something was accepted before it, and nothing since: every record fails now."""
+    quarantine, record = Quarantine(), _one(final=False)
+    quarantine.add(record)
+    quarantine.accepted(quarantine.begin())
+    for now_s in (300.0, 600.0, PATIENCE_S):
+        record.refused("503", final=False)
+        assert not quarantine.should_dead_letter(record, now_s, idle=False)
+        quarantine.again(record, now_s, 300.0)
+        assert quarantine.unproven == 1
+    quarantine.accepted(quarantine.begin())
+    record.refused("503", final=False)
+    assert quarantine.should_dead_letter(record, PATIENCE_S + 1, idle=False)
+
+
 def test_a_passing_fault_after_an_outage_of_refusals_is_no_end() -> None:
     """A back end that refused all, then took something, and then has another fault."""
     quarantine, record = Quarantine(), _one()
