@@ -22,6 +22,7 @@ from k8s_audit_otlp.model import Block, EncodedBlock, LogKey, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.ledger import Ledger
+from k8s_audit_otlp.state.outbox import Notice, Outbox
 from tests.kit.agent import NobodyListens, encode_lines
 
 SECRET = "s3cr3t-in-the-text"  # noqa: S105 - none
@@ -97,7 +98,8 @@ class SettingAside(FailingDelivery):
 class Running:
     """One consumer on a real log."""
 
-    def __init__(self, folder: Path, delivery: Any) -> None:
+    def __init__(self, folder: Path, delivery: Any, notices: Sequence[Notice] = ()) -> None:
+        self.outbox = Outbox(notices)
         self.path = folder / "audit.log"
         self.lines = [b'{"auditID":"%d"}\n' % n for n in range(40)]
         self.path.write_bytes(b"".join(self.lines))
@@ -111,7 +113,7 @@ class Running:
         self.gate = Gate(lambda: None)
         self.ledger = Ledger()
         reader = SubscriptionReader(
-            Subscription(log, "siem", self.ledger),
+            Subscription(log, "siem", self.ledger, self.outbox),
             BlockReader(log),
             EncodedBlocks(encode, sharers=1),
             Batcher("k8s_audit", BatchLimits(max_records=4)),
@@ -170,6 +172,18 @@ def test_what_a_failed_sender_had_is_sent_again_and_nothing_is_lost(
     assert running.ledger.tally(1).delivered == len(running.lines)
     wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
     assert running.gate.open
+
+
+def test_a_notice_that_a_failed_sender_had_is_sent_again(
+    tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    notice = Notice("of a gap", "k8s.audit.gap", 1, 9, "body")
+    running = Running(tmp_path, FailingDelivery(5), [notice])
+    try:
+        wait_for(lambda: running.done and not len(running.outbox))
+        assert running.delivery.taken[b"of a gap"] == 1
+    finally:
+        running.close()
 
 
 def test_what_could_not_be_made_a_request_is_read_again_and_its_memory_given_back(
