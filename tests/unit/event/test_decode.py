@@ -189,6 +189,17 @@ def test_a_whole_event_after_a_torn_one_is_found(cut: int) -> None:
     assert (whole.event.audit_id, whole.at, whole.body) == ("b", cut, WHOLE)
 
 
+def test_several_events_after_a_torn_one_are_all_found() -> None:
+    reads = read_line(LINE[:20] + LINE + WHOLE)
+    assert [read.event.audit_id for read in reads] == ["", "a", "b"]
+
+
+def test_a_whole_event_is_found_however_many_torn_ones_come_before_it() -> None:
+    """The last ones are tried: a line is torn where the one before it ends."""
+    *_, last = read_line(LINE[:25] * 1000 + WHOLE)
+    assert last.event.audit_id == "b"
+
+
 def test_events_glued_to_each_other_are_all_found() -> None:
     """Also with something torn at the end."""
     reads = read_line(LINE + WHOLE + LINE[:20])

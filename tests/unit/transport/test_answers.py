@@ -64,6 +64,7 @@ def test_further_codes_are_retried_by_configuration() -> None:
         (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0.0),
         ("Fri, 02 Jan 2026 03:05:05", 60.0),
         ("999999999", MAX_WAIT_S),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_WAIT_S),
         ("soon", None),
         ("-5", None),
         ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
