@@ -222,9 +222,7 @@ def test_it_is_said_without_the_text_of_the_error_and_waits_longer_each_time(
     wait_for(lambda: running.done)
     assert running.said
     assert set(running.said) == {"unforeseen UnforeseenError at consumer.py:" + of_line(running)}
-    assert running.waits[0] == 1.0
-    assert running.waits == sorted(running.waits)
-    assert len(running.waits) > 1
+    assert running.waits[:2] == [1.0, 2.0]  # anew from the start once something was taken
 
 
 def of_line(running: Running) -> str:

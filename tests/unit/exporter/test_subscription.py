@@ -1,5 +1,7 @@
 """What a subscription stores, and what it settles only once that is stored."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
-from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.state.outbox import Notice, Outbox
 from tests.kit.agent import NobodyListens
 
 
@@ -48,6 +50,29 @@ def test_a_gap_that_came_while_the_checkpoint_was_written_waits_for_the_next(
     subscription.position()
     subscription.stored()
     assert subscription.ledger.settled_offset(1) == 100
+
+
+class InTheMiddle(Outbox):
+    """Lets something happen right after it was asked what is pending."""
+
+    then: Callable[[], None] = staticmethod(lambda: None)
+
+    def snapshot(self) -> list[Notice]:
+        pending = super().snapshot()
+        self.then()
+        return pending
+
+
+def test_a_gap_that_came_while_a_checkpoint_was_put_together_waits_for_the_next(
+    tmp_path: Path,
+) -> None:
+    """The reading thread does not stand still meanwhile."""
+    subscription = subscription_to(tmp_path / "audit.log")
+    subscription.outbox = outbox = InTheMiddle()
+    outbox.then = partial(lose, subscription, 100)
+    assert subscription.position().notices == []
+    subscription.stored()
+    assert subscription.ledger.settled_offset(1) == 0
 
 
 @pytest.mark.parametrize(
