@@ -285,28 +285,3 @@ def test_an_answer_before_the_request_was_read_counts(
     assert isinstance(s.send(s.prepare("k8s_audit", [record("a", size=8_000_000)])), TooLarge)
     thread.join()
     listener.close()
-
-
-def test_what_came_without_being_asked_for_is_no_acknowledgement(
-    sender: Any, servers: Any, record: Any
-) -> None:
-    """Some servers say something on an idle connection before they close it."""
-    answered, said = threading.Event(), threading.Event()
-
-    def play(connection: Any, _number: int) -> bool:
-        if said.is_set():
-            connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
-            return False
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        answered.wait(60)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        said.set()
-        return True
-
-    with servers.RawServer(play) as server:
-        s = sender(server.url)
-        assert post(s, record) == Delivered()
-        answered.set()
-        assert said.wait(60)
-        assert isinstance(post(s, record, "b"), Retry)
-        s.close()

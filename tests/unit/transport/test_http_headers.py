@@ -1,4 +1,4 @@
-"""What a request over HTTP says of itself, what no outcome may say, and proxies."""
+"""What a request over HTTP says of itself, what is no answer to it, and proxies."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected
+from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry
 from k8s_audit_otlp.transport.credentials import BearerCredentials
 from tests.kit.backend import Backend
 from tests.kit.steps import (
@@ -178,3 +178,28 @@ def test_the_proxy_variables_apply_without_a_proxy_url(
         why = post(sender(url, env=env), record).why
         assert why == f"backend.test:{backend.port}: the host name cannot be resolved"
         assert len(proxy.seen) == 1
+
+
+def test_what_came_without_being_asked_for_is_no_acknowledgement(
+    sender: Any, servers: Any, record: Any
+) -> None:
+    """Some servers say something on an idle connection before they close it."""
+    answered, said = threading.Event(), threading.Event()
+
+    def play(connection: Any, _number: int) -> bool:
+        if said.is_set():
+            connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+            return False
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        answered.wait(60)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        said.set()
+        return True
+
+    with servers.RawServer(play) as server:
+        s = sender(server.url)
+        assert post(s, record) == Delivered()
+        answered.set()
+        assert said.wait(60)
+        assert isinstance(post(s, record, "b"), Retry)
+        s.close()
