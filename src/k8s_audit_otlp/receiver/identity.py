@@ -89,10 +89,10 @@ def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Ide
     start = _first_byte(source)
     read = source.read_at(start, _FIRST_READ)
     if len(read) == _FIRST_READ and b"\n" not in read:
-        length = length_of_line(source, start, len(read), max_line_bytes)
+        length, ended = length_of_line(source, start, len(read), max_line_bytes)
         if length > max_line_bytes:
             finished = True  # by its beginning: nobody waits for the end of it
-        else:
+        elif ended or finished:
             read = source.read_at(start, length)
     identity = identify(read, finished=finished)
     return identity and identity.after(start)

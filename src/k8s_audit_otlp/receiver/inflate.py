@@ -18,6 +18,7 @@ _DEFLATE = -15  # window bits: the data alone
 _TRAILER = struct.Struct("<II")  # checksum and length of a member
 _HEADER_BYTES = 64 * 1024  # more than a header with a name has
 _HEADER_CHECKSUM, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16  # flags of RFC 1952
+_TEXT = bytes(range(32, 127)) + b"\t\r\n"  # what deflated data is not made of
 _CHUNK = 8 * 1024  # compressed bytes read at once: up to a thousand times as many come out
 _MAX_INFLATED = 1024 * 1024  # bytes that one call may make of them: a bomb grows step by step
 
@@ -69,8 +70,8 @@ class InflateStream:
     def _feed(self, chunk: bytes) -> None:
         upto = self._read + len(chunk)
         while chunk:
-            if not self._inside and self._members and not chunk.strip(b"\0"):
-                return  # padding after the last member
+            if not self._inside and self._members and _is_no_member(chunk):
+                return
             if not self._inside:
                 self._inside, self._member = True, upto - len(chunk)
             self._buffer += self._inflate.decompress(chunk, _MAX_INFLATED)
@@ -135,6 +136,11 @@ class InflateStream:
         self.start = offset
         self._fill(offset + length)
         return bytes(self._buffer[:length])
+
+
+def _is_no_member(data: bytes) -> bool:
+    """Tell padding and text behind a member from what may be another one, damaged or not."""
+    return not data.strip(b"\0") or not data.translate(None, _TEXT)
 
 
 def _header_length(data: bytes) -> int:

@@ -43,9 +43,11 @@ def find_block(
         end = data.find(b"\n", want - 1) + 1
     end = end or data.rfind(b"\n") + 1  # a long line is a block of its own
     if not end and len(data) == length:
-        whole = length_of_line(source, offset, length, longest, upto)
+        whole, ended = length_of_line(source, offset, length, longest, upto)
         if whole > longest:
             return _oversized(source, offset, data[:_TAIL_KEPT], last=last)
+        if not ended and not last:
+            return b"", offset  # it still grows: none of it is held
         data = _read(source, offset, whole, upto)
         end = whole if data.endswith(b"\n") else 0
     end = end or (len(data) if last else 0)
@@ -54,19 +56,19 @@ def find_block(
 
 def length_of_line(
     source: Source, offset: int, searched: int, longest: int, upto: int | None = None
-) -> int:
+) -> tuple[int, bool]:
     """Return how long the line at *offset* is, of which *searched* bytes have no end.
 
-    Anything over *longest* where it is longer; nothing of it is kept.
+    Anything over *longest* where it is longer, and whether it has an end; nothing of it is kept.
     """
     while searched <= longest:
         chunk = _read(source, offset + searched, _STEP, upto)
         if end := chunk.find(b"\n") + 1:
-            return searched + end
+            return searched + end, True
         if not chunk:
-            return searched
+            break
         searched += len(chunk)
-    return searched
+    return searched, False
 
 
 def _read(source: Source, offset: int, length: int, upto: int | None) -> bytes:

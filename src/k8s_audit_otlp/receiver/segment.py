@@ -100,7 +100,9 @@ class Segment:
         size = info.st_size
         if size == self.disk_size:
             return False
-        self.disk_size, self.changed_ns = size, now_ns
+        first = self.disk_size < 0  # what was packed long ago is not waited for once more
+        self.changed_ns = min(now_ns, info.st_mtime_ns) if first and self.compressed else now_ns
+        self.disk_size = size
         self.state.modified_ns = info.st_mtime_ns
         if not self.compressed and size > self.state.size and not self.state.cut:
             self.state.size, self.state.complete = size, False

@@ -152,3 +152,19 @@ def test_a_gz_that_lacks_only_its_trailer_loses_nothing(
     assert receiver.log.segments()[0].state.complete
     again = receive(receiver)
     assert (again.drain(), again.gaps) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("behind", "told"), [(b"rotated by a script\n", []), (b"\x80\x02" * 90, ["corrupt_gzip"])]
+)
+def test_what_stands_behind_a_whole_gz_holds_nothing_up(
+    receive: Any, live: Path, event: Any, clock: ManualClock, behind: bytes, told: list[str]
+) -> None:
+    """Text is no part of a gzip; anything else may be a damaged member, which is told at once."""
+    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
+    backup.write_bytes(gzip.compress(event(0) + event(1)) + behind)
+    os.utime(backup, (clock.now - 3600, clock.now - 3600))
+    append(live, event(2))
+    receiver = receive()
+    assert receiver.drain() == [event(0), event(1), event(2)]
+    assert [reason for reason, *_ in receiver.gaps] == told

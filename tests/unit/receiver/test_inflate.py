@@ -42,13 +42,30 @@ def test_bytes_come_from_where_they_are_asked_for(tmp_path: Path, open_at: list[
     assert stream.take(len(TEXT) + 5, 10) == b""
 
 
-def test_members_follow_each_other_and_padding_is_none(tmp_path: Path, open_at: list[int]) -> None:
-    """As `cat a.gz b.gz` makes them, and as a tape pads them."""
-    data = gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:]) + bytes(700)
+@pytest.mark.parametrize("behind", [b"", bytes(700), b"garbage\n", b"copied twice\n" * 2000])
+def test_members_follow_each_other_and_padding_is_none(
+    tmp_path: Path, open_at: list[int], behind: bytes
+) -> None:
+    """As `cat a.gz b.gz` makes them, as a tape pads them, and as a script wrote on."""
+    data = gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:]) + behind
     stream = _stream(tmp_path, data, open_at)
     assert stream.take(0, len(TEXT) + 1) == TEXT
     assert stream.complete
     assert not stream.damage
+
+
+@pytest.mark.parametrize("head", [b"\x1f\x8b", b"A\x8b", b"\x1f", b"\0\0\x08"])
+def test_what_may_be_a_member_is_not_passed_over(
+    tmp_path: Path, open_at: list[int], head: bytes
+) -> None:
+    """Damaged or begun: what it holds is missing."""
+    member = gzip.compress(TEXT[500:])
+    second = head + member[len(head) :] if len(head) > 1 else head
+    stream = _stream(tmp_path, gzip.compress(TEXT[:500]) + second, open_at)
+    got = stream.take(0, len(TEXT) + 1)
+    assert got == TEXT[: len(got)]
+    assert len(got) == (len(TEXT) if second == member else 500)
+    assert second == member or stream.damage or not stream.complete
 
 
 @pytest.mark.parametrize("missing", [1, 8, 500])

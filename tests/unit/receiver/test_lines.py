@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from k8s_audit_otlp.receiver.identity import read_identity
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block, without_bodies
 from k8s_audit_otlp.receiver.source import PlainSource, open_source
 
@@ -95,11 +96,36 @@ def test_who_and_what_may_be_long_in_a_line_over_the_limit(source_of: Open) -> N
     assert data == head + tail
 
 
+class _Asked(PlainSource):
+    """Remembers the most that was asked for at once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(os.open(path, os.O_RDONLY))
+        self.most = 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        self.most = max(self.most, length)
+        return super().read_at(offset, length)
+
+
 def test_an_oversized_line_that_has_no_end_yet_is_waited_for(source_of: Open) -> None:
     """Unless nothing will be added to it."""
     source = source_of(b"x" * (2 * MIB))
     assert find_block(source, 0, longest=MIB, last=False) == (b"", 0)
     assert find_block(source, 0, longest=MIB, last=True)[1] == 2 * MIB
+
+
+def test_a_line_that_still_grows_is_not_held(tmp_path: Path) -> None:
+    """Every look at 20 MB without an end would take as much memory again."""
+    path = tmp_path / "audit.log"
+    path.write_bytes(b"x" * (20 * MIB))
+    source = _Asked(path)
+    assert find_block(source, 0, longest=64 * MIB, last=False) == (b"", 0)
+    assert read_identity(source, finished=False, max_line_bytes=64 * MIB) is None
+    assert source.most < 2 * MIB
+    with path.open("ab") as file:
+        file.write(b"\n")
+    assert find_block(source, 0, longest=64 * MIB, last=False)[1] == 20 * MIB + 1
 
 
 @pytest.mark.parametrize("blank", [b"\xef\xbb\xbf", b"\0" * 9000])
