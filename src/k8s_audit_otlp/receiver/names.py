@@ -4,7 +4,8 @@ audit.log                                live
 audit-2026-01-02T03-04-05.678.log[.gz]   lumberjack backup, UTC (kube-apiserver's own rotation)
 audit.log.3[.gz]                         logrotate backup, the higher the older
 audit.log-20260102[-030405][.gz]         logrotate backup with `dateext`; also -%s, -%Y%m%d-%s
-audit-20260102[-030405].log[.gz]         the same with `extension .log`
+audit.log-2026-01-02[-030405][.gz]       the same with `dateformat -%Y-%m-%d`
+audit-20260102[-030405].log[.gz]         the same as `dateext` with `extension .log`
 0.log.20260102-030405[.gz]               a container's log that kubelet has rotated
 audit-2026-01-02T03-04-05.678.log.1[.gz] a backup that logrotate took up again, or with `dateext`
 audit.log.gz                             a log that somebody packed where it was
@@ -21,12 +22,18 @@ DATED = 0  # age of a backup whose name is its own for good; others shift at eac
 _LUMBERJACK_TIME = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 # `dateext`: a day, a day and a time or seconds since the epoch, or such seconds alone
 _DAY = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-_DATE = rf"{_DAY}(?:-1\d{{9}}|-?(?:[01]\d|2[0-3])(?:[0-5]\d){{0,2}})?|1\d{{9}}"
+_TIME = r"(?:[01]\d|2[0-3])(?:[0-5]\d){0,2}"
+_DATE = rf"{_DAY}(?:-1\d{{9}}|[-_T]?{_TIME})?|1\d{{9}}"
+_HYPHENS = rf"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[-_T]?{_TIME})?"
 _LUMBERJACK = re.compile(rf"-({_LUMBERJACK_TIME})$")
 _BACKUP = re.compile(rf"-(?:{_LUMBERJACK_TIME}(\.[^.]*)?|(?:{_DATE})(\.[^.\d]+))$")
 _NUMBERED = re.compile(r"\.(\d{1,6})$")
 _DATED = re.compile(rf"[-.]({_DATE})$")
+_DATED_WITH_HYPHENS = re.compile(rf"[-.]({_HYPHENS})$")  # behind the whole name alone
 _AGAIN = re.compile(rf"(?:\.(\d{{1,6}})|-({_DATE}))$")
+# What else stands before the name of a log, and what multilog and svlogd call what was `current`
+_BEFORE = re.compile(r"[\dTZ:._-]*\d[-._]|(?:old|bak|backup|prev|previous)[-._]", re.IGNORECASE)
+_TAI64N = re.compile(r"@[0-9a-f]{24}\b")
 _BEING_WRITTEN = ".tmp"  # kubelet packs into such a file
 # What follows the name of the log in the name of a backup, of whatever kind
 _LOOKS_LIKE = re.compile(
@@ -69,7 +76,7 @@ def _age(live: str, base: str) -> tuple[int, str] | None:
         rest = base[len(live) :]
         if found := _NUMBERED.fullmatch(rest):
             return 1, _falling(found[1])  # audit.log.2 is older than audit.log.1
-        if found := _DATED.fullmatch(rest):
+        if found := _DATED.fullmatch(rest) or _DATED_WITH_HYPHENS.fullmatch(rest):
             return 0, _time(found[1])
     if when := _dated(live, base):
         return 0, f"{when} {_falling('0')}"
@@ -106,7 +113,12 @@ def looks_like_backup(live: str, name: str) -> bool:
     path = PurePosixPath(live)
     if parse(live, name) is not None or name.endswith(_BEING_WRITTEN):
         return False
-    if name.startswith(live):
+    at = name.find(live)
+    if at > 0 and _BEFORE.fullmatch(name, 0, at):
+        return True
+    if live == "current" and _TAI64N.match(name):
+        return True
+    if at == 0:
         rest = name[len(live) :]
     elif name.startswith(tuple(path.stem + sign for sign in "-._")) and path.suffix in name:
         rest = name[len(path.stem) :]
@@ -124,7 +136,7 @@ def live_name(name: str) -> str:
     for once in (_AGAIN.sub("", base), base):
         if found := _BACKUP.search(once):
             return once[: found.start()] + (found[1] or found[2] or "")
-    for pattern in (_NUMBERED, _DATED):
+    for pattern in (_NUMBERED, _DATED, _DATED_WITH_HYPHENS):
         if found := pattern.search(base):
             return base[: found.start()]
     return base

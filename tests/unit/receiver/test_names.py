@@ -18,6 +18,9 @@ BACKUP = "audit-2026-01-02T03-04-05.678.log"
         ("audit.log", "audit.log-1551700801"),
         ("0.log", "0.log.20260102-030405"),
         ("audit.log", "audit.log.20260102"),
+        ("audit.log", "audit.log.20260102T030405"),
+        ("audit.log", "audit.log-2026-01-02"),
+        ("audit.log", "audit.log-2026-01-02_030405"),
         ("audit.log", BACKUP + ".1"),
         ("audit.log", BACKUP + "-20260103"),
         ("audit.log", "audit-20260102.log"),
@@ -104,3 +107,20 @@ def test_a_glob_folds_into_distinct_logs() -> None:
 def test_a_backup_of_another_log_looks_like_none_of_ours(name: str, ours: bool) -> None:
     """What no name of a backup fits is told of, the backups of a log beside this one are not."""
     assert looks_like_backup("audit.log", name) is ours
+
+
+@pytest.mark.parametrize(
+    ("live", "name", "named"),
+    [
+        ("audit.log", "2026-01-02-audit.log", True),
+        ("audit.log", "20260102_audit.log.gz", True),
+        ("audit.log", "old.audit.log", True),
+        ("audit.log", "kube-audit.log", False),
+        ("audit.log", "node1-audit.log", False),
+        ("current", "@400000006a1b2c3d12345678.s", True),
+        ("audit.log", "@400000006a1b2c3d12345678.s", False),
+    ],
+)
+def test_a_backup_with_its_time_in_front_is_named(live: str, name: str, named: bool) -> None:
+    """As scripts, multilog and svlogd call them: nobody may take them for read."""
+    assert looks_like_backup(live, name) is named
