@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.build import paths_of
 from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from tests.kit.agent import Fixture
 from tests.kit.agent_process import AgentProcess, uids_delivered
@@ -84,3 +86,23 @@ def test_a_log_waits_where_a_file_of_the_configuration_has_become_wrong(
     uids_delivered(backend, 20)
     agent.told("STATUS=Nothing is being lost. All is sent.")
     assert agent.end() == 0
+
+
+@pytest.mark.parametrize("by", ["link", "link to the folder", "dots", "glob"])
+def test_a_log_that_several_paths_lead_to_is_read_once(tmp_path: Path, by: str) -> None:
+    """And under its own name, whatever link is made later: positions are kept by it."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    log, other = logs / "audit.log", logs / "other.log"
+    log.touch()
+    other.touch()
+    (logs / "a-link.log").symlink_to(log)
+    (tmp_path / "a-folder").symlink_to(logs)
+    include = {
+        "link": [logs / "a-link.log", log],
+        "link to the folder": [tmp_path / "a-folder" / "audit.log", log],
+        "dots": [log, logs / ".." / "logs" / "audit.log"],
+        "glob": [tmp_path / "*" / "*.log"],
+    }[by]
+    found = paths_of(K8sAudit(include=list(map(str, include))))
+    assert found == [log, *[other] * (by == "glob")]

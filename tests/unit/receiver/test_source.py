@@ -74,7 +74,7 @@ def test_padding_after_the_last_member_is_no_damage(gz: Callable[..., Any]) -> N
 
 def test_garbage_after_the_last_member_is_damage_after_all_the_data(gz: Callable[..., Any]) -> None:
     """What came before it is kept."""
-    source = gz(gzip.compress(DATA) + b"garbage that is no header" * 10)
+    source = gz(gzip.compress(DATA) + b"\x80 is no header and no text" * 10)
     data, damage = everything(source)
     assert data == DATA
     assert damage.offset == len(DATA)
