@@ -156,7 +156,7 @@ class AuditLog:
     def failed(self, segment: Segment, error: OSError) -> None:
         """Note that a file that is open cannot be read: it is tried again after the next scan."""
         with self._known.lock:
-            segment.trouble = f"{segment.path or segment.state.name}: {explain(error)}"
+            segment.failed(error)
             self.version += 1
         self._troubles.add(segment.state.name, segment.trouble)
 

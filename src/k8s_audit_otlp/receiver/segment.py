@@ -1,5 +1,6 @@
 """One generation of the log, open for reading: its manifest entry, its file, where it ends."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
 from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
+from k8s_audit_otlp.receiver.troubles import explain
 from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
 
@@ -121,6 +123,12 @@ class Segment:
             self.state.promised = source.promised_size()
         self.disk_size = -1
         self.look(now_ns)
+
+    def failed(self, error: OSError) -> None:
+        """Note why it cannot be read now; a stale descriptor never can be, its file may be."""
+        self.trouble = f"{self.path or self.state.name}: {explain(error)}"
+        if error.errno == errno.ESTALE:
+            self.release()
 
     def gone(self) -> None:
         """Note that no file holds it any more; what came after the last look is not known."""

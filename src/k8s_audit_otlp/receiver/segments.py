@@ -286,8 +286,13 @@ class KnownSegments:
         for segment in self:
             source = segment.source
             segment.trouble = "" if source is not None else segment.trouble
+            least = segment.least_size  # first: it may be read on meanwhile
+            try:
+                size = source.stat().st_size if source is not None else 0
+            except OSError as error:
+                segment.failed(error)
+                continue
             if not isinstance(source, PlainSource) or segment.state.cut:
                 continue
-            least = segment.least_size  # first: it may be read on meanwhile
-            if source.stat().st_size < least or (segment.live and not unchanged(segment)):
+            if size < least or (segment.live and not unchanged(segment)):
                 self.let_rewritten_go(segment)
