@@ -104,5 +104,5 @@ def test_a_log_that_several_paths_lead_to_is_read_once(tmp_path: Path, by: str) 
         "dots": [log, logs / ".." / "logs" / "audit.log"],
         "glob": [tmp_path / "*" / "*.log"],
     }[by]
-    found = paths_of(K8sAudit(include=list(map(str, include))))
+    found = paths_of(K8sAudit(include=tuple(map(str, include))))
     assert found == [log, *[other] * (by == "glob")]
