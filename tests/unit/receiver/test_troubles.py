@@ -1,6 +1,16 @@
 """What stands in the way is said when it comes and when it has passed, once each."""
 
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_audit_otlp.receiver.source import PlainSource
 from k8s_audit_otlp.receiver.troubles import Troubles
+from tests.kit.log_files import append, rotate
 
 
 def test_a_trouble_is_said_once_and_its_end_once() -> None:
@@ -54,3 +64,38 @@ def test_what_must_be_known_is_said_once_and_is_no_trouble() -> None:
     troubles.once("a name that is not understood")
     assert said == ["a name that is not understood"]
     assert troubles.now == []
+
+
+class _Stale(PlainSource):
+    """As after a restart of the file server: this descriptor leads nowhere, the path does."""
+
+    def stat(self) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        raise OSError(errno.ESTALE, f"{length} bytes at {offset}")
+
+
+@pytest.mark.parametrize("scanned", [True, False], ids=["met by a look", "met by a reader"])
+def test_a_stale_descriptor_is_opened_again(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], scanned: bool
+) -> None:
+    """No later look would find it well, and it would hold up what comes after it for ever."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.log.scan()
+    append(live, event(1))
+    backup = rotate(live, 0)
+    append(live, event(2))
+    receiver.log.scan()
+    for segment, path in zip(receiver.log.segments(), (backup, live), strict=True):
+        segment.source = _Stale(os.open(path, os.O_RDONLY))
+    lines = [] if scanned else receiver.read_on()
+    append(live, event(3))
+    rotate(live, 1)
+    append(live, event(4))
+    for _ in range(3):
+        lines += receiver.drain()
+    assert sorted(lines) == sorted(map(event, range(5)))
+    assert receiver.gaps == []
+    assert receiver.log.troubles == []

@@ -1,8 +1,6 @@
 """A file that cannot be read is not gone: it is waited for, told once, and never passed over."""
 
-import errno
 import gzip
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +10,6 @@ import pytest
 
 from k8s_audit_otlp.agent.start import open_log
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.receiver.source import PlainSource
 from tests.kit.log_files import denied
 from tests.kit.lumberjack import backup_name
 
@@ -276,38 +273,3 @@ def test_a_file_that_could_be_read_at_last_excuses_nothing_any_more(
     append(live, backup.read_bytes())
     assert receiver.drain() == [event(1)]
     assert ("deleted", 0, len(event(0))) in receiver.gaps
-
-
-class _Stale(PlainSource):
-    """As after a restart of the file server: this descriptor leads nowhere, the path does."""
-
-    def stat(self) -> os.stat_result:
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        raise OSError(errno.ESTALE, f"{length} bytes at {offset}")
-
-
-@pytest.mark.parametrize("scanned", [True, False], ids=["met by a look", "met by a reader"])
-def test_a_stale_descriptor_is_opened_again(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any], scanned: bool
-) -> None:
-    """No later look would find it well, and it would hold up what comes after it for ever."""
-    append(live, event(0))
-    receiver = receive()
-    receiver.log.scan()
-    append(live, event(1))
-    backup = rotate(live, 0)
-    append(live, event(2))
-    receiver.log.scan()
-    for segment, path in zip(receiver.log.segments(), (backup, live), strict=True):
-        segment.source = _Stale(os.open(path, os.O_RDONLY))
-    lines = [] if scanned else receiver.read_on()
-    append(live, event(3))
-    rotate(live, 1)
-    append(live, event(4))
-    for _ in range(3):
-        lines += receiver.drain()
-    assert sorted(lines) == sorted(map(event, range(5)))
-    assert receiver.gaps == []
-    assert receiver.log.troubles == []
