@@ -578,5 +578,8 @@ static struct PyModuleDef module = {
 PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
-    return PyModule_Create(&module);
+    PyObject *made = PyModule_Create(&module);
+    if (made && PyModule_AddIntConstant(made, "VERSION", 1) < 0)
+        Py_CLEAR(made);
+    return made;
 }

@@ -19,12 +19,14 @@ from k8s_audit_otlp.otlp.interned import Interned
 from k8s_audit_otlp.otlp.parts import MAX_LIST
 from k8s_audit_otlp.otlp.plain_line import Found, Lines, PlainLine, Tables
 
+QUICKEST: Lines = plain_line
 try:
     from k8s_audit_otlp.otlp import _quick_line
 except ImportError:  # there was no compiler when this was installed: slower, and the same
-    QUICKEST: Lines = plain_line
+    pass
 else:
-    QUICKEST = _quick_line
+    if getattr(_quick_line, "VERSION", 0) == plain_line.VERSION:  # not left from another install
+        QUICKEST = _quick_line
 
 _NOTHING = msgspec.Raw(b"")
 _LEVELS = frozenset((b"Metadata", b"Request", b"RequestResponse"))

@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 
+VERSION = 1  # of what the functions take and give; the compiled ones must have the same
+
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
 _BEGINNING = b'{"kind":"Event"'

@@ -208,6 +208,12 @@ def test_both_tell_blocks_of_events_alike(compiled: Lines, data: bytes) -> None:
     assert told == all(line.startswith(beginning) for line in lines)
 
 
+def test_the_compiled_form_is_the_one_in_use(compiled: Any) -> None:
+    """One of another version, left in a working tree, would not be."""
+    assert compiled.VERSION == plain_line.VERSION, "install the working tree again"
+    assert Encoder.lines is compiled
+
+
 def test_a_form_that_differs_would_be_seen(compiled: Lines) -> None:
     """One that takes the name from another place, say."""
 
