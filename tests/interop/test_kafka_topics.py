@@ -87,8 +87,15 @@ def gaps(backend: Backend) -> list[str]:
     return [str(n) for n in backend.received.notices if n.event_name == GAP]
 
 
+def make_anew(broker: kafka_broker.Broker) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.delete_topics(["audit"])["audit"].result(30)
+    until(lambda: "audit" not in admin.list_topics(timeout=10).topics)
+    broker.topic("audit", {})
+
+
 def test_what_a_broker_deleted_unread_is_a_gap(broker: kafka_broker.Broker, tmp_path: Path) -> None:
-    """By its retention while the agent was away, or with the whole topic while it was there."""
+    """By its retention while the agent was away, or with the whole topic, both here and away."""
     broker.topic("audit", {})
     admin = AdminClient({"bootstrap.servers": broker.address})
     write(broker, range(50))
@@ -109,13 +116,22 @@ def test_what_a_broker_deleted_unread_is_a_gap(broker: kafka_broker.Broker, tmp_
         assert set(backend.received.audit_ids) == kept
         assert "messages 50 to 119 were deleted unread" in gaps(backend)[0]
         time.sleep(1)  # what was read is committed
-        admin.delete_topics(["audit"])["audit"].result(30)
-        until(lambda: "audit" not in admin.list_topics(timeout=10).topics)
-        broker.topic("audit", {})
+        make_anew(broker)
         write(broker, range(150, 200))
         until(lambda: "id-199" in backend.received.audit_ids)
         assert set(backend.received.audit_ids) == kept | {f"id-{n}" for n in range(150, 200)}
         until(lambda: len(gaps(backend)) == 2)
         assert "it was made anew" in gaps(backend)[1]
+        running.end(signal.SIGTERM)
+        make_anew(broker)
+        write(broker, range(200, 250))
+        running.start()
+        until(lambda: "id-249" in backend.received.audit_ids and len(gaps(backend)) == 3)
+        assert "it was made anew" in gaps(backend)[2]
+        running.end(signal.SIGTERM)
+        running.start()  # and it is told once
+        write(broker, range(250, 260))
+        until(lambda: "id-259" in backend.received.audit_ids)
+        assert len(gaps(backend)) == 3
     log = (tmp_path / "reader.log").read_text()
     assert "messages 50 to 119 were deleted unread" in log

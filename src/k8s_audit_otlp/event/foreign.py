@@ -16,6 +16,7 @@ _KEYS: Final = 5  # of an unknown object that are named
 
 _TEXTS: Final = (
     (re.compile(rb"\x1f\x8b|\x28\xb5\x2f\xfd|PK\x03\x04"), "a packed file that is not called .gz"),
+    (re.compile(rb"\xff\xfe|\xfe\xff"), "a file in UTF-16: it is read in UTF-8 only"),
     (re.compile(rb"(?:node=\S+ )?type=[A-Z_]+ msg=audit\("), "the log of auditd, the host's own"),
     (re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] "), "a container's log (CRI)"),
     (re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d"), "the messages of a Kubernetes program (klog)"),

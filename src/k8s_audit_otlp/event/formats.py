@@ -20,13 +20,16 @@ from k8s_audit_otlp.event.frames import (
     data_of,
     frame_of,
     inner,
+    is_packed,
     list_of,
+    members_of,
     objects_in,
     opened,
     packed_in,
     places_in,
     pushed_in,
     records_of,
+    unpacked,
 )
 from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value
 
@@ -47,20 +50,43 @@ def _firehose(line: bytes) -> Iterator[Framed]:
 
     The events of one record have places of their own in it: a place makes a uid.
     """
-    frame = frame_of(line)
-    for record in places_in(line, records_of(frame) or pushed_in(frame)):
-        data = opened(record, data_of)
-        texts = [one for each in data.splitlines() for one in unwrap(each, detect(each))]
+    if is_packed(line):
+        found = [Framed(unpacked(line))]
+    else:
+        frame = frame_of(line)
+        records = places_in(line, records_of(frame) or pushed_in(frame))
+        found = [record._replace(text=opened(record, data_of)) for record in records]
+    for one in found:
+        lines = one.text.splitlines()
+        texts = [text for each in lines for text in unwrap(each, detect(each))]
         for number, framed in enumerate(texts):
-            yield framed._replace(at=record.at + number)
+            yield framed._replace(at=one.at + number)
 
 
 def _member(line: bytes) -> Iterator[Framed]:
-    """`{"event": {...}, ...}`: an object, no event itself, that has one as a member or its text."""
-    if b"auditID" in line and not line.lstrip().startswith(b'{"kind":"Event'):
-        members = _members(line)
-        if bytes(members.get("kind", b"")) not in _KINDS:
-            yield from islice(map(Framed, filter(is_audit, map(inner, members.values()))), 1)
+    """`{"event": {...}, ...}`: an object, no event itself, that has one as a member or its text.
+
+    Or a member of a member, as `event.original` of the Elastic Common Schema.
+    """
+    if b"auditID" not in line or line.lstrip().startswith(b'{"kind":"Event'):
+        return
+    members = _members(line)
+    if bytes(members.get("kind", b"")) in _KINDS:
+        return
+    objects = [_members(one) for one in objects_in(members.values())]
+    deeper = [text for one in objects for text in map(inner, one.values())]
+    texts = [*map(inner, members.values()), *deeper]
+    yield from islice(map(Framed, filter(_is_event, texts)), 1)
+
+
+def _is_event(text: bytes) -> bool:
+    """Say whether *text* is an event, and has none in a member."""
+    if not is_audit(text):
+        return False
+    try:
+        return bool(frame_of(text).auditID) or text.startswith(b'{"kind":"Event')
+    except BAD:
+        return True  # torn
 
 
 def _text(line: bytes) -> Iterator[Framed]:
@@ -111,6 +137,8 @@ def detect(line: bytes) -> str:
         return "cri"
     if EXPORTED.match(line):
         return "cloudwatch"
+    if is_packed(line):
+        return "firehose"
     try:
         if line.startswith(b"["):
             names = (_named_by(one) for one in objects_in(list_of(line)))
@@ -153,11 +181,12 @@ def _named_by(value: bytes | msgspec.Raw) -> str:
         ("azure", bool(frame.properties) and bool(frame.category)),
         ("rancher", bool(frame.auditLog)),
         ("gke", bool(frame.protoPayload)),
+        ("azure", bool(inner(frame.AuditId))),
         ("cloudwatch", bool(frame.logEvents)),
         ("firehose", any(map(packed_in, pushed_in(frame)))),
         ("cloudwatch", bool(inner(frame.message) or inner(frame.at_message))),
     )
-    found = objects_in(records_of(frame))
+    found = objects_in(records_of(frame) or members_of(frame.events))
     name = next((name for name, holds in signs if holds), None)
     if name is None:
         name = _named_by_records(found) or ("member" if any(_member(bytes(value))) else "")
@@ -171,8 +200,10 @@ def _is_dockers(frame: Frame) -> bool:
 def _named_by_records(records: Sequence[msgspec.Raw]) -> str:
     """One is enough: others of the batch may be of another kind, or broken."""
     found = [frame_of(text) for text in records]
-    if any(record.properties or record.log_s for record in found):
+    if any(record.properties or record.log_s or record.AuditId for record in found):
         return "azure"
+    if any(is_audit(inner(record.message)) for record in found):
+        return "cloudwatch"
     return "firehose" if any(map(packed_in, records)) else ""
 
 

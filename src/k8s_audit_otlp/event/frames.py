@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.event.aks import event_of_columns
 from k8s_audit_otlp.event.gke import event_of_proto_payload
 
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
 _MOST_MEMBERS = 1_000  # of it
 _GZIP = b"\x1f\x8b"
+_PACKED = b"H4sI"  # it in base64
 
 
 class Framed(NamedTuple):
@@ -47,9 +49,11 @@ class Frame(msgspec.Struct):
     message: msgspec.Raw = msgspec.Raw(b"")
     at_message: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="@message")
     logEvents: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - CloudWatch's own name
+    events: msgspec.Raw = msgspec.Raw(b"")  # of GetLogEvents, as the command line prints it
     records: msgspec.Raw = msgspec.Raw(b"")
     Records: msgspec.Raw = msgspec.Raw(b"")
     category: msgspec.Raw = msgspec.Raw(b"")
+    AuditId: msgspec.Raw = msgspec.Raw(b"")  # a column of AKSAudit
     properties: msgspec.Raw = msgspec.Raw(b"")
     auditLog: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - Rancher's own name
     protoPayload: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - Google's own name
@@ -82,12 +86,12 @@ def objects_in(members: Iterable[msgspec.Raw]) -> list[msgspec.Raw]:
     return [one for one in members if bytes(memoryview(one)[:1]) == b"{"]
 
 
-def _members(value: msgspec.Raw) -> list[msgspec.Raw]:
+def members_of(value: msgspec.Raw) -> list[msgspec.Raw]:
     return list_of(value) if bytes(memoryview(value)[:1]) == b"[" else []
 
 
 def records_of(frame: Frame) -> list[msgspec.Raw]:
-    return _members(frame.records) or _members(frame.Records)
+    return members_of(frame.records) or members_of(frame.Records)
 
 
 CRI = re.compile(rb"\d{4}-\d\d-\d\dT[^ ]+ (stdout|stderr) ([PF])(?::[^ ]*)? ?")
@@ -121,7 +125,7 @@ def journald(line: bytes) -> Iterator[Framed]:
     """`journalctl -o json`: bytes come as a list of numbers, repeated fields as a list."""
     message = frame_of(line).MESSAGE
     many = bytes(message).startswith((b"[[", b'["'))
-    for place in places_in(line, _members(message) if many else [message]):
+    for place in places_in(line, members_of(message) if many else [message]):
         if place.text.startswith(b"["):
             yield Framed(bytes(_numbers(place.text)), place.at)
         elif text := inner(msgspec.Raw(place.text)):
@@ -129,14 +133,14 @@ def journald(line: bytes) -> Iterator[Framed]:
 
 
 def cloudwatch(line: bytes) -> Iterator[Framed]:
-    """Read a log event, a subscription's message of many, or a line of an export to S3."""
+    """Read a log event, a message or an answer of many, or a line of an export to S3."""
     if found := EXPORTED.match(line):
         yield Framed(line[found.end() :])
         return
     frame = frame_of(line)
     if text := inner(frame.message) or inner(frame.at_message):
         yield Framed(text)
-    for event in places_in(line, _members(frame.logEvents)):
+    for event in places_in(line, members_of(frame.logEvents) or members_of(frame.events)):
         yield Framed(opened(event, lambda text: inner(frame_of(text).message)), event.at)
 
 
@@ -149,9 +153,15 @@ def opened(record: Framed, read: Callable[[bytes], bytes]) -> bytes:
 
 
 def azure(line: bytes) -> Iterator[Framed]:
-    """Diagnostic records; `properties` and `log` are objects or texts, a long log is torn."""
+    """Diagnostic records; `properties` and `log` are objects or texts, a long log is torn.
+
+    Rows of AKSAudit have a column for each member, and are whole.
+    """
     for record in places_in(line, records_of(frame_of(line))) or [Framed(line)]:
         try:
+            if frame_of(record.text).AuditId:
+                yield Framed(event_of_columns(record.text), record.at)
+                continue
             log, stream = _azure_log(record.text)
         except BAD:
             log, stream = record.text, b""
@@ -191,6 +201,15 @@ def gke(line: bytes) -> Iterator[Framed]:
 def pushed_in(frame: Frame) -> list[msgspec.Raw]:
     """Return what Pub/Sub pushes, or CloudWatch to a function: a record without others."""
     return objects_in((frame.message, frame.awslogs))
+
+
+def is_packed(text: bytes) -> bool:
+    """Say whether *text* is the base64 of a gzip: all begin alike."""
+    return text.startswith(_PACKED) and BASE64.fullmatch(text.strip()) is not None
+
+
+def unpacked(text: bytes) -> bytes:
+    return inflated(base64.b64decode(text.strip(), validate=True))
 
 
 def packed_in(record: bytes | msgspec.Raw) -> bytes:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.event.decode import decode
 from k8s_audit_otlp.event.formats import FORMATS, detect, is_audit, unwrap
 from k8s_audit_otlp.event.frames import Framed
+from k8s_audit_otlp.event.gke import TRANSLATED
 
 EVENT = b'{"kind":"Event","auditID":"a","verb":"get","requestURI":"/a\\u00e9 \\"b\\""}'
 TEXT = EVENT.decode()
@@ -58,6 +59,11 @@ CASES = [
     ("journald", dumped({"MESSAGE": [list(EVENT), list(b"x")]}), [TEXT, "x"]),
     ("cloudwatch", b'{"message":' + EVENT + b"}", [TEXT]),
     ("rancher", dumped({"auditLog": TEXT}), [TEXT]),
+    ("cloudwatch", dumped({"events": SUBSCRIPTION["logEvents"]}), [TEXT, "I0102 x"]),
+    ("firehose", zipped(SUBSCRIPTION).encode(), [TEXT, "I0102 x"]),
+    ("firehose", base64.b64encode(gzip.compress(EVENT)), [TEXT]),
+    ("member", dumped({"event": {"original": TEXT}}), [TEXT]),
+    ("member", dumped({"_source": {"log": {"original": 1}, "audit": json.loads(EVENT)}}), None),
     ("audit", EVENT, [TEXT]),
     ("audit", b"plain text", ["plain text"]),
     ("audit", dumped({"auditID": "a", "message": "an event that nobody has framed"}), None),
@@ -253,3 +259,32 @@ def test_no_frame_is_too_strange(value: object, name: str) -> None:
     """Members of any type and depth."""
     line = dumped(value)
     unwrap(line, detect(line) if name == "auto" else name)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("batch", [False, True])
+def test_the_columns_of_azures_table_are_an_event_that_says_so(
+    *, as_text: bool, batch: bool
+) -> None:
+    """A table that is exported holds no event as it was written; some exports write texts."""
+    event = {
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Request", "auditID": "a",
+        "stage": "ResponseComplete", "requestURI": "/api", "verb": "create",
+        "user": {"username": "me"}, "sourceIPs": ["192.0.2.1"], "userAgent": "kubectl",
+        "objectRef": {"resource": "pods"}, "responseStatus": {"code": 201},
+        "requestObject": "skipped-too-big-size-object",
+        "requestReceivedTimestamp": TIME, "stageTimestamp": TIME,
+        "annotations": {"x": "y", TRANSLATED: "AKSAudit"},
+    }  # fmt: skip
+    names = {"auditID": "AuditId", "requestURI": "RequestUri", "sourceIPs": "SourceIps",
+             "requestReceivedTimestamp": "RequestReceivedTime",
+             "stageTimestamp": "StageReceivedTime"}  # fmt: skip
+    row: dict[str, object] = {"Type": "AKSAudit", "PodName": "p", "ResponseObject": None}
+    for name, value in event.items():
+        written = {"x": "y"} if name == "annotations" else value
+        if as_text and isinstance(written, dict | list):
+            written = json.dumps(written)
+        row[names.get(name, name[0].upper() + name[1:])] = written
+    line = dumped({"records": [row, {"Type": "other"}]} if batch else row)
+    assert detect(line) == "azure"
+    assert json.loads(unwrap(line, "azure")[0].text) == event

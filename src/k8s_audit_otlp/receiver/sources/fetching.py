@@ -14,6 +14,7 @@ from k8s_audit_otlp.receiver.spool.spool import Spool
 logger = logging.getLogger("k8s_audit_otlp")
 
 _LOOK_S = 0.1
+_ENOUGH = 100  # texts to tell by; other logs may be beside
 
 Connection = TypeVar("Connection")
 
@@ -145,10 +146,18 @@ class FetchingSource(ABC, Generic[Connection]):
             try:
                 with self.connect() as connection:
                     while not self._stop.is_set():
-                        self._note(self.take(connection))
+                        self._note(self.take(connection) or self._nothing_of_use())
             except Exception as error:  # noqa: BLE001 - a thread that dies takes nothing any more
                 self._note(f"{error or type(error).__name__}; it begins again")
                 self._stop.wait(self._again_s)
+
+    def _nothing_of_use(self) -> str:
+        """Say where all that came was something else: a topic or a group may be the wrong one."""
+        if self.left_out < _ENOUGH or self._spool.written or self._spool.repeated:
+            return ""
+        return (
+            "nothing that has come since the start holds an audit event; see what is written to it"
+        )
 
     def _note(self, why: str) -> None:
         """Say *why* nothing is taken; '' is no trouble."""

@@ -3,7 +3,8 @@
 Offsets are committed only when the events are on disk, so a broker, an agent or a network that
 fails costs repeats at most, and the spool knows those. Consumers of one group share partitions.
 What a broker deleted before it was read is told; reading goes on behind it, whatever
-`initial_offset` says: that is for a group that has read nothing yet.
+`initial_offset` says: that is for a group that has read nothing yet. Of a topic that was made anew
+everything is read.
 """
 
 import logging
@@ -12,14 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource, Lag
 from k8s_audit_otlp.receiver.sources.otlp_request import (
@@ -28,6 +22,7 @@ from k8s_audit_otlp.receiver.sources.otlp_request import (
     read_request,
 )
 from k8s_audit_otlp.receiver.sources.partition import Partition
+from k8s_audit_otlp.receiver.sources.topic_ids import AskIds, TopicIds, ask_ids
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -37,6 +32,7 @@ _POLL_S = 0.5
 _ASK_S = 1.0
 _ASK_FIRST_S = 20.0  # what reading cannot begin without
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
+_ANEW = "it was made anew"
 _UNREAD = (
     "{topic} holds requests of OTLP whose bodies are no texts, and nothing of it is taken: let a "
     "Collector read it, or write encoding: raw where it is written"
@@ -106,6 +102,7 @@ class KafkaSource(FetchingSource[Consumer]):
         spool: Spool,
         *,
         measure_every_s: float = 10.0,
+        ask_ids: AskIds = ask_ids,
     ) -> None:
         """Take librdkafka's *settings*; those that the promise rests on are set here.
 
@@ -127,6 +124,8 @@ class KafkaSource(FetchingSource[Consumer]):
             "enable.partition.eof": True,
             "error_cb": self._on_error,
         }
+        self._ask_ids = ask_ids
+        self._ids = TopicIds(spool.path.with_name("topics.json"))
 
     def where(self) -> str:
         return f"{', '.join(self._topics)} of {self._settings['bootstrap.servers']}"
@@ -148,16 +147,26 @@ class KafkaSource(FetchingSource[Consumer]):
         found = consumer.committed(places, timeout=_ASK_FIRST_S)
         if error := next((place.error for place in found if place.error), None):
             raise KafkaException(error)
+        anew = self._tell_of_topics({place.topic for place in found})
         if self._from_the_end:
             self._sizes = {t: self._size_of(consumer, t) for t in {p.topic for p in found}}
-        fresh = [place for place in found if place.offset < 0]
+        fresh = [place for place in found if place.offset < 0 or place.topic in anew]
         for place in fresh:
-            place.offset = OFFSET_BEGINNING
-            if self._from_the_end and place.partition < int(self._sizes[place.topic]):
-                place.offset = consumer.get_watermark_offsets(place, timeout=_ASK_FIRST_S)[1]
+            low, high = consumer.get_watermark_offsets(place, timeout=_ASK_FIRST_S)
+            late = place.topic in anew or place.partition >= int(self._sizes.get(place.topic, 0))
+            place.offset = low if late else high
         consumer.assign(found)
         # Else what comes first, while nobody reads, would be taken for older than the group.
-        self._commit(consumer, [place for place in fresh if place.offset >= 0])
+        if self.losses_are_on_record():
+            self._commit(consumer, fresh)
+            self._ids.keep()
+
+    def _tell_of_topics(self, topics: set[str]) -> set[str]:
+        """Tell which *topics* were made anew since they were read last, and return them."""
+        anew = self._ids.made_anew(self._ask_ids(self._settings, topics) if topics else {})
+        for topic in sorted(anew):
+            self.lose(f"{topic}: {_ANEW}: what was not read of it before is gone", 0)
+        return anew
 
     def _size_of(self, consumer: Consumer, topic: str) -> str:
         """Return of how many partitions a topic was when the group began: it notes that itself.
@@ -270,8 +279,9 @@ class KafkaSource(FetchingSource[Consumer]):
             if asked < low:
                 count, why = low - asked, f"messages {asked} to {low - 1} were deleted unread"
             else:
-                count, why = 0, f"it was made anew: it ends at {high}, and {asked} was to be read"
-            self.lose(f"{name}: {why}", count)
+                count, why = 0, f"{_ANEW}: it ends at {high}, and {asked} was to be read"
+            if asked < low or not self._tell_of_topics({place.topic}):
+                self.lose(f"{name}: {why}", count)
             place.offset = low
             behind.append(place)
         if self.losses_are_on_record():

@@ -47,6 +47,14 @@ def settings(producer: Producer) -> dict[str, Any]:
     }
 
 
+def reads(
+    settings: dict[str, Any], spool: Spool, ids: dict[str, str] | None = None, **more: Any
+) -> KafkaSource:
+    """Make a source; the broker here gives topics no ids."""
+    found = ids or {}
+    return KafkaSource("kafka", settings, [TOPIC], spool, ask_ids=lambda *_: found, **more)
+
+
 class Disk:
     """Writes nothing through to the disk while it fails."""
 
@@ -106,7 +114,7 @@ def test_events_come_out_of_any_frame_and_go_on_from_the_commit(
         producer.produce(TOPIC, value)
     producer.flush(10)
     spool = spool_in(tmp_path)
-    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source = reads(settings, spool)
     source.start()
     until(lambda: source.left_out == 2)
     until(lambda: sorted(held(spool))[:1] != [] and len(held(spool)) == 2)
@@ -115,7 +123,7 @@ def test_events_come_out_of_any_frame_and_go_on_from_the_commit(
     assert bodies == ["id-1", "id-2"]
     producer.produce(TOPIC, event(3))
     producer.flush(10)
-    again = KafkaSource("kafka", settings, [TOPIC], spool)
+    again = reads(settings, spool)
     again.start()
     until(lambda: len(held(spool)) == 3)
     again.stop(15.0)
@@ -130,7 +138,7 @@ def test_nothing_is_committed_before_it_is_on_disk(
     for number in range(20):
         producer.produce(TOPIC, event(number))
     producer.flush(10)
-    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source = reads(settings, spool)
     source.start()
     until(lambda: spool.refused)
     assert committed({**settings, "group.id": "g"}) == 0
@@ -154,12 +162,12 @@ def test_a_gap_is_on_record_before_its_place_is_passed(
     ahead = Consumer(settings)
     ahead.commit(offsets=[TopicPartition(TOPIC, 0, 50)], asynchronous=False)
     ahead.close()
-    killed = KafkaSource("kafka", settings, [TOPIC], spool)
+    killed = reads(settings, spool)
     killed.start()
     until(lambda: killed.lost)
     killed.stop(15.0)
     assert committed(settings) == 50
-    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source = reads(settings, spool)
     source.start()
     until(lambda: source.lost)
     assert "50 was to be read" in source.lost[0].what
@@ -187,7 +195,7 @@ def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
         producer.produce(TOPIC, request, partition=0)
     producer.flush(10)
     spool = spool_in(tmp_path)
-    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source = reads(settings, spool)
     source.start()
     until(lambda: len(held(spool)) == 2 and source.lost)
     assert "9 bytes are missing" in source.lost[0].what
@@ -207,7 +215,7 @@ def test_what_waits_is_measured_while_nothing_can_be_taken(
     for number in range(20):
         producer.produce(TOPIC, event(number))
     producer.flush(10)
-    source = KafkaSource("kafka", settings, [TOPIC], spool, measure_every_s=0.1)
+    source = reads(settings, spool, measure_every_s=0.1)
     source.start()
     until(lambda: sum(source.lag.waiting.values()) == 20)
     for number in range(20, 30):
@@ -234,14 +242,14 @@ def test_from_the_end_is_where_a_group_begins_once(
         producer.produce(TOPIC, event(number), partition=0)
     producer.flush(10)
     spool = spool_in(tmp_path)
-    first = KafkaSource("kafka", settings, [TOPIC], spool)
+    first = reads(settings, spool)
     first.start()
     until(lambda: committed(settings) == 10)
     first.stop(15.0)
     for number in range(10, 20):
         producer.produce(TOPIC, event(number), partition=number % 2)
     producer.flush(10)
-    second = KafkaSource("kafka", settings, [TOPIC], spool)
+    second = reads(settings, spool)
     second.start()
     until(lambda: len(held(spool)) == 10)
     second.stop(15.0)
@@ -263,8 +271,54 @@ def test_a_partition_that_is_new_is_read_from_its_beginning(
     grown.commit(offsets=[TopicPartition(TOPIC, 1, 10, "2")], asynchronous=False)
     grown.close()
     spool = spool_in(tmp_path)
-    source = KafkaSource("kafka", settings, [TOPIC], spool)
+    source = reads(settings, spool)
     source.start()
     until(lambda: len(held(spool)) == 20)
     source.stop(15.0)
     assert set(held(spool)) == {event(number) for number in range(40) if number % 4 > 1}
+
+
+def test_a_topic_that_was_made_anew_is_told_and_read_from_its_beginning(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """It may hold as many messages as were read of the old one: its id tells, not its offsets."""
+    spool = spool_in(tmp_path)
+    first = reads(settings, spool, {TOPIC: "one"})
+    first.start()
+    for number in range(10):
+        producer.produce(TOPIC, event(number), partition=0)
+    producer.flush(10)
+    until(lambda: committed(settings) == 10)
+    first.stop(15.0)
+    settings["auto.offset.reset"] = "latest"
+    second = reads(settings, spool, {TOPIC: "two"})
+    second.start()
+    until(lambda: second.lost)
+    second.stop(15.0)  # before that is on record
+    third = reads(settings, spool, {TOPIC: "two"})
+    third.start()
+    until(lambda: third.lost)
+    assert third.lost == second.lost
+    assert "made anew" in third.lost[0].what
+    third.on_record = 1
+    producer.produce(TOPIC, event(10), partition=0)
+    until(lambda: len(held(spool)) == 11)
+    third.stop(15.0)
+    assert spool.repeated >= 10
+    assert json.loads(spool.path.with_name("topics.json").read_bytes()) == {TOPIC: "two"}
+
+
+def test_a_topic_of_something_else_is_no_silence(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """Whoever reads another topic than meant must see that nothing will come of it."""
+    for _ in range(100):
+        producer.produce(TOPIC, b'{"category":"guard","properties":{"log":"started"}}')
+    producer.flush(10)
+    source = reads(settings, spool_in(tmp_path))
+    source.start()
+    until(lambda: "holds an audit event" in source.trouble)
+    producer.produce(TOPIC, event(1))
+    until(lambda: not source.trouble)
+    source.stop(15.0)
+    assert source.left_out == 100
