@@ -1,6 +1,7 @@
 """Gathers what a manifest and its node tell about their kube-apiserver."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class ApiserverFacts:
     metrics: str | None = None
     most_body: int = 0  # bytes of a request that the agent's webhooks take, 0 where it has none
     manifest: bool = True  # else only the process is known, and not what it is given to see
+    now: Callable[[], float] = time.time
 
     @property
     def flags(self) -> Mapping[str, str]:

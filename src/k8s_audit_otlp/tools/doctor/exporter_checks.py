@@ -9,6 +9,7 @@ from k8s_audit_otlp.config.exporters import KafkaExporter, OtlpHttp
 from k8s_audit_otlp.config.kafka import Sasl
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.tools.doctor.certificates import EXPIRES_SOON_S
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
 from k8s_audit_otlp.tools.doctor.topics import topic
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
@@ -16,7 +17,6 @@ from k8s_audit_otlp.transport.credentials import NoCredentialsError
 from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.sender import UnreadableSettingError, read_setting
 
-EXPIRES_SOON_S = 21 * 86_400.0  # three weeks: the usual time to get a new certificate in
 SKEW_WARN_S, SKEW_FAIL_S = 30.0, 300.0  # events are then searched for at the wrong time
 
 # What is left of a header whose variable or file is empty: the word before the key.

@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from k8s_audit_otlp.config.sources import (
     spool_directory,
 )
 from k8s_audit_otlp.receiver.deleted import free_bytes
+from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, warn
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.transport.proxy import is_local
+from k8s_audit_otlp.transport.tls import load_pair
 
 TIMEOUT_S = 5.0
 
@@ -30,6 +33,7 @@ class SourceFacts:
     name: str
     source: Source
     state_dir: Path
+    now: Callable[[], float] = time.time
 
 
 def room(facts: SourceFacts) -> CheckResult:
@@ -127,15 +131,16 @@ def _cloudwatch(source: CloudWatch) -> CheckResult:
 
 
 def _of_webhook(
-    look: Callable[[AuditWebhook], CheckResult],
+    look: Callable[[AuditWebhook, float], CheckResult],
 ) -> Callable[[SourceFacts], CheckResult | None]:
     def check(facts: SourceFacts) -> CheckResult | None:
-        return look(facts.source) if isinstance(facts.source, AuditWebhook) else None
+        source = facts.source
+        return look(source, facts.now()) if isinstance(source, AuditWebhook) else None
 
     return check
 
 
-def certificates(source: AuditWebhook) -> CheckResult:
+def certificates(source: AuditWebhook, now: float) -> CheckResult:
     """Load the server's pair and the authority of clients as the agent will."""
     tls = source.tls
     if tls is None:
@@ -148,9 +153,14 @@ def certificates(source: AuditWebhook) -> CheckResult:
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
+        load_pair(context, tls.cert_file, tls.key_file)
+        used = [Certificates("the certificate", Path(tls.cert_file).read_text(encoding="utf-8"))]
         if tls.client_ca_file:
             context.load_verify_locations(tls.client_ca_file)
+            bundle = Path(tls.client_ca_file).read_text(encoding="utf-8")
+            used.append(Certificates("the authority of clients", bundle, any_will_do=True))
+    except ValueError as error:
+        return fail(f"the certificates cannot be used: {error}", f"see {tls.key_file}")
     except OSError as error:
         files = ", ".join(filter(None, (tls.cert_file, tls.key_file, tls.client_ca_file)))
         unreadable = [f for f in files.split(", ") if not os.access(f, os.R_OK)]
@@ -158,10 +168,10 @@ def certificates(source: AuditWebhook) -> CheckResult:
             f"the certificates cannot be used: {error.strerror or error}",
             f"{', '.join(unreadable)} cannot be read" if unreadable else f"see {files}",
         )
-    return ok("the certificates can be used")
+    return ending(used, now) or ok("the certificates can be used")
 
 
-def senders(source: AuditWebhook) -> CheckResult:
+def senders(source: AuditWebhook, _now: float) -> CheckResult:
     """Ask whom it takes events from: whoever can write to an audit trail can drown it."""
     if source.tls is not None and source.tls.client_ca_file:
         return ok("clients show a certificate")

@@ -18,6 +18,7 @@ from k8s_audit_otlp.config.durations import format_duration, parse_duration
 from k8s_audit_otlp.config.secret import safe_url
 from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
+from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending
 from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.transport.proxy import is_local
@@ -128,12 +129,12 @@ def config_file(facts: ApiserverFacts) -> CheckResult:
     if (wrong := _of_address(cluster, user)) is not None:
         return wrong
     try:
-        _load(cluster, user, Path(inside).parent, path.parent)
+        found = _load(cluster, user, Path(inside).parent, path.parent)
     except FileNotFoundError as error:
         return _unseen(facts, Path(str(error)))
     except (OSError, ValueError) as error:
         return fail(f"a certificate of {path} cannot be used: {error}", "renew it, or its key")
-    return ok(f"it sends to {safe_url(cluster['server'])}")
+    return ending(found, facts.now()) or ok(f"it sends to {safe_url(cluster['server'])}")
 
 
 def _unseen(facts: ApiserverFacts, path: Path) -> CheckResult:
@@ -178,7 +179,9 @@ def _of_address(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> CheckRes
     return None
 
 
-def _load(cluster: Mapping[str, Any], user: Mapping[str, Any], inside: Path, on_host: Path) -> None:
+def _load(
+    cluster: Mapping[str, Any], user: Mapping[str, Any], inside: Path, on_host: Path
+) -> list[Certificates]:
     """Load what TLS needs; files are looked for beside the file, where that lies on the host."""
     context = ssl.create_default_context()
 
@@ -189,12 +192,20 @@ def _load(cluster: Mapping[str, Any], user: Mapping[str, Any], inside: Path, on_
             raise FileNotFoundError(str(path))
         return path
 
-    if data := cluster.get("certificate-authority-data"):
-        context.load_verify_locations(cadata=base64.b64decode(data, validate=True).decode())
-    elif name := cluster.get("certificate-authority"):
-        context.load_verify_locations(file(name))
+    def pem(of: Mapping[str, Any], name: str) -> str:
+        if data := of.get(f"{name}-data"):
+            return base64.b64decode(data, validate=True).decode()
+        return file(of[name]).read_text(encoding="utf-8") if of.get(name) else ""
+
+    authority, client = pem(cluster, "certificate-authority"), pem(user, "client-certificate")
+    if authority:
+        context.load_verify_locations(cadata=authority)
     if name := user.get("client-certificate"):
         load_pair(context, str(file(name)), str(file(user.get("client-key") or name)))
+    return [
+        Certificates("the authority of the receiver", authority, any_will_do=True),
+        Certificates("the certificate that it shows", client),
+    ]
 
 
 def _default(name: str) -> float:

@@ -52,12 +52,16 @@ def test_a_webhook_that_anybody_may_write_to_fails(tmp_path: Path) -> None:
 
 def test_certificates_are_loaded_as_the_agent_will(tmp_path: Path) -> None:
     """The file that cannot be read is named."""
-    authority = Authority(tmp_path)
-    pair = authority.issue("server")
+    authority = Authority(tmp_path, days=400)
+    pair = authority.issue("server", days=90)
     files = f"cert_file: {pair.cert}, key_file: {pair.key}, client_ca_file: {authority.cert}"
     said = found(tmp_path, webhook("0.0.0.0:0", f"tls: {{{files}}}"))
     assert said["receiver.certificates"].state is State.OK
     assert said["receiver.senders"].state is State.OK
+    authority.issue("server", days=5)
+    said = found(tmp_path, webhook("0.0.0.0:0", f"tls: {{{files}}}"))
+    assert said["receiver.certificates"].state is State.WARN
+    assert "the certificate expires in 4 days" in said["receiver.certificates"].why
     pair.key.unlink()
     said = found(tmp_path, webhook("0.0.0.0:0", f"tls: {{{files}}}"))
     assert said["receiver.certificates"].state is State.FAIL

@@ -1,13 +1,18 @@
 """How kube-apiserver posts to a webhook: what would be lost is said before it is."""
 
+import base64
+import re
+import time
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
 from k8s_audit_otlp.apiserver.observed import Apiserver, audit_flags
 from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconfig
 from k8s_audit_otlp.tools.doctor import apiserver_checks
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
+from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending, ends_of
 from k8s_audit_otlp.tools.doctor.verdict import CheckResult, State
 from k8s_audit_otlp.tools.doctor.webhook_checks import CHECKS
 from tests.kit.certificates import Authority
@@ -80,18 +85,21 @@ def test_an_apiserver_that_only_posts_is_no_fault() -> None:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Write what the product itself prints, with certificates of a trial."""
-    authority = Authority(tmp_path)
-    client = authority.issue("client")
+    authority = Authority(tmp_path, days=400)
+    client = authority.issue("client", days=90)
     used = WebhookCredentials(str(authority.cert), str(client.cert), str(client.key))
     file = tmp_path / "webhook.yaml"
     file.write_text(kubeconfig(URL, used))
     return file
 
 
-def found_in(file: Path, *, manifest: bool = True, inside: str = "") -> CheckResult:
+def found_in(
+    file: Path, *, manifest: bool = True, inside: str = "", in_days: float = 0
+) -> CheckResult:
     flags_ = {"audit-webhook-config-file": inside or str(file)}
+    now = time.time() + in_days * 86_400
     apiserver = Apiserver(flags_, host_paths={inside: str(file)})
-    found = TABLE[FILE](ApiserverFacts(apiserver, Path("/"), manifest=manifest))
+    found = TABLE[FILE](ApiserverFacts(apiserver, Path("/"), manifest=manifest, now=lambda: now))
     assert found is not None
     return found
 
@@ -129,6 +137,46 @@ def test_what_is_wrong_in_the_file_is_said(
     assert found.state is state
     assert said in found.why
     assert "hunter2" not in found.why + found.hint
+
+
+@pytest.mark.parametrize(
+    ("in_days", "state", "said"),
+    [
+        (60, State.OK, "it sends to"),
+        (80.2, State.WARN, "the certificate that it shows expires in 9 days"),
+        (91, State.FAIL, "the certificate that it shows expired on 20"),
+    ],
+)
+@pytest.mark.parametrize("as_data", [False, True])
+def test_certificates_that_end_are_said_before(
+    config: Path, in_days: float, state: State, said: str, *, as_data: bool
+) -> None:
+    """In a file beside it or within it; an authority that lasts is no matter."""
+    if as_data:
+        text = config.read_text()
+        for name in ("certificate-authority", "client-certificate", "client-key"):
+            path = re.search(rf"{name}: (.+)", text)
+            assert path
+            data = base64.b64encode(Path(path[1].strip('"')).read_bytes()).decode()
+            text = text.replace(path[0], f"{name}-data: {data}")
+        config.write_text(text)
+    found = found_in(config, in_days=in_days)
+    assert (found.state, said in found.why) == (state, True)
+
+
+@pytest.mark.parametrize("days", [10, 9_000, 12_000])  # years of two digits, and of four
+def test_the_end_of_a_certificate_is_read(tmp_path: Path, days: int) -> None:
+    """A bundle of authorities holds others that have ended."""
+    authority, old = Authority(tmp_path, days=days), Authority(tmp_path, "old", days=0.05)
+    both = old.cert.read_text() + authority.cert.read_text()
+    files = (old.cert, authority.cert)
+    ends = [load_pem_x509_certificate(one.read_bytes()).not_valid_after_utc for one in files]
+    assert ends_of(both) == [end.timestamp() for end in ends]
+    now = time.time()
+    assert (ending([Certificates("it", both, any_will_do=True)], now) is None) is (days > 21)
+    found = ending([Certificates("it", both)], now)
+    assert found
+    assert found.state is State.FAIL
 
 
 def test_a_file_of_another_host_is_not_looked_for(tmp_path: Path) -> None:
