@@ -216,6 +216,15 @@ def test_by_the_thousand_they_cost_no_memory(target: Target) -> None:
 
 
 @pytest.mark.parametrize("read_timeout", ["60s"])
+def test_a_refused_body_is_gone_with_its_answer(target: Target) -> None:
+    """An exception that a future has kept holds what it was raised over in a cycle."""
+    before = target.memory()
+    blanks = request(gzip.compress(b" " * (4 * MIB)), GZIP)
+    assert {target.status(blanks) for _ in range(40)} == {400}
+    assert target.memory() - before < 64 * MIB
+
+
+@pytest.mark.parametrize("read_timeout", ["60s"])
 @pytest.mark.parametrize(("begun", "most"), [(b"", 32 * MIB), (b"\x16\x03", 320 * MIB)])
 def test_silent_connections_keep_nobody_out(target: Target, begun: bytes, most: int) -> None:
     """More than are kept open take a bounded memory, and an apiserver is still answered."""

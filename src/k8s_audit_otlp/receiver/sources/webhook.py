@@ -5,6 +5,7 @@ An apiserver sends what is not answered with 200 five times, within some 81 s, t
 """
 
 import asyncio
+import gc
 import hmac
 import logging
 import time
@@ -45,6 +46,8 @@ _READ_OF_STRANGERS = 1 << 20  # bytes
 _PASS_OVER_S = 5.0
 _CLOSING = frozenset({400, 401, 403, 408, 413})  # what comes behind them may be no request
 _REFUSALS = (BodyError, NoEventsError, SpoolFullError, TimeoutError, ClientDisconnect)
+# A refusal closes its connection, whose buffers lie in cycles; the agent looks for these seldom.
+_COLLECT_EVERY = 16
 
 Address = tuple[str, int] | None
 
@@ -137,6 +140,8 @@ class Webhook:
         self.answers[status] = self.answers.get(status, 0) + 1
         if status == 200:
             return Response(status_code=200)
+        if self.answers[status] % _COLLECT_EVERY == 0:
+            gc.collect(1)
         if "expect" not in request.headers:
             strange = status in (401, 403)
             most = _READ_OF_STRANGERS if strange else self._options.max_body_bytes
@@ -175,6 +180,8 @@ class Webhook:
             del data
         finally:
             body.release()
+        if isinstance(appended, BodyError):
+            raise BodyError(appended.status, str(appended))
         self._clients.trust(_client_of(request))
         if appended:
             self._look_at_buffer(cluster, *appended)
@@ -182,12 +189,19 @@ class Webhook:
     def _limiter_for(self, data: bytearray) -> CapacityLimiter:
         return self._appending_long if len(data) > _LONG_BODY else self._appending
 
-    def _append(self, cluster: str, data: bytearray) -> tuple[int, bytes] | None:
-        """Write the events of a body; return how many and the last. Runs in a thread."""
-        lines = lines_of(data)
-        if not lines:
-            return None
-        self._spools[cluster].append(lines)
+    def _append(self, cluster: str, data: bytearray) -> tuple[int, bytes] | BodyError | None:
+        """Write the events of a body; return how many and the last, or why not. Runs in a thread.
+
+        What is raised through a future holds its frames, the body with them, until the collector
+        of cycles comes by: that is seldom here.
+        """
+        try:
+            lines = lines_of(data)
+            if not lines:
+                return None
+            self._spools[cluster].append(lines)
+        except _REFUSALS as refusal:
+            return BodyError(*self._why(refusal))
         return len(lines), lines[-1]
 
     def _look_at_buffer(self, cluster: str, events: int, last: bytes) -> None:
