@@ -72,7 +72,9 @@ class Verdict:
             if chain.first <= 1 or chain.replay:
                 continue
             name = f"{chain.exporter} ({chain.id})"
-            if self.scope.since_ns and not 0 < chain.since_ns < self.scope.since_ns:
+            renamed = chain.first - 1 in self.scope.elsewhere.get(chain.id, ())
+            early = 0 < chain.since_ns < self.scope.since_ns
+            if self.scope.since_ns and not (early or renamed):
                 yield (
                     f"{name}: begins with number {chain.first}, and the first event of that is "
                     "not before the range: nothing shows that the link before it was not taken "
