@@ -3,7 +3,6 @@
 Any other line is refused here and takes the general way, to the same bytes.
 """
 
-import sys
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -56,8 +55,8 @@ class FastEncoder:
         self,
         records: RecordEncoder,
         clean: Clean | None,
-        most: int = sys.maxsize,
-        lines: Lines = QUICKEST,
+        most: int,
+        lines: Lines,
     ) -> None:
         """*clean*: None where nothing is redacted; *most*: bytes of a record.
 

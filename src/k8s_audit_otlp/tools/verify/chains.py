@@ -102,7 +102,7 @@ class Links:
         else:
             event = str(named.get("event.name") or named.get("eventname") or "")
             sound = said[HASH] == hash_of(uid, event, fields)
-            since_ns, until_ns = (_number(named.get(name)) for name in (_FIRST, _LAST))
+            since_ns, until_ns = (number_of(named.get(name)) for name in (_FIRST, _LAST))
             text, body = named.get(words(TEXT)), body_of(named)
             if text and body:  # which names the file
                 name = str(field_of(fields, "log.file.name") or "")
@@ -172,7 +172,7 @@ class Links:
                 chain.faults.append(f"seal that its key did not sign: {uid}")
                 return
         links = self._links.get(chain.id, {}).get(number)
-        time_ns = _number(said[SEAL + "time_ns"])
+        time_ns = number_of(said[SEAL + "time_ns"])
         if links is None:
             # What a later seal names may have come after the range, where all seals are in a file.
             is_later = self._until_ns and time_ns >= self._until_ns and number > chain.last
@@ -198,7 +198,8 @@ def _by_words(fields: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _number(value: Any) -> int:
+def number_of(value: Any) -> int:
+    """Read a field that holds a number; 0 where it is none, or says something else."""
     text = str(value or "")
     return int(text) if text.isdecimal() else 0
 

@@ -21,6 +21,7 @@ from k8s_audit_otlp.state.content_hash import (
     located,
     whole_hash,
 )
+from k8s_audit_otlp.tools.verify.chains import number_of
 from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, field_of, words_of
 from k8s_audit_otlp.tools.verify.uids import offset_of
 
@@ -151,7 +152,7 @@ class Receipt:
         except ValueError:
             sums = ()
         size, delivered, gaps, *given_up = (
-            int(number) if (number := text(SEGMENT + name)).isdecimal() else 0
+            number_of(field_of(own, SEGMENT + name))
             for name in ("bytes", "delivered", "gaps", "dead_lettered", "refused")
         )
         said = Said(size, delivered, text(content + "hash"), sums)

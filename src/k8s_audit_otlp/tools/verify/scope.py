@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.evidence.seal import SEAL
+from k8s_audit_otlp.tools.verify.chains import number_of
 from k8s_audit_otlp.tools.verify.export_record import SEGMENT, ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.uids import read_gap
 
@@ -132,5 +133,4 @@ class Scope:
 
 
 def _number(own: Mapping[str, Any], name: str) -> int:
-    text = str(field_of(own, name) or "")
-    return int(text) if text.isdecimal() else 0
+    return number_of(field_of(own, name))
