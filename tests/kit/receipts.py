@@ -5,7 +5,7 @@ from typing import Any
 
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.tools.verify.contents import Contents
-from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, ExportRecord, read_receipt
+from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, ExportRecord, read_receipt
 from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
 
 

@@ -8,7 +8,7 @@ from k8s_audit_otlp.cli import Group, die, doing
 from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.evidence.seal import KeyFileError, make_key
-from k8s_audit_otlp.tools.verify.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.stores import STORES
 
 

@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.tools.text import counted, denied, size
 from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import DiskLog
-from k8s_audit_otlp.tools.verify.export import UID_FIELD, UnreadableExportError
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD, UnreadableExportError
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.tools.table import FittingTable

@@ -13,8 +13,8 @@ import pytest
 
 from k8s_audit_otlp.cli.work.exports import open_export
 from k8s_audit_otlp.tools.verify.disk import DiskLog, DiskSegment
-from k8s_audit_otlp.tools.verify.export import UID_FIELD, Export
-from k8s_audit_otlp.tools.verify.uids import uid_of
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD, Export
+from k8s_audit_otlp.tools.verify.exports.uids import uid_of
 from tests.kit.events import EventSource
 from tests.kit.lumberjack import LumberjackLog
 

@@ -12,7 +12,7 @@ from k8s_audit_otlp.cli.work.evidence_report import CODES
 from k8s_audit_otlp.cli.work.exports import exports_in, files_of
 from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
 from k8s_audit_otlp.tools.text import denied
-from k8s_audit_otlp.tools.verify.export import UnreadableExportError
+from k8s_audit_otlp.tools.verify.exports.export import UnreadableExportError
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.page import html_of
 from k8s_audit_otlp.tools.verify.scope import Scope

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.cli import say
 from k8s_audit_otlp.cli.terminal import reading
-from k8s_audit_otlp.tools.verify.export import Export
+from k8s_audit_otlp.tools.verify.exports.export import Export
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash, words
 from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, body_of, field_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, body_of, field_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
-from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, ExportRecord, Receipt, field_of
-from k8s_audit_otlp.tools.verify.uids import (
+from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, ExportRecord, Receipt, field_of
+from k8s_audit_otlp.tools.verify.exports.uids import (
     ToldGap,
     is_notice,
     offset_of,

@@ -11,7 +11,8 @@ from typing import Any
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
@@ -25,7 +26,6 @@ from k8s_audit_otlp.tools.verify.segment_contents import (
     SegmentContents,
     two_contents,
 )
-from k8s_audit_otlp.tools.verify.uids import read_gap, read_uid
 from k8s_audit_otlp.tools.verify.unreceipted import Segments
 
 _OPEN_END = "k8s.audit.gap.open_end"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.stores.asking import Store

@@ -20,8 +20,8 @@ from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import EVENT_NAME, TABLE, MappingOptions, P
 from k8s_audit_otlp.otlp.parts import MAX_NOTES
 from k8s_audit_otlp.otlp.record import plain_value
-from k8s_audit_otlp.tools.verify.export_record import words_of
-from k8s_audit_otlp.tools.verify.uids import UidPlace, is_item, offset_of
+from k8s_audit_otlp.tools.verify.exports.record import words_of
+from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, is_item, offset_of
 
 PREFIX: Final = "k8s.audit."
 # What is always there with the attributes of the semantic conventions: it shows the prefix.

@@ -24,9 +24,9 @@ from k8s_audit_otlp.tools.verify.derived import (
     says,
     says_something,
 )
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, words_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, words_of
+from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, read_uid
 from k8s_audit_otlp.tools.verify.receipt_records import FormReader
-from k8s_audit_otlp.tools.verify.uids import UidPlace, read_uid
 
 _MOST: Final = 1000  # of one field that are kept to be named
 _SHOWN: Final = 80  # characters of a value

@@ -8,8 +8,8 @@ from k8s_audit_otlp.evidence.seal import INTERVAL_S
 from k8s_audit_otlp.tools.verify.chains import IntegrityReport, Links
 from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.contents import Contents
-from k8s_audit_otlp.tools.verify.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.tools.verify.fields import Fields
 from k8s_audit_otlp.tools.verify.raw_files import RawFiles
 from k8s_audit_otlp.tools.verify.scope import Scope

@@ -9,7 +9,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.offline import OfflineSegment, segments
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of
 
 _STEP = 1024 * 1024
 

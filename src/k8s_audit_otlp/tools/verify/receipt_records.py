@@ -22,8 +22,8 @@ from k8s_audit_otlp.state.content_hash import (
     whole_hash,
 )
 from k8s_audit_otlp.tools.verify.chains import number_of
-from k8s_audit_otlp.tools.verify.export_record import CHAIN_ID, SEGMENT, field_of, words_of
-from k8s_audit_otlp.tools.verify.uids import offset_of
+from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, field_of, words_of
+from k8s_audit_otlp.tools.verify.exports.uids import offset_of
 
 AGAIN: Final = "+"  # behind the form of what a replay sent
 NO_BODY: Final = bytes(DIGEST_BYTES)  # in place of a digest

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.state.content_hash import PRIME
 from k8s_audit_otlp.tools.text import counted
+from k8s_audit_otlp.tools.verify.exports.uids import offset_of, place_of, uid_of
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
@@ -15,7 +16,6 @@ from k8s_audit_otlp.tools.verify.receipt_records import (
     Said,
     found_for,
 )
-from k8s_audit_otlp.tools.verify.uids import offset_of, place_of, uid_of
 
 _NONE = {
     "refused_unnamed": "the back end refused some of its records and did not say which",

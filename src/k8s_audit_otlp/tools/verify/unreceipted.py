@@ -13,14 +13,14 @@ from typing import Any, Final, NamedTuple
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.derived import PREFIX, derive
-from k8s_audit_otlp.tools.verify.export_record import (
+from k8s_audit_otlp.tools.verify.exports.record import (
     CHAIN_ID,
     SEGMENT,
     ExportRecord,
     field_of,
     source_of,
 )
-from k8s_audit_otlp.tools.verify.uids import UidPlace
+from k8s_audit_otlp.tools.verify.exports.uids import UidPlace
 
 # Of a file's path: its folder, and what all files of its log are called alike.
 _LOG: Final = re.compile(r"(.*/)?(.*?)(?=[-._]*\d|\.log|$).*", re.DOTALL)

@@ -20,7 +20,7 @@ from k8s_audit_otlp.evidence.seal import (
 )
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice
 from k8s_audit_otlp.tools.verify.chains import IntegrityReport, Links
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 
 COUNT = 6
 

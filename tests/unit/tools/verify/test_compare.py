@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
 from k8s_audit_otlp.tools.verify.disk import NOTHING, DiskSegment
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, Receipt
-from k8s_audit_otlp.tools.verify.uids import place_of, read_uid, uid_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt
+from k8s_audit_otlp.tools.verify.exports.uids import place_of, read_uid, uid_of
 
 A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 

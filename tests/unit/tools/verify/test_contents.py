@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from tests.kit.receipts import judged, receipt_of
 
 _ID = "0123456789abcdef"

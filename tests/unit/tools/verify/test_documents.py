@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.verify.documents import is_document, records
-from k8s_audit_otlp.tools.verify.export import Export, UnreadableExportError
+from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
+from k8s_audit_otlp.tools.verify.exports.export import Export, UnreadableExportError
 
 UIDS = ["00112233445566aa-0", "00112233445566aa-1f4", "00112233445566aa.2-9.3"]
 FIELD = "log.record.uid"

@@ -10,8 +10,8 @@ import orjson
 import pytest
 import zstandard
 
-from k8s_audit_otlp.tools.verify.export import Export, UnreadableExportError
-from k8s_audit_otlp.tools.verify.export_record import Receipt
+from k8s_audit_otlp.tools.verify.exports.export import Export, UnreadableExportError
+from k8s_audit_otlp.tools.verify.exports.record import Receipt
 from tests.kit.shipped import otlp_json, receipt_record
 
 UIDS = ["00112233445566aa-0", "00112233445566aa-1f4", "00112233445566aa.2-9.3"]

@@ -14,8 +14,8 @@ from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, begin, link
 from k8s_audit_otlp.evidence.seal import SealKey, make_key, read_public_keys
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
-from k8s_audit_otlp.tools.verify.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.export_record import item_of_fields
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.exports.record import item_of_fields
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Verdict

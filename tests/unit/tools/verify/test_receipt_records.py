@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
 from tests.kit.receipts import judged, receipt_of
 

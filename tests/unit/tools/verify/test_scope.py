@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, Receipt
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt
 from k8s_audit_otlp.tools.verify.scope import Scope
 
 GAP = "k8s.audit.gap."

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from k8s_audit_otlp.evidence.chain import CHAIN
-from k8s_audit_otlp.tools.verify.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, item_of_fields
-from k8s_audit_otlp.tools.verify.uids import read_uid
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, item_of_fields
+from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 from k8s_audit_otlp.tools.verify.unreceipted import Segments
 
 HOUR = 3_600

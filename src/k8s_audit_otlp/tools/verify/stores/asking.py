@@ -23,7 +23,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as NoAnswerError
 
 from k8s_audit_otlp.otlp.export_response import MAX_READ, read_status
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.transport.connection import reason_of
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import USER_AGENT

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from k8s_audit_otlp.evidence.chain import CHAIN
-from k8s_audit_otlp.tools.verify.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.export_record import ExportRecord, flat, item_of_fields
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
 from k8s_audit_otlp.tools.verify.stores.asking import Asking, Where, slices, time_text
 
 _HOUR_S: Final = 3600.0  # of records; of links, which are few, a day

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED
-from k8s_audit_otlp.tools.verify.uids import read_uid
+from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
 _MAX_DEPTH = 8
 _MAP_ENTRY = re.compile(r"'((?:[^'\\]|\\.)*)':'((?:[^'\\]|\\.)*)'", re.DOTALL)

@@ -20,8 +20,8 @@ import zstandard
 from isal import igzip
 
 from k8s_audit_otlp.receiver.inflate import DamagedError
-from k8s_audit_otlp.tools.verify.documents import is_document, records
-from k8s_audit_otlp.tools.verify.export_record import (
+from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
+from k8s_audit_otlp.tools.verify.exports.record import (
     ExportRecord,
     flat,
     item_of_fields,
@@ -29,7 +29,7 @@ from k8s_audit_otlp.tools.verify.export_record import (
     items_of_request,
     words_of,
 )
-from k8s_audit_otlp.tools.verify.uids import read_uid
+from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
 UID_FIELD = "log.record.uid"
 _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
