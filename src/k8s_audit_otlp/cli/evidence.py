@@ -67,7 +67,9 @@ def keygen(file: Path, previous: Path | None) -> None:
     default=0,
     help="Judge segments that end before this time (or age).",
 )
-@click.option("--raw", type=PATH, metavar="DIR", help="Hold the log's files, where they still are.")
+@click.option(
+    "--raw", type=PATH, metavar="DIR|FILE", help="Hold the log's files, where they still are."
+)
 @click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
 @JSON

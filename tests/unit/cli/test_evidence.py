@@ -215,6 +215,9 @@ def test_files_that_are_still_there_are_held_against_their_receipts(
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["raw"]["same"] == 3
     changed, longer, shorter = sorted(folder.glob("audit-*"))
+    result = judged(sealed, rows, "--raw", str(changed), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["raw"]["same"] == 1
     data = changed.read_bytes()
     changed.write_bytes(data.replace(b'"code":200', b'"code":201'))
     longer.write_bytes(longer.read_bytes() + b"{}\n")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,11 @@ def test_what_a_source_lost_is_a_gap_and_a_link(fixture: Fixture) -> None:
     assert "1 gaps," in said
     rows = exported(fixture.backend)
     (gap,) = (row for row in rows if row["event.name"] == "k8s.audit.gap")
+    told_ns = int(gap["k8s.audit.gap.told_ns"])
+    until = datetime.fromtimestamp((told_ns - 1) / 1e9, UTC).isoformat()
+    result = judged(fixture.folder, rows, "--key", str(key), "--to", until)
+    assert result.exit_code == 7, result.output
+    assert "told of after the range" in result.output
     rows.remove(gap)
     result = judged(fixture.folder, rows, "--key", str(key))
     assert result.exit_code == 6, result.output

@@ -44,8 +44,10 @@ class RawFiles:
     def report(self, directory: Path) -> RawReport:
         """Read every file of *directory* whose first line names a segment with a receipt.
 
+        It may be one file, too.
+
         Raises:
-            OSError: the directory is missing or may not be read.
+            OSError: it is missing or may not be read.
 
         """
         report, damage = RawReport(str(directory)), dict[str, str]()
@@ -80,7 +82,7 @@ class RawFiles:
 
 
 def _entries(directory: Path) -> Iterator[Entry]:
-    for path in sorted(directory.iterdir()):
+    for path in [directory] if directory.is_file() else sorted(directory.iterdir()):
         if path.is_file():
             info = path.stat()
             packed = path.name.endswith(GZIP)

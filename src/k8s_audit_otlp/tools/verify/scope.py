@@ -58,6 +58,11 @@ class Scope:
         return {i: span.name for i, span in self._spans.items() if self._reaches_beyond(span)}
 
     @property
+    def undated(self) -> list[str]:
+        """Uids or identities of losses that may lie in the range or after it: nobody knows when."""
+        return [i for i, gaps in self._gaps.items() if self._may_come_later(i, gaps)]
+
+    @property
     def judged(self) -> list[tuple[int, int]]:
         """The times of the first and the last event of every segment that is judged."""
         left_out = self.left_out
@@ -70,7 +75,7 @@ class Scope:
             identity
             for identity, gaps in self._gaps.items()
             if identity not in self._spans and not any(self._touches(*gap) for gap in gaps)
-        }
+        } | set(self.undated)
         if self.by_end:
             outside |= {i for i, span in self._spans.items() if not self._holds(span.last)}
         return self.others | self.beyond.keys() | outside
@@ -127,6 +132,11 @@ class Scope:
         ends_before = bool(until and until < self.since_ns)
         begins_after = bool(self.until_ns and since >= self.until_ns)
         return not (ends_before or begins_after)
+
+    def _may_come_later(self, identity: str, gaps: list[tuple[int, int]]) -> bool:
+        if identity in self._spans or self.by_end or not self.until_ns:
+            return False
+        return all(not since and until >= self.until_ns for since, until in gaps)
 
     def _holds(self, ns: int) -> bool:
         return self.since_ns <= ns and (not self.until_ns or ns < self.until_ns)

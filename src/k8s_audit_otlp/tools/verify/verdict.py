@@ -50,7 +50,11 @@ class Verdict:
         contents = [f"records of {x}" for x in self.contents.not_judged]
         raw = self.raw.unproven if self.raw is not None else []
         chains = [*self._unsealed(), *self._starts(), *self._elsewhere(), *self.sound.absent]
-        return [*contents, *self.overdue, *chains, *raw]
+        undated = [
+            f"{x}: a loss that was told of after the range; whether it lies in it nobody knows"
+            for x in self.scope.undated
+        ]
+        return [*contents, *self.overdue, *chains, *undated, *raw]
 
     def _unsealed(self) -> Iterator[str]:
         """Name chains that no seal proves, to the end of what is judged."""

@@ -159,9 +159,8 @@ def test_an_answer_without_records_holds_none_and_is_no_mistake() -> None:
 
 
 CLICKHOUSE = "Timestamp", "Body", "LogAttributes"
-CELLS = [
-    ["2026-01-02 03:04:05", '{"a":"x,\\"y"}', {FIELD: uid, "user.name": "it's"}] for uid in UIDS
-]
+BODY = r"""{"a":"x,\"y\\z\n it's"}"""
+CELLS = [["2026-01-02 03:04:05", BODY, {FIELD: uid, "user.name": "it's"}] for uid in UIDS]
 
 
 def as_text(value: Any) -> Any:
@@ -182,6 +181,16 @@ def delimited(rows: list[Any], delimiter: str) -> bytes:
     return text.getvalue().encode()
 
 
+def tabbed(rows: list[Any], *, escaped: bool) -> bytes:
+    """ClickHouse escapes a map within its own quotes, in either form."""
+    texts = [[tsv(cell) if escaped else cell for cell in row] for row in rows]
+    return "".join("\t".join(row) + "\n" for row in texts).encode()
+
+
+def tsv(cell: str) -> str:
+    return cell if cell[:2] == "{'" else cell.replace("\\", r"\\").replace("'", r"\'")
+
+
 TEXTS = [[as_text(cell) for cell in row] for row in CELLS]
 META = [{"name": name, "type": "String"} for name in CLICKHOUSE]
 SELECTED = {
@@ -191,7 +200,9 @@ SELECTED = {
     "JSONCompactEachRowWithNames": lines([CLICKHOUSE, *CELLS]),
     "JSONCompactEachRowWithNamesAndTypes": lines([CLICKHOUSE, ["String"] * 3, *CELLS]),
     "CSVWithNames": delimited([CLICKHOUSE, *TEXTS], ","),
-    "TSVWithNames": delimited([CLICKHOUSE, *TEXTS], "\t"),
+    "TSVWithNames": tabbed([CLICKHOUSE, *TEXTS], escaped=True),
+    "TSVRawWithNames": tabbed([CLICKHOUSE, *TEXTS], escaped=False),
+    "TSV in quotes": delimited([CLICKHOUSE, *TEXTS], "\t"),
 }
 
 

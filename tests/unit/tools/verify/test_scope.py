@@ -39,6 +39,8 @@ A = "00000000000000aa"
         ({"told_ns": 99}, True),
         ({"since_ns": 200}, True),
         ({"since_ns": 10, "until_ns": 150}, False),
+        ({"told_ns": 500}, True),
+        ({"told_ns": 150}, False),
         ({"since_ns": 10, "told_ns": 500}, False),
         ({"since_ns": 150, "until_ns": 160}, False),
         ({}, False),
@@ -47,7 +49,7 @@ A = "00000000000000aa"
 def test_a_gap_that_cannot_lie_in_the_range_is_left_out(
     times: dict[str, int], *, is_left_out: bool
 ) -> None:
-    """One of which nobody knows when it was counts."""
+    """One of which nobody knows when it was counts, or is named if it was told of after it."""
     assert left_out(Scope("", 100, 200), gap(A, **times)) == ({A} if is_left_out else set())
 
 

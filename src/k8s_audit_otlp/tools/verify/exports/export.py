@@ -27,6 +27,7 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     item_of_fields,
     item_of_row,
     items_of_request,
+    unescaped,
     words_of,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
@@ -45,6 +46,8 @@ _A_PART = re.compile(
 )
 _LONGEST_SIGN = 512  # bytes of what _A_PART matches
 _A_PAGE = "this is a web page or XML: a login page or a proxy may have answered for the back end"
+# In TSV: a cell in quotes, or JSON whose backslashes are not doubled
+_NOT_ESCAPED = re.compile(rb'(?:^|[\t\n])"|(?<!\\)(?:\\\\)*\\["/u]')
 _NO_NAMES = "its columns have no names; ask ClickHouse for FORMAT JSONEachRow or CSVWithNames"
 _BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
@@ -109,7 +112,7 @@ class Export:
         elif start[:1] == b"{":
             items = self._objects(self._lines(head, stream))
         else:
-            items = self._table(self._lines(head.lstrip(), stream))
+            items = self._table(head, self._lines(head.lstrip(), stream))
         log = b'"auditID"' in start + head[:_NEAR] and start.startswith(b'{"kind":"Event"')
         yield from self._with_uid(items, log=log)
 
@@ -182,12 +185,14 @@ class Export:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 self.unread += 1  # such as a last line that is being written
 
-    def _table(self, lines: Iterator[bytes]) -> Iterator[ExportRecord]:
+    def _table(self, head: bytes, lines: Iterator[bytes]) -> Iterator[ExportRecord]:
         texts = (line.decode("utf-8", "replace") for line in lines)
         first = next(texts)
         delimiter = next((d for d in "\t,;|" if d in first), ",")
         csv.field_size_limit(_MAX_CELL)
-        rows = csv.reader(chain([first], texts), delimiter=delimiter)
+        rows: Iterator[list[str]] = csv.reader(chain([first], texts), delimiter=delimiter)
+        if delimiter == "\t" and not _NOT_ESCAPED.search(head):
+            rows = map(_escaped_row, chain([first], texts))
         header = next(rows)
         column = next((i for i, cell in enumerate(header) if read_uid(cell.strip())), None)
         if column is not None:
@@ -227,6 +232,12 @@ def _names_of_rows(head: bytes) -> list[Any]:
     if row is None or read_uid(str(row)) is not None:
         return []
     return first
+
+
+def _escaped_row(line: str) -> list[str]:
+    """Read a row of TSV as databases write it; a map is escaped within its own quotes only."""
+    cells = line.rstrip("\r\n").split("\t")
+    return [cell if cell.startswith("{'") else unescaped(cell) for cell in cells]
 
 
 def _is_text(head: bytes) -> bool:

@@ -198,7 +198,7 @@ def flat(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]
         yield from _flat_list(value, path, depth + 1)
     elif value.__class__ is str and value.startswith("{'"):
         for key, text in _MAP_ENTRY.findall(value):  # a map, as ClickHouse writes it in a text
-            yield f"{path}.{_unescaped(key)}", _unescaped(text)
+            yield f"{path}.{unescaped(key)}", unescaped(text)
     else:
         yield path, value
 
@@ -211,7 +211,7 @@ def _flat_list(values: list[Any], path: str, depth: int) -> Iterator[tuple[str, 
         yield path, tuple(values)
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     return _ESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[1]), text) if "\\" in text else text
 
 
