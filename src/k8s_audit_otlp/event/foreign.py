@@ -20,6 +20,7 @@ _TEXTS: Final = (
     (re.compile(rb"(?:node=\S+ )?type=[A-Z_]+ msg=audit\("), "the log of auditd, the host's own"),
     (re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] "), "a container's log (CRI)"),
     (re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d"), "the messages of a Kubernetes program (klog)"),
+    (re.compile(rb'.{0,400}\{""(?:kind|auditID)""'), "rows of CSV: export them as JSON"),
     (re.compile(rb"(?:<\d+>)?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d "), "a syslog file"),
 )  # fmt: skip
 # keys of an object -> what it is; the first whose keys are all there is named

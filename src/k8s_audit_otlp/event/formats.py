@@ -6,7 +6,6 @@ event/frames.py takes each kind apart; here they are told from each other and fr
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 
 import msgspec
 
@@ -40,16 +39,16 @@ _BEFORE = b"\xef\xbb\xbf \t\r\n\x1e"  # a byte order mark, a record separator (R
 _WORDS = re.compile(rb"(?:<\d{1,3}>[^{}]{1,400}|[^{}\"]{1,400})[ \t](?=[{])")
 _MESSAGE = re.compile(rb'[IWEF]\d{4} \d\d:\d\d:\d\d|time="')  # klog's and k3s' own lines
 _KINDS = (b'"Event"', b'"EventList"')
+_SIGN = b"auditID"
+_DEEPEST_MEMBER = 8
+_DEEPEST_FRAME = 3
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # as it stands, or inside a text of JSON
 _OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
 
 
 def _firehose(line: bytes) -> Iterator[Framed]:
-    """Firehose's and Kinesis' records: base64, mostly of gzip, of any frame of this table.
-
-    The events of one record have places of their own in it: a place makes a uid.
-    """
+    """Firehose's and Kinesis' records: base64, mostly of gzip, of lines in any frame."""
     if is_packed(line):
         found = [Framed(unpacked(line))]
     else:
@@ -57,26 +56,35 @@ def _firehose(line: bytes) -> Iterator[Framed]:
         records = places_in(line, records_of(frame) or pushed_in(frame))
         found = [record._replace(text=opened(record, data_of)) for record in records]
     for one in found:
-        lines = one.text.splitlines()
-        texts = [text for each in lines for text in unwrap(each, detect(each))]
-        for number, framed in enumerate(texts):
-            yield framed._replace(at=one.at + number)
+        yield from (Framed(text, one.at) for text in one.text.splitlines())
 
 
 def _member(line: bytes) -> Iterator[Framed]:
-    """`{"event": {...}, ...}`: an object, no event itself, that has one as a member or its text.
+    """`{"event": {...}, ...}`: an object, no event itself, that holds some, or their texts.
 
-    Or a member of a member, as `event.original` of the Elastic Common Schema.
+    At any depth: the answers and requests of search engines, log stores and collectors.
     """
-    if b"auditID" not in line or line.lstrip().startswith(b'{"kind":"Event'):
-        return
-    members = _members(line)
-    if bytes(members.get("kind", b"")) in _KINDS:
-        return
-    objects = [_members(one) for one in objects_in(members.values())]
-    deeper = [text for one in objects for text in map(inner, one.values())]
-    texts = [*map(inner, members.values()), *deeper]
-    yield from islice(map(Framed, filter(_is_event, texts)), 1)
+    if _SIGN in line and not line.lstrip().startswith(b'{"kind":"Event'):
+        for one in () if bytes(_members(line).get("kind", b"")) in _KINDS else _within(line):
+            yield Framed(one)
+
+
+def _within(value: bytes, depth: int = _DEEPEST_MEMBER) -> list[bytes]:
+    """Return the events in a value: of an array all, of an object those of one member.
+
+    The first that has any: what else looks like an event in it is a copy.
+    """
+    if _SIGN not in value or not depth:
+        return []
+    if value.startswith(b"["):
+        return [text for one in list_of(value) for text in _within(bytes(one), depth - 1)]
+    text = inner(msgspec.Raw(value))
+    if not text.startswith(b"{"):
+        return [text] if detect(text) != "audit" else []
+    if _is_event(text):
+        return [text]
+    found = (_within(bytes(one), depth - 1) for one in _members(text).values())
+    return next(filter(None, found), [])
 
 
 def _is_event(text: bytes) -> bool:
@@ -92,22 +100,16 @@ def _is_event(text: bytes) -> bool:
 def _text(line: bytes) -> Iterator[Framed]:
     """Read what a program writes: words before an object, several objects, its own messages."""
     if words := _WORDS.match(line):
-        yield from _placed(line[words.end() :], words.end())
+        yield Framed(line[words.end() :], words.end())
         return
     at = 0
     with suppress(NotJsonError):
         while line.startswith(b"{", at):
             end = end_of_value(line, at)
-            yield from _placed(line[at:end], at)
+            yield Framed(line[at:end], at)
             at = end
     if rest := line[at:]:
         yield Framed(rest, at)
-
-
-def _placed(part: bytes, at: int) -> Iterator[Framed]:
-    """Unwrap what lies at a place of a line."""
-    found = unwrap(part, detect(part)) or [Framed(part)]
-    return (one._replace(at=one.at + at) for one in found)
 
 
 FORMATS: Mapping[str, Callable[[bytes], Iterator[Framed]]] = {
@@ -174,7 +176,7 @@ def _named_by(value: bytes | msgspec.Raw) -> str:
     frame = frame_of(value)
     log = inner(frame.log)
     signs = (
-        ("docker", is_audit(log)),
+        ("docker", is_audit(log) or CRI.match(log) is not None),
         ("", bool(inner(frame.auditID))),
         ("docker", bytes(frame.log).startswith(b'"') and _is_dockers(frame)),
         ("journald", bool(frame.MESSAGE)),
@@ -214,25 +216,45 @@ def left_out(dropped: Mapping[str, int]) -> tuple[int, int]:
 
 
 def unwrap(line: bytes, name: str) -> list[Framed]:
-    """Return the texts in *line*; none where the frame is another one.
+    """Return the texts in *line*, each with a place of its own; none where the frame is another.
 
     *name* is a format of the table, or `audit`: the line itself.
     """
     if name == "audit":
         return [Framed(line)]
+    found = _unwrapped(line, name, _DEEPEST_FRAME)
+    free = 0
+    for number, one in enumerate(found):  # a place makes a uid
+        if one.at < free:
+            found[number] = one._replace(at=free)
+        free = found[number].at + 1
+    return found
+
+
+def _unwrapped(line: bytes, name: str, depth: int) -> list[Framed]:
     text = _trimmed(line)
     before = len(line) - len(line.lstrip(_BEFORE))
     try:
         if name == "text" or not text.startswith(b"["):
-            found = list(FORMATS[name](text))
-            return [one._replace(at=one.at + before) for one in found] if before else found
-        return [
-            one._replace(at=before + member.at + one.at)
-            for member in places_in(text, objects_in(list_of(text)))
-            for one in unwrap(member.text, name)
-        ]
+            found = [inside for one in FORMATS[name](text) for inside in _opened(one, depth)]
+        else:
+            found = [
+                one._replace(at=member.at + one.at)
+                for member in places_in(text, objects_in(list_of(text)))
+                for one in _unwrapped(member.text, name, depth)
+            ]
     except BAD:
         return []
+    return [one._replace(at=one.at + before) for one in found] if before else found
+
+
+def _opened(one: Framed, depth: int) -> list[Framed]:
+    """Return what is in a frame inside a frame; what may be a piece is left as it is."""
+    if one.stream or one.more is not False or not depth or is_audit(one.text):
+        return [one]
+    name = detect(one.text)
+    found = [] if name == "audit" else _unwrapped(one.text, name, depth - 1)
+    return [inside._replace(at=one.at) for inside in found] or [one]
 
 
 def is_part_of_event(text: bytes) -> bool:

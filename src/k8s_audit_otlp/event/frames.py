@@ -114,9 +114,12 @@ def docker(line: bytes) -> Iterator[Framed]:
     frame = frame_of(line)
     if text := inner(frame.log):
         stream = inner(frame.stream)
-        ended = text.endswith(b"\n") or not stream or inner(frame.logtag) == b"F"
+        ended = text.endswith(b"\n") or inner(frame.logtag) == b"F"
         if frame.partial_id:
             ended = inner(frame.partial_last) == b"true"
+        elif not stream:
+            yield Framed(text)
+            return
         of = b"".join(map(bytes, (frame.kubernetes, frame.container_id, frame.partial_id)))
         yield Framed(text, 0, stream + of, more=not ended)
 

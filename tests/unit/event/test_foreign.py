@@ -20,6 +20,7 @@ FOREIGN = {
     "Kubernetes Events": b'{"kind":"Event","apiVersion":"v1","reason":"Killing"}',
     "the keys ts, level, msg": b'{"ts":1,"level":"info","msg":"hello"}',
     "packed": b"\x1f\x8b\x08\x00abc",
+    "rows of CSV": b'"2025-03-04","{""kind"":""Event"",""level"":""Metadata""}"',
     "text of another kind": b"hello",
 }
 

@@ -117,6 +117,22 @@ FRAMES: dict[str, Frame] = {
         for one in ("I0102 03:04:05.678901 12 server.go:12] hi", text, 'time="2026" msg="x"')
     ],
     "a member": each(lambda t: {"labels": {"a": "b"}, "line": t}),
+    "an answer of Logs Insights": lambda texts: [
+        {"results": [[{"field": "@ptr", "value": "p"}, {"value": t}] for t in texts]}
+    ],
+    "hits of a search": lambda texts: [
+        {"took": 1, "hits": {"hits": [{"_id": "1", "_source": {"message": t}} for t in texts]}}
+    ],
+    "a push to Loki": lambda texts: [
+        {"streams": [{"stream": {}, "values": [["1", f"{TIME}Z stdout F {t}"] for t in texts]}]}
+    ],
+    "an answer of Loki": lambda texts: [
+        {"data": {"result": [{"stream": {}, "values": [["1", t]]} for t in texts]}}
+    ],
+    "a collector of CRI without a parser": each(lambda t: {"log": f"{TIME}Z stdout F {t}"}),
+    "docker in CloudWatch": each(
+        lambda t: {"message": json.dumps({"log": t + "\n", "stream": "stdout"})}
+    ),
     "an object": each(lambda t: '{"insertId":"a","jsonPayload":' + t + "}"),
 }  # fmt: skip
 
