@@ -104,7 +104,7 @@ class Running:
         self.lines = [b'{"auditID":"%d"}\n' % n for n in range(40)]
         self.path.write_bytes(b"".join(self.lines))
         key: Any = LogKey("k8s_audit", str(self.path))
-        log = AuditLog(key, self.path, NobodyListens())
+        self.log = log = AuditLog(key, self.path, NobodyListens())
         log.scan()
         self.delivery, self.stop = delivery, Event()
         self.budget = Budget(1 << 20)
@@ -223,6 +223,23 @@ def test_it_is_said_without_the_text_of_the_error_and_waits_longer_each_time(
     assert running.said
     assert set(running.said) == {"unforeseen UnforeseenError at consumer.py:" + of_line(running)}
     assert running.waits[:2] == [1.0, 2.0]  # anew from the start once something was taken
+
+
+def test_the_wait_before_it_begins_again_starts_anew_once_something_was_settled(
+    tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    delivery = FailingDelivery(1)
+    running = Running(tmp_path, delivery)
+    try:
+        wait_for(lambda: running.done)
+        delivery.failures = 1
+        with running.path.open("ab") as file:
+            file.write(running.lines[0])
+        running.log.scan()
+        wait_for(lambda: running.done)
+        assert running.waits == [1.0, 1.0]
+    finally:
+        running.close()
 
 
 def of_line(running: Running) -> str:

@@ -230,6 +230,26 @@ def test_a_back_end_that_closes_on_the_next_request_is_asked_once_more(
         s.close()
 
 
+def test_an_answer_that_breaks_off_on_a_kept_connection_is_not_asked_for_again_at_once(
+    sender: Callable[..., Any], servers: Any, record: Callable[..., Any]
+) -> None:
+    """The back end may have the records: repeating is for the exporter, after its back-off."""
+
+    def play(connection: Any, number: int) -> bool:
+        whole = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(whole if number == 1 else whole[:20])
+        return number == 1
+
+    with servers.RawServer(play) as server:
+        s = sender(server.url)
+        assert post(s, record) == Delivered()
+        outcome = post(s, record)
+        s.close()
+    assert isinstance(outcome, Retry)
+    assert "the answer broke off in its head" in outcome.why
+    assert server.connections == 1
+
+
 def test_nothing_listens_is_not_the_records_fault(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
 ) -> None:

@@ -1,0 +1,50 @@
+"""Whose outboxes a notice is put into."""
+
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.state.ledger import Ledger
+from k8s_audit_otlp.state.manifest import SegmentState
+from tests.kit.agent import NobodyListens
+
+Told = dict[str, list[str]]
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Told:
+    """Tell a gap of one exporter; return the exporters and logs that have it in their outboxes."""
+    one, other = (AuditLog("k8s_audit", tmp_path / name, NobodyListens()) for name in "ab")
+    evidence = Evidence(lambda: 7)
+    subscriptions = {
+        "itself": Subscription(one, "siem", Ledger()),
+        "same log": Subscription(one, "archive", Ledger()),
+        "same log, own notices": Subscription(one, "lake", Ledger(), wants="own"),
+        "other log": Subscription(other, "archive", Ledger()),
+        "other log, same exporter": Subscription(other, "siem", Ledger()),
+    }
+    for subscription in subscriptions.values():
+        evidence.add(subscription)
+    segment = Segment(SegmentState(1, "0123456789abcdef", "", 0, names=["audit.log"]))
+    evidence.gap(subscriptions["itself"], segment, Gap(Span(1, 0, 10), "deleted"))
+    return {
+        name: [notice.body for notice in subscription.outbox.snapshot()]
+        for name, subscription in subscriptions.items()
+    }
+
+
+def test_a_gap_of_one_log_is_told_to_the_exporters_of_that_log_alone(told: Told) -> None:
+    said = ["10 bytes of audit.log are missing at siem: the file was deleted before it was read"]
+    assert told == {
+        "itself": said,
+        "same log": said,
+        "same log, own notices": [],
+        "other log": [],
+        "other log, same exporter": [],
+    }
