@@ -364,7 +364,7 @@ class ReceiverMachine(RuleBasedStateMachine):
     def read_one(self, name: str) -> Any:
         reading = self.readings[name]
         told = len(reading.gaps.told)
-        reading.reader.gather()
+        reading.reader.read_ahead()
         batch = reading.reader.take(flush_now=True, flush_s=0.0)
         if batch is None:
             return len(reading.gaps.told) > told

@@ -110,7 +110,7 @@ class Agent:
         for log in self.logs:
             log.scan()
         for subscription in self.subscriptions():
-            subscription.take_up_found()
+            subscription.resume_new_segments()
         new = self._options.appeared
         resumed = [
             resume(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns(), new)

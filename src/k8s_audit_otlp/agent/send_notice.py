@@ -14,7 +14,7 @@ from k8s_audit_otlp.agent.build import (
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.evidence.notices import encode
-from k8s_audit_otlp.exporter.backoff import patiently
+from k8s_audit_otlp.exporter.backoff import send_with_retries
 from k8s_audit_otlp.exporter.reasons import why_of
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.resource import CLUSTER
@@ -43,7 +43,7 @@ def send_notice(
         backoff = backoff_of(exporter.retry_on_failure)
         try:
             request = sender.prepare(receiver, [record])
-            outcome = patiently(partial(sender.send, request), backoff, sleep)
+            outcome = send_with_retries(partial(sender.send, request), backoff, sleep)
         finally:
             sender.close()
         if not isinstance(outcome, Delivered) or outcome.rejected:

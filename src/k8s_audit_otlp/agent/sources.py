@@ -199,7 +199,7 @@ def _passed(segments: Sequence[Segment], readers: Sequence[Subscription]) -> lis
         and readers
         and all(
             reader.ledger.settled_offset(segment.seq) >= segment.state.size
-            and not reader.owes_receipt(segment.state)
+            and not reader.needs_receipt(segment.state)
             for reader in readers
         )
     ]

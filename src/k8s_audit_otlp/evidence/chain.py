@@ -80,7 +80,7 @@ def link(chain: Chain, notice: Notice) -> tuple[Chain, Notice]:
     return Chain(chain.id, chain.number + 1, own), linked
 
 
-def unlinked(notice: Notice) -> Notice:
-    """Return *notice* as the exporters hear it whose chain it is no link of."""
+def without_link(notice: Notice) -> Notice:
+    """Return *notice* for other exporters: without the chain that it is a link of."""
     attributes = {k: v for k, v in notice.attributes.items() if not k.startswith(CHAIN)}
     return msgspec.structs.replace(notice, attributes=attributes, kept=False)

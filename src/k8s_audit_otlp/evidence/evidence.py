@@ -1,7 +1,7 @@
-"""What happens to the log and to the agent becomes notices in the outboxes of the subscriptions.
+"""Puts notices about the log and the agent into the outboxes of the subscriptions.
 
-A notice reaches the exporter that it is about and, unless that exporter wants only its own, every
-other exporter of the log: who cannot be reached cannot be told that it misses something.
+A notice goes to the exporter that it is about and to every other exporter of the log, unless that
+one wants only its own: an exporter that is down cannot report that it misses something.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import msgspec
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
-from k8s_audit_otlp.evidence.chain import begin, link, unlinked
+from k8s_audit_otlp.evidence.chain import begin, link, without_link
 from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
@@ -54,7 +54,7 @@ class Evidence:
         )
         linked = self._link(subscription, notice)
         if linked is not None:
-            plain = unlinked(linked)
+            plain = without_link(linked)
             for other in self._subscriptions:
                 if other is subscription or other.log is not subscription.log:
                     continue
@@ -148,7 +148,7 @@ class Evidence:
     def _tell(
         self, notice: Notice, concerns: Callable[[Subscription], bool], *, about: str = ""
     ) -> None:
-        """Put *notice* where it *concerns*; who wants its own only hears what is *about* it."""
+        """Put *notice* into the outboxes that it *concerns*; *about*: the exporter it is about."""
         for subscription in self._subscriptions:
             wanted = subscription.wants == "all" or about in ("", subscription.exporter)
             if wanted and concerns(subscription):
@@ -158,7 +158,7 @@ class Evidence:
         """Write a receipt for every segment that has come to its end since the last call."""
         for subscription in self._subscriptions:
             for segment in subscription.log.segments():
-                if subscription.owes_receipt(segment.state) and not subscription.outbox.full:
+                if subscription.needs_receipt(segment.state) and not subscription.outbox.full:
                     self._write_receipt(subscription, segment)
 
     def _write_receipt(self, subscription: Subscription, segment: Segment) -> None:

@@ -1,4 +1,4 @@
-"""Words what happens to the log and to the agent, and encodes it as LogRecords. Pure.
+"""Makes notices (gap, receipt, silence, agent) and encodes them as LogRecords. Pure.
 
 k8s.audit.gap       bytes of the log that an exporter can never get
 k8s.audit.segment   the receipt of a segment: what became of every record in it

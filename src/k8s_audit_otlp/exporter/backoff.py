@@ -1,4 +1,4 @@
-"""How long to wait before a request is repeated. Pure; the dice come in."""
+"""How long to wait before a request is repeated. Pure: the random number is a parameter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from k8s_audit_otlp.model import Outcome, Retry
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The Collector's `retry_on_failure`: seconds, a factor, and how far a wait may stray."""
+    """The Collector's `retry_on_failure`: seconds, a factor, and jitter as a share of the wait."""
 
     initial_s: float = 5.0
     max_s: float = 30.0
@@ -18,8 +18,8 @@ class Backoff:
     def delay_s(self, attempt: int, roll: float, after_s: float | None = None) -> float:
         """Return the wait before attempt *attempt* + 1.
 
-        *roll* is in [0, 1). What the server asks for is a lower bound, and jitter comes on top of
-        it, so that a fleet does not come back in one moment.
+        *roll* is a random number in [0, 1). *after_s*, what the server asks for, is a lower bound
+        with jitter on top, so that a fleet does not come back in one moment.
         """
         base = min(self.max_s, self.initial_s * self.multiplier ** min(attempt, 60))
         jittered = base * (1 + self.randomization * (2 * roll - 1))
@@ -32,10 +32,10 @@ ATTEMPTS = 5  # of a command that somebody waits for
 _LONGEST_S = 30.0
 
 
-def patiently(
+def send_with_retries(
     send: Callable[[], Outcome], backoff: Backoff, wait: Callable[[float], None]
 ) -> Outcome:
-    """Send a few times, until there is an answer that waiting would not change."""
+    """Send up to `ATTEMPTS` times, with back-off, while the answer is `Retry`."""
     outcome = send()
     for attempt in range(ATTEMPTS - 1):
         if not isinstance(outcome, Retry):

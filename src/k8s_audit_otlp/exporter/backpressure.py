@@ -1,4 +1,4 @@
-"""Says whether an exporter may send something new, and why not; bounds what all have in flight.
+"""Gate: may an exporter send something new? Budget: how many bytes are in flight over all of them.
 
 While a request is in back-off nothing new is dispatched: so repeats after a crash stay bounded and
 the order is kept.
@@ -11,7 +11,7 @@ from threading import Lock
 
 
 class Gate:
-    """Counts the requests in back-off and remembers the last trouble for people to read."""
+    """Closed while a request is in back-off or somebody stalls; keeps the last error for people."""
 
     def __init__(
         self, on_open: Callable[[], None], *, clock: Callable[[], float] = time.time
@@ -57,7 +57,7 @@ class Gate:
             self._on_open()
 
     def stall(self, who: str, why: str) -> None:
-        """Let nothing new through because of *why*; '' takes back what *who* said."""
+        """Close the gate because of *why*; '' ends the stall of *who*."""
         with self._lock:
             if why:
                 self._stalled[who] = why
@@ -80,8 +80,8 @@ class Gate:
 class Budget:
     """Bounds the bytes of records that wait or are on their way, over all exporters.
 
-    Whoever holds nothing is always let in: so a record larger than the budget goes alone, and an
-    exporter that is down cannot starve the others.
+    An exporter that holds nothing is always admitted: so a record larger than the budget goes
+    alone, and an exporter that is down cannot starve the others.
     """
 
     def __init__(self, max_bytes: int) -> None:

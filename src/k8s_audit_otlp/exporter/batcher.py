@@ -29,7 +29,7 @@ class BatchLimits:
 
 
 class Batcher:
-    """Collects the records of one segment until a request is worth sending."""
+    """Collects the records of one segment until a request is full or reaches its minimum."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Batcher:
         return max(1, self._learned.bytes - self._overhead)
 
     def clear(self) -> None:
-        """Hold nothing any more."""
+        """Drop everything that is held."""
         self._segment = -1
         self._start = self._end = 0
         self._records: list[bytes] = []
@@ -77,8 +77,8 @@ class Batcher:
         return self._count_in_span() < len(self._times)
 
     @property
-    def worthwhile(self) -> bool:
-        """Enough is held that waiting for more is not wanted."""
+    def reached_minimum(self) -> bool:
+        """The configured minimum of a batch is reached, so it need not wait for more."""
         limits = self._limits
         if limits.min_bytes or limits.min_records:
             return self.bytes >= limits.min_bytes and len(self._records) >= limits.min_records

@@ -1,16 +1,16 @@
-"""Keeps which records of a batch are left, and which of them the next request carries. Pure.
+"""Finds the refused records of a batch by halves: which records the next request carries. Pure.
 
-A record stays in `left` until it is accepted or found. One bad record among 500 costs about a dozen
-requests: nine halves, itself, one to show that the others pass, and the rest.
+A record stays in `left` until it is accepted or set aside. One bad record among
+500 costs about a dozen requests: nine halves, itself, one to show that the others pass, the rest.
 """
 
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from k8s_audit_otlp.exporter.decisions import NextPart, Sizes
+from k8s_audit_otlp.exporter.decisions import BatchProgress, Next
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 
-_GOLDEN = 0.6180339887498949  # its multiples spread evenly: neighbours may share a fault
+_GOLDEN = 0.6180339887498949  # its multiples spread over the batch: neighbours may share a fault
 
 
 class Bisect:
@@ -19,20 +19,20 @@ class Bisect:
     def __init__(
         self, records: Sequence[bytes], on_cleared: Callable[[int], None] = lambda _: None
     ) -> None:
-        """*on_cleared*: takes the size of a request that was too much only as a whole.
+        """*on_cleared*: gets the size of a request that was refused as a whole.
 
-        It was refused, and by now all that it carried is accepted in smaller requests.
+        By now all that it carried is accepted in smaller requests.
         """
         self.left = list(records)
         self._on_cleared = on_cleared
-        self._proven = False  # something was accepted since the last record was found
-        self._tried = 0  # single records refused in a row
+        self.others_accepted = False  # since the last record was set aside
+        self._singles_refused = 0  # single records refused in a row
         self._at = 0
         self._count = self._most = len(self.left)
         self._together = 0  # so many records at the front were refused in one request
         self._size = 0  # of that request
         self._failures = 0
-        self._turn = 0
+        self._probes = 0
         self._original: bytes | None = None
 
     @property
@@ -45,73 +45,77 @@ class Bisect:
         """The record of a part that has no other, as it was before it was made smaller."""
         return self._original or self.left[self._at]
 
-    @property
-    def proven(self) -> bool:
-        return self._proven
-
-    def answered(self, outcome: Outcome) -> Sizes:
+    def answered(self, outcome: Outcome) -> BatchProgress:
         """Count an answer to the part; return what there is to decide by."""
         if isinstance(outcome, Misconfigured) or (isinstance(outcome, Retry) and outcome.reached):
             self._failures += 1
-        return Sizes(self._count, len(self.left), self._failures, self._tried, self._proven)
+        return BatchProgress(
+            self._count,
+            len(self.left),
+            self._failures,
+            self._singles_refused,
+            self.others_accepted,
+        )
 
-    def turn_to(self, part: NextPart, size: int, smaller: bytes | None = None) -> None:
+    def choose(self, part: Next, size: int, smaller: bytes | None = None) -> None:
         """Choose the next part after a request of *size* bytes.
 
         *smaller* is the single record, where it is made smaller.
         """
         match part:
-            case NextPart.SAME:
+            case Next.SAME | Next.GIVE_UP:
                 pass
-            case NextPart.REST:
+            case Next.REST:
                 self._accepted()
-            case NextPart.HALF:
+            case Next.HALF:
                 self._together, self._size = self._count, size
-                self._aim()
-            case NextPart.FEWER:
+                self._choose_from_front()
+            case Next.FEWER:
                 self._together, self._most = 0, max(1, self._count // 2)
-                self._aim()
-            case NextPart.SHRUNK:
+                self._choose_from_front()
+            case Next.SHRUNK:
                 assert smaller is not None  # noqa: S101 - the decision rests on it
                 self._original = self.single
                 self.left[self._at] = smaller
-            case NextPart.PROBE:
-                self._probe()
-            case NextPart.ANOTHER:
-                self._tried += 1
-                self._probe()
+            case Next.PROBE:
+                self._choose_single()
+            case Next.ANOTHER:
+                self._singles_refused += 1
+                self._choose_single()
+            case Next.SET_ASIDE:
+                self._set_aside()
             case never:
                 assert_never(never)
 
-    def set_aside(self) -> None:
-        """Take the single record away that was refused: it is found."""
+    def _set_aside(self) -> None:
+        """Take the single record out that was refused."""
         del self.left[self._at]
-        self._together = self._tried = 0
+        self._together = self._singles_refused = 0
         self._most = len(self.left)  # it was the record that was too large, not the request
-        if self._proven:
-            self._proven = False
-            self._aim()
+        if self.others_accepted:
+            self.others_accepted = False
+            self._choose_from_front()
         else:
-            self._probe()
+            self._choose_single()
 
     def _accepted(self) -> None:
         count = self._count
         del self.left[self._at : self._at + count]
-        self._proven, self._tried = True, 0
+        self.others_accepted, self._singles_refused = True, 0
         if self._together and not self._at:
             self._together -= count
             if not self._together:
                 self._most = count
                 self._on_cleared(self._size)
-        self._aim()
+        self._choose_from_front()
 
-    def _probe(self) -> None:
+    def _choose_single(self) -> None:
         self._together, self._original = 0, None
-        self._turn += 1
-        self._at = int(self._turn * _GOLDEN % 1 * len(self.left))
+        self._probes += 1
+        self._at = int(self._probes * _GOLDEN % 1 * len(self.left))
         self._count = 1
 
-    def _aim(self) -> None:
+    def _choose_from_front(self) -> None:
         """Choose the part from the front: half of what was refused together, else all."""
         self._at, self._original = 0, None
         self._count = (self._together + 1) // 2 if self._together else len(self.left)

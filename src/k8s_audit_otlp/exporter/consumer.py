@@ -1,11 +1,11 @@
-"""One exporter's consumer: sends what its subscriptions read, and settles it, at its own pace.
+"""The threads of one exporter: one reads and encodes, `senders` threads send and settle.
 
-One thread reads and encodes, `senders` threads send. New requests are dispatched only while none
-is in back-off, within a number of requests and the process-wide byte budget. While a request is
-under way small batches wait to be joined; when the line is idle they go at once.
+New requests are dispatched only while none is in back-off, within a number of requests and the
+process-wide byte budget. While a request is under way small batches wait to become larger; when
+none is they go at once.
 
-An exporter that fails in a way that nobody foresaw is set back to its position and begins again
-after a while; no other one notices.
+After an unexpected error the exporter rewinds to its position and begins again after a back-off;
+no other exporter is touched.
 """
 
 import contextlib
@@ -131,19 +131,19 @@ class Consumer:
         return self._stop.is_set() or self._draining.is_set()
 
     def _round(self, turn: int) -> None:
-        """Give every log a turn, another one first each time."""
+        """Send from every log, beginning with another one each time."""
         self._wake.clear()
         dispatched = False
         for i in range(len(self.readers)):
             reader = self.readers[(turn + i) % len(self.readers)]
-            dispatched |= self._turn(reader)
+            dispatched |= self._send_from(reader)
         if not dispatched and not self._failed:
-            self._wake.wait(self._patience_s())
+            self._wake.wait(self._idle_wait_s())
 
-    # -- after something unforeseen ------------------------------------------------------------
+    # -- after an unexpected error -------------------------------------------------------------
 
     def _note_failure(self, error: Exception) -> None:
-        """Dispatch nothing more, say it, and let the reading thread begin again."""
+        """Close the gate, report the error, and let the reading thread begin again."""
         why = describe(error)
         self.gate.stall(_FAILURE, f"{why}; it begins again where it was")
         self._failed = True
@@ -151,7 +151,7 @@ class Consumer:
         self._wake.set()
 
     def _recover(self) -> None:
-        """Wait, then read and send again from what is settled; requests under way may end."""
+        """Back off, then read and send again from what is settled; requests under way may end."""
         settlements = sum(reader.ledger.settlements for reader in self.readers)
         if settlements != self._settlements:
             self._settlements, self._failures = settlements, 0
@@ -163,38 +163,38 @@ class Consumer:
             while True:
                 if (in_flight := self._queue.get_nowait()) is not None:
                     self._abandon(in_flight)
-                    self._given_back()
+                    self._request_done()
         for in_flight in self.delivery.forget_quarantined():
             self._abandon(in_flight)
         for reader in self.readers:
-            reader.ledger.set_back()
-            reader.set_back()
-            reader.subscription.outbox.set_back()
+            reader.ledger.rewind()
+            reader.rewind()
+            reader.subscription.outbox.resend_all()
         self._failed = False
         self.gate.stall(_FAILURE, "")
 
     def _abandon(self, in_flight: InFlight) -> None:
         self._budget.release(self.name, in_flight.abandon())
 
-    def _patience_s(self) -> float:
-        if not self._free:
+    def _idle_wait_s(self) -> float:
+        if not self._can_dispatch:
             return _IDLE_S
-        waits = [w for r in self.readers if (w := r.waits_s(self._options.flush_s)) is not None]
+        waits = [w for r in self.readers if (w := r.flush_in_s(self._options.flush_s)) is not None]
         return min([_IDLE_S, *waits])
 
     @property
-    def _free(self) -> bool:
+    def _can_dispatch(self) -> bool:
         """A further request may be dispatched."""
         return self.sending < self._options.senders and self.gate.open
 
-    def _turn(self, reader: SubscriptionReader) -> bool:
+    def _send_from(self, reader: SubscriptionReader) -> bool:
         """Let one log send what it has; say whether something was dispatched."""
         dispatched = False
-        if self._free and (notices := reader.notices()) is not None:
+        if self._can_dispatch and (notices := reader.notices()) is not None:
             self._put(notices)
             dispatched = True
-        while self._free and not self._draining.is_set():
-            reader.gather()
+        while self._can_dispatch and not self._draining.is_set():
+            reader.read_ahead()
             batch = reader.take(flush_now=self.sending == 0, flush_s=self._options.flush_s)
             if batch is None:
                 if reader.at_end:
@@ -210,7 +210,7 @@ class Consumer:
     def _dispatch(self, ledger: Ledger, batch: Batch) -> bool:
         size = sum(map(len, batch.records))
         settle = partial(self._settle, ledger, ledger.open(batch.span, batch.mark))
-        in_flight = InFlight(batch, settle, size, self._freed)
+        in_flight = InFlight(batch, settle, size, self._release_budget)
         while not self._budget.admit(self.name, size):
             if self._stop.wait(0.01):
                 return False
@@ -220,7 +220,7 @@ class Consumer:
         return True
 
     def _prepare(self, in_flight: InFlight) -> None:
-        """Make the request in this thread: side by side with senders it would wait for them."""
+        """Prepare the request in the reading thread: senders would compete for the interpreter."""
         try:
             self.delivery.prepare(in_flight)
         except Exception:
@@ -249,10 +249,10 @@ class Consumer:
                 self._abandon(in_flight)
                 self._note_failure(error)
             finally:
-                self._given_back()
+                self._request_done()
             self._look_after_quarantined()
 
-    def _given_back(self) -> None:
+    def _request_done(self) -> None:
         with self._lock:
             self._sending -= 1
         self._wake.set()
@@ -263,8 +263,8 @@ class Consumer:
         except Exception as error:  # noqa: BLE001 - as above
             self._note_failure(error)
 
-    def _freed(self, size: int) -> None:
-        """Take back the budget of what is decided while a few records are set aside."""
+    def _release_budget(self, size: int) -> None:
+        """Release the budget of decided records while a few of the batch are in quarantine."""
         self._budget.release(self.name, size)
         self._wake.set()
 

@@ -67,7 +67,7 @@ def exporter_of(path: Path) -> str:
 
 
 class DeadLetterFile:
-    """The dead letter of one exporter."""
+    """The dead-letter file of one exporter."""
 
     def __init__(  # noqa: PLR0913 - edges and bounds, each named
         self,
@@ -94,20 +94,18 @@ class DeadLetterFile:
 
     def dead_letter(self, in_flight: InFlight, records: Sequence[bytes], why: str) -> bool:
         """Write records; False when there is no room or the disk refuses."""
-        return self._append([self._letter("record", in_flight, why, record=r) for r in records])
+        return self._append([self._entry("record", in_flight, why, record=r) for r in records])
 
     def note_refused(
         self, in_flight: InFlight, records: Sequence[bytes], count: int, why: str
     ) -> bool:
         """Write where *count* refused records are among *records*; all of them: write them too."""
         if count >= len(records):
-            return self._append(
-                [self._letter("refused", in_flight, why, record=r) for r in records]
-            )
+            return self._append([self._entry("refused", in_flight, why, record=r) for r in records])
         uids = [self._uid_of(r) for r in records]
-        return self._append([self._letter("refused", in_flight, why, count=count, uids=uids)])
+        return self._append([self._entry("refused", in_flight, why, count=count, uids=uids)])
 
-    def _letter(
+    def _entry(
         self,
         kind: Literal["record", "refused"],
         in_flight: InFlight,
@@ -175,7 +173,7 @@ def _append_durably(path: Path, lines: bytes, fsync: Fsync) -> None:
 
 
 def _evict(path: Path, room: int, fsync: Fsync) -> int:
-    """Let the oldest entries go until the others fit in *room* bytes; say how many went."""
+    """Remove the oldest entries until the others fit in *room* bytes; return how many went."""
     with path.open("rb") as file:
         sizes = [len(line) for line in file]
     kept = 0
@@ -190,7 +188,7 @@ def _evict(path: Path, room: int, fsync: Fsync) -> int:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep others from changing the entries in *path*, agent or command."""
+    """Lock the entries in *path* against other processes, agent or command."""
     fd = open_private(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -216,28 +214,28 @@ def read_entries(path: Path) -> Iterator[DeadLetterRecord]:
 
 
 def digest(line: bytes) -> bytes:
-    """Return what stands for a line when entries are taken out."""
+    """Return the hash by which a line is found when entries are removed."""
     return hashlib.blake2b(line.rstrip(b"\n"), digest_size=16).digest()
 
 
-def take_out(path: Path, lines: Counter[bytes]) -> int:
+def remove_lines(path: Path, lines: Counter[bytes]) -> int:
     """Remove the lines with these digests, each as often as counted; say how many went.
 
     What an agent appends meanwhile stays, and a crash leaves the file as it was.
     """
     left = lines.copy()
 
-    def stays(line: bytes) -> bool:
+    def keep_line(line: bytes) -> bool:
         mark = digest(line)
         found = left[mark] > 0
         left[mark] -= found
         return not found
 
     with locked(path):
-        return _rewrite(path, stays)
+        return _rewrite(path, keep_line)
 
 
-def _rewrite(path: Path, stays: Callable[[bytes], bool], fsync: Fsync = os.fsync) -> int:
+def _rewrite(path: Path, keep_line: Callable[[bytes], bool], fsync: Fsync = os.fsync) -> int:
     """Replace the file by the lines that stay; say how many went."""
     gone = 0
 
@@ -245,7 +243,7 @@ def _rewrite(path: Path, stays: Callable[[bytes], bool], fsync: Fsync = os.fsync
         nonlocal gone
         with path.open("rb") as old:
             for line in old:
-                if stays(line):
+                if keep_line(line):
                     new.write(line)
                 else:
                     gone += 1

@@ -1,4 +1,4 @@
-"""Sends dead letters once more through their exporter; what is accepted leaves the file.
+"""Sends the dead-letter file of an exporter once more; what is accepted is removed from the file.
 
 Safe beside a running agent: the file changes under its lock, and what the agent appends meanwhile
 stays. A crash in between leaves entries that were accepted: they arrive again with the same
@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from k8s_audit_otlp.exporter.backoff import Backoff, patiently
+from k8s_audit_otlp.exporter.backoff import Backoff, send_with_retries
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.bisect import Bisect
-from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, take_out
-from k8s_audit_otlp.exporter.decisions import GiveUp, Send, SetAside, Wait, after
+from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, remove_lines
+from k8s_audit_otlp.exporter.decisions import Next, after
 from k8s_audit_otlp.exporter.reasons import why_of
 from k8s_audit_otlp.model import Delivered, Outcome, Rejected
 from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.transport.sender import Sender
 
 _MAX_RECORDS = 500  # of a request, where the exporter has no bound
-_TAKE_OUT_BYTES = 16 * 1024 * 1024  # rewriting the file for every request would be slow
+_REMOVE_EVERY_BYTES = 16 * 1024 * 1024  # rewriting the file for every request would be slow
 
 
 class ReplayRunningError(Exception):
@@ -46,7 +46,7 @@ class Replayed:
 
 
 class Replay:
-    """Sends the entries of one file."""
+    """Replays the entries of one dead-letter file."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Replay:
         self._wait = wait
         self._done: Counter[bytes] = Counter()
         self._done_bytes = 0
-        self._unproven = 0  # refused alone with nothing accepted since
+        self._refused_in_a_row = 0  # refused alone with nothing accepted since
         self.result = Replayed()
 
     def run(self, wanted: Callable[[DeadLetterRecord], bool] = lambda _: True) -> Replayed:
@@ -76,18 +76,18 @@ class Replay:
             ReplayRunningError: somebody else does already.
 
         """
-        with self._alone():
+        with self._exclusive():
             try:
                 for receiver, lines, records in self._batches(wanted):
                     self._deliver(receiver, lines, records)
                     if self.result.stopped:
                         break
             finally:
-                self._take_out()
+                self._remove_accepted()
         return self.result
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         name = self._path.with_suffix(".replay")
         fd = open_private(name, os.O_RDWR | os.O_CREAT)
         try:
@@ -138,39 +138,37 @@ class Replay:
             outcome = self._send(receiver, part)
             if isinstance(outcome, Delivered):
                 self._accepted([line_of[id(record)] for record in part])
-            sizes = search.answered(outcome)._replace(unproven=self._unproven)
-            match after(outcome, sizes):
-                case Send(to):
-                    search.turn_to(to, 0)
-                case SetAside(wait=systemic):
-                    self._refused(outcome, systemic=systemic)
-                    search.set_aside()
-                case Wait() | GiveUp():  # somebody waits for the command
-                    self.result.stopped = why_of(outcome)
+            progress = search.answered(outcome)._replace(refused_in_a_row=self._refused_in_a_row)
+            step = after(outcome, progress)
+            if step.next is Next.SET_ASIDE:
+                self._refused(outcome, systemic=step.wait)
+            elif step.wait:  # somebody waits for the command
+                self.result.stopped = why_of(outcome)
+            search.choose(step.next, 0)
 
     def _send(self, receiver: str, records: Sequence[bytes]) -> Outcome:
         request = self._sender.prepare(receiver, records)
-        outcome = patiently(partial(self._sender.send, request), self._backoff, self._wait)
+        outcome = send_with_retries(partial(self._sender.send, request), self._backoff, self._wait)
         if isinstance(outcome, Delivered) and outcome.rejected:  # which ones, nobody says
             return Rejected(outcome.message or "partial success")
         return outcome
 
     def _accepted(self, lines: Sequence[bytes]) -> None:
-        self._unproven = 0
+        self._refused_in_a_row = 0
         self.result.accepted += len(lines)
         self._done.update(map(digest, lines))
         self._done_bytes += sum(map(len, lines))
-        if self._done_bytes >= _TAKE_OUT_BYTES:
-            self._take_out()
+        if self._done_bytes >= _REMOVE_EVERY_BYTES:
+            self._remove_accepted()
 
     def _refused(self, outcome: Outcome, *, systemic: bool) -> None:
         self.result.refused += 1
         self.result.why = why_of(outcome)
-        self._unproven += 1
+        self._refused_in_a_row += 1
         if systemic:
             self.result.stopped = f"every record is refused: {self.result.why}"
 
-    def _take_out(self) -> None:
+    def _remove_accepted(self) -> None:
         if self._done:
-            take_out(self._path, self._done)
+            remove_lines(self._path, self._done)
         self._done, self._done_bytes = Counter(), 0

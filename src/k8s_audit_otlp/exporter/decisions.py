@@ -12,9 +12,8 @@ The rules, in this order:
    is kept and the exporter backs off.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 
@@ -23,8 +22,8 @@ SYSTEMIC = 8  # records refused alone with nothing accepted since: they are not 
 MAX_QUARANTINED = 64
 
 
-class NextPart(Enum):
-    """Which records the next request carries."""
+class Next(Enum):
+    """What happens next: which records the next request carries, or what becomes of them."""
 
     SAME = auto()
     REST = auto()  # everything that is left
@@ -33,85 +32,62 @@ class NextPart(Enum):
     SHRUNK = auto()  # the single record, made smaller
     PROBE = auto()  # one from anywhere: does the back end take anything at all?
     ANOTHER = auto()  # one from elsewhere: nobody knows whether this one is at fault
+    SET_ASIDE = auto()  # quarantine the only record of the request
+    GIVE_UP = auto()  # dead-letter everything that is left
 
 
-class Sizes(NamedTuple):
-    """How many records of a batch, and what its back end has shown so far."""
+class Step(NamedTuple):
+    """The decision about one answer; *wait*: back off first."""
+
+    next: Next
+    wait: bool = False
+
+
+class BatchProgress(NamedTuple):
+    """How many records of a batch are decided, and what its back end has answered so far."""
 
     sent: int  # records in the request
     left: int  # of the batch that are not decided, these included
     failures: int = 0  # answers that may pass, to this batch, this one included
-    tried: int = 0  # single records refused in a row before this request
-    proven: bool = False  # something of the batch was accepted since the last record was set aside
-    unproven: int = 0  # records of the exporter set aside with nothing accepted since
+    singles_refused: int = 0  # single records refused in a row before this request
+    others_accepted: bool = False  # of the batch, since the last record was set aside
+    refused_in_a_row: int = 0  # records of the exporter set aside with nothing accepted since
     can_shrink: bool = False  # the only record has a smaller form
     out_of_time: bool = False  # `max_elapsed_time` is over
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send *part* at once."""
-
-    part: NextPart
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Back off, then send *part*."""
-
-    part: NextPart
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """Quarantine the only record of the request; *wait* before what comes next."""
-
-    wait: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Give up everything that is left."""
-
-
-Step: TypeAlias = Send | Wait | SetAside | GiveUp
-
-
-def after(outcome: Outcome, sizes: Sizes) -> Step:
+def after(outcome: Outcome, progress: BatchProgress) -> Step:
     """Return what to do next. A partial success that is to be searched comes as `Rejected`."""
     if isinstance(outcome, Delivered):
-        return Send(NextPart.REST)
-    if sizes.out_of_time:
-        return GiveUp()
+        return Step(Next.REST)
+    if progress.out_of_time:
+        return Step(Next.GIVE_UP)
     if isinstance(outcome, Retry) and not outcome.reached:
-        return Wait(NextPart.SAME)
+        return Step(Next.SAME, wait=True)
     may_pass = isinstance(outcome, Retry | Misconfigured)
-    if may_pass and sizes.failures < SUSPICIOUS_AFTER:
-        return Wait(NextPart.SAME)
-    if may_pass and sizes.failures == SUSPICIOUS_AFTER and sizes.left > 1:
-        part = NextPart.PROBE
-    elif sizes.sent == 1:
-        return _after_single(outcome, sizes)
+    if may_pass and progress.failures < SUSPICIOUS_AFTER:
+        return Step(Next.SAME, wait=True)
+    if may_pass and progress.failures == SUSPICIOUS_AFTER and progress.left > 1:
+        part = Next.PROBE
+    elif progress.sent == 1:
+        return _after_single(outcome, progress)
     else:
-        part = NextPart.FEWER if isinstance(outcome, TooLarge) else NextPart.HALF
-    return Wait(part) if _asked_to_wait(outcome) else Send(part)
+        part = Next.FEWER if isinstance(outcome, TooLarge) else Next.HALF
+    return Step(part, _asked_to_wait(outcome))
 
 
-def _after_single(outcome: Outcome, sizes: Sizes) -> Step:
+def _after_single(outcome: Outcome, progress: BatchProgress) -> Step:
     """Decide about a record that was refused alone."""
-    if isinstance(outcome, TooLarge) and sizes.can_shrink:
-        return Send(NextPart.SHRUNK)
-    enough = sizes.tried + 1 >= min(sizes.left, SYSTEMIC)
-    guilty = sizes.proven or enough or isinstance(outcome, TooLarge | Rejected)
-    if not guilty or sizes.unproven >= MAX_QUARANTINED:
-        return Wait(NextPart.ANOTHER)
+    if isinstance(outcome, TooLarge) and progress.can_shrink:
+        return Step(Next.SHRUNK)
+    enough = progress.singles_refused + 1 >= min(progress.left, SYSTEMIC)
+    at_fault = progress.others_accepted or enough or isinstance(outcome, TooLarge | Rejected)
+    if not at_fault or progress.refused_in_a_row >= MAX_QUARANTINED:
+        return Step(Next.ANOTHER, wait=True)
     # Beyond eight it goes on slowly: what comes next in the log may be what is accepted.
-    return SetAside(wait=sizes.unproven + 1 >= SYSTEMIC or _asked_to_wait(outcome))
+    wait = progress.refused_in_a_row + 1 >= SYSTEMIC or _asked_to_wait(outcome)
+    return Step(Next.SET_ASIDE, wait)
 
 
 def _asked_to_wait(outcome: Outcome) -> bool:
     return isinstance(outcome, Retry) and outcome.after_s is not None
-
-
-def waits_after(step: Step) -> bool:
-    return isinstance(step, Wait) or (isinstance(step, SetAside) and step.wait)

@@ -1,6 +1,6 @@
-"""Delivers batches: sends, asks `decisions` what to do after the answer, and does it.
+"""Delivers batches: sends a request, does what `decisions` says about the answer, and so on.
 
-Records that are set aside are looked after here as well, about once a second.
+Also retries the records in quarantine, about once a second.
 """
 
 import random
@@ -16,14 +16,9 @@ from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
     SYSTEMIC,
-    GiveUp,
-    NextPart,
-    Send,
-    SetAside,
+    Next,
     Step,
-    Wait,
     after,
-    waits_after,
 )
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
@@ -33,8 +28,10 @@ from k8s_audit_otlp.exporter.too_old import AgeWindow
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 
-_LONG = 8  # a wrong setting is waited for as if it had failed so often already
-_SELDOM_S = 300.0  # between questions about one record, which may be what crashes the back end
+_SETTING_ATTEMPT = 8  # the back-off of a wrong setting begins as after so many failures
+_QUARANTINE_MAX_S = (
+    300.0  # between questions about one record, which may be what crashes the back end
+)
 _QUARANTINE, _DEAD_LETTER = "quarantine", "dead letter"  # who may stall an exporter
 
 
@@ -51,7 +48,7 @@ class DeadLetters(Protocol):
 
 
 class DeliveryEvents(Protocol):
-    """What a delivery tells whoever counts. Every answer comes first: after *seconds*."""
+    """What a delivery reports to whoever counts. `answered` comes first, with the time it took."""
 
     def answered(
         self, outcome: Outcome, records: Sequence[bytes], size: int, seconds: float
@@ -67,7 +64,7 @@ class DeliveryEvents(Protocol):
 class DeliveryOptions:
     backoff: Backoff = field(default_factory=Backoff)
     max_elapsed_s: float = 0.0  # 0: for ever
-    bisect_partial: bool = False  # send again in halves what was refused in part
+    bisect_partial: bool = False  # after a partial success, search for the refused records
 
 
 class Delivery:
@@ -89,7 +86,7 @@ class Delivery:
         roll: Callable[[], float] = random.random,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        """*window* is of what is young enough; *split_record* gives a record in a smaller form.
+        """*window*: which ages are sent; *split_record* returns a record in a smaller form.
 
         *wait* sleeps so many seconds and says whether the agent stops.
         """
@@ -106,7 +103,9 @@ class Delivery:
         self._roll = roll
         self._wait = wait or stop.wait
         backoff = options.backoff
-        self._seldom = Backoff(backoff.initial_s, _SELDOM_S, 2.0, backoff.randomization)
+        self._quarantine_backoff = Backoff(
+            backoff.initial_s, _QUARANTINE_MAX_S, 2.0, backoff.randomization
+        )
         self.quarantine = Quarantine()
 
     def prepare(self, in_flight: InFlight) -> None:
@@ -125,49 +124,46 @@ class Delivery:
                 request = self._sender.prepare(in_flight.batch.receiver, search.part)
             outcome = self._send(in_flight, request, search.part)
             step, smaller = self._decide(in_flight, search, outcome, started)
-            match step:
-                case Send(part) | Wait(part):
-                    search.turn_to(part, request.size, smaller)
-                case SetAside():
-                    self._set_aside(in_flight, search, outcome)
-                case GiveUp():
-                    why = f"max_elapsed_time: {why_of(outcome)}"
-                    self._dead_letter(in_flight, search.left, why)
-                    return
-            if step != Wait(NextPart.SAME):
+            if step.next is Next.GIVE_UP:
+                self._dead_letter(in_flight, search.left, f"max_elapsed_time: {why_of(outcome)}")
+                return
+            if step.next is Next.SET_ASIDE:
+                self._set_aside(in_flight, search, outcome)
+            search.choose(step.next, request.size, smaller)
+            if step.next is not Next.SAME:
                 request = None
-            if waits_after(step):
+            if step.wait:
                 self._back_off(outcome, attempt)
                 attempt += 1
             elif isinstance(outcome, Delivered):
                 attempt = 0
 
     def _leave_out_old(self, in_flight: InFlight) -> None:
-        """Take what is too old out of a batch, once, before its first request."""
-        if self._window is None or in_flight.notices:  # what is old is news of theirs
+        """Dead-letter the records that are too old, before the first request of a batch."""
+        if self._window is None or in_flight.notices:  # notices have a time of their own
             return
-        young, old = self._window.parted(in_flight.batch)
+        recent, old = self._window.split(in_flight.batch)
         if old:
             in_flight.request = None  # it was made of all of them
             self._dead_letter(in_flight, old, self._window.why)
-        in_flight.batch = young
+        in_flight.batch = recent
 
     def _decide(
         self, in_flight: InFlight, search: Bisect, outcome: Outcome, started: float
     ) -> tuple[Step, bytes | None]:
         """Return what to do after *outcome*, and a record that is too large in a smaller form."""
-        sizes = search.answered(outcome)
-        too_large = isinstance(outcome, TooLarge) and sizes.sent == 1
+        progress = search.answered(outcome)
+        too_large = isinstance(outcome, TooLarge) and progress.sent == 1
         smaller = self._split_record(search.part[0]) if too_large else None
         if smaller is not None:
             in_flight.replaced(search.part[0], smaller)
         longest = self._options.max_elapsed_s
-        sizes = sizes._replace(
-            unproven=self.quarantine.unproven,
+        progress = progress._replace(
+            refused_in_a_row=self.quarantine.refused_in_a_row,
             can_shrink=smaller is not None,
             out_of_time=longest > 0 and self._monotonic() - started >= longest,
         )
-        return after(outcome, sizes), smaller
+        return after(outcome, progress), smaller
 
     # -- one request ---------------------------------------------------------------------------
 
@@ -208,16 +204,16 @@ class Delivery:
                 lambda: self._dead_letters.note_refused(in_flight, records, refused, why)
             ):
                 return
-            in_flight.leave_out(records, refused)
+            in_flight.not_delivered(records, refused)
         in_flight.decided(delivered=count, refused=refused)
 
     def _back_off(self, outcome: Outcome, attempt: int) -> None:
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
         if isinstance(outcome, Misconfigured | Rejected | TooLarge):
-            attempt = max(attempt, _LONG)  # waiting will not mend it soon
+            attempt = max(attempt, _SETTING_ATTEMPT)  # waiting will not mend it soon
         delay = self._options.backoff.delay_s(attempt, self._roll(), after_s)
         why = why_of(outcome)
-        if self.quarantine.unproven >= SYSTEMIC:
+        if self.quarantine.refused_in_a_row >= SYSTEMIC:
             why = f"every record is refused, so a setting is wrong and not the records: {why}"
         self._gate.enter_backoff(why, delay)
         self._events.retrying(why, delay, reason_of(outcome))
@@ -226,37 +222,36 @@ class Delivery:
         finally:
             self._gate.leave_backoff()
 
-    # -- what is set aside ---------------------------------------------------------------------
+    # -- quarantine ----------------------------------------------------------------------------
 
     def _set_aside(self, in_flight: InFlight, search: Bisect, outcome: Outcome) -> None:
         record, why, now = search.single, why_of(outcome), self._monotonic()
-        delay = self._seldom.delay_s(0, self._roll())
+        delay = self._quarantine_backoff.delay_s(0, self._roll())
         final = isinstance(outcome, TooLarge | Rejected)
         in_flight.set_aside(record)
         self.quarantine.add(
-            Quarantined(in_flight, record, why, final, now, now + delay, search.proven)
+            Quarantined(in_flight, record, why, final, now, now + delay, search.others_accepted)
         )
         self._events.set_aside(why, delay, reason_of(outcome))
-        search.set_aside()
 
     def look_after_quarantined(self) -> None:
-        """Ask again about what is due; dead-letter what is hopeless. Called about once a second.
+        """Retry the quarantined records that are due; dead-letter what will never be accepted.
 
-        It goes on while answers decide: a back end that hangs must not hold a sender for long.
+        Stops at the first answer that decides nothing: a back end may hang, and senders are few.
         """
         now = self._monotonic()
         while not self._stop.is_set() and (quarantined := self.quarantine.due(now)) is not None:
-            if not self._ask_again(quarantined):
+            if not self._retry(quarantined):
                 break
         full = f"{MAX_QUARANTINED} records are refused and wait for their end"
         self._gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
     def forget_quarantined(self) -> list[InFlight]:
-        """Give up what is set aside, as all of it is read again; return what it came in."""
+        """Empty the quarantine, as its records are read again; return the batches they came in."""
         return self.quarantine.clear()
 
-    def _ask_again(self, quarantined: Quarantined) -> bool:
-        """Ask about one record; say whether it is decided now."""
+    def _retry(self, quarantined: Quarantined) -> bool:
+        """Send one quarantined record again; say whether it is decided now."""
         in_flight = quarantined.in_flight
         request = self._sender.prepare(in_flight.batch.receiver, [quarantined.record])
         outcome = self._send(in_flight, request, [quarantined.record])
@@ -271,15 +266,15 @@ class Delivery:
                 self.quarantine.release(quarantined)
                 return True
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
-        delay = self._seldom.delay_s(quarantined.asked, self._roll(), after_s)
-        self.quarantine.again(quarantined, now, delay)
+        delay = self._quarantine_backoff.delay_s(quarantined.attempts, self._roll(), after_s)
+        self.quarantine.keep(quarantined, now, delay)
         return False
 
     def _dead_letter(self, in_flight: InFlight, records: Sequence[bytes], why: str) -> None:
         if self._until_written(lambda: self._dead_letters.dead_letter(in_flight, records, why)):
             for _ in records:
                 self._events.dead_lettered(why, notices=in_flight.notices)
-            in_flight.leave_out(records, len(records))
+            in_flight.not_delivered(records, len(records))
             in_flight.decided(dead_lettered=len(records))
 
     def _until_written(self, write: Callable[[], bool]) -> bool:

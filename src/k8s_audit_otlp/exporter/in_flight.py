@@ -1,4 +1,4 @@
-"""A batch on its way: records are decided one way or another, then it settles."""
+"""A batch that is being sent. It settles once each of its records is decided."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,11 +27,13 @@ class InFlight:
     request: ExportRequest | None = None  # of all its records, where that was made ahead
     _abandoned: bool = False
     _undecided: int = 0
-    _aside: int = 0
-    _aside_bytes: int = 0
+    _set_aside_count: int = 0
+    _set_aside_bytes: int = 0
     _tally: Tally = field(default_factory=Tally)
     _digests: list[Digest | None] | None = None  # None where nobody knows which were delivered
-    _index: dict[int, int] = field(default_factory=dict)  # of a record in the batch, by its `id`
+    _index_by_id: dict[int, int] = field(
+        default_factory=dict
+    )  # of a record in the batch, by its `id`
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -68,31 +70,31 @@ class InFlight:
             self._free()
 
     def set_aside(self, record: bytes) -> None:
-        """Note that *record* waits somewhere else; when all that is left does, the batch is freed.
+        """Note that *record* is in quarantine; when all that is left is, the batch is freed.
 
-        A record can wait for minutes. Its neighbours must not hold memory meanwhile.
+        A record can stay there for minutes: its neighbours must not hold memory meanwhile.
         """
         with self._lock:
-            self._where(record)
-            self._aside += 1
-            self._aside_bytes += len(record)
+            self._index_of(record)
+            self._set_aside_count += 1
+            self._set_aside_bytes += len(record)
         self._free()
 
     # -- what receipts say of the records ------------------------------------------------------
 
-    def leave_out(self, records: Sequence[bytes], count: int) -> None:
+    def not_delivered(self, records: Sequence[bytes], count: int) -> None:
         """Note that *count* of *records* are not delivered; nobody knows which of them."""
         with self._lock:
             if count < len(records):
                 self._digests = None
             elif self._digests:
                 for record in records:
-                    self._digests[self._where(record)] = None
+                    self._digests[self._index_of(record)] = None
 
     def replaced(self, record: bytes, smaller: bytes) -> None:
         """Note that *record* is sent as *smaller* from now on."""
         with self._lock:
-            at = self._index[id(smaller)] = self._where(record)
+            at = self._index_by_id[id(smaller)] = self._index_of(record)
             if self._digests:
                 self._digests[at] = digest_of_record(smaller)
 
@@ -102,16 +104,16 @@ class InFlight:
             return None
         return [digest for digest in self._digests if digest is not None]
 
-    def _where(self, record: bytes) -> int:
-        """Return which of the batch's records it is; asked first while the batch has them all."""
-        if not self._index:
-            self._index = {id(one): at for at, one in enumerate(self.batch.records)}
-        return self._index[id(record)]
+    def _index_of(self, record: bytes) -> int:
+        """Return the index of *record* in the batch; first called while the batch has them all."""
+        if not self._index_by_id:
+            self._index_by_id = {id(one): at for at, one in enumerate(self.batch.records)}
+        return self._index_by_id[id(record)]
 
     # ------------------------------------------------------------------------------------------
 
     def abandon(self) -> int:
-        """Let nothing come of it any more; return the bytes that it still held."""
+        """Never settle it; return the bytes that it still held."""
         with self._lock:
             over = self._abandoned or not self._undecided
             self._abandoned = True
@@ -119,10 +121,14 @@ class InFlight:
 
     def _free(self) -> None:
         with self._lock:
-            if not self._aside or self._undecided > self._aside or not self.batch.records:
+            if (
+                not self._set_aside_count
+                or self._undecided > self._set_aside_count
+                or not self.batch.records
+            ):
                 return
             self.batch = replace(self.batch, records=())
-            freed = max(0, self.size - self._aside_bytes) if self.on_freed else 0
+            freed = max(0, self.size - self._set_aside_bytes) if self.on_freed else 0
             self.size -= freed
         if self.on_freed:
             self.on_freed(freed)

@@ -1,8 +1,7 @@
-"""Single records that a back end does not take, set aside while the stream goes on.
+"""Single records that a back end refuses, kept apart and retried while the stream goes on.
 
-From the reasons of refusals and from what is accepted meanwhile it follows which record is asked
-about again and which goes to the dead letter. That takes proof that the back end is up: a request
-that began after the refusal was accepted. So a back end that refuses everything costs no record.
+A record goes to the dead letter only when the back end is known to work: it has accepted a request
+that began after the refusal. So a back end that refuses everything costs no record.
 """
 
 import contextlib
@@ -12,8 +11,8 @@ from threading import Lock
 from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED
 from k8s_audit_otlp.exporter.in_flight import InFlight
 
-PATIENCE_S = 900.0  # how long a record may keep failing with what could be a passing fault
-_LAST_ASKED = 3  # times, where nothing else is sent that could prove anything
+MAX_WAIT_S = 900.0  # how long a record is retried after answers that may pass
+_ENOUGH_RETRIES = 3  # where nothing else is sent that could be accepted
 
 
 @dataclass(slots=True, eq=False)
@@ -29,24 +28,26 @@ class Quarantined:
     final: bool
     since_s: float
     due_s: float
-    seen_up: bool = False
-    asked: int = 1
-    finals: int = 0  # final answers to it: one alone may be the back end's bad moment
-    refused_up: int = 0  # refusals between which others were accepted: an outage gives one at most
-    proven: bool = False  # something was accepted since it last failed
-    ever_proven: bool = False
+    batch_accepted: bool = False
+    attempts: int = 1
+    finals: int = 0  # how many answers were final: a single one may be a passing fault
+    refused_between_accepts: int = (
+        0  # refusals between which others were accepted: an outage gives one at most
+    )
+    others_accepted: bool = False  # something was accepted since it last failed
+    others_ever_accepted: bool = False
     after: int = 0  # the last request that had begun when it failed
-    busy: bool = False  # it is being asked about
+    in_retry: bool = False  # a thread is sending it
 
     def __post_init__(self) -> None:
         self.finals = int(self.final)
 
     def refused(self, why: str, *, final: bool) -> None:
         """Note that it was refused once more."""
-        self.asked += 1
+        self.attempts += 1
         self.why, self.final = why, final
         self.finals += final
-        self.refused_up += self.proven
+        self.refused_between_accepts += self.others_accepted
 
 
 @dataclass(slots=True, repr=False)
@@ -64,11 +65,11 @@ class Quarantine:
             return self._requests
 
     def accepted(self, request: int) -> None:
-        """Note that the back end took *request*; what names its own fault is due at once."""
+        """Note that *request* was accepted; records with a final answer are due at once."""
         with self._lock:
             for quarantined in self._quarantined:
-                if request > quarantined.after and not quarantined.proven:
-                    quarantined.proven = quarantined.ever_proven = True
+                if request > quarantined.after and not quarantined.others_accepted:
+                    quarantined.others_accepted = quarantined.others_ever_accepted = True
                     if quarantined.final:
                         quarantined.due_s = 0.0
 
@@ -78,33 +79,33 @@ class Quarantine:
             self._quarantined.append(quarantined)
 
     def due(self, now_s: float) -> Quarantined | None:
-        """Return a record that should be asked about; it must be `released` or come `again`."""
+        """Return a record to retry; the caller must `release` or `keep` it."""
         with self._lock:
             for quarantined in self._quarantined:
-                if quarantined.due_s <= now_s and not quarantined.busy:
-                    quarantined.busy = True
+                if quarantined.due_s <= now_s and not quarantined.in_retry:
+                    quarantined.in_retry = True
                     return quarantined
             return None
 
     def release(self, quarantined: Quarantined) -> None:
-        """Let go of a record that is decided."""
+        """Remove a record that is decided."""
         with self._lock, contextlib.suppress(ValueError):  # it may have been cleared meanwhile
             self._quarantined.remove(quarantined)
 
     def clear(self) -> list[InFlight]:
-        """Let go of all records, which are read and sent again; return whose they were."""
+        """Remove all records, as they are read again; return the batches they came in."""
         with self._lock:
             every = {id(q.in_flight): q.in_flight for q in self._quarantined}
             self._quarantined.clear()
         return list(every.values())
 
-    def again(self, quarantined: Quarantined, now_s: float, delay_s: float) -> None:
-        """Keep a record that failed once more, and ask again at its last moment at the latest."""
-        last_s = quarantined.since_s + PATIENCE_S
+    def keep(self, quarantined: Quarantined, now_s: float, delay_s: float) -> None:
+        """Keep a record that failed again; due after *delay_s*, at MAX_WAIT_S at the latest."""
+        last_s = quarantined.since_s + MAX_WAIT_S
         with self._lock:
             due_s = now_s + delay_s
             quarantined.due_s = min(due_s, last_s) if now_s < last_s else due_s
-            quarantined.busy = quarantined.proven = False
+            quarantined.in_retry = quarantined.others_accepted = False
             quarantined.after = self._requests
 
     def should_dead_letter(self, quarantined: Quarantined, now_s: float, *, idle: bool) -> bool:
@@ -113,23 +114,25 @@ class Quarantine:
         *idle*: nothing else of this exporter is in trouble.
         """
         with self._lock:
-            old = now_s - quarantined.since_s >= PATIENCE_S
+            old = now_s - quarantined.since_s >= MAX_WAIT_S
             full = len(self._quarantined) >= MAX_QUARANTINED
-            alone = idle and all(p is quarantined or p.proven for p in self._quarantined)
+            alone = idle and all(p is quarantined or p.others_accepted for p in self._quarantined)
         twice_final = quarantined.final and quarantined.finals > 1
-        if quarantined.proven and (twice_final or (old and quarantined.refused_up > 1)):
+        if quarantined.others_accepted and (
+            twice_final or (old and quarantined.refused_between_accepts > 1)
+        ):
             return True
-        if full and quarantined.ever_proven:  # others must not wait for its 15 minutes
+        if full and quarantined.others_ever_accepted:  # others must not wait for its 15 minutes
             return True
         # The end of a log has nothing behind it that could be accepted.
-        last = alone and quarantined.seen_up and quarantined.asked >= _LAST_ASKED
+        last = alone and quarantined.batch_accepted and quarantined.attempts >= _ENOUGH_RETRIES
         return last and (quarantined.final or old)
 
     @property
-    def unproven(self) -> int:
+    def refused_in_a_row(self) -> int:
         """Records refused with nothing accepted since."""
         with self._lock:
-            return sum(not p.proven for p in self._quarantined)
+            return sum(not p.others_accepted for p in self._quarantined)
 
     def __len__(self) -> int:
         with self._lock:
@@ -140,4 +143,4 @@ class Quarantine:
         return len(self) >= MAX_QUARANTINED
 
     def __repr__(self) -> str:
-        return f"<Quarantine {len(self)} records, {self.unproven} unproven>"
+        return f"<Quarantine {len(self)} records, {self.refused_in_a_row} refused in a row>"

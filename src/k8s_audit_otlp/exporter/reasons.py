@@ -1,4 +1,4 @@
-"""Why something went as it did, for people and for counters. Pure."""
+"""Describes outcomes and unexpected errors, in words and as labels of counters. Pure."""
 
 import traceback
 from pathlib import PurePath

@@ -1,24 +1,24 @@
-"""Encodes a line at a time where a block cannot be: one bad line must not stop the trail.
+"""Encodes line by line where a whole block fails: one bad line must not stop the others.
 
-`ForgivingEncoder` meets a line that raises what nobody foresaw: the line goes without its bodies,
-and if that is not enough as one unparsable record. `SafeModeEncoder` is for a line that kills the
-process: each line is marked before it is touched, so the next process knows which one it was, and
-does the same.
+`ForgivingEncoder` handles a line that raises an unexpected error: it is sent without its bodies,
+and if that fails too as one unparsable record. `SafeModeEncoder` handles a line that kills the
+process: each line is marked before it is encoded, so the next process knows which one it was, and
+degrades it in the same way.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from k8s_audit_otlp.exporter.reasons import describe
-from k8s_audit_otlp.exporter.shared import Encode, joined
+from k8s_audit_otlp.exporter.shared import Encode, concatenate
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.receiver.lines import without_bodies
 from k8s_audit_otlp.state.marker import Marker
 
-HORIZON_BYTES = 16 * 1024 * 1024  # more than can be in flight: the place lies before it
-# Deaths in one line. A process may be killed for another reason while it works on a line: that
+SAFE_MODE_BYTES = 16 * 1024 * 1024  # more than can be in flight: the crash lies before it
+# Crashes in one line. A process may be killed for another reason while it works on a line: that
 # happens once in the same line, hardly ever twice.
-BARE_AFTER = 2  # then the line goes without its bodies
+WITHOUT_BODIES_AFTER = 2  # then the line goes without its bodies
 LEFT_OUT_AFTER = 3
 _UNREADABLE = b"\x01"  # what stands for a line that is left out: no JSON, one unparsable record
 
@@ -35,7 +35,7 @@ class ForgivingEncoder:
         try:
             return self._encode(block)
         except Exception:  # noqa: BLE001 - whatever it is, it costs one line and not the trail
-            return joined(block.span, [self._line(line) for line in _lines(block)])
+            return concatenate(block.span, [self._line(line) for line in _lines(block)])
 
     def _line(self, line: Block) -> EncodedBlock:
         for data in (line.data, without_bodies(line.data, line.data)):
@@ -54,13 +54,13 @@ class SafeModeEncoder:
         self._encode = encode
         self._marker = marker
         self._on_passed = on_passed
-        self._left = HORIZON_BYTES
+        self._left = SAFE_MODE_BYTES
 
     def __call__(self, block: Block) -> EncodedBlock:
         if self._left <= 0:
             return self._encode(block)
         self._left -= block.span.end - block.span.start
-        encoded = joined(block.span, [self._line(line) for line in _lines(block)])
+        encoded = concatenate(block.span, [self._line(line) for line in _lines(block)])
         if self._left <= 0:
             self._on_passed()
         return encoded
@@ -69,7 +69,7 @@ class SafeModeEncoder:
         crash_count = self._marker.crash_count(line.identity, line.span.start)
         if crash_count >= LEFT_OUT_AFTER:
             line = replace(line, data=_UNREADABLE)
-        elif crash_count >= BARE_AFTER:
+        elif crash_count >= WITHOUT_BODIES_AFTER:
             line = replace(line, data=without_bodies(line.data, line.data))
         self._marker.enter(line.identity, line.span.start)
         encoded = self._encode(line)

@@ -1,4 +1,4 @@
-"""What exporters that are alike make once: encoded blocks, and requests ready to be sent."""
+"""Shares work between exporters that send the same: encoded blocks and prepared requests."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -17,8 +17,8 @@ _BLOCK_BYTES = 8 * 1024 * 1024
 _REQUEST_BYTES = 8 * 1024 * 1024  # with the records, which blocks and requests under way share
 
 
-def joined(span: Span, parts: Sequence[EncodedBlock]) -> EncodedBlock:
-    """Put together what the parts of a block came to; records end where their part does."""
+def concatenate(span: Span, parts: Sequence[EncodedBlock]) -> EncodedBlock:
+    """Concatenate the encoded parts of a block; records end where their part does."""
     return EncodedBlock(
         span,
         [record for part in parts for record in part.records],
@@ -32,11 +32,11 @@ def joined(span: Span, parts: Sequence[EncodedBlock]) -> EncodedBlock:
     )
 
 
-class MadeOnce(Generic[Key, Value]):
-    """Makes a value once for all who want it: who comes second waits for the first.
+class SingleFlightCache(Generic[Key, Value]):
+    """Computes a value once for all its sharers; a second caller waits for the first.
 
-    A value is let go when each sharer has had it. What is kept for the slower ones is bounded in
-    bytes, and the oldest goes first: who lags far behind makes values of its own.
+    A value is dropped when each sharer has read it. The cache is bounded in bytes and evicts the
+    oldest first: an exporter that lags far behind computes values of its own.
     """
 
     def __init__(self, sharers: int, bound: int) -> None:
@@ -52,7 +52,7 @@ class MadeOnce(Generic[Key, Value]):
         while True:
             with self._lock:
                 if key in self._kept:
-                    return self._had(key)
+                    return self._hand_out(key)
                 ready = self._making.get(key)
                 if ready is None:
                     ready = self._making[key] = Event()
@@ -67,7 +67,7 @@ class MadeOnce(Generic[Key, Value]):
                 del self._making[key]
             ready.set()
 
-    def _had(self, key: Key) -> Value:
+    def _hand_out(self, key: Key) -> Value:
         value, size, to_come = self._kept.pop(key)
         if to_come > 1:
             self._kept[key] = value, size, to_come - 1
@@ -92,7 +92,9 @@ class EncodedBlocks:
     def __init__(self, encode: Encode, *, sharers: int, cache_bytes: int = _BLOCK_BYTES) -> None:
         self._encode = encode
         self._encoding = Lock()  # an encoder works on one block at a time
-        self._blocks: MadeOnce[Span, EncodedBlock] = MadeOnce(sharers, cache_bytes)
+        self._blocks: SingleFlightCache[Span, EncodedBlock] = SingleFlightCache(
+            sharers, cache_bytes
+        )
 
     def encode(self, block: Block) -> EncodedBlock:
         def make() -> tuple[EncodedBlock, int]:
@@ -111,10 +113,10 @@ class EncodedBlocks:
 
 
 class SharingSender:
-    """A sender that takes over the requests which another exporter has made of the same records.
+    """A sender that reuses the requests which another exporter has prepared of the same records.
 
-    The same records give the same bytes, joined and compressed. When and where each exporter sends
-    them, and what it makes of the answer, is its own.
+    The same records give the same bytes, joined and compressed. Sending and judging the answer stay
+    with each exporter.
     """
 
     def __init__(self, sender: Sender, requests: "Requests") -> None:
@@ -137,9 +139,9 @@ class SharingSender:
         self._sender.close()
 
 
-Requests = MadeOnce[Hashable, tuple[Sequence[bytes], ExportRequest]]
+Requests = SingleFlightCache[Hashable, tuple[Sequence[bytes], ExportRequest]]
 
 
 def requests_for(sharers: int) -> Requests:
-    """Return where so many exporters look for requests, the newest 8 MiB of them."""
-    return MadeOnce(sharers, _REQUEST_BYTES)
+    """Return the cache of requests that so many exporters share, the newest 8 MiB of them."""
+    return SingleFlightCache(sharers, _REQUEST_BYTES)

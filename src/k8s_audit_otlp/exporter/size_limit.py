@@ -1,4 +1,4 @@
-"""Learns a back end's limit of today from its answers. Pure."""
+"""Learns how large a request a back end accepts, from its answers. Pure."""
 
 from threading import Lock
 
@@ -10,15 +10,14 @@ _LEAST = 16 * 1024
 class LearnedLimit:
     """Bytes that a request may have: falls at every `too large`, recovers slowly.
 
-    It falls to what was accepted before, at most by half: so it stays close to a limit that does
-    not change.
+    It falls to the largest accepted size, at most by half: so it stays close to a fixed limit.
     """
 
     def __init__(self, configured: int) -> None:
         self._configured = configured
         self._lock = Lock()
         self._accepted = 0
-        self._largest = 0  # accepted since the last refusal that it did not explain
+        self._largest = 0  # accepted request, until one of its size is refused
         self.bytes = configured
 
     def too_large(self, size: int) -> None:
@@ -26,7 +25,7 @@ class LearnedLimit:
         with self._lock:
             self._accepted = 0
             if self._largest >= size:
-                self._largest = 0  # the limit is another one now
+                self._largest = 0  # the back end has lowered its limit
             lower = max(size // 2, self._largest, min(_LEAST, self._configured))
             self.bytes = min(self.bytes, lower)
 

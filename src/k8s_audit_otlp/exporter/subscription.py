@@ -1,6 +1,6 @@
-"""One exporter's reading of one log: how far it is, what it still has to tell, what it counted.
+"""A log as one exporter reads it: its ledger (position), outbox (pending notices) and counts.
 
-A subscription is what is stored as a `Position`, and what comes back from one at the next start.
+Stored as a `Position` in the checkpoint, and restored from it at the next start.
 """
 
 from collections import deque
@@ -53,7 +53,7 @@ class Subscription:
         position: Position | None,
         wants: Literal["own", "all"] = "all",
     ) -> "Subscription":
-        """Take up where the checkpoint says."""
+        """Restore a subscription from the checkpoint."""
         if position is None:
             return cls(log, exporter, Ledger(), wants=wants)
         ledger = Ledger(position.settled)
@@ -79,10 +79,10 @@ class Subscription:
             chain=position.chain,
         )
 
-    def take_up_found(self) -> None:
-        """Go on in segments that were found after the last checkpoint of the last process.
+    def resume_new_segments(self) -> None:
+        """Restore positions in segments that were found after the last process's last checkpoint.
 
-        Where the bytes before its place are not what they were, a segment is read from its begin.
+        Where the bytes before a position have changed, the segment is read from its start.
         """
         for segment in self.log.segments() if self.unplaced else ():
             place = self.unplaced.pop(segment.state.identity, None)
@@ -161,7 +161,7 @@ class Subscription:
             self.ledger.settle(*self._unstored.popleft())
         self._in_checkpoint = 0
 
-    def owes_receipt(self, segment: SegmentState) -> bool:
+    def needs_receipt(self, segment: SegmentState) -> bool:
         """Say whether the segment is settled to its end and has no receipt for its size.
 
         What start_at leaves out was not promised; a stretch that nobody saw has nothing to count.
@@ -192,7 +192,7 @@ def forget_finished(logs: Sequence[AuditLog], subscriptions: Sequence[Subscripti
         done = [
             state.seq
             for state in log.finished()
-            if not any(subscription.owes_receipt(state) for subscription in of_log)
+            if not any(subscription.needs_receipt(state) for subscription in of_log)
         ]
         for subscription in of_log:
             for seq in done:

@@ -1,7 +1,6 @@
 """Reads one log for one exporter: blocks of segments in order, encoded, as batches to send.
 
-Knows where the exporter reads (ahead of what it has dispatched, which is ahead of what is settled)
-and when a segment is through.
+Its offset is ahead of what is dispatched, which is ahead of what is settled in the ledger.
 """
 
 import time
@@ -19,7 +18,7 @@ from k8s_audit_otlp.state.ledger import MARK_BYTES, Tally, mark_of
 from k8s_audit_otlp.state.outbox import Notice
 
 _MAX_NOTICES = 50  # in one request
-_MAX_BLOCKS = 64  # blocks without a record that one call passes before others get a turn
+_MAX_BLOCKS = 64  # that one call reads before another log gets a turn
 
 OnGap = Callable[[Subscription, Segment, Gap], None]
 
@@ -39,9 +38,9 @@ class SubscriptionReader:
         encode_notice: Callable[[Notice], bytes],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*on_gap* puts the notice of what is lost into the outboxes.
+        """*on_gap* puts the notice of a gap into the outboxes.
 
-        *on_redacted* hears how many events each rule of the redaction has changed.
+        *on_redacted* gets how many events each redaction rule has changed.
         """
         self.subscription = subscription
         self.log = subscription.log
@@ -57,15 +56,15 @@ class SubscriptionReader:
         self._offset = 0  # where the next block starts
         self._version = -1
         self._read: list[Block] = []  # what the batcher holds comes from these
-        self._set_backs = self.ledger.set_backs
+        self._rewinds = self.ledger.rewinds
         self._since = 0.0  # when the oldest record came that is held
         self.at_end = False  # the last call found nothing more to read
 
-    def gather(self) -> None:
+    def read_ahead(self) -> None:
         """Read and encode until a request is full or nothing more is there."""
         self.at_end = False
-        if self._set_backs != self.ledger.set_backs:
-            self.set_back()
+        if self._rewinds != self.ledger.rewinds:
+            self.rewind()
         for _ in range(_MAX_BLOCKS):
             if self._batcher.full:
                 return
@@ -90,9 +89,9 @@ class SubscriptionReader:
         if batcher.empty:
             return None
         due = self.at_end and (
-            flush_now or self._through() or self._monotonic() - self._since >= flush_s
+            flush_now or self._segment_done() or self._monotonic() - self._since >= flush_s
         )
-        if not batcher.full and not batcher.worthwhile and not due:
+        if not batcher.full and not batcher.reached_minimum and not due:
             return None
         batch = batcher.take()
         return replace(batch, mark=self._mark(batch.span.end)) if batch else None
@@ -114,9 +113,9 @@ class SubscriptionReader:
             del self._read[0]
         return mark_of(before)
 
-    def set_back(self) -> None:
+    def rewind(self) -> None:
         """Read again from what the ledger says; what is held here was not dispatched."""
-        self._set_backs = self.ledger.set_backs
+        self._rewinds = self.ledger.rewinds
         self._batcher.clear()
         self._read.clear()
         self._segment = None
@@ -135,7 +134,7 @@ class SubscriptionReader:
             notices=True,
         )
 
-    def waits_s(self, flush_s: float) -> float | None:
+    def flush_in_s(self, flush_s: float) -> float | None:
         """Return how long what is held may wait, None when nothing is."""
         if self._batcher.empty:
             return None
@@ -161,17 +160,17 @@ class SubscriptionReader:
     def _current(self) -> Segment | None:
         """Return the segment to read from: the first one in order that has something left."""
         segment = self._segment
-        if segment is not None and not self._through() and self._version == self.log.version:
+        if segment is not None and not self._segment_done() and self._version == self.log.version:
             return segment
         if not self._batcher.empty:
-            return segment if not self._through() else None
+            return segment if not self._segment_done() else None
         self._version = self.log.version
         self._segment = segment = self.log.next_segment(self.ledger)
         if segment is not None:
             self._offset = self.ledger.next_offset(segment.seq)
         return segment
 
-    def _through(self) -> bool:
+    def _segment_done(self) -> bool:
         state = self._segment.state if self._segment else None
         return state is not None and state.complete and self._offset >= state.size
 

@@ -1,8 +1,8 @@
-"""Encodes blocks of lines that something else has framed: each event as if it were a line.
+"""Encodes blocks whose lines are framed by another program (CRI, syslog, ...): unwraps each event.
 
-The place of an event is that of its line, of the first one where it came in pieces. What is no
-audit event is counted under its own rule and left out. An event that was torn over a rotation lies
-where its first piece in the later segment does.
+The offset of an event is that of its line, of the first one where it came in pieces. What is no
+audit event is counted as dropped under its own rule. An event that a rotation has split lies where
+its first piece in the later segment does.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,7 @@ from k8s_audit_otlp.event.formats import (
 )
 from k8s_audit_otlp.event.partial_lines import MOST_BYTES, Piece, Pieces
 from k8s_audit_otlp.event.partial_lines import joined as text_of
-from k8s_audit_otlp.exporter.shared import Encode, joined
+from k8s_audit_otlp.exporter.shared import Encode, concatenate
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.otlp.fast_path import QUICKEST
 
@@ -29,14 +29,14 @@ _STREAMS = frozenset({b"stdout", b"stderr"})
 _LOOK_BACK = 64 << 10
 _MOST_LOOK_BACK = 4 << 20  # for a stream of which nothing was seen; MOST_BYTES where one goes on
 _KEPT = 8  # ends of blocks that consumers may go on from
-ELSEWHERE = -1  # the place of a piece that lies in the segment before
+IN_EARLIER_SEGMENT = -1  # the offset of a piece that lies in the segment before
 
 
 class UnwrappingEncoder:
     """One for each log and mapping; used by one thread at a time.
 
-    A piece at the end of a block belongs to the block where its text ends, be that in the next
-    segment. What was pending is found again by looking back, or is still known.
+    A piece at the end of a block belongs to the block where its event ends, be that in the next
+    segment. Pending pieces are kept, or read again from the bytes before the block.
     """
 
     def __init__(self, encode: Encode, name: str, look_back: LookBack) -> None:
@@ -60,7 +60,7 @@ class UnwrappingEncoder:
             end = min(at + len(line) + 1, block.span.end)
             framed = unwrap(line, name)
             if not framed and line.strip():
-                out.other(at, line, end)
+                out.not_event(at, line, end)
             for one in framed:
                 out.add(pieces.add(at + one.at, one), end)
             out.lines += 1
@@ -83,7 +83,7 @@ class UnwrappingEncoder:
         if kept is None:
             framed = any(name in IN_PIECES for name in names)
             kept = self._pieces_before(segment, start) if framed else Pieces()
-        return kept.moved(None if start else ELSEWHERE)
+        return kept.moved(None if start else IN_EARLIER_SEGMENT)
 
     def _known_before(self, segment: int) -> Pieces:
         """Return what the farthest block of the segment before left, though its file is gone."""
@@ -91,7 +91,7 @@ class UnwrappingEncoder:
         return self._pending[max(earlier)] if earlier else Pieces()
 
     def _pieces_before(self, segment: int, start: int) -> Pieces:
-        """Read on from farther back, until it is known of all that goes on where it began."""
+        """Read from farther back each time, until the beginning of every pending piece is found."""
         size = _LOOK_BACK
         while True:
             data = self._look_back(segment, start, size)
@@ -122,8 +122,8 @@ class _Output:
         self._parts: list[EncodedBlock] = []
         self.lines = 0
 
-    def other(self, start: int, text: bytes, end: int) -> None:
-        """Count what is no event; what is left of one becomes a record that says so."""
+    def not_event(self, start: int, text: bytes, end: int) -> None:
+        """Count a text that is no event; a part of an event becomes an unparsable record."""
         if is_part_of_event(text):
             self._take(start, text, end)
         else:
@@ -134,14 +134,14 @@ class _Output:
         """Encode the events of texts that end before *end*, each as a line where it begins."""
         elsewhere = end
         for pieces in texts:
-            start = next((piece.at for piece in pieces if piece.at >= 0), ELSEWHERE)
+            start = next((piece.at for piece in pieces if piece.at >= 0), IN_EARLIER_SEGMENT)
             if start < 0:  # torn in the segment before, and found to be here
                 start = elsewhere = elsewhere - 1
             text = text_of(pieces).strip(b"\r\n")
             if is_audit(text):
                 self._take(start, text, end)
             elif text.strip():
-                self.other(start, text, end)
+                self.not_event(start, text, end)
 
     def _take(self, start: int, text: bytes, end: int) -> None:
         span = Span(self._block.span.segment, start, start + len(text))
@@ -149,4 +149,4 @@ class _Output:
         self._parts.append(replace(one, span=span._replace(end=end)))
 
     def encoded(self) -> EncodedBlock:
-        return replace(joined(self._block.span, self._parts), lines=self.lines)
+        return replace(concatenate(self._block.span, self._parts), lines=self.lines)

@@ -111,7 +111,7 @@ class Ticket:
 
     span: Span
     mark: str
-    home: _SegmentLedger
+    segment_ledger: _SegmentLedger
     tally: Tally | None = None
     digests: Sequence[Digest] | None = ()
 
@@ -130,7 +130,7 @@ class Ledger:
         self._on_moved: Callable[[Ledger, int], None] = lambda _ledger, _segment: None
         self._turn = 0
         self.settlements = 0
-        self.set_backs = 0  # whoever reads ahead begins again when this changes
+        self.rewinds = 0  # whoever reads ahead begins again when this changes
 
     def restore(
         self,
@@ -187,7 +187,7 @@ class Ledger:
         """
         segment, moved = ticket.span.segment, False
         with self._lock:
-            here = ticket.home
+            here = ticket.segment_ledger
             if here is not self._segments.get(segment):
                 return self._of(segment).place.offset
             if ticket.tally is None:
@@ -209,14 +209,14 @@ class Ledger:
 
     # -- going back ------------------------------------------------------------------------------
 
-    def set_back(self) -> None:
+    def rewind(self) -> None:
         """Go back to what is settled everywhere: what is open is read and sent again."""
         with self._lock:
             for segment, here in self._segments.items():
                 self._segments[segment] = _SegmentLedger(
                     here.place.copy(), here.place.offset, trail=list(here.trail)
                 )
-            self.set_backs += 1
+            self.rewinds += 1
 
     def remember(self) -> None:
         """Keep the places of now as ones to go back to; older ones are kept ever more seldom."""

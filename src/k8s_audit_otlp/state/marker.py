@@ -42,7 +42,7 @@ class Marker:
         return bool(died_in)
 
     @property
-    def struck(self) -> bool:
+    def has_crashes(self) -> bool:
         return bool(self._marks.crash_count)
 
     def crash_count(self, identity: str, offset: int) -> int:

@@ -117,7 +117,7 @@ class Outbox:
             self._sending.update(n.uid for n in chosen)
             return chosen
 
-    def set_back(self) -> None:
+    def resend_all(self) -> None:
         """Count nothing as sent: whoever sent it has failed."""
         with self._lock:
             self._sending.clear()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.bisect import Bisect
-from k8s_audit_otlp.exporter.decisions import NextPart
+from k8s_audit_otlp.exporter.decisions import Next
 
 
 def run(size: int, poison: set[int], *, most: Any = None) -> tuple[Any, ...]:
@@ -19,15 +19,15 @@ def run(size: int, poison: set[int], *, most: Any = None) -> tuple[Any, ...]:
         part = search.part
         requests += 1
         if most and len(part) > most:
-            search.turn_to(NextPart.FEWER, 0)
+            search.choose(Next.FEWER, 0)
         elif not bad & set(part):
             accepted += part
-            search.turn_to(NextPart.REST, 0)
+            search.choose(Next.REST, 0)
         elif len(part) > 1:
-            search.turn_to(NextPart.HALF, 1000)
+            search.choose(Next.HALF, 1000)
         else:
             found += part
-            search.set_aside()
+            search.choose(Next.SET_ASIDE, 0)
     return accepted, found, requests
 
 
@@ -63,12 +63,12 @@ def test_a_request_whose_parts_all_pass_is_reported_with_its_size() -> None:
     """What was refused as a whole and accepted in parts was too much at once."""
     cleared: list[int] = []
     search = Bisect([b"a", b"b", b"c", b"d"], cleared.append)
-    search.turn_to(NextPart.HALF, 4711)
-    search.turn_to(NextPart.REST, 2000)
+    search.choose(Next.HALF, 4711)
+    search.choose(Next.REST, 2000)
     assert cleared == []
     assert search.part == [b"c"]
-    search.turn_to(NextPart.REST, 1000)
-    search.turn_to(NextPart.REST, 1000)
+    search.choose(Next.REST, 1000)
+    search.choose(Next.REST, 1000)
     assert cleared == [4711]
 
 
@@ -77,7 +77,7 @@ def test_single_records_are_asked_from_all_over_the_batch() -> None:
     search = Bisect([b"%d" % i for i in range(500)])
     asked = []
     for _ in range(8):
-        search.turn_to(NextPart.PROBE, 0)
+        search.choose(Next.PROBE, 0)
         asked.append(int(search.part[0]))
     asked.sort()
     assert min(b - a for a, b in pairwise(asked)) > 20
@@ -87,6 +87,6 @@ def test_asking_single_records_reaches_every_one() -> None:
     """No record is skipped for ever."""
     search, seen = Bisect([b"%d" % i for i in range(50)]), set()
     for _ in range(150):
-        search.turn_to(NextPart.PROBE, 0)
+        search.choose(Next.PROBE, 0)
         seen |= set(search.part)
     assert len(seen) == 50

@@ -19,7 +19,7 @@ from k8s_audit_otlp.exporter.dead_letter import (
     file_name,
     read_entries,
     read_lines,
-    take_out,
+    remove_lines,
 )
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.otlp.record import uid_of
@@ -201,7 +201,7 @@ def test_letters_are_taken_out_by_their_content_as_often_as_asked(
     for uid in ("a", "b", "b", "c"):
         file.dead_letter(flight, [record(uid)], "no")
     lines = {one.uid: line for line, one in read_lines(file.path)}
-    assert take_out(file.path, Counter({digest(lines["b"]): 1, digest(lines["c"]): 1})) == 2
+    assert remove_lines(file.path, Counter({digest(lines["b"]): 1, digest(lines["c"]): 1})) == 2
     assert [one.uid for one in read_entries(file.path)] == ["a", "b"]
 
 
@@ -231,7 +231,7 @@ def test_letters_taken_out_beside_a_writing_agent_lose_none_of_its_letters(
         writer.start()
     taken = 0
     for mark in list(old):
-        taken += take_out(path, Counter({mark: 1}))
+        taken += remove_lines(path, Counter({mark: 1}))
     for writer in writers:
         writer.join()
     assert taken == 60

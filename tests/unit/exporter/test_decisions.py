@@ -6,15 +6,10 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
-    GiveUp,
-    NextPart,
-    Send,
-    SetAside,
-    Sizes,
+    BatchProgress,
+    Next,
     Step,
-    Wait,
     after,
-    waits_after,
 )
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 
@@ -26,89 +21,91 @@ DOWN = Retry("HTTP 503")
 ASKED = Retry("HTTP 429", after_s=7.0)
 UNREACHED = Retry("no connection", reached=False)
 
-TABLE: list[tuple[Outcome, Sizes, Step]] = [
+TABLE: list[tuple[Outcome, BatchProgress, Step]] = [
     # accepted
-    (OK, Sizes(500, 500), Send(NextPart.REST)),
-    (Delivered(3, "too old"), Sizes(500, 500), Send(NextPart.REST)),
-    (OK, Sizes(1, 9, failures=9, unproven=64, out_of_time=True), Send(NextPart.REST)),
+    (OK, BatchProgress(500, 500), Step(Next.REST)),
+    (Delivered(3, "too old"), BatchProgress(500, 500), Step(Next.REST)),
+    (OK, BatchProgress(1, 9, failures=9, refused_in_a_row=64, out_of_time=True), Step(Next.REST)),
     # what may pass
-    (UNREACHED, Sizes(500, 500, failures=99), Wait(NextPart.SAME)),
-    (DOWN, Sizes(500, 500, failures=1), Wait(NextPart.SAME)),
-    (ASKED, Sizes(500, 500, failures=1), Wait(NextPart.SAME)),
-    (KEY, Sizes(1, 1, failures=4), Wait(NextPart.SAME)),
+    (UNREACHED, BatchProgress(500, 500, failures=99), Step(Next.SAME, wait=True)),
+    (DOWN, BatchProgress(500, 500, failures=1), Step(Next.SAME, wait=True)),
+    (ASKED, BatchProgress(500, 500, failures=1), Step(Next.SAME, wait=True)),
+    (KEY, BatchProgress(1, 1, failures=4), Step(Next.SAME, wait=True)),
     # the fifth failure: does the back end take anything?
-    (DOWN, Sizes(500, 500, failures=5), Send(NextPart.PROBE)),
-    (KEY, Sizes(500, 500, failures=5), Send(NextPart.PROBE)),
-    (ASKED, Sizes(500, 500, failures=5), Wait(NextPart.PROBE)),
-    (DOWN, Sizes(1, 2, failures=5), Send(NextPart.PROBE)),
-    (DOWN, Sizes(1, 1, failures=5), SetAside(wait=False)),
+    (DOWN, BatchProgress(500, 500, failures=5), Step(Next.PROBE)),
+    (KEY, BatchProgress(500, 500, failures=5), Step(Next.PROBE)),
+    (ASKED, BatchProgress(500, 500, failures=5), Step(Next.PROBE, wait=True)),
+    (DOWN, BatchProgress(1, 2, failures=5), Step(Next.PROBE)),
+    (DOWN, BatchProgress(1, 1, failures=5), Step(Next.SET_ASIDE)),
     # the answer to the probe, and the search after it
-    (DOWN, Sizes(1, 500, failures=6), Wait(NextPart.ANOTHER)),
-    (DOWN, Sizes(1, 500, failures=6, tried=6), Wait(NextPart.ANOTHER)),
-    (DOWN, Sizes(1, 500, failures=6, tried=7), SetAside(wait=False)),
-    (DOWN, Sizes(1, 3, failures=6, tried=1), Wait(NextPart.ANOTHER)),
-    (DOWN, Sizes(1, 3, failures=6, tried=2), SetAside(wait=False)),
-    (DOWN, Sizes(1, 500, failures=6, proven=True), SetAside(wait=False)),
-    (ASKED, Sizes(1, 500, failures=6, proven=True), SetAside(wait=True)),
-    (DOWN, Sizes(250, 500, failures=6), Send(NextPart.HALF)),
-    (ASKED, Sizes(250, 500, failures=6), Wait(NextPart.HALF)),
+    (DOWN, BatchProgress(1, 500, failures=6), Step(Next.ANOTHER, wait=True)),
+    (DOWN, BatchProgress(1, 500, failures=6, singles_refused=6), Step(Next.ANOTHER, wait=True)),
+    (DOWN, BatchProgress(1, 500, failures=6, singles_refused=7), Step(Next.SET_ASIDE)),
+    (DOWN, BatchProgress(1, 3, failures=6, singles_refused=1), Step(Next.ANOTHER, wait=True)),
+    (DOWN, BatchProgress(1, 3, failures=6, singles_refused=2), Step(Next.SET_ASIDE)),
+    (DOWN, BatchProgress(1, 500, failures=6, others_accepted=True), Step(Next.SET_ASIDE)),
+    (
+        ASKED,
+        BatchProgress(1, 500, failures=6, others_accepted=True),
+        Step(Next.SET_ASIDE, wait=True),
+    ),
+    (DOWN, BatchProgress(250, 500, failures=6), Step(Next.HALF)),
+    (ASKED, BatchProgress(250, 500, failures=6), Step(Next.HALF, wait=True)),
     # the request's own fault
-    (BAD, Sizes(500, 500), Send(NextPart.HALF)),
-    (BAD, Sizes(500, 500, failures=5), Send(NextPart.HALF)),
-    (BAD, Sizes(1, 500, failures=5), SetAside(wait=False)),
-    (LARGE, Sizes(500, 500), Send(NextPart.FEWER)),
-    (BAD, Sizes(1, 500), SetAside(wait=False)),
-    (BAD, Sizes(1, 500, can_shrink=True), SetAside(wait=False)),
-    (LARGE, Sizes(1, 500, can_shrink=True), Send(NextPart.SHRUNK)),
-    (LARGE, Sizes(1, 500), SetAside(wait=False)),
+    (BAD, BatchProgress(500, 500), Step(Next.HALF)),
+    (BAD, BatchProgress(500, 500, failures=5), Step(Next.HALF)),
+    (BAD, BatchProgress(1, 500, failures=5), Step(Next.SET_ASIDE)),
+    (LARGE, BatchProgress(500, 500), Step(Next.FEWER)),
+    (BAD, BatchProgress(1, 500), Step(Next.SET_ASIDE)),
+    (BAD, BatchProgress(1, 500, can_shrink=True), Step(Next.SET_ASIDE)),
+    (LARGE, BatchProgress(1, 500, can_shrink=True), Step(Next.SHRUNK)),
+    (LARGE, BatchProgress(1, 500), Step(Next.SET_ASIDE)),
     # everything is refused
-    (BAD, Sizes(1, 500, unproven=6), SetAside(wait=False)),
-    (BAD, Sizes(1, 500, unproven=7), SetAside(wait=True)),
-    (BAD, Sizes(1, 500, unproven=MAX_QUARANTINED - 1), SetAside(wait=True)),
-    (BAD, Sizes(1, 500, unproven=MAX_QUARANTINED), Wait(NextPart.ANOTHER)),
+    (BAD, BatchProgress(1, 500, refused_in_a_row=6), Step(Next.SET_ASIDE)),
+    (BAD, BatchProgress(1, 500, refused_in_a_row=7), Step(Next.SET_ASIDE, wait=True)),
+    (
+        BAD,
+        BatchProgress(1, 500, refused_in_a_row=MAX_QUARANTINED - 1),
+        Step(Next.SET_ASIDE, wait=True),
+    ),
+    (BAD, BatchProgress(1, 500, refused_in_a_row=MAX_QUARANTINED), Step(Next.ANOTHER, wait=True)),
     # max_elapsed_time
-    (DOWN, Sizes(500, 500, failures=1, out_of_time=True), GiveUp()),
-    (BAD, Sizes(1, 500, out_of_time=True), GiveUp()),
+    (DOWN, BatchProgress(500, 500, failures=1, out_of_time=True), Step(Next.GIVE_UP)),
+    (BAD, BatchProgress(1, 500, out_of_time=True), Step(Next.GIVE_UP)),
 ]
 
 
-@pytest.mark.parametrize(("outcome", "sizes", "step"), TABLE)
-def test_each_answer_leads_to_one_step(outcome: Outcome, sizes: Sizes, step: Step) -> None:
+@pytest.mark.parametrize(("outcome", "progress", "step"), TABLE)
+def test_each_answer_leads_to_one_step(
+    outcome: Outcome, progress: BatchProgress, step: Step
+) -> None:
     """The rules of the module, a line each."""
-    assert after(outcome, sizes) == step
-
-
-def test_steps_of_different_kinds_are_never_equal() -> None:
-    """Or the table could not tell a wait from none."""
-    assert Send(NextPart.SAME) != Wait(NextPart.SAME)  # type: ignore[comparison-overlap] # that is the point
-    assert waits_after(Wait(NextPart.SAME))
-    assert waits_after(SetAside(wait=True))
-    assert not waits_after(Send(NextPart.REST))
-    assert not waits_after(SetAside(wait=False))
-    assert not waits_after(GiveUp())
+    assert after(outcome, progress) == step
 
 
 OUTCOMES = st.sampled_from([BAD, LARGE, KEY, DOWN, ASKED, UNREACHED])
 SIZES = st.builds(
-    Sizes,
+    BatchProgress,
     st.integers(1, 10),
     st.integers(10, 20),
     failures=st.integers(0, 9),
-    tried=st.integers(0, 9),
-    proven=st.booleans(),
-    unproven=st.integers(0, MAX_QUARANTINED),
+    singles_refused=st.integers(0, 9),
+    others_accepted=st.booleans(),
+    refused_in_a_row=st.integers(0, MAX_QUARANTINED),
     can_shrink=st.booleans(),
     out_of_time=st.just(False),
 )
 
 
 @given(OUTCOMES, SIZES)
-def test_no_answer_but_the_end_of_time_gives_up_a_record(outcome: Outcome, sizes: Sizes) -> None:
+def test_no_answer_but_the_end_of_time_gives_up_a_record(
+    outcome: Outcome, progress: BatchProgress
+) -> None:
     """And none that may pass is repeated without a wait."""
-    step = after(outcome, sizes)
-    assert not isinstance(step, GiveUp)
-    assert step != Send(NextPart.SAME)
-    if isinstance(step, SetAside):
-        assert sizes.sent == 1
+    step = after(outcome, progress)
+    assert step.next is not Next.GIVE_UP
+    assert step != Step(Next.SAME)
+    if step.next is Next.SET_ASIDE:
+        assert progress.sent == 1
     if isinstance(outcome, Retry) and outcome.after_s is not None:
-        assert waits_after(step)
+        assert step.wait

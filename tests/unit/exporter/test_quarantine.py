@@ -4,14 +4,14 @@ import pytest
 
 from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED
 from k8s_audit_otlp.exporter.in_flight import InFlight
-from k8s_audit_otlp.exporter.quarantine import PATIENCE_S, Quarantine, Quarantined
+from k8s_audit_otlp.exporter.quarantine import MAX_WAIT_S, Quarantine, Quarantined
 from k8s_audit_otlp.model import Batch, Span
 
 IN_FLIGHT = InFlight(Batch("r", Span(1, 0, 1), [b"x"]), lambda _in_flight, _tally: None, 1)
 
 
-def _one(*, final: bool = True, due_s: float = 300.0, seen_up: bool = False) -> Quarantined:
-    return Quarantined(IN_FLIGHT, b"x", "no", final, 0.0, due_s, seen_up)
+def _one(*, final: bool = True, due_s: float = 300.0, batch_accepted: bool = False) -> Quarantined:
+    return Quarantined(IN_FLIGHT, b"x", "no", final, 0.0, due_s, batch_accepted)
 
 
 def test_a_record_is_due_at_its_time_and_to_one_sender_only() -> None:
@@ -21,7 +21,7 @@ def test_a_record_is_due_at_its_time_and_to_one_sender_only() -> None:
     assert quarantine.due(299.9) is None
     assert quarantine.due(300.0) is record
     assert quarantine.due(300.0) is None
-    quarantine.again(record, 300.0, 10.0)
+    quarantine.keep(record, 300.0, 10.0)
     assert quarantine.due(309.9) is None
     assert quarantine.due(310.0) is record
 
@@ -32,8 +32,8 @@ def test_an_acceptance_makes_due_what_names_its_own_fault(*, final: bool) -> Non
     quarantine, record = Quarantine(), _one(final=final)
     quarantine.add(record)
     quarantine.accepted(quarantine.begin())
-    assert record.proven
-    assert quarantine.unproven == 0
+    assert record.others_accepted
+    assert quarantine.refused_in_a_row == 0
     assert (quarantine.due(0.0) is record) is final
 
 
@@ -44,7 +44,7 @@ def test_it_shows_how_much_it_holds_and_no_record() -> None:
     quarantine = Quarantine()
     record = Quarantined(in_flight, b"s3cret", "no", final=True, since_s=0.0, due_s=0.0)
     quarantine.add(record)
-    assert repr(quarantine) == "<Quarantine 1 records, 1 unproven>"
+    assert repr(quarantine) == "<Quarantine 1 records, 1 refused in a row>"
     assert "s3cret" not in repr(record)
 
 
@@ -54,8 +54,8 @@ def test_a_request_that_began_before_proves_nothing() -> None:
     number = quarantine.begin()
     quarantine.add(record)
     quarantine.accepted(number)
-    assert not record.proven
-    assert quarantine.unproven == 1
+    assert not record.others_accepted
+    assert quarantine.refused_in_a_row == 1
 
 
 def test_two_refusals_of_its_own_with_proof_end_it() -> None:
@@ -73,14 +73,14 @@ def test_an_outage_is_one_refusal_with_proof_however_long_it_lasts() -> None:
     quarantine, record = Quarantine(), _one(final=False)
     quarantine.add(record)
     quarantine.accepted(quarantine.begin())
-    for now_s in (300.0, 600.0, PATIENCE_S):
+    for now_s in (300.0, 600.0, MAX_WAIT_S):
         record.refused("503", final=False)
         assert not quarantine.should_dead_letter(record, now_s, idle=False)
-        quarantine.again(record, now_s, 300.0)
-        assert quarantine.unproven == 1
+        quarantine.keep(record, now_s, 300.0)
+        assert quarantine.refused_in_a_row == 1
     quarantine.accepted(quarantine.begin())
     record.refused("503", final=False)
-    assert quarantine.should_dead_letter(record, PATIENCE_S + 1, idle=False)
+    assert quarantine.should_dead_letter(record, MAX_WAIT_S + 1, idle=False)
 
 
 def test_a_passing_fault_after_an_outage_of_refusals_is_no_end() -> None:
@@ -88,15 +88,15 @@ def test_a_passing_fault_after_an_outage_of_refusals_is_no_end() -> None:
     quarantine, record = Quarantine(), _one()
     quarantine.add(record)
     record.refused("400", final=True)
-    quarantine.again(record, 300.0, 900.0)
+    quarantine.keep(record, 300.0, 900.0)
     quarantine.accepted(quarantine.begin())
     record.refused("503", final=False)
     assert not quarantine.should_dead_letter(record, 400.0, idle=False)
-    assert not quarantine.should_dead_letter(record, PATIENCE_S, idle=False)
-    quarantine.again(record, PATIENCE_S, 900.0)
+    assert not quarantine.should_dead_letter(record, MAX_WAIT_S, idle=False)
+    quarantine.keep(record, MAX_WAIT_S, 900.0)
     quarantine.accepted(quarantine.begin())
     record.refused("503", final=False)
-    assert quarantine.should_dead_letter(record, PATIENCE_S + 900.0, idle=False)
+    assert quarantine.should_dead_letter(record, MAX_WAIT_S + 900.0, idle=False)
 
 
 def test_what_may_pass_is_given_its_quarter_of_an_hour() -> None:
@@ -105,13 +105,13 @@ def test_what_may_pass_is_given_its_quarter_of_an_hour() -> None:
     quarantine.add(record)
     quarantine.accepted(quarantine.begin())
     record.refused("503", final=False)
-    quarantine.again(record, PATIENCE_S - 10, 300.0)
+    quarantine.keep(record, MAX_WAIT_S - 10, 300.0)
     quarantine.accepted(quarantine.begin())
-    assert quarantine.due(PATIENCE_S - 0.1) is None
-    assert quarantine.due(PATIENCE_S) is record
+    assert quarantine.due(MAX_WAIT_S - 0.1) is None
+    assert quarantine.due(MAX_WAIT_S) is record
     record.refused("503", final=False)
-    assert not quarantine.should_dead_letter(record, PATIENCE_S - 0.1, idle=True)
-    assert quarantine.should_dead_letter(record, PATIENCE_S, idle=False)
+    assert not quarantine.should_dead_letter(record, MAX_WAIT_S - 0.1, idle=True)
+    assert quarantine.should_dead_letter(record, MAX_WAIT_S, idle=False)
 
 
 def test_a_full_quarantine_lets_the_proven_ones_go_early() -> None:
@@ -123,7 +123,7 @@ def test_a_full_quarantine_lets_the_proven_ones_go_early() -> None:
     assert quarantine.full
     assert not quarantine.should_dead_letter(records[0], 1.0, idle=False)
     quarantine.accepted(quarantine.begin())
-    quarantine.again(records[0], 1.0, 1.0)
+    quarantine.keep(records[0], 1.0, 1.0)
     assert quarantine.should_dead_letter(records[0], 1.0, idle=False)
     quarantine.release(records[1])
     assert not quarantine.full
@@ -132,7 +132,7 @@ def test_a_full_quarantine_lets_the_proven_ones_go_early() -> None:
 
 def test_the_end_of_a_log_needs_no_later_proof() -> None:
     """Others of its batch were accepted, nothing else is in trouble, it was asked three times."""
-    quarantine, record = Quarantine(), _one(seen_up=True)
+    quarantine, record = Quarantine(), _one(batch_accepted=True)
     quarantine.add(record)
     record.refused("no", final=True)
     assert not quarantine.should_dead_letter(record, 1.0, idle=True)

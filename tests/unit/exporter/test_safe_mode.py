@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from k8s_audit_otlp.exporter.safe_mode import HORIZON_BYTES, SafeModeEncoder
+from k8s_audit_otlp.exporter.safe_mode import SAFE_MODE_BYTES, SafeModeEncoder
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.record import uid_of
@@ -88,6 +88,6 @@ def test_past_the_horizon_nothing_is_remembered(tmp_path: Path) -> None:
     """The marks go once the stretch in which the process died is passed."""
     passed: list[bool] = []
     encode = SafeModeEncoder(Encoder().encode_block, Marker(tmp_path), lambda: passed.append(True))
-    filler = b"x" * (HORIZON_BYTES - 1) + b"\n"
+    filler = b"x" * (SAFE_MODE_BYTES - 1) + b"\n"
     encode(Block(Span(1, 0, len(filler)), "id", "audit.log", filler, 1))
     assert passed == [True]

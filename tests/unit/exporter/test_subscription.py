@@ -91,7 +91,7 @@ def test_a_place_that_no_checkpoint_names_is_taken_up_by_its_bytes(
     subscription.log.scan()
     (segment,) = subscription.log.segments()
     subscription.unplaced = {segment.state.identity: Place(4, mark, Tally(read=1, delivered=1))}
-    subscription.take_up_found()
+    subscription.resume_new_segments()
     assert subscription.ledger.next_offset(segment.seq) == offset
     assert subscription.ledger.tally(segment.seq).read == bool(offset)
     assert subscription.unplaced == {}

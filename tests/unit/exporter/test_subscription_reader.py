@@ -46,7 +46,7 @@ class Reading:
         subscription.outbox.add(Notice(f"gap-{segment.seq}", "k8s.audit.gap", 1, 17, "", {}))
 
     def take(self, *, flush_now: bool = True) -> Batch | None:
-        self.reader.gather()
+        self.reader.read_ahead()
         return self.reader.take(flush_now=flush_now, flush_s=5.0)
 
     def dispatch(self) -> Batch:
@@ -76,14 +76,14 @@ def test_a_small_rest_waits_while_requests_are_under_way(reading: Reading) -> No
     for _ in range(2):
         reading.dispatch()
     assert reading.take(flush_now=False) is None
-    assert reading.reader.waits_s(5.0) == 5.0
+    assert reading.reader.flush_in_s(5.0) == 5.0
     reading.now += 4.9
     assert reading.take(flush_now=False) is None
     reading.now += 0.2
     batch = reading.take(flush_now=False)
     assert batch is not None
     assert list(batch.records) == LINES[8:]
-    assert reading.reader.waits_s(5.0) is None
+    assert reading.reader.flush_in_s(5.0) is None
 
 
 def test_after_a_failure_it_reads_again_from_what_is_settled(reading: Reading) -> None:
@@ -91,8 +91,8 @@ def test_after_a_failure_it_reads_again_from_what_is_settled(reading: Reading) -
     first = reading.dispatch()
     ledger = reading.subscription.ledger
     reading.dispatch()
-    ledger.set_back()
-    reading.reader.set_back()
+    ledger.rewind()
+    reading.reader.rewind()
     again = reading.dispatch()
     assert again.span == first.span
     assert again.records == first.records

@@ -30,7 +30,7 @@ def test_only_what_is_too_old_is_taken_out() -> None:
     """The order of the others stays; an event without a time is not old."""
     untimed = encode_record(0, NOW, 9, "", "", {})
     batch = batch_of([at(19), at(17), untimed, at(18.1), at(1)])
-    batch, old = AgeWindow(LIMITS, now_ns=lambda: NOW).parted(batch)
+    batch, old = AgeWindow(LIMITS, now_ns=lambda: NOW).split(batch)
     assert old == [at(19), at(18.1)]
     assert batch.records == [at(17), untimed, at(1)]
 
@@ -39,7 +39,7 @@ def test_a_young_batch_is_not_looked_through() -> None:
     """The time of its first event tells."""
     records = [at(1, n) for n in range(3)]
     batch = batch_of(records, NOW - HOUR)
-    assert AgeWindow(LIMITS, now_ns=lambda: NOW).parted(batch) == (batch, ())
+    assert AgeWindow(LIMITS, now_ns=lambda: NOW).split(batch) == (batch, ())
     assert batch.records is records
 
 

@@ -175,8 +175,8 @@ def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled() -> None
     late = ledger.open(Span(1, 10, 20))
     later = ledger.open(Span(1, 20, 30))
     ledger.settle(later, Tally(read=5, delivered=5))
-    ledger.set_back()
-    assert (ledger.next_offset(1), ledger.in_flight(), ledger.set_backs) == (10, 0, 1)
+    ledger.rewind()
+    assert (ledger.next_offset(1), ledger.in_flight(), ledger.rewinds) == (10, 0, 1)
     again = ledger.open(Span(1, 10, 15))
     assert ledger.settle(late, Tally(read=9, delivered=9)) == 10
     assert ledger.settle(again, Tally(read=1, delivered=1)) == 15

@@ -61,7 +61,7 @@ def test_what_a_failed_sender_had_is_sent_again() -> None:
     outbox = Outbox([notice("a")])
     assert outbox.take(10)
     assert not outbox.take(10)
-    outbox.set_back()
+    outbox.resend_all()
     assert [n.uid for n in outbox.take(10)] == ["a"]
 
 

@@ -36,7 +36,7 @@ from k8s_audit_otlp.exporter.dead_letter import (
     file_name,
     read_entries,
     read_lines,
-    take_out,
+    remove_lines,
 )
 from k8s_audit_otlp.exporter.dead_letter_replay import (
     Replay,
@@ -179,7 +179,7 @@ def purge(
     ):
         die("nothing was deleted", FAILURE)
     try:
-        gone = take_out(path, marks)
+        gone = remove_lines(path, marks)
     except OSError as error:
         die(f"{path}: {error.strerror}", STATE)
     echo(f"{exporter}: {counted(gone, 'dead letter')} deleted")
