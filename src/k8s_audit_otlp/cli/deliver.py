@@ -41,7 +41,7 @@ def run() -> None:
 @JSON
 @click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
 @click.option(
-    "--fail", is_flag=True, help="End with 1 unless an agent runs and nothing is wrong: for checks."
+    "--fail", is_flag=True, help="End with 1 where no agent runs or an alert fires: for checks."
 )
 @doing("status:command")
 def status() -> None:
@@ -49,8 +49,9 @@ def status() -> None:
 
     Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
     while one runs, first whether anything is being lost. The exit code is 0 whatever is shown,
-    unless --fail asks for another: 1 where no agent runs, or the first line names anything that is
-    being lost, refused or in trouble.
+    unless --fail asks for another: 1 where no agent runs, where it has told nothing for a minute,
+    and where one of the alerts fires that are shown. These are the rules of deploy/prometheus, with
+    their thresholds and their patience: a request that fails once is none.
     """
 
 

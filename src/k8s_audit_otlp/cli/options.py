@@ -176,15 +176,18 @@ def config_with(exporter: str, config_file: Path | None, state_dir: Path | None)
     return loaded.with_state_dir(str(state_dir)) if state_dir else loaded
 
 
-def checkpoint_in(directory: Path) -> tuple[Checkpoint, str]:
-    """Read the checkpoint of a state directory, and what its reader warns of; else end."""
+def checkpoint_in(directory: Path, *, runs: bool = False) -> tuple[Checkpoint, str]:
+    """Read the checkpoint of a state directory, and what its reader warns of; else end.
+
+    *runs*: an agent that has not written one yet, or cannot, is there.
+    """
     try:
         restored = CheckpointFile(directory).load()
     except StateError as error:
         die(str(error), STATE)
-    if restored.checkpoint is None:
+    if restored.checkpoint is None and not runs:
         die(f"{directory}: no checkpoint yet; has an agent run with it?", STATE)
-    return restored.checkpoint, restored.warning
+    return restored.checkpoint or Checkpoint(), restored.warning
 
 
 def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:

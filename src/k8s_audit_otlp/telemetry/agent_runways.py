@@ -24,16 +24,16 @@ from k8s_audit_otlp.telemetry.runway import (
     retention_of_flags,
     runway_s,
 )
+from k8s_audit_otlp.telemetry.views import SHORT_S
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-WARN_BELOW_S = 3600.0  # an hour is what somebody needs to come and look
 _DELETED = (
     "events are deleted that it has not sent; mend the back end, or raise --audit-log-maxbackup "
     "and --audit-log-maxage"
 )
 _FULL = "the spool is full and takes nothing more; mend the back end, or raise spool::max_bytes"
-_WATCHED_S = 60.0  # for so long a log is looked at before its rate alarms anybody
+_WATCHED_S = 60.0  # for so long a log is looked at first: one burst at the start is no rate
 _READ_AGAIN_S = 60.0  # a manifest is seldom edited
 
 
@@ -70,12 +70,9 @@ class Runways:
     def warn(self, subscription: Subscription, window_s: float | None) -> None:
         """Say it where less is left than somebody needs to help."""
         left = self.seconds(subscription, window_s)
-        if left is None or left >= WARN_BELOW_S or not backlog_bytes(subscription):
+        if left is None or left >= SHORT_S or not backlog_bytes(subscription):
             return
         key = subscription.log.key
-        rate = self._rates.get(key)
-        if left and (rate is None or rate.watched_s < _WATCHED_S):
-            return  # one burst at the start is no rate
         name = subscription.exporter
         more = fields("runway_short", exporter=name, receiver=key.receiver, runway_s=round(left))
         logger.warning(
@@ -93,7 +90,7 @@ class Runways:
         rate = self._rates.get(log.key)
         return runway_s(
             self.retention(log),
-            rate.bytes_per_s if rate else None,
+            rate.bytes_per_s if rate and rate.watched_s >= _WATCHED_S else None,
             backlog_bytes=backlog.bytes,
             backlog_s=backlog.age_s(time.time_ns()),
             window_s=window_s,

@@ -148,7 +148,7 @@ def _works(exporter: ExporterView) -> bool:
 def _exporter(view: ExporterView) -> dict[str, Any]:
     return {
         "exporter": view.exporter,
-        "state": view.stalled or ("in back-off" if view.waiting else "delivering"),
+        "state": view.stalled or view.state,
         "works": _works(view),
         "acknowledged_at": view.acknowledged_at or None,
         "backlog_bytes": view.backlog_bytes,

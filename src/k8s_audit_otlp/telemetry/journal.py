@@ -84,6 +84,7 @@ class ExporterJournal:
         self._once = once
         self._lock = Lock()
         self._troubled_since = 0.0  # of a clock that nobody sets; 0 where all is well
+        self._trouble_told = False  # only then its end is worth a line
         gate.last_acknowledged_at = self.counts.acknowledged_at
 
     def _fields(self, event: str, **more: object) -> dict[str, Any]:
@@ -120,12 +121,10 @@ class ExporterJournal:
             seconds = time.monotonic() - self._troubled_since
             if counts.last_retry_at > time.time():  # the clock was set back
                 counts.last_retry_at = counts.acknowledged_at
-            reasons = list(counts.retries) if recovered else []
+            told = recovered and self._trouble_told
             if recovered:
-                self._troubled_since = 0.0
-        if recovered:
-            for reason in reasons:
-                self._once.forget(f"retry {self.exporter} {reason}")
+                self._troubled_since, self._trouble_told = 0.0, False
+        if told:
             text, more = "%s: delivering again after %.1f s", round(seconds, 3)
             self._logger.info(
                 text, self.exporter, more, extra=self._fields("recovered", seconds=more)
@@ -139,6 +138,7 @@ class ExporterJournal:
             self._troubled_since = self._troubled_since or time.monotonic()
         speak, suppressed = self._once.admit(f"retry {self.exporter} {reason}")
         if speak:
+            self._trouble_told = True
             self._logger.warning(
                 "%s: %s; nothing is lost, trying again %s%s",
                 self.exporter,

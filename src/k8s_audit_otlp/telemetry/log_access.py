@@ -15,7 +15,7 @@ HANGS: Final = "does not answer, so nothing new is read: is what it lies on stil
 def trouble_of(log: AuditLog) -> str:
     """Say why the log cannot be read, '' where it can. Between two names of it, it still can."""
     if os.access(log.path, os.F_OK) and log.troubles:
-        return "; ".join(log.troubles)
+        return "; ".join(trouble.removeprefix(f"{log.path}: ") for trouble in log.troubles)
     try:
         os.close(os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except FileNotFoundError:

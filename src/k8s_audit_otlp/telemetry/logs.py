@@ -115,10 +115,6 @@ class OnceAMinute:
             self._last[key] = (now, 0)
             return True, suppressed
 
-    def forget(self, key: str) -> None:
-        with self._lock:
-            self._last.pop(key, None)
-
 
 class _HoldBack(logging.Handler):
     """Holds back a line that was written less than a minute ago.

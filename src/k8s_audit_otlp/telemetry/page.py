@@ -7,11 +7,11 @@ writes text, never markup. Neither holds an event, a secret or an answer of a ba
 import base64
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -29,7 +29,8 @@ _BEHIND_S = 60.0  # who is so late may wait for a back end, and counts what come
 
 # what to do, by the reason of the last failure; the agent's log has the answer itself
 _NEXT: Final[Mapping[str, str]] = {
-    "connection": "See that the endpoint answers, and what lies between.",
+    "connection": "See that the endpoint answers, and what lies between; of a file, that its disk "
+    "has room.",
     "retryable": "The back end is busy or down; look at its side.",
     "too_large": "Requests are split; see the back end's limit.",
     "rejected": "The request is split until the record at fault is found. Where all are refused a "
@@ -104,36 +105,60 @@ def _read(view: HealthView) -> str:
 
 def _verdict(view: HealthView, apiserver: "ApiserverReader | None") -> tuple[str, str]:
     """Say it for an agent that is ready."""
-    exporters, read = view.exporters, _read(view)
-    behind = sum(exporter.backlog_bytes > 0 for exporter in exporters)
-    sent = f"{behind} of {len(exporters)} exporters have a backlog." if behind else f"{read} sent."
-    failing = sum(_is_failing(exporter) or bool(exporter.stalled) for exporter in exporters)
-    if failing:
-        sent = f"{failing} of {len(exporters)} exporters get nothing through. {sent}"
+    read, sent = _read(view), _sent(view)
+    for said, kind in _losses(view, apiserver):
+        return f"{said} {sent}", kind
+    known = "Nothing is being lost." if read == "All is" else "Nothing that was read is being lost."
+    troubled = _failing(view) or view.config_refused or read != "All is"
+    return f"{known} {sent}", "warn" if troubled else "good"
+
+
+def _failing(view: HealthView) -> int:
+    return sum(exporter.failing or bool(exporter.stalled) for exporter in view.exporters)
+
+
+def _sent(view: HealthView) -> str:
+    """Say who is behind, who fails, and what else is wrong."""
+    count = len(view.exporters)
+    behind = sum(exporter.backlog_bytes > 0 for exporter in view.exporters)
+    said = [f"{behind} of {count} exporters have a backlog." if behind else f"{_read(view)} sent."]
+    if failing := _failing(view):
+        said.insert(0, f"{failing} of {count} exporters get nothing through.")
     if view.config_refused:
-        sent += f" The {CONFIG_REFUSED_TEXT}."
-    sent += "".join(
-        f" {source.source}: {source.trouble}." for source in view.sources if source.trouble
-    )
+        said.append(f"The {CONFIG_REFUSED_TEXT}.")
+    said += [f"{source.source}: {source.trouble}." for source in view.sources if source.trouble]
+    return " ".join(said)
+
+
+def _losses(
+    view: HealthView, apiserver: "ApiserverReader | None"
+) -> Iterator[tuple[str, Literal["bad", "warn"]]]:
+    """Say what is lost or soon will be, the worst first."""
+    exporters = view.exporters
     if any(exporter.gone_bytes for exporter in exporters):
-        return f"Bytes of the log were deleted before they were delivered: see below. {sent}", "bad"
+        yield "Bytes of the log were deleted before they were delivered: see below.", "bad"
     if gaps := sum(_proven(exporter) for exporter in exporters):
-        return f"Stretches of the log lost to an exporter: {gaps:,}, see below. {sent}", "bad"
+        yield f"Stretches of the log lost to an exporter: {gaps:,}, see below.", "bad"
     compared = apiserver.compared() if apiserver else None
     if compared and (doubt := _doubt(compared, view)):
-        return f"{doubt} {sent}", "bad"
-    risks = [spool.at_risk for source in view.sources for spool in source.spools if spool.at_risk]
-    if risks:
-        return f"An apiserver's buffer may drop events: {risks[0]}. {sent}", "bad"
+        yield doubt, "bad"
+    for spool in (spool for source in view.sources for spool in source.spools if spool.at_risk):
+        yield f"An apiserver's buffer may drop events: {spool.at_risk}.", "bad"
+    if left := {e.runway_s or 0.0: e.exporter for e in exporters if e.runs_short}:
+        soon = min(left)
+        yield f"In about {soon / 60:.0f} minutes events are lost: {left[soon]} is behind.", "bad"
+    if exporters and not any(_meets_events(exporter) for exporter in exporters):
+        yield "No line that was read is an audit event: is it the --audit-log-path?", "bad"
     if unseen := sum(exporter.gaps.get("unseen", 0) for exporter in exporters):
         what = "Nothing proves that no file of the log came and went unread"
-        return f"{what}, {unseen:,} times: see AuditGap in the runbook. {sent}", "warn"
+        yield f"{what}, {unseen:,} times: see AuditGap in the runbook.", "warn"
     if aside := sum(_lost(e)["refused"] + _lost(e)["dead-lettered"] for e in exporters):
-        what = "Records refused for good"
-        return f"{what}: {aside:,}, `dead-letter list` shows them. {sent}", "warn"
-    known = "Nothing is being lost." if read == "All is" else "Nothing that was read is being lost."
-    troubled = failing or view.config_refused or read != "All is"
-    return f"{known} {sent}", "warn" if troubled else "good"
+        yield f"Records refused for good: {aside:,}, `dead-letter list` shows them.", "warn"
+
+
+def _meets_events(view: ExporterView) -> bool:
+    """Say whether it has read an event with a time, or nothing yet."""
+    return any(r.last_event_at or not r.read for r in view.receivers) or not view.receivers
 
 
 def _next(view: ExporterView) -> str:
@@ -146,11 +171,6 @@ def _proven(view: ExporterView) -> int:
     return sum(count for reason, count in view.gaps.items() if reason != "unseen")
 
 
-def _is_failing(view: ExporterView) -> bool:
-    """Say whether its last request failed; one that hangs now does not make it better."""
-    return view.waiting > 0 or view.trouble_at > view.acknowledged_at
-
-
 def _lost(view: ExporterView) -> dict[str, int]:
     return {
         "gaps": sum(view.gaps.values()),
@@ -160,7 +180,7 @@ def _lost(view: ExporterView) -> dict[str, int]:
 
 
 def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]:
-    failing = _is_failing(view)
+    failing = view.failing
     if view.stalled:
         state, kind = f"stalled: {view.stalled}", "bad"
     elif failing:
@@ -171,7 +191,7 @@ def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]
         "exporter": view.exporter,
         "state": state,
         "kind": kind,
-        "next": _next(view) if failing else "",
+        "next": _SAFE * (not view.gone_bytes) if view.stalled else _next(view) if failing else "",
         "backlog_bytes": view.backlog_bytes,
         "backlog_estimated": view.backlog_estimated,
         "backlog_s": view.backlog_s,

@@ -16,7 +16,8 @@ import msgspec
 
 from k8s_audit_otlp.state.files import open_private, replace_file
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.alerts import Alerts
+from k8s_audit_otlp.telemetry.health import LATE_S, readiness
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, ReloadAnswer, SourceView
 
 FILE_NAME = "status.json"
@@ -32,6 +33,7 @@ class StatusReport(msgspec.Struct):
     not_ready: Sequence[str] = ()  # what /readyz has against it
     verdict: str = ""  # what the page says first: whether anything is being lost
     kind: str = ""  # good, warn or bad
+    alerts: Sequence[str] = ()  # what the rules for Prometheus would say by now
     config_refused: bool = False
     exporters: Sequence[ExporterView] = ()
     sources: Sequence[SourceView] = ()
@@ -48,11 +50,13 @@ class Reporter:
         verdict: Callable[[HealthView], tuple[str, str]],
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._health = health
         self._verdict = verdict
         self._clock = clock
         self._path = state_dir / FILE_NAME
+        self._alerts = Alerts(monotonic)
         self._delivered: dict[str, tuple[float, int]] = {}
 
     def write(self) -> None:
@@ -64,6 +68,7 @@ class Reporter:
             now,
             reasons,
             *self._verdict(view),
+            self._alerts.look(view, now),
             view.config_refused,
             exporters,
             view.sources,
@@ -98,17 +103,13 @@ class AgentNow(NamedTuple):
 
     report: StatusReport | None  # None where none is fresh
     holder: str | None  # the process that holds the lock, None where nobody does
+    alerts: Sequence[str] = ()  # what should wake somebody
 
     @property
     def pid(self) -> int | None:
         if self.report is not None:
             return self.report.pid
         return int(self.holder) if self.holder and self.holder.isdecimal() else None
-
-    @property
-    def good(self) -> bool:
-        """Whether it runs, and nothing is wrong."""
-        return self.report is not None and self.report.kind == "good"
 
     @property
     def line(self) -> str:
@@ -125,16 +126,24 @@ class AgentNow(NamedTuple):
 
 def agent_now(state_dir: Path, now: float) -> AgentNow:
     """Return what is known of the agent that runs with *state_dir*. A report outlives its agent."""
-    report = last_report(state_dir)
-    if report and abs(now - report.at) > FRESH_S:
-        report = None
+    last = last_report(state_dir)
     try:
         holder = StateLock(state_dir).holder()
+        told_at = (state_dir / "lock").stat().st_mtime if holder else 0.0
     except OSError:  # the lock is another user's: the report's age must do
-        return AgentNow(report, str(report.pid) if report else None)
-    if report and holder != str(report.pid) and (holder or "").isdecimal():
-        report = None  # of its predecessor
-    return AgentNow(report if holder else None, holder)
+        holder, told_at = (str(last.pid) if last and _fresh(last, now) else None), 0.0
+    if holder is None:
+        return AgentNow(None, None, ["no agent is running"])
+    if last and holder != str(last.pid) and holder.isdecimal():
+        last = None  # of its predecessor
+    if now - max(told_at, last.at if last else 0.0) > LATE_S:
+        return AgentNow(None, holder, [f"it has not told how it is for {LATE_S:.0f} s"])
+    alerts = last.alerts if last else ()
+    return AgentNow(last if last and _fresh(last, now) else None, holder, alerts)
+
+
+def _fresh(report: StatusReport, now: float) -> bool:
+    return abs(now - report.at) <= FRESH_S
 
 
 def last_report(state_dir: Path) -> StatusReport | None:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
 
+SHORT_S = 3600.0  # of runway: an hour is what somebody needs to come and look
 HappeningKind = Literal["gap", "refused", "dead letter", "quarantine"]
 
 
@@ -67,9 +68,16 @@ class ExporterView:
     rate: float = 0.0  # records a second, where somebody measures it
 
     @property
-    def state(self) -> Literal["stalled", "in back-off", "delivering", "idle"]:
+    def failing(self) -> bool:
+        """Say whether its last request failed; one that hangs now does not make it better."""
+        return self.waiting > 0 or self.trouble_at > self.acknowledged_at
+
+    @property
+    def state(self) -> Literal["stalled", "in back-off", "failing", "delivering", "idle"]:
         if self.stalled or self.waiting:
             return "stalled" if self.stalled else "in back-off"
+        if self.failing:
+            return "failing"
         return "delivering" if self.sending else "idle"
 
     @property
@@ -91,6 +99,12 @@ class ExporterView:
     @property
     def gone_bytes(self) -> int:
         return sum(receiver.gone_bytes for receiver in self.receivers)
+
+    @property
+    def runs_short(self) -> bool:
+        """Say whether something that it has not sent is deleted within the hour."""
+        left = self.runway_s
+        return self.backlog_bytes > 0 and left is not None and left < SHORT_S
 
     @property
     def runway_s(self) -> float | None:

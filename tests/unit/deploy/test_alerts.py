@@ -10,7 +10,23 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s_audit_otlp.telemetry.metrics.table import table
+from k8s_audit_otlp.telemetry.alerts import RULES, Alerts
+from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.metrics.registry import Metrics
+from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY, table
+from k8s_audit_otlp.telemetry.source_views import source_samples
+from k8s_audit_otlp.telemetry.views import (
+    ExporterView,
+    Happening,
+    HappeningKind,
+    HealthView,
+    LogView,
+    ReceiverView,
+    SourceView,
+    SpoolView,
+)
+from tests.conftest import ManualClock
+from tests.faults.hour import series_of
 
 _OF_OTHERS = {"apiserver_audit_error_total", "apiserver_audit_event_total", "kube_node_role"}
 _NAME = re.compile(r"\b(?:k8s_audit_otlp|process|apiserver_audit|kube)_[a-z_]+\b")
@@ -62,6 +78,120 @@ def test_promtool_agrees(deploy: Any, kube_bin: Any) -> None:
             cwd=deploy / "prometheus", capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What only Prometheus can know, who sees every agent, their restarts and the apiservers.
+_ELSEWHERE = {"AuditWebhookRefuses", "AuditAgentRestarts", "AuditAgentMissing",
+              "AuditApiserverErrors", "AuditEventsMissing"}  # fmt: skip
+
+
+def test_status_has_the_patience_of_the_alerts(deploy: Path) -> None:
+    """So that `status --fail` and the pager say the same."""
+    minutes = {rule["alert"]: int(rule.get("for", "0m")[:-1]) for rule in rules(deploy)}
+    assert {r.name: r.for_s / 60 for r in RULES} | dict.fromkeys(_ELSEWHERE) == {
+        name: None if name in _ELSEWHERE else minute for name, minute in minutes.items()
+    }
+
+
+def sent(**changes: Any) -> HealthView:
+    """Return an agent whose one exporter is so; times are seconds since the first look."""
+    of_log = {"read", "refused", "dead_lettered", "backlog_bytes", "backlog_s", "runway_s",
+              "gone_bytes", "last_event_at"}  # fmt: skip
+    receiver = {name: changes.pop(name) for name in of_log & {*changes}}
+    log = ReceiverView("k8s_audit", **{"last_event_at": 2400.0, **receiver})
+    exporter = ExporterView("siem", [log], **{"acknowledged_at": 2400.0, **changes})
+    return HealthView([LogView("audit.log")], [exporter])
+
+
+def source(**changes: Any) -> HealthView:
+    return HealthView(sent().logs, sent().exporters, sources=[SourceView("kafka", "", **changes)])
+
+
+def lost(kind: HappeningKind) -> tuple[Happening, ...]:
+    return (Happening(60.0, kind, "it is so"),)
+
+
+VIEWS = {
+    "well": sent(),
+    "runway": sent(runway_s=3599.0, backlog_bytes=1),
+    "sent": sent(runway_s=0.0),
+    "gone": sent(gone_bytes=1),
+    "gap": sent(gaps={"deleted": 1}, recent=lost("gap")),
+    "dead-letter": sent(dead_lettered=1, recent=lost("dead letter")),
+    "refused": sent(refused=1, recent=lost("refused")),
+    "silent": sent(last_event_at=-300.0),
+    "no-event": sent(last_event_at=None, read=9),
+    "waiting": sent(waiting=1, in_flight=1),
+    "stalled": sent(stalled="the dead letter is full"),
+    "hangs": sent(in_flight=1, acknowledged_at=-1.0),
+    "never": sent(in_flight=1, backlog_bytes=1, acknowledged_at=0.0),
+    "busy": sent(in_flight=4),
+    "log": HealthView([LogView("audit.log", "is not there")], sent().exporters),
+    "config": HealthView(sent().logs, sent().exporters, config_refused=True),
+    "trouble": source(trouble="no broker answers"),
+    "dead": source(alive=False),
+    "full": source(spools=[SpoolView("k8s_audit", trouble="it is full")]),
+    "behind": source(behind_s=901.0),
+    "risk": source(spools=[SpoolView("k8s_audit", at_risk="raise it")]),
+    "late": sent(backlog_s=901.0, backlog_bytes=1),
+}
+MOMENTS = (3, 8, 12, 18, 22, 40)  # minutes, none at the edge of a rule
+
+
+def scraped(view: HealthView) -> dict[str, float]:
+    """Return what /metrics says of it."""
+    beside = [
+        (READY, {}, float(readiness(view).good)),
+        (CONFIG_REFUSED, {}, float(view.config_refused)),
+        *source_samples(view.sources),
+    ]
+    return series_of(Metrics(lambda: view.exporters, [], lambda: beside).text())
+
+
+@pytest.mark.interop
+def test_status_fires_when_prometheus_does(
+    deploy: Path, kube_bin: Any, tmp_path: Path, clock: ManualClock
+) -> None:
+    """Whatever is wrong, at every moment: promtool is given the metrics of the same views."""
+    series: list[dict[str, Any]] = []
+    expected: dict[int, list[dict[str, Any]]] = {minute: [] for minute in MOMENTS}
+    for case, view in VIEWS.items():
+        for name, value in scraped(view).items():
+            if name == "process_start_time_seconds":
+                value = 0.0  # noqa: PLW2901 - promtool's clock begins there
+            first = 0 if "_total" in name else value
+            plain, _, labels = name.partition("{")
+            label = f'{plain}{{instance="{case}",job="agent"' + (f",{labels}" if labels else "}")
+            series.append({"series": label, "values": f"{first} {value}x40"})
+        clock.now = 0.0
+        alerts = Alerts(clock)
+        for minute in range(41):
+            clock.now = minute * 60.0
+            fires = {alert.partition(":")[0] for alert in alerts.look(view, clock.now)}
+            for name in fires if minute in MOMENTS else ():
+                labels = f'{{alertname="{name}", instance="{case}"}}'
+                expected[minute].append({"labels": labels, "value": 1})
+    assert {alert["labels"].split('"')[1] for of in expected.values() for alert in of} == {
+        rule.name for rule in RULES
+    }, "each fires somewhere"
+    which = "|".join(rule.name for rule in RULES)
+    expression = (
+        f'group by (alertname, instance) (ALERTS{{alertstate="firing",alertname=~"{which}"}})'
+    )
+    asked = [
+        {"expr": expression, "eval_time": f"{minute}m", "exp_samples": samples}
+        for minute, samples in expected.items()
+    ]
+    document = {
+        "rule_files": [str(deploy / "prometheus" / "alerts.yaml")],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": asked}],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps(document))
+    command = [kube_bin("promtool"), "test", "rules", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_panels_use_metrics_that_exist(deploy: Path) -> None:

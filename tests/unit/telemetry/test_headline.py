@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.telemetry.metrics.apiserver import Compared
-from k8s_audit_otlp.telemetry.page import headline
+from k8s_audit_otlp.telemetry.page import headline, verdict
 from k8s_audit_otlp.telemetry.views import (
     ExporterView,
     HealthView,
@@ -70,3 +70,28 @@ def test_what_the_apiserver_counts_is_held_against_it() -> None:
     late = dataclasses.replace(SENT, receivers=(ReceiverView("x", backlog_bytes=9, backlog_s=99),))
     behind = dataclasses.replace(WELL, exporters=[late])
     assert headline(behind, apiserver).startswith("Nothing is being lost"), "it is still to be read"
+
+
+@pytest.mark.parametrize(
+    ("receiver", "said"),
+    [
+        ({"backlog_bytes": 9, "runway_s": 1200.0}, "In about 20 minutes events are lost: a is"),
+        ({"backlog_bytes": 0, "runway_s": 1200.0}, "Nothing is being lost."),
+        ({"backlog_bytes": 9, "runway_s": 7200.0}, "Nothing is being lost."),
+        ({"read": 9}, "No line that was read is an audit event"),
+        ({"read": 9, "last_event_at": 1.0}, "Nothing is being lost."),
+    ],
+)
+def test_what_will_be_lost_is_said_before_it_is(receiver: dict[str, Any], said: str) -> None:
+    """And that the log is another one, whose lines all arrive and say nothing."""
+    one = dataclasses.replace(SENT, receivers=(ReceiverView("k8s_audit", **receiver),))
+    text, kind = verdict(dataclasses.replace(WELL, exporters=[one]))
+    assert text.startswith(said)
+    assert (kind == "good") == said.startswith("Nothing")
+
+
+def test_one_that_hangs_is_not_said_to_deliver() -> None:
+    """Nor idle: `status` and the page say the same of a request that failed and is sent again."""
+    hangs = dataclasses.replace(SENT, trouble_at=2.0, in_flight=1, sending=1)
+    assert hangs.state == "failing"
+    assert dataclasses.replace(hangs, acknowledged_at=3.0).state == "delivering"

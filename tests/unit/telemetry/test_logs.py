@@ -126,17 +126,28 @@ def test_when_it_is_tried_again_is_said_in_words_that_hold(
 
 
 def test_another_reason_is_no_repeat(written: io.StringIO, clock: ManualClock) -> None:
-    """A key that is revoked while the back end is busy is said at once; what it was before, too."""
+    """A key that is revoked while the back end is busy is said at once; what it was before, too.
+
+    The same again within the minute is one, and its end is not told either: who has a thousand
+    records refused would fill the disk with the two lines.
+    """
     gate = Gate(lambda: None)
     journal = ExporterJournal("otlp_http", logger, OnceAMinute(monotonic=clock), gate)
     for _ in range(3):
         journal.retrying("HTTP 503", 1.0, "retryable")
         journal.retrying("HTTP 401", 1.0, "misconfigured")
     assert [line["reason"] for line in lines(written)] == ["retryable", "misconfigured"]
+    for _ in range(5):
+        gate.acknowledged()
+        journal.accepted(1, 100, 0, notices=False)
+        journal.retrying("HTTP 401", 2.0, "misconfigured")
+    assert [line["event"] for line in lines(written)[2:]] == ["recovered"]
+    clock.now += 60.0
+    journal.retrying("HTTP 401", 2.0, "misconfigured")
     gate.acknowledged()
     journal.accepted(1, 100, 0, notices=False)
-    journal.retrying("HTTP 401", 2.0, "misconfigured")
-    assert [line["event"] for line in lines(written)[2:]] == ["recovered", "retrying"]
+    assert [line["event"] for line in lines(written)[3:]] == ["retrying", "recovered"]
+    assert lines(written)[3]["repeated"] == 7
 
 
 def test_a_clock_that_is_set_back_leaves_no_trouble_behind(written: io.StringIO) -> None:

@@ -35,18 +35,26 @@ def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
     assert agent_now(tmp_path, 100.0).line == "no agent is running", "its report outlived it"
 
 
-@pytest.mark.parametrize(("reasons", "good"), [((), True), (("no such file",), False)])
-def test_good_is_an_agent_that_reports_and_has_no_trouble(
-    tmp_path: Path, reasons: tuple[str, ...], *, good: bool
-) -> None:
-    """What `status --fail` asks."""
+def test_a_check_asks_what_an_operator_would_be_woken_for(tmp_path: Path) -> None:
+    """Not a moment's trouble: no agent, one that is silent for a minute, what an alert says."""
     lock = StateLock(tmp_path)
+    assert agent_now(tmp_path, 100.0).alerts == ["no agent is running"]
     lock.acquire()
-    assert not agent_now(tmp_path, 100.0).good, "it has told nothing"
-    reporter(tmp_path, 100.0, reasons).write()
-    assert agent_now(tmp_path, 100.0).good is good
+    began = (tmp_path / "lock").stat().st_mtime
+    assert not agent_now(tmp_path, began + 30).alerts, "it begins"
+    assert agent_now(tmp_path, began + 61).alerts == ["it has not told how it is for 60 s"]
+    now = [began + 100]
+    ill = HealthView([LogView("audit.log")], [ExporterView("otlp_http", waiting=1)])
+    told = Reporter(tmp_path, lambda: ill, verdict, clock=lambda: now[0], monotonic=lambda: now[0])
+    told.write()
+    assert not agent_now(tmp_path, now[0]).alerts, "one request has failed"
+    now[0] += 901
+    told.write()
+    said = ["AuditExporterUnhealthy: otlp_http"]
+    assert agent_now(tmp_path, now[0]).alerts == said
+    assert agent_now(tmp_path, now[0] + FRESH_S + 1).alerts == said, "a slow disk mends nothing"
     lock.release()
-    assert not agent_now(tmp_path, 100.0).good
+    assert agent_now(tmp_path, now[0]).alerts == ["no agent is running"]
 
 
 def test_a_report_of_the_predecessor_is_not_the_successors(tmp_path: Path) -> None:

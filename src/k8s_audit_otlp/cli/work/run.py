@@ -184,7 +184,8 @@ def _start(
             if agent.started
             else loaded.config.service.state_dir
         )
-        why, code = f"{where}: {error.strerror}; {hint_of(error)}", STATE
+        hint = "free it, or write another" if agent.started else hint_of(error)
+        why, code = f"{where}: {error.strerror}; {hint}", USAGE if agent.started else STATE
     else:
         say_started(agent, resumed, address, reloaded=before is not None)
         return status, by_exporter((line.exporter, line.tally) for line in resumed)

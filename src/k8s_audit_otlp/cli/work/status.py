@@ -34,24 +34,24 @@ def command(
     if watch and not as_json and sys.stdout.isatty():
         from k8s_audit_otlp.cli.work.watch import watch as live  # noqa: PLC0415 - slow to import
 
-        live(lambda: (_read(directory), agent_now(directory, time.time())), console())
+        live(lambda: _read(directory), console())
     while True:
-        checkpoint = _read(directory)
-        agent = agent_now(directory, time.time())
+        checkpoint, agent = _read(directory)
         if as_json:
             click.echo(json.dumps(_as_json(checkpoint, agent), indent=None if watch else 2))
         else:
             echo(_as_text(checkpoint, agent, time.time()))
         if not watch:
-            sys.exit(FAILURE if fail and not agent.good else OK)
+            sys.exit(FAILURE if fail and agent.alerts else OK)
         time.sleep(_WATCH_S)
 
 
-def _read(directory: Path) -> Checkpoint:
-    checkpoint, warning = checkpoint_in(directory)
+def _read(directory: Path) -> tuple[Checkpoint, AgentNow]:
+    agent = agent_now(directory, time.time())
+    checkpoint, warning = checkpoint_in(directory, runs=agent.holder is not None)
     if warning:
         echo(f"warning: {warning}", err=True)
-    return checkpoint
+    return checkpoint, agent
 
 
 def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
@@ -64,6 +64,7 @@ def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
         "verdict": report.verdict if report else agent.line,
         "kind": report.kind if report else "bad",
         "not_ready": list(report.not_ready) if report else [],
+        "alerts": list(agent.alerts),
         "config_refused": report is not None and report.config_refused,
         "sources": [asdict(source) for source in report.sources] if report else [],
         "exporters": [
@@ -91,8 +92,11 @@ def _plain(now: ExporterView | None) -> dict[str, Any] | None:
 
 def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
     report = agent.report
-    age = now - datetime.fromisoformat(checkpoint.written).timestamp()
-    lines = [agent.line, f"positions as of {ago(age)} ({checkpoint.written})"]
+    lines = [agent.line]
+    if checkpoint.written:
+        age = now - datetime.fromisoformat(checkpoint.written).timestamp()
+        lines.append(f"positions as of {ago(age)} ({checkpoint.written})")
+    lines += [f"alert: {alert}" for alert in agent.alerts if agent.holder]
     lines += [f"not ready: {reason}" for reason in report.not_ready] if report else []
     if report and report.config_refused:
         lines.append(f"the {CONFIG_REFUSED_TEXT}")
@@ -145,7 +149,7 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
             head += f", runway {duration(live.runway_s)}"
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
     if stored.oldest_unsent_ns:
-        backlog += f" ({duration(now - stored.oldest_unsent_ns / 1e9)})"
+        backlog += f" ({duration(max(0, now - stored.oldest_unsent_ns / 1e9))})"
     lines = [
         head,
         f"  log      {LogKey.parse(stored.log).path}",

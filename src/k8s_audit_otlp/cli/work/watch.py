@@ -70,7 +70,7 @@ def _row(
     path = LogKey.parse(stored.log).path
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
     if stored.backlog_bytes and stored.oldest_unsent_ns:
-        backlog += f", {duration(now - stored.oldest_unsent_ns / 1e9)}"
+        backlog += f", {duration(max(0, now - stored.oldest_unsent_ns / 1e9))}"
     table.add_row(
         f"{stored.exporter} {path if whole else PurePath(path).name}",
         live.state if live else absent,
