@@ -22,12 +22,14 @@ from k8s_audit_otlp.event.frames import (
     is_packed,
     list_of,
     members_of,
+    message_of,
     objects_in,
     opened,
     packed_in,
     places_in,
     pushed_in,
     records_of,
+    text_of,
     unpacked,
 )
 from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value
@@ -41,7 +43,7 @@ _MESSAGE = re.compile(rb'[IWEF]\d{4} \d\d:\d\d:\d\d|time="')  # klog's and k3s' 
 _KINDS = (b'"Event"', b'"EventList"')
 _SIGN = b"auditID"
 _DEEPEST_MEMBER = 8
-_DEEPEST_FRAME = 3
+_DEEPEST_FRAME = 5
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # as it stands, or inside a text of JSON
 _OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
@@ -98,7 +100,13 @@ def _is_event(text: bytes) -> bool:
 
 
 def _text(line: bytes) -> Iterator[Framed]:
-    """Read what a program writes: words before an object, several objects, its own messages."""
+    """Read what a program writes: words before an object, several objects, its own messages.
+
+    Or an object as the text of another one, of JSON within JSON.
+    """
+    if line.startswith(b'"'):
+        yield Framed(text_of(line).encode())
+        return
     if words := _WORDS.match(line):
         yield Framed(line[words.end() :], words.end())
         return
@@ -147,6 +155,9 @@ def detect(line: bytes) -> str:
             return next(filter(None, names), "audit")
         if line.startswith(b"{"):
             return _named_by(line) or "audit"
+        if line.startswith(b'"'):
+            text = text_of(line).encode()
+            return "text" if is_audit(text) or detect(text) != "audit" else "audit"
     except BAD:
         pass  # no JSON, or more than one value
     return "text" if _is_of_program(line) else "audit"
@@ -186,7 +197,7 @@ def _named_by(value: bytes | msgspec.Raw) -> str:
         ("azure", bool(inner(frame.AuditId))),
         ("cloudwatch", bool(frame.logEvents)),
         ("firehose", any(map(packed_in, pushed_in(frame)))),
-        ("cloudwatch", bool(inner(frame.message) or inner(frame.at_message))),
+        ("cloudwatch", bool(message_of(frame))),
     )
     found = objects_in(records_of(frame) or members_of(frame.events))
     name = next((name for name, holds in signs if holds), None)

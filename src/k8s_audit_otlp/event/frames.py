@@ -19,7 +19,7 @@ from k8s_audit_otlp.event.gke import event_of_proto_payload
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
 _MOST_MEMBERS = 1_000  # of it
 _GZIP = b"\x1f\x8b"
-_PACKED = b"H4sI"  # it in base64
+_PACKED = (b"H4sI", b"eyJ")  # it and an object, in base64
 
 
 class Framed(NamedTuple):
@@ -64,6 +64,8 @@ class Frame(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
     kinesis: msgspec.Raw = msgspec.Raw(b"")
     awslogs: msgspec.Raw = msgspec.Raw(b"")  # how CloudWatch calls a function
+    schema: msgspec.Raw = msgspec.Raw(b"")  # of Kafka Connect, beside its payload
+    payload: msgspec.Raw = msgspec.Raw(b"")
     auditID: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - of an event that nobody has framed
 
 
@@ -136,15 +138,23 @@ def journald(line: bytes) -> Iterator[Framed]:
 
 
 def cloudwatch(line: bytes) -> Iterator[Framed]:
-    """Read a log event, a message or an answer of many, or a line of an export to S3."""
+    """Read a log event, a message or an answer of many, or a line of an export to S3.
+
+    Messages that Kafka Connect writes look the same, or have one more frame around them.
+    """
     if found := EXPORTED.match(line):
         yield Framed(line[found.end() :])
         return
     frame = frame_of(line)
-    if text := inner(frame.message) or inner(frame.at_message):
+    if text := message_of(frame):
         yield Framed(text)
     for event in places_in(line, members_of(frame.logEvents) or members_of(frame.events)):
         yield Framed(opened(event, lambda text: inner(frame_of(text).message)), event.at)
+
+
+def message_of(frame: Frame) -> bytes:
+    of_connect = frame.payload if frame.schema else msgspec.Raw(b"")
+    return inner(frame.message) or inner(frame.at_message) or inner(of_connect)
 
 
 def opened(record: Framed, read: Callable[[bytes], bytes]) -> bytes:
@@ -207,7 +217,7 @@ def pushed_in(frame: Frame) -> list[msgspec.Raw]:
 
 
 def is_packed(text: bytes) -> bool:
-    """Say whether *text* is the base64 of a gzip: all begin alike."""
+    """Say whether *text* is the base64 of a gzip or of an object: all begin alike."""
     return text.startswith(_PACKED) and BASE64.fullmatch(text.strip()) is not None
 
 

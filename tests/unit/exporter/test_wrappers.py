@@ -133,6 +133,8 @@ FRAMES: dict[str, Frame] = {
     "docker in CloudWatch": each(
         lambda t: {"message": json.dumps({"log": t + "\n", "stream": "stdout"})}
     ),
+    "kafka connect": each(lambda t: {"schema": {"type": "string"}, "payload": t}),
+    "a text of JSON": each(json.dumps),
     "an object": each(lambda t: '{"insertId":"a","jsonPayload":' + t + "}"),
 }  # fmt: skip
 

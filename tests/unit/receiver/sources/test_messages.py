@@ -1,5 +1,6 @@
 """What a service hands over becomes lines, whatever has framed it."""
 
+import base64
 import gzip
 import json
 
@@ -57,6 +58,29 @@ def test_pieces_within_a_message_are_put_together() -> None:
     ]
     lines, left_out = lines_in(json.dumps({"records": records}).encode())
     assert [line.count(b"Panic") for line in lines] == [1, 1, 0]
+    assert left_out == 0
+
+
+GKE = {"insertId": "a", "protoPayload": {"methodName": "io.k8s.core.v1.pods.create"}}
+IN_BASE64 = base64.b64encode(json.dumps(GKE).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        GKE,
+        IN_BASE64,
+        json.dumps(GKE),
+        {"message": IN_BASE64, "logging.googleapis.com/timestamp": "2026-01-02T03:04:05Z"},
+        {"schema": {"type": "struct"}, "payload": {"message": IN_BASE64}},
+        {"schema": {"type": "bytes", "optional": False}, "payload": IN_BASE64},
+        {"schema": {"type": "string", "optional": False}, "payload": json.dumps(GKE)},
+    ],
+)
+def test_what_kafka_connect_writes_is_read_with_each_converter(value: object) -> None:
+    """Seen of Google's connector for Pub/Sub: its default is JSON with a schema."""
+    lines, left_out = lines_in(json.dumps(value).encode())
+    assert [json.loads(line)["auditID"] for line in lines] == ["a"]
     assert left_out == 0
 
 
