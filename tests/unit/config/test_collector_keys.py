@@ -8,9 +8,8 @@ from pydantic import BaseModel
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS, RECEIVERS
-from k8s_audit_otlp.config.reading.collector_keys import KEYS
+from k8s_audit_otlp.config.reading.collector_keys import KEYS, Use, always, is_set
 from k8s_audit_otlp.config.reading.explain import block_at, has_key
-from k8s_audit_otlp.config.reading.key_rules import Use, always, is_set
 from k8s_audit_otlp.config.service import Service
 from tests.unit.config.collector_structs import COLLECTOR
 

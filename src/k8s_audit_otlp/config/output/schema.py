@@ -16,9 +16,10 @@ from k8s_audit_otlp.config.reading.collector_keys import (
     IDLE_EXTENSIONS,
     IDLE_PROCESSORS,
     KEYS,
+    Use,
+    is_set,
 )
 from k8s_audit_otlp.config.reading.explain import block_at, model_in
-from k8s_audit_otlp.config.reading.key_rules import Use, is_set
 from k8s_audit_otlp.config.service import Service
 
 Json: TypeAlias = dict[str, Any]

@@ -22,14 +22,16 @@ from k8s_audit_otlp.config.exporters import (
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.collector_keys import (
+    FOREIGN_EXPORTERS,
+    FOREIGN_RECEIVERS,
     IDLE_EXTENSIONS,
+    Use,
     rules_met,
     table_of,
 )
 from k8s_audit_otlp.config.reading.crosscheck import check_references
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.reading.explain import explain, has_key, suggest
-from k8s_audit_otlp.config.reading.key_rules import FOREIGN_EXPORTERS, FOREIGN_RECEIVERS, Use
 from k8s_audit_otlp.config.reading.processors import check_processors
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service

@@ -1,247 +1,105 @@
-"""What becomes of every key of a pasted Collector block. A table; no I/O.
+"""What becomes of the keys and components of a pasted Collector file. No I/O.
 
-A key of a block's own model that has no rule here is honoured.
-
-Sources, at v0.160.0: config/confighttp, configgrpc, configtls, configretry, configcompression,
-exporter/otlphttpexporter, otlpexporter, exporterhelper (sending_queue), contrib's fileexporter,
-bearertokenauthextension, basicauthextension, oauth2clientauthextension.
+The rules are rows of `collector_keys.yaml`, which says what they mean.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
 
-from k8s_audit_otlp.config.reading.kafka_keys import KAFKA_EXPORTER, KAFKA_RECEIVER
-from k8s_audit_otlp.config.reading.key_rules import (
-    KeyRule,
-    Rules,
-    deciding,
-    different,
-    is_false,
-    is_one_of,
-    is_positive,
-    no_effect,
-    refused,
-    under,
-)
+from k8s_audit_otlp.config.durations import duration_ns
+from k8s_audit_otlp.config.reading.document import packaged_yaml
 
-_QUEUE_IS_THE_LOG = "the audit log on disk is the queue"
-_POOL = "connections are pooled to fit num_consumers"
-_OTHER_SIGNAL = "only logs are sent"
 
-TLS: Rules = (
-    *refused(
-        "min_version",
-        "TLS below 1.2 is not spoken",
-        "write 1.2 or 1.3",
-        is_one_of("1.0", "1.1", "1"),
-    ),
-    *no_effect("the newest TLS version that both sides know is used", "max_version"),
-    *no_effect("files are re-read when they change", "reload_interval"),
-    *no_effect("OpenSSL's own choice is used", "curve_preferences", "cipher_suites"),
-    *refused(
-        "include_insecure_cipher_suites",
-        "insecure ciphers are not offered",
-        "remove the key, or send through a Collector",
-    ),
-    *refused("tpm", "keys in a TPM cannot be read", "write key_file, or send through a Collector"),
-)
+class Use(StrEnum):
+    """What can become of a key beside being honoured."""
 
-RETRY: Rules = (
-    *different(
-        "max_elapsed_time",
-        "after that time records go to the dead letter; the Collector drops them",
-        is_positive,
-    ),
-    *no_effect("requests are repeated", "enabled"),
-    *different(
-        "enabled",
-        "repeating cannot be switched off, because events would be lost;"
-        " max_elapsed_time bounds it",
-        is_false,
-    ),
-)
+    NO_EFFECT = "no effect"
+    DIFFERENT = "different"
+    REFUSED = "refused"
 
-QUEUE: Rules = (
-    *no_effect(
-        _QUEUE_IS_THE_LOG,
-        "enabled",
-        "queue_size",
-        "storage",
-        "block_on_overflow",
-        "wait_for_result",
-    ),
-    *no_effect("requests carry one receiver's records anyway", "batch::partition"),
-    *no_effect("requests are always batched", "batch::enabled"),
-    *refused(
-        "batch::sizer",
-        "a batch is counted in items or bytes",
-        "write items or bytes",
-        is_one_of("requests"),
-    ),
-)
 
-_CLIENT: Rules = (
-    *refused(
-        "middlewares",
-        "there are no middlewares here",
-        "remove the key, or send through a Collector",
-    ),
-    *no_effect(_POOL, "read_buffer_size", "write_buffer_size"),
-    *under("tls", TLS),
-    *under("retry_on_failure", RETRY),
-    *under("sending_queue", QUEUE),
-)
+def always(_: Any) -> bool:
+    return True
 
-OTLP_HTTP: Rules = (
-    *_CLIENT,
-    *no_effect(_OTHER_SIGNAL, "traces_endpoint", "metrics_endpoint", "profiles_endpoint"),
-    *no_effect(
-        _POOL,
-        "max_idle_conns",
-        "max_idle_conns_per_host",
-        "max_conns_per_host",
-        "idle_conn_timeout",
-        "keepalive",
-    ),
-    *no_effect("connections are kept alive", "disable_keep_alives"),
-    *no_effect(
-        "HTTP/1.1 is spoken", "force_attempt_http2", "http2_read_idle_timeout", "http2_ping_timeout"
-    ),
-    *refused("cookies", "cookies are not kept", "remove the key, or send through a Collector"),
-    *refused(
-        "encoding",
-        "requests are binary protobuf, which every back end takes",
-        "write encoding: proto, or use otlp_file for JSON",
-        is_one_of("json"),
-    ),
-    *refused(
-        "compression",
-        "this compression is not spoken",
-        "write gzip, zstd or none",
-        is_one_of("snappy", "x-snappy-framed", "zlib", "deflate", "lz4"),
-    ),
-)
 
-OTLP_GRPC: Rules = (
-    *_CLIENT,
-    *no_effect("requests wait and are repeated anyway", "wait_for_ready"),
-    *no_effect("the first address that answers is used", "balancer_name"),
-    *refused(
-        "compression",
-        "gRPC is compressed with gzip or not at all",
-        "write gzip or none",
-        is_one_of("snappy", "zstd", "deflate"),
-    ),
-)
+def is_set(value: Any) -> bool:
+    """Tell a key that asks for something from one written out with its empty default."""
+    if isinstance(value, Mapping) and "enabled" in value:
+        return str(value["enabled"]).lower() == "true"
+    return bool(value) and str(value).lower() not in {"false", "0", "0s"}
 
-OTLP_FILE: Rules = (
-    *no_effect("age does not remove files; max_backups does", "rotation::max_days"),
-    *no_effect("names are in UTC", "rotation::localtime"),
-    *no_effect("the file is always appended to", "append"),
-    *no_effect("lines are on disk before they count as delivered", "flush_interval"),
-    *no_effect("the process's umask applies", "directory_permissions"),
-    *no_effect("files are not compressed", "compression_params"),
-    *refused("compression", "files are not compressed", "remove the key"),
-    *refused("group_by", "one file is written", "use one exporter per file"),
-    *refused("encoding", "encodings are extensions of a Collector", "remove the key"),
-    *refused("format", "only OTLP JSON lines are written", "write json", is_one_of("proto")),
-)
 
-BEARER_TOKEN: Rules = (
-    *refused("tokens", "several tokens are for a server", "write token: with one of them"),
-)
-BASIC_AUTH: Rules = (
-    *refused("htpasswd", "htpasswd is for a server", "write client_auth: {username, password}"),
-    *refused(
-        "client_auth::aws_secrets_manager",
-        "AWS Secrets Manager is not read",
-        "mount the secret and write username_file and password_file",
-    ),
-)
-OAUTH2_CLIENT: Rules = (
-    *under("tls", TLS),
-    *refused(
-        "grant_type",
-        "only client credentials are spoken",
-        "write client_credentials or remove the key",
-        lambda value: str(value) != "client_credentials",
-    ),
-    *no_effect("client credentials are the grant type", "grant_type"),
-    *(
-        rule
-        for key in (
-            "client_certificate_key_id",
-            "client_certificate_key",
-            "client_certificate_key_file",
-            "signature_algorithm",
-            "iss",
-            "audience",
-            "claims",
-        )
-        for rule in refused(
-            key, "it belongs to the JWT bearer grant", "write client_secret, or use a Collector"
-        )
-    ),
-)
-SERVICE: Rules = (
-    *no_effect(
-        "the agent's log goes to the standard error stream",
-        "telemetry::logs::development",
-        "telemetry::logs::sampling",
-        "telemetry::logs::output_paths",
-        "telemetry::logs::error_output_paths",
-        "telemetry::logs::initial_fields",
-        "telemetry::logs::processors",
-        "telemetry::logs::disable_caller",
-        "telemetry::logs::disable_stacktrace",
-    ),
-    *no_effect(
-        "write telemetry::metrics::address instead",
-        "telemetry::metrics::readers",
-        "telemetry::metrics::level",
-        "telemetry::metrics::views",
-    ),
-    *no_effect("the agent makes no traces of itself", "telemetry::traces"),
-    *no_effect("the agent names itself", "telemetry::resource"),
-)
+def _is_positive(value: Any) -> bool:
+    try:
+        return duration_ns(str(value)) > 0
+    except ValueError:
+        return False
 
-# types of components that are accepted and do nothing: they serve the Collector itself
-IDLE_EXTENSIONS = frozenset({"health_check", "pprof", "zpages", "file_storage", "memory_limiter"})
-IDLE_PROCESSORS = frozenset({"batch", "memory_limiter"})
 
-ALIASES: Mapping[str, str] = {"otlphttp": "otlp_http", "otlp": "otlp_grpc", "file": "otlp_file"}
-WEBHOOK: Rules = (
-    *no_effect("an audit event says itself who asked", "include_metadata"),
-    *no_effect("gzip is taken", "compression_algorithms"),
-    *no_effect("answers are short", "write_timeout", "response_headers"),
-    *no_effect("read_timeout is used", "read_header_timeout"),
-    *no_effect("files are re-read when they change", "tls::client_ca_file_reload"),
-    *no_effect("files are re-read when they change", "tls::reload_interval"),
-    *no_effect("the newest TLS version that both sides know is used", "tls::max_version"),
-    *no_effect("connections are kept", "keep_alives_enabled"),
-    *refused("cors", "no browser sends audit events", "remove the key"),
-)
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """One key of a block; `key` joins nested keys with `::`."""
 
-KEYS: Mapping[str, Rules] = {
-    "otlp_http": OTLP_HTTP,
-    "otlp_grpc": OTLP_GRPC,
-    "otlp_file": OTLP_FILE,
-    "sdk": (
-        *under("retry_on_failure", RETRY),
-        *under("sending_queue", QUEUE),
-    ),
-    "bearertokenauth": BEARER_TOKEN,
-    "basicauth": BASIC_AUTH,
-    "oauth2client": OAUTH2_CLIENT,
-    "k8s_audit_webhook": WEBHOOK,
-    "kafka": (
-        *KAFKA_EXPORTER,
-        *under("tls", TLS),
-        *under("retry_on_failure", RETRY),
-        *under("sending_queue", QUEUE),
-    ),
-    "kafka receiver": (*KAFKA_RECEIVER, *under("tls", TLS)),
-    "service": SERVICE,
+    key: str
+    use: Use
+    why: str = ""
+    hint: str = ""
+    when: Callable[[Any], bool] = always
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(self.key.split("::"))
+
+
+Rules: TypeAlias = tuple[KeyRule, ...]
+_Rows: TypeAlias = list[dict[str, Any]]
+
+
+def _rules(rows: _Rows, shared: Mapping[str, _Rows]) -> Iterator[KeyRule]:
+    for row in rows:
+        if "all_of" in row:
+            for rule in _rules(shared[row["all_of"]], shared):
+                below = f"{row['below']}::" if "below" in row else ""
+                yield replace(rule, key=below + rule.key)
+            continue
+        use = next(use for use in Use if use.name.lower() in row)
+        keys = row[use.name.lower()]
+        for key in keys if isinstance(keys, list) else [keys]:
+            yield KeyRule(key, use, row["why"], row.get("hint", ""), _condition(row, use))
+
+
+def _condition(row: Mapping[str, Any], use: Use) -> Callable[[Any], bool]:
+    if row.get("when") == "positive":
+        return _is_positive
+    values = row.get("values") or ([row["when"]] if "when" in row else [])
+    if values:
+        return lambda value: str(value).lower() in values
+    if "unless" in row:
+        return lambda value: str(value) != row["unless"]
+    return is_set if use is Use.REFUSED else always
+
+
+def _by_name(hints: Mapping[str, list[str]]) -> dict[str, str]:
+    return {name: hint for hint, names in hints.items() for name in names}
+
+
+_TABLE: Final = packaged_yaml(__package__, "collector_keys.yaml")
+KEYS: Final[Mapping[str, Rules]] = {
+    kind: tuple(_rules(rows, _TABLE["shared"])) for kind, rows in _TABLE["blocks"].items()
+}
+ALIASES: Final[Mapping[str, str]] = _TABLE["aliases"]
+IDLE_EXTENSIONS: Final = frozenset(_TABLE["idle_extensions"])
+IDLE_PROCESSORS: Final = frozenset(_TABLE["idle_processors"])
+FOREIGN_RECEIVERS: Final = frozenset(_TABLE["foreign_receivers"])
+FOREIGN_PROCESSORS: Final = _by_name(_TABLE["foreign_processors"])
+FOREIGN_EXPORTERS: Final = {
+    **_by_name(_TABLE["foreign_exporters"]),
+    **{
+        name: f"write otlp_http with audit: {{vendor: {preset}}}; see vendors show {preset}"
+        for name, preset in _TABLE["presets_of_exporters"].items()
+    },
 }
 
 
@@ -252,8 +110,29 @@ def table_of(section: str, kind: str) -> str:
 
 
 def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[KeyRule]:
-    """Yield the rule that decides about each key of *block* that has one."""
-    return deciding(KEYS.get(kind, ()), block)
+    """Yield the rule that decides about each key of *block* that has one.
+
+    A rule with a condition comes before one without. What is written out empty has no effect.
+    """
+    rules, decided = KEYS.get(kind, ()), set[str]()
+    for rule in sorted(rules, key=lambda rule: rule.when is always):
+        found, value = _look_up(block, rule.path)
+        if not found or value is None or rule.key in decided:
+            continue
+        if not rule.when(value):
+            if rule.when is not is_set:
+                continue
+            rule = replace(rule, use=Use.NO_EFFECT, why="it is off")  # noqa: PLW2901
+        decided.add(rule.key)
+        yield rule
+
+
+def _look_up(block: Any, path: tuple[str, ...]) -> tuple[bool, Any]:
+    for part in path:
+        if not isinstance(block, Mapping) or part not in block:
+            return False, None
+        block = block[part]
+    return True, block
 
 
 def known_keys(kind: str, parent: tuple[str, ...]) -> set[str]:

@@ -1,19 +1,14 @@
 """Back ends by name: what an exporter to each of them is set to."""
 
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from typing import Any, Final
 
-import yaml
-
+from k8s_audit_otlp.config.reading.document import packaged_yaml
 from k8s_audit_otlp.config.vendors.preset import Header, Vendor
 
 
 def _rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    text = files(__name__).joinpath("vendors.yaml").read_text(encoding="utf-8")
-    # libyaml's loader where there is one: it takes a fortieth of the time
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    tree = yaml.load(text, Loader=loader)  # noqa: S506 - either is safe
+    tree = packaged_yaml(__name__, "vendors.yaml")
     for group in ("self_hosted", "services"):
         yield from tree[group].items()
 
