@@ -93,7 +93,7 @@ def test_the_image_has_no_shell_and_names_the_packages_that_its_files_are_from(
 
 def test_python_compiles_nothing_at_a_start(image: Image, work: Path) -> None:
     """The root cannot be written, so each start would do it anew."""
-    done = image.run(work, "python", "-v", "-c", "import k8s_audit_otlp.cli.work.run, boto3")
+    done = image.run(work, "python", "-v", "-c", "import k8s_audit_otlp.cli.actions.run, boto3")
     assert done.returncode == 0, done.stderr[-2000:]
     loaded = re.findall(r"^# code object from '(.*)'$", done.stderr, re.MULTILINE)
     assert len(loaded) > 200

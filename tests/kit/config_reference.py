@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from k8s_audit_otlp.config.output.schema import component_models
 from k8s_audit_otlp.config.reading.collector_keys import table_of
-from k8s_audit_otlp.config.reading.explain import model_in
+from k8s_audit_otlp.config.reading.model_errors import model_in
 from k8s_audit_otlp.config.service import Service
 
 HEAD: Final = """\

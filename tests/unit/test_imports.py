@@ -130,7 +130,7 @@ def test_the_pure_modules_do_no_input_or_output_and_know_no_clock() -> None:
         ("event/redact/scan.py", "from ...exporter.batcher import Batcher"),
         ("model.py", "from .event.decode import decode"),
         ("telemetry/status.py", "from k8s_audit_otlp.agent import agent"),
-        ("agent/start.py", "import_module('k8s_audit_otlp.cli.work.run')"),
+        ("agent/start.py", "import_module('k8s_audit_otlp.cli.actions.run')"),
     ],
 )
 def test_an_import_from_downstream_is_found_however_it_is_written(name: str, source: str) -> None:

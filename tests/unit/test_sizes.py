@@ -22,9 +22,7 @@ SMALL = {
     "event/times.py": "used at every station",
     "exporter/backoff.py": "pure, beside decisions that are, too",
     "telemetry/metrics/process.py": "one file a source of metrics",
-    "telemetry/visible.py": "used by the log and by every command, whose help waits for little",
-    "tools/doctor/show.py": "output apart from checks",
-    "tools/explain/display.py": "output apart from what is shown",
+    "telemetry/terminal_safe.py": "used by every command, whose help waits for little",
 }
 TESTS = Path(__file__).parents[1]
 LONG_TESTS = {

@@ -1,4 +1,4 @@
-"""The command line. What a command takes is declared here, what it does is in `work`.
+"""The command line. What a command takes is declared here, what it does is in `actions`.
 
 `--help` must stay fast, so the group knows a command's one line from its table.
 """
@@ -163,7 +163,7 @@ class LazyGroup(click.Group):
 
 
 def doing(where: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
-    """Let a command be declared alone: *where*, as `module:function` of `work/`, does it.
+    """Let a command be declared alone: *where*, as `module:function` of `actions/`, does it.
 
     It is imported when the command is called, so help waits for nothing.
     """
@@ -172,7 +172,7 @@ def doing(where: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
     def decorate(declared: Callable[[], None]) -> Callable[..., Any]:
         @wraps(declared)
         def call(**asked: Any) -> Any:
-            return getattr(_imported(f"{__name__}.work.{module}"), name)(**asked)
+            return getattr(_imported(f"{__name__}.actions.{module}"), name)(**asked)
 
         return call
 

@@ -164,7 +164,7 @@ def config_with(exporter: str, config_file: Path | None, state_dir: Path | None)
         ConfigError: it has mistakes.
 
     """
-    from k8s_audit_otlp.config.reading.explain import suggest  # noqa: PLC0415 - pydantic is slow
+    from k8s_audit_otlp.config.reading.model_errors import suggest  # noqa: PLC0415 - pydantic is slow
 
     path = config_path(config_file)
     if path is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from k8s_audit_otlp.telemetry.visible import visible
+from k8s_audit_otlp.telemetry.terminal_safe import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

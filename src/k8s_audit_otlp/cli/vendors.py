@@ -7,7 +7,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.cli.options import VENDOR
 from k8s_audit_otlp.cli.terminal import console, echo
-from k8s_audit_otlp.config.reading.explain import suggest
+from k8s_audit_otlp.config.reading.model_errors import suggest
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors import show as vendors_show
 from k8s_audit_otlp.config.vendors.preset import Vendor

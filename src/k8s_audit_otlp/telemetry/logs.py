@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from threading import Lock, Timer
 from typing import Any, Final, Literal, TextIO
 
-from k8s_audit_otlp.telemetry.visible import visible, visible_json, visible_lines
+from k8s_audit_otlp.telemetry.terminal_safe import visible, visible_json, visible_lines
 
 Level = Literal["debug", "info", "warn", "error"]
 

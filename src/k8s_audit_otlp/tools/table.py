@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from k8s_audit_otlp.telemetry.visible import visible
+from k8s_audit_otlp.telemetry.terminal_safe import visible
 
 _LEAST_TEXT = 20  # columns that a column of text may be folded to
 _BETWEEN = 3  # columns between two columns

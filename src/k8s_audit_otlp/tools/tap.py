@@ -11,7 +11,7 @@ import orjson
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.otlp.record import plain_value
-from k8s_audit_otlp.telemetry.visible import visible_json
+from k8s_audit_otlp.telemetry.terminal_safe import visible_json
 from k8s_audit_otlp.tools.heaviest import Heaviest
 from k8s_audit_otlp.tools.text import printable
 

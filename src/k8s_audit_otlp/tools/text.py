@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from k8s_audit_otlp.telemetry.visible import visible
+from k8s_audit_otlp.telemetry.terminal_safe import visible
 
 DAY_S: Final = 86_400.0
 

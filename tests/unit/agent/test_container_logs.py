@@ -9,7 +9,7 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
-from k8s_audit_otlp.cli.work.run_lines import closing_lines
+from k8s_audit_otlp.cli.actions.run_lines import closing_lines
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.state.ledger import Tally
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.cli.work.exports import open_export
+from k8s_audit_otlp.cli.actions.exports import open_export
 from k8s_audit_otlp.tools.verify.disk import DiskLog, DiskSegment
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD, Export
 from k8s_audit_otlp.tools.verify.exports.uids import uid_of

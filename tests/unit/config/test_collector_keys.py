@@ -9,7 +9,7 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS, RECEIVERS
 from k8s_audit_otlp.config.reading.collector_keys import KEYS, Use, always, is_set
-from k8s_audit_otlp.config.reading.explain import block_at, has_key
+from k8s_audit_otlp.config.reading.model_errors import block_at, has_key
 from k8s_audit_otlp.config.service import Service
 from tests.unit.config.collector_structs import COLLECTOR
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
 from k8s_audit_otlp.cli import main
-from k8s_audit_otlp.cli.work.run_lines import describe
+from k8s_audit_otlp.cli.actions.run_lines import describe
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health

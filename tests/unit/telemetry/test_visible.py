@@ -12,7 +12,7 @@ from rich.console import Console
 from k8s_audit_otlp.cli import say
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
-from k8s_audit_otlp.telemetry.visible import visible, visible_json
+from k8s_audit_otlp.telemetry.terminal_safe import visible, visible_json
 from k8s_audit_otlp.tools.table import FittingTable
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202egpj\u2028\r\b"

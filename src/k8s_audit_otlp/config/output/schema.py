@@ -19,7 +19,7 @@ from k8s_audit_otlp.config.reading.collector_keys import (
     Use,
     is_set,
 )
-from k8s_audit_otlp.config.reading.explain import block_at, model_in
+from k8s_audit_otlp.config.reading.model_errors import block_at, model_in
 from k8s_audit_otlp.config.service import Service
 
 Json: TypeAlias = dict[str, Any]

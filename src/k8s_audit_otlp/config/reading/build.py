@@ -31,7 +31,7 @@ from k8s_audit_otlp.config.reading.collector_keys import (
 )
 from k8s_audit_otlp.config.reading.crosscheck import check_references
 from k8s_audit_otlp.config.reading.document import Path, where
-from k8s_audit_otlp.config.reading.explain import explain, has_key, suggest
+from k8s_audit_otlp.config.reading.model_errors import explain, has_key, suggest
 from k8s_audit_otlp.config.reading.processors import check_processors
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service

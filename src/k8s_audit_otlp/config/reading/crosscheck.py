@@ -8,9 +8,9 @@ from k8s_audit_otlp.config.config import Config, Findings, canonical
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.reading.conflicts import check_conflicts
 from k8s_audit_otlp.config.reading.document import Path
-from k8s_audit_otlp.config.reading.explain import suggest
-from k8s_audit_otlp.config.reading.rivals import check_rivals
+from k8s_audit_otlp.config.reading.model_errors import suggest
 from k8s_audit_otlp.config.sources import AuditWebhook
 
 
@@ -30,7 +30,7 @@ def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -
             _check_id(auth.authenticator, ids["extensions"], place, found)
     _check_sources(config, ids["extensions"], found)
     _check_files(config, found)
-    check_rivals(config, found)
+    check_conflicts(config, found)
     for name, pipeline in config.service.pipelines.items():
         place = ("service", "pipelines", name)
         for receiver in pipeline.receivers:

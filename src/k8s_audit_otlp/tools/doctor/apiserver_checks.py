@@ -18,7 +18,7 @@ from k8s_audit_otlp.telemetry.runway import (
     segment_bytes_of_flags,
 )
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 
 PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
 TOO_SHORT_S = 3600.0  # less than somebody needs to come and look

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from k8s_audit_otlp.tools.doctor.verdict import CheckResult, fail, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, fail, warn
 
 EXPIRES_SOON_S = 21 * 86_400.0  # three weeks: the usual time to get a new certificate in
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")

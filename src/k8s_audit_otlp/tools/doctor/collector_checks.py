@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from k8s_audit_otlp.config.durations import parse_duration
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped
 
 # exporters without a sending queue of their own: what they are given is written or shown at once
 QUEUELESS = frozenset({"debug", "nop", "file"})

@@ -35,10 +35,10 @@ from k8s_audit_otlp.tools.doctor import (
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process, processes
 from k8s_audit_otlp.tools.doctor.collector_checks import CollectorFacts
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, Facts, Finding, State, fail
 from k8s_audit_otlp.tools.doctor.host_checks import HostFacts, free_bytes
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts, look_at_log
 from k8s_audit_otlp.tools.doctor.source_checks import SourceFacts
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, Facts, Finding, State, fail
 
 NO_CONFIG = ("no configuration was given", "--config FILE")
 

@@ -11,8 +11,8 @@ from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.tools.doctor.certificates import EXPIRES_SOON_S
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.topics import topic
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.transport.credentials import NoCredentialsError
 from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.sender import UnreadableSettingError, read_setting

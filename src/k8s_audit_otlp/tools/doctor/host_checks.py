@@ -14,7 +14,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 
 LEAST_STATE_BYTES = 64 << 20  # a checkpoint is kilobytes; below this somebody else fills the disk
 _MIB = 1 << 20

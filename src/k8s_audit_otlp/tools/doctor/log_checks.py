@@ -11,8 +11,8 @@ from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.event.formats import detect, is_audit, unwrap
 from k8s_audit_otlp.receiver.listing import unknown_backups
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
 
 SWITCH_ON = "switch auditing on: k8s-audit-otlp apiserver patch MANIFEST"
 IDLE_S = 60.0  # leases alone make an apiserver write more often than that

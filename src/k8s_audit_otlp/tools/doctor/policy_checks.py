@@ -7,7 +7,7 @@ from k8s_audit_otlp.apiserver.profiles import mistakes
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 
 PRINT = "print one that does not: k8s-audit-otlp apiserver policy"
 _RANK = {"None": 0, "Metadata": 1, "Request": 2, "RequestResponse": 3}

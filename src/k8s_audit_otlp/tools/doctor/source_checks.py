@@ -17,8 +17,8 @@ from k8s_audit_otlp.config.sources import (
 )
 from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending
+from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, warn
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
-from k8s_audit_otlp.tools.doctor.verdict import Check, CheckResult, fail, ok, warn
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.tls import load_pair

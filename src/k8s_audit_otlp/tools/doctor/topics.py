@@ -11,7 +11,7 @@ from k8s_audit_otlp.agent.kafka import client_settings
 from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
-from k8s_audit_otlp.tools.doctor.verdict import CheckResult, fail, ok, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, fail, ok, warn
 
 TIMEOUT_S = 5.0
 

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from k8s_audit_otlp.event.decode import ReadEvent, read_line
 from k8s_audit_otlp.event.policy import Policy
+from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.model import Block, ObjectRef, Span
 from k8s_audit_otlp.otlp.mapping import limiter_of
-from k8s_audit_otlp.tools.explain.display import strict
 from k8s_audit_otlp.tools.explain.keys import resource_of
 from k8s_audit_otlp.tools.explain.rules import OTHERS, RuleText, rule_texts
-from k8s_audit_otlp.tools.explain.targets import ExplainTarget
+from k8s_audit_otlp.tools.explain.targets import ExplainTarget, with_all_rules
 from k8s_audit_otlp.transport.otlp_json import record_as_json
 
 IDENTITY = "0" * 16  # of an event that lies in no log
@@ -108,9 +108,9 @@ class Explainer:
         if mapping.policy:
             self._policy = Policy.parse(mapping.policy, mapping.policy_file)
             self._rules = {**OTHERS, **rule_texts(self._policy, mapping.policy)}
-        safe = strict(mapping)
-        self._encoder, self._safe_encoder = mapping.encoder(), safe.mapping.encoder()
-        self._redact = safe.redactor
+        safe = with_all_rules(mapping)
+        self._encoder, self._safe_encoder = mapping.encoder(), safe.encoder()
+        self._redact = Redactor(safe.rules)
         limiter = limiter_of(mapping.options)
         names = [mapping.options.prefix + name for name in ("redacted", "truncated.removed")]
         self._redacted, self._removed = [limiter.name(n) if limiter else n for n in names]

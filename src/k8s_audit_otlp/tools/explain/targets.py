@@ -92,6 +92,18 @@ def without_config(policies: Sequence[PolicyText]) -> list[ExplainTarget]:
     return [_with_policy(replace(plain, name=""), policy) for policy in policies]
 
 
+def with_all_rules(mapping: ExporterMapping) -> ExporterMapping:
+    """Return a mapping with every built-in rule on; how values are replaced, and own rules, stay.
+
+    An exporter may be allowed to receive secrets (`bodies: raw`, rules that are off, `args: keep`);
+    what is shown of events holds none nevertheless.
+    """
+    args = "first" if mapping.rules.args == "keep" else mapping.rules.args
+    bodies: Literal["keep", "drop"] = "drop" if mapping.bodies == "drop" else "keep"
+    rules = replace(mapping.rules, off=frozenset(), args=args, bodies=bodies)
+    return replace(mapping, rules=rules, bodies=bodies)
+
+
 def _exporter(name: str, config: Config) -> ExplainTarget:
     exporter = config.exporters[name]
     compression: Compression = "none"

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.policy import Policy
+from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.mapping import limiter_of
 from k8s_audit_otlp.otlp.resource import export_request
-from k8s_audit_otlp.tools.explain.display import strict
 from k8s_audit_otlp.tools.explain.keys import Key, shown
 from k8s_audit_otlp.tools.explain.report import ExporterRow, NoisyRow, RuleRow, ViewReport
 from k8s_audit_otlp.tools.explain.rules import NO_POLICY, NO_RULE, OTHERS, UNREAD, rule_texts
-from k8s_audit_otlp.tools.explain.targets import ExplainTarget
+from k8s_audit_otlp.tools.explain.targets import ExplainTarget, with_all_rules
 from k8s_audit_otlp.tools.heaviest import Heaviest
 from k8s_audit_otlp.transport.compress import compressor
 
@@ -141,7 +141,7 @@ class View:
 
     def report(self) -> ViewReport:
         """Say what came of everything; call it once, at the end."""
-        mapping, redactor = self._mapping, strict(self._mapping).redactor
+        mapping, redactor = self._mapping, Redactor(with_all_rules(self._mapping).rules)
         rows = [r for name, r in self._rows.items() if r.events or name not in (NO_RULE, UNREAD)]
         heaviest = self._heaviest
         return ViewReport(

@@ -12,7 +12,7 @@ from k8s_audit_otlp.evidence.seal import SEAL
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
-from k8s_audit_otlp.tools.verify.stores.asking import Store
+from k8s_audit_otlp.tools.verify.stores.client import Store
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from k8s_audit_otlp.otlp.attributes_sum import CHOSEN
-from k8s_audit_otlp.tools.verify.derived import (
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, words_of
+from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, read_uid
+from k8s_audit_otlp.tools.verify.rebuilt_fields import (
     NOT_OF_THE_BODY,
     Beside,
     Derived,
@@ -24,8 +26,6 @@ from k8s_audit_otlp.tools.verify.derived import (
     says,
     says_something,
 )
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, words_of
-from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, read_uid
 from k8s_audit_otlp.tools.verify.receipt_records import FormReader
 
 _MOST: Final = 1000  # of one field that are kept to be named

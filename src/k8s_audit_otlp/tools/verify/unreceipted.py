@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.tools.text import counted
-from k8s_audit_otlp.tools.verify.derived import PREFIX, derive
 from k8s_audit_otlp.tools.verify.exports.record import (
     CHAIN_ID,
     SEGMENT,
@@ -21,6 +20,7 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     source_of,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import UidPlace
+from k8s_audit_otlp.tools.verify.rebuilt_fields import PREFIX, derive
 
 # Of a file's path: its folder, and what all files of its log are called alike.
 _LOG: Final = re.compile(r"(.*/)?(.*?)(?=[-._]*\d|\.log|$).*", re.DOTALL)

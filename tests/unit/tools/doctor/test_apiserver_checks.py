@@ -17,7 +17,7 @@ from k8s_audit_otlp.apiserver.observed import observe
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, RefusalError
 from k8s_audit_otlp.tools.doctor.apiserver_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, processes
-from k8s_audit_otlp.tools.doctor.verdict import State
+from k8s_audit_otlp.tools.doctor.findings import State
 
 TABLE = {check.name: check.look for check in CHECKS}
 MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"

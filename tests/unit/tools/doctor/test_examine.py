@@ -21,7 +21,7 @@ from k8s_audit_otlp.tools.doctor import (
     webhook_checks,
 )
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
-from k8s_audit_otlp.tools.doctor.verdict import Finding, State
+from k8s_audit_otlp.tools.doctor.findings import Finding, State
 from tests.kit.backend import Backend
 
 MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"

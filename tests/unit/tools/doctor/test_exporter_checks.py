@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.tools.doctor.verdict import State
+from k8s_audit_otlp.tools.doctor.findings import State
 from tests.kit.backend import Backend
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.steps import PartialSuccess, Refuse, Throttle

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
 from k8s_audit_otlp.tools.doctor.host_checks import CHECKS, HostFacts, judge_rooms
-from k8s_audit_otlp.tools.doctor.verdict import CheckResult, State
 
 TABLE = {check.name: check.look for check in CHECKS}
 MIB = 1 << 20

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.tools.doctor.findings import State
 from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
-from k8s_audit_otlp.tools.doctor.verdict import State
 
 TABLE = {check.name: check.look for check in CHECKS}
 

@@ -10,8 +10,8 @@ import pytest
 from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.apiserver.observed import Apiserver
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process
+from k8s_audit_otlp.tools.doctor.findings import State
 from k8s_audit_otlp.tools.doctor.policy_checks import CHECKS
-from k8s_audit_otlp.tools.doctor.verdict import State
 
 TABLE = {check.name: check.look for check in CHECKS}
 HEAD = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"

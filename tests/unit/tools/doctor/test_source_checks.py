@@ -9,7 +9,7 @@ import pytest
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.doctor import topics
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
-from k8s_audit_otlp.tools.doctor.verdict import Finding, State
+from k8s_audit_otlp.tools.doctor.findings import Finding, State
 from tests.kit.certificates import Authority
 
 

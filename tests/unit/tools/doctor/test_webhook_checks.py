@@ -13,7 +13,7 @@ from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconf
 from k8s_audit_otlp.tools.doctor import apiserver_checks
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending, ends_of
-from k8s_audit_otlp.tools.doctor.verdict import CheckResult, State
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
 from k8s_audit_otlp.tools.doctor.webhook_checks import CHECKS
 from tests.kit.certificates import Authority
 

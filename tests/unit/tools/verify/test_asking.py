@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from k8s_audit_otlp.tools.verify.stores.asking import Asking, StoreError
+from k8s_audit_otlp.tools.verify.stores.client import StoreClient, StoreError
 from k8s_audit_otlp.transport.tls import TlsOptions
 from tests.kit.servers import free_port
 
@@ -14,7 +14,7 @@ NOBODY = "http://127.0.0.1:PORT"  # where nobody listens
 
 
 def asked(url: str, env: dict[str, str]) -> None:
-    Asking(url, {}, TlsOptions(), env, sleep=lambda _: None).page("GET", "/", {})
+    StoreClient(url, {}, TlsOptions(), env, sleep=lambda _: None).page("GET", "/", {})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import msgspec
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
-from k8s_audit_otlp.tools.verify.stores.asking import Asking, Where, slices, time_text
+from k8s_audit_otlp.tools.verify.stores.client import StoreClient, Where, slices, time_text
 
 _HOUR_S: Final = 3600.0  # of records; of links, which are few, a day
 _CLUSTER: Final = "k8s.cluster.name"
@@ -26,7 +26,7 @@ _CLICKHOUSE: Final = """
 class VictoriaLogs:
     """docs.victoriametrics.com/victorialogs/querying/#querying-logs. `source`: a stream filter."""
 
-    def __init__(self, asking: Asking, where: Where) -> None:
+    def __init__(self, asking: StoreClient, where: Where) -> None:
         self._asking = asking
         named = f'"{_CLUSTER}":={_quoted(where.cluster)}'
         self._filter = f"{where.source} {named}".strip()
@@ -48,7 +48,7 @@ class VictoriaLogs:
 class ClickHouse:
     """clickhouse.com/docs/interfaces/http. `source`: a table of the Collector's form."""
 
-    def __init__(self, asking: Asking, where: Where) -> None:
+    def __init__(self, asking: StoreClient, where: Where) -> None:
         self._asking = asking
         database, _, table = (where.source or "otel_logs").rpartition(".")
         self._fixed = {

@@ -29,7 +29,7 @@ from k8s_audit_otlp.telemetry.metrics.prometheus import text_of
 from k8s_audit_otlp.tools.verify.day import Day, day_of, judge_day, last_full_day
 from k8s_audit_otlp.tools.verify.page import html_of
 from k8s_audit_otlp.tools.verify.stores import STORES
-from k8s_audit_otlp.tools.verify.stores.asking import Asking, StoreError, Where
+from k8s_audit_otlp.tools.verify.stores.client import StoreClient, StoreError, Where
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 from k8s_audit_otlp.tools.verify.wording import answer_of, families_of, json_of, lines_of, notice_of
 from k8s_audit_otlp.transport.tls import TlsError, TlsOptions
@@ -74,7 +74,7 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
     trusted = _trusted(keys)
     try:
         tls = TlsOptions(ca_file=str(ca) if ca else "")
-        asking = Asking(_resolved(url, "--url"), _headers(headers), tls, os.environ)
+        asking = StoreClient(_resolved(url, "--url"), _headers(headers), tls, os.environ)
         store = STORES[kind](asking, Where(cluster, source))
         verdict = judge_day(store, f"{kind} at {asking.where}", cluster, chosen, trusted, now_ns)
     except (UnusableError, TlsError) as error:

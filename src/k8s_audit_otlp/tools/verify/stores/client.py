@@ -65,7 +65,7 @@ class Where(NamedTuple):
     source: str = ""
 
 
-class Asking:
+class StoreClient:
     """The way to one store. Not for threads."""
 
     def __init__(

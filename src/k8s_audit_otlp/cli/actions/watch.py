@@ -13,8 +13,8 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
 from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.status_file import AgentNow, StatusReport
+from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.telemetry.views import ExporterView
-from k8s_audit_otlp.telemetry.visible import visible
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.text import about, duration
 

@@ -3,16 +3,28 @@
 import json
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import console
+from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
-from k8s_audit_otlp.tools.doctor.show import show, summary
-from k8s_audit_otlp.tools.doctor.verdict import State
+from k8s_audit_otlp.tools.doctor.findings import Finding, State
+from k8s_audit_otlp.tools.table import print_hanging
+
+_STYLE = {
+    State.OK: "green",
+    State.WARN: "yellow",
+    State.FAIL: "bold red",
+    State.SKIPPED: "dim",
+}
 
 
 def _text(path: Path | None) -> str | None:
@@ -51,8 +63,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
         click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
         screen = console()
-        findings = list(show(examine(question), screen))
-        screen.print(summary(findings))
+        findings = list(_show(examine(question), screen))
+        screen.print(_summary(findings))
     if any(finding.state is State.FAIL for finding in findings):
         sys.exit(FAILURE)
 
@@ -79,3 +91,22 @@ def _metrics(where: str | None) -> str | None:
             f"{why}; kubectl get --raw /metrics > FILE works too", param_hint="--apiserver-metrics"
         )
     return answer.data.decode(errors="replace")
+
+
+def _show(findings: Iterable[Finding], console: Console) -> Iterator[Finding]:
+    """Print each finding under its subject as it comes, and hand it on."""
+    subject = ""
+    for finding in findings:
+        if finding.subject != subject:
+            subject = finding.subject
+            console.print(Text(visible(subject), style="bold"), soft_wrap=True)
+        state = Text(f"  {finding.state:<8}", style=_STYLE[finding.state])
+        print_hanging(console, state + Text(f"{finding.check:<22}"), finding.why)
+        if finding.hint and finding.state is not State.OK:
+            print_hanging(console, Text(f"{'':10}→ "), finding.hint)
+        yield finding
+
+
+def _summary(findings: Iterable[Finding]) -> str:
+    counts = Counter(finding.state for finding in findings)
+    return ", ".join(f"{counts[state]} {state}" for state in State)

@@ -27,7 +27,7 @@ from k8s_audit_otlp.cli.options import (
     directory_of,
 )
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.config.reading.explain import suggest
+from k8s_audit_otlp.config.reading.model_errors import suggest
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.exporter.dead_letter import (
     DeadLetterRecord,
@@ -43,7 +43,7 @@ from k8s_audit_otlp.exporter.dead_letter_replay import (
     Replayed,
     ReplayRunningError,
 )
-from k8s_audit_otlp.telemetry.visible import visible_json
+from k8s_audit_otlp.telemetry.terminal_safe import visible_json
 from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.transport.otlp_json import record_as_json
 

@@ -13,7 +13,7 @@ from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Sourc
 _EVERY_HOST = frozenset({"", "0.0.0.0", "[::]"})  # noqa: S104 - nothing is bound here
 
 
-def check_rivals(config: Config, found: Findings) -> None:
+def check_conflicts(config: Config, found: Findings) -> None:
     """Tell of receivers that would take each other's address or events."""
     _check_addresses(config, found)
     for source_id, source in config.sources.items():

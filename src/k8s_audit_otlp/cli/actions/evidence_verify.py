@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from k8s_audit_otlp.cli import NOTHING, die
+from k8s_audit_otlp.cli.actions.evidence_report import CODES
+from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.cli.work.evidence_report import CODES
-from k8s_audit_otlp.cli.work.exports import exports_in, files_of
 from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
 from k8s_audit_otlp.tools.text import denied
 from k8s_audit_otlp.tools.verify.exports.export import UnreadableExportError

@@ -17,8 +17,7 @@ from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
-from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
-from k8s_audit_otlp.cli.work.run_lines import (
+from k8s_audit_otlp.cli.actions.run_lines import (
     by_exporter,
     closing_lines,
     end,
@@ -27,6 +26,7 @@ from k8s_audit_otlp.cli.work.run_lines import (
     progress,
     say_started,
 )
+from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError

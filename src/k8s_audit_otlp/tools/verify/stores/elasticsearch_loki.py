@@ -9,9 +9,9 @@ import msgspec
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
-from k8s_audit_otlp.tools.verify.stores.asking import (
-    Asking,
+from k8s_audit_otlp.tools.verify.stores.client import (
     PassingError,
+    StoreClient,
     StoreError,
     Where,
     slices,
@@ -33,7 +33,7 @@ _Row: TypeAlias = tuple[int, list[tuple[str, Any]]]
 class Loki:
     """grafana.com/docs/loki/latest/reference/loki-http-api. `source`: a stream selector."""
 
-    def __init__(self, asking: Asking, where: Where) -> None:
+    def __init__(self, asking: StoreClient, where: Where) -> None:
         self._asking = asking
         cluster = msgspec.json.encode(where.cluster).decode()
         self._limit = 100
@@ -104,7 +104,7 @@ class Elasticsearch:
     elastic.co/docs/api/doc/elasticsearch/operation/operation-scroll
     """
 
-    def __init__(self, asking: Asking, where: Where) -> None:
+    def __init__(self, asking: StoreClient, where: Where) -> None:
         self._asking = asking
         self._path = f"/{where.source or 'logs-*'}/_search"
         self._cluster = _any_of("term", "k8s.cluster.name", where.cluster)

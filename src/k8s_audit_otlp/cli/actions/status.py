@@ -32,7 +32,7 @@ def command(
         raise click.UsageError("--watch has no end that could fail; leave one of them out")
     directory = directory_of(config_file, state_dir)
     if watch and not as_json and sys.stdout.isatty():
-        from k8s_audit_otlp.cli.work.watch import watch as live  # noqa: PLC0415 - slow to import
+        from k8s_audit_otlp.cli.actions.watch import watch as live  # noqa: PLC0415 - slow to import
 
         live(lambda: _read(directory), console())
     while True:
