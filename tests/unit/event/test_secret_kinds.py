@@ -104,6 +104,41 @@ def test_texts_without_a_secret_stay(place: str) -> None:
     assert [t for t, r in zip(kept, records, strict=True) if "REDACTED" in r] == []
 
 
+OBJECTS = (
+    [{"op": "add", "path": "/spec/containers/0/env/-", "value": {"name": "A", "value": PASSWORD}}],
+    [{"op": "replace", "path": "/stringData/a", "value": PASSWORD}],
+    {"kind": "Secret", "data": {"a": FILLING["%B"]}},
+    {"spec": {"env": [{"name": "A", "value": PASSWORD}]}},
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_object_in_base64_is_judged_as_an_object(place: str, indent: int | None) -> None:
+    """As a webhook's patch is in its answer: no word of it stands in the text."""
+    words = [base64.b64encode(json.dumps(each, indent=indent).encode()) for each in OBJECTS]
+    records = records_of([PLACES[place](f"x {word.decode()} y") for word in words])
+    shown = [word for word, record in zip(words, records, strict=True) if word.decode() in record]
+    assert shown == []
+
+
+@pytest.mark.parametrize("wrapped", [str, lambda text: base64.b64encode(text.encode()).decode()])
+def test_a_patch_that_an_annotation_has_as_text_goes(wrapped: Callable[[str], str]) -> None:
+    patch = wrapped(json.dumps(OBJECTS[0]))
+    said = json.dumps({"webhook": "w", "patch": patch, "patchType": "JSONPatch"})
+    name = "patch.webhook.admission.k8s.io/round_0_index_1"
+    (record,) = records_of([{"annotations": {name: said}}])
+    assert PASSWORD not in record
+    assert patch not in record
+
+
+def test_a_bootstrap_token_goes_and_the_name_of_an_event_stays() -> None:
+    token, name = "abcdef.0123456789abcdef", "nginx1.17a2b3c4d5e6f708"
+    (record,) = records_of([{"userAgent": f"a {token} {name}"}])
+    assert token not in record
+    assert name in record
+
+
 def event_of(row: Event, member: str, body: Any) -> Event:
     resource, _, group = row["resource"].partition(".")
     reference = {"resource": resource, "namespace": "a", "name": "b", "apiGroup": group}

@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.redact.siblings import has_sibling, is_reference, pare
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.uri import program
 from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, says_which
 from k8s_audit_otlp.event.splice.tokens import (
@@ -36,7 +37,7 @@ _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
 _SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
-_ECHOING = (b"alue", b"map[", b"got ", b"...|", b"pars", b"!!", b"input byte", b"type string")
+_ECHOING = (b"alue", b"map[", b"...|", *map(str.encode, UNREAD_NEEDLES))
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
 _LINES = re.compile(  # an environment as lines in a text; a name is none
     r"^([ \t]*(?:- )?(?!name:)[A-Za-z_][\w.-]{0,253}(?:=|:[ \t]+)[\"']?)([^\s\"'][^\n]*)$",
@@ -115,11 +116,16 @@ def drawn(scan: Scan, key: int) -> None:
         scan.mask(key + 2, "key")
 
 
-def headers(scan: Scan, key: int) -> None:
-    if scan.pieces[key + 1][:2] == b":{":
-        for member in members(scan.pieces, key, end_of(scan.pieces, key)):
-            if not only_refers(text_of(scan.pieces[member])):
-                drawn(scan, member)
+def holder(scan: Scan, key: int) -> None:
+    """Redact what looks drawn in a map or list, except under names that only refer."""
+    pieces, name = scan.pieces, scan.pieces[key]
+    if "key" in scan.off or pieces[key + 1][1:2] not in (b"{", b"["):
+        return
+    for place in range(key + 2, end_of(pieces, key), 2):
+        if is_key(pieces, place):
+            name = pieces[place]
+        elif not only_refers(text_of(name)) and looks_random(text_of(pieces[place])):
+            scan.mask(place, "key")
 
 
 def own_key(scan: Scan, key: int) -> int:
@@ -276,5 +282,5 @@ _ACT: tuple[Callable[[Scan, int], int | None], ...] = (
     rename,
     owned,
     drawn,
-    headers,
+    holder,
 )

@@ -14,7 +14,8 @@ from k8s_audit_otlp.event.secrets.needles import NEEDLES, sought_for
 _MEMBERS: Final = (
     *('"env', "environment", "envvar", "env_", "_env", "envs", '"command"', '"args"', '"data"'),
     *('"value"', '"default"', '"defaultvalue"', '"stringvalue"', "last-applied", "openapiv3schema"),
-    *("kapp.k14s.io/original", "objectset.rio.cattle.io", 'headers"', '"kty"'),
+    *("kapp.k14s.io/original", "objectset.rio.cattle.io", 'headers"', "secure", '"kty"'),
+    *("sensitive", "confidential"),
     *("containerenv", "podenv", "extraenv", "env:", "path: /data"),  # two as YAML in a text
 )
 # In a body these are in most names and texts and tell nothing that `names` or a value does not.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.context import BodyContext, context_of
+from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
@@ -30,7 +31,7 @@ _DIGEST = re.compile(
 _MASTERS = b'"system:masters"'
 _URI = b'"requestURI":"'
 _WITH_QUERY = re.compile(_URI + rb'[^"?]*\?[^"]*"')
-_EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\")
+_EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\|" + PACKED.pattern)
 _MAX_KEPT = 4096
 _LONGEST_KEPT = 512  # characters
 
@@ -90,7 +91,7 @@ class CleanParts:
 
     def _is_clean_path(self, path: bytes) -> bool:
         """Judge a path, and the names in it; not one in which a value may begin."""
-        if _is_plain(path):
+        if _is_plain(path) and b"/proxy/" not in path:
             return True
         return not _GOES_ON.search(path) and self._outside.leaves("requestURI", path.decode())
 

@@ -6,11 +6,16 @@ had. So a cut value is completed, redacted, and cut again.
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from k8s_audit_otlp.event.secrets.needles import IN_JSON
 from k8s_audit_otlp.event.secrets.replacement import MASK
 
+PACKED: Final = re.compile(b"eyJ|" + IN_JSON.encode())
+_PACKED = re.compile(rf"(?<![\w+/.-])(?:eyJ|{IN_JSON})[\w+/-]{{8,}}+={{0,2}}(?!\.)", re.ASCII)
+_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _MAX_VALUES = 64  # JSON values followed in one string
 _MAX_TORN = 16  # brackets that begin nothing, in one string
 _MOST_ESCAPED = 4  # times that a text is escaped and followed
@@ -28,7 +33,9 @@ Redact = Callable[[bytes], bytes]
 
 def may_hold_json(text: str) -> bool:
     """Tell quickly whether any JSON object or list of more than numbers can be in a text."""
-    return '"' in text and ("{" in text or "[" in text)
+    if '"' in text and ("{" in text or "[" in text):
+        return True
+    return _PACKED.search(text) is not None
 
 
 class Followed(NamedTuple):
@@ -40,7 +47,9 @@ def redact_embedded(text: str, redact: Redact, depth: int = _MOST_ESCAPED) -> Fo
     """Redact each JSON value in a text by *redact*, also those that are escaped in it.
 
     *redact* raises ValueError or LookupError for what it cannot follow: that stays for the forms.
+    A word that is base64 of JSON goes whole where anything in it does.
     """
+    text = _PACKED.sub(lambda match: _unpacked(match[0], redact), text)
     parts: list[str] = []
     first = kept = at = values = torn = 0
     completed = False
@@ -81,6 +90,14 @@ def redact_embedded(text: str, redact: Redact, depth: int = _MOST_ESCAPED) -> Fo
             kept = end
     wholly = values == 1 and not torn and text[first:at] == text.strip()
     return Followed("".join((*parts, text[kept:])) if parts else text, wholly)
+
+
+def _unpacked(word: str, redact: Redact) -> str:
+    try:
+        inner = b64decode(word.rstrip("=")[: len(word) // 4 * 4].translate(_STANDARD) + "==")
+        return word if redact_embedded(inner.decode(), redact, 0).text == inner.decode() else MASK
+    except (ValueError, LookupError):
+        return word
 
 
 def _unescaped(text: str, start: int, redact: Redact, depth: int) -> tuple[int, str | None]:

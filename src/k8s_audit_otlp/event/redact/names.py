@@ -35,7 +35,7 @@ class Action(IntEnum):
     RENAME = 13  # the name itself holds a credential
     OWNED = 14  # a managed field whose name says that it has values
     DRAWN = 15  # a credential where the value looks drawn
-    HEADERS = 16  # each of its members is, by whatever name
+    HOLDER = 16  # whatever in it looks drawn is, by whatever name
 
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
@@ -56,6 +56,7 @@ _ACTIONS = {
 }
 _DATA = frozenset({"data", "stringdata", "binarydata"})  # also where a client got the case wrong
 _VALUE_WORDS = frozenset({"value", "values", "val", "literal", "text", "content", "contents"})
+_HOLDERS = frozenset({"secure", "sensitive", "confidential"})
 _MOST_WORDS = 2  # `headerValue`
 _ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "envvar", "envvars"})
 _NOT_ENVIRONMENT = frozenset({"from", "value", "file", "files", "name", "id", "type", "prefix"})
@@ -139,9 +140,13 @@ def _of_its_words(name: str) -> Action | None:
         return Action.ENV
     words = words_of(name)
     if words and words[-1] == "headers":
-        return Action.HEADERS
+        return Action.HOLDER
+    if judge(name) is not KeyVerdict.HARMLESS:
+        return None
+    if not _HOLDERS.isdisjoint(words):
+        return Action.HOLDER
     of_value = 0 < len(words) <= _MOST_WORDS and words[-1] in _VALUE_WORDS
-    return Action.VALUE if of_value and judge(name) is KeyVerdict.HARMLESS else None
+    return Action.VALUE if of_value else None
 
 
 def _is_environment(name: str) -> bool:

@@ -200,7 +200,10 @@ class OutsideBodies:
             pieces = split(compacted(text.encode()))
             scan = Scan(self._bodies, found.context, pieces, found.fired, found.redacted_values, 1)
             for place in range(1, len(pieces), 2):
-                if pieces[place] == b"value" and is_key(pieces, place):
+                if not is_key(pieces, place):
+                    continue
+                in_text = pieces[place] == b"patch" and pieces[place + 1] == b":"
+                if in_text or pieces[place] == b"value":
                     scan.whole(place, "patch-annotation")
         except (UnreadableError, LookupError, UnicodeEncodeError):
             found.fired.add("patch-annotation")

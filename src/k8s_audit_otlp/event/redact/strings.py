@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
-from k8s_audit_otlp.event.redact.embedded import redact_embedded
+from k8s_audit_otlp.event.redact.embedded import PACKED, redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
@@ -72,7 +72,9 @@ def _may_hold(piece: bytes) -> bool:
 
 
 def may_hold_json(piece: bytes) -> bool:
-    """Tell whether a string has an escaped quote behind a bracket."""
+    """Tell whether a string has an escaped quote behind a bracket, or base64 of either."""
+    if PACKED.search(piece):
+        return True
     quote = piece.find(b"\0\1")
     return quote >= 0 and (b"{" in piece or b"[" in piece)
 

@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.needles import NAMES, bits_of
-from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
     drawn,
@@ -78,7 +78,7 @@ _SHORT_FLAGS: Final = (
     (r"\b(?:mongo|mongosh|mongodump|ldapsearch|smbclient|rpcclient)\b", "", r" -[pwW] ?(?=\S)"),
     (r"\bopenssl\b", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
     (r"\bhtpasswd\b", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
-    (r"\bsetuser\b", "", r" >"),
+    (r"\b(?:set)?user\b", r" on", r" >"),
     (r"\bhttp-basic\.\S{1,64}", "", r" \S{1,64} "),
     (r"\bvault\b", r" login\b", r" (?!-|method=)"),
     (r"\bsnmp[a-z]{2,8}\b", "", r" -[AXc] "),
@@ -88,9 +88,15 @@ _SHORT = "|".join(
     program + (_WITHIN + between if between else "") + _WITHIN + flag
     for program, between, flag in _SHORT_FLAGS
 )
-_SHORT_FLAG = re.compile(rf"({_SHORT})" + _VALUE, re.IGNORECASE)
+_SHORT_FLAG = re.compile(rf"({_SHORT})(?!{MASK})" + _VALUE, re.IGNORECASE)
+# What is sent behind a prompt: expect "assword:" { send "..." }
+_ANSWER = re.compile(
+    r"((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"'][^\"']{0,64}?"
+    r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)",
+    re.IGNORECASE,
+)
 _PIPED = re.compile(
-    r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|][^\n\"'|]{0,512}+)"
+    r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
     r"(?:--password-stdin|chpasswd|passwd --stdin|sudo -S|create secret|base64)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
@@ -198,21 +204,23 @@ def _short(replacement: Replacement, match: re.Match[str]) -> str:
     return match[0][: -len(value)] + in_quotes(value, replacement)
 
 
+_PASSWORDS: Final = step(
+    (
+        *(" -p", " -a ", " -w", " -k ", "setuser", "on >", "htpasswd", "vault login", "snmp"),
+        *("7z ", "zip -p", "unrar", "ssh-keygen", "rabbitmqctl", "net use", "net user"),
+        *("psexec", "basic"),
+    ),
+    _SHORT_FLAG,
+    _short,
+)
 STEPS: tuple[Step, ...] = (
     step(("-u ", "--user", "--proxy-user", "curl"), _USER, _user),
     step(("curl",), _COOKIE, _cookie),
     step(("password", "requirepass", "master", "auth-pass", "identified"), _LOGIN, _login),
     step(("password",), _SQL_PASSWORD, quoted),
     step(("--from-literal",), _LITERAL, second),
-    step(
-        (
-            *(" -p", " -a ", " -w", " -k ", "setuser", "htpasswd", "vault login", "snmp", "psexec"),
-            *("7z ", "zip -p", "unrar", "ssh-keygen", "rabbitmqctl", "net use", "net user"),
-            "basic",
-        ),
-        _SHORT_FLAG,
-        _short,
-    ),
+    Step(NAMES | bits_of(("assword",)), _ANSWER, second, ("send",)),
+    *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
     Step(NAMES | bits_of(("base64",)), _PIPED, second, "|>"),
     Step(NAMES, _WRITTEN, _written, "<"),
     step(("<<<",), _HERE, drawn),

@@ -10,13 +10,14 @@ from functools import lru_cache, partial
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     judge,
+    names_one_value,
     says_drawn,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step
-from k8s_audit_otlp.event.secrets.values import RANDOM, is_scattered
+from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step, where
+from k8s_audit_otlp.event.secrets.values import RANDOM, is_drawn, is_scattered
 
 _LOOK_BACK = 48  # characters
 _NEAR = 6  # words in which a name is looked for that says credential by itself
@@ -49,11 +50,31 @@ _TOLD = re.compile(
     r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})",
     re.IGNORECASE,
 )
+# One that is told before its name: `X is the password`, `use X as token`, `X  # api key`.
+_TOLD_BEFORE = re.compile(
+    r"(?<![^\s\"'`(=])(?P<value>(?=[^\s\"'`|,()]{0,64}[0-9])(?=[^\s\"'`|,()]{0,64}[A-Za-z])"
+    r"(?:[^\s\"'`|,():=]|[:=](?!\s)){6,128}+)"
+    r"[\"'`]?(?:[ \t]{1,4}(?:is|was|as)|[ \t]{0,4}(?:[=:(#]|//|--|<-))[ \t]{0,4}"
+    r"(?:(?:the|an?|my|your|our|this|new|old|admin|root|user|db|temporary|default)[ \t]){0,3}"
+    r"(?P<name>[A-Za-z_-]{3,32}(?: key)?)"
+    r"(?=[)\"'.,;!]|\s{0,8}\Z|\n|[ \t]+(?:for|of|to|on|at|in|and)\s)",
+)
+
+
+def _is_told(name: str, value: str) -> bool:
+    if not names_one_value(name):
+        return False
+    words = words_of(name)
+    return words[-1].startswith("pass") or is_drawn(value)
 
 
 def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
     start = match.start()
-    before = match.string[max(0, start - _LOOK_BACK) : start].rpartition("\n")[2]
+    lines = match.string[max(0, start - _LOOK_BACK) : start].rpartition("\n")
+    before = lines[2]
+    if not before.strip():  # under a line such as `Password:`
+        above = lines[0].rstrip("-=\r\n ")
+        before = above.rpartition("\n")[2] if above.endswith(":") or above != lines[0] else ""
     if _OBJECTS.search(before) or _SUM.search(before):
         return match[0]
     words = words_of(before)
@@ -78,4 +99,5 @@ STEPS: tuple[Step, ...] = (
     step((SHORT_FLAG,), _FLAG, drawn),
     Step(NAMES, _WORD, _drawn),
     Step(NAMES, _TOLD, second),
+    Step(NAMES, _TOLD_BEFORE, where(_is_told)),
 )

@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.needles import ARMOURS, LOGINS, TOKEN_NEEDLES, bits_of
+from k8s_audit_otlp.event.secrets.needles import ARMOURS, BOOTSTRAP, LOGINS, TOKEN_NEEDLES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
@@ -34,6 +34,9 @@ _OF_ANY_VENDOR = re.compile(
     r"(?<![A-Za-z0-9_-])[a-z][a-z0-9]{1,11}(?:[_-][a-z0-9]{1,8}){0,3}_"
     r"((?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{22,}+[\w-]*)",
     re.ASCII,
+)
+_BOOTSTRAP = re.compile(
+    rf"()((?<![\w.-])(?=[a-z]{{0,6}}\d|[a-z.]{{7,22}}\d){BOOTSTRAP}(?![\w-]|\.\w))", re.ASCII
 )
 _BEARER = re.compile(
     r"(bearer(?:\s|%20|\+)++)(?!(?:tokens?|auth\w*|credentials?|scheme|header|realm)\b)"
@@ -129,8 +132,9 @@ _SHOWN_WHOLE: tuple[Step, ...] = (
 _TOKENS: tuple[Step, ...] = (
     *(step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS),
     step((OF_ANY_VENDOR,), _OF_ANY_VENDOR, _of_any_vendor),
+    step((BOOTSTRAP,), _BOOTSTRAP, second),
 )
-_TOKEN_BITS = bits_of((*TOKEN_NEEDLES, OF_ANY_VENDOR))
+_TOKEN_BITS = bits_of((*TOKEN_NEEDLES, OF_ANY_VENDOR, BOOTSTRAP))
 _STEPS: tuple[Step, ...] = (
     step(("authorization", "authenticate"), _DIGEST, second),
     step(("authorization",), _AUTHORIZATION, second),

@@ -86,7 +86,7 @@ DRAWN_WORDS: Final = frozenset(
     key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption passw sudo shared private sid sessionid verifier samlresponse samlrequest
-    clave
+    clave tok
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.

@@ -14,9 +14,9 @@ _DUMP = re.compile(
 )
 # What a decoder could not read: strconv, time.Parse, yaml, json, quantities.
 _UNREAD = re.compile(
-    r"(\b(?:parsing(?: time)?|cannot parse|got|at input byte \d{1,19}:|of type string:)[ ]"
-    r"|unmarshal !!\w{1,32} )"
-    r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?)"
+    r"(\b(?:parsing(?: time)?|parse|unmarshal(?: !!\w{1,32})?|decod(?:e|ing)|got|near"
+    r"|byte \d{1,19}(?: in|:)|of type string:) )"
+    r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?|'[^']*'?)"
 )
 
 # What k8s.io/apimachinery pkg/api/errors and k8s.io/apiserver's ForbiddenMessage say most often.

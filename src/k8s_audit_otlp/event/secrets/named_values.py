@@ -20,7 +20,7 @@ from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_rand
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
     r"(?P<close>[\"'\\]{0,8}\]?)"
-    r"(?:[ \t]{0,8}|\s{1,8}(?=:))(?P<sign>=>|\?:|[:?+!|=]?=|: =|::(?=[ \t])|:)[ \t]{0,8}"
+    r"(?:[ \t]{0,8}|\s{1,8}(?=:))(?P<sign>=>|\?:|[:?+!|=]?=|: =|::(?=[ \t])|[:\uff1a])[ \t]{0,8}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
 _UNQUOTED = re.compile(r"[^\s\"'`<>]+")
@@ -37,10 +37,13 @@ _NEXT_LINE = re.compile(
 )
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
 # A map below a name: what is drawn in it is a credential, whatever it is called there.
-_MAP = re.compile(r"\{(?:[^{}]|\{[^{}]*+)*+|[ \t\r]*\n([ \t]++)[\w.\"'-]+:[^\n]*+(?:\n\1[^\n]*+)*+")
+_MAP = re.compile(
+    r"\{(?:[^{}]|\{[^{}]*+)*+"
+    r"|[ \t\r]*\n([ \t]*+)(?:(?<=[ \t])|- )[\w.\"'-]+:[^\n]*+(?:\n\1[ -][^\n]*+)*+"
+)
 _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: string = "X"`
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
-_BLOCK = re.compile(r"[|>][+-]?\d?[ \t\r]*\n([+-]?[ \t]+)")
+_BLOCK = re.compile(r"[|>][+-]?\d?[+-]?[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
 _PROSE = re.compile(r"[A-Za-z][a-z']*[,:]? [A-Za-z][A-Za-z'-]*[,.;:!]?(?=\s|\Z)")  # two words
 _CLAUSE = 128  # characters
@@ -87,23 +90,22 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             at = account.end() if account else at
             continue
         verdict = judge(name)
-        if verdict is KeyVerdict.HARMLESS and not _may_be_drawn(name, inside=at < below):
-            continue
-        if verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict):
+        harmless = verdict is KeyVerdict.HARMLESS and not _may_be_drawn(name, inside=at < below)
+        if harmless or (verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict)):
             continue
         if _names_a_place(text, match) or _is_prose(text, match):
             continue
         start, end = _value_at(text, match)
         value = text[start:end]
-        if end <= start and at >= below and (under := _MAP.match(text, start)):
+        is_list = value[:1] == "\n" and _ITEM.search(value) is None
+        if (end <= start or is_list) and at >= below and (under := _MAP.match(text, start)):
             below = under.end()
-        if end <= start or _states_nothing(value, match, verdict, prose=prose):
+        if end <= start or is_list or _states_nothing(value, match, verdict, prose=prose):
             continue
         if value[:1] == "\n":
             parts += text[kept:start], _ITEM.sub(partial(_item, replacement), value)
-            kept = at = end
-            continue
-        parts += text[kept:start], in_quotes(value, replacement)
+        else:
+            parts += text[kept:start], in_quotes(value, replacement)
         kept = at = end
     return "".join((*parts, text[kept:])) if parts else text
 

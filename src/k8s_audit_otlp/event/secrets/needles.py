@@ -47,6 +47,10 @@ IN_BASE64: Final = tuple(
         for shift in range(3)
     )
 )
+# How base64 of an object or a list begins, beside `eyJ`, which much else does.
+IN_JSON: Final = "W3s[iK]|Wwog|WyJ|ewo[giJ]|eyAi"
+# A bootstrap token of kubeadm; not an Event, whose name ends in the time, in hexadecimal digits.
+BOOTSTRAP: Final = "[a-z0-9]{6}[.](?:1[0-69a-z]|[02-9a-z][a-z0-9])[a-z0-9]{14}"
 # What a text must hold, in any case of letters, for a name of a credential to be in it.
 NAME_NEEDLES: Final = (
     *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
@@ -82,10 +86,13 @@ FORM_NEEDLES: Final = (
     # Objects that are written as text.
     *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),
     *("alue: ", "got &", "got {", "valueunstructured{"),
-    *("<<<", "base64", *LOGINS, OF_ANY_VENDOR, *IN_BASE64),
+    *("<<<", "base64", *LOGINS, OF_ANY_VENDOR, BOOTSTRAP, "on >", "assword", *IN_BASE64, IN_JSON),
 )
 # What a decoder says before it quotes what it could not read.
-UNREAD_NEEDLES: Final = ('parsing "', 'time "', 'parse "', 'got "', "!!", "byte ", 'string: "')
+UNREAD_NEEDLES: Final = (
+    *("parsing ", "parse ", "unmarshal ", "decode ", "decoding ", 'time "', "got ", "near "),
+    *("byte ", "string: "),
+)
 TOKEN_NEEDLES: Final = tuple(
     dict.fromkeys(needle for row in TOKEN_FORMATS for needle in row.needles)
 )
@@ -141,6 +148,10 @@ _NEEDLE_PATTERNS: Final = {
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
+    IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
+    "on >": rb"on (?:>|\\u003e)",
+    BOOTSTRAP: rb"(?-i:(?:^|[^a-zA-Z0-9_.-]|\\[bfnrt]|\\u[0-9a-f]{4})%b(?:[^a-zA-Z0-9_.-]|$))"
+    % BOOTSTRAP.encode(),
     "</": rb"(?:<|\\u003c)/",
     OF_ANY_VENDOR: b"(?-i:%b)" % OF_ANY_VENDOR.encode(),
     **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if not row.begins},
@@ -153,7 +164,7 @@ def sought_for(needle: str) -> Sought:
     return needle.encode() if pattern is None else re.compile(pattern)
 
 
-_MARKS: Final = re.compile(r"[=:\s\"'<({\[]")  # something stands between a name and its value
+_MARKS: Final = re.compile(r"[=:\uff1a\s\"'<({\[]")  # something stands between a name and its value
 # Gives the needles that an encoded text holds, as bits.
 needles_in_bytes: Final = matcher_of([*map(sought_for, NEEDLES)])
 

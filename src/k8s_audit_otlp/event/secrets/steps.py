@@ -5,7 +5,7 @@ tried only where one of its needles is in the text.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -21,7 +21,7 @@ class Step(NamedTuple):
     needles: int  # bits: one of them is in the text
     pattern: re.Pattern[str]
     change: Change
-    signs: str = ""  # one of these characters is in the text, too; without any, all texts
+    signs: Sequence[str] = ""  # one of these is in the text, too; without any, all texts
 
 
 def step(needles: Iterable[str], pattern: re.Pattern[str], change: Change) -> Step:

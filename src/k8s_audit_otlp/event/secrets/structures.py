@@ -17,6 +17,11 @@ _NAMED_VALUE = re.compile(
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})" + _ANY,
     re.IGNORECASE,
 )
+# A variable of HCL: variable "db_password" { default = "..." }
+_BLOCK_NAMED = re.compile(
+    r"[\"'](?P<name>[\w.-]{1,64})[\"']\s{0,8}\{[^{}]{0,256}?\b(?:default|value)\s{0,8}=\s{0,8}"
+    r"(?P<value>\"(?:[^\"\\]|\\.)*+\"?)"
+)
 # The same with other members between them: `required: true`.
 _NAMED_FAR_VALUE = re.compile(
     r"\bname[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>[^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
@@ -34,11 +39,12 @@ _GO_DATA = re.compile(r"(\b(?:Data|StringData): ?map\[[^{}\n]{1,40}\{)([^{}]*+)"
 _GO_MAP = re.compile(r"(\b(?:data|stringData|binaryData):map\[)([^\]]*+)")
 # Columns of a table, its first line has their names: `user,password`.
 _TABLE = re.compile(
-    r"^([\w\"'-]{1,64}(?:,[\w\"'-]{1,64}){1,15}\r?\n)"
-    r"((?:[^\n,]*+(?:,[^\n,]*+){1,15}(?:\n|\Z))+)",
+    r"^([ \t|]{0,16}[\w\"'-]{1,64}[ \t]{0,32}?(?P<sign>[,;|\t]|[ ]{2})[ \t]{0,32}[\w\"'-]{1,64}"
+    r"(?:[ \t]{0,32}?(?P=sign)[ \t]{0,32}[\w\"'-]{1,64}){0,14}[ |]{0,2}\r?\n)"
+    r"((?:(?=[^\n]*(?P=sign))[^\n]+(?:\n|\Z))++)",
     re.MULTILINE,
 )
-_COUNT = re.compile(r"\s*\d{0,3}\s*")
+_NO_CELL = re.compile(r"\s*(?:\d{0,3}|:?-+:?)\s*")  # so many; the line below the names
 _OPERATION = re.compile(
     r"\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
     r"\s{0,8}[,\n]\s{0,64}(?:[^\n,{}]{1,64}[,\n]\s{0,64})?"
@@ -109,14 +115,19 @@ def _behind(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 def _table(replacement: Replacement, match: re.Match[str]) -> str:
-    names = [name.strip(" \"'\r\n") for name in match[1].split(",")]
-    columns = [n for n, name in enumerate(names) if judge(name) is KeyVerdict.CREDENTIAL]
-    rows = [row.split(",", len(names) - 1) for row in match[2].split("\n")] if columns else []
+    sign = match["sign"]
+    between = re.compile(r"([ \t]*\t[ \t]*| {2,})" if sign.isspace() else f"({re.escape(sign)})")
+    names = [name.strip(" \"'\r\n") for name in between.split(match[1])[::2]]
+    columns = [2 * n for n, name in enumerate(names) if judge(name) is KeyVerdict.CREDENTIAL]
+    if not columns:
+        return match[0]
+    rows = [between.split(row, len(names) - 1) for row in match[3].split("\n")]
     for row in rows:
         for column in columns:
-            if column < len(row) and not _COUNT.fullmatch(row[column]):
-                row[column] = in_quotes(row[column], replacement)
-    return match[1] + "\n".join(map(",".join, rows)) if columns else match[0]
+            if column < len(row) and not _NO_CELL.fullmatch(row[column]):
+                value = row[column].strip()
+                row[column] = row[column].replace(value, in_quotes(value, replacement))
+    return match[1] + "\n".join(map("".join, rows))
 
 
 def _names(tag: str, attributes: str | None) -> bool:
@@ -145,7 +156,8 @@ STEPS: tuple[Step, ...] = (
     step(("stringdata",), _FLOW_DATA, _object),
     step(("data:",), _GO_DATA, second),
     step(("data:",), _GO_MAP, second),
-    Step(NAMES, _TABLE, _table, ","),
+    Step(NAMES, _TABLE, _table, (",", ";", "|", "\t", "  ")),
+    Step(NAMES, _BLOCK_NAMED, where(is_credential), "{"),
     step(("value",), _OPERATION, where(_is_in_path)),
     step(("value",), _NAMED_VALUE, quoted),
     Step(NAMES, _NAMED_FAR_VALUE, where(is_credential), ":"),

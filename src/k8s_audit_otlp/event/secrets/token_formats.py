@@ -171,6 +171,9 @@ TOKEN_FORMATS: Final = (
     _format(r"pn[ub]_[A-Za-z0-9]{36}", "pnu_", "pnb_"),
     _format(r"(?<=hooks\.zapier\.com/hooks/catch/)[\w/]{8,}", "hooks.zapier.com/"),
     _format(r"oauth:[a-z0-9]{30}", "oauth:"),
+    # gzip in base64, once or twice: what nobody has read.
+    _format(r"H4sI[\w+/-]{24,}={0,2}", "H4sI"),
+    _format(r"SDRzSU[\w+/-]{24,}={0,2}", "SDRzSU"),
     # Private keys as DER in base64, without their armour: OpenSSH, PKCS #1, PKCS #8, SEC 1.
     _format(r"b3BlbnNzaC1rZXktdjE[\w+/=\s]{20,}", "b3BlbnNzaC1rZXktdjE"),
     _format(
