@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash, words
 from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, body_of, field_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, body_of, field_of, number_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -196,12 +196,6 @@ def _by_words(fields: Mapping[str, Any]) -> dict[str, Any]:
                 break
         found[name] = value
     return found
-
-
-def number_of(value: Any) -> int:
-    """Read a field that holds a number; 0 where it is none, or says something else."""
-    text = str(value or "")
-    return int(text) if text.isdecimal() else 0
 
 
 def _span(first: int, last: int) -> str:

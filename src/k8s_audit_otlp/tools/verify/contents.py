@@ -16,8 +16,8 @@ from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
+    ContentReceipt,
     FormReader,
-    Receipt,
     Record,
     Records,
 )
@@ -37,7 +37,9 @@ class Contents:
 
     def __init__(self) -> None:
         self._records: dict[str, Records] = {}
-        self._receipts: dict[str, list[tuple[str, Receipt]]] = {}  # by identity: and who sends
+        self._receipts: dict[
+            str, list[tuple[str, ContentReceipt]]
+        ] = {}  # by identity: and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self.segments = Segments()
         self.hashed: set[str] = set()  # segments whose records `report` held against hashes
@@ -63,7 +65,7 @@ class Contents:
 
     def _take_receipt(self, own: Mapping[str, Any]) -> None:
         identity = str(field_of(own, SEGMENT + "identity") or "")
-        receipt = Receipt.read(own)
+        receipt = ContentReceipt.read(own)
         self.segments.take_receipt(identity, own)
         replay = field_of(own, CHAIN_ID) if field_of(own, REPLAYED) is not None else ""
         who = f"{field_of(own, EXPORTER) or ''} {replay}"
@@ -111,7 +113,7 @@ class Contents:
             ]
 
 
-def _newest(receipts: Sequence[tuple[str, Receipt]]) -> list[Receipt]:
+def _newest(receipts: Sequence[tuple[str, ContentReceipt]]) -> list[ContentReceipt]:
     """Return the receipts that speak of most bytes, of each who sends; those in a chain if any is.
 
     Who puts in another of as many bytes does not take the true one away.

@@ -21,8 +21,13 @@ from k8s_audit_otlp.state.content_hash import (
     located,
     whole_hash,
 )
-from k8s_audit_otlp.tools.verify.chains import number_of
-from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, field_of, words_of
+from k8s_audit_otlp.tools.verify.exports.record import (
+    CHAIN_ID,
+    SEGMENT,
+    field_of,
+    number_of,
+    words_of,
+)
 from k8s_audit_otlp.tools.verify.exports.uids import offset_of
 
 AGAIN: Final = "+"  # behind the form of what a replay sent
@@ -128,7 +133,7 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ContentReceipt:
     """What a receipt says of its segment's records."""
 
     name: str
@@ -138,7 +143,7 @@ class Receipt:
     said: Said
 
     @classmethod
-    def read(cls, own: Mapping[str, Any]) -> "Receipt":
+    def read(cls, own: Mapping[str, Any]) -> "ContentReceipt":
         def text(name: str) -> str:
             return str(field_of(own, name) or "")
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.chains import number_of
-from k8s_audit_otlp.tools.verify.exports.record import SEGMENT, ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.record import SEGMENT, ExportRecord, field_of, number_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap
 
 _CLUSTER = "k8s.cluster.name"

@@ -9,8 +9,8 @@ from k8s_audit_otlp.tools.verify.exports.uids import offset_of, place_of, uid_of
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
+    ContentReceipt,
     MatchedForms,
-    Receipt,
     Record,
     Records,
     Said,
@@ -42,7 +42,7 @@ class SegmentContents:
     """Judges one segment; `forms` are those of its records that are proven."""
 
     identity: str
-    receipts: Sequence[Receipt]
+    receipts: Sequence[ContentReceipt]
     gaps: Sequence[tuple[int, int]]
     report: ContentReport
     forms: set[str] = field(default_factory=set)
@@ -69,11 +69,11 @@ class SegmentContents:
             return ""
         return self._judge_forms(receipts, records.each())
 
-    def _judge_forms(self, receipts: Mapping[Said, Receipt], every: Sequence[Record]) -> str:
+    def _judge_forms(self, receipts: Mapping[Said, ContentReceipt], every: Sequence[Record]) -> str:
         """Judge records that are not simply what every receipt speaks of."""
         if any(record.digest == NO_BODY for record in every):
             return "the export has no bodies"
-        proven, unfit = set[Record](), list[tuple[Receipt, MatchedForms]]()
+        proven, unfit = set[Record](), list[tuple[ContentReceipt, MatchedForms]]()
         for said, receipt in receipts.items():
             gaps = self.gaps if receipt.gaps else None
             found = found_for(said._replace(gaps=gaps), every)
@@ -97,7 +97,11 @@ class SegmentContents:
         self.report.records += count
 
     def _judge_unfit(
-        self, receipt: Receipt, found: MatchedForms, proven: set[Record], places: Mapping[int, str]
+        self,
+        receipt: ContentReceipt,
+        found: MatchedForms,
+        proven: set[Record],
+        places: Mapping[int, str],
     ) -> str:
         delivered = receipt.said.delivered
         if receipt.gaps and len(places) > delivered:
@@ -164,7 +168,7 @@ class SegmentContents:
                 if not record.form.endswith(AGAIN)
             ]
 
-    def _name(self, receipt: Receipt, found: MatchedForms, places: Mapping[int, str]) -> str:
+    def _name(self, receipt: ContentReceipt, found: MatchedForms, places: Mapping[int, str]) -> str:
         """Name what differs from the receipt; *places*: where anything is, and in which form."""
         report, where = self.report, f"{self.name} ({self.identity})"
         there: dict[int, list[Record]] = {}

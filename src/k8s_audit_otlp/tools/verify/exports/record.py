@@ -276,7 +276,7 @@ def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
     if not identity or _named(known, SEGMENT + "delivered") in (None, ""):
         return None
     numbers = {
-        name: _int(_named(known, SEGMENT + name), default)
+        name: number_of(_named(known, SEGMENT + name), default)
         for name, default in Receipt._field_defaults.items()
         if isinstance(default, int)
     }
@@ -289,8 +289,9 @@ def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
     )
 
 
-def _int(value: Any, default: int) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return default
+def number_of(value: Any, default: int = 0) -> int:
+    """Read a field that holds a count or a time; *default* where it holds something else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value)
+    return int(text) if text.isdecimal() else default
