@@ -23,13 +23,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 WORKERS = 2
+INTEROP_WORKERS = 3  # half of their time goes by in waiting for servers
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run in this process where somebody watches: --pdb, --trace, -s, or a debugger."""
     watched = config.getoption("usepdb") or config.getoption("trace")
     if not watched and config.getoption("capture") != "no" and sys.gettrace() is None:
-        return WORKERS
+        return INTEROP_WORKERS if config.getoption("markexpr") == "interop" else WORKERS
     config.option.dist = "no"
     return 0
 

@@ -1,33 +1,33 @@
 """Tests run in two processes, but in one where somebody watches."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import INTEROP_WORKERS, WORKERS, pytest_xdist_auto_num_workers
+
+pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[3]
 
 
-def _run(*options: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, __file__]
-    command += ["-k", "test_here_and_now", "--color=no"]
-    done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
-def test_here_and_now() -> None:
-    """What the others run."""
-
-
-@pytest.mark.parametrize("option", ["--pdb", "-s"])
-def test_a_debugger_meets_one_process(option: str) -> None:
+@pytest.mark.parametrize("option", ["--pdb", "--trace", "-s"])
+def test_a_debugger_meets_one_process(pytester: pytest.Pytester, option: str) -> None:
     """Breakpoints work without a further flag."""
-    assert "workers" not in _run(option)
+    config = pytester.parseconfig("-nauto", "--dist=loadfile", option)
+    assert pytest_xdist_auto_num_workers(config) == 0
+    assert config.getoption("dist") == "no"
 
 
-def test_the_plain_command_runs_in_parallel() -> None:
-    """As the README has it."""
-    assert "2 workers" in _run()
+@pytest.mark.parametrize(
+    ("options", "workers"), [((), WORKERS), (("-m", "interop"), INTEROP_WORKERS)]
+)
+def test_the_plain_command_runs_in_parallel(
+    pytester: pytest.Pytester, options: tuple[str, ...], workers: int
+) -> None:
+    """As the README has it; what waits for real servers in more processes than there are cores."""
+    pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
+    pytester.mkdir("tests")
+    config = pytester.parseconfig(*options)
+    assert config.getini("addopts").count("-nauto") == 1
+    assert config.getoption("dist") == "loadfile"
+    assert pytest_xdist_auto_num_workers(config) == workers
