@@ -171,7 +171,7 @@ class Hour:
         new = [json.loads(line) for line in lines[self._read :]]
         return [line for line in new if line["event"] == event]
 
-    def heard(self) -> None:
+    def received(self) -> None:
         """Forget the lines of the log so far; each must have been JSON with an event."""
         lines = self.err.read_text().splitlines()
         assert all("event" in json.loads(line) for line in lines)

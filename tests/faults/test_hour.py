@@ -49,7 +49,7 @@ def test_the_hour(hour: Hour) -> None:
     assert {line["exporter"] for line in hour.said("caught_up")} == {ILL, WELL}
     for act in (calm, back_end_down, storm, wrong_key, bad_reload, poison, full_disk, deleted,
                 deleted_with_a_backlog, truncated, killed):  # fmt: skip
-        hour.heard()
+        hour.received()
         hour.act = act.__name__
         act(hour)
     assert hour.stop() == 0

@@ -128,11 +128,11 @@ def test_a_log_is_delivered_once_by_its_owner(image: Image, work: Path) -> None:
     assert uids >= 50
     owners = {path.stat().st_uid for path in work.rglob("*") if path.name != "config.yaml"}
     assert owners == {USER}
-    stranger = image.run(
+    foreign = image.run(
         work, *("k8s-audit-otlp", "run", "--config", "/mnt/config.yaml", "--once"), user="7:7"
     )
-    assert stranger.returncode != 0
-    assert "ermission" in stranger.stdout + stranger.stderr
+    assert foreign.returncode != 0
+    assert "ermission" in foreign.stdout + foreign.stderr
 
 
 def test_the_optional_receivers_and_exporters_are_in_the_image(image: Image, work: Path) -> None:

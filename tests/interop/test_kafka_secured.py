@@ -27,7 +27,7 @@ class Secured:
     broker: kafka_broker.Broker
     address: str
     authority: Authority
-    stranger: Authority
+    foreign: Authority
 
     def block(self, user: str, password: str = "", ca: Path | None = None) -> dict[str, Any]:
         sasl = {"username": user, "password": password or kafka_broker.USERS[user]}
@@ -38,7 +38,7 @@ class Secured:
 @pytest.fixture
 def secured(tmp_path: Path, formatted: Path) -> Iterator[Secured]:
     kafka_broker.require()
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    authority, foreign = Authority(tmp_path), Authority(tmp_path, "foreign")
     pair, port, pem = authority.issue("broker"), free_port(), tmp_path / "broker.pem"
     pem.write_bytes(pair.key.read_bytes() + pair.cert.read_bytes())
     more = kafka_broker.secured_listener(port, pem)
@@ -47,7 +47,7 @@ def secured(tmp_path: Path, formatted: Path) -> Iterator[Secured]:
         broker.start()
         for topic in ("audit", "closed"):
             broker.topic(topic, {})
-        yield Secured(broker, f"127.0.0.1:{port}", authority, stranger)
+        yield Secured(broker, f"127.0.0.1:{port}", authority, foreign)
     finally:
         broker.kill()
 
@@ -81,7 +81,7 @@ def test_who_may_not_write_keeps_everything_and_says_why(secured: Secured, tmp_p
         "kafka/good": {**secured.block("agent"), "topic": "audit"},
         "kafka/password": {**secured.block("agent", "wrong"), "topic": "audit"},
         "kafka/right": {**secured.block("other"), "topic": "closed"},
-        "kafka/authority": {**secured.block("agent", ca=secured.stranger.cert), "topic": "audit"},
+        "kafka/authority": {**secured.block("agent", ca=secured.foreign.cert), "topic": "audit"},
     }
     exporters = {name: {**common, **one} for name, one in exporters.items()}
     text = tmp_path / "first.log"
@@ -116,7 +116,7 @@ def test_who_may_not_read_says_why_and_begins_when_it_may(secured: Secured, tmp_
     blocks = {
         "kafka/group": secured.block("agent"),
         "kafka/password": secured.block("agent", "wrong"),
-        "kafka/authority": secured.block("agent", ca=secured.stranger.cert),
+        "kafka/authority": secured.block("agent", ca=secured.foreign.cert),
     }
     receivers = {
         name: {**one, "topics": ["audit"], "group_id": name.replace("/", "-")}

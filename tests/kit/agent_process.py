@@ -77,10 +77,10 @@ class AgentProcess:
 
     def told(self, wanted: str) -> list[str]:
         """Return what systemd was told, once *wanted* is among it."""
-        heard = []
-        while not any(wanted in text for text in heard):
-            heard.append(self.socket.recv(4096).decode())
-        return heard
+        received = []
+        while not any(wanted in text for text in received):
+            received.append(self.socket.recv(4096).decode())
+        return received
 
     def hangup(self) -> None:
         self.process.send_signal(signal.SIGHUP)

@@ -216,7 +216,7 @@ def grpc_options(exporter: OtlpGrpc, config: Config, env: Mapping[str, str]) -> 
 def credentials_of(
     auth: Auth | None, config: Config, env: Mapping[str, str] = os.environ
 ) -> Credentials | None:
-    """Return what vouches for the requests of an exporter."""
+    """Return what authenticates the requests of an exporter."""
     if auth is None:
         return None
     match config.extensions[auth.authenticator]:

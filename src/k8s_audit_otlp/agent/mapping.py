@@ -27,7 +27,7 @@ from k8s_audit_otlp.otlp.mapping import MappingOptions
 
 
 class ConfigurationError(Exception):
-    """The configuration does not fit what is on disk; the message says where and the way out."""
+    """The configuration does not fit what is on disk; the message says where, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

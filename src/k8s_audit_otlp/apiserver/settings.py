@@ -40,7 +40,7 @@ TOO_WIDE = frozenset(
 
 
 class RefusalError(Exception):
-    """Nothing was changed: the message says where, what and the way out."""
+    """Nothing was changed: the message says where, what and the hint."""
 
 
 class Choice(NamedTuple):

@@ -43,7 +43,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 def doctor() -> None:
     """Check the whole way from kube-apiserver to back ends.
 
-    Each item is ok, warn, fail or skipped, with the reason and the way out. Nothing is changed, and
+    Each item is ok, warn, fail or skipped, with the reason and what to do. Nothing is changed, and
     nothing is sent unless --send is given.
 
     Exit code: 0 nothing fails (there may be warnings), 1 something fails, 2 a mistake in the usage
@@ -78,7 +78,7 @@ def explain() -> None:
     With --event: the policy rule that keeps, lowers or drops it, what is redacted, what shrinking
     takes, and the LogRecord. With --path, or the logs of the configuration: events and GB per day
     by rule, the noisiest users, verbs and resources, and what each exporter would receive. Nothing
-    is sent, no secret is shown. Without --config the default treatment is explained, or the
+    is sent, no secret is shown. Without --config the default settings are explained, or the
     policies that --policy names.
 
     \b
@@ -97,7 +97,7 @@ def explain() -> None:
 def validate() -> None:
     """Check a configuration and say what it will do.
 
-    Every mistake is one line: where, what, and the way out. Without mistakes the summary tells
+    Every mistake is one line: where, what, and the hint. Without mistakes the summary tells
     where each exporter sends, and which keys have no effect or differ from the Collector.
     """
 

@@ -83,15 +83,15 @@ class _Phases:
         self._phase = ""
 
     def __call__(self) -> None:
-        tale = self._demo.tale
-        if tale.phase != self._phase:
-            self._phase = tale.phase
+        progress = self._demo.progress
+        if progress.phase != self._phase:
+            self._phase = progress.phase
             self._console.print(_headline(self._demo))
 
 
 def _headline(demo: Demo) -> str:
-    tale, arrived = demo.tale, demo.backend.unique
-    return f"{tale.phase}: {tale.written} written, {arrived} received, {tale.rotations} rotations"
+    now, arrived = demo.progress, demo.backend.unique
+    return f"{now.phase}: {now.written} written, {arrived} received, {now.rotations} rotations"
 
 
 def _view(demo: Demo) -> Group:

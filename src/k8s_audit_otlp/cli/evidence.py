@@ -20,7 +20,7 @@ def command() -> None:
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--previous", type=click.Path(path_type=Path), help="The key in use; it vouches for the new."
+    "--previous", type=click.Path(path_type=Path), help="The key in use; it signs the new one."
 )
 def keygen(file: Path, previous: Path | None) -> None:
     """Make an Ed25519 key FILE (0600) and its public half FILE.pub.

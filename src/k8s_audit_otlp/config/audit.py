@@ -93,7 +93,9 @@ class LimitsBlock(ConfigBlock):
 class Audit(ConfigBlock):
     """What this exporter sends of the audit log, and in which form."""
 
-    enabled: bool = key(True, "false parks the exporter: its position is kept and pins nothing.")
+    enabled: bool = key(
+        True, "false disables the exporter: its position is kept, and no file is kept for it."
+    )
     vendor: VendorName | None = key(None, "Preset with the limits and the form of one back end.")
     receivers: Texts | None = key(None, "Ids of the receivers to send; all by default.")
     policy: str | None = key(

@@ -171,7 +171,7 @@ class SendingQueue(ConfigBlock):
 
 
 class Auth(ConfigBlock):
-    """Who vouches for the requests."""
+    """What authenticates the requests."""
 
     authenticator: str = Field(description="Id of an extension: bearertokenauth, basicauth, ...")
 

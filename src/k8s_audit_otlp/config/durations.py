@@ -47,7 +47,7 @@ _DURATION_NAMES: Final = (("h", 3600), ("m", 60), ("s", 1))
 
 
 def parse_duration(text: str) -> float:
-    """Return seconds. Raise ValueError with the way out when *text* is no duration."""
+    """Return seconds. Raise ValueError with a hint when *text* is no duration."""
     return duration_ns(text) / 1e9
 
 
@@ -104,7 +104,7 @@ def _below_a_second(total_ns: int) -> str:
 
 
 def parse_size(text: str | int) -> int:
-    """Return bytes. Raise ValueError with the way out when *text* is no size."""
+    """Return bytes. Raise ValueError with a hint when *text* is no size."""
     match = _SIZE.fullmatch(str(text).strip())
     if match is None or match[2].lower() not in _BYTES:
         raise ValueError(f"{text!r} is not a size; write bytes or one such as 64MiB or 250KB")

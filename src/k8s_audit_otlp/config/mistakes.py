@@ -7,7 +7,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Where, what and the way out. None of them ever holds a secret's value."""
+    """Where, what and the hint. None of them ever holds a secret's value."""
 
     where: str  # keys joined with "::", as the Collector writes them
     what: str

@@ -86,7 +86,7 @@ class Expanded(str):
 
 
 class UnresolvedError(ValueError):
-    """A reference that leads nowhere: `what` and the way out."""
+    """A reference that leads nowhere: `what` and the hint."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(f"{what}; {hint}")

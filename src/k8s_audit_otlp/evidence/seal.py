@@ -35,7 +35,7 @@ _VOUCHED = "signed-by: "  # key id and signature, after the public key
 
 
 class KeyFileError(Exception):
-    """A key cannot be used; the message says where, why and the way out."""
+    """A key cannot be used; the message says where, why and the hint."""
 
 
 def _need_cryptography(path: Path) -> None:
@@ -53,7 +53,7 @@ def key_id(key: "Ed25519PublicKey") -> str:
 
 
 def make_key(path: Path, previous: Path | None = None) -> str:
-    """Make a key pair at *path* and `path.pub`; return its id. *previous* vouches for it.
+    """Make a key pair at *path* and `path.pub`; return its id. *previous* signs it.
 
     Raises:
         KeyFileError: there is a file already, or the previous key cannot be read.

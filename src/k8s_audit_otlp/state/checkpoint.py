@@ -59,7 +59,7 @@ class Checkpoint(msgspec.Struct, omit_defaults=True):
 
 
 class StateError(Exception):
-    """The state on disk cannot be used; the message says why and the way out."""
+    """The state on disk cannot be used; the message says why and the hint."""
 
 
 @dataclass(frozen=True, slots=True)

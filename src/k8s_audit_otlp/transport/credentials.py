@@ -23,7 +23,7 @@ Text = Callable[[], str]
 
 
 class Credentials(Protocol):
-    """What vouches for the requests of one exporter."""
+    """What authenticates the requests of one exporter."""
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers to add. Raise OSError or NoCredentialsError if there are none."""

@@ -2,7 +2,7 @@
 
 Any exporter that is registered under the entry point group `opentelemetry_logs_exporter` will do:
 console, otlp_proto_http, … It says no more than that it failed, so everything is sent again. The
-records of its form are read back from those that are encoded: one table maps for every way out.
+records of its form are read back from those that are encoded: one table maps for every transport.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

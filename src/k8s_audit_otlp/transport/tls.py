@@ -194,7 +194,7 @@ def _pem(name: str, file: str, text: Callable[[], str] | None) -> bytes | None:
 
 
 def not_accepted(why: str) -> str:
-    """Say that the server's certificate is not accepted, and the way out where *why* tells it."""
+    """Say that the server's certificate is not accepted, and what to do where *why* tells it."""
     small = why.lower()
     hint = ""
     if "issuer" in small or "self-signed" in small or "self signed" in small:

@@ -138,8 +138,8 @@ def test_systemd_is_told(start: Callable[..., AgentProcess]) -> None:
     agent.seen("reload_refused")
     agent.configure("    timeout: 7s")
     agent.process.terminate()
-    heard = agent.told("STOPPING=1")
-    assert not any("RELOADING=1" in text for text in heard), "systemd would wait for its end"
+    received = agent.told("STOPPING=1")
+    assert not any("RELOADING=1" in text for text in received), "systemd would wait for its end"
     assert agent.process.wait(60) == 0
 
 

@@ -165,7 +165,7 @@ def test_a_wrong_option_is_exit_code_2(node: Path, wrong: tuple[str, str]) -> No
 
 
 def test_a_missing_manifest_is_exit_code_2(tmp_path: Path) -> None:
-    """Where, what and the way out."""
+    """Where, what and the hint."""
     done = run("patch", tmp_path / "none.yaml")
     assert done.exit_code == 2
     assert "on the node" in done.stderr
@@ -187,7 +187,7 @@ def test_policy_prints_the_recipe_unless_another_is_named() -> None:
 
 
 def test_the_printed_policy_passes_its_own_check(node: Path) -> None:
-    """As the way out of a refusal promises."""
+    """As the hint of a refusal promises."""
     for name in profiles.names():
         (node / "policy.yml").write_text(run("policy", "--profile", name).stdout)
         assert patch(node, "--in-place").exit_code == 0

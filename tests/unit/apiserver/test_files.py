@@ -62,7 +62,7 @@ def test_a_backup_inside_the_manifests_directory_is_refused(manifest: Path, insi
 def test_a_link_into_the_manifests_directory_is_seen_through(
     manifest: Path, tmp_path: Path
 ) -> None:
-    """A link is no way out."""
+    """Through a link neither."""
     link = tmp_path / "elsewhere"
     link.symlink_to(manifest.parent)
     with pytest.raises(RefusalError, match="second apiserver"):

@@ -36,7 +36,7 @@ def test_the_file_is_a_kubeconfig_with_what_is_given() -> None:
     ],
 )
 def test_what_cannot_work_is_refused(url: str, credentials: WebhookCredentials, said: str) -> None:
-    """With the way out."""
+    """With the hint."""
     with pytest.raises(RefusalError, match=said):
         kubeconfig(url, credentials)
 

@@ -96,10 +96,10 @@ def test_an_event_that_was_put_in_is_named(sealed: Fixture) -> None:
     rows = exported(sealed.backend)
     other = event_at(rows, 4)
     uid = str(other["log.record.uid"])
-    stranger = f"{uid[:17]}{int(uid[17:], 16) + 1:x}"
-    result = judged(sealed, [*rows, {**other, "log.record.uid": stranger}])
+    unknown = f"{uid[:17]}{int(uid[17:], 16) + 1:x}"
+    result = judged(sealed, [*rows, {**other, "log.record.uid": unknown}])
     assert result.exit_code == 6, result.output
-    assert f"{stranger} was put in" in result.output
+    assert f"{unknown} was put in" in result.output
 
 
 def test_an_event_that_is_there_twice_with_two_contents_is_named(sealed: Fixture) -> None:

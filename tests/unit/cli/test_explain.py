@@ -21,7 +21,7 @@ receivers:
 exporters:
   otlp_http/siem: {{endpoint: "http://127.0.0.1:9", audit: {{policy: "{policy}"}}}}
   otlp_file/copy: {{path: "{directory}/copy.jsonl"}}
-  otlp_grpc/parked: {{endpoint: "127.0.0.1:9", audit: {{enabled: false}}}}
+  otlp_grpc/disabled: {{endpoint: "127.0.0.1:9", audit: {{enabled: false}}}}
 service: {{state_dir: "{directory}/state"}}
 """
 POLICY = """\
@@ -90,7 +90,7 @@ def test_the_table_tells_rules_exporters_and_noise(config: Path) -> None:
 
 
 def test_policies_are_tried_out_without_a_configuration(audit_log: Path, config: Path) -> None:
-    """A file, and one that comes with the package; without any, the default treatment."""
+    """A file, and one that comes with the package; without any, the default settings."""
     policy = config.with_name("policy.yaml")
     done = explain("--path", audit_log, "--policy", policy, "--policy", "low-volume", "--json")
     assert done.exit_code == 0, done.stderr

@@ -70,7 +70,7 @@ def test_a_duration_is_read_as_go_reads_it_and_written_short(
 
 @pytest.mark.parametrize(("text", "message"), BAD_DURATIONS)
 def test_what_is_no_duration_says_what_to_write(text: str, message: str) -> None:
-    """The error holds what is wrong and the way out."""
+    """The error holds what is wrong and the hint."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
         parse_duration(text)
     assert str(caught.value) == message

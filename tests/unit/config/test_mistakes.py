@@ -1,4 +1,4 @@
-"""Every mistake of a file is reported at once: where, what, and the way out."""
+"""Every mistake of a file is reported at once: where, what, and the hint."""
 
 from pathlib import Path
 from typing import Any

@@ -41,7 +41,7 @@ def test_a_reference_is_replaced_by_its_value(text: str, value: str) -> None:
 
 @pytest.mark.parametrize(("text", "message"), BAD)
 def test_a_reference_that_leads_nowhere_is_a_mistake(text: str, message: str) -> None:
-    """It says what is wrong and the way out."""
+    """It says what is wrong and the hint."""
     with pytest.raises(UnresolvedError) as caught:
         parse_template(text, ENV)
     assert str(caught.value) == message

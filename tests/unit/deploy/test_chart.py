@@ -1,4 +1,4 @@
-"""The chart renders for every platform, refuses what cannot work, and says the way out."""
+"""The chart renders for every platform, refuses what cannot work, and says what to do."""
 
 import json
 import re

@@ -262,7 +262,7 @@ def test_a_baseline_namespace_refuses_the_pods_for_the_reason_in_the_notes(
     render: Any,
     chart: Any,
 ) -> None:  # fmt: skip
-    """The operator finds the server's words in the notes, with the way out beside them."""
+    """The operator finds the server's words in the notes, with what to do beside them."""
     kubeadm = chart / "ci" / "kubeadm-values.yaml"
     pod = pods_of(render(kubeadm, namespace="baseline"))
     done = cluster.kubectl("-n", "baseline", "create", "--dry-run=server", "-f", "-", stdin=pod)

@@ -36,11 +36,11 @@ EVENT: dict[str, Any] = {
 }
 PLACES = (
     *("verb", "userAgent", "auditID", "user.username", "user.uid", "user.groups", "user.extra.a"),
-    *("user.stranger", "sourceIPs", "objectRef.name", "objectRef.namespace", "objectRef.resource"),
-    *("objectRef.subresource", "objectRef.apiGroup", "objectRef.uid", "objectRef.stranger"),
+    *("user.unknown", "sourceIPs", "objectRef.name", "objectRef.namespace", "objectRef.resource"),
+    *("objectRef.subresource", "objectRef.apiGroup", "objectRef.uid", "objectRef.unknown"),
     *("responseStatus.message", "responseStatus.reason", "responseStatus.details.name"),
     *("responseStatus.details.causes.message", "responseStatus.metadata.continue"),
-    *("annotations.x", "stranger", "stranger.deep", "impersonatedUser.uid"),
+    *("annotations.x", "unknown", "unknown.deep", "impersonatedUser.uid"),
     "authenticationMetadata.impersonationConstraint",
 )
 LISTS = ("user.groups", "user.extra.a", "sourceIPs")

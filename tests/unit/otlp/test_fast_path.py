@@ -40,13 +40,13 @@ PLACES = (
     ("requestURI", "/x%26token={}?watch=1"), ("requestURI", "/x?a=%3Ftoken%3D{}"),
     ("requestURI", "/x?command=sh&command={}"),
     ("user", "username"), ("user", "uid"), ("user", "groups", 0), ("user", "extra", "a.b/c", 0),
-    ("user", "extra", "token", 0), ("user", "stranger"), ("sourceIPs", 0), ("sourceIPs", 1),
+    ("user", "extra", "token", 0), ("user", "unknown"), ("sourceIPs", 0), ("sourceIPs", 1),
     ("objectRef", "name"), ("objectRef", "namespace"), ("objectRef", "resource"),
     ("objectRef", "subresource"), ("objectRef", "apiGroup"), ("objectRef", "apiVersion"),
-    ("objectRef", "uid"), ("objectRef", "resourceVersion"), ("objectRef", "stranger"),
+    ("objectRef", "uid"), ("objectRef", "resourceVersion"), ("objectRef", "unknown"),
     ("responseStatus", "message"), ("responseStatus", "reason"), ("responseStatus", "status"),
     ("responseStatus", "details", "name"), ("annotations", "k8s.io/x"), ("annotations", "x/token"),
-    ("annotations", "authorization.k8s.io/reason"), ("stranger",), ("stranger", "deep"),
+    ("annotations", "authorization.k8s.io/reason"), ("unknown",), ("unknown", "deep"),
     ("requestReceivedTimestamp",), ("stageTimestamp",),
 )  # fmt: skip
 EVENT = {

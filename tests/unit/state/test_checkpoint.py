@@ -182,7 +182,7 @@ def test_a_directory_in_the_place_of_a_file_is_named(file: CheckpointFile, name:
 
 
 def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    """The message gives the way out."""
+    """The message gives the hint."""
     (tmp_path / "state").write_text("")
     with pytest.raises(StateError, match=r"cannot be used.*--state-dir"):
         CheckpointFile(tmp_path / "state").prepare()

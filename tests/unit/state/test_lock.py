@@ -36,7 +36,7 @@ def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_process_is_told_who_holds_the_lock(
     tmp_path: Path, other_process: subprocess.Popen[str]
 ) -> None:
-    """The message says where, who and the way out."""
+    """The message says where, who and the hint."""
     lock = StateLock(tmp_path)
     with pytest.raises(StateLockedError) as refused:
         lock.acquire()

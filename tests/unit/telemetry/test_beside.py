@@ -111,7 +111,7 @@ def test_the_apiservers_count_is_held_against_what_was_read(peer: Peer, tmp_path
     ],
 )
 def test_what_cannot_be_read_says_why(peer: Peer, text: str, token: str, said: str) -> None:
-    """A wrong address, a missing right: told with the way out, and as a metric."""
+    """A wrong address, a missing right: told with what to do, and as a metric."""
     peer.text, peer.token = text, token
     one = reader(peer)
     one.read()

@@ -22,7 +22,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
         yield made, name
 
 
-def heard(listener: socket.socket) -> dict[str, str]:
+def received(listener: socket.socket) -> dict[str, str]:
     return dict(line.split("=", 1) for line in listener.recv(4096).decode().splitlines())
 
 
@@ -30,17 +30,17 @@ def test_each_state_is_told_in_systemds_words(listener: tuple[socket.socket, str
     """A reload with the time that `Type=notify-reload` asks for; an end once."""
     manager = ServiceManager({"NOTIFY_SOCKET": listener[1]})
     manager.ready("2 exporters on 1 logs")
-    assert heard(listener[0]) == {"READY": "1", "STATUS": "2 exporters on 1 logs"}
+    assert received(listener[0]) == {"READY": "1", "STATUS": "2 exporters on 1 logs"}
     before = time.monotonic_ns() // 1000
     manager.reloading()
-    told = heard(listener[0])
+    told = received(listener[0])
     assert told["RELOADING"] == "1"
     assert before <= int(told["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
     manager.stopping()
     manager.stopping()
     manager.ready("last")
-    assert heard(listener[0]) == {"STOPPING": "1", "STATUS": "stopping"}
-    assert heard(listener[0])["STATUS"] == "last"
+    assert received(listener[0]) == {"STOPPING": "1", "STATUS": "stopping"}
+    assert received(listener[0])["STATUS"] == "last"
 
 
 def test_it_beats_twice_as_often_as_systemd_waits(listener: tuple[socket.socket, str]) -> None:
@@ -55,7 +55,7 @@ def test_it_beats_twice_as_often_as_systemd_waits(listener: tuple[socket.socket,
     listener[0].setblocking(False)
     while True:
         try:
-            assert heard(listener[0]) == {"WATCHDOG": "1"}
+            assert received(listener[0]) == {"WATCHDOG": "1"}
         except BlockingIOError:
             break
         beats += 1
@@ -67,13 +67,13 @@ def test_a_drain_longer_than_the_watchdog_is_no_hang(listener: tuple[socket.sock
     env = {"NOTIFY_SOCKET": listener[1], "WATCHDOG_USEC": "120000000"}
     manager = ServiceManager(env)
     manager.reloading(600.0)
-    told = heard(listener[0])
+    told = received(listener[0])
     assert (told["RELOADING"], told["WATCHDOG_USEC"], told["WATCHDOG"]) == ("1", "720000000", "1")
     manager.ready("it works")
-    told = heard(listener[0])
+    told = received(listener[0])
     assert (told["READY"], told["WATCHDOG_USEC"], told["WATCHDOG"]) == ("1", "120000000", "1")
     manager.stopping(180.0)
-    assert heard(listener[0])["WATCHDOG_USEC"] == "300000000"
+    assert received(listener[0])["WATCHDOG_USEC"] == "300000000"
 
 
 def test_how_it_is_is_told_when_it_changes(listener: tuple[socket.socket, str]) -> None:
@@ -87,7 +87,7 @@ def test_how_it_is_is_told_when_it_changes(listener: tuple[socket.socket, str]) 
     now[0] = 100.0
     manager.status(lambda: "late")
     manager.ready("end")
-    told = [heard(listener[0])["STATUS"] for _ in range(5)]
+    told = [received(listener[0])["STATUS"] for _ in range(5)]
     assert told == ["a", "b", "c", "stopping", "end"]
     ServiceManager({}).status(lambda: pytest.fail("nobody is there to read it"))
 
@@ -116,7 +116,7 @@ def test_a_watchdog_of_another_process_is_not_ours(listener: tuple[socket.socket
     manager = ServiceManager(env)
     manager.beat()
     manager.ready("first")
-    assert heard(listener[0])["STATUS"] == "first"
+    assert received(listener[0])["STATUS"] == "first"
 
 
 def test_a_manager_that_reads_nothing_holds_nobody_up_for_long(tmp_path: Path) -> None:

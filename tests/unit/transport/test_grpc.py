@@ -35,7 +35,7 @@ def test_records_arrive_with_their_resource(
     record: Callable[..., Any],
     compression: str,
 ) -> None:
-    """One call carries the envelope and every record."""
+    """One call carries the resource and every record."""
     assert post(sender(compression=compression), record, "a", "b") == Delivered()
     assert [r.uid for r in grpc_backend.received.records] == ["a", "b"]
     assert grpc_backend.received.records[0].resource == {"service.name": "k8s-audit"}

@@ -53,9 +53,9 @@ def test_another_servers_certificate_is_not_accepted(
     sender: Any, record: Any, server_pair: Any, tmp_path: Path, pki: Any
 ) -> None:
     """It is said as what it is."""
-    stranger = pki.Authority(tmp_path, "stranger")
+    foreign = pki.Authority(tmp_path, "foreign")
     with GrpcBackend(credentials=credentials(server_pair)) as backend:
-        tls = TlsOptions(ca_file=str(stranger.cert))
+        tls = TlsOptions(ca_file=str(foreign.cert))
         outcome = post(sender(backend.target, insecure=False, tls=tls), record)
         assert isinstance(outcome, Misconfigured)
         assert "certificate is not accepted" in outcome.why
@@ -66,7 +66,7 @@ def test_certificates_are_loaded_anew_when_they_change(
 ) -> None:
     """A rotated CA is used by the next call."""
     ca = tmp_path / "ca.crt"
-    shutil.copy(pki.Authority(tmp_path, "stranger").cert, ca)
+    shutil.copy(pki.Authority(tmp_path, "foreign").cert, ca)
     with GrpcBackend(credentials=credentials(server_pair)) as backend:
         s = sender(backend.target, insecure=False, tls=TlsOptions(ca_file=str(ca)))
         assert isinstance(post(s, record), Misconfigured)

@@ -35,7 +35,7 @@ __all__ = ["sender"]
 def test_records_arrive_with_their_resource(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any], compression: str
 ) -> None:
-    """One request carries the envelope and every record, in each compression."""
+    """One request carries the resource and every record, in each compression."""
     assert post(sender(compression=compression), record, "a", "b") == Delivered()
     first = backend.received.records[0]
     assert [r.uid for r in backend.received.records] == ["a", "b"]

@@ -109,15 +109,15 @@ def test_certificates_are_loaded_anew_when_they_change(
 ) -> None:
     """A rotated CA is used by the next request, without a restart."""
     ca = tmp_path / "ca.crt"
-    stranger = pki.Authority(tmp_path, "stranger")
-    shutil.copy(stranger.cert, ca)
+    foreign = pki.Authority(tmp_path, "foreign")
+    shutil.copy(foreign.cert, ca)
     options = HttpOptions(lambda: tls_backend.logs_url, tls=TlsOptions(ca_file=str(ca)))
     sender = HttpSender(options, resource_scopes)
     request = sender.prepare("k8s_audit", [record("a")])
     assert isinstance(sender.send(request), Misconfigured)
     shutil.copy(authority.cert, ca)
     assert sender.send(request) == Delivered()
-    shutil.copy(stranger.cert, ca)
+    shutil.copy(foreign.cert, ca)
     assert isinstance(sender.send(request), Misconfigured)
     sender.close()
 
@@ -126,7 +126,7 @@ def test_texts_are_loaded_anew_when_the_files_they_are_read_from_change(
     pki: Any, authority: Any, server_pair: Any, resource_scopes: Any, record: Any, tmp_path: Path
 ) -> None:
     """`ca_pem: ${file:…}` and the pair of the client, as a Secret's mount renews them."""
-    stranger = pki.Authority(tmp_path, "stranger")
+    foreign = pki.Authority(tmp_path, "foreign")
     names = ("ca", "cert", "key")
     here = {name: tmp_path / f"mounted.{name}" for name in names}
     block = {f"{name}_pem": f"${{file:{here[name]}}}" for name in names}
@@ -134,7 +134,7 @@ def test_texts_are_loaded_anew_when_the_files_they_are_read_from_change(
         exporter = {"endpoint": backend.url, "tls": block}
         receivers = {"k8s_audit": {"include": "/nope"}}
         tree = {"receivers": receivers, "exporters": {"otlp_http": exporter}}
-        put(here, stranger, stranger.issue("old"))
+        put(here, foreign, foreign.issue("old"))
         parsed = load_tree(tree, "agent.yaml", {}).config.exporters["otlp_http"]
         assert isinstance(parsed, OtlpHttp)
         options = HttpOptions(lambda: backend.logs_url, tls=tls_options(parsed.tls), timeout_s=60)
@@ -143,7 +143,7 @@ def test_texts_are_loaded_anew_when_the_files_they_are_read_from_change(
         assert isinstance(sender.send(request), Misconfigured)
         put(here, authority, authority.issue("new"))
         assert sender.send(request) == Delivered()
-        put(here, stranger, authority.issue("newer"))
+        put(here, foreign, authority.issue("newer"))
         assert isinstance(sender.send(request), Misconfigured)
         sender.close()
 
@@ -157,7 +157,7 @@ def put(places: dict[str, Path], ca: Any, client: Any) -> None:
 def test_a_bad_certificate_file_is_named(
     tls_backend: Any, exchange: Any, tmp_path: Path, content: Any
 ) -> None:
-    """The way out starts with the file."""
+    """The hint starts with the file."""
     file = tmp_path / "ca.crt"
     if content:
         file.write_text(content)

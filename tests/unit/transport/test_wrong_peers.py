@@ -131,7 +131,7 @@ def _grpc(target: str, tls: TlsOptions, scopes: Scopes, *, insecure: bool) -> Ou
 def test_a_wrong_port_is_told_by_what_it_says(
     trusted: Authority, resource_scopes: Scopes, scheme: str, kind: str, wrong: type, hint: str
 ) -> None:
-    """Nothing is thrown away, no record is blamed, and the way out is there."""
+    """Nothing is thrown away, no record is blamed, and the hint is there."""
     tls = TlsOptions(ca_file=str(trusted.cert))
     with _port_of(kind, trusted) as port:
         where = f"127.0.0.1:{port}"
@@ -149,7 +149,7 @@ def test_a_wrong_port_is_told_by_what_it_says(
 def test_an_unknown_authority_is_asked_for(
     trusted: Authority, resource_scopes: Scopes, tmp_path: Path, send: str
 ) -> None:
-    tls = TlsOptions(ca_file=str(Authority(tmp_path, "stranger").cert))
+    tls = TlsOptions(ca_file=str(Authority(tmp_path, "foreign").cert))
     with _port_of("HTTPS", trusted) as port:
         where = f"127.0.0.1:{port}"
         if send == "https":

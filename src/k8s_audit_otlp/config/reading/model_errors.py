@@ -52,7 +52,7 @@ _FAMILIES: Mapping[str, tuple[str, str]] = {
 
 
 def suggest(name: str, candidates: Iterable[str]) -> str:
-    """Return the way out for an unknown *name*."""
+    """Return what to write in the place of an unknown *name*."""
     known = sorted(set(candidates))
     close = get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"

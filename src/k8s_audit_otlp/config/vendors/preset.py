@@ -15,7 +15,7 @@ KeyPath: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of every request; `required` ones are missed where nobody vouches either."""
+    """A header of every request; where a `required` one lacks, and `auth` too, that is said."""
 
     name: str
     value: str  # as a configuration would write it

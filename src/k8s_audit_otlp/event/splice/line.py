@@ -145,7 +145,7 @@ def without(line: bytes, slot: Slot) -> bytes:
 
 
 def rewritten(event: AuditEvent) -> bytes:
-    """Write the event anew from what was understood of it: the way out of an ambiguous line."""
+    """Write the event anew from what was understood of an ambiguous line."""
     return msgspec.json.encode(_members(event))
 
 

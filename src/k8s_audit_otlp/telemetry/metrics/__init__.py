@@ -1,1 +1,1 @@
-"""Numbers about the agent: what is measured, one table of it, and its ways out."""
+"""Numbers about the agent: what is measured, one table of it, and where it is told."""

@@ -30,7 +30,7 @@ class Script:
 
 
 @dataclass(slots=True)
-class Tale:
+class Progress:
     """What has happened so far, for whoever shows it."""
 
     phase: str = "starting"
@@ -41,7 +41,7 @@ class Tale:
 
 @dataclass(frozen=True, slots=True)
 class Conservation:
-    """The end of the tale. Counts are events."""
+    """What came of it. Counts are events."""
 
     written: int
     received: int
@@ -67,7 +67,7 @@ class Demo:
         self._log = folder / "log" / "audit.log"
         self._written: Counter[str] = Counter()
         self._stop = Event()
-        self.tale = Tale()
+        self.progress = Progress()
         self.backend = DemoBackend()
 
     def run(self, on_tick: Callable[[], None]) -> Conservation:
@@ -79,7 +79,7 @@ class Demo:
     def _play(self, on_tick: Callable[[], None]) -> Conservation:
         config = self._write_config()
         writer = Thread(target=self._write, name="cluster", daemon=True)
-        self.tale.phase = "the cluster writes its audit log, the agent follows it"
+        self.progress.phase = "the cluster writes its audit log, the agent follows it"
         writer.start()
         agent = self._start(config)
         kill_at = time.monotonic() + self._script.seconds / 2
@@ -87,16 +87,18 @@ class Demo:
             while writer.is_alive():
                 on_tick()
                 time.sleep(0.1)
-                if not self.tale.kills and time.monotonic() >= kill_at:
+                if not self.progress.kills and time.monotonic() >= kill_at:
                     agent.kill()
                     agent.wait()
-                    self.tale.kills += 1
-                    self.tale.phase = "the agent was killed (kill -9); the cluster goes on writing"
+                    self.progress.kills += 1
+                    self.progress.phase = (
+                        "the agent was killed (kill -9); the cluster goes on writing"
+                    )
                     for _ in range(8):
                         on_tick()
                         time.sleep(0.1)
                     agent = self._start(config)
-                    self.tale.phase = "the agent was started again and goes on where it was"
+                    self.progress.phase = "the agent was started again and goes on where it was"
             self._drain(on_tick)
             agent.send_signal(signal.SIGTERM)
             agent.wait(_STOP_S)
@@ -105,7 +107,7 @@ class Demo:
             agent.wait()
             self._stop.set()
             writer.join()
-        self.tale.phase = "done"
+        self.progress.phase = "done"
         return self._conservation()
 
     def _drain(self, on_tick: Callable[[], None]) -> None:
@@ -123,8 +125,8 @@ class Demo:
             arrived.total(),
             self.backend.repeated,
             (self._written - arrived).total(),
-            self.tale.rotations,
-            self.tale.kills,
+            self.progress.rotations,
+            self.progress.kills,
         )
 
     def _write(self) -> None:
@@ -132,12 +134,12 @@ class Demo:
         log = RotatingLog(self._log, script.max_bytes)
         started = time.monotonic()
         while not self._stop.is_set() and (elapsed := time.monotonic() - started) < script.seconds:
-            while self.tale.written < elapsed * script.rate and not self._stop.is_set():
+            while self.progress.written < elapsed * script.rate and not self._stop.is_set():
                 audit_id, line = cluster.event()
                 log.write(line)
                 self._written[audit_id] += 1
-                self.tale.written += 1
-                self.tale.rotations = log.rotations
+                self.progress.written += 1
+                self.progress.rotations = log.rotations
             time.sleep(0.01)
         log.close()
 

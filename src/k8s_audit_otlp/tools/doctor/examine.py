@@ -92,7 +92,7 @@ def _findings(checks: Iterable[Check[Facts]], facts: Facts, subject: str) -> Ite
 
 
 def _carefully(look: Callable[[Facts], CheckResult | None], facts: Facts) -> CheckResult | None:
-    """Let a check that stumbles over what nobody foresaw be one finding, not the end of all."""
+    """Let an unforeseen error in a check be one finding, not the end of all."""
     try:
         return look(facts)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other checks still help

@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 class CheckResult(NamedTuple):
-    """How it is, why, and the way out ('' where none is needed)."""
+    """How it is, why, and the hint ('' where none is needed)."""
 
     state: State
     why: str

@@ -15,7 +15,7 @@ _MOST_BODY_LINES = 400
 
 
 def lines_of_event(found: Explained, target: str, policy: str) -> Iterator[str]:
-    """Yield the story of an event: who did what, then station by station."""
+    """Yield who did what, then what each station makes of it."""
     facts = found.facts
     where = "/".join(filter(None, (facts.namespace, facts.name)))
     parts = (facts.verb, facts.resource, where, f"by {facts.user}" if facts.user else "")

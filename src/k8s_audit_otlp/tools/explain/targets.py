@@ -20,7 +20,7 @@ from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.transport.compress import Compression
 
-DEFAULT = "default treatment"
+DEFAULT = "default settings"
 _FORMS: dict[type[Exporter], Literal["HTTP", "gRPC", "file", "Kafka", "SDK"]] = {
     OtlpHttp: "HTTP",
     OtlpGrpc: "gRPC",
@@ -85,7 +85,7 @@ def of_config(
 
 
 def without_config(policies: Sequence[PolicyText]) -> list[ExplainTarget]:
-    """Return one target per policy, each with the default treatment; one when there is none."""
+    """Return one target per policy, each with the default settings; one when there is none."""
     plain = ExplainTarget(DEFAULT, ExporterMapping(MappingOptions()), BatchLimits())
     if not policies:
         return [plain]

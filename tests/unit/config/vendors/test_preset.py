@@ -179,7 +179,7 @@ def test_a_path_that_the_vendor_does_not_have_is_a_mistake(name: str) -> None:
 
 
 def test_grpc_to_a_vendor_without_it_is_a_mistake() -> None:
-    """The way out is the HTTP endpoint."""
+    """The hint is the HTTP endpoint."""
     (one,) = _mistakes({"endpoint": "loki:3100", "audit": {"vendor": "loki"}}, "otlp_grpc")
     assert "Grafana Loki takes no gRPC; write an otlp_http exporter" in one
 

@@ -147,10 +147,10 @@ def test_only_named_certificates_of_the_authority_are_taken(serve: Serve, tmp_pa
     assert served.post(body(1), context=client_context(authority, "apiserver"))[0] == 200
     assert served.post(body(2), context=client_context(authority, "kubelet"))[0] == 403
     other = Authority(tmp_path, "other")
-    stranger = client_context(authority)
-    pair = other.issue("stranger", ("apiserver",))
-    stranger.load_cert_chain(pair.cert, pair.key)
-    for context in (client_context(authority), stranger):
+    foreign = client_context(authority)
+    pair = other.issue("foreign", ("apiserver",))
+    foreign.load_cert_chain(pair.cert, pair.key)
+    for context in (client_context(authority), foreign):
         with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
             served.post(body(3), context=context)
     assert served.held() == [line(1)]

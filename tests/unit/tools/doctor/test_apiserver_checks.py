@@ -116,7 +116,7 @@ def test_a_patched_manifest_passes(good: ApiserverFacts, name: str) -> None:
 def test_one_thing_wrong_is_found(
     good: ApiserverFacts, name: str, spoil: Callable[..., Any], said: str
 ) -> None:
-    """By its own check, with the reason and a way out."""
+    """By its own check, with the reason and a hint."""
     verdict = TABLE[name](spoil(good))
     assert verdict.state in {State.FAIL, State.WARN}
     assert said in verdict.why

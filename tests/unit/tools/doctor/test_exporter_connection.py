@@ -161,7 +161,7 @@ def test_a_certificate_that_expires_soon_is_warned_of(
 
 
 def test_an_unknown_authority_fails(asked: Callable[..., Any], secure: Callable[..., Any]) -> None:
-    """The way out names the key for it."""
+    """The hint names the key for it."""
     with secure("good") as keys:
         verdict = asked("exporter.tls", keys.partition(", tls")[0])
     assert verdict.state is State.FAIL

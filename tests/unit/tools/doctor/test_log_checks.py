@@ -55,7 +55,7 @@ def test_a_log_that_is_there_is_ok(say: Callable[..., Any], log: Path) -> None:
 
 
 def test_a_log_that_is_missing_fails(say: Callable[..., Any]) -> None:
-    """And the way out says how auditing is switched on."""
+    """And the hint says how auditing is switched on."""
     verdict = say("log.there")
     assert verdict.state is State.FAIL
     assert "apiserver patch" in verdict.hint

@@ -68,7 +68,7 @@ def test_the_printed_policy_passes(name: str) -> None:
     ("name", "bad", "said"), [(name, *case) for name, of in BAD.items() for case in of]
 )
 def test_one_thing_wrong_is_found(name: str, bad: ApiserverFacts, said: str) -> None:
-    """By its own check, with the reason and a way out."""
+    """By its own check, with the reason and a hint."""
     verdict = TABLE[name](bad)
     assert verdict.state in {State.FAIL, State.WARN}
     assert said in verdict.why

@@ -148,8 +148,8 @@ def test_a_chain_that_was_made_anew_from_some_place_on_is_not_what_was_sealed(
 def test_a_link_that_somebody_put_in_is_a_fork(folder: Path) -> None:
     items = told(COUNT, SealKey.read(folder / "key"))
     own = items[2].own or {}
-    stranger = Notice("receipt-x", "k8s.audit.segment", 0, 9, "", {EXPORTER: "siem"})
-    _, linked = link(Chain(str(own["k8s.audit.chain.id"]), 2, "beef"), stranger)
+    unknown = Notice("receipt-x", "k8s.audit.segment", 0, 9, "", {EXPORTER: "siem"})
+    _, linked = link(Chain(str(own["k8s.audit.chain.id"]), 2, "beef"), unknown)
     assert "forked: number 3" in faults(judge([*items, item(linked)], folder / "key.pub"))
 
 

@@ -62,9 +62,9 @@ def test_a_record_that_was_taken_out_is_named(of: Bodies, data: st.DataObject) -
 @settings(deadline=None)
 def test_a_record_that_was_put_in_is_named(of: Bodies, more: str, data: st.DataObject) -> None:
     offset = data.draw(st.integers(1, len(of) * _STEP - 1).filter(lambda at: at % _STEP))
-    stranger = f"{_ID}-{offset:x}"
-    found = judged([*events(of), ExportRecord(stranger, body=more), receipt(of)])
-    assert [stranger + " was put in" in line for line in found.changed] == [True]
+    unknown = f"{_ID}-{offset:x}"
+    found = judged([*events(of), ExportRecord(unknown, body=more), receipt(of)])
+    assert [unknown + " was put in" in line for line in found.changed] == [True]
     assert not found.missing
 
 

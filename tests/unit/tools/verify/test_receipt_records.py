@@ -67,20 +67,20 @@ def exporters() -> tuple[list[ExportRecord], list[ExportRecord]]:
 def test_one_record_of_one_exporter_that_was_touched_is_named(at: int, how: str) -> None:
     one, other = exporters()
     receipts = [receipt(one, "one"), receipt(other, "other")]
-    stranger = ExportRecord(f"{ID}-{at * STEP + 1:x}", body="x", beside=one[at].beside)
+    unknown = ExportRecord(f"{ID}-{at * STEP + 1:x}", body="x", beside=one[at].beside)
     if how == "gone":
         del one[at]
     elif how == "changed":
         one[at] = record(at, FORMS[0], "changed")
     elif how == "put in":
-        one.append(stranger)
+        one.append(unknown)
     else:
         one.append(record(at, FORMS[0], "another"))
     report = judged([*other, *one, *receipts])
     words = {
         "gone": f"{uid(at)} is there only as another receipt says",
         "changed": f"{uid(at)} was changed",
-        "put in": f"{stranger.uid} was put in",
+        "put in": f"{unknown.uid} was put in",
         "doubled": f"{uid(at)} is there with two contents",
     }
     (line,) = [*report.missing, *report.changed, *report.not_judged]

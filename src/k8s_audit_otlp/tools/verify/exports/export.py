@@ -57,7 +57,7 @@ _read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class UnreadableExportError(Exception):
-    """Nothing in it can be compared; the message says where, what and the way out."""
+    """Nothing in it can be compared; the message says where, what and the hint."""
 
 
 class Export:
