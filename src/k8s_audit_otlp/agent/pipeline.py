@@ -23,6 +23,7 @@ from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.evidence.raw_hash import RawHashes
 from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
@@ -48,7 +49,6 @@ from k8s_audit_otlp.otlp.resource import MAPPING, is_placeless
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from k8s_audit_otlp.receiver.blocks import BLOCKS_KEPT, BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
@@ -116,7 +116,9 @@ class Pipeline:
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()
         self._hashes = config.service.evidence.hashes
-        self._raw_hashes = {log.key: RawHashes() for of in logs.values() for log in of}
+        self._raw_hashes: dict[LogKey, RawHashes] = {}
+        if self._hashes == "all":
+            self._raw_hashes = {log.key: RawHashes() for of in logs.values() for log in of}
         self.readers = {log.key: self._block_reader(log) for of in logs.values() for log in of}
         self._mappings = {
             name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
@@ -172,11 +174,13 @@ class Pipeline:
         return found
 
     def _block_reader(self, log: AuditLog) -> BlockReader:
-        hashes = self._raw_hashes[log.key] if self._hashes == "all" else None
         with_path = self._config.receivers[log.key.receiver].include_file_path
         readers = sum(receiver == log.key.receiver for receiver, _ in self._routes)
         kept = BLOCKS_KEPT if readers > 1 else 0  # a lone exporter reads a block once
-        return BlockReader(log, cache_bytes=kept, hashes=hashes, with_path=with_path)
+        reader = BlockReader(log, cache_bytes=kept, with_path=with_path)
+        if (hashes := self._raw_hashes.get(log.key)) is not None:
+            reader.listen(hashes.take)
+        return reader
 
     def _encode(self, log: LogKey, mapping: ExporterMapping) -> Encode:
         said = partial(self._on_failure, "encoding")
@@ -269,8 +273,7 @@ class Pipeline:
         subscription = Subscription.resume(log, name, position, exporter.audit.notices)
         log.register(subscription.ledger)
         subscription.write_to(self._positions)
-        raw_hashes = self._raw_hashes[log.key] if self._hashes == "all" else None
-        self._evidence.add(subscription, raw_hashes)
+        self._evidence.add(subscription, self._raw_hashes.get(log.key))
         return subscription
 
     def _reader(

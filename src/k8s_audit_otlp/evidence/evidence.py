@@ -11,15 +11,15 @@ import msgspec
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
 from k8s_audit_otlp.evidence.chain import begin, link, without_link
+from k8s_audit_otlp.evidence.raw_hash import RawHashes
 from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.state.outbox import Notice, Value
 
 
 class Evidence:
@@ -56,9 +56,8 @@ class Evidence:
         if linked is not None:
             plain = without_link(linked)
             for other in self._subscriptions:
-                if other is subscription or other.log is not subscription.log:
-                    continue
-                if other.wants == "all":
+                same_log = other.log is subscription.log and other is not subscription
+                if same_log and other.wants == "all":
                     other.outbox.add(plain)
 
     def _link(self, subscription: Subscription, notice: Notice) -> Notice | None:
@@ -90,60 +89,37 @@ class Evidence:
 
     def refused(self, exporter: str, count: int, why: str) -> None:
         """Tell that a back end will never take some records; many become one notice."""
-        notice = notices.refused(exporter, count, why, now_ns=self._now_ns())
+        notice = notices.refused(exporter, count, why, self._now_ns())
         self._tell(notice, lambda _: True, about=exporter)
 
     def skipped(self, subscription: Subscription, size: int) -> None:
         """Tell what `start_at` leaves out."""
         if size:
-            path = str(subscription.log.path)
-            notice = notices.skipped(subscription.exporter, path, size, now_ns=self._now_ns())
-            subscription.outbox.add(notice)
+            log, now_ns = str(subscription.log.path), self._now_ns()
+            subscription.outbox.add(notices.skipped(subscription.exporter, log, size, now_ns))
 
     def missed(self, subscription: Subscription, segments: int) -> None:
         """Tell what an exporter that was disabled can never get."""
-        self._link(
-            subscription,
-            notices.missed(
-                subscription.exporter,
-                str(subscription.log.path),
-                segments,
-                now_ns=self._now_ns(),
-            ),
-        )
+        log, now_ns = str(subscription.log.path), self._now_ns()
+        self._link(subscription, notices.missed(subscription.exporter, log, segments, now_ns))
 
     def lost_at_source(
         self, subscription: Subscription, number: int, what: str, messages: int
     ) -> None:
         """Tell what a service deleted before it was read."""
-        self._link(
-            subscription,
-            notices.lost_at_source(
-                subscription.exporter,
-                str(subscription.log.path),
-                number,
-                what,
-                messages,
-                now_ns=self._now_ns(),
-            ),
-        )
+        exporter, log = subscription.exporter, str(subscription.log.path)
+        lost = notices.lost_at_source(exporter, log, number, what, messages, self._now_ns())
+        self._link(subscription, lost)
 
     def silence(self, log: AuditLog, since_ns: int, *, ended: bool) -> None:
         """Tell everyone that a log is silent, or no longer."""
-        notice = notices.silence(
-            str(log.path), since_ns=since_ns, now_ns=self._now_ns(), ended=ended
-        )
+        notice = notices.silence(str(log.path), since_ns, self._now_ns(), ended=ended)
         self._tell(notice, lambda s: s.log is log)
 
-    def agent(self, event: str, body: str, attributes: dict[str, str | int | float | bool]) -> None:
+    def agent(self, event: str, body: str, attributes: dict[str, Value]) -> None:
         """Tell everyone about the agent."""
-        notice = notices.agent(
-            event,
-            body,
-            {"service.version": __version__, **attributes},
-            now_ns=self._now_ns(),
-        )
-        self._tell(notice, lambda _: True)
+        attributes = {"service.version": __version__, **attributes}
+        self._tell(notices.agent(event, body, attributes, self._now_ns()), lambda _: True)
 
     def _tell(
         self, notice: Notice, concerns: Callable[[Subscription], bool], *, about: str = ""

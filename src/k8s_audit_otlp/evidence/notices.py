@@ -17,7 +17,7 @@ from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.state.content_hash import VERSION as CONTENT_VERSION
 from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.state.outbox import COUNT, Notice
+from k8s_audit_otlp.state.outbox import COUNT, Notice, Value
 
 INFO, WARN, ERROR = 9, 13, 17
 TYPICAL_LINE = 1400  # bytes; what a gap's number of records is estimated with
@@ -124,7 +124,7 @@ def receipt(
     )
 
 
-def _content(place: Place) -> dict[str, str | int | float | bool]:
+def _content(place: Place) -> dict[str, Value]:
     """Say what the delivered records said; where that is not known of all of them, why."""
     content, delivered = place.content, place.tally.delivered
     if content.unknown:
@@ -140,7 +140,7 @@ def _content(place: Place) -> dict[str, str | int | float | bool]:
     }
 
 
-def _segment(segment: SegmentState) -> dict[str, str | int | float | bool]:
+def _segment(segment: SegmentState) -> dict[str, Value]:
     return {
         _SEGMENT + "identity": segment.identity,
         _SEGMENT + "sequence": segment.seq,
@@ -148,21 +148,13 @@ def _segment(segment: SegmentState) -> dict[str, str | int | float | bool]:
     }
 
 
-def agent(
-    event: str, body: str, attributes: Mapping[str, str | int | float | bool], *, now_ns: int
-) -> Notice:
+def agent(event: str, body: str, attributes: Mapping[str, Value], now_ns: int) -> Notice:
     """Tell of the agent itself: `started`, `stopped`, `config_changed`."""
-    return Notice(
-        f"agent-{event}-{now_ns:x}",
-        f"k8s.audit.agent.{event}",
-        now_ns,
-        INFO,
-        body,
-        dict(attributes),
-    )
+    uid, name = f"agent-{event}-{now_ns:x}", f"k8s.audit.agent.{event}"
+    return Notice(uid, name, now_ns, INFO, body, dict(attributes))
 
 
-def refused(exporter: str, count: int, why: str, *, now_ns: int) -> Notice:
+def refused(exporter: str, count: int, why: str, now_ns: int) -> Notice:
     """Tell that *count* records of an exporter are refused for good; *why* is in our words."""
     return Notice(
         f"refused-{exporter}-{now_ns:x}",
@@ -174,64 +166,53 @@ def refused(exporter: str, count: int, why: str, *, now_ns: int) -> Notice:
     )
 
 
-def skipped(exporter: str, log: str, size: int, *, now_ns: int) -> Notice:
+def skipped(exporter: str, log: str, size: int, now_ns: int) -> Notice:
     """Tell what an exporter's first start leaves out on purpose."""
-    return Notice(
-        f"skipped-{exporter}-{now_ns:x}",
-        "k8s.audit.gap",
-        now_ns,
-        INFO,
-        f"{size} bytes of {log} are not sent to {exporter}: {GAP_REASONS['skipped']}",
-        {
-            "k8s.audit.exporter": exporter,
-            _GAP + "reason": "skipped",
-            _GAP + "bytes": size,
-            _GAP + "estimated_records": max(1, size // TYPICAL_LINE),
-        },
-    )
+    gap: dict[str, Value] = {
+        "reason": "skipped",
+        "bytes": size,
+        "estimated_records": max(1, size // TYPICAL_LINE),
+    }
+    body = f"{size} bytes of {log} are not sent to {exporter}: {GAP_REASONS['skipped']}"
+    return _gap_of_log(f"skipped-{exporter}-{now_ns:x}", exporter, body, now_ns, INFO, gap)
 
 
-def missed(exporter: str, log: str, segments: int, *, now_ns: int) -> Notice:
+def missed(exporter: str, log: str, segments: int, now_ns: int) -> Notice:
     """Tell what was deleted while an exporter was disabled; how much, nobody kept."""
-    return Notice(
-        f"missed-{exporter}-{now_ns:x}",
-        "k8s.audit.gap",
-        now_ns,
-        ERROR,
+    gap: dict[str, Value] = {
+        "reason": "deleted",
+        "segments": segments,
+        "open_end": True,
+        "told_ns": now_ns,
+    }
+    body = (
         f"while {exporter} was disabled, the rest of a segment of {log} and {segments} whole ones "
-        "were deleted",
-        {
-            "k8s.audit.exporter": exporter,
-            _GAP + "reason": "deleted",
-            _GAP + "segments": segments,
-            _GAP + "open_end": True,
-            _GAP + "told_ns": now_ns,
-        },
+        "were deleted"
     )
+    return _gap_of_log(f"missed-{exporter}-{now_ns:x}", exporter, body, now_ns, ERROR, gap)
 
 
 def lost_at_source(
-    exporter: str, log: str, number: int, what: str, messages: int, *, now_ns: int
+    exporter: str, log: str, number: int, what: str, messages: int, now_ns: int
 ) -> Notice:
     """Tell what a service deleted before a source had read it: the *number*th time."""
-    return Notice(
-        f"missed-{exporter}-{now_ns:x}-{number}",
-        "k8s.audit.gap",
-        now_ns,
-        ERROR,
-        f"{exporter} can never get what a source of {log} has lost: {what}",
-        {
-            "k8s.audit.exporter": exporter,
-            _GAP + "reason": "deleted",
-            _GAP + "detail": what,
-            _GAP + "estimated_records": messages,
-            _GAP + "open_end": True,
-            _GAP + "told_ns": now_ns,
-        },
-    )
+    gap: dict[str, Value] = {"reason": "deleted", "detail": what, "estimated_records": messages}
+    gap |= {"open_end": True, "told_ns": now_ns}
+    body = f"{exporter} can never get what a source of {log} has lost: {what}"
+    uid = f"missed-{exporter}-{now_ns:x}-{number}"
+    return _gap_of_log(uid, exporter, body, now_ns, ERROR, gap)
 
 
-def silence(log: str, *, since_ns: int, now_ns: int, ended: bool) -> Notice:
+def _gap_of_log(
+    uid: str, exporter: str, body: str, now_ns: int, severity: int, gap: Mapping[str, Value]
+) -> Notice:
+    """Return a gap that lies in no segment; *gap*: its attributes without their common prefix."""
+    attributes = {_GAP + name: value for name, value in gap.items()}
+    attributes["k8s.audit.exporter"] = exporter
+    return Notice(uid, "k8s.audit.gap", now_ns, severity, body, attributes)
+
+
+def silence(log: str, since_ns: int, now_ns: int, *, ended: bool) -> Notice:
     """Tell that a log is silent, or that it no longer is."""
     seconds = (now_ns - since_ns) // 1_000_000_000
     body = (

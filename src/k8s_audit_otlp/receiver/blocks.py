@@ -6,6 +6,7 @@ share it.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -15,7 +16,6 @@ from k8s_audit_otlp.receiver.identity import extended
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 
@@ -51,17 +51,20 @@ class BlockReader:
         log: AuditLog,
         *,
         cache_bytes: int = BLOCKS_KEPT,
-        hashes: RawHashes | None = None,
         with_path: bool = False,
     ) -> None:
-        """*hashes*: are given whatever is read; *with_path*: blocks say where their file is."""
+        """*with_path*: blocks say where their file is."""
         self._log = log
-        self._hashes = hashes
+        self._on_read: Callable[[Segment, Block], None] = lambda _segment, _block: None
         self._with_path = with_path
         self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._cached = 0
         self._bound = cache_bytes
         self._lock = Lock()  # guards the cache
+
+    def listen(self, on_read: Callable[[Segment, Block], None]) -> None:
+        """Call *on_read* with every block that is read from a file."""
+        self._on_read = on_read
 
     def read(self, segment: Segment, offset: int) -> Block | Gap | None:
         """Return what begins at *offset*: a block, a gap, or None when nothing is there yet."""
@@ -71,8 +74,7 @@ class BlockReader:
             return kept
         found = self._read(segment, offset)
         if isinstance(found, Block):
-            if self._hashes is not None:
-                self._hashes.take(segment, found)
+            self._on_read(segment, found)
             self._keep(found)
         elif found is None:
             self._log.waited_for(segment)

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.evidence import raw_hash
+from k8s_audit_otlp.evidence.raw_hash import RawHashes
 from k8s_audit_otlp.model import Block, Span
-from k8s_audit_otlp.receiver import raw_hash
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.names import parse
-from k8s_audit_otlp.receiver.raw_hash import RawHashes
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.manifest import SegmentState
