@@ -116,10 +116,9 @@ class Pipeline:
         self._budget = Budget(config.service.memory_budget_bytes)
         self._once = OnceAMinute()
         self._hashes = config.service.evidence.hashes
-        self._raw_hashes: dict[LogKey, RawHashes] = {}
-        if self._hashes == "all":
-            self._raw_hashes = {log.key: RawHashes() for of in logs.values() for log in of}
-        self.readers = {log.key: self._block_reader(log) for of in logs.values() for log in of}
+        every = [log for of in logs.values() for log in of]
+        self._raw_hashes = {log.key: RawHashes() for log in every if self._hashes == "all"}
+        self.readers = {log.key: self._block_reader(log) for log in every}
         self._mappings = {
             name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
         }
@@ -252,10 +251,9 @@ class Pipeline:
 
     def _naming(self, name: str) -> Config:
         """Return the configuration with resources that name the mapping of an exporter."""
-        digest = self._mappings[name].digest
-        return (
-            self._config if self._hashes == "none" else with_resource(self._config, MAPPING, digest)
-        )
+        if self._hashes == "none":
+            return self._config
+        return with_resource(self._config, MAPPING, self._mappings[name].digest)
 
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
         why = "the dead letter was full: the oldest records in it were let go"

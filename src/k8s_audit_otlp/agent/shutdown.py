@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.receiver.lines import last_line_end
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import PlainSource
 from k8s_audit_otlp.receiver.troubles import WAITING
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-_STEP = 64 * 1024
 _NOTICES_S = 10.0  # for notices without progress, once no event waits: they are kept for later
 
 
@@ -41,10 +40,10 @@ class SegmentTarget:
     def unfinished(self) -> int:
         """Bytes after the last newline of a live file that are still without one."""
         source = self.segment.source
-        if self.size is None or not self.segment.live or not isinstance(source, PlainSource):
+        if self.size is None or source is None or source.compressed or not self.segment.live:
             return 0
         end = source.stat().st_size
-        return end - self.size if _last_line_end(source, end) == self.size else 0
+        return end - self.size if last_line_end(source, end) == self.size else 0
 
     def left(self, ledger: Ledger) -> int:
         """Bytes that are not settled, as far as the size is known."""
@@ -63,20 +62,10 @@ def targets(logs: Iterable[AuditLog]) -> list[SegmentTarget]:
 
 
 def _size(segment: Segment) -> int | None:
-    if segment.live and isinstance(segment.source, PlainSource):
-        return _last_line_end(segment.source, segment.source.stat().st_size)
+    source = segment.source
+    if segment.live and source is not None and not source.compressed:
+        return last_line_end(source, source.stat().st_size)
     return segment.state.size if segment.state.complete else None
-
-
-def _last_line_end(source: PlainSource, size: int) -> int:
-    end = size
-    while end > 0:
-        start = max(0, end - _STEP)
-        found = source.read_at(start, end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
 
 
 def _has_live(log: AuditLog) -> bool:

@@ -17,7 +17,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment, reopened
-from k8s_audit_otlp.receiver.source import GzipSource, Source
+from k8s_audit_otlp.receiver.source import Source
 
 BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
 _STAGE_TIME = b'"stageTimestamp":"'
@@ -139,9 +139,8 @@ class BlockReader:
 
         Where more was known of it than this copy holds, the rest becomes a gap.
         """
-        end = isinstance(source, GzipSource) and source.end
-        if end and not segment.state.complete:
-            self._log.ended(segment, end)
+        if source.end and not segment.state.complete:
+            self._log.ended(segment, source.end)
 
     def _lines(self, source: Source, segment: Segment, offset: int) -> tuple[Span, bytes]:
         """Return the lines of a block and where they end; an empty span where there are none."""
@@ -154,8 +153,8 @@ class BlockReader:
 
     def _last_counts(self, source: Source, segment: Segment) -> bool:
         """Say whether a last line without its newline is one: nothing will be added to it."""
-        if isinstance(source, GzipSource):
-            return source.end is not None
+        if source.compressed:
+            return source.has_end
         closed = segment.state.complete and not segment.live
         return closed and self._log.unchanged_for(segment, self._log.limits.settle_s)
 
@@ -175,12 +174,12 @@ class BlockReader:
     def _nothing(self, source: Source, segment: Segment, offset: int) -> Gap | None:
         """Say whether what should follow is lost: the file ends for good before the segment."""
         state = segment.state
-        if isinstance(source, GzipSource) and source.end is None:
+        if not source.has_end:
             half = len(source.read_at(offset, BLOCK_BYTES))
             return self._torn(source, segment, offset, offset + half, "the file has no end")
         if segment.live or not state.complete or offset >= state.size:
             return None
-        if isinstance(source, GzipSource) or source.stat().st_size <= offset:
+        if source.compressed or source.stat().st_size <= offset:
             return self._gap(segment, offset, "truncated")
         return None
 
@@ -210,7 +209,7 @@ class BlockReader:
         """Give up on a compressed file that will not get better; until then wait."""
         if not self._log.unchanged_for(segment, self._log.limits.torn_s):
             return None
-        if isinstance(source, GzipSource) and source.ends_without_trailer():
+        if source.ends_without_trailer():
             self._log.ended(segment, source.end or 0, _UNVERIFIED)
             return None
         self._log.torn(segment, max(end, offset + 1))

@@ -19,7 +19,7 @@ from k8s_audit_otlp.receiver.identity import verified
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
+from k8s_audit_otlp.receiver.source import Source, open_source
 from k8s_audit_otlp.state.files import replace_file
 from k8s_audit_otlp.state.manifest import SegmentState
 
@@ -55,7 +55,7 @@ class Rescue:
 
     def copy(self, state: SegmentState, source: Source) -> Source | None:
         """Copy the file of a segment; None where there is no room or the disk refuses."""
-        compressed = isinstance(source, GzipSource)
+        compressed = source.compressed
         path = self._path(state, compressed=compressed)
         try:
             size = source.stat().st_size

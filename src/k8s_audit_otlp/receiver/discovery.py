@@ -18,7 +18,7 @@ from k8s_audit_otlp.receiver.listing import Entry, open_entry
 from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, own_file, shared_place
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import GzipSource, Source
+from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
 from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles
 
@@ -184,7 +184,7 @@ class Discovery:
             self._continuity.note_unnamed(entry, source, found)
             return None
         self._continuity.left_empty(entry, source, found)
-        if isinstance(source, GzipSource) and source.end is None:
+        if not source.has_end:
             return self._not_unpacked(entry, source, found)
         return None
 
@@ -217,8 +217,7 @@ class Discovery:
     def _identity_of(self, source: Source, *, finished: bool) -> Identity | None:
         longest = self._known.limits.max_line_bytes
         identity = read_identity(source, finished=False, max_line_bytes=longest)
-        written_out = not isinstance(source, GzipSource) or source.end is not None
-        if identity is None and finished and written_out:
+        if identity is None and finished and source.has_end:
             identity = read_identity(source, finished=True, max_line_bytes=longest)
         return identity
 
@@ -279,7 +278,7 @@ class Discovery:
     def _take(self, segment: Segment, source: Source, *, live: bool) -> None:
         """Read *segment* from *source*; a packed file may hold what was written after its end."""
         state = segment.state
-        if isinstance(source, GzipSource) and state.complete and not source.promises(state.size):
+        if source.compressed and state.complete and not source.promises(state.size):
             length = source.length() or 0
             if length > state.size and not state.cut:
                 state.size = length
@@ -290,7 +289,7 @@ class Discovery:
         segment: Segment, source: Source, marks: Marks, found: ScanResult, *, live: bool
     ) -> SegmentMatch:
         own, elsewhere = segment.source, segment.seq in found.bound
-        if isinstance(own, GzipSource) and not own.readable:
+        if own is not None and not own.readable:
             own, elsewhere = None, False  # this one may be what it was before the damage
         if own is None and elsewhere and (own := own_file(segment)) is None:
             return SegmentMatch.DIFFERENT

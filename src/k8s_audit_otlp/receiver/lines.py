@@ -99,6 +99,17 @@ def _oversized(source: Source, offset: int, head: bytes, *, last: bool) -> tuple
     return without_bodies(head, tail), position
 
 
+def last_line_end(source: Source, end: int, begin: int = 0) -> int:
+    """Return where the last whole line before *end* ends; *begin* where there is none."""
+    while end > begin:
+        start = max(begin, end - _STEP)
+        newline = source.read_at(start, end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return begin
+
+
 def without_bodies(head: bytes, tail: bytes) -> bytes:
     """Join what stands before the first body with what stands after the last one.
 

@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twin
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.same_segment import same_content
 from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
-from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
+from k8s_audit_otlp.receiver.source import Source, open_source
 
 
 def files_of(path: Path) -> list[Entry]:
@@ -64,7 +64,7 @@ class OfflineSegment:
             self.damage = f"damaged from byte {error.offset} on: {error}"
         except OSError as error:
             self.damage = error.strerror or str(error)
-        if isinstance(self.source, GzipSource) and self.source.end is None:
+        if not self.source.has_end:
             self.damage = self.damage or f"breaks off at byte {self.size}"
 
     def _next(self, *, with_rest: bool) -> tuple[bytes, int] | None:
@@ -74,10 +74,8 @@ class OfflineSegment:
         return (data, end) if end > self.size else None
 
     def _written_out(self, *, with_rest: bool) -> bool:
-        if isinstance(self.source, GzipSource):
-            return self.source.end is not None
-        if not self.live:
-            return True
+        if self.source.compressed or not self.live:
+            return self.source.has_end
         return with_rest and self.source.read_at(self.source.stat().st_size - 1, 1) == b"}"
 
 
@@ -101,7 +99,7 @@ def segments(entries: list[Entry], damage: dict[str, str]) -> Iterator[OfflineSe
             damage[entry.name.name] = getattr(error, "strerror", "") or str(error)
             first = None
         else:
-            if first is None and isinstance(source, GzipSource) and source.end is None:
+            if first is None and not source.has_end:
                 damage[entry.name.name] = "breaks off before its first line ends"
         alike = taken.setdefault(first.name, []) if first else []
         if first is None or any(_same(first, source, other) for other in alike):

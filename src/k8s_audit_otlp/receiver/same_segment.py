@@ -12,7 +12,7 @@ from k8s_audit_otlp.receiver.identity import Marks, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
+from k8s_audit_otlp.receiver.source import Source, open_source
 
 _COMPARED = 1024 * 1024  # bytes at the beginning that must agree
 _COMPARED_LAST = 64 * 1024  # and, in plain files, before the end of the shorter one
@@ -48,7 +48,7 @@ def match(
         return SegmentMatch.DIFFERENT
     if elsewhere:
         return _beside(segment, own, other, live=live)
-    if isinstance(other, GzipSource):
+    if other.compressed:
         return SegmentMatch.COMPRESSED
     return SegmentMatch.SAME if _holds_all(segment, own, other) else SegmentMatch.DIFFERENT
 
@@ -68,10 +68,10 @@ def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> Segm
 
 
 def _holds_all(segment: Segment, own: Source, other: Source) -> bool:
-    if not isinstance(other, PlainSource):
-        return False
     # The length counts, not what is known: it may have grown since, or nobody has read it yet.
-    return other.stat().st_size >= max(segment.state.size, own.length() or 0)
+    return not other.compressed and other.stat().st_size >= max(
+        segment.state.size, own.length() or 0
+    )
 
 
 def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> bool:
@@ -82,7 +82,7 @@ def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> 
     a segment that was given up may have been cut: what was told as lost must be in it.
     """
     farthest, intact = verified(other, marks)
-    if not intact or isinstance(other, GzipSource):
+    if not intact or other.compressed:
         return intact
     state = segment.state
     size = other.stat().st_size
@@ -96,7 +96,7 @@ def same_content(one: Source, other: Source) -> bool:
     """Say whether two files agree as far as both go."""
     if not _agree(one, other, 0, _COMPARED):
         return False
-    if isinstance(one, GzipSource) or isinstance(other, GzipSource):
+    if one.compressed or other.compressed:
         return True
     shorter = min(one.stat().st_size, other.stat().st_size)
     return _agree(one, other, max(0, shorter - _COMPARED_LAST), _COMPARED_LAST)

@@ -8,7 +8,7 @@ from k8s_audit_otlp.receiver.identity import fingerprint, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
-from k8s_audit_otlp.receiver.source import GzipSource, PlainSource, Source, open_source
+from k8s_audit_otlp.receiver.source import Source, open_source
 from k8s_audit_otlp.receiver.troubles import explain
 from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -46,7 +46,7 @@ class Segment:
 
     @property
     def compressed(self) -> bool:
-        return isinstance(self.source, GzipSource)
+        return self.source is not None and self.source.compressed
 
     @property
     def unlinked(self) -> bool:
@@ -116,10 +116,8 @@ class Segment:
         self.state.device, self.state.inode = source.device, source.inode
         self.state.gone = self.state.open_end = False
         self.trouble = ""
-        self.state.truncated = (
-            isinstance(source, PlainSource) and source.stat().st_size < self.state.size
-        )
-        if isinstance(source, GzipSource):
+        self.state.truncated = not source.compressed and source.stat().st_size < self.state.size
+        if source.compressed:
             self.state.promised = source.promised_size()
         self.disk_size = -1
         self.look(now_ns)
@@ -180,5 +178,5 @@ def reopened(segment: Segment) -> Source | None:
 def _as_it_was(source: Source, state: SegmentState) -> bool:
     """Say so without decompressing all of a packed file."""
     head = source.read_at(state.head_start, state.head_length)
-    alike = isinstance(source, GzipSource) and source.promises(state.size)
+    alike = source.compressed and source.promises(state.size)
     return alike and fingerprint(head) == state.head

@@ -12,7 +12,7 @@ from threading import RLock
 
 from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merged
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import PlainSource, Source
+from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
@@ -292,7 +292,7 @@ class KnownSegments:
             except OSError as error:
                 segment.failed(error)
                 continue
-            if not isinstance(source, PlainSource) or segment.state.cut:
+            if source is None or source.compressed or segment.state.cut:
                 continue
             if size < least or (segment.live and not unchanged(segment)):
                 self.let_rewritten_go(segment)

@@ -10,7 +10,6 @@ import resource
 import struct
 from pathlib import Path
 from threading import Lock
-from typing import TypeAlias
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream
 
@@ -23,8 +22,11 @@ _OTHERS = 32  # descriptors: sockets, inotify, state, the dead letter, libraries
 _LEAST_OPEN, _MOST_OPEN = 4, 256
 
 
-class _Descriptor:
-    """An open file and how it is on disk."""
+class Source:
+    """A file as it is on disk; a compressed one is a `GzipSource`."""
+
+    compressed = False
+    end: int | None = None  # where a compressed file ends, once it was read so far
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -52,18 +54,6 @@ class _Descriptor:
         """Return bytes as they are on disk."""
         return os.pread(self._fd, length, offset)
 
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-
-class PlainSource(_Descriptor):
-    """A file as it is."""
-
     def read_at(self, offset: int, length: int) -> bytes:
         data = os.pread(self._fd, length, offset)
         if len(data) == length or not data:
@@ -79,17 +69,49 @@ class PlainSource(_Descriptor):
             return offset
 
     def length(self) -> int | None:
+        """Return the length of what can be read; None where that has no proper end."""
         return self.stat().st_size
 
+    @property
+    def has_end(self) -> bool:
+        """Where it ends is known."""
+        return True
 
-class GzipSource(_Descriptor):
+    def ends_without_trailer(self) -> bool:
+        """Say whether the data is whole and only what verifies it is missing; that is an end."""
+        return False
+
+    @property
+    def readable(self) -> bool:
+        """At least its first byte can be had."""
+        return True
+
+    def promises(self, size: int) -> bool:
+        """Say whether it seems to have *size* bytes, by its trailer if compressed: no proof."""
+        return size == self.stat().st_size
+
+    def promised_size(self) -> int:
+        """Return how many bytes it seems to have."""
+        return self.stat().st_size
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class GzipSource(Source):
     """A compressed file, read from its beginning as often as it must be."""
+
+    compressed = True
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
         self._lock = Lock()  # guards the streams and their places
         self._streams: list[InflateStream] = []
-        self.end: int | None = None  # known once a stream has passed the trailer
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return up to *length* bytes at *offset*.
@@ -121,29 +143,30 @@ class GzipSource(_Descriptor):
             return None
         return self.end
 
+    @property
+    def has_end(self) -> bool:
+        return self.end is not None
+
     def ends_without_trailer(self) -> bool:
-        """Say whether the data is whole and only what verifies it is missing; that is an end."""
         with self._lock:
             stream = max(self._streams, key=lambda s: s.end, default=None)
             if stream is not None and not stream.damage and stream.lacks_only_its_trailer():
                 self.end = stream.end
-        return self.end is not None
+        return self.has_end
 
     @property
     def readable(self) -> bool:
-        """At least its first byte can be had."""
         try:
             return bool(self.read_at(0, 1))
         except CorruptGzipError:
             return False
 
     def promises(self, size: int) -> bool:
-        """Say whether the trailer gives *size* as the length: cheap, and no proof."""
         info = self.stat()
         return self.raw(max(0, info.st_size - 4), 4) == (size & 0xFFFFFFFF).to_bytes(4, "little")
 
     def promised_size(self) -> int:
-        """Return the length that the trailer gives: an estimate, since it knows it modulo 4 GiB.
+        """Return an estimate: the trailer knows the length modulo 4 GiB.
 
         A file of several members has a trailer for each; the last one's is what is read.
         """
@@ -179,9 +202,6 @@ def descriptors_for(limit: int) -> int:
     return max(_LEAST_OPEN, min(_MOST_OPEN, (limit - _OTHERS) // 4))
 
 
-Source: TypeAlias = PlainSource | GzipSource
-
-
 def open_source(path: Path, *, compressed: bool) -> Source:
     """Open a file of the log.
 
@@ -190,4 +210,4 @@ def open_source(path: Path, *, compressed: bool) -> Source:
 
     """
     fd = os.open(path, OPEN_FLAGS)
-    return GzipSource(fd) if compressed else PlainSource(fd)
+    return GzipSource(fd) if compressed else Source(fd)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.lines import last_line_end
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 
 EVERYTHING = 1 << 62  # an offset after any segment
-_STEP = 64 * 1024  # bytes read at once to find the beginning of a line
 _WHEN = rb"([0-9]{4}-[0-9T:.Z+-]{15,30})"
 _LEADING = re.compile(_WHEN + b" ")  # the legacy format, and CRI's frame
 # Within other JSON, as docker and clouds frame an event, quotes have backslashes before them.
@@ -33,14 +33,10 @@ def start_at_end(log: AuditLog) -> Skipped:
 
 def _last_line_start(segment: Segment) -> int:
     """Return where the last line of a live file begins that has no end yet, or the end."""
-    end = before = segment.state.size
-    while segment.source is not None and before > segment.state.begin:
-        length = min(before, _STEP)
-        newline = segment.source.read_at(before - length, length).rfind(b"\n")
-        if newline >= 0:
-            return before - length + newline + 1
-        before -= length
-    return segment.state.begin if segment.source is not None else end
+    state = segment.state
+    if segment.source is None:
+        return state.size
+    return last_line_end(segment.source, state.size, state.begin)
 
 
 def start_since(log: AuditLog, reader: BlockReader, since_ns: int) -> Skipped:

@@ -8,21 +8,21 @@ import pytest
 
 from k8s_audit_otlp.receiver.identity import read_identity
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block, without_bodies
-from k8s_audit_otlp.receiver.source import PlainSource, open_source
+from k8s_audit_otlp.receiver.source import Source, open_source
 
 MIB = 1024 * 1024
-Open = Callable[[bytes], PlainSource]
+Open = Callable[[bytes], Source]
 
 
 @pytest.fixture
 def source_of(tmp_path: Path) -> Open:
     """Give a file that holds these bytes."""
 
-    def make(data: bytes) -> PlainSource:
+    def make(data: bytes) -> Source:
         path = tmp_path / "audit.log"
         path.write_bytes(data)
         source = open_source(path, compressed=False)
-        assert isinstance(source, PlainSource)
+        assert isinstance(source, Source)
         return source
 
     return make
@@ -96,7 +96,7 @@ def test_who_and_what_may_be_long_in_a_line_over_the_limit(source_of: Open) -> N
     assert data == head + tail
 
 
-class _Asked(PlainSource):
+class _Asked(Source):
     """Remembers the most that was asked for at once."""
 
     def __init__(self, path: Path) -> None:

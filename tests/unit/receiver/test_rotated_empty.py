@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from k8s_audit_otlp.receiver.source import PlainSource, open_source
+from k8s_audit_otlp.receiver.source import Source, open_source
 from tests.kit.log_files import append, rotate, rotations
 
 
@@ -58,7 +58,7 @@ def test_what_came_and_went_while_stopped_is_a_gap_though_the_log_is_empty_again
 
 def generation(path: Path) -> int:
     source = open_source(path, compressed=False)
-    assert isinstance(source, PlainSource)
+    assert isinstance(source, Source)
     return source.generation
 
 

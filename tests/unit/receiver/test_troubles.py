@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.source import PlainSource
+from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.receiver.troubles import Troubles
 from tests.kit.log_files import append, rotate
 
@@ -66,7 +66,7 @@ def test_what_must_be_known_is_said_once_and_is_no_trouble() -> None:
     assert troubles.now == []
 
 
-class _Stale(PlainSource):
+class _Stale(Source):
     """As after a restart of the file server: this descriptor leads nowhere, the path does."""
 
     def stat(self) -> os.stat_result:
