@@ -61,8 +61,6 @@ from k8s_audit_otlp.transport.sender import Sender
 logger = logging.getLogger("k8s_audit_otlp")
 
 Logs = Mapping[str, Sequence[AuditLog]]  # by receiver id
-
-
 _FRAME = 96  # bytes of a request's own fields, and of the name that an hour has in its resource
 
 
