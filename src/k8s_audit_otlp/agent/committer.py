@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 
 from k8s_audit_otlp.agent.pipeline import ExporterRuntime
@@ -15,32 +16,25 @@ from k8s_audit_otlp.telemetry.logs import fields
 logger = logging.getLogger("k8s_audit_otlp")
 
 
+@dataclass(eq=False, repr=False)
 class Committer:
-    """Writes checkpoints for the agent's main thread, and for it alone."""
+    """Writes checkpoints for the agent's main thread, and for it alone.
 
-    def __init__(  # noqa: PLR0913 - everything that a checkpoint is about, each named
-        self,
-        file: CheckpointFile,
-        lock: StateLock,
-        base: Checkpoint,
-        logs: Sequence[AuditLog],
-        exporters: Sequence[ExporterRuntime],
-        *,
-        positions: PositionFile,
-        max_uncommitted_bytes: int,
-        before: Callable[[], None],
-        now: Callable[[], datetime],
-    ) -> None:
-        """*before* is called first: it writes what must be in the same checkpoint."""
-        self._file = file
-        self._lock = lock
-        self._base = base
-        self._logs = list(logs)
-        self._exporters = list(exporters)
-        self._positions = positions
-        self._max_uncommitted_bytes = max_uncommitted_bytes
-        self._before = before
-        self._now = now
+    *before* is called first: it writes what must be in the same checkpoint.
+    """
+
+    file: CheckpointFile
+    lock: StateLock
+    base: Checkpoint
+    logs: Sequence[AuditLog]
+    exporters: Sequence[ExporterRuntime]
+    _: KW_ONLY
+    positions: PositionFile
+    max_uncommitted_bytes: int
+    before: Callable[[], None]
+    now: Callable[[], datetime]
+
+    def __post_init__(self) -> None:
         self._versions: list[int] = []  # of the logs, that the newest checkpoint holds
         self._woken_for: list[int] = []
         self._delivered = self._delivered_bytes()  # when the positions were last on disk
@@ -51,12 +45,12 @@ class Committer:
         """Call *wake* once segments have come or gone: a killed process cannot tell of them."""
 
         def look() -> None:
-            versions = [log.version for log in self._logs]
+            versions = [log.version for log in self.logs]
             if versions != self._woken_for:
                 self._woken_for = versions
                 wake()
 
-        for log in self._logs:
+        for log in self.logs:
             log.listen(look)
 
     def commit(self, *, durable: bool = True) -> None:
@@ -65,18 +59,18 @@ class Committer:
         Positions need no checkpoint, they are written when they move: one that need not be
         *durable* is only written when segments have come, gone or changed their names.
         """
-        subscriptions = [s for runtime in self._exporters for s in runtime.subscriptions]
-        self._before()
-        versions = [log.version for log in self._logs]
+        subscriptions = [s for runtime in self.exporters for s in runtime.subscriptions]
+        self.before()
+        versions = [log.version for log in self.logs]
         if versions == self._versions and not durable:
             return
-        forget_finished(self._logs, subscriptions)
-        stamp = self._now().isoformat(timespec="milliseconds")
+        forget_finished(self.logs, subscriptions)
+        stamp = self.now().isoformat(timespec="milliseconds")
         try:
-            state = collect(self._base, self._logs, subscriptions, stamp)
-            self._file.save(state, durable=durable)
+            state = collect(self.base, self.logs, subscriptions, stamp)
+            self.file.save(state, durable=durable)
             if durable and self._fresh:
-                self._positions.begin()
+                self.positions.begin()
                 self._fresh = False
                 for subscription in subscriptions:
                     subscription.write_moved()
@@ -88,19 +82,19 @@ class Committer:
             for subscription in subscriptions:
                 subscription.stored()
         if self.error:
-            logger.info("%s: written again", self._file.path, extra=fields("state_written"))
+            logger.info("%s: written again", self.file.path, extra=fields("state_written"))
             self._stall("")
         self.error, self._delivered = "", self._delivered_bytes()
 
     def _delivered_bytes(self) -> int:
-        return sum(r.journal.counts.delivered_bytes for r in self._exporters)
+        return sum(r.journal.counts.delivered_bytes for r in self.exporters)
 
     def _refused(self, error: OSError) -> None:
         """Go on delivering; without positions only up to a bound, as all of it is sent again."""
         if not self.error:
             logger.error(
                 "%s: the state cannot be written (%s); delivery goes on, notices wait",
-                self._file.path,
+                self.file.path,
                 error.strerror,
                 extra=fields("state_unwritable", reason=error.strerror),
             )
@@ -108,24 +102,24 @@ class Committer:
         if isinstance(error, FileNotFoundError):
             self._make_directory_again()
         try:
-            self._positions.go_on()  # a process that starts on a full disk is killed like any other
-            self._positions.sync()
+            self.positions.go_on()  # a process that starts on a full disk is killed like any other
+            self.positions.sync()
             self._delivered = self._delivered_bytes()
         except OSError:
-            if self._delivered_bytes() - self._delivered >= self._max_uncommitted_bytes:
+            if self._delivered_bytes() - self._delivered >= self.max_uncommitted_bytes:
                 self._stall("too much is delivered that the state directory cannot record")
 
     def _stall(self, why: str) -> None:
-        for runtime in self._exporters:
+        for runtime in self.exporters:
             runtime.gate.stall("state", why)
 
     def _make_directory_again(self) -> None:
         """Come back from a state directory that was deleted: positions are still in memory."""
         try:
             self._fresh = True
-            self._file.prepare()
-            self._lock.release()
-            self._lock.acquire()
+            self.file.prepare()
+            self.lock.release()
+            self.lock.acquire()
         except (StateError, StateLockedError) as error:
             # tried again at the next commit
             logger.error("%s", error, extra=fields("state_unwritable"))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -78,57 +78,50 @@ class ExporterRuntime:
     dead_letters: DeadLetterFile
 
 
+@dataclass(eq=False, repr=False)
 class Pipeline:
-    """Builds the exporters' runtimes; what they can share is made once."""
+    """Builds the exporters' runtimes; what they can share is made once.
 
-    def __init__(  # noqa: PLR0913 - what all exporters share, each named
-        self,
-        config: Config,
-        env: Mapping[str, str],
-        logs: Logs,
-        base: Checkpoint,
-        options: AgentOptions,
-        *,
-        positions: PositionFile,
-        stop: Event,
-        evidence: Evidence,
-        on_failure: Callable[[str, str], None],
-        tap: Tap,
-        marker: Marker | None = None,
-    ) -> None:
-        """*marker*: mark every line before it is touched, up to the horizon."""
-        self._config = config
-        self._evidence = evidence
-        self._env = env
-        self._logs = logs
-        self._base = base
-        self._positions = positions
-        self._stop = stop
-        self._on_failure = on_failure
-        self._tap = tap
-        self._marker = marker
-        self._counts = options.counts
-        self._senders = options.senders
-        self._around_encode = options.around_encode
-        self._routes = list(config.routes())
-        self._budget = Budget(config.service.memory_budget_bytes)
+    *marker*: mark every line before it is touched, up to the horizon.
+    """
+
+    config: Config
+    env: Mapping[str, str]
+    logs: Logs
+    base: Checkpoint
+    options: AgentOptions
+    _: KW_ONLY
+    positions: PositionFile
+    stop: Event
+    evidence: Evidence
+    on_failure: Callable[[str, str], None]
+    tap: Tap
+    marker: Marker | None = None
+
+    def __post_init__(self) -> None:
+        self._counts = self.options.counts
+        self._senders = self.options.senders
+        self._around_encode = self.options.around_encode
+        self._routes = list(self.config.routes())
+        self._budget = Budget(self.config.service.memory_budget_bytes)
         self._once = OnceAMinute()
-        self._hashes = config.service.evidence.hashes
-        every = [log for of in logs.values() for log in of]
+        self._hashes = self.config.service.evidence.hashes
+        every = [log for of in self.logs.values() for log in of]
         self._raw_hashes = {log.key: RawHashes() for log in every if self._hashes == "all"}
         self.readers = {log.key: self._block_reader(log) for log in every}
         self._mappings = {
-            name: ExporterMapping.of(name, exporter) for name, exporter in config.exporters.items()
+            name: ExporterMapping.of(name, exporter)
+            for name, exporter in self.config.exporters.items()
         }
-        self._named = {name: self._naming(name) for name in config.exporters}
-        self._scopes = {name: resource_scopes_of(of, env) for name, of in self._named.items()}
+        self._named = {name: self._naming(name) for name in self.config.exporters}
+        self._scopes = {name: resource_scopes_of(of, self.env) for name, of in self._named.items()}
         self._encoded = self._encoders()
         self._requests = self._shared_requests()
         self._warn_of_placeless()
 
     def _warn_of_placeless(self) -> None:
         ours = {receiver for receiver, exporter in self._routes if exporter not in self._senders}
-        for name, resource in resources_of(self._config, self._env).items():
+        for name, resource in resources_of(self.config, self.env).items():
             if name in ours and is_placeless(resource):
                 logger.warning(
                     "receivers::%s::resource: neither k8s.cluster.name nor k8s.node.name is set; "
@@ -141,15 +134,15 @@ class Pipeline:
         """Return a runtime for every exporter that has something to do."""
         return [
             self._exporter(name, exporter, receivers)
-            for name, exporter in self._config.exporters.items()
-            if (receivers := self._config.receivers_of(name))
+            for name, exporter in self.config.exporters.items()
+            if (receivers := self.config.receivers_of(name))
         ]
 
     def _encoders(self) -> dict[tuple[LogKey, ExporterMapping], EncodedBlocks]:
         """Make one encoder for each log and mapping, shared by the exporters that map alike."""
         sharers: dict[tuple[LogKey, ExporterMapping], int] = {}
         for receiver, exporter in self._routes:
-            for log in self._logs[receiver]:
+            for log in self.logs[receiver]:
                 key = (log.key, self._mappings[exporter])
                 sharers[key] = sharers.get(key, 0) + 1
         return {
@@ -159,10 +152,10 @@ class Pipeline:
     def _shared_requests(self) -> dict[str, Requests]:
         """Return for each exporter where it shares requests; not for one that is like no other."""
         alike: dict[Hashable, list[str]] = {}
-        for name, exporter in self._config.exporters.items():
+        for name, exporter in self.config.exporters.items():
             form = request_form(exporter)
             if form is not None and name not in self._senders:
-                receivers = tuple(self._config.receivers_of(name))
+                receivers = tuple(self.config.receivers_of(name))
                 alike.setdefault((receivers, self._mappings[name], form), []).append(name)
         found: dict[str, Requests] = {}
         for names in alike.values():
@@ -171,7 +164,7 @@ class Pipeline:
         return found
 
     def _block_reader(self, log: AuditLog) -> BlockReader:
-        with_path = self._config.receivers[log.key.receiver].include_file_path
+        with_path = self.config.receivers[log.key.receiver].include_file_path
         readers = sum(receiver == log.key.receiver for receiver, _ in self._routes)
         kept = BLOCKS_KEPT if readers > 1 else 0  # a lone exporter reads a block once
         reader = BlockReader(log, cache_bytes=kept, with_path=with_path)
@@ -180,18 +173,18 @@ class Pipeline:
         return reader
 
     def _encode(self, log: LogKey, mapping: ExporterMapping) -> Encode:
-        said = partial(self._on_failure, "encoding")
-        name = self._config.receivers[log.receiver].format
+        said = partial(self.on_failure, "encoding")
+        name = self.config.receivers[log.receiver].format
         look_back = self.readers[log].before
-        kind = Encoder if self._marker is None else PythonEncoder
+        kind = Encoder if self.marker is None else PythonEncoder
         encoder = mapping.encoder(digests=self._hashes != "none", kind=kind)
         unwrapping = UnwrappingEncoder(encoder.encode_block, name, look_back)
         encode: Encode = ForgivingEncoder(unwrapping, said)
         if self._around_encode is not None:
             encode = self._around_encode(encode)
-        if self._marker is None:
+        if self.marker is None:
             return encode
-        return SafeModeEncoder(encode, self._marker, self._marker.forget)
+        return SafeModeEncoder(encode, self.marker, self.marker.forget)
 
     def _exporter(self, name: str, exporter: Exporter, receivers: Sequence[str]) -> ExporterRuntime:
         wake = Event()
@@ -203,8 +196,8 @@ class Pipeline:
             gate,
             endpoint=endpoint_of(exporter),
             counts=self._counts.setdefault(name, ExporterCounts()),
-            on_refused=partial(self._evidence.refused, name),
-            tap=self._tap,
+            on_refused=partial(self.evidence.refused, name),
+            tap=self.tap,
         )
         dead_letters = self._dead_letters(name, exporter)
         sender = self._sender(name, exporter)
@@ -217,14 +210,14 @@ class Pipeline:
             dead_letters,
             journal,
             delivery_options(exporter),
-            stop=self._stop,
+            stop=self.stop,
             window=window_of(exporter.limits, exporter.audit.on_too_old),
             split_record=RecordSplitter(self._mappings[name].options),
         )
         subscriptions = [
             self._subscription(log, name, exporter)
             for receiver in receivers
-            for log in self._logs[receiver]
+            for log in self.logs[receiver]
         ]
         consumer = Consumer(
             name,
@@ -234,8 +227,8 @@ class Pipeline:
             self._budget,
             consumer_options(exporter),
             wake=wake,
-            stop=self._stop,
-            on_failure=self._on_failure,
+            stop=self.stop,
+            on_failure=self.on_failure,
         )
         return ExporterRuntime(
             name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters
@@ -243,33 +236,33 @@ class Pipeline:
 
     def _sender(self, name: str, exporter: Exporter) -> Sender:
         plain = self._senders.get(name) or sender_of(
-            exporter, self._named[name], self._scopes[name], env=self._env
+            exporter, self._named[name], self._scopes[name], env=self.env
         )
         return SharingSender(plain, self._requests[name]) if name in self._requests else plain
 
     def _naming(self, name: str) -> Config:
         """Return the configuration with resources that name the mapping of an exporter."""
         if self._hashes == "none":
-            return self._config
-        return with_resource(self._config, MAPPING, self._mappings[name].digest)
+            return self.config
+        return with_resource(self.config, MAPPING, self._mappings[name].digest)
 
     def _dead_letters(self, name: str, exporter: Exporter) -> DeadLetterFile:
         why = "the dead letter was full: the oldest records in it were let go"
         return DeadLetterFile(
-            Path(self._config.service.state_dir) / "dead-letter",
+            Path(self.config.service.state_dir) / "dead-letter",
             name,
             uid_of=uid_of,
             max_bytes=exporter.audit.dead_letter.max_bytes,
             on_full=exporter.audit.dead_letter.on_full,
-            on_evicted=lambda count: self._evidence.refused(name, count, why),
+            on_evicted=lambda count: self.evidence.refused(name, count, why),
         )
 
     def _subscription(self, log: AuditLog, name: str, exporter: Exporter) -> Subscription:
-        position = self._base.positions.get(str(log.key), {}).get(name)
+        position = self.base.positions.get(str(log.key), {}).get(name)
         subscription = Subscription.resume(log, name, position, exporter.audit.notices)
         log.register(subscription.ledger)
-        subscription.write_to(self._positions)
-        self._evidence.add(subscription, self._raw_hashes.get(log.key))
+        subscription.write_to(self.positions)
+        self.evidence.add(subscription, self._raw_hashes.get(log.key))
         return subscription
 
     def _reader(
@@ -282,10 +275,10 @@ class Pipeline:
         key = subscription.log.key
         receiver = key.receiver
         overhead = sum(map(len, self._scopes[subscription.exporter][receiver])) + _FRAME
-        taken = self._config.exporters[subscription.exporter].limits
+        taken = self.config.exporters[subscription.exporter].limits
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:
-            self._evidence.gap(subscription, segment, gap)
+            self.evidence.gap(subscription, segment, gap)
             journal.gap(subscription, segment, gap)
 
         return SubscriptionReader(
@@ -295,5 +288,5 @@ class Pipeline:
             Batcher(receiver, limits, learned=learned, overhead=overhead),
             on_gap=on_gap,
             on_redacted=journal.redacted,
-            encode_notice=partial(self._evidence.encode, limits=taken),
+            encode_notice=partial(self.evidence.encode, limits=taken),
         )

@@ -6,7 +6,7 @@ logs and so the same uids. What it sends is marked in the resource, its receipts
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -55,41 +55,37 @@ def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> 
     )
 
 
+@dataclass(eq=False, repr=False)
 class ReplayPart:
-    """What of the encoded blocks is sent, and how fast."""
+    """What of the encoded blocks is sent, and how fast.
 
-    def __init__(
-        self,
-        until_ns: int,
-        *,
-        rate: float = 0.0,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        """*rate*: records a second at most; 0 is no limit."""
-        self._until_ns = until_ns
-        self._rate = rate
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._next = monotonic()
+    *rate*: records a second at most; 0 is no limit.
+    """
+
+    until_ns: int
+    _: KW_ONLY
+    rate: float = 0.0
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        self._next = self.monotonic()
 
     def around(self, encode: Encode) -> Encode:
         """Return an encoder that leaves out what is later, and waits after what it gives."""
 
         def encode_part(block: Block) -> EncodedBlock:
             encoded = self._before(encode(block))
-            if self._rate:
-                now = self._monotonic()
-                self._next = max(now, self._next) + len(encoded.records) / self._rate
-                self._sleep(self._next - now)
+            if self.rate:
+                now = self.monotonic()
+                self._next = max(now, self._next) + len(encoded.records) / self.rate
+                self.sleep(self._next - now)
             return encoded
 
         return encode_part
 
     def _before(self, encoded: EncodedBlock) -> EncodedBlock:
-        late = {
-            at for at, record in enumerate(encoded.records) if time_of(record) >= self._until_ns
-        }
+        late = {at for at, record in enumerate(encoded.records) if time_of(record) >= self.until_ns}
         if not late:
             return encoded
         kept = [at for at in range(len(encoded.records)) if at not in late]

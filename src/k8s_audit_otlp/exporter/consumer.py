@@ -11,7 +11,7 @@ no other exporter is touched.
 import contextlib
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from threading import Event, Lock, Thread
 
@@ -37,38 +37,30 @@ class ConsumerOptions:
     flush_s: float = 0.2
 
 
+@dataclass(eq=False, repr=False)
 class Consumer:
-    """Runs until `stop`; then what is in flight may finish, and nothing new begins."""
+    """Runs until `stop`; then what is in flight may finish, and nothing new begins.
 
-    def __init__(  # noqa: PLR0913 - the edges of one exporter, each named
-        self,
-        name: str,
-        readers: Sequence[SubscriptionReader],
-        delivery: Delivery,
-        gate: Gate,
-        budget: Budget,
-        options: ConsumerOptions,
-        *,
-        wake: Event,
-        stop: Event,
-        on_failure: Callable[[str, str], None],
-        wait: Callable[[float], bool] | None = None,
-    ) -> None:
-        """*on_failure* is told the exporter and what went wrong where.
+    *on_failure* is told the exporter and what went wrong where.
 
-        *wait* sleeps so many seconds and says whether the agent stops.
-        """
-        self.name = name
-        self.readers = list(readers)
-        self.gate = gate
-        self.delivery = delivery
-        self._budget = budget
-        self._options = options
-        self._wake = wake
-        self._stop = stop
+    *wait* sleeps so many seconds and says whether the agent stops.
+    """
+
+    name: str
+    readers: Sequence[SubscriptionReader]
+    delivery: Delivery
+    gate: Gate
+    budget: Budget
+    options: ConsumerOptions
+    _: KW_ONLY
+    wake: Event
+    stop: Event
+    on_failure: Callable[[str, str], None]
+    wait: Callable[[float], bool] | None = None
+
+    def __post_init__(self) -> None:
         self._draining = Event()
-        self._on_failure = on_failure
-        self._wait = wait or stop.wait
+        self._wait = self.wait or self.stop.wait
         self._failed = False  # and not begun again yet
         self._failures = 0  # in a row, with nothing settled between
         self._settlements = 0
@@ -76,28 +68,28 @@ class Consumer:
         self._lock = Lock()
         self._sending = 0  # requests dispatched and not given back by their thread
         self._threads = [
-            Thread(target=self._read, name=f"read {name}", daemon=True),
+            Thread(target=self._read, name=f"read {self.name}", daemon=True),
             *(
-                Thread(target=self._send, name=f"send {name} {i}", daemon=True)
-                for i in range(options.senders)
+                Thread(target=self._send, name=f"send {self.name} {i}", daemon=True)
+                for i in range(self.options.senders)
             ),
         ]
 
     def start(self) -> None:
         for reader in self.readers:
-            reader.log.listen(self._wake.set)
-            reader.subscription.outbox.listen(self._wake.set)
+            reader.log.listen(self.wake.set)
+            reader.subscription.outbox.listen(self.wake.set)
         for thread in self._threads:
             thread.start()
 
     def drain(self) -> None:
         """Dispatch nothing new."""
         self._draining.set()
-        self._wake.set()
+        self.wake.set()
 
     def close(self) -> None:
         """End the threads; call after `stop` is set."""
-        self._wake.set()
+        self.wake.set()
         for _ in self._threads:
             self._queue.put(None)
 
@@ -128,17 +120,17 @@ class Consumer:
 
     @property
     def _stopping(self) -> bool:
-        return self._stop.is_set() or self._draining.is_set()
+        return self.stop.is_set() or self._draining.is_set()
 
     def _round(self, turn: int) -> None:
         """Send from every log, beginning with another one each time."""
-        self._wake.clear()
+        self.wake.clear()
         dispatched = False
         for i in range(len(self.readers)):
             reader = self.readers[(turn + i) % len(self.readers)]
             dispatched |= self._send_from(reader)
         if not dispatched and not self._failed:
-            self._wake.wait(self._idle_wait_s())
+            self.wake.wait(self._idle_wait_s())
 
     # -- after an unexpected error -------------------------------------------------------------
 
@@ -147,8 +139,8 @@ class Consumer:
         why = describe(error)
         self.gate.stall(_FAILURE, f"{why}; it begins again where it was")
         self._failed = True
-        self._on_failure(self.name, why)
-        self._wake.set()
+        self.on_failure(self.name, why)
+        self.wake.set()
 
     def _recover(self) -> None:
         """Back off, then read and send again from what is settled; requests under way may end."""
@@ -174,18 +166,18 @@ class Consumer:
         self.gate.stall(_FAILURE, "")
 
     def _abandon(self, in_flight: InFlight) -> None:
-        self._budget.release(self.name, in_flight.abandon())
+        self.budget.release(self.name, in_flight.abandon())
 
     def _idle_wait_s(self) -> float:
         if not self._can_dispatch:
             return _IDLE_S
-        waits = [w for r in self.readers if (w := r.flush_in_s(self._options.flush_s)) is not None]
+        waits = [w for r in self.readers if (w := r.flush_in_s(self.options.flush_s)) is not None]
         return min([_IDLE_S, *waits])
 
     @property
     def _can_dispatch(self) -> bool:
         """A further request may be dispatched."""
-        return self.sending < self._options.senders and self.gate.open
+        return self.sending < self.options.senders and self.gate.open
 
     def _send_from(self, reader: SubscriptionReader) -> bool:
         """Let one log send what it has; say whether something was dispatched."""
@@ -195,7 +187,7 @@ class Consumer:
             dispatched = True
         while self._can_dispatch and not self._draining.is_set():
             reader.read_ahead()
-            batch = reader.take(flush_now=self.sending == 0, flush_s=self._options.flush_s)
+            batch = reader.take(flush_now=self.sending == 0, flush_s=self.options.flush_s)
             if batch is None:
                 if reader.at_end:
                     break
@@ -211,8 +203,8 @@ class Consumer:
         size = sum(map(len, batch.records))
         settle = partial(self._settle, ledger, ledger.open(batch.span, batch.mark))
         in_flight = InFlight(batch, settle, size, self._release_budget)
-        while not self._budget.admit(self.name, size):
-            if self._stop.wait(0.01):
+        while not self.budget.admit(self.name, size):
+            if self.stop.wait(0.01):
                 return False
         if not in_flight.settle_if_empty():
             self._prepare(in_flight)
@@ -235,7 +227,7 @@ class Consumer:
     # -- the sending threads -------------------------------------------------------------------
 
     def _send(self) -> None:
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             try:
                 in_flight = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
@@ -255,7 +247,7 @@ class Consumer:
     def _request_done(self) -> None:
         with self._lock:
             self._sending -= 1
-        self._wake.set()
+        self.wake.set()
 
     def _look_after_quarantined(self) -> None:
         try:
@@ -265,13 +257,13 @@ class Consumer:
 
     def _release_budget(self, size: int) -> None:
         """Release the budget of decided records while a few of the batch are in quarantine."""
-        self._budget.release(self.name, size)
-        self._wake.set()
+        self.budget.release(self.name, size)
+        self.wake.set()
 
     def _settle(self, ledger: Ledger, ticket: Ticket, in_flight: InFlight, tally: Tally) -> None:
         ledger.settle(ticket, tally, in_flight.digests())
-        self._budget.release(self.name, in_flight.size)
-        self._wake.set()
+        self.budget.release(self.name, in_flight.size)
+        self.wake.set()
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name} {self.sending} sending {self.gate!r} {self.readers}>"

@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -66,29 +67,22 @@ def exporter_of(path: Path) -> str:
     return unquote(path.name.removesuffix(SUFFIX))
 
 
+@dataclass(eq=False, repr=False)
 class DeadLetterFile:
     """The dead-letter file of one exporter."""
 
-    def __init__(  # noqa: PLR0913 - edges and bounds, each named
-        self,
-        directory: Path,
-        exporter: str,
-        *,
-        uid_of: Callable[[bytes], str],
-        max_bytes: int = DEFAULT_MAX_BYTES,
-        on_full: Literal["stall", "evict"] = "stall",
-        on_evicted: Callable[[int], None] = lambda _: None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        fsync: Fsync = os.fsync,
-    ) -> None:
-        self.path = directory / file_name(exporter)
-        self._exporter = exporter
-        self._uid_of = uid_of
-        self._max_bytes = max_bytes
-        self._on_full = on_full
-        self._on_evicted = on_evicted
-        self._now = now
-        self._fsync = fsync
+    directory: Path
+    exporter: str
+    _: KW_ONLY
+    uid_of: Callable[[bytes], str]
+    max_bytes: int = DEFAULT_MAX_BYTES
+    on_full: Literal["stall", "evict"] = "stall"
+    on_evicted: Callable[[int], None] = lambda _: None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    fsync: Fsync = os.fsync
+
+    def __post_init__(self) -> None:
+        self.path = self.directory / file_name(self.exporter)
         self._lock = Lock()
         self.error = ""
 
@@ -102,7 +96,7 @@ class DeadLetterFile:
         """Write where *count* refused records are among *records*; all of them: write them too."""
         if count >= len(records):
             return self._append([self._entry("refused", in_flight, why, record=r) for r in records])
-        uids = [self._uid_of(r) for r in records]
+        uids = [self.uid_of(r) for r in records]
         return self._append([self._entry("refused", in_flight, why, count=count, uids=uids)])
 
     def _entry(
@@ -115,12 +109,12 @@ class DeadLetterFile:
         count: int = 1,
         uids: Sequence[str] = (),
     ) -> DeadLetterRecord:
-        when = self._now().isoformat(timespec="milliseconds")
-        entry = DeadLetterRecord(when, kind, self._exporter, in_flight.batch.receiver, why)
+        when = self.now().isoformat(timespec="milliseconds")
+        entry = DeadLetterRecord(when, kind, self.exporter, in_flight.batch.receiver, why)
         entry.refused = count if kind == "refused" else 0
         entry.uids = list(uids)
         if record is not None:
-            entry.uid, entry.record = self._uid_of(record), base64.b64encode(record).decode()
+            entry.uid, entry.record = self.uid_of(record), base64.b64encode(record).decode()
         return entry
 
     def _append(self, entries: Sequence[DeadLetterRecord]) -> bool:
@@ -137,15 +131,15 @@ class DeadLetterFile:
         evicted = 0
         with locked(self.path):
             size = self.path.stat().st_size if self.path.exists() else 0
-            if size + len(lines) > self._max_bytes:
-                if self._on_full == "stall" or len(lines) > self._max_bytes:
-                    self.error = f"{self.path}: full at {self._max_bytes} bytes"
+            if size + len(lines) > self.max_bytes:
+                if self.on_full == "stall" or len(lines) > self.max_bytes:
+                    self.error = f"{self.path}: full at {self.max_bytes} bytes"
                     return False
-                evicted = _evict(self.path, self._max_bytes // 2 - len(lines), self._fsync)
-            _append_durably(self.path, lines, self._fsync)
+                evicted = _evict(self.path, self.max_bytes // 2 - len(lines), self.fsync)
+            _append_durably(self.path, lines, self.fsync)
         self.error = ""
         if evicted:
-            self._on_evicted(evicted)
+            self.on_evicted(evicted)
         return True
 
 

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -45,25 +45,19 @@ class Replayed:
     stopped: str = ""
 
 
+@dataclass(eq=False, repr=False)
 class Replay:
     """Replays the entries of one dead-letter file."""
 
-    def __init__(
-        self,
-        path: Path,
-        sender: Sender,
-        receivers: Container[str],
-        limits: BatchLimits,
-        backoff: Backoff,
-        *,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._path = path
-        self._sender = sender
-        self._receivers = receivers
-        self._limits = limits
-        self._backoff = backoff
-        self._wait = wait
+    path: Path
+    sender: Sender
+    receivers: Container[str]
+    limits: BatchLimits
+    backoff: Backoff
+    _: KW_ONLY
+    wait: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
         self._done: Counter[bytes] = Counter()
         self._done_bytes = 0
         self._refused_in_a_row = 0  # refused alone with nothing accepted since
@@ -88,13 +82,13 @@ class Replay:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        name = self._path.with_suffix(".replay")
+        name = self.path.with_suffix(".replay")
         fd = open_private(name, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
-            raise ReplayRunningError(f"{self._path}: another replay is under way") from None
+            raise ReplayRunningError(f"{self.path}: another replay is under way") from None
         finally:
             os.close(fd)
 
@@ -105,12 +99,12 @@ class Replay:
         lines: list[bytes] = []
         records: list[bytes] = []
         size, of = 0, ""
-        for line, entry in read_lines(self._path):
+        for line, entry in read_lines(self.path):
             if entry is None or not wanted(entry) or not self._can_be_sent(entry):
                 continue
             record = entry.record_bytes
-            full = size + len(record) > self._limits.max_bytes
-            full = full or len(records) >= (self._limits.max_records or _MAX_RECORDS)
+            full = size + len(record) > self.limits.max_bytes
+            full = full or len(records) >= (self.limits.max_records or _MAX_RECORDS)
             if records and (full or entry.receiver != of):
                 yield of, lines, records
                 lines, records, size = [], [], 0
@@ -124,7 +118,7 @@ class Replay:
     def _can_be_sent(self, entry: DeadLetterRecord) -> bool:
         if not entry.record:
             self.result.without_record += 1
-        elif entry.receiver not in self._receivers:
+        elif entry.receiver not in self.receivers:
             self.result.without_receiver += 1
         else:
             return True
@@ -147,8 +141,8 @@ class Replay:
             search.choose(step.next, 0)
 
     def _send(self, receiver: str, records: Sequence[bytes]) -> Outcome:
-        request = self._sender.prepare(receiver, records)
-        outcome = send_with_retries(partial(self._sender.send, request), self._backoff, self._wait)
+        request = self.sender.prepare(receiver, records)
+        outcome = send_with_retries(partial(self.sender.send, request), self.backoff, self.wait)
         if isinstance(outcome, Delivered) and outcome.rejected:  # which ones, nobody says
             return Rejected(outcome.message or "partial success")
         return outcome
@@ -170,5 +164,5 @@ class Replay:
 
     def _remove_accepted(self) -> None:
         if self._done:
-            remove_lines(self._path, self._done)
+            remove_lines(self.path, self._done)
         self._done, self._done_bytes = Counter(), 0

@@ -6,7 +6,7 @@ Also retries the records in quarantine, about once a second.
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from threading import Event
 from typing import Protocol
 
@@ -67,42 +67,32 @@ class DeliveryOptions:
     bisect_partial: bool = False  # after a partial success, search for the refused records
 
 
+@dataclass(eq=False, repr=False)
 class Delivery:
-    """Delivers batches for one exporter. Threads share it; each works on its own batch."""
+    """Delivers batches for one exporter. Threads share it; each works on its own batch.
 
-    def __init__(  # noqa: PLR0913 - the edges of one exporter, each named
-        self,
-        sender: Sender,
-        gate: Gate,
-        limit: LearnedLimit,
-        dead_letters: DeadLetters,
-        events: DeliveryEvents,
-        options: DeliveryOptions,
-        *,
-        stop: Event,
-        window: AgeWindow | None = None,
-        split_record: Callable[[bytes], bytes | None] = lambda _: None,
-        monotonic: Callable[[], float] = time.monotonic,
-        roll: Callable[[], float] = random.random,
-        wait: Callable[[float], bool] | None = None,
-    ) -> None:
-        """*window*: which ages are sent; *split_record* returns a record in a smaller form.
+    *window*: which ages are sent; *split_record* returns a record in a smaller form.
 
-        *wait* sleeps so many seconds and says whether the agent stops.
-        """
-        self._sender = sender
-        self._gate = gate
-        self._limit = limit
-        self._dead_letters = dead_letters
-        self._events = events
-        self._options = options
-        self._stop = stop
-        self._window = window
-        self._split_record = split_record
-        self._monotonic = monotonic
-        self._roll = roll
-        self._wait = wait or stop.wait
-        backoff = options.backoff
+    *wait* sleeps so many seconds and says whether the agent stops.
+    """
+
+    sender: Sender
+    gate: Gate
+    limit: LearnedLimit
+    dead_letters: DeadLetters
+    events: DeliveryEvents
+    options: DeliveryOptions
+    _: KW_ONLY
+    stop: Event
+    window: AgeWindow | None = None
+    split_record: Callable[[bytes], bytes | None] = lambda _: None
+    monotonic: Callable[[], float] = time.monotonic
+    roll: Callable[[], float] = random.random
+    wait: Callable[[float], bool] | None = None
+
+    def __post_init__(self) -> None:
+        self._wait = self.wait or self.stop.wait
+        backoff = self.options.backoff
         self._quarantine_backoff = Backoff(
             backoff.initial_s, _QUARANTINE_MAX_S, 2.0, backoff.randomization
         )
@@ -111,17 +101,17 @@ class Delivery:
     def prepare(self, in_flight: InFlight) -> None:
         """Make the request of the whole batch ahead of its delivery."""
         batch = in_flight.batch
-        in_flight.request = self._sender.prepare(batch.receiver, batch.records)
+        in_flight.request = self.sender.prepare(batch.receiver, batch.records)
 
     def deliver(self, in_flight: InFlight) -> None:
         """Decide or set aside every record of a batch, or return early when the agent stops."""
         self._leave_out_old(in_flight)
-        search = Bisect(in_flight.batch.records, self._limit.too_large)
-        started, attempt = self._monotonic(), 0
+        search = Bisect(in_flight.batch.records, self.limit.too_large)
+        started, attempt = self.monotonic(), 0
         request, in_flight.request = in_flight.request, None
-        while search.left and not self._stop.is_set():
+        while search.left and not self.stop.is_set():
             if request is None:
-                request = self._sender.prepare(in_flight.batch.receiver, search.part)
+                request = self.sender.prepare(in_flight.batch.receiver, search.part)
             outcome = self._send(in_flight, request, search.part)
             step, smaller = self._decide(in_flight, search, outcome, started)
             if step.next is Next.GIVE_UP:
@@ -140,12 +130,12 @@ class Delivery:
 
     def _leave_out_old(self, in_flight: InFlight) -> None:
         """Dead-letter the records that are too old, before the first request of a batch."""
-        if self._window is None or in_flight.notices:  # notices have a time of their own
+        if self.window is None or in_flight.notices:  # notices have a time of their own
             return
-        recent, old = self._window.split(in_flight.batch)
+        recent, old = self.window.split(in_flight.batch)
         if old:
             in_flight.request = None  # it was made of all of them
-            self._dead_letter(in_flight, old, self._window.why)
+            self._dead_letter(in_flight, old, self.window.why)
         in_flight.batch = recent
 
     def _decide(
@@ -154,14 +144,14 @@ class Delivery:
         """Return what to do after *outcome*, and a record that is too large in a smaller form."""
         progress = search.answered(outcome)
         too_large = isinstance(outcome, TooLarge) and progress.sent == 1
-        smaller = self._split_record(search.part[0]) if too_large else None
+        smaller = self.split_record(search.part[0]) if too_large else None
         if smaller is not None:
             in_flight.replaced(search.part[0], smaller)
-        longest = self._options.max_elapsed_s
+        longest = self.options.max_elapsed_s
         progress = progress._replace(
             refused_in_a_row=self.quarantine.refused_in_a_row,
             can_shrink=smaller is not None,
-            out_of_time=longest > 0 and self._monotonic() - started >= longest,
+            out_of_time=longest > 0 and self.monotonic() - started >= longest,
         )
         return after(outcome, progress), smaller
 
@@ -170,38 +160,38 @@ class Delivery:
     def _send(
         self, in_flight: InFlight, request: ExportRequest, records: Sequence[bytes]
     ) -> Outcome:
-        number, begin = self.quarantine.begin(), self._monotonic()
+        number, begin = self.quarantine.begin(), self.monotonic()
         outcome = self._outcome(request)
-        self._events.answered(outcome, records, request.size, self._monotonic() - begin)
+        self.events.answered(outcome, records, request.size, self.monotonic() - begin)
         if isinstance(outcome, Delivered):
             self._accepted(in_flight, records, request.size, outcome)
             self.quarantine.accepted(number)
         elif isinstance(outcome, TooLarge) and len(records) > 1:
-            self._limit.too_large(request.size)
+            self.limit.too_large(request.size)
         return outcome
 
     def _outcome(self, request: ExportRequest) -> Outcome:
         try:
-            outcome = self._sender.send(request)
+            outcome = self.sender.send(request)
         except Exception as error:  # noqa: BLE001 - no answer of a back end may stop the trail
             return Retry(f"the answer cannot be read: {describe(error)}")
-        if isinstance(outcome, Delivered) and outcome.rejected and self._options.bisect_partial:
+        if isinstance(outcome, Delivered) and outcome.rejected and self.options.bisect_partial:
             return Rejected(f"partial success, {outcome.rejected} refused: {outcome.message}")
         return outcome
 
     def _accepted(
         self, in_flight: InFlight, records: Sequence[bytes], size: int, outcome: Delivered
     ) -> None:
-        self._limit.accepted(size)
-        self._gate.acknowledged()
+        self.limit.accepted(size)
+        self.gate.acknowledged()
         refused = min(max(outcome.rejected, 0), len(records))
         count, notices = len(records) - refused, in_flight.notices
-        self._events.accepted(count, size, in_flight.batch.last_ns, notices=notices)
+        self.events.accepted(count, size, in_flight.batch.last_ns, notices=notices)
         if refused:
             why = outcome.message or "partial success"
-            self._events.refused(refused, why, notices=notices)
+            self.events.refused(refused, why, notices=notices)
             if not self._until_written(
-                lambda: self._dead_letters.note_refused(in_flight, records, refused, why)
+                lambda: self.dead_letters.note_refused(in_flight, records, refused, why)
             ):
                 return
             in_flight.not_delivered(records, refused)
@@ -211,40 +201,40 @@ class Delivery:
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
         if isinstance(outcome, Misconfigured | Rejected | TooLarge):
             attempt = max(attempt, _SETTING_ATTEMPT)  # waiting will not mend it soon
-        delay = self._options.backoff.delay_s(attempt, self._roll(), after_s)
+        delay = self.options.backoff.delay_s(attempt, self.roll(), after_s)
         why = why_of(outcome)
         if self.quarantine.refused_in_a_row >= SYSTEMIC:
             why = f"every record is refused, so a setting is wrong and not the records: {why}"
-        self._gate.enter_backoff(why, delay)
-        self._events.retrying(why, delay, reason_of(outcome))
+        self.gate.enter_backoff(why, delay)
+        self.events.retrying(why, delay, reason_of(outcome))
         try:
             self._wait(delay)
         finally:
-            self._gate.leave_backoff()
+            self.gate.leave_backoff()
 
     # -- quarantine ----------------------------------------------------------------------------
 
     def _set_aside(self, in_flight: InFlight, search: Bisect, outcome: Outcome) -> None:
-        record, why, now = search.single, why_of(outcome), self._monotonic()
-        delay = self._quarantine_backoff.delay_s(0, self._roll())
+        record, why, now = search.single, why_of(outcome), self.monotonic()
+        delay = self._quarantine_backoff.delay_s(0, self.roll())
         final = isinstance(outcome, TooLarge | Rejected)
         in_flight.set_aside(record)
         self.quarantine.add(
             Quarantined(in_flight, record, why, final, now, now + delay, search.others_accepted)
         )
-        self._events.set_aside(why, delay, reason_of(outcome))
+        self.events.set_aside(why, delay, reason_of(outcome))
 
     def look_after_quarantined(self) -> None:
         """Retry the quarantined records that are due; dead-letter what will never be accepted.
 
         Stops at the first answer that decides nothing: a back end may hang, and senders are few.
         """
-        now = self._monotonic()
-        while not self._stop.is_set() and (quarantined := self.quarantine.due(now)) is not None:
+        now = self.monotonic()
+        while not self.stop.is_set() and (quarantined := self.quarantine.due(now)) is not None:
             if not self._retry(quarantined):
                 break
         full = f"{MAX_QUARANTINED} records are refused and wait for their end"
-        self._gate.stall(_QUARANTINE, full if self.quarantine.full else "")
+        self.gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
     def forget_quarantined(self) -> list[InFlight]:
         """Empty the quarantine, as its records are read again; return the batches they came in."""
@@ -253,27 +243,27 @@ class Delivery:
     def _retry(self, quarantined: Quarantined) -> bool:
         """Send one quarantined record again; say whether it is decided now."""
         in_flight = quarantined.in_flight
-        request = self._sender.prepare(in_flight.batch.receiver, [quarantined.record])
+        request = self.sender.prepare(in_flight.batch.receiver, [quarantined.record])
         outcome = self._send(in_flight, request, [quarantined.record])
         if isinstance(outcome, Delivered):
             self.quarantine.release(quarantined)
             return True
-        now = self._monotonic()
+        now = self.monotonic()
         if not isinstance(outcome, Retry) or outcome.reached:
             quarantined.refused(why_of(outcome), final=isinstance(outcome, TooLarge | Rejected))
-            if self.quarantine.should_dead_letter(quarantined, now, idle=not self._gate.waiting):
+            if self.quarantine.should_dead_letter(quarantined, now, idle=not self.gate.waiting):
                 self._dead_letter(in_flight, [quarantined.record], quarantined.why)
                 self.quarantine.release(quarantined)
                 return True
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
-        delay = self._quarantine_backoff.delay_s(quarantined.attempts, self._roll(), after_s)
+        delay = self._quarantine_backoff.delay_s(quarantined.attempts, self.roll(), after_s)
         self.quarantine.keep(quarantined, now, delay)
         return False
 
     def _dead_letter(self, in_flight: InFlight, records: Sequence[bytes], why: str) -> None:
-        if self._until_written(lambda: self._dead_letters.dead_letter(in_flight, records, why)):
+        if self._until_written(lambda: self.dead_letters.dead_letter(in_flight, records, why)):
             for _ in records:
-                self._events.dead_lettered(why, notices=in_flight.notices)
+                self.events.dead_lettered(why, notices=in_flight.notices)
             in_flight.not_delivered(records, len(records))
             in_flight.decided(dead_lettered=len(records))
 
@@ -282,11 +272,11 @@ class Delivery:
         if write():
             return True
         why = "the dead letter is full or cannot be written; purge or replay it"
-        self._gate.stall(_DEAD_LETTER, why)
+        self.gate.stall(_DEAD_LETTER, why)
         try:
             while not self._wait(1.0):
                 if write():
                     return True
             return False
         finally:
-            self._gate.stall(_DEAD_LETTER, "")
+            self.gate.stall(_DEAD_LETTER, "")

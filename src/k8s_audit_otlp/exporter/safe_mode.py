@@ -7,7 +7,7 @@ degrades it in the same way.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.shared import Encode, concatenate
@@ -47,33 +47,35 @@ class ForgivingEncoder:
         return self._encode(replace(line, data=_UNREADABLE))
 
 
+@dataclass(eq=False, repr=False)
 class SafeModeEncoder:
     """Encodes the first bytes of a log line by line, and what follows as always."""
 
-    def __init__(self, encode: Encode, marker: Marker, on_passed: Callable[[], None]) -> None:
-        self._encode = encode
-        self._marker = marker
-        self._on_passed = on_passed
+    encode: Encode
+    marker: Marker
+    on_passed: Callable[[], None]
+
+    def __post_init__(self) -> None:
         self._left = SAFE_MODE_BYTES
 
     def __call__(self, block: Block) -> EncodedBlock:
         if self._left <= 0:
-            return self._encode(block)
+            return self.encode(block)
         self._left -= block.span.end - block.span.start
         encoded = concatenate(block.span, [self._line(line) for line in _lines(block)])
         if self._left <= 0:
-            self._on_passed()
+            self.on_passed()
         return encoded
 
     def _line(self, line: Block) -> EncodedBlock:
-        crash_count = self._marker.crash_count(line.identity, line.span.start)
+        crash_count = self.marker.crash_count(line.identity, line.span.start)
         if crash_count >= LEFT_OUT_AFTER:
             line = replace(line, data=_UNREADABLE)
         elif crash_count >= WITHOUT_BODIES_AFTER:
             line = replace(line, data=without_bodies(line.data, line.data))
-        self._marker.enter(line.identity, line.span.start)
-        encoded = self._encode(line)
-        self._marker.leave()
+        self.marker.enter(line.identity, line.span.start)
+        encoded = self.encode(line)
+        self.marker.leave()
         return encoded
 
 

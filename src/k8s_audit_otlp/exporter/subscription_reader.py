@@ -5,7 +5,7 @@ Its offset is ahead of what is dispatched, which is ahead of what is settled in 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.exporter.in_flight import InFlight
@@ -23,35 +23,28 @@ _MAX_BLOCKS = 64  # that one call reads before another log gets a turn
 OnGap = Callable[[Subscription, Segment, Gap], None]
 
 
+@dataclass(eq=False, repr=False)
 class SubscriptionReader:
-    """Where one exporter reads in one log. Used by the exporter's consumer thread alone."""
+    """Where one exporter reads in one log. Used by the exporter's consumer thread alone.
 
-    def __init__(  # noqa: PLR0913 - the edges of one subscription, each named
-        self,
-        subscription: Subscription,
-        blocks: BlockReader,
-        encoded: EncodedBlocks,
-        batcher: Batcher,
-        *,
-        on_gap: OnGap,
-        on_redacted: Callable[[Mapping[str, int]], None] = lambda _rules: None,
-        encode_notice: Callable[[Notice], bytes],
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """*on_gap* puts the notice of a gap into the outboxes.
+    *on_gap* puts the notice of a gap into the outboxes.
 
-        *on_redacted* gets how many events each redaction rule has changed.
-        """
-        self.subscription = subscription
-        self.log = subscription.log
-        self.ledger = subscription.ledger
-        self._blocks = blocks
-        self._encoded = encoded
-        self._batcher = batcher
-        self._on_gap = on_gap
-        self._on_redacted = on_redacted
-        self._encode_notice = encode_notice
-        self._monotonic = monotonic
+    *on_redacted* gets how many events each redaction rule has changed.
+    """
+
+    subscription: Subscription
+    blocks: BlockReader
+    encoded: EncodedBlocks
+    batcher: Batcher
+    _: KW_ONLY
+    on_gap: OnGap
+    on_redacted: Callable[[Mapping[str, int]], None] = lambda _rules: None
+    encode_notice: Callable[[Notice], bytes]
+    monotonic: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.log = self.subscription.log
+        self.ledger = self.subscription.ledger
         self._segment: Segment | None = None
         self._offset = 0  # where the next block starts
         self._version = -1
@@ -66,7 +59,7 @@ class SubscriptionReader:
         if self._rewinds != self.ledger.rewinds:
             self.rewind()
         for _ in range(_MAX_BLOCKS):
-            if self._batcher.full:
+            if self.batcher.full:
                 return
             found = self._next()
             if found is None:
@@ -74,22 +67,22 @@ class SubscriptionReader:
                 return
             if isinstance(found, Gap):
                 continue  # what follows may be there
-            if self._batcher.empty:
-                self._since = self._monotonic()
-            encoded = self._encoded.encode(found)
+            if self.batcher.empty:
+                self._since = self.monotonic()
+            encoded = self.encoded.encode(found)
             if encoded.redacted:
-                self._on_redacted(encoded.redacted)
-            self._batcher.add(encoded)
+                self.on_redacted(encoded.redacted)
+            self.batcher.add(encoded)
             self._read.append(found)
             self._offset = found.span.end
 
     def take(self, *, flush_now: bool, flush_s: float) -> Batch | None:
         """Return a batch if one is full, or what is there if *flush_now* or it is due."""
-        batcher = self._batcher
+        batcher = self.batcher
         if batcher.empty:
             return None
         due = self.at_end and (
-            flush_now or self._segment_done() or self._monotonic() - self._since >= flush_s
+            flush_now or self._segment_done() or self.monotonic() - self._since >= flush_s
         )
         if not batcher.full and not batcher.reached_minimum and not due:
             return None
@@ -116,7 +109,7 @@ class SubscriptionReader:
     def rewind(self) -> None:
         """Read again from what the ledger says; what is held here was not dispatched."""
         self._rewinds = self.ledger.rewinds
-        self._batcher.clear()
+        self.batcher.clear()
         self._read.clear()
         self._segment = None
 
@@ -126,9 +119,9 @@ class SubscriptionReader:
         chosen = outbox.take(_MAX_NOTICES)
         if not chosen:
             return None
-        records = [self._encode_notice(notice) for notice in chosen]
+        records = [self.encode_notice(notice) for notice in chosen]
         return InFlight(
-            Batch(self._batcher.receiver, Span(0, 0, 0), records),
+            Batch(self.batcher.receiver, Span(0, 0, 0), records),
             lambda _in_flight, _tally: outbox.acknowledged(chosen),  # no position moves with it
             sum(map(len, records)),
             notices=True,
@@ -136,23 +129,23 @@ class SubscriptionReader:
 
     def flush_in_s(self, flush_s: float) -> float | None:
         """Return how long what is held may wait, None when nothing is."""
-        if self._batcher.empty:
+        if self.batcher.empty:
             return None
-        return max(0.0, flush_s - (self._monotonic() - self._since))
+        return max(0.0, flush_s - (self.monotonic() - self._since))
 
     def _next(self) -> Block | Gap | None:
         segment = self._current()
         if segment is None:
             return None
-        found = self._blocks.read(segment, self._offset)
+        found = self.blocks.read(segment, self._offset)
         if not isinstance(found, Gap):
             return found
-        if not self._batcher.empty:
+        if not self.batcher.empty:
             return None  # what was read before goes first
         if self.subscription.outbox.full:
             return None  # one's own losses are told one by one
         ticket = self.ledger.open(found.span)
-        self._on_gap(self.subscription, segment, found)
+        self.on_gap(self.subscription, segment, found)
         self.subscription.settle_when_stored(ticket, Tally(gaps=1))
         self._offset = found.span.end
         return found
@@ -162,7 +155,7 @@ class SubscriptionReader:
         segment = self._segment
         if segment is not None and not self._segment_done() and self._version == self.log.version:
             return segment
-        if not self._batcher.empty:
+        if not self.batcher.empty:
             return segment if not self._segment_done() else None
         self._version = self.log.version
         self._segment = segment = self.log.next_segment(self.ledger)

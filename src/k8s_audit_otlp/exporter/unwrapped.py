@@ -7,7 +7,7 @@ its first piece in the later segment does.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from k8s_audit_otlp.event.formats import (
     IN_PIECES,
@@ -32,29 +32,32 @@ _KEPT = 8  # ends of blocks that consumers may go on from
 IN_EARLIER_SEGMENT = -1  # the offset of a piece that lies in the segment before
 
 
+@dataclass(eq=False, repr=False)
 class UnwrappingEncoder:
     """One for each log and mapping; used by one thread at a time.
 
     A piece at the end of a block belongs to the block where its event ends, be that in the next
     segment. Pending pieces are kept, or read again from the bytes before the block.
+
+    *name*: a format of event/formats, `audit`, or `auto` to tell by each line.
     """
 
-    def __init__(self, encode: Encode, name: str, look_back: LookBack) -> None:
-        """*name*: a format of event/formats, `audit`, or `auto` to tell by each line."""
-        self._encode = encode
-        self._name = name
-        self._look_back = look_back
+    encode: Encode
+    name: str
+    look_back: LookBack
+
+    def __post_init__(self) -> None:
         self._pending: OrderedDict[tuple[int, int], Pieces] = OrderedDict()
 
     def __call__(self, block: Block) -> EncodedBlock:
-        if self._name == "audit" or (self._name == "auto" and QUICKEST.all_begin_so(block.data)):
-            return self._encode(block)
+        if self.name == "audit" or (self.name == "auto" and QUICKEST.all_begin_so(block.data)):
+            return self.encode(block)
         lines = block.data.removesuffix(b"\n").split(b"\n")
         names = [self._name_of(line) for line in lines]
         if all(name == "audit" for name in names):
-            return self._encode(block)
+            return self.encode(block)
         pieces = self._pending_at(block, names)
-        out = _Output(block, self._encode)
+        out = _Output(block, self.encode)
         at = block.span.start
         for line, name in zip(lines, names, strict=True):
             end = min(at + len(line) + 1, block.span.end)
@@ -69,7 +72,7 @@ class UnwrappingEncoder:
         return out.encoded()
 
     def _name_of(self, line: bytes) -> str:
-        return detect(line) if self._name == "auto" else self._name
+        return detect(line) if self.name == "auto" else self.name
 
     def _keep(self, block: Block, pieces: Pieces) -> None:
         self._pending[block.span.segment, block.span.end] = pieces
@@ -94,7 +97,7 @@ class UnwrappingEncoder:
         """Read from farther back each time, until the beginning of every pending piece is found."""
         size = _LOOK_BACK
         while True:
-            data = self._look_back(segment, start, size)
+            data = self.look_back(segment, start, size)
             if not data and not start:
                 return self._known_before(segment)
             pieces = self._pieces_in(data, start - len(data), cut=len(data) >= size)

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from threading import Lock
 from typing import Any
 
@@ -51,35 +52,30 @@ class ProxyRefusedError(ConnectError):
         self.status = status
 
 
+@dataclass(eq=False, repr=False)
 class Connections:
     """Kept connections to one host. Threads share it; each request has one for itself."""
 
-    def __init__(
-        self,
-        url: Url,
-        *,
-        context: Callable[[], ssl.SSLContext],
-        server_name: str = "",
-        proxy: Url | None = None,
-        most_idle: int = 4,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.url = url
-        self.proxy = proxy
-        self._context = context
-        self._server_name = server_name or url.host
-        self._most_idle = most_idle
-        self._monotonic = monotonic
+    url: Url
+    _: KW_ONLY
+    context: Callable[[], ssl.SSLContext]
+    server_name: str = ""
+    proxy: Url | None = None
+    most_idle: int = 4
+    monotonic: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._server_name = self.server_name or self.url.host
         self._lock = Lock()
         self._idle: deque[tuple[Any, float]] = deque()  # the latest used is last
         self._tls: ssl.SSLContext | None = None
         self._closed = False
-        self._target = url.target
+        self._target = self.url.target
         self._head_extra: dict[str, str] = {}
-        if proxy and url.scheme == "http":
-            self._target = f"http://{url.authority}{url.target}"
-            if proxy.authorization:
-                self._head_extra["Proxy-Authorization"] = proxy.authorization
+        if self.proxy and self.url.scheme == "http":
+            self._target = f"http://{self.url.authority}{self.url.target}"
+            if self.proxy.authorization:
+                self._head_extra["Proxy-Authorization"] = self.proxy.authorization
 
     @property
     def where(self) -> str:
@@ -97,7 +93,7 @@ class Connections:
 
         """
         data = self._head(headers, len(body)) + body
-        due = self._monotonic() + timeout_s
+        due = self.monotonic() + timeout_s
         if (sock := self._take_idle()) is not None:
             try:
                 return self._exchange(sock, data, due)
@@ -159,7 +155,7 @@ class Connections:
         return received
 
     def _left(self, due: float) -> float:
-        left = due - self._monotonic()
+        left = due - self.monotonic()
         if left <= 0:
             raise TimeoutError
         return left
@@ -172,14 +168,14 @@ class Connections:
                 if not self._idle:
                     return None
                 sock, since = self._idle.pop()
-            if self._monotonic() - since < IDLE_S and not _readable(sock):
+            if self.monotonic() - since < IDLE_S and not _readable(sock):
                 return sock
             sock.close()
 
     def _give_back(self, sock: Any) -> None:
         with self._lock:
-            if not self._closed and len(self._idle) < self._most_idle:
-                self._idle.append((sock, self._monotonic()))
+            if not self._closed and len(self._idle) < self.most_idle:
+                self._idle.append((sock, self.monotonic()))
                 return
         sock.close()
 
@@ -217,7 +213,7 @@ class Connections:
 
     def _context_now(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = self._context()
+            self._tls = self.context()
         return self._tls
 
 

@@ -10,7 +10,7 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -80,30 +80,25 @@ class _Stamp(msgspec.Struct, rename="camel"):
 _stamp = msgspec.json.Decoder(_Stamp).decode
 
 
+@dataclass(eq=False, repr=False)
 class Webhook:
     """Answers requests; one for each endpoint. *spools* by cluster, '' where there is one only."""
 
-    def __init__(
-        self,
-        name: str,
-        spools: Mapping[str, Spool],
-        options: WebhookOptions,
-        *,
-        clients: Clients,
-        monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._name = name
-        self._spools = spools
-        self._options = options
-        self._clients = clients
-        self._monotonic, self._now = monotonic, now
+    name: str
+    spools: Mapping[str, Spool]
+    options: WebhookOptions
+    _: KW_ONLY
+    clients: Clients
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __post_init__(self) -> None:
         self._budget = BodyBudget(
-            options.max_body_bytes + min(options.max_body_bytes, _ROOM_BESIDE)
+            self.options.max_body_bytes + min(self.options.max_body_bytes, _ROOM_BESIDE)
         )
         self._appending = CapacityLimiter(_MOST_APPENDS)
         self._appending_long = CapacityLimiter(1)
-        self._risks = {cluster: BufferRisk() for cluster in spools}
+        self._risks = {cluster: BufferRisk() for cluster in self.spools}
         self.answers: dict[int, int] = {}  # requests by the status they were answered with
         self._at_risk: dict[str, tuple[str, float]] = {}  # by cluster: why, and when it was seen
 
@@ -127,7 +122,7 @@ class Webhook:
     @property
     def risks(self) -> dict[str, str]:
         """Say for which cluster the buffer of the apiserver was at risk within the last minute."""
-        now = self._monotonic()
+        now = self.monotonic()
         return {c: why for c, (why, at) in self._at_risk.items() if now - at < _RISK_S}
 
     async def _answer(self, request: Request) -> Response:
@@ -144,8 +139,8 @@ class Webhook:
             gc.collect(1)
         if "expect" not in request.headers:
             strange = status in (401, 403)
-            most = _READ_OF_STRANGERS if strange else self._options.max_body_bytes
-            await pass_over(chunks, most, min(_PASS_OVER_S, self._options.read_timeout_s))
+            most = _READ_OF_STRANGERS if strange else self.options.max_body_bytes
+            await pass_over(chunks, most, min(_PASS_OVER_S, self.options.read_timeout_s))
         if status not in (401, 403):
             self._warn(f"{status}", f"a request is refused with {status}: {why}")
         headers = {"Connection": "close"} if status in _CLOSING else {}
@@ -161,7 +156,7 @@ class Webhook:
             case SpoolFullError():
                 return 503, str(refusal)
             case TimeoutError():
-                return 408, f"the request took over {self._options.read_timeout_s:g} s"
+                return 408, f"the request took over {self.options.read_timeout_s:g} s"
             case ClientDisconnect():
                 return 400, "the client went away"
             case _:
@@ -170,9 +165,9 @@ class Webhook:
     async def _take(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
         check_length(request.headers)
         cluster = self._cluster_of(request)
-        body = BodyReader(self._budget, self._options.max_body_bytes, request.headers)
+        body = BodyReader(self._budget, self.options.max_body_bytes, request.headers)
         try:
-            async with asyncio.timeout(self._options.read_timeout_s):
+            async with asyncio.timeout(self.options.read_timeout_s):
                 data = await body.read(chunks)
             appended = await to_thread.run_sync(
                 self._append, cluster, data, limiter=self._limiter_for(data)
@@ -182,7 +177,7 @@ class Webhook:
             body.release()
         if isinstance(appended, BodyError):
             raise BodyError(appended.status, str(appended))
-        self._clients.trust(_client_of(request))
+        self.clients.trust(_client_of(request))
         if appended:
             self._look_at_buffer(cluster, *appended)
 
@@ -199,7 +194,7 @@ class Webhook:
             lines = lines_of(data)
             if not lines:
                 return None
-            self._spools[cluster].append(lines)
+            self.spools[cluster].append(lines)
         except _REFUSALS as refusal:
             return BodyError(*self._why(refusal))
         return len(lines), lines[-1]
@@ -207,16 +202,16 @@ class Webhook:
     def _look_at_buffer(self, cluster: str, events: int, last: bytes) -> None:
         try:
             when = _stamp(last).stage_timestamp
-            age = (self._now() - when).total_seconds() if when else None
+            age = (self.now() - when).total_seconds() if when else None
         except (msgspec.MsgspecError, TypeError):  # no time, or one without a zone
             age = None
-        now = self._monotonic()
+        now = self.monotonic()
         if warning := self._risks[cluster].note(events, age, now):
             self._at_risk[cluster] = warning, now
             self._warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
 
     def _warn(self, kind: str, text: str) -> None:
-        logger.warning("%s: %s", self._name, text, extra={"once": f"{self._name} {kind}"})
+        logger.warning("%s: %s", self.name, text, extra={"once": f"{self.name} {kind}"})
 
     # -- who sends ---------------------------------------------------------------------------
 
@@ -227,12 +222,12 @@ class Webhook:
             BodyError: the client may not send, or it is not said for which cluster.
 
         """
-        options = self._options
+        options = self.options
         if options.token is not None:
             shown = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(shown, b"Bearer " + options.token().strip().encode()):
                 raise BodyError(401, "the bearer token is missing or wrong")
-        names = self._clients.names_of(_client_of(request))
+        names = self.clients.names_of(_client_of(request))
         if options.client_names and not options.client_names & names:
             raise BodyError(403, "the name of the client certificate is not in client_names")
         asked = request.path_params.get("cluster", "")
@@ -243,7 +238,7 @@ class Webhook:
         return self._configured_cluster(asked, names)
 
     def _configured_cluster(self, asked: str, names: frozenset[str]) -> str:
-        clusters = self._options.clusters
+        clusters = self.options.clusters
         if not asked:
             asked = next((name for name, of in clusters.items() if of & names), "")
             if not asked:
