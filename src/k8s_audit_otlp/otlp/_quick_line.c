@@ -4,6 +4,7 @@
  *
  * read(line) -> the parts of plain_line.PlainLine, or None
  * encode(line, body, around, tables) -> the record, or None; `tables` is FastEncoder's tuple
+ * paths(lines) -> the paths of the lines, as a set
  * all_begin_so(data) -> whether each line of a block begins as an event does
  */
 
@@ -239,6 +240,26 @@ quick_read(PyObject *Py_UNUSED(module), PyObject *line)
             Py_CLEAR(read);
     }
     return read;
+}
+
+static PyObject *
+quick_paths(PyObject *Py_UNUSED(module), PyObject *lines)
+{
+    Py_ssize_t count = PyList_Size(lines), size;
+    PyObject *found = count < 0 ? NULL : PySet_New(NULL);
+    for (Py_ssize_t i = 0; found && i < count; i++) {
+        Part parts[PARTS] = {{NULL, NULL}};
+        char *line;
+        if (PyBytes_AsStringAndSize(PyList_GetItem(lines, i), &line, &size) < 0) {
+            Py_CLEAR(found);
+        } else if (head(line, line + size, parts)) {
+            PyObject *path = bytes_of(parts[PATH]);
+            if (!path || PySet_Add(found, path) < 0)
+                Py_CLEAR(found);
+            Py_XDECREF(path);
+        }
+    }
+    return found;
 }
 
 static PyObject *
@@ -567,6 +588,7 @@ quick_encode(PyObject *Py_UNUSED(module), PyObject *args)
 static PyMethodDef methods[] = {
     {"read", quick_read, METH_O, "Return the parts of a line, or None."},
     {"encode", quick_encode, METH_VARARGS, "Return the record of a line, or None."},
+    {"paths", quick_paths, METH_O, "Return the paths of lines."},
     {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
     {NULL, NULL, 0, NULL},
 };
@@ -579,7 +601,7 @@ PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "VERSION", 1) < 0)
+    if (made && PyModule_AddIntConstant(made, "VERSION", 2) < 0)
         Py_CLEAR(made);
     return made;
 }

@@ -120,6 +120,7 @@ class Encoder:
         add_digest = out.digests.append
         if fast:
             fast.redacted = out.redacted
+            fast.expect(lines)
         is_ascii = block.data.isascii()
         offset = block.span.start
         for line in lines:

@@ -96,6 +96,11 @@ class FastEncoder:
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
+    def expect(self, lines: list[bytes]) -> None:
+        """Get ready for the lines of a block."""
+        if self._clean is not None:
+            self._clean.expect_paths(self._lines.paths(lines))
+
     def encode(self, line: bytes, around: bytes) -> bytes:
         """Encode one line; *around* is what is encoded of its place."""
         self._outside, self._is_free = line, None

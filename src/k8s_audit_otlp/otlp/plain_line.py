@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 
-VERSION = 1  # of what the functions take and give; the compiled ones must have the same
+VERSION = 2  # of what the functions take and give; the compiled ones must have the same
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
@@ -97,6 +97,7 @@ class Lines(Protocol):
     def encode(
         self, line: bytes, body: bytes | None, around: bytes, tables: Tables, /
     ) -> bytes | None: ...
+    def paths(self, lines: list[bytes], /) -> set[bytes]: ...
     def all_begin_so(self, data: bytes, /) -> bool: ...
 
 
@@ -181,6 +182,11 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
         body,
     ))  # fmt: skip
     return wire.record_head(len(record)) + record
+
+
+def paths(lines: list[bytes]) -> set[bytes]:
+    """Return the paths of the lines that are plain so far."""
+    return {head[4] for head in map(_HEAD, lines) if head}
 
 
 def all_begin_so(data: bytes) -> bool:

@@ -5,7 +5,7 @@ judged once. Together they must never be more lenient than `CleanMembers`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
@@ -33,6 +33,7 @@ _URI = b'"requestURI":"'
 _WITH_QUERY = re.compile(_URI + rb'[^"?]*\?[^"]*"')
 _EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\|" + PACKED.pattern)
 _MAX_KEPT = 4096
+_FEW = 4  # of which each is judged when it is asked for
 _LONGEST_KEPT = 512  # characters
 
 
@@ -68,6 +69,18 @@ class CleanParts:
         self.queries = _texts(self._is_clean_query)
         self.paths = _texts(self._is_clean_path)
         self.references = _texts(self._is_clean_reference)
+
+    def expect_paths(self, paths: Iterable[bytes]) -> None:
+        """Judge paths together that will be asked for: one look at many costs little more."""
+        self._judge_together([path for path in paths if path not in self.paths])
+
+    def _judge_together(self, paths: list[bytes]) -> None:
+        if _is_plain(b"\n".join(paths)):
+            self.paths.remember(paths, verdict=True)
+        elif len(paths) > _FEW:
+            half = len(paths) // 2
+            self._judge_together(paths[:half])
+            self._judge_together(paths[half:])
 
     def whole(self, outside: bytes) -> bool:
         """Judge all of a line outside its bodies, in one pass. *False* says only: look at each.

@@ -1,6 +1,6 @@
 """Says what the name of a member of a body calls for. Each distinct name is judged once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Generic, TypeVar
 
@@ -81,11 +81,16 @@ class Verdicts(dict[K, V], Generic[K, V]):
 
     def __missing__(self, text: K) -> V:
         verdict = self._judge(text)
-        if len(text) <= self._longest:
-            if len(self) >= self._most:
-                self.clear()
-            self[text] = verdict
+        self.remember((text,), verdict)
         return verdict
+
+    def remember(self, texts: Iterable[K], verdict: V) -> None:
+        """Keep one verdict on several texts."""
+        for text in texts:
+            if len(text) <= self._longest:
+                if len(self) >= self._most:
+                    self.clear()
+                self[text] = verdict
 
 
 class Names(Verdicts[bytes, Action]):
