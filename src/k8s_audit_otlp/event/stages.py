@@ -22,7 +22,6 @@ class Bodies(NamedTuple):
     """A line whose bodies may leave; `said` is what its record says of them beside."""
 
     line: bytes
-    outside: bytes  # the line without its bodies
     said: Mapping[str, Sequence[str]] = {}
     redacted_values: Sequence[bytes] = ()  # pieces that a message of the same event may repeat
 
@@ -47,7 +46,9 @@ class Clean(Protocol):
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
     ) -> bool: ...
-    def whole(self, outside: bytes) -> bool: ...
+    def are_free(self, values: bytes) -> bool:
+        """Tell quickly that values hold nothing. *False* says only: look at each."""
+
     def member(self, name: bytes, value: bytes) -> bool: ...
 
 

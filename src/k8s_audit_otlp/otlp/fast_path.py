@@ -69,8 +69,6 @@ class FastEncoder:
         self._clean = clean
         self._most = most
         self._lines = lines
-        self._outside = b""  # of the bodies, in the line that is encoded
-        self._is_free: bool | None = None  # of anything to redact there, once that is asked
         self.tables = Tables(
             Interned(_second, weigh=lambda _k, _v: 150),
             Interned(self._caller, weigh=lambda k, v: len(k) + len(v[0]) + 250),
@@ -103,7 +101,6 @@ class FastEncoder:
 
     def encode(self, line: bytes, around: bytes) -> bytes:
         """Encode one line; *around* is what is encoded of its place."""
-        self._outside, self._is_free = line, None
         if len(line) <= MAX_OUTSIDE_BODIES:
             record = self._lines.encode(line, None, around, self.tables)
             if record is not None:
@@ -127,7 +124,6 @@ class FastEncoder:
         bodies = check.bodies(line, request, response, ref)
         if bodies is None:
             raise NotPlainError
-        self._outside = bodies.outside
         if not bodies.said:
             return self._record(line, line, around)
         status, notes = parts.status[len(_STATUS) :], parts.annotations
@@ -170,7 +166,7 @@ class FastEncoder:
         encoded = self._records.caller((
             user.username, user.uid, user.groups, extra, agent, addresses,
         ))  # fmt: skip
-        return encoded, all(self._is_clean(name, value) for name, value in members)
+        return encoded, self._is_clean(*members)
 
     def _request(self, key: tuple[bytes, bytes, bytes, bytes, int, int]) -> Found:
         level, stage, verb, member, target, alarm = key
@@ -183,8 +179,8 @@ class FastEncoder:
             "Event", *texts, status.code, status.reason, target,
             alarm_at_end(texts[1], status.message, alarm), False,
         ]  # fmt: skip
-        clean = self._is_clean(b"responseStatus", status_json)
-        return request, clean and self._is_clean(b"verb", verb and b'"%b"' % verb)
+        verb_json = verb and b'"%b"' % verb
+        return request, self._is_clean((b"responseStatus", status_json), (b"verb", verb_json))
 
     def _object(self, key: tuple[bytes, bytes, bytes]) -> tuple[bytes, bool, int]:
         ref = _reference(*key)
@@ -193,7 +189,7 @@ class FastEncoder:
         check = self._clean
         clean = (
             check is None
-            or self._is_line_free(check)
+            or check.are_free(b"".join(key))
             or all(check.references[text.encode()] for text in texts)
         )
         return encoded, clean, target
@@ -205,17 +201,15 @@ class FastEncoder:
         encoded, alarm, cuts = self._records.note(tuple(annotations.items()))
         if cuts:
             raise NotPlainError
-        return encoded, self._is_clean(b"annotations", key), alarm
+        return encoded, self._is_clean((b"annotations", key)), alarm
 
-    def _is_clean(self, name: bytes, value: bytes) -> bool:
+    def _is_clean(self, *members: tuple[bytes, bytes]) -> bool:
+        """Judge members by their JSON, where they have any: all in one pass, else each."""
         check = self._clean
-        return check is None or not value or self._is_line_free(check) or check.member(name, value)
-
-    def _is_line_free(self, check: Clean) -> bool:
-        """Tell in one pass over the line that is encoded what its new parts need not be asked."""
-        if self._is_free is None:
-            self._is_free = check.whole(self._outside)
-        return self._is_free
+        values = [value for _, value in members if value]
+        if check is None or not values or check.are_free(b",".join(values)):
+            return True
+        return all(check.member(name, value) for name, value in members if value)
 
 
 def _reference(*parts: bytes) -> ObjectRef:

@@ -208,6 +208,14 @@ def test_both_tell_blocks_of_events_alike(compiled: Lines, data: bytes) -> None:
     assert told == all(line.startswith(beginning) for line in lines)
 
 
+@settings(max_examples=100, deadline=None)
+@given(lines=st.lists(mutated(), max_size=4))
+def test_both_find_the_same_paths(compiled: Lines, lines: list[bytes]) -> None:
+    """Of plain lines only."""
+    assert compiled.paths(lines) == plain_line.paths(lines)
+    assert compiled.paths([*lines, LINE]) >= {b"/api/v1/pods"}
+
+
 def test_the_compiled_form_is_the_one_in_use(compiled: Any) -> None:
     """One of another version, left in a working tree, would not be."""
     assert compiled.VERSION == plain_line.VERSION, "install the working tree again"
@@ -219,6 +227,7 @@ def test_a_form_that_differs_would_be_seen(compiled: Lines) -> None:
 
     class Wrong:
         encode = staticmethod(compiled.encode)
+        paths = staticmethod(compiled.paths)
         all_begin_so = staticmethod(compiled.all_begin_so)
 
         @staticmethod
@@ -236,5 +245,7 @@ def test_the_compiled_form_refuses_what_is_no_line(compiled: Lines, broken: Any)
         compiled.read(broken)
     with pytest.raises(TypeError):
         compiled.all_begin_so(broken)
+    with pytest.raises(TypeError):
+        compiled.paths([broken])
     with pytest.raises(TypeError):
         compiled.encode(broken, None, b"", PythonEncoder()._fast.tables)

@@ -29,8 +29,6 @@ _DIGEST = re.compile(
     re.escape(_CREDENTIAL_ID) + rb'\["(?:JTI=[0-9a-f-]{36}|X509SHA256=[0-9a-f]{64})"\]'
 )
 _MASTERS = b'"system:masters"'
-_URI = b'"requestURI":"'
-_WITH_QUERY = re.compile(_URI + rb'[^"?]*\?[^"]*"')
 _EMBEDDED = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\|" + PACKED.pattern)
 _MAX_KEPT = 4096
 _FEW = 4  # of which each is judged when it is asked for
@@ -82,14 +80,9 @@ class CleanParts:
             self._judge_together(paths[:half])
             self._judge_together(paths[half:])
 
-    def whole(self, outside: bytes) -> bool:
-        """Judge all of a line outside its bodies, in one pass. *False* says only: look at each.
-
-        A query is judged apart.
-        """
-        outside = _without_first(outside, _URI, _WITH_QUERY)
-        outside = _without_first(outside, _CREDENTIAL_ID, _DIGEST)
-        return is_clean(outside.replace(_MASTERS, b""))
+    def are_free(self, values: bytes) -> bool:
+        """Judge values of members in one pass. *False* says only: look at each."""
+        return is_clean(_without_first(values, _CREDENTIAL_ID, _DIGEST).replace(_MASTERS, b""))
 
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""
@@ -136,10 +129,10 @@ class CleanParts:
         if found.context.kind and _EMBEDDED.search(outside):
             return None  # JSON in a text is judged by what the event is about
         if not found.fired:
-            return Bodies(line, outside)
+            return Bodies(line)
         fired = tuple(sorted(found.fired))
         new = b"".join((*parts, line[end:]))
-        return Bodies(new, outside, {self._key: fired}, found.redacted_values)
+        return Bodies(new, {self._key: fired}, found.redacted_values)
 
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
