@@ -51,7 +51,6 @@ def quick(encoder: Encoder, line: bytes, body: bytes | None = None) -> Any:
     """Encode without the general way; None for what would take it."""
     fast = encoder._fast
     assert fast
-    fast._outside, fast._is_free = line, None
     try:
         return encoder.lines.encode(line, body, b"around", fast.tables)
     except REFUSED:
