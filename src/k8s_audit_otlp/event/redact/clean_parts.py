@@ -45,6 +45,11 @@ def _is_plain(text: bytes) -> bool:
     return not _RARE.search(text) and not needles_in_bytes(text) & FORMS
 
 
+def _is_plain_path(text: bytes) -> bool:
+    """Tell the same of a path, or of several: behind a proxy there may be any text."""
+    return b"/proxy/" not in text and _is_plain(text)
+
+
 def _without_first(line: bytes, name: bytes, member: re.Pattern[bytes]) -> bytes:
     """Take out the first member of a name, if its value is as *member* says."""
     start = line.find(name)
@@ -73,7 +78,7 @@ class CleanParts:
         self._judge_together([path for path in paths if path not in self.paths])
 
     def _judge_together(self, paths: list[bytes]) -> None:
-        if _is_plain(b"\n".join(paths)):
+        if _is_plain_path(b"\n".join(paths)):
             self.paths.remember(paths, verdict=True)
         elif len(paths) > _FEW:
             half = len(paths) // 2
@@ -97,7 +102,7 @@ class CleanParts:
 
     def _is_clean_path(self, path: bytes) -> bool:
         """Judge a path, and the names in it; not one in which a value may begin."""
-        if _is_plain(path) and b"/proxy/" not in path:
+        if _is_plain_path(path):
             return True
         return not _GOES_ON.search(path) and self._outside.leaves("requestURI", path.decode())
 
