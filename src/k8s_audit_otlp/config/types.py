@@ -183,6 +183,8 @@ def whole_path(name: str, example: str) -> str:
     if not name.startswith("/"):
         what = f"{name} is relative, and depends on where the agent is started"
         raise mistake(what, f"write the whole path, such as {example}")
+    if "\0" in name:
+        raise mistake("holds a NUL character", "remove it")
     return name
 
 

@@ -112,6 +112,8 @@ class SealKey:
         )
 
         try:
+            if path.exists() and not path.is_file():  # a pipe would be waited for without end
+                raise KeyFileError(f"{path}: is no file; make one with `evidence keygen`")
             key = load_pem_private_key(path.read_bytes(), None)
         except OSError as error:
             raise KeyFileError(

@@ -80,6 +80,51 @@ def test_a_path_that_is_a_directory_names_the_log_in_it(tmp_path: Path) -> None:
     ]
 
 
+def test_no_directory_leads_through_a_file_or_to_nowhere(tmp_path: Path) -> None:
+    """`run` cannot make it, or fails when it first needs it."""
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.touch()
+    link.symlink_to(tmp_path / "nowhere")
+    include, none = tmp_path / "audit.log", "is not a directory; name a directory"
+    messages = _messages(
+        f"receivers: {{k8s_audit: {{include: {include}, rescue_dir: {file}/a/b}}}}\n"
+        f"exporters: {{file: {{path: {file}/audit.jsonl, create_directory: true}}}}\n"
+        f"service: {{state_dir: {link}, evidence: {{seal_file: {link}/seals}}}}\n"
+    )
+    assert messages == [
+        f"receivers::k8s_audit::rescue_dir: {file} {none}",
+        f"exporters::file::path: {file} {none}",
+        f"service::state_dir: {link} {none}",
+        f"service::evidence::seal_file: {link} {none}",
+    ]
+
+
+@pytest.mark.parametrize("include", ["audit.log", "*.log", "link.log"])
+def test_nothing_is_written_into_a_log_that_is_read(tmp_path: Path, include: str) -> None:
+    """It would be read and written again without end."""
+    log, link = tmp_path / "audit.log", tmp_path / "link.log"
+    log.touch()
+    link.symlink_to(log)
+    messages = _messages(
+        f"receivers: {{k8s_audit: {{include: {tmp_path}/{include}}}}}\n"
+        f"exporters: {{file: {{path: {link}}}}}\n"
+        f"service: {{evidence: {{seal_file: {log}}}}}\n"
+    )
+    said = "is an audit log that is read; name another file"
+    assert messages == [
+        f"exporters::file::path: {link} {said}",
+        f"service::evidence::seal_file: {log} {said}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "target", ["dns:collector:4317", "ipv4:127.0.0.1:4317,127.0.0.2:4317", "passthrough:a:1"]
+)
+def test_the_forms_of_names_that_grpc_has_are_taken(target: str) -> None:
+    log = HTTP.partition("\n")[0]
+    load_text(f"{log}\nexporters: {{otlp_grpc: {{endpoint: '{target}'}}}}\n", "agent.yaml", ENV)
+
+
 def test_a_file_that_cannot_be_read_is_one_message(tmp_path: Path) -> None:
     """Missing, a directory, no text, not a configuration at all."""
     binary, big = tmp_path / "binary", tmp_path / "big"

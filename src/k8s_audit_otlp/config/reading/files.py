@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ _FILE_KEYS = frozenset({"filename"})
 
 def look(config: Config, found: Findings) -> None:
     """Add what the disk says: a directory for a file is a mistake, a missing file a remark."""
-    spools = {log for _, _, log in config.spools()}
-    for receiver_id, receiver in config.receivers.items():
-        for pattern in () if receiver_id in spools else receiver.include:
-            _look_at_log(pattern, (*found.path_of("receivers", receiver_id), "include"), found)
+    logs = _look_at_receivers(config, found)
     _look_at_service(config.service, found)
+    if seals := config.service.evidence.seal_file:
+        where = ("service", "evidence", "seal_file")
+        _look_at_output(seals, where, logs, found, "seals.jsonl")
     telemetry = values_in(config.service.telemetry, ("service", "telemetry"))
     for path, value in chain(_values(config, found), telemetry):
         if isinstance(value, Tls | ServerTls):
@@ -41,18 +42,28 @@ def look(config: Config, found: Findings) -> None:
         _look_at_audit(exporter.audit, (*found.path_of("exporters", exporter_id), "audit"), found)
         if isinstance(exporter, OtlpFile):
             where = (*found.path_of("exporters", exporter_id), "path")
-            _look_at_output(exporter.path, where, found)
+            _look_at_output(exporter.path, where, logs, found)
             if _is_sink(Path(exporter.path)):
                 why = f"{exporter.path} keeps nothing, and all that is read counts as delivered"
                 found.remark(where, Kind.UNUSUAL, why)
 
 
+def _look_at_receivers(config: Config, found: Findings) -> set[str]:
+    """Return the paths and patterns of the logs that are read, without symbolic links."""
+    spools, logs = {log for _, _, log in config.spools()}, set[str]()
+    for receiver_id, receiver in config.receivers.items():
+        where = found.path_of("receivers", receiver_id)
+        for pattern in () if receiver_id in spools else receiver.include:
+            _look_at_log(pattern, (*where, "include"), found)
+            logs.add(os.path.realpath(pattern))
+        if receiver.rescue_dir:
+            _look_at_directory(Path(receiver.rescue_dir), (*where, "rescue_dir"), found)
+    return logs
+
+
 def _look_at_service(service: Service, found: Findings) -> None:
-    state_dir, evidence = service.state_dir, service.evidence
-    if _is_no_directory(Path(state_dir)):
-        found.mistake(
-            ("service", "state_dir"), f"{state_dir} is not a directory", "name a directory"
-        )
+    evidence = service.evidence
+    _look_at_directory(Path(service.state_dir), ("service", "state_dir"), found)
     where = ("service", "evidence", "key_file")
     if evidence.key_file and not _refuse_home(evidence.key_file, where, found):
         try:
@@ -60,19 +71,27 @@ def _look_at_service(service: Service, found: Findings) -> None:
         except KeyFileError as error:
             what, _, hint = str(error).partition("; ")
             found.mistake(where, what, hint)
-    if evidence.seal_file:
-        _look_at_output(
-            evidence.seal_file, ("service", "evidence", "seal_file"), found, "seals.jsonl"
-        )
 
 
 def _look_at_output(
-    name: str, path: KeyPath, found: Findings, example: str = "audit.jsonl"
+    name: str, path: KeyPath, logs: set[str], found: Findings, example: str = "audit.jsonl"
 ) -> None:
-    _refuse_home(name, path, found)
-    if _is_directory(Path(name)):
+    file = Path(name)
+    if _refuse_home(name, path, found) or name == "-":
+        return
+    if _is_directory(file):
         hint = f"write {name.rstrip('/')}/{example}"
         found.mistake(path, f"{name} is a directory", hint)
+    elif any(fnmatch(os.path.realpath(file), log) for log in logs):
+        found.mistake(path, f"{name} is an audit log that is read", "name another file")
+    _look_at_directory(file.parent, path, found)
+
+
+def _look_at_directory(directory: Path, path: KeyPath, found: Findings) -> None:
+    """Refuse a directory that cannot be made, as a part of its path is a file or leads nowhere."""
+    there = next((p for p in (directory, *directory.parents) if os.path.lexists(p)), directory)
+    if os.path.lexists(there) and not _is_directory(there):
+        found.mistake(path, f"{there} is not a directory", "name a directory")
 
 
 def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
@@ -138,13 +157,6 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True  # behind a directory that may not be entered: it may well be there
-
-
-def _is_no_directory(path: Path) -> bool:
-    try:
-        return path.exists() and not path.is_dir()
-    except OSError:
-        return False
 
 
 def _is_directory(path: Path) -> bool:

@@ -21,6 +21,7 @@ from k8s_audit_otlp.otlp.mapping import TABLE
 
 PLAIN_NAMES = frozenset(row.key for row in TABLE if row.profile == "plain")
 
+_NAMING = re.compile(r"[a-z0-9]+:(?!//|\d+(?:/|$))", re.IGNORECASE)  # dns:, ipv4:, unix:, ...
 _PORTS = {"otlp_grpc": 4317, "otlp_http": 4318}
 
 
@@ -89,6 +90,8 @@ def _address_of(exporter: OtlpHttp | OtlpGrpc) -> SplitResult:
     """Return where *exporter* sends, as far as it is known now."""
     target = exporter.url if isinstance(exporter, OtlpHttp) else exporter.target
     text = known_value(target) or ""
+    if _NAMING.match(text):
+        text = ""  # one or more addresses in a form of gRPC's own
     return urlsplit(text if "//" in text else f"//{text}")
 
 
