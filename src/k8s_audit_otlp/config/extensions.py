@@ -10,6 +10,7 @@ from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.template import FileText, Template
 from k8s_audit_otlp.config.types import (
     HeaderName,
+    HeaderValue,
     PositiveSeconds,
     Seconds,
     SecretText,
@@ -43,7 +44,7 @@ class BearerToken(ConfigBlock):
 
     header: HeaderName = key("Authorization", "Header to put the token in.")
     scheme: str = key("Bearer", "Word before the token; empty for none.")
-    token: SecretText | None = key(None, "The token.")
+    token: HeaderValue | None = key(None, "The token.")
     filename: str | None = key(None, "File with the token; re-read when it changes.")
 
     @model_validator(mode="after")

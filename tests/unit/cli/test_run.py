@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -114,13 +115,28 @@ def test_a_log_that_is_not_there_yet_is_waited_for(backend: Backend, tmp_path: P
     assert process.returncode == 0
 
 
-def test_a_state_directory_that_cannot_be_made_is_said(log: Path, tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_made_is_said(log: Path) -> None:
     """Exit code 3, with the other ways to give one."""
-    (tmp_path / "file").touch()
-    done = run("--path", str(log), "--state-dir", str(tmp_path / "file" / "state"), "--once")
+    done = run("--path", str(log), "--state-dir", "/proc/none", "--once")
     assert done.returncode == 3
     assert "cannot be used as the state directory" in done.stderr
     assert "--state-dir" in done.stderr
+
+
+def test_an_address_that_is_taken_is_said_with_a_way_out(log: Path, tmp_path: Path) -> None:
+    """It has nothing to do with the state directory."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        file = tmp_path / "agent.yaml"
+        file.write_text(
+            f"receivers: {{k8s_audit: {{include: {log}}}}}\n"
+            "exporters: {otlp_http: {endpoint: 'http://127.0.0.1:9'}}\n"
+            f"service: {{state_dir: {tmp_path}/s, telemetry: {{metrics: {{address: '{address}'}}}}"
+            "}\n"
+        )
+        done = run("--config", str(file), "--once")
+    assert done.returncode == 2
+    assert "metrics::address: Address already in use; free it, or write another" in done.stderr
 
 
 def test_an_unreadable_log_is_said_and_waited_for(

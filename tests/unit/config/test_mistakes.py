@@ -117,6 +117,19 @@ def test_nothing_is_written_into_a_log_that_is_read(tmp_path: Path, include: str
     ]
 
 
+def test_a_device_is_no_log() -> None:
+    """It was said not to be there yet, and waited for."""
+    (message,) = _messages(HTTP.replace("/var/log/audit.log", "/dev/null"))
+    where = "receivers::k8s_audit::include"
+    assert message == f"{where}: /dev/null is a pipe, socket or device; name the log file"
+
+
+def test_an_exporter_of_the_sdk_that_is_not_installed_is_named() -> None:
+    log = HTTP.partition("\n")[0]
+    loaded = load_text(f"{log}\nexporters: {{sdk: {{exporter: nope}}}}\n", "agent.yaml", ENV)
+    assert any("none of that name is installed" in remark.why for remark in loaded.remarks)
+
+
 @pytest.mark.parametrize(
     "target", ["dns:collector:4317", "ipv4:127.0.0.1:4317,127.0.0.2:4317", "passthrough:a:1"]
 )

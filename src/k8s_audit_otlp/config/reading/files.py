@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from importlib.metadata import entry_points
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.audit_files import AuditFileError, read_policy, read_rules
 from k8s_audit_otlp.config.blocks import Tls, values_in
 from k8s_audit_otlp.config.config import Config, Findings
-from k8s_audit_otlp.config.exporters import OtlpFile
+from k8s_audit_otlp.config.exporters import OtlpFile, Sdk
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.certificates import trouble
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
@@ -22,6 +23,7 @@ from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.evidence.seal import KeyFileError, SealKey
 
 _TERMINALS = "/dev/tty", "/dev/pts/", "/dev/console"
+_SDK_EXPORTERS = "opentelemetry_logs_exporter"
 _FILE_KEYS = frozenset({"filename"})
 
 
@@ -46,6 +48,12 @@ def look(config: Config, found: Findings) -> None:
             if _is_sink(Path(exporter.path)):
                 why = f"{exporter.path} keeps nothing, and all that is read counts as delivered"
                 found.remark(where, Kind.UNUSUAL, why)
+        if isinstance(exporter, Sdk) and exporter.exporter not in (
+            there := entry_points(group=_SDK_EXPORTERS).names
+        ):
+            where = (*found.path_of("exporters", exporter_id), "exporter")
+            why = f"none of that name is installed here, but {', '.join(sorted(there))}"
+            found.remark(where, Kind.MISSING, why)
 
 
 def _look_at_receivers(config: Config, found: Findings) -> set[str]:
@@ -116,6 +124,8 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
     if _is_directory(log):
         hint = f"name the log in it: {pattern.rstrip('/')}/audit.log"
         found.mistake(path, f"{pattern} is a directory", hint)
+    elif _is_no_file(log):
+        found.mistake(path, f"{pattern} is a pipe, socket or device", "name the log file")
     elif not _exists(log):
         found.remark(path, Kind.MISSING, f"{pattern} will be read as soon as it is there")
     elif not os.access(log, os.R_OK):
@@ -148,7 +158,7 @@ def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
         found.remark(path, Kind.MISSING, f"{name} is needed for sending")
     elif not os.access(file, os.R_OK):
         found.remark(path, Kind.UNREADABLE, f"{name} cannot be read by this user")
-    elif not file.is_file():  # a pipe or a device would be waited for without end
+    elif _is_no_file(file):  # it would be waited for without end
         found.mistake(path, f"{name} is a pipe, socket or device", "name a file")
 
 
@@ -157,6 +167,13 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True  # behind a directory that may not be entered: it may well be there
+
+
+def _is_no_file(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_file()
+    except OSError:
+        return False
 
 
 def _is_directory(path: Path) -> bool:
