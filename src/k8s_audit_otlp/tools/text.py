@@ -1,5 +1,6 @@
 """Sizes, durations, times and hostile text, written the same way by every command and page."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from k8s_audit_otlp.telemetry.terminal_safe import visible
@@ -69,3 +70,8 @@ def denied(path: object, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{text}; check the path"
     return text
+
+
+def time_of(ns: int) -> str:
+    """Write nanoseconds since the epoch as a time in UTC, to the second."""
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="seconds")

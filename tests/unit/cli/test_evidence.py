@@ -61,7 +61,13 @@ def test_what_a_real_agent_sent_is_complete_sound_and_sealed(sealed: Fixture) ->
     assert chain["last"] == chain["sealed"] >= 3
     text = judged(sealed, exported(sealed.backend), "--key", key).output
     assert "sealed up to" in text
+    assert f" by {chain['sealed_by']}, 0 after it" in text
     assert "sound: the chain holds" in text
+    assert "newest seal" not in text
+    late = judged(sealed, exported(sealed.backend), "--key", key, "--to", "2100-01-01")
+    assert late.exit_code == 0, late.output  # the agent may have been stopped
+    assert "not judged: otlp_http" in late.output
+    assert "came after its newest seal" in late.output
 
 
 def test_an_event_that_is_gone_is_missing(sealed: Fixture) -> None:

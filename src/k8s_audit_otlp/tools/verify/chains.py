@@ -45,8 +45,10 @@ class ChainReport:
     replay: bool = False  # its links speak of what was sent again
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
+    sealed_by: str = ""  # and the key that made it
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     waits: bool = False  # those links are so new that the next seal may be still to come
+    ends_early: bool = False  # later ones were due, while the agent ran
     faults: list[str] = field(default_factory=list)
 
 
@@ -181,7 +183,7 @@ class Links:
         elif said[HASH] not in {link.hash for link in links.values() if link.sound}:
             chain.faults.append(f"not what was sealed: number {number}")
         if self._keys is not None and number >= chain.sealed:
-            chain.sealed, chain.sealed_ns = number, time_ns
+            chain.sealed, chain.sealed_ns, chain.sealed_by = number, time_ns, said[SEAL + "key"]
 
 
 def _by_words(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,9 @@ class Judge:
         Of a range with an end more can be exported, so there they have to be sealed.
         """
         times = (ns for chain in links.chains for ns in (chain.sealed_ns, *chain.unsealed_ns))
-        due_ns = max(newest_ns, *times, 0) - int((INTERVAL_S + _LATE_S) * 1e9)
+        until_ns, newest_ns = self._scope.until_ns, max(newest_ns, *times, 0)
+        late_ns = int((INTERVAL_S + _LATE_S) * 1e9)
         for chain in links.chains:
-            is_due = self._scope.until_ns or chain.sealed_ns < due_ns
+            is_due = until_ns or chain.sealed_ns < newest_ns - late_ns
             chain.waits = bool(chain.unsealed_ns) and not is_due
+            chain.ends_early = 0 < chain.sealed_ns < (until_ns or newest_ns) - late_ns

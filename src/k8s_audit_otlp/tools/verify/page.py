@@ -4,14 +4,13 @@ from collections.abc import Iterable
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.tools.page import List, Section, render
-from k8s_audit_otlp.tools.text import counted, printable
+from k8s_audit_otlp.tools.text import counted, printable, time_of
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 from k8s_audit_otlp.tools.verify.wording import (
     CANNOT_KNOW,
     extent,
     held_fields,
     held_records,
-    time_of,
 )
 
 _MOST = 200  # lines of a list

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from k8s_audit_otlp.evidence.seal import INTERVAL_S
-from k8s_audit_otlp.tools.text import counted
+from k8s_audit_otlp.tools.text import counted, time_of
 from k8s_audit_otlp.tools.verify.chains import IntegrityReport
 from k8s_audit_otlp.tools.verify.compare import VerifyReport
 from k8s_audit_otlp.tools.verify.fields import FieldReport
@@ -131,7 +131,17 @@ class Verdict:
         beyond = [f"{n} ({i}): reaches beyond the range" for i, n in self.scope.beyond.items()]
         raw = self.raw.not_judged if self.raw is not None else []
         proof = [line for line in self.unproven if line not in raw]
-        return [*beyond, *proof, *self.fields.not_compared, *raw]
+        return [*beyond, *proof, *self._ends(), *self.fields.not_compared, *raw]
+
+    def _ends(self) -> Iterator[str]:
+        """Name chains of which nothing shows that no more came: a stopped agent's are so, too."""
+        for chain in self.sound.chains:
+            if chain.ends_early and chain.last and not (chain.unsealed_ns or chain.replay):
+                yield (
+                    f"{chain.exporter} ({chain.id}): what came after its newest seal, of "
+                    f"{time_of(chain.sealed_ns)}: the agent stopped then, or receipts and seals "
+                    "were taken out, which seals kept elsewhere show"
+                )
 
     @property
     def faults(self) -> list[str]:

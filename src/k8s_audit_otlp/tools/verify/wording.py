@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Final
 
 from k8s_audit_otlp.state.outbox import Notice, Value
 from k8s_audit_otlp.telemetry.metrics.table import PREFIX, Family, Labels
-from k8s_audit_otlp.tools.text import counted
+from k8s_audit_otlp.tools.text import counted, time_of
 from k8s_audit_otlp.tools.verify.chains import ChainReport
 from k8s_audit_otlp.tools.verify.day import Day
 from k8s_audit_otlp.tools.verify.fields import FieldReport
@@ -96,7 +95,7 @@ def extent(chain: ChainReport, *, checked: bool) -> str:
         return f"{links}; no key was given: it shows accident and loss, and no forger"
     if not chain.sealed:
         return f"{links}; not sealed"
-    sealed = f"sealed up to {chain.sealed} at {time_of(chain.sealed_ns)}"
+    sealed = f"sealed up to {chain.sealed} at {time_of(chain.sealed_ns)} by {chain.sealed_by}"
     wait = ", as the next seal is not due yet" if chain.waits else ""
     return f"{links}; {sealed}, {max(0, chain.last - chain.sealed)} after it are not{wait}"
 
@@ -115,10 +114,6 @@ def held_fields(fields: FieldReport) -> str:
         f"as the body says: {counted(fields.values, 'value')} (attributes, time, severity) "
         f"of {counted(fields.records, 'record')}{short}"
     )
-
-
-def time_of(ns: int) -> str:
-    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="seconds")
 
 
 def answer_of(verdict: Verdict) -> str:
