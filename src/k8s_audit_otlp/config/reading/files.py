@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from importlib.metadata import entry_points
 from itertools import chain
 from pathlib import Path
+from stat import S_IFREG, S_ISDIR, S_ISREG
 from typing import Any
 
 from k8s_audit_otlp.config.audit import Audit
@@ -87,7 +88,7 @@ def _look_at_output(
     file = Path(name)
     if _refuse_home(name, path, found) or name == "-":
         return
-    if _is_directory(file):
+    if S_ISDIR(_mode(file)):
         hint = f"write {name.rstrip('/')}/{example}"
         found.mistake(path, f"{name} is a directory", hint)
     elif any(fnmatch(os.path.realpath(file), log) for log in logs):
@@ -98,7 +99,7 @@ def _look_at_output(
 def _look_at_directory(directory: Path, path: KeyPath, found: Findings) -> None:
     """Refuse a directory that cannot be made, as a part of its path is a file or leads nowhere."""
     there = next((p for p in (directory, *directory.parents) if os.path.lexists(p)), directory)
-    if os.path.lexists(there) and not _is_directory(there):
+    if os.path.lexists(there) and not S_ISDIR(_mode(there)):
         found.mistake(path, f"{there} is not a directory", "name a directory")
 
 
@@ -121,12 +122,12 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
     if GLOB & set(pattern):
         return
     log = Path(pattern)
-    if _is_directory(log):
+    if S_ISDIR(_mode(log)):
         hint = f"name the log in it: {pattern.rstrip('/')}/audit.log"
         found.mistake(path, f"{pattern} is a directory", hint)
     elif _is_no_file(log):
         found.mistake(path, f"{pattern} is a pipe, socket or device", "name the log file")
-    elif not _exists(log):
+    elif not _mode(log):
         found.remark(path, Kind.MISSING, f"{pattern} will be read as soon as it is there")
     elif not os.access(log, os.R_OK):
         found.remark(
@@ -152,9 +153,9 @@ def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
     file = Path(name)
     if _refuse_home(name, path, found):
         return
-    if _is_directory(file):
+    if S_ISDIR(_mode(file)):
         found.mistake(path, f"{name} is a directory", "name a file")
-    elif not _exists(file):
+    elif not _mode(file):
         found.remark(path, Kind.MISSING, f"{name} is needed for sending")
     elif not os.access(file, os.R_OK):
         found.remark(path, Kind.UNREADABLE, f"{name} cannot be read by this user")
@@ -162,25 +163,18 @@ def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
         found.mistake(path, f"{name} is a pipe, socket or device", "name a file")
 
 
-def _exists(path: Path) -> bool:
+def _mode(path: Path) -> int:
+    """Return the mode of what is there, 0 where nothing is."""
     try:
-        return path.exists()
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
     except OSError:
-        return True  # behind a directory that may not be entered: it may well be there
+        return S_IFREG  # behind a directory that may not be entered: it may well be there
 
 
 def _is_no_file(path: Path) -> bool:
-    try:
-        return path.exists() and not path.is_file()
-    except OSError:
-        return False
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return not S_ISREG(_mode(path) or S_IFREG)
 
 
 def _is_sink(path: Path) -> bool:

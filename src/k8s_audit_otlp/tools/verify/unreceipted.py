@@ -107,7 +107,8 @@ class Segments:
                 yield (
                     f"{counted(each.records, 'record')} of {each.identity} are under no receipt, "
                     "and a later segment of their log is there: they were put in, their receipt "
-                    "was taken out, or the node's clock was set back"
+                    "was taken out or waits for a record that the back end fails to take, or the "
+                    "node's clock was set back"
                 )
 
     def _begins(self) -> dict[str, list[int]]:

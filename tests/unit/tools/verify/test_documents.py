@@ -153,9 +153,18 @@ def test_an_answer_that_is_a_part_by_its_own_words_is_doubted(
     assert ("a part only" in export.doubt) == said
 
 
-def test_an_answer_without_records_holds_none_and_is_no_mistake() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"took":1,"hits":{"hits":[]}}',
+        '{"status":"success","data":{"resultType":"streams","result":[],"stats":{"execTime":0}}}',
+        '{"content":[{"series":[],"cost":"1ms"}]}',
+        '{"hits":[],"total":0}',
+    ],
+)
+def test_an_answer_without_records_holds_none_and_is_no_mistake(answer: str) -> None:
     """A back end that has nothing has nothing: `verify` then says what is missing."""
-    assert read(b'{"took":1,"hits":{"hits":[]}}') == []
+    assert read(answer.encode()) == []
 
 
 CLICKHOUSE = "Timestamp", "Body", "LogAttributes"

@@ -25,6 +25,13 @@ _RECORDS: Final = frozenset({
     ("content", _ANY, "series", _ANY, "values", _ANY),  # DataKit
     ("resourceLogs", _ANY, "scopeLogs", _ANY, "logRecords", _ANY),  # OTLP
 })  # fmt: skip
+# An array on the way to records is enough to know an answer by, as it may hold none.
+_ARRAYS: Final = frozenset(
+    path[:at]
+    for path in _RECORDS
+    for at, part in enumerate(path)
+    if part == _ANY and (at > 1 or at == len(path) - 1)
+)
 _LABELS: Final = frozenset({("data", "result", _ANY, "stream"), ("resourceLogs", _ANY, "resource")})
 _COLUMNS: Final = frozenset({("columns",), ("meta",), ("content", _ANY, "series", _ANY, "columns")})
 _TOKEN: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]|(")', re.DOTALL)
@@ -134,7 +141,7 @@ class _Walker:
         if self._start < 0:
             if path in self._captured:
                 self._start, self._depth = at, len(self._arrays)
-            elif is_array and (*path, _ANY) in _RECORDS:
+            elif is_array and path in _ARRAYS:
                 self.holds_records = True
         self._arrays.append(is_array)
 
