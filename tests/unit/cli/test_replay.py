@@ -12,6 +12,7 @@ import pytest
 
 from tests.kit.agent import Fixture, events_of, fixture, wait_for
 from tests.kit.backend import Backend
+from tests.kit.judged import with_key
 
 __all__ = ["fixture", "wait_for"]
 FIRST = "2020-01-01T00:00:00Z"
@@ -25,7 +26,7 @@ def configured(fixture: Fixture, url: str) -> Path:
         f"exporters:\n"
         f"  otlp_http/live: {{endpoint: {fixture.backend.url}}}\n"
         f"  otlp_http/new: {{endpoint: {url}}}\n"
-        f"service: {{state_dir: {fixture.state}}}\n"
+        f"service: {{state_dir: {fixture.state}, {fixture.service}}}\n"
     )
     return file
 
@@ -52,16 +53,19 @@ def lines(fixture: Fixture) -> int:
 
 
 def test_everything_on_disk_goes_out_with_the_same_uids(fixture: Fixture) -> None:
-    """Also what is live; the state of the agent stays as it was."""
+    """Also what is live; the state of the agent stays as it was, and a dry run seals nothing."""
+    with_key(fixture)
     fixture.write(50)
     fixture.rotate("audit-2026-01-02T03-04-05.000.log")
     fixture.write(20)
     fixture.once()
     before = {p.name: p.read_bytes() for p in fixture.state.iterdir() if p.is_file()}
+    seals = (fixture.folder / "seals").read_bytes()
     with Backend() as new:
         file = configured(fixture, new.url)
         assert "70 records would be" in ended(replaying(file, "--from", FIRST, "--dry-run"))
         assert not new.received.uids
+        assert (fixture.folder / "seals").read_bytes() == seals
         output = ended(replaying(file, "--from", FIRST, "--to", LAST))
         assert "70 records sent again" in output
         assert set(new.received.uids) == set(fixture.backend.received.uids)

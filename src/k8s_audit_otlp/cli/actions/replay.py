@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from k8s_audit_otlp.agent.agent import Agent
@@ -15,6 +16,7 @@ from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import config_with
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.service import EvidenceBlock, MetricsBlock
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
@@ -78,6 +80,10 @@ def _count(
     place = state if os.access(state, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="replay-", dir=place) as directory:
         chosen = replay_config(config, exporter, since_ns, Path(directory))
+        service = chosen.service  # nothing of what is not sent may be sealed or measured
+        telemetry = service.telemetry.model_copy(update={"metrics": MetricsBlock()})
+        update = {"evidence": EvidenceBlock(), "telemetry": telemetry}
+        chosen = replace(chosen, service=service.model_copy(update=update))
         tally, _ = _run(chosen, options)
     echo(f"{_said(tally, 'would be sent again')}, {size(counting.bytes)} before compression")
 

@@ -32,9 +32,9 @@ def look(config: Config, found: Findings) -> None:
     """Add what the disk says: a directory for a file is a mistake, a missing file a remark."""
     logs = _look_at_receivers(config, found)
     _look_at_service(config.service, found)
-    if seals := config.service.evidence.seal_file:
-        where = ("service", "evidence", "seal_file")
-        _look_at_output(seals, where, logs, found, "seals.jsonl")
+    if config.service.evidence.seal_file:
+        seals: KeyPath = ("service", "evidence", "seal_file")
+        _look_at_output(config.service.evidence.seal_file, seals, logs, found, "seals.jsonl")
     telemetry = values_in(config.service.telemetry, ("service", "telemetry"))
     for path, value in chain(_values(config, found), telemetry):
         if isinstance(value, Tls | ServerTls):
@@ -42,19 +42,22 @@ def look(config: Config, found: Findings) -> None:
         for name in _files_of(path, value):
             _look_at_file(name, path, found)
     for exporter_id, exporter in config.exporters.items():
-        _look_at_audit(exporter.audit, (*found.path_of("exporters", exporter_id), "audit"), found)
+        where = found.path_of("exporters", exporter_id)
+        _look_at_audit(exporter.audit, (*where, "audit"), found)
         if isinstance(exporter, OtlpFile):
-            where = (*found.path_of("exporters", exporter_id), "path")
-            _look_at_output(exporter.path, where, logs, found)
+            _look_at_output(exporter.path, (*where, "path"), logs, found)
             if _is_sink(Path(exporter.path)):
                 why = f"{exporter.path} keeps nothing, and all that is read counts as delivered"
-                found.remark(where, Kind.UNUSUAL, why)
-        if isinstance(exporter, Sdk) and exporter.exporter not in (
-            there := entry_points(group=_SDK_EXPORTERS).names
-        ):
-            where = (*found.path_of("exporters", exporter_id), "exporter")
-            why = f"none of that name is installed here, but {', '.join(sorted(there))}"
-            found.remark(where, Kind.MISSING, why)
+                found.remark((*where, "path"), Kind.UNUSUAL, why)
+        elif isinstance(exporter, Sdk):
+            _look_at_sdk(exporter, (*where, "exporter"), found)
+
+
+def _look_at_sdk(exporter: Sdk, path: KeyPath, found: Findings) -> None:
+    there = entry_points(group=_SDK_EXPORTERS).names
+    if exporter.exporter not in there:
+        why = f"none of that name is installed here, but {', '.join(sorted(there))}"
+        found.remark(path, Kind.MISSING, why)
 
 
 def _look_at_receivers(config: Config, found: Findings) -> set[str]:
