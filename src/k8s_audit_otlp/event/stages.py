@@ -41,8 +41,10 @@ class Clean(Protocol):
         """Judge names and other texts of objectRef."""
 
     def bodies(
-        self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
-    ) -> Bodies | None: ...
+        self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str
+    ) -> Bodies | None:
+        """Redact bodies. *about*: the object, or the URI where there is none."""
+
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
     ) -> bool: ...

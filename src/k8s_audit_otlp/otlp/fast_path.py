@@ -126,8 +126,7 @@ class FastEncoder:
         check = self._clean
         if check is None:
             return self._record(line, line, around)
-        ref = _reference(parts.front, parts.back, parts.subresource) if parts.front else None
-        bodies = check.bodies(line, request, response, ref)
+        bodies = check.bodies(line, request, response, _about(parts))
         if bodies is None:
             raise NotPlainError
         if not bodies.said:
@@ -217,6 +216,15 @@ class FastEncoder:
         if check is None or not values or check.are_free(b",".join(values)):
             return True
         return all(check.member(name, value) for name, value in members if value)
+
+
+def _about(parts: PlainLine) -> ObjectRef | str:
+    """Return the object of a line, or its URI where it has none."""
+    if parts.front:
+        return _reference(parts.front, parts.back, parts.subresource)
+    if b"\\" in parts.query:
+        raise NotPlainError
+    return b"?".join(filter(None, (parts.path, parts.query))).decode()
 
 
 def _reference(*parts: bytes) -> ObjectRef:

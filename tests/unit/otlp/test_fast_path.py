@@ -224,6 +224,24 @@ def test_bodies_that_are_redacted_take_the_fast_path_to_the_same_record() -> Non
     assert b"redacted" in one[0]
 
 
+@pytest.mark.parametrize(
+    "uri",
+    ["", "/", "/api/v1/secrets", "/api/v1/configmaps?a=1", "/apis?x=/secrets", "/y?\\/secrets"],
+)
+def test_bodies_without_an_object_are_judged_by_the_uri(uri: str) -> None:
+    """As an event without objectRef is on the general path."""
+    event = {**planted(("level",), "RequestResponse"), "requestURI": uri}
+    del event["objectRef"]
+    event["responseObject"] = {"metadata": {}, "data": {"a": "hunter22hunter22"}}
+    fast, _ = encoders()
+    assert takes(fast, as_written(event)) == ("\\" not in uri)
+    one, other = both(as_written(event))
+    assert one == other
+    assert (b"hunter22" in one[0]) == (
+        "secrets" not in uri and "configmaps" not in uri and uri != ""
+    )
+
+
 def test_what_was_redacted_and_is_repeated_elsewhere_takes_the_general_way() -> None:
     """A webhook's message may say it again."""
     pod = {"kind": "Pod", "spec": {"containers": [{"args": ["--token", "s3cr3t-value"]}]}}

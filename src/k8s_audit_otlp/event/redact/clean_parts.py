@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
-from k8s_audit_otlp.event.redact.context import BodyContext, context_of
+from k8s_audit_otlp.event.redact.context import BodyContext, context_of, context_of_uri
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Verdicts
@@ -110,12 +110,19 @@ class CleanParts:
         return _is_plain(text) or self._outside.leaves("objectRef", text.decode())
 
     def bodies(
-        self, line: bytes, request: bytes, response: bytes, ref: ObjectRef | None
+        self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str
     ) -> Bodies | None:
-        """Redact the bodies of a line; None where more than them must be looked at for it."""
-        if ref is None or self._outside.rules_look_at_bodies:
+        """Redact the bodies of a line; None where more than them must be looked at for it.
+
+        *about*: the object, or the URI where there is none.
+        """
+        if self._outside.rules_look_at_bodies:
             return None
-        found = Findings(context_of(ref.resource, ref.subresource, ref.api_group))
+        if isinstance(about, str):
+            context = context_of_uri(about)
+        else:
+            context = context_of(about.resource, about.subresource, about.api_group)
+        found = Findings(context)
         parts: list[bytes] = []
         end = 0
         for name, body in ((_REQUEST, request), (_RESPONSE, response)):

@@ -54,11 +54,11 @@ def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
 def context_of_event(event: AuditEvent) -> BodyContext:
     ref = event.object_ref
     if ref is None or not ref.resource:
-        return _context_of_uri(event.request_uri)
+        return context_of_uri(event.request_uri)
     return context_of(ref.resource, ref.subresource, ref.api_group)
 
 
-def _context_of_uri(uri: str) -> BodyContext:
+def context_of_uri(uri: str) -> BodyContext:
     """Guess for an event without objectRef; one without a URI as well is taken for the worst."""
     if not uri or "/secrets" in uri:
         return BodyContext(kind="secret")
