@@ -1,4 +1,4 @@
-"""The agent: what a configuration says, running.
+"""The agent: runs everything that a configuration describes.
 
 Order of life: lock, load, list the logs, place every exporter, start; commit once a second; drain,
 commit, release. Nothing is lost wherever this is cut off: what is not committed is sent again.

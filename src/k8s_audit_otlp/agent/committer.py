@@ -1,4 +1,4 @@
-"""Writes the checkpoint, and says what follows when the disk refuses it."""
+"""Writes the checkpoint, and handles a disk that refuses it."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -114,7 +114,7 @@ class Committer:
             runtime.gate.stall("state", why)
 
     def _make_directory_again(self) -> None:
-        """Come back from a state directory that was deleted: positions are still in memory."""
+        """Make a deleted state directory again: positions are still in memory."""
         try:
             self._fresh = True
             self.file.prepare()

@@ -1,4 +1,4 @@
-"""The whole effective mapping of an exporter: everything that its records depend on.
+"""The effective mapping of an exporter: everything that its records depend on.
 
 Two exporters whose mappings are equal share encoded blocks, so everything that makes a difference
 to a record must be in the value. Policy and key files are read here, once, at the start.

@@ -1,8 +1,8 @@
-"""Takes up another configuration while the process runs: on SIGHUP, or when its files change.
+"""Reloads the configuration while the process runs: on SIGHUP, or when its files change.
 
-The new one is read and judged first. Where it has a mistake the old one stays and the log says why.
-Else the running agent lets its requests end, stores its positions and ends; the process starts
-another agent on the same state. So a position moves no other way than at any restart.
+The new one is read and checked first. If it has a mistake the old one stays and the log says why.
+Else the running agent finishes its requests, stores its positions and ends, and the process starts
+another agent on the same state: for the positions a reload is a restart.
 """
 
 import logging
@@ -61,7 +61,7 @@ class Reload:
         self._asked = True
 
     def began(self, loaded: Loaded) -> None:
-        """Take *loaded* for what runs now; who asked while it began is still to be answered."""
+        """Note that *loaded* runs now; a reload that was asked for meanwhile is still to come."""
         self.next, self._now, config = None, loaded, loaded.config
         self._working = _mappings_or_none(config)
         self._seen = self._settling = self._stamp(config)
@@ -102,11 +102,11 @@ class Reload:
         return True
 
     def works(self) -> None:
-        """Know that what was to be taken up is at work."""
+        """Note that the new configuration runs."""
         self._answer(*self.said)
 
     def fell_back(self, why: str) -> None:
-        """Know that it could not start, and that the one before goes on."""
+        """Note that the new configuration could not start, and the one before goes on."""
         self.refused = True
         self._answer(why, refused=True)
 

@@ -1,4 +1,4 @@
-"""Seals the chains of receipts from time to time, where a key is configured."""
+"""Seals the chains of receipts every ten minutes, where a key is configured."""
 
 import contextlib
 import logging

@@ -52,7 +52,7 @@ class SegmentTarget:
 
 
 def targets(logs: Iterable[AuditLog]) -> list[SegmentTarget]:
-    """Take down what is on disk now. An unterminated line of a live file is not asked for."""
+    """Return the targets of what is on disk now, without an unterminated line of a live file."""
     return [
         SegmentTarget(log, segment, _size(segment))
         for log in logs
@@ -152,7 +152,7 @@ class Shutdown:
     """
 
     def __init__(self, new_target: Callable[[], DrainTarget], *, catch_up_first: bool) -> None:
-        """*new_target* takes down what is there; *catch_up_first*: the first `request` wants it."""
+        """*new_target* makes a target; *catch_up_first*: the first `request` waits for one."""
         self.at_once = False
         self.handed_over = False  # another agent of this process goes on
         self.stalled = False  # nothing has moved for long enough
@@ -177,7 +177,7 @@ class Shutdown:
         logger.info("%s%s", why, wait if in_flight else "", extra=more)
 
     def set_target(self) -> None:
-        """Take down what is there now: it is to be delivered before the end."""
+        """Make what is on disk now the target that is to be delivered before the end."""
         self._target = self._new_target()
 
     @property

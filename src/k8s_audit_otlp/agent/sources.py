@@ -52,7 +52,7 @@ class Running(RunningSource, Protocol):
 
 
 class Sources:
-    """Opened before the logs are, started when everything behind them runs, stopped first."""
+    """The sources: opened before the logs, started after the exporters, stopped first."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Sources:
             self.spools[log] = spool
 
     def tell_of_abandoned(self, checkpoint: Checkpoint) -> None:
-        """Say what waits in the spools of receivers that are in no configuration any more."""
+        """Warn of spools with undelivered events whose receiver is not configured any more."""
         read = {
             str(path) for receiver in self._config.receivers.values() for path in receiver.include
         }
@@ -168,7 +168,7 @@ class Sources:
         return any(spool.is_short_of_room for spool, _ in self._passed)
 
     def free(self) -> None:
-        """Go on behind what was noted and told: a checkpoint of that moment is on disk."""
+        """Delete the passed segments, now that the checkpoint about them is on disk."""
         for name, count in self._told.items():
             self.running[name].on_record = count
         for spool, name in self._passed:

@@ -1,4 +1,4 @@
-"""Whether what a listing shows follows what was known, or something may have come and gone unseen.
+"""Decides whether new files follow the known segments directly, or files may be missing between.
 
 Retention deletes the oldest first. So the last file that was known, still there when its successor
 is first seen, proves that nothing between them is gone. So does a live file that was seen while it

@@ -1,4 +1,4 @@
-"""Segments whose files were deleted before everyone had read them: how long they are kept.
+"""Keeps segments whose files were deleted before every exporter had read them, within bounds.
 
 An open descriptor keeps a deleted file on disk. That saves what a back end has not had yet, and
 costs the disk that kube-apiserver writes its log to: a full disk makes the apiserver itself lose

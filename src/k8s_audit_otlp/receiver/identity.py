@@ -1,4 +1,4 @@
-"""What a segment and its places are known by: bytes, not names, inodes or numbers.
+"""Identifies segments and positions by their bytes, not by names, inodes or numbers.
 
 A segment is known by its first line: names change, and inodes are used again. A mark names the
 bytes before a place. A file may be cut and written on, restored from a copy or packed: only where

@@ -1,4 +1,4 @@
-"""Decompresses a file in order, and tells whether its end is really its end.
+"""Decompresses gzip files as a stream, and detects damage and missing ends.
 
 A stream only moves forward and keeps what it has not given away yet. Damage does not throw away
 what was decoded before it.

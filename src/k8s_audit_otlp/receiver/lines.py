@@ -1,4 +1,4 @@
-"""Where the lines of a block end. Reads a source, keeps nothing.
+"""Finds where the lines of a block end. Reads a source, has no state.
 
 A block ends at the first line start at or after a multiple of 256 KiB, or where the data ends. A
 line over 1 MiB is a block of its own. Of a line over the limit its two ends are kept: the apiserver

@@ -161,7 +161,7 @@ class AuditLog:
         self._troubles.add(segment.state.name, segment.trouble)
 
     def looking_failed(self, error: Exception) -> None:
-        """Note that a scan ended with something that nobody foresaw."""
+        """Note that a scan ended with an unexpected error."""
         self._troubles.replace({"": f"{self.path.parent}: cannot be looked at: {error!r}"})
 
     def away(self, seconds: float) -> None:
@@ -169,7 +169,7 @@ class AuditLog:
         self._troubles.away(f"{self.path}: is not there, so nothing new is read" if seconds else "")
 
     def waited_for(self, segment: Segment) -> None:
-        """Note that *segment* has nothing for a consumer now; it is made to ask again.
+        """Make consumers ask again later for *segment*, which has nothing to read now.
 
         It was closed to make room for others; or an older log is now in the place of the live one.
         """

@@ -1,4 +1,4 @@
-"""What a file that begins as a known segment does is to that segment.
+"""Compares a file with the known segment that begins alike: the same one, a copy or another.
 
 Equal first lines prove little: the apiserver packs a backup beside the plain file, logrotate
 copies a log before it cuts it, an editor puts a copy in its place, and a line of no event may

@@ -1,4 +1,4 @@
-"""What stands in the way of reading a log: said once when it comes, and once when all is well."""
+"""Reports what keeps a log from being read: once when it begins, and once when all is over."""
 
 import errno
 import os
@@ -84,7 +84,7 @@ class Troubles:
             self._say("")
 
     def once(self, message: str) -> None:
-        """Say something that is no trouble but must be known, once."""
+        """Say something once that is no trouble but should be known."""
         with self._lock:
             new = message not in self._once
             self._once.add(message)

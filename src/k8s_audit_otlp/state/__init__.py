@@ -1,1 +1,1 @@
-"""What is known and settled, and how it survives a crash."""
+"""State on disk: checkpoint, positions, outbox, lock; and the ledger of what is settled."""

@@ -1,4 +1,4 @@
-"""What survives a crash: one JSON file, written whole and read back at the start.
+"""The checkpoint: one JSON file, written whole and read back at the start.
 
     state_dir/checkpoint.json        the newest complete state
     state_dir/checkpoint.prev.json   the newest that is known to have reached the disk

@@ -130,7 +130,7 @@ class Ledger:
         self._on_moved: Callable[[Ledger, int], None] = lambda _ledger, _segment: None
         self._turn = 0
         self.settlements = 0
-        self.rewinds = 0  # whoever reads ahead begins again when this changes
+        self.rewinds = 0  # a reader begins again when this changes
 
     def restore(
         self,
@@ -210,7 +210,7 @@ class Ledger:
     # -- going back ------------------------------------------------------------------------------
 
     def rewind(self) -> None:
-        """Go back to what is settled everywhere: what is open is read and sent again."""
+        """Go back to the settled offsets: what is open is read and sent again."""
         with self._lock:
             for segment, here in self._segments.items():
                 self._segments[segment] = _SegmentLedger(

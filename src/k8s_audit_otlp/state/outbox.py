@@ -1,4 +1,4 @@
-"""Records of the agent's own that wait to be acknowledged: notices and receipts.
+"""The notices and receipts of the agent that wait to be acknowledged.
 
 One outbox per (log, exporter). It is stored with the position, and a notice is sent only when it is
 stored: a crash neither loses one, nor changes one that a back end has. It is bounded: notices about
@@ -93,7 +93,7 @@ class Outbox:
 
     @property
     def full(self) -> bool:
-        """What is kept as it is should wait to be told."""
+        """No more notices that may not be merged should be added now."""
         with self._lock:
             return len(self._pending) >= MAX_PENDING
 
@@ -118,7 +118,7 @@ class Outbox:
             return chosen
 
     def resend_all(self) -> None:
-        """Count nothing as sent: whoever sent it has failed."""
+        """Send everything again: the requests that carried it have failed."""
         with self._lock:
             self._sending.clear()
 

@@ -1,4 +1,4 @@
-"""Where every exporter is, written in place whenever a request settles.
+"""The positions file: how far every exporter is, written in place whenever a request settles.
 
     state_dir/positions     records of fixed size, two slots each
 

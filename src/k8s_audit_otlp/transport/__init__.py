@@ -1,1 +1,1 @@
-"""Bytes to a back end, what it answered as an Outcome back: HTTP, gRPC, files, the SDK."""
+"""Transports (HTTP, gRPC, Kafka, file, SDK): send a request, return its answer as an Outcome."""

@@ -1,4 +1,4 @@
-"""Says what an answer of a back end means for the records: the one table. Pure.
+"""Maps the answers of back ends (HTTP, gRPC, Kafka) to outcomes, in one table. Pure.
 
 Rules: opentelemetry.io/docs/specs/otlp, sections OTLP/HTTP Response and OTLP/gRPC Response, and
 kafka.apache.org/protocol#protocol_error_codes, by librdkafka's names (local ones begin with _);

@@ -1,4 +1,4 @@
-"""Makes headers of tokens, passwords and OAuth 2 clients; their text is never shown.
+"""Makes request headers from tokens, passwords and OAuth 2 clients; never shows their text.
 
 What is a function is read anew for every request, so a token renewed on disk is used at once.
 """

@@ -1,1 +1,1 @@
-"""Where events come from that are in no file: each source hands lines to a spool."""
+"""Webhook, Kafka, CloudWatch: sources that write the lines they receive to a spool."""

@@ -1,4 +1,4 @@
-"""Tells when the buffer of an apiserver is about to lose events. Pure.
+"""Detects when the webhook buffer of an apiserver is about to lose events. Pure.
 
 In batch mode an apiserver buffers 10,000 events and sends 400 at once, at most 10 times a second;
 what does not fit into the buffer is dropped there, where nobody behind it can see it. A buffer that

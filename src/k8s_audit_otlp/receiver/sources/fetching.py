@@ -1,4 +1,4 @@
-"""What the sources share that fetch their events: a thread that reads until it is stopped."""
+"""The base of sources that fetch their events: a thread that reads until it is stopped."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""The events in what a service hands over: messages, or events of its own, in any frame. Pure."""
+"""Extracts audit events from the messages of a service, whatever frame they are in. Pure."""
 
 from collections.abc import Iterator
 

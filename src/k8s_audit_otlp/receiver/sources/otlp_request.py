@@ -1,4 +1,4 @@
-"""The events of an OTLP request that an exporter has written to a topic. Pure.
+"""Extracts events from OTLP requests that an exporter has written to a topic. Pure.
 
 The body of a record is the line of its event. Its uid, and the receipts that count it, are those of
 the log that it came from: here it is a line of another one, and both begin anew. Of what an agent

@@ -1,4 +1,4 @@
-"""What has come of one partition: the events in it, and how far it may be committed. Pure.
+"""Reassembles the events of one Kafka partition; says which offset may be committed. Pure.
 
 A text that came in pieces may go on in a later message. Until it has ended nothing from its
 beginning on is committed, so that who reads on after a kill puts it together again; a text whose

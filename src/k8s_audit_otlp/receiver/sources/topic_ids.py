@@ -1,4 +1,4 @@
-"""Knows a topic again by the id that brokers give it (KIP-516).
+"""Detects a topic that was deleted and created anew, by the id that brokers give it (KIP-516).
 
 A topic that is deleted takes a group's offsets with it. One that was made anew under its name while
 nobody read looks as if the group were new, or as if its offsets were of it. Where brokers give no

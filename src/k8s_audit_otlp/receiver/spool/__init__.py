@@ -1,1 +1,1 @@
-"""What does not come as a file becomes one: the writer of such a directory."""
+"""The spool: a log directory of our own for events that do not come as a file."""
