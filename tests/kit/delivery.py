@@ -148,7 +148,7 @@ class Harness:
             options,
             stop=self.stop,
             monotonic=clock,
-            roll=lambda: 0.5,
+            jitter=lambda: 0.5,
             wait=self._wait,
             **extra,
         )

@@ -16,7 +16,6 @@ from k8s_audit_otlp.config.sources import (
     CloudWatch,
     Kafka,
     Source,
-    SpoolBlock,
     spool_directory,
     spools_of,
 )
@@ -85,7 +84,9 @@ class Sources:
         """
         for source, cluster, log in self._specs:
             directory = spool_directory(self._config.service.state_dir, source, cluster)
-            spool = Spool(directory, _limits(self._config.sources[source].spool))
+            block = self._config.sources[source].spool
+            limits = SpoolLimits(block.max_bytes, block.segment_bytes, block.min_free_disk_bytes)
+            spool = Spool(directory, limits)
             spool.open()
             self.spools[log] = spool
 
@@ -203,10 +204,6 @@ def _passed(segments: Sequence[Segment], readers: Sequence[Subscription]) -> lis
             for reader in readers
         )
     ]
-
-
-def _limits(block: SpoolBlock) -> SpoolLimits:
-    return SpoolLimits(block.max_bytes, block.segment_bytes, block.min_free_disk_bytes)
 
 
 def _running(name: str, source: Source, spools: dict[str, Spool], config: Config) -> Running:

@@ -9,24 +9,20 @@ from pathlib import Path
 
 import msgspec
 
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
-from k8s_audit_otlp.receiver.deleted import DeletedSegments
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.backlog import backlog_of
-from k8s_audit_otlp.telemetry.journal import ExporterCounts, LogJournal
+from k8s_audit_otlp.telemetry.journal import ExporterCounts
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.transport.sender import Sender
 
@@ -66,27 +62,6 @@ class Resumed:
     skip_estimated: bool = False  # the same of what is skipped
     oldest_s: float | None = None  # age of the first event to send, where it can be read
     tally: Tally = field(default_factory=Tally)  # of all that settled before
-
-
-def open_log(
-    receiver: str,
-    path: Path,
-    state: Manifest | None,
-    limits: LogLimits,
-    deleted: DeletedSegments,
-) -> AuditLog:
-    """Open the log at *path*; it need not be there yet.
-
-    Raises:
-        ConfigurationError: it is a directory.
-
-    """
-    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a directory is closed to us
-        raise ConfigurationError(
-            f"receivers::{receiver}::include: {path} is a directory; "
-            f"write the live file in it, such as {path / 'audit.log'}"
-        )
-    return AuditLog(receiver, path, LogJournal(logger), state, limits=limits, deleted=deleted)
 
 
 def resume(

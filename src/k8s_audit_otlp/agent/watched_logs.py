@@ -1,13 +1,13 @@
 """The logs of all receivers, open, each with a thread that watches it."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Thread
 
 from k8s_audit_otlp.agent.build import deleted_segments_of, log_limits, paths_of
 from k8s_audit_otlp.agent.mapping import ConfigurationError
-from k8s_audit_otlp.agent.start import open_log
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.exporter.reasons import describe
@@ -15,6 +15,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.manifest import Manifest
+from k8s_audit_otlp.telemetry.journal import LogJournal
 from k8s_audit_otlp.telemetry.logs import fields
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -50,8 +51,15 @@ class WatchedLogs:
         limits = log_limits(receiver, once=self._once)
         logs = []
         for path in self._paths(receiver_id):
+            if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it is closed to us
+                raise ConfigurationError(
+                    f"receivers::{receiver_id}::include: {path} is a directory; "
+                    f"write the live file in it, such as {path / 'audit.log'}"
+                )
             state = manifests.get(str(LogKey(receiver_id, str(path))))
-            logs.append(open_log(receiver_id, path, state, limits, deleted_segments_of(receiver)))
+            journal, deleted = LogJournal(logger), deleted_segments_of(receiver)
+            log = AuditLog(receiver_id, path, journal, state, limits=limits, deleted=deleted)
+            logs.append(log)
         self._watchers += map(self._watcher, logs)
         return logs
 

@@ -15,17 +15,17 @@ class Backoff:
     multiplier: float = 1.5
     randomization: float = 0.5
 
-    def delay_s(self, attempt: int, roll: float, after_s: float | None = None) -> float:
+    def delay_s(self, attempt: int, jitter: float, after_s: float | None = None) -> float:
         """Return the wait before attempt *attempt* + 1.
 
-        *roll* is a random number in [0, 1). *after_s*, what the server asks for, is a lower bound
+        *jitter* is a random number in [0, 1). *after_s*, what the server asks for, is a lower bound
         with jitter on top, so that a fleet does not come back in one moment.
         """
         base = min(self.max_s, self.initial_s * self.multiplier ** min(attempt, 60))
-        jittered = base * (1 + self.randomization * (2 * roll - 1))
+        jittered = base * (1 + self.randomization * (2 * jitter - 1))
         if after_s is None:
             return jittered
-        return max(jittered, after_s * (1 + 0.1 * roll))
+        return max(jittered, after_s * (1 + 0.1 * jitter))
 
 
 ATTEMPTS = 5  # of a command that somebody waits for

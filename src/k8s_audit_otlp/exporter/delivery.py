@@ -87,7 +87,7 @@ class Delivery:
     window: AgeWindow | None = None
     split_record: Callable[[bytes], bytes | None] = lambda _: None
     monotonic: Callable[[], float] = time.monotonic
-    roll: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.random
     wait: Callable[[float], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -201,7 +201,7 @@ class Delivery:
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
         if isinstance(outcome, Misconfigured | Rejected | TooLarge):
             attempt = max(attempt, _SETTING_ATTEMPT)  # waiting will not mend it soon
-        delay = self.options.backoff.delay_s(attempt, self.roll(), after_s)
+        delay = self.options.backoff.delay_s(attempt, self.jitter(), after_s)
         why = why_of(outcome)
         if self.quarantine.refused_in_a_row >= SYSTEMIC:
             why = f"every record is refused, so a setting is wrong and not the records: {why}"
@@ -216,7 +216,7 @@ class Delivery:
 
     def _set_aside(self, in_flight: InFlight, search: Bisect, outcome: Outcome) -> None:
         record, why, now = search.single, why_of(outcome), self.monotonic()
-        delay = self._quarantine_backoff.delay_s(0, self.roll())
+        delay = self._quarantine_backoff.delay_s(0, self.jitter())
         final = isinstance(outcome, TooLarge | Rejected)
         in_flight.set_aside(record)
         self.quarantine.add(
@@ -256,7 +256,7 @@ class Delivery:
                 self.quarantine.release(quarantined)
                 return True
         after_s = outcome.after_s if isinstance(outcome, Retry) else None
-        delay = self._quarantine_backoff.delay_s(quarantined.attempts, self.roll(), after_s)
+        delay = self._quarantine_backoff.delay_s(quarantined.attempts, self.jitter(), after_s)
         self.quarantine.keep(quarantined, now, delay)
         return False
 

@@ -20,7 +20,6 @@ GAP = "k8s.audit.gap."
 # How the attributes of two notices become one; any other attribute is the newer one's.
 _ALIKE = (EXPORTER, GAP + "reason")  # must be equal
 _SUMMED = (GAP + "bytes", GAP + "estimated_records", GAP + "segments")
-_EARLIEST, _LATEST = (GAP + "since_ns",), (GAP + "until_ns",)
 _LINK = "k8s.audit.chain."  # a copy that says something else is no link
 _OF_ONE = (GAP + "start", GAP + "end", GAP + "detail")  # mean nothing for several places
 
@@ -157,10 +156,9 @@ def _merged(old: Notice, new: Notice) -> Notice:
     for name in _SUMMED:
         if name in one or name in other:
             kept[name] = int(one.get(name, 0)) + int(other.get(name, 0))
-    for names, choose in ((_EARLIEST, min), (_LATEST, max)):
-        for name in names:
-            if values := [int(a[name]) for a in (one, other) if name in a]:
-                kept[name] = choose(values)
+    for name, choose in ((GAP + "since_ns", min), (GAP + "until_ns", max)):
+        if values := [int(a[name]) for a in (one, other) if name in a]:
+            kept[name] = choose(values)
     if one.get(GAP + "open_end"):
         kept[GAP + "open_end"] = True
     kept[COUNT] = count

@@ -58,14 +58,14 @@ cuts = st.lists(st.integers(0, 100), max_size=12)
 
 @given(cuts, st.randoms(use_true_random=False))
 def test_several_readers_in_any_order_make_one_hash(
-    tmp_path_factory: pytest.TempPathFactory, places: Sequence[int], dice: Random
+    tmp_path_factory: pytest.TempPathFactory, places: Sequence[int], rng: Random
 ) -> None:
     """One is ahead, another repeats, a third begins in the middle: each byte counts once."""
     hashes, segment = RawHashes(), segment_in(tmp_path_factory.mktemp("hash"))
     edges = sorted({0, 100, *places})
     blocks = [block(a * 7, b * 7) for a, b in pairwise(edges)]
     blocks += blocks[::2]
-    dice.shuffle(blocks)
+    rng.shuffle(blocks)
     for each in blocks:
         hashes.take(segment, each)
     assert hashes.of(segment) == of(DATA)

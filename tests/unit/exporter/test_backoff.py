@@ -10,9 +10,9 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 
 @given(st.integers(0, 10_000), st.floats(0, 0.999), st.none() | st.floats(0, 3600))
 def test_a_wait_is_never_shorter_than_asked_and_never_without_bound(
-    attempt: Any, roll: Any, after_s: Any
+    attempt: Any, jitter: Any, after_s: Any
 ) -> None:
-    """Whatever the dice say."""
-    delay = Backoff(5, 30, 1.5, 0.5).delay_s(attempt, roll, after_s)
+    """Whatever the rng say."""
+    delay = Backoff(5, 30, 1.5, 0.5).delay_s(attempt, jitter, after_s)
     assert delay >= (after_s or 0)
     assert 2.5 <= delay <= max(45, (after_s or 0) * 1.1)

@@ -31,12 +31,12 @@ PIECES = [
 
 
 def mutated(seed: int) -> bytes:
-    dice = random.Random(seed)  # noqa: S311 - a test's
-    data = bytearray(dice.choice(ANSWERS))
-    for _ in range(dice.randint(1, 4)):
-        at = dice.randrange(len(data) + 1)
-        end = at + dice.choice([0, 0, 1, 4, 20])
-        data[at:end] = dice.choice([b"", dice.choice(PIECES), dice.randbytes(3)])
+    rng = random.Random(seed)  # noqa: S311 - a test's
+    data = bytearray(rng.choice(ANSWERS))
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        end = at + rng.choice([0, 0, 1, 4, 20])
+        data[at:end] = rng.choice([b"", rng.choice(PIECES), rng.randbytes(3)])
     return bytes(data) or b"\0"
 
 
@@ -119,20 +119,20 @@ def test_what_nobody_foresaw_in_an_answer_is_waited_for(
 
 class _AnyAnswer(grpc.GenericRpcHandler):
     def __init__(self) -> None:
-        self.dice = random.Random(0)  # noqa: S311 - a test's
+        self.rng = random.Random(0)  # noqa: S311 - a test's
 
     def service(self, _details: Any) -> Any:
         return grpc.unary_unary_rpc_method_handler(self._play)
 
     def _play(self, _request: Any, context: Any) -> Any:
-        dice = self.dice
-        if dice.random() < 0.3:
-            return dice.randbytes(dice.randint(0, 30))
+        rng = self.rng
+        if rng.random() < 0.3:
+            return rng.randbytes(rng.randint(0, 30))
         context.set_trailing_metadata(
-            [("grpc-status-details-bin", dice.randbytes(dice.randint(0, 40)))]
+            [("grpc-status-details-bin", rng.randbytes(rng.randint(0, 40)))]
         )
-        context.set_code(dice.choice(list(grpc.StatusCode)[1:]))
-        context.set_details("".join(map(chr, dice.choices(range(1, 0x300), k=20))))
+        context.set_code(rng.choice(list(grpc.StatusCode)[1:]))
+        context.set_details("".join(map(chr, rng.choices(range(1, 0x300), k=20))))
         return b""
 
 

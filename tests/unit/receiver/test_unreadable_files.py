@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.start import open_log
-from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
+from k8s_audit_otlp.receiver.log import AuditLog
+from tests.kit.agent import NobodyListens
 from tests.kit.log_files import denied
 from tests.kit.lumberjack import backup_name
 
 FIRST = 1_767_323_045_000
-HOLDING = DeletedSegments(HoldLimits())
 BROKEN = "/proc/self/mem"  # a file whose first byte is an I/O error
 
 
@@ -185,7 +184,7 @@ def test_a_directory_that_may_not_be_entered_at_a_start_is_waited_for(
     rotate(live, 0)
     append(live, event(2))
     with denied(log_dir):
-        log = open_log("audit", live, receiver.log.state(), receiver.log.limits, HOLDING)
+        log = AuditLog("audit", live, NobodyListens(), receiver.log.state())
         log.scan()
         assert "Permission denied" in log.troubles[0]
         log.close()
