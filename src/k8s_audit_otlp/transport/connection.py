@@ -36,20 +36,11 @@ UNREACHED_PROXY = dict.fromkeys((502, 503, 504), "it does not reach the back end
 
 
 class ConnectError(Exception):
-    """Nothing was sent. The text is safe to print; `cause` says more to a program."""
+    """Nothing was sent. The text is safe to print; `misconfigured`: waiting will not mend it."""
 
-    def __init__(self, why: str, cause: BaseException | None = None) -> None:
+    def __init__(self, why: str, *, misconfigured: bool = False) -> None:
         super().__init__(why)
-        self.cause = cause
-
-
-class ProxyRefusedError(ConnectError):
-    """The proxy does not connect; `status` is its answer."""
-
-    def __init__(self, status: int) -> None:
-        why = MISCONFIGURED_PROXY.get(status, "") or UNREACHED_PROXY.get(status, "")
-        super().__init__(f"the proxy answers HTTP {status}" + (f" ({why})" if why else ""))
-        self.status = status
+        self.misconfigured = misconfigured
 
 
 @dataclass(eq=False, repr=False)
@@ -199,7 +190,8 @@ class Connections:
             if isinstance(error, OSError):
                 more = self.url.scheme == "https" or self.proxy is not None
                 why = reason_of(error, connected=more and sock is not None)
-                raise ConnectError(why, error) from None
+                untrusted = isinstance(error, ssl.SSLCertVerificationError)
+                raise ConnectError(why, misconfigured=untrusted) from None
             raise
         return sock
 
@@ -240,7 +232,9 @@ def tunnel(sock: Any, where: str, proxy: Url, wait: Callable[[], object] = lambd
     except ValueError:
         raise ConnectError("the proxy does not speak HTTP") from None
     if not 200 <= status < 300:
-        raise ProxyRefusedError(status)
+        reason = MISCONFIGURED_PROXY.get(status) or UNREACHED_PROXY.get(status)
+        why = f"the proxy answers HTTP {status}" + (f" ({reason})" if reason else "")
+        raise ConnectError(why, misconfigured=status in MISCONFIGURED_PROXY)
 
 
 def _readable(sock: Any) -> bool:

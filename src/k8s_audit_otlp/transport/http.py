@@ -24,10 +24,8 @@ from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import Compression, compressor
 from k8s_audit_otlp.transport.connection import (
-    MISCONFIGURED_PROXY,
     ConnectError,
     Connections,
-    ProxyRefusedError,
     tls_reason,
 )
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError, own_headers
@@ -216,14 +214,10 @@ def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> 
 
 def read_failure(error: Exception, timeout_s: float, *, tls: bool) -> Retry | Misconfigured:
     """Say what a failed exchange means; the text names neither path nor header."""
-    if isinstance(error, ProxyRefusedError):
-        if error.status in MISCONFIGURED_PROXY:
-            return Misconfigured(str(error))
-        return Retry(str(error), reached=False)
     if isinstance(error, ConnectError):
-        if isinstance(error.cause, ssl.SSLCertVerificationError):
-            return Misconfigured(str(error))
-        return Retry(str(error), reached=False)
+        return (
+            Misconfigured(str(error)) if error.misconfigured else Retry(str(error), reached=False)
+        )
     if isinstance(error, NoAnswerError) and error.began:
         return Retry(f"the connection broke: {error}")
     if isinstance(error, TimeoutError):
