@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.receiver.identity import read_identity
-from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block, without_bodies
+from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block, last_line_end, without_bodies
 from k8s_audit_otlp.receiver.source import Source, open_source
 
 MIB = 1024 * 1024
@@ -40,6 +40,16 @@ def test_a_block_ends_behind_the_line_that_reaches_its_bound(source_of: Open) ->
     assert end == 263_000  # 262,144 and the rest of the line
     assert find_block(source, 5000, longest=64 * MIB, last=False)[1] == end
     assert find_block(source, end, longest=64 * MIB, last=False)[1] == 525_000
+
+
+def test_the_last_whole_line_is_found_however_far_back_it_ends(source_of: Open) -> None:
+    """And nothing before where the segment begins is looked at."""
+    source = source_of(_line(10) + _line(10) + b"y" * 3 * MIB)
+    assert last_line_end(source, 25) == 20
+    assert last_line_end(source, 20 + 3 * MIB) == 20
+    assert last_line_end(source, 19) == 10
+    assert last_line_end(source, 9) == 0
+    assert last_line_end(source, 20 + 3 * MIB, begin=22) == 22
 
 
 def test_a_line_that_ends_at_the_bound_ends_the_block(source_of: Open) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from k8s_audit_otlp.receiver.names import fold, live_name, looks_like_backup, parse
+from k8s_audit_otlp.receiver.names import fold, live_name, looks_like_backup, may_become, parse
 
 BACKUP = "audit-2026-01-02T03-04-05.678.log"
 
@@ -124,3 +124,22 @@ def test_a_backup_of_another_log_looks_like_none_of_ours(name: str, ours: bool) 
 def test_a_backup_with_its_time_in_front_is_named(live: str, name: str, named: bool) -> None:
     """As scripts, multilog and svlogd call them: nobody may take them for read."""
     assert looks_like_backup(live, name) is named
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "possible"),
+    [
+        ("audit.log", "audit.log.1", True),
+        ("audit.log.1", "audit.log.2.gz", True),
+        ("audit.log.2", "audit.log.1", False),
+        ("audit.log.1", "audit.log", False),
+        ("audit-2026-01-02T03-04-05.678.log", "audit-2026-01-02T03-04-05.678.log.gz", True),
+        ("audit-2026-01-02T03-04-05.678.log", "audit-2026-01-02T03-04-05.678.log.1", True),
+        ("audit-2026-01-02T03-04-05.678.log", "audit-2026-01-02T03-04-05.679.log", False),
+        ("other.log", "audit.log.1", False),
+    ],
+)
+def test_a_file_only_gets_names_of_older_ones(before: str, now: str, possible: bool) -> None:
+    found = parse("audit.log", now)
+    assert found is not None
+    assert may_become(before, found) is possible

@@ -99,3 +99,22 @@ def test_a_stale_descriptor_is_opened_again(
     assert sorted(lines) == sorted(map(event, range(5)))
     assert receiver.gaps == []
     assert receiver.log.troubles == []
+
+
+class _Unreadable(Source):
+    """As on a disk that fails."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        raise OSError(errno.EIO, f"{length} bytes at {offset}")
+
+
+def test_a_live_file_that_a_look_cannot_read_is_told(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    append(live, event(0))
+    receiver = receive()
+    receiver.log.scan()
+    (segment,) = receiver.log.segments()
+    segment.source = _Unreadable(os.open(live, os.O_RDONLY))
+    receiver.log.scan()
+    assert receiver.log.troubles == [f"{live}: Input/output error; waiting for it"]
