@@ -10,6 +10,7 @@ from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
@@ -84,8 +85,8 @@ class AssumingLog(AuditLog):
 class NumberedLog(AuditLog):
     """Keeps positions as numbers, without a mark of the bytes before them."""
 
-    def read_up_to(self, segment: Segment, marks: list[tuple[int, str]], last_ns: int) -> None:  # noqa: ARG002 - left out is the fault
-        super().read_up_to(segment, [], last_ns)
+    def read_up_to(self, segment: Segment, marks: Marks, lines: bytes, last_ns: int) -> None:  # noqa: ARG002 - left out is the fault
+        super().read_up_to(segment, [], b"", last_ns)
 
 
 class DeafLog(AuditLog):

@@ -82,13 +82,19 @@ class Subscription:
     def resume_new_segments(self) -> None:
         """Restore positions in segments that were found after the last process's last checkpoint.
 
-        Where the bytes before a position have changed, the segment is read from its start.
+        Where the bytes before a position have changed, its file was cut: the log finds what is in
+        it now. Where nothing names these bytes, the segment is read from its start.
         """
+        found = []
         for segment in self.log.segments() if self.unplaced else ():
             place = self.unplaced.pop(segment.state.identity, None)
-            if place is None or place.offset <= self.ledger.next_offset(segment.seq):
-                continue
-            if segment.holds(place):
+            if place and place.mark and place.offset > self.ledger.next_offset(segment.seq):
+                segment.state.read(place)
+                found.append((segment, place))
+        if found:
+            self.log.scan()
+        for segment, place in found:
+            if segment.state.truncated or segment.holds(place):
                 self.ledger.begin(segment.seq, place.offset)
                 self.ledger.restore(segment.seq, place.tally, place.mark, (), place.content)
 
@@ -113,7 +119,7 @@ class Subscription:
             state = self._states.get(segment)
         if state is not None and self._file is not None:
             end = state.size if state.complete and not state.open_end else None
-            self._file.write(self._key, segment, state.identity, self.ledger, end=end)
+            self._file.write(self._key, state, self.ledger, end=end)
 
     def write_moved(self) -> None:
         """Write what has moved since `position` was called: the file was begun anew meanwhile."""

@@ -12,7 +12,7 @@ from threading import Lock
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
-from k8s_audit_otlp.receiver.identity import extended
+from k8s_audit_otlp.receiver.identity import extended, last_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -166,8 +166,9 @@ class BlockReader:
             at = data.rfind(_STAGE_TIME) + len(_STAGE_TIME)
             last = data[at : at + 40].partition(b'"')[0] if at >= len(_STAGE_TIME) else b""
             last_ns = unix_ns(last.decode("utf-8", "replace")) or 0
-            marks = extended(marks, span.start, data)
-            self._log.read_up_to(segment, marks, last_ns)
+            follows = bool(marks) and marks[0][0] == span.start
+            lines = last_lines(segment.state.lines if follows else b"", data)
+            self._log.read_up_to(segment, extended(marks, span.start, data), lines, last_ns)
 
     # -- what is not there ---------------------------------------------------------------------
 

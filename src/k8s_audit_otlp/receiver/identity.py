@@ -3,21 +3,24 @@
 A segment is known by its first line: names change, and inodes are used again. A mark names the
 bytes before a place. A file may be cut and written on, restored from a copy or packed: only where
 the marks still hold do offsets mean what they meant. Marks of the places that were read last are
-kept close together, older ones ever farther apart.
+kept close together, older ones ever farther apart; of the last lines each one is known.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from struct import Struct
 
 import msgspec
+from isal.isal_zlib import crc32
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLANKS, length_of_line
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import MARK_BYTES, mark_length, mark_of
+from k8s_audit_otlp.state.manifest import SegmentState
 
 HEAD_BYTES = 1024  # the fingerprint: enough to cover the first event's audit id
 _FIRST_READ = 64 * 1024  # enough for most first lines
@@ -136,6 +139,8 @@ def _name(line: bytes) -> tuple[str, int]:
 Marks = Sequence[tuple[int, str]]  # (offset, mark of the bytes before it), the farthest first
 
 _UNIT = 4 * 1024  # bytes between the two farthest marks
+_LINES = 64  # of which each is known: more than a power cut takes of most logs
+_LINE = Struct("<II")  # its length and its checksum
 
 
 def extended(marks: Marks, start: int, data: bytes) -> list[tuple[int, str]]:
@@ -147,6 +152,30 @@ def extended(marks: Marks, start: int, data: bytes) -> list[tuple[int, str]]:
         end = data.rfind(b"\n", 0, max(0, len(data) - distance)) + 1
         distance *= 2
     return _thinned([*found, *marks])
+
+
+def last_lines(before: bytes, data: bytes) -> bytes:
+    """Add the lines of *data* to the last ones of a segment, which it follows."""
+    parts = data.rsplit(b"\n", _LINES + 1)[-_LINES - 1 :]
+    if parts.pop():
+        return b""  # a last line without its end is nobody's boundary
+    return (before + b"".join([_LINE.pack(len(p) + 1, crc32(p)) for p in parts]))[
+        -_LINES * _LINE.size :
+    ]
+
+
+def whole_lines(source: Source, place: int, state: SegmentState) -> int:
+    """Return how far the lines behind *place* are what they were, as far as each is known."""
+    lines = list(_LINE.iter_unpack(state.lines))
+    start = (state.marks[0][0] if state.marks else 0) - sum(length for length, _ in lines)
+    for length, checksum in lines:
+        if start >= place:
+            line = _read(source, start, length)
+            if len(line) < length or line[-1:] != b"\n" or crc32(line[:-1]) != checksum:
+                break
+            place = start + length
+        start += length
+    return place
 
 
 def merged(*several: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:

@@ -13,6 +13,7 @@ from threading import Lock
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.discovery import Discovery
+from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.listing import (
     Entry,
     list_log,
@@ -61,9 +62,7 @@ class AuditLog:
         self._scanning = Lock()
         self._deleted = deleted or DeletedSegments(HoldLimits())
         self._known = KnownSegments(state, self.limits, clock_ns)
-        self._discovery = Discovery(
-            self._known, lambda segment: events.discovered(self.key, segment.state)
-        )
+        self._discovery = Discovery(self._known, lambda s: events.discovered(self.key, s.state))
         self._troubles = Troubles(lambda message: events.trouble(self.key, message))
         self._listeners: list[Callable[[], None]] = []
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
@@ -146,10 +145,10 @@ class AuditLog:
         with self._known.lock:
             return segment.unchanged_for(seconds, self.clock_ns())
 
-    def read_up_to(self, segment: Segment, marks: list[tuple[int, str]], last_ns: int) -> None:
+    def read_up_to(self, segment: Segment, marks: Marks, lines: bytes, last_ns: int) -> None:
         """Note by their bytes the places up to which a segment was read, past the last look too."""
         with self._known.lock:
-            segment.state.marks = marks
+            segment.state.marks, segment.state.lines = list(marks), lines
             segment.state.size = max(segment.state.size, marks[0][0] if marks else 0)
             segment.state.last_ns = last_ns or segment.state.last_ns
 

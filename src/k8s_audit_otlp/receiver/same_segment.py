@@ -8,7 +8,7 @@ begin two files. What is in doubt is another segment: sent again rather than ski
 from contextlib import suppress
 from enum import Enum
 
-from k8s_audit_otlp.receiver.identity import Marks, verified
+from k8s_audit_otlp.receiver.identity import Marks, verified, whole_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
@@ -123,7 +123,8 @@ def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
     if own is not None and verified(own, marks) == (max((at for at, _ in marks), default=0), True):
         shared = _shared_length(own, other)
         marks = [(offset, mark) for offset, mark in marks if offset <= shared]
-    return verified(other, marks)[0]
+        return verified(other, marks)[0]
+    return whole_lines(other, verified(other, marks)[0], segment.state)
 
 
 def _shared_length(one: Source, other: Source) -> int:

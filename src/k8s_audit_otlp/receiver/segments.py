@@ -237,7 +237,7 @@ class KnownSegments:
                 continue
             with self.lock:
                 segment.release()
-                segment.state.marks = segment.state.marks[:1]
+                segment.state.marks, segment.state.lines = segment.state.marks[:1], b""
                 if segment.name is None:
                     segment.state.gone = True
 

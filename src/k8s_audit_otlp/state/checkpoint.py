@@ -216,7 +216,7 @@ def _move(position: Position, segment: SegmentState, place: Place) -> None:
     position.tallies[segment.seq] = place.tally
     position.marks[segment.seq] = place.mark
     position.contents[segment.seq] = place.content
-    segment.size = max(segment.size, place.offset)
+    segment.read(place)
 
 
 class _Versioned(msgspec.Struct):

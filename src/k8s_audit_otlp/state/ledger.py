@@ -82,7 +82,8 @@ def mark_length(mark: str) -> int:
 class Place(msgspec.Struct, omit_defaults=True):
     """Somewhere in a segment: offset, what the bytes before it are, what became of them.
 
-    `mark` is '' where they are not known: after a gap, or from an older version's state.
+    `mark` is '' where they are not known: after a gap, or from an older version's state. `near` and
+    `lines` are for when the place is cut off: the segment's own, as far as there is room.
     """
 
     offset: int = 0
@@ -90,6 +91,8 @@ class Place(msgspec.Struct, omit_defaults=True):
     tally: Tally = msgspec.field(default_factory=Tally)
     turn: int = 0  # when it was remembered, counted in times of remembering
     content: Content = msgspec.field(default_factory=Content)  # what was delivered before it
+    near: list[tuple[int, str]] = []  # only where it is written by itself
+    lines: bytes = b""
 
     def copy(self) -> "Place":
         tally, content = self.tally.copy(), self.content.copy()

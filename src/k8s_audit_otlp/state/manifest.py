@@ -9,6 +9,8 @@ from collections.abc import Collection
 
 import msgspec
 
+from k8s_audit_otlp.state.ledger import Place
+
 MAX_NAMES = 4  # names kept per segment: the newest are what an operator looks for
 
 
@@ -38,6 +40,7 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     after: int = 0  # and that segment's number
     cut: int = 0  # where the next one begins in the file of this one: what was there is lost
     marks: list[tuple[int, str]] = []  # places and what the bytes before them are, farthest first
+    lines: bytes = b""  # length and checksum of each of the last lines before the farthest
     first_ns: int = 0  # time of its first event
     last_ns: int = 0  # and of the last one that was read; of a stretch: those around it
     seen_ns: int = 0  # when it was discovered
@@ -61,6 +64,14 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     def since_ns(self) -> int:
         """Time of an event that lies before whatever follows the segment, 0 where none is known."""
         return self.last_ns or self.first_ns
+
+    def read(self, place: Place) -> None:
+        """Note that it was read up to *place* at least, whether or not it still holds that."""
+        own = [(place.offset, place.mark)] if place.mark else []
+        farthest, self.size = self.marks[:1], max(self.size, place.offset)
+        self.marks = sorted({*self.marks, *place.near, *own}, reverse=True)
+        if self.marks[:1] != farthest:
+            self.lines = place.lines
 
     def seen_as(self, name: str) -> None:
         if not self.names or self.names[0] != name:

@@ -21,9 +21,11 @@ import msgspec
 
 from k8s_audit_otlp.state.files import Fsync, open_private, read_file
 from k8s_audit_otlp.state.ledger import Ledger, Place
+from k8s_audit_otlp.state.manifest import SegmentState
 
 FILE_NAME = "positions"
-SLOT_BYTES = 1024
+SLOT_BYTES = 2048
+_MARKS = 12  # beside that of the place: they reach some 64 KiB back
 _RESERVED = 64 * 1024  # on the disk from the start: a full disk does not stop the first segments
 _HEADER = struct.Struct("<IH")  # checksum and length of what follows
 _OTHER_RULES = "other rules"
@@ -122,8 +124,7 @@ class PositionFile:
     def write(
         self,
         subscription: bytes,
-        segment: int,
-        identity: str,
+        segment: SegmentState,
         ledger: Ledger,
         *,
         end: int | None = None,
@@ -132,16 +133,18 @@ class PositionFile:
 
         *end*: of the segment, where it is closed.
         """
-        key = (subscription, segment)
+        key = (subscription, segment.seq)
         with self._lock:
             if self._fd < 0:
                 return
-            place = ledger.place(segment)  # under the lock: a later write is never of an older one
+            # Under the lock: a later write is never of an older place.
+            place = ledger.place(segment.seq)
+            place.near, place.lines = segment.marks[:_MARKS], segment.lines
             ended = end is not None and place.offset >= end
             if self._said.get(key) == (place.offset, ended):
                 return
             self._turn += 1
-            record = PositionRecord(self._turn, subscription, segment, identity, place, ended)
+            record = PositionRecord(self._turn, *key, segment.identity, place, ended)
             slot = self._slot(key)
             try:
                 os.pwrite(self._fd, _encoded(record), slot * SLOT_BYTES)
@@ -193,6 +196,9 @@ class PositionFile:
 def _encoded(record: PositionRecord) -> bytes:
     data = msgspec.msgpack.encode(record)
     most, rules = SLOT_BYTES - _HEADER.size, Counter(record.place.tally.dropped)
+    if len(data) > most:
+        record.place.near, record.place.lines = [], b""
+        data = msgspec.msgpack.encode(record)
     while len(data) > most and len(rules) > 1:
         # More rules than there is room for: the seldom ones become one.
         seldom = sorted(rules.items(), key=lambda rule: rule[1])[: max(2, len(rules) // 4)]

@@ -16,7 +16,7 @@ from k8s_audit_otlp.state.positions import (
     key_of,
     read_positions,
 )
-from tests.unit.state.written_positions import IDENTITY, KEY, at
+from tests.unit.state.written_positions import IDENTITY, KEY, at, numbered
 
 
 def offsets(folder: Path) -> dict[tuple[bytes, int], int]:
@@ -25,7 +25,7 @@ def offsets(folder: Path) -> dict[tuple[bytes, int], int]:
 
 def test_the_newest_place_comes_back_whole(tmp_path: Path, file: PositionFile) -> None:
     for offset in (10, 20, 30):
-        file.write(KEY, 1, IDENTITY, at(offset, read=3, delivered=3))
+        file.write(KEY, numbered(1), at(offset, read=3, delivered=3))
     (record,) = read_positions(tmp_path)
     assert (record.subscription, record.segment, record.identity) == (KEY, 1, IDENTITY)
     assert record.place == Place(30, mark_of(b"x" * 30), Tally(read=3, delivered=3))
@@ -39,9 +39,9 @@ def test_a_torn_write_costs_one_step_and_not_the_position(
     folder = tmp_path_factory.mktemp("torn")
     file = PositionFile(folder)
     file.begin()
-    file.write(KEY, 1, IDENTITY, at(10))
+    file.write(KEY, numbered(1), at(10))
     before = (folder / FILE_NAME).read_bytes()
-    file.write(KEY, 1, IDENTITY, at(20))
+    file.write(KEY, numbered(1), at(20))
     after = (folder / FILE_NAME).read_bytes()
     start = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
     start -= start % SLOT_BYTES
@@ -59,13 +59,13 @@ def test_the_slot_beside_a_torn_one_is_of_the_write_before(
     lakes = [key_of("k8s_audit:audit.log", f"lake{n}") for n in range(writers - 1)]
     for offset in range(10, 60, 10):
         for key in (KEY, *lakes):
-            file.write(key, 1, IDENTITY, at(offset))
+            file.write(key, numbered(1), at(offset))
         if offset == 30:
             file.close()
             file = PositionFile(tmp_path)
             file.go_on()
         before = (tmp_path / FILE_NAME).read_bytes()
-    file.write(KEY, 1, IDENTITY, at(60))
+    file.write(KEY, numbered(1), at(60))
     after = (tmp_path / FILE_NAME).read_bytes()
     start = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
     start -= start % SLOT_BYTES
@@ -79,14 +79,14 @@ def test_a_process_that_goes_on_gives_no_two_places_the_same_slots(
 ) -> None:
     """Slots that were used again still hold an older record of what they were of before."""
     lake = key_of("k8s_audit:audit.log", "lake")
-    file.write(KEY, 1, IDENTITY, at(10))
+    file.write(KEY, numbered(1), at(10))
     file.stored(KEY, {1: 10})
-    file.write(lake, 1, IDENTITY, at(20))
+    file.write(lake, numbered(1), at(20))
     file.close()
     file = PositionFile(tmp_path)
     file.go_on()
     for offset in (30, 40):
-        file.write(KEY, 1, IDENTITY, at(offset))
+        file.write(KEY, numbered(1), at(offset))
     assert offsets(tmp_path) == {(KEY, 1): 40, (lake, 1): 20}
 
 
@@ -98,7 +98,7 @@ def test_rules_without_room_become_one_and_the_counts_stay_right(
     rules = {f"rule {n} of a policy": n + 1 for n in range(300)}
     ticket = ledger.open(Span(1, 0, 9))
     ledger.settle(ticket, Tally(read=sum(rules.values()), dropped=rules))
-    file.write(KEY, 1, IDENTITY, ledger)
+    file.write(KEY, numbered(1), ledger)
     (record,) = read_positions(tmp_path)
     assert record.place.tally.balance == 0
     assert record.place.tally.dropped["rule 299 of a policy"] == 300
@@ -113,7 +113,7 @@ def test_slots_are_used_again_once_a_checkpoint_holds_their_places(
     for segment in range(1, 500):
         ledger = Ledger()
         ledger.settle(ledger.open(Span(segment, 0, 10)), Tally())
-        file.write(KEY, segment, IDENTITY, ledger)
+        file.write(KEY, numbered(segment), ledger)
         settled[segment] = 10
         file.stored(KEY, settled)
     assert (tmp_path / FILE_NAME).stat().st_size == size
@@ -122,17 +122,17 @@ def test_slots_are_used_again_once_a_checkpoint_holds_their_places(
 def test_a_place_that_no_checkpoint_holds_keeps_its_slots(
     tmp_path: Path, file: PositionFile
 ) -> None:
-    file.write(KEY, 1, IDENTITY, at(20))
+    file.write(KEY, numbered(1), at(20))
     file.stored(KEY, {1: 10})
     other = key_of("k8s_audit:audit.log", "lake")
     for _ in range(3):
-        file.write(other, 1, IDENTITY, at(7))
+        file.write(other, numbered(1), at(7))
         file.stored(other, {1: 7})
     assert offsets(tmp_path)[KEY, 1] == 20
 
 
 def test_a_new_file_says_nothing_of_the_old_one(tmp_path: Path, file: PositionFile) -> None:
-    file.write(KEY, 1, IDENTITY, at(20))
+    file.write(KEY, numbered(1), at(20))
     file.begin()
     assert read_positions(tmp_path) == []
 
@@ -143,8 +143,8 @@ def test_a_file_that_is_gone_on_with_keeps_what_it_says(tmp_path: Path) -> None:
     for turn in range(1, 6):
         file = PositionFile(tmp_path)
         file.go_on()
-        file.write(KEY, 1, IDENTITY, at(10 * turn))
-        file.write(lake, turn, IDENTITY, at(0))
+        file.write(KEY, numbered(1), at(10 * turn))
+        file.write(lake, numbered(turn), at(0))
         file.close()
     assert offsets(tmp_path) == {(KEY, 1): 50, **{(lake, turn): 0 for turn in range(1, 6)}}
     assert (tmp_path / FILE_NAME).stat().st_size == 64 * 1024
@@ -157,12 +157,12 @@ def test_a_refused_sync_is_an_error_and_so_is_a_refused_record(tmp_path: Path) -
     with pytest.raises(OSError, match="not open"):
         file.sync()
     file.begin()
-    file.write(KEY, 1, IDENTITY, at(5))
+    file.write(KEY, numbered(1), at(5))
     file.sync()
     assert len(asked) == 1
     fd = os.open("/dev/full", os.O_WRONLY)
     os.dup2(fd, asked[0])
     os.close(fd)
-    file.write(KEY, 1, IDENTITY, at(6))
+    file.write(KEY, numbered(1), at(6))
     with pytest.raises(OSError, match="No space"):
         file.sync()

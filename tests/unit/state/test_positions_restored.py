@@ -9,7 +9,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 from k8s_audit_otlp.state.positions import FILE_NAME, PositionFile, key_of
-from tests.unit.state.written_positions import IDENTITY, KEY, at
+from tests.unit.state.written_positions import IDENTITY, KEY, at, numbered
 
 
 def checkpoint(offset: int) -> Checkpoint:
@@ -32,7 +32,7 @@ def loaded(folder: Path) -> tuple[Position, SegmentState]:
 def test_a_start_goes_on_where_the_last_request_settled(tmp_path: Path, file: PositionFile) -> None:
     """Offset, counts, mark and the size that the segment must have, all of one moment."""
     CheckpointFile(tmp_path).save(checkpoint(10))
-    file.write(KEY, 1, IDENTITY, at(30, read=3, delivered=3))
+    file.write(KEY, numbered(1), at(30, read=3, delivered=3))
     position, segment = loaded(tmp_path)
     assert position.settled == {1: 30}
     assert position.tallies == {1: Tally(read=3, delivered=3)}
@@ -40,8 +40,22 @@ def test_a_start_goes_on_where_the_last_request_settled(tmp_path: Path, file: Po
     assert segment.size == 30
 
 
+def test_a_place_comes_with_others_for_when_it_is_cut_off(
+    tmp_path: Path, file: PositionFile
+) -> None:
+    """A power cut may take the end of a log whose first checkpoint nobody had time to write."""
+    CheckpointFile(tmp_path).save(checkpoint(10))
+    marks = [(at_, mark_of(b"x" * at_)) for at_ in range(5000, 0, -100)]
+    file.write(KEY, SegmentState(1, IDENTITY, "", 0, marks=marks, lines=b"lines"), at(30))
+    assert loaded(tmp_path)[1].lines == b"lines"
+    restored = loaded(tmp_path)[1].marks
+    assert set(marks[:8]) < set(restored)
+    assert (30, mark_of(b"x" * 30)) in restored
+    assert restored == sorted(restored, reverse=True)
+
+
 def test_an_older_record_does_not_take_a_position_back(tmp_path: Path, file: PositionFile) -> None:
-    file.write(KEY, 1, IDENTITY, at(5))
+    file.write(KEY, numbered(1), at(5))
     CheckpointFile(tmp_path).save(checkpoint(10))
     assert loaded(tmp_path)[0].settled == {1: 10}
 
@@ -51,7 +65,7 @@ def test_a_record_of_another_segment_with_the_number_is_not_taken(
 ) -> None:
     """Numbers are given anew where the checkpoint that gave them is lost."""
     CheckpointFile(tmp_path).save(checkpoint(10))
-    file.write(KEY, 1, "another", at(30))
+    file.write(KEY, numbered(1, "another"), at(30))
     assert loaded(tmp_path)[0].settled == {1: 10}
 
 
@@ -61,7 +75,7 @@ def test_a_segment_that_no_checkpoint_names_yet_is_known_by_its_identity(
     CheckpointFile(tmp_path).save(checkpoint(10))
     ledger = Ledger()
     ledger.settle(ledger.open(Span(2, 0, 40), "m"), Tally(read=4, delivered=4))
-    file.write(KEY, 2, "new one", ledger)
+    file.write(KEY, numbered(2, "new one"), ledger)
     assert loaded(tmp_path)[0].unplaced == {"new one": Place(40, "m", Tally(read=4, delivered=4))}
 
 
@@ -88,7 +102,7 @@ def expected(folder: Path) -> list[str]:
 def settle(file: PositionFile, key: bytes, segment: int, end: int | None = None) -> None:
     ledger = Ledger()
     ledger.settle(ledger.open(Span(segment, 0, 40)), Tally())
-    file.write(key, segment, IDENTITY if segment == 1 else str(segment), ledger, end=end)
+    file.write(key, numbered(segment, IDENTITY if segment == 1 else str(segment)), ledger, end=end)
 
 
 def test_segments_that_ended_prove_what_follows_them(tmp_path: Path, file: PositionFile) -> None:
@@ -128,7 +142,7 @@ def test_of_two_numbers_that_one_segment_was_given_the_later_counts(
         file.go_on()
         ledger = Ledger()
         ledger.settle(ledger.open(Span(number, 0, offset)), Tally())
-        file.write(KEY, number, "found twice", ledger)
+        file.write(KEY, numbered(number, "found twice"), ledger)
         file.close()
     assert loaded(tmp_path)[0].unplaced["found twice"].offset == 30
 
@@ -137,7 +151,7 @@ def test_a_segment_is_closed_only_where_its_end_is_as_far_as_it_is_known(
     tmp_path: Path, file: PositionFile
 ) -> None:
     CheckpointFile(tmp_path).save(checkpoint(50))
-    file.write(KEY, 1, IDENTITY, at(40), end=40)
+    file.write(KEY, numbered(1), at(40), end=40)
     assert not loaded(tmp_path)[1].complete
 
 
