@@ -27,7 +27,7 @@ from k8s_audit_otlp.agent.start import (
     resume,
     silence_after,
 )
-from k8s_audit_otlp.agent.startup_messages import CaughtUpMessage, ForeignLogWarning
+from k8s_audit_otlp.agent.startup_messages import startup_messages
 from k8s_audit_otlp.agent.watched_logs import WatchedLogs
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.evidence.evidence import Evidence
@@ -127,10 +127,8 @@ class Agent:
             changes=self._options.changes,
         )
         self.commit()
-        look = ForeignLogWarning(self.logs)
-        look()
-        caught_up = CaughtUpMessage(list(self.subscriptions()))
-        self._listeners += [look, caught_up, self._sealing.look, self._open_tap]
+        messages = startup_messages(self.logs, list(self.subscriptions()))
+        self._listeners += [*messages, self._sealing.look, self._open_tap]
         self.watched.start()
         for runtime in self.exporters:
             runtime.consumer.start()

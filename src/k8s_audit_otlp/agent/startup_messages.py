@@ -1,7 +1,7 @@
-"""Says once, soon after the start: a log is no audit log; an exporter has caught up."""
+"""Says once what shows after the start: a log is none, or is read twice; an exporter is through."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -20,6 +20,38 @@ _OTHERS_LEFT_OUT = (
 )
 
 logger = logging.getLogger("k8s_audit_otlp")
+
+
+def startup_messages(
+    logs: Iterable[AuditLog], subscriptions: Sequence[Subscription]
+) -> list[Callable[[], None]]:
+    """Warn of what shows already; return what is to be called now and then."""
+    warnings: list[Callable[[], None]] = [ForeignLogWarning(logs), SharedFileWarning(subscriptions)]
+    for warn in warnings:
+        warn()
+    return [*warnings, CaughtUpMessage(subscriptions)]
+
+
+class SharedFileWarning:
+    """Call it now and then; it says which live file an exporter gets as two logs."""
+
+    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+        self._subscriptions = list(subscriptions)
+        self._said: set[tuple[str, str]] = set()
+
+    def __call__(self) -> None:
+        first: dict[tuple[str, int, int], AuditLog] = {}
+        for subscription in self._subscriptions:
+            log = subscription.log
+            for device, inode in (s.key for s in log.segments() if s.live and s.source):
+                other = first.setdefault((subscription.exporter, device, inode), log)
+                pair = str(other.key), str(log.key)
+                if other is not log and pair not in self._said:
+                    self._said.add(pair)
+                    text = "%s: is the same file as %s, so every event of it is sent twice; %s"
+                    hint = "remove one of them, or a hard link"
+                    more = fields("shared_file", receiver=log.key.receiver, log=str(log.path))
+                    logger.warning(text, *pair[::-1], hint, extra=more)
 
 
 class ForeignLogWarning:

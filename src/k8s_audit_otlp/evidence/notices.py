@@ -26,6 +26,7 @@ TYPICAL_LINE = 1400  # bytes; what a gap's number of records is estimated with
 GAP_REASONS = {
     "deleted": "the file was deleted before it was read",
     "truncated": "the file was truncated before it was read",
+    "zeroed": "NUL bytes stand where lines were, as after a power cut",
     "corrupt_gzip": "the compressed file is damaged",
     "let_go": "the bound for deleted files was reached and the oldest was let go",
     "unseen": "nothing proves that no file of the log came and went in between",

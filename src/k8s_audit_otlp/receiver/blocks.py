@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.identity import extended, last_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block
+from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, HOLE, find_block, first_time_after
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.source import Source
@@ -28,8 +28,8 @@ _UNVERIFIED = "lacks its checksum or length; all its lines are read, and nothing
 class Gap:
     """Bytes of a segment that nobody can have any more. `reason` is one of a closed set.
 
-    deleted, let_go, truncated, corrupt_gzip: the bytes of the span are lost. unseen: something may
-    be missing between two segments; nobody knows how much, and one byte stands for it.
+    deleted, let_go, truncated, zeroed, corrupt_gzip: the bytes are lost. unseen: something may be
+    missing between two segments; nobody knows how much, and one byte stands for it.
     """
 
     span: Span
@@ -129,8 +129,11 @@ class BlockReader:
         self._note_end(source, segment)
         if span.end == offset:
             return self._nothing(source, segment, offset)
-        self._note(segment, span, data)
         state = segment.state
+        written = offset > max(state.begin, state.head_start)  # a hole at the head never was
+        if not data and written and source.read_at(offset, len(HOLE)) == HOLE:
+            return self._zeroed(source, segment, span)
+        self._note(segment, span, data)
         path = str(segment.path or "") if self._with_path else ""
         return Block(span, state.identity, state.name, data, self._log.clock_ns(), path)
 
@@ -189,6 +192,12 @@ class BlockReader:
         cut = "truncated" if state.truncated or state.cut else "deleted"
         reason = state.lost or ("let_go" if state.let_go else cut)
         return self._gap(segment, offset, reason) if state.size > offset else None
+
+    def _zeroed(self, source: Source, segment: Segment, span: Span) -> Gap:
+        """Tell of NULs that stand where lines were."""
+        until_ns = first_time_after(source, span.end, 0) or self._first_after(segment)
+        since_ns = segment.state.first_ns
+        return Gap(span, "zeroed", "", since_ns=since_ns, until_ns=until_ns)
 
     def _gap(self, segment: Segment, offset: int, reason: str) -> Gap:
         """Tell that everything from *offset* on is lost, as far as it is known and beyond."""

@@ -6,6 +6,7 @@ writes who, what and the objects first, then the bodies, then the timestamps and
 """
 
 import re
+import sys
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.source import Source
@@ -18,6 +19,8 @@ _TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
 _TIME = re.compile(rb'"stageTimestamp"[ \t]*:[ \t]*"([^"\\]{1,40})"')
 BLANKS = b" \t\r\n\0"
 _NULS = re.compile(rb"\x00+")
+HOLE = bytes(64)  # at least: what a power cut or a punched hole leaves; fewer are part of a line
+_PASSED = 16 * 1024 * 1024  # bytes of a hole that are looked through at once
 BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
 _AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
 
@@ -34,15 +37,17 @@ def find_block(
     length = want + _LOOK_AHEAD
     data = _read(source, offset, length, upto)
     if (blank := _blank(data, offset)) > 0:
-        passed = offset + blank
-        return b"", max(passed, source.next_data(passed)) if blank == len(data) else passed
+        nuls = data[0] == 0
+        return b"", _behind_nuls(source, offset, upto, last=last) if nuls else offset + blank
     end = data.find(b"\n", want - 1) + 1
     if not end and len(data) == length:
         length = min(want + _LONG_LINE, longest)
         data = _read(source, offset, length, upto)
         end = data.find(b"\n", want - 1) + 1
     end = end or data.rfind(b"\n") + 1  # a long line is a block of its own
-    if not end and len(data) == length:
+    if not end and len(data) == length and HOLE in data:
+        end = length
+    elif not end and len(data) == length:
         whole, ended = length_of_line(source, offset, length, longest, upto)
         if whole > longest:
             return _oversized(source, offset, data[:_TAIL_KEPT], last=last)
@@ -51,7 +56,23 @@ def find_block(
         data = _read(source, offset, whole, upto)
         end = whole if data.endswith(b"\n") else 0
     end = end or (len(data) if last else 0)
+    hole = data.find(HOLE, 0, end) if b"\0" in data else -1  # one byte is soon searched for
+    if hole > 0:  # the line that it tore ends there
+        end = data.rfind(b"\n", 0, hole) + 1 or hole
     return data[:end], offset + end
+
+
+def _behind_nuls(source: Source, offset: int, upto: int | None, *, last: bool) -> int:
+    """Return where the NULs at *offset* end; *offset* where what they stand for may still come."""
+    passed = offset
+    while passed - offset < _PASSED:
+        passed = min(max(passed, source.next_data(passed)), upto or sys.maxsize)
+        data = _read(source, passed, BLOCK_BYTES, upto)
+        rest = data.lstrip(b"\0")
+        passed += len(data) - len(rest)
+        if rest or not data:
+            return passed if rest or last or passed == upto else offset
+    return passed
 
 
 def length_of_line(

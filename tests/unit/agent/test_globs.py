@@ -46,6 +46,18 @@ def test_logs_that_come_to_match_are_read_from_their_beginning(
     ]
 
 
+def test_a_log_with_two_names_is_told(start: Callable[..., AgentProcess], tmp_path: Path) -> None:
+    """Nothing but its inode shows that a hard link leads to the same events."""
+    logs = tmp_path / "later"
+    logs.mkdir()
+    (logs / "one.log").write_bytes(EventSource(4).line() + b"\n")
+    (logs / "two.log").hardlink_to(logs / "one.log")
+    agent = start(include="later/*.log")
+    (line,) = agent.seen("shared_file")
+    assert "every event of it is sent twice" in line["message"]
+    assert agent.end() == 0
+
+
 def test_nobody_comes_between_two_agents_of_one_process(fixture: Fixture) -> None:
     """A second process that waits for the state does not get it at a reload."""
     fixture.write(1)

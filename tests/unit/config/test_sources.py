@@ -173,6 +173,14 @@ def at(*endpoints: str) -> str:
             "k8s_audit: {include: [/state/spool/*/*/audit.log]}",
             "receivers::k8s_audit::include: /state/spool/*/*/audit.log lies where receivers",
         ),
+        (
+            "k8s_audit: {include: [/log/a.log]}, k8s_audit/b: {include: [/x/../log/a.log]}",
+            "kafka gets /x/../log/a.log from k8s_audit too: every event would come twice",
+        ),
+        (
+            "k8s_audit: {include: [/log/*.log]}, k8s_audit/b: {include: [/log/a.log]}",
+            "every event would come twice",
+        ),
         (f"kafka: {{{KAFKA}}}", "exporters::kafka::topic: kafka reads audit"),
     ],
 )

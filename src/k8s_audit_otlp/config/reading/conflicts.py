@@ -1,8 +1,9 @@
-"""Whether receivers get into each other's way: one address, one topic, one stream for two."""
+"""Whether receivers get into each other's way: one address, topic, stream or log for two."""
 
+import os
 import re
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 from k8s_audit_otlp.config.config import Config, Findings
@@ -25,6 +26,7 @@ def check_conflicts(config: Config, found: Findings) -> None:
             found.mistake(found.path_of("receivers", second), f"{first} {what}", hint)
     _check_circles(config, found)
     _check_includes(config, found)
+    _check_logs(config, found)
 
 
 def _check_addresses(config: Config, found: Findings) -> None:
@@ -124,3 +126,21 @@ def _check_includes(config: Config, found: Findings) -> None:
                 what = f"{path} lies where receivers keep what they have taken, and is read there"
                 place = (*found.path_of("receivers", receiver_id), "include")
                 found.mistake(place, what, "remove it: its events would come twice")
+
+
+def _check_logs(config: Config, found: Findings) -> None:
+    """Refuse to send an exporter one log as those of two receivers."""
+    for exporter in config.exporters:
+        of = [r for r in config.receivers_of(exporter) if r in config.receivers]
+        for one, other in combinations(of, 2):
+            paths = product(config.receivers[one].include, config.receivers[other].include)
+            if twice := next((b for a, b in paths if _same_log(a, b)), None):
+                what = f"{exporter} gets {twice} from {one} too: every event would come twice"
+                hint = f"remove it, or name one of them in exporters::{exporter}::audit::receivers"
+                found.mistake((*found.path_of("receivers", other), "include"), what, hint)
+
+
+def _same_log(one: str, other: str) -> bool:
+    """Say whether two paths lead to one file, or one is matched by the other as a pattern."""
+    paths = [Path(os.path.realpath(path)) for path in (one, other)]
+    return paths[0].match(str(paths[1])) or paths[1].match(str(paths[0]))

@@ -89,4 +89,4 @@ def test_a_packed_message_is_opened() -> None:
     packed = gzip.compress(ITEM) + gzip.compress(b"\n" + ITEM)
     line = lines_in(ITEM)[0][0]
     assert lines_in(packed) == ([line, line], 0)
-    assert lines_in(gzip.compress(ITEM)[:10] + b"\xff\xff") == ([], 1)
+    assert lines_in(gzip.compress(ITEM, mtime=0)[:10] + b"\xff\xff") == ([], 1)

@@ -1,0 +1,80 @@
+"""NULs in a log: holes of a power cut are told, what may still come is waited for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit.log_files import append, rotate
+
+HOLE = bytes(5000)
+
+
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+@pytest.mark.parametrize("size", [64, 5000, 3_000_000])
+def test_lines_that_are_zeroed_are_a_gap(receive: Any, live: Path, event: Any, size: int) -> None:
+    append(live, event(0), bytes(size), event(1))
+    receiver = receive()
+    assert receiver.drain() == [event(0), event(1)]
+    assert receiver.gaps == [("zeroed", len(event(0)), len(event(0)) + size)]
+
+
+@pytest.mark.parametrize("size", [5000, 3_000_000, 20_000_000])
+def test_a_hole_over_parts_of_two_lines_is_one_gap(
+    receive: Any, live: Path, event: Any, size: int
+) -> None:
+    """What is left of the two are records that cannot be read."""
+    torn, rest = event(1)[:40], event(2)[-50:]
+    append(live, event(0), torn, bytes(size), rest, event(3))
+    receiver = receive()
+    assert b"".join(receiver.drain()) == event(0) + torn + rest + event(3)
+    assert {reason for reason, *_ in receiver.gaps} == {"zeroed"}
+    assert sum(end - start for _, start, end in receiver.gaps) == size
+
+
+def test_what_is_written_where_nuls_stood_at_the_end_is_read(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """As on a network file system, where the size is there before the data."""
+    append(live, event(0), HOLE)
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    overwrite(live, len(event(0)), event(1) + event(2))
+    assert receiver.drain() == [event(1), event(2)]
+    assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_nuls_at_the_end_are_a_gap_once_something_follows(
+    receive: Any, live: Path, event: Any, stopped: bool
+) -> None:
+    """A power cut left them, and the apiserver goes on behind them."""
+    append(live, event(0), HOLE)
+    receiver = receive()
+    receiver.drain()
+    append(live, event(1))
+    receiver = receive(receiver) if stopped else receiver
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == [("zeroed", len(event(0)), len(event(0)) + len(HOLE))]
+
+
+def test_nuls_at_the_end_of_a_backup_are_a_gap(receive: Any, live: Path, event: Any) -> None:
+    append(live, event(0), HOLE)
+    rotate(live, 0)
+    append(live, event(1))
+    receiver = receive(settle_s=0.0)
+    assert receiver.drain() == [event(0), event(1)]
+    assert receiver.gaps == [("zeroed", len(event(0)), len(event(0)) + len(HOLE))]
+
+
+def test_a_few_nuls_in_a_line_are_part_of_it(receive: Any, live: Path, event: Any) -> None:
+    line = event(0)[:40] + b"\0\0" + event(0)[40:]
+    append(live, line, event(1))
+    receiver = receive()
+    assert receiver.drain() == [line, event(1)]
+    assert receiver.gaps == []
