@@ -44,11 +44,15 @@ def firing(
         then = f"{first} {last}x40"
         if "timestamp_seconds" in name.partition("{")[0]:  # promtool's clock begins at 0
             then = f"{last - time.time()}+60x40"
+        if name.startswith("k8s_audit_otlp_source_behind_seconds") and last:
+            then = f"{last}+60x40"
         label = name if "{" in name else name + "{}"
         label = label.replace("{", '{instance="node",job="agent"' + ("," if "{" in name else ""))
         series.append({"series": label, "values": then})
     names = re.findall(r"alert: (\w+)", ALERTS.read_text())
-    tests = [{"eval_time": at, "alertname": name} for name in names for at in ("5m", "30m", "40m")]
+    tests = [
+        {"eval_time": at, "alertname": name} for name in names for at in ("5m", "10m", "30m", "40m")
+    ]
     document = {
         "rule_files": [str(ALERTS)],
         "evaluation_interval": "1m",
