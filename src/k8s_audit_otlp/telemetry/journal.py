@@ -39,10 +39,6 @@ class ExporterCounts:
 
     delivered: int = 0
     delivered_bytes: int = 0
-    requests: int = 0
-    refused: int = 0
-    dead_lettered: int = 0
-    notices_refused: int = 0  # of the agent's own records, in no other count
     retries: Counter[str] = field(default_factory=Counter)
     gaps: Counter[str] = field(default_factory=Counter)
     redactions: Counter[str] = field(default_factory=Counter)  # events, by rule
@@ -115,7 +111,6 @@ class ExporterJournal:
             if last_ns and not notices:
                 counts.lag_s = max(0.0, time.time() - last_ns / 1e9)
             counts.delivered_bytes += size
-            counts.requests += 1
             counts.acknowledged_at = self._gate.last_acknowledged_at
             recovered = self._troubled_since > 0 and not self._gate.waiting
             seconds = time.monotonic() - self._troubled_since
@@ -157,11 +152,6 @@ class ExporterJournal:
         self.retrying(f"one record is set aside: {why}", delay_s, reason)
 
     def refused(self, count: int, why: str, *, notices: bool) -> None:
-        with self._lock:
-            if notices:
-                self.counts.notices_refused += count
-            else:
-                self.counts.refused += count
         if not notices:  # a notice about a notice would be refused like it
             self._on_refused(count, _REFUSED)
             self._note("refused", f"{count:,} records of a request that was accepted")
@@ -177,11 +167,6 @@ class ExporterJournal:
             )
 
     def dead_lettered(self, why: str, *, notices: bool) -> None:
-        with self._lock:
-            if notices:
-                self.counts.notices_refused += 1
-            else:
-                self.counts.dead_lettered += 1
         if not notices:
             self._on_refused(1, _REFUSED)
             self._note("dead letter", "one record is refused for good")

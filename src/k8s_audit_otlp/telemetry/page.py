@@ -39,6 +39,10 @@ _NEXT: Final[Mapping[str, str]] = {
     "`k8s-audit-otlp status` quotes it. Correct it; where the configuration changed, reload.",
 }
 _SAFE: Final = "Nothing is lost while the log is kept. "
+_SHOWN: Final = (
+    "exporter", "backlog_bytes", "backlog_estimated", "backlog_s", "gone_bytes", "runway_s",
+    "lag_s", "acknowledged_at", "delivered", "trouble", "trouble_at", "retry_at",
+)  # fmt: skip
 
 
 def status_of(
@@ -162,7 +166,7 @@ def _meets_events(view: ExporterView) -> bool:
 
 
 def _next(view: ExporterView) -> str:
-    said = _NEXT.get(view.trouble, "")
+    said = "" if view.stalled else _NEXT.get(view.trouble, "")
     return said if view.gone_bytes else _SAFE + said
 
 
@@ -188,22 +192,11 @@ def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]
     else:
         state, kind = "delivering" if view.backlog_bytes else f"{read.lower()} sent", "good"
     return {
-        "exporter": view.exporter,
+        **{name: getattr(view, name) for name in _SHOWN},
         "state": state,
         "kind": kind,
-        "next": _SAFE * (not view.gone_bytes) if view.stalled else _next(view) if failing else "",
-        "backlog_bytes": view.backlog_bytes,
-        "backlog_estimated": view.backlog_estimated,
-        "backlog_s": view.backlog_s,
-        "gone_bytes": view.gone_bytes,
-        "runway_s": view.runway_s,
-        "lag_s": view.lag_s,
-        "acknowledged_at": view.acknowledged_at,
-        "delivered": view.delivered,
+        "next": _next(view) if failing or view.stalled else "",
         "lost": _lost(view),
-        "trouble": view.trouble,
-        "trouble_at": view.trouble_at,
-        "retry_at": view.retry_at,
         "rates": history.rates(view.exporter),
         "recent": [one._asdict() for one in reversed(view.recent)],
     }
