@@ -7,6 +7,7 @@ Lines whose words change are equal where they have the same `once` (`extra={"onc
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -205,3 +206,15 @@ def set_up_logs(
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings contain paths of URLs
     for name in ("watchdog", "asyncio", "grpc"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def log_tracebacks() -> None:
+    """Make what nobody foresaw a line of the log, whichever thread it ends."""
+
+    def say(where: str, error: BaseException | None) -> None:
+        text, more = "%s: something that nobody foresaw: %r", fields("failed", part=where)
+        logging.getLogger("k8s_audit_otlp").error(text, where, error, exc_info=error, extra=more)
+
+    sys.excepthook = lambda _, error, __: say("the process ends", error)
+    threading.excepthook = lambda of: say(of.thread.name if of.thread else "", of.exc_value)
+    sys.unraisablehook = lambda of: say(f"{of.err_msg or 'in'} {of.object!r}", of.exc_value)

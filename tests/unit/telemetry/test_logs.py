@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -173,3 +175,38 @@ def test_the_level_of_the_environment(named: str, level: str, unknown: str) -> N
     assert level_of(None, {"OTEL_LOG_LEVEL": named}) == level
     assert level_of("debug", {"OTEL_LOG_LEVEL": named}) == "debug"
     assert unknown_level({"OTEL_LOG_LEVEL": named}) == unknown
+
+
+UNFORESEEN = """
+import threading, warnings
+from k8s_audit_otlp.telemetry.logs import log_tracebacks, set_up_logs
+
+class Bad:
+    def __del__(self):
+        raise ValueError("at its end")
+
+set_up_logs("info", "json")
+log_tracebacks()
+Bad()
+thread = threading.Thread(target=lambda: 1 / 0, name="read siem")
+thread.start()
+thread.join()
+warnings.warn("a library says so")
+raise RuntimeError("nobody foresaw it")
+"""
+
+
+def test_tracebacks_and_warnings_are_lines_too() -> None:
+    """Of every thread, of what ends the process, and of what Python only mutters."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNFORESEEN], capture_output=True, text=True, check=False, timeout=120
+    )
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in said] == ["failed", "failed", "warnings", "failed"]
+    for line, kind in zip(
+        [said[0], said[1], said[3]], ("ValueError", "ZeroDiv", "Runtime"), strict=True
+    ):
+        assert kind in line["message"]
+        assert kind in line["exception"]
+    assert said[1]["part"] == "read siem"
+    assert done.returncode == 1

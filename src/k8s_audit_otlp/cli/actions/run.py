@@ -33,7 +33,13 @@ from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
-from k8s_audit_otlp.telemetry.logs import fields, level_of, set_up_logs, unknown_level
+from k8s_audit_otlp.telemetry.logs import (
+    fields,
+    level_of,
+    log_tracebacks,
+    set_up_logs,
+    unknown_level,
+)
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.telemetry.systemd import ServiceManager
 from k8s_audit_otlp.tools.text import counted, size
@@ -61,6 +67,7 @@ def command(
     except ConfigError as error:
         end_for_mistakes(error, path)
     _say_remarks(loaded)
+    log_tracebacks()
     keep_memory()
     raise_descriptor_limit()
     options = AgentOptions(once=once, deadline_s=deadline)

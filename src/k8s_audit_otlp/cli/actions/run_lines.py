@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,8 +12,6 @@ from operator import sub
 from pathlib import Path
 from threading import Event, Thread
 from typing import NoReturn
-
-import yaml
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.agent import Agent
@@ -29,6 +28,10 @@ from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
 from k8s_audit_otlp.tools.text import about, duration, size
 
 logger = logging.getLogger("k8s_audit_otlp")
+
+_JSON_LOGS = re.compile(
+    rb"""\blogs["']?\s*:[\s{]*(?:["']?level["']?\s*:\s*\S+\s+)?["']?encoding["']?\s*:\s*["']?json"""
+)
 
 _WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watch
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
@@ -129,13 +132,11 @@ def end_for_mistakes(error: ConfigError, path: Path | None) -> NoReturn:
 
 
 def _asks_for_json(path: Path | None) -> bool:
+    """Look for it in the text: where that is no YAML, its errors are lines of the log, too."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
-        for name in ("service", "telemetry", "logs", "encoding"):
-            found = found.get(name) if isinstance(found, dict) else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
+        return path is not None and _JSON_LOGS.search(path.read_bytes()) is not None
+    except OSError:
         return False
-    return found == "json"
 
 
 @contextmanager
