@@ -157,6 +157,8 @@ class LazyGroup(click.Group):
             die(_one_line(error), error.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
+        except PermissionError as error:
+            die(f"{error.filename}: {error.strerror}; run it as the agent's user", FAILURE)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else OK)

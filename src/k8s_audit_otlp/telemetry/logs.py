@@ -6,6 +6,7 @@ Lines whose words change are equal where they have the same `once` (`extra={"onc
 
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ LEVELS: Final[Mapping[str, int]] = {
     "error": logging.ERROR,
 }
 _REPEAT_S = 60.0  # an outage must not fill the disk that the audit log lives on
+_TOOK = re.compile(r"\b\d+ ?ms\b")  # what differs only in how long it took is the same again
 _MAX_REMEMBERED = 512  # different lines of one minute
 # opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 _OTEL_LEVELS: Final[Mapping[str, Level]] = {
@@ -140,8 +142,8 @@ class _HoldBack(logging.Handler):
             return
         # What has other fields is about something else: a second gap of the same file.
         more = getattr(record, "fields", {})
-        text, now = f"{record.levelno} {record.getMessage()} {more}", self._monotonic()
-        text = getattr(record, "once", text)
+        text = _TOOK.sub("", f"{record.levelno} {record.getMessage()} {more}")
+        text, now = getattr(record, "once", text), self._monotonic()
         said = self._said.get(text)
         if said is not None and now - said.at < self._repeat_s:
             said.held, said.last = said.held + 1, record

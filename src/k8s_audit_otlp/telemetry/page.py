@@ -150,7 +150,8 @@ def _losses(
         yield f"An apiserver's buffer may drop events: {spool.at_risk}.", "bad"
     if left := {e.runway_s or 0.0: e.exporter for e in exporters if e.runs_short}:
         soon = min(left)
-        yield f"In about {soon / 60:.0f} minutes events are lost: {left[soon]} is behind.", "bad"
+        when = f"In about {soon / 60:.0f} minutes" if soon > 60 else "At any moment"
+        yield f"{when} events are lost: {left[soon]} is behind.", "bad"
     if exporters and not any(_meets_events(exporter) for exporter in exporters):
         yield "No line that was read is an audit event: is it the --audit-log-path?", "bad"
     if unseen := sum(exporter.gaps.get("unseen", 0) for exporter in exporters):
@@ -167,7 +168,7 @@ def _meets_events(view: ExporterView) -> bool:
 
 def _next(view: ExporterView) -> str:
     said = "" if view.stalled else _NEXT.get(view.trouble, "")
-    return said if view.gone_bytes else _SAFE + said
+    return said if view.gone_bytes or view.runs_short else _SAFE + said
 
 
 def _proven(view: ExporterView) -> int:

@@ -76,6 +76,7 @@ def test_what_the_apiserver_counts_is_held_against_it() -> None:
     ("receiver", "said"),
     [
         ({"backlog_bytes": 9, "runway_s": 1200.0}, "In about 20 minutes events are lost: a is"),
+        ({"backlog_bytes": 9, "runway_s": 0.0}, "At any moment events are lost: a is"),
         ({"backlog_bytes": 0, "runway_s": 1200.0}, "Nothing is being lost."),
         ({"backlog_bytes": 9, "runway_s": 7200.0}, "Nothing is being lost."),
         ({"read": 9}, "No line that was read is an audit event"),

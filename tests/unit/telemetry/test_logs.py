@@ -196,6 +196,13 @@ raise RuntimeError("nobody foresaw it")
 """
 
 
+def test_how_long_it_took_makes_no_other_line(written: io.StringIO) -> None:
+    """A library says with each try after how many milliseconds it failed."""
+    for taken in (0, 7, 19):
+        logger.error("Connect to broker:9092 failed (after %dms in state CONNECT)", taken)
+    assert len(lines(written)) == 1
+
+
 def test_tracebacks_and_warnings_are_lines_too() -> None:
     """Of every thread, of what ends the process, and of what Python only mutters."""
     done = subprocess.run(

@@ -117,7 +117,8 @@ def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
 
 
 def _source(source: SourceView) -> list[str]:
-    state = "dead" if not source.alive else "in trouble" if source.trouble else "taking"
+    refuses = source.trouble or any(spool.trouble for spool in source.spools)
+    state = "dead" if not source.alive else "in trouble" if refuses else "taking"
     lines = [f"{source.source}: {state}, {source.place}"]
     if source.trouble:
         lines.append(f"  trouble  {source.trouble}")
