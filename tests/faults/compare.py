@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
-from k8s_audit_otlp.telemetry.state_on_disk import inspect
+from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import item_of_fields
 from k8s_audit_otlp.tools.verify.judge import Judge

@@ -27,9 +27,9 @@ from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.running_agent import RunningSource
-from k8s_audit_otlp.telemetry.state_on_disk import inspect
 from k8s_audit_otlp.telemetry.views import SourceView
 
 logger = logging.getLogger("k8s_audit_otlp")

@@ -16,7 +16,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.state.positions import FILE_NAME
-from k8s_audit_otlp.telemetry.state_on_disk import inspect
+from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.tools.text import about
 
 

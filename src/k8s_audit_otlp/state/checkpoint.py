@@ -46,6 +46,13 @@ class Position(msgspec.Struct, omit_defaults=True):
     contents: dict[int, Content] = {}  # hashes of what was delivered, up to those offsets
     unplaced: dict[str, Place] = {}  # by identity: of segments that no checkpoint names yet
 
+    def tally(self) -> Tally:
+        """Return the counts of everything that is settled."""
+        tally = self.total.copy()
+        for part in self.tallies.values():
+            tally.add(part)
+        return tally
+
 
 class Checkpoint(msgspec.Struct, omit_defaults=True):
     """Everything, as of one moment. Keys: a log is a LogKey as text, an exporter its id."""

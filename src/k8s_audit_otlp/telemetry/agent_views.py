@@ -41,8 +41,7 @@ def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
     for log, exporters in checkpoint.positions.items() if checkpoint else ():
         for exporter, position in exporters.items():
             tally = found.setdefault(exporter, {}).setdefault(LogKey.parse(log).receiver, Tally())
-            for part in (position.total, *position.tallies.values()):
-                tally.add(part)
+            tally.add(position.tally())
     return [
         ExporterView(exporter, [_counted(receiver, tally) for receiver, tally in of.items()])
         for exporter, of in found.items()

@@ -67,7 +67,9 @@ class AgentStatus:
         self._agent = self._next = agent
         self._replaced = False
         state_dir = Path(agent.config.service.state_dir)
-        self._reporter = Reporter(state_dir, self._health, self._verdict)
+        self._reporter = Reporter(
+            state_dir, self._health, lambda view: verdict(view, self._apiserver)
+        )
         agent.listen(self.tick)
         reported = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
         self._base = _stored(state_dir) if reported else None
@@ -180,9 +182,6 @@ class AgentStatus:
     def headline(self) -> str:
         """Return in a line what the page says first."""
         return headline(self._health(), self._apiserver)
-
-    def _verdict(self, view: HealthView) -> tuple[str, str]:
-        return verdict(view, self._apiserver)
 
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""

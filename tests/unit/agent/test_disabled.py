@@ -10,7 +10,7 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
-from k8s_audit_otlp.telemetry.state_on_disk import inspect
+from k8s_audit_otlp.telemetry.backlog import inspect
 from tests.kit.agent import Fixture
 from tests.kit.backend import Backend
 

@@ -19,10 +19,10 @@ from k8s_audit_otlp.cli.deliver import status as status_command
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.state.positions import read_positions
+from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import READY
 from k8s_audit_otlp.telemetry.page import status_of
-from k8s_audit_otlp.telemetry.state_on_disk import inspect
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.agent import Fixture
 

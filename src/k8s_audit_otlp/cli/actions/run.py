@@ -23,7 +23,6 @@ from k8s_audit_otlp.cli.actions.run_lines import (
     end,
     end_for_mistakes,
     hint_of,
-    progress,
     say_started,
 )
 from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
@@ -135,8 +134,7 @@ def _run(
         manager.ready(
             f"{counted(len(agent.exporters), 'exporter')} on {counted(len(agent.logs), 'log')}"
         )
-        with progress(agent):
-            delivered = agent.run()
+        delivered = agent.run()
         if reload.next is None or signals.stopping:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it kills what is ending
             manager.stopping()

@@ -7,10 +7,8 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from operator import sub
 from pathlib import Path
-from threading import Event, Thread
 from typing import NoReturn
 
 from k8s_audit_otlp import __version__
@@ -18,12 +16,10 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.build import endpoint_of
 from k8s_audit_otlp.agent.start import Resumed
 from k8s_audit_otlp.cli import USAGE, die
-from k8s_audit_otlp.cli.terminal import reading
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.event.formats import left_out
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
 from k8s_audit_otlp.tools.text import about, duration, size
 
@@ -33,7 +29,6 @@ _JSON_LOGS = re.compile(
     rb"""\blogs["']?\s*:[\s{]*(?:["']?level["']?\s*:\s*\S+\s+)?["']?encoding["']?\s*:\s*["']?json"""
 )
 
-_WORTH_A_BAR = 8 * 1024 * 1024  # bytes of backlog that take long enough to watch
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
 
 
@@ -137,28 +132,3 @@ def _asks_for_json(path: Path | None) -> bool:
         return path is not None and _JSON_LOGS.search(path.read_bytes()) is not None
     except OSError:
         return False
-
-
-@contextmanager
-def progress(agent: Agent) -> Iterator[None]:
-    """Show a bar until the backlog is delivered, where somebody watches and it is worth one."""
-    total = sum(map(backlog_bytes, agent.subscriptions()))
-    if not sys.stderr.isatty() or total < _WORTH_A_BAR:
-        yield
-        return
-    ended = Event()
-    thread = Thread(target=_show_backlog, args=(agent, total, ended), name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _show_backlog(agent: Agent, total: int, ended: Event) -> None:
-    with reading(total, "backlog") as advance:
-        left = total
-        while left and not ended.wait(0.2):
-            before, left = left, min(total, sum(map(backlog_bytes, agent.subscriptions())))
-            advance(before - left)

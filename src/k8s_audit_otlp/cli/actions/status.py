@@ -15,8 +15,8 @@ from k8s_audit_otlp.cli.options import checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
-from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.status_file import AgentNow, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
 from k8s_audit_otlp.tools.text import about, ago, duration, size

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
-from k8s_audit_otlp.telemetry.state_on_disk import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.status_file import AgentNow, StatusReport
 from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.telemetry.views import ExporterView

@@ -21,7 +21,7 @@ from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.sources import AuditWebhook
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
-from k8s_audit_otlp.telemetry.state_on_disk import inspect
+from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.tools.doctor import (
     apiserver_checks,
     collector_checks,
