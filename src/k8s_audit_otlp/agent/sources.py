@@ -125,9 +125,15 @@ class Sources:
                 for source_id, cluster, log in self._specs
                 if source_id == name
             }
-            running = _running(name, source, spools, self._config)
             try:
+                running = _running(name, source, spools, self._config)
                 self.addresses[name] = running.start()
+            except ImportError as error:
+                extra = "kafka" if isinstance(source, Kafka) else "aws"
+                raise ConfigurationError(
+                    f"receivers::{name}: {error.name} is not installed; "
+                    f"write pip install 'k8s-audit-otlp[{extra}]'"
+                ) from None
             except OSError as error:
                 why = error.strerror or str(error)
                 raise ConfigurationError(
@@ -212,27 +218,17 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
         case AuditWebhook():
             return webhook_source(name, source, spools, config)
         case Kafka():
-            try:
-                from k8s_audit_otlp.receiver.sources.kafka import (  # noqa: PLC0415 - an extra
-                    KafkaSource,
-                )
-            except ImportError:
-                raise ConfigurationError(
-                    f"receivers::{name}: confluent-kafka is not installed; "
-                    "write pip install 'k8s-audit-otlp[kafka]'"
-                ) from None
+            from k8s_audit_otlp.receiver.sources.kafka import (  # noqa: PLC0415 - an extra
+                KafkaSource,
+            )
+
             return KafkaSource(name, source_settings(source), source.topics, spools[""])
         case CloudWatch():
-            try:
-                from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: PLC0415 - an extra
-                    CloudWatchOptions,
-                    CloudWatchSource,
-                )
-            except ImportError:
-                raise ConfigurationError(
-                    f"receivers::{name}: boto3 is not installed; "
-                    "write pip install 'k8s-audit-otlp[aws]'"
-                ) from None
+            from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: PLC0415 - an extra
+                CloudWatchOptions,
+                CloudWatchSource,
+            )
+
             options = CloudWatchOptions(
                 source.log_group,
                 source.stream_prefix,

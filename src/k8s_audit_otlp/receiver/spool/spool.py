@@ -96,12 +96,9 @@ class Spool:
             OSError: the directory cannot be written.
 
         """
-        lines = self._files.open()
-        first = next(lines, None)  # makes the directory
+        digests = list(map(digest_of, self._files.open()))  # makes the directory
         self._window.open()
-        for line in () if first is None else (first, *lines):
-            if (digest := digest_of(line)) not in self._window:
-                self._window.add([digest])
+        self._window.add(digest for digest in digests if digest not in self._window)
         self._window.save(self._window.unsaved)
         self._open = True
 
