@@ -14,7 +14,6 @@ from k8s_audit_otlp.event.frames import (
     BAD,
     CRI,
     EXPORTED,
-    Frame,
     Framed,
     data_of,
     frame_of,
@@ -185,11 +184,11 @@ def _trimmed(line: bytes) -> bytes:
 def _named_by(value: bytes | msgspec.Raw) -> str:
     """Return the format of an object, '' where it is none."""
     frame = frame_of(value)
-    log = inner(frame.log)
+    log, of_docker = inner(frame.log), bool(frame.stream or frame.partial_id or frame.logtag)
     signs = (
         ("docker", is_audit(log) or CRI.match(log) is not None),
         ("", bool(inner(frame.auditID))),
-        ("docker", bytes(frame.log).startswith(b'"') and _is_dockers(frame)),
+        ("docker", bytes(frame.log).startswith(b'"') and of_docker),
         ("journald", bool(frame.MESSAGE)),
         ("azure", bool(frame.properties) and bool(frame.category)),
         ("rancher", bool(frame.auditLog)),
@@ -204,10 +203,6 @@ def _named_by(value: bytes | msgspec.Raw) -> str:
     if name is None:
         name = _named_by_records(found) or ("member" if any(_member(bytes(value))) else "")
     return name
-
-
-def _is_dockers(frame: Frame) -> bool:
-    return bool(frame.stream or frame.partial_id or frame.logtag)
 
 
 def _named_by_records(records: Sequence[msgspec.Raw]) -> str:

@@ -10,9 +10,8 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -52,16 +51,6 @@ _COLLECT_EVERY = 16
 Address = tuple[str, int] | None
 
 
-class Clients(Protocol):
-    """Who is connected."""
-
-    def names_of(self, client: Address) -> frozenset[str]:
-        """Return the names of the certificate that a client has shown."""
-
-    def trust(self, client: Address) -> None:
-        """Note that this client has sent what could be taken."""
-
-
 @dataclass(frozen=True, slots=True)
 class WebhookOptions:
     """Who may send, and how much. Names are those of client certificates."""
@@ -80,38 +69,46 @@ class _Stamp(msgspec.Struct, rename="camel"):
 _stamp = msgspec.json.Decoder(_Stamp).decode
 
 
-@dataclass(eq=False, repr=False)
-class Webhook:
-    """Answers requests; one for each endpoint. *spools* by cluster, '' where there is one only."""
+class WebhookSource(HttpServer):
+    """Answers the requests at one endpoint.
 
-    name: str
-    spools: Mapping[str, Spool]
-    options: WebhookOptions
-    _: KW_ONLY
-    clients: Clients
-    monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    `answers` counts them by their status; `risks` says for which cluster the buffer of the
+    apiserver was at risk within the last minute.
+    """
 
-    def __post_init__(self) -> None:
+    left_out, lag, lost, on_record = 0, None, (), 0  # what holds no event is refused
+
+    def __init__(
+        self,
+        name: str,
+        spools: Mapping[str, Spool],
+        options: WebhookOptions,
+        server_options: ServerOptions,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """*spools* by cluster, '' where there is one only."""
+        super().__init__(name, server_options)
+        self._spools = spools
+        self._accepts = options
+        self._monotonic, self._now = monotonic, now
         self._budget = BodyBudget(
-            self.options.max_body_bytes + min(self.options.max_body_bytes, _ROOM_BESIDE)
+            options.max_body_bytes + min(options.max_body_bytes, _ROOM_BESIDE)
         )
         self._appending = CapacityLimiter(_MOST_APPENDS)
         self._appending_long = CapacityLimiter(1)
-        self._risks = {cluster: BufferRisk() for cluster in self.spools}
-        self.answers: dict[int, int] = {}  # requests by the status they were answered with
+        self._risks = {cluster: BufferRisk() for cluster in spools}
+        self.answers: dict[int, int] = {}
         self._at_risk: dict[str, tuple[str, float]] = {}  # by cluster: why, and when it was seen
-
-    def application(self) -> Starlette:
-        application = Starlette(
+        self.application = Starlette(
             routes=[
                 Route("/audit", self._answer, methods=["POST"]),
                 Route("/audit/{cluster}", self._answer, methods=["POST"]),
             ],
             exception_handlers={404: self._no_such_place, 405: self._no_such_place},
         )
-        application.router.redirect_slashes = False  # no client is sent anywhere
-        return application
+        self.application.router.redirect_slashes = False  # no client is sent anywhere
 
     async def _no_such_place(self, _: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
@@ -121,8 +118,7 @@ class Webhook:
 
     @property
     def risks(self) -> dict[str, str]:
-        """Say for which cluster the buffer of the apiserver was at risk within the last minute."""
-        now = self.monotonic()
+        now = self._monotonic()
         return {c: why for c, (why, at) in self._at_risk.items() if now - at < _RISK_S}
 
     async def _answer(self, request: Request) -> Response:
@@ -139,8 +135,8 @@ class Webhook:
             gc.collect(1)
         if "expect" not in request.headers:
             strange = status in (401, 403)
-            most = _READ_OF_STRANGERS if strange else self.options.max_body_bytes
-            await pass_over(chunks, most, min(_PASS_OVER_S, self.options.read_timeout_s))
+            most = _READ_OF_STRANGERS if strange else self._accepts.max_body_bytes
+            await pass_over(chunks, most, min(_PASS_OVER_S, self._accepts.read_timeout_s))
         if status not in (401, 403):
             self._warn(f"{status}", f"a request is refused with {status}: {why}")
         headers = {"Connection": "close"} if status in _CLOSING else {}
@@ -156,7 +152,7 @@ class Webhook:
             case SpoolFullError():
                 return 503, str(refusal)
             case TimeoutError():
-                return 408, f"the request took over {self.options.read_timeout_s:g} s"
+                return 408, f"the request took over {self._accepts.read_timeout_s:g} s"
             case ClientDisconnect():
                 return 400, "the client went away"
             case _:
@@ -165,9 +161,9 @@ class Webhook:
     async def _take(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
         check_length(request.headers)
         cluster = self._cluster_of(request)
-        body = BodyReader(self._budget, self.options.max_body_bytes, request.headers)
+        body = BodyReader(self._budget, self._accepts.max_body_bytes, request.headers)
         try:
-            async with asyncio.timeout(self.options.read_timeout_s):
+            async with asyncio.timeout(self._accepts.read_timeout_s):
                 data = await body.read(chunks)
             appended = await to_thread.run_sync(
                 self._append, cluster, data, limiter=self._limiter_for(data)
@@ -177,7 +173,7 @@ class Webhook:
             body.release()
         if isinstance(appended, BodyError):
             raise BodyError(appended.status, str(appended))
-        self.clients.trust(_client_of(request))
+        self.trust(_client_of(request))
         if appended:
             self._look_at_buffer(cluster, *appended)
 
@@ -194,7 +190,7 @@ class Webhook:
             lines = lines_of(data)
             if not lines:
                 return None
-            self.spools[cluster].append(lines)
+            self._spools[cluster].append(lines)
         except _REFUSALS as refusal:
             return BodyError(*self._why(refusal))
         return len(lines), lines[-1]
@@ -202,16 +198,16 @@ class Webhook:
     def _look_at_buffer(self, cluster: str, events: int, last: bytes) -> None:
         try:
             when = _stamp(last).stage_timestamp
-            age = (self.now() - when).total_seconds() if when else None
+            age = (self._now() - when).total_seconds() if when else None
         except (msgspec.MsgspecError, TypeError):  # no time, or one without a zone
             age = None
-        now = self.monotonic()
+        now = self._monotonic()
         if warning := self._risks[cluster].note(events, age, now):
             self._at_risk[cluster] = warning, now
             self._warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
 
     def _warn(self, kind: str, text: str) -> None:
-        logger.warning("%s: %s", self.name, text, extra={"once": f"{self.name} {kind}"})
+        logger.warning("%s: %s", self._name, text, extra={"once": f"{self._name} {kind}"})
 
     # -- who sends ---------------------------------------------------------------------------
 
@@ -222,12 +218,12 @@ class Webhook:
             BodyError: the client may not send, or it is not said for which cluster.
 
         """
-        options = self.options
+        options = self._accepts
         if options.token is not None:
             shown = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(shown, b"Bearer " + options.token().strip().encode()):
                 raise BodyError(401, "the bearer token is missing or wrong")
-        names = self.clients.names_of(_client_of(request))
+        names = self.names_of(_client_of(request))
         if options.client_names and not options.client_names & names:
             raise BodyError(403, "the name of the client certificate is not in client_names")
         asked = request.path_params.get("cluster", "")
@@ -238,7 +234,7 @@ class Webhook:
         return self._configured_cluster(asked, names)
 
     def _configured_cluster(self, asked: str, names: frozenset[str]) -> str:
-        clusters = self.options.clusters
+        clusters = self._accepts.clusters
         if not asked:
             asked = next((name for name, of in clusters.items() if of & names), "")
             if not asked:
@@ -254,28 +250,3 @@ class Webhook:
 
 def _client_of(request: Request) -> Address:
     return (request.client.host, request.client.port) if request.client else None
-
-
-class WebhookSource(HttpServer):
-    """A webhook and the server that it answers through, as one source."""
-
-    left_out, lag, lost, on_record = 0, None, (), 0  # what holds no event is refused
-
-    def __init__(
-        self,
-        name: str,
-        spools: Mapping[str, Spool],
-        options: WebhookOptions,
-        server_options: ServerOptions,
-    ) -> None:
-        super().__init__(name, server_options)
-        self._webhook = Webhook(name, spools, options, clients=self)
-        self.application = self._webhook.application()
-
-    @property
-    def answers(self) -> Mapping[int, int]:
-        return self._webhook.answers
-
-    @property
-    def risks(self) -> Mapping[str, str]:
-        return self._webhook.risks

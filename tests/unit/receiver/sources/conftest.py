@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
-from k8s_audit_otlp.receiver.sources.webhook import Webhook, WebhookOptions
+from k8s_audit_otlp.receiver.sources.http_server import ServerOptions
+from k8s_audit_otlp.receiver.sources.webhook import WebhookOptions, WebhookSource
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
@@ -29,9 +29,7 @@ class Served:
         for spool in self.spools.values():
             spool.open()
         server_options = ServerOptions("127.0.0.1:0", stop_timeout_s=1, **server)
-        self.server = HttpServer("webhook", server_options)
-        self.webhook = Webhook("webhook", self.spools, options, clients=self.server)
-        self.server.application = self.webhook.application()
+        self.server = WebhookSource("webhook", self.spools, options, server_options)
         self.port = int(self.server.start().rpartition(":")[2])
 
     def post(
