@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.segment import Segment, reopened
+from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 
 if TYPE_CHECKING:
@@ -48,14 +48,9 @@ class RawHashes:
         size = segment.state.size
         with self._lock:
             done, upto = self._begun(segment)
-            if upto < size <= upto + _MOST_AGAIN:
-                try:
-                    source = segment.source or reopened(segment)
-                except OSError:
-                    source = None
-                if source is not None:
-                    done, upto = self._read(done, source, upto, size)
-                    self._of[segment.seq] = done, upto
+            if upto < size <= upto + _MOST_AGAIN and (source := segment.file()):
+                done, upto = self._read(done, source, upto, size)
+                self._of[segment.seq] = done, upto
         return done.hexdigest() if upto == size else ""
 
     def keep(self, known: Collection[int]) -> None:

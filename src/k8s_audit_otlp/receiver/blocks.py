@@ -16,7 +16,7 @@ from k8s_audit_otlp.receiver.identity import extended, last_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, HOLE, find_block, first_time_after
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.segment import Segment, reopened
+from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 
 BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
@@ -230,7 +230,7 @@ def _tail(segment: Segment, end: int, size: int) -> bytes:
     """Return up to *size* bytes of *segment* before *end*, none where it cannot be read."""
     start = max(0, end - size)
     try:
-        source = segment.source or reopened(segment)
+        source = segment.file()
         return source.read_at(start, end - start) if source else b""
     except (OSError, ValueError, CorruptGzipError):
         return b""

@@ -15,7 +15,7 @@ from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, read_
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
-from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, own_file, shared_place
+from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, shared_place
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
@@ -291,7 +291,7 @@ class Discovery:
         own, elsewhere = segment.source, segment.seq in found.bound
         if own is not None and not own.readable:
             own, elsewhere = None, False  # this one may be what it was before the damage
-        if own is None and elsewhere and (own := own_file(segment)) is None:
+        if own is None and elsewhere and (own := segment.file()) is None:
             return SegmentMatch.DIFFERENT
         return match(segment, own, source, marks, elsewhere=elsewhere, live=live)
 

@@ -10,9 +10,8 @@ from enum import Enum
 
 from k8s_audit_otlp.receiver.identity import Marks, verified, whole_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source, open_source
+from k8s_audit_otlp.receiver.source import Source
 
 _COMPARED = 1024 * 1024  # bytes at the beginning that must agree
 _COMPARED_LAST = 64 * 1024  # and, in plain files, before the end of the shorter one
@@ -102,16 +101,6 @@ def same_content(one: Source, other: Source) -> bool:
     return _agree(one, other, max(0, shorter - _COMPARED_LAST), _COMPARED_LAST)
 
 
-def own_file(segment: Segment) -> Source | None:
-    """Return the file of a segment, opened again where it was closed; None where there is none."""
-    if segment.source is not None or segment.path is None:
-        return segment.source
-    try:
-        return open_source(segment.path, compressed=segment.path.suffix == GZIP)
-    except OSError:
-        return None
-
-
 def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
     """Return the farthest of the places in *marks* up to which *other* is what *segment* was.
 
@@ -119,7 +108,7 @@ def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
     sync does: only what both have from the beginning on counts then. A file that does not reach
     every place is not proven to be its own.
     """
-    own = own_file(segment)
+    own = segment.file()
     if own is not None and verified(own, marks) == (max((at for at, _ in marks), default=0), True):
         shared = _shared_length(own, other)
         marks = [(offset, mark) for offset, mark in marks if offset <= shared]

@@ -81,12 +81,15 @@ class Segment:
 
     def holds(self, place: Place) -> bool:
         """Say whether the bytes before *place* are what they were; without a mark nobody knows."""
-        try:
-            source = self.source or reopened(self)
-        except OSError:
-            return False
-        at = (place.offset, place.mark)
+        source, at = self.file(), (place.offset, place.mark)
         return bool(source and place.mark and verified(source, [at]) == (place.offset, True))
+
+    def file(self) -> Source | None:
+        """Return its file, opened again where it was closed; None where that cannot be had now."""
+        try:
+            return self.source or reopened(self)
+        except OSError:
+            return None
 
     def unchanged_for(self, seconds: float, now_ns: int) -> bool:
         """Look at the file; say whether it has not changed for so long."""
