@@ -40,5 +40,6 @@ def receipt_of(
 
 def judged(items: Sequence[ExportRecord]) -> ContentReport:
     contents = Contents()
-    assert list(contents.taking(items)) == list(items)
+    for item in items:
+        contents.take(item)
     return contents.report()

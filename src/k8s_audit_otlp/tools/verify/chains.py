@@ -5,7 +5,7 @@ put in by somebody else is found and named. What lies after the newest seal coul
 whoever holds the node; without a key all of it could be, by whoever holds the back end.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +84,10 @@ class Links:
         self._first_ns = 0  # of the events that receipts speak of
         self._faults: list[str] = []
 
-    def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
-        """Take in what concerns chains, and pass everything on."""
-        for item in items:
-            if item.own is not None:
-                self._take(item.uid, item.own)
-            yield item
+    def take(self, item: ExportRecord) -> None:
+        """Take in what concerns chains."""
+        if item.own is not None:
+            self._take(item.uid, item.own)
 
     def _take(self, uid: str, fields: Mapping[str, Any]) -> None:
         named = _by_words(fields)

@@ -45,23 +45,21 @@ class Contents:
         self.hashed: set[str] = set()  # segments whose records `report` held against hashes
         self._forms = FormReader()
 
-    def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
-        """Take in what concerns contents, and pass everything on."""
-        for item in items:
-            place = read_uid(item.uid)
-            if place is not None:
-                here = self._records.get(place.identity)
-                if here is None:
-                    here = self._records[place.identity] = Records()
-                self.segments.take_event(place, item)
-                here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
-            elif item.own is not None and (gap := read_gap(item.uid)) is not None:
-                is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
-                end = _ENDLESS if is_open else gap.end
-                self._gaps.setdefault(gap.identity, []).append((gap.start, end))
-            elif item.own is not None and _is_receipt(item):
-                self._take_receipt(item.own)
-            yield item
+    def take(self, item: ExportRecord) -> None:
+        """Take in what concerns contents."""
+        place = read_uid(item.uid)
+        if place is not None:
+            here = self._records.get(place.identity)
+            if here is None:
+                here = self._records[place.identity] = Records()
+            self.segments.take_event(place, item)
+            here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
+        elif item.own is not None and (gap := read_gap(item.uid)) is not None:
+            is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
+            end = _ENDLESS if is_open else gap.end
+            self._gaps.setdefault(gap.identity, []).append((gap.start, end))
+        elif item.own is not None and _is_receipt(item):
+            self._take_receipt(item.own)
 
     def _take_receipt(self, own: Mapping[str, Any]) -> None:
         identity = str(field_of(own, SEGMENT + "identity") or "")

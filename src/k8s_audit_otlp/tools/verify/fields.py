@@ -90,15 +90,13 @@ class Fields:
         self._form = ""  # of the newest record
         self._place = UidPlace("", 0)  # and its place
 
-    def taking(self, items: Iterable[ExportRecord]) -> Iterator[ExportRecord]:
-        """Take in what has a body, and pass everything on."""
-        for item in items:
-            if item.beside and item.body:
-                self._form = self._forms.form_of(item.beside)
-                beside = beside_of(item.beside, self._uid_field)
-                if says_something(beside):
-                    self._take(item.uid, item.body, beside)
-            yield item
+    def take(self, item: ExportRecord) -> None:
+        """Take in what has a body."""
+        if item.beside and item.body:
+            self._form = self._forms.form_of(item.beside)
+            beside = beside_of(item.beside, self._uid_field)
+            if says_something(beside):
+                self._take(item.uid, item.body, beside)
 
     def leave_out(self, identities: Iterable[str]) -> None:
         """Say nothing of some segments."""

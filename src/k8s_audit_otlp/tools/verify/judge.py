@@ -1,6 +1,6 @@
 """Judges exports, one record after the other; each part takes in what concerns it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,14 @@ class Judge:
         self._contents, self._raw = Contents(), RawFiles()
 
     def take(self, items: Iterable[ExportRecord]) -> None:
-        linked = self._links.taking(self._scope.taking(items))
-        held = self._fields.taking(self._raw.taking(linked))
-        self._comparison.take(self._contents.taking(held))
+        self._comparison.take(self._seen_by_all(items))
+
+    def _seen_by_all(self, items: Iterable[ExportRecord]) -> Iterator[ExportRecord]:
+        parts = self._links.take, self._raw.take, self._fields.take, self._contents.take
+        for item in self._scope.taking(items):
+            for take in parts:
+                take(item)
+            yield item
 
     def verdict(self, exports: list[str], keys: list[str], raw: Path | None) -> Verdict:
         """Judge what was taken in; *exports*, *keys* are named in it, *raw* is read.

@@ -1,6 +1,6 @@
 """Holds the files of a log, where they are still there, against the SHA-256 in their receipts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -31,15 +31,13 @@ class RawFiles:
     def __init__(self) -> None:
         self._said: dict[str, dict[str, int]] = {}  # identity: SHA-256 and the size it is over
 
-    def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
-        """Take in what receipts say of raw bytes, and pass everything on."""
-        for item in items:
-            if item.receipt is not None and item.receipt.chain and item.own is not None:
-                of = self._said.setdefault(item.receipt.identity, {})
-                said = str(field_of(item.own, "k8s.audit.segment.sha256") or "")
-                if said:
-                    of[said] = item.receipt.bytes
-            yield item
+    def take(self, item: ExportRecord) -> None:
+        """Take in what a receipt says of raw bytes."""
+        receipt = item.receipt
+        if receipt is not None and receipt.chain and item.own is not None:
+            of = self._said.setdefault(receipt.identity, {})
+            if said := str(field_of(item.own, "k8s.audit.segment.sha256") or ""):
+                of[said] = receipt.bytes
 
     def report(self, directory: Path) -> RawReport:
         """Read every file of *directory* whose first line names a segment with a receipt.

@@ -59,7 +59,8 @@ def told(count: int, key: SealKey, exporter: str = "siem") -> list[ExportRecord]
 
 def judge(items: list[ExportRecord], *keys: Path) -> IntegrityReport:
     links = Links(read_public_keys(list(keys)) if keys else None)
-    assert list(links.taking(items)) == items
+    for item in items:
+        links.take(item)
     return links.report()
 
 

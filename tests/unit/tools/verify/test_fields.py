@@ -141,8 +141,8 @@ FORMS: dict[str, Callable[[list[Row]], bytes]] = {
 
 def judged(data: bytes) -> FieldReport:
     fields = Fields(UID)
-    for _ in fields.taking(Export("x", io.BufferedReader(io.BytesIO(data)), UID)):
-        pass
+    for item in Export("x", io.BufferedReader(io.BytesIO(data)), UID):
+        fields.take(item)
     return fields.report()
 
 
