@@ -105,11 +105,11 @@ def validate() -> None:
 @click.command("schema")
 @doing("configuration:schema")
 def schema() -> None:
-    r"""Print the JSON Schema of the configuration.
+    """Print the JSON Schema of the configuration.
 
     Draft 2020-12, with a description of every key. For an editor:
 
     \b
         k8s-audit-otlp schema > schema.json
         # yaml-language-server: $schema=schema.json
-    """
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are

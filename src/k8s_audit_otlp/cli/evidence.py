@@ -52,7 +52,7 @@ def keygen(file: Path, previous: Path | None) -> None:
     type=PATH,
     help="Public key that is trusted; may be given again.",
 )
-@click.option("--cluster", default="", help="Judge what is of this k8s.cluster.name only.")
+@click.option("--cluster", default="", help="Judge only this k8s.cluster.name.")
 @click.option(
     "--from",
     "since",
@@ -68,7 +68,10 @@ def keygen(file: Path, previous: Path | None) -> None:
     help="Judge segments that end before this time (or age).",
 )
 @click.option(
-    "--raw", type=PATH, metavar="DIR|FILE", help="Hold the log's files, where they still are."
+    "--raw",
+    type=PATH,
+    metavar="DIR|FILE",
+    help="Files of the log, where they still are: compare their bytes with the receipts.",
 )
 @click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
@@ -77,8 +80,8 @@ def keygen(file: Path, previous: Path | None) -> None:
 def verify() -> None:
     """Judge an export by itself: whether it is complete, and what the agent sent.
 
-    Completeness holds the records against the receipts. Integrity holds receipts, gaps and seals
-    against each other, and the files in --raw against their hashes. Segments that reach beyond
+    Completeness compares the records with the receipts. Integrity compares receipts, gaps and seals
+    with each other, and the files in --raw with their hashes. Segments that reach beyond
     --from and --to are named and not judged: an export of that range holds a part of them.
 
     \b
@@ -94,9 +97,13 @@ def verify() -> None:
 
 
 @command.command()
-@click.option("--store", "kind", required=True, type=click.Choice(list(STORES)), help="Its kind.")
-@click.option("--url", required=True, help="Where it is asked; ${env:NAME} and ${file:PATH} work.")
-@click.option("--cluster", required=True, help="Judge what is of this k8s.cluster.name.")
+@click.option(
+    "--store", "kind", required=True, type=click.Choice(list(STORES)), help="Kind of the store."
+)
+@click.option(
+    "--url", required=True, help="Where the store answers; ${env:NAME} and ${file:PATH} work."
+)
+@click.option("--cluster", required=True, help="Judge this k8s.cluster.name.")
 @click.option("--day", metavar="DATE", help="A day in UTC, as 2026-01-02; yesterday by default.")
 @click.option(
     "--key", "keys", multiple=True, type=PATH, help="Public key that is trusted; may be repeated."

@@ -44,7 +44,7 @@ _PROBLEMS = 20  # segments whose trouble is told in words
 @click.option(
     "--receipts-only",
     is_flag=True,
-    help="There is no log here: hold what arrived against the agent's receipts alone.",
+    help="There is no log here: compare what arrived with the agent's receipts alone.",
 )
 @click.option("--closed", is_flag=True, help="Leave out the live file, which is still written.")
 @JSON
@@ -61,8 +61,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 ) -> None:
     """Compare the log on disk with what arrived at a back end.
 
-    Every segment on disk is held against the records of an export: what is missing, repeated or
-    foreign; what is not on disk any more, against its receipt. Exit code 5: something is missing;
+    Every segment on disk is compared with the records of an export: what is missing, repeated or
+    foreign; what is not on disk any more, with its receipt. Exit code 5: something is missing;
     7: nothing is, but a file on disk could not be read.
 
     \b

@@ -42,7 +42,7 @@ class MetricsBlock(ConfigBlock):
 
 
 class ApiserverMetrics(ConfigBlock):
-    """What the kube-apiserver counts itself, to hold against what is read of its log."""
+    """What the kube-apiserver counts itself, to compare with what is read of its log."""
 
     url: HttpUrl | None = key(
         None, "Its metrics, as https://127.0.0.1:6443/metrics; none by default."

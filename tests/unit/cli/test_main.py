@@ -93,3 +93,4 @@ def test_help_fits_into_80_columns(words: tuple[str, ...]) -> None:
     done = CliRunner().invoke(main, [*words, "--help"], terminal_width=80)
     assert done.exit_code == 0
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+    assert "\\b" not in done.stdout  # click's mark for such lines, misspelled

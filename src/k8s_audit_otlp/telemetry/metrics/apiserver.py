@@ -1,4 +1,4 @@
-"""Reads what a kube-apiserver counts of its own audit log, to hold it against what is read here.
+"""Reads what a kube-apiserver counts of its own audit log, to compare it with what is read here.
 
 `apiserver_audit_event_total` counts each event that went to the audit back end,
 `apiserver_audit_error_total{plugin}` those that could not be written: no agent brings them back.

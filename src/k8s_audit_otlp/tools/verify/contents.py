@@ -42,7 +42,7 @@ class Contents:
         ] = {}  # by identity: and who sends
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self.segments = Segments()
-        self.hashed: set[str] = set()  # segments whose records `report` held against hashes
+        self.hashed: set[str] = set()  # segments whose records `report` compared with hashes
         self._forms = FormReader()
 
     def take(self, item: ExportRecord) -> None:

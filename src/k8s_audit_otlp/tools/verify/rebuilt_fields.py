@@ -164,7 +164,7 @@ def expected(name: str, derived: Derived, prefix: str) -> list[Any] | None:
 
 
 def says_something(beside: Beside) -> bool:
-    """Tell whether any of it can be held against a body: an export may hold bodies alone."""
+    """Tell whether any of it can be compared with a body: an export may hold bodies alone."""
     names = _names(beside.prefix)
     known = beside.attributes.keys() - NOT_OF_THE_BODY
     return bool(

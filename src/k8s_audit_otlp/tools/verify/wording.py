@@ -74,7 +74,7 @@ def lines_of(verdict: Verdict) -> Iterator[str]:
     if len(verdict.not_judged) > MOST:
         yield f"not judged: {len(verdict.not_judged) - MOST} more"
     held = held_records(verdict.contents)
-    yield f"held against the hashes of uid and body in their receipts: {held}"
+    yield f"compared with the hashes of uid and body in their receipts: {held}"
     yield f"beside the bodies: {held_fields(verdict.fields)}"
     if verdict.raw is not None:
         files = f"{counted(verdict.raw.same, 'file')} in {verdict.raw.directory}"
@@ -101,14 +101,14 @@ def extent(chain: ChainReport, *, checked: bool) -> str:
 
 
 def held_records(contents: ContentReport) -> str:
-    """Say how much was held against the hashes in receipts."""
+    """Say how much was compared with the hashes in receipts."""
     return f"{counted(contents.records, 'record')} of {counted(contents.judged, 'segment')}"
 
 
 def held_fields(fields: FieldReport) -> str:
-    """Say how much beside the bodies was held against them."""
+    """Say how much beside the bodies was compared with them."""
     if not fields.records:
-        return "the export has nothing that could be held against them"
+        return "the export has nothing that could be compared with them"
     short = f", {fields.shortened:,} as far as the back end takes them" if fields.shortened else ""
     return (
         f"as the body says: {counted(fields.values, 'value')} (attributes, time, severity) "
