@@ -13,10 +13,10 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent, RunningExporter
+from k8s_audit_otlp.telemetry.runway import Runways
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
-from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.agent_views import (
     events_read,
     exporter_views,
@@ -27,6 +26,7 @@ from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
 from k8s_audit_otlp.telemetry.page import headline, status_of, verdict
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
+from k8s_audit_otlp.telemetry.runway import Runways
 from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReloadAnswer

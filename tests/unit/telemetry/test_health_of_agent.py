@@ -14,8 +14,8 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.telemetry.agent_runways import Runways
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
+from k8s_audit_otlp.telemetry.runway import Runways
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.backend import Backend
 from tests.kit.steps import Refuse
