@@ -8,7 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,6 @@ class Summary:
     newest: str = ""
     why: str = ""  # of the newest
 
-    def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__} | {"path": str(self.path)}
-
 
 def list_(
     exporter: str | None, config_file: Path | None, state_dir: Path | None, *, as_json: bool
@@ -73,7 +70,7 @@ def list_(
     files = [_file(directory, exporter)] if exporter else _files(directory)
     summaries = [_summary(path) for path in files]
     if as_json:
-        click.echo(json.dumps([one.as_json() for one in summaries], indent=2))
+        click.echo(json.dumps([asdict(one) for one in summaries], indent=2, default=str))
         return
     if not summaries:
         echo("no dead letters")
