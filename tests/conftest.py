@@ -22,15 +22,14 @@ settings.register_profile("dev", deadline=None, max_examples=50)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-WORKERS = 2
-INTEROP_WORKERS = 3  # half of their time goes by in waiting for servers
+WORKERS = 3  # on two cores: much of their time goes by in waiting
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run in this process where somebody watches: --pdb, --trace, -s, or a debugger."""
     watched = config.getoption("usepdb") or config.getoption("trace")
     if not watched and config.getoption("capture") != "no" and sys.gettrace() is None:
-        return INTEROP_WORKERS if config.getoption("markexpr") == "interop" else WORKERS
+        return WORKERS
     config.option.dist = "no"
     return 0
 

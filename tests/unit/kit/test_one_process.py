@@ -1,10 +1,10 @@
-"""Tests run in two processes, but in one where somebody watches."""
+"""Tests run in several processes, but in one where somebody watches."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import INTEROP_WORKERS, WORKERS, pytest_xdist_auto_num_workers
+from tests.conftest import WORKERS, pytest_xdist_auto_num_workers
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[3]
@@ -18,16 +18,11 @@ def test_a_debugger_meets_one_process(pytester: pytest.Pytester, option: str) ->
     assert config.getoption("dist") == "no"
 
 
-@pytest.mark.parametrize(
-    ("options", "workers"), [((), WORKERS), (("-m", "interop"), INTEROP_WORKERS)]
-)
-def test_the_plain_command_runs_in_parallel(
-    pytester: pytest.Pytester, options: tuple[str, ...], workers: int
-) -> None:
-    """As the README has it; what waits for real servers in more processes than there are cores."""
+def test_the_plain_command_runs_in_parallel(pytester: pytest.Pytester) -> None:
+    """As the README has it."""
     pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
     pytester.mkdir("tests")
-    config = pytester.parseconfig(*options)
+    config = pytester.parseconfig()
     assert config.getini("addopts").count("-nauto") == 1
     assert config.getoption("dist") == "loadfile"
-    assert pytest_xdist_auto_num_workers(config) == workers
+    assert pytest_xdist_auto_num_workers(config) == WORKERS
