@@ -126,7 +126,7 @@ BEARER = """extensions:
         ("include: /a", "unknown key"),
     ],
 )
-def test_a_mistake_is_told_with_its_way_out(block: str, said: str) -> None:
+def test_a_mistake_is_told_with_its_hint(block: str, said: str) -> None:
     """Every mistake names its key."""
     with pytest.raises(ConfigError) as told:
         loaded(f"  k8s_audit_webhook: {{{block}}}", more=BEARER)
@@ -215,6 +215,15 @@ def rivals(receivers: str, writes: str) -> None:
         "test",
         {},
     )
+
+
+@pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json", "raw"])
+def test_a_collectors_encoding_of_a_topic_is_taken(encoding: str) -> None:
+    """Requests of OTLP are told by what a message holds, so the key has nothing to decide."""
+    receiver = f"kafka: {{brokers: ['b:9092'], topics: [t], encoding: {encoding}}}"
+    text = f"receivers: {{{receiver}}}\nexporters: {{otlp_file: {{path: '-'}}}}\n"
+    remarks = load_text(text, "test", {}).remarks
+    assert "receivers::kafka::encoding" in [one.where for one in remarks]
 
 
 def test_the_summary_says_where_events_come_from() -> None:
