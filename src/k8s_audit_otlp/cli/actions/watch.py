@@ -82,11 +82,13 @@ def _row(
 
 
 def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
-    for reason in report.not_ready if report else ():
-        yield _trouble(f"not ready: {reason}")
-    if report and report.config_refused:
+    if report is None:
+        return
+    yield from (_trouble(f"alert: {alert}") for alert in report.alerts)
+    yield from (_trouble(f"not ready: {reason}") for reason in report.not_ready)
+    if report.config_refused:
         yield _trouble(f"the {CONFIG_REFUSED_TEXT}", "yellow")
-    for one in report.exporters if report else ():
+    for one in report.exporters:
         if not one.error or one.state in _GOOD:
             continue
         again = f"; next try in {duration(max(0, one.retry_at - now))}" if one.retry_at else ""
