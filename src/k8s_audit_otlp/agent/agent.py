@@ -104,7 +104,7 @@ class Agent:
     def start(self) -> list[Resumed]:
         """Take up the work; return where every exporter goes on."""
         self._sealing.begin()
-        self._take_up()
+        self._load_state()
         marker = marker_for(self._base, self._file.directory)
         pipeline = self._build(marker)
         for log in self.logs:
@@ -139,7 +139,7 @@ class Agent:
         if not self.commit_error:  # else no socket can be made there either
             self._failures.guard("tap", self._tap.start)
 
-    def _take_up(self) -> None:
+    def _load_state(self) -> None:
         """Make the state ours, and read it."""
         self._file.prepare()
         self.lock.acquire(self._options.lock_patience_s, self._await_predecessor)
@@ -152,7 +152,7 @@ class Agent:
     def _build(self, marker: Marker | None) -> Pipeline:
         """Open the logs, and make everything that works on them."""
         self.sources.open()
-        self.sources.tell_of_abandoned(self._base)
+        self.sources.warn_of_abandoned_spools(self._base)
         by_receiver = {
             name: self.watched.open(name, self._base.manifests) for name in self.config.receivers
         }
@@ -240,7 +240,7 @@ class Agent:
                 self._failures.guard("silence", partial(silence.look, self.logs))
                 self._failures.guard("watch", self.watched.look)
                 self._failures.guard("sources", self.sources.look)
-                told = partial(self.sources.tell_of_losses, self._evidence, self.exporters)
+                told = partial(self.sources.report_losses, self._evidence, self.exporters)
                 self._failures.guard("sources", told)
             pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
             if self._shutdown.is_reached(now, self._evidence.write_receipts):

@@ -46,8 +46,8 @@ class Reload:
         self._watch = watch
         self._asked = False
         self._seen: Stamp | None = None
-        self._settling: Stamp | None = None
-        self._working: Mappings | None = None  # of what runs: a policy's file may be another by now
+        self._last_seen: Stamp | None = None
+        self._running_mappings: Mappings | None = None  # a policy's file may change
         self._now: Loaded | None = None
         self.next: Loaded | None = None  # what to start with after the running agent has ended
         self.said: tuple[str, ...] = ()  # how it differs
@@ -63,8 +63,8 @@ class Reload:
     def began(self, loaded: Loaded) -> None:
         """Note that *loaded* runs now; a reload that was asked for meanwhile is still to come."""
         self.next, self._now, config = None, loaded, loaded.config
-        self._working = _mappings_or_none(config)
-        self._seen = self._settling = self._stamp(config)
+        self._running_mappings = _mappings_or_none(config)
+        self._seen = self._last_seen = self._stamp(config)
 
     def look(self, config: Config, appeared: Collection[Path] = ()) -> bool:
         """Say whether the agent that runs *config* should end for another one.
@@ -76,7 +76,7 @@ class Reload:
         self.keeps_out = bool(appeared) and self._is_broken(config, appeared)
         if appeared and not self.keeps_out:
             said = [f"{path} has come to match" for path in sorted(appeared)]
-            self._go_on([*said, *self._effects(config, config)], self._now)
+            self._start_next([*said, *self._effects(config, config)], self._now)
             return True
         if not self._asked and not self._changed(config):
             return False
@@ -98,7 +98,7 @@ class Reload:
             logger.info("reload: the configuration says the same", extra=fields("unchanged"))
             self._answer("the configuration says the same")
             return False
-        self._go_on(said, new)
+        self._start_next(said, new)
         return True
 
     def works(self) -> None:
@@ -122,7 +122,7 @@ class Reload:
             logger.error(text, path, why, extra=fields("reload_refused", log=str(path)))
         return bool(found.mistakes)
 
-    def _go_on(self, said: Sequence[str], new: Loaded | None) -> None:
+    def _start_next(self, said: Sequence[str], new: Loaded | None) -> None:
         for line in said:
             logger.info("reload: %s", line, extra=fields("reloading"))
         self.next, self.said = new, tuple(said)
@@ -143,7 +143,7 @@ class Reload:
         self._answer(*mistakes, refused=True)
 
     def _effects(self, old: Config, new: Config) -> list[str]:
-        now, before = _mappings(new), self._working
+        now, before = _mappings(new), self._running_mappings
         if before is None:
             return ["a file of the old configuration could not be read"]
         if not any(before[name] != now[name] for name in before.keys() & now.keys()):
@@ -156,7 +156,7 @@ class Reload:
         if not self._watch:
             return False
         stamp = self._stamp(config)
-        settled, self._settling = stamp == self._settling, stamp
+        settled, self._last_seen = stamp == self._last_seen, stamp
         if stamp == self._seen or not settled:
             return False
         self._seen = stamp

@@ -99,7 +99,7 @@ class ReplayPart:
         )
 
 
-class Counting:
+class CountingSender:
     """A transport for a dry run: counts what would be sent, and sends nothing."""
 
     def __init__(self) -> None:

@@ -72,7 +72,7 @@ def _has_live(log: AuditLog) -> bool:
     return log.path.suffix == GZIP or any(segment.live for segment in log.segments())
 
 
-def _unended(path: Path) -> int:
+def _unterminated_bytes(path: Path) -> int:
     """Bytes of a file that is no segment, as it has no whole line yet."""
     try:
         if not path.is_file():
@@ -115,7 +115,9 @@ class DrainTarget:
         A line that has got its end since is a new one, which nobody asked for.
         """
         left = [(target.log.path, target.unfinished()) for target in self._targets]
-        left += [(log.path, _unended(log.path)) for log in self._logs if not _has_live(log)]
+        left += [
+            (log.path, _unterminated_bytes(log.path)) for log in self._logs if not _has_live(log)
+        ]
         unfinished = [
             f"{path}: its last line has no end: {size:,} bytes stay behind until "
             "there is a newline after them"

@@ -90,7 +90,7 @@ class Sources:
             spool.open()
             self.spools[log] = spool
 
-    def tell_of_abandoned(self, checkpoint: Checkpoint) -> None:
+    def warn_of_abandoned_spools(self, checkpoint: Checkpoint) -> None:
         """Warn of spools with undelivered events whose receiver is not configured any more."""
         read = {
             str(path) for receiver in self._config.receivers.values() for path in receiver.include
@@ -148,7 +148,7 @@ class Sources:
         for running in self.running.values():
             running.look()
 
-    def tell_of_losses(self, evidence: Evidence, runtimes: Sequence[ExporterRuntime]) -> None:
+    def report_losses(self, evidence: Evidence, runtimes: Sequence[ExporterRuntime]) -> None:
         """Tell every exporter what a service deleted before it was read."""
         for name, running in self.running.items():
             for lost in running.lost[self._told[name] :]:

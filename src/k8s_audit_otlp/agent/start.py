@@ -91,7 +91,7 @@ def resume(
             ledger.begin(seq, start)
         evidence.skipped(subscription, skipped.bytes)
     else:
-        _tell_what_it_missed(subscription, evidence)
+        _tell_missed_segments(subscription, evidence)
     backlog = backlog_of(subscription)
     known = log.segments()
     segment = next((s for s in known if s.state is backlog.first), known[-1] if known else None)
@@ -112,7 +112,7 @@ def resume(
     )
 
 
-def _tell_what_it_missed(subscription: Subscription, evidence: Evidence) -> None:
+def _tell_missed_segments(subscription: Subscription, evidence: Evidence) -> None:
     """Tell what was deleted and forgotten while the exporter was disabled.
 
     An exporter in use keeps its segments in the manifest; only a disabled one has positions in

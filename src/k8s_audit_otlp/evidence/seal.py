@@ -73,7 +73,7 @@ def make_key(path: Path, previous: Path | None = None) -> str:
         form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo
     )
     if older is not None:
-        signature = older.sign(_vouching(key.public_key()))
+        signature = older.sign(_vouched_text(key.public_key()))
         public += f"{_VOUCHED}{older.id} {signature}\n".encode()
     try:
         fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -87,7 +87,7 @@ def make_key(path: Path, previous: Path | None = None) -> str:
     return key_id(key.public_key())
 
 
-def _vouching(key: "Ed25519PublicKey") -> bytes:
+def _vouched_text(key: "Ed25519PublicKey") -> bytes:
     return b"k8s-audit-otlp key v1\n" + key.public_bytes_raw()
 
 
@@ -180,7 +180,7 @@ def read_public_keys(paths: list[Path]) -> "dict[str, Ed25519PublicKey]":
             by, _, signature = line.partition(" ")
             vouched.append((path, by, signature, key))
     for path, by, signature, key in vouched:
-        if by in keys and not is_signed(keys[by], _vouching(key), signature):
+        if by in keys and not is_signed(keys[by], _vouched_text(key), signature):
             raise KeyFileError(f"{path}: says that {by} has signed it, which is not so")
     return keys
 

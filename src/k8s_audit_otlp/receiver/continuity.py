@@ -25,7 +25,7 @@ _BEGIN = 256  # bytes by which a file is known that has no whole line yet
 
 @dataclass(slots=True)
 class Unnamed:
-    """The live file before its first line is whole, open: nobody can name it yet."""
+    """An open live file without a whole first line: it has no identity yet."""
 
     source: Source
     follows: bool  # what was known before it was still there when it was first seen
@@ -81,9 +81,11 @@ class Continuity:
         if unnamed is not None:
             same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
             return same and (found.follows or unnamed.follows)
-        return found.follows or self._remembered(source) or self._was_there(entry, identity)
+        return (
+            found.follows or self._is_remembered(source) or self._was_listed_unread(entry, identity)
+        )
 
-    def _was_there(self, entry: Entry, identity: Identity) -> bool:
+    def _was_listed_unread(self, entry: Entry, identity: Identity) -> bool:
         """Say whether this very file was listed behind what it follows, and could not be read.
 
         Its first event is older than that listing: it is no later file with its inode number.
@@ -96,7 +98,7 @@ class Continuity:
             for file in self._known.manifest.unread
         )
 
-    def _remembered(self, source: Source) -> bool:
+    def _is_remembered(self, source: Source) -> bool:
         """Say whether an earlier process saw this very file without a line, and that it follows."""
         generation = source.generation
         return any(
@@ -108,16 +110,16 @@ class Continuity:
     def note_unnamed(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Keep a live file open until it has a whole line."""
         if entry.key not in self.unnamed:
-            follows = found.follows or self._remembered(source)
+            follows = found.follows or self._is_remembered(source)
             self.unnamed[entry.key] = Unnamed(source, follows, b"")
         unnamed = self.unnamed[entry.key]
         unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
         self.unnamed_size = source.stat().st_size
 
-    def left_empty(self, entry: Entry, source: Source, found: ScanResult) -> None:
+    def note_rotated_empty(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Note that a file got a backup's name before it had a line: what comes next follows it."""
         unnamed = self.unnamed.pop(entry.key, None)
-        found.follows |= unnamed.follows if unnamed is not None else self._remembered(source)
+        found.follows |= unnamed.follows if unnamed is not None else self._is_remembered(source)
 
     def remember_unnamed(self, unread: set[Key]) -> None:
         """Put them into the manifest; those that cannot be read now stay there."""
@@ -130,8 +132,10 @@ class Continuity:
 
     # -- gaps ----------------------------------------------------------------------------------
 
-    def precede(self, name: str, identity: Identity, found: ScanResult, *, cut: bool) -> None:
-        """Put a gap in front of a new segment where nothing proves that it follows.
+    def add_gap_before(
+        self, name: str, identity: Identity, found: ScanResult, *, cut: bool
+    ) -> None:
+        """Add a gap before a new segment where nothing proves that it follows.
 
         *cut*: it begins in the midst of a file that held another one.
         """
@@ -143,7 +147,7 @@ class Continuity:
             # A file that cannot be read may be it: judged once that one can.
             self._known.manifest.doubted = before.seq, self._known.manifest.next_seq
             return
-        self._tell(name, before, identity.name, until_ns=identity.when_ns, cut=cut)
+        self._add_gap(name, before, identity.name, until_ns=identity.when_ns, cut=cut)
 
     def _is_older(self, identity: Identity) -> bool:
         """Say whether the log was there before our first look at it, which showed another place.
@@ -157,8 +161,8 @@ class Continuity:
             and (0 < identity.when_ns < manifest.empty_ns)
         )
 
-    def settle_doubt(self, found: ScanResult) -> None:
-        """Tell of the gap that was left open, if no unread file can fill it any more."""
+    def decide_doubted_gap(self, found: ScanResult) -> None:
+        """Add the gap that was left undecided, if no unread file can fill it any more."""
         manifest = self._known.manifest
         before, after = map(self._known.get, manifest.doubted)
         if before is None or after is None or before.seq in found.bound:
@@ -166,20 +170,20 @@ class Continuity:
         elif before.seq not in found.maybe:
             manifest.doubted = (0, 0)
             state = after.state
-            self._tell(state.name, before, state.identity, until_ns=state.first_ns)
+            self._add_gap(state.name, before, state.identity, until_ns=state.first_ns)
 
-    def _tell(
+    def _add_gap(
         self, name: str, before: Segment | None, after: str, *, until_ns: int, cut: bool = False
     ) -> None:
         key = f"{before.state.identity if before else ''} {after}".encode()
         since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
         if until_ns <= since_ns:  # a log that was cut begins with what was read of it
             until_ns = 0
-        why = self._doubt(name, before, cut=cut)
+        why = self._missing_proof(name, before, cut=cut)
         self._on_new(self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why))
 
-    def _doubt(self, name: str, before: Segment | None, *, cut: bool) -> str:
-        """Say which proof is lacking that *name* follows what was known."""
+    def _missing_proof(self, name: str, before: Segment | None, *, cut: bool) -> str:
+        """Return which proof is missing that *name* follows what was known."""
         if before is None:
             first = f"nothing proves that {name} is the first file: at the last look the log was"
             if self._known.manifest.unnamed:

@@ -59,11 +59,11 @@ class Discovery:
         found = ScanResult({segment.seq for segment in placed.values()})
         before = self._continuity.begin(entries, found)
         new = [e for e in entries if e.name.name not in placed and e.stamp not in self._copies]
-        if new and not self._follow(new, before, found) and not sure:
+        if new and not self._any_follows(new, before, found) and not sure:
             found.again = True
             return found
         if entries:
-            self._take_unlisted({e.key for e in entries}, found)
+            self._assign_unlisted({e.key for e in entries}, found)
         self._place_all(entries, placed, first_new, found, sure=sure)
         self._known.note_newest(first_new, found.bound, empty=found.follows)
         found.again &= not sure
@@ -71,7 +71,7 @@ class Discovery:
             return found
         self._unread.review(entries, found)
         if entries:
-            self._continuity.settle_doubt(found)
+            self._continuity.decide_doubted_gap(found)
             self._continuity.remember_unnamed(found.unread)
         self._opened.clear()
         return found
@@ -85,7 +85,7 @@ class Discovery:
         *,
         sure: bool,
     ) -> None:
-        """Find or make the segments of what is not *placed* yet; what follows a new one follows."""
+        """Find or make the segments of files that are not *placed* yet."""
         before = self._known.predecessor()
         copies, self._copies = self._copies, {}
         for entry in entries:
@@ -143,8 +143,8 @@ class Discovery:
             segment.look(self._known.clock_ns())  # it may have grown until it was renamed
             self._known.close_if_rotated(segment)
 
-    def _take_unlisted(self, listed: set[Key], found: ScanResult) -> None:
-        """Take up what was empty when it was last seen and is written and deleted by now."""
+    def _assign_unlisted(self, listed: set[Key], found: ScanResult) -> None:
+        """Assign files that were empty when last seen, and are written and deleted by now."""
         unnamed: dict[Key, Unnamed] = self._continuity.unnamed
         for key in [k for k in unnamed if k not in listed]:
             file = unnamed.pop(key)
@@ -154,7 +154,7 @@ class Discovery:
                 identity = None
             if identity is not None:
                 now, found.follows = found.follows, file.follows
-                self._adopt(None, file.source, identity, found)
+                self._assign(None, file.source, identity, found)
                 found.follows = now and not file.source.unlinked
 
     def _identify(self, entry: Entry, found: ScanResult) -> Segment | None:
@@ -179,22 +179,22 @@ class Discovery:
             return self._not_unpacked(entry, source, found)
         if identity is not None:
             found.follows = self._continuity.follows(entry, source, identity, found)
-            return self._adopt(entry, source, identity, found)
+            return self._assign(entry, source, identity, found)
         if entry.name.live:
             self._continuity.note_unnamed(entry, source, found)
             return None
-        self._continuity.left_empty(entry, source, found)
+        self._continuity.note_rotated_empty(entry, source, found)
         if not source.has_end:
             return self._not_unpacked(entry, source, found)
         return None
 
-    def _follow(self, new: list[Entry], before: Segment | None, found: ScanResult) -> bool:
+    def _any_follows(self, new: list[Entry], before: Segment | None, found: ScanResult) -> bool:
         """Say whether *new* files follow what was known: one of them may be what is *before*."""
         if before is not None and not found.follows:
-            found.follows = any(self._is(entry, before, found) for entry in new)
+            found.follows = any(self._is_file_of(entry, before, found) for entry in new)
         return found.follows
 
-    def _is(self, entry: Entry, segment: Segment, found: ScanResult) -> bool:
+    def _is_file_of(self, entry: Entry, segment: Segment, found: ScanResult) -> bool:
         """Say whether a file that is not placed yet is that of a segment."""
         state = segment.state
         try:
@@ -221,7 +221,7 @@ class Discovery:
             identity = read_identity(source, finished=True, max_line_bytes=longest)
         return identity
 
-    def _adopt(
+    def _assign(
         self, entry: Entry | None, source: Source, identity: Identity, found: ScanResult
     ) -> Segment | None:
         """Give an identified file to its segment, or make it a new one.
@@ -230,7 +230,7 @@ class Discovery:
         """
         live = entry is not None and entry.name.live
         begin, after = 0, 0
-        for segment in self._beginning_as(identity, entry):
+        for segment in self._with_same_beginning(identity, entry):
             marks = self._known.marks_of(segment)
             match self._compare(segment, source, marks, found, live=live):
                 case SegmentMatch.SAME:
@@ -256,7 +256,7 @@ class Discovery:
         self._on_new(segment)
         return segment
 
-    def _beginning_as(self, identity: Identity, entry: Entry | None) -> list[Segment]:
+    def _with_same_beginning(self, identity: Identity, entry: Entry | None) -> list[Segment]:
         alike = self._known.manifest.with_identity(identity.name)
         head = identity.head, identity.head_start
         found = [self._known[s.seq] for s in alike if (s.head, s.head_start) == head]
@@ -269,7 +269,7 @@ class Discovery:
         """Make a new segment, and tell of what may lie between it and what was known."""
         before = self._known.predecessor()
         name = entry.name.name if entry else before.state.name if before else "?"
-        self._continuity.precede(name, identity, found, cut=begin > 0)
+        self._continuity.add_gap_before(name, identity, found, cut=begin > 0)
         segment = self._known.add(identity, begin=begin, after=after)
         segment.name = entry.name if entry else None
         segment.state.seen_as(name)

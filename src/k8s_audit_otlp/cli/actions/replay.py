@@ -10,7 +10,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.mapping import ConfigurationError
-from k8s_audit_otlp.agent.replay import Counting, ReplayPart, replay_config, state_of
+from k8s_audit_otlp.agent.replay import CountingSender, ReplayPart, replay_config, state_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import config_with
@@ -69,7 +69,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 def _count(
     config: Config, exporter: str, since_ns: int, part: ReplayPart, patience_s: float
 ) -> None:
-    counting = Counting()
+    counting = CountingSender()
     options = AgentOptions(
         once=True,
         deadline_s=patience_s,
