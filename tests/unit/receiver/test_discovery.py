@@ -237,6 +237,19 @@ def test_a_file_that_went_since_the_listing_asks_for_another_one(
     assert directory.names() == {1: "audit.log.2"}
 
 
+def test_a_listing_that_is_out_of_date_gives_up_no_file(directory: Directory, event: Event) -> None:
+    """One that could not be read and is not in it may have another name by now."""
+    unread = directory.write("audit.log.90.gz", gzip.compress(event(0) * 50)[:12])
+    os.utime(unread, (directory.clock.now, directory.clock.now))
+    directory.look()
+    for n in range(1, 34):  # one more than are opened at once
+        directory.write(f"audit.log.{n}", event(n))
+    entries = [entry for entry in list_log(directory.live) if not entry.name.compressed]
+    directory.live.with_name("audit.log.33").rename(directory.live.with_name("audit.log.34"))
+    assert directory.discovery.bind(entries, sure=False).again
+    assert [segment.state.lost for segment in directory.known if segment.state.lost] == []
+
+
 def test_two_files_that_only_begin_alike_are_two_segments(
     directory: Directory, event: Event
 ) -> None:
