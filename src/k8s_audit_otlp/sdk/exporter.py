@@ -36,6 +36,7 @@ logger = logging.getLogger("k8s_audit_otlp")
 DEADLINE_S: Final = 30.0  # for one export, all repeats included: OTEL_BLRP_EXPORT_TIMEOUT's default
 BACKOFF: Final = Backoff(initial_s=0.5, max_s=5.0, multiplier=1.5, randomization=0.5)
 GROUP: Final = "group"
+_NO_LOG: Final = "/nonexistent/audit.log"  # the program hands its records over: none is read
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class AuditLogRecordExporter(LogRecordExporter):
 
         """
         self._resource_scopes: dict[str, tuple[bytes, bytes]] = {}
-        config = from_environment(os.devnull, None, env).config
+        config = from_environment(_NO_LOG, None, env).config
         (exporter,) = config.exporters.values()
         self._sender = sender_of(exporter, config, self._resource_scopes)
         self._limit = _limiter_of(exporter, vendor)
