@@ -111,3 +111,14 @@ def test_the_holder_is_known_while_it_holds(tmp_path: Path) -> None:
     assert StateLock(tmp_path).holder() == str(os.getpid())
     lock.release()
     assert StateLock(tmp_path).holder() is None
+
+
+def test_a_lock_that_is_held_already_is_not_taken_again(tmp_path: Path) -> None:
+    """The agent before a reload hands it over: waiting for oneself would never end."""
+    lock = StateLock(tmp_path)
+    lock.acquire()
+    lock.acquire()
+    lock.release()
+    other = StateLock(tmp_path)
+    other.acquire()
+    other.release()
