@@ -48,8 +48,6 @@ _REFUSALS = (BodyError, NoEventsError, SpoolFullError, TimeoutError, ClientDisco
 # A refusal closes its connection, whose buffers lie in cycles; the agent looks for these seldom.
 _COLLECT_EVERY = 16
 
-Address = tuple[str, int] | None
-
 
 @dataclass(frozen=True, slots=True)
 class WebhookOptions:
@@ -165,9 +163,8 @@ class WebhookSource(HttpServer):
         try:
             async with asyncio.timeout(self._accepts.read_timeout_s):
                 data = await body.read(chunks)
-            appended = await to_thread.run_sync(
-                self._append, cluster, data, limiter=self._limiter_for(data)
-            )
+            limiter = self._appending_long if len(data) > _LONG_BODY else self._appending
+            appended = await to_thread.run_sync(self._append, cluster, data, limiter=limiter)
             del data
         finally:
             body.release()
@@ -176,9 +173,6 @@ class WebhookSource(HttpServer):
         self.trust(_client_of(request))
         if appended:
             self._look_at_buffer(cluster, *appended)
-
-    def _limiter_for(self, data: bytearray) -> CapacityLimiter:
-        return self._appending_long if len(data) > _LONG_BODY else self._appending
 
     def _append(self, cluster: str, data: bytearray) -> tuple[int, bytes] | BodyError | None:
         """Write the events of a body; return how many and the last, or why not. Runs in a thread.
@@ -248,5 +242,5 @@ class WebhookSource(HttpServer):
         return asked
 
 
-def _client_of(request: Request) -> Address:
+def _client_of(request: Request) -> tuple[str, int] | None:
     return (request.client.host, request.client.port) if request.client else None
