@@ -70,6 +70,16 @@ def test_what_a_real_agent_sent_is_complete_sound_and_sealed(sealed: Fixture) ->
     assert "came after its newest seal" in late.output
 
 
+def test_an_export_that_breaks_off_proves_nothing(sealed: Fixture) -> None:
+    """Though all is there that its receipts speak of: a gap may have come after them."""
+    key, file = str(sealed.folder / "seal.key.pub"), sealed.folder / "cut.ndjson"
+    data = "".join(json.dumps(row) + "\n" for row in exported(sealed.backend))
+    file.write_text(data + data[: data.index("\n") // 2])
+    result = evidence("verify", "--against", str(file), "--key", key)
+    assert result.exit_code == 7, result.output
+    assert f"{file}: 1 line of it cannot be read, or it breaks off" in result.output
+
+
 def test_an_event_that_is_gone_is_missing(sealed: Fixture) -> None:
     rows = exported(sealed.backend)
     gone = next(i for i, row in enumerate(rows) if row["event.name"] == "k8s.audit.event")

@@ -11,7 +11,7 @@ from k8s_audit_otlp.cli.actions.evidence_report import CODES
 from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
-from k8s_audit_otlp.tools.text import denied
+from k8s_audit_otlp.tools.text import counted, denied
 from k8s_audit_otlp.tools.verify.exports.export import UnreadableExportError
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.page import html_of
@@ -60,7 +60,12 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
 def _judged(
     judge: Judge, against: tuple[str, ...], field: str, keys: tuple[Path, ...], raw: Path | None
 ) -> Verdict:
-    files = list(files_of(against))
+    files, unread = list(files_of(against)), list[str]()
     for export in exports_in(files, field, "the export"):
         judge.take(export)
-    return judge.verdict([name for name, _ in files], [str(key) for key in keys], raw)
+        if export.unread:
+            lines = counted(export.unread, "line")
+            unread.append(f"{export.name}: {lines} of it cannot be read, or it breaks off")
+    verdict = judge.verdict([name for name, _ in files], [str(key) for key in keys], raw)
+    verdict.unread = unread
+    return verdict

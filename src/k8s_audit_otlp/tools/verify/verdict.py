@@ -28,6 +28,7 @@ class Verdict:
     keys: list[str] = field(default_factory=list)
     without_receipt: list[Unreceipted] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)  # of these, what should have one
+    unread: list[str] = field(default_factory=list)  # exports that are not read whole
 
     @property
     def is_complete(self) -> bool:
@@ -54,7 +55,7 @@ class Verdict:
             f"{x}: a loss that was told of after the range; whether it lies in it nobody knows"
             for x in self.scope.undated
         ]
-        return [*contents, *self.overdue, *chains, *undated, *raw]
+        return [*self.unread, *contents, *self.overdue, *chains, *undated, *raw]
 
     def _unsealed(self) -> Iterator[str]:
         """Name chains that no seal proves, to the end of what is judged."""
@@ -104,6 +105,8 @@ class Verdict:
     @property
     def nothing(self) -> str:
         """Why nothing can be said; "" where something can."""
+        if any(chain.last and chain.faults for chain in self.sound.chains):
+            return ""
         if not any(chain.last for chain in self.sound.chains):
             seen = ", ".join(sorted(filter(None, self.scope.clusters)))
             if self.scope.cluster and self.scope.clusters:

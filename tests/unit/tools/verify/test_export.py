@@ -68,6 +68,16 @@ def test_a_packed_export_is_unpacked(pack: Callable[..., Any]) -> None:
     assert read(pack(FORMS["nested objects"])) == UIDS
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_packed_export_that_breaks_off_is_refused(pack: Callable[..., Any]) -> None:
+    """Also between two parts that are one after the other; the first one may be all of a file."""
+    packed = pack(FORMS["nested objects"])
+    assert read(packed + pack(b"\n")) == UIDS
+    for cut in (len(packed) - 1, len(packed) // 2, len(packed) + 8):
+        with pytest.raises(UnreadableExportError, match="breaks off where it is packed"):
+            read((packed + packed)[:cut])
+
+
 def test_otlp_json_lines_are_read_as_the_collector_writes_them(
     records: list[bytes], uids: list[str]
 ) -> None:

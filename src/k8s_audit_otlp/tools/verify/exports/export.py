@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 import zstandard
@@ -32,9 +32,13 @@ from k8s_audit_otlp.tools.verify.exports.record import (
 )
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 UID_FIELD = "log.record.uid"
 _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _BUFFER = 1024 * 1024
+_PACKED = 8192  # read at once of zstd: what it may become is bounded, too
 _NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 
@@ -257,6 +261,36 @@ def unpacked(stream: io.BufferedReader) -> BinaryIO:
         reader = igzip.IGzipFile(fileobj=stream)  # type: ignore[no-untyped-call]  # isal's own gap
         return cast("BinaryIO", io.BufferedReader(reader, _BUFFER))
     if magic == b"\x28\xb5\x2f\xfd":
-        frames = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
-        return cast("BinaryIO", io.BufferedReader(frames, _BUFFER))
+        return cast("BinaryIO", io.BufferedReader(_ZstdFile(stream), _BUFFER))
     return stream
+
+
+class _ZstdFile(io.RawIOBase):
+    """Frames of zstd. The library's own reader takes one that breaks off for a whole one."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._parts = _frames(stream)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        while not self._rest and (part := next(self._parts, None)) is not None:
+            self._rest = memoryview(part)
+        target = memoryview(buffer)
+        count = min(len(target), len(self._rest))
+        target[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+
+def _frames(stream: BinaryIO) -> Iterator[bytes]:
+    data = stream.read(_PACKED)
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        while not frame.eof:
+            if not data:
+                raise EOFError("a frame breaks off")
+            yield frame.decompress(data)
+            data = frame.unused_data if frame.eof else stream.read(_PACKED)
+        data = data or stream.read(_PACKED)
