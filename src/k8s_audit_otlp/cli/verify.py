@@ -63,7 +63,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 
     Every segment on disk is compared with the records of an export: what is missing, repeated or
     foreign; what is not on disk any more, with its receipt. Exit code 5: something is missing;
-    7: nothing is, but a file on disk could not be read.
+    7: nothing is, but a file on disk, or an export without a log, could not be read whole.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -152,14 +152,16 @@ def _compare(
     files = list(files_of(against))
     if not files:
         die(f"{', '.join(against)}: there is no file in it; name what the back end gave out")
-    comparison, unread = Comparison(), 0
+    comparison, unread, cut = Comparison(), 0, dict[str, str]()
     for export in exports_in(files, uid_field, "what arrived"):
         comparison.take(export)
         unread += export.unread
+        if export.unread or export.is_part:
+            cut[export.name] = "it breaks off, or is a part only"
     with reading(disk.bytes_on_disk if disk else 0, "the log") as advance:
         for segment in disk.segments(entries, advance) if disk else ():
             comparison.compare(segment)
-    return comparison.report(disk.damage if disk else {}), unread
+    return comparison.report(disk.damage if disk else cut), unread
 
 
 def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def test_what_a_source_lost_is_a_gap_and_a_link(fixture: Fixture) -> None:
     rows = exported(fixture.backend)
     (gap,) = (row for row in rows if row["event.name"] == "k8s.audit.gap")
     told_ns = int(gap["k8s.audit.gap.told_ns"])
-    until = datetime.fromtimestamp((told_ns - 1) / 1e9, UTC).isoformat()
+    until = datetime.fromtimestamp(told_ns // 10**9, UTC).isoformat()[:19]
+    until += f".{told_ns % 10**9 // 1000:06}Z"
     result = judged(fixture.folder, rows, "--key", str(key), "--to", until)
     assert result.exit_code == 7, result.output
     assert "told of after the range" in result.output

@@ -63,9 +63,10 @@ def _judged(
     files, unread = list(files_of(against)), list[str]()
     for export in exports_in(files, field, "the export"):
         judge.take(export)
-        if export.unread:
+        if export.unread or export.is_part:
             lines = counted(export.unread, "line")
-            unread.append(f"{export.name}: {lines} of it cannot be read, or it breaks off")
+            what = f"{lines} of it cannot be read" if export.unread else "it is a part only"
+            unread.append(f"{export.name}: {what}, or it breaks off")
     verdict = judge.verdict([name for name, _ in files], [str(key) for key in keys], raw)
     verdict.unread = unread
     return verdict

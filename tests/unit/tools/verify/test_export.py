@@ -78,6 +78,15 @@ def test_a_packed_export_that_breaks_off_is_refused(pack: Callable[..., Any]) ->
             read((packed + packed)[:cut])
 
 
+def test_a_table_that_breaks_off_has_a_line_that_cannot_be_read() -> None:
+    """Its last row is shorter than its header; an empty line at the end is none."""
+    table = _table([["time", FIELD, "body"], *(["1", uid, "x"] for uid in UIDS)], ",")
+    for data, unread in ((table, 0), (table + b"\r\n", 0), (table + b"2", 1)):
+        export = Export("x", io.BufferedReader(io.BytesIO(data)), FIELD)
+        assert [item.uid for item in export if item.uid] == UIDS
+        assert export.unread == unread
+
+
 def test_otlp_json_lines_are_read_as_the_collector_writes_them(
     records: list[bytes], uids: list[str]
 ) -> None:

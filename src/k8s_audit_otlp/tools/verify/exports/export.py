@@ -74,6 +74,7 @@ class Export:
     def __init__(self, name: str, stream: io.BufferedReader, field: str) -> None:
         self.name = name
         self.unread = 0
+        self.is_part = False  # the back end says so
         self.doubt = ""
         self._field = field
         self._stream = stream
@@ -173,6 +174,7 @@ class Export:
         before = b""
         for chunk in chunks:
             if _A_PART.search(before + chunk):
+                self.is_part = True
                 self.doubt = "the back end says in it that this is a part only; ask for it again"
             before = chunk[-_LONGEST_SIGN:]
             yield chunk
@@ -214,8 +216,10 @@ class Export:
                 f"{self.name}: no column {self._field}; name it with --uid-field: "
                 + ", ".join(cell[:40] for cell in header[:20])
             )
-        for row in chain([second], rows):
-            yield item_of_row(header, row, self._field)
+        cells = header
+        for cells in filter(any, chain([second], rows)):
+            yield item_of_row(header, cells, self._field)
+        self.unread += len(cells) < len(header)  # the last row breaks off
 
     def _rows(self, names: list[str], lines: Iterator[bytes]) -> Iterator[ExportRecord]:
         next(lines)
