@@ -80,6 +80,16 @@ def test_an_export_that_breaks_off_proves_nothing(sealed: Fixture) -> None:
     assert f"{file}: 1 line of it cannot be read, or it breaks off" in result.output
 
 
+def test_receipts_without_their_counts_were_changed(sealed: Fixture) -> None:
+    """Nothing is left to judge by them, and the chain shows why."""
+    rows = exported(sealed.backend)
+    for row in filter(is_receipt, rows):
+        del row["k8s.audit.segment.delivered"]
+    result = judged(sealed, rows, "--key", str(sealed.folder / "seal.key.pub"))
+    assert result.exit_code == 6, result.output
+    assert "changed: number" in result.output
+
+
 def test_an_event_that_is_gone_is_missing(sealed: Fixture) -> None:
     rows = exported(sealed.backend)
     gone = next(i for i, row in enumerate(rows) if row["event.name"] == "k8s.audit.event")
