@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from k8s_audit_otlp.event.secrets.messages import clean_message
+from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from tests.unit.event.redact_lines import (
     JWT,

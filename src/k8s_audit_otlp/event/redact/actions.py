@@ -6,14 +6,21 @@ from itertools import compress
 from typing import TypeAlias
 
 from k8s_audit_otlp.event.redact.context import KINDS, data_rule
-from k8s_audit_otlp.event.redact.managed_fields import mask_drawn_names, owned, rename
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
-from k8s_audit_otlp.event.redact.siblings import has_sibling, is_reference, parent_name, siblings
+from k8s_audit_otlp.event.redact.siblings import (
+    has_sibling,
+    is_reference,
+    mask_drawn_names,
+    owned,
+    parent_name,
+    rename,
+    siblings,
+)
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
-from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
+from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
 from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, says_which
 from k8s_audit_otlp.event.splice.tokens import (

@@ -19,8 +19,7 @@ from k8s_audit_otlp.event.redact.actions import (
 from k8s_audit_otlp.event.redact.clean_body import look
 from k8s_audit_otlp.event.redact.context import BodyContext
 from k8s_audit_otlp.event.redact.names import Action, Names
-from k8s_audit_otlp.event.redact.patch import act_on_operations
-from k8s_audit_otlp.event.redact.paths import paths_to
+from k8s_audit_otlp.event.redact.patch import act_on_operations, paths_to
 from k8s_audit_otlp.event.redact.repeated_parts import PartRedactor
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan

@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
-from k8s_audit_otlp.event.redact.context import BodyContext, context_of, context_of_uri
+from k8s_audit_otlp.event.redact.context import (
+    BodyContext,
+    Findings,
+    context_of,
+    context_of_uri,
+)
 from k8s_audit_otlp.event.redact.embedded import PACKED
-from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.secrets.needles import FORMS, needles_in_bytes

@@ -13,18 +13,17 @@ import msgspec
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
-from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.names import Action, Verdicts
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.messages import clean_message, values_in
+from k8s_audit_otlp.event.secrets.messages import values_in
 from k8s_audit_otlp.event.secrets.needles import may_hold
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
-from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
+from k8s_audit_otlp.event.secrets.text import clean, clean_forms, clean_message, clean_of_object
 from k8s_audit_otlp.event.secrets.uri import clean_uri
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
@@ -126,12 +125,11 @@ class OutsideBodies:
         if owner == "requestURI":
             return self._free(self.uri(text, found), found, clean_forms)
         if owner == "objectRef":  # names, which may have a colon
-            odd = any(map(text.__contains__, NOT_IN_NAMES))
-            return self._free(text, found, clean if odd else clean_forms)
+            return self._free(text, found, clean_of_object)
         if owner in ("user", "impersonatedUser"):
             return self._user(name, text, found)
         if owner == "sourceIPs" and self._addresses:
-            return _replaced("addresses", text, self._pseudonym, found)
+            return found.noted("addresses", text, self._pseudonym(text))
         if owner == "responseStatus":
             return self._message(text, found)
         return self._free(text, found)
@@ -139,25 +137,20 @@ class OutsideBodies:
     def uri(self, text: str, found: Findings) -> str:
         """Clean a request URI, or the text that one stands in."""
         args = self._rules.args if "args" not in self._rules.off else "keep"
-        new = clean_uri(text, args, self._replacement, credentials="uri" not in self._rules.off)
-        if new != text:
-            found.fired.add("uri")
-        return new
+        credentials = "uri" not in self._rules.off
+        return found.noted(
+            "uri", text, clean_uri(text, args, self._replacement, credentials=credentials)
+        )
 
     def _free(
         self, text: str, found: Findings, cleaner: Callable[[str, Replacement], str] = clean
     ) -> str:
         if "text" not in self._rules.off and may_hold(text):
-            new = cleaner(text, self._replacement)
-            if new != text:
-                found.fired.add("text")
-                text = new
+            text = found.noted("text", text, cleaner(text, self._replacement))
         for rule in self._patterns:
             if rule.pattern and rule.covers(found.context.resource):
                 new = rule.pattern.sub(lambda match: self._replacement(match[0]), text)
-                if new != text:
-                    found.fired.add(rule.name)
-                    text = new
+                text = found.noted(rule.name, text, new)
         return text
 
     def _message(self, text: str, found: Findings) -> str:
@@ -172,16 +165,16 @@ class OutsideBodies:
 
     def _user(self, name: str, text: str, found: Findings) -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
-            return _replaced("users", text, self._pseudonym, found)
+            return found.noted("users", text, self._pseudonym(text))
         if self._free_names[name] and "key" not in self._rules.off:
-            return _replaced("key", text, self._replacement, found)
+            return found.noted("key", text, self._replacement(text))
         return self._free(text, found)
 
     def _annotation(self, name: str, text: str, found: Findings) -> str:
         if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:
             return self._patch(text, found)
         if is_credential_annotation(name) and "key" not in self._rules.off and text:
-            return _replaced("key", text, self._replacement, found)
+            return found.noted("key", text, self._replacement(text))
         return self._message(self._json(text, found), found)
 
     def _json(self, text: str, found: Findings) -> str:
@@ -268,10 +261,3 @@ class OutsideBodies:
                 )
             case _:
                 return value
-
-
-def _replaced(rule: str, text: str, replacement: Replacement, found: Findings) -> str:
-    new = replacement(text)
-    if new != text:
-        found.fired.add(rule)
-    return new

@@ -1,4 +1,7 @@
-"""Redacts a JSON Patch: the value of each operation is judged by its path. RFC 6902."""
+"""What is judged by a path: the operations of a JSON Patch (RFC 6902), and own rules."""
+
+import re
+from collections.abc import Iterator
 
 from k8s_audit_otlp.event.redact.actions import (
     act_on_members,
@@ -11,7 +14,7 @@ from k8s_audit_otlp.event.redact.actions import (
 from k8s_audit_otlp.event.redact.context import KINDS
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan
-from k8s_audit_otlp.event.splice.tokens import objects, piece_of, text_of
+from k8s_audit_otlp.event.splice.tokens import is_key, objects, piece_of, text_of
 
 _HARMLESS_PATHS = ("/metadata/labels", "/metadata/finalizers", "/metadata/ownerReferences", "/type")
 
@@ -63,3 +66,38 @@ def _arguments(scan: Scan, action: Action, rest: list[str], value: int) -> None:
     first = action is Action.COMMAND and rest in ([], ["0"])
     if scan.redactor.rules.args != "keep":
         (command if first else args)(scan, value)
+
+
+def paths_to(pieces: list[bytes], steps: tuple[str, ...]) -> Iterator[int]:
+    """Yield the places of the strings at or below the path."""
+    pattern = re.compile(
+        "".join(
+            r"(?:/[^/]*)*" if s == "**" else r"/[^/]*" if s == "*" else "/" + re.escape(s)
+            for s in steps
+        )
+        + r"(?:/.*)?",
+        re.DOTALL,
+    )
+    stack: list[str] = []
+    counts: list[int] = []
+    for place in range(1, len(pieces), 2):
+        _follow(pieces[place - 1], stack, counts)
+        if is_key(pieces, place):
+            stack[-1] = text_of(pieces[place]).replace("/", "~")
+        elif pattern.fullmatch("/" + "/".join(stack)):
+            yield place
+
+
+def _follow(punctuation: bytes, stack: list[str], counts: list[int]) -> None:
+    """Keep the path of names and indexes through what stands between two strings."""
+    for mark in re.findall(rb"[\[\]{},]", punctuation):
+        if mark in b"{[":
+            stack.append("0" if mark == b"[" else "")
+            counts.append(0 if mark == b"[" else -1)
+        elif mark in b"}]":
+            if stack:
+                stack.pop()
+                counts.pop()
+        elif counts and counts[-1] >= 0:
+            counts[-1] += 1
+            stack[-1] = str(counts[-1])

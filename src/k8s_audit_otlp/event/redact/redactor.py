@@ -18,17 +18,17 @@ from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.clean_parts import CleanParts
 from k8s_audit_otlp.event.redact.context import (
     BodyContext,
+    Findings,
     context_of_event,
     refers_once,
     worst_of,
 )
-from k8s_audit_otlp.event.redact.findings import Findings
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.rules import BODIES as BODIES_DROPPED
 from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
 from k8s_audit_otlp.event.redact.strings import compacted
-from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.splice.line import (
     BODIES,
     NEEDLES,

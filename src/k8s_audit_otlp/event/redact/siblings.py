@@ -1,11 +1,16 @@
-"""Reads what is around a member of a body: its siblings, its parent's name, what it refers to."""
+r"""What is around a member of a body: its siblings, its parent's name, what it refers to, its name.
+
+A manager of fields owns values of a list, and writes them as names of members:
+"f:finalizers": {".": {}, "v:\"example.com/cleanup\"": {}}, "k:{\"name\":\"web\"}": {}
+"""
 
 from collections.abc import Iterator, Sequence
 
+from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.values import names_an_object
-from k8s_audit_otlp.event.splice.tokens import balance, is_key, members, text_of
+from k8s_audit_otlp.event.secrets.values import looks_random, names_an_object
+from k8s_audit_otlp.event.splice.tokens import balance, end_of, is_key, members, piece_of, text_of
 
 # Members of a reference to a Secret or of a volume made of one.
 _REFERENCE = frozenset(
@@ -79,3 +84,30 @@ def act_on_flags(scan: Scan) -> None:
                 continue
             if len(name) >= _FLAG_SHORTEST and judge(name) is KeyVerdict.CREDENTIAL:
                 scan.mask(place + 2, "key")
+
+
+def rename(scan: Scan, key: int) -> int | None:
+    """Replace what the name of a member holds, and its value where the name says credential."""
+    name = text_of(scan.pieces[key])
+    scan.set(key, piece_of(clean_name(name, scan.replacement)), "text")
+    return scan.whole(key, "key") if judge(name) is KeyVerdict.CREDENTIAL else None
+
+
+def owned(scan: Scan, key: int) -> None:
+    """Replace the values below a managed field whose name says credential, environment, command."""
+    pieces = scan.pieces
+    if pieces[key + 1] == b":":
+        scan.mask(key + 2, "key")
+    elif pieces[key + 1][:2] == b":{":
+        for member in members(pieces, key, end_of(pieces, key)):
+            if pieces[member].startswith(b"v:"):
+                value = text_of(pieces[member])[2:].strip('"')
+                scan.set(member, piece_of(f'v:"{scan.replacement(value)}"'), "key")
+
+
+def mask_drawn_names(scan: Scan, key: int, end: int) -> None:
+    """Replace names that somebody drew, in a map of tokens: `{"tokens": {"Xy7...": "bob"}}`."""
+    for member in members(scan.pieces, key, end):
+        name = text_of(scan.pieces[member])
+        if looks_random(name):
+            scan.set(member, piece_of(scan.replacement(name)), "key")

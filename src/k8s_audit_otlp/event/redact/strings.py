@@ -14,10 +14,9 @@ from k8s_audit_otlp.event.redact.embedded import PACKED, redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
-from k8s_audit_otlp.event.secrets.messages import clean_message
 from k8s_audit_otlp.event.secrets.needles import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
+from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_object
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     is_key,
@@ -108,8 +107,8 @@ def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
     said = of_member in (b"message", b"note", b"reason")
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
-    if of_member in _NAMES_OF_OBJECTS and not any(map(text.__contains__, NOT_IN_NAMES)):
-        cleaner = clean_forms
+    if of_member in _NAMES_OF_OBJECTS:
+        cleaner = clean_of_object
     new = cleaner(text, scan.replacement)
     if new != text:
         scan.set(place, piece_of(new), "text")

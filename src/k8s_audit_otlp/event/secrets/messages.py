@@ -1,13 +1,15 @@
-"""Takes the redacted values out of a message of kube-apiserver.
+"""Values of a request in the messages about it: of validation, of decoders, of whatever prints Go.
 
-Which text a message can be is told by upstream's source; what else may stand in it is `text`'s.
+Which text a message can be is told by upstream's source.
 """
 
 import re
 
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
 from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.event.secrets.steps import Step, quoted, step
+from k8s_audit_otlp.event.secrets.values import looks_random
 
 _DUMP = re.compile(
     r"((?:(?<!Labels:)map\[|got &?\{|valueUnstructured\{|got &value\.))(.*)", re.DOTALL
@@ -18,6 +20,58 @@ _UNREAD = re.compile(
     r"|byte \d{1,19}(?: in|:)|of type string:) )"
     r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?|'[^']*'?)"
 )
+
+# A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
+# sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.
+_ECHO = re.compile(
+    r"((?:Invalid|Unsupported|Duplicate) value: )"
+    r"(\"(?:[^\"\\]|\\.)*+\"?|[{\[&].*|map\[.*|[^\s:,]+)",
+    re.DOTALL,
+)
+# Fields of k8s.io/api that name, place or count; a short word or number in them tells no secret.
+_TELLING_FIELDS = frozenset(
+    """
+    name namespace generateName kind apiVersion resourceVersion uid type protocol restartPolicy
+    port targetPort nodePort containerPort hostPort clusterIP replicas minReplicas maxReplicas
+    parallelism completions backoffLimit serviceName serviceAccountName nodeName storageClassName
+    accessModes imagePullPolicy dnsPolicy operator effect verbs resources apiGroups path mountPath
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+_LONGEST_PATH = 200  # characters before an echo in which its field is looked for
+_FIELD = re.compile(r"(?:^|[\s\[.])(\w+)(?:\[\d+\])?: \Z")
+_PLAIN = re.compile(r"\"?[A-Za-z0-9_./ -]{0,63}\"?")
+_HOLDING = frozenset(("value", "data", "stringData", "default"))  # anything
+_NUMBER = re.compile(r"-?\d{1,10}(?:\.\d{1,10})?|true|false|null")
+_CHOICE = re.compile(r"\"[A-Za-z-]{0,31}\"")  # one of several that were allowed
+# What upstream says of a name that breaks its rules: apimachinery pkg/util/validation.
+_RULE_OF_NAMES = re.compile(
+    r": (?:an? (?:lowercase |valid |qualified )?(?:RFC |label|name|DNS)|must be no more)"
+)
+_PRINTABLE = re.compile(r"\"[\x20-\x7e]{0,63}\"")
+
+
+def _echo(replacement: Replacement, match: re.Match[str]) -> str:
+    if _tells_no_secret(match):
+        return match[0]
+    value = match[2]
+    closed = len(value) > 1 and value[0] == value[-1] == '"'
+    return match[1] + (in_quotes(value, replacement) if closed else replacement(value))
+
+
+def _tells_no_secret(echo: re.Match[str]) -> bool:
+    """Tell a rejected name or port: the field before it says so, and it looks like one."""
+    if _PRINTABLE.fullmatch(echo[2]) and _RULE_OF_NAMES.match(echo.string, echo.end()):
+        return True
+    start = echo.start()
+    field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
+    if field is None:
+        return False
+    if field[1] in _TELLING_FIELDS or is_reference(field[1]):
+        return _PLAIN.fullmatch(echo[2]) is not None and not looks_random(echo[2])
+    told = _CHOICE if echo[1].startswith("Unsupported") else _NUMBER
+    names_nothing = field[1] in _HOLDING or judge(field[1]) is not KeyVerdict.HARMLESS
+    return not names_nothing and told.fullmatch(echo[2]) is not None
+
 
 # What k8s.io/apimachinery pkg/api/errors and k8s.io/apiserver's ForbiddenMessage say most often.
 _NAMED = r'[a-z0-9.-]{1,253}(?: "([^"\\]*)")?'
@@ -44,32 +98,23 @@ def values_in(text: str) -> list[str] | None:
     return None
 
 
-def clean_message(text: str, replacement: Replacement) -> str:
-    """Take out what a Status message prints of an object, and all that `clean` does."""
-
-    def dump(match: re.Match[str]) -> str:
-        value = match[2]
-        end = max(value.rfind("]"), value.rfind("}"))
-        if end < 0 or _is_cut(match[0]):
-            return match[1] + replacement(value)
-        return match[1] + replacement(value[:end]) + value[end:]
-
-    def unread(match: re.Match[str]) -> str:
-        return match[1] + in_quotes(match[2], replacement)
-
-    if "map[" in text or "got &" in text or "got {" in text or "valueUnstructured{" in text:
-        text = _DUMP.sub(dump, text)
-    if quotes_unread(text):
-        text = _UNREAD.sub(unread, text)
-    return clean(text, replacement, prose=True)
-
-
-def quotes_unread(text: str) -> bool:
-    """Tell quickly whether a text may quote what a decoder could not read."""
-    return any(map(text.__contains__, UNREAD_NEEDLES))
+def _dump(replacement: Replacement, match: re.Match[str]) -> str:
+    value = match[2]
+    end = max(value.rfind("]"), value.rfind("}"))
+    if end < 0 or _is_cut(match[0]):
+        return match[1] + replacement(value)
+    return match[1] + replacement(value[:end]) + value[end:]
 
 
 def _is_cut(text: str) -> bool:
     """Tell what is printed of an object and ends before its last bracket."""
     opened = text.count("{") + text.count("[")
     return opened > text.count("}") + text.count("]")
+
+
+STEPS: tuple[Step, ...] = (step(("alue: ",), _ECHO, _echo),)
+# For texts that are known to be messages.
+STEPS_IN_PROSE: tuple[Step, ...] = (
+    step(("map[", "got &", "got {", "valueunstructured{"), _DUMP, _dump),
+    step(UNREAD_NEEDLES, _UNREAD, quoted),
+)

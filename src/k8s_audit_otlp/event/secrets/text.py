@@ -8,7 +8,7 @@ from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
 
-from k8s_audit_otlp.event.secrets import commands, drawn, echoes
+from k8s_audit_otlp.event.secrets import commands, drawn, messages
 from k8s_audit_otlp.event.secrets.forms import without_forms
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.needles import (
@@ -32,7 +32,7 @@ _MOST_ENCODED = 5
 _LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
-_STEPS = (*commands.STEPS_IN_TEXT, *echoes.STEPS, *drawn.STEPS)
+_STEPS = (*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
 
@@ -42,6 +42,17 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
     In prose a colon ends a clause: `invalid token: key is not valid` states no token.
     """
     return (_clean if len(text) < _LONG else _clean_long)(text, replacement, prose)
+
+
+def clean_message(text: str, replacement: Replacement) -> str:
+    """Take out what a Status message prints of an object, and all that `clean` does."""
+    return clean(text, replacement, prose=True)
+
+
+def clean_of_object(name: str, replacement: Replacement) -> str:
+    """Clean what should be the name of an object: by its form alone where it can be one."""
+    odd = any(map(name.__contains__, NOT_IN_NAMES))
+    return (clean if odd else clean_forms)(name, replacement)
 
 
 def _clean(text: str, replacement: Replacement, prose: bool) -> str:  # noqa: FBT001 - positional for the cache
@@ -96,6 +107,8 @@ def clean_forms(text: str, replacement: Replacement) -> str:
 
 def cleaned(text: str, found: int, replacement: Replacement, *, prose: bool = False) -> str:
     """Do what `clean` does to a text as it stands; *found* are the needles that it holds."""
+    if prose:
+        text = apply(messages.STEPS_IN_PROSE, text, found, replacement)
     text = apply(_STEPS, without_forms(text, found, replacement), found, replacement)
     return without_named_values(text, replacement, prose=prose) if found & NAMES else text
 
