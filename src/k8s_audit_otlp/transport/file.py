@@ -134,6 +134,8 @@ class FileSender:
                 self._open()
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             if self._is_ours():
+                if os.fstat(self._fd).st_nlink > 1 and self._put_aside():
+                    continue  # a hard link of whoever: what has the other name stays as it is
                 return
             self._close()  # somebody has put it aside
 
@@ -149,12 +151,14 @@ class FileSender:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(self._path, flags, 0o600)
-        mode = os.fstat(self._fd).st_mode
+        info = os.fstat(self._fd)
+        mode = info.st_mode
         if stat.S_ISFIFO(mode):
             self._close()  # whoever reads and writes a pipe is its only reader: all would be lost
             self._fd = os.open(self._path, flags & ~os.O_RDWR | os.O_WRONLY | os.O_NONBLOCK)
             os.set_blocking(self._fd, True)
-        if stat.S_ISREG(mode) and mode & 0o077:  # made by another program: events hold secrets
+        # Made by another program: events hold secrets.
+        if stat.S_ISREG(mode) and mode & 0o077 and info.st_nlink == 1:
             os.fchmod(self._fd, stat.S_IMODE(mode) & 0o700)
 
     def _cut_torn_line(self) -> int:

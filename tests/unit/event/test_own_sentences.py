@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.redact import Redactor
-from k8s_audit_otlp.event.redact.context import BodyContext
-from k8s_audit_otlp.event.redact.context import Findings
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.secrets.messages import values_in
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
 

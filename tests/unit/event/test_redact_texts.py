@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean_message
 from tests.unit.event.redact_lines import (
     JWT,
     PLAIN,

@@ -238,6 +238,20 @@ def test_no_link_is_followed(
     assert elsewhere.read_bytes() == b"mine"
 
 
+def test_nothing_is_written_through_a_hard_link(
+    sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What has the other name keeps its bytes, its torn end and its mode."""
+    elsewhere, path = tmp_path / "elsewhere", tmp_path / "out.jsonl"
+    elsewhere.write_bytes(b"mine")
+    elsewhere.chmod(0o644)
+    path.hardlink_to(elsewhere)
+    assert write(sender(path), record, "a") == Delivered()
+    assert uids(path) == ["a"]
+    assert elsewhere.read_bytes() == b"mine"
+    assert elsewhere.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_pipe_waits_for_its_reader(
     sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
 ) -> None:
