@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.legacy import read_legacy
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.event.splice.tokens import plainly_escaped
@@ -184,7 +184,7 @@ def test_a_text_longer_than_any_genuine_one_goes_as_a_whole() -> None:
     for suspect in ("data:\n" + " a: b\n" * (LONGEST_TEXT // 4), '{"password":[' + "[]," * 400_000):
         body = json.dumps({"x": suspect, "y": harmless}, separators=(",", ":")).encode()
         expected = {"x": "REDACTED", "y": harmless}
-        assert json.loads(redactor(body, BodyContext(), set(), [])) == expected
+        assert json.loads(redactor(body, Findings(BodyContext()))) == expected
 
 
 @pytest.mark.parametrize("name", ["requestURI", "userAgent", "verb"])
@@ -217,4 +217,4 @@ def test_a_long_list_of_numbers_is_redacted_to_its_end() -> None:
     body = f'{{"password":[{numbers}]}}'.encode()
     redactor = BodyRedactor(RedactionRules(), Replacement(None))
     expected = {"password": ["REDACTED"] * 40_000}
-    assert json.loads(redactor(body, BodyContext(), set(), [])) == expected
+    assert json.loads(redactor(body, Findings(BodyContext()))) == expected

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.clean_body import look
-from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY
 from tests.kit.planted import PlantedLines
 
-CONTEXT = BodyContext()
 _bodies_of = msgspec.json.Decoder(
     msgspec.defstruct(
         "Bodies",
@@ -27,16 +26,12 @@ _bodies_of = msgspec.json.Decoder(
 
 
 def redacted(redactor: BodyRedactor, body: bytes, *, whole: bool) -> tuple[object, ...]:
-    fired: set[str] = set()
-    values: list[bytes] = []
+    found = Findings(BodyContext())
     try:
-        if whole:
-            new = redactor._whole(body, fired, values, CONTEXT)
-        else:
-            new = redactor(body, CONTEXT, fired, values)
+        new = redactor._whole(body, found) if whole else redactor(body, found)
     except (UnreadableError, LookupError):
         return ("unreadable",)
-    return json.loads(new), fired, sorted(values)
+    return json.loads(new), found.fired, sorted(found.redacted_values)
 
 
 def bodies_of(line: bytes) -> list[bytes]:
@@ -112,7 +107,7 @@ def test_any_bodies_become_the_same_by_parts_and_as_a_whole(bodies: list[object]
 def test_what_members_mean_to_one_another_is_read_as_a_whole(body: bytes) -> None:
     """A kind that makes data secret, a path that judges the value beside it."""
     assert not look(body)[1]
-    new = BodyRedactor(RedactionRules(), Replacement(None))(body, CONTEXT, set(), [])
+    new = BodyRedactor(RedactionRules(), Replacement(None))(body, Findings(BodyContext()))
     assert b"hunter2-" not in new
     assert b"aHVudGVyMg" not in new
 
@@ -122,5 +117,5 @@ def test_what_is_remembered_is_bounded() -> None:
     bodies = Redactor()._bodies
     for n in range(4000):
         body = b'{"spec":{"args":["%s","%d"]}}' % (b"x" * 800, n)
-        bodies(body, CONTEXT, set(), [])
+        bodies(body, Findings(BodyContext()))
     assert bodies._parts._kept < 3 << 20

@@ -23,14 +23,7 @@ from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
 from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, says_which
-from k8s_audit_otlp.event.splice.tokens import (
-    end_of,
-    is_key,
-    marks_key,
-    members,
-    piece_of,
-    text_of,
-)
+from k8s_audit_otlp.event.splice.tokens import end_of, is_key, marks_key, members, piece_of, text_of
 
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
 _NAMING = frozenset(

@@ -4,7 +4,6 @@ The body is read as pieces (see `tokens`). One pass looks at the name of every m
 reads the strings, where the body as a whole may hold what no name tells.
 """
 
-from functools import partial
 from itertools import compress
 from operator import not_
 
@@ -17,7 +16,7 @@ from k8s_audit_otlp.event.redact.actions import (
     redact_strange_members,
 )
 from k8s_audit_otlp.event.redact.clean_body import look
-from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations, paths_to
 from k8s_audit_otlp.event.redact.repeated_parts import PartRedactor
@@ -46,9 +45,7 @@ class BodyRedactor:
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
         self._known = KnownTexts() if "text" not in rules.off else None
-        self._parts = PartRedactor(
-            partial(self._whole, context=BodyContext()), self._plain, self._is_harmless
-        )
+        self._parts = PartRedactor(self._whole, self._plain, self._is_harmless)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
         return tuple(rule for rule in self.rules.own if rule.covers(context.resource))
@@ -63,37 +60,29 @@ class BodyRedactor:
     def __call__(
         self,
         body: bytes,
-        context: BodyContext,
-        fired: set[str],
-        redacted_values: list[bytes],
+        found: Findings,
         depth: int = 0,
     ) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
         answers = body.startswith(_STATUS)  # which are none of the objects that were asked for
-        if not self.rules.own and (answers or not context.kind):
+        if not self.rules.own and (answers or not found.context.kind):
             clean, by_parts = look(body)
             if clean:
                 return body
-            if by_parts and not depth and not context.kind and len(body) <= LARGE_BODY:
-                return self._by_parts(body, fired, redacted_values)
-        return self._whole(body, fired, redacted_values, context, depth)
+            if by_parts and not depth and not found.context.kind and len(body) <= LARGE_BODY:
+                return self._by_parts(body, found)
+        return self._whole(body, found, depth)
 
-    def _by_parts(self, body: bytes, fired: set[str], redacted_values: list[bytes]) -> bytes:
+    def _by_parts(self, body: bytes, found: Findings) -> bytes:
         part = self._parts(body)
         if part.new is None:
             return body
-        fired |= part.fired
-        redacted_values += part.redacted_values[: MAX_ECHOES - len(redacted_values)]
+        found.fired |= part.fired
+        found.redacted_values += part.redacted_values[: MAX_ECHOES - len(found.redacted_values)]
         return part.new
 
-    def _whole(
-        self,
-        body: bytes,
-        fired: set[str],
-        redacted_values: list[bytes],
-        context: BodyContext,
-        depth: int = 0,
-    ) -> bytes:
+    def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
+        context = found.context
         own = self.own_rules(context) if self.rules.own else ()
         names = self.names(own) if own else self._plain
         body = plainly_escaped(body)
@@ -104,7 +93,7 @@ class BodyRedactor:
             body = compacted(body)
             pieces = split(body)
             members = _members(pieces, names)
-        scan = Scan(self, context, pieces, fired, redacted_values, depth)
+        scan = Scan(self, found, pieces, depth)
         if members or own or context.kind or _may_hold_shapes(body):
             _act(scan, members, body)
         suspects = self._suspects(pieces)

@@ -126,6 +126,12 @@ class Findings:
         self.redacted_values: list[bytes] = []  # pieces that were redacted in the bodies
         self._texts: list[str] | None = None
 
+    def about(self, context: BodyContext) -> "Findings":
+        """Return the same findings for a part of the event that is about something else."""
+        other = Findings(context, self.event)
+        other.fired, other.redacted_values = self.fired, self.redacted_values
+        return other
+
     def noted(self, rule: str, old: str, new: str) -> str:
         """Return the new text; the rule has fired where it is another one."""
         if new != old:

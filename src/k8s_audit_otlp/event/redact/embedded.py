@@ -6,16 +6,15 @@ had. So a cut value is completed, redacted, and cut again.
 
 import json
 import re
-from base64 import b64decode
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from k8s_audit_otlp.event.secrets.needles import IN_JSON
 from k8s_audit_otlp.event.secrets.replacement import MASK
+from k8s_audit_otlp.event.secrets.values import from_base64
 
 PACKED: Final = re.compile(b"eyJ|" + IN_JSON.encode())
 _PACKED = re.compile(rf"(?<![\w+/.-])(?:eyJ|{IN_JSON})[\w+/-]{{8,}}+={{0,2}}(?!\.)", re.ASCII)
-_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _MAX_VALUES = 64  # JSON values followed in one string
 _MAX_TORN = 16  # brackets that begin nothing, in one string
 _MOST_ESCAPED = 4  # times that a text is escaped and followed
@@ -94,8 +93,8 @@ def redact_embedded(text: str, redact: Redact, depth: int = _MOST_ESCAPED) -> Fo
 
 def _unpacked(word: str, redact: Redact) -> str:
     try:
-        inner = b64decode(word.rstrip("=")[: len(word) // 4 * 4].translate(_STANDARD) + "==")
-        return word if redact_embedded(inner.decode(), redact, 0).text == inner.decode() else MASK
+        inner = from_base64(word).decode()
+        return word if redact_embedded(inner, redact, 0).text == inner else MASK
     except (ValueError, LookupError):
         return word
 

@@ -181,17 +181,13 @@ class OutsideBodies:
         """Redact the JSON in a text: what is quoted of an object, whole or in part."""
         if not may_hold_json(text):
             return text
-
-        def redact(inner: bytes) -> bytes:
-            return self._bodies(inner, found.context, found.fired, found.redacted_values, 1)
-
-        return redact_embedded(text, redact).text
+        return redact_embedded(text, lambda inner: self._bodies(inner, found, 1)).text
 
     def _patch(self, text: str, found: Findings) -> str:
         """Redact every value of the patch; which webhook, operation and path stay."""
         try:
             pieces = split(compacted(text.encode()))
-            scan = Scan(self._bodies, found.context, pieces, found.fired, found.redacted_values, 1)
+            scan = Scan(self._bodies, found, pieces, 1)
             for place in range(1, len(pieces), 2):
                 if not is_key(pieces, place):
                     continue
@@ -218,7 +214,7 @@ class OutsideBodies:
         owner = text_of(pieces[key])
         changed = False
         if pieces[key] not in _JUDGED_BY_TEXT:
-            scan = Scan(self._bodies, found.context, pieces, found.fired, found.redacted_values, 1)
+            scan = Scan(self._bodies, found, pieces, 1)
             scan.names = self._bodies.names(())  # an own rule names members of bodies
             act_on_members(scan, key, end)
             changed = bool(scan.changed)
@@ -256,8 +252,7 @@ class OutsideBodies:
             case msgspec.Struct():
                 pairs = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
                 return msgspec.structs.replace(
-                    value,
-                    **{f: self._value(owner, n, getattr(value, f), found) for f, n in pairs},
+                    value, **{f: self._value(owner, n, getattr(value, f), found) for f, n in pairs}
                 )
             case _:
                 return value

@@ -3,14 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from k8s_audit_otlp.event.redact.actions import (
-    act_on_members,
-    args,
-    command,
-    copy,
-    credential,
-    env,
-)
+from k8s_audit_otlp.event.redact.actions import act_on_members, args, command, copy, credential, env
 from k8s_audit_otlp.event.redact.context import KINDS
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan

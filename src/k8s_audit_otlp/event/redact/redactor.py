@@ -103,8 +103,7 @@ class Redactor:
             members = members_as_written(compact)
             if members is None or not refers_once(members):
                 found.context = worst_of(compact, found.context)
-            context = replace(found.context, event=True)
-            whole = self._bodies(compact, context, found.fired, found.redacted_values)
+            whole = self._bodies(compact, found.about(replace(found.context, event=True)))
         except (UnreadableError, LookupError):
             whole = rewritten(event)
             found.fired.add(UNREADABLE)
@@ -119,11 +118,7 @@ class Redactor:
         self, event: AuditEvent, line: bytes, *, clean: bool, context: BodyContext | None = None
     ) -> Redacted:
         """Redact an event; *clean*: nothing outside its bodies is to be redacted."""
-        found = (
-            Findings(context_of_event(event), event)
-            if context is None
-            else Findings(context, event)
-        )
+        found = Findings(context or context_of_event(event), event)
         if event.request_object is EMPTY and event.response_object is EMPTY:
             if clean:
                 return Redacted(event, line)
@@ -181,16 +176,12 @@ class Redactor:
         try:
             parts = parts_of(body) if len(body) > LARGE_BYTES else None
             if parts is None:
-                return self._bodies(body, found.context, found.fired, found.redacted_values)
-            context = found.context
+                return self._bodies(body, found)
             for kind, rule in _LIST_KINDS.items():
                 if kind in parts.frame:
-                    context = BodyContext(context.resource, rule)
-            frame = self._bodies(parts.frame, context, found.fired, found.redacted_values)
-            items = [
-                self._bodies(i, context, found.fired, found.redacted_values) for i in parts.items
-            ]
-            return joined(parts, frame, items)
+                    found = found.about(BodyContext(found.context.resource, rule))
+            frame = self._bodies(parts.frame, found)
+            return joined(parts, frame, [self._bodies(item, found) for item in parts.items])
         except (UnreadableError, LookupError):
             found.fired.add(UNREADABLE)
             return b'"[removed, %d bytes that could not be followed]"' % len(body)

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.redact.actions import may_echo
 from k8s_audit_otlp.event.redact.clean_body import is_clean
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.splice.members import items_of, members_of
 
-# Redacts JSON as a whole: what fired and which values went is added to the last two.
-Whole: TypeAlias = Callable[[bytes, set[str], list[bytes]], bytes]
+Whole: TypeAlias = Callable[[bytes, Findings], bytes]  # redacts JSON as a whole
 
 _DEEPEST: Final = 12  # parts in parts; what is deeper is read as a whole
 _LONGEST_KEPT: Final = 32_768  # bytes of a part that is remembered
@@ -123,12 +123,11 @@ class PartRedactor:
         return part
 
     def _read(self, raw: bytes) -> Part:
-        fired: set[str] = set()
-        values: list[bytes] = []
-        new = self._whole(raw, fired, values)
+        found = Findings(BodyContext())
+        new = self._whole(raw, found)
         if new is raw or new == raw:
             return _CLEAN
-        return Part(new, frozenset(fired), tuple(values))
+        return Part(new, frozenset(found.fired), tuple(found.redacted_values))
 
     def _remember(self, key: bytes, part: Part) -> None:
         if not key:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from k8s_audit_otlp.event.redact.context import BodyContext
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Names
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import is_reference
@@ -46,14 +46,7 @@ class Redacting(Protocol):
 
     def names(self, own: tuple[OwnRule, ...]) -> Names: ...
 
-    def __call__(
-        self,
-        body: bytes,
-        context: BodyContext,
-        fired: set[str],
-        redacted_values: list[bytes],
-        depth: int = 0,
-    ) -> bytes: ...
+    def __call__(self, body: bytes, found: Findings, depth: int = 0) -> bytes: ...
 
 
 class Scan:
@@ -65,20 +58,14 @@ class Scan:
     )
 
     def __init__(
-        self,
-        redactor: Redacting,
-        context: BodyContext,
-        pieces: list[bytes],
-        fired: set[str],
-        redacted_values: list[bytes],
-        depth: int,
+        self, redactor: Redacting, found: Findings, pieces: list[bytes], depth: int
     ) -> None:
-        self.redactor, self.context, self.pieces = redactor, context, pieces
-        self.fired, self.redacted_values, self.depth = fired, redacted_values, depth
+        self.redactor, self.context, self.pieces = redactor, found.context, pieces
+        self.fired, self.redacted_values, self.depth = found.fired, found.redacted_values, depth
         self.changed: dict[int, int] = {}
         self.schema_end = self.env_end = 0
         self.replacement, self.off = redactor.replacement, redactor.rules.off
-        self.own = redactor.own_rules(context)
+        self.own = redactor.own_rules(self.context)
         self.names = redactor.names(self.own)
 
     def set(self, place: int, new: bytes, rule: str) -> None:
@@ -171,19 +158,25 @@ class Scan:
             if not is_key(self.pieces, place) and not is_member_value(self.pieces, place):
                 yield place
 
+    def nested(self) -> Findings:
+        """Begin the findings of JSON that stands in a string: what fires there counts apart."""
+        found = Findings(self.context)
+        found.redacted_values = self.redacted_values
+        return found
+
     def embedded(self, place: int, rule: str) -> None:
         """Redact JSON inside a string; what is no JSON is replaced as a whole."""
         text = text_of(self.pieces[place])
-        found: set[str] = set()
+        found = self.nested()
         if self.depth >= MAX_EMBEDDED or text.lstrip()[:1] not in ("{", "["):
             self.mask(place, rule)
             return
         try:
             inner = text.strip().encode()
-            out = self.redactor(inner, self.context, found, self.redacted_values, self.depth + 1)
+            out = self.redactor(inner, found, self.depth + 1)
         except (UnreadableError, LookupError, UnicodeEncodeError):
             self.mask(place, rule)
             return
-        if found and out != inner:
+        if found.fired and out != inner:
             self.set(place, piece_of(out.decode("utf-8", "replace")), rule)
-            self.fired |= found
+            self.fired |= found.fired

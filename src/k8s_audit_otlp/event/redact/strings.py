@@ -131,18 +131,15 @@ def _embedded(scan: Scan, place: int) -> bool:
         scan.mask(place, "key")
         return True
     text = text_of(scan.pieces[place])
-    found: set[str] = set()
-
-    def redact(inner: bytes) -> bytes:
-        return scan.redactor(inner, scan.context, found, scan.redacted_values, scan.depth + 1)
-
-    followed = redact_embedded(text, redact)
+    found = scan.nested()
+    depth = scan.depth + 1
+    followed = redact_embedded(text, lambda inner: scan.redactor(inner, found, depth))
     if followed.text != text:
         is_new = "key" not in scan.fired
         scan.set(place, piece_of(followed.text), "key")
-        if is_new and "key" not in found:
+        if is_new and "key" not in found.fired:
             scan.fired.discard("key")
-        scan.fired |= found
+        scan.fired |= found.fired
     return followed.wholly
 
 

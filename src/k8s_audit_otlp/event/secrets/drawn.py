@@ -57,7 +57,7 @@ _TOLD_BEFORE = re.compile(
     r"[\"'`]?(?:[ \t]{1,4}(?:is|was|as)|[ \t]{0,4}(?:[=:(#]|//|--|<-))[ \t]{0,4}"
     r"(?:(?:the|an?|my|your|our|this|new|old|admin|root|user|db|temporary|default)[ \t]){0,3}"
     r"(?P<name>[A-Za-z_-]{3,32}(?: key)?)"
-    r"(?=[)\"'.,;!]|\s{0,8}\Z|\n|[ \t]+(?:for|of|to|on|at|in|and)\s)",
+    r"(?=[)\"'.,;!]|\s{0,8}\Z|\n|[ \t]+(?:for|of|to|on|at|in|and)\s)"
 )
 
 

@@ -1,7 +1,5 @@
 """Credentials that show themselves by their form: keys, tokens, headers, addresses."""
 
-import base64
-import binascii
 import re
 from functools import partial
 
@@ -18,7 +16,7 @@ from k8s_audit_otlp.event.secrets.steps import (
     where,
 )
 from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
-from k8s_audit_otlp.event.secrets.values import NOTHING, is_scattered
+from k8s_audit_otlp.event.secrets.values import NOTHING, from_base64, is_scattered
 
 _ARMOUR = (
     r"[A-Z0-9 -]{0,40}(?:PRIVATE|STATIC|SECRET|(?:CLIENT|SERVER)(?= KEY-)) KEY[A-Z0-9 ]{0,10}-{4,5}"
@@ -97,21 +95,14 @@ def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _pem(replacement: Replacement, match: re.Match[str]) -> str:
     encoded = match[0]
-    head = encoded[:96]
-    try:
-        begin = base64.b64decode(head + "=" * (-len(head) % 4), validate=False)
-    except binascii.Error:
-        return replacement(encoded)
-    return replacement(encoded) if b"PRIVATE KEY" in begin or len(encoded) < 48 else encoded
+    begin = from_base64(encoded[:96])
+    is_secret = not begin or b"PRIVATE KEY" in begin or len(encoded) < 48
+    return replacement(encoded) if is_secret else encoded
 
 
 def _basic(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask `Basic` credentials: what reads as a name, a colon and a password."""
-    try:
-        plain = base64.b64decode(match[2] + "=" * (-len(match[2]) % 4), validate=False)
-    except binascii.Error:
-        return match[0]
-    return match[1] + replacement(match[2]) if b":" in plain else match[0]
+    return second(replacement, match) if b":" in from_base64(match[2]) else match[0]
 
 
 def _password_in_url(replacement: Replacement, match: re.Match[str]) -> str:

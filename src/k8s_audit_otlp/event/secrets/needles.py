@@ -53,25 +53,17 @@ IN_JSON: Final = "W3s[iK]|Wwog|WyJ|ewo[giJ]|eyAi"
 BOOTSTRAP: Final = "[a-z0-9]{6}[.](?:1[0-69a-z]|[02-9a-z][a-z0-9])[a-z0-9]{14}"
 # What a text must hold, in any case of letters, for a name of a credential to be in it.
 NAME_NEEDLES: Final = (
-    *("pass", "secret", "token", "cred", "key", "pwd", "pw", "psw", "pin", "otp", "auth", "cookie"),
-    *("bearer", "jwt", "dsn", "kubeconfig", "docker", "connection", "sharedaccess", "webhook"),
-    *("master", "htpasswd", "accountsas", "psk", "mnemonic", "cvv", "hmac", "jaas", "userdata"),
-    *("user-data", "user_data", "user.data", "artapi", "art-api", "art_api", "slack", "seed"),
-    *("salt", "pepper", "connstr", "sessid", "sessionid", "community", "login", "logon", "unseal"),
-    *(
-        "session_id",
-        "session-id",
-        "encrypt",
-        "decrypt",
-        "exponent",
-        "securest",
-        "secure-st",
-        "secure_st",
-        "securejson",
-        "sudo",
-    ),
-    *("pswd", "kennwort", "contrase", "senha", "samlre", *_OTHER_SCRIPTS),
-    *("sqlplus", "obscure", "signature", "authorization", _CODE, *_DRAWN),
+    *"""
+    pass secret token cred key pwd pw psw pin otp auth cookie bearer jwt dsn kubeconfig docker
+    connection sharedaccess webhook master htpasswd accountsas psk mnemonic cvv hmac jaas
+    userdata user-data user_data user.data artapi art-api art_api slack seed salt pepper connstr
+    sessid sessionid community login logon unseal session_id session-id encrypt decrypt exponent
+    securest secure-st secure_st securejson sudo pswd kennwort contrase senha samlre sqlplus
+    obscure signature authorization
+    """.split(),  # noqa: SIM905 - a table of words reads better as words
+    *_OTHER_SCRIPTS,
+    _CODE,
+    *_DRAWN,
 )
 # And for a form: each of these belongs to one or several of the cleaner's patterns.
 FORM_NEEDLES: Final = (

@@ -63,7 +63,6 @@ _DATA_BEHIND = re.compile(
     r"(\b(?:data|stringData|binaryData):[ \t]*)((?:\n[ \t]+[^\n]*|\n(?=\n|\Z))++)"
 )
 _NEAR = 512  # characters around it in which it is said
-_FLOW_DATA = re.compile(r"(\bstringData:[ \t]*\{)([^{}]*+)")
 _DATA_LINE = re.compile(
     r"^([ \t]*[^\s:#][^:\n]*:[ \t]+)(?![|>][+-]?\d?[ \t]*$)(\S[^\n]*)$", re.MULTILINE
 )
@@ -153,7 +152,6 @@ STEPS: tuple[Step, ...] = (
     step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     step(("data:",), _DATA_BLOCK, _block),
     step(("data:",), _DATA_BEHIND, _behind),
-    step(("stringdata",), _FLOW_DATA, _object),
     step(("data:",), _GO_DATA, second),
     step(("data:",), _GO_MAP, second),
     Step(NAMES, _TABLE, _table, (",", ";", "|", "\t", "  ")),

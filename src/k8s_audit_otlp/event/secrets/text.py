@@ -1,8 +1,7 @@
 """Takes credentials out of free text: messages, user agents, scripts and files inside strings."""
 
 import re
-from base64 import b64decode
-from binascii import Error
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from html import unescape
 from typing import Final
@@ -21,6 +20,7 @@ from k8s_audit_otlp.event.secrets.needles import (
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import apply
+from k8s_audit_otlp.event.secrets.values import from_base64
 
 _ENCODED = bits_of((ENCODED,))
 _IN_BASE64 = bits_of((*IN_BASE64, "eyj"))  # {" begins so
@@ -28,10 +28,9 @@ _ENCODED_SIGN = re.compile(r"%(?:25)*(?:3[aAdD]|[4-7])")  # or a letter, once or
 _ESCAPED = re.compile(r"\\+(?:u00|x)([2-7][0-9a-fA-F])")  # signs and letters
 _ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
-_MOST_ENCODED = 5
+_MOST_ENCODED = 5  # a redirect in a redirect in ...
 _LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
-_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _STEPS = (*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
@@ -74,11 +73,7 @@ _clean_long = lru_cache(maxsize=1)(_clean)  # what is judged first and redacted 
 
 def _base64(replacement: Replacement, match: re.Match[str]) -> str:
     """Replace base64 of a text with a credential in it."""
-    whole = match[0][: len(match[0]) // 4 * 4].translate(_STANDARD)
-    try:
-        plain = b64decode(whole).decode("utf-8", "ignore")
-    except Error:
-        return match[0]
+    plain = from_base64(match[0]).decode("utf-8", "ignore")
     found = needles_in(plain)
     is_clean = not holds(found, plain) or cleaned(plain, found, replacement) == plain
     return match[0] if is_clean else replacement(match[0])
@@ -113,6 +108,15 @@ def cleaned(text: str, found: int, replacement: Replacement, *, prose: bool = Fa
     return without_named_values(text, replacement, prose=prose) if found & NAMES else text
 
 
+def decodings(text: str) -> Iterator[str]:
+    """Yield what a text of an address reads as, once decoded, twice, ..."""
+    for _ in range(_MOST_ENCODED):
+        text, before = unquote_plus(text), text
+        if text == before:
+            return
+        yield text
+
+
 def without_encoded(text: str, replacement: Replacement) -> str:
     """Replace each word that holds a credential once it is decoded."""
 
@@ -120,11 +124,7 @@ def without_encoded(text: str, replacement: Replacement) -> str:
         word = match[1]
         if not _ENCODED_SIGN.search(word):
             return match[0]
-        plain = word
-        for _ in range(_MOST_ENCODED):
-            plain, before = unquote_plus(plain), plain
-            if plain == before:
-                break
+        for plain in decodings(word):
             found = needles_in(plain)
             if holds(found, plain) and cleaned(plain, found, replacement) != plain:
                 return match[0][: -len(word)] + replacement(word)

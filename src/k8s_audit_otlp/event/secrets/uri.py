@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote_plus
 from k8s_audit_otlp.event.secrets.drawn import without_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import clean
+from k8s_audit_otlp.event.secrets.text import clean, decodings
 from k8s_audit_otlp.event.secrets.values import is_credential_in_query
 
 ArgsMode = Literal["keep", "first", "redact"]
@@ -27,7 +27,6 @@ _LOGIN = re.compile(r"([/=][\w.%-]{1,64}:)([^/@:&]{6,256})(?=@(?!sha\d))")
 _ENCODED_WHOLE = re.compile(r"(?<=[?&;#])[^=&;?#\s]*%(?:25)*3[dD][^=&;?#\s]*")  # name and value
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
 _ENCODED = re.compile(r"[%?=]")
-_MOST_ENCODED = 4  # a redirect in a redirect in …
 _LONGEST_PROGRAM = 256
 
 
@@ -104,11 +103,7 @@ def _clean_step(step: str, replacement: Replacement) -> str:
 
 def _decoded(value: str, replacement: Replacement) -> str:
     """Replace a value that holds a credential when it is decoded, once or several times."""
-    text = value
-    for _ in range(_MOST_ENCODED):
-        text, before = unquote_plus(text), text
-        if text == before:
-            break
+    for text in decodings(value):
         if clean(text, replacement) != text or _names_a_credential(text):
             return replacement(unquote_plus(value))
     return value

@@ -5,6 +5,7 @@ A name alone would take `kubeconfig=/etc/kubernetes/admin.conf` for a secret, an
 """
 
 import re
+from base64 import b64decode
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -53,10 +54,21 @@ _ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
 _OPEN_PARAMETERS = frozenset(("continue", "hash", "cursor", "v", "rev", "etag", "query", "boot"))
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^A-Za-z0-9]+")
 _WORD_ON_AVERAGE = 3.2  # characters
+_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
 _NOT_IN_FILES = frozenset(
     "pass password passwd passphrase passcode pwd pw psw pin otp mnemonic cvv psk".split()  # noqa: SIM905
 )
+
+
+def from_base64(word: str) -> bytes:
+    """Return what base64 stands for, in either alphabet, padded or not; empty for none."""
+    digits = word.rstrip("=").translate(_STANDARD)
+    digits = digits[:-1] if len(digits) % 4 == 1 else digits  # it is cut
+    try:
+        return b64decode(digits + "=" * (-len(digits) % 4))
+    except ValueError:
+        return b""
 
 
 def looks_random(text: str) -> bool:
