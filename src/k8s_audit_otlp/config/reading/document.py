@@ -35,6 +35,9 @@ class ConfigDocument:
 MAX_VALUES = 20_000  # a hundred exporters have some thousand; a bomb of aliases has billions
 
 
+_DEEPEST = 100  # blocks in blocks; a configuration has ten
+
+
 class _TooManyError(Exception):
     """More values than a configuration has: written, or made by aliases that multiply."""
 
@@ -42,13 +45,18 @@ class _TooManyError(Exception):
 class _Loader(yaml.SafeLoader):
     """A SafeLoader that resolves only what YAML 1.2 does, and reads no further than MAX_VALUES."""
 
-    nodes = 0
+    nodes = depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.nodes += 1
         if self.nodes > 2 * MAX_VALUES:  # a value and its key
             raise _TooManyError
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise RecursionError
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 # https://yaml.org/spec/1.2.2/#103-core-schema

@@ -14,11 +14,15 @@ from k8s_audit_otlp.event.secrets.values import looks_random
 _DUMP = re.compile(
     r"((?:(?<!Labels:)map\[|got &?\{|valueUnstructured\{|got &value\.))(.*)", re.DOTALL
 )
+_QUOTED = r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?|'[^']*'?)"
 # What a decoder could not read: strconv, time.Parse, yaml, json, quantities.
 _UNREAD = re.compile(
     r"(\b(?:parsing(?: time)?|parse|unmarshal(?: !!\w{1,32})?|decod(?:e|ing)|got|near"
-    r"|byte \d{1,19}(?: in|:)|of type string:) )"
-    r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?|'[^']*'?)"
+    r"|byte \d{1,19}(?: in|:)|of type string:) )" + _QUOTED
+)
+# The same where nothing but a decoder says so.
+_UNREAD_ANYWHERE = re.compile(
+    r"((?:unmarshal(?: !!\w{1,32})?|byte \d{1,19}(?: in|:)|: parsing) )" + _QUOTED
 )
 
 # A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
@@ -112,7 +116,10 @@ def _is_cut(text: str) -> bool:
     return opened > text.count("}") + text.count("]")
 
 
-STEPS: tuple[Step, ...] = (step(("alue: ",), _ECHO, _echo),)
+STEPS: tuple[Step, ...] = (
+    step(("alue: ",), _ECHO, _echo),
+    step(("unmarshal ", "byte ", "parsing "), _UNREAD_ANYWHERE, quoted),
+)
 # For texts that are known to be messages.
 STEPS_IN_PROSE: tuple[Step, ...] = (
     step(("map[", "got &", "got {", "valueunstructured{"), _DUMP, _dump),

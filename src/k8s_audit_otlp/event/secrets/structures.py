@@ -6,7 +6,15 @@ from functools import partial
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_sensitive_path, judge
 from k8s_audit_otlp.event.secrets.needles import NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, quoted, says_credential, second, step, where
+from k8s_audit_otlp.event.secrets.steps import (
+    Step,
+    drawn,
+    quoted,
+    says_credential,
+    second,
+    step,
+    where,
+)
 from k8s_audit_otlp.event.secrets.values import is_credential
 
 _QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error
@@ -37,6 +45,12 @@ _VALUE_NAMED = re.compile(
 _GO_VALUE = re.compile(r"(\bValue: ?)(\"(?:[^\"\\]|\\.)*+\"?)")
 _GO_DATA = re.compile(r"(\b(?:Data|StringData): ?map\[[^{}\n]{1,40}\{)([^{}]*+)")
 _GO_MAP = re.compile(r"(\b(?:data|stringData|binaryData):map\[)([^\]]*+)")
+# A section of an INI file or TOML whose name says credential: `[tokens]`, then `bob = ...`.
+_SECTION = re.compile(
+    r"^[ \t]*\[{1,2}(?P<name>[\w. -]{1,64})\]{1,2}[ \t\r]*((?:\n(?![ \t]*\[)[^\n]*)++)",
+    re.MULTILINE,
+)
+_SETTING = re.compile(r"(\n[ \t]*[\w.-]{1,64}[ \t]{0,64}[=:][ \t]{0,64})([^\n]+)")
 # Columns of a table, its first line has their names: `user,password`.
 _TABLE = re.compile(
     r"^([ \t|]{0,16}[\w\"'-]{1,64}[ \t]{0,32}?(?P<sign>[,;|\t]|[ ]{2})[ \t]{0,32}[\w\"'-]{1,64}"
@@ -113,6 +127,13 @@ def _behind(replacement: Replacement, match: re.Match[str]) -> str:
     return _block(replacement, match) if of_secret else match[0]
 
 
+def _section(replacement: Replacement, match: re.Match[str]) -> str:
+    if not says_credential(match["name"]):
+        return match[0]
+    head = match[0].removesuffix(match[2])
+    return head + _SETTING.sub(partial(drawn, replacement), match[2])
+
+
 def _table(replacement: Replacement, match: re.Match[str]) -> str:
     sign = match["sign"]
     between = re.compile(r"([ \t]*\t[ \t]*| {2,})" if sign.isspace() else f"({re.escape(sign)})")
@@ -154,6 +175,7 @@ STEPS: tuple[Step, ...] = (
     step(("data:",), _DATA_BEHIND, _behind),
     step(("data:",), _GO_DATA, second),
     step(("data:",), _GO_MAP, second),
+    Step(NAMES, _SECTION, _section, "["),
     Step(NAMES, _TABLE, _table, (",", ";", "|", "\t", "  ")),
     Step(NAMES, _BLOCK_NAMED, where(is_credential), "{"),
     step(("value",), _OPERATION, where(_is_in_path)),
