@@ -15,7 +15,6 @@ FUNCTION_LINES = 50
 FOLDER_FILES = 20
 SMALL = {
     "__main__.py": "python -m needs it",
-    "event/redact/managed_fields.py": "a form of its own, beside actions, which have no room",
     "event/secrets/replacement.py": "what stands for a value is used by every rule",
     "event/splice/members.py": "used by redaction and by reading, which know nothing of each other",
     "event/stages.py": "the seam between the processor and the encoder",
