@@ -45,4 +45,4 @@ def test_a_line_in_which_a_process_died_is_encoded_in_python(
         events = [r for r in backend.received.records if r.event_name == "k8s.audit.event"]
     assert len(events) == 20
     [forgiving] = encoders
-    assert type(forgiving._encode._encode.__self__) is kind
+    assert type(forgiving._encode.encode.__self__) is kind
