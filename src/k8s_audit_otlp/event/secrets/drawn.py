@@ -52,7 +52,7 @@ _TOLD = re.compile(
 )
 # One that is told before its name: `X is the password`, `use X as token`, `X  # api key`.
 _TOLD_BEFORE = re.compile(
-    r"(?<![^\s\"'`(=])(?P<value>(?=[^\s\"'`|,()]{0,64}[0-9])(?=[^\s\"'`|,()]{0,64}[A-Za-z])"
+    r"(?<![^\s\"'`(])(?P<value>(?=[^\s\"'`|,()]{0,64}[0-9])(?=[^\s\"'`|,()]{0,64}[A-Za-z])"
     r"(?:[^\s\"'`|,():=]|[:=](?!\s)){6,128}+)"
     r"[\"'`]?(?:[ \t]{1,4}(?:is|was|as)|[ \t]{0,4}(?:[=:(#]|//|--|<-))[ \t]{0,4}"
     r"(?:(?:the|an?|my|your|our|this|new|old|admin|root|user|db|temporary|default)[ \t]){0,3}"
