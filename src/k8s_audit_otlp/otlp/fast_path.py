@@ -31,6 +31,7 @@ _NOTHING = msgspec.Raw(b"")
 _LEVELS = frozenset((b"Metadata", b"Request", b"RequestResponse"))
 _STAGES = frozenset((b"RequestReceived", b"ResponseStarted", b"ResponseComplete", b"Panic"))
 _STATUS = b',"responseStatus":'
+_OF_CALLER = (b'"user":', b'"sourceIPs":', b'"userAgent":')
 
 
 class FastReference(ObjectRef, gc=False, forbid_unknown_fields=True):
@@ -159,7 +160,7 @@ class FastEncoder:
     def _caller(self, key: bytes) -> Found:
         read = self._decode_caller(b"{%b}" % key)
         user, addresses = read.user or UserInfo(), read.sourceIPs or ()
-        if len(addresses) > MAX_LIST:
+        if len(addresses) > MAX_LIST or any(key.count(name) > 1 for name in _OF_CALLER):
             raise NotPlainError
         extra = tuple((user.extra or {}).items())
         encoded = self._records.caller((
@@ -171,7 +172,7 @@ class FastEncoder:
         members = msgspec.structs.asdict(self._decode_members(b"{%b}" % key)).items()
         there = [(name.encode(), bytes(value)) for name, value in members if value is not _NOTHING]
         if b",".join([b'"%b":%b' % member for member in there]) != key:
-            raise NotPlainError  # one is there twice, or white space
+            raise NotPlainError  # white space, or an escape in a name
         return encoded, all(check.member(*member) for member in there)
 
     def _request(self, key: tuple[bytes, bytes, bytes, bytes, int, int]) -> Found:

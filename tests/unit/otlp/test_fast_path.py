@@ -242,6 +242,18 @@ def test_bodies_without_an_object_are_judged_by_the_uri(uri: str) -> None:
     )
 
 
+@pytest.mark.parametrize("member", [b'"userAgent":"kubectl/v1.33"', b'"sourceIPs":["10.0.0.1"]'])
+def test_a_caller_that_says_something_twice_takes_the_general_way(member: bytes) -> None:
+    """Which reads such a line by every name in it."""
+    line = as_written(planted(("requestURI", "/x?x=map[{}]://"), "password:hunter22"))
+    line = line.replace(b',"objectRef":', b"," + member + b',"objectRef":', 1)
+    assert line.count(member[:12]) > 1
+    fast, _ = encoders()
+    assert not takes(fast, line)
+    one, other = both(line)
+    assert one == other
+
+
 def test_what_was_redacted_and_is_repeated_elsewhere_takes_the_general_way() -> None:
     """A webhook's message may say it again."""
     pod = {"kind": "Pod", "spec": {"containers": [{"args": ["--token", "s3cr3t-value"]}]}}
