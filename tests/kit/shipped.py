@@ -35,11 +35,13 @@ def delivered(path: Path, form: str = "audit") -> Iterator[bytes]:
     log.scan()
     while (segment := log.next_segment(ledger)) is not None:
         block = reader.read(segment, ledger.next_offset(segment.seq))
+        if block is None:
+            if segment.live:
+                break
+            continue
         if isinstance(block, Block):
             yield from encode(block).records
-            ledger.settle(ledger.open(block.span), Tally())
-        elif segment.live:
-            break
+        ledger.settle(ledger.open(block.span), Tally())
     log.close()
 
 
