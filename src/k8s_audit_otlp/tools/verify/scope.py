@@ -3,10 +3,10 @@
 Both are told by receipts and gaps, not by the records: a back end may round times and rename
 fields, a receipt is linked. A segment that reaches beyond the range is not judged, as an export of
 that range does not hold all of it; or, where the range is a day of many, each segment is judged
-with the day in which it ends.
+with the day in which it ends. A segment that was lost as a whole lies where its gaps do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ class Scope:
         """Identity and file of segments that begin or end beyond the range."""
         if self.by_end:
             return {}
-        return {i: span.name for i, span in self._spans.items() if self._reaches_beyond(span)}
+        return {i: span.name for i, span in self._dated() if self._reaches_beyond(span)}
 
     @property
     def undated(self) -> list[str]:
@@ -73,10 +73,10 @@ class Scope:
         outside = {
             identity
             for identity, gaps in self._gaps.items()
-            if identity not in self._spans and not any(self._touches(*gap) for gap in gaps)
+            if self._has_no_event(identity) and not any(self._touches(*gap) for gap in gaps)
         } | set(self.undated)
         if self.by_end:
-            outside |= {i for i, span in self._spans.items() if not self._holds(span.last)}
+            outside |= {i for i, span in self._dated() if not self._holds(span.last)}
         return self.others | self.beyond.keys() | outside
 
     def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
@@ -133,9 +133,18 @@ class Scope:
         return not (ends_before or begins_after)
 
     def _may_come_later(self, identity: str, gaps: list[tuple[int, int]]) -> bool:
-        if identity in self._spans or self.by_end or not self.until_ns:
+        if not self._has_no_event(identity) or self.by_end or not self.until_ns:
             return False
         return all(not since and until >= self.until_ns for since, until in gaps)
+
+    def _has_no_event(self, identity: str) -> bool:
+        return identity not in self._spans or not self._spans[identity].last
+
+    def _dated(self) -> Iterator[tuple[str, _Span]]:
+        """Give the segments whose place in time their receipts tell."""
+        for identity, span in self._spans.items():
+            if span.last or identity not in self._gaps:
+                yield identity, span
 
     def _holds(self, ns: int) -> bool:
         return self.since_ns <= ns and (not self.until_ns or ns < self.until_ns)

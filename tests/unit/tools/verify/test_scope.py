@@ -59,6 +59,17 @@ def test_a_gap_goes_with_the_receipt_of_its_segment() -> None:
     ) == (set())
 
 
+@pytest.mark.parametrize("by_end", [False, True])
+def test_a_segment_that_was_lost_as_a_whole_lies_where_its_gap_does(*, by_end: bool) -> None:
+    """Its receipt has no time of an event, and must not take the loss out of the range."""
+    for since, until in ((100, 200), (100, 0)):
+        scope = Scope("", since, until, by_end=by_end)
+        assert not left_out(scope, gap(A, since_ns=110, until_ns=120), receipt(A, 0, 0))
+        assert not scope.beyond
+    later = Scope("", 200, 300, by_end=by_end)
+    assert left_out(later, gap(A, since_ns=110, until_ns=120), receipt(A, 0, 0)) == {A}
+
+
 @pytest.mark.parametrize(("last", "day"), [(99, 0), (100, 1), (199, 1), (200, 2)])
 def test_a_segment_belongs_to_the_day_in_which_it_ends(last: int, day: int) -> None:
     """And to no other, whenever it began; receipts of a part of it do not count."""
