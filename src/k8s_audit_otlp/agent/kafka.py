@@ -88,7 +88,7 @@ def kafka_sender(
     except ImportError:
         raise ConfigurationError(
             "exporters::kafka: confluent-kafka is not installed; "
-            "write pip install 'k8s-audit-otlp[kafka]'"
+            "install it with pip install '.[kafka]' from the repository's root"
         ) from None
     options = KafkaOptions(
         lambda: exporter_settings(exporter),

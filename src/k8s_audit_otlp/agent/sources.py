@@ -132,7 +132,7 @@ class Sources:
                 extra = "kafka" if isinstance(source, Kafka) else "aws"
                 raise ConfigurationError(
                     f"receivers::{name}: {error.name} is not installed; "
-                    f"write pip install 'k8s-audit-otlp[{extra}]'"
+                    f"install it with pip install '.[{extra}]' from the repository's root"
                 ) from None
             except OSError as error:
                 why = error.strerror or str(error)

@@ -49,7 +49,10 @@ Exit codes:
 # name -> (module and attribute of the click command, its one line of help)
 COMMANDS: Final = {
     "run": ("deliver:run", "Deliver the audit log to every exporter."),
-    "status": ("deliver:status", "Show position, backlog and conservation of each exporter."),
+    "status": (
+        "deliver:status",
+        "Show whether anything is being lost, and how far each exporter is.",
+    ),
     "reload": ("deliver:reload", "Have a running agent read its configuration again."),
     "tap": ("tap:tap", "Show events live, as they leave an exporter."),
     "top": ("tap:top", "Show who and what makes the volume right now."),
@@ -57,7 +60,7 @@ COMMANDS: Final = {
     "verify": ("verify:command", "Compare the log on disk with what arrived at a back end."),
     "evidence": (
         "evidence:command",
-        "Make keys that seal receipts; check an export of a back end by itself.",
+        "Check what a back end holds without the node; make keys for seals.",
     ),
     "replay": ("deliver:replay", "Send a part of what is on disk to one exporter once more."),
     "dead-letter": (
@@ -205,7 +208,12 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
 
 
-_CONFIGURATIONS = (".yaml", ".yml", ".json")
+# Endings of files, and the options that take such a file; the first that a command has is meant.
+_FILES = (
+    (".log", ("--path",)),
+    (".json", ("--event", "--config")),
+    ((".yaml", ".yml"), ("--config",)),
+)
 
 
 def _hint_of(text: str, ctx: click.Context) -> str:
@@ -218,9 +226,9 @@ def _hint_of(text: str, ctx: click.Context) -> str:
         return _nearest(name, known)
     given = text.partition("unexpected extra argument")[2].removeprefix("s").strip(" ()")
     options = [option for one in ctx.command.params for option in one.opts]
-    if given.endswith(_CONFIGURATIONS) and "--config" in options:
-        return f"write --config {given}"
-    return ""
+    fitting = (one for ending, of in _FILES if given.endswith(ending) for one in of)
+    option = next((one for one in fitting if one in options), "")
+    return f"write {option} {given}" if option else ""
 
 
 @click.group(

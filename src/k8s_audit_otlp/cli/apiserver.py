@@ -157,7 +157,7 @@ def print_webhook(  # noqa: PLR0913 - one for each option
 @click.option("--in-place", is_flag=True, help="Write the manifest, after a backup.")
 @click.option(
     "--backup-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=BACKUP_DIR,
     show_default=True,
     help="Where the old manifest goes; never inside the manifests directory.",
@@ -276,7 +276,7 @@ def _remark(patched: Patched) -> None:
         )
     _warn_of_upgrade(patched)
     if patched.owner not in HINTS:
-        applying = "it keeps a backup, waits for the apiserver, and goes back where that stays away"
+        applying = "it keeps a backup, waits for the apiserver, and undoes it where that stays away"
         echo(f"nothing was changed; to apply it, give --in-place as well: {applying}", err=True)
 
 

@@ -45,13 +45,12 @@ def run() -> None:
 )
 @doing("status:command")
 def status() -> None:
-    """Show position, backlog and conservation of each exporter.
+    """Show whether anything is being lost, and how far each exporter is.
 
-    Positions and counts are those of the last checkpoint; what an agent is doing right now is shown
-    while one runs, first whether anything is being lost. The exit code is 0 whatever is shown,
-    unless --fail asks for another: 1 where no agent runs, where it has told nothing for a minute,
-    and where one of the alerts fires that are shown. These are the rules of deploy/prometheus, with
-    their thresholds and their patience: a request that fails once is none.
+    While an agent runs, what it does right now is shown as well; positions and counts are those of
+    the last checkpoint. The exit code is 0 whatever is shown. With --fail it is 1 where no agent
+    runs, where it has not reported for a minute, or where an alert fires. The alerts are those of
+    deploy/prometheus, with the same thresholds and waiting times: one failed request raises none.
     """
 
 

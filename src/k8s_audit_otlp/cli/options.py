@@ -186,7 +186,8 @@ def checkpoint_in(directory: Path, *, runs: bool = False) -> tuple[Checkpoint, s
     except StateError as error:
         die(str(error), STATE)
     if restored.checkpoint is None and not runs:
-        die(f"{directory}: no checkpoint yet; has an agent run with it?", STATE)
+        what = "no checkpoint yet" if directory.is_dir() else "there is no such directory"
+        die(f"{directory}: {what}; give the state directory of an agent that has run", STATE)
     return restored.checkpoint or Checkpoint(), restored.warning
 
 

@@ -43,7 +43,8 @@ def _need_cryptography(path: Path) -> None:
         import cryptography  # noqa: F401, PLC0415 - only to see whether it is there
     except ImportError:
         raise KeyFileError(
-            f"{path}: seals need the package cryptography; install k8s-audit-otlp[evidence]"
+            f"{path}: cryptography is not installed, which seals need; "
+            "install it with pip install '.[evidence]' from the repository's root"
         ) from None
 
 

@@ -118,7 +118,9 @@ class CheckpointFile:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise StateError(f"{path}: cannot be read: {error.strerror}") from None
+                raise StateError(
+                    f"{path}: cannot be read: {error.strerror}; run as the agent's user"
+                ) from None
             found = True
             try:
                 checkpoint = self._parse(path, data)

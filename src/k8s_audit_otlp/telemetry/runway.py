@@ -176,10 +176,10 @@ class Runways:
         name = subscription.exporter
         more = fields("runway_short", exporter=name, receiver=key.receiver, runway_s=round(left))
         logger.warning(
-            "%s: %s: in about %.0f minutes %s",
+            "%s: %s: within %.0f min %s",
             name,
             subscription.log.path,
-            left / 60,
+            max(1, left / 60),
             _FULL if key.receiver in self._spools else _DELETED,
             extra={**more, "once": f"runway {name} {key}"},
         )

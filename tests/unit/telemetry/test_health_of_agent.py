@@ -220,4 +220,4 @@ def test_one_burst_after_the_start_alarms_nobody(
         runways.look(agent.logs, {"k8s_audit": 0})
         times["now"] = 200.0
         runways.warn(subscription, None)
-        assert caplog.text.count("in about 0 minutes the spool is full") == 1
+        assert caplog.text.count("within 1 min the spool is full") == 1

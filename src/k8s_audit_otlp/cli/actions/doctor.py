@@ -101,7 +101,7 @@ def _show(findings: Iterable[Finding], console: Console) -> Iterator[Finding]:
             subject = finding.subject
             console.print(Text(visible(subject), style="bold"), soft_wrap=True)
         state = Text(f"  {finding.state:<8}", style=_STYLE[finding.state])
-        print_hanging(console, state + Text(f"{finding.check:<22}"), finding.why)
+        print_hanging(console, state + Text(f"{finding.check:<26}"), finding.why)
         if finding.hint and finding.state is not State.OK:
             print_hanging(console, Text(f"{'':10}→ "), finding.hint)
         yield finding

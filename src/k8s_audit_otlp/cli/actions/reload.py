@@ -51,7 +51,7 @@ def _agent_of(directory: Path) -> int | None:
     except OSError as error:
         die(f"{directory}: {error.strerror}", STATE)
     if holder is None or lock is None:
-        die(f"{directory}: no agent is running with it", STATE)
+        die(f"{directory}: no agent is running with it; start one with run", STATE)
     if not holder.isdecimal():
         return None
     if not any(_is_file(fd, lock) for fd in _open_files(holder)):

@@ -75,7 +75,9 @@ def build(tree: Any) -> Findings:
         if name == "connectors":
             found.mistake((name,), "there are no connectors here", "remove the section")
         elif name not in SECTIONS:
-            found.mistake((name,), "unknown section", suggest(name, SECTIONS))
+            in_service = has_key(Service, (name,))
+            hint = f"write service: {{{name}: ...}}" if in_service else suggest(name, SECTIONS)
+            found.mistake((name,), "unknown section", hint)
     check_processors(_section(tree, "processors", found), tree.get("service"), found)
     receivers = _components(tree, "receivers", RECEIVERS, found)
     from_beginning = all(

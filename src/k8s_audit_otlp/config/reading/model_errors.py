@@ -73,7 +73,7 @@ def _words(found: Any, model: type[BaseModel], kind: str, inner: Path) -> _Words
     if name == "mistake":
         return ctx["what"], ctx["hint"]
     if name == "extra_forbidden":
-        return "unknown key", suggest(str(inner[-1]), _siblings(model, kind, inner[:-1]))
+        return "unknown key", _place_of(str(inner[-1]), model, kind, inner[:-1])
     if name == "missing":
         return "is missing", f"add it: {_description(model, inner)}"
     if name in _SHOWING:
@@ -113,6 +113,15 @@ def has_key(model: type[BaseModel], path: Path) -> bool:
 
 def keys_of(model: type[BaseModel]) -> set[str]:
     return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _place_of(name: str, model: type[BaseModel], kind: str, parent: Path) -> str:
+    """Say where an unknown key belongs: in a block beside it, or under another name."""
+    block = block_at(model, parent)
+    for key in sorted(keys_of(block)) if block else ():
+        if has_key(model, (*parent, key, name)):
+            return f"it belongs to {key}: write {key}: {{{name}: ...}}"
+    return suggest(name, _siblings(model, kind, parent))
 
 
 def _siblings(model: type[BaseModel], kind: str, parent: Path) -> set[str]:

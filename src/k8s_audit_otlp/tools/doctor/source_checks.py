@@ -106,7 +106,8 @@ def _cloudwatch(source: CloudWatch) -> CheckResult:
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     except ImportError:
-        return fail("boto3 is not installed", "pip install 'k8s-audit-otlp[aws]'")
+        hint = "pip install '.[aws]' from the repository's root"
+        return fail("boto3 is not installed", hint)
     patience = Config(
         connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"max_attempts": 1}
     )

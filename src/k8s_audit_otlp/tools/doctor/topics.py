@@ -27,7 +27,8 @@ def topics_are_there(
         from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415
     except ImportError:
-        return fail("confluent-kafka is not installed", "pip install 'k8s-audit-otlp[kafka]'")
+        hint = "pip install '.[kafka]' from the repository's root"
+        return fail("confluent-kafka is not installed", hint)
     said: list[str] = []
     client = None
     try:

@@ -121,8 +121,9 @@ class Verdict:
         if all(chain.replay or not chain.last for chain in self.sound.chains):
             return "only replays have receipts here: those say what was sent again, not what is due"
         if not self.complete.segments:
-            beyond = "".join(f"; {n} ({i}) reaches beyond it" for i, n in self.scope.beyond.items())
-            return f"no segment lies in that time, so none is judged{beyond}"
+            beyond = len(self.scope.beyond)
+            some = f": {beyond} begin before it or end after it" if beyond else ""
+            return f"no segment lies in that time, so none is judged{some}"
         if self.raw is not None and not (self.raw.same or self.raw.changed):
             why = "; ".join(self.raw.not_judged[:3]) or "no file of the log is in it"
             return f"--raw {self.raw.directory}: none of its files can be judged: {why}"

@@ -160,6 +160,15 @@ def test_guance_gets_flat_names_and_lists_as_text() -> None:
     assert exporter.limits.attributes.lists_as_json
 
 
+@pytest.mark.parametrize(
+    ("key", "block"),
+    [("vendor", "audit"), ("max_elapsed_time", "retry_on_failure"), ("ca_file", "tls")],
+)
+def test_a_key_of_a_block_that_stands_beside_it_is_told_its_place(key: str, block: str) -> None:
+    (one,) = _mistakes({"endpoint": "http://a:1", key: "loki"})
+    assert one.endswith(f"unknown key; it belongs to {block}: write {block}: {{{key}: ...}}")
+
+
 def test_an_unknown_vendor_is_a_mistake_with_the_known_ones() -> None:
     """And one behind a Collector says so."""
     (one,) = _mistakes({"endpoint": "http://a:1", "audit": {"vendor": "datdog"}})
