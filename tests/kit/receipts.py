@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.tools.verify.contents import Contents
 from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, ExportRecord, read_receipt
@@ -24,7 +25,7 @@ def receipt_of(
         ]
     )
     identity = identity or sent[0].uid.partition("-")[0]
-    own = {
+    said = {
         CHAIN_ID: "0123456789abcdef",
         SEGMENT + "identity": identity,
         SEGMENT + "bytes": size,
@@ -35,6 +36,7 @@ def receipt_of(
         SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
         **more,
     }
+    own = {words(name): value for name, value in said.items()}
     return ExportRecord(f"receipt-{identity}-1", read_receipt(own), own)
 
 

@@ -11,6 +11,7 @@ back end holds it needs seals (`evidence.seal`), and somebody who keeps the publ
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
@@ -26,6 +27,7 @@ REPLAYED = "k8s.audit.replayed"  # and what the resource of a replay says, which
 _WORDS = re.compile(r"[^a-z0-9]+")
 
 
+@lru_cache(maxsize=4096)
 def words(name: str) -> str:
     """Return a name as any back end may write it: lower case, one dot between words."""
     return _WORDS.sub(".", name.lower()).strip(".")

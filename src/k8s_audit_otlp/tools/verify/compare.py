@@ -127,7 +127,7 @@ class Comparison:
                 self._gaps.setdefault(gap.identity, []).append(gap)
             else:
                 self._unlinked.append(gap)
-        elif receipt is not None:
+        elif receipt is not None and not receipt.replayed:
             known = self._receipts.get(receipt.identity)
             if known is None or known.weight <= receipt.weight:
                 self._receipts[receipt.identity] = receipt

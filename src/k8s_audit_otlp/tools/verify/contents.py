@@ -6,17 +6,13 @@ it. A record is untouched if a receipt speaks of it, that of its exporter or of 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
-from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, field_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
-    ContentReceipt,
     FormReader,
     Record,
     Records,
@@ -37,9 +33,7 @@ class Contents:
 
     def __init__(self) -> None:
         self._records: dict[str, Records] = {}
-        self._receipts: dict[
-            str, list[tuple[str, ContentReceipt]]
-        ] = {}  # by identity: and who sends
+        self._receipts: dict[str, list[Receipt]] = {}  # by identity
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self.segments = Segments()
         self.hashed: set[str] = set()  # segments whose records `report` compared with hashes
@@ -58,16 +52,9 @@ class Contents:
             is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
             end = _ENDLESS if is_open else gap.end
             self._gaps.setdefault(gap.identity, []).append((gap.start, end))
-        elif item.own is not None and _is_receipt(item):
-            self._take_receipt(item.own)
-
-    def _take_receipt(self, own: Mapping[str, Any]) -> None:
-        identity = str(field_of(own, SEGMENT + "identity") or "")
-        receipt = ContentReceipt.read(own)
-        self.segments.take_receipt(identity, own)
-        replay = field_of(own, CHAIN_ID) if field_of(own, REPLAYED) is not None else ""
-        who = f"{field_of(own, EXPORTER) or ''} {replay}"
-        self._receipts.setdefault(identity, []).append((who, receipt))
+        elif item.receipt is not None:
+            self.segments.take_receipt(item.receipt)
+            self._receipts.setdefault(item.receipt.identity, []).append(item.receipt)
 
     def leave_out(self, identities: Iterable[str]) -> None:
         """Forget what was taken in of some segments."""
@@ -98,7 +85,7 @@ class Contents:
     ) -> None:
         """Judge what is there beside what a receipt proves, in another form than that."""
         for identity, records in again.items():
-            name = self._receipts[identity][0][1].name
+            name = self._receipts[identity][0].name
             known = [r for r in records if r.form in proven or r.form.endswith(AGAIN)]
             if known:
                 report.not_judged.append(
@@ -111,24 +98,16 @@ class Contents:
             ]
 
 
-def _newest(receipts: Sequence[tuple[str, ContentReceipt]]) -> list[ContentReceipt]:
+def _newest(receipts: Sequence[Receipt]) -> list[Receipt]:
     """Return the receipts that speak of most bytes, of each who sends; those in a chain if any is.
 
     Who puts in another of as many bytes does not take the true one away.
     """
-    linked = [each for each in receipts if each[1].none != "unlinked"] or receipts
-    most: dict[str, int] = {}
-    for who, receipt in linked:
-        most[who] = max(most.get(who, 0), receipt.said.bytes)
-    return [receipt for who, receipt in linked if receipt.said.bytes == most[who]]
-
-
-def _is_receipt(item: ExportRecord) -> bool:
-    """Tell whether it is one of an agent or of a replay."""
-    if item.receipt is not None or item.own is None:
-        return item.receipt is not None
-    said = field_of(item.own, REPLAYED), field_of(item.own, SEGMENT + "delivered")
-    return None not in said
+    linked = [receipt for receipt in receipts if receipt.chain] or receipts
+    most: dict[tuple[str, str], int] = {}
+    for receipt in linked:
+        most[receipt.sender] = max(most.get(receipt.sender, -1), receipt.bytes)
+    return [receipt for receipt in linked if receipt.bytes == most[receipt.sender]]
 
 
 def _digest(item: ExportRecord) -> bytes:

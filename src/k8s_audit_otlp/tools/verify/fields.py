@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.otlp.attributes_sum import CHOSEN
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, words_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, read_uid
 from k8s_audit_otlp.tools.verify.rebuilt_fields import (
     NOT_OF_THE_BODY,
@@ -32,7 +33,7 @@ _MOST: Final = 1000  # of one field that are kept to be named
 _SHOWN: Final = 80  # characters of a value
 _LEAST_BOUND: Final = 64  # bytes of a value, as an exporter may be told
 _LARGE: Final = 4096  # characters of attributes, from which a bound on their sum may cut some
-_CUT_FIRST: Final = tuple(words_of(k.replace("{p}", "").removesuffix("<key>")) for k in CHOSEN)
+_CUT_FIRST: Final = tuple(words(k.replace("{p}", "").removesuffix("<key>")) for k in CHOSEN)
 # Names that back ends use themselves; what has no dot is taken for one of them, too.
 _STORES_OWN: Final = frozenset({"user.name", "user.id", "error.type", "url.path", "url.query"})
 _OTLPS_OWN: Final = frozenset({"timeunixnano", "severitynumber", "severitytext", "eventname"})

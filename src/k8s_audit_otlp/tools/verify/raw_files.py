@@ -9,7 +9,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.offline import OfflineSegment, segments
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 
 _STEP = 1024 * 1024
 
@@ -34,10 +34,10 @@ class RawFiles:
     def take(self, item: ExportRecord) -> None:
         """Take in what a receipt says of raw bytes."""
         receipt = item.receipt
-        if receipt is not None and receipt.chain and item.own is not None:
+        if receipt is not None and receipt.chain and not receipt.replayed:
             of = self._said.setdefault(receipt.identity, {})
-            if said := str(field_of(item.own, "k8s.audit.segment.sha256") or ""):
-                of[said] = receipt.bytes
+            if receipt.sha256:
+                of[receipt.sha256] = receipt.bytes
 
     def report(self, directory: Path) -> RawReport:
         """Read every file of *directory* whose first line names a segment with a receipt.

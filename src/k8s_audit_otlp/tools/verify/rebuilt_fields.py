@@ -14,13 +14,13 @@ import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
+from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import EVENT_NAME, TABLE, MappingOptions, P
 from k8s_audit_otlp.otlp.parts import MAX_NOTES
 from k8s_audit_otlp.otlp.record import plain_value
-from k8s_audit_otlp.tools.verify.exports.record import words_of
 from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, is_item, offset_of
 
 PREFIX: Final = "k8s.audit."
@@ -29,7 +29,7 @@ _ALWAYS: Final = ("outcome", "user.type")
 _SHORTEST_CUT: Final = 48
 _REMEMBERED: Final = 256  # bytes of an attribute that is remembered
 _UID: Final = "log.record.uid"
-_PLAIN: Final = frozenset(words_of(row.key) for row in TABLE if row.profile == P)
+_PLAIN: Final = frozenset(words(row.key) for row in TABLE if row.profile == P)
 _PLAIN_SIGN: Final = "auditid"
 NOT_OF_THE_BODY: Final = frozenset({_UID, "log.file.name", "log.file.path"})
 _MARKS: Final = (
@@ -65,7 +65,7 @@ class Derived(NamedTuple):
 
 def beside_of(known: Mapping[str, Any], field: str) -> Beside:
     """Find attributes, time and severity: attributes are where the uid is, the rest around."""
-    wanted = words_of(field)
+    wanted = words(field)
     path = next((p for p in known if p == wanted or p.endswith("." + wanted)), "")
     inside = path.removesuffix(wanted) if wanted == _UID else ""
     around = inside[: inside.rstrip(".").rfind(".") + 1]
@@ -100,9 +100,9 @@ class _Names(NamedTuple):
 @lru_cache(maxsize=16)
 def _names(prefix: str) -> _Names:
     keys = [row.key_with(prefix) for row in TABLE]
-    rows = frozenset(words_of(key) for key in keys if not key.endswith("<key>"))
-    maps = tuple(words_of(k.removesuffix("<key>")) + "." for k in keys if k.endswith("<key>"))
-    moved = {words_of(prefix + name): name for name in rows if not name.startswith(prefix)}
+    rows = frozenset(words(key) for key in keys if not key.endswith("<key>"))
+    maps = tuple(words(k.removesuffix("<key>")) + "." for k in keys if k.endswith("<key>"))
+    moved = {words(prefix + name): name for name in rows if not name.startswith(prefix)}
     others = {name: of for name, of in moved.items() if name not in rows}
     return _Names(rows, maps, tuple(prefix + mark for mark in _MARKS), others)
 
@@ -138,7 +138,7 @@ def derive(place: UidPlace, body: str, prefix: str) -> Derived | None:
 def _attribute(pair: bytes) -> tuple[str, Any]:
     """Return the name in plain words and the value of a KeyValue."""
     read = KeyValue.FromString(pair)
-    return words_of(read.key), plain_value(read.value)
+    return words(read.key), plain_value(read.value)
 
 
 _seen = lru_cache(maxsize=4096)(_attribute)  # most of a record's attributes are those of others

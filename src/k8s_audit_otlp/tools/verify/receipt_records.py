@@ -9,31 +9,24 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, permutations
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from k8s_audit_otlp.evidence.chain import REPLAYED
+from k8s_audit_otlp.evidence.chain import REPLAYED, words
 from k8s_audit_otlp.otlp.resource import MAPPING
 from k8s_audit_otlp.state.content_hash import (
     DIGEST_BYTES,
     PRIME,
-    VERSION,
     added,
     located,
     whole_hash,
 )
-from k8s_audit_otlp.tools.verify.exports.record import (
-    CHAIN_ID,
-    SEGMENT,
-    field_of,
-    number_of,
-    words_of,
-)
+from k8s_audit_otlp.tools.verify.exports.record import Receipt
 from k8s_audit_otlp.tools.verify.exports.uids import offset_of
 
 AGAIN: Final = "+"  # behind the form of what a replay sent
 NO_BODY: Final = bytes(DIGEST_BYTES)  # in place of a digest
-_MAPPING: Final = words_of(MAPPING)
-_REPLAYED: Final = words_of(REPLAYED)
+_MAPPING: Final = words(MAPPING)
+_REPLAYED: Final = words(REPLAYED)
 _MOST_ORDERS: Final = 200  # orders of forms that are tried: all of four forms, and more than enough
 
 
@@ -66,6 +59,8 @@ class Record(NamedTuple):
 
 
 Chosen = Sequence[Record]  # in the order of their places, one for each
+# Where a segment has gaps: begin and end. There more may be than its receipt counts.
+Gaps = Sequence[tuple[int, int]]
 
 
 @dataclass(slots=True, eq=False)
@@ -121,49 +116,6 @@ class Records:
         return [r for at, r in enumerate(every) if not at or r != every[at - 1]]
 
 
-class Said(NamedTuple):
-    """What a receipt says of the records that were delivered."""
-
-    bytes: int
-    delivered: int
-    hash: str
-    sums: tuple[int, ...]
-    # Where more may be there than it counts: begin and end. None where nothing was lost.
-    gaps: Sequence[tuple[int, int]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ContentReceipt:
-    """What a receipt says of its segment's records."""
-
-    name: str
-    gaps: int
-    given_up: int  # dead-lettered or refused: may be there since, sent again
-    none: str  # why it has no hash
-    said: Said
-
-    @classmethod
-    def read(cls, own: Mapping[str, Any]) -> "ContentReceipt":
-        def text(name: str) -> str:
-            return str(field_of(own, name) or "")
-
-        content = SEGMENT + "content."
-        version = text(content + "version")
-        none = text(content + "none") or ("" if version == str(VERSION) else "not_hashed")
-        if not text(CHAIN_ID):
-            none = "unlinked"
-        try:
-            sums = tuple(int(each, 16) for each in text(content + "sums").split("-"))
-        except ValueError:
-            sums = ()
-        size, delivered, gaps, *given_up = (
-            number_of(field_of(own, SEGMENT + name))
-            for name in ("bytes", "delivered", "gaps", "dead_lettered", "refused")
-        )
-        said = Said(size, delivered, text(content + "hash"), sums)
-        return cls(text("log.file.name"), gaps, sum(given_up), none, said)
-
-
 class MatchedForms(NamedTuple):
     """What fits a receipt best: it is what was sent but for `differences`.
 
@@ -192,13 +144,13 @@ class MatchedForms(NamedTuple):
         return [r for r in self.chosen if (offset_of(r.place) in offsets) == is_other]
 
 
-def found_for(said: Said, every: Sequence[Record]) -> MatchedForms:
+def found_for(said: Receipt, gaps: Gaps, every: Sequence[Record]) -> MatchedForms:
     """Return the records that *said* speaks of, or what comes nearest to it."""
     best: MatchedForms | None = None
     if _is_what_was_sent(said, ()):  # a replay of another time, or a policy that takes all
         return MatchedForms((), [])
     for chosen in _choices(every):
-        found = _held(said, _outside_gaps(said, chosen), every)
+        found = _held(said, _outside_gaps(said, gaps, chosen), every)
         if found.fits:
             return found
         if best is None or _distance(said, found) < _distance(said, best):
@@ -206,7 +158,7 @@ def found_for(said: Said, every: Sequence[Record]) -> MatchedForms:
     return best or MatchedForms((), None)
 
 
-def _distance(said: Said, found: MatchedForms) -> tuple[int, int]:
+def _distance(said: Receipt, found: MatchedForms) -> tuple[int, int]:
     if found.differences is not None:
         return len(found.differences), 0
     return 3, abs(said.delivered - len(found.chosen))
@@ -226,16 +178,16 @@ def _choices(every: Sequence[Record]) -> Iterator[Chosen]:
         yield []
 
 
-def _outside_gaps(said: Said, chosen: Chosen) -> Chosen:
+def _outside_gaps(said: Receipt, gaps: Gaps, chosen: Chosen) -> Chosen:
     """Leave out what a killed agent delivered and had no time to note: it lies in a gap."""
-    if said.gaps is None or len(chosen) <= said.delivered:
+    if not said.gaps or len(chosen) <= said.delivered:
         return chosen
-    kept = [r for r in chosen if not any(a <= offset_of(r.place) < b for a, b in said.gaps)]
+    kept = [r for r in chosen if not any(a <= offset_of(r.place) < b for a, b in gaps)]
     # Fewer: the gap was told of by an older version, or to another back end.
     return (kept if len(kept) >= said.delivered else chosen)[: said.delivered]
 
 
-def _held(said: Said, chosen: Chosen, every: Iterable[Record]) -> MatchedForms:
+def _held(said: Receipt, chosen: Chosen, every: Iterable[Record]) -> MatchedForms:
     if _is_what_was_sent(said, chosen):
         return MatchedForms(chosen, [])
     sums = sums_of(chosen)
@@ -276,7 +228,7 @@ def _mended(
     return mended
 
 
-def _is_what_was_sent(said: Said, chosen: Chosen) -> bool:
+def _is_what_was_sent(said: Receipt, chosen: Chosen) -> bool:
     return whole_hash(b"".join([record.digest for record in chosen])).hex() == said.hash
 
 

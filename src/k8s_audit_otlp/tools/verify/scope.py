@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.exports.record import SEGMENT, ExportRecord, field_of, number_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of, number_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap
 
 _CLUSTER = "k8s.cluster.name"
@@ -92,25 +92,24 @@ class Scope:
     def _is_of_cluster(self, item: ExportRecord, own: Mapping[str, Any]) -> bool:
         """Seals in a file of their own name no cluster; they belong to a chain."""
         name = str(field_of(own, _CLUSTER) or "")
-        if item.receipt is not None:
+        if item.receipt is not None and not item.receipt.replayed:
             self.clusters.add(name)
         is_seal = field_of(own, SEAL + "signature") is not None
         return not self.cluster or name == self.cluster or (is_seal and not name)
 
     def _leave_out(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
-        if item.receipt is not None:
-            self.others.add(item.receipt.identity)
-            last = _number(own, SEGMENT + "last_event_ns")
-            if not last or self._holds(last):
-                of = self.elsewhere.setdefault(item.receipt.chain, set())
-                of.add(_number(own, CHAIN + "number"))
+        receipt = item.receipt
+        if receipt is not None and not receipt.replayed:
+            self.others.add(receipt.identity)
+            if not receipt.last_event_ns or self._holds(receipt.last_event_ns):
+                self.elsewhere.setdefault(receipt.chain, set()).add(_number(own, CHAIN + "number"))
 
     def _note(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
-        if item.receipt is not None:
-            first, last = (_number(own, SEGMENT + n) for n in ("first_event_ns", "last_event_ns"))
-            span = _Span(first, last, str(field_of(own, "log.file.name") or ""))
-            known = self._spans.get(item.receipt.identity, span)
-            self._spans[item.receipt.identity] = known.joined(span)
+        receipt = item.receipt
+        if receipt is not None and not receipt.replayed:
+            span = _Span(receipt.first_event_ns, receipt.last_event_ns, receipt.name)
+            known = self._spans.get(receipt.identity, span)
+            self._spans[receipt.identity] = known.joined(span)
         elif (gap := read_gap(item.uid)) is not None:
             since, until = (_number(own, _GAP + name) for name in ("since_ns", "until_ns"))
             until = until or _number(own, _GAP + "told_ns")

@@ -1,19 +1,19 @@
 """Judges the records of one segment by its receipts: each exporter's, and those of replays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from k8s_audit_otlp.state.content_hash import PRIME
 from k8s_audit_otlp.tools.text import counted
+from k8s_audit_otlp.tools.verify.exports.record import Receipt
 from k8s_audit_otlp.tools.verify.exports.uids import offset_of, place_of, uid_of
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
-    ContentReceipt,
+    Gaps,
     MatchedForms,
     Record,
     Records,
-    Said,
     found_for,
 )
 
@@ -42,8 +42,8 @@ class SegmentContents:
     """Judges one segment; `forms` are those of its records that are proven."""
 
     identity: str
-    receipts: Sequence[ContentReceipt]
-    gaps: Sequence[tuple[int, int]]
+    receipts: Sequence[Receipt]
+    gaps: Gaps
     report: ContentReport
     forms: set[str] = field(default_factory=set)
     again: list[Record] = field(default_factory=list)  # in other forms than what is proven
@@ -61,22 +61,22 @@ class SegmentContents:
         """Judge it; say why it cannot be."""
         if self.none:
             return _NONE.get(self.none, self.none)
-        receipts = {r.said: r for r in self.receipts}  # exporters that are alike agree
+        # Exporters that are alike agree.
+        receipts = {(r.bytes, r.delivered, r.hash, r.sums): r for r in self.receipts}.values()
         whole, count, form = records.whole()
-        if count and {said.hash for said in receipts} == {whole}:
+        if count and {receipt.hash for receipt in receipts} == {whole}:
             self.forms.add(form)
             self._judged(count)
             return ""
         return self._judge_forms(receipts, records.each())
 
-    def _judge_forms(self, receipts: Mapping[Said, ContentReceipt], every: Sequence[Record]) -> str:
+    def _judge_forms(self, receipts: Collection[Receipt], every: Sequence[Record]) -> str:
         """Judge records that are not simply what every receipt speaks of."""
         if any(record.digest == NO_BODY for record in every):
             return "the export has no bodies"
-        proven, unfit = set[Record](), list[tuple[ContentReceipt, MatchedForms]]()
-        for said, receipt in receipts.items():
-            gaps = self.gaps if receipt.gaps else None
-            found = found_for(said._replace(gaps=gaps), every)
+        proven, unfit = set[Record](), list[tuple[Receipt, MatchedForms]]()
+        for receipt in receipts:
+            found = found_for(receipt, self.gaps, every)
             proven.update(found.same)
             if not found.fits:
                 unfit.append((receipt, found))
@@ -98,12 +98,12 @@ class SegmentContents:
 
     def _judge_unfit(
         self,
-        receipt: ContentReceipt,
+        receipt: Receipt,
         found: MatchedForms,
         proven: set[Record],
         places: Mapping[int, str],
     ) -> str:
-        delivered = receipt.said.delivered
+        delivered = receipt.delivered
         if receipt.gaps and len(places) > delivered:
             return "it has a gap, and a killed agent sent some of that and could not note which"
         known = {record.place for record in proven}
@@ -168,7 +168,7 @@ class SegmentContents:
                 if not record.form.endswith(AGAIN)
             ]
 
-    def _name(self, receipt: ContentReceipt, found: MatchedForms, places: Mapping[int, str]) -> str:
+    def _name(self, receipt: Receipt, found: MatchedForms, places: Mapping[int, str]) -> str:
         """Name what differs from the receipt; *places*: where anything is, and in which form."""
         report, where = self.report, f"{self.name} ({self.identity})"
         there: dict[int, list[Record]] = {}
@@ -176,7 +176,7 @@ class SegmentContents:
             there.setdefault(offset_of(record.place), []).append(record)
         different = found.differences
         if different is None:
-            lacking = receipt.said.delivered - len(places)
+            lacking = receipt.delivered - len(places)
             if lacking > 0:
                 return f"{lacking} of its records are missing; of the others nobody can tell"
             if any(form.endswith(AGAIN) for form in places.values()):

@@ -10,12 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.exports.record import (
-    CHAIN_ID,
-    SEGMENT,
     ExportRecord,
+    Receipt,
     field_of,
     source_of,
 )
@@ -67,14 +65,11 @@ class Segments:
         elif at[0] < here.first[0]:
             here.first = at
 
-    def take_receipt(self, identity: str, own: Mapping[str, Any]) -> None:
-        chain, number = str(field_of(own, CHAIN_ID) or ""), str(field_of(own, SEGMENT + "number"))
-        first = str(field_of(own, SEGMENT + "first_event_ns"))
-        self._receipted.setdefault(chain, set()).add(identity)
-        if chain and number.isdecimal() and first.isdecimal() and field_of(own, REPLAYED) is None:
-            self._receipts[chain] = max(
-                self._receipts.get(chain, (0, 0)), (int(number), int(first))
-            )
+    def take_receipt(self, receipt: Receipt) -> None:
+        self._receipted.setdefault(receipt.chain, set()).add(receipt.identity)
+        if receipt.chain and receipt.first_event_ns and not receipt.replayed:
+            begin = receipt.number, receipt.first_event_ns
+            self._receipts[receipt.chain] = max(self._receipts.get(receipt.chain, (0, 0)), begin)
 
     def newest_ns(self) -> int:
         """Return the time of the newest event that ends a segment; 0 where none has one."""

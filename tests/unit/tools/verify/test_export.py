@@ -118,7 +118,7 @@ def test_a_receipt_is_read_in_any_form(form: str) -> None:
     }[form]
     (item,) = export_of(data)
     assert item.receipt == Receipt(
-        "00112233445566aa", "otlp_http", "cp-1", "", 7, 1000, 5, 4, 1, 0, 0, 0
+        "00112233445566aa", "otlp_http", "cp-1", "", 7, 1000, 5, 4, 1, 0, 0, 0, none="unlinked"
     )
 
 

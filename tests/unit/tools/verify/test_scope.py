@@ -4,22 +4,22 @@ from itertools import count
 
 import pytest
 
+from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt
 from k8s_audit_otlp.tools.verify.scope import Scope
 
 GAP = "k8s.audit.gap."
-SEGMENT = "k8s.audit.segment."
 NUMBERS = count(1)
 
 
 def receipt(identity: str, first: int, last: int) -> ExportRecord:
-    own = {f"{SEGMENT}first_event_ns": first, f"{SEGMENT}last_event_ns": last}
-    return ExportRecord(f"receipt-{identity}-{next(NUMBERS)}", Receipt(identity), own)
+    said = Receipt(identity, first_event_ns=first, last_event_ns=last)
+    return ExportRecord(f"receipt-{identity}-{next(NUMBERS)}", said, {})
 
 
 def gap(identity: str, **times: int) -> ExportRecord:
     return ExportRecord(
-        f"gap-otlp_http-{identity}-0-ff", None, {GAP + k: v for k, v in times.items()}
+        f"gap-otlp_http-{identity}-0-ff", None, {words(GAP + k): v for k, v in times.items()}
     )
 
 

@@ -4,14 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, item_of_fields
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, item_of_fields
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 from k8s_audit_otlp.tools.verify.unreceipted import Segments
 
 HOUR = 3_600
-SEGMENT = "k8s.audit.segment."
 PATH = "/var/log/kubernetes/audit.log"
 
 
@@ -51,12 +49,10 @@ class Export:
             self.segments.take_event(place, item)
         if chain:
             self._numbers[chain] = self._numbers.get(chain, 0) + 1
-            own = {
-                CHAIN + "id": chain,
-                SEGMENT + "number": self._numbers[chain],
-                SEGMENT + "first_event_ns": first * HOUR * 10**9,
-            }
-            self.segments.take_receipt(identity * 16, own)
+            number, first_ns = self._numbers[chain], first * HOUR * 10**9
+            self.segments.take_receipt(
+                Receipt(identity * 16, chain=chain, number=number, first_event_ns=first_ns)
+            )
 
     def overdue(self) -> list[str]:
         """Return the first digit of each identity that should have a receipt."""

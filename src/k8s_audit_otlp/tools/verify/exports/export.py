@@ -19,6 +19,7 @@ import msgspec
 import zstandard
 from isal import igzip
 
+from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.receiver.inflate import DamagedError
 from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
 from k8s_audit_otlp.tools.verify.exports.record import (
@@ -28,7 +29,6 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     item_of_row,
     items_of_request,
     unescaped,
-    words_of,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
@@ -206,12 +206,12 @@ class Export:
             for row in rows:
                 yield ExportRecord(row[column].strip() if column < len(row) else "")
             return
-        wanted = words_of(self._field)
+        wanted = words(self._field)
         second = next(rows, [])
         if any(cell.startswith("{'") for cell in header):
             raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
         maps = any(cell.startswith("{'") for cell in second)
-        if not maps and not any(("." + words_of(cell)).endswith("." + wanted) for cell in header):
+        if not maps and not any(("." + words(cell)).endswith("." + wanted) for cell in header):
             raise UnreadableExportError(
                 f"{self.name}: no column {self._field}; name it with --uid-field: "
                 + ", ".join(cell[:40] for cell in header[:20])

@@ -7,19 +7,18 @@ JSON; they are known by how their names end.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED
+from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, words
+from k8s_audit_otlp.state.content_hash import VERSION as CONTENT_VERSION
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
 _MAX_DEPTH = 8
 _MAP_ENTRY = re.compile(r"'((?:[^'\\]|\\.)*)':'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
-_WORDS = re.compile(r"[^a-z0-9]+")
 SEGMENT = "k8s.audit.segment."  # attributes of a receipt begin so
 CHAIN_ID = CHAIN + "id"
 # OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).
@@ -29,7 +28,11 @@ _SOURCE = ("service.instance.id", "host.name", "k8s.node.name")
 
 
 class Receipt(NamedTuple):
-    """What the agent states about one segment; -1 where the export does not say."""
+    """What the agent states about one segment; -1 where the export does not say.
+
+    `replayed`: it speaks of what was sent again, not of what has to be there. `hash` and `sums` are
+    over the records that were delivered; `none` says why there is no hash, "" where there is one.
+    """
 
     identity: str
     exporter: str = ""
@@ -43,11 +46,24 @@ class Receipt(NamedTuple):
     dead_lettered: int = 0
     refused: int = 0
     gaps: int = 0
+    first_event_ns: int = 0
+    last_event_ns: int = 0
+    replayed: bool = False
+    name: str = ""  # of the file
+    sha256: str = ""  # of its bytes
+    hash: str = ""
+    sums: tuple[int, ...] = ()
+    none: str = ""
 
     @property
     def given_up(self) -> int:
         """Not delivered, as the back end would not have them; they may be sent again later."""
         return self.dead_lettered + self.refused
+
+    @property
+    def sender(self) -> tuple[str, str]:
+        """Its exporter, and which replay it is of."""
+        return self.exporter, self.chain if self.replayed else ""
 
     @property
     def weight(self) -> tuple[bool, int, int]:
@@ -66,12 +82,13 @@ class ExportRecord(NamedTuple):
 
     uid: str
     receipt: Receipt | None = None
-    own: Mapping[str, Any] | None = None  # all fields of one of the agent's own records
+    # The fields of one of the agent's own records, by their paths in plain words.
+    own: Mapping[str, Any] | None = None
     body: str | None = None  # of an event's record, where the export has it
-    beside: Mapping[str, Any] | None = None  # and its fields by their paths in plain words
+    beside: Mapping[str, Any] | None = None  # and its fields
 
 
-# -- OTLP JSON: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding -------------------------
+# -- OTLP JSON, a request a line: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding -------
 
 
 class _Value(msgspec.Struct, gc=False):
@@ -80,6 +97,15 @@ class _Value(msgspec.Struct, gc=False):
     boolValue: bool | None = None  # noqa: N815
     doubleValue: float | None = None  # noqa: N815
     arrayValue: "_Array | None" = None  # noqa: N815
+
+    def plain(self) -> Any:
+        """Return it as Python has it, a list as a tuple; 0 for what no record of ours holds."""
+        if self.stringValue is not None:
+            return self.stringValue
+        if self.arrayValue is not None:
+            return tuple(each.plain() for each in self.arrayValue.values)
+        values = self.boolValue, self.intValue, self.doubleValue
+        return next((value for value in values if value is not None), 0)
 
 
 class _Array(msgspec.Struct, gc=False):
@@ -118,64 +144,40 @@ class _Request(msgspec.Struct, gc=False):
 
 
 _read_request = msgspec.json.Decoder(_Request).decode
+_NOTHING: Final = _Value()
 
 
-def _plain(pair: _Pair) -> Any:
-    value = pair.value or _Value()
-    return _value(value) if value.stringValue is None else value.stringValue
+def items_of_request(line: bytes, field: str) -> Iterator[ExportRecord]:
+    """Yield the records of a request: as `item_of_fields` reads them, in a third of the time."""
+    wanted = _attribute_path(field)
+    for source in _read_request(line).resourceLogs:
+        around = {f"resource.{path}": value for path, value in _attributes(source.resource)}
+        for scope in source.scopeLogs:
+            for log in scope.logRecords:
+                known = {**around, **dict(_attributes(log))}
+                known["timeunixnano"] = log.timeUnixNano
+                known["severitynumber"] = log.severityNumber
+                known["severitytext"] = log.severityText
+                known["eventname"] = log.eventName
+                body, uid = log.body.stringValue if log.body else None, str(known.get(wanted, ""))
+                if read_uid(uid) is not None:
+                    yield ExportRecord(uid, body=body, beside=known)
+                else:
+                    known["body"] = body
+                    yield ExportRecord(uid, read_receipt(known), known)
 
 
-def _value(value: _Value) -> Any:
-    """Return a value as Python has it, a list as a tuple; 0 for what no record of ours holds."""
-    if value.arrayValue is not None:
-        return tuple(_value(each) for each in value.arrayValue.values)
-    values = (value.stringValue, value.boolValue, value.intValue, value.doubleValue)
-    return next((v for v in values if v is not None), 0)
-
-
-def _beside(log: _Log, around: Mapping[str, Any]) -> dict[str, Any]:
-    own: dict[str, Any] = {
-        **around,
-        "timeunixnano": log.timeUnixNano,
-        "severitynumber": log.severityNumber,
-        "severitytext": log.severityText,
-        "eventname": log.eventName,
-    }
-    for pair in log.attributes:
-        own[_attribute_path(pair.key)] = _plain(pair)
-    return own
+def _attributes(of: _Resource | _Log | None) -> Iterator[tuple[str, Any]]:
+    for pair in of.attributes if of is not None else ():
+        yield _attribute_path(pair.key), (pair.value or _NOTHING).plain()
 
 
 @lru_cache(maxsize=4096)
 def _attribute_path(key: str) -> str:
-    return f"attributes.{words_of(key)}"
-
-
-def items_of_request(line: bytes, field: str) -> Iterator[ExportRecord]:
-    for source in _read_request(line).resourceLogs:
-        resource = source.resource.attributes if source.resource else []
-        around = {f"resource.attributes.{words_of(p.key)}": _plain(p) for p in resource}
-        for scope in source.scopeLogs:
-            for log in scope.logRecords:
-                uid = next((_plain(p) for p in log.attributes if p.key == field), "")
-                if read_uid(str(uid)) is not None:
-                    body = log.body.stringValue if log.body else None
-                    yield ExportRecord(str(uid), body=body, beside=_beside(log, around))
-                    continue
-                known = {p.key: _plain(p) for p in chain(resource, log.attributes)}
-                if log.body:
-                    known["body"] = log.body.stringValue
-                if log.eventName:
-                    known.setdefault("event.name", log.eventName)
-                yield ExportRecord(str(uid), read_receipt(known), known)
+    return f"attributes.{words(key)}"
 
 
 # -- fields under whatever name a back end gives them --------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def words_of(name: str) -> str:
-    return _WORDS.sub(".", name.lower()).strip(".")
 
 
 def flat(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -221,9 +223,9 @@ def item_of_row(header: Iterable[str], cells: Iterable[Any], field: str) -> Expo
     return item_of_fields((one for name, cell in pairs for one in flat(cell, name)), field)
 
 
-def _named(known: Mapping[str, Any], name: str) -> Any:
-    """Return the value whose path is *name* or ends with it."""
-    wanted = words_of(name)
+def field_of(known: Mapping[str, Any], name: str) -> Any:
+    """Return the field whose path is *name* or ends with it; paths are in plain words."""
+    wanted = words(name)
     if wanted in known:
         return known[wanted]
     ending = "." + wanted
@@ -234,14 +236,14 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
     known: dict[str, Any] = {}
     lists: dict[str, Any] = {}
     for path, value in fields:
-        name = words_of(path)
+        name = words(path)
         if isinstance(value, tuple):
             lists[name] = value
             continue
         if not name and name in known:
             known["time"] = known[name]  # Loki: a time and a line, neither with a name
         known[name] = value
-    uid = str(_named(known, field) or "")
+    uid = str(field_of(known, field) or "")
     if read_uid(uid) is not None:
         return ExportRecord(uid, body=body_of(known), beside={**known, **lists})
     return ExportRecord(uid, read_receipt(known), known)
@@ -257,36 +259,42 @@ def body_of(known: Mapping[str, Any]) -> str | None:
     )
 
 
-def field_of(fields: Mapping[str, Any], name: str) -> Any:
-    """Return the field with that name, under whatever name an export has it."""
-    return _named({words_of(path): value for path, value in fields.items()}, name)
-
-
 def source_of(known: Mapping[str, Any]) -> str:
     """Return what names the node, from fields by their names in plain words."""
-    return next((str(v) for name in _SOURCE if (v := _named(known, name))), "")
+    return next((str(v) for name in _SOURCE if (v := field_of(known, name))), "")
 
 
-def read_receipt(fields: Mapping[str, Any]) -> Receipt | None:
-    """Read a receipt from a record's fields; None if it is none."""
-    known = {words_of(path): value for path, value in fields.items()}
-    if _named(known, REPLAYED) is not None:
-        return None  # it speaks of what was sent again, not of what has to be there
-    identity = _named(known, SEGMENT + "identity")
-    if not identity or _named(known, SEGMENT + "delivered") in (None, ""):
+def read_receipt(known: Mapping[str, Any]) -> Receipt | None:
+    """Read a receipt from a record's fields by their names in plain words; None if it is none."""
+
+    def text(name: str) -> str:
+        return str(field_of(known, name) or "")
+
+    identity = text(SEGMENT + "identity")
+    if not identity or field_of(known, SEGMENT + "delivered") in (None, ""):
         return None
-    numbers = {
-        name: number_of(_named(known, SEGMENT + name), default)
-        for name, default in Receipt._field_defaults.items()
-        if isinstance(default, int)
-    }
+    try:
+        sums = tuple(int(each, 16) for each in text(SEGMENT + "content.sums").split("-"))
+    except ValueError:
+        sums = ()
+    is_hashed = text(SEGMENT + "content.version") == str(CONTENT_VERSION)
+    none = text(SEGMENT + "content.none") or ("" if is_hashed else "not_hashed")
     return Receipt(
-        str(identity),
-        str(_named(known, "k8s.audit.exporter") or ""),
+        identity,
+        text("k8s.audit.exporter"),
         source_of(known),
-        str(_named(known, CHAIN_ID) or ""),
-        **numbers,
+        text(CHAIN_ID),
+        **{n: number_of(field_of(known, SEGMENT + n), default) for n, default in _NUMBERS.items()},
+        replayed=field_of(known, REPLAYED) is not None,
+        name=text("log.file.name"),
+        sha256=text(SEGMENT + "sha256"),
+        hash=text(SEGMENT + "content.hash"),
+        sums=sums,
+        none=none if text(CHAIN_ID) else "unlinked",
     )
+
+
+_NUMBERS: Final = {n: d for n, d in Receipt._field_defaults.items() if type(d) is int}
 
 
 def number_of(value: Any, default: int = 0) -> int:
