@@ -9,17 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash, words
+from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash
 from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, body_of, field_of, number_of
+from k8s_audit_otlp.tools.verify.exports.record import (
+    SEGMENT,
+    ExportRecord,
+    body_of,
+    field_of,
+    number_of,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _NAMES = tuple(CHAIN + name for name in ("id", "number", "previous", "hash"))
-_FIRST = "k8s.audit.segment.first.event.ns"
-_LAST = "k8s.audit.segment.last.event.ns"
+_FIRST = SEGMENT + "first_event_ns"
+_LAST = SEGMENT + "last_event_ns"
 _SEAL_NAMES = (EXPORTER, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
 
 
@@ -90,8 +97,7 @@ class Links:
             self._take(item.uid, item.own)
 
     def _take(self, uid: str, fields: Mapping[str, Any]) -> None:
-        named = _by_words(fields)
-        said = {name: str(named.get(words(name), "")) for name in (*_NAMES, *_SEAL_NAMES)}
+        said = {name: text_of(fields, name) for name in (*_NAMES, *_SEAL_NAMES)}
         if not said[CHAIN + "id"]:
             return
         number = said[CHAIN + "number"]
@@ -100,18 +106,18 @@ class Links:
         elif not number.isdecimal():
             self._faults.append(f"{uid}: a link without a number")
         else:
-            event = str(named.get("event.name") or named.get("eventname") or "")
+            event = text_of(fields, "event.name") or text_of(fields, "eventname")
             sound = said[HASH] == hash_of(uid, event, fields)
-            since_ns, until_ns = (number_of(named.get(name)) for name in (_FIRST, _LAST))
-            text, body = named.get(words(TEXT)), body_of(named)
+            since_ns, until_ns = (number_of(field_of(fields, name)) for name in (_FIRST, _LAST))
+            text, body = text_of(fields, TEXT), body_of(fields)
             if text and body:  # which names the file
-                name = str(field_of(fields, "log.file.name") or "")
+                name = text_of(fields, "log.file.name")
                 sound &= text == text_hash(body) and name in body
             link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, since_ns, until_ns)
             chain = self._links.setdefault(said[CHAIN + "id"], {})
             chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
             self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
-            if words(REPLAYED) in named:
+            if field_of(fields, REPLAYED) is not None:
                 self._replays.add(said[CHAIN + "id"])
             self._first_ns = min(filter(None, (self._first_ns, since_ns)), default=0)
 
@@ -182,20 +188,6 @@ class Links:
             chain.faults.append(f"not what was sealed: number {number}")
         if self._keys is not None and number >= chain.sealed:
             chain.sealed, chain.sealed_ns, chain.sealed_by = number, time_ns, said[SEAL + "key"]
-
-
-def _by_words(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields under their plain names, whatever path an export gives them."""
-    found = {}
-    for path, value in fields.items():
-        name = words(path)
-        for start in ("k8s.audit.", "event.name"):
-            at = name.find(start)
-            if at >= 0 and (at == 0 or name[at - 1] == "."):
-                name = name[at:]
-                break
-        found[name] = value
-    return found
 
 
 def _span(first: int, last: int) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of, number_of
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.stores.client import Store
@@ -79,5 +79,4 @@ def judge_day(
 
 
 def _is_seal_after(item: ExportRecord, ns: int) -> bool:
-    said = str(field_of(item.own, SEAL + "time_ns") or "") if item.own is not None else ""
-    return said.isdecimal() and int(said) > ns
+    return item.own is not None and number_of(field_of(item.own, SEAL + "time_ns")) > ns

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of, number_of
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of, number_of, text_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap
 
 _CLUSTER = "k8s.cluster.name"
@@ -91,7 +91,7 @@ class Scope:
 
     def _is_of_cluster(self, item: ExportRecord, own: Mapping[str, Any]) -> bool:
         """Seals in a file of their own name no cluster; they belong to a chain."""
-        name = str(field_of(own, _CLUSTER) or "")
+        name = text_of(own, _CLUSTER)
         if item.receipt is not None and not item.receipt.replayed:
             self.clusters.add(name)
         is_seal = field_of(own, SEAL + "signature") is not None

@@ -14,8 +14,8 @@ from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.exports.record import (
     ExportRecord,
     Receipt,
-    field_of,
     source_of,
+    text_of,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import UidPlace
 from k8s_audit_otlp.tools.verify.rebuilt_fields import PREFIX, derive
@@ -117,7 +117,7 @@ class Segments:
 
 def _log_of(beside: Mapping[str, Any]) -> str:
     """Name the log of a record by its node and its file's path; "" where the export has none."""
-    found = _LOG.match(str(field_of(beside, "log.file.path") or ""))
+    found = _LOG.match(text_of(beside, "log.file.path"))
     return f"{source_of(beside)} {found[1]}{found[2]}" if found and found[1] else ""
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.evidence.chain import HASH, begin, link
+from k8s_audit_otlp.evidence.chain import HASH, begin, link, words
 from k8s_audit_otlp.evidence.seal import (
     SEAL,
     KeyFileError,
@@ -60,7 +60,7 @@ def told(count: int, key: SealKey, exporter: str = "siem") -> list[ExportRecord]
 def judge(items: list[ExportRecord], *keys: Path) -> IntegrityReport:
     links = Links(read_public_keys(list(keys)) if keys else None)
     for item in items:
-        links.take(item)
+        links.take(item._replace(own={words(name): v for name, v in (item.own or {}).items()}))
     return links.report()
 
 

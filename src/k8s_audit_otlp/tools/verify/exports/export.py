@@ -22,12 +22,12 @@ from isal import igzip
 from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.receiver.inflate import DamagedError
 from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
+from k8s_audit_otlp.tools.verify.exports.otlp_json import items_of_request
 from k8s_audit_otlp.tools.verify.exports.record import (
     ExportRecord,
     flat,
     item_of_fields,
     item_of_row,
-    items_of_request,
     unescaped,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
