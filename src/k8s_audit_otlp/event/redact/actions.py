@@ -29,9 +29,10 @@ Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name call
 _NAMING = frozenset(
     b"""
     name key field id header parameter param variable attribute property k envName headerName
-    parameterName ParameterKey Name Key
+    parameterName ParameterKey Name Key option filename
     """.split()
 )
+_NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
 _SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
@@ -106,14 +107,24 @@ def _says_which(pieces: list[bytes], key: int) -> bool:
 
 
 def credential_text(scan: Scan, key: int) -> None:
-    if scan.pieces[key + 1] == b":" and "key" not in scan.off and not _says_which(scan.pieces, key):
+    if scan.pieces[key + 1][:2] == b":{":
+        drawn(scan, key)
+    elif scan.pieces[key + 1] != b":" or "key" in scan.off or _says_which(scan.pieces, key):
+        return
+    else:
         scan.mask(key + 2, "key")
 
 
 def drawn(scan: Scan, key: int) -> None:
-    text = scan.pieces[key + 2] if scan.pieces[key + 1] == b":" else b""
-    if "key" not in scan.off and looks_random(text_of(text)):
-        scan.mask(key + 2, "key")
+    """Redact what looks drawn, or is in a map of names: `users: {bob: ...}`."""
+    pieces = scan.pieces
+    if "key" in scan.off:
+        return
+    in_map = pieces[key + 1][:2] == b":{"
+    for place in members(pieces, key, end_of(pieces, key)) if in_map else (key,):
+        refers = in_map and only_refers(text_of(pieces[place]))
+        if pieces[place + 1] == b":" and not refers and looks_random(text_of(pieces[place + 2])):
+            scan.mask(place + 2, "key")
 
 
 def holder(scan: Scan, key: int) -> None:
@@ -199,11 +210,12 @@ def value(scan: Scan, key: int) -> None:
     if any(pieces[name] == b"kty" for name in beside):
         scan.scalar(key, "key")
         return
+    naming = _NAMING if b"op" in map(pieces.__getitem__, beside) else _NAMING_FILE
     for name in beside:
         if pieces[name] in _SAYING_SO and pieces[name + 1].startswith(b":true"):
             scan.whole(key, "key")
             return
-        if pieces[name] not in _NAMING or pieces[name + 1] != b":":
+        if pieces[name] not in naming or pieces[name + 1] != b":":
             continue
         said = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
         if is_credential(text_of(pieces[name + 2]), said):

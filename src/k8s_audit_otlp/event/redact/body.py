@@ -4,6 +4,7 @@ The body is read as pieces (see `tokens`). One pass looks at the name of every m
 reads the strings, where the body as a whole may hold what no name tells.
 """
 
+import re
 from itertools import compress
 from operator import not_
 
@@ -35,6 +36,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 )
 
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
+_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{10,}"\]')  # of a name and a value
 
 
 class BodyRedactor:
@@ -127,7 +129,12 @@ def _members(pieces: list[bytes], names: Names) -> list[Member]:
 
 def _may_hold_shapes(body: bytes) -> bool:
     """Tell what no name calls for: a patch is judged by its paths, a string by its event."""
-    return body[:1] == b'"' or b'"-' in body or _may_hold_operations(body)
+    return body[:1] == b'"' or _may_hold_flags(body) or _may_hold_operations(body)
+
+
+def _may_hold_flags(body: bytes) -> bool:
+    """Tell a flag in a list, or a list of a name and a value."""
+    return b'"-' in body or _PAIR.search(body) is not None
 
 
 def _may_hold_operations(body: bytes) -> bool:
@@ -143,7 +150,7 @@ def _act(scan: Scan, members: list[Member], body: bytes) -> None:
             scan.mask(1, "secret" if scan.context.kind == "template" else scan.context.kind)
         return
     act(scan, members)
-    if b'"-' in body and "key" not in scan.off:
+    if _may_hold_flags(body) and "key" not in scan.off:
         act_on_flags(scan)
     secret = scan.context.kind == "secret" and not scan.context.event
     if secret and "secret" not in scan.off and body[:1] == b"{":

@@ -55,7 +55,9 @@ _ACTIONS = {
     "objectset.rio.cattle.io/applied": Action.COPY,
 }
 _DATA = frozenset({"data", "stringdata", "binarydata"})  # also where a client got the case wrong
-_VALUE_WORDS = frozenset({"value", "values", "val", "literal", "text", "content", "contents"})
+_VALUE_WORDS = frozenset(
+    {"value", "values", "val", "literal", "text", "content", "contents", "arg"}
+)
 _HOLDERS = frozenset({"secure", "sensitive", "confidential"})
 _MOST_WORDS = 2  # `headerValue`
 _ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "envvar", "envvars"})

@@ -25,12 +25,7 @@ _MOST_KEPT: Final = 3 << 20  # bytes of all that are
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 # These look at the members beside them.
 _BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME))
-# What is below these is read with the name, where it holds this: only then does the name tell.
-_OWNER_OF: Final = {
-    Action.OWNED: b'"v:',
-    Action.CREDENTIAL_TEXT: b'alue":',
-    Action.DRAWN: b'alue":',
-}
+_OWNED_VALUE: Final = b'"v:'  # without one a managed field's name tells nothing
 _CONTAINER: Final = b"{["
 _QUOTE: Final = 0x22
 
@@ -96,8 +91,7 @@ class PartRedactor:
         parts = []
         for (name, value), action in zip(members, actions, strict=True):
             if value[0] in _CONTAINER:
-                needle = _OWNER_OF.get(action)
-                if action is Action.NONE or (needle and needle not in value):
+                if action is Action.NONE or (action is Action.OWNED and _OWNED_VALUE not in value):
                     part = self._part(value, depth)
                 elif action is Action.LABELS and is_clean(value):
                     part = _CLEAN
@@ -146,11 +140,15 @@ def _key_of(raw: bytes) -> bytes:
     return raw if len(raw) <= _LONGEST_KEY else b"#" + sha256(raw).digest()
 
 
+_PAIR = (b'"', b'"')  # what the items of a pair of texts begin with
+
+
 def _belong_together(items: list[bytes], depth: int) -> bool:
-    """Tell a list with a flag, whose value comes next, and a body that is a patch."""
-    return any(item.startswith(b'"-') for item in items) or (
-        not depth and any(b'"path":' in item for item in items)
-    )
+    """Tell a list with a flag, whose value comes next, a pair, and a body that is a patch."""
+    if any(item.startswith(b'"-') for item in items):
+        return True
+    is_pair = len(items) == len(_PAIR) and all(map(bytes.startswith, items, _PAIR))
+    return is_pair or (not depth and any(b'"path":' in item for item in items))
 
 
 def _bare(part: Part, head: int = 0) -> Part:

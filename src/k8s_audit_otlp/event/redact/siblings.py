@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.values import looks_random, names_an_object
+from k8s_audit_otlp.event.secrets.values import is_drawn, looks_random, names_an_object
 from k8s_audit_otlp.event.splice.tokens import balance, end_of, is_key, members, piece_of, text_of
 
 # Members of a reference to a Secret or of a volume made of one.
@@ -22,6 +22,7 @@ _REFERENCE = frozenset(
 _NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
 _FLAG_SHORTEST = 4  # letters
+_SHORT_FLAG = 2  # characters: `-p`
 
 
 def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
@@ -74,16 +75,25 @@ def has_sibling(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
 
 
 def act_on_flags(scan: Scan) -> None:
-    """Redact the word that follows a flag in a list: `["mysql", "--password", "..."]`."""
+    """Redact the word behind a flag in a list (`["mysql", "--password", "..."]`) and in a pair."""
     pieces = scan.pieces
     for place in range(1, len(pieces) - 2, 2):
         piece = pieces[place]
-        if piece[:1] == b"-" and pieces[place + 1] == b"," and b"=" not in piece:
-            name = text_of(piece).lstrip("-")
-            if is_key(pieces, place + 2):
-                continue
-            if len(name) >= _FLAG_SHORTEST and judge(name) is KeyVerdict.CREDENTIAL:
-                scan.mask(place + 2, "key")
+        if pieces[place + 1] != b"," or is_key(pieces, place + 2) or b"=" in piece:
+            continue
+        name = text_of(piece)
+        word = name.lstrip("-")
+        if word == name and not _is_pair(pieces, place):
+            continue
+        known = len(word) >= _FLAG_SHORTEST and judge(word) is KeyVerdict.CREDENTIAL
+        if (known and word != name) or (
+            (known or len(name) == _SHORT_FLAG) and is_drawn(text_of(pieces[place + 2]))
+        ):
+            scan.mask(place + 2, "key")
+
+
+def _is_pair(pieces: list[bytes], place: int) -> bool:
+    return pieces[place - 1][-1:] == b"[" and pieces[place + 3][:1] == b"]"
 
 
 def rename(scan: Scan, key: int) -> int | None:

@@ -64,31 +64,41 @@ _PAIR = re.compile(
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
 # Programs that take a password behind a short flag, or as a word.
 _SHORT_FLAGS: Final = (
-    (r"\b(?:docker|podman|helm|skopeo|crane|oras|buildah|nerdctl|az)\b", r" login\b", r" -p[ =]?"),
-    (r"\bpsexec\b", "", r" -p "),
-    (r"\bssh-keygen\b", "", r" -[NP] "),
-    (r"\b(?:un)?zip\b", "", r" -P ?"),
-    (r"\b(?:7z|unrar|rar)\b", "", r" -p(?=\S)"),
-    (r"\brabbitmqctl\b", r" (?:add_user|change_password|authenticate_user) \S{1,128}", " "),
-    (r"\bnet use\b", r" \\\\\S{1,128}(?: /user:\S{1,128})?", " (?![/*])"),
-    (r"\bnet user\b", r" (?!/)\S{1,128}", " (?![/*])"),
-    (r"\bsshpass\b", "", r" -p ?"),
-    (r"\b(?:redis-cli|keydb-cli|valkey-cli)\b", "", r" -a "),
-    (r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b", "", r" -p(?=\S)"),
-    (r"\b(?:mongo|mongosh|mongodump|ldapsearch|smbclient|rpcclient)\b", "", r" -[pwW] ?(?=\S)"),
-    (r"\bopenssl\b", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
-    (r"\bhtpasswd\b", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
-    (r"\b(?:set)?user\b", r" on", r" >"),
-    (r"\bhttp-basic\.\S{1,64}", "", r" \S{1,64} "),
-    (r"\bvault\b", r" login\b", r" (?!-|method=)"),
-    (r"\bsnmp[a-z]{2,8}\b", "", r" -[AXc] "),
+    ("docker podman helm skopeo crane oras buildah nerdctl az", r" login\b", r" -p[ =]?"),
+    ("psexec PsExec PSEXEC", "", r" -p "),
+    ("ssh-keygen", "", r" -[NP] "),
+    ("zip unzip", "", r" -P ?"),
+    ("7z unrar rar", "", r" -p(?=\S)"),
+    ("rabbitmqctl", r" (?:add_user|change_password|authenticate_user) \S{1,128}", " "),
+    ("net NET", r" (?i:use)\b[^\n|;&]{0,32}? \\\\\S{1,128}(?: /user:\S{1,128})?", " (?![/*])"),
+    ("net NET", r" (?i:user) (?!/)\S{1,128}", " (?![/*])"),
+    ("sshpass", "", r" -p ?"),
+    ("redis-cli keydb-cli valkey-cli", "", r" -a "),
+    ("mysql mysqldump mysqladmin mariadb mariadb-dump", "", r" -p(?=\S)"),
+    ("mongo mongosh mongodump ldapsearch smbclient rpcclient", "", r" -[pwW] ?(?=\S)"),
+    ("openssl", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
+    ("htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
+    ("setuser SETUSER user USER", r" (?i:on)", r" >"),
+    ("http-basic", r"\.\S{1,64}", r" \S{1,64} "),
+    ("github-oauth gitlab-oauth", r"\.\S{1,64}", " "),
+    ("vault cargo", r" login\b", r" (?!-|method=)"),
+    ("snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap", "", r" -[AXc] "),
+    ("mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " "),
+    ("radtest", r" \S{1,128}", " "),
+    ("codecov", "", " -t "),
+    ("cloudflared", r" service install", " "),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
-_SHORT = "|".join(
-    program + (_WITHIN + between if between else "") + _WITHIN + flag
-    for program, between, flag in _SHORT_FLAGS
+_SHORT_FLAG = re.compile(
+    r"(\b(?:"
+    + "|".join(
+        rf"{program}\b" + (_WITHIN + between if between else "") + _WITHIN + flag
+        for programs, between, flag in _SHORT_FLAGS
+        for program in programs.split()
+    )
+    + rf")(?!{MASK}))"
+    + _VALUE
 )
-_SHORT_FLAG = re.compile(rf"({_SHORT})(?!{MASK})" + _VALUE, re.IGNORECASE)
 # What is sent behind a prompt: expect "assword:" { send "..." }
 _ANSWER = re.compile(
     r"((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"'][^\"']{0,64}?"
@@ -96,9 +106,9 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _PIPED = re.compile(
-    r"(\b(?:echo|printf)\s{1,8}(?:-n\s{1,8})?[\"']?)([^\s\"'|>][^\n\"'|>]{0,512}+)"
+    r"(\b(?:echo|printf)\s{1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
-    r"(?:--password-stdin|chpasswd|passwd --stdin|sudo -S|create secret|base64)"
+    r"(?:--password-stdin|chpasswd|passwd\b|login\b|sudo -S|create secret|base64)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
 )
 # A file whose name says what is in it, written line by line: `cat <<EOF > /etc/token`.
@@ -207,6 +217,15 @@ def _short(replacement: Replacement, match: re.Match[str]) -> str:
 _PASSWORDS: Final = step(
     (
         *(" -p", " -a ", " -w", " -k ", "setuser", "on >", "htpasswd", "vault login", "snmp"),
+        *(
+            "cargo login",
+            "alias set",
+            "config host",
+            "radtest",
+            "codecov",
+            "-oauth.",
+            "cloudflared",
+        ),
         *("7z ", "zip -p", "unrar", "ssh-keygen", "rabbitmqctl", "net use", "net user"),
         *("psexec", "basic"),
     ),

@@ -19,8 +19,8 @@ from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step, where
 from k8s_audit_otlp.event.secrets.values import RANDOM, is_drawn, is_scattered
 
-_LOOK_BACK = 48  # characters
-_NEAR = 6  # words in which a name is looked for that says credential by itself
+_LOOK_BACK = 64  # characters
+_NEAR = 9  # words in which a name is looked for that says credential by itself
 _NEXT = 4  # and one that says it of what is drawn only
 _WORD = re.compile(
     r"(?=[\w+!$^*-]{10})(?<![\w+!$^*-])[\w+!$^*-]{0,64}?"

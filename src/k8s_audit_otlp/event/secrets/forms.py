@@ -60,7 +60,7 @@ _PASSWORD_IN_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]*+:)(?!\d{1,5}(?:[/?#]|$))(
 _CUT_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\]{6,})\Z")
 # Words that hold an address and, behind it, an @: each is looked at once, up to the last of them.
 _WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
-_TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@)")
+_TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)")
 _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
 _ORACLE = re.compile(r"(\bthin:[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
@@ -113,6 +113,12 @@ def _password_in_url(replacement: Replacement, match: re.Match[str]) -> str:
     return _PASSWORD_IN_URL.sub(partial(second, replacement), word[:end]) + word[end:]
 
 
+def _token_in_url(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask a token before an address, also one with a word behind it that is no password."""
+    alone = match.string[match.end()] == "@"
+    return (second if alone else drawn)(replacement, match)
+
+
 _SHOWN_WHOLE: tuple[Step, ...] = (
     step(ARMOURS, _PRIVATE_KEY, second),
     step(("private-lines",), _PRIVATE_LINES, second),
@@ -134,7 +140,7 @@ _STEPS: tuple[Step, ...] = (
     step(("cookie",), _COOKIE, _cookie),
     step((":/",), _WORD_OF_TEXT, _password_in_url),
     step((":/",), _CUT_URL, second),
-    step((":/",), _TOKEN_IN_URL, second),
+    step((":/",), _TOKEN_IN_URL, _token_in_url),
     step(("//",), _SHARE, second),
     step(("thin:",), _ORACLE, second),
     step(LOGINS, _LOGIN, drawn),

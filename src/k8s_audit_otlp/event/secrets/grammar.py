@@ -39,7 +39,8 @@ CREDENTIAL_STEMS: Final = tuple(
     functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
     passkey authenticationkey connstr sessid jsessionid privkey privateexponent authtok
-    securestring securejsondata kennwort motdepasse contraseña contrasena senha пароль 密码 密碼
+    securestring securejsondata kennwort wachtwoord losenord adgangskode motdepasse contraseña
+    contrasena senha пароль 密码 密碼
     パスワード 비밀번호
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
@@ -86,7 +87,7 @@ DRAWN_WORDS: Final = frozenset(
     key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption passw sudo shared private sid sessionid verifier samlresponse samlrequest
-    clave tok
+    clave tok users accounts admins logins
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.

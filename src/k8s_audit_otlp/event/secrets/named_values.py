@@ -82,6 +82,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         return text
     parts: list[str] = []
     kept = at = below = 0  # below: where a map ends that stands under a credential's name
+    clauses = _Clauses(text)
     while (match := _NAMED.search(text, at)) is not None:
         at = match.end()
         name = match["name"]
@@ -93,7 +94,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         harmless = verdict is KeyVerdict.HARMLESS and not _may_be_drawn(name, inside=at < below)
         if harmless or (verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict)):
             continue
-        if _names_a_place(text, match) or _is_prose(text, match):
+        if _names_a_place(text, match) or clauses.is_prose(match):
             continue
         start, end = _value_at(text, match)
         value = text[start:end]
@@ -146,14 +147,27 @@ def _names_a_place(text: str, match: re.Match[str]) -> bool:
 # choose texts in which each of many values would go to the end.
 
 
-def _is_prose(text: str, match: re.Match[str]) -> bool:
-    if match["sign"] != ":" or match[0][-1:] != " ":
-        return False
-    start, end = match.end(), match.end() + _CLAUSE
-    if _PROSE.match(text, start, end) is None:
-        return False
-    clause = text[start:end].partition("\n")[0]
-    return _NO_WORD.search(clause) is None
+class _Clauses:
+    """Tells clauses of words, which state no value, behind a colon of one text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._no_word = -1  # where the next one is: the text is read once for all of them
+
+    def is_prose(self, match: re.Match[str]) -> bool:
+        if match["sign"] != ":" or match[0][-1:] != " ":
+            return False
+        text, start, end = self._text, match.end(), match.end() + _CLAUSE
+        if _PROSE.match(text, start, end) is None:
+            return False
+        if self._no_word < start:
+            found = _NO_WORD.search(text, start)
+            self._no_word = found.start() if found else len(text)
+        return (
+            self._no_word >= end
+            or text.find("\n", start, self._no_word) >= 0
+            or self._no_word == len(text)
+        )
 
 
 def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:

@@ -58,8 +58,8 @@ NAME_NEEDLES: Final = (
     connection sharedaccess webhook master htpasswd accountsas psk mnemonic cvv hmac jaas
     userdata user-data user_data user.data artapi art-api art_api slack seed salt pepper connstr
     sessid sessionid community login logon unseal session_id session-id encrypt decrypt exponent
-    securest secure-st secure_st securejson sudo pswd kennwort contrase senha samlre sqlplus
-    obscure signature authorization
+    securest secure-st secure_st securejson sudo pswd kennwort wachtwoord losenord adgangskode
+    contrase senha samlre sqlplus obscure signature authorization
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *_OTHER_SCRIPTS,
     _CODE,
@@ -73,7 +73,8 @@ FORM_NEEDLES: Final = (
     *("identified", "password", "passwd", "requirepass", "auth-pass", "setuser", "snmp"),
     # Options of command lines, and commands that take a secret without a name.
     *(SHORT_FLAG, " -p", " -a ", " -w", " -k ", "-u ", "--user", "--proxy-user", "--from-literal"),
-    *("curl", "htpasswd", "vault login", "unseal", "psexec", "rabbitmqctl", "ssh-keygen"),
+    *("curl", "htpasswd", "vault login", "cargo login", "alias set", "config host", "radtest"),
+    *("codecov", "-oauth.", "cloudflared", "unseal", "psexec", "rabbitmqctl", "ssh-keygen"),
     *("net use", "net user", "7z ", "zip -p", "unrar", "authenticate", "header"),
     # Objects that are written as text.
     *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),

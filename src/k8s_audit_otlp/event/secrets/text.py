@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
@@ -68,7 +68,17 @@ def _clean(text: str, replacement: Replacement, prose: bool) -> str:  # noqa: FB
     return without_encoded(text, replacement) if found & _ENCODED else text
 
 
-_clean_long = lru_cache(maxsize=1)(_clean)  # what is judged first and redacted then
+_last: dict[tuple[str, Replacement, bool], str] = {}
+
+
+def _clean_long(text: str, replacement: Replacement, prose: bool) -> str:  # noqa: FBT001 - as above
+    """Clean a long text once: it is judged first and redacted then, and may be looked at again."""
+    new = _last.get((text, replacement, prose))
+    if new is None:
+        new = _clean(text, replacement, prose)
+        _last.clear()
+        _last[text, replacement, prose] = _last[new, replacement, prose] = new
+    return new
 
 
 def _base64(replacement: Replacement, match: re.Match[str]) -> str:

@@ -64,7 +64,9 @@ TOKEN_FORMATS: Final = (
     _format(r"pypi-[\w-]{30,}", "pypi-"),
     _format(r"do[oprt]_v1_[a-f0-9]{32,}", "_v1_"),
     _format(r"SG\.[\w-]{16,}\.[\w-]{16,}", "SG."),
-    _format(rf"sk-(?:lf-[0-9a-f-]{{36}}|(?=[\w-]{{0,64}}?{RANDOM})[\w-]{{20,}})", "sk-"),
+    _format(
+        rf"sk-(?<![\w-]sk-)(?:lf-[0-9a-f-]{{36}}|(?=[\w-]{{0,64}}?{RANDOM})[\w-]{{20,}})", "sk-"
+    ),
     _format(r"hf_[A-Za-z0-9]{30,}", "hf_"),
     _format(r"dckr_(?:pat|oat)_[\w-]{20,}", "dckr_"),
     _format(r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", "shpat_", "shpca_", "shppa_", "shpss_"),

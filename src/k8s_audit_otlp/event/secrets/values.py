@@ -20,12 +20,14 @@ from k8s_audit_otlp.event.secrets.grammar import (
 from k8s_audit_otlp.event.secrets.replacement import MASK
 
 PLACEHOLDER: Final = re.compile(
-    rf"\$[({{]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}}]?|\{{\{{[^\"'`]*|%[sdv]|\*+|\"\"|''|{MASK}(?:[&;,)\]].*)?"
+    r"\$[({]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}]?|\{\{[^\"'`]*|%[sdv]"
+    r"|\*+|[\"']\*+[\"']|<[a-z][a-z _-]{1,32}>|\"\"|''"
+    rf"|{MASK}(?:[&;,)\]].*)?"
 )
 NOTHING: Final = frozenset(
     """
     true false null nil none ~ <nil> required forbidden invalid yes no undefined unset enabled
-    disabled optional on off
+    disabled optional on off string eof
     """.split()  # noqa: SIM905
 )
 # What says something about a credential: how it is encrypted or hashed; results of tests, and how
@@ -34,7 +36,7 @@ _ABOUT = re.compile(
     r"(?P<how>(?:scram-|hmac-)?(?:sha|SHA)-?\d{1,3}|md5|bcrypt|scrypt|argon2(?:id|i|d)?|pbkdf2"
     r"|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
     r"|(?P<passed>\d{1,3}[,;] .*|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
-    r"|(?P<object>(?:[a-z]{2,20}-){1,4}"
+    r"|(?P<object>(?:[a-z][a-z-]{0,62}/)?(?:[a-z]{2,20}-){1,4}"
     r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?))"
 )
 _FILE = re.compile(
