@@ -5,6 +5,7 @@ copies a log before it cuts it, an editor puts a copy in its place, and a line o
 begin two files. What is in doubt is another segment: sent again rather than skipped.
 """
 
+import sys
 from contextlib import suppress
 from enum import Enum
 
@@ -13,8 +14,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 
-_COMPARED = 1024 * 1024  # bytes at the beginning that must agree
-_COMPARED_LAST = 64 * 1024  # and, in plain files, before the end of the shorter one
+_STEP = 1024 * 1024  # bytes that are compared at once; of a compressed file only its first
 
 
 class SegmentMatch(Enum):
@@ -92,13 +92,13 @@ def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> 
 
 
 def same_content(one: Source, other: Source) -> bool:
-    """Say whether two files agree as far as both go."""
-    if not _agree(one, other, 0, _COMPARED):
-        return False
-    if one.compressed or other.compressed:
-        return True
-    shorter = min(one.stat().st_size, other.stat().st_size)
-    return _agree(one, other, max(0, shorter - _COMPARED_LAST), _COMPARED_LAST)
+    """Say whether two files agree as far as both go.
+
+    Of a compressed one the beginning counts, as to unpack it takes long. Two plain files may be
+    read to their ends and part in between, as a spool does that began anew after a failed sync.
+    """
+    packed = one.compressed or other.compressed
+    return not _shared(one, other, _STEP if packed else sys.maxsize)[1]
 
 
 def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
@@ -110,29 +110,22 @@ def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
     """
     own = segment.file()
     if own is not None and verified(own, marks) == (max((at for at, _ in marks), default=0), True):
-        shared = _shared_length(own, other)
+        shared, _ = _shared(own, other)
         marks = [(offset, mark) for offset, mark in marks if offset <= shared]
         return verified(other, marks)[0]
     return whole_lines(other, verified(other, marks)[0], segment.state)
 
 
-def _shared_length(one: Source, other: Source) -> int:
-    """Return how many bytes at the beginning are the same in both."""
+def _shared(one: Source, other: Source, most: int = sys.maxsize) -> tuple[int, bool]:
+    """Return how many bytes at the beginning are the same in both, and whether they part there."""
     at = 0
     with suppress(CorruptGzipError):
-        while (ours := one.read_at(at, _COMPARED)) and (theirs := other.read_at(at, _COMPARED)):
-            if ours != theirs:
+        while (
+            at < most and (ours := one.read_at(at, _STEP)) and (theirs := other.read_at(at, _STEP))
+        ):
+            shorter = min(len(ours), len(theirs))
+            if ours[:shorter] != theirs[:shorter]:
                 pairs = enumerate(zip(ours, theirs, strict=False))
-                shorter = min(len(ours), len(theirs))
-                return at + next((n for n, (a, b) in pairs if a != b), shorter)
-            at += len(ours)
-    return at
-
-
-def _agree(one: Source, other: Source, offset: int, length: int) -> bool:
-    try:
-        ours, theirs = one.read_at(offset, length), other.read_at(offset, length)
-    except CorruptGzipError:
-        return False
-    shared = min(len(ours), len(theirs))
-    return ours[:shared] == theirs[:shared]
+                return at + next(n for n, (a, b) in pairs if a != b), True
+            at += shorter
+    return at, False

@@ -117,11 +117,15 @@ def test_a_packed_file_that_nobody_has_read_is_not_given_up_for_less(
     assert match(segment, own, copy, elsewhere=True, live=True) is SegmentMatch.DUPLICATE
 
 
-def test_the_ends_of_large_files_are_compared_too(source: Callable[..., Any]) -> None:
-    """Two logs may agree for longer than is worth reading."""
-    large = b"x" * 1_500_000
-    one, other = source(large + b"a" * 100_000), source(large + b"b" * 100_000)
-    assert not same_content(one, other)
-    assert same_content(one, source(large))
-    early = source(large + b"a" * 50_000 + b"b" + b"a" * 49_999)
-    assert not same_content(one, early), "the last byte alone says nothing"
+@pytest.mark.parametrize("at", [0, 1_100_000, 1_500_000, 2_999_999])
+def test_a_byte_anywhere_makes_two_segments_of_two_files(
+    source: Callable[..., Any], at: int
+) -> None:
+    """A spool that begins anew after a failed sync parts from what it wrote, and meets it again."""
+    data = b"x" * 3_000_000
+    other = data[:at] + b"y" + data[at + 1 :]
+    segment, own = segment_of(len(data), complete=False, name="audit.log"), source(data)
+    for elsewhere, live in ((True, True), (True, False), (False, True), (False, False)):
+        found = match(segment, own, source(other), elsewhere=elsewhere, live=live)
+        assert found is SegmentMatch.DIFFERENT
+    assert same_content(own, source(data + b"more"))
