@@ -14,7 +14,7 @@ import msgspec
 
 from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value, items, members, skip_blank
 from k8s_audit_otlp.event.legacy import as_json, read_legacy
-from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, without_costly_members
+from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, as_utf8, without_costly_members
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import (
     AuditEvent,
@@ -81,15 +81,10 @@ def read_line(line: bytes) -> list[ReadEvent]:
     return [each._replace(at=each.at + skipped) for each in found]
 
 
-def _utf8(value: bytes) -> bytes:
-    """Make it UTF-8, as every string on the wire must be."""
-    return value if value.isascii() else value.decode("utf-8", "replace").encode()
-
-
 def _read_text(text: bytes) -> list[ReadEvent]:
     try:
         wrong: list[str] = []
-        value = without_costly_members(_utf8(text), wrong)
+        value = without_costly_members(as_utf8(text), wrong)
         if is_event(event := decode(value)):
             return [_checked(event, value, wrong)]
     except REFUSED:
@@ -138,7 +133,7 @@ def _unread(size: int, at: int, fault: str) -> ReadEvent:
 
 def _read_object(value: bytes) -> ReadEvent:
     wrong: list[str] = []
-    value = without_costly_members(_utf8(value), wrong)
+    value = without_costly_members(as_utf8(value), wrong)
     try:
         return _checked(decode(value), value, wrong)
     except REFUSED:

@@ -4,6 +4,7 @@ Every short text of a list costs some 60 bytes once it is decoded. Bodies are ne
 the rest of an event is bounded by the headers of a request: Go reads 1 MiB of them.
 """
 
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ LARGE_BODY = 4 << 20  # bytes of a body that is taken apart whatever its shape
 _PIECE = 45  # bytes that a short piece takes
 _MASS = 1 << 20  # bytes of a list or an object that is looked at
 _MOST_TIMES = 3
+_TEXT_PIECE = 1 << 20  # bytes; of a text with one wide character, Python makes four for each byte
 _EACH = 60  # bytes that one decoded text costs
 _UNKNOWN = "unknown members"
 _BODIES = ("requestObject", "responseObject")
@@ -36,6 +38,23 @@ _INSIDE = {
     for kind in getattr(field.type, "__args__", (field.type,))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 }
+
+
+def check_utf8(text: bytes) -> None:
+    """Raise UnicodeDecodeError for what is no UTF-8: no decoder looks at members that it skips."""
+    if not text.isascii():
+        decode_piece = getincrementaldecoder("utf-8")().decode
+        for at in range(0, len(text), _TEXT_PIECE):
+            decode_piece(text[at : at + _TEXT_PIECE], final=at + _TEXT_PIECE >= len(text))
+
+
+def as_utf8(text: bytes) -> bytes:
+    """Make it UTF-8, as every string on the wire must be."""
+    try:
+        check_utf8(text)
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace").encode()
+    return text
 
 
 def is_long_outside_bodies(line: bytes, *bodies: bytes | msgspec.Raw) -> bool:

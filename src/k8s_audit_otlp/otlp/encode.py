@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
+from k8s_audit_otlp.event.memory_bounds import check_utf8
 from k8s_audit_otlp.event.stages import Clean, Dropped, Shrink, Transform, Transformed
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import plain_line, wire
@@ -127,8 +128,8 @@ class Encoder:
             start = offset
             offset += len(line) + 1
             try:
-                if not is_ascii and not line.isascii():
-                    line.decode()  # what the decoder skips, it does not check to be UTF-8
+                if not is_ascii:
+                    check_utf8(line)
                 record = encode(line, place.at(start))
             except REFUSED:
                 self._whole(line, start, offset, place, out)
@@ -141,14 +142,15 @@ class Encoder:
                     add_digest((start, digest_of(b"%b-%x" % (identity, start), fast.body)))
             else:
                 self._whole(line, start, offset, place, out)
+        if fast:
+            fast.body = b""  # a long one would be held until the next
         return out.encoded(block, len(lines))
 
     def _whole(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         """Encode one plain event that is decoded whole, for who must see all of it."""
         records, transform = self._records, self._transform
         try:
-            if not line.isascii():
-                line.decode()
+            check_utf8(line)
             event = decode(line)
             if leave_out_wide_code(event):
                 raise NotPlainError

@@ -10,7 +10,7 @@ import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, is_long_outside_bodies
 from k8s_audit_otlp.event.severity import alarm_at_end
-from k8s_audit_otlp.event.stages import Clean
+from k8s_audit_otlp.event.stages import Bodies, Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
@@ -113,12 +113,22 @@ class FastEncoder:
             if record is not None:
                 self.body = line
                 return record
-        parts = self._lines.read(line)
-        if parts is None:
-            raise NotPlainError
-        return self._with_bodies(PlainLine._make(parts), line, around)
+        bodies, around = self._judged(line, around)  # whose parts are gone behind it
+        record = self._record(line, bodies.line, around)
+        if bodies.said:
+            beside = len(record) - len(bodies.line)
+            if len(record) > self._most or beside > self._records.most_beside:
+                raise NotPlainError
+            for rules in bodies.said.values():
+                self.redacted.update(rules)
+        return record
 
-    def _with_bodies(self, parts: PlainLine, line: bytes, around: bytes) -> bytes:
+    def _judged(self, line: bytes, around: bytes) -> tuple[Bodies, bytes]:
+        """Return a line with bodies as it may leave, and what is encoded beside it."""
+        read = self._lines.read(line)
+        if read is None:
+            raise NotPlainError
+        parts = PlainLine._make(read)
         request, response = parts.request, parts.response
         if not (request or response) or is_long_outside_bodies(line, request, response):
             raise NotPlainError
@@ -126,12 +136,12 @@ class FastEncoder:
             self._check_json(body)
         check = self._clean
         if check is None:
-            return self._record(line, line, around)
+            return Bodies(line), around
         bodies = check.bodies(line, request, response, _about(parts))
         if bodies is None:
             raise NotPlainError
         if not bodies.said:
-            return self._record(line, line, around)
+            return bodies, around
         status, notes = parts.status[len(_STATUS) :], parts.annotations
         if check.repeats(
             bodies.redacted_values,
@@ -139,14 +149,7 @@ class FastEncoder:
             self._decode_notes(notes) if notes else None,
         ):
             raise NotPlainError
-        around += self._records.marks(bodies.said)
-        record = self._record(line, bodies.line, around)
-        beside = len(record) - len(bodies.line)
-        if len(record) > self._most or beside > self._records.most_beside:
-            raise NotPlainError
-        for rules in bodies.said.values():
-            self.redacted.update(rules)
-        return record
+        return bodies, around + self._records.marks(bodies.said)
 
     def _record(self, line: bytes, body: bytes, around: bytes) -> bytes:
         record = self._lines.encode(line, body, around, self.tables)

@@ -34,7 +34,9 @@ Digest = tuple[int, bytes]  # the offset of a record's line; the whole SHA-256 o
 
 def digest_of(uid: bytes, body: bytes) -> bytes:
     """Return the SHA-256 of which a record's digest is the beginning."""
-    return sha256(b"%b\n%b" % (uid, body)).digest()
+    hashed = sha256(b"%b\n" % uid)
+    hashed.update(body)  # not joined: a long body would be there once more
+    return hashed.digest()
 
 
 class Content(msgspec.Struct, array_like=True, omit_defaults=True):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from k8s_audit_otlp.event.decode import read_line
-from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES
+from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, check_utf8
 from tests.kit.strategies import line_of
 
 MASS = ["a"] * (MAX_OUTSIDE_BODIES // 4)
@@ -40,3 +40,15 @@ def test_long_texts_and_bodies_stay() -> None:
     [read] = read_line(line)
     assert read.body == line
     assert not read.fault
+
+
+@pytest.mark.parametrize("before", [0, 1 << 20, 2 << 20])
+@pytest.mark.parametrize("shift", range(-3, 1))
+def test_a_text_is_checked_alike_wherever_its_pieces_end(before: int, shift: int) -> None:
+    """A character may lie on the seam of two of them; half of one is none."""
+    start = b"x" * max(0, before + shift)
+    for end in ("\N{GRINNING FACE}".encode(), b"\xc3\xa9y"):
+        check_utf8(start + end)
+        for bad in (start + end[:1], start + end[:1] + start, start + b"\xff" + end):
+            with pytest.raises(UnicodeDecodeError):
+                check_utf8(bad)

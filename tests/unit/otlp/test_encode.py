@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.processor import Shrinker
 from k8s_audit_otlp.event.stages import Dropped, Transformed
-from k8s_audit_otlp.otlp import interned
-from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp import interned, plain_line
+from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from tests.kit import reference, strategies
 from tests.kit.strategies import FILE, IDENTITY, OBSERVED, blocks_of, line_of, read
@@ -195,3 +196,33 @@ def test_a_glued_event_is_named_by_its_own_place() -> None:
     assert glued["attributes"]["log.record.uid"] == f"{IDENTITY}-{42:x}"
     assert glued["attributes"]["auditID"] == "b"
     assert list(encoded.ends) == [encoded.span.end] * 2
+
+
+@pytest.mark.parametrize("kind", [Encoder, PythonEncoder])
+def test_a_long_event_is_in_memory_a_few_times(kind: type[Encoder]) -> None:
+    """As its line and its record, in Python its parts too; behind that the record alone is held."""
+    long = {"kind": "Widget", "text": "\N{GRINNING FACE}" + "x" * 8_000_000}
+    event = {
+        "kind": "Event",
+        "apiVersion": "audit.k8s.io/v1",
+        "level": "RequestResponse",
+        "auditID": "a",
+        "stage": "ResponseComplete",
+        "requestURI": "/",
+        "verb": "get",
+        "user": {"username": "u"},
+        "responseStatus": {"code": 200},
+        "responseObject": long,
+        **strategies.TIMES,
+    }
+    block = blocks_of([strategies.as_written(event, escaped=False)])
+    encoder = kind(digests=True)
+    tracemalloc.start()
+    try:
+        record = encoder.encode_block(block).records[0]
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    size = len(block.data)
+    most = 4.5 if kind.lines is plain_line else 2.5
+    assert (round(held / size, 1), peak < most * size) == (1.0, True), (held, peak, len(record))

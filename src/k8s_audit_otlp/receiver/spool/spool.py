@@ -136,10 +136,9 @@ class Spool:
             SpoolFullError: nothing of it is acknowledged; deliver all of it again.
 
         """
-        digests, sizes = [], []
-        for line in lines:  # they may be made as they are asked for: not all are there at once
-            digests.append(digest_of(line))
-            sizes.append(len(line))
+        # Lines may be made as they are asked for: not all are there at once, and none afterwards.
+        looked_at = [(digest_of(line), len(line)) for line in lines]
+        digests, sizes = [digest for digest, _ in looked_at], [size for _, size in looked_at]
         try:
             with self._lock:
                 self._lock.wait_for(lambda: not (self._syncing and self._rotates(sum(sizes))))

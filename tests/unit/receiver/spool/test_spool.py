@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.receiver.spool.event_list import lines_of
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError, SpoolLimits
 from tests.kit.spools import SMALL, files_of, held, line, opened
 
@@ -219,3 +220,16 @@ def test_a_long_request_is_not_in_memory_once_more_while_it_is_written(tmp_path:
         tracemalloc.stop()
     assert peak < sum(map(len, lines)) / 2
     assert held(tmp_path) == lines
+
+
+def test_one_long_event_is_there_as_its_body_and_one_line(tmp_path: Path) -> None:
+    """The line is made for its digest and made again to be written, never both at once."""
+    body = b'{"auditID":"a","verb":"%b"}' % (b"x" * 8_000_000)
+    spool = opened(tmp_path)
+    tracemalloc.start()
+    try:
+        assert spool.append(lines_of(b"[%b]" % body)).written == 1
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * len(body)
