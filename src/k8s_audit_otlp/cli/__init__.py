@@ -8,7 +8,6 @@ import importlib
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from functools import wraps
 from importlib.metadata import version as installed
 from types import ModuleType
@@ -17,7 +16,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.config.mistakes import ConfigError, suggest
 
 PROGRAM: Final = "k8s-audit-otlp"
 
@@ -49,10 +48,7 @@ Exit codes:
 # name -> (module and attribute of the click command, its one line of help)
 COMMANDS: Final = {
     "run": ("deliver:run", "Deliver the audit log to every exporter."),
-    "status": (
-        "deliver:status",
-        "Show whether anything is being lost, and how far each exporter is.",
-    ),
+    "status": ("deliver:status", "Show whether events are lost, and how far each exporter is."),
     "reload": ("deliver:reload", "Have a running agent read its configuration again."),
     "tap": ("tap:tap", "Show events live, as they leave an exporter."),
     "top": ("tap:top", "Show who and what makes the volume right now."),
@@ -127,7 +123,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; one that is not there gets the nearest that is."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0]!r}; {_nearest(args[0], COMMANDS)}")
+            ctx.fail(f"there is no command {args[0]!r}; {suggest(args[0], COMMANDS)}")
         if args[0] == "run":  # by default these kill; SIGHUP is a wish once there is what to reload
             for harmless in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(harmless, signal.SIG_IGN)
@@ -203,11 +199,6 @@ def _one_line(error: click.ClickException) -> str:
     return f"{text} (see {ctx.command_path} --help)" if ctx else text
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, [*known], n=1)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-
-
 # Endings of files, and the options that take such a file; the first that a command has is meant.
 _FILES = (
     (".log", ("--path",)),
@@ -222,8 +213,7 @@ def _hint_of(text: str, ctx: click.Context) -> str:
     click has one class for all mistakes of the usage: its text tells them apart.
     """
     if text.startswith("No such command") and isinstance(ctx.command, click.Group):
-        known, name = ctx.command.list_commands(ctx), text.split("'")[1]
-        return _nearest(name, known)
+        return suggest(text.split("'")[1], ctx.command.list_commands(ctx))
     given = text.partition("unexpected extra argument")[2].removeprefix("s").strip(" ()")
     options = [option for one in ctx.command.params for option in one.opts]
     fitting = (one for ending, of in _FILES if given.endswith(ending) for one in of)

@@ -30,7 +30,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 HELP = {
-    "audit-log-format": "What each line is.",
+    "audit-log-format": "Format of the log; only json can be read without loss.",
     "audit-log-maxage": "Days that a rotated log is kept.",
     "audit-log-maxbackup": "Rotated logs that are kept.",
     "audit-log-maxsize": "Megabytes after which the log is rotated.",
@@ -107,7 +107,13 @@ def print_kubeadm(api_version: str, **options: object) -> None:
 
 @command.command("webhook")
 @click.option("--url", required=True, help="Where to post: https://HOST:9443/audit[/CLUSTER].")
-@click.option("--mode", type=click.Choice(webhook.MODES), default="batch", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(webhook.MODES),
+    default="batch",
+    show_default=True,
+    help="blocking lets each request wait until its event is on the agent's disk.",
+)
 @click.option("--ca-file", default="", help="Who signed the webhook's certificate.")
 @click.option("--client-cert", default="", help="Certificate that kube-apiserver shows.")
 @click.option("--client-key", default="", help="Its key.")

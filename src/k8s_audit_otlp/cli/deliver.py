@@ -45,7 +45,7 @@ def run() -> None:
 )
 @doing("status:command")
 def status() -> None:
-    """Show whether anything is being lost, and how far each exporter is.
+    """Show whether events are lost, and how far each exporter is.
 
     While an agent runs, what it does right now is shown as well; positions and counts are those of
     the last checkpoint. The exit code is 0 whatever is shown. With --fail it is 1 where no agent

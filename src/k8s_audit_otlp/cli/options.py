@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.config.durations import parse_duration
+from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 
 if TYPE_CHECKING:
@@ -164,8 +165,6 @@ def config_with(exporter: str, config_file: Path | None, state_dir: Path | None)
         ConfigError: it has mistakes.
 
     """
-    from k8s_audit_otlp.config.reading.model_errors import suggest  # noqa: PLC0415 - pydantic is slow
-
     path = config_path(config_file)
     if path is None:
         raise click.UsageError("give the --config FILE that has the exporter")

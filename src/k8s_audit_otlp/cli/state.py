@@ -11,7 +11,7 @@ import click
 from k8s_audit_otlp.cli import STATE, USAGE, Group, die
 from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
-from k8s_audit_otlp.config.reading.model_errors import suggest
+from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.cli.options import VENDOR
 from k8s_audit_otlp.cli.terminal import console, echo
-from k8s_audit_otlp.config.reading.model_errors import suggest
+from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors import show as vendors_show
 from k8s_audit_otlp.config.vendors.preset import Vendor
@@ -68,7 +68,7 @@ def _table(vendors: list[Vendor]) -> FittingTable:
 @click.option("--grpc", is_flag=True, help="Send over gRPC.")
 @_JSON
 def show(name: str, *, grpc: bool, as_json: bool) -> None:
-    """Print a ready configuration for one back end, with what there is to know about it."""
+    """Print a ready configuration for one back end, and its limits."""
     vendor, route = VENDORS.get(name), ROUTES.get(name)
     row = vendor or route
     if row is None:

@@ -225,7 +225,7 @@ def _table(report: VerifyReport) -> "FittingTable":
     table = FittingTable(("segment", "bytes", *titles, "receipt"))
     for segment in shown:
         table.add_row(
-            segment.name or f"{segment.identity}, not on disk",
+            segment.name or f"{segment.identity} (gone)",
             size(segment.size) if segment.size >= 0 else "",
             *(_number(getattr(segment, column)) for column in titles),
             _receipt_cell(segment),

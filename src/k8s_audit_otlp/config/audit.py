@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from k8s_audit_otlp.config.blocks import ConfigBlock, DeadLetterBlock, key
+from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.config.types import Bytes, Seconds, StartAtValue, Texts, mistake
 from k8s_audit_otlp.config.vendors import VENDORS
@@ -19,7 +20,7 @@ def _known_vendor(name: str) -> str:
     if name in ROUTES:
         hint = f"see k8s-audit-otlp vendors show {name}"
         raise mistake(f"{name} is reached through a Collector", hint)
-    raise mistake(f"there is no preset {name}", f"known are {', '.join(VENDORS)}")
+    raise mistake(f"there is no preset {name}", suggest(name, VENDORS))
 
 
 VendorName = Annotated[

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -20,6 +21,13 @@ class Mistake:
 
     def in_file(self, name: str) -> str:
         return f"{name}:{self.line}: {self}" if self.line else f"{name}: {self}"
+
+
+def suggest(name: str, candidates: Iterable[str]) -> str:
+    """Return what to write in the place of an unknown *name*."""
+    known = sorted(set(candidates))
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
 class ConfigError(Exception):

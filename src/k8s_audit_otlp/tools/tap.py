@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 import orjson
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
+from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.otlp.record import plain_value
 from k8s_audit_otlp.telemetry.terminal_safe import visible_json
 from k8s_audit_otlp.tools.heaviest import Heaviest
@@ -115,9 +115,7 @@ class Match:
         for wish in wishes:
             field, equals, pattern = wish.partition("=")
             if field not in FIELDS:
-                near = get_close_matches(field, FIELDS, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}"
-                raise ValueError(f"there is no field {field!r}; {hint}")
+                raise ValueError(f"there is no field {field!r}; {suggest(field, FIELDS)}")
             if not equals or not pattern:
                 raise ValueError(f"{wish!r} has no pattern; write {field}=PATTERN")
             if field == "code":

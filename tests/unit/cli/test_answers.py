@@ -76,7 +76,7 @@ def test_a_right_input_is_answered_on_the_standard_output(line: str) -> None:
 WRONG = {
     "rnu": (2, "did you mean run?"),
     "dead_letter list": (2, "did you mean dead-letter?"),
-    "xyzzy": (2, "known are run, status"),
+    "xyzzy": (2, "known are apiserver, dead-letter"),
     "run": (2, "give --config FILE"),
     "run --confg good.yaml": (2, "--config"),
     "run --config nowhere.yaml": (2, "there is no such file; check the path given with --config"),

@@ -27,7 +27,7 @@ from k8s_audit_otlp.cli.options import (
     directory_of,
 )
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.config.reading.model_errors import suggest
+from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.exporter.dead_letter import (
     DeadLetterRecord,

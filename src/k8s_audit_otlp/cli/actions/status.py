@@ -27,7 +27,7 @@ _WATCH_S = 1.0
 def command(
     config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool, fail: bool
 ) -> None:
-    """Show whether anything is being lost, and how far each exporter is."""
+    """Show whether events are lost, and how far each exporter is."""
     if watch and fail:
         raise click.UsageError("--watch has no end that could fail; leave one of them out")
     directory = directory_of(config_file, state_dir)

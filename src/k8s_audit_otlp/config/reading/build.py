@@ -20,7 +20,7 @@ from k8s_audit_otlp.config.exporters import (
     Sdk,
 )
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
-from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.mistakes import Kind, suggest
 from k8s_audit_otlp.config.reading.collector_keys import (
     FOREIGN_EXPORTERS,
     FOREIGN_RECEIVERS,
@@ -31,7 +31,7 @@ from k8s_audit_otlp.config.reading.collector_keys import (
 )
 from k8s_audit_otlp.config.reading.crosscheck import check_references
 from k8s_audit_otlp.config.reading.document import Path, where
-from k8s_audit_otlp.config.reading.model_errors import explain, has_key, suggest
+from k8s_audit_otlp.config.reading.model_errors import explain, has_key
 from k8s_audit_otlp.config.reading.processors import check_processors
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service

@@ -7,10 +7,9 @@ from k8s_audit_otlp.config.blocks import Auth
 from k8s_audit_otlp.config.config import Config, Findings, canonical
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.extensions import BearerToken
-from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.mistakes import Kind, suggest
 from k8s_audit_otlp.config.reading.conflicts import check_conflicts
 from k8s_audit_otlp.config.reading.document import Path
-from k8s_audit_otlp.config.reading.model_errors import suggest
 from k8s_audit_otlp.config.sources import AuditWebhook
 
 

@@ -4,13 +4,12 @@ A value is shown only where it is a number, a word from a list or a boolean; tex
 secret never is.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.mistakes import Mistake, suggest
 from k8s_audit_otlp.config.reading.collector_keys import known_keys
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.types import shown
@@ -49,13 +48,6 @@ _FAMILIES: Mapping[str, tuple[str, str]] = {
     "int": ("is not a whole number", "write digits only"),
     "float": ("is not a number", "write one such as 1.5"),
 }
-
-
-def suggest(name: str, candidates: Iterable[str]) -> str:
-    """Return what to write in the place of an unknown *name*."""
-    known = sorted(set(candidates))
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
 def explain(

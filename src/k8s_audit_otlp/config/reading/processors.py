@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from k8s_audit_otlp.config.config import Findings
-from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.mistakes import Kind, suggest
 from k8s_audit_otlp.config.reading.collector_keys import FOREIGN_PROCESSORS, IDLE_PROCESSORS
 from k8s_audit_otlp.config.reading.document import Path
-from k8s_audit_otlp.config.reading.model_errors import suggest
 
 
 def check_processors(section: Mapping[str, Any], service: Any, found: Findings) -> None:

@@ -169,10 +169,10 @@ def test_a_key_of_a_block_that_stands_beside_it_is_told_its_place(key: str, bloc
     assert one.endswith(f"unknown key; it belongs to {block}: write {block}: {{{key}: ...}}")
 
 
-def test_an_unknown_vendor_is_a_mistake_with_the_known_ones() -> None:
+def test_an_unknown_vendor_is_a_mistake_with_the_nearest_one() -> None:
     """And one behind a Collector says so."""
     (one,) = _mistakes({"endpoint": "http://a:1", "audit": {"vendor": "datdog"}})
-    assert "there is no preset datdog; known are " in one
+    assert "there is no preset datdog; did you mean datadog?" in one
     (one,) = _mistakes({"endpoint": "http://a:1", "audit": {"vendor": "splunk"}})
     assert one.endswith("see k8s-audit-otlp vendors show splunk")
 
