@@ -7,7 +7,7 @@ import gc
 import importlib
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.metadata import version as installed
 from types import ModuleType

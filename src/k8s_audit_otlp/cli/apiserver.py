@@ -19,7 +19,7 @@ from k8s_audit_otlp.apiserver.manifest import Patched, patch
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner, kubeadm_api_version
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
 from k8s_audit_otlp.cli import FAILURE, Group, die
-from k8s_audit_otlp.cli.options import DURATION
+from k8s_audit_otlp.cli.options import lasting
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.tools.doctor.apiserver_facts import processes
 from k8s_audit_otlp.tools.text import duration
@@ -168,12 +168,10 @@ def print_webhook(  # noqa: PLR0913 - one for each option
     show_default=True,
     help="Where the old manifest goes; never inside the manifests directory.",
 )
-@click.option(
+@lasting(
     "--wait",
     "patience_s",
-    type=DURATION,
     default="3m",
-    show_default=True,
     help="With --in-place: how long the apiserver may take to come back; 0s does not wait.",
 )
 @_flag_options("what the manifest says, else ")

@@ -6,7 +6,7 @@ import click
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.cli import doing
-from k8s_audit_otlp.cli.options import CONFIG, DURATION, EXPORTER, JSON, PATH
+from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, PATH, lasting
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -30,14 +30,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="FILE|URL",
     help="kube-apiserver's /metrics, or its log.",
 )
-@click.option(
-    "--wait",
-    "wait_s",
-    type=DURATION,
-    default="2s",
-    show_default=True,
-    help="How long to wait for the log to grow.",
-)
+@lasting("--wait", "wait_s", default="2s", help="How long to wait for the log to grow.")
 @JSON
 @doing("doctor:command")
 def doctor() -> None:

@@ -5,11 +5,11 @@ import click
 from k8s_audit_otlp.cli import Group, doing
 from k8s_audit_otlp.cli.options import (
     CONFIG,
-    DURATION,
     EXPORTER,
     JSON,
     MOMENT,
     STATE_DIR,
+    lasting,
 )
 
 
@@ -18,13 +18,7 @@ from k8s_audit_otlp.cli.options import (
 @click.option("--path", "log_path", help="Audit log to deliver, without a configuration file.")
 @STATE_DIR
 @click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
-@click.option(
-    "--deadline",
-    type=DURATION,
-    default="30s",
-    show_default=True,
-    help="With --once: give up after so long without progress.",
-)
+@lasting("--deadline", default="30s", help="With --once: give up after so long without progress.")
 @click.option("--watch-config", is_flag=True, help="Reload when the configuration's files change.")
 @doing("run:command")
 def run() -> None:
@@ -57,13 +51,7 @@ def status() -> None:
 @click.command()
 @CONFIG
 @STATE_DIR
-@click.option(
-    "--deadline",
-    type=DURATION,
-    default="60s",
-    show_default=True,
-    help="Give up after so long without an answer.",
-)
+@lasting("--deadline", default="60s", help="Give up after so long without an answer.")
 @doing("reload:command")
 def reload() -> None:
     """Have a running agent read its configuration again, and wait for what becomes of it.
@@ -89,13 +77,7 @@ def reload() -> None:
 )
 @click.option("--rate", type=click.FloatRange(min=0), default=0.0, help="Records a second at most.")
 @click.option("--dry-run", is_flag=True, help="Count what would be sent, and send nothing.")
-@click.option(
-    "--deadline",
-    type=DURATION,
-    default="30s",
-    show_default=True,
-    help="Give up after so long without progress.",
-)
+@lasting("--deadline", default="30s", help="Give up after so long without progress.")
 @doing("replay:command")
 def replay() -> None:
     """Send what is still on disk to one exporter once more, with the same uids.

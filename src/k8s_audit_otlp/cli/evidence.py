@@ -11,10 +11,19 @@ from k8s_audit_otlp.evidence.seal import KeyFileError, make_key
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.stores import STORES
 
+_KEYS = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=PATH,
+    help="Public key that is trusted; may be given again.",
+)
+_HTML = click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
+
 
 @click.group("evidence", cls=Group)
 def command() -> None:
-    """Make keys that seal receipts; check what a back end holds without the node."""
+    """Check what a back end holds without the node; make keys for seals."""
 
 
 @command.command()
@@ -23,7 +32,7 @@ def command() -> None:
     "--previous", type=click.Path(path_type=Path), help="The key in use; it signs the new one."
 )
 def keygen(file: Path, previous: Path | None) -> None:
-    """Make an Ed25519 key FILE (0600) and its public half FILE.pub.
+    """Make a key that seals receipts: FILE (Ed25519, 0600) and its public half FILE.pub.
 
     Keep FILE on the node, as service::evidence::key_file; keep FILE.pub elsewhere. To change keys,
     name the old one with --previous, and give both public keys when you verify.
@@ -45,13 +54,7 @@ def keygen(file: Path, previous: Path | None) -> None:
     metavar="FILE|DIR|-",
     help="An export of the back end; may be given again.",
 )
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    type=PATH,
-    help="Public key that is trusted; may be given again.",
-)
+@_KEYS
 @click.option("--cluster", default="", help="Judge only this k8s.cluster.name.")
 @click.option(
     "--from",
@@ -73,7 +76,7 @@ def keygen(file: Path, previous: Path | None) -> None:
     metavar="DIR|FILE",
     help="Files of the log, where they still are: compare their bytes with the receipts.",
 )
-@click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
+@_HTML
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
 @JSON
 @doing("evidence_verify:verify")
@@ -105,9 +108,7 @@ def verify() -> None:
 )
 @click.option("--cluster", required=True, help="Judge this k8s.cluster.name.")
 @click.option("--day", metavar="DATE", help="A day in UTC, as 2026-01-02; yesterday by default.")
-@click.option(
-    "--key", "keys", multiple=True, type=PATH, help="Public key that is trusted; may be repeated."
-)
+@_KEYS
 @click.option(
     "--header",
     "headers",
@@ -124,7 +125,7 @@ def verify() -> None:
 )
 @CONFIG
 @click.option("--metrics", type=PATH, metavar="FILE", help="Write metrics, for node_exporter.")
-@click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
+@_HTML
 @JSON
 @doing("evidence_report:report")
 def report() -> None:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,6 +89,8 @@ class Moment(click.ParamType[int]):
 
 
 DURATION = Duration()
+# An option that is a duration with a default: `@lasting("--deadline", default="30s", help=...)`.
+lasting = partial(click.option, type=DURATION, show_default=True)
 MOMENT = Moment()
 
 
