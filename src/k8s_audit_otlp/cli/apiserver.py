@@ -107,13 +107,7 @@ def print_kubeadm(api_version: str, **options: object) -> None:
 
 @command.command("webhook")
 @click.option("--url", required=True, help="Where to post: https://HOST:9443/audit[/CLUSTER].")
-@click.option(
-    "--mode",
-    type=click.Choice(webhook.MODES),
-    default="batch",
-    show_default=True,
-    help="blocking lets each request wait until its event is on the agent's disk.",
-)
+@click.option("--mode", type=click.Choice(webhook.MODES), default="batch", show_default=True)
 @click.option("--ca-file", default="", help="Who signed the webhook's certificate.")
 @click.option("--client-cert", default="", help="Certificate that kube-apiserver shows.")
 @click.option("--client-key", default="", help="Its key.")
@@ -169,10 +163,7 @@ def print_webhook(  # noqa: PLR0913 - one for each option
     help="Where the old manifest goes; never inside the manifests directory.",
 )
 @lasting(
-    "--wait",
-    "patience_s",
-    default="3m",
-    help="With --in-place: how long the apiserver may take to come back; 0s does not wait.",
+    "--wait", "patience_s", default="3m", help="With --in-place: wait so long for its restart."
 )
 @_flag_options("what the manifest says, else ")
 def patch_manifest(

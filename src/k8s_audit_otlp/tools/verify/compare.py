@@ -177,6 +177,7 @@ class Comparison:
         self._explain(found, segment, seen)
         if segment.begin == 0:
             self._hold_against_receipt(found)
+        self._receipts.pop(identity, None)  # it says nothing about a part, as --since asks for
         if segment.damage and not (told_of or found.receipt):
             self._report.unjudged.append(f"{segment.name} {segment.damage}")
         self._report.segments.append(found)

@@ -137,6 +137,10 @@ def test_what_is_not_asked_for_is_neither_missing_nor_foreign() -> None:
     report = compare(uids(A, [0, 1, 2]), segment(A, [2], begin=place_of(2)))
     assert report.complete
     assert report.foreign == 0
+    whole = [*uids(A, [0, 1, 2]), receipt(A, delivered=3)]
+    report = compare(whole, segment(A, [2], begin=place_of(2)))
+    assert report.complete, "the receipt of a part says nothing"
+    assert len(report.segments) == 1
     report = compare([*uids(A, [0]), receipt(A, delivered=9)], segment(A, [], begin=NOTHING))
     assert not report.segments
     assert report.elsewhere == 0
