@@ -61,14 +61,20 @@ def at(line: bytes, when: datetime) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode() + b"\n"
 
 
-def lines_ago(count: int, ago: timedelta, seed: int) -> list[bytes]:
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def lines_ago(count: int, ago: timedelta, seed: int, step: timedelta = MILLISECOND) -> list[bytes]:
     source, begin = EventSource(seed), datetime.now(UTC) - ago
-    return [at(source.line(), begin + timedelta(milliseconds=n)) for n in range(count)]
+    return [at(source.line(), begin + n * step) for n in range(count)]
 
 
 def _three_segments(agent: Agent) -> list[bytes]:
-    """Write two backups and the live log, hours old; return the lines of the first."""
-    first = lines_ago(300, timedelta(hours=5), 1)
+    """Write two backups and the live log, hours old; return the lines of the first.
+
+    That begins before the day of receipts that queries ask for, and ends in it.
+    """
+    first = lines_ago(300, timedelta(hours=30), 1, step=timedelta(minutes=5))
     backup = agent.log.with_name
     backup("audit-2026-01-02T00-00-00.000.log").write_bytes(b"".join(first))
     second = lines_ago(200, timedelta(hours=3), 2)

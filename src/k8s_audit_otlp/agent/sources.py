@@ -67,6 +67,7 @@ class Sources:
         """
         self.earlier = dict(earlier)
         self._config = config
+        self._on = on
         self._specs = list(config.spools()) if on else []
         self._monotonic = monotonic
         self._passed: list[tuple[Spool, str]] = []  # segments that may be deleted
@@ -119,7 +120,11 @@ class Sources:
             ConfigurationError: an address or a certificate cannot be used.
 
         """
-        for name, source in self._config.sources.items() if self._specs else ():
+        for name, source in self._config.sources.items():
+            if not self._on:
+                text = "%s: takes nothing new with --once; only what it has taken before is sent"
+                logger.warning(text, name, extra=fields("source", receiver=name))
+                continue
             spools = {
                 cluster: self.spools[log]
                 for source_id, cluster, log in self._specs

@@ -272,5 +272,5 @@ def is_audit(text: bytes) -> bool:
     """Tell an audit event, whole or torn, from another line of the same container."""
     text = text.lstrip(_BLANKS)
     if not text.startswith(b"{"):
-        return False
+        return b' AUDIT: id="' in text[:64]  # --audit-log-format=legacy
     return b'"auditID"' in text or text.startswith((b'{"kind":"Event"', b'{"kind":"EventList"'))

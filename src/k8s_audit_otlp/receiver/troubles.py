@@ -22,6 +22,8 @@ _HINTS = {
 def explain(error: OSError) -> str:
     """Say what went wrong and what helps."""
     code = error.errno or 0
+    if code == errno.ENOENT:
+        return f"is not there yet{WAITING}"
     return f"{os.strerror(code)}; {_HINTS.get(code, 'waiting for it')}"
 
 

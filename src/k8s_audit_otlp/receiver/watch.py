@@ -120,6 +120,8 @@ class Watcher(Thread):
             observer.start()
         except Exception as error:  # noqa: BLE001 - it is a help, not a need
             why = str(getattr(error, "strerror", "") or error)
+            if isinstance(error, FileNotFoundError):
+                why = "it is not there yet"
             self.log.watched = f"by listing it every {self._scan_s:g} s, without inotify: {why}"
             logger.warning(
                 "%s: no inotify (%s); the directory is listed every %g s instead",

@@ -46,6 +46,20 @@ def test_once_without_a_log_is_no_success(backend: Backend, tmp_path: Path) -> N
     assert f"undelivered: {tmp_path}/audit.log: is not there yet\n" in done.stderr
 
 
+def test_once_of_a_source_that_has_taken_nothing_says_so(backend: Backend, tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        "receivers: {k8s_audit_webhook: {endpoint: 127.0.0.1:9443}}\n"
+        f"exporters: {{otlp_http: {{endpoint: '{backend.url}'}}}}\n"
+        f"service: {{state_dir: {tmp_path / 'state'}}}\n"
+    )
+    done = run("--config", str(config), "--once")
+    assert done.returncode == 4, done.stderr
+    assert "k8s_audit_webhook: takes nothing new with --once" in done.stderr
+    assert "is not there yet" in done.stderr
+    assert "No such file" not in done.stderr
+
+
 def test_once_leaves_a_line_without_its_end_and_says_so(
     backend: Backend, log: Path, tmp_path: Path
 ) -> None:

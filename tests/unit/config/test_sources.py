@@ -217,6 +217,22 @@ def rivals(receivers: str, writes: str) -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["no host", "a..b", "[::1::2]"])
+def test_a_host_that_nobody_can_listen_at_is_refused(host: str) -> None:
+    text = (
+        f"receivers: {{k8s_audit_webhook: {{endpoint: '{host}:9443'}}}}\n"
+        "exporters: {otlp_file: {path: '-'}}\n"
+        f"service: {{telemetry: {{metrics: {{address: '{host}:9464'}}}}}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "test", {})
+    places = [one.where for one in caught.value.mistakes if "no host that is known" in one.what]
+    assert sorted(places) == [
+        "receivers::k8s_audit_webhook::endpoint",
+        "service::telemetry::metrics::address",
+    ]
+
+
 @pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json", "raw"])
 def test_a_collectors_encoding_of_a_topic_is_taken(encoding: str) -> None:
     """Requests of OTLP are told by what a message holds, so the key has nothing to decide."""

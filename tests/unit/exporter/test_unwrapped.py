@@ -242,3 +242,17 @@ def test_each_event_of_a_line_has_a_uid_of_its_own(name: str) -> None:
     places = [data.index(b'{"category"'), data.rindex(b'{"category"')]
     assert list(found.records) == plain(event(1), places[0]) + plain(event(2), places[1])
     assert list(found.ends) == [len(data)] * 2
+
+
+def test_a_line_of_the_legacy_format_is_an_event_in_a_frame_too() -> None:
+    line = (
+        b'2026-01-02T03:04:05.678901234Z AUDIT: id="a1" stage="ResponseComplete" ip="127.0.0.1" '
+        b'method="get" user="admin" groups="<none>" as="<self>" asgroups="<lookup>" '
+        b'namespace="default" uri="/api/v1/pods" response="200"'
+    )
+    framed = TIME + b" stdout F "
+    data = framed + line + b"\n" + framed + b"I0102 03:04:05.678901 1 server.go:1] hello\n"
+    (record,) = encoder_for(data)(block_of(data, 0, len(data))).records
+    (alone,) = encoder_for(line)(block_of(line + b"\n", 0, len(line) + 1)).records
+    assert record_of(record).body == record_of(alone).body
+    assert '"auditID":"a1"' in record_of(record).body

@@ -31,7 +31,7 @@ def check_conflicts(config: Config, found: Findings) -> None:
 
 def _check_addresses(config: Config, found: Findings) -> None:
     taken: list[tuple[str, str, str]] = []
-    for name, place, address in _addresses(config, found):
+    for name, place, address in listening(config, found):
         host, _, port = address.rpartition(":")
         host = "127.0.0.1" if host == "localhost" else host
         rival = next((who for who, at, of in taken if of == port and _overlap(at, host)), "")
@@ -41,7 +41,8 @@ def _check_addresses(config: Config, found: Findings) -> None:
         taken.append((name, host, port))
 
 
-def _addresses(config: Config, found: Findings) -> Iterator[tuple[str, Place, str]]:
+def listening(config: Config, found: Findings) -> Iterator[tuple[str, Place, str]]:
+    """Yield who listens, the key that says so, and the address."""
     if address := config.service.telemetry.metrics.address:
         at = ("service", "telemetry", "metrics", "address")
         yield "service::telemetry::metrics", at, address
