@@ -43,7 +43,7 @@ def open_private(path: Path, flags: int) -> int:
             FIFO or a device: nothing waits for its other end.
 
     """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _PRIVATE_FILE)
+    fd = _without_waiting(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         info = os.fstat(fd)
         mode, writes = info.st_mode, flags & (os.O_WRONLY | os.O_RDWR)
@@ -74,13 +74,22 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+def _without_waiting(path: str | Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NONBLOCK, _PRIVATE_FILE)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise _not_regular(path) from None
+        raise
 
 
 def _check_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "is no regular file; move it away", str(path))
+        raise _not_regular(path)
+
+
+def _not_regular(path: str | Path) -> OSError:
+    return OSError(errno.EINVAL, "is no regular file; move it away", str(path))
 
 
 def replace_file(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from k8s_audit_otlp.state.files import open_private, replace_file
+from k8s_audit_otlp.state.files import open_private, read_file, replace_file
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.alerts import Alerts
 from k8s_audit_otlp.telemetry.health import LATE_S, readiness
@@ -149,6 +149,6 @@ def _fresh(report: StatusReport, now: float) -> bool:
 def last_report(state_dir: Path) -> StatusReport | None:
     """Return what the last agent of a state directory has told, however long ago."""
     try:
-        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=StatusReport)
+        return msgspec.json.decode(read_file(state_dir / FILE_NAME), type=StatusReport)
     except (OSError, msgspec.MsgspecError):
         return None

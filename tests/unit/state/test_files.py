@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from socket import AF_UNIX, socket
 
 import pytest
 
@@ -112,7 +113,12 @@ def test_a_file_in_the_place_of_the_directory_is_an_error(tmp_path: Path) -> Non
 def test_a_fifo_in_the_place_of_a_file_is_an_error_and_waits_for_nobody(tmp_path: Path) -> None:
     fifo = tmp_path / "checkpoint.json"
     os.mkfifo(fifo, 0o600)
+    path = tmp_path / "socket"
+    with socket(AF_UNIX) as listener:
+        listener.bind(str(path))
     for look in (
+        lambda: read_file(path),
+        lambda: open_private(path, os.O_RDWR | os.O_CREAT),
         lambda: read_file(fifo),
         lambda: open_private(fifo, os.O_RDWR | os.O_CREAT),
         lambda: open_private(fifo, os.O_RDONLY),

@@ -17,7 +17,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
-from k8s_audit_otlp.telemetry.status_file import AgentNow, agent_now
+from k8s_audit_otlp.telemetry.status_file import FILE_NAME, AgentNow, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
 from k8s_audit_otlp.tools.text import about, ago, duration, size
 
@@ -48,6 +48,9 @@ def command(
 
 def _read(directory: Path) -> tuple[Checkpoint, AgentNow]:
     agent = agent_now(directory, time.time())
+    report = directory / FILE_NAME
+    if report.exists() and not report.is_file():
+        echo(f"warning: {report} is no regular file; move it away", err=True)
     checkpoint, warning = checkpoint_in(directory, runs=agent.holder is not None)
     if warning:
         echo(f"warning: {warning}", err=True)

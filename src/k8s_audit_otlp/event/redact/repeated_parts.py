@@ -140,14 +140,11 @@ def _key_of(raw: bytes) -> bytes:
     return raw if len(raw) <= _LONGEST_KEY else b"#" + sha256(raw).digest()
 
 
-_PAIR = (b'"', b'"')  # what the items of a pair of texts begin with
-
-
 def _belong_together(items: list[bytes], depth: int) -> bool:
     """Tell a list with a flag, whose value comes next, a pair, and a body that is a patch."""
     if any(item.startswith(b'"-') for item in items):
         return True
-    is_pair = len(items) == len(_PAIR) and all(map(bytes.startswith, items, _PAIR))
+    is_pair = [item[:1] for item in items] == [b'"', b'"']
     return is_pair or (not depth and any(b'"path":' in item for item in items))
 
 

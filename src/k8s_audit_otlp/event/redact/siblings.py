@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.values import is_drawn, looks_random, names_an_object
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
+from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, is_drawn, looks_random, names_an_object
 from k8s_audit_otlp.event.splice.tokens import balance, end_of, is_key, members, piece_of, text_of
 
 # Members of a reference to a Secret or of a volume made of one.
@@ -81,19 +81,16 @@ def act_on_flags(scan: Scan) -> None:
         piece = pieces[place]
         if pieces[place + 1] != b"," or is_key(pieces, place + 2) or b"=" in piece:
             continue
-        name = text_of(piece)
+        name, value = text_of(piece), text_of(pieces[place + 2])
         word = name.lstrip("-")
-        if word == name and not _is_pair(pieces, place):
+        is_flag = word != name
+        is_pair = pieces[place - 1][-1:] == b"[" and pieces[place + 3][:1] == b"]"
+        if not (is_flag or is_pair) or PLACEHOLDER.fullmatch(value):
             continue
         known = len(word) >= _FLAG_SHORTEST and judge(word) is KeyVerdict.CREDENTIAL
-        if (known and word != name) or (
-            (known or len(name) == _SHORT_FLAG) and is_drawn(text_of(pieces[place + 2]))
-        ):
+        may_be = known or may_name_drawn(word) or len(name) == _SHORT_FLAG
+        if (known and is_flag) or (may_be and is_drawn(value)):
             scan.mask(place + 2, "key")
-
-
-def _is_pair(pieces: list[bytes], place: int) -> bool:
-    return pieces[place - 1][-1:] == b"[" and pieces[place + 3][:1] == b"]"
 
 
 def rename(scan: Scan, key: int) -> int | None:

@@ -139,7 +139,11 @@ _SAID = re.compile(
 _PGPASS = re.compile(r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)")
 _UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)")
-_AFTER_A_FLAG = frozenset("is are was must or and not to flag flags cannot for from with".split())  # noqa: SIM905
+_AFTER_A_FLAG = frozenset(
+    """
+    is are was must or and not to flag flags cannot for from with needed required succeeded failed
+    """.split()  # noqa: SIM905
+)
 _MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
 _MIXED = re.compile(r"[\"'`](?=\w*\d)(?=\w*[A-Za-z])[\w+/]{12,}={0,2}[\"'`]", re.ASCII)
 
@@ -166,7 +170,11 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     word = name.lstrip("-")
     known = judge(word) is KeyVerdict.CREDENTIAL or (may_name_drawn(word) and is_drawn(value))
     harmless = not known or value.lower() in _AFTER_A_FLAG
-    if harmless or PLACEHOLDER.fullmatch(value) or names_a_file(word, value.strip("\"'")):
+    if (
+        harmless
+        or PLACEHOLDER.fullmatch(value.strip('"'))
+        or names_a_file(word, value.strip("\"'"))
+    ):
         inner = _FLAG.sub(partial(_flag, replacement), value[1:]) if "--" in value else value[1:]
         return f"{name}{match[2]}{value[:1]}{inner}"
     return f"{name}{match[2]}{in_quotes(value, replacement)}"
@@ -209,7 +217,7 @@ def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _short(replacement: Replacement, match: re.Match[str]) -> str:
     value = match[match.lastindex or 0]
-    if PLACEHOLDER.fullmatch(value):
+    if PLACEHOLDER.fullmatch(value) or value in _AFTER_A_FLAG:
         return match[0]
     return match[0][: -len(value)] + in_quotes(value, replacement)
 

@@ -4,7 +4,14 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.needles import ARMOURS, BOOTSTRAP, LOGINS, TOKEN_NEEDLES, bits_of
+from k8s_audit_otlp.event.secrets.needles import (
+    ADMINISTRATORS,
+    ARMOURS,
+    BOOTSTRAP,
+    LOGINS,
+    TOKEN_NEEDLES,
+    bits_of,
+)
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
@@ -66,6 +73,10 @@ _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1
 _ORACLE = re.compile(r"(\bthin:[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
 _LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
     r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
+)
+_ADMINISTRATOR = re.compile(
+    r"((?<![\w./-])(?:admin|root|postgres)[:/])"
+    r"(?![0-9a-f]+(?:[\s\"']|\Z))([^\s/@:\"'\\]{10,64})(?![/@:])"
 )
 _HEADER = re.compile(r"header\s+(?P<name>[\w-]{2,64})\s+[\"']?(?P<value>[^\s\"';]+)", re.IGNORECASE)
 
@@ -144,6 +155,7 @@ _STEPS: tuple[Step, ...] = (
     step(("//",), _SHARE, second),
     step(("thin:",), _ORACLE, second),
     step(LOGINS, _LOGIN, drawn),
+    step(ADMINISTRATORS, _ADMINISTRATOR, drawn),
     step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     step(("header",), _HEADER, where(says_credential)),
     *commands.STEPS,

@@ -28,6 +28,7 @@ ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
 ARMOURS: Final = ("private key", "static key", "secret key", "client key-", "server key-")
 LOGINS: Final = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
+ADMINISTRATORS: Final = ("admin:", "root:", "postgres:", "admin/", "root/")
 ESCAPED: Final = "\\u00"
 
 
@@ -79,7 +80,8 @@ FORM_NEEDLES: Final = (
     # Objects that are written as text.
     *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),
     *("alue: ", "got &", "got {", "valueunstructured{"),
-    *("<<<", "base64", *LOGINS, OF_ANY_VENDOR, BOOTSTRAP, "on >", "assword", *IN_BASE64, IN_JSON),
+    *("<<<", "base64", OF_ANY_VENDOR, BOOTSTRAP, "on >", "assword", *IN_BASE64, IN_JSON),
+    *(*LOGINS, *ADMINISTRATORS),
 )
 # What a decoder says before it quotes what it could not read.
 UNREAD_NEEDLES: Final = (

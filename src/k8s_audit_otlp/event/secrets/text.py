@@ -92,16 +92,10 @@ def _base64(replacement: Replacement, match: re.Match[str]) -> str:
 def _without_escapes(text: str) -> str:
     r"""Write signs and letters as they read: `\u0070assword`, `&quot;`."""
     if "\\u00" in text or "\\x" in text:
-        text = _ESCAPED.sub(_letter, text)
-    return _ENTITY.sub(_character, text) if "&" in text and ";" in text else text
-
-
-def _character(match: re.Match[str]) -> str:
-    return unescape(match[0])
-
-
-def _letter(match: re.Match[str]) -> str:
-    return chr(int(match[1], 16))
+        text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    if "&" in text and ";" in text:
+        text = _ENTITY.sub(lambda match: unescape(match[0]), text)
+    return text
 
 
 def clean_forms(text: str, replacement: Replacement) -> str:
