@@ -18,7 +18,7 @@ from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
-from k8s_audit_otlp.receiver.sources.messages import lines_in
+from k8s_audit_otlp.receiver.sources.partition import lines_in
 from tests.kit.strategies import events
 
 TIME = "2026-01-02T03:04:05.678901234"

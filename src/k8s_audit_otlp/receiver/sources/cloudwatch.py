@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from k8s_audit_otlp.event.frames import is_json
 from k8s_audit_otlp.receiver.lines import BODIES
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
-from k8s_audit_otlp.receiver.sources.messages import lines_in
+from k8s_audit_otlp.receiver.sources.partition import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.files import replace_file
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from k8s_audit_otlp.event.formats import detect, is_audit, is_part_of_event, unwrap
 from k8s_audit_otlp.event.frames import Framed, inflated, is_json
-from k8s_audit_otlp.event.partial_lines import Pieces, joined
 from k8s_audit_otlp.receiver.sources.otlp_request import is_request, read_request
 from k8s_audit_otlp.receiver.spool.event_list import (
     LINE_BREAKS,
@@ -57,11 +56,3 @@ def lines_from(text: bytes) -> list[bytes]:
         return list(lines_of(text))
     except NoEventsError:
         return [text.translate(None, LINE_BREAKS) + b"\n"]
-
-
-def lines_in(message: bytes) -> tuple[list[bytes], int]:
-    """Return the events of a message that stands alone, and how many texts in it are none."""
-    pieces = Pieces()
-    texts = [text for one in texts_in(message) for text in pieces.add(0, one)]
-    found = [lines_from(joined(text)) for text in (*texts, *pieces.end_all())]
-    return [line for lines in found for line in lines], sum(not lines for lines in found)

@@ -62,3 +62,9 @@ class Partition:
         """The offset to go on from, when all that was returned is on disk."""
         first = self._pieces.first
         return self._end if first is None else first
+
+
+def lines_in(message: bytes) -> tuple[list[bytes], int]:
+    """Return the events of a message that stands alone, and how many texts in it are none."""
+    alone = Partition()
+    return [*alone.take(0, b"", message), *alone.torn()], alone.left_out

@@ -35,7 +35,7 @@ class BodyBudget:
 
 
 class BodyReader:
-    """Collects one body; `held` is what it has of the budget until `release`."""
+    """Collects one body, which has its part of the budget until `release`."""
 
     def __init__(self, budget: BodyBudget, max_bytes: int, headers: Mapping[str, str]) -> None:
         encoding = headers.get("content-encoding", "").strip().lower()
@@ -48,7 +48,6 @@ class BodyReader:
         self._budget = budget
         self._max = max_bytes
         self._body = bytearray()  # grows in place: the body is never there twice
-        self.held = 0
         self._packed = 0  # bytes that came packed
         self._members = 1
 
@@ -70,15 +69,13 @@ class BodyReader:
 
     def release(self) -> None:
         """Give back what the body took of the budget."""
+        self._budget.give(len(self._body))
         self._body = bytearray()
-        self._budget.give(self.held)
-        self.held = 0
 
     def _add(self, piece: bytes) -> None:
-        if self.held + len(piece) > self._max:
+        if len(self._body) + len(piece) > self._max:
             raise BodyError(413, f"the body is over {self._max} bytes")
         self._budget.take(len(piece))
-        self.held += len(piece)
         self._body += piece
 
     def _decompress(self, chunk: bytes) -> None:

@@ -170,7 +170,7 @@ class WebhookSource(HttpServer):
             body.release()
         if isinstance(appended, BodyError):
             raise BodyError(appended.status, str(appended))
-        self.trust(_client_of(request))
+        self.trust(request.client)
         if appended:
             self._look_at_buffer(cluster, *appended)
 
@@ -217,7 +217,7 @@ class WebhookSource(HttpServer):
             shown = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(shown, b"Bearer " + options.token().strip().encode()):
                 raise BodyError(401, "the bearer token is missing or wrong")
-        names = self.names_of(_client_of(request))
+        names = self.names_of(request.client)
         if options.client_names and not options.client_names & names:
             raise BodyError(403, "the name of the client certificate is not in client_names")
         asked = request.path_params.get("cluster", "")
@@ -240,7 +240,3 @@ class WebhookSource(HttpServer):
         ):
             raise BodyError(403, "the client certificate is not one of this cluster")
         return asked
-
-
-def _client_of(request: Request) -> tuple[str, int] | None:
-    return (request.client.host, request.client.port) if request.client else None

@@ -243,6 +243,3 @@ class Spool:
         self._failures += 1
         self._synced = self._appended
         self._window.drop_unsaved()
-
-    def __repr__(self) -> str:
-        return f"<Spool {self.path.parent} used={self.used_bytes} {self.trouble or 'open'}>"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from k8s_audit_otlp.receiver.sources.messages import lines_in
+from k8s_audit_otlp.receiver.sources.partition import lines_in
 
 ITEM = b'{"level":"Metadata","auditID":"a","stage":"Panic"}'
 AZURE = b'{"records":[{"category":"kube-audit","properties":{"log":%b}}]}'

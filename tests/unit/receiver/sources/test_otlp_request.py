@@ -11,12 +11,12 @@ from k8s_audit_otlp.evidence.notices import skipped
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.resource import export_request
-from k8s_audit_otlp.receiver.sources.messages import lines_in
 from k8s_audit_otlp.receiver.sources.otlp_request import (
     UnreadableRequestError,
     is_request,
     read_request,
 )
+from k8s_audit_otlp.receiver.sources.partition import lines_in
 from k8s_audit_otlp.transport.otlp_json import to_line
 from tests.kit.strategies import blocks_of, plain_events
 
