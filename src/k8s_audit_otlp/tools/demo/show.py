@@ -15,8 +15,7 @@ from k8s_audit_otlp.tools.demo.backend import DemoBackend, Record
 from k8s_audit_otlp.tools.demo.cluster import DemoCluster
 from k8s_audit_otlp.tools.demo.rotating import RotatingLog
 
-_DRAIN_S = 15.0
-_STOP_S = 15.0
+_SILENT_S = 60.0  # a busy machine takes long to start the agent again, or to end it
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +98,9 @@ class Demo:
                         time.sleep(0.1)
                     agent = self._start(config)
                     self.progress.phase = "the agent was started again and goes on where it was"
-            self._drain(on_tick)
+            self._drain(agent, on_tick)
             agent.send_signal(signal.SIGTERM)
-            agent.wait(_STOP_S)
+            agent.wait(_SILENT_S)
         finally:
             agent.kill()  # at once where somebody interrupts: there is nothing to keep
             agent.wait()
@@ -110,13 +109,17 @@ class Demo:
         self.progress.phase = "done"
         return self._conservation()
 
-    def _drain(self, on_tick: Callable[[], None]) -> None:
-        end = time.monotonic() + _DRAIN_S
-        while time.monotonic() < end:
-            on_tick()
-            if not self._written - self.backend.audit_ids:
-                return
+    def _drain(self, agent: "subprocess.Popen[bytes]", on_tick: Callable[[], None]) -> None:
+        """Wait until everything has arrived, the agent has ended, or nothing comes any more."""
+        on_tick()
+        arrived, since = self.backend.unique, time.monotonic()
+        while self._written - self.backend.audit_ids and agent.poll() is None:
             time.sleep(0.1)
+            on_tick()
+            if self.backend.unique != arrived:
+                arrived, since = self.backend.unique, time.monotonic()
+            elif time.monotonic() - since >= _SILENT_S:
+                return
 
     def _conservation(self) -> Conservation:
         arrived = self.backend.audit_ids
