@@ -28,6 +28,7 @@ from tests.faults.processes import GAP, Agent, Totals
 from tests.faults.scenario import ACTS, Scenario, small_disk
 from tests.faults.weather import Weather
 from tests.kit.backend import Backend
+from tests.kit.kafka import mock_brokers
 from tests.kit.servers import free_port
 
 KINDS = ("webhook", "kafka")
@@ -79,13 +80,12 @@ class WebhookClient:
 
 
 class KafkaClient:
-    """Produces to the client's own mock of a broker, which lives as long as this."""
+    """Produces to a mock of a broker."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str) -> None:
         self.taken: set[str] = set()
-        self._host = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
-        (broker,) = self._host.list_topics("audit", timeout=20).brokers.values()
-        self._address = f"{broker.host}:{broker.port}"
+        self._address = address
+        self._producer = Producer({"bootstrap.servers": address})
 
     def receiver(self) -> dict[str, Any]:
         block = {"brokers": [self._address], "topics": ["audit"], "session_timeout": "6s"}
@@ -94,8 +94,8 @@ class KafkaClient:
     def offer(self, ids: list[str]) -> bool:
         for one in ids:
             body = json.dumps({"kind": "Event", **event(one)})
-            self._host.produce("audit", body, on_delivery=self._note)
-        self._host.poll(0)
+            self._producer.produce("audit", body, on_delivery=self._note)
+        self._producer.poll(0)
         return True
 
     def _note(self, error: object, message: Any) -> None:
@@ -103,7 +103,7 @@ class KafkaClient:
             self.taken.add(json.loads(message.value())["auditID"])
 
     def flush(self) -> None:
-        self._host.flush(20)
+        self._producer.flush(20)
 
 
 @contextmanager
@@ -187,10 +187,14 @@ def run_source(folder: Path, kind: str, seed: int, seconds: float = 4.0) -> Tota
     """Run one seed; nothing that was taken may be missing, and no gap be told."""
     dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
-    with small_disk(folder / "state") as disk, Backend(weather, keep="uids") as backend:
+    with (
+        small_disk(folder / "state") as disk,
+        Backend(weather, keep="uids") as backend,
+        mock_brokers("audit") as brokers,
+    ):
         one = SourceScenario(folder, dice, disk=disk)
         one.totals.seed = seed
-        feed: SourceClient = WebhookClient() if kind == "webhook" else KafkaClient()
+        feed: SourceClient = WebhookClient() if kind == "webhook" else KafkaClient(brokers)
         one.feed(backend, weather, feed, seconds)
         if one.totals.wrong:
             shutil.copytree(folder / "state", folder / "state-at-end")

@@ -18,6 +18,7 @@ pytest.importorskip("confluent_kafka")
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
+from tests.kit.kafka import mock_brokers
 
 TOPIC = "audit"
 ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)
@@ -28,19 +29,23 @@ def event(number: int) -> bytes:
 
 
 @pytest.fixture
-def producer() -> Iterator[Producer]:
-    """Host the broker; what is produced is there when `flush` returns."""
-    made = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
-    made.list_topics(TOPIC, timeout=60)
+def broker() -> Iterator[str]:
+    with mock_brokers(TOPIC) as address:
+        yield address
+
+
+@pytest.fixture
+def producer(broker: str) -> Iterator[Producer]:
+    """Make a producer; what it produces is there when `flush` returns."""
+    made = Producer({"bootstrap.servers": broker})
     yield made
     made.flush(5)
 
 
 @pytest.fixture
-def settings(producer: Producer) -> dict[str, Any]:
-    (broker,) = producer.list_topics(timeout=60).brokers.values()
+def settings(broker: str) -> dict[str, Any]:
     return {
-        "bootstrap.servers": f"{broker.host}:{broker.port}",
+        "bootstrap.servers": broker,
         "group.id": "g",
         "auto.offset.reset": "earliest",
         "session.timeout.ms": 6000,
