@@ -35,21 +35,15 @@ def broker() -> Iterator[str]:
 
 
 @pytest.fixture
-def producer(broker: str) -> Iterator[Producer]:
+def producer(broker: str) -> Producer:
     """Make a producer; what it produces is there when `flush` returns."""
-    made = Producer({"bootstrap.servers": broker})
-    yield made
-    made.flush(5)
+    return Producer({"bootstrap.servers": broker})
 
 
 @pytest.fixture
 def settings(broker: str) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": broker,
-        "group.id": "g",
-        "auto.offset.reset": "earliest",
-        "session.timeout.ms": 6000,
-    }
+    common = {"group.id": "g", "auto.offset.reset": "earliest", "session.timeout.ms": 6000}
+    return {"bootstrap.servers": broker, **common}
 
 
 def reads(settings: dict[str, Any], spool: Spool, ids: Any = None, **more: Any) -> KafkaSource:
