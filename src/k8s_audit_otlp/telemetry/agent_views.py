@@ -124,7 +124,8 @@ def _receiver(
         tally.add(subscription.tally())
     backlogs = [backlog_of(subscription) for subscription in subscriptions]
     left = [runways.seconds(c, window_s) for c in subscriptions] if runways else []
-    last_ns = max((s.state.last_ns for c in subscriptions for s in c.log.segments()), default=0)
+    read_ns = (s.state.last_ns for c in subscriptions for s in c.log.segments())
+    last_ns = max((tally.last_ns, *read_ns))  # a segment knows it of lines of an apiserver's form
     return replace(
         _counted(name, tally),
         backlog_bytes=sum(backlog.bytes for backlog in backlogs),

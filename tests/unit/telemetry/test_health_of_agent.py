@@ -98,6 +98,17 @@ def test_an_agent_that_delivers_says_so(agent_on: Callable[..., Any], log_dir: P
         assert f"k8s_audit_otlp_events_delivered_total{place} 5" in text
 
 
+def test_events_in_another_form_are_events(agent_on: Callable[..., Any], log_dir: Path) -> None:
+    """As who writes JSON anew has them, with spaces; their time is told, and no alarm raised."""
+    spaced = json.dumps(json.loads(EVENT.format(n=1)))
+    (log_dir / "audit.log").write_text(spaced + "\n")
+    with agent_on() as (agent, _, address):
+        eventually(lambda: exporter_views(agent)[0].receivers[0].delivered)
+        assert exporter_views(agent)[0].receivers[0].last_event_at == 1_767_323_045.0
+        shown = json.loads(get(address, "/status.json")[1])
+        assert "is an audit event" not in shown["verdict"]
+
+
 def test_the_page_shows_exporters_and_segments_and_no_secret(
     agent_on: Callable[..., Any], log_dir: Path, backend: Backend
 ) -> None:
