@@ -59,7 +59,7 @@ class Agent:
         tree["receivers"]["k8s_audit"]["include"].append(str(log))
         file.write_text(yaml.safe_dump(tree))
 
-    def once(self, deadline: str = "60s") -> subprocess.CompletedProcess[str]:
+    def once(self, deadline: str = "150s") -> subprocess.CompletedProcess[str]:
         """Deliver what is there now."""
         return subprocess.run(
             [*self._command(), "--once", "--deadline", deadline],

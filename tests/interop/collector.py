@@ -15,7 +15,7 @@ import yaml
 
 from tests.kit.servers import free_port
 
-START_S = 60.0
+START_S = 180.0
 
 
 class Collector:

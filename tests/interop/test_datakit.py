@@ -41,7 +41,7 @@ def _deliver(agent: Agent, datakit: DataKit, attributes: dict[str, str]) -> list
     text = config.read_text().replace(f"include:\n    - {agent.log}", "")
     assert "include" not in text
     config.write_text(text.replace("k8s_audit:", f"k8s_audit: {json.dumps(receiver)}"))
-    done = agent.once("60s")
+    done = agent.once()
     assert done.returncode == OK, done.stderr
     points = datakit.points()
     assert not [point for point in points if point["error"] or point["warns"]]

@@ -15,7 +15,7 @@ from tests.interop.collector import Collector
 from tests.interop.kafka_agents import EVENTS, agent, event, reader, to, until
 from tests.kit.backend import Backend
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 
 
 class Produced:
@@ -178,7 +178,7 @@ def test_a_collector_reads_what_the_exporter_writes(
                 broker.start()
             running.start()
         collector.start(config, ports=[collector.health])
-        until(lambda: len(collector.uids()) >= 3000 and min(collector.uids().values()) >= 2, 60)
+        until(lambda: len(collector.uids()) >= 3000 and min(collector.uids().values()) >= 2)
         uids = collector.uids()
         running.end(signal.SIGTERM)
         collector.stop()
@@ -212,8 +212,8 @@ def test_what_a_broker_refuses_is_split_or_kept_and_said(
     with agent(tmp_path, "first", {"k8s_audit": {"include": [str(log)]}}, exporters) as running:
         running.start()
         text = tmp_path / "first.log"
-        until(lambda: broker.messages("audit") >= 500 + 500 // 20, 60)
-        until(lambda: "no/topic" in text.read_text() or "name that is not" in text.read_text(), 60)
+        until(lambda: broker.messages("audit") >= 500 + 500 // 20)
+        until(lambda: "no/topic" in text.read_text() or "name that is not" in text.read_text())
         running.end(signal.SIGTERM)
     assert broker.messages("audit") >= 500 + 500 // 20
     assert "TOPIC_EXCEPTION" in text.read_text()

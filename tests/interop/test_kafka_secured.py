@@ -17,7 +17,7 @@ from tests.kit.backend import Backend
 from tests.kit.certificates import Authority
 from tests.kit.servers import free_port
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from tests.interop import kafka_broker
 from tests.interop.kafka_agents import agent, event, reader, to, until
 from tests.kit.backend import Backend
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(270, func_only=True)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 
 
 def write(broker: kafka_broker.Broker, numbers: range, partition: int = 0, **settings: Any) -> None:

@@ -154,7 +154,7 @@ def test_whatever_its_size_an_event_arrives_or_is_said_not_to(agent: Agent, targ
     )
     exporter = {**where, "audit": {**audit, "annotations": ANNOTATIONS}}
     agent.configure(target.kind, exporter)
-    done = agent.once("60s")
+    done = agent.once()
     assert done.returncode == OK, done.stderr
     lines = agent.log.read_bytes().splitlines(keepends=True)
     expected = {sum(map(len, lines[:n])) for n in range(len(lines))}

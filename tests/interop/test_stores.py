@@ -50,7 +50,7 @@ def _configure(agent: Agent, store: Store, relay: Relay | None = None) -> None:
 
 
 def _deliver(agent: Agent) -> None:
-    done = agent.once("60s")
+    done = agent.once()
     assert done.returncode == OK, done.stderr
 
 

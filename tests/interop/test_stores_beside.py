@@ -63,10 +63,10 @@ def _agents(directory: Path, store: Store, endpoint: str) -> list[Agent]:
 def _all_of_it(agents: list[Agent]) -> None:
     """Deliver, write and deliver again, and send a part once more."""
     for agent in agents:
-        done = agent.once("60s")
+        done = agent.once()
         assert done.returncode == OK, done.stderr
         agent.write(lines_ago(10, timedelta(seconds=50), 77))
-        done = agent.once("60s")
+        done = agent.once()
         assert done.returncode == OK, done.stderr
     config = str(agents[0].directory / "agent.yaml")
     again = ["replay", "--config", config, "--exporter", "otlp_http", "--from", "270m"]
