@@ -33,8 +33,6 @@ from k8s_audit_otlp.otlp.streams import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
 from k8s_audit_otlp.receiver.listing import live_path
 from k8s_audit_otlp.receiver.names import fold
-from k8s_audit_otlp.receiver.segments import LogLimits
-from k8s_audit_otlp.receiver.source import descriptor_limit, descriptors_for
 from k8s_audit_otlp.transport import credentials
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
@@ -75,13 +73,6 @@ def _place(log: Path) -> tuple[object, ...]:
     except OSError:
         return (path,)
     return directory.st_dev, directory.st_ino, path.name
-
-
-def log_limits(receiver: K8sAudit, *, once: bool) -> LogLimits:
-    limits = LogLimits(receiver.max_line_bytes, descriptors_for(descriptor_limit()))
-    if once:  # nothing is going to change any more
-        return replace(limits, settle_s=0.0, torn_s=0.0)
-    return limits
 
 
 def deleted_segments_of(receiver: K8sAudit) -> DeletedSegments:

@@ -2,17 +2,21 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Thread
 
-from k8s_audit_otlp.agent.build import deleted_segments_of, log_limits, paths_of
+from k8s_audit_otlp.agent.build import deleted_segments_of, paths_of
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.receivers import GLOB
+from k8s_audit_otlp.event.shrink import WHOLE_BODY_BYTES
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.segments import LogLimits
+from k8s_audit_otlp.receiver.source import descriptor_limit, descriptors_for
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.telemetry.journal import LogJournal
@@ -48,7 +52,7 @@ class WatchedLogs:
 
         """
         receiver = self._config.receivers[receiver_id]
-        limits = log_limits(receiver, once=self._once)
+        limits = _limits(self._config, receiver_id, once=self._once)
         logs = []
         for path in self._paths(receiver_id):
             if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it is closed to us
@@ -121,3 +125,26 @@ class WatchedLogs:
     def stop(self) -> None:
         for watcher in self._watchers:
             watcher.stop()
+
+
+def _limits(config: Config, receiver_id: str, *, once: bool) -> LogLimits:
+    settle = {"settle_s": 0.0, "torn_s": 0.0} if once else {}  # nothing is going to change any more
+    return LogLimits(
+        config.receivers[receiver_id].max_line_bytes,
+        _useful_line_bytes(config, receiver_id),
+        descriptors_for(descriptor_limit()),
+        **settle,
+    )
+
+
+def _useful_line_bytes(config: Config, receiver_id: str) -> int:
+    """Return up to which length an exporter may send the bodies of an event.
+
+    Redaction may make them smaller, but what is so large is a list, and goes, as `shrink` has it.
+    """
+    most = [
+        exporter.audit.max_record_bytes or sys.maxsize
+        for name, exporter in config.exporters.items()
+        if receiver_id in config.receivers_of(name)
+    ]
+    return max(WHOLE_BODY_BYTES, 2 * max(most, default=sys.maxsize))

@@ -4,14 +4,12 @@ An event is changed, dropped, or leaves as it is (None). Nothing leaves that was
 what cannot be read for redaction has lost its body when it comes back.
 """
 
-from typing import Any
-
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.redact.clean_parts import CleanParts
 from k8s_audit_otlp.event.shrink import shrink
 from k8s_audit_otlp.event.splice.line import rewritten
-from k8s_audit_otlp.event.stages import Dropped, Transformed
+from k8s_audit_otlp.event.stages import Dropped, Transformed, marks_of_shrinking
 from k8s_audit_otlp.model import AuditEvent
 
 
@@ -66,12 +64,5 @@ class Shrinker:
     def __call__(self, event: AuditEvent, body: bytes, allowed: int) -> Transformed:
         """Shrink to *allowed* bytes of JSON, or as far as who, what and when allow."""
         smaller = shrink(event, body, allowed)
-        return Transformed(smaller.event, smaller.line, self.marks(smaller.removed, len(body)))
-
-    def marks(self, removed: tuple[str, ...], original_bytes: int) -> dict[str, Any]:
-        """Say in attributes that something was removed, what, and how large the whole was."""
-        return {
-            self._prefix + "truncated": True,
-            self._prefix + "truncated.removed": removed,
-            self._prefix + "truncated.original_bytes": original_bytes,
-        }
+        marks = marks_of_shrinking(self._prefix, smaller.removed, len(body))
+        return Transformed(smaller.event, smaller.line, marks)

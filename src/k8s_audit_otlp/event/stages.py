@@ -64,3 +64,14 @@ Transform: TypeAlias = Callable[[AuditEvent, bytes], Transformed | Dropped | Non
 
 # The last argument is how many bytes the event's JSON may have.
 Shrink: TypeAlias = Callable[[AuditEvent, bytes, int], Transformed]
+
+
+def marks_of_shrinking(
+    prefix: str, removed: tuple[str, ...], original_bytes: int
+) -> dict[str, str | bool | int | float | Sequence[str]]:
+    """Say in attributes that something was removed, what, and how large the whole was."""
+    return {
+        prefix + "truncated": True,
+        prefix + "truncated.removed": removed,
+        prefix + "truncated.original_bytes": original_bytes,
+    }

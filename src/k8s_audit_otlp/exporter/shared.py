@@ -2,7 +2,6 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
 from threading import Event, Lock
 from typing import Generic, TypeVar
 
@@ -98,18 +97,11 @@ class EncodedBlocks:
 
     def encode(self, block: Block) -> EncodedBlock:
         def make() -> tuple[EncodedBlock, int]:
-            encoded = self._encoded(block)
+            with self._encoding:
+                encoded = self._encode(block)
             return encoded, sum(map(len, encoded.records))
 
         return self._blocks.get(block.span, make)
-
-    def _encoded(self, block: Block) -> EncodedBlock:
-        with self._encoding:
-            encoded = self._encode(block)
-        if len(block.data) < block.span.end - block.span.start and encoded.records:
-            # A line over the limit: its block stands for more bytes than it holds.
-            return replace(encoded, ends=[block.span.end] * len(encoded.ends))
-        return encoded
 
 
 class SharingSender:

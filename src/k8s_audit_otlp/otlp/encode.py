@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
 from k8s_audit_otlp.event.memory_bounds import check_utf8
-from k8s_audit_otlp.event.stages import Clean, Dropped, Shrink, Transform, Transformed
+from k8s_audit_otlp.event.stages import (
+    Clean,
+    Dropped,
+    Shrink,
+    Transform,
+    Transformed,
+    marks_of_shrinking,
+)
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.otlp import plain_line, wire
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
@@ -23,6 +30,7 @@ from k8s_audit_otlp.otlp.record_place import RecordPlace, record_uid
 from k8s_audit_otlp.state.content_hash import digest_of
 
 SHRINK_TRIES = 8
+_BODIES = ("responseObject", "requestObject")
 
 
 class _Marked(NamedTuple):
@@ -59,7 +67,7 @@ class _Output:
             self.digests.append((offset, digest_of(uid.encode(), body)))
 
     def encoded(self, block: Block, lines: int) -> EncodedBlock:
-        end = block.span.start + len(block.data)  # the last line may have no newline
+        end = block.span.end  # the last line may have no newline
         ends = [min(each, end) for each in self.ends[-1:]]
         return EncodedBlock(
             block.span,
@@ -123,7 +131,11 @@ class Encoder:
             fast.redacted = out.redacted
             fast.expect(lines)
         is_ascii = block.data.isascii()
-        offset = block.span.start
+        offset, size = block.span.start, block.span.end - block.span.start
+        if 0 < len(block.data) < size:  # a line that was too long: its bodies are gone already
+            said = marks_of_shrinking(self.options.prefix, _BODIES, size)
+            self._general(lines[0], offset, block.span.end, place, out, said)
+            return out.encoded(block, 1)
         for line in lines:
             start = offset
             offset += len(line) + 1
@@ -164,15 +176,22 @@ class Encoder:
         except REFUSED:
             self._general(line, start, end, place, out)
 
-    def _general(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
+    def _general(
+        self,
+        line: bytes,
+        start: int,
+        end: int,
+        place: RecordPlace,
+        out: _Output,
+        said: Mapping[str, wire.Value] = {},
+    ) -> None:
         for read in read_line(line):
             times = self._records.general_times(read.event)
             offset = start + read.at
             around = place.item(offset, read.item)
             around += self._records.parts["fault"](read.fault)
-            marked = _Marked(
-                read.event, read.body, offset, read.item, times, around, faulty=bool(read.fault)
-            )
+            faulty = bool(read.fault)
+            marked = _Marked(read.event, read.body, offset, read.item, times, around, said, faulty)
             transform = None if read.is_unread else self._transform
             self._put(marked, transform and transform(read.event, read.body), end, out)
 

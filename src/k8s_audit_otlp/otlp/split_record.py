@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from k8s_audit_otlp.event.decode import NO_EVENT, read_line
 from k8s_audit_otlp.event.processor import Shrinker
 from k8s_audit_otlp.event.shrink import limit_text
+from k8s_audit_otlp.event.stages import marks_of_shrinking
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.attributes_sum import SumLimiter, items_of, value_of
 from k8s_audit_otlp.otlp.limits import AttributeLimiter, AttributeLimits
@@ -24,7 +25,7 @@ class RecordSplitter:
     """Makes records of one mapping smaller."""
 
     def __init__(self, options: MappingOptions) -> None:
-        prefix = options.prefix
+        self._prefix = prefix = options.prefix
         self._shrink = Shrinker(prefix=prefix)
         self._sum = SumLimiter(options)
         self._limiter = limiter_of(options) or AttributeLimiter(options.limits, prefix)
@@ -68,7 +69,7 @@ class RecordSplitter:
             smaller = f"[removed, {size} bytes are too large]"
         else:
             smaller = limit_text(body, allowed)
-        return smaller, self._shrink.marks(("body",), size)
+        return smaller, marks_of_shrinking(self._prefix, ("body",), size)
 
     def _marks(self, attributes: _Attributes, marks: Mapping[str, wire.Value]) -> _Attributes:
         """Add to what an earlier shrinking said."""

@@ -148,8 +148,15 @@ class BlockReader:
     def _lines(self, source: Source, segment: Segment, offset: int) -> tuple[Span, bytes]:
         """Return the lines of a block and where they end; an empty span where there are none."""
         state = segment.state
-        longest, last = self._log.limits.max_line_bytes, self._last_counts(source, segment)
-        data, end = find_block(source, offset, longest=longest, last=last, upto=state.cut or None)
+        limits = self._log.limits
+        data, end = find_block(
+            source,
+            offset,
+            longest=limits.max_line_bytes,
+            last=self._last_counts(source, segment),
+            upto=state.cut or None,
+            useful=limits.useful_line_bytes,
+        )
         if 0 < offset == state.torn:  # told as lost: the rest of that line is no line
             data, end = b"", offset + data.find(b"\n") + 1
         return Span(segment.seq, offset, end), data

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from k8s_audit_otlp.receiver.identity import Identity
-from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.listing import Entry, open_entry
 from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
@@ -20,6 +20,7 @@ from k8s_audit_otlp.receiver.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.state.manifest import UnnamedFile
 
 Key = tuple[int, int]  # device and inode
+_KEPT = 8
 _BEGIN = 256  # bytes by which a file is known that has no whole line yet
 
 
@@ -70,6 +71,8 @@ class Continuity:
         for entry in entries:
             if entry.key in self.unnamed:  # as it was judged when it was first seen
                 return self.unnamed[entry.key].follows
+            if entry.key in empty and self._is_remembered_as(entry):
+                return True
         oldest = entries[0]
         return oldest.name.live and (not empty or empty.get(oldest.key) == 0)
 
@@ -107,6 +110,12 @@ class Continuity:
             if file.generation and file.generation == generation
         )
 
+    def _is_remembered_as(self, entry: Entry) -> bool:
+        try:
+            return self._is_remembered(open_entry(entry))
+        except OSError:
+            return False
+
     def note_unnamed(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Keep a live file open until it has a whole line."""
         if entry.key not in self.unnamed:
@@ -119,12 +128,25 @@ class Continuity:
     def note_rotated_empty(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Note that a file got a backup's name before it had a line: what comes next follows it."""
         unnamed = self.unnamed.pop(entry.key, None)
+        manifest = self._known.manifest
         found.follows |= unnamed.follows if unnamed is not None else self._is_remembered(source)
+        if source.compressed and source.has_end and not manifest.segments:
+            # Nobody wrote to it since the log was empty at the last look: it is that file.
+            found.follows |= bool(manifest.unnamed) and entry.mtime_ns <= manifest.empty_ns
 
     def remember_unnamed(self, unread: set[Key]) -> None:
-        """Put them into the manifest; those that cannot be read now stay there."""
-        kept = [f for f in self._known.manifest.unnamed if (f.device, f.inode) in unread]
-        self._known.manifest.unnamed = kept + [
+        """Put them into the manifest; those that cannot be read now stay there.
+
+        So do those of a log that never had a line: its file system may be away.
+        """
+        manifest = self._known.manifest
+        kept = [
+            file
+            for file in manifest.unnamed[-_KEPT:]
+            if (file.device, file.inode) in unread
+            or (not manifest.segments and (file.device, file.inode) not in self.unnamed)
+        ]
+        manifest.unnamed = kept + [
             UnnamedFile(*key, file.source.generation, file.follows)
             for key, file in self.unnamed.items()
             if key not in unread

@@ -147,15 +147,16 @@ class Discovery:
         """Assign files that were empty when last seen, and are written and deleted by now."""
         unnamed: dict[Key, Unnamed] = self._continuity.unnamed
         for key in [k for k in unnamed if k not in listed]:
-            file = unnamed.pop(key)
+            file = unnamed[key]
             try:
                 identity = self._identity_of(file.source, finished=True)
             except OSError:
                 identity = None
             if identity is not None:
-                now, found.follows = found.follows, file.follows
-                self._assign(None, file.source, identity, found)
-                found.follows = now and not file.source.unlinked
+                self._assign(None, file.source, identity, replace(found, follows=file.follows))
+                found.follows &= not file.source.unlinked
+            if identity is not None or file.source.unlinked:  # else its file system may be away
+                del unnamed[key]
 
     def _identify(self, entry: Entry, found: ScanResult) -> Segment | None:
         try:

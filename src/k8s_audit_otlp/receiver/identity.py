@@ -156,12 +156,15 @@ def extended(marks: Marks, start: int, data: bytes) -> list[tuple[int, str]]:
 
 def last_lines(before: bytes, data: bytes) -> bytes:
     """Add the lines of *data* to the last ones of a segment, which it follows."""
-    parts = data.rsplit(b"\n", _LINES + 1)[-_LINES - 1 :]
-    if parts.pop():
+    if not data.endswith(b"\n"):
         return b""  # a last line without its end is nobody's boundary
-    return (before + b"".join([_LINE.pack(len(p) + 1, crc32(p)) for p in parts]))[
-        -_LINES * _LINE.size :
-    ]
+    found = b""
+    view, end = memoryview(data), len(data)
+    while end and len(found) < _LINES * _LINE.size:
+        start = data.rfind(b"\n", 0, end - 1) + 1
+        found = _LINE.pack(end - start, crc32(view[start : end - 1])) + found
+        end = start
+    return (before + found)[-_LINES * _LINE.size :]
 
 
 def whole_lines(source: Source, place: int, state: SegmentState) -> int:

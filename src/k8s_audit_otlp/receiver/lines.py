@@ -21,17 +21,25 @@ BLANKS = b" \t\r\n\0"
 _NULS = re.compile(rb"\x00+")
 HOLE = bytes(64)  # at least: what a power cut or a punched hole leaves; fewer are part of a line
 _PASSED = 16 * 1024 * 1024  # bytes of a hole that are looked through at once
+_EVENT = b'{"kind":"Event",'  # not a list of them: who of one would stand with when of another
 BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
 _AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
 
 
 def find_block(
-    source: Source, offset: int, *, longest: int, last: bool, upto: int | None = None
+    source: Source,
+    offset: int,
+    *,
+    longest: int,
+    last: bool,
+    upto: int | None = None,
+    useful: int = sys.maxsize,
 ) -> tuple[bytes, int]:
     """Return the lines that begin at *offset*, and where they end: at *offset* if there are none.
 
-    *longest*: bytes that a line may have. *last*: a line at the end of the data counts without its
-    newline. *upto*: nothing from there on belongs to the segment.
+    *longest*: bytes that a line may have; *useful*: nobody can send a longer event with its bodies.
+    *last*: a line at the end of the data counts without its newline. *upto*: nothing from there on
+    belongs to the segment.
     """
     want = BLOCK_BYTES - offset % BLOCK_BYTES
     length = want + _LOOK_AHEAD
@@ -49,10 +57,13 @@ def find_block(
         end = length
     elif not end and len(data) == length:
         whole, ended = length_of_line(source, offset, length, longest, upto)
-        if whole > longest:
-            return _oversized(source, offset, data[:_TAIL_KEPT], last=last)
-        if not ended and not last:
+        if not ended and not last and whole <= longest:
             return b"", offset  # it still grows: none of it is held
+        if whole > min(longest, useful):
+            head = data[:_TAIL_KEPT]
+            short, end = _oversized(source, offset, head, upto, last=last)
+            if whole > longest or short is not head:
+                return short, end
         data = _read(source, offset, whole, upto)
         end = whole if data.endswith(b"\n") else 0
     end = end or (len(data) if last else 0)
@@ -105,10 +116,12 @@ def _blank(data: bytes, offset: int) -> int:
     return len(data) if len(data) >= BLOCK_BYTES and not data.strip(BLANKS) else 0
 
 
-def _oversized(source: Source, offset: int, head: bytes, *, last: bool) -> tuple[bytes, int]:
+def _oversized(
+    source: Source, offset: int, head: bytes, upto: int | None, *, last: bool
+) -> tuple[bytes, int]:
     """Make an event without bodies of a line over the limit."""
     position, tail = offset + len(head), head
-    while chunk := source.read_at(position, _STEP):
+    while chunk := _read(source, position, _STEP, upto):
         end = chunk.find(b"\n") + 1
         tail = (tail + (chunk[:end] or chunk))[-_TAIL_KEPT:]
         position += end or len(chunk)
@@ -136,7 +149,7 @@ def without_bodies(head: bytes, tail: bytes) -> bytes:
 
     Where either end is not found, the head is returned as it is: not an event, but no silence.
     """
-    before = BODIES.search(head)
+    before = BODIES.search(head) if head.startswith(_EVENT) else None
     after = None
     for found in _AFTER.finditer(tail):
         after = found

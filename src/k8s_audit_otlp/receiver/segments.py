@@ -5,6 +5,7 @@ change fields that belong together or to look at them. Files are opened, read, c
 without it, by whoever scans; nobody else adds segments or changes their files.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -25,6 +26,7 @@ class LogLimits:
     """Bounds of one log, each with its unit."""
 
     max_line_bytes: int = MAX_LINE_BYTES
+    useful_line_bytes: int = sys.maxsize  # no exporter can send a longer event with its bodies
     max_open: int = 256  # descriptors kept for segments that somebody still needs
     settle_s: float = 5.0  # an unterminated last line of a closed file is a line after so long
     torn_s: float = 60.0  # a .gz without an end that does not change any more is torn

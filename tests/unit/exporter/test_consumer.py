@@ -253,7 +253,7 @@ def block(lines: Sequence[bytes]) -> Block:
 
 GOOD = b'{"auditID":"1"}\n'
 IN_A_BODY = (
-    b'{"auditID":"2","requestObject":{"a":"poison"},'
+    b'{"kind":"Event","auditID":"2","requestObject":{"a":"poison"},'
     b'"requestReceivedTimestamp":"t","stageTimestamp":"t"}\n'
 )
 WHOLLY = b'{"auditID":"poison"}\n'

@@ -73,13 +73,6 @@ def test_threads_that_come_at_once_wait_for_the_first() -> None:
     assert len(encode.calls) == 50
 
 
-def test_a_shortened_line_ends_where_it_ends_on_disk() -> None:
-    """Its block stands for more bytes than it holds."""
-    blocks = EncodedBlocks(Counting(), sharers=1)
-    assert blocks.encode(_block(0, 1000, data=b"short\n")).ends == [1000]
-    assert blocks.encode(_block(0, 6, data=b"short\n")).ends == [6]
-
-
 def test_an_encoder_that_raises_leaves_nobody_waiting() -> None:
     """The next one tries again."""
     failing = [True]

@@ -1,6 +1,7 @@
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,6 +50,20 @@ def test_the_last_line_of_a_segment_may_lack_its_newline(block: Callable[..., An
     line = line_of()
     encoded = Encoder().encode_block(block(line + b"\n" + line))
     assert (list(encoded.ends), encoded.lines) == ([len(line) + 1, 2 * len(line) + 1], 2)
+
+
+def test_an_event_whose_bodies_were_not_read_says_so(block: Callable[..., Any]) -> None:
+    """Its line was too long; its record stands for all of it."""
+    whole = block(line_of(level="RequestResponse") + b"\n")
+    start = whole.span.start
+    encoded = Encoder().encode_block(
+        replace(whole, span=whole.span._replace(end=start + 9_000_000))
+    )
+    [record] = read(encoded)
+    assert (list(encoded.ends), encoded.lines) == ([start + 9_000_000], 1)
+    assert record["attributes"]["k8s.audit.truncated"] is True
+    assert record["attributes"]["k8s.audit.truncated.original_bytes"] == 9_000_000
+    assert "requestObject" in record["attributes"]["k8s.audit.truncated.removed"]
 
 
 def test_the_first_and_the_last_time_of_a_block_are_told() -> None:

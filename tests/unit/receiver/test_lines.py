@@ -97,6 +97,24 @@ def test_of_a_line_over_the_limit_its_two_ends_are_kept(source_of: Open) -> None
     assert find_block(source, end, longest=MIB, last=False)[0] == _line(10)
 
 
+def test_bodies_that_nobody_can_send_are_not_read(source_of: Open) -> None:
+    """One event alone: of a list nobody could tell who did what."""
+    event = b'{"kind":"Event","auditID":"a","requestObject":"%b"%b}'
+    after = b',"requestReceivedTimestamp":"2026-01-02T03:04:05Z","stageTimestamp":"2026"'
+    line = event % (b"x" * (3 * MIB), after)
+    for useful, short in ((2 * MIB, b'{"kind":"Event","auditID":"a"%b}\n' % after), (4 * MIB, b"")):
+        source = source_of(line + b"\n" + _line(10))
+        data, end = find_block(source, 0, longest=64 * MIB, last=False, useful=useful)
+        assert (data, end) == (short or line + b"\n", len(line) + 1)
+    events = b'{"kind":"EventList","items":[%b,%b]}\n' % (line, line)
+    found = find_block(source_of(events), 0, longest=64 * MIB, last=False, useful=MIB)
+    assert found == (events, len(events))
+    data, end = find_block(source_of(events), 0, longest=4 * MIB, last=False)
+    assert (events.startswith(data), end) == (True, len(events))
+    cut = find_block(source_of(line + b"\n"), 0, longest=MIB, last=True, upto=2 * MIB)
+    assert cut == (line[: 256 * 1024], 2 * MIB)
+
+
 def test_who_and_what_may_be_long_in_a_line_over_the_limit(source_of: Open) -> None:
     """A user of a thousand groups is told like any other."""
     head = b'{"kind":"Event","user":{"groups":["%b"]}' % b'","'.join([b"g" * 200] * 1000)

@@ -1,5 +1,7 @@
 """A log that is rotated while it is empty proves what follows."""
 
+import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,18 +83,75 @@ def test_a_log_that_was_rotated_while_it_was_empty_still_proves_what_follows(
     assert second.gaps == []
 
 
+@pytest.mark.parametrize("restart", [True, False])
 def test_a_clock_that_is_set_back_puts_nothing_in_front_of_an_empty_file(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], *, restart: bool
 ) -> None:
     """Names order by time: what was written after the first file is listed before it."""
     live.touch()
+    if restart and not generation(live):
+        pytest.skip("this file system does not tell a file from another of its inode number")
     receiver = receive()
     assert receiver.drain() == []
     rotate(live, 0)
     append(live, event(1))
     rotate(live, -86_400_000)
-    assert receiver.drain() == [event(1)]
-    assert receiver.gaps == []
+    second = receive(receiver) if restart else receiver
+    assert second.drain() == [event(1)]
+    assert second.gaps == []
+
+
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize("restart", [True, False])
+def test_an_empty_file_is_known_packed_as_long_as_nobody_wrote_to_it(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: Any,
+    *,
+    restart: bool,
+    late: int,
+) -> None:
+    """By its time, which gzip and logrotate keep: a later one proves nothing."""
+    live.touch()
+    receiver = receive()
+    assert receiver.drain() == []
+    backup = rotate(live, 1)
+    packed = backup.with_name(backup.name + ".gz")
+    packed.write_bytes(gzip.compress(b""))
+    os.utime(packed, (clock.now + late, clock.now + late))
+    backup.unlink()
+    append(live, event(2))
+    second = receive(receiver) if restart else receiver
+    assert second.drain() == [event(2)]
+    assert second.gaps == [("unseen", 0, 1)] * late
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_an_empty_first_file_whose_file_system_was_away_is_known_again(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], *, restart: bool
+) -> None:
+    """Though another empty log stood in its place meanwhile."""
+    live.touch()
+    if restart and not generation(live):
+        pytest.skip("this file system does not tell a file from another of its inode number")
+    receiver = receive()
+    assert receiver.drain() == []
+    mounted, away = live.parent, live.parent.with_name("away")
+    mounted.rename(away)
+    mounted.mkdir()
+    live.touch()
+    second = receive(receiver) if restart else receiver
+    for _ in range(2):
+        assert second.drain() == []
+    append(away / live.name, event(1))
+    rotate(away / live.name, 1)
+    append(away / live.name, event(2))
+    live.unlink()
+    mounted.rmdir()
+    away.rename(mounted)
+    assert second.drain() == [event(1), event(2)]
+    assert second.gaps == []
 
 
 class Stopped:
