@@ -145,8 +145,7 @@ _NEEDLE_PATTERNS: Final = {
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
     IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
     "on >": rb"on (?:>|\\u003e)",
-    BOOTSTRAP: rb"(?-i:(?:^|[^a-zA-Z0-9_.-]|\\[bfnrt]|\\u[0-9a-f]{4})%b(?:[^a-zA-Z0-9_.-]|$))"
-    % BOOTSTRAP.encode(),
+    BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % BOOTSTRAP.encode(),
     "</": rb"(?:<|\\u003c)/",
     OF_ANY_VENDOR: b"(?-i:%b)" % OF_ANY_VENDOR.encode(),
     **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if not row.begins},
