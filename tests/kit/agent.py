@@ -31,7 +31,7 @@ class NobodyListens:
 @contextmanager
 def running(config: Config, join_s: float = 60.0) -> Iterator[Agent]:
     """Run an agent in a thread; it must have ended *join_s* seconds after it is stopped."""
-    agent = Agent(config, {}, AgentOptions(lock_patience_s=0.5))
+    agent = Agent(config, {}, AgentOptions(lock_timeout_s=0.5))
     agent.start()
     thread = Thread(target=agent.run)
     thread.start()

@@ -142,7 +142,7 @@ class Agent:
     def _load_state(self) -> None:
         """Make the state ours, and read it."""
         self._file.prepare()
-        self.lock.acquire(self._options.lock_patience_s, self._await_predecessor)
+        self.lock.acquire(self._options.lock_timeout_s, self._await_predecessor)
         self.started = True
         restored = self._file.load()
         if restored.warning:
@@ -216,8 +216,8 @@ class Agent:
 
     def _new_drain_target(self) -> DrainTarget:
         deadline_s, stop_s = self._options.deadline_s, self.config.service.shutdown_timeout_s
-        patience_s = deadline_s if self._options.once else min(deadline_s, stop_s)
-        return DrainTarget(self.logs, list(self.subscriptions()), patience_s)
+        timeout_s = deadline_s if self._options.once else min(deadline_s, stop_s)
+        return DrainTarget(self.logs, list(self.subscriptions()), timeout_s)
 
     def _until_done(self) -> bool:
         next_sync = self._monotonic()

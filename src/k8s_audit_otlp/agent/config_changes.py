@@ -43,13 +43,13 @@ def _members(
     for name in before:
         if name in after:
             continue
-        twin = next((other for other in new if after[other] == before[name]), None)
-        if twin is None:
+        renamed = next((other for other in new if after[other] == before[name]), None)
+        if renamed is None:
             yield f"{section}::{name} is removed" + _KEPT.get(section, "")
             continue
-        new.remove(twin)
-        yield f"{section}::{name} is called {twin} now" + _RENAMED.get(section, "").format(
-            name, twin
+        new.remove(renamed)
+        yield f"{section}::{name} is called {renamed} now" + _RENAMED.get(section, "").format(
+            name, renamed
         )
     for name in new:
         yield f"{section}::{name} is added" + _ADDED.get(section, "")

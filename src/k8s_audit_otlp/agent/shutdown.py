@@ -86,7 +86,7 @@ def _unterminated_bytes(path: Path) -> int:
 
 
 class DrainTarget:
-    """Targets that every exporter must reach, with patience for one that gets nowhere."""
+    """Targets that every exporter must reach, with a deadline for one that gets nowhere."""
 
     def __init__(
         self, logs: Sequence[AuditLog], subscriptions: Sequence[Subscription], deadline_s: float
@@ -143,8 +143,8 @@ class DrainTarget:
         if (settlements, waiting) != self._seen:
             self._seen, self._progress_at = (settlements, waiting), now_s
         events_wait = bool(self.undelivered())
-        patience_s = self._deadline_s if events_wait else min(self._deadline_s, _NOTICES_S)
-        return now_s - self._progress_at >= patience_s
+        timeout_s = self._deadline_s if events_wait else min(self._deadline_s, _NOTICES_S)
+        return now_s - self._progress_at >= timeout_s
 
 
 class Shutdown:

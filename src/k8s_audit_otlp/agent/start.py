@@ -33,11 +33,11 @@ _STARTS = 2  # without progress, before the third is in safe mode
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """`once`: deliver what is there and stop. The lock's patience is for a stopping predecessor."""
+    """`once`: deliver what is there and stop. `lock_timeout_s` waits for a predecessor."""
 
     once: bool = False
     deadline_s: float = 30.0  # with `once`: give up after so long without progress
-    lock_patience_s: float = 30.0
+    lock_timeout_s: float = 30.0
     changes: tuple[str, ...] = ()  # how the configuration differs from the one before a reload
     counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
     sources: dict[str, SourceView] = field(default_factory=dict)  # their counts, the same

@@ -55,7 +55,7 @@ def renewed(running: Sequence[Mapping[str, str]], wanted: Mapping[str, str]) -> 
 def wait(
     is_serving: Callable[[], bool],
     is_renewed: Callable[[], bool | None],
-    patience_s: float,
+    timeout_s: float,
     *,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -64,7 +64,7 @@ def wait(
 
     Where its process cannot be seen, it must have been away meanwhile: else it is `unchanged`.
     """
-    end, was_away, good, serving = monotonic() + patience_s, False, 0, False
+    end, was_away, good, serving = monotonic() + timeout_s, False, 0, False
     while monotonic() < end:
         serving, new = is_serving(), is_renewed()
         was_away = was_away or not serving

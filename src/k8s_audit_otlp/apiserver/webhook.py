@@ -99,12 +99,12 @@ def given_up_after_s(backoff_s: float) -> float:
 def flags(file: str, mode: str) -> Mapping[str, str]:
     """Return the flags of kube-apiserver, each with what it is for."""
     backoff_s = _BACKOFF_S.get(mode, 1)
-    patience = format_duration(round(given_up_after_s(backoff_s)))
+    given_up = format_duration(round(given_up_after_s(backoff_s)))
     chosen = {
         f"--audit-webhook-config-file={file}": "where to send, and who asks",
         f"--audit-webhook-mode={mode}": "batch slows no request; blocking waits for the answer",
         f"--audit-webhook-initial-backoff={backoff_s}s": f"before the first of four repeats: what "
-        f"is not taken within {patience} is lost",
+        f"is not taken within {given_up} is lost",
     }
     if mode == "batch":
         chosen |= {

@@ -162,12 +162,10 @@ def print_webhook(  # noqa: PLR0913 - one for each option
     show_default=True,
     help="Where the old manifest goes; never inside the manifests directory.",
 )
-@lasting(
-    "--wait", "patience_s", default="3m", help="With --in-place: wait so long for its restart."
-)
+@lasting("--wait", "timeout_s", default="3m", help="With --in-place: wait so long for its restart.")
 @_flag_options("what the manifest says, else ")
 def patch_manifest(
-    manifest: Path, *, in_place: bool, backup_dir: Path, patience_s: float, **options: object
+    manifest: Path, *, in_place: bool, backup_dir: Path, timeout_s: float, **options: object
 ) -> None:
     """Show what switches the audit log on in MANIFEST: a diff, and how to apply it.
 
@@ -183,8 +181,8 @@ def patch_manifest(
     _show_diff(old, patched.text, str(manifest), err=in_place)
     if in_place:
         backup = _write(manifest, patched, backup_dir)
-        if patience_s:
-            _see_it_back(manifest, old, patched, patience_s, backup)
+        if timeout_s:
+            _see_it_back(manifest, old, patched, timeout_s, backup)
     else:
         _remark(patched)
 
@@ -195,16 +193,16 @@ def _note(notes: Iterable[str]) -> None:
 
 
 def _see_it_back(
-    manifest: Path, old: str, patched: Patched, patience_s: float, backup: Path
+    manifest: Path, old: str, patched: Patched, timeout_s: float, backup: Path
 ) -> None:
     """Wait for the apiserver; put the old manifest in place again where it stays away."""
     address = restart.address_of(patched.text)
     where = "{}:{}".format(*address)
-    echo(f"waiting up to {duration(patience_s)} for kube-apiserver at {where}", err=True)
+    echo(f"waiting up to {duration(timeout_s)} for kube-apiserver at {where}", err=True)
     verdict = restart.wait(
         lambda: restart.serves(address),
         lambda: restart.renewed([p.flags for p in processes(Path("/"))], patched.flags),
-        patience_s,
+        timeout_s,
     )
     if verdict == "back":
         echo(f"kube-apiserver is back and writes {patched.log_host_path}", err=True)

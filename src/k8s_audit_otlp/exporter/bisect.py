@@ -1,4 +1,4 @@
-"""Finds the refused records of a batch by halves: which records the next request carries. Pure.
+"""Finds the refused records of a batch by bisection: which records the next request carries. Pure.
 
 A record stays in `left` until it is accepted or set aside. One bad record among
 500 costs about a dozen requests: nine halves, itself, one to show that the others pass, the rest.

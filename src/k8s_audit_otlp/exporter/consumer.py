@@ -185,31 +185,26 @@ class Consumer:
         if self._can_dispatch and (notices := reader.notices()) is not None:
             self._put(notices)
             dispatched = True
-        while self._can_dispatch and not self._draining.is_set():
+        while self._can_dispatch and not self._stopping:
             reader.read_ahead()
             batch = reader.take(flush_now=self.sending == 0, flush_s=self.options.flush_s)
-            if batch is None:
-                if reader.at_end:
-                    break
-                continue  # there was much to pass and nothing to send
-            if not self._dispatch(reader.ledger, batch):
-                break
-            dispatched = True
+            if batch is not None:
+                self._dispatch(reader.ledger, batch)
+                dispatched = True
             if reader.at_end:
                 break
         return dispatched
 
-    def _dispatch(self, ledger: Ledger, batch: Batch) -> bool:
+    def _dispatch(self, ledger: Ledger, batch: Batch) -> None:
         size = sum(map(len, batch.records))
         settle = partial(self._settle, ledger, ledger.open(batch.span, batch.mark))
         in_flight = InFlight(batch, settle, size, self._release_budget)
         while not self.budget.admit(self.name, size):
             if self.stop.wait(0.01):
-                return False
+                return
         if not in_flight.settle_if_empty():
             self._prepare(in_flight)
             self._put(in_flight)
-        return True
 
     def _prepare(self, in_flight: InFlight) -> None:
         """Prepare the request in the reading thread: senders would compete for the interpreter."""

@@ -79,14 +79,10 @@ class SubscriptionReader:
     def take(self, *, flush_now: bool, flush_s: float) -> Batch | None:
         """Return a batch if one is full, or what is there if *flush_now* or it is due."""
         batcher = self.batcher
-        if batcher.empty:
-            return None
         due = self.at_end and (
             flush_now or self._segment_done() or self.monotonic() - self._since >= flush_s
         )
-        if not batcher.full and not batcher.reached_minimum and not due:
-            return None
-        batch = batcher.take()
+        batch = batcher.take() if due or batcher.full or batcher.reached_minimum else None
         return replace(batch, mark=self._mark(batch.span.end)) if batch else None
 
     def _mark(self, end: int) -> str:
@@ -129,9 +125,8 @@ class SubscriptionReader:
 
     def flush_in_s(self, flush_s: float) -> float | None:
         """Return how long what is held may wait, None when nothing is."""
-        if self.batcher.empty:
-            return None
-        return max(0.0, flush_s - (self.monotonic() - self._since))
+        held_s = self.monotonic() - self._since
+        return None if self.batcher.empty else max(0.0, flush_s - held_s)
 
     def _next(self) -> Block | Gap | None:
         segment = self._current()
@@ -140,10 +135,8 @@ class SubscriptionReader:
         found = self.blocks.read(segment, self._offset)
         if not isinstance(found, Gap):
             return found
-        if not self.batcher.empty:
-            return None  # what was read before goes first
-        if self.subscription.outbox.full:
-            return None  # one's own losses are told one by one
+        if not self.batcher.empty or self.subscription.outbox.full:
+            return None  # what was read before goes first, and losses are told one by one
         ticket = self.ledger.open(found.span)
         self.on_gap(self.subscription, segment, found)
         self.subscription.settle_when_stored(ticket, Tally(gaps=1))

@@ -63,7 +63,7 @@ class AuditLogReceiver:
         burst = max(1, min(burst, int(os.environ.get(QUEUE_VARIABLE) or burst)))
         config = _config(Path(path).absolute(), Path(state_dir).absolute(), audit or {}, burst)
         self._sender = LoggerProviderSender(logger_provider, flush_s=FLUSH_S)
-        options = AgentOptions(lock_patience_s=0.0, senders={NAME: self._sender})
+        options = AgentOptions(lock_timeout_s=0.0, senders={NAME: self._sender})
         self._agent = Agent(config, os.environ, options, now=now)
         self._thread = Thread(target=self._agent.run, name="audit log receiver", daemon=True)
 

@@ -18,20 +18,18 @@ class StateLockedError(Exception):
 
 
 class StateLock:
-    """Held from `acquire` to `release`; a successor waits for it up to *patience_s* seconds."""
+    """Held from `acquire` to `release`; a successor waits for it up to *timeout_s* seconds."""
 
     def __init__(self, state_dir: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._path = state_dir / "lock"
         self._sleep = sleep
         self._fd = -1
 
-    def acquire(
-        self, patience_s: float = 0.0, on_wait: Callable[[str], None] | None = None
-    ) -> None:
+    def acquire(self, timeout_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> None:
         """Take the lock; where it is held already nothing happens.
 
         Raises:
-            StateLockedError: it is still held after *patience_s*.
+            StateLockedError: it is still held after *timeout_s*.
 
         """
         if self._fd >= 0:
@@ -45,7 +43,7 @@ class StateLock:
             except BlockingIOError:
                 if waited == 0.0 and on_wait:
                     on_wait(self._holder(fd))
-                if waited >= patience_s:
+                if waited >= timeout_s:
                     holder = self._holder(fd)
                     os.close(fd)
                     raise StateLockedError(

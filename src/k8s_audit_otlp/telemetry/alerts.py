@@ -1,6 +1,6 @@
 """Which rules of `deploy/prometheus/alerts.yaml` fire on this agent: what `status --fail` asks.
 
-The same thresholds and the same patience as there, so that a check by hand or by cron and the
+The same thresholds and the same `for` as there, so that a check by hand or by cron and the
 pager say the same. Rules that need more than this agent are Prometheus' alone: those that compare
 with the apiserver's own counts, and those over restarts, requests to a webhook and other nodes.
 """
@@ -12,7 +12,7 @@ from typing import Final
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, SourceView
 
-PATIENCE_S: Final[Mapping[str, float]] = {
+FOR_S: Final[Mapping[str, float]] = {
     "AuditRunwayShort": 300,
     "AuditGap": 0,
     "AuditDeadLetter": 0,
@@ -76,5 +76,5 @@ class Alerts:
         return [
             f"{name}: {whom}"
             for (name, whom), since in self._since.items()
-            if at - since >= PATIENCE_S[name]
+            if at - since >= FOR_S[name]
         ]

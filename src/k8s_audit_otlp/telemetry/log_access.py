@@ -8,7 +8,7 @@ from typing import Final
 
 from k8s_audit_otlp.receiver.log import AuditLog
 
-_PATIENCE_S: Final = 1.0
+_TIMEOUT_S: Final = 1.0
 HANGS: Final = "does not answer, so nothing new is read: is what it lies on still mounted?"
 
 
@@ -34,11 +34,11 @@ class LogAccess:
     """
 
     def __init__(
-        self, trouble: Callable[[AuditLog], str] = trouble_of, *, patience_s: float = _PATIENCE_S
+        self, trouble: Callable[[AuditLog], str] = trouble_of, *, timeout_s: float = _TIMEOUT_S
     ) -> None:
-        """*patience_s*: how long all logs together are waited for."""
+        """*timeout_s*: how long all logs together are waited for."""
         self._trouble = trouble
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._lock = Lock()
         self._looks: dict[str, _Look] = {}  # the last one at each path
 
@@ -51,7 +51,7 @@ class LogAccess:
                     self._looks[str(log.path)] = look = _Look(self._trouble, log)
                     look.start()
             looks = [self._looks[str(log.path)] for log in logs]
-            end = time.monotonic() + self._patience_s
+            end = time.monotonic() + self._timeout_s
             for look in looks:
                 if not look.hangs:  # who hangs has been waited for
                     look.join(max(0.0, end - time.monotonic()))

@@ -141,7 +141,7 @@ def _losses(
     exporters = view.exporters
     if any(exporter.gone_bytes for exporter in exporters):
         yield "Bytes of the log were deleted before they were delivered: see below.", "bad"
-    if gaps := sum(_proven(exporter) for exporter in exporters):
+    if gaps := sum(_certain_gaps(exporter) for exporter in exporters):
         yield f"Stretches of the log lost to an exporter: {gaps:,}, see below.", "bad"
     compared = apiserver.compared() if apiserver else None
     if compared and (doubt := _doubt(compared, view)):
@@ -171,7 +171,7 @@ def _next(view: ExporterView) -> str:
     return said if view.gone_bytes or view.runs_short else _SAFE + said
 
 
-def _proven(view: ExporterView) -> int:
+def _certain_gaps(view: ExporterView) -> int:
     """Count the gaps that are known to hold bytes; `unseen` says only that they may."""
     return sum(count for reason, count in view.gaps.items() if reason != "unseen")
 

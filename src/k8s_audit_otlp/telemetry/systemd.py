@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 _LOOK_S = 5.0
-_PATIENCE_S = 0.1  # with a manager that takes nothing: the commit loop must come round
+_TIMEOUT_S = 0.1  # with a manager that takes nothing: the commit loop must come round
 
 
 class ServiceManager:
@@ -70,7 +70,7 @@ class ServiceManager:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-                out.settimeout(_PATIENCE_S)
+                out.settimeout(_TIMEOUT_S)
                 out.connect(self._address)
                 out.send(text.encode())
         except OSError:

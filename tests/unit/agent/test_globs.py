@@ -68,7 +68,7 @@ def test_nobody_comes_between_two_agents_of_one_process(fixture: Fixture) -> Non
     first.run()
     assert StateLock(fixture.state).holder() == me
     with pytest.raises(StateLockedError):
-        Agent(config, {}, AgentOptions(lock_patience_s=0.0)).start()
+        Agent(config, {}, AgentOptions(lock_timeout_s=0.0)).start()
     second = Agent(config, {}, AgentOptions(lock=first.lock))
     second.start()
     second.stop()

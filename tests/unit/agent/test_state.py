@@ -81,7 +81,7 @@ def test_a_checkpoint_of_a_newer_version_is_refused(fixture: Fixture) -> None:
 def test_two_agents_do_not_share_a_state(fixture: Fixture) -> None:
     """The second one says who is in the way."""
     with fixture.running():
-        second = Agent(fixture.config(), {}, AgentOptions(lock_patience_s=0.2))
+        second = Agent(fixture.config(), {}, AgentOptions(lock_timeout_s=0.2))
         with pytest.raises(StateLockedError, match="in use by process"):
             second.start()
 

@@ -27,7 +27,7 @@ def test_asked_to_stop_it_first_catches_up_where_that_is_set(
     fixture.service = "until: caught_up, "
     fixture.backend.plan = [Throttle(503)]
     fixture.write(200)
-    agent = Agent(fixture.config(), {}, AgentOptions(lock_patience_s=0.5))
+    agent = Agent(fixture.config(), {}, AgentOptions(lock_timeout_s=0.5))
     agent.start()
     ended = []
     thread = Thread(target=lambda: ended.append(agent.run()))
@@ -50,7 +50,7 @@ def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(
     fixture.service = "until: caught_up, "
     fixture.backend.plan = [Throttle(503)]
     fixture.write(20)
-    agent = Agent(fixture.config(), {}, AgentOptions(deadline_s=0.5, lock_patience_s=0.5))
+    agent = Agent(fixture.config(), {}, AgentOptions(deadline_s=0.5, lock_timeout_s=0.5))
     agent.start()
     ended = []
     thread = Thread(target=lambda: ended.append(agent.run()))
@@ -69,7 +69,7 @@ def test_a_second_request_to_stop_does_not_wait_for_it(
     fixture.service = "until: caught_up, "
     fixture.backend.plan = [Throttle(503)]
     fixture.write(20)
-    agent = Agent(fixture.config(), {}, AgentOptions(lock_patience_s=0.5))
+    agent = Agent(fixture.config(), {}, AgentOptions(lock_timeout_s=0.5))
     agent.start()
     thread = Thread(target=agent.run)
     thread.start()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s_audit_otlp.telemetry.alerts import PATIENCE_S, Alerts
+from k8s_audit_otlp.telemetry.alerts import FOR_S, Alerts
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics
 from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY, table
@@ -85,11 +85,11 @@ _ELSEWHERE = {"AuditWebhookRefuses", "AuditAgentRestarts", "AuditAgentMissing",
               "AuditApiserverErrors", "AuditEventsMissing"}  # fmt: skip
 
 
-def test_status_has_the_patience_of_the_alerts(deploy: Path) -> None:
+def test_status_fires_after_as_long_as_the_alerts(deploy: Path) -> None:
     """So that `status --fail` and the pager say the same."""
     minutes = {rule["alert"]: int(rule.get("for", "0m")[:-1]) for rule in rules(deploy)}
-    assert set(minutes) == set(PATIENCE_S) | _ELSEWHERE
-    assert {name: minutes[name] * 60 for name in PATIENCE_S} == PATIENCE_S
+    assert set(minutes) == set(FOR_S) | _ELSEWHERE
+    assert {name: minutes[name] * 60 for name in FOR_S} == FOR_S
 
 
 def sent(**changes: Any) -> HealthView:
@@ -171,9 +171,9 @@ def test_status_fires_when_prometheus_does(
                 labels = f'{{alertname="{name}", instance="{case}"}}'
                 expected[minute].append({"labels": labels, "value": 1})
     assert {alert["labels"].split('"')[1] for of in expected.values() for alert in of} == set(
-        PATIENCE_S
+        FOR_S
     ), "each fires somewhere"
-    which = "|".join(PATIENCE_S)
+    which = "|".join(FOR_S)
     expression = (
         f'group by (alertname, instance) (ALERTS{{alertstate="firing",alertname=~"{which}"}})'
     )

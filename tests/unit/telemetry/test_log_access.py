@@ -37,7 +37,7 @@ def test_a_log_on_a_dead_mount_holds_up_nobody(logs: list[AuditLog], mended: Eve
             mended.wait()
         return ""
 
-    access = LogAccess(look, patience_s=0.5)
+    access = LogAccess(look, timeout_s=0.5)
     assert access(logs) == [HANGS, ""]
     begun = time.monotonic()
     for _ in range(200):

@@ -42,13 +42,13 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     if since_ns >= until_ns:
         die("--from is not before --to: nothing lies between them", USAGE)
     part = ReplayPart(until_ns, rate=0.0 if dry_run else rate)
-    patience_s = deadline + (_BLOCK_RECORDS / rate if rate else 0.0)
+    timeout_s = deadline + (_BLOCK_RECORDS / rate if rate else 0.0)
     if dry_run:
-        _count(config, exporter, since_ns, part, patience_s)
+        _count(config, exporter, since_ns, part, timeout_s)
         return
     state = state_of(config, exporter, since_ns, until_ns)
     options = AgentOptions(
-        once=True, deadline_s=patience_s, lock_patience_s=0.0, around_encode=part.around
+        once=True, deadline_s=timeout_s, lock_timeout_s=0.0, around_encode=part.around
     )
     tally, delivered = _run(replay_config(config, exporter, since_ns, state), options)
     if delivered and not (tally.delivered or tally.dead_lettered or tally.refused):
@@ -67,12 +67,12 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 
 
 def _count(
-    config: Config, exporter: str, since_ns: int, part: ReplayPart, patience_s: float
+    config: Config, exporter: str, since_ns: int, part: ReplayPart, timeout_s: float
 ) -> None:
     counting = CountingSender()
     options = AgentOptions(
         once=True,
-        deadline_s=patience_s,
+        deadline_s=timeout_s,
         senders={exporter: counting},
         around_encode=part.around,
     )

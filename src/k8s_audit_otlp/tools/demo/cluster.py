@@ -54,14 +54,14 @@ class DemoCluster:
     """The events of the cluster; the same seed gives the same requests."""
 
     def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
 
     def event(self) -> tuple[str, bytes]:
         """Return the auditID and the line of the next event, as kube-apiserver orders its keys."""
-        dice = self._dice
-        request = dice.choices(_REQUESTS, _WEIGHTS)[0]
-        audit_id = str(UUID(int=dice.getrandbits(128), version=4))
-        names = {"ns": dice.choice(_NAMESPACES), "name": dice.choice(_WORKLOADS)}
+        rng = self._rng
+        request = rng.choices(_REQUESTS, _WEIGHTS)[0]
+        audit_id = str(UUID(int=rng.getrandbits(128), version=4))
+        names = {"ns": rng.choice(_NAMESPACES), "name": rng.choice(_WORKLOADS)}
         now = time.time()
         event: dict[str, Any] = {
             "kind": "Event",
@@ -79,7 +79,7 @@ class DemoCluster:
             event["objectRef"] = _reference(request.resource, event["requestURI"])
         event["responseStatus"] = {"metadata": {}, "code": request.code}
         if request.level == "Request":
-            event["requestObject"] = _secret(dice, names)
+            event["requestObject"] = _secret(rng, names)
         event["requestReceivedTimestamp"] = _micro_time(now - 0.003)
         event["stageTimestamp"] = _micro_time(now)
         if request.user:
@@ -100,8 +100,8 @@ def _reference(asked: str, uri: str) -> dict[str, str]:
     return {**found, "apiVersion": "v1"} | ({"subresource": subresource} if subresource else {})
 
 
-def _secret(dice: random.Random, names: dict[str, str]) -> dict[str, Any]:
-    value = base64.b64encode(f"made-up-{dice.getrandbits(64):016x}".encode()).decode()
+def _secret(rng: random.Random, names: dict[str, str]) -> dict[str, Any]:
+    value = base64.b64encode(f"made-up-{rng.getrandbits(64):016x}".encode()).decode()
     metadata = {"name": f"{names['name']}-db", "namespace": names["ns"]}
     data = {"password": value}
     return {"kind": "Secret", "apiVersion": "v1", "metadata": metadata, "data": data}

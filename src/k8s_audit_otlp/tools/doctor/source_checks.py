@@ -108,12 +108,12 @@ def _cloudwatch(source: CloudWatch) -> CheckResult:
     except ImportError:
         hint = "pip install '.[aws]' from the repository's root"
         return fail("boto3 is not installed", hint)
-    patience = Config(
+    timeouts = Config(
         connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"max_attempts": 1}
     )
     try:
         client = boto3.client(
-            "logs", region_name=source.region, endpoint_url=source.endpoint_url, config=patience
+            "logs", region_name=source.region, endpoint_url=source.endpoint_url, config=timeouts
         )
         found = client.describe_log_streams(
             logGroupName=source.log_group, logStreamNamePrefix=source.stream_prefix, limit=5

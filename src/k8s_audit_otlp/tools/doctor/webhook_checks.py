@@ -50,16 +50,16 @@ def given_up(facts: ApiserverFacts) -> CheckResult:
     if mode not in MODES:
         return fail(f"--audit-webhook-mode={mode} is none", f"write one of {', '.join(MODES)}")
     try:
-        patience_s = given_up_after_s(parse_duration(backoff))
+        given_up_s = given_up_after_s(parse_duration(backoff))
     except ValueError:
         return fail(f"--audit-webhook-initial-backoff={backoff} is no duration", "write 10s")
-    after = format_duration(round(patience_s))
+    after = format_duration(round(given_up_s))
     if mode == "blocking-strict":
         return warn(
             f"--audit-webhook-mode={mode} refuses requests while the receiver is away",
             "keep it only if no request may go unaudited; write blocking or batch else",
         )
-    if mode == "blocking" and patience_s > LONG_S:
+    if mode == "blocking" and given_up_s > LONG_S:
         return warn(
             f"each request of the cluster waits up to {after} while the receiver is away",
             "write --audit-webhook-initial-backoff=1s, or --audit-webhook-mode=batch",
