@@ -22,7 +22,7 @@ from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
 from tests.kit.events import EventSource
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "events.log"
+GOLDEN = Path(__file__).parents[3] / "golden" / "events.log"
 HEAD = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1",'
 TIME = "2026-01-02T03:04:05.678901234Z"
 # where an event lay says which way it came
