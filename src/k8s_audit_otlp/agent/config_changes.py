@@ -45,7 +45,7 @@ def _members(
             continue
         renamed = next((other for other in new if after[other] == before[name]), None)
         if renamed is None:
-            yield f"{section}::{name} is removed" + _KEPT.get(section, "")
+            yield f"{section}::{name} is removed{_KEPT.get(section, '')}"
             continue
         new.remove(renamed)
         yield f"{section}::{name} is called {renamed} now" + _RENAMED.get(section, "").format(

@@ -31,11 +31,12 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.delivery import Delivery
 from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.shared import (
+    REQUEST_BYTES,
     Encode,
     EncodedBlocks,
     Requests,
     SharingSender,
-    requests_for,
+    SingleFlightCache,
 )
 from k8s_audit_otlp.exporter.size_limit import LearnedLimit
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -160,7 +161,8 @@ class Pipeline:
         found: dict[str, Requests] = {}
         for names in alike.values():
             if len(names) > 1:
-                found |= dict.fromkeys(names, requests_for(len(names)))
+                shared: Requests = SingleFlightCache(len(names), REQUEST_BYTES)
+                found |= dict.fromkeys(names, shared)
         return found
 
     def _block_reader(self, log: AuditLog) -> BlockReader:

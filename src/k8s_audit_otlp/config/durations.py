@@ -5,6 +5,7 @@ Durations are Go's (`300ms`, `1h30m`, `5s`), with `d` for days on top. Sizes are
 """
 
 import re
+from decimal import Decimal
 from typing import Final
 
 # Go's time.ParseDuration: https://pkg.go.dev/time#ParseDuration. `d` is ours: retention is
@@ -43,7 +44,6 @@ _BYTES: Final = {
 }
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 _SIZE_NAMES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
-_DURATION_NAMES: Final = (("h", 3600), ("m", 60), ("s", 1))
 
 
 def parse_duration(text: str) -> float:
@@ -77,30 +77,15 @@ def _term_ns(number: str, unit: str) -> int:
 
 def format_duration(seconds: float) -> str:
     """Return the shortest Go duration for *seconds*, to the nanosecond: 5400.0 is `1h30m`."""
-    total = round(seconds * 1e9)
-    if total == 0:
-        return "0s"
-    if total < 1_000_000_000:
-        return _below_a_second(total)
-    whole, rest = divmod(total, 1_000_000_000)
-    text = ""
-    for unit, scale in _DURATION_NAMES:
-        count, whole = divmod(whole, scale)
-        if unit == "s" and rest:
-            text += f"{count}.{rest:09d}".rstrip("0") + "s"
-        elif count:
-            text += f"{count}{unit}"
-    return text
-
-
-def _below_a_second(total_ns: int) -> str:
-    for unit in ("ms", "us"):
-        scale = _NANOSECONDS[unit]
-        if total_ns >= scale:
-            whole, rest = divmod(total_ns, scale)
-            digits = len(str(scale)) - 1
-            return (f"{whole}.{rest:0{digits}d}".rstrip("0") if rest else f"{whole}") + unit
-    return f"{total_ns}ns"
+    rest, text = round(seconds * 1e9), ""
+    for unit in ("h", "m"):
+        count, rest = divmod(rest, _NANOSECONDS[unit])
+        text += f"{count}{unit}" if count else ""
+    if rest:
+        units = ("s",) if text else ("s", "ms", "us", "ns")
+        unit = next((one for one in units if rest >= _NANOSECONDS[one]), units[0])
+        text += f"{Decimal(rest) / _NANOSECONDS[unit]:f}{unit}"
+    return text or "0s"
 
 
 def parse_size(text: str | int) -> int:

@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 Encode = Callable[[Block], EncodedBlock]
 
 _BLOCK_BYTES = 8 * 1024 * 1024
-_REQUEST_BYTES = 8 * 1024 * 1024  # with the records, which blocks and requests under way share
+REQUEST_BYTES = 8 * 1024 * 1024  # with the records, which blocks and requests under way share
 
 
 def concatenate(span: Span, parts: Sequence[EncodedBlock]) -> EncodedBlock:
@@ -132,8 +132,3 @@ class SharingSender:
 
 
 Requests = SingleFlightCache[Hashable, tuple[Sequence[bytes], ExportRequest]]
-
-
-def requests_for(sharers: int) -> Requests:
-    """Return the cache of requests that so many exporters share, the newest 8 MiB of them."""
-    return SingleFlightCache(sharers, _REQUEST_BYTES)

@@ -87,6 +87,15 @@ class ExporterJournal:
         where = {"endpoint": self._endpoint} if self._endpoint else {}
         return fields(event, exporter=self.exporter, **where, **more)
 
+    def _say_once(self, level: int, event: str, text: str, **more: object) -> bool:
+        """Write a line unless one of the kind was written of late; say whether it is written."""
+        speak, repeated = self._once.admit(f"{event} {self.exporter} {more.get('reason', '')}")
+        if speak:
+            again = f" ({repeated} more times)" if repeated else ""
+            extra = self._fields(event, **more, repeated=repeated)
+            self._logger.log(level, "%s: %s%s", self.exporter, text, again, extra=extra)
+        return speak
+
     def answered(
         self, outcome: Outcome, records: Sequence[bytes], size: int, seconds: float
     ) -> None:
@@ -131,19 +140,10 @@ class ExporterJournal:
             self.counts.last_retry = reason
             self.counts.last_retry_at = time.time()
             self._troubled_since = self._troubled_since or time.monotonic()
-        speak, suppressed = self._once.admit(f"retry {self.exporter} {reason}")
-        if speak:
-            self._trouble_told = True
-            self._logger.warning(
-                "%s: %s; nothing is lost, trying again %s%s",
-                self.exporter,
-                why,
-                f"in {delay_s:.0f} s" if delay_s >= 0.95 else "within a second",
-                f" ({suppressed} more such failures)" if suppressed else "",
-                extra=self._fields(
-                    "retrying", reason=reason, delay_s=round(delay_s, 3), repeated=suppressed
-                ),
-            )
+        when = f"in {delay_s:.0f} s" if delay_s >= 0.95 else "within a second"
+        text, delay = f"{why}; nothing is lost, trying again {when}", round(delay_s, 3)
+        told = self._say_once(logging.WARNING, "retrying", text, reason=reason, delay_s=delay)
+        self._trouble_told |= told
 
     def set_aside(self, why: str, delay_s: float, reason: str) -> None:
         """Tell that one record waits apart: it keeps failing while others pass."""
@@ -155,30 +155,18 @@ class ExporterJournal:
         if not notices:  # a notice about a notice would be refused like it
             self._on_refused(count, _REFUSED)
             self._note("refused", f"{count:,} records of a request that was accepted")
-        speak, suppressed = self._once.admit(f"refused {self.exporter}")
-        if speak:
-            self._logger.error(
-                "%s: the back end refused %d records of a request it accepted (%s); "
-                "their places are in the dead letter",
-                self.exporter,
-                count,
-                why,
-                extra=self._fields("refused", count=count, repeated=suppressed),
-            )
+        text = (
+            f"the back end refused {count} records of a request it accepted ({why}); "
+            "their places are in the dead letter"
+        )
+        self._say_once(logging.ERROR, "refused", text, count=count)
 
     def dead_lettered(self, why: str, *, notices: bool) -> None:
         if not notices:
             self._on_refused(1, _REFUSED)
             self._note("dead letter", "one record is refused for good")
-        speak, suppressed = self._once.admit(f"dead {self.exporter}")
-        if speak:
-            self._logger.error(
-                "%s: a record is refused for good and went to the dead letter: %s%s",
-                self.exporter,
-                why,
-                f" ({suppressed} more)" if suppressed else "",
-                extra=self._fields("dead_lettered", count=1, repeated=suppressed),
-            )
+        text = f"a record is refused for good and went to the dead letter: {why}"
+        self._say_once(logging.ERROR, "dead_lettered", text, count=1)
 
     def redacted(self, rules: Mapping[str, int]) -> None:
         """Count the events in which each rule of the redaction has replaced something."""

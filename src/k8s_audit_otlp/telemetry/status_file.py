@@ -17,7 +17,7 @@ import msgspec
 from k8s_audit_otlp.state.files import open_private, read_file, replace_file
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.alerts import Alerts
-from k8s_audit_otlp.telemetry.health import LATE_S, readiness
+from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, LATE_S, readiness
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, ReloadAnswer, SourceView
 
 FILE_NAME = "status.json"
@@ -38,6 +38,12 @@ class StatusReport(msgspec.Struct):
     exporters: Sequence[ExporterView] = ()
     sources: Sequence[SourceView] = ()
     reload: ReloadAnswer = msgspec.field(default_factory=ReloadAnswer)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the agent as a whole, a line each."""
+        lines = [f"not ready: {reason}" for reason in self.not_ready]
+        return [*lines, f"the {CONFIG_REFUSED_TEXT}"] if self.config_refused else lines
 
 
 class Reporter:

@@ -1,7 +1,8 @@
 """Writes an ExportLogsServiceRequest as one line of OTLP JSON. Pure.
 
 Source: opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: lowerCamelCase, ids in hex, enums
-as numbers, 64-bit integers as decimal strings, other bytes in base64.
+as numbers, 64-bit integers as decimal strings, other bytes in base64. Records are written out here:
+protobuf's own writer knows no ids in hex, and takes nearly twice as long.
 """
 
 from base64 import b64encode
@@ -9,6 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from google.protobuf.json_format import (  # type: ignore[import-untyped] # has no types
+    MessageToDict,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs
 
@@ -27,13 +31,9 @@ def record_as_json(record: bytes) -> dict[str, Any]:
 
 
 def _resource_logs(message: ResourceLogs) -> dict[str, Any]:
-    resource = {
-        "attributes": _attributes(message.resource.attributes),
-        "droppedAttributesCount": message.resource.dropped_attributes_count,
-    }
     return _without_defaults(
         {
-            "resource": _without_defaults(resource),
+            "resource": MessageToDict(message.resource),
             "scopeLogs": [_scope_logs(scope) for scope in message.scope_logs],
             "schemaUrl": message.schema_url,
         }
@@ -41,15 +41,9 @@ def _resource_logs(message: ResourceLogs) -> dict[str, Any]:
 
 
 def _scope_logs(message: ScopeLogs) -> dict[str, Any]:
-    scope = {
-        "name": message.scope.name,
-        "version": message.scope.version,
-        "attributes": _attributes(message.scope.attributes),
-        "droppedAttributesCount": message.scope.dropped_attributes_count,
-    }
     return _without_defaults(
         {
-            "scope": _without_defaults(scope),
+            "scope": MessageToDict(message.scope),
             "logRecords": [_record(record) for record in message.log_records],
             "schemaUrl": message.schema_url,
         }

@@ -17,7 +17,6 @@ from k8s_audit_otlp.config.output.summary import summary, where_to
 
 
 def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
-    """Check a configuration and say what it will do."""
     path = config_path(config_file)
     if path is None:
         raise click.UsageError("give --config FILE")
@@ -58,5 +57,4 @@ def _accepted(path: Path, loaded: Loaded) -> dict[str, Any]:
 
 
 def schema() -> None:
-    """Print the JSON Schema of the configuration."""
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

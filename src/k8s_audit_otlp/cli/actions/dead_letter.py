@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from k8s_audit_otlp.agent.build import (
     backoff_of,
@@ -65,7 +66,6 @@ class Summary:
 def list_(
     exporter: str | None, config_file: Path | None, state_dir: Path | None, *, as_json: bool
 ) -> None:
-    """Count the entries of EXPORTER, or of every one."""
     directory = directory_of(config_file, state_dir)
     files = [_file(directory, exporter)] if exporter else _files(directory)
     summaries = [_summary(path) for path in files]
@@ -91,30 +91,20 @@ def show(
     *,
     with_record: bool,
 ) -> None:
-    """Print entries of EXPORTER, one JSON object a line, the newest last."""
     path = _file(directory_of(config_file, state_dir), exporter)
     wanted = _wanted(uids)
     chosen = [entry for entry in read_entries(path) if wanted(entry)]
     for entry in chosen[-limit:] if limit else chosen:
-        shown: dict[str, Any] = {
-            "time": entry.time,
-            "kind": entry.kind,
-            "receiver": entry.receiver,
-            "why": entry.why,
-            "uid": entry.uid,
-            "refused": entry.refused,
-            "uids": entry.uids,
-        }
-        if with_record and entry.record:
+        shown: dict[str, Any] = msgspec.to_builtins(entry)  # without what is empty
+        del shown["exporter"]
+        if shown.pop("record", "") and with_record:
             shown["record"] = record_as_json(entry.record_bytes)
-        text = json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False)
-        click.echo(visible_json(text))
+        click.echo(visible_json(json.dumps(shown, ensure_ascii=False)))
 
 
 def replay(
     exporter: str, config_file: Path | None, state_dir: Path | None, uids: Sequence[str]
 ) -> None:
-    """Send the entries of EXPORTER again, as it is configured now; what is accepted leaves."""
     config = config_with(exporter, config_file, state_dir).config
     path = _file(Path(config.service.state_dir), exporter)
     block = config.exporters[exporter]
@@ -159,7 +149,6 @@ def purge(
     *,
     yes: bool,
 ) -> None:
-    """Delete entries of EXPORTER for good: those that are there now."""
     path = _file(directory_of(config_file, state_dir), exporter)
     wanted = _wanted(uids)
     marks = Counter(

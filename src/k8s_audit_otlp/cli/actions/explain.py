@@ -46,7 +46,6 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     *,
     as_json: bool,
 ) -> None:
-    """Show what an exporter would make of an event, or of a whole log."""
     config_file = config_path(config_file, log or event_file or policies)
     if exporters and config_file is None:
         raise click.UsageError("--exporter needs the --config that it stands in")

@@ -37,7 +37,6 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     dry_run: bool,
     deadline: float,
 ) -> None:
-    """Send what is still on disk to one exporter once more, with the same uids."""
     config = config_with(exporter, config_file, state_dir).config
     if since_ns >= until_ns:
         die("--from is not before --to: nothing lies between them", USAGE)

@@ -55,7 +55,6 @@ def command(
     deadline: float,
     watch_config: bool,
 ) -> None:
-    """Deliver the audit log to every exporter."""
     _refuse_contradictions(once=once, watch_config=watch_config)
     path = config_path(config_file, log_path)
     again = None if path is None or str(path) == STDIN else partial(_load, path, None, state_dir)

@@ -16,7 +16,6 @@ from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
-from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
 from k8s_audit_otlp.telemetry.status_file import FILE_NAME, AgentNow, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
 from k8s_audit_otlp.tools.text import about, ago, duration, size
@@ -100,9 +99,7 @@ def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
         age = now - datetime.fromisoformat(checkpoint.written).timestamp()
         lines.append(f"positions as of {ago(age)} ({checkpoint.written})")
     lines += [f"alert: {alert}" for alert in agent.alerts if agent.holder]
-    lines += [f"not ready: {reason}" for reason in report.not_ready] if report else []
-    if report and report.config_refused:
-        lines.append(f"the {CONFIG_REFUSED_TEXT}")
+    lines += report.troubles if report else []
     for source in report.sources if report else ():
         lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}

@@ -11,7 +11,6 @@ from rich.text import Text
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
-from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT
 from k8s_audit_otlp.telemetry.status_file import AgentNow, StatusReport
 from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.telemetry.views import ExporterView
@@ -85,9 +84,7 @@ def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
     if report is None:
         return
     yield from (_trouble(f"alert: {alert}") for alert in report.alerts)
-    yield from (_trouble(f"not ready: {reason}") for reason in report.not_ready)
-    if report.config_refused:
-        yield _trouble(f"the {CONFIG_REFUSED_TEXT}", "yellow")
+    yield from map(_trouble, report.troubles)
     for one in report.exporters:
         if not one.error or one.state in _GOOD:
             continue
@@ -95,5 +92,5 @@ def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
         yield _trouble(f"{one.exporter}: {one.error}{again}")
 
 
-def _trouble(text: str, style: str = "red") -> Text:
-    return Text(visible(text), style=style, overflow="ellipsis", no_wrap=True)
+def _trouble(text: str) -> Text:
+    return Text(visible(text), style="red", overflow="ellipsis", no_wrap=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from threading import Barrier, Thread
 
-from k8s_audit_otlp.exporter.shared import EncodedBlocks, SharingSender, requests_for
+from k8s_audit_otlp.exporter.shared import EncodedBlocks, Requests, SharingSender, SingleFlightCache
 from k8s_audit_otlp.model import Block, Delivered, EncodedBlock, Outcome, Span
 from k8s_audit_otlp.transport.sender import ExportRequest
 
@@ -112,13 +112,14 @@ class Joining:
         """Nothing is open."""
 
 
-def _twins() -> tuple[Joining, Joining, SharingSender, SharingSender]:
-    one, other, requests = Joining(), Joining(), requests_for(2)
+def _two() -> tuple[Joining, Joining, SharingSender, SharingSender]:
+    one, other = Joining(), Joining()
+    requests: Requests = SingleFlightCache(2, 1 << 20)
     return one, other, SharingSender(one, requests), SharingSender(other, requests)
 
 
 def test_a_request_of_the_same_records_is_taken_over_and_sent_by_each() -> None:
-    one, other, first, second = _twins()
+    one, other, first, second = _two()
     request = first.prepare("k8s_audit", [b"a", b"b", b"c"])
     assert second.prepare("k8s_audit", [b"a", b"b", b"c"]) is request
     first.send(request)
@@ -129,7 +130,7 @@ def test_a_request_of_the_same_records_is_taken_over_and_sent_by_each() -> None:
 
 def test_a_request_of_other_records_is_made_anew() -> None:
     """Whatever the ends are alike, or the receiver whose resource stands before them."""
-    _, other, first, second = _twins()
+    _, other, first, second = _two()
     first.prepare("k8s_audit", [b"a", b"b", b"c"])
     assert second.prepare("k8s_audit", [b"a", b"x", b"c"]).body == b"axc"
     first.prepare("k8s_audit", [b"a", b"b"])
@@ -139,7 +140,7 @@ def test_a_request_of_other_records_is_made_anew() -> None:
 
 def test_what_every_exporter_has_had_is_kept_no_longer() -> None:
     """A batch that is made again is made by whoever wants it."""
-    one, other, first, second = _twins()
+    one, other, first, second = _two()
     for sender in (first, second, second):
         sender.prepare("k8s_audit", [b"a"])
     assert (one.made, other.made) == ([b"a"], [b"a"])
