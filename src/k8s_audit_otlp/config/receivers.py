@@ -21,7 +21,7 @@ LEAST_LINE_BYTES = 64 * 1024  # an event without bodies, long user agent and gro
 
 
 class K8sAudit(ConfigBlock):
-    """The audit log of a kube-apiserver: a file, its rotated backups and their gzip twins."""
+    """The audit log of a kube-apiserver: a file and its rotated backups, compressed or not."""
 
     type: ClassVar[str] = "k8s_audit"
 

@@ -25,7 +25,7 @@ from k8s_audit_otlp.transport.sender import ExportRequest
 STDOUT = "-"
 MAX_LINE_BYTES = 1 << 20  # fileconsumer's max_log_size; a Collector cuts what is longer
 _TAIL = 64 * 1024
-_WAYS_OUT = {
+_HINTS = {
     errno.ELOOP: "a symbolic link is not followed; write the path it leads to",
     errno.ENOENT: "its directory is not there; make it, or write create_directory: true",
 }
@@ -91,7 +91,7 @@ class FileSender:
             except (OSError, ValueError) as error:
                 self._close()
                 reason = getattr(error, "strerror", None) or type(error).__name__
-                reason = _WAYS_OUT.get(getattr(error, "errno", None) or 0, reason)
+                reason = _HINTS.get(getattr(error, "errno", None) or 0, reason)
                 return Retry(f"{self._options.path}: {reason}", reached=False)
         return Delivered()
 

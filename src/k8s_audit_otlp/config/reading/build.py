@@ -56,7 +56,7 @@ EXTENSIONS: Mapping[str, type[Extension]] = {
 SECTIONS = ("receivers", "processors", "exporters", "extensions", "service")
 _NAMED = 5  # keys that a message names
 _NAME = re.compile(r"[^\s/][^\s]*")
-_SECTION_WAY_OUT = {
+_SECTION_HINT = {
     "receivers": "write receivers: {k8s_audit: {include: [/var/log/kubernetes/audit.log]}}",
     "exporters": "write exporters: {otlp_http: {endpoint: http://HOST:4318}}",
 }
@@ -132,8 +132,8 @@ def _section(tree: Mapping[str, Any], name: str, found: Findings) -> Mapping[str
     if not isinstance(section, Mapping):
         found.mistake((name,), "is not a block of keys", "write one id per line below it")
         return {}
-    if not section and name in _SECTION_WAY_OUT:
-        found.mistake((name,), f"no {name[:-1]} is given", _SECTION_WAY_OUT[name])
+    if not section and name in _SECTION_HINT:
+        found.mistake((name,), f"no {name[:-1]} is given", _SECTION_HINT[name])
     return section
 
 

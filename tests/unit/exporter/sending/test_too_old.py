@@ -63,7 +63,7 @@ def windowed(harness: Callable[..., Any]) -> Harness:
     return b
 
 
-def test_the_old_are_buried_and_the_young_delivered(windowed: Harness) -> None:
+def test_the_old_are_dead_lettered_and_the_young_delivered(windowed: Harness) -> None:
     """The position passes both, and each is counted for what became of it."""
     windowed.deliver([at(20), at(1), at(19), at(2)])
     assert windowed.sender.accepted == [at(1), at(2)]
