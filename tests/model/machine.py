@@ -365,7 +365,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         reading = self.readings[name]
         told = len(reading.gaps.told)
         reading.reader.read_ahead()
-        batch = reading.reader.take(flush_now=True, flush_s=0.0)
+        batch = reading.reader.take(flush_now=True)
         if batch is None:
             return len(reading.gaps.told) > told
         ticket = reading.subscription.ledger.open(batch.span)

@@ -26,7 +26,6 @@ from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
-from k8s_audit_otlp.exporter.consumer import ConsumerOptions
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.otlp.streams import HOUR_NS, HourlyScopes, ResourceScope
@@ -244,11 +243,6 @@ def delivery_options(exporter: Exporter) -> DeliveryOptions:
         retry.max_elapsed_time_s,
         exporter.audit.partial_success == "bisect",
     )
-
-
-def consumer_options(exporter: Exporter) -> ConsumerOptions:
-    queue = exporter.sending_queue
-    return ConsumerOptions(queue.num_consumers, queue.batch.flush_timeout_s)
 
 
 def resource_scopes_of(config: Config, env: Mapping[str, str]) -> ResourceScopes:

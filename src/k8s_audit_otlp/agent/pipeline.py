@@ -9,7 +9,6 @@ from threading import Event
 
 from k8s_audit_otlp.agent.build import (
     batch_limits,
-    consumer_options,
     delivery_options,
     endpoint_of,
     request_form,
@@ -227,7 +226,7 @@ class Pipeline:
             delivery,
             gate,
             self._budget,
-            consumer_options(exporter),
+            exporter.sending_queue.num_consumers,
             wake=wake,
             stop=self.stop,
             on_failure=self.on_failure,
@@ -277,7 +276,7 @@ class Pipeline:
         key = subscription.log.key
         receiver = key.receiver
         overhead = sum(map(len, self._scopes[subscription.exporter][receiver])) + _FRAME
-        taken = self.config.exporters[subscription.exporter].limits
+        exporter = self.config.exporters[subscription.exporter]
 
         def on_gap(subscription: Subscription, segment: Segment, gap: Gap) -> None:
             self.evidence.gap(subscription, segment, gap)
@@ -290,5 +289,6 @@ class Pipeline:
             Batcher(receiver, limits, learned=learned, overhead=overhead),
             on_gap=on_gap,
             on_redacted=journal.redacted,
-            encode_notice=partial(self.evidence.encode, limits=taken),
+            encode_notice=partial(self.evidence.encode, limits=exporter.limits),
+            flush_s=exporter.sending_queue.batch.flush_timeout_s,
         )

@@ -29,17 +29,11 @@ _RESTART = Backoff(1.0, 60.0, 2.0, 0.0)
 _IDLE_S = 1.0  # the longest wait without a look; wake-ups come earlier
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerOptions:
-    """`flush_s`: longest wait for more records while requests are under way, in seconds."""
-
-    senders: int = 4
-    flush_s: float = 0.2
-
-
 @dataclass(eq=False, repr=False)
 class Consumer:
     """Runs until `stop`; then what is in flight may finish, and nothing new begins.
+
+    *senders*: so many requests are under way at once.
 
     *on_failure* is told the exporter and what went wrong where.
 
@@ -51,7 +45,7 @@ class Consumer:
     delivery: Delivery
     gate: Gate
     budget: Budget
-    options: ConsumerOptions
+    senders: int
     _: KW_ONLY
     wake: Event
     stop: Event
@@ -71,7 +65,7 @@ class Consumer:
             Thread(target=self._read, name=f"read {self.name}", daemon=True),
             *(
                 Thread(target=self._send, name=f"send {self.name} {i}", daemon=True)
-                for i in range(self.options.senders)
+                for i in range(self.senders)
             ),
         ]
 
@@ -171,13 +165,13 @@ class Consumer:
     def _idle_wait_s(self) -> float:
         if not self._can_dispatch:
             return _IDLE_S
-        waits = [w for r in self.readers if (w := r.flush_in_s(self.options.flush_s)) is not None]
+        waits = [w for r in self.readers if (w := r.flush_in_s()) is not None]
         return min([_IDLE_S, *waits])
 
     @property
     def _can_dispatch(self) -> bool:
         """A further request may be dispatched."""
-        return self.sending < self.options.senders and self.gate.open
+        return self.sending < self.senders and self.gate.open
 
     def _send_from(self, reader: SubscriptionReader) -> bool:
         """Let one log send what it has; say whether something was dispatched."""
@@ -187,7 +181,7 @@ class Consumer:
             dispatched = True
         while self._can_dispatch and not self._stopping:
             reader.read_ahead()
-            batch = reader.take(flush_now=self.sending == 0, flush_s=self.options.flush_s)
+            batch = reader.take(flush_now=self.sending == 0)
             if batch is not None:
                 self._dispatch(reader.ledger, batch)
                 dispatched = True

@@ -29,7 +29,8 @@ class SubscriptionReader:
 
     *on_gap* puts the notice of a gap into the outboxes.
 
-    *on_redacted* gets how many events each redaction rule has changed.
+    *on_redacted* gets how many events each redaction rule has changed. *flush_s*: longest wait for
+    more records while requests are under way.
     """
 
     subscription: Subscription
@@ -40,6 +41,7 @@ class SubscriptionReader:
     on_gap: OnGap
     on_redacted: Callable[[Mapping[str, int]], None] = lambda _rules: None
     encode_notice: Callable[[Notice], bytes]
+    flush_s: float = 0.2
     monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -76,11 +78,11 @@ class SubscriptionReader:
             self._read.append(found)
             self._offset = found.span.end
 
-    def take(self, *, flush_now: bool, flush_s: float) -> Batch | None:
+    def take(self, *, flush_now: bool) -> Batch | None:
         """Return a batch if one is full, or what is there if *flush_now* or it is due."""
         batcher = self.batcher
         due = self.at_end and (
-            flush_now or self._segment_done() or self.monotonic() - self._since >= flush_s
+            flush_now or self._segment_done() or self.monotonic() - self._since >= self.flush_s
         )
         batch = batcher.take() if due or batcher.full or batcher.reached_minimum else None
         return replace(batch, mark=self._mark(batch.span.end)) if batch else None
@@ -123,10 +125,10 @@ class SubscriptionReader:
             notices=True,
         )
 
-    def flush_in_s(self, flush_s: float) -> float | None:
+    def flush_in_s(self) -> float | None:
         """Return how long what is held may wait, None when nothing is."""
         held_s = self.monotonic() - self._since
-        return None if self.batcher.empty else max(0.0, flush_s - held_s)
+        return None if self.batcher.empty else max(0.0, self.flush_s - held_s)
 
     def _next(self) -> Block | Gap | None:
         segment = self._current()

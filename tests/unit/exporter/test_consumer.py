@@ -10,7 +10,7 @@ import pytest
 
 from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
-from k8s_audit_otlp.exporter.consumer import Consumer, ConsumerOptions
+from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe
@@ -126,7 +126,7 @@ class Running:
             delivery,
             self.gate,
             self.budget,
-            ConsumerOptions(senders=3),
+            3,
             wake=Event(),
             stop=self.stop,
             on_failure=lambda _name, why: self.said.append(why),

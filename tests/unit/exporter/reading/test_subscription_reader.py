@@ -38,6 +38,7 @@ class Reading:
             Batcher("k8s_audit", limits),
             on_gap=self._gap,
             encode_notice=lambda notice: notice.uid.encode(),
+            flush_s=5.0,
             monotonic=lambda: self.now,
         )
 
@@ -47,7 +48,7 @@ class Reading:
 
     def take(self, *, flush_now: bool = True) -> Batch | None:
         self.reader.read_ahead()
-        return self.reader.take(flush_now=flush_now, flush_s=5.0)
+        return self.reader.take(flush_now=flush_now)
 
     def dispatch(self) -> Batch:
         batch = self.take()
@@ -76,14 +77,14 @@ def test_a_small_rest_waits_while_requests_are_under_way(reading: Reading) -> No
     for _ in range(2):
         reading.dispatch()
     assert reading.take(flush_now=False) is None
-    assert reading.reader.flush_in_s(5.0) == 5.0
+    assert reading.reader.flush_in_s() == 5.0
     reading.now += 4.9
     assert reading.take(flush_now=False) is None
     reading.now += 0.2
     batch = reading.take(flush_now=False)
     assert batch is not None
     assert list(batch.records) == LINES[8:]
-    assert reading.reader.flush_in_s(5.0) is None
+    assert reading.reader.flush_in_s() is None
 
 
 def test_after_a_failure_it_reads_again_from_what_is_settled(reading: Reading) -> None:
