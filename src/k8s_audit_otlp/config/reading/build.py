@@ -110,8 +110,9 @@ def _no_configuration(tree: Mapping[str, Any]) -> str:
         return "this is an audit event, no configuration (a log is given with --path)"
     if kind and group:
         return f"this is a {kind} of Kubernetes, no configuration"
-    named = ", ".join(name for name in list(tree)[:_NAMED] if name.isprintable())
-    return f"this is no configuration: it has the keys {named}"[:120]
+    # A line of another file may be a key to YAML, and hold a secret: /etc/shadow is such a file.
+    named = ", ".join(name for name in list(tree)[:_NAMED] if re.fullmatch(r"[\w.-]{1,40}", name))
+    return f"this is no configuration{': it has the keys ' if named else ''}{named}"
 
 
 def _file_receivers(
