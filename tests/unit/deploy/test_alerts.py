@@ -226,6 +226,7 @@ def test_the_events_of_the_log_are_the_codes(deploy: Any) -> None:
     source = "".join(
         path.read_text() for path in (deploy.parent / "src" / "k8s_audit_otlp").rglob("*.py")
     )
-    written = set(re.findall(r"""fields\(\s*"(\w+)\"""", source)) | {"started", "reloaded"}
+    written = {"started", "reloaded"}
+    written |= set(re.findall(r"""(?:fields\(|_say_once\(logging\.\w+,)\s*"(\w+)\"""", source))
     assert listed <= written
     assert {"gap", "retrying", "dead_lettered", "reload_refused"} <= listed
