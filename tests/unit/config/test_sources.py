@@ -226,11 +226,21 @@ def test_a_host_that_nobody_can_listen_at_is_refused(host: str) -> None:
     )
     with pytest.raises(ConfigError) as caught:
         load_text(text, "test", {})
-    places = [one.where for one in caught.value.mistakes if "no host that is known" in one.what]
+    places = [one.where for one in caught.value.mistakes if "no name and no address" in one.what]
     assert sorted(places) == [
         "receivers::k8s_audit_webhook::endpoint",
         "service::telemetry::metrics::address",
     ]
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "[::]", "[fe80::1%eth0]", "not-yet.example"])  # noqa: S104 - nothing is bound
+def test_a_host_that_may_be_known_elsewhere_is_taken(host: str) -> None:
+    """A configuration is read on other machines than the one that listens, also without DNS."""
+    text = (
+        "receivers: {k8s_audit: {include: [/log]}}\nexporters: {otlp_file: {path: '-'}}\n"
+        f"service: {{telemetry: {{metrics: {{address: '{host}:9464'}}}}}}\n"
+    )
+    assert load_text(text, "test", {})
 
 
 @pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json", "raw"])

@@ -1,4 +1,4 @@
-"""Checks the paths and hosts of a Config on this machine: what is wrong now, or may come to be."""
+"""Checks the paths of a Config on disk: what is wrong now, or may come to be."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from fnmatch import fnmatch
 from importlib.metadata import entry_points
 from itertools import chain
 from pathlib import Path
-from socket import EAI_NONAME, gaierror, getaddrinfo
 from stat import S_IFREG, S_ISDIR, S_ISREG
 from typing import Any
 
@@ -17,7 +16,6 @@ from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import OtlpFile, Sdk
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.certificates import trouble
-from k8s_audit_otlp.config.reading.conflicts import listening
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
@@ -33,8 +31,6 @@ _FILE_KEYS = frozenset({"filename"})
 def look(config: Config, found: Findings) -> None:
     """Add what the disk says: a directory for a file is a mistake, a missing file a remark."""
     logs = _look_at_receivers(config, found)
-    for _, place, address in listening(config, found):
-        _look_up(address.rpartition(":")[0], place, found)
     _look_at_service(config.service, found)
     if config.service.evidence.seal_file:
         seals: KeyPath = ("service", "evidence", "seal_file")
@@ -55,16 +51,6 @@ def look(config: Config, found: Findings) -> None:
                 found.remark((*where, "path"), Kind.UNUSUAL, why)
         elif isinstance(exporter, Sdk):
             _look_at_sdk(exporter, (*where, "exporter"), found)
-
-
-def _look_up(host: str, path: KeyPath, found: Findings) -> None:
-    """Refuse a host that nobody can listen at, as it has no address."""
-    try:
-        getaddrinfo(host.strip("[]") or None, None)
-    except (gaierror, UnicodeError) as error:
-        if getattr(error, "errno", EAI_NONAME) == EAI_NONAME:  # others may pass
-            hint = "write an address of this host, or 0.0.0.0 for all of them"
-            found.mistake(path, f"{host} is no host that is known here", hint)
 
 
 def _look_at_sdk(exporter: Sdk, path: KeyPath, found: Findings) -> None:
