@@ -22,11 +22,11 @@ from tests.kit.events import EventSource
 __all__ = ["store"]
 pytestmark = pytest.mark.timeout(400, func_only=True)
 CLUSTER = 'prod "1"'
+DAY = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"  # of all tests, also past midnight
 
 
 def yesterday(hour: int) -> datetime:
-    day = datetime.now(UTC) - timedelta(days=1)
-    return day.replace(hour=hour, minute=0, second=0, microsecond=0)
+    return datetime.fromisoformat(f"{DAY}T{hour:02}:00:00+00:00")
 
 
 def lines_at(count: int, when: datetime, seed: int) -> list[bytes]:
@@ -53,7 +53,7 @@ def deliver(agent: Agent, store: Store, endpoint: str) -> list[bytes]:
 
 def report(store: Store, *more: str) -> subprocess.CompletedProcess[str]:
     words = ["--store", store.title.lower(), "--url", store.url]
-    words += ["--cluster", CLUSTER, *more]
+    words += ["--cluster", CLUSTER, "--day", DAY, *more]
     command = [sys.executable, "-m", "k8s_audit_otlp", "evidence", "report", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
