@@ -1,6 +1,7 @@
 """The types of addresses in a configuration: where to send, and where to listen. No I/O."""
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from k8s_audit_otlp.transport.url import UnusableError, Url
 _MAX_PORT = 65_535
 _PORT_0 = re.compile(r"^(?:[^/?#]*//)?[^/?#]*:0+(?:[/?#]|$)")
 _HOST_AND_PORT = re.compile(r"(?:\[[^\[\]@]+\]|[^:\[\]/@]+):(\d{1,5})/?")
+_HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 _HTTP = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 # what grpc's name resolution takes: https://github.com/grpc/grpc/blob/master/doc/naming.md
@@ -88,7 +90,18 @@ def _address(value: Any) -> str:
     if not colon or "/" in host or not port.isdecimal() or int(port) > _MAX_PORT:
         what = f"{shown(value)} is no host:port with a port up to {_MAX_PORT}"
         raise mistake(what, "write one such as 127.0.0.1:9464")
+    if host and not _is_host(host.strip("[]")):
+        hint = "write an address of this host, or 0.0.0.0 for all of them"
+        raise mistake(f"{shown(host)} is no name and no address of a host", hint)
     return str(value)
+
+
+def _is_host(host: str) -> bool:
+    """Say whether a host may be one, without asking the network."""
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return _HOST_NAME.fullmatch(host) is not None
 
 
 Address = Annotated[str, PlainValidator(_address), TEXT_SCHEMA]

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
 from itertools import combinations, product
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.config.reading.document import Path as Place
 from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source, spools_of
 
-_HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?").fullmatch
 _EVERY_HOST = frozenset({"", "0.0.0.0", "[::]"})  # noqa: S104 - nothing is bound here
 
 
@@ -35,9 +33,6 @@ def _check_addresses(config: Config, found: Findings) -> None:
     taken: list[tuple[str, str, str]] = []
     for name, place, address in _addresses(config, found):
         host, _, port = address.rpartition(":")
-        if not _is_host(host.strip("[]")):
-            hint = "write an address of this host, or 0.0.0.0 for all of them"
-            found.mistake(place, f"{host} is no name and no address of a host", hint)
         host = "127.0.0.1" if host == "localhost" else host
         rival = next((who for who, at, of in taken if of == port and _overlap(at, host)), "")
         if rival and port != "0":
@@ -55,14 +50,6 @@ def _addresses(config: Config, found: Findings) -> Iterator[tuple[str, Place, st
         if isinstance(source, AuditWebhook):
             place = (*found.path_of("receivers", source_id), "endpoint")
             yield source_id, place, source.endpoint
-
-
-def _is_host(host: str) -> bool:
-    """Say whether a host may be one, without asking the network; '' is every interface."""
-    try:
-        return not host or bool(ip_address(host))
-    except ValueError:
-        return _HOST_NAME(host) is not None
 
 
 def _overlap(one: str, other: str) -> bool:
