@@ -225,7 +225,9 @@ class FastEncoder:
 def _about(parts: PlainLine) -> ObjectRef | str:
     """Return the object of a line, or its URI where it has none."""
     if parts.front:
-        return _reference(parts.front, parts.back, parts.subresource)
+        ref = _reference(parts.front, parts.back, parts.subresource)
+        if ref.resource:
+            return ref
     if b"\\" in parts.query:
         raise NotPlainError
     return b"?".join(filter(None, (parts.path, parts.query))).decode()

@@ -224,14 +224,19 @@ def test_bodies_that_are_redacted_take_the_fast_path_to_the_same_record() -> Non
     assert b"redacted" in one[0]
 
 
+@pytest.mark.parametrize("reference", [None, {"resource": "", "name": "a"}])
 @pytest.mark.parametrize(
     "uri",
     ["", "/", "/api/v1/secrets", "/api/v1/configmaps?a=1", "/apis?x=/secrets", "/y?\\/secrets"],
 )
-def test_bodies_without_an_object_are_judged_by_the_uri(uri: str) -> None:
+def test_bodies_without_an_object_are_judged_by_the_uri(
+    uri: str, reference: dict[str, str] | None
+) -> None:
     """As an event without objectRef is on the general path."""
     event = {**planted(("level",), "RequestResponse"), "requestURI": uri}
-    del event["objectRef"]
+    event["objectRef"] = reference
+    if reference is None:
+        del event["objectRef"]
     event["responseObject"] = {"metadata": {}, "data": {"a": "hunter22hunter22"}}
     fast, _ = encoders()
     assert takes(fast, as_written(event)) == ("\\" not in uri)

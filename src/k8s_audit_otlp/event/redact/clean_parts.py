@@ -9,12 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.clean_members import CleanMembers
-from k8s_audit_otlp.event.redact.context import (
-    BodyContext,
-    Findings,
-    context_of,
-    context_of_uri,
-)
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings, context_about
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
@@ -122,11 +117,7 @@ class CleanParts:
         """
         if self._outside.rules_look_at_bodies:
             return None
-        if isinstance(about, str):
-            context = context_of_uri(about)
-        else:
-            context = context_of(about.resource, about.subresource, about.api_group)
-        found = Findings(context)
+        found = Findings(context_about(about))
         parts: list[bytes] = []
         end = 0
         for name, body in ((_REQUEST, request), (_RESPONSE, response)):

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from k8s_audit_otlp.event.splice.line import is_reference_as_written
 from k8s_audit_otlp.event.splice.tokens import text_of
-from k8s_audit_otlp.model import AuditEvent
+from k8s_audit_otlp.model import AuditEvent, ObjectRef
 
 _FEW = 64  # values that are looked for one by one
 _SHORTEST_ECHO = 6  # bytes; a shorter value says nothing, and is found in any text
@@ -46,7 +46,7 @@ _GROUPS_OF_TEMPLATES = ("external-secrets.io", "bitnami.com")
 
 
 @lru_cache(maxsize=2048)
-def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
+def _context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
     """Return what an object's resource says about its bodies."""
     kind = _KINDS_BY_RESOURCE.get((resource.lower(), subresource.lower()), "")
     if kind in ("secret", "configmap") and api_group:
@@ -59,12 +59,17 @@ def context_of(resource: str, subresource: str, api_group: str) -> BodyContext:
 
 def context_of_event(event: AuditEvent) -> BodyContext:
     ref = event.object_ref
-    if ref is None or not ref.resource:
-        return context_of_uri(event.request_uri)
-    return context_of(ref.resource, ref.subresource, ref.api_group)
+    return context_about(ref if ref is not None and ref.resource else event.request_uri)
 
 
-def context_of_uri(uri: str) -> BodyContext:
+def context_about(about: ObjectRef | str) -> BodyContext:
+    """Return what an object, or the URI where there is none, says about bodies."""
+    if isinstance(about, str):
+        return _context_of_uri(about)
+    return _context_of(about.resource, about.subresource, about.api_group)
+
+
+def _context_of_uri(uri: str) -> BodyContext:
     """Guess for an event without objectRef; one without a URI as well is taken for the worst."""
     if not uri or "/secrets" in uri:
         return BodyContext(kind="secret")
