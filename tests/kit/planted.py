@@ -84,7 +84,7 @@ _TWICE = ("responseObject", "responseObject")
 
 
 def _escape_some(dice: random.Random, text: str) -> str:
-    r"""Write letters as `\uXXXX`, which means the same and looks different."""
+    r"""Write letters as `\u0061`, which means the same and looks different."""
     return re.sub(
         r"(?<!\\)[A-Za-z]+",
         lambda m: f"\\u{ord(m[0][0]):04x}{m[0][1:]}" if dice.random() < 0.2 else m[0],
