@@ -19,6 +19,15 @@ _DETAILED = frozenset({"NotFound", "Conflict", "Forbidden"})
 OPEN_REQUESTS = 40  # watches and execs whose end is still to come
 _ACTIVITIES = [activity for _, activity in TRAFFIC]
 _WEIGHTS = [weight for weight, _ in TRAFFIC]
+# An event whose body is redacted, with its newline.
+SECRET = (
+    b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"s",'
+    b'"stage":"ResponseComplete","requestURI":"/api/v1/namespaces/a/secrets","verb":"create",'
+    b'"user":{"username":"u"},"objectRef":{"resource":"secrets","namespace":"a"},'
+    b'"requestObject":{"kind":"Secret","data":{"password":"c2VzYW1l"}},'
+    b'"requestReceivedTimestamp":"2026-01-02T03:04:05.000000Z",'
+    b'"stageTimestamp":"2026-01-02T03:04:05.000001Z"}\n'
+)
 
 
 class EventSource:

@@ -19,16 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.sdk import AuditLogReceiver
 from k8s_audit_otlp.state.lock import StateLockedError
-from tests.kit.events import EventSource
-
-SECRET = (
-    b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"s",'
-    b'"stage":"ResponseComplete","requestURI":"/api/v1/namespaces/a/secrets","verb":"create",'
-    b'"user":{"username":"u"},"objectRef":{"resource":"secrets","namespace":"a"},'
-    b'"requestObject":{"kind":"Secret","data":{"password":"c2VzYW1l"}},'
-    b'"requestReceivedTimestamp":"2026-01-02T03:04:05.000000Z",'
-    b'"stageTimestamp":"2026-01-02T03:04:05.000001Z"}\n'
-)
+from tests.kit.events import SECRET, EventSource
 
 
 class Flushing(LoggerProvider):

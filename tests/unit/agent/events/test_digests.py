@@ -7,16 +7,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from tests.kit.events import EventSource
-
-SECRET = (
-    b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"s",'
-    b'"stage":"ResponseComplete","requestURI":"/api/v1/namespaces/a/secrets","verb":"create",'
-    b'"user":{"username":"u"},"objectRef":{"resource":"secrets","namespace":"a"},'
-    b'"requestObject":{"kind":"Secret","data":{"password":"c2VzYW1l"}},'
-    b'"requestReceivedTimestamp":"2026-01-02T03:04:05.000000Z",'
-    b'"stageTimestamp":"2026-01-02T03:04:05.000001Z"}\n'
-)
+from tests.kit.events import SECRET, EventSource
 
 
 def test_the_digest_of_a_record_is_that_of_the_body_that_leaves() -> None:
