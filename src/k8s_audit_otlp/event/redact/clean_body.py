@@ -23,14 +23,14 @@ _LEFT_OUT: Final = frozenset(("value", '"data'))
 _WORDS: Final = tuple(
     dict.fromkeys((*(needle for needle in NEEDLES if needle not in _LEFT_OUT), *_MEMBERS))
 )
-_BLANKS: Final = rb"""([ \t]|\\[nrt])*"""  # in a string
 # Values that a manager of fields owns in a list of arguments; JSON in a string, which is a quote
-# behind a bracket, unless the string names a list's element as managedFields do (k:{ v:); the words
-# that were left out above, where a text has them; a blank between members.
+# or an escape behind a bracket, unless the string names a list's element as managedFields do (k:{
+# v:); the words that were left out above, where a text has them; a blank between members.
 _PATTERNS: Final = (
-    rb'"f:[^"]*(args|command|env[^"]*)":\{("\.":\{\},)?"v:',
-    rb"""([^:]|[^kv]:|[^"][kv]:)[{\[]%b\\+\"""" % _BLANKS,
-    rb"""value(\\+"|['\\])*%b[:=]""" % _BLANKS,
+    rb'(args|command|env[^"]*)":\{("\.":\{\},)?"v:',
+    rb"""([^:]|[^kv]:|[^"][kv]:)[{\[]\\\"""",
+    rb"""[{\[]\\[nrt\\]""",
+    rb"""value(\\+"|['\\])*([ \t]|\\[nrt])*[:=]""",
     rb"""\\"data\\*\"""",
     rb"""("[:,]|[{\[])\s""",
 )

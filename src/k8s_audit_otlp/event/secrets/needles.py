@@ -51,7 +51,8 @@ IN_BASE64: Final = tuple(
 # How base64 of an object or a list begins, beside `eyJ`, which much else does.
 IN_JSON: Final = "W3s[iK]|Wwog|WyJ|ewo[giJ]|eyAi"
 # A bootstrap token of kubeadm; not an Event, whose name ends in the time, in hexadecimal digits.
-BOOTSTRAP: Final = "[a-z0-9]{6}[.](?:1[0-69a-z]|[02-9a-z][a-z0-9])[a-z0-9]{14}"
+_BEHIND_DOT: Final = "[.](?:1[0-69a-z]|[02-9a-z][a-z0-9])[a-z0-9]{14}"
+BOOTSTRAP: Final = "[a-z0-9]{6}" + _BEHIND_DOT
 # What a text must hold, in any case of letters, for a name of a credential to be in it.
 NAME_NEEDLES: Final = (
     *"""
@@ -121,12 +122,7 @@ def _alone(word: str) -> bytes:
 
 def _before_a_sign(names: list[str]) -> bytes:
     """Write the pattern of words that tell something as a name only, with a sign behind it."""
-    cased = "|".join((*(x.capitalize() for x in names), *map(str.upper, names)))
-    pattern = (
-        rf"(?:(?-i:(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{{4}})(?:{'|'.join(names)})|{cased})"
-        r")[\"'\\\x00\x01]*[ \t]*[:=]"
-    )
-    return pattern.encode()
+    return rf"(?:{'|'.join(names)})[\"'\\\x00\x01]*[ \t]*[:=]".encode()
 
 
 # Needles that are looked for as patterns, because most of what holds the word is harmless: groups
@@ -145,7 +141,7 @@ _NEEDLE_PATTERNS: Final = {
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
     IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
     "on >": rb"on (?:>|\\u003e)",
-    BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % BOOTSTRAP.encode(),
+    BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
     OF_ANY_VENDOR: b"(?-i:%b)" % OF_ANY_VENDOR.encode(),
     **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if not row.begins},
