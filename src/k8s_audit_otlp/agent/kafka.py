@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.config.sources import Kafka
@@ -74,22 +73,12 @@ def exporter_settings(exporter: KafkaExporter) -> dict[str, Any]:
 def kafka_sender(
     exporter: KafkaExporter, resource_scopes: Mapping[str, tuple[bytes, bytes]]
 ) -> Sender:
-    """Return the transport of a Kafka exporter.
+    """Return the transport of a Kafka exporter."""
+    from k8s_audit_otlp.transport.kafka import (  # noqa: PLC0415 - an extra
+        KafkaOptions,
+        KafkaSender,
+    )
 
-    Raises:
-        ConfigurationError: the client is not installed.
-
-    """
-    try:
-        from k8s_audit_otlp.transport.kafka import (  # noqa: PLC0415 - an extra
-            KafkaOptions,
-            KafkaSender,
-        )
-    except ImportError:
-        raise ConfigurationError(
-            "exporters::kafka: confluent-kafka is not installed; "
-            "install it with pip install '.[kafka]' from the repository's root"
-        ) from None
     options = KafkaOptions(
         lambda: exporter_settings(exporter),
         exporter.to_topic,

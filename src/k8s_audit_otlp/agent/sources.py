@@ -133,12 +133,6 @@ class Sources:
             try:
                 running = _running(name, source, spools, self._config)
                 self.addresses[name] = running.start()
-            except ImportError as error:
-                extra = "kafka" if isinstance(source, Kafka) else "aws"
-                raise ConfigurationError(
-                    f"receivers::{name}: {error.name} is not installed; "
-                    f"install it with pip install '.[{extra}]' from the repository's root"
-                ) from None
             except OSError as error:
                 why = error.strerror or str(error)
                 raise ConfigurationError(

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib.metadata import entry_points
-from itertools import chain
 from pathlib import Path
 from stat import S_IFREG, S_ISDIR, S_ISREG
 from typing import Any
@@ -17,6 +16,7 @@ from k8s_audit_otlp.config.exporters import OtlpFile, Sdk
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.certificates import trouble
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
+from k8s_audit_otlp.config.reading.needs import check_packages, check_tls
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.service import Service
@@ -35,8 +35,11 @@ def look(config: Config, found: Findings) -> None:
     if config.service.evidence.seal_file:
         seals: KeyPath = ("service", "evidence", "seal_file")
         _look_at_output(config.service.evidence.seal_file, seals, logs, found, "seals.jsonl")
+    check_packages(config, found)
     telemetry = values_in(config.service.telemetry, ("service", "telemetry"))
-    for path, value in chain(_values(config, found), telemetry):
+    values = [*_values(config, found), *telemetry]
+    check_tls(values, found)
+    for path, value in values:
         if isinstance(value, Tls | ServerTls):
             _look_at_certificates(value, path, found)
         for name in _files_of(path, value):

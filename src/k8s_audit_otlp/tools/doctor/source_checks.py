@@ -101,13 +101,10 @@ def _listens(source: AuditWebhook) -> CheckResult:
 
 
 def _cloudwatch(source: CloudWatch) -> CheckResult:
-    try:
-        import boto3  # noqa: PLC0415 - an extra
-        from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-    except ImportError:
-        hint = "pip install '.[aws]' from the repository's root"
-        return fail("boto3 is not installed", hint)
+    import boto3  # noqa: PLC0415 - an extra
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
     timeouts = Config(
         connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"max_attempts": 1}
     )

@@ -23,12 +23,9 @@ def topics_are_there(
 
     *may_be_made*: brokers may make one that is missing.
     """
-    try:
-        from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
-        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-    except ImportError:
-        hint = "pip install '.[kafka]' from the repository's root"
-        return fail("confluent-kafka is not installed", hint)
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
     said: list[str] = []
     client = None
     try:
