@@ -267,13 +267,13 @@ def webhook_source(
     )
     tls = source.tls
     server_options = ServerOptions(
-        source.endpoint,
-        tls.cert_file if tls else "",
-        tls.key_file if tls else "",
-        (tls.client_ca_file if tls else None) or "",
-        tls.min_version if tls else "1.2",
-        source.read_timeout_s,
-        source.idle_timeout_s,
-        config.service.shutdown_timeout_s,
+        endpoint=source.endpoint,
+        cert_file=tls.cert_file if tls else "",
+        key_file=tls.key_file if tls else "",
+        client_ca_file=(tls.client_ca_file if tls else None) or "",
+        min_version=tls.min_version if tls else "1.2",
+        header_timeout_s=source.read_timeout_s,
+        idle_timeout_s=source.idle_timeout_s,
+        stop_timeout_s=config.service.shutdown_timeout_s,
     )
     return WebhookSource(name, spools, options, server_options)

@@ -52,7 +52,10 @@ class StatusServer(HttpServer):
         if not colon or not port.isdecimal():
             raise ValueError(f"{address!r} is no address; write host:port such as 127.0.0.1:9464")
         options = ServerOptions(
-            address, header_timeout_s=_HEADER_S, idle_timeout_s=_HEADER_S, stop_timeout_s=_STOP_S
+            endpoint=address,
+            header_timeout_s=_HEADER_S,
+            idle_timeout_s=_HEADER_S,
+            stop_timeout_s=_STOP_S,
         )
         super().__init__("status", options)
         self.application = _application(answers)

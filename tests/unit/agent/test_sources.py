@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -56,6 +57,22 @@ def post(port: int, body: bytes) -> int:
 def running(text: str) -> Iterator[tuple[Agent, int]]:
     with running_agent(load_text(text, "test", {}).config, join_s=20) as agent:
         yield agent, int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
+
+
+def test_each_timeout_bounds_what_its_key_says(tmp_path: Path, backend: Backend) -> None:
+    """A header has `read_timeout`; a connection that rests has `idle_timeout`, and no other."""
+    keys = "read_timeout: 500ms, idle_timeout: 60s, " + SPOOL
+    text = config(tmp_path, backend, spool=keys).replace("2s", "1s")
+    with running(text) as (_, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as half:
+            half.sendall(b"POST /audit HTT")
+            assert half.recv(1000) == b""  # TimeoutError where it may take longer
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        for number in range(2):
+            connection.request("POST", "/audit", event_list(number, 1))  # raises where it is closed
+            assert connection.getresponse().read() == b""
+            time.sleep(1.5)
+        connection.close()
 
 
 def test_segments_are_deleted_when_everyone_has_them(

@@ -21,7 +21,7 @@ _QUIET_S = 0.25  # without a byte, and the connection is closed
 _PASS_OVER_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """Where and how to listen; without a certificate in the clear."""
 

@@ -28,7 +28,7 @@ class Served:
         }
         for spool in self.spools.values():
             spool.open()
-        server_options = ServerOptions("127.0.0.1:0", stop_timeout_s=1, **server)
+        server_options = ServerOptions(endpoint="127.0.0.1:0", stop_timeout_s=1, **server)
         self.server = WebhookSource("webhook", self.spools, options, server_options)
         self.port = int(self.server.start().rpartition(":")[2])
 
