@@ -81,7 +81,9 @@ def lines_of(body: bytes | bytearray) -> EventLines:
         found = _members_of(body)
         kind, version = _said(found, "kind"), _checked(_said(found, "apiVersion"))
         if kind == "EventList":
-            listed = memoryview(found.get("items", b"null"))
+            if "items" not in found:
+                raise NoEventsError("the list has no items")
+            listed = memoryview(found["items"])
             if bytes(listed[:5]) == b"null":
                 return EventLines((), (), version)
             return _lines_of_array(listed, version, many=_many(body))

@@ -72,6 +72,8 @@ def test_a_body_becomes_lines(body: bytes, lines: list[bytes]) -> None:
         b'{"kind":"EventList","items":[%b],"items":[]}' % (b'{"auditID":"x","y":' + DEEP + b"}"),
         b'{"kind":"EventList","apiVersion":7,"items":[%b]}' % ITEM,
         b'{"kind":"EventList","items":"x"}',
+        b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1"}',
+        b'{"kind":"EventList","Items":[%b]}' % ITEM,
     ],
 )
 def test_what_holds_no_events_is_refused(body: bytes) -> None:
