@@ -31,6 +31,7 @@ MAX_SEEK = 256  # starts of an event that are tried in one torn line
 _EVENT_START = re.compile(rb'\{\s*"kind"\s*:\s*"Event"')
 _BLANKS = b" \t\r\n\x00"
 _REMOVED = b"[unparsable, "
+UNREAD = re.compile(rb"\[unparsable, \d{1,20} bytes removed\]")  # what stands for such a text
 _INT32 = range(-(1 << 31), 1 << 31)
 
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)  # what `decode` may raise
@@ -89,6 +90,8 @@ def _read_text(text: bytes) -> list[ReadEvent]:
             return [_checked(event, value, wrong)]
     except REFUSED:
         pass
+    if UNREAD.fullmatch(text):  # another agent could not read it
+        return [ReadEvent(AuditEvent(), text, fault=NOT_JSON)]
     start = skip_blank(text, 0)
     try:
         if end_of_value(text, start) == len(text):

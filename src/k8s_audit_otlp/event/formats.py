@@ -10,6 +10,7 @@ from contextlib import suppress
 import msgspec
 
 from k8s_audit_otlp.event import frames
+from k8s_audit_otlp.event.decode import UNREAD
 from k8s_audit_otlp.event.frames import (
     BAD,
     CRI,
@@ -265,7 +266,7 @@ def _opened(one: Framed, depth: int) -> list[Framed]:
 
 def is_part_of_event(text: bytes) -> bool:
     """Tell what is left of a torn event from other lines: a record must say that it was there."""
-    return any(sign in text for sign in _OF_AN_EVENT)
+    return UNREAD.fullmatch(text.strip()) is not None or any(sign in text for sign in _OF_AN_EVENT)
 
 
 def is_audit(text: bytes) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.evidence.notices import skipped
 from k8s_audit_otlp.otlp.encode import Encoder
-from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.otlp.record import body_of, encode_record
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.receiver.sources.otlp_request import (
     UnreadableRequestError,
@@ -50,6 +50,17 @@ def test_events_come_back_as_the_lines_they_were(events: list[dict[str, Any]]) -
         assert is_request(message)
         assert read_request(message).gaps == ["9 bytes are missing"] * times
         assert lines_in(message) == ([text + b"\n" for text in texts] * times, times)
+
+
+def test_what_the_writer_could_not_read_is_not_left_out() -> None:
+    """Its record is read as one of an event that could not be read, of as many bytes."""
+    torn = b'{"kind":"Event","auditID":"a","sta'
+    record = Encoder().encode_block(blocks_of([torn])).records[0]
+    (line,), left_out = lines_in(export_request(RESOURCE, SCOPE, [record]))
+    assert left_out == 0
+    assert lines_in(body_of(record)) == ([line], 0)  # as `encoding: raw` writes it
+    (again,) = Encoder().encode_block(blocks_of([line.rstrip()])).records
+    assert body_of(again) == body_of(record) == b"[unparsable, %d bytes removed]" % len(torn)
 
 
 def test_what_is_left_out_on_purpose_is_no_loss() -> None:
