@@ -12,6 +12,7 @@ from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.clean_body import look
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
+from k8s_audit_otlp.event.redact.repeated_parts import PartRedactor
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY
@@ -112,10 +113,53 @@ def test_what_members_mean_to_one_another_is_read_as_a_whole(body: bytes) -> Non
     assert b"aHVudGVyMg" not in new
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """By its bytes, however many parts there are."""
+@pytest.mark.parametrize(("values", "size"), [(1, 800), (400, 800), (3000, 800)])
+def test_what_is_remembered_is_bounded(values: int, size: int) -> None:
+    """By its bytes, however many parts there are, and by those of the values taken out of them."""
     bodies = Redactor()._bodies
-    for n in range(4000):
-        body = b'{"spec":{"args":["%s","%d"]}}' % (b"x" * 800, n)
+    rest = b",".join([b'"%s"' % (b"x" * size)] * values)
+    for n in range(4000 // values + 4):
+        body = b'{"spec":{"args":["%d",%s]}}' % (n, rest)
         bodies(body, Findings(BodyContext()))
-    assert bodies._parts._kept < 3 << 20
+    for known in (bodies._parts._small, bodies._parts._large):
+        held = sum(
+            len(key) + len(part.new or b"") + sum(map(len, part.redacted_values))
+            for key, part in known.items()
+        )
+        assert held <= 3 << 20
+
+
+def test_a_large_part_that_was_seen_is_not_read_again() -> None:
+    """The names in it are not asked about, and what becomes of it is the same."""
+    variables = b",".join(b'{"name":"V%d","value":"hunter2-%d"}' % (n, n) for n in range(2000))
+    body = b'{"metadata":{"uid":"%d"},"spec":{"containers":[{"env":[%s]}]}}'
+    redactor = BodyRedactor(RedactionRules(), Replacement(None))
+    whole = redactor._whole
+    read: list[int] = []
+
+    def counted(part: bytes, found: Findings) -> bytes:
+        read.append(len(part))
+        return whole(part, found)
+
+    redactor._parts = PartRedactor(counted, redactor._plain, redactor._is_harmless)
+    found = [Findings(BodyContext()), Findings(BodyContext())]
+    first, second = (redactor(body % (n, variables), found[n]) for n in range(2))
+    assert b"hunter2" not in first
+    assert second == first.replace(b'"uid":"0"', b'"uid":"1"')
+    assert found[1].redacted_values == found[0].redacted_values
+    assert len(read) == 1
+
+
+def test_a_long_text_that_was_seen_is_not_judged_again() -> None:
+    """Whatever its words: it is known by its digest."""
+    asked: list[bytes] = []
+
+    def is_harmless(text: bytes) -> bool:
+        asked.append(text)
+        return True
+
+    redactor = BodyRedactor(RedactionRules(), Replacement(None))
+    parts = PartRedactor(redactor._whole, redactor._plain, is_harmless)
+    for _ in range(3):
+        assert parts(b'{"note":"%s"}' % (b"long " * 100)).new is None
+    assert len(asked) == 1

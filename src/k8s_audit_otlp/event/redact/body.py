@@ -96,8 +96,9 @@ class BodyRedactor:
             pieces = split(body)
             members = _members(pieces, names)
         scan = Scan(self, found, pieces, depth)
-        if members or own or context.kind or _may_hold_shapes(body):
-            _act(scan, members, body)
+        flags, operations = _may_hold_flags(body), _may_hold_operations(body)
+        if members or own or context.kind or flags or operations or body[:1] == b'"':
+            _act(scan, members, body, flags=flags, operations=operations)
         suspects = self._suspects(pieces)
         if own or suspects:
             clean_strings(scan, suspects, self._known)
@@ -127,11 +128,6 @@ def _members(pieces: list[bytes], names: Names) -> list[Member]:
     return [m for m in found if m[1] is not Action.MESSAGE or may_echo_in(pieces, m[0])]
 
 
-def _may_hold_shapes(body: bytes) -> bool:
-    """Tell what no name calls for: a patch is judged by its paths, a string by its event."""
-    return body[:1] == b'"' or _may_hold_flags(body) or _may_hold_operations(body)
-
-
 def _may_hold_flags(body: bytes) -> bool:
     """Tell a flag in a list, or a list of a name and a value."""
     return b'"-' in body or _PAIR.search(body) is not None
@@ -142,20 +138,23 @@ def _may_hold_operations(body: bytes) -> bool:
     return b'"path":' in body and (body[:1] == b"[" or b'"op":' in body)
 
 
-def _act(scan: Scan, members: list[Member], body: bytes) -> None:
-    """Redact by the names of members, the paths of a patch and the paths of own rules."""
+def _act(scan: Scan, members: list[Member], body: bytes, *, flags: bool, operations: bool) -> None:
+    """Redact by the names of members, the paths of a patch and the paths of own rules.
+
+    A string alone is judged by what its event is about.
+    """
     pieces = scan.pieces
     if body[:1] == b'"':
         if scan.context.kind:
             scan.mask(1, "secret" if scan.context.kind == "template" else scan.context.kind)
         return
     act(scan, members)
-    if _may_hold_flags(body) and "key" not in scan.off:
+    if flags and "key" not in scan.off:
         act_on_flags(scan)
     secret = scan.context.kind == "secret" and not scan.context.event
     if secret and "secret" not in scan.off and body[:1] == b"{":
         redact_strange_members(scan)
-    if _may_hold_operations(body):
+    if operations:
         act_on_operations(scan)
     for rule in scan.own:
         for place in paths_to(pieces, rule.path) if rule.path else ():

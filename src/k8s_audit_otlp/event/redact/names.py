@@ -8,6 +8,7 @@ import msgspec
 
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, words_of
+from k8s_audit_otlp.event.secrets.needles import NAMES, needles_in
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import text_of
@@ -67,6 +68,7 @@ V = TypeVar("V")
 _WITH_VALUES = frozenset(
     (Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.ENV, Action.COMMAND, Action.ARGS)
 )
+_VALUE = 'v:"'  # a managed field of this beginning is named by a value
 _SHORTEST_VALUE = 8  # characters of a name that may hold a credential
 _ANY = Replacement(None)
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
@@ -106,15 +108,20 @@ class Names(Verdicts[bytes, Action]):
         name = text_of(piece)
         if any(rule.keys and rule.keys.search(name) for rule in self._own):
             return Action.OWN
-        if "text" not in self._rules.off and clean_name(name, _ANY) != name:
+        found = needles_in(name)
+        if (
+            (found or name.startswith(_VALUE))
+            and "text" not in self._rules.off
+            and clean_name(name, _ANY) != name
+        ):
             return Action.RENAME
         if name.startswith("f:") and not name.startswith("f:", 2):
             return Action.OWNED if self[piece[2:]] in _WITH_VALUES else Action.NONE
-        action = _ACTIONS.get(name) or _of_its_words(name)
+        verdict = judge(name) if found & NAMES else KeyVerdict.HARMLESS
+        action = _ACTIONS.get(name) or _of_its_words(name, verdict)
         if action is not None:
             off = _RULE_OF.get(action, "") in self._rules.off
             return Action.NONE if off else action
-        verdict = judge(name)
         if verdict is KeyVerdict.HARMLESS and may_name_drawn(name):
             return Action.DRAWN
         return Action(int(verdict))
@@ -124,7 +131,7 @@ def clean_name(name: str, replacement: Replacement) -> str:
     """Take out of a member's name what is no name: managed fields write values so (`v:"..."`)."""
     if len(name) < _SHORTEST_VALUE:
         return name
-    if name.startswith('v:"'):
+    if name.startswith(_VALUE):
         return _clean_escaped(name, replacement)
     says_value = name.startswith(("k:", "v:")) or any(map(name.__contains__, NOT_IN_NAMES))
     return clean(name, replacement) if says_value else clean_forms(name, replacement)
@@ -140,23 +147,18 @@ def _clean_escaped(name: str, replacement: Replacement) -> str:
     return name if new == value else "v:" + msgspec.json.encode(new).decode()
 
 
-def _of_its_words(name: str) -> Action | None:
+def _of_its_words(name: str, verdict: KeyVerdict) -> Action | None:
     if name.lower() in _DATA:
         return Action.DATA
-    if _is_environment(name):
-        return Action.ENV
     words = words_of(name)
+    # `extraEnvs`, `containerEnv` and `environmentVariables`, not `envFrom`
+    if not _ENVIRONMENT_WORDS.isdisjoint(words) and _NOT_ENVIRONMENT.isdisjoint(words):
+        return Action.ENV
     if words and words[-1] == "headers":
         return Action.HOLDER
-    if judge(name) is not KeyVerdict.HARMLESS:
+    if verdict is not KeyVerdict.HARMLESS:
         return None
     if not _HOLDERS.isdisjoint(words):
         return Action.HOLDER
     of_value = 0 < len(words) <= _MOST_WORDS and words[-1] in _VALUE_WORDS
     return Action.VALUE if of_value else None
-
-
-def _is_environment(name: str) -> bool:
-    """Tell `extraEnvs`, `containerEnv` and `environmentVariables` from `envFrom`."""
-    words = words_of(name)
-    return not _ENVIRONMENT_WORDS.isdisjoint(words) and _NOT_ENVIRONMENT.isdisjoint(words)

@@ -14,15 +14,18 @@ from k8s_audit_otlp.event.redact.actions import may_echo
 from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
+from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN
 from k8s_audit_otlp.event.splice.members import items_of, members_of
 
 Whole: TypeAlias = Callable[[bytes, Findings], bytes]  # redacts JSON as a whole
 
 _DEEPEST: Final = 12  # parts in parts; what is deeper is read as a whole
-_LONGEST_KEPT: Final = 32_768  # bytes of a part that is remembered
+_LARGE: Final = 32_768  # bytes of a part from which on few are remembered, apart from the others
+_LONGEST_KEPT: Final = 1 << 20  # bytes of a part that is remembered
 _LONGEST_KEY: Final = 256  # bytes of a part that is remembered as itself, not by its digest
-_MOST_KEPT: Final = 3 << 20  # bytes of all that are
+_MOST_KEPT: Final = 3 << 20  # bytes of all that are, of the large ones as much
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
+_OVERHEAD_OF_VALUE: Final = 41  # bytes of an object of Python and of its place in a tuple
 # These look at the members beside them.
 _BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME))
 _OWNED_VALUE: Final = b'"v:'  # without one a managed field's name tells nothing
@@ -41,14 +44,33 @@ class Part(NamedTuple):
 _CLEAN: Final = Part()
 
 
+class _Known(dict[bytes, Part]):
+    """Parts by what stands for them. Bounded: a full one begins anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept = 0
+
+    def remember(self, key: bytes, part: Part) -> None:
+        values = part.redacted_values
+        weight = len(key) + len(part.new or b"") + sum(map(len, values)) + _OVERHEAD
+        weight += _OVERHEAD_OF_VALUE * len(values)
+        if not key or weight > _MOST_KEPT // 2:
+            return
+        if self._kept + weight > _MOST_KEPT:
+            self.clear()
+            self._kept = 0
+        self._kept += weight
+        self[key] = part
+
+
 class PartRedactor:
     """Gives the same result as reading the whole body. Remembers parts, within a bound."""
 
     def __init__(self, whole: Whole, names: Names, is_harmless: Callable[[bytes], bool]) -> None:
         """*is_harmless* tells of a string, in its quotes, that it stays below a harmless name."""
         self._whole, self._names, self._is_harmless = whole, names, is_harmless
-        self._known: dict[bytes, Part] = {}
-        self._kept = 0
+        self._small, self._large = _Known(), _Known()
 
     def __call__(self, body: bytes) -> Part:
         """Redact a body that is not clean and whose members may be judged one by one."""
@@ -56,11 +78,13 @@ class PartRedactor:
 
     def _part(self, raw: bytes, depth: int) -> Part:
         """Redact an object or a list whose name calls for nothing."""
-        key = _key_of(raw)
-        part = self._known.get(key)
-        if part is None:
-            part = _CLEAN if is_clean(raw) else self._taken_apart(raw, depth)
-            self._remember(key, part)
+        is_small, key = len(raw) <= _LARGE, _key_of(raw)
+        known = self._small if is_small else self._large
+        part = known.get(key)
+        if part is None:  # of a large one the parts are scanned, and what is redacted kept there
+            part = _CLEAN if is_small and is_clean(raw) else self._taken_apart(raw, depth)
+            if is_small or part is _CLEAN:
+                known.remember(key, part)
         return part
 
     def _taken_apart(self, raw: bytes, depth: int) -> Part:
@@ -98,22 +122,30 @@ class PartRedactor:
                 else:
                     part = self._member(name, value)
             elif action is Action.NONE or (action is Action.MESSAGE and not may_echo(value)):
-                stays = value[0] != _QUOTE or self._is_harmless(value)
-                part = _CLEAN if stays else self._member(name, value)
+                part = self._text(name, value) if value[0] == _QUOTE else _CLEAN
             else:
                 part = self._member(name, value)
             parts.append((name, value, part))
         return _joined(b"{", parts, b"}")
 
-    def _member(self, name: bytes, value: bytes) -> Part:
+    def _text(self, name: bytes, value: bytes) -> Part:
+        """Redact a string whose name calls for nothing. Short ones are remembered elsewhere."""
+        if len(value) > LONGEST_KNOWN:
+            return self._member(name, value, may_be_harmless=True)
+        return _CLEAN if self._is_harmless(value) else self._member(name, value)
+
+    def _member(self, name: bytes, value: bytes, *, may_be_harmless: bool = False) -> Part:
         """Redact what only the name of the member, too, tells how to read."""
         head = b'"' + name + b'":'
         member = head + value
-        key = _key_of(member)
-        part = self._known.get(key)
+        key, known = _key_of(member), self._small if len(member) <= _LARGE else self._large
+        part = known.get(key)
         if part is None:
-            part = _bare(self._read(b"{" + member + b"}"), len(head))
-            self._remember(key, part)
+            if may_be_harmless and self._is_harmless(value):
+                part = _CLEAN
+            else:
+                part = _bare(self._read(b"{" + member + b"}"), len(head))
+            known.remember(key, part)
         return part
 
     def _read(self, raw: bytes) -> Part:
@@ -122,15 +154,6 @@ class PartRedactor:
         if new is raw or new == raw:
             return _CLEAN
         return Part(new, frozenset(found.fired), tuple(found.redacted_values))
-
-    def _remember(self, key: bytes, part: Part) -> None:
-        if not key:
-            return
-        self._kept += len(key) + len(part.new or b"") + _OVERHEAD
-        if self._kept > _MOST_KEPT:
-            self._known.clear()
-            self._kept = 0
-        self._known[key] = part
 
 
 def _key_of(raw: bytes) -> bytes:

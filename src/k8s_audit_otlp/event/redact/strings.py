@@ -27,7 +27,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 
 _SHORTEST = 6  # bytes; shorter strings are no credentials
 _MAX_KNOWN = 32_768  # strings remembered as clean
-_LONGEST_KNOWN = 200  # bytes
+LONGEST_KNOWN = 200  # bytes
 _UNTOLD = re.compile(
     rb"[0-9a-fA-F:TZ.+-]*"
 )  # uids, times, digests: without a name they tell nothing
@@ -58,13 +58,13 @@ class KnownTexts(set[bytes]):
     def remember(self, pieces: set[bytes]) -> None:
         if len(self) >= _MAX_KNOWN:
             self.clear()
-        self.update(piece for piece in pieces if len(piece) <= _LONGEST_KNOWN)
+        self.update(piece for piece in pieces if len(piece) <= LONGEST_KNOWN)
 
 
 def _may_hold(piece: bytes) -> bool:
     if len(piece) < _SHORTEST or _UNTOLD.fullmatch(piece):
         return False
-    if may_hold_json(piece):
+    if _quotes_json(piece):
         return True
     text = text_of(piece) if b"\\" in piece or b"\0" in piece else piece.decode("utf-8", "replace")
     return may_hold(text)
@@ -72,8 +72,10 @@ def _may_hold(piece: bytes) -> bool:
 
 def may_hold_json(piece: bytes) -> bool:
     """Tell whether a string has an escaped quote behind a bracket, or base64 of either."""
-    if PACKED.search(piece):
-        return True
+    return _quotes_json(piece) or PACKED.search(piece) is not None
+
+
+def _quotes_json(piece: bytes) -> bool:
     quote = piece.find(b"\0\1")
     return quote >= 0 and (b"{" in piece or b"[" in piece)
 

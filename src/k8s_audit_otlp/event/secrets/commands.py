@@ -248,8 +248,8 @@ STEPS: tuple[Step, ...] = (
     step(("--from-literal",), _LITERAL, second),
     Step(NAMES | bits_of(("assword",)), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
-    Step(NAMES | bits_of(("base64",)), _PIPED, second, "|>"),
-    Step(NAMES, _WRITTEN, _written, "<"),
+    Step(NAMES | bits_of(("base64",)), _PIPED, second, ("echo", "printf")),
+    Step(NAMES, _WRITTEN, _written, ("<<",)),
     step(("<<<",), _HERE, drawn),
     step(("unseal",), _UNSEAL, second),
     step((":5432:", ":6432:"), _PGPASS, second),

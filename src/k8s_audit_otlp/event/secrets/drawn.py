@@ -6,6 +6,7 @@ on its line is read as a name is, because no list of programs is long enough.
 
 import re
 from functools import lru_cache, partial
+from string import digits
 
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
@@ -97,7 +98,7 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 STEPS: tuple[Step, ...] = (
     step((SHORT_FLAG,), _FLAG, drawn),
-    Step(NAMES, _WORD, _drawn),
-    Step(NAMES, _TOLD, second),
-    Step(NAMES, _TOLD_BEFORE, where(_is_told)),
+    Step(NAMES, _WORD, _drawn, digits),
+    Step(NAMES, _TOLD, second, digits),
+    Step(NAMES, _TOLD_BEFORE, where(_is_told), digits),
 )

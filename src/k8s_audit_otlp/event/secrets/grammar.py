@@ -79,7 +79,7 @@ REFERENCE_WORDS: Final = frozenset(
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
 # Words before `id`, `url` that make the whole a credential all the same.
 _CREDENTIAL_ENDINGS: Final = (
-    *(["secret", "id"], ["key", "id"], ["session", "id"], ["webhook", "url"], ["api", "url"]),
+    *(("secret", "id"), ("key", "id"), ("session", "id"), ("webhook", "url"), ("api", "url")),
 )
 # Names that say credential only where the value looks drawn, as in `key: app` it does not.
 DRAWN_WORDS: Final = frozenset(
@@ -119,14 +119,15 @@ CREDENTIAL_PARAMETERS: Final = frozenset(
 _PARAMETER_ENDINGS: Final = ("assertion", "signature", "sessid", "sessionid")
 
 
-def words_of(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name[-MAX_KEY_CHARS:])]
+@lru_cache(maxsize=64)  # one name is asked about several times in turn
+def words_of(name: str) -> tuple[str, ...]:
+    return tuple([word.lower() for word in _WORD.findall(name[-MAX_KEY_CHARS:])])
 
 
 def is_reference(name: str) -> bool:
     """Tell `secretName` and `tokenUrl` from `secret` and `token`."""
     words = words_of(name)
-    if not words or words[0] in _COUNTING or words == ["existing", "secret"]:
+    if not words or words[0] in _COUNTING or words == ("existing", "secret"):
         return bool(words)
     if words[-1] not in REFERENCE_WORDS:
         return False
@@ -150,7 +151,7 @@ def _judge(name: str) -> KeyVerdict:
         or not CREDENTIAL_WORDS.isdisjoint(singular)
         or any(word.startswith(_PASSWORD_BEGINNINGS) for word in words)
         or any(word.endswith(_PASSWORD_ENDINGS) and word not in _OTHER_ENDINGS for word in words)
-        or any(stem in joined for stem in CREDENTIAL_STEMS)
+        or any(map(joined.__contains__, CREDENTIAL_STEMS))
     ):
         managed_field = name.startswith(("k:", "v:"))
         return KeyVerdict.CREDENTIAL_TEXT if managed_field else KeyVerdict.CREDENTIAL
@@ -164,7 +165,7 @@ _remembered = lru_cache(maxsize=8192)(_judge)
 
 @lru_cache(maxsize=8192)
 def _drawn(name: str) -> bool:
-    words = words_of(name.rpartition("/")[2])
+    words = [*words_of(name.rpartition("/")[2])]
     while len(words) > 1 and words[-1] in _VALUE_ENDINGS:
         words.pop()
     if not words:

@@ -115,7 +115,7 @@ def says_which(name: str, value: str) -> bool:
     if (about := _ABOUT.fullmatch(value)) is None:
         return names_a_file(name, value)
     last = words_of(name)[-1:]
-    return last == {"passed": ["pass"], "object": ["secret"]}.get(about.lastgroup or "", last)
+    return last == {"passed": ("pass",), "object": ("secret",)}.get(about.lastgroup or "", last)
 
 
 def names_a_file(name: str, value: str) -> bool:

@@ -27,6 +27,8 @@ _decode = msgspec.json.Decoder(_List).decode
 
 def parts_of(body: bytes) -> Parts | None:
     """Take a list apart; nothing when it is none, or not written in the usual compact way."""
+    if b'"items":[' not in body and b'"rows":[' not in body:
+        return None
     try:
         listing = _decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -76,12 +76,14 @@ marks_key = _KeyMarks().__getitem__
 
 
 # Of a letter: not of what ends a string, nor of what Go escapes.
-_NEEDLESS_ESCAPE = re.compile(rb"\\u00(?!22|26|3[cCeE]|5[cC])[2-7][0-9a-fA-F]")
+_NEEDLESS_ESCAPE = re.compile(
+    rb"\\u00(?:2[013-57-9a-fA-F]|3[0-9abdfABDF]|[467][0-9a-fA-F]|5[0-9abdefABDEF])"
+)
 
 
 def plainly_escaped(value: bytes) -> bytes:
     r"""Write letters that are escaped without need as themselves: `"p\u0061th"` is `"path"`."""
-    if b"\\u00" not in value or b"\0" in value:
+    if not _NEEDLESS_ESCAPE.search(value) or b"\0" in value:
         return value
     masked = value.replace(b"\\\\", MASKED_BACKSLASH)
     escapes = {match[0] for match in _NEEDLESS_ESCAPE.finditer(masked)}
