@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from k8s_audit_otlp.telemetry.terminal_safe import visible
+from k8s_audit_otlp.tools import page
 
 _LEAST_TEXT = 20  # columns that a column of text may be folded to
 _BETWEEN = 3  # columns between two columns
@@ -96,6 +97,14 @@ class FittingTable:
         lines = [*_filled(texts, room), *_filled(numbers, room)]
         shown = "\n".join(line.rstrip() for line in lines if line.strip())
         yield Padding(Text(shown, style=row.style), (0, 0, 0, _INDENT))
+
+
+def fitted(table: page.Table) -> FittingTable:
+    """Return a page's table for a terminal, without its bars."""
+    fitting = FittingTable(table.titles, table.text)
+    for row in table.rows:
+        fitting.add_row(*row.cells, style="dim" if row.faint else "")
+    return fitting
 
 
 def _filled(pieces: Sequence[str], room: int) -> list[str]:

@@ -3,21 +3,16 @@
 Every bar has its number beside it, so the page reads without colour and in print.
 """
 
-from typing import NamedTuple
-
-from k8s_audit_otlp.tools.explain.report import ExporterRow, LogReport, ViewReport
+from k8s_audit_otlp.tools.explain.report import LogReport
 from k8s_audit_otlp.tools.explain.show import (
-    EXPORTERS,
     NOISY,
-    NOISY_COLUMNS,
-    RULES,
     error_of,
-    exporter_cells,
+    exporters_table,
     heading,
-    noisy_cells,
+    noisy_table,
     rate,
     remarks,
-    rule_cells,
+    rules_table,
     summary,
 )
 from k8s_audit_otlp.tools.page import Bar, PageRow, Table, render
@@ -30,33 +25,31 @@ _FOOTER = (
 )
 
 
-class _View(NamedTuple):
-    """What one policy makes of the log."""
-
-    heading: str
-    rules: Table
-    noisy_title: str
-    noisy: Table
-    error: str
-
-
 def html_of(report: LogReport) -> str:
-    """Write the page."""
-    rows = [row for view in report.views for row in view.exporters]
     return render(
         "explain/page.html",
         title=_TITLE,
         footer=_FOOTER,
         summary=summary(report),
-        chart=_chart(report, rows),
-        exporters=Table(EXPORTERS, [PageRow(exporter_cells(report, row)) for row in rows], text=1),
+        chart=_chart(report),
+        exporters=exporters_table(report),
         remarks=remarks(report),
-        views=[_view(report, view) for view in report.views],
+        views=[
+            {
+                "heading": heading(view),
+                "rules": rules_table(report, view),
+                "noisy": noisy_table(report, view),
+                "error": error_of(view) if view.noisy_error_bytes else "",
+            }
+            for view in report.views
+        ],
+        noisy_title=NOISY[0].upper() + NOISY[1:],
     )
 
 
-def _chart(report: LogReport, rows: list[ExporterRow]) -> Table:
+def _chart(report: LogReport) -> Table:
     """Draw what a day costs each exporter, to one scale."""
+    rows = [row for view in report.views for row in view.exporters]
     most = max([report.size, *(row.request_bytes for row in rows)])
     drawn = [("the log itself", "on disk", report.size, "log")]
     for row in rows:
@@ -70,22 +63,3 @@ def _chart(report: LogReport, rows: list[ExporterRow]) -> Table:
         for name, what, part, kind in drawn
     ]
     return Table(["exporter", "", "per day"], bars, text=2, bars="wide")
-
-
-def _view(report: LogReport, view: ViewReport) -> _View:
-    rules = [
-        _row(rule_cells(report, view, row), row.sent_bytes, view, faint=not row.events)
-        for row in view.rules
-    ]
-    noisy = [_row(noisy_cells(report, view, row), row.sent_bytes, view) for row in view.noisy]
-    return _View(
-        heading=heading(view),
-        rules=Table(RULES, rules, text=3, bars="bar"),
-        noisy_title=NOISY[0].upper() + NOISY[1:],
-        noisy=Table(NOISY_COLUMNS, noisy, text=3, bars="bar"),
-        error=error_of(view) if view.noisy_error_bytes else "",
-    )
-
-
-def _row(cells: tuple[str, ...], part: int, view: ViewReport, *, faint: bool = False) -> PageRow:
-    return PageRow(cells, Bar(part, view.sent_bytes, f"{cells[-1]} of what is sent"), faint)

@@ -1,40 +1,35 @@
-"""Shows a report as lines and tables for a terminal."""
+"""Words a report: its lines and tables, for a terminal and for a page alike."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from k8s_audit_otlp.tools.explain.report import (
-    ExporterRow,
-    LogReport,
-    NoisyRow,
-    RuleRow,
-    ViewReport,
-)
-from k8s_audit_otlp.tools.table import FittingTable
+from k8s_audit_otlp.tools.explain.report import LogReport, NoisyRow, RuleRow, ViewReport
+from k8s_audit_otlp.tools.page import Bar, PageRow, Table
+from k8s_audit_otlp.tools.table import fitted
 from k8s_audit_otlp.tools.text import duration, number, printable, share, size
 
 UNKNOWN = "?"
-EXPORTERS = (
+_EXPORTERS = (
     "exporter", "events", "events/day", "before compression", "per day", "on the wire", "wire/day",
 )  # fmt: skip
-RULES = ("rule", "what it matches", "what it does", "events", "log/day", "sent/day", "of sent")
-NOISY_COLUMNS = ("user", "verb", "resource", "events", "sent", "log/day", "sent/day", "of sent")
+_RULES = ("rule", "what it matches", "what it does", "events", "log/day", "sent/day", "of sent")
+_NOISY = ("user", "verb", "resource", "events", "sent", "log/day", "sent/day", "of sent")
 
 
 def renderables(report: LogReport) -> Iterator[RenderableType]:
     """Yield what to print, most important first."""
     for label, said in summary(report):
         yield Text(f"{label:<10}{said}")
-    yield exporters_table(report)
+    yield fitted(exporters_table(report))
     for remark in remarks(report):
         yield Text(remark)
     for view in report.views:
         yield Text(f"\n{heading(view)}")
-        yield rules_table(report, view)
+        yield fitted(rules_table(report, view))
         yield Text(NOISY)
-        yield noisy_table(report, view)
+        yield fitted(noisy_table(report, view))
         if view.noisy_error_bytes:
             yield Text(error_of(view))
 
@@ -111,63 +106,60 @@ def error_of(view: ViewReport) -> str:
     )
 
 
-def exporters_table(report: LogReport) -> FittingTable:
-    table = FittingTable(EXPORTERS)
-    for view in report.views:
-        for row in view.exporters:
-            table.add_row(*exporter_cells(report, row))
-    return table
+def exporters_table(report: LogReport) -> Table:
+    rows = [row for view in report.views for row in view.exporters]
+    cells = [
+        (
+            f"{printable(row.name)} ({row.form}, {row.compression})",
+            number(row.events),
+            rate(report, row.events, number),
+            size(row.request_bytes),
+            rate(report, row.request_bytes),
+            "-" if row.wire_bytes is None else size(row.wire_bytes),
+            "-" if row.wire_bytes is None else rate(report, row.wire_bytes),
+        )
+        for row in rows
+    ]
+    return Table(_EXPORTERS, list(map(PageRow, cells)), text=1)
 
 
-def exporter_cells(report: LogReport, row: ExporterRow) -> tuple[str, ...]:
-    wire = row.wire_bytes
-    return (
-        f"{printable(row.name)} ({row.form}, {row.compression})",
-        number(row.events),
-        rate(report, row.events, number),
-        size(row.request_bytes),
-        rate(report, row.request_bytes),
-        "-" if wire is None else size(wire),
-        "-" if wire is None else rate(report, wire),
-    )
-
-
-def rules_table(report: LogReport, view: ViewReport) -> FittingTable:
-    table = FittingTable(RULES, 3)
+def rules_table(report: LogReport, view: ViewReport) -> Table:
+    rows = []
     for row in view.rules:
-        style = "" if row.events else "dim"
-        table.add_row(*rule_cells(report, view, row), style=style)
-    return table
+        cells = (
+            f"{row.name} (line {row.line})" if row.line else row.name,
+            printable(row.text, 160),
+            row.action,
+            number(row.events),
+        )
+        rows.append(_row(report, view, cells, row, faint=not row.events))
+    return Table(_RULES, rows, text=3, bars="bar")
 
 
-def rule_cells(report: LogReport, view: ViewReport, row: RuleRow) -> tuple[str, ...]:
-    where = f"{row.name} (line {row.line})" if row.line else row.name
-    return (
-        where,
-        printable(row.text, 160),
-        row.action,
-        number(row.events),
-        rate(report, row.log_bytes),
-        rate(report, row.sent_bytes),
-        share(row.sent_bytes, view.sent_bytes),
-    )
-
-
-def noisy_table(report: LogReport, view: ViewReport) -> FittingTable:
-    table = FittingTable(NOISY_COLUMNS, 3)
+def noisy_table(report: LogReport, view: ViewReport) -> Table:
+    rows = []
     for row in view.noisy:
-        table.add_row(*noisy_cells(report, view, row))
-    return table
+        cells = (
+            printable(row.user, 80),
+            printable(row.verb, 30),
+            printable(row.resource, 80),
+            number(row.events),
+            number(row.sent_events),
+        )
+        rows.append(_row(report, view, cells, row))
+    return Table(_NOISY, rows, text=3, bars="bar")
 
 
-def noisy_cells(report: LogReport, view: ViewReport, row: NoisyRow) -> tuple[str, ...]:
-    return (
-        printable(row.user, 80),
-        printable(row.verb, 30),
-        printable(row.resource, 80),
-        number(row.events),
-        number(row.sent_events),
-        rate(report, row.log_bytes),
-        rate(report, row.sent_bytes),
-        share(row.sent_bytes, view.sent_bytes),
-    )
+def _row(
+    report: LogReport,
+    view: ViewReport,
+    cells: Sequence[str],
+    row: RuleRow | NoisyRow,
+    *,
+    faint: bool = False,
+) -> PageRow:
+    """End a row with what the log and the records of it are in a day, and the share of all."""
+    part = share(row.sent_bytes, view.sent_bytes)
+    rates = rate(report, row.log_bytes), rate(report, row.sent_bytes), part
+    bar = Bar(row.sent_bytes, view.sent_bytes, f"{part} of what is sent")
+    return PageRow((*cells, *rates), bar, faint)
