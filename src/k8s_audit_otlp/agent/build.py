@@ -22,7 +22,6 @@ from k8s_audit_otlp.config.exporters import (
     Sdk,
 )
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
-from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
@@ -174,7 +173,7 @@ def http_options(exporter: OtlpHttp, config: Config, env: Mapping[str, str]) -> 
         compression=exporter.compression,
         compression_level=exporter.compression_params.level,
         timeout_s=exporter.timeout_s,
-        tls=tls_options(exporter.tls),
+        tls=exporter.tls,
         proxy_url=exporter.proxy_url.resolve if exporter.proxy_url else None,
         env=env,
         retry_also=frozenset(exporter.audit.retry_status_codes),
@@ -194,7 +193,7 @@ def grpc_options(exporter: OtlpGrpc, config: Config, env: Mapping[str, str]) -> 
         credentials=credentials_of(exporter.auth, config, env),
         compression=exporter.compression,
         timeout_s=exporter.timeout_s,
-        tls=tls_options(exporter.tls),
+        tls=exporter.tls,
         keepalive_s=keepalive.time_s if keepalive else None,
         keepalive_timeout_s=keepalive.timeout_s if keepalive else 20.0,
         keepalive_always=keepalive.permit_without_stream if keepalive else False,
@@ -228,7 +227,7 @@ def credentials_of(
                     {k: [v.resolve for v in of] for k, of in client.endpoint_params.items()},
                     client.timeout_s,
                     client.expiry_buffer_s,
-                    tls_options(client.tls),
+                    client.tls,
                     env,
                 )
             )

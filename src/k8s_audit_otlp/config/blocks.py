@@ -94,6 +94,17 @@ class Tls(ConfigBlock):
             raise mistake(f"{there} is set without {missing}", f"add {missing}_file")
         return self
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return every file that is read for it, those that its texts stand in included."""
+        named = (self.ca_file, self.cert_file, self.key_file)
+        texts = (self.ca_pem, self.cert_pem, self.key_pem)
+        return (*filter(None, named), *(file for text in texts if text for file in text.files))
+
+    @property
+    def has_own_ca(self) -> bool:
+        return bool(self.ca_file or self.ca_pem)
+
 
 class RetryBlock(ConfigBlock):
     """How a failed request is repeated (config/configretry). It is repeated for ever by default."""

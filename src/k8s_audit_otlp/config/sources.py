@@ -73,6 +73,10 @@ class ServerTls(ConfigBlock):
     )
     min_version: TlsVersion = key("1.2", "Oldest TLS version to accept.")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.cert_file, self.key_file, self.client_ca_file)))
+
 
 class Cluster(ConfigBlock):
     """One cluster of several that send to one endpoint."""

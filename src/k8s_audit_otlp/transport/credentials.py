@@ -11,12 +11,13 @@ from threading import Lock
 from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import read_setting
-from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
+from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError
 from k8s_audit_otlp.transport.url import UnusableError, Url, basic
 
 Text = Callable[[], str]
@@ -92,7 +93,7 @@ class OAuth2Options:
     endpoint_params: Mapping[str, Sequence[Text]] = field(default_factory=dict)
     timeout_s: float = 10.0
     expiry_buffer_s: float = 300.0
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: Tls = field(default_factory=Tls)
     env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
 
 
@@ -161,7 +162,7 @@ class OAuth2Credentials:
             connections = Connections(
                 Url.parse(url),
                 context=self._context.context,
-                server_name=options.tls.server_name,
+                server_name=options.tls.server_name_override or "",
                 proxy=Url.parse(proxy) if proxy else None,
                 most_idle=0,
             )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
 import grpc  # type: ignore[import-untyped]  # ships no stubs
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.export_response import read_partial_success, safe_text, without_sent
 from k8s_audit_otlp.otlp.streams import request_of
@@ -30,7 +31,6 @@ from k8s_audit_otlp.transport.sender import (
 from k8s_audit_otlp.transport.tls import (
     OTHER_VERSION,
     TlsError,
-    TlsOptions,
     not_accepted,
     read_pem,
     stamp,
@@ -81,7 +81,7 @@ class GrpcOptions:
     credentials: Credentials | None = None
     compression: Literal["gzip", "none"] = "gzip"
     timeout_s: float = 5.0
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: Tls = field(default_factory=Tls)
     keepalive_s: float | None = None  # idle time before a ping
     keepalive_timeout_s: float = 20.0
     keepalive_always: bool = False  # ping without a call as well
@@ -250,8 +250,8 @@ def channel_settings(options: GrpcOptions) -> list[tuple[str, Any]]:
         ]
     if options.authority:
         settings.append(("grpc.default_authority", options.authority))
-    if options.tls.server_name:
-        settings.append(("grpc.ssl_target_name_override", options.tls.server_name))
+    if options.tls.server_name_override:
+        settings.append(("grpc.ssl_target_name_override", options.tls.server_name_override))
     return settings
 
 

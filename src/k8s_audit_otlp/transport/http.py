@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from urllib.parse import parse_qsl
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.export_response import (
     error_in,
@@ -37,7 +38,7 @@ from k8s_audit_otlp.transport.sender import (
     UnreadableSettingError,
     read_setting,
 )
-from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError, TlsOptions
+from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
@@ -57,7 +58,7 @@ class HttpOptions:
     compression: Compression = "gzip"
     compression_level: int | None = None
     timeout_s: float = 30.0
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: Tls = field(default_factory=Tls)
     proxy_url: Callable[[], str] | None = None
     env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
     retry_also: frozenset[int] = frozenset()
@@ -159,7 +160,7 @@ class HttpSender:
                 made = Connections(
                     Url.parse(url),
                     context=self._tls.context,
-                    server_name=options.tls.server_name,
+                    server_name=options.tls.server_name_override or "",
                     proxy=Url.parse(through) if through else None,
                     most_idle=options.connections,
                 )

@@ -2,10 +2,12 @@
 
 import os
 import ssl
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
+
+from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.config.secret import Secret
 
 OTHER_VERSION = "the server knows no TLS as new as tls::min_version (1.2 by default)"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -32,35 +34,6 @@ class TlsError(Exception):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TlsOptions:
-    """The Collector's `tls` block. PEM texts are functions because they may be secrets.
-
-    `pem_files` are what these texts are read from, where they are: `${file:…}`.
-    """
-
-    ca_file: str = ""
-    ca_pem: Callable[[], str] | None = None
-    cert_file: str = ""
-    cert_pem: Callable[[], str] | None = None
-    key_file: str = ""
-    key_pem: Callable[[], str] | None = None
-    min_version: str = "1.2"
-    insecure_skip_verify: bool = False
-    include_system_ca: bool = False
-    server_name: str = ""
-    pem_files: tuple[str, ...] = ()
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        named = (self.ca_file, self.cert_file, self.key_file)
-        return tuple(f for f in (*named, *self.pem_files) if f)
-
-    @property
-    def has_own_ca(self) -> bool:
-        return bool(self.ca_file or self.ca_pem)
-
-
 def stamp(files: Iterable[str]) -> list[tuple[int, int, int]]:
     """Return what changes when one of *files* is replaced. A missing file is a stamp as well."""
     found = []
@@ -76,7 +49,7 @@ def stamp(files: Iterable[str]) -> list[tuple[int, int, int]]:
 class ContextKeeper:
     """The context of one exporter, made anew when one of its files has changed."""
 
-    def __init__(self, options: TlsOptions) -> None:
+    def __init__(self, options: Tls) -> None:
         self._options = options
         self._lock = Lock()
         self._stamp: object = None
@@ -97,7 +70,7 @@ class ContextKeeper:
             return self._context
 
 
-def make_context(options: TlsOptions) -> ssl.SSLContext:
+def make_context(options: Tls) -> ssl.SSLContext:
     """Build a client context.
 
     Raises:
@@ -107,11 +80,11 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = VERSIONS[options.min_version]
     context.set_alpn_protocols(["http/1.1"])
-    if not options.has_own_ca or options.include_system_ca:
+    if not options.has_own_ca or options.include_system_ca_certs_pool:
         context.load_default_certs()
     try:
         if options.has_own_ca:
-            pem = options.ca_pem() if options.ca_pem else None
+            pem = options.ca_pem.resolve() if options.ca_pem else None
             context.load_verify_locations(options.ca_file or None, cadata=pem)
     except (OSError, ValueError) as error:
         raise _error("ca", options.ca_file, error) from None
@@ -126,7 +99,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     return context
 
 
-def _load_client_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
+def _load_client_certificate(context: ssl.SSLContext, options: Tls) -> None:
     """Load certificate and key; the library takes files only, so PEM texts pass through one.
 
     It is in memory: a container may have no place to write to, and a key is not for a disk.
@@ -134,8 +107,12 @@ def _load_client_certificate(context: ssl.SSLContext, options: TlsOptions) -> No
     if options.cert_file and options.key_file:
         load_pair(context, options.cert_file, options.key_file)
         return
-    cert = options.cert_pem() if options.cert_pem else Path(options.cert_file).read_text()
-    key = options.key_pem() if options.key_pem else Path(options.key_file).read_text()
+    cert = (
+        options.cert_pem.resolve()
+        if options.cert_pem
+        else Path(options.cert_file or "").read_text()
+    )
+    key = options.key_pem.resolve() if options.key_pem else Path(options.key_file or "").read_text()
     with os.fdopen(os.memfd_create("client-certificate"), "w") as file:
         file.write(cert + "\n" + key)
         file.flush()
@@ -157,7 +134,7 @@ def _no_passphrase() -> str:
     raise ValueError("the key has a passphrase; write one without")
 
 
-def _error(name: str, file: str, error: Exception) -> TlsError:
+def _error(name: str, file: str | None, error: Exception) -> TlsError:
     return TlsError(f"{name}_{'file' if file else 'pem'}", reason_of(error), file or "(pem)")
 
 
@@ -169,7 +146,7 @@ def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or "not a usable PEM file"
 
 
-def read_pem(options: TlsOptions) -> tuple[bytes | None, bytes | None, bytes | None]:
+def read_pem(options: Tls) -> tuple[bytes | None, bytes | None, bytes | None]:
     """Read PEM of the authorities, the key and the certificate; None for what is not configured.
 
     Raises:
@@ -177,17 +154,17 @@ def read_pem(options: TlsOptions) -> tuple[bytes | None, bytes | None, bytes | N
 
     """
     ca = _pem("ca", options.ca_file, options.ca_pem)
-    if ca and options.include_system_ca:
+    if ca and options.include_system_ca_certs_pool:
         system = Path(ssl.get_default_verify_paths().cafile or "/nonexistent")
         ca += b"\n" + (system.read_bytes() if system.exists() else b"")
     key = _pem("key", options.key_file, options.key_pem)
     return ca, key, _pem("cert", options.cert_file, options.cert_pem)
 
 
-def _pem(name: str, file: str, text: Callable[[], str] | None) -> bytes | None:
+def _pem(name: str, file: str | None, text: Secret | None) -> bytes | None:
     try:
         if text:
-            return text().encode()
+            return text.resolve().encode()
         return Path(file).read_bytes() if file else None
     except OSError as error:
         raise _error(name, file, error) from None

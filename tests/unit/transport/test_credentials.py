@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.credentials import (
     BasicCredentials,
@@ -16,7 +17,6 @@ from k8s_audit_otlp.transport.credentials import (
     OAuth2Options,
 )
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
-from k8s_audit_otlp.transport.tls import TlsOptions
 from tests.conftest import ManualClock
 from tests.kit.steps import Accept, Refuse
 
@@ -193,7 +193,7 @@ def test_the_token_server_is_reached_over_tls_and_a_proxy(
     ):
         url = f"https://backend.test:{server.port}/token"
         env = {"HTTPS_PROXY": proxy.url}
-        oauth = client(url, tls=TlsOptions(ca_file=str(authority.cert)), env=env)
+        oauth = client(url, tls=Tls(ca_file=str(authority.cert)), env=env)
         assert oauth.headers() == {"Authorization": "Bearer token-1"}
         assert len(proxy.seen) == 1
         with pytest.raises(NoCredentialsError) as caught:

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
-from k8s_audit_otlp.transport.tls import TlsOptions
 from tests.kit.certificates import Authority, Pair
 from tests.kit.grpc_backend import GrpcBackend
 from tests.unit.transport.grpc_sender import grpc_backend, post, sender
@@ -39,13 +39,13 @@ def test_tls_and_mtls(
             "key_file": str(client_pair.key),
         }
         texts: dict[str, Any] = {
-            "cert_pem": client_pair.cert.read_text,
-            "key_pem": client_pair.key.read_text,
+            "cert_pem": client_pair.cert.read_text(),
+            "key_pem": client_pair.key.read_text(),
         }
         for shown in (files, texts):
-            tls = TlsOptions(**trust, **shown)
+            tls = Tls(**trust, **shown)
             assert post(sender(backend.target, insecure=False, tls=tls), record) == Delivered()
-        alone = sender(backend.target, insecure=False, tls=TlsOptions(**trust))
+        alone = sender(backend.target, insecure=False, tls=Tls(**trust))
         assert isinstance(post(alone, record), Retry)
 
 
@@ -55,7 +55,7 @@ def test_another_servers_certificate_is_not_accepted(
     """It is said as what it is."""
     foreign = pki.Authority(tmp_path, "foreign")
     with GrpcBackend(credentials=credentials(server_pair)) as backend:
-        tls = TlsOptions(ca_file=str(foreign.cert))
+        tls = Tls(ca_file=str(foreign.cert))
         outcome = post(sender(backend.target, insecure=False, tls=tls), record)
         assert isinstance(outcome, Misconfigured)
         assert "certificate is not accepted" in outcome.why
@@ -68,7 +68,7 @@ def test_certificates_are_loaded_anew_when_they_change(
     ca = tmp_path / "ca.crt"
     shutil.copy(pki.Authority(tmp_path, "foreign").cert, ca)
     with GrpcBackend(credentials=credentials(server_pair)) as backend:
-        s = sender(backend.target, insecure=False, tls=TlsOptions(ca_file=str(ca)))
+        s = sender(backend.target, insecure=False, tls=Tls(ca_file=str(ca)))
         assert isinstance(post(s, record), Misconfigured)
         shutil.copy(authority.cert, ca)
         assert post(s, record) == Delivered()
@@ -79,6 +79,6 @@ def test_what_grpc_cannot_do_is_said_with_a_way_out(
     sender: Callable[..., Any], record: Callable[..., Any], tls: dict[str, Any]
 ) -> None:
     """Rather than done halfway."""
-    outcome = post(sender(insecure=False, tls=TlsOptions(**tls)), record)
+    outcome = post(sender(insecure=False, tls=Tls(**tls)), record)
     assert isinstance(outcome, Misconfigured)
     assert next(iter(tls)) in outcome.why

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import load_tree
-from k8s_audit_otlp.config.reading.certificates import tls_options
+from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
-from k8s_audit_otlp.transport.tls import TlsOptions
 from tests.kit.backend import Backend
 
 
@@ -42,8 +42,8 @@ def test_a_server_with_our_authoritys_certificate_is_trusted(
     tls_backend: Any, exchange: Any, authority: Any
 ) -> None:
     """The file and the text of a certificate do the same."""
-    assert exchange(tls_backend.logs_url, TlsOptions(ca_file=str(authority.cert))) == Delivered()
-    text = TlsOptions(ca_pem=authority.cert.read_text)
+    assert exchange(tls_backend.logs_url, Tls(ca_file=str(authority.cert))) == Delivered()
+    text = Tls(ca_pem=Secret.of(authority.cert.read_text()))
     assert exchange(tls_backend.logs_url, text) == Delivered()
 
 
@@ -51,7 +51,7 @@ def test_another_servers_certificate_is_not_accepted_and_nothing_is_sent(
     tls_backend: Any, exchange: Any
 ) -> None:
     """It is a mistake to be mended, not a passing fault, and the data is kept."""
-    outcome = exchange(tls_backend.logs_url, TlsOptions())
+    outcome = exchange(tls_backend.logs_url, Tls())
     assert isinstance(outcome, Misconfigured)
     assert "certificate is not accepted" in outcome.why
     assert tls_backend.requests_total == 0
@@ -63,10 +63,10 @@ def test_the_name_in_the_certificate_must_fit(pki: Any, authority: Any, exchange
     trust: dict[str, Any] = {"ca_file": str(authority.cert)}
     with Backend(tls=pki.server_context(other)) as backend:
         url = backend.logs_url
-        assert isinstance(exchange(url, TlsOptions(**trust)), Misconfigured)
-        named = TlsOptions(**trust, server_name="elsewhere.test")
+        assert isinstance(exchange(url, Tls(**trust)), Misconfigured)
+        named = Tls(**trust, server_name_override="elsewhere.test")
         assert exchange(url, named) == Delivered()
-        assert exchange(url, TlsOptions(insecure_skip_verify=True)) == Delivered()
+        assert exchange(url, Tls(insecure_skip_verify=True)) == Delivered()
 
 
 def test_a_client_certificate_is_shown(
@@ -79,13 +79,13 @@ def test_a_client_certificate_is_shown(
             "cert_file": str(client_pair.cert),
             "key_file": str(client_pair.key),
         }
-        assert exchange(backend.logs_url, TlsOptions(**trust, **files)) == Delivered()
+        assert exchange(backend.logs_url, Tls(**trust, **files)) == Delivered()
         texts: dict[str, Any] = {
-            "cert_pem": client_pair.cert.read_text,
-            "key_pem": client_pair.key.read_text,
+            "cert_pem": client_pair.cert.read_text(),
+            "key_pem": client_pair.key.read_text(),
         }
-        assert exchange(backend.logs_url, TlsOptions(**trust, **texts)) == Delivered()
-        outcome = exchange(backend.logs_url, TlsOptions(**trust))
+        assert exchange(backend.logs_url, Tls(**trust, **texts)) == Delivered()
+        outcome = exchange(backend.logs_url, Tls(**trust))
         assert isinstance(outcome, Retry)
         assert backend.received.total == 2
 
@@ -98,8 +98,8 @@ def test_tls_1_1_is_refused_and_1_3_can_be_demanded(
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     trust: dict[str, Any] = {"ca_file": str(authority.cert)}
     with Backend(tls=context) as backend:
-        assert exchange(backend.logs_url, TlsOptions(**trust)) == Delivered()
-        outcome = exchange(backend.logs_url, TlsOptions(**trust, min_version="1.3"))
+        assert exchange(backend.logs_url, Tls(**trust)) == Delivered()
+        outcome = exchange(backend.logs_url, Tls(**trust, min_version="1.3"))
         assert isinstance(outcome, Retry)
         assert not outcome.reached
 
@@ -111,7 +111,7 @@ def test_certificates_are_loaded_anew_when_they_change(
     ca = tmp_path / "ca.crt"
     foreign = pki.Authority(tmp_path, "foreign")
     shutil.copy(foreign.cert, ca)
-    options = HttpOptions(lambda: tls_backend.logs_url, tls=TlsOptions(ca_file=str(ca)))
+    options = HttpOptions(lambda: tls_backend.logs_url, tls=Tls(ca_file=str(ca)))
     sender = HttpSender(options, resource_scopes)
     request = sender.prepare("k8s_audit", [record("a")])
     assert isinstance(sender.send(request), Misconfigured)
@@ -137,7 +137,7 @@ def test_texts_are_loaded_anew_when_the_files_they_are_read_from_change(
         put(here, foreign, foreign.issue("old"))
         parsed = load_tree(tree, "agent.yaml", {}).config.exporters["otlp_http"]
         assert isinstance(parsed, OtlpHttp)
-        options = HttpOptions(lambda: backend.logs_url, tls=tls_options(parsed.tls), timeout_s=60)
+        options = HttpOptions(lambda: backend.logs_url, tls=parsed.tls, timeout_s=60)
         sender = HttpSender(options, resource_scopes)
         request = sender.prepare("k8s_audit", [record("a")])
         assert isinstance(sender.send(request), Misconfigured)
@@ -161,7 +161,7 @@ def test_a_bad_certificate_file_is_named(
     file = tmp_path / "ca.crt"
     if content:
         file.write_text(content)
-    outcome = exchange(tls_backend.logs_url, TlsOptions(ca_file=str(file)))
+    outcome = exchange(tls_backend.logs_url, Tls(ca_file=str(file)))
     assert isinstance(outcome, Misconfigured)
     assert outcome.why.startswith(f"tls::ca_file {file}: ")
 
@@ -170,7 +170,7 @@ def test_a_key_that_does_not_belong_to_its_certificate_is_named(
     tls_backend: Any, exchange: Any, client_pair: Any, server_pair: Any, authority: Any
 ) -> None:
     """Without a word of the key."""
-    tls = TlsOptions(
+    tls = Tls(
         ca_file=str(authority.cert),
         cert_file=str(client_pair.cert),
         key_file=str(server_pair.key),
@@ -184,7 +184,7 @@ def test_tls_goes_through_a_connect_proxy(
     tls_backend: Any, exchange: Any, authority: Any, servers: Any
 ) -> None:
     """The proxy sees the name and nothing else."""
-    tls = TlsOptions(ca_file=str(authority.cert))
+    tls = Tls(ca_file=str(authority.cert))
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
     with servers.Proxy(admits="me:pw") as proxy:
         env = {"HTTPS_PROXY": proxy.url.replace("http://", "http://me:pw@")}
@@ -196,7 +196,7 @@ def test_tls_goes_through_a_proxy_that_is_itself_reached_over_tls(
     tls_backend: Any, exchange: Any, authority: Any, servers: Any, pki: Any, server_pair: Any
 ) -> None:
     """TLS in TLS; the same authorities are trusted."""
-    tls = TlsOptions(ca_file=str(authority.cert))
+    tls = Tls(ca_file=str(authority.cert))
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
     with servers.Proxy(tls=pki.server_context(server_pair)) as proxy:
         assert exchange(url, tls, proxy_url=lambda: proxy.url) == Delivered()
@@ -212,7 +212,7 @@ def test_a_proxy_that_does_not_connect_says_so(
     """Its password is a setting, its trouble passes; neither suspects the records."""
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
     with servers.Proxy(refuse=status) as proxy:
-        tls = TlsOptions(ca_file=str(authority.cert))
+        tls = Tls(ca_file=str(authority.cert))
         outcome = exchange(url, tls, proxy_url=lambda: proxy.url)
         assert type(outcome) is kind
         peers = f"backend.test:{tls_backend.port} through the proxy 127.0.0.1:{proxy.port}"
@@ -223,5 +223,5 @@ def test_plain_http_sent_to_a_tls_port_is_a_broken_connection(
     tls_backend: Any, exchange: Any
 ) -> None:
     """And the other way round."""
-    outcome = exchange(tls_backend.logs_url.replace("https", "http"), TlsOptions())
+    outcome = exchange(tls_backend.logs_url.replace("https", "http"), Tls())
     assert isinstance(outcome, Retry | Misconfigured)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
-from k8s_audit_otlp.transport.tls import TlsOptions
 from k8s_audit_otlp.transport.url import Url
 from tests.kit.backend import Backend
 from tests.kit.certificates import Authority, server_context
@@ -83,9 +83,7 @@ def _port_of(kind: str, authority: Authority) -> Iterator[int]:
             yield backend.port
 
 
-def _http(
-    url: str, tls: TlsOptions, scopes: Scopes, env: Mapping[str, str] | None = None
-) -> Outcome:
+def _http(url: str, tls: Tls, scopes: Scopes, env: Mapping[str, str] | None = None) -> Outcome:
     sender = HttpSender(HttpOptions(lambda: url, tls=tls, timeout_s=20, env=env or {}), scopes)
     try:
         return sender.send(sender.prepare("k8s_audit", [b"\x12\x00"]))
@@ -93,7 +91,7 @@ def _http(
         sender.close()
 
 
-def _grpc(target: str, tls: TlsOptions, scopes: Scopes, *, insecure: bool) -> Outcome:
+def _grpc(target: str, tls: Tls, scopes: Scopes, *, insecure: bool) -> Outcome:
     options = GrpcOptions(lambda: target, tls=tls, timeout_s=20, insecure=insecure)
     sender = GrpcSender(options, scopes)
     try:
@@ -132,7 +130,7 @@ def test_a_wrong_port_is_told_by_what_it_says(
     trusted: Authority, resource_scopes: Scopes, scheme: str, kind: str, wrong: type, hint: str
 ) -> None:
     """Nothing is thrown away, no record is blamed, and the hint is there."""
-    tls = TlsOptions(ca_file=str(trusted.cert))
+    tls = Tls(ca_file=str(trusted.cert))
     with _port_of(kind, trusted) as port:
         where = f"127.0.0.1:{port}"
         if scheme.startswith("grpc"):
@@ -149,7 +147,7 @@ def test_a_wrong_port_is_told_by_what_it_says(
 def test_an_unknown_authority_is_asked_for(
     trusted: Authority, resource_scopes: Scopes, tmp_path: Path, send: str
 ) -> None:
-    tls = TlsOptions(ca_file=str(Authority(tmp_path, "foreign").cert))
+    tls = Tls(ca_file=str(Authority(tmp_path, "foreign").cert))
     with _port_of("HTTPS", trusted) as port:
         where = f"127.0.0.1:{port}"
         if send == "https":
@@ -167,9 +165,9 @@ def test_a_name_that_is_not_known_blames_no_record(
 ) -> None:
     host = "no.such.host.invalid:4317"
     if send is _http:
-        outcome = _http(f"http://{host}/v1/logs", TlsOptions(), resource_scopes)
+        outcome = _http(f"http://{host}/v1/logs", Tls(), resource_scopes)
     else:
-        outcome = _grpc(host, TlsOptions(), resource_scopes, insecure=True)
+        outcome = _grpc(host, Tls(), resource_scopes, insecure=True)
     assert isinstance(outcome, Retry)
     assert not outcome.reached
     assert outcome.why.startswith(f"{host}: ")
@@ -191,7 +189,7 @@ def test_a_proxy_that_refuses_is_told_from_the_back_end(
 ) -> None:
     with Proxy(refuse=status) as proxy:
         env = {"HTTPS_PROXY": proxy.url}
-        outcome = _http("https://backend.test:4318/v1/logs", TlsOptions(), resource_scopes, env)
+        outcome = _http("https://backend.test:4318/v1/logs", Tls(), resource_scopes, env)
         peers = f"backend.test:4318 through the proxy 127.0.0.1:{proxy.port}: "
     assert isinstance(outcome, wrong)
     assert isinstance(outcome, Retry | Misconfigured)
@@ -208,7 +206,7 @@ def test_a_proxy_between_grpc_and_the_back_end_is_told_too(
     """The library asks the environment itself; a wrong password there does not pass by waiting."""
     with Proxy(refuse=status) as proxy:
         monkeypatch.setenv("grpc_proxy", proxy.url)
-        outcome = _grpc("backend.test:4317", TlsOptions(), resource_scopes, insecure=True)
+        outcome = _grpc("backend.test:4317", Tls(), resource_scopes, insecure=True)
     assert isinstance(outcome, wrong)
     assert isinstance(outcome, Retry | Misconfigured)
     assert outcome.why.startswith("backend.test:4317: ")
@@ -218,7 +216,7 @@ def test_a_proxy_between_grpc_and_the_back_end_is_told_too(
 
 def test_a_host_that_no_resolver_takes_is_an_answer_too(resource_scopes: Scopes) -> None:
     host = "a" * 64 + ".test"
-    assert isinstance(_http(f"http://{host}/v1/logs", TlsOptions(), resource_scopes), Misconfigured)
+    assert isinstance(_http(f"http://{host}/v1/logs", Tls(), resource_scopes), Misconfigured)
 
 
 def test_without_tls_and_proxy_a_late_connection_is_said_to_be_late() -> None:

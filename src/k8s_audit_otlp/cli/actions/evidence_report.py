@@ -22,6 +22,7 @@ from k8s_audit_otlp.cli import (
 )
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.template import UnresolvedError, parse_template
 from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
 from k8s_audit_otlp.state.files import replace_file
@@ -32,7 +33,7 @@ from k8s_audit_otlp.tools.verify.stores import STORES
 from k8s_audit_otlp.tools.verify.stores.client import StoreClient, StoreError, Where
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 from k8s_audit_otlp.tools.verify.wording import answer_of, families_of, json_of, lines_of, notice_of
-from k8s_audit_otlp.transport.tls import TlsError, TlsOptions
+from k8s_audit_otlp.transport.tls import TlsError
 from k8s_audit_otlp.transport.url import UnusableError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
     chosen = _day(day, now_ns)
     trusted = _trusted(keys)
     try:
-        tls = TlsOptions(ca_file=str(ca) if ca else "")
+        tls = Tls(ca_file=str(ca) if ca else None)
         asking = StoreClient(_resolved(url, "--url"), _headers(headers), tls, os.environ)
         store = STORES[kind](asking, Where(cluster, source))
         verdict = judge_day(store, f"{kind} at {asking.where}", cluster, chosen, trusted, now_ns)

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final, NamedTuple
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.service import ApiserverMetrics
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.metrics.registry import Sample
@@ -24,7 +25,7 @@ from k8s_audit_otlp.telemetry.metrics.table import (
     APISERVER_EVENTS,
     APISERVER_UP,
 )
-from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, make_context
+from k8s_audit_otlp.transport.tls import TlsError, make_context
 from k8s_audit_otlp.transport.url import Url
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -148,10 +149,8 @@ class ApiserverReader:
         if url.scheme == "http":
             return http.client.HTTPConnection(*url.address, timeout=_TIMEOUT_S)
         block = self._block
-        options = TlsOptions(
-            ca_file=block.ca_file or "", insecure_skip_verify=block.insecure_skip_verify
-        )
-        context = make_context(options)
+        tls = Tls(ca_file=block.ca_file, insecure_skip_verify=block.insecure_skip_verify)
+        context = make_context(tls)
         return http.client.HTTPSConnection(*url.address, timeout=_TIMEOUT_S, context=context)
 
     def _parse(self, answer: http.client.HTTPResponse) -> ApiserverCounts:

@@ -15,16 +15,15 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of
-from k8s_audit_otlp.config.blocks import Auth
+from k8s_audit_otlp.config.blocks import Auth, Tls
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, KafkaExporter, OtlpGrpc, OtlpHttp
-from k8s_audit_otlp.config.reading.certificates import tls_options
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.transport.connection import ConnectError, tunnel
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.proxy import proxy_for
-from k8s_audit_otlp.transport.tls import TlsError, TlsOptions, make_context
+from k8s_audit_otlp.transport.tls import TlsError, make_context
 from k8s_audit_otlp.transport.url import Url
 
 TIMEOUT_S = 5.0  # of one step: whoever waits for the doctor is a person
@@ -110,9 +109,9 @@ class ExporterFacts:
         return place_of(self.exporter, self.env)
 
     @cached_property
-    def tls(self) -> TlsOptions:
+    def tls(self) -> Tls:
         block = getattr(self.exporter, "tls", None)
-        return tls_options(block) if block else TlsOptions()
+        return block or Tls()
 
     @cached_property
     def addresses(self) -> list[str]:

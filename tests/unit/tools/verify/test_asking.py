@@ -6,15 +6,15 @@ from threading import Thread
 
 import pytest
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.tools.verify.stores.client import StoreClient, StoreError
-from k8s_audit_otlp.transport.tls import TlsOptions
 from tests.kit.servers import free_port
 
 NOBODY = "http://127.0.0.1:PORT"  # where nobody listens
 
 
 def asked(url: str, env: dict[str, str]) -> None:
-    StoreClient(url, {}, TlsOptions(), env, sleep=lambda _: None).page("GET", "/", {})
+    StoreClient(url, {}, Tls(), env, sleep=lambda _: None).page("GET", "/", {})
 
 
 @pytest.mark.parametrize(

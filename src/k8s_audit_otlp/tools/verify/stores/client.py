@@ -22,12 +22,13 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as NoAnswerError
 
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.otlp.export_response import MAX_READ, read_status
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.transport.connection import reason_of
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import USER_AGENT
-from k8s_audit_otlp.transport.tls import TlsOptions, make_context
+from k8s_audit_otlp.transport.tls import make_context
 from k8s_audit_otlp.transport.url import Url
 
 _CONNECT_S: Final = 10.0
@@ -72,7 +73,7 @@ class StoreClient:
         self,
         url: str,
         headers: Mapping[str, str],
-        tls: TlsOptions,
+        tls: Tls,
         env: Mapping[str, str],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
