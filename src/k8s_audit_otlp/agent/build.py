@@ -217,20 +217,7 @@ def credentials_of(
             name, password = pair.client_auth.secrets()
             return credentials.BasicCredentials(name.resolve, password.resolve)
         case OAuth2Client() as client:
-            name, secret = client.secrets()
-            return credentials.OAuth2Credentials(
-                credentials.OAuth2Options(
-                    client.token_url.resolve,
-                    name.resolve,
-                    secret.resolve,
-                    client.scopes,
-                    {k: [v.resolve for v in of] for k, of in client.endpoint_params.items()},
-                    client.timeout_s,
-                    client.expiry_buffer_s,
-                    client.tls,
-                    env,
-                )
-            )
+            return credentials.OAuth2Credentials(client, env)
         case _ as never:
             assert_never(never)
 

@@ -224,19 +224,10 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
             return KafkaSource(name, source_settings(source), source.topics, spools[""])
         case CloudWatch():
             from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: PLC0415 - an extra
-                CloudWatchOptions,
                 CloudWatchSource,
             )
 
-            options = CloudWatchOptions(
-                source.log_group,
-                source.stream_prefix,
-                source.region,
-                source.endpoint_url,
-                source.poll_interval_s,
-                source.start_age_s,
-            )
-            return CloudWatchSource(name, options, spools[""])
+            return CloudWatchSource(name, source, spools[""])
         case _ as never:
             assert_never(never)
 

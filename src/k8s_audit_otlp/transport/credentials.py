@@ -5,13 +5,13 @@ What is a function is read anew for every request, so a token renewed on disk is
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
-from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.config.extensions import OAuth2Client
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
@@ -82,38 +82,29 @@ def own_headers(
     return own
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class OAuth2Options:
-    """The client credentials grant: RFC 6749 section 4.4."""
-
-    token_url: Text
-    client_id: Text
-    client_secret: Text
-    scopes: Sequence[str] = ()
-    endpoint_params: Mapping[str, Sequence[Text]] = field(default_factory=dict)
-    timeout_s: float = 10.0
-    expiry_buffer_s: float = 300.0
-    tls: Tls = field(default_factory=Tls)
-    env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
-
-
 class OAuth2Credentials:
-    """Fetches a token, keeps it, and fetches the next one before it expires.
+    """Fetches a token, keeps it, and fetches the next one before it expires: RFC 6749, 4.4.
 
     The client shows itself in the Authorization header, as servers must accept; to one that does
     not, in the form.
     """
 
     def __init__(
-        self, options: OAuth2Options, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        client: OAuth2Client,
+        env: Mapping[str, str],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._options = options
+        """*env*: where the proxy variables are looked up."""
+        self._client = client
+        self._env = env
         self._monotonic = monotonic
         self._lock = Lock()  # one fetches, the others wait for it
         self._header = ""
         self._renew_at = 0.0
         self._in_form = False
-        self._context = ContextKeeper(options.tls)
+        self._context = ContextKeeper(client.tls)
 
     def headers(self) -> Mapping[str, str]:
         with self._lock:
@@ -138,12 +129,12 @@ class OAuth2Credentials:
         self._keep(answer.body)
 
     def _ask(self, *, in_form: bool) -> Answer:
-        options = self._options
-        name, secret = options.client_id(), options.client_secret()
+        client = self._client
+        name, secret = (value.resolve() for value in client.secrets())
         form = [("grant_type", "client_credentials")]
-        if options.scopes:
-            form.append(("scope", " ".join(options.scopes)))
-        form += [(key, v()) for key, values in options.endpoint_params.items() for v in values]
+        if client.scopes:
+            form.append(("scope", " ".join(client.scopes)))
+        form += [(key, v.resolve()) for key, of in client.endpoint_params.items() for v in of]
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
@@ -153,20 +144,19 @@ class OAuth2Credentials:
             form += [("client_id", name), ("client_secret", secret)]
         else:
             headers["Authorization"] = basic(quote_plus(name), quote_plus(secret))
-        return self._post(options.token_url(), headers, urlencode(form).encode())
+        return self._post(client.token_url.resolve(), headers, urlencode(form).encode())
 
     def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        options = self._options
-        proxy = proxy_for(url, options.env)
+        proxy = proxy_for(url, self._env)
         try:
             connections = Connections(
                 Url.parse(url),
                 context=self._context.context,
-                server_name=options.tls.server_name_override or "",
+                server_name=self._client.tls.server_name_override or "",
                 proxy=Url.parse(proxy) if proxy else None,
                 most_idle=0,
             )
-            return connections.post(headers, body, options.timeout_s)
+            return connections.post(headers, body, self._client.timeout_s)
         except (UnusableError, TlsError) as error:
             raise NoCredentialsError(Misconfigured(f"oauth2client: {error}")) from None
         except (ConnectError, NoAnswerError) as error:
@@ -190,7 +180,7 @@ class OAuth2Credentials:
             self._renew_at = float("inf")
             return
         # A token that lives no longer than the buffer is used for half its life.
-        life = max(seconds - self._options.expiry_buffer_s, seconds / 2, 0.0)
+        life = max(seconds - self._client.expiry_buffer_s, seconds / 2, 0.0)
         self._renew_at = self._monotonic() + life
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.config.extensions import OAuth2Client
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.credentials import (
     BasicCredentials,
     BearerCredentials,
     NoCredentialsError,
     OAuth2Credentials,
-    OAuth2Options,
 )
 from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from tests.conftest import ManualClock
@@ -25,9 +25,10 @@ from tests.kit.steps import Accept, Refuse
 def client(clock: ManualClock) -> Callable[..., Any]:
     """Make an OAuth 2 client of a token server."""
 
-    def make(url: Any, **options: Any) -> Any:
-        chosen = OAuth2Options(lambda: url, lambda: "agent", lambda: "p:w d", **options)
-        return OAuth2Credentials(chosen, monotonic=clock)
+    def make(url: Any, env: Any = None, **options: Any) -> Any:
+        who = {"client_id": "agent", "client_secret": "p:w d"}
+        chosen = OAuth2Client.model_validate({"token_url": url, **who, **options})
+        return OAuth2Credentials(chosen, env or {}, monotonic=clock)
 
     return make
 
@@ -58,7 +59,7 @@ def test_a_token_is_fetched_once_and_kept_until_shortly_before_it_expires(
 ) -> None:
     """`expiry_buffer` before the end the next one is fetched."""
     with servers.TokenServer(lifetime=3600) as server:
-        oauth = client(server.url, scopes=("logs", "write"), expiry_buffer_s=300)
+        oauth = client(server.url, scopes=("logs", "write"), expiry_buffer="300s")
         assert oauth.headers() == {"Authorization": "Bearer token-1"}
         clock.advance(3299)
         assert oauth.headers() == {"Authorization": "Bearer token-1"}
@@ -74,7 +75,7 @@ def test_a_token_is_fetched_once_and_kept_until_shortly_before_it_expires(
 def test_further_parameters_go_into_the_form(client: Any, servers: Any) -> None:
     """`endpoint_params`, one value or several."""
     with servers.TokenServer() as server:
-        params = {"audience": [lambda: "siem"], "resource": [lambda: "a", lambda: "b"]}
+        params = {"audience": "siem", "resource": ["a", "b"]}
         client(server.url, endpoint_params=params).headers()
         assert server.forms[0]["audience"] == ["siem"]
         assert server.forms[0]["resource"] == ["a", "b"]
@@ -85,7 +86,7 @@ def test_a_server_that_wants_the_client_in_the_form_gets_it_there(
 ) -> None:
     """Found out at the first fetch and remembered."""
     with servers.TokenServer(basic=False, lifetime=100) as server:
-        oauth = client(server.url, expiry_buffer_s=0)
+        oauth = client(server.url, expiry_buffer="0s")
         assert oauth.headers() == {"Authorization": "Bearer token-1"}
         clock.advance(101)
         assert oauth.headers() == {"Authorization": "Bearer token-2"}
@@ -98,7 +99,7 @@ def test_a_token_that_lives_shorter_than_the_buffer_is_used_for_half_its_life(
 ) -> None:
     """Not fetched anew for each request."""
     with servers.TokenServer(lifetime=60) as server:
-        oauth = client(server.url, expiry_buffer_s=300)
+        oauth = client(server.url, expiry_buffer="300s")
         oauth.headers()
         clock.advance(29)
         oauth.headers()
@@ -179,7 +180,7 @@ def test_a_token_server_that_hangs_is_left_at_the_timeout(client: Any, servers: 
         servers.drip(connection, b"HTTP/1.1 200 OK\r\n" * 10, 0.05)
 
     with servers.RawServer(play) as server, pytest.raises(NoCredentialsError) as caught:
-        client(server.url, timeout_s=0.3).headers()
+        client(server.url, timeout="0.3s").headers()
     assert isinstance(caught.value.outcome, Retry)
 
 
@@ -219,10 +220,11 @@ def test_a_sender_fetches_a_new_token_after_a_401(
 
 def test_no_credential_shows_in_a_repr(client: Callable[..., Any]) -> None:
     """Not even in a traceback with locals."""
+    secret = {"client_secret": "s3cret"}
     made = [
         BearerCredentials(lambda: "s3cret"),
         BasicCredentials(lambda: "s3cret", lambda: "s3cret"),
-        client("http://s3cret/"),
-        client("http://s3cret/")._options,
+        client("http://h/s3cret", **secret),
+        client("http://h/?s3cret", **secret)._client,
     ]
     assert all("s3cret" not in repr(one) for one in made)

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from k8s_audit_otlp.config.sources import CloudWatch
 from k8s_audit_otlp.event.frames import is_json
 from k8s_audit_otlp.receiver.lines import BODIES
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
@@ -53,30 +53,18 @@ def _shown(time_ms: int) -> str:
     return when.replace("+00:00", "Z")
 
 
-@dataclass(frozen=True, slots=True)
-class CloudWatchOptions:
-    """Which streams; ages and waits in seconds."""
-
-    log_group: str
-    stream_prefix: str = "kube-apiserver-audit"
-    region: str | None = None
-    endpoint_url: str | None = None
-    poll_s: float = 5.0
-    start_age_s: float = 86_400.0
-
-
 class CloudWatchSource(FetchingSource[Any]):
     """One reader of all streams of a group, in a thread of its own."""
 
     def __init__(
         self,
         name: str,
-        options: CloudWatchOptions,
+        options: CloudWatch,
         spool: Spool,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(name, spool, again_s=options.poll_s)
+        super().__init__(name, spool, again_s=options.poll_interval_s)
         self._options = options
         self._now = now
         self._path = spool.path.with_name(_POSITIONS)
@@ -113,7 +101,7 @@ class CloudWatchSource(FetchingSource[Any]):
                 pass
         if found and not self._stop.is_set():
             self.lag.has_all_of(begin)
-        self._stop.wait(self._options.poll_s)
+        self._stop.wait(self._options.poll_interval_s)
         return "" if found else f"no stream begins with {self._options.stream_prefix!r}"
 
     def _streams(self, client: Any) -> Iterator[tuple[str, int]]:

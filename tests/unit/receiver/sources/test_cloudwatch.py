@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 
+from k8s_audit_otlp.config.sources import CloudWatch
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
@@ -22,7 +23,6 @@ boto3 = pytest.importorskip("boto3")
 server = pytest.importorskip("moto.server")
 
 from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: E402
-    CloudWatchOptions,
     CloudWatchSource,
 )
 
@@ -43,6 +43,11 @@ def url() -> Iterator[str]:
     running.stop()
     for name in made_up:
         del os.environ[name]
+
+
+def options_of(group: str, url: str, poll: str, **keys: str) -> CloudWatch:
+    region = {"region": "eu-west-1", "endpoint_url": url}
+    return CloudWatch.model_validate({"log_group": group, "poll_interval": poll, **region, **keys})
 
 
 def put(
@@ -134,7 +139,7 @@ def test_refusals_and_streams_that_come_and_go_cost_no_event(url: str, tmp_path:
     spool = Spool(tmp_path, ROOMY)
     spool.open()
     with Between(url, page=7) as between:
-        options = CloudWatchOptions(group, region="eu-west-1", endpoint_url=between.url, poll_s=0.1)
+        options = options_of(group, between.url, "0.1s")
         source = CloudWatchSource("aws_cloudwatch", options, spool)
         between.errors += ["ThrottlingException"] * 3 + ["ExpiredTokenException"]
         source.start()
@@ -178,7 +183,7 @@ def test_an_event_that_was_cut_keeps_who_and_what(url: str, tmp_path: Path) -> N
     put(client, "kube-apiserver-audit-1", [whole, head], group)
     spool = Spool(tmp_path, ROOMY)
     spool.open()
-    options = CloudWatchOptions(group, region="eu-west-1", endpoint_url=url, poll_s=0.1)
+    options = options_of(group, url, "0.1s")
     source = CloudWatchSource("aws_cloudwatch", options, spool)
     source.start()
     until(lambda: spool.written == 3)
@@ -206,7 +211,7 @@ def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
     put(client, "kube-apiserver-1", [event % 999])
     spool = Spool(tmp_path, ROOMY)
     spool.open()
-    options = CloudWatchOptions(GROUP, region="eu-west-1", endpoint_url=url, poll_s=0.05)
+    options = options_of(GROUP, url, "0.05s")
 
     def run_until(written: int) -> None:
         source = CloudWatchSource("aws_cloudwatch", options, spool)
@@ -240,9 +245,7 @@ def test_what_retention_deleted_unread_is_a_gap(url: str, tmp_path: Path) -> Non
         put(client, name, [event % number], group, days_ago=5)
     spool = Spool(tmp_path, ROOMY)
     spool.open()
-    options = CloudWatchOptions(
-        group, region="eu-west-1", endpoint_url=url, poll_s=0.05, start_age_s=10 * 86_400
-    )
+    options = options_of(group, url, "0.05s", start_age="10d")
 
     def begun() -> CloudWatchSource:
         source = CloudWatchSource("aws_cloudwatch", options, spool)
