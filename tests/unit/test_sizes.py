@@ -20,7 +20,6 @@ SMALL = {
     "event/stages.py": "the seam between the processor and the encoder",
     "event/times.py": "used at every station",
     "exporter/backoff.py": "pure, beside decisions that are, too",
-    "telemetry/metrics/process.py": "one file a source of metrics",
     "telemetry/terminal_safe.py": "used by every command, whose help waits for little",
 }
 TESTS = Path(__file__).parents[1]

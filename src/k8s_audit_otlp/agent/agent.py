@@ -30,8 +30,7 @@ from k8s_audit_otlp.agent.start import (
 from k8s_audit_otlp.agent.startup_messages import startup_messages
 from k8s_audit_otlp.agent.watched_logs import WatchedLogs
 from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.evidence.evidence import Evidence
-from k8s_audit_otlp.evidence.silence import Silence
+from k8s_audit_otlp.evidence.evidence import Evidence, Silence
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile

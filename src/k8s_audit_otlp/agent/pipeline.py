@@ -23,6 +23,7 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.raw_hash import RawHashes
+from k8s_audit_otlp.exporter.back_end_limits import LearnedLimit, window_of
 from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
@@ -37,10 +38,8 @@ from k8s_audit_otlp.exporter.shared import (
     SharingSender,
     SingleFlightCache,
 )
-from k8s_audit_otlp.exporter.size_limit import LearnedLimit
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
-from k8s_audit_otlp.exporter.too_old import window_of
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder

@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from threading import Event
 from typing import Protocol
 
+from k8s_audit_otlp.exporter.back_end_limits import AgeWindow, LearnedLimit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.bisect import Bisect
@@ -23,8 +24,6 @@ from k8s_audit_otlp.exporter.decisions import (
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe, reason_of, why_of
-from k8s_audit_otlp.exporter.size_limit import LearnedLimit
-from k8s_audit_otlp.exporter.too_old import AgeWindow
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 

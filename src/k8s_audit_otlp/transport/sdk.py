@@ -3,6 +3,9 @@
 Any exporter that is registered under the entry point group `opentelemetry_logs_exporter` will do:
 console, otlp_proto_http, … It says no more than that it failed, so everything is sent again. The
 records of its form are read back from those that are encoded: one table maps for every transport.
+
+A LoggerProvider is that of a program which this one is part of. A BatchLogRecordProcessor says True
+when it has *tried*: what its exporter fails to deliver is gone, and nobody here hears of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +15,15 @@ from threading import Lock
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
-from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from k8s_audit_otlp import __version__
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.record import plain_value
+from k8s_audit_otlp.otlp.resource import SOURCE
 from k8s_audit_otlp.transport.sender import ExportRequest
 
 GROUP = "opentelemetry_logs_exporter"
@@ -119,3 +124,37 @@ def _read_source(resource: bytes, scope: bytes) -> tuple[Resource, Instrumentati
         Resource(attributes, from_wire.schema_url or None),
         InstrumentationScope(named.scope.name, named.scope.version, named.schema_url or None),
     )
+
+
+SCOPE = "k8s-audit-otlp"
+_SAID = {"log.source": SOURCE}  # what the agent's resource says; that of a program does not
+
+
+class LoggerProviderSender:
+    """Emits the records of a request and waits until they have left the provider's queue.
+
+    A request must not hold more than that queue. Resource and scope are those of the provider.
+    """
+
+    def __init__(self, provider: LoggerProvider, *, flush_s: float) -> None:
+        self._provider = provider
+        self._logger = provider.get_logger(SCOPE, __version__)
+        self._flush_ms = round(flush_s * 1000)
+        self._nowhere = Resource({}), InstrumentationScope(SCOPE)
+        self.failures = 0  # flushes that the provider did not confirm
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        body = b"".join(records)
+        return ExportRequest(body, len(body), receiver)
+
+    def send(self, request: ExportRequest) -> Outcome:
+        for readable in sdk_records([request.body], *self._nowhere, more=_SAID):
+            self._logger.emit(readable.log_record)
+        if self._provider.force_flush(self._flush_ms):
+            return Delivered()
+        self.failures += 1
+        # It says nothing about the records: they are not to be suspected.
+        return Retry("the logger provider was not flushed", reached=False)
+
+    def close(self) -> None:
+        """Leave the provider to its owner."""

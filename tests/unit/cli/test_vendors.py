@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import USAGE, main
 from k8s_audit_otlp.config.vendors import VENDORS
-from k8s_audit_otlp.config.vendors.routes import ROUTES
+from k8s_audit_otlp.config.vendors.preset import ROUTES
 
 
 def _run(*arguments: str) -> Result:

@@ -16,8 +16,7 @@ from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.logs import OnceAMinute
-from k8s_audit_otlp.telemetry.metrics.process import process_values
-from k8s_audit_otlp.telemetry.metrics.registry import Metrics
+from k8s_audit_otlp.telemetry.metrics.registry import Metrics, process_values
 from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table
 from k8s_audit_otlp.telemetry.source_views import source_samples
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView, SourceView

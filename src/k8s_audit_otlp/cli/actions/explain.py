@@ -204,7 +204,7 @@ def _print(report: LogReport) -> None:
 
 
 def _write(page: Path, report: LogReport) -> None:
-    from k8s_audit_otlp.tools.explain.page import html_of  # noqa: PLC0415 - for --html alone
+    from k8s_audit_otlp.tools.explain.show import html_of  # noqa: PLC0415 - for --html alone
 
     html, flags = html_of(report), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:

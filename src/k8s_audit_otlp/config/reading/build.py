@@ -29,10 +29,9 @@ from k8s_audit_otlp.config.reading.collector_keys import (
     rules_met,
     table_of,
 )
-from k8s_audit_otlp.config.reading.crosscheck import check_references
+from k8s_audit_otlp.config.reading.crosscheck import check_processors, check_references
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.reading.model_errors import explain, has_key
-from k8s_audit_otlp.config.reading.processors import check_processors
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import SOURCES, Source, logs_of

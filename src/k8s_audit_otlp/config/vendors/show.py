@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from k8s_audit_otlp.config.vendors.preset import Vendor
-from k8s_audit_otlp.config.vendors.routes import Route
+from k8s_audit_otlp.config.vendors.preset import Route, Vendor
 
 LOG = "/var/log/kubernetes/audit.log"
 

@@ -4,13 +4,15 @@ Counters begin at zero with the process and never fall: a stored count that is a
 a crash would look like a reset and count twice. A reload is no new process: they go on.
 """
 
+import os
 import platform
+import resource
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from threading import Lock
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.telemetry.metrics.measured import Histogram
-from k8s_audit_otlp.telemetry.metrics.process import process_values
 from k8s_audit_otlp.telemetry.metrics.prometheus import label_text, text_of
 from k8s_audit_otlp.telemetry.metrics.table import (
     EXPORTER_METRICS,
@@ -97,3 +99,25 @@ def _of_process(samples: Iterable[Sample]) -> list[Family]:
     for name, labels, value in samples:
         families[name].series.append((labels, value))
     return list(families.values())
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def process_values(proc: Path = Path("/proc")) -> Iterator[tuple[str, float]]:
+    """Yield (name, value); what this system does not tell is left out."""
+    try:
+        fields = (proc / "self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        stat = (proc / "stat").read_text(encoding="ascii")
+        booted = next(int(line.split()[1]) for line in stat.splitlines() if line[:6] == "btime ")
+        descriptors = len(os.listdir(proc / "self/fd"))  # noqa: PTH208 - names only
+    except (OSError, ValueError, IndexError, StopIteration):
+        return
+    yield "process_cpu_seconds_total", (int(fields[11]) + int(fields[12])) / _TICKS
+    yield "process_virtual_memory_bytes", int(fields[20])
+    yield "process_resident_memory_bytes", int(fields[21]) * _PAGE
+    yield "process_start_time_seconds", booted + int(fields[19]) / _TICKS
+    yield "process_open_fds", descriptors
+    yield "process_max_fds", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield "process_threads", int(fields[17])

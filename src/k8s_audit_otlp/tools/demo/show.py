@@ -12,8 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from k8s_audit_otlp.tools.demo.backend import DemoBackend, Record
-from k8s_audit_otlp.tools.demo.cluster import DemoCluster
-from k8s_audit_otlp.tools.demo.rotating import RotatingLog
+from k8s_audit_otlp.tools.demo.cluster import DemoCluster, RotatingLog
 
 _SILENT_S = 60.0  # a busy machine takes long to start the agent again, or to end it
 

@@ -1,4 +1,7 @@
-"""Words a report: its lines and tables, for a terminal and for a page alike."""
+"""Shows a report: as lines and tables at a terminal, and as one page of HTML.
+
+Every bar of the page has its number beside it, so it reads without colour and in print.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -6,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from k8s_audit_otlp.tools.explain.report import LogReport, NoisyRow, RuleRow, ViewReport
-from k8s_audit_otlp.tools.page import Bar, PageRow, Table
+from k8s_audit_otlp.tools.page import Bar, PageRow, Table, render
 from k8s_audit_otlp.tools.table import fitted
 from k8s_audit_otlp.tools.text import duration, number, printable, share, size
 
@@ -163,3 +166,50 @@ def _row(
     rates = rate(report, row.log_bytes), rate(report, row.sent_bytes), part
     bar = Bar(row.sent_bytes, view.sent_bytes, f"{part} of what is sent")
     return PageRow((*cells, *rates), bar, faint)
+
+
+_TITLE = "What the Kubernetes audit log amounts to"
+_FOOTER = (
+    "Written by k8s-audit-otlp explain; nothing was sent. Secrets are taken out; names of people "
+    "and workloads are as the log has them."
+)
+
+
+def html_of(report: LogReport) -> str:
+    return render(
+        "explain/page.html",
+        title=_TITLE,
+        footer=_FOOTER,
+        summary=summary(report),
+        chart=_chart(report),
+        exporters=exporters_table(report),
+        remarks=remarks(report),
+        views=[
+            {
+                "heading": heading(view),
+                "rules": rules_table(report, view),
+                "noisy": noisy_table(report, view),
+                "error": error_of(view) if view.noisy_error_bytes else "",
+            }
+            for view in report.views
+        ],
+        noisy_title=NOISY[0].upper() + NOISY[1:],
+    )
+
+
+def _chart(report: LogReport) -> Table:
+    """Draw what a day costs each exporter, to one scale."""
+    rows = [row for view in report.views for row in view.exporters]
+    most = max([report.size, *(row.request_bytes for row in rows)])
+    drawn = [("the log itself", "on disk", report.size, "log")]
+    for row in rows:
+        drawn.append((printable(row.name), "before compression", row.request_bytes, "part"))
+        if row.wire_bytes is not None:
+            drawn.append(("", "on the wire", row.wire_bytes, "wire"))
+    bars = [
+        PageRow(
+            (name, what, rate(report, part)), Bar(part, most, f"{what} {rate(report, part)}", kind)
+        )
+        for name, what, part, kind in drawn
+    ]
+    return Table(["exporter", "", "per day"], bars, text=2, bars="wide")

@@ -11,7 +11,7 @@ from k8s_audit_otlp.config.load import Loaded, load_text, load_tree
 from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.output.summary import honoured
 from k8s_audit_otlp.config.vendors import VENDORS
-from k8s_audit_otlp.config.vendors.routes import ROUTES
+from k8s_audit_otlp.config.vendors.preset import ROUTES
 from k8s_audit_otlp.config.vendors.show import block_of, route_text, vendor_text
 from tests.kit.placeholders import filled
 

@@ -6,8 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from k8s_audit_otlp.event.decode import read_line
-from k8s_audit_otlp.tools.demo.cluster import DemoCluster
-from k8s_audit_otlp.tools.demo.rotating import RotatingLog
+from k8s_audit_otlp.tools.demo.cluster import DemoCluster, RotatingLog
 
 
 def test_every_event_is_one_and_the_mix_has_what_people_look_for() -> None:

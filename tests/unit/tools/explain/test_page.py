@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.config.audit_files import PolicyText
-from k8s_audit_otlp.tools.explain.page import html_of
 from k8s_audit_otlp.tools.explain.preview import Preview
+from k8s_audit_otlp.tools.explain.show import html_of
 from k8s_audit_otlp.tools.explain.source import LogFiles
 from k8s_audit_otlp.tools.explain.targets import without_config
 

@@ -10,10 +10,9 @@ import pytest
 
 from k8s_audit_otlp.config.audit_files import PolicyText
 from k8s_audit_otlp.exporter.batcher import BatchLimits
-from k8s_audit_otlp.tools.explain.preview import Preview
+from k8s_audit_otlp.tools.explain.preview import TOP, Preview
 from k8s_audit_otlp.tools.explain.source import LogFiles
 from k8s_audit_otlp.tools.explain.targets import without_config
-from k8s_audit_otlp.tools.explain.view import TOP
 
 
 @pytest.fixture
