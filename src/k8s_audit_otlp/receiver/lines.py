@@ -7,7 +7,10 @@ writes who, what and the objects first, then the bodies, then the timestamps and
 
 import re
 import sys
+from collections.abc import Iterator
+from itertools import islice
 
+from k8s_audit_otlp.event.frames import is_json
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.source import Source
 
@@ -22,7 +25,8 @@ _NULS = re.compile(rb"\x00+")
 HOLE = bytes(64)  # at least: what a power cut or a punched hole leaves; fewer are part of a line
 _PASSED = 16 * 1024 * 1024  # bytes of a hole that are looked through at once
 _EVENT = b'{"kind":"Event",'  # not a list of them: who of one would stand with when of another
-BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
+_BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
+_TRIED = 8  # of what looks like the first body, and like the end of the last
 _AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
 
 
@@ -149,13 +153,22 @@ def without_bodies(head: bytes, tail: bytes) -> bytes:
 
     Where either end is not found, the head is returned as it is: not an event, but no silence.
     """
-    before = BODIES.search(head) if head.startswith(_EVENT) else None
-    after = None
-    for found in _AFTER.finditer(tail):
-        after = found
-    if before is None or after is None:
-        return head
-    return head[: before.start()] + tail[after.start() :]
+    afters = [found.start() for found in _AFTER.finditer(tail)][-_TRIED:]
+    for before in heads(head):
+        for after in reversed(afters):
+            if is_json(joined := before + tail[after:]):
+                return joined
+    return head
+
+
+def heads(event: bytes) -> Iterator[bytes]:
+    """Yield what stands before the bodies of an event; more than once if others are named so.
+
+    A client may call a part of its identity like a body.
+    """
+    if event.startswith(_EVENT):
+        for found in islice(_BODIES.finditer(event), _TRIED):
+            yield event[: found.start()]
 
 
 def first_time_after(source: Source, offset: int, since_ns: int) -> int:

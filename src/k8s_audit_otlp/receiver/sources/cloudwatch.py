@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from k8s_audit_otlp.config.sources import CloudWatch
 from k8s_audit_otlp.event.frames import is_json
-from k8s_audit_otlp.receiver.lines import BODIES
+from k8s_audit_otlp.receiver.lines import heads
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
 from k8s_audit_otlp.receiver.sources.partition import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
@@ -40,12 +40,11 @@ def completed(message: bytes, time_ms: int) -> bytes:
 
     Its own times come last and are lost; CloudWatch's *time_ms* stands for them.
     """
-    start = BODIES.search(message)
-    if not start or not message.startswith(b'{"kind":"Event"') or is_json(message):
+    if is_json(message):
         return b""
     end = {"stageTimestamp": _shown(time_ms), "annotations": {CUT: "CloudWatch"}}
-    whole = message[: start.start()] + b"," + json.dumps(end).encode()[1:]
-    return whole if is_json(whole) else b""
+    tail = b"," + json.dumps(end).encode()[1:]
+    return next((whole for head in heads(message) if is_json(whole := head + tail)), b"")
 
 
 def _shown(time_ms: int) -> str:
