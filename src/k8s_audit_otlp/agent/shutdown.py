@@ -37,13 +37,15 @@ class SegmentTarget:
             return state.complete and ledger.settled_offset(state.seq) >= state.size
         return ledger.settled_offset(state.seq) >= self.size
 
-    def unfinished(self) -> int:
-        """Bytes after the last newline of a live file that are still without one."""
+    def unfinished(self) -> str:
+        """Say what stands after the last newline of a live file, if that is still without one."""
         source = self.segment.source
         if self.size is None or source is None or source.compressed or not self.segment.live:
-            return 0
+            return ""
         end = source.stat().st_size
-        return end - self.size if last_line_end(source, end) == self.size else 0
+        if last_line_end(source, end) != self.size:
+            return ""
+        return _without_end(end - self.size, source.read_at(self.size, 1))
 
     def left(self, ledger: Ledger) -> int:
         """Bytes that are not settled, as far as the size is known."""
@@ -72,17 +74,29 @@ def _has_live(log: AuditLog) -> bool:
     return log.path.suffix == GZIP or any(segment.live for segment in log.segments())
 
 
-def _unterminated_bytes(path: Path) -> int:
-    """Bytes of a file that is no segment, as it has no whole line yet."""
+def _unterminated(path: Path) -> str:
+    """Say what a file holds that is no segment, as it has no whole line yet."""
     try:
         if not path.is_file():
-            return 0
+            return ""
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
+            first, size = file.read(1), file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
-            return 0 if file.read(1) == b"\n" else size  # a copy of a segment is none itself
+            # a copy of a segment is none itself
+            return "" if file.read(1) == b"\n" else _without_end(size, first)
     except OSError:
-        return 0  # which is a trouble of the log
+        return ""  # which is a trouble of the log
+
+
+def _without_end(size: int, first: bytes) -> str:
+    """Say that *size* bytes at the end of a log, which begin with *first*, are left."""
+    if not size:
+        return ""
+    if first == b"\0":
+        return f"it ends in {size:,} NUL bytes, which stay behind until something follows them"
+    return (
+        f"its last line has no end: {size:,} bytes stay behind until there is a newline after them"
+    )
 
 
 class DrainTarget:
@@ -115,15 +129,8 @@ class DrainTarget:
         A line that has got its end since is a new one, which nobody asked for.
         """
         left = [(target.log.path, target.unfinished()) for target in self._targets]
-        left += [
-            (log.path, _unterminated_bytes(log.path)) for log in self._logs if not _has_live(log)
-        ]
-        unfinished = [
-            f"{path}: its last line has no end: {size:,} bytes stay behind until "
-            "there is a newline after them"
-            for path, size in left
-            if size
-        ]
+        left += [(log.path, _unterminated(log.path)) for log in self._logs if not _has_live(log)]
+        unfinished = [f"{path}: {what}" for path, what in left if what]
         notices = [
             f"{subscription.exporter}: notices about it that have not arrived: {count:,}; "
             "the next run sends them"

@@ -5,6 +5,7 @@ Boundaries are a function of the segment alone: the first line start at or after
 share it.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.identity import extended, last_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, HOLE, find_block, first_time_after
+from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, Stretch, find_block, first_time_after
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
@@ -123,19 +124,33 @@ class BlockReader:
             return self._torn(source, segment, offset, damage.offset, str(damage))
 
     def _read_from(self, source: Source, segment: Segment, offset: int) -> Block | Gap | None:
-        span, data = self._lines(source, segment, offset)
+        found = self._find(source, segment, offset)
         if segment.live and not segment.is_in(source):
             return None  # cut and written anew: these may be bytes of another segment
         self._note_end(source, segment)
-        if span.end == offset:
+        if found.end == offset:
             return self._nothing(source, segment, offset)
         state = segment.state
-        written = offset > max(state.begin, state.head_start)  # a hole at the head never was
-        if not data and written and source.read_at(offset, len(HOLE)) == HOLE:
-            return self._zeroed(source, segment, span)
-        self._note(segment, span, data)
+        span = Span(segment.seq, offset, found.end)
+        if found.hole:
+            never = self._never_was(segment, offset)
+            if never <= offset:
+                return self._zeroed(source, segment, span)
+            span = Span(segment.seq, offset, min(never, found.end))
+        self._note(segment, span, found.data)
         path = str(segment.path or "") if self._with_path else ""
-        return Block(span, state.identity, state.name, data, self._log.clock_ns(), path)
+        return Block(span, state.identity, state.name, found.data, self._log.clock_ns(), path)
+
+    def _never_was(self, segment: Segment, offset: int) -> int:
+        """Return up to where NULs at *offset* are no loss: where what was copied and cut ended.
+
+        A writer that keeps its offset leaves them in front of its next line. More of them were
+        lines that a power cut took; before the first file of all, nobody knows.
+        """
+        if offset > max(segment.state.begin, segment.state.head_start):
+            return 0
+        before = [s.state for s in self._log.segments() if s.seq < segment.seq and not s.state.lost]
+        return before[-1].likely_size if before else sys.maxsize
 
     def _note_end(self, source: Source, segment: Segment) -> None:
         """Remember where a compressed segment ends, once that is known.
@@ -145,11 +160,10 @@ class BlockReader:
         if source.end and not segment.state.complete:
             self._log.ended(segment, source.end)
 
-    def _lines(self, source: Source, segment: Segment, offset: int) -> tuple[Span, bytes]:
-        """Return the lines of a block and where they end; an empty span where there are none."""
+    def _find(self, source: Source, segment: Segment, offset: int) -> Stretch:
         state = segment.state
         limits = self._log.limits
-        data, end = find_block(
+        found = find_block(
             source,
             offset,
             longest=limits.max_line_bytes,
@@ -158,8 +172,8 @@ class BlockReader:
             useful=limits.useful_line_bytes,
         )
         if 0 < offset == state.torn:  # told as lost: the rest of that line is no line
-            data, end = b"", offset + data.find(b"\n") + 1
-        return Span(segment.seq, offset, end), data
+            return Stretch(b"", offset + found.data.find(b"\n") + 1)
+        return found
 
     def _last_counts(self, source: Source, segment: Segment) -> bool:
         """Say whether a last line without its newline is one: nothing will be added to it."""

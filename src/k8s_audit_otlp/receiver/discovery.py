@@ -13,7 +13,7 @@ from typing import assert_never
 from k8s_audit_otlp.receiver.continuity import Continuity, Key, Unnamed
 from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import first_time_after
+from k8s_audit_otlp.receiver.lines import HOLE, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
 from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, shared_place
 from k8s_audit_otlp.receiver.segment import Segment
@@ -146,10 +146,11 @@ class Discovery:
     def _assign_unlisted(self, listed: set[Key], found: ScanResult) -> None:
         """Assign files that were empty when last seen, and are written and deleted by now."""
         unnamed: dict[Key, Unnamed] = self._continuity.unnamed
+        longest = self._known.limits.max_line_bytes
         for key in [k for k in unnamed if k not in listed]:
             file = unnamed[key]
             try:
-                identity = self._identity_of(file.source, finished=True)
+                identity = read_identity(file.source, finished=True, max_line_bytes=longest)
             except OSError:
                 identity = None
             if identity is not None:
@@ -175,7 +176,11 @@ class Discovery:
         source = unnamed.source if unnamed else self._opened.pop(entry.path, None)
         source = source or open_entry(entry)
         try:
-            identity = self._identity_of(source, finished=not entry.name.live)
+            identity = read_identity(
+                source,
+                finished=not entry.name.live,
+                max_line_bytes=self._known.limits.max_line_bytes,
+            )
         except CorruptGzipError:
             return self._not_unpacked(entry, source, found)
         if identity is not None:
@@ -187,7 +192,8 @@ class Discovery:
         self._continuity.note_rotated_empty(entry, source, found)
         if not source.has_end:
             return self._not_unpacked(entry, source, found)
-        return None
+        zeroed = source.read_at(0, len(HOLE)) == HOLE
+        return self._unread.give_up(entry, source, "zeroed") if zeroed else None
 
     def _any_follows(self, new: list[Entry], before: Segment | None, found: ScanResult) -> bool:
         """Say whether *new* files follow what was known: one of them may be what is *before*."""
@@ -212,15 +218,8 @@ class Discovery:
         """Wait for a compressed file while it may still be written, then give it up."""
         age_ns = abs(self._known.clock_ns() - source.stat().st_mtime_ns)  # a clock may be set back
         if age_ns >= self._known.limits.torn_s * 1e9:
-            return self._unread.damaged(entry, source)
+            return self._unread.give_up(entry, source, "corrupt_gzip")
         return self._unread.wait_for(entry, UNPACKED, found)
-
-    def _identity_of(self, source: Source, *, finished: bool) -> Identity | None:
-        longest = self._known.limits.max_line_bytes
-        identity = read_identity(source, finished=False, max_line_bytes=longest)
-        if identity is None and finished and source.has_end:
-            identity = read_identity(source, finished=True, max_line_bytes=longest)
-        return identity
 
     def _assign(
         self, entry: Entry | None, source: Source, identity: Identity, found: ScanResult

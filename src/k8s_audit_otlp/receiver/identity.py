@@ -85,19 +85,20 @@ def identify(data: bytes, *, finished: bool) -> Identity | None:
 def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Identity | None:
     """Identify an open file. Memory is bounded whatever stands before the first line.
 
+    *finished*: nothing is added to it; that of a compressed one counts once its end is known.
+
     Raises:
         OSError, CorruptGzipError: it cannot be read as far as that.
 
     """
-    start = _first_byte(source)
+    start, known = _first_byte(source), False
     read = source.read_at(start, _FIRST_READ)
     if len(read) == _FIRST_READ and b"\n" not in read:
         length, ended = length_of_line(source, start, len(read), max_line_bytes)
-        if length > max_line_bytes:
-            finished = True  # by its beginning: nobody waits for the end of it
-        elif ended or finished:
+        known = ended or length > max_line_bytes  # nobody waits for the end of that
+        if length <= max_line_bytes and (ended or finished):
             read = source.read_at(start, length)
-    identity = identify(read, finished=finished)
+    identity = identify(read, finished=known or (finished and source.has_end))
     return identity and identity.after(start)
 
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from k8s_audit_otlp.event.frames import is_json
 from k8s_audit_otlp.event.times import unix_ns
@@ -21,13 +22,24 @@ _STEP = 1024 * 1024  # how a longer line is fetched
 _TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
 _TIME = re.compile(rb'"stageTimestamp"[ \t]*:[ \t]*"([^"\\]{1,40})"')
 BLANKS = b" \t\r\n\0"
-_NULS = re.compile(rb"\x00+")
 HOLE = bytes(64)  # at least: what a power cut or a punched hole leaves; fewer are part of a line
 _PASSED = 16 * 1024 * 1024  # bytes of a hole that are looked through at once
 _EVENT = b'{"kind":"Event",'  # not a list of them: who of one would stand with when of another
 _BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
 _TRIED = 8  # of what looks like the first body, and like the end of the last
 _AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
+
+
+class Stretch(NamedTuple):
+    """What begins at an offset of a segment, and where it ends; at the offset if nothing does yet.
+
+    `data` are whole lines, or one that was shortened; none of blanks and of NULs. `hole`: NULs that
+    stand where lines were.
+    """
+
+    data: bytes
+    end: int
+    hole: bool = False
 
 
 def find_block(
@@ -38,8 +50,8 @@ def find_block(
     last: bool,
     upto: int | None = None,
     useful: int = sys.maxsize,
-) -> tuple[bytes, int]:
-    """Return the lines that begin at *offset*, and where they end: at *offset* if there are none.
+) -> Stretch:
+    """Return the lines that begin at *offset*, or what else stands there.
 
     *longest*: bytes that a line may have; *useful*: nobody can send a longer event with its bodies.
     *last*: a line at the end of the data counts without its newline. *upto*: nothing from there on
@@ -48,39 +60,52 @@ def find_block(
     want = BLOCK_BYTES - offset % BLOCK_BYTES
     length = want + _LOOK_AHEAD
     data = _read(source, offset, length, upto)
-    if (blank := _blank(data, offset)) > 0:
-        nuls = data[0] == 0
-        return b"", _behind_nuls(source, offset, upto, last=last) if nuls else offset + blank
+    if data.startswith(b"\0"):
+        end = _behind_nuls(source, offset, upto, last=last)
+        return Stretch(b"", end, hole=end - offset >= len(HOLE))
+    if blank := _blank(data, offset):
+        return Stretch(b"", offset + blank)
     end = data.find(b"\n", want - 1) + 1
     if not end and len(data) == length:
         length = min(want + _LONG_LINE, longest)
         data = _read(source, offset, length, upto)
         end = data.find(b"\n", want - 1) + 1
     end = end or data.rfind(b"\n") + 1  # a long line is a block of its own
-    if not end and len(data) == length and HOLE in data:
-        end = length
-    elif not end and len(data) == length:
-        whole, ended = length_of_line(source, offset, length, longest, upto)
-        if not ended and not last and whole <= longest:
-            return b"", offset  # it still grows: none of it is held
-        if whole > min(longest, useful):
-            head = data[:_TAIL_KEPT]
-            short, end = _oversized(source, offset, head, upto, last=last)
-            if whole > longest or short is not head:
-                return short, end
-        data = _read(source, offset, whole, upto)
-        end = whole if data.endswith(b"\n") else 0
-    end = end or (len(data) if last else 0)
+    if not end and len(data) == length and HOLE not in data:
+        return _long_line(source, offset, data, (longest, useful), upto, last=last)
+    end = end or (len(data) if last or len(data) == length else 0)
     hole = data.find(HOLE, 0, end) if b"\0" in data else -1  # one byte is soon searched for
     if hole > 0:  # the line that it tore ends there
         end = data.rfind(b"\n", 0, hole) + 1 or hole
-    return data[:end], offset + end
+    return Stretch(data[:end], offset + end)
+
+
+def _long_line(
+    source: Source,
+    offset: int,
+    data: bytes,
+    limits: tuple[int, int],
+    upto: int | None,
+    *,
+    last: bool,
+) -> Stretch:
+    """Return a line that begins with *data*, which holds no end of it; nothing while it grows."""
+    longest, useful = limits
+    whole, ended = length_of_line(source, offset, len(data), longest, upto)
+    if not ended and not last and whole <= longest:
+        return Stretch(b"", offset)  # none of it is held
+    if whole > min(longest, useful):
+        head = data[:_TAIL_KEPT]
+        short, end = _oversized(source, offset, head, upto, last=last)
+        if whole > longest or short is not head:
+            return Stretch(short, end)
+    return Stretch(_read(source, offset, whole, upto), offset + whole)
 
 
 def _behind_nuls(source: Source, offset: int, upto: int | None, *, last: bool) -> int:
     """Return where the NULs at *offset* end; *offset* where what they stand for may still come."""
     passed = offset
-    while passed - offset < _PASSED:
+    while not last or passed - offset < _PASSED:
         passed = min(max(passed, source.next_data(passed)), upto or sys.maxsize)
         data = _read(source, passed, BLOCK_BYTES, upto)
         rest = data.lstrip(b"\0")
@@ -99,12 +124,20 @@ def length_of_line(
     """
     while searched <= longest:
         chunk = _read(source, offset + searched, _STEP, upto)
-        if end := chunk.find(b"\n") + 1:
-            return searched + end, True
+        end = _end_of_line(chunk)
+        searched += end
+        if end < len(chunk) or chunk.endswith(b"\n"):
+            return searched, True
         if not chunk:
             break
-        searched += len(chunk)
     return searched, False
+
+
+def _end_of_line(chunk: bytes) -> int:
+    """Return where a line ends that goes on in *chunk*: there too where a hole tore it."""
+    end = chunk.find(b"\n") + 1 or len(chunk)
+    hole = chunk.find(HOLE, 0, end) if b"\0" in chunk else -1
+    return end if hole < 0 else hole
 
 
 def _read(source: Source, offset: int, length: int, upto: int | None) -> bytes:
@@ -112,11 +145,9 @@ def _read(source: Source, offset: int, length: int, upto: int | None) -> bytes:
 
 
 def _blank(data: bytes, offset: int) -> int:
-    """Return how many bytes without a line come first: a byte order mark, NULs, only blanks."""
+    """Return how many bytes without a line come first: a byte order mark, only blanks."""
     if offset == 0 and data.startswith(b"\xef\xbb\xbf"):
         return 3
-    if run := _NULS.match(data):
-        return run.end()
     return len(data) if len(data) >= BLOCK_BYTES and not data.strip(BLANKS) else 0
 
 
@@ -126,10 +157,10 @@ def _oversized(
     """Make an event without bodies of a line over the limit."""
     position, tail = offset + len(head), head
     while chunk := _read(source, position, _STEP, upto):
-        end = chunk.find(b"\n") + 1
-        tail = (tail + (chunk[:end] or chunk))[-_TAIL_KEPT:]
-        position += end or len(chunk)
-        if end:
+        end = _end_of_line(chunk)
+        tail = (tail + chunk[:end])[-_TAIL_KEPT:]
+        position += end
+        if end < len(chunk) or tail.endswith(b"\n"):
             break
     else:
         if not last:

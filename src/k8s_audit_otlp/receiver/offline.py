@@ -11,7 +11,7 @@ from pathlib import Path
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import find_block
+from k8s_audit_otlp.receiver.lines import Stretch, find_block
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.same_segment import same_content
@@ -57,9 +57,8 @@ class OfflineSegment:
         self.size = 0
         try:
             while (found := self._next(with_rest=with_rest)) is not None:
-                data, end = found
-                span, self.size = Span(self.number, self.size, end), end
-                yield Block(span, self.identity, self.entry.name.name, data, now_ns)
+                span, self.size = Span(self.number, self.size, found.end), found.end
+                yield Block(span, self.identity, self.entry.name.name, found.data, now_ns)
         except CorruptGzipError as error:
             self.damage = f"damaged from byte {error.offset} on: {error}"
         except OSError as error:
@@ -67,11 +66,11 @@ class OfflineSegment:
         if not self.source.has_end:
             self.damage = self.damage or f"breaks off at byte {self.size}"
 
-    def _next(self, *, with_rest: bool) -> tuple[bytes, int] | None:
-        data, end = find_block(self.source, self.size, longest=MAX_LINE_BYTES, last=False)
-        if end == self.size and self._written_out(with_rest=with_rest):
-            data, end = find_block(self.source, self.size, longest=MAX_LINE_BYTES, last=True)
-        return (data, end) if end > self.size else None
+    def _next(self, *, with_rest: bool) -> Stretch | None:
+        found = find_block(self.source, self.size, longest=MAX_LINE_BYTES, last=False)
+        if found.end == self.size and self._written_out(with_rest=with_rest):
+            found = find_block(self.source, self.size, longest=MAX_LINE_BYTES, last=True)
+        return found if found.end > self.size else None
 
     def _written_out(self, *, with_rest: bool) -> bool:
         if self.source.compressed or not self.live:

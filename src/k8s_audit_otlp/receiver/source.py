@@ -4,6 +4,7 @@ A source keeps its descriptor, so it outlives renames and deletion. It is closed
 reference to it: who reads from one holds it, and nobody closes it under a reader.
 """
 
+import errno
 import fcntl
 import os
 import resource
@@ -62,11 +63,11 @@ class Source:
         return data + os.pread(self._fd, length - len(data), offset + len(data))
 
     def next_data(self, offset: int) -> int:
-        """Return the offset of the next byte that is not in a hole (SEEK_DATA)."""
+        """Return the offset of the next byte that is not in a hole (SEEK_DATA), or of the end."""
         try:
             return os.lseek(self._fd, offset, os.SEEK_DATA)
-        except OSError:
-            return offset
+        except OSError as error:
+            return max(offset, self.stat().st_size) if error.errno == errno.ENXIO else offset
 
     def length(self) -> int | None:
         """Return the length of what can be read; None where that has no proper end."""

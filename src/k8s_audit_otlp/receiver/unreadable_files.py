@@ -2,7 +2,8 @@
 
 A file that may not be opened or whose disk gives errors is not gone. It keeps its segment, if that
 is certain from its date, or from its inode and last change; what was written after it is not held
-up. A compressed file without one readable line is given up when it does not change any more.
+up. A compressed file without one readable line is given up when it does not change any more, and
+one of NULs alone at once: a power cut took what it held.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import may_become
+from k8s_audit_otlp.receiver.names import DATED, may_become
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
@@ -98,8 +99,8 @@ class UnreadableFiles:
         self._known.manifest.unread = waiting
         found.maybe = {seq for file in waiting for seq in file.maybe}
 
-    def damaged(self, entry: Entry, source: Source) -> Segment:
-        """Give up a compressed file of which not one line can be read.
+    def give_up(self, entry: Entry, source: Source, reason: str) -> Segment:
+        """Give up a file of which not one line can be read, for the *reason* that a gap has.
 
         Where its name says which segment it held, the rest of that one is lost, if there is any.
         """
@@ -108,11 +109,13 @@ class UnreadableFiles:
         if (segment := self._of(entry)) is not None:
             self._known.hold(segment, source, live=False)
             return segment
-        what = f"{entry.name.base} {entry.size} ".encode() + source.raw(0, 65_536)
+        # Known again by what a rotation leaves as it is.
+        dated = entry.name.age[0] == DATED
+        what = f"{entry.name.base if dated else entry.mtime_ns} {reason}".encode()
         known = self._known.manifest.with_identity(fingerprint(what))
         if known:
             return self._known[known[0].seq]
-        segment = self._known.add_lost("corrupt_gzip", entry.name.name, what)
+        segment = self._known.add_lost(reason, entry.name.name, what)
         self._on_new(segment)
         return segment
 

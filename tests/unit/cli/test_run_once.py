@@ -71,6 +71,17 @@ def test_once_leaves_a_line_without_its_end_and_says_so(
     assert len(backend.received.uids) == 29
 
 
+def test_once_leaves_nuls_at_the_end_and_says_that_they_are_such(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
+    with log.open("ab") as file:
+        file.write(bytes(5000))
+    done = once(log, tmp_path / "state", backend.url)
+    assert done.returncode == 4
+    assert "audit.log: it ends in 5,000 NUL bytes" in done.stderr
+    assert len(backend.received.uids) == 30
+
+
 def test_once_of_a_log_that_begins_as_its_backup_is_a_success(
     backend: Backend, log: Path, tmp_path: Path
 ) -> None:

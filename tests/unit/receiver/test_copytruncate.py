@@ -98,17 +98,36 @@ def test_a_hole_that_a_cut_leaves_is_passed(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
     """The writer keeps its offset, so the file begins with NULs; two such holes look alike."""
-    hole = 200 << 20
-    append(live, event(0))
+    append(live, event(0) * 100)
     receiver = receive()
-    assert receiver.drain() == [event(0)]
+    receiver.drain()
     for number in (1, 2):
-        with live.open("r+b") as file:
-            file.truncate(0)
-            file.seek(hole)
-            file.write(event(number) * number)
+        write_on_after_a_cut(live, event(number) * number)
         assert receiver.drain() == [event(number)] * number
     assert receiver.gaps == [("unseen", 0, 1)] * 2
+
+
+def write_on_after_a_cut(live: Path, data: bytes) -> None:
+    """Empty a log whose writer keeps its offset."""
+    size = live.stat().st_size
+    with live.open("r+b") as file:
+        file.truncate(0)
+        file.seek(size)
+        file.write(data)
+
+
+def test_what_was_written_before_a_cut_and_not_seen_is_a_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The hole in front of the next line says how much that was."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    append(live, event(1), event(2))
+    write_on_after_a_cut(live, event(3))
+    assert receiver.drain() == [event(3)]
+    unseen = ("zeroed", len(event(0)), len(event(0) + event(1) + event(2)))
+    assert sorted(receiver.gaps) == [("unseen", 0, 1), unseen]
 
 
 def test_an_inode_that_is_used_again_is_another_segment(

@@ -1,5 +1,7 @@
 """NULs in a log: holes of a power cut are told, what may still come is waited for."""
 
+import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,14 @@ def test_a_hole_over_parts_of_two_lines_is_one_gap(
     assert sum(end - start for _, start, end in receiver.gaps) == size
 
 
+@pytest.mark.parametrize("hole", [HOLE, bytes(20_000_000)], ids=len)
+@pytest.mark.parametrize("sparse", [True, False])
 def test_what_is_written_where_nuls_stood_at_the_end_is_read(
-    receive: Any, live: Path, event: Any
+    receive: Any, live: Path, event: Any, hole: bytes, sparse: bool
 ) -> None:
     """As on a network file system, where the size is there before the data."""
-    append(live, event(0), HOLE)
+    append(live, event(0), *([] if sparse else [hole]))
+    os.truncate(live, len(event(0)) + len(hole))
     receiver = receive()
     assert receiver.drain() == [event(0)]
     overwrite(live, len(event(0)), event(1) + event(2))
@@ -70,6 +75,53 @@ def test_nuls_at_the_end_of_a_backup_are_a_gap(receive: Any, live: Path, event: 
     receiver = receive(settle_s=0.0)
     assert receiver.drain() == [event(0), event(1)]
     assert receiver.gaps == [("zeroed", len(event(0)), len(event(0)) + len(HOLE))]
+
+
+def test_nuls_at_the_head_of_a_file_are_lines_that_a_power_cut_took(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """But for as many as the file before it had: a log that is copied and cut leaves these."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    rotate(live, 0)
+    append(live, HOLE, event(1))
+    receiver = receive(receiver)
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == [("zeroed", len(event(0)), len(HOLE))]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_backup_of_nuls_alone_is_told_once(
+    receive: Any, live: Path, event: Any, numbered: bool
+) -> None:
+    """Whatever it is called later, packed or by another number."""
+    backup = live.with_name("audit.log.1" if numbered else "audit-2026-01-02T03-04-05.678.log")
+    backup.write_bytes(HOLE)
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    assert receiver.gaps == [("zeroed", 0, 1)]
+    if numbered:
+        backup.rename(live.with_name("audit.log.2"))
+    else:
+        backup.with_name(backup.name + ".gz").write_bytes(gzip.compress(HOLE))
+        backup.unlink()
+    again = receive(receiver)
+    assert again.drain() == []
+    assert again.gaps == []
+
+
+def test_a_hole_ends_the_line_that_it_tore_however_long_that_is(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """Or the beginning of one event would stand with the end of another."""
+    torn = event(1)[:30] + b"x" * 3_000_000
+    append(live, event(0), torn, HOLE, event(2))
+    receiver = receive(max_line_bytes=2_000_000)
+    assert receiver.drain() == [event(0), torn[: 256 * 1024], event(2)]
+    start = len(event(0) + torn)
+    assert receiver.gaps == [("zeroed", start, start + len(HOLE))]
 
 
 def test_a_few_nuls_in_a_line_are_part_of_it(receive: Any, live: Path, event: Any) -> None:
