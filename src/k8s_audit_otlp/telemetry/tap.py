@@ -16,7 +16,7 @@ import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Final
 
 FILE_NAME: Final = "tap.sock"
@@ -90,10 +90,13 @@ class _Reader:
         if self.size + len(frame) > _MAX_READER_BYTES:
             self.missed += 1
             return
+        self._say_missed()
+        self._add(frame)
+
+    def _say_missed(self) -> None:
         if self.missed:
             self._add(frame_of(b"", _COUNT.pack(self.missed)))
             self.missed = 0
-        self._add(frame)
 
     def _add(self, frame: bytes) -> None:
         self.waiting.append(frame)
@@ -106,7 +109,9 @@ class _Reader:
             OSError: it is gone.
 
         """
-        while self.waiting:
+        while self.waiting or self.missed:
+            if not self.waiting:
+                self._say_missed()
             frame = self.waiting[0]
             try:
                 sent = self.stream.send(frame)
@@ -126,7 +131,9 @@ class Tap:
         self.watched = False
         self._state_dir = state_dir
         self._path = state_dir / FILE_NAME
-        self._offered: deque[tuple[bytes, Sequence[bytes]]] = deque(maxlen=_MAX_REQUESTS)
+        self._lock = Lock()  # over the next two
+        self._offered: deque[tuple[bytes, Sequence[bytes]]] = deque()
+        self._missed = 0  # records of requests that found too many waiting
         self._readers: dict[int, _Reader] = {}
         self._selector: selectors.BaseSelector
         self._wake: socket.socket | None = None
@@ -158,8 +165,12 @@ class Tap:
         self._thread.start()
 
     def publish(self, exporter: str, records: Sequence[bytes]) -> None:
-        """Hand out records that were acknowledged; never waits."""
-        self._offered.append((exporter.encode(), records))
+        """Hand out records that were acknowledged; waits for no reader."""
+        with self._lock:
+            if len(self._offered) < _MAX_REQUESTS:
+                self._offered.append((exporter.encode(), records))
+            else:
+                self._missed += len(records)
         self._nudge()
 
     def _nudge(self) -> None:
@@ -209,12 +220,17 @@ class Tap:
         self.watched = True
 
     def _hand_out(self) -> None:
-        while self._offered:
-            name, records = self._offered.popleft()
-            for record in records:
-                frame = frame_of(name, record)
-                for reader in self._readers.values():
+        while True:
+            with self._lock:
+                name, records = self._offered.popleft() if self._offered else (b"", ())
+                missed, self._missed = self._missed, 0
+            if not records and not missed:
+                return
+            shown = [frame_of(name, record) for record in records]
+            for reader in self._readers.values():
+                for frame in shown:
                     reader.offer(frame)
+                reader.missed += missed
             for fd in list(self._readers):
                 self._attend(fd, selectors.EVENT_WRITE)
 

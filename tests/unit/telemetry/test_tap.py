@@ -152,6 +152,28 @@ def test_a_reader_that_does_not_read_holds_up_nobody(tap: Tap, tmp_path: Path) -
     assert kept + missed == requests
 
 
+def test_requests_that_come_too_fast_to_be_handed_out_are_counted(tap: Tap, tmp_path: Path) -> None:
+    """What is shown and what is said to be left out make up all; also where nothing follows."""
+    senders, requests, records = 4, 200, 50
+    with watching(tap, tmp_path) as stream:
+
+        def send() -> None:
+            for _ in range(requests):
+                tap.publish("otlp_http", [b"x"] * records)
+
+        threads = [threading.Thread(target=send) for _ in range(senders)]
+        for thread in threads:
+            thread.start()
+        told = 0
+        for name, found in frames(stream):
+            told += 1 if name else left_out(found)
+            if told >= senders * requests * records:
+                break
+        for thread in threads:
+            thread.join(60)
+    assert told == senders * requests * records
+
+
 def test_a_reader_that_leaves_is_forgotten(tap: Tap, tmp_path: Path) -> None:
     """And with the last one nothing is kept for anybody."""
     watching(tap, tmp_path).close()
