@@ -1,5 +1,6 @@
 """Loads a configuration file: a Config with remarks, or an error with every mistake."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from k8s_audit_otlp.config.reading.expand import Expansion, expand
 from k8s_audit_otlp.config.reading.files import look, secrets_in
 from k8s_audit_otlp.config.template import NoValueError
 
+_JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in what is no YAML
 MAX_CONFIG_BYTES = 4 << 20  # a hundred exporters take 100 KB; a log given by mistake takes more
 
 
@@ -41,15 +43,18 @@ def load_text(text: str, source: str, env: Mapping[str, str]) -> Loaded:
         what = "this is an audit log, no configuration"
         raise ConfigError(source, [Mistake("", what, "give it with --path, where there is one")])
     if document.mistakes and not document.lines:
-        raise ConfigError(source, document.mistakes)
+        raise ConfigError(source, document.mistakes, json_logs=bool(_JSON_LOGS.search(text)))
     try:
         loaded = load_tree(document.tree, source, env)
     except ConfigError as error:
-        mistakes = [replace(one, line=document.line_of(one.where)) for one in error.mistakes]
-        raise ConfigError(source, [*document.mistakes, *mistakes]) from None
-    if document.mistakes:
-        raise ConfigError(source, document.mistakes)
-    return loaded
+        found = [replace(one, line=document.line_of(one.where)) for one in error.mistakes]
+        mistakes, json_logs = [*document.mistakes, *found], error.json_logs
+    else:
+        if not document.mistakes:
+            return loaded
+        mistakes = [*document.mistakes]
+        json_logs = loaded.config.service.telemetry.logs.encoding == "json"
+    raise ConfigError(source, mistakes, json_logs=json_logs)
 
 
 def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
@@ -64,8 +69,14 @@ def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
         look(found.config, found)
     found.mistakes = [*map(expansion.without_files, found.mistakes)]
     if found.mistakes or found.config is None:
-        raise ConfigError(source, found.mistakes)
+        raise ConfigError(source, found.mistakes, json_logs=_asks_for_json(expansion.tree))
     return Loaded(found.config, tuple(found.remarks))
+
+
+def _asks_for_json(tree: Any) -> bool:
+    for key in ("service", "telemetry", "logs", "encoding"):
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return bool(tree == "json")
 
 
 def _follows(place: str, unresolved: list[str]) -> bool:

@@ -33,8 +33,12 @@ def suggest(name: str, candidates: Iterable[str]) -> str:
 class ConfigError(Exception):
     """Every mistake of one configuration, one a line."""
 
-    def __init__(self, source: str, mistakes: Iterable[Mistake]) -> None:
+    def __init__(
+        self, source: str, mistakes: Iterable[Mistake], *, json_logs: bool = False
+    ) -> None:
+        """*json_logs*: as far as it could be read it asks for log lines in JSON."""
         self.source = source
+        self.json_logs = json_logs
         self.mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
         super().__init__("\n".join(mistake.in_file(source) for mistake in self.mistakes))
 

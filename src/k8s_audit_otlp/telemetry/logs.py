@@ -202,6 +202,9 @@ def set_up_logs(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Json() if encoding == "json" else _Console())
     root = logging.getLogger()
+    for earlier in root.handlers:
+        if isinstance(earlier, _HoldBack):
+            earlier.close()  # what it holds back is written now, in the form it was said in
     root.handlers[:] = [_HoldBack(handler, monotonic, repeat_s)]
     root.setLevel(LEVELS[level])
     logging.captureWarnings(capture=True)

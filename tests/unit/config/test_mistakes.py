@@ -186,3 +186,25 @@ def _what_it_says(tree: dict[str, object]) -> str:
 def test_any_tree_is_a_configuration_or_a_config_error(tree: dict[str, object]) -> None:
     """Nothing else ever comes out, and no message shows a variable's value."""
     assert "sesame" not in _what_it_says(tree)
+
+
+@pytest.mark.parametrize(
+    ("logs", "as_json"),
+    [
+        ("{encoding: json}", True),
+        ('{"level": "debug", "encoding": "json"}', True),
+        ("\n      encoding: ${env:FORM}", True),
+        ("\n      # for the collector of logs\n      encoding: json", True),
+        ("{encoding: json}\nreceivers: [", True),  # no YAML, so nothing but its text is known
+        ("{encoding: console} # encoding: json", False),
+        ("{level: info}", False),
+    ],
+)
+def test_a_configuration_with_mistakes_still_says_how_its_log_is_written(
+    logs: str, as_json: bool
+) -> None:
+    """However it is laid out: whoever reads the lines takes one form only."""
+    text = f"exporters: {{}}\nservice:\n  telemetry:\n    logs: {logs}\n"
+    with pytest.raises(ConfigError) as refused:
+        load_text(text, "agent.yaml", {"FORM": "json"})
+    assert refused.value.json_logs is as_json

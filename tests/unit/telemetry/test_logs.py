@@ -96,6 +96,28 @@ def test_what_was_held_back_is_written_when_the_time_is_over() -> None:
         root.handlers[:], root.level = before, level
 
 
+def test_what_is_held_back_is_written_before_the_form_changes() -> None:
+    """A reload that asks for JSON gets no line of the old form after it."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    try:
+        set_up_logs("info", "console", stream, repeat_s=0.2)
+        for _ in range(3):
+            logger.warning("it is away")
+        set_up_logs("info", "json", stream)
+        logger.warning("it is there")
+        time.sleep(0.4)
+        *old, new = stream.getvalue().splitlines()
+        assert [line.partition("warning ")[2] for line in old] == [
+            "it is away",
+            "it is away (1 more times)",
+        ]
+        assert json.loads(new)["message"] == "it is there"
+    finally:
+        root.handlers[:], root.level = before, level
+
+
 def test_the_same_words_about_something_else_are_written(written: io.StringIO) -> None:
     """A second gap of a file of the same name is no repeat."""
     for offset in (0, 4096):

@@ -3,12 +3,10 @@
 import errno
 import logging
 import os
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from operator import sub
-from pathlib import Path
 from typing import NoReturn
 
 from k8s_audit_otlp import __version__
@@ -24,10 +22,6 @@ from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
 from k8s_audit_otlp.tools.text import about, duration, size
 
 logger = logging.getLogger("k8s_audit_otlp")
-
-_JSON_LOGS = re.compile(
-    rb"""\blogs["']?\s*:[\s{]*(?:["']?level["']?\s*:\s*\S+\s+)?["']?encoding["']?\s*:\s*["']?json"""
-)
 
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
 
@@ -115,20 +109,12 @@ def end(why: str, code: int, config: Config) -> NoReturn:
     sys.exit(code)
 
 
-def end_for_mistakes(error: ConfigError, path: Path | None) -> NoReturn:
+def end_for_mistakes(error: ConfigError) -> NoReturn:
     """End for a configuration that cannot be used, in the form that it asks for as far as read."""
-    if not _asks_for_json(path):
+    if not error.json_logs:
         raise error
     set_up_logs("info", "json")
     for mistake in error.mistakes:
         more = fields("fatal", exit_code=USAGE, where=mistake.where, hint=mistake.hint)
         logger.error("%s", mistake.in_file(error.source), extra=more)
     sys.exit(USAGE)
-
-
-def _asks_for_json(path: Path | None) -> bool:
-    """Look for it in the text: where that is no YAML, its errors are lines of the log, too."""
-    try:
-        return path is not None and _JSON_LOGS.search(path.read_bytes()) is not None
-    except OSError:
-        return False
