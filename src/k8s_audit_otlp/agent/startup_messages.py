@@ -97,14 +97,12 @@ class CaughtUpMessage:
 
     def __call__(self) -> None:
         for name, subscriptions in list(self._behind.items()):
-            if any(backlog_bytes(one) for one in subscriptions):
-                continue
+            if any(backlog_bytes(one) or one.log.troubles for one in subscriptions):
+                continue  # of a log that cannot be read nobody knows what is ahead
             del self._behind[name]
             count = _delivered(subscriptions) - self._delivered[name]
             more = fields("caught_up", exporter=name, delivered=count)
-            logger.info(
-                "%s: caught up, %s delivered since the start", name, f"{count:,}", extra=more
-            )
+            logger.info("%s: caught up, %s delivered on the way", name, f"{count:,}", extra=more)
 
 
 def _delivered(subscriptions: Iterable[Subscription]) -> int:

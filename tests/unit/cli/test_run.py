@@ -205,6 +205,44 @@ service: {{state_dir: {tmp_path / "state"}}}
         assert process.wait(60) == 0
 
 
+def said_until(process: subprocess.Popen[str], text: str) -> str:
+    """Return the first line that holds *text*."""
+    assert process.stderr is not None
+    return next(line for line in process.stderr if text in line)
+
+
+def test_a_log_that_is_not_there_is_not_caught_up_with(tmp_path: Path, log: Path) -> None:
+    """Nobody knows what is ahead until it is there."""
+    content = log.read_bytes()
+    log.unlink()
+    with Backend() as backend:
+        process = start(log, tmp_path / "state", backend.url)
+        said_until(process, "started")
+        time.sleep(1)
+        log.write_bytes(content)
+        assert "caught up, 30 delivered" in said_until(process, "caught up")
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_positions_that_could_not_be_stored_are_not_said_to_be(tmp_path: Path, log: Path) -> None:
+    """Something stands in their place; the last line says so, and so does the exit code."""
+    place = tmp_path / "state" / "checkpoint.json"
+    with Backend() as backend:
+        process = start(log, tmp_path / "state", backend.url)
+        said_until(process, "caught up")
+        place.unlink()
+        place.mkdir()
+        with log.open("ab") as file:
+            file.write(EventSource(4).line() + b"\n")
+        said_until(process, "cannot be written")
+        process.terminate()
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "stopped" in rest
+    assert "are stored" not in rest
+
+
 def test_a_second_signal_ends_it_at_once(tmp_path: Path, log: Path) -> None:
     """Who is in a hurry loses nothing either."""
     with Backend([Hang()]) as backend:

@@ -63,7 +63,7 @@ def command(
     try:
         loaded = _load(config_file, log_path, state_dir)
     except ConfigError as error:
-        end_for_mistakes(error, path)
+        end_for_mistakes(error)
     _say_remarks(loaded)
     log_tracebacks()
     keep_memory()
@@ -101,10 +101,10 @@ def _say_remarks(loaded: Loaded) -> None:
     level = logs.level if "level" in logs.model_fields_set else None
     set_up_logs(level_of(level, os.environ), logs.encoding)
     if level is None and (named := unknown_level(os.environ)):
-        text = "note: OTEL_LOG_LEVEL: %r is no level, info counts; write debug, info, warn or error"
+        text = "OTEL_LOG_LEVEL: %r is no level, info counts; write debug, info, warn or error"
         logger.warning(text, named, extra=fields("note"))
     for remark in loaded.remarks:
-        logger.warning("note: %s", remark, extra=fields("note"))
+        logger.warning("%s", remark, extra=fields("note"))
 
 
 def _run(
@@ -138,7 +138,8 @@ def _run(
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it kills what is ending
             manager.stopping()
             status.stop()
-            logger.info("stopped: the positions are stored", extra=fields("stopped"))
+            stored = "stopped" if agent.commit_error else "stopped: the positions are stored"
+            logger.info("%s", stored, extra=fields("stopped"))
             return agent, delivered, before
         loaded = reload.next
         new = frozenset(agent.watched.appeared)
@@ -198,7 +199,9 @@ def _start(
     if agent.started:
         agent.hand_over()
         agent.run()  # lets go of the state
-    logger.error("reload refused, the old configuration stays: %s", why, extra=fields("refused"))
+    logger.error(
+        "reload refused, the old configuration stays: %s", why, extra=fields("reload_refused")
+    )
     return why
 
 

@@ -68,7 +68,7 @@ def test_what_cannot_start_gives_way_to_what_ran_before(
     address = f"telemetry: {{metrics: {{address: '127.0.0.1:{backend.port}'}},"
     agent.file.write_text(agent.file.read_text().replace("telemetry: {", address))
     agent.hangup()
-    agent.seen("refused")
+    agent.seen("reload_refused")
     agent.seen("started", 2)
     agent.write(5)
     uids_delivered(backend, 25)
