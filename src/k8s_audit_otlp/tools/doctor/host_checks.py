@@ -15,9 +15,9 @@ from pathlib import Path
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.text import size
 
 LEAST_STATE_BYTES = 64 << 20  # a checkpoint is kilobytes; below this somebody else fills the disk
-_MIB = 1 << 20
 _OTHER_STATE = "give another with service::state_dir, or make it writable for this user"
 
 
@@ -152,16 +152,15 @@ def disk(facts: HostFacts) -> CheckResult:
 def judge_rooms(rooms: Sequence[tuple[Path, int, int]]) -> CheckResult:
     """Say what (directory, free bytes, least bytes) mean: the tightest one decides."""
     directory, free, least = min(rooms, key=lambda room: room[1] / room[2])
-    if free < _MIB:
-        return fail(f"the disk of {directory} is full", "free some space: events are being lost")
+    found = f"{size(free)} free at {directory}"
     if free < min(least, LEAST_STATE_BYTES):
-        return fail(f"{free // _MIB} MiB are free at {directory}", "free some space soon")
+        return fail(found, "make room: on a full disk no event and no position can be written")
     if free < least:
         return warn(
-            f"{free // _MIB} MiB are free at {directory}, and {least // _MIB} are asked for",
+            f"{found}, and {size(least)} are asked for",
             "free some space: deleted backups are not held below min_free_disk",
         )
-    return ok(f"{free // _MIB} MiB are free at {directory}")
+    return ok(found)
 
 
 def free_bytes(directory: Path) -> int | None:
