@@ -63,7 +63,7 @@ COMMANDS: Final = {
         "deliver:dead_letter",
         "List, show, replay or purge what a back end refused for good.",
     ),
-    "demo": ("demo:command", "Show the agent at work, killed and restarted, in 20 s."),
+    "demo": ("demo:command", "Show the agent at work, killed and restarted, in 10 s."),
     "apiserver": ("apiserver:command", "Switch the audit log of kube-apiserver on."),
     "doctor": ("check:doctor", "Check the whole way from kube-apiserver to back ends."),
     "explain": (
@@ -156,8 +156,12 @@ class LazyGroup(click.Group):
             die(_one_line(error), error.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
-        except PermissionError as error:
-            die(f"{error.filename}: {error.strerror}; run it as the agent's user", FAILURE)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            denied = isinstance(error, PermissionError)
+            hint = "run it as the agent's user" if denied else "see that it is there and has room"
+            die(f"{error.filename}: {error.strerror}; {hint}", FAILURE)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else OK)
@@ -192,7 +196,7 @@ def _imported(name: str) -> ModuleType:
 
 def _one_line(error: click.ClickException) -> str:
     """Say what is wrong with the usage, and where the usage is written."""
-    text = error.format_message().rstrip(".")
+    text = error.format_message().partition(" Did you mean")[0].rstrip(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and (hint := _hint_of(text, ctx)):
         text = f"{text}; {hint}"

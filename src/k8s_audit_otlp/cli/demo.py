@@ -37,7 +37,7 @@ _GIVE_WAY = {"username", "what"}  # in a narrow terminal: what is long
 )
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep log, state and agent.log here.")
 def command(seconds: float, rate: int, keep: Path | None) -> None:
-    """Show the agent at work, killed and restarted, in 20 s.
+    """Show the agent at work, killed and restarted, in 10 s.
 
     A made-up cluster writes an audit log that grows, rotates and is compressed. The real agent
     follows it and delivers to a real OTLP back end in this process. Half-way the agent is killed

@@ -57,6 +57,21 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "rnu" in result.stderr
 
 
+def test_a_command_of_a_group_that_is_not_there_gets_the_nearest_once() -> None:
+    """Not click's hint beside ours."""
+    result = CliRunner().invoke(main, ["vendors", "shw"])
+    assert result.exit_code == 2
+    assert result.stderr.count("show") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_line() -> None:
+    """Who names it, and why: no traceback."""
+    result = CliRunner().invoke(main, ["demo", "--keep", "/proc/no/such"])
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("k8s-audit-otlp: /proc/no")
+
+
 @pytest.mark.parametrize("group", [[], ["state"], ["evidence"], ["apiserver"], ["dead-letter"]])
 def test_a_group_without_a_command_shows_its_help_as_it_is(group: list[str]) -> None:
     """Nothing was asked, so nothing is done and the exit code says so; no prefix on every line."""
