@@ -26,7 +26,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 )
 
 _UNTOLD = re.compile(rb'\[?"[0-9a-fA-F:TZ.+-]*"\]?')  # times, uids, addresses
-_BY_TEXTS = frozenset((b"responseStatus", b"userAgent", b"sourceIPs", b"verb"))  # alone
+_BY_TEXTS = frozenset((b"userAgent", b"sourceIPs", b"verb"))  # alone
 _MAX_KEPT = 8192
 _LONGEST_KEPT = 1024  # bytes
 _BEYOND_WORDS = (b"\\", MASKED_BACKSLASH, b"{", b"[")  # escapes, JSON in a text
@@ -42,9 +42,11 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         self._known: defaultdict[bytes, KnownTexts] = defaultdict(KnownTexts)
         self._shapes = Verdicts(self._calls_for_nothing, most=_MAX_KEPT, longest=_MOST_NAMES)
 
-    def all(self, members: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Tell whether all members leave as they are."""
-        return not self._outside.always and all(map(self.__getitem__, members))
+    def changing(self, members: Iterable[tuple[bytes, bytes]]) -> list[bytes] | None:
+        """Return the names of those that do not leave as they are; None where all may change."""
+        if self._outside.always:
+            return None
+        return [member[0] for member in members if not self[member]]
 
     def __missing__(self, member: tuple[bytes, bytes]) -> bool:
         name, value = member
@@ -71,6 +73,8 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
             if not self._shapes[name, *compress(strings, is_name)]:
                 return not outside.changes(name, value)
             strings = [*compress(strings, map(not_, is_name))]
+        if name == b"responseStatus":
+            return all(outside.leaves(name.decode(), text_of(piece)) for piece in strings)
         if _hold_nothing(b"\n".join(strings)):
             return True
         known = self._known[name]

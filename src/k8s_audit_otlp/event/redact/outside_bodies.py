@@ -4,7 +4,7 @@
 cannot come to differ.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -45,6 +45,7 @@ _HARMLESS_ACTIONS = (Action.NONE, Action.MESSAGE, Action.LABELS)
 _BODY_NAMES = (b"requestObject", b"responseObject")
 _MAX_KEPT = 4096  # names that are remembered
 _LONGEST_KEPT = 512  # characters
+_LONGEST_NAME = 64  # characters of a text that may be one; longer ones do not repeat
 
 
 def is_credential_annotation(name: str) -> bool:
@@ -71,7 +72,7 @@ class OutsideBodies:
         self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
         # Of annotations and of `user.extra`: clients choose them.
         self._free_names = Verdicts(_calls_for_a_look, most=_MAX_KEPT, longest=_LONGEST_KEPT)
-        # Of what the apiserver's own sentences quote: users, verbs, names.
+        # Of an answer: reasons and kinds, and what the apiserver's own sentences quote.
         judge_value = partial(self._leaves, "responseStatus")
         self._values = Verdicts(judge_value, most=_MAX_KEPT, longest=_LONGEST_KEPT)
 
@@ -87,10 +88,12 @@ class OutsideBodies:
 
     def leaves(self, owner: str, text: str) -> bool:
         """Tell whether a text of the member *owner* leaves as it is."""
-        values = values_in(text) if owner == "responseStatus" else None
-        if values is not None:
-            return all(map(self._values.__getitem__, values))
-        return self._leaves(owner, text)
+        if owner != "responseStatus":
+            return self._leaves(owner, text)
+        values = values_in(text)
+        if values is None and len(text) > _LONGEST_NAME:
+            return self._leaves(owner, text)
+        return all(map(self._values.__getitem__, (text,) if values is None else values))
 
     def _leaves(self, owner: str, text: str) -> bool:
         return self.text(owner, owner, text, Findings(BodyContext())) == text
@@ -199,13 +202,18 @@ class OutsideBodies:
             return self._replacement(text)
         return join(pieces).decode("utf-8", "replace") if scan.changed else text
 
-    def frame(self, frame: bytes, found: Findings) -> bytes:
-        """Redact the line outside its bodies, which stand as null."""
+    def frame(
+        self, frame: bytes, found: Findings, changing: Collection[bytes] | None = None
+    ) -> bytes:
+        """Redact the line outside its bodies, which stand as null.
+
+        *changing*: the members that are known to change, where all the others leave as they are.
+        """
         pieces = split(frame)
         changed, key = False, 1
         while key < len(pieces) - 1:
             end = end_of(pieces, key)
-            if pieces[key] not in _BODY_NAMES:
+            if pieces[key] in changing if changing is not None else pieces[key] not in _BODY_NAMES:
                 changed |= self._member(pieces, key, end, found)
             key = end
         return join(pieces) if changed else frame

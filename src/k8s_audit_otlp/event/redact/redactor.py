@@ -7,6 +7,7 @@ Bytes outside redacted values stay kube-apiserver's own. What cannot be followed
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -90,7 +91,7 @@ class Redactor:
         members = members_as_written(line)
         if members is None or _read(line) is None or not refers_once(members):
             return self._strange(event, line)
-        return self._redacted(event, line, clean=self._members.all(members))
+        return self._redacted(event, line, self._members.changing(members))
 
     def _strange(self, event: AuditEvent, line: bytes) -> Redacted:
         """Redact a line that kube-apiserver did not write so: by every name in it, then as usual.
@@ -108,21 +109,28 @@ class Redactor:
             whole = rewritten(event)
             found.fired.add(UNREADABLE)
         if not found.fired and whole == compact and (read := _read(whole)) is not None:
-            redacted = self._redacted(read, whole, clean=False, context=found.context)
+            redacted = self._redacted(read, whole, None, found.context)
             return Redacted(event, line) if not redacted.fired else redacted
         read = _read(whole) or event
-        redacted = self._redacted(read, whole, clean=False, context=found.context)
+        redacted = self._redacted(read, whole, None, found.context)
         return redacted._replace(fired=tuple(sorted({*redacted.fired, *found.fired})))
 
     def _redacted(
-        self, event: AuditEvent, line: bytes, *, clean: bool, context: BodyContext | None = None
+        self,
+        event: AuditEvent,
+        line: bytes,
+        changing: Collection[bytes] | None,
+        context: BodyContext | None = None,
     ) -> Redacted:
-        """Redact an event; *clean*: nothing outside its bodies is to be redacted."""
+        """Redact an event; *changing*: its members outside its bodies that do, if that is known."""
         found = Findings(context or context_of_event(event), event)
+        clean = changing is not None and not changing
+        if found.context.kind and not clean:
+            changing = None  # JSON in a text is judged by what the event is about
         if event.request_object is EMPTY and event.response_object is EMPTY:
             if clean:
                 return Redacted(event, line)
-            return self._whole(event, _Parts(line, [], line), {}, found, clean=False)
+            return self._whole(event, _Parts(line, [], line), {}, found, changing)
         bodies, once = {}, True
         if event.request_object is not EMPTY:
             bodies["request_object"] = self._body(bytes(event.request_object), found)
@@ -135,10 +143,11 @@ class Redactor:
         if once and not found.fired and clean:
             return Redacted(event, line)
         parts = _parts(event, line)
-        clean = clean and not self._outside.repeats(event, found)
-        if clean and not found.fired:
+        if self._outside.repeats(event, found):
+            changing = None
+        elif clean and not found.fired:
             return Redacted(event, parts.line)
-        return self._whole(event, parts, bodies, found, clean=clean)
+        return self._whole(event, parts, bodies, found, changing)
 
     def _whole(
         self,
@@ -146,13 +155,12 @@ class Redactor:
         parts: _Parts,
         bodies: dict[str, bytes],
         found: Findings,
-        *,
-        clean: bool,
+        changing: Collection[bytes] | None,
     ) -> Redacted:
         line, slots, frame = parts
-        new_event = event
+        clean, new_event = changing is not None and not changing, event
         try:
-            new_frame = frame if clean else self._outside.frame(frame, found)
+            new_frame = frame if clean else self._outside.frame(frame, found, changing)
             new_line = _assembled(line, slots, frame, new_frame, bodies)
         except (UnreadableError, LookupError):
             clean, new_event = True, self._outside.event(event, found)
