@@ -14,9 +14,11 @@ from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.tools.text import counted, denied, size
-from k8s_audit_otlp.tools.verify.compare import Comparison, SegmentReport, VerifyReport
+from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.disk import DiskLog
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD, UnreadableExportError
+from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
+from k8s_audit_otlp.tools.verify.scope import Scope
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.tools.table import FittingTable
@@ -85,7 +87,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     log = _log_asked_for(log, config_file, receipts_only=receipts_only)
     disk, entries = _log_on_disk(log, since, with_live=not closed)
     try:
-        report, unread = _compare(disk, entries, against, uid_field)
+        report, unread = _compare(disk, entries, against, uid_field, since)
     except UnreadableExportError as error:
         die(str(error))
     except OSError as error:
@@ -146,22 +148,24 @@ def _log_on_disk(
 
 
 def _compare(
-    disk: DiskLog | None, entries: list[Entry], against: tuple[str, ...], uid_field: str
+    disk: DiskLog | None, entries: list[Entry], against: tuple[str, ...], uid_field: str, since: int
 ) -> tuple[VerifyReport, int]:
     """Return what was found, and how many lines of the exports could not be read."""
     files = list(files_of(against))
     if not files:
         die(f"{', '.join(against)}: there is no file in it; name what the back end gave out")
     comparison, unread, cut = Comparison(), 0, dict[str, str]()
+    scope = Scope("", since, by_end=True)
     for export in exports_in(files, uid_field, "what arrived"):
-        comparison.take(export)
+        comparison.take(scope.taking(export))
         unread += export.unread
         if export.unread or export.is_part:
             cut[export.name] = "it breaks off, or is a part only"
     with reading(disk.bytes_on_disk if disk else 0, "the log") as advance:
         for segment in disk.segments(entries, advance) if disk else ():
             comparison.compare(segment)
-    return comparison.report(disk.damage if disk else cut), unread
+    comparison.leave_out(scope.left_out)
+    return comparison.report(disk.damage if disk else cut, scope.begun_before), unread
 
 
 def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:

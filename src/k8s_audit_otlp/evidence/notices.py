@@ -117,6 +117,7 @@ def receipt(
             _SEGMENT + "gaps": gaps,
             _SEGMENT + "first_event_ns": tally.first_ns,
             _SEGMENT + "last_event_ns": tally.last_ns,
+            _SEGMENT + "told_ns": now_ns,
             **{f"{_SEGMENT}dropped_by.{rule}": n for rule, n in sorted(tally.dropped.items())},
             **({_SEGMENT + "sha256": raw_hash} if raw_hash else {}),
             **_content(place),

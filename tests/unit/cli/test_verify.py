@@ -182,6 +182,22 @@ def test_since_takes_a_duration_or_a_time(audit_log: Path, tmp_path: Path) -> No
     assert "--since" in wrong.stderr
 
 
+def test_since_asks_of_what_is_gone_what_can_be_judged(audit_log: Path, tmp_path: Path) -> None:
+    """A segment of before is not asked for; one of which a part is, is not called missing."""
+    export, rows = tmp_path / "export.ndjson", list[str]()
+    for n, (first, last) in enumerate([(1, 2), (1, 6 * 10**18), (5 * 10**18, 6 * 10**18)]):
+        said = {"identity": f"{n:016}", "delivered": 1, "first_event_ns": first}
+        fields = {f"k8s.audit.segment.{k}": v for k, v in {**said, "last_event_ns": last}.items()}
+        rows.append(json.dumps({"log.record.uid": f"receipt-{n:016}-1", **fields}))
+    rows.append(json.dumps({"log.record.uid": f"{2:016}-0"}))
+    asked = ("--against", str(export), "--since", "2100-01-01", "--json")
+    for given, code in ((rows[:1] + rows[2:], 0), (rows, 7), (rows[:-1], 5)):
+        export.write_text("\n".join(given))
+        done = verify(audit_log, *asked)
+        assert done.returncode == code, done.stdout
+        assert json.loads(done.stdout)["missing"] == (code == 5)
+
+
 @pytest.mark.parametrize(
     ("log", "against", "says"),
     [

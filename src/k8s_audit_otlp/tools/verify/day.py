@@ -24,6 +24,7 @@ _DAY: Final = timedelta(days=1)
 _SECOND_NS: Final = 1_000_000_000
 # A gap has the time of the last event before it; what is older than the store takes, the present.
 _AROUND_NS: Final = 7 * 86_400 * _SECOND_NS
+_DAY_NS: Final = 86_400 * _SECOND_NS
 _DISORDER_NS: Final = 15 * 60 * _SECOND_NS  # events are about in the order of their times
 _ON_THEIR_WAY_NS: Final = 60 * _SECOND_NS  # a seal may show before the receipt that it is on
 
@@ -66,15 +67,32 @@ def judge_day(
         StoreError: the store cannot be read to the end.
 
     """
+    until_ns = day.until_ns + _DISORDER_NS
+    verdict = _judged(store, where, cluster, day, until_ns, keys, now_ns)
+    told_ns = max((span.told for span in verdict.scope.judged), default=0) + _DISORDER_NS
+    if not verdict.is_complete and told_ns > until_ns:
+        # A record that tells no time has that of its arrival, which may be days later.
+        verdict = _judged(store, where, cluster, day, told_ns, keys, now_ns)
+    return verdict
+
+
+def _judged(  # noqa: PLR0913 - what is asked, and until when
+    store: Store,
+    where: str,
+    cluster: str,
+    day: Day,
+    records_until_ns: int,
+    keys: "tuple[Mapping[str, Ed25519PublicKey], list[str]] | None",
+    now_ns: int,
+) -> Verdict:
     scope = Scope(cluster, day.since_ns, day.until_ns, by_end=True)
     judge = Judge(scope, keys[0] if keys else None)
     until_ns = min(now_ns, day.until_ns + _AROUND_NS)
     links = store.links(day.since_ns - _AROUND_NS, until_ns)
     judge.take(item for item in links if not _is_seal_after(item, now_ns - _ON_THEIR_WAY_NS))
-    spans = scope.judged
-    if spans:
-        first = min((begin for begin, _ in spans if begin), default=day.since_ns)
-        judge.take(store.records(first - _DISORDER_NS, day.until_ns + _DISORDER_NS))
+    if spans := scope.judged:
+        first_ns = min(span.first or span.last - _DAY_NS for span in spans)
+        judge.take(store.records(max(first_ns, 0) - _DISORDER_NS, records_until_ns))
     return judge.verdict([f"{where}, {day.name}"], keys[1] if keys else [], None)
 
 

@@ -20,15 +20,23 @@ _GAP = "k8s.audit.gap."
 
 
 class _Span(NamedTuple):
-    """Times of the first and the last event, 0 where there is none; the name of the file."""
+    """Times of the first and the last event, 0 where there is none; the name of the file.
+
+    Where no event tells its time, what was delivered came before `last`. `told`: all of it had.
+    """
 
     first: int
     last: int
     name: str
+    told: int
+    is_linked: bool  # else anybody may have put it in
 
     def joined(self, other: "_Span") -> "_Span":
+        if self.is_linked != other.is_linked:
+            return self if self.is_linked else other
         first = min(self.first or other.first, other.first or self.first)
-        return _Span(first, max(self.last, other.last), self.name)
+        last, told = max(self.last, other.last), max(self.told, other.told)
+        return _Span(first, last, self.name, told, self.is_linked)
 
 
 @dataclass(slots=True)
@@ -43,9 +51,9 @@ class Scope:
     until_ns: int = 0
     by_end: bool = False
     clusters: set[str] = field(default_factory=set)  # that receipts were seen of
-    others: set[str] = field(default_factory=set)  # identities of other clusters' segments
     # By chain: numbers of links that name another cluster, and may be of the range.
     elsewhere: dict[str, set[int]] = field(default_factory=dict)
+    _others: set[str] = field(default_factory=set)  # identities of other clusters' segments
     _spans: dict[str, _Span] = field(default_factory=dict)  # by identity, of those with receipts
     _gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # by identity
 
@@ -57,15 +65,20 @@ class Scope:
         return {i: span.name for i, span in self._dated() if self._reaches_beyond(span)}
 
     @property
+    def begun_before(self) -> set[str]:
+        """Identities of segments of which some events may be older than the range."""
+        return {i for i, span in self._spans.items() if span.first < self.since_ns}
+
+    @property
     def undated(self) -> list[str]:
         """Uids or identities of losses that may lie in the range or after it: nobody knows when."""
         return [i for i, gaps in self._gaps.items() if self._may_come_later(i, gaps)]
 
     @property
-    def judged(self) -> list[tuple[int, int]]:
-        """The times of the first and the last event of every segment that is judged."""
+    def judged(self) -> "list[_Span]":
+        """The times of every segment that is judged."""
         left_out = self.left_out
-        return [(s.first, s.last) for i, s in self._spans.items() if i not in left_out]
+        return [span for i, span in self._spans.items() if i not in left_out]
 
     @property
     def left_out(self) -> set[str]:
@@ -77,7 +90,8 @@ class Scope:
         } | set(self.undated)
         if self.by_end:
             outside |= {i for i, span in self._dated() if not self._holds(span.last)}
-        return self.others | self.beyond.keys() | outside
+        # A receipt under the name of another cluster does not take away one of this.
+        return self._others - self._spans.keys() | self.beyond.keys() | outside
 
     def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
         """Pass on what is of the cluster, and note which segments are not to be judged."""
@@ -100,14 +114,16 @@ class Scope:
     def _leave_out(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
         receipt = item.receipt
         if receipt is not None and not receipt.replayed:
-            self.others.add(receipt.identity)
+            self._others.add(receipt.identity)
             if not receipt.last_event_ns or self._holds(receipt.last_event_ns):
                 self.elsewhere.setdefault(receipt.chain, set()).add(_number(own, CHAIN + "number"))
 
     def _note(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
         receipt = item.receipt
         if receipt is not None and not receipt.replayed:
-            span = _Span(receipt.first_event_ns, receipt.last_event_ns, receipt.name)
+            last = receipt.last_event_ns or (receipt.told_ns if receipt.delivered > 0 else 0)
+            is_linked = bool(receipt.chain)
+            span = _Span(receipt.first_event_ns, last, receipt.name, receipt.told_ns, is_linked)
             known = self._spans.get(receipt.identity, span)
             self._spans[receipt.identity] = known.joined(span)
         elif (gap := read_gap(item.uid)) is not None:
@@ -120,7 +136,7 @@ class Scope:
         return not (ns and self.until_ns) or ns < self.until_ns
 
     def _reaches_beyond(self, span: _Span) -> bool:
-        before = self.since_ns and span.first < self.since_ns
+        before = self.since_ns and (span.first or span.last) < self.since_ns
         return bool(before or (self.until_ns and span.last >= self.until_ns))
 
     def _touches(self, since: int, until: int) -> bool:

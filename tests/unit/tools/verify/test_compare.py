@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.verify.compare import Comparison, VerifyReport
+from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.disk import NOTHING, DiskSegment
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt
 from k8s_audit_otlp.tools.verify.exports.uids import place_of, read_uid, uid_of
+from k8s_audit_otlp.tools.verify.report import VerifyReport
 
 A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 

@@ -45,6 +45,7 @@ class Receipt(NamedTuple):
     gaps: int = 0
     first_event_ns: int = 0
     last_event_ns: int = 0
+    told_ns: int = 0  # when it was made: all that it speaks of had arrived
     replayed: bool = False
     name: str = ""  # of the file
     sha256: str = ""  # of its bytes

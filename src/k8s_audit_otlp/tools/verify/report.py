@@ -1,0 +1,68 @@
+"""What a comparison of the log with an export came to: counts, by segment and as a whole."""
+
+from dataclasses import dataclass, field
+
+from k8s_audit_otlp.tools.verify.exports.record import Receipt
+
+
+@dataclass(slots=True)
+class SegmentReport:
+    """What became of one segment. Counts are records."""
+
+    identity: str
+    name: str = ""  # of its file; "" when it is not on disk any more
+    size: int = -1
+    events: int = -1  # on disk
+    arrived: int = 0  # different ones
+    missing: int = 0
+    repeated: int = 0
+    foreign: int = 0  # of this segment by their uid, but no event of it
+    told: int = 0  # of the missing, those in a gap that the agent told of
+    most: int = 0  # that all receipts of it speak of
+    gaps: int = 0  # told of a segment that is not on disk any more: nobody can count its events
+    receipt: Receipt | None = None
+    remarks: list[str] = field(default_factory=list)
+    missing_uids: list[str] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> int:
+        """Of the missing, those that the exporter's policy took away, by its receipt."""
+        if self.receipt is None or self.events < 0:
+            return 0
+        return min(self.missing, self.receipt.dropped)
+
+    @property
+    def unaccounted(self) -> int:
+        """Missing, and not by the will of a policy."""
+        return self.missing - self.dropped
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """All segments, those on disk first, and what belongs to none of them."""
+
+    segments: list[SegmentReport] = field(default_factory=list)
+    records: int = 0  # of the export, notices and repeats included
+    notices: int = 0
+    unknown: int = 0  # uids that this program never makes
+    elsewhere: int = 0  # records of segments that are neither on disk nor receipted
+    elsewhere_segments: int = 0
+    missing_receipts: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)  # files on disk, and why not
+
+    def total(self, column: str) -> int:
+        return sum(max(0, int(getattr(segment, column))) for segment in self.segments)
+
+    @property
+    def foreign(self) -> int:
+        return self.unknown + self.total("foreign")
+
+    @property
+    def lacks(self) -> bool:
+        """Something that should be there is not."""
+        return bool(self.total("unaccounted") or self.total("gaps") or self.missing_receipts)
+
+    @property
+    def complete(self) -> bool:
+        """Everything that should be there is, and nothing on disk could not be read."""
+        return not (self.lacks or self.unjudged)

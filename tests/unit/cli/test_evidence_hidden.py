@@ -1,0 +1,83 @@
+"""A loss cannot be taken out of what is judged: by another cluster's name, by a time, by a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.agent import Fixture, exported
+from tests.kit.backend import Backend
+from tests.kit.judged import UID, Row, Rows, is_receipt, judged, segment, with_key
+
+IDENTITY = "k8s.audit.segment.identity"
+ALL_TIME = ("--from", "2020-01-01", "--to", "2100-01-01")
+WORDS = {
+    "cluster": ("--cluster", "prod"),
+    "range": ALL_TIME,
+    "both": ("--cluster", "prod", *ALL_TIME),
+}
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fixture, Path]]:
+    """Return a sealed log in a back end, and the key: one of its files has no event in it."""
+    with Backend() as backend:
+        made = Fixture(tmp_path_factory.mktemp("night"), backend)
+        made.receiver = "resource: {k8s.cluster.name: prod}"
+        key = with_key(made)
+        segment(made, 0)
+        made.rotate("audit-2026-01-02T03-01-05.000.log")
+        made.log.write_bytes(b"no event\n" * 5)
+        made.once()
+        segment(made, 2, 0)
+        segment(made, 3)
+        yield made, key
+
+
+def receipts(rows: Rows) -> Rows:
+    return [row for row in rows if is_receipt(row)]
+
+
+def without(rows: Rows, receipt: Row, count: int) -> Rows:
+    """Take out some of the events that a receipt speaks of."""
+    gone = [r for r in rows if str(r[UID]).startswith(f"{receipt[IDENTITY]}-")][:count]
+    assert len(gone) == count
+    return [row for row in rows if row not in gone]
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+@pytest.mark.parametrize("chain", [{}, {"k8s.audit.chain.id": "feed" * 4, "number": 1}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"k8s.cluster.name": "other"},
+        {"k8s.audit.segment.last_event_ns": 5 * 10**18},
+        {"k8s.audit.segment.first_event_ns": 1},
+    ],
+)
+def test_a_receipt_that_somebody_puts_in_hides_no_loss(
+    night: tuple[Fixture, Path], words: tuple[str, ...], chain: Row, said: Row
+) -> None:
+    """It names the segment of the loss, under another cluster or at another time."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    assert judged(fixture.folder, rows, "--key", str(key), *words).exit_code == 0
+    true = receipts(rows)[0]
+    own = {k: v for k, v in true.items() if ".chain." not in k} | said | chain
+    own[UID] = f"{true[UID]}0"
+    result = judged(fixture.folder, [*without(rows, true, 1), own], "--key", str(key), *words)
+    assert result.exit_code in {5, 6}, result.output
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_what_tells_no_time_is_judged_where_it_arrived(
+    night: tuple[Fixture, Path], words: tuple[str, ...]
+) -> None:
+    """A file of lines that are no events has no time but that of its receipt."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    odd = next(r for r in receipts(rows) if not r["k8s.audit.segment.last_event_ns"])
+    kept = without(rows, odd, 5)
+    assert judged(fixture.folder, kept, "--key", str(key), *words).exit_code == 5
+    later = judged(fixture.folder, kept, "--key", str(key), "--from", "2099-01-01")
+    assert later.exit_code == 8, later.output
