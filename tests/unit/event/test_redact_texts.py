@@ -117,6 +117,8 @@ URIS = [
     ("/x/proxy/a?appid=Hq7f3Kz9Lm2Xw8Rt&p=2", "/x/proxy/a?appid=REDACTED&p=2"),
     ("/x/proxy/reset/token/Hq7f3Kz9Lm2Xw8Rt", "/x/proxy/reset/token/REDACTED"),
     ("/api?fieldManager=AppController2024V1&uid=Hq7f3Kz9Lm2Xw8Rt", None),
+    ("/x/proxy/_search?q=password:hunter2", "/x/proxy/_search?q=REDACTED"),
+    ("/x/proxy/query?time=2026-11-26T22:00:00Z&match=app:web", None),
     ("/x/proxy/a?a=Duplicate%20value%3A%20%22Xy7%22", "/x/proxy/a?a=REDACTED"),
     ("/x/proxy/Duplicate%20value%3A%20%22Xy7%22", "/x/proxy/REDACTED"),
 ]

@@ -26,8 +26,13 @@ FILLING = {
     "%H": "9d2f4c7b1a8e6035",
     "%J": "eyJhbGciOiJSUzI1NiIsImtpZCI6In1.eyJpc3MiOiJrdWJlcm5ldGVzIn1.c2lnbmF0dXJlLW9mLXRva2Vu",
     "%X": "QJ3W5RTY7PLM2ZXC",
+    "%P": "Kettle#6974kettle",  # as people make them up: with a sign, and of words
+    "%M": "Falcon-9702copper",
 }
-SHOWN = (PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:], FILLING["%X"])
+SHOWN = (
+    *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
+    *(FILLING[mark] for mark in ("%X", "%P", "%M")),
+)
 ABOUT = {
     "requestURI": "/apis/example.com/v1/namespaces/a/widgets/b",
     "objectRef": {"resource": "widgets", "namespace": "a", "name": "b", "apiGroup": "example.com"},
@@ -85,7 +90,7 @@ def records_of(events: list[Event]) -> list[str]:
 
 def shown(record: str, template: str) -> bool:
     """Tell whether a record shows the secrets of a template; digits only where it has no other."""
-    secrets = SHOWN if any(mark in template for mark in ("%V", "%B", "%U", "%J", "%X")) else ()
+    secrets = SHOWN if any(mark in template for mark in FILLING if mark != "%H") else ()
     return any(secret in record for secret in secrets or (FILLING["%H"],))
 
 

@@ -1,6 +1,5 @@
 """Does to the members of a body what their names call for; `names` says what that is."""
 
-import re
 from collections.abc import Callable
 from itertools import compress
 from typing import TypeAlias
@@ -20,6 +19,7 @@ from k8s_audit_otlp.event.redact.siblings import (
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
+from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
 from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, says_which
@@ -40,10 +40,6 @@ _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRe
 _REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
 _ECHOING = (b"alue", b"map[", b"...|", *map(str.encode, UNREAD_NEEDLES))
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
-_LINES = re.compile(  # an environment as lines in a text; a name is none
-    r"^([ \t]*(?:- )?(?!name:)[A-Za-z_][\w.-]{0,253}(?:=|:[ \t]+)[\"']?)([^\s\"'][^\n]*)$",
-    re.MULTILINE,
-)
 _MEMBERS_OF_A_SECRET = frozenset(
     """
     apiVersion kind metadata type immutable data stringData items columnDefinitions rows status
@@ -175,7 +171,7 @@ def env(scan: Scan, key: int) -> None:
                 _group(scan, member)
     elif pieces[key + 1] == b":":
         text = text_of(pieces[key + 2])
-        new = _LINES.sub(lambda m: m[1] + scan.replacement(m[2]), text)
+        new = VARIABLES.sub(lambda m: m[1] + scan.replacement(m[2]), text)
         if new != text:
             scan.set(key + 2, piece_of(new), "env")
     elif pieces[key + 1] == b":[" or b"}," in pieces[key + 3 : end : 2]:
@@ -279,8 +275,14 @@ def message(scan: Scan, key: int) -> None:
 
 
 def labels(scan: Scan, key: int) -> int | None:
-    """Pass over labels and selectors: detections need them, and they hold names only."""
-    return end_of(scan.pieces, key) if scan.pieces[key + 1][:2] == b":{" else None
+    """Pass over labels and selectors, which detections need, but for what is drawn in them."""
+    if scan.pieces[key + 1][:2] != b":{":
+        return None
+    end = end_of(scan.pieces, key)
+    for place in members(scan.pieces, key, end):
+        if scan.names[scan.pieces[place]] is Action.CREDENTIAL:
+            drawn(scan, place)
+    return end
 
 
 def schema(scan: Scan, key: int) -> None:

@@ -34,7 +34,8 @@ _PATTERNS: Final = (
     rb"""\\"data\\*\"""",
     rb"""("[:,]|[{\[])\s""",
 )
-_NEEDLESS_ESCAPE: Final = rb"""\\u00[4-7]"""  # of a letter: the names must be read first
+# Of a letter: the names must be read first. Of a sign that Go does not escape: an address.
+_NEEDLESS_ESCAPE: Final = rb"""\\(?:/|u00(?:2[013457-9a-f]|3[0-9abdf]|[4-7]))"""
 # What makes the members of a body mean something to one another: the kind of an object that holds
 # secrets, whose data may stand anywhere, and the operations of a patch.
 _KINDS: Final = (

@@ -7,7 +7,13 @@ from typing import Generic, TypeVar
 import msgspec
 
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, words_of
+from k8s_audit_otlp.event.secrets.grammar import (
+    KeyVerdict,
+    is_environment,
+    judge,
+    may_name_drawn,
+    words_of,
+)
 from k8s_audit_otlp.event.secrets.needles import NAMES, needles_in
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
@@ -61,8 +67,6 @@ _VALUE_WORDS = frozenset(
 )
 _HOLDERS = frozenset({"secure", "sensitive", "confidential"})
 _MOST_WORDS = 2  # `headerValue`
-_ENVIRONMENT_WORDS = frozenset({"env", "envs", "environment", "environments", "envvar", "envvars"})
-_NOT_ENVIRONMENT = frozenset({"from", "value", "file", "files", "name", "id", "type", "prefix"})
 K = TypeVar("K", str, bytes, tuple[bytes, ...])
 V = TypeVar("V")
 _WITH_VALUES = frozenset(
@@ -150,10 +154,9 @@ def _clean_escaped(name: str, replacement: Replacement) -> str:
 def _of_its_words(name: str, verdict: KeyVerdict) -> Action | None:
     if name.lower() in _DATA:
         return Action.DATA
-    words = words_of(name)
-    # `extraEnvs`, `containerEnv` and `environmentVariables`, not `envFrom`
-    if not _ENVIRONMENT_WORDS.isdisjoint(words) and _NOT_ENVIRONMENT.isdisjoint(words):
+    if is_environment(name):
         return Action.ENV
+    words = words_of(name)
     if words and words[-1] == "headers":
         return Action.HOLDER
     if verdict is not KeyVerdict.HARMLESS:

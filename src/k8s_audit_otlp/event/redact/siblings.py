@@ -4,11 +4,12 @@ A manager of fields owns values of a list, and writes them as names of members:
 "f:finalizers": {".": {}, "v:\"example.com/cleanup\"": {}}, "k:{\"name\":\"web\"}": {}
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, names_one_value
 from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, is_drawn, looks_random, names_an_object
 from k8s_audit_otlp.event.splice.tokens import balance, end_of, is_key, members, piece_of, text_of
 
@@ -23,6 +24,7 @@ _NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
 _FLAG_SHORTEST = 4  # letters
 _SHORT_FLAG = 2  # characters: `-p`
+_IN_A_PAIR = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")  # no name of another one
 
 
 def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
@@ -89,7 +91,8 @@ def act_on_flags(scan: Scan) -> None:
             continue
         known = len(word) >= _FLAG_SHORTEST and judge(word) is KeyVerdict.CREDENTIAL
         may_be = known or may_name_drawn(word) or len(name) == _SHORT_FLAG
-        if (known and is_flag) or (may_be and is_drawn(value)):
+        told = known and (is_flag or (names_one_value(word) and _IN_A_PAIR.fullmatch(value)))
+        if told or (may_be and is_drawn(value)):
             scan.mask(place + 2, "key")
 
 

@@ -149,7 +149,7 @@ _MIXED = re.compile(r"[\"'`](?=\w*\d)(?=\w*[A-Za-z])[\w+/]{12,}={0,2}[\"'`]", re
 
 
 def _user(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[0] if PLACEHOLDER.fullmatch(match[2]) else second(replacement, match)
+    return match[0] if PLACEHOLDER.fullmatch(match[2].strip()) else second(replacement, match)
 
 
 def _login(replacement: Replacement, match: re.Match[str]) -> str:
@@ -248,7 +248,7 @@ STEPS: tuple[Step, ...] = (
     step(("--from-literal",), _LITERAL, second),
     Step(NAMES | bits_of(("assword",)), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
-    Step(NAMES | bits_of(("base64",)), _PIPED, second, ("echo", "printf")),
+    Step(NAMES | bits_of(("base64",)), _PIPED, _user, ("echo", "printf")),
     Step(NAMES, _WRITTEN, _written, ("<<",)),
     step(("<<<",), _HERE, drawn),
     step(("unseal",), _UNSEAL, second),

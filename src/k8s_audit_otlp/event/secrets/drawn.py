@@ -18,14 +18,14 @@ from k8s_audit_otlp.event.secrets.grammar import (
 from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step, where
-from k8s_audit_otlp.event.secrets.values import RANDOM, is_drawn, is_scattered
+from k8s_audit_otlp.event.secrets.values import RANDOM, TYPED, is_drawn
 
 _LOOK_BACK = 64  # characters
 _NEAR = 9  # words in which a name is looked for that says credential by itself
 _NEXT = 4  # and one that says it of what is drawn only
 _WORD = re.compile(
     r"(?=[\w+!$^*-]{10})(?<![\w+!$^*-])[\w+!$^*-]{0,64}?"
-    rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+",
+    rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+|{TYPED}",
     re.ASCII,
 )
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
@@ -47,7 +47,7 @@ _FLAG = re.compile(
 # A password that is told, with a digit in it: `password is X`, `| password | X |`.
 _TOLD = re.compile(
     r"((?:pass(?:word|wd|phrase|code)|pwd)[\"'`]?(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
-    r"|[ \t]{0,8}(?:->|→|\||~|,|\t)[ \t]{0,8})[\"'`]?)"
+    r"|[ \t]{0,8}(?:->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
     r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})",
     re.IGNORECASE,
 )
@@ -81,7 +81,7 @@ def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
         words = words[-1:]  # a digest, mostly
-    if not _say_credential(" ".join(words[-_NEAR:])) or not is_scattered(match[0]):
+    if not _say_credential(" ".join(words[-_NEAR:])) or not is_drawn(match[0]):
         return match[0]
     return replacement(match[0])
 

@@ -39,9 +39,8 @@ CREDENTIAL_STEMS: Final = tuple(
     functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
     passkey authenticationkey connstr sessid jsessionid privkey privateexponent authtok
-    securestring securejsondata kennwort wachtwoord losenord adgangskode motdepasse contraseña
-    contrasena senha пароль 密码 密碼
-    パスワード 비밀번호
+    recoverycode backupcode securestring securejsondata kennwort wachtwoord losenord adgangskode
+    motdepasse contraseña contrasena senha пароль 密码 密碼 パスワード 비밀번호
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
@@ -62,18 +61,17 @@ _VALUE_WORDS: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 
-# The last word says that the value names, places or describes a credential instead of being one.
+# The last word says, also with an s, that the value names, places or describes a credential
+# instead of being one.
 REFERENCE_WORDS: Final = frozenset(
     """
-    name names namespace namespaces ref refs reference references selector selectors path paths
-    file files dir directory type types kind kinds group groups version class provider providers
-    url uri endpoint host server issuer audience audiences seconds expiration expires expiry ttl
+    name namespace ref reference selector path file dir directory type kind group version class
+    provider url uri endpoint host server issuer audience second expiration expires expiry ttl
     duration time timestamp date policy mode enabled disabled optional required count size length
-    status state reason description title id uid label labels annotation annotations format
-    algorithm algorithms encoding method operator role image renewal rotation requests reviews
-    lifetime interval limit max min minute minutes hour hours day days second usage usages
-    controller cleaner signer
-    review request template templates field fields header headers prefix suffix scope scopes
+    status state reason description title id uid label annotation format algorithm encoding method
+    operator role image renewal rotation request review lifetime interval limit max min minute hour
+    day usage controller cleaner signer template field header prefix suffix scope plugin helper
+    manager store backend
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
@@ -106,6 +104,9 @@ _VALUE_ENDINGS: Final = frozenset(
     ("value", "val", "text", "content", "data", "pem", "b64", "base64")
 )
 
+_ENVIRONMENT_WORDS: Final = frozenset("env envs environment environments envvar envvars".split())  # noqa: SIM905
+_NOT_ENVIRONMENT: Final = frozenset("from value file files name id type prefix".split())  # noqa: SIM905
+
 # Query parameters that carry a credential beside those whose name says so.
 # opentelemetry.io/docs/specs/semconv/registry/attributes/url (url.query), RFC 6749, RFC 7519
 CREDENTIAL_PARAMETERS: Final = frozenset(
@@ -127,9 +128,9 @@ def words_of(name: str) -> tuple[str, ...]:
 def is_reference(name: str) -> bool:
     """Tell `secretName` and `tokenUrl` from `secret` and `token`."""
     words = words_of(name)
-    if not words or words[0] in _COUNTING or words == ("existing", "secret"):
+    if not words or words[0] in _COUNTING or words[:2] == ("existing", "secret"):
         return bool(words)
-    if words[-1] not in REFERENCE_WORDS:
+    if REFERENCE_WORDS.isdisjoint((words[-1], words[-1].removesuffix("s"))):
         return False
     return words[-2:] not in _CREDENTIAL_ENDINGS
 
@@ -204,6 +205,12 @@ def is_credential_parameter(name: str) -> bool:
 def is_signature(name: str) -> bool:
     """Tell the parameters that sign an address, which say nothing else."""
     return name.lower().rpartition("-")[2] in ("sig", "signature")
+
+
+def is_environment(name: str) -> bool:
+    """Tell `extraEnvs`, `containerEnv` and `environmentVariables` from `envFrom`."""
+    words = words_of(name)
+    return not _ENVIRONMENT_WORDS.isdisjoint(words) and _NOT_ENVIRONMENT.isdisjoint(words)
 
 
 def names_one_value(name: str) -> bool:

@@ -45,10 +45,12 @@ _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: 
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?\d?[+-]?[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
-_PROSE = re.compile(r"[A-Za-z][a-z']*[,:]? [A-Za-z][A-Za-z'-]*[,.;:!]?(?=\s|\Z)")  # two words
+_PROSE = re.compile(r"[A-Za-z][a-z'/-]*[,:]? [A-Za-z][A-Za-z'-]*[,.;:!]?(?=\s|\Z)")  # two words
 _CLAUSE = 128  # characters
 # In a clause: ten letters and digits, some of each.
 _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
+# What is in a map, by the verdict on its name; else what is drawn.
+_OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 _LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(  # or a port
     r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
@@ -81,7 +83,8 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
     if ":" not in text and "=" not in text:
         return text
     parts: list[str] = []
-    kept = at = below = 0  # below: where a map ends that stands under a credential's name
+    kept = at = below = 0  # below: where a map ends that stands under a telling name
+    of_map = KeyVerdict.HARMLESS  # the verdict on what is in it
     clauses = _Clauses(text)
     while (match := _NAMED.search(text, at)) is not None:
         at = match.end()
@@ -91,7 +94,10 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             at = account.end() if account else at
             continue
         verdict = judge(name)
-        harmless = verdict is KeyVerdict.HARMLESS and not _may_be_drawn(name, inside=at < below)
+        if verdict is KeyVerdict.HARMLESS and at < below and not is_reference(name):
+            verdict, harmless = of_map, False
+        else:
+            harmless = verdict is KeyVerdict.HARMLESS and not may_name_drawn(name)
         if harmless or (verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict)):
             continue
         if _names_a_place(text, match) or clauses.is_prose(match):
@@ -100,7 +106,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         value = text[start:end]
         is_list = value[:1] == "\n" and _ITEM.search(value) is None
         if (end <= start or is_list) and at >= below and (under := _MAP.match(text, start)):
-            below = under.end()
+            below, of_map = under.end(), _OF_MEMBERS.get(verdict, KeyVerdict.HARMLESS)
         if end <= start or is_list or _states_nothing(value, match, verdict, prose=prose):
             continue
         if value[:1] == "\n":
@@ -109,10 +115,6 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             parts += text[kept:start], in_quotes(value, replacement)
         kept = at = end
     return "".join((*parts, text[kept:])) if parts else text
-
-
-def _may_be_drawn(name: str, *, inside: bool) -> bool:
-    return may_name_drawn(name) or (inside and not is_reference(name))
 
 
 def _item(replacement: Replacement, match: re.Match[str]) -> str:
@@ -163,11 +165,8 @@ class _Clauses:
         if self._no_word < start:
             found = _NO_WORD.search(text, start)
             self._no_word = found.start() if found else len(text)
-        return (
-            self._no_word >= end
-            or text.find("\n", start, self._no_word) >= 0
-            or self._no_word == len(text)
-        )
+        is_behind = self._no_word >= min(end, len(text))
+        return is_behind or text.find("\n", start, self._no_word) >= 0
 
 
 def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
@@ -285,7 +284,7 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     if bare in NOTHING or bare.startswith("system:") or PLACEHOLDER.fullmatch(value.strip()):
         return True
     word = value if match["name"].lower().endswith("pass") else value.partition(" ")[0]
-    if says_which(match["name"], word.strip("\"',;")):
+    if says_which(match["name"], word.strip("\"',;}")):
         return True
     if bare.isdigit() and len(bare) < _SHORTEST_NUMBERS.get(words_of(match["name"])[-1], 0):
         return True  # so many

@@ -28,6 +28,7 @@ ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
 ARMOURS: Final = ("private key", "static key", "secret key", "client key-", "server key-")
 LOGINS: Final = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
+ENVIRONMENT: Final = "env:"  # at the end of a line
 ADMINISTRATORS: Final = ("admin:", "root:", "postgres:", "admin/", "root/")
 ESCAPED: Final = "\\u00"
 
@@ -82,7 +83,7 @@ FORM_NEEDLES: Final = (
     *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),
     *("alue: ", "got &", "got {", "valueunstructured{"),
     *("<<<", "base64", OF_ANY_VENDOR, BOOTSTRAP, "on >", "assword", *IN_BASE64, IN_JSON),
-    *(*LOGINS, *ADMINISTRATORS),
+    *(*LOGINS, *ADMINISTRATORS, ENVIRONMENT, "loginmodule"),
 )
 # What a decoder says before it quotes what it could not read.
 UNREAD_NEEDLES: Final = (
@@ -138,6 +139,7 @@ _NEEDLE_PATTERNS: Final = {
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
+    ENVIRONMENT: rb"env[a-z_-]*:[ \t]*(?:\n|\r|\\n|\\r)",
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
     IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
     "on >": rb"on (?:>|\\u003e)",

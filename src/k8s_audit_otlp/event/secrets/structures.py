@@ -2,9 +2,15 @@
 
 import re
 from functools import partial
+from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_sensitive_path, judge
-from k8s_audit_otlp.event.secrets.needles import NAMES
+from k8s_audit_otlp.event.secrets.grammar import (
+    KeyVerdict,
+    is_environment,
+    is_sensitive_path,
+    judge,
+)
+from k8s_audit_otlp.event.secrets.needles import ENVIRONMENT, NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
@@ -54,8 +60,8 @@ _SETTING = re.compile(r"(\n[ \t]*[\w.-]{1,64}[ \t]{0,64}[=:][ \t]{0,64})([^\n]+)
 # Columns of a table, its first line has their names: `user,password`.
 _TABLE = re.compile(
     r"^([ \t|]{0,16}[\w\"'-]{1,64}[ \t]{0,32}?(?P<sign>[,;|\t]|[ ]{2})[ \t]{0,32}[\w\"'-]{1,64}"
-    r"(?:[ \t]{0,32}?(?P=sign)[ \t]{0,32}[\w\"'-]{1,64}){0,14}[ |]{0,2}\r?\n)"
-    r"((?:(?=[^\n]*(?P=sign))[^\n]+(?:\n|\Z))++)",
+    r"(?:[ \t]{0,32}?(?P=sign)[ \t]{0,32}[\w\"'-]{1,64}){0,14}[ |]{0,64}\r?\n)"
+    r"([ \t]*[+|:=-][+|:= -]*+\n)?((?:(?=[^\n]*(?P=sign))[^\n]+(?:\n|\Z))++)",
     re.MULTILINE,
 )
 _NO_CELL = re.compile(r"\s*(?:\d{0,3}|:?-+:?)\s*")  # so many; the line below the names
@@ -80,6 +86,16 @@ _NEAR = 512  # characters around it in which it is said
 _DATA_LINE = re.compile(
     r"^([ \t]*[^\s:#][^:\n]*:[ \t]+)(?![|>][+-]?\d?[ \t]*$)(\S[^\n]*)$", re.MULTILINE
 )
+# Variables of an environment in YAML, one a line; what names each is a list of objects.
+_ENVIRONMENT = re.compile(
+    r"^([ \t]*)(?:- )?(?P<name>[\w-]{3,64}):[ \t]*\r?\n((?:\1[ \t-][^\n]*(?:\n|\Z))++)",
+    re.MULTILINE,
+)
+VARIABLES: Final = re.compile(
+    r"^([ \t]*(?:- )?(?!name:)[A-Za-z_][\w.-]{0,253}(?:=|:[ \t]+)[\"']?)([^\s\"'][^\n]*)$",
+    re.MULTILINE,
+)
+_NAMED_VARIABLE = re.compile(r"\b(?:name|valueFrom|from): ")
 _DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
 # YAML with the key on a line of its own: "? token" and below it ": value".
 _ASKED = re.compile(
@@ -91,6 +107,7 @@ _ELEMENT = re.compile(
     r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}"
     r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
 )
+_USER_OF_JAAS = re.compile(r"(\buser_[\w.@-]{1,64}\s{0,8}=\s{0,8})(\\*\"[^\"\\]*\\*\"?)")
 _LISTED = re.compile(  # of Apple
     r"<key>(?P<name>[^<>]{1,64})</key>\s{0,64}<\w{1,16}>(?P<value>[^<>]+)"
 )
@@ -121,6 +138,13 @@ def _block(replacement: Replacement, match: re.Match[str]) -> str:
     return head + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
 
 
+def _environment(replacement: Replacement, match: re.Match[str]) -> str:
+    lines = match[3]
+    if not is_environment(match["name"]) or _NAMED_VARIABLE.search(lines):
+        return match[0]
+    return match[0].removesuffix(lines) + VARIABLES.sub(partial(second, replacement), lines)
+
+
 def _behind(replacement: Replacement, match: re.Match[str]) -> str:
     around = match.string[max(0, match.start() - _NEAR) : match.end() + _NEAR]
     of_secret = match[1][:1] == "s" or "Secret" in around
@@ -141,13 +165,13 @@ def _table(replacement: Replacement, match: re.Match[str]) -> str:
     columns = [2 * n for n, name in enumerate(names) if judge(name) is KeyVerdict.CREDENTIAL]
     if not columns:
         return match[0]
-    rows = [between.split(row, len(names) - 1) for row in match[3].split("\n")]
+    rows = [between.split(row, len(names) - 1) for row in match[4].split("\n")]
     for row in rows:
         for column in columns:
             if column < len(row) and not _NO_CELL.fullmatch(row[column]):
                 value = row[column].strip()
                 row[column] = row[column].replace(value, in_quotes(value, replacement))
-    return match[1] + "\n".join(map("".join, rows))
+    return match[1] + (match[3] or "") + "\n".join(map("".join, rows))
 
 
 def _names(tag: str, attributes: str | None) -> bool:
@@ -173,6 +197,8 @@ STEPS: tuple[Step, ...] = (
     step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     step(("data:",), _DATA_BLOCK, _block),
     step(("data:",), _DATA_BEHIND, _behind),
+    step((ENVIRONMENT,), _ENVIRONMENT, _environment),
+    step(("loginmodule",), _USER_OF_JAAS, quoted),
     step(("data:",), _GO_DATA, second),
     step(("data:",), _GO_MAP, second),
     Step(NAMES, _SECTION, _section, "["),

@@ -26,7 +26,7 @@ _OWN_PARAMETERS = re.compile(
 _LOGIN = re.compile(r"([/=][\w.%-]{1,64}:)([^/@:&]{6,256})(?=@(?!sha\d))")
 _ENCODED_WHOLE = re.compile(r"(?<=[?&;#])[^=&;?#\s]*%(?:25)*3[dD][^=&;?#\s]*")  # name and value
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
-_ENCODED = re.compile(r"[%?=]")
+_ENCODED = re.compile(r"[%?=:]")
 _LONGEST_PROGRAM = 256
 
 
@@ -102,8 +102,8 @@ def _clean_step(step: str, replacement: Replacement) -> str:
 
 
 def _decoded(value: str, replacement: Replacement) -> str:
-    """Replace a value that holds a credential when it is decoded, once or several times."""
-    for text in decodings(value):
+    """Replace a value that holds a credential as it is, or when it is decoded, once or more."""
+    for text in (value, *decodings(value)):
         if clean(text, replacement) != text or _names_a_credential(text):
             return replacement(unquote_plus(value))
     return value

@@ -15,6 +15,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     is_reference,
     judge,
     may_name_drawn,
+    names_one_value,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK
@@ -34,13 +35,14 @@ NOTHING: Final = frozenset(
 # many there were (`PASS: TestX (0.00s)`, `pass: 12, fail: 3`); an object called after what it has.
 _ABOUT = re.compile(
     r"(?P<how>(?:scram-|hmac-)?(?:sha|SHA)-?\d{1,3}|md5|bcrypt|scrypt|argon2(?:id|i|d)?|pbkdf2"
-    r"|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
+    r"|v?\d{1,5}(?:\.\d{1,5}){2,3}(?:[-+~][\w.+~-]{0,32})?|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
     r"|(?P<passed>\d{1,3}[,;] .*|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
     r"|(?P<object>(?:[a-z][a-z-]{0,62}/)?(?:[a-z]{2,20}-){1,4}"
-    r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?))"
+    r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?|passwords?))"
 )
 _FILE = re.compile(
-    r"(?:file:/{1,2}|~|\.{1,2})?(?:/[\w.@+-]{1,64}){2,16}/?|[a-z]{2,32}(?:/[a-z][a-z_-]{0,63}){2,8}",
+    r"(?:file:/{1,2}|~|\.{1,2}|\$[A-Z_]{1,32})?(?:/[\w.@+-]{1,64}){2,16}/?"
+    r"|[a-z]{2,32}(?:/[a-z][a-z_-]{0,63}){1,8}",
     re.ASCII,
 )
 _LONGEST_FILE = 512  # characters
@@ -50,6 +52,12 @@ RANDOM: Final = (
     r"|(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{10})"
 )
 _RANDOM = re.compile(RANDOM)
+# What somebody made up: letters, digits and a sign that stands in no name, version or path.
+TYPED: Final = (
+    r"(?<![\w./@!#^-])(?=[\w!#^-]{8})(?=[\w!#^-]{0,64}?[0-9])(?=[\w!#^-]{0,64}?[A-Za-z])"
+    r"[A-Za-z0-9][\w-]{1,64}[!#^][\w!#^-]*+"
+)
+_TYPED = re.compile(TYPED, re.ASCII)
 _SHORTEST_DRAWN = 10
 _ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
 # Of the API itself, as `/openapi/v3/api/v1?hash=`, and what places something in a list or a file.
@@ -84,7 +92,8 @@ def is_scattered(text: str) -> bool:
 
 
 def is_drawn(text: str) -> bool:
-    return looks_random(text) and is_scattered(text)
+    """Tell what somebody drew or made up from words, names and versions."""
+    return (looks_random(text) and is_scattered(text)) or _TYPED.search(text) is not None
 
 
 def is_credential(name: str, value: str) -> bool:
@@ -114,8 +123,12 @@ def says_which(name: str, value: str) -> bool:
     """Tell what a value says about a credential instead of being one: where, how, which."""
     if (about := _ABOUT.fullmatch(value)) is None:
         return names_a_file(name, value)
-    last = words_of(name)[-1:]
-    return last == {"passed": ("pass",), "object": ("secret",)}.get(about.lastgroup or "", last)
+    words = words_of(name)
+    if about.lastgroup == "object":  # `adminPasswordKey` is the key in a Secret
+        return words[-1:] == ("secret",) or (
+            words[-1:] == ("key",) and names_one_value("".join(words[-2:-1]))
+        )
+    return about.lastgroup == "how" or words[-1:] == ("pass",)
 
 
 def names_a_file(name: str, value: str) -> bool:
