@@ -1,8 +1,8 @@
 """Which rules of `deploy/prometheus/alerts.yaml` fire on this agent: what `status --fail` asks.
 
 The same thresholds and the same `for` as there, so that a check by hand or by cron and the
-pager say the same. Rules that need more than this agent are Prometheus' alone: those that compare
-with the apiserver's own counts, and those over restarts, requests to a webhook and other nodes.
+pager say the same. Two are Prometheus' alone: that an agent starts again and again, or that a node
+has none, no agent can tell of itself.
 """
 
 import time
@@ -24,9 +24,13 @@ FOR_S: Final[Mapping[str, float]] = {
     "AuditSourceBehind": 300,
     "AuditApiserverBuffer": 0,
     "AuditBacklogOld": 600,
+    "AuditWebhookRefuses": 300,
+    "AuditApiserverErrors": 0,
+    "AuditEventsMissing": 1800,
 }
 _LATE_S: Final = 900.0  # silence, a backlog, a source behind; and what was lost is told so long
 _UNACKNOWLEDGED_S: Final = 300.0
+_GOOD: Final = 2  # the first digit of a status
 
 Fires = Iterator[tuple[str, bool]]
 
@@ -54,6 +58,16 @@ def _process(view: HealthView, now: float, began: float) -> Fires:
     yield "AuditSilence", now - max(seen, default=began) > _LATE_S
     yield "AuditNotReady", not readiness(view).good
     yield "AuditConfigRefused", view.config_refused
+    yield "AuditEventsMissing", view.counts_unread(_LATE_S)
+
+
+def _counts(view: HealthView) -> Iterator[tuple[str, str, float]]:
+    """Yield what must not grow: the rule, whom it concerns, and the count since the start."""
+    for source in view.sources:
+        refused = (count for code, count in source.answers.items() if code // 100 != _GOOD)
+        yield "AuditWebhookRefuses", source.source, sum(refused)
+    if view.apiserver is not None:
+        yield "AuditApiserverErrors", "the agent", view.apiserver.unwritten
 
 
 class Alerts:
@@ -63,6 +77,7 @@ class Alerts:
         self._monotonic = monotonic
         self._since: dict[tuple[str, str], float] = {}
         self._began: float | None = None
+        self._grown: dict[tuple[str, str], tuple[float, float]] = {}  # to how much, and when
 
     def look(self, view: HealthView, now: float) -> list[str]:
         """Return what fires, each with whom it concerns. *now*: seconds since the epoch."""
@@ -72,9 +87,21 @@ class Alerts:
         asked += [(source.source, _source(source)) for source in view.sources]
         at = self._monotonic()
         held = [(name, whom) for whom, fires in asked for name, holds in fires if holds]
+        held += [
+            (name, whom)
+            for name, whom, count in _counts(view)
+            if self._grows(name, whom, count, at)
+        ]
         self._since = {key: self._since.get(key, at) for key in held}
         return [
             f"{name}: {whom}"
             for (name, whom), since in self._since.items()
             if at - since >= FOR_S[name]
         ]
+
+    def _grows(self, name: str, whom: str, count: float, at: float) -> bool:
+        """Say whether a count that begins at zero has grown in the last quarter of an hour."""
+        before, when = self._grown.get((name, whom), (0.0, -_LATE_S))
+        when = at if count > before else when
+        self._grown[name, whom] = count, when
+        return at - when < _LATE_S

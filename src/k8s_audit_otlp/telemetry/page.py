@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -20,9 +20,6 @@ from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, readiness
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
-
-if TYPE_CHECKING:
-    from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader, Compared
 
 _SHOWN_SEGMENTS = 12  # of each log, the newest
 _BEHIND_S = 60.0  # who is so late may wait for a back end, and counts what comes when it reads it
@@ -50,10 +47,9 @@ def status_of(
     view: HealthView,
     history: History,
     at: float,
-    apiserver: "ApiserverReader | None" = None,
 ) -> dict[str, Any]:
     """Return what the page shows. *at*: seconds since the epoch."""
-    said, kind = verdict(view, apiserver)
+    said, kind = verdict(view)
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -64,37 +60,30 @@ def status_of(
         "exporters": [_exporter(one, history, read=_read(view)) for one in view.exporters],
         "sources": [asdict(source) for source in view.sources],
         "logs": _logs(agent, {log.path: log.trouble for log in view.logs}),
-        "apiserver": None if apiserver is None else _apiserver(apiserver, view),
+        "apiserver": view.apiserver and asdict(view.apiserver) | {"doubt": _doubt(view)},
     }
 
 
-def _apiserver(reader: "ApiserverReader", view: HealthView) -> dict[str, Any]:
-    compared = reader.compared()
-    told = compared._asdict() | {"doubt": _doubt(compared, view)} if compared else {}
-    return {"trouble": reader.trouble, **told}
-
-
-def _doubt(compared: "Compared", view: HealthView) -> str:
-    """Say what speaks for a loss before the log. Who waits for a back end reads nothing new."""
-    if compared.errors:
-        count = f"{compared.errors:,.0f} events"
+def _doubt(view: HealthView) -> str:
+    """Say what the apiserver's own count has against the log: '' as a rule."""
+    if view.apiserver and view.apiserver.unwritten:
+        count = f"{view.apiserver.unwritten:,.0f} events"
         return (
             f"The kube-apiserver could not write {count}: see AuditApiserverErrors in the runbook."
         )
-    behind = min((exporter.backlog_s for exporter in view.exporters), default=0.0) > _BEHIND_S
-    if behind or compared.counted <= 1.1 * compared.read + 100:
+    if not view.counts_unread(_BEHIND_S):
         return ""
     return "The kube-apiserver counts more events than were read: see AuditEventsMissing."
 
 
-def headline(view: HealthView, apiserver: "ApiserverReader | None" = None) -> str:
+def headline(view: HealthView) -> str:
     """Return in a line what the page says first."""
-    return "; ".join(readiness(view).reasons) or _verdict(view, apiserver)[0]
+    return "; ".join(readiness(view).reasons) or _verdict(view)[0]
 
 
-def verdict(view: HealthView, apiserver: "ApiserverReader | None" = None) -> tuple[str, str]:
+def verdict(view: HealthView) -> tuple[str, str]:
     """Answer whether anything is being lost, with what to do; and good, warn or bad."""
-    said, kind = _verdict(view, apiserver)
+    said, kind = _verdict(view)
     return said, kind if readiness(view).good else "bad"
 
 
@@ -107,10 +96,10 @@ def _read(view: HealthView) -> str:
     return "All that was read is" if down else "All is"
 
 
-def _verdict(view: HealthView, apiserver: "ApiserverReader | None") -> tuple[str, str]:
+def _verdict(view: HealthView) -> tuple[str, str]:
     """Say it for an agent that is ready."""
     read, sent = _read(view), _sent(view)
-    for said, kind in _losses(view, apiserver):
+    for said, kind in _losses(view):
         return f"{said} {sent}", kind
     known = "Nothing is being lost." if read == "All is" else "Nothing that was read is being lost."
     troubled = _failing(view) or view.config_refused or read != "All is"
@@ -134,17 +123,14 @@ def _sent(view: HealthView) -> str:
     return " ".join(said)
 
 
-def _losses(
-    view: HealthView, apiserver: "ApiserverReader | None"
-) -> Iterator[tuple[str, Literal["bad", "warn"]]]:
+def _losses(view: HealthView) -> Iterator[tuple[str, Literal["bad", "warn"]]]:
     """Say what is lost or soon will be, the worst first."""
     exporters = view.exporters
     if any(exporter.gone_bytes for exporter in exporters):
         yield "Bytes of the log were deleted before they were delivered: see below.", "bad"
     if gaps := sum(_certain_gaps(exporter) for exporter in exporters):
         yield f"Stretches of the log lost to an exporter: {gaps:,}, see below.", "bad"
-    compared = apiserver.compared() if apiserver else None
-    if compared and (doubt := _doubt(compared, view)):
+    if doubt := _doubt(view):
         yield doubt, "bad"
     for spool in (spool for source in view.sources for spool in source.spools if spool.at_risk):
         yield f"An apiserver's buffer may drop events: {spool.at_risk}.", "bad"

@@ -1,23 +1,10 @@
 """Plain values about the sources of a running agent and the spools that they write."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from k8s_audit_otlp.config.sources import log_id
-from k8s_audit_otlp.telemetry.metrics.table import (
-    SOURCE_BEHIND,
-    SOURCE_EVENTS,
-    SOURCE_LEFT_OUT,
-    SOURCE_REQUESTS,
-    SOURCE_UP,
-    SOURCE_WAITING,
-    SPOOL_AT_RISK,
-    SPOOL_BYTES,
-    SPOOL_MAX_BYTES,
-    SPOOL_REFUSES,
-    Labels,
-)
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent, RunningSource
 from k8s_audit_otlp.telemetry.views import SourceView, SpoolView
 
@@ -81,30 +68,6 @@ def _spools(agent: RunningAgent, source: str, running: RunningSource) -> Iterato
                 spool.trouble,
                 risks.get(cluster, ""),
             )
-
-
-def source_samples(views: Sequence[SourceView]) -> Iterator[tuple[str, Labels, float]]:
-    """Yield the samples of the metrics that are about sources."""
-    for view in views:
-        of = {"source": view.source}
-        yield SOURCE_UP, of, int(view.alive and not view.trouble)
-        yield SOURCE_LEFT_OUT, of, view.left_out
-        if view.behind_s is not None:
-            yield SOURCE_BEHIND, of, view.behind_s
-        for place, count in view.waiting.items():
-            topic, _, partition = place.rpartition("/")
-            yield SOURCE_WAITING, {**of, "topic": topic, "partition": partition}, count
-        for status, count in sorted(view.answers.items()):
-            yield SOURCE_REQUESTS, {**of, "code": str(status)}, count
-        for spool in view.spools:
-            receiver = {"receiver": spool.receiver}
-            events = {"taken": spool.taken, "repeated": spool.repeated, "refused": spool.refused}
-            for what, count in events.items():
-                yield SOURCE_EVENTS, {**receiver, "outcome": what}, count
-            yield SPOOL_BYTES, receiver, spool.used_bytes
-            yield SPOOL_MAX_BYTES, receiver, spool.max_bytes
-            yield SPOOL_REFUSES, receiver, int(bool(spool.trouble))
-            yield SPOOL_AT_RISK, receiver, int(bool(spool.at_risk))
 
 
 def spool_rooms(agent: RunningAgent) -> dict[str, int]:

@@ -6,7 +6,7 @@ commit loop comes round, `start` after an agent has started, `follow` before ano
 
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,13 @@ from k8s_audit_otlp.telemetry.agent_views import (
     life,
     stored_views,
 )
-from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Beat, Recent, readiness
+from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Beat, Recent
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
-from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY
 from k8s_audit_otlp.telemetry.page import headline, status_of, verdict
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.runway import Runways
-from k8s_audit_otlp.telemetry.source_views import source_samples, spool_rooms
+from k8s_audit_otlp.telemetry.source_views import spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReloadAnswer
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from k8s_audit_otlp.config.service import ApiserverMetrics, MetricsPush
     from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
     from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher
-    from k8s_audit_otlp.telemetry.metrics.registry import Metrics, Sample
+    from k8s_audit_otlp.telemetry.metrics.registry import Metrics
     from k8s_audit_otlp.telemetry.server import StatusServer
 
 _STOP_S = 2.0  # how long the end of the listener is waited for
@@ -67,9 +66,7 @@ class AgentStatus:
         self._agent = self._next = agent
         self._replaced = False
         state_dir = Path(agent.config.service.state_dir)
-        self._reporter = Reporter(
-            state_dir, self._health, lambda view: verdict(view, self._apiserver)
-        )
+        self._reporter = Reporter(state_dir, self._health, verdict)
         agent.listen(self.tick)
         reported = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
         self._base = _stored(state_dir) if reported else None
@@ -136,20 +133,17 @@ class AgentStatus:
         return MetricsPusher(block, self._metrics_of(agent).families, os.environ)
 
     def _metrics_of(self, agent: RunningAgent) -> "Metrics":
-        from k8s_audit_otlp.telemetry.metrics.registry import Metrics  # noqa: PLC0415 - slow
+        from k8s_audit_otlp.telemetry.metrics.health_samples import (  # noqa: PLC0415 - slow
+            health_samples,
+        )
+        from k8s_audit_otlp.telemetry.metrics.registry import Metrics  # noqa: PLC0415
 
         if self._metrics is None:
             base = exporter_views(agent) if self._base is None else self._base
-            self._metrics = Metrics(lambda: self._health().exporters, base, self._samples)
+            self._metrics = Metrics(
+                lambda: self._health().exporters, base, lambda: health_samples(self._health())
+            )
         return self._metrics
-
-    def _samples(self) -> Iterable["Sample"]:
-        view = self._health()
-        yield READY, {}, int(readiness(view).good)
-        yield CONFIG_REFUSED, {}, int(view.config_refused)
-        yield from source_samples(view.sources)
-        if self._apiserver is not None:
-            yield from self._apiserver.samples()
 
     def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
         from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
@@ -158,9 +152,7 @@ class AgentStatus:
             self._metrics_of(agent).text,
             self._health,
             lambda: life(self._agent, self._beat.age_s, replaced=self._replaced),
-            lambda: status_of(
-                self._agent, self._health(), self._history, time.time(), self._apiserver
-            ),
+            lambda: status_of(self._agent, self._health(), self._history, time.time()),
         )
         server = StatusServer(address, answers)
         self._address = server.start()
@@ -177,11 +169,12 @@ class AgentStatus:
         kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
         refused, answer = self.config_refused, self.reload
         logs = [*view.logs, *kept_out]
-        return replace(view, logs=logs, config_refused=refused, reload=answer)
+        asked = self._apiserver.view() if self._apiserver else None
+        return replace(view, logs=logs, config_refused=refused, reload=answer, apiserver=asked)
 
     def headline(self) -> str:
         """Return in a line what the page says first."""
-        return headline(self._health(), self._apiserver)
+        return headline(self._health())
 
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""

@@ -152,6 +152,24 @@ class SourceView:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiserverView:
+    """What the kube-apiserver counts of its own audit log. Counts are events."""
+
+    trouble: str = ""  # why it cannot be asked
+    events: float | None = None  # since it began; None where it has told nothing yet
+    errors: Mapping[str, float] = field(default_factory=dict)  # not written, by plugin
+    unwritten: float = 0.0  # of these, since it was first asked
+    since: float = 0.0  # seconds since the epoch, at most an hour ago: from then on
+    counted: float = 0.0  # it counted so many,
+    read: int = 0  # and so many were read of its log
+
+    @property
+    def unread(self) -> bool:
+        """Say whether more events were counted than read, beyond what is still being written."""
+        return self.counted > 1.1 * self.read + 100
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadAnswer:
     """What became of the configuration that was read again last, for whoever asked for it."""
 
@@ -172,3 +190,16 @@ class HealthView:
     sources: Sequence[SourceView] = ()
     config_refused: bool = False  # the files say something that does not run
     reload: ReloadAnswer = field(default_factory=ReloadAnswer)
+    apiserver: ApiserverView | None = None  # None where it is not asked
+
+    def counts_unread(self, late_s: float) -> bool:
+        """Say whether the apiserver counts events that nobody read.
+
+        Who waits for a back end reads nothing new: *late_s* is how long all may have waited.
+        """
+        waited: dict[str, float] = {}
+        for receiver in (one for exporter in self.exporters for one in exporter.receivers):
+            known = waited.get(receiver.receiver, receiver.backlog_s)
+            waited[receiver.receiver] = min(known, receiver.backlog_s)
+        late = max(waited.values(), default=0.0) > late_s
+        return self.apiserver is not None and self.apiserver.unread and not late

@@ -22,8 +22,10 @@ from k8s_audit_otlp.cli.deliver import status as status_command
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.telemetry.agent_views import health
 from k8s_audit_otlp.telemetry.health import readiness
-from k8s_audit_otlp.telemetry.source_views import source_samples, source_views
+from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
+from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.status import AgentStatus
+from k8s_audit_otlp.telemetry.views import HealthView
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.agent import running as running_agent
 from tests.kit.backend import Backend
@@ -172,7 +174,9 @@ def test_what_a_source_takes_and_refuses_is_told_everywhere(
         assert post(port, b"hello") == 400
         wait_for(lambda: post(port, event_list(time.monotonic_ns(), 200)) == 503)
         (view,) = source_views(agent)
-        samples = {(n, *labels.values()): v for n, labels, v in source_samples([view])}
+        samples = {
+            (n, *labels.values()): v for n, labels, v in health_samples(HealthView(sources=[view]))
+        }
         assert samples["k8s_audit_otlp_source_requests_total", "k8s_audit_webhook", "400"] == 1
         assert samples["k8s_audit_otlp_source_events_total", "k8s_audit_webhook", "repeated"] == 100
         assert samples["k8s_audit_otlp_spool_max_bytes", "k8s_audit_webhook"] == 80 << 10

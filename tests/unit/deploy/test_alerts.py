@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pytest
 import yaml
 
 from k8s_audit_otlp.telemetry.alerts import FOR_S, Alerts
-from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics
-from k8s_audit_otlp.telemetry.metrics.table import CONFIG_REFUSED, READY, table
-from k8s_audit_otlp.telemetry.source_views import source_samples
+from k8s_audit_otlp.telemetry.metrics.table import table
 from k8s_audit_otlp.telemetry.views import (
+    ApiserverView,
     ExporterView,
     Happening,
     HappeningKind,
@@ -80,9 +81,8 @@ def test_promtool_agrees(deploy: Any, kube_bin: Any) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-# What only Prometheus can know, who sees every agent, their restarts and the apiservers.
-_ELSEWHERE = {"AuditWebhookRefuses", "AuditAgentRestarts", "AuditAgentMissing",
-              "AuditApiserverErrors", "AuditEventsMissing"}  # fmt: skip
+# What no agent can know of itself.
+_ELSEWHERE = {"AuditAgentRestarts", "AuditAgentMissing"}
 
 
 def test_status_fires_after_as_long_as_the_alerts(deploy: Path) -> None:
@@ -104,6 +104,12 @@ def sent(**changes: Any) -> HealthView:
 
 def source(**changes: Any) -> HealthView:
     return HealthView(sent().logs, sent().exporters, sources=[SourceView("kafka", "", **changes)])
+
+
+def counted(events: float, **changes: Any) -> HealthView:
+    """Return an agent whose apiserver has counted so much, of which nothing was read."""
+    of_it = {name: changes.pop(name) for name in {"errors", "unwritten"} & {*changes}}
+    return replace(sent(**changes), apiserver=ApiserverView("", events, counted=events, **of_it))
 
 
 def lost(kind: HappeningKind) -> tuple[Happening, ...]:
@@ -133,18 +139,18 @@ VIEWS = {
     "behind": source(behind_s=901.0),
     "risk": source(spools=[SpoolView("k8s_audit", at_risk="raise it")]),
     "late": sent(backlog_s=901.0, backlog_bytes=1),
+    "unauthorized": source(answers={200: 9, 401: 2}),
+    "unwritten": counted(10, errors={"log": 3.0}, unwritten=3.0),
+    "unread": counted(500),
+    "all-read": counted(100),
+    "still-to-be-read": counted(500, backlog_s=901.0, backlog_bytes=1),
 }
 MOMENTS = (3, 8, 12, 18, 22, 40)  # minutes, none at the edge of a rule
 
 
 def scraped(view: HealthView) -> dict[str, float]:
     """Return what /metrics says of it."""
-    beside = [
-        (READY, {}, float(readiness(view).good)),
-        (CONFIG_REFUSED, {}, float(view.config_refused)),
-        *source_samples(view.sources),
-    ]
-    return series_of(Metrics(lambda: view.exporters, [], lambda: beside).text())
+    return series_of(Metrics(lambda: view.exporters, [], lambda: health_samples(view)).text())
 
 
 @pytest.mark.interop

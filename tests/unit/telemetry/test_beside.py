@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -17,8 +18,11 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.service import ApiserverMetrics
 from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
+from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.metrics.table import table
 from k8s_audit_otlp.telemetry.status import AgentStatus
+from k8s_audit_otlp.telemetry.views import HealthView
+from tests.conftest import ManualClock
 from tests.kit.backend import Backend
 from tests.kit.events import EventSource
 
@@ -70,9 +74,16 @@ def peer() -> Iterator[Peer]:
     made.server.server_close()
 
 
-def reader(peer: Peer, read: Callable[[], int] = int, token_file: str = "") -> ApiserverReader:
+def reader(
+    peer: Peer, read: Callable[[], int] = int, token_file: str = "", **more: Any
+) -> ApiserverReader:
     block = {"url": f"{peer.url}/metrics", "token_file": token_file or None}
-    return ApiserverReader(ApiserverMetrics.model_validate(block), read)
+    return ApiserverReader(ApiserverMetrics.model_validate(block), read, **more)
+
+
+def samples(of: ApiserverReader) -> dict[tuple[str, ...], float]:
+    beside = health_samples(HealthView(apiserver=of.view()))
+    return {(n, *labels.values()): value for n, labels, value in beside if "_apiserver_" in n}
 
 
 def test_the_apiservers_count_is_held_against_what_was_read(peer: Peer, tmp_path: Path) -> None:
@@ -81,26 +92,39 @@ def test_the_apiservers_count_is_held_against_what_was_read(peer: Peer, tmp_path
     peer.token = "Bearer abc"  # noqa: S105 - made up
     read = 7
     one = reader(peer, lambda: read, str(tmp_path / "token"))
-    assert one.compared() is None
-    assert list(one.samples()) == []
-    peer.text = METRICS.format(events="1000", errors="0")
+    assert one.view().events is None
+    assert samples(one) == {}
+    peer.text = METRICS.format(events="1000", errors="5")
     one.read()
-    peer.text, read = METRICS.format(events="1.5e+03", errors="2"), 407
+    peer.text, read = METRICS.format(events="1.5e+03", errors="7"), 407
     one.read()
-    compared = one.compared()
-    assert compared is not None
-    assert (compared.counted, compared.read) == (500, 400)
-    told = {(name, *labels.values()): value for name, labels, value in one.samples()}
-    assert told == {
+    view = one.view()
+    assert (view.counted, view.read, view.unwritten) == (500, 400, 2)
+    assert samples(one) == {
         ("k8s_audit_otlp_apiserver_up",): 1,
         ("k8s_audit_otlp_apiserver_events_total",): 1500,
-        ("k8s_audit_otlp_apiserver_errors_total", "log"): 2,
+        ("k8s_audit_otlp_apiserver_errors_total", "log"): 7,
     }
     peer.text = METRICS.format(events="3", errors="0")
     one.read()
-    compared = one.compared()
-    assert compared is not None
-    assert (compared.counted, compared.read) == (0, 0)
+    view = one.view()
+    assert (view.counted, view.read, view.unwritten) == (0, 0, 2)
+
+
+def test_the_last_hour_is_compared(peer: Peer, clock: ManualClock) -> None:
+    """What is not read today does not drown in what was read all year."""
+    read = 0
+    one = reader(peer, lambda: read, clock=clock)
+    for minute in range(600):
+        if minute < 560:
+            read += 1000
+        peer.text = METRICS.format(events=minute * 1000, errors=0)
+        one.read()
+        clock.advance(60)
+    view = one.view()
+    assert clock.now - view.since <= 3700
+    assert (view.counted, view.read) == (60_000, 20_000)
+    assert view.unread
 
 
 @pytest.mark.parametrize(
@@ -115,8 +139,8 @@ def test_what_cannot_be_read_says_why(peer: Peer, text: str, token: str, said: s
     peer.text, peer.token = text, token
     one = reader(peer)
     one.read()
-    assert said in one.trouble
-    assert list(one.samples()) == [("k8s_audit_otlp_apiserver_up", {}, 0)]
+    assert said in one.view().trouble
+    assert samples(one) == {("k8s_audit_otlp_apiserver_up",): 0}
 
 
 def test_an_apiserver_that_is_away_is_no_error_of_the_agent() -> None:
@@ -124,7 +148,7 @@ def test_an_apiserver_that_is_away_is_no_error_of_the_agent() -> None:
     block = {"url": "http://127.0.0.1:9/metrics"}
     one = ApiserverReader(ApiserverMetrics.model_validate(block), int)
     one.read()
-    assert "refused" in one.trouble
+    assert "refused" in one.view().trouble
 
 
 CONFIG = """

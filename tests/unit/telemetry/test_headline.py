@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.telemetry.metrics.apiserver import Compared
 from k8s_audit_otlp.telemetry.page import headline, verdict
 from k8s_audit_otlp.telemetry.views import (
+    ApiserverView,
     ExporterView,
     HealthView,
     LogView,
@@ -49,27 +49,16 @@ def test_what_is_not_read_is_not_called_sent(view: HealthView, said: str) -> Non
         assert "Nothing is being lost." not in text
 
 
-class Counts:
-    """An apiserver that has counted so much."""
-
-    trouble = ""
-
-    def __init__(self, counted: float, errors: float = 0.0) -> None:
-        self._compared = Compared(counted, 10, 1.0, errors)
-
-    def compared(self) -> Compared:
-        return self._compared
-
-
 def test_what_the_apiserver_counts_is_held_against_it() -> None:
     """It may know of events that were never in the log."""
-    apiserver: Any = Counts(10, errors=3.0)
-    assert headline(WELL, apiserver).startswith("The kube-apiserver could not write 3 events")
-    apiserver = Counts(500)
-    assert headline(WELL, apiserver).startswith("The kube-apiserver counts more events")
+    unwritten = ApiserverView(counted=10, read=10, unwritten=3.0)
+    text = headline(dataclasses.replace(WELL, apiserver=unwritten))
+    assert text.startswith("The kube-apiserver could not write 3 events")
+    unread = dataclasses.replace(WELL, apiserver=ApiserverView(counted=500, read=10))
+    assert headline(unread).startswith("The kube-apiserver counts more events")
     late = dataclasses.replace(SENT, receivers=(ReceiverView("x", backlog_bytes=9, backlog_s=99),))
-    behind = dataclasses.replace(WELL, exporters=[late])
-    assert headline(behind, apiserver).startswith("Nothing is being lost"), "it is still to be read"
+    behind = dataclasses.replace(unread, exporters=[late])
+    assert headline(behind).startswith("Nothing is being lost"), "it is still to be read"
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.logs import OnceAMinute
+from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics, process_values
 from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table
-from k8s_audit_otlp.telemetry.source_views import source_samples
-from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView, SourceView
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, ReceiverView, SourceView
 
 LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
 PAIR = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
@@ -198,7 +198,7 @@ def test_the_start_of_the_process_does_not_move() -> None:
 def test_how_far_behind_a_source_is_told_of_those_that_read() -> None:
     """Each partition by itself; a webhook has nothing to be behind of."""
     kafka = SourceView("kafka", "", behind_s=3.5, waiting={"audit.a/0": 7, "audit.a/11": 0})
-    samples = list(source_samples([kafka, SourceView("k8s_audit_webhook", "")]))
+    samples = list(health_samples(HealthView(sources=[kafka, SourceView("k8s_audit_webhook", "")])))
     behind = [(labels, v) for name, labels, v in samples if name.endswith("behind_seconds")]
     assert behind == [({"source": "kafka"}, 3.5)]
     waiting = [(labels, v) for name, labels, v in samples if name.endswith("waiting_messages")]

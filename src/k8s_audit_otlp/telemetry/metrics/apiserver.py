@@ -10,27 +10,25 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Final, NamedTuple
+from typing import Final
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.service import ApiserverMetrics
 from k8s_audit_otlp.telemetry.logs import fields
-from k8s_audit_otlp.telemetry.metrics.registry import Sample
-from k8s_audit_otlp.telemetry.metrics.table import (
-    APISERVER_ERRORS,
-    APISERVER_EVENTS,
-    APISERVER_UP,
-)
+from k8s_audit_otlp.telemetry.views import ApiserverView
 from k8s_audit_otlp.transport.tls import TlsError, make_context
 from k8s_audit_otlp.transport.url import Url
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 _TIMEOUT_S: Final = 10.0
+_HOUR_S: Final = 3600.0  # what is compared; a loss of today must not drown in a year
+_EVERY_S: Final = 60.0
 _MAX_LINE: Final = 64 * 1024
 _MAX_BYTES: Final = 256 * 1024 * 1024  # an apiserver tells megabytes
 _LINE: Final = re.compile(rb"apiserver_audit_(event|error)_total(?:\{(.*)\})? ([0-9.e+]+)")
@@ -44,30 +42,29 @@ class ApiserverCounts:
     at: float  # seconds since the epoch
     events: float
     errors: dict[str, float] = field(default_factory=dict)  # by plugin
-
-
-class Compared(NamedTuple):
-    """Events since a moment: as the apiserver counts them, and as they were read of its log."""
-
-    counted: float
-    read: int
-    since: float  # seconds since the epoch
-    errors: float  # events that the apiserver says it could not write
+    read: int = 0  # of its log until then
 
 
 class ApiserverReader:
     """Reads in a thread of its own; the newest counts can be asked for at any time."""
 
-    def __init__(self, block: ApiserverMetrics, events_read: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        block: ApiserverMetrics,
+        events_read: Callable[[], int],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """*events_read*: how many events of the log were read until now."""
         self._block = block
         self._events_read = events_read
-        self._read_before = 0
+        self._clock = clock
         self._stop = Event()
         self._lock = Lock()
-        self._first: ApiserverCounts | None = None
+        self._readings: deque[ApiserverCounts] = deque()  # about one a minute of the last hour
         self._last: ApiserverCounts | None = None
-        self.trouble = ""  # why the last reading failed, '' where it did not
+        self._unwritten = 0.0
+        self._trouble = ""  # why the last reading failed, '' where it did not
         self._thread = Thread(target=self._run, name="apiserver metrics", daemon=True)
 
     def start(self) -> None:
@@ -76,27 +73,22 @@ class ApiserverReader:
     def stop(self) -> None:
         self._stop.set()
 
-    def compared(self) -> Compared | None:
-        """Hold its count against what was read, None where it told none yet."""
+    def view(self) -> ApiserverView:
+        """Hold its count against what was read."""
         with self._lock:
-            if self._first is None or self._last is None:
-                return None
-            counted = self._last.events - self._first.events
-            errors = sum(self._last.errors.values()) - sum(self._first.errors.values())
-            read = self._events_read() - self._read_before
-            return Compared(counted, read, self._first.at, errors)
-
-    def samples(self) -> Iterator[Sample]:
-        """Yield the metrics as they are told on."""
-        with self._lock:
-            last, trouble = self._last, self.trouble
-        if last is None and not trouble:
-            return
-        yield APISERVER_UP, {}, int(not trouble)
-        if last is not None:
-            yield APISERVER_EVENTS, {}, last.events
-            for plugin, count in last.errors.items():
-                yield APISERVER_ERRORS, {"plugin": plugin}, count
+            last = self._last
+            if last is None:
+                return ApiserverView(self._trouble)
+            first = self._readings[0]
+            return ApiserverView(
+                self._trouble,
+                last.events,
+                last.errors,
+                self._unwritten,
+                first.at,
+                last.events - first.events,
+                self._events_read() - first.read,
+            )
 
     def _run(self) -> None:
         while True:
@@ -112,18 +104,27 @@ class ApiserverReader:
             self._failed(_why(error))
             return
         with self._lock:
-            before, self._last, self.trouble = self._last, counts, ""
-            if self._first is None or counts.events < self._first.events:
-                self._first = counts  # or it was started again
-                self._read_before = self._events_read()
-        more = sum(counts.errors.values()) - sum(before.errors.values()) if before else 0
+            before, self._last, self._trouble = self._last, counts, ""
+            self._keep(counts, before)
+            more = sum(counts.errors.values()) - sum(before.errors.values()) if before else 0.0
+            self._unwritten += max(0.0, more)
         if more > 0:
             text = "kube-apiserver could not write %d audit events: see its disk and its log"
             logger.error(text, more, extra=fields("apiserver_errors", count=more))
 
+    def _keep(self, counts: ApiserverCounts, before: ApiserverCounts | None) -> None:
+        """Keep what the last hour is measured from; an apiserver that began anew counts anew."""
+        readings = self._readings
+        if before is not None and (counts.events < before.events or counts.at < before.at):
+            readings.clear()
+        if not readings or counts.at - readings[-1].at >= _EVERY_S:
+            readings.append(counts)
+        while len(readings) > 1 and readings[1].at <= counts.at - _HOUR_S:
+            readings.popleft()
+
     def _failed(self, why: str) -> None:
         with self._lock:
-            self.trouble = why
+            self._trouble = why
         text = "the apiserver's own metrics cannot be read: %s; events are not concerned"
         logger.warning(text, why, extra=fields("apiserver_unread", reason=why))
 
@@ -168,7 +169,7 @@ class ApiserverReader:
                 errors[plugin[1].decode()] = value
         if events is None:
             raise ValueError("it tells no apiserver_audit_event_total: is this a kube-apiserver?")
-        return ApiserverCounts(time.time(), events, errors)
+        return ApiserverCounts(self._clock(), events, errors, self._events_read())
 
 
 def _refusal(status: int) -> str:

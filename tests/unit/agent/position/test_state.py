@@ -20,6 +20,7 @@ from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.state.positions import read_positions
 from k8s_audit_otlp.telemetry.backlog import inspect
+from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.metrics.table import READY
 from k8s_audit_otlp.telemetry.page import status_of
@@ -166,7 +167,7 @@ def test_a_full_state_disk_is_what_status_page_and_metrics_tell(
         assert f"agent {os.getpid()} is running" in told
         assert "No space left" in told
         assert "make room" in told
-        assert {name: value for name, _, value in status._samples()}[READY] == 0
+        assert {name: value for name, _, value in health_samples(status._health())}[READY] == 0
         page = status_of(agent, status._health(), History(), 0.0)
         assert page["kind"] == "bad"
         assert "No space left" in page["reasons"][0]
