@@ -1,6 +1,6 @@
 """What one request costs each transport, beside making its records.
 
-    python tests/bench/bench_senders.py
+    python -m tests.bench.bench_senders
 
 320 records of about 1.1 KB, a back end in a process of its own on loopback. Best of five, CPU time
 of this process.
@@ -17,9 +17,8 @@ from pathlib import Path
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.transport.file import FileOptions, FileSender
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from k8s_audit_otlp.transport.sender import Sender
+from tests.kit.delivery import grpc_sender, http_sender
 
 ROUNDS, REQUESTS = 5, 200
 ENVELOPES = {"k8s_audit": (b"", b"")}
@@ -77,11 +76,10 @@ def measure(name: str, sender: Sender) -> None:
 
 def main() -> None:
     with served(_HTTP) as url:
-        measure("http gzip", HttpSender(HttpOptions(lambda: url), ENVELOPES))
+        measure("http gzip", http_sender(url, ENVELOPES))
     with served(_GRPC) as target:
         for compression in ("none", "gzip"):
-            options = GrpcOptions(lambda: target, insecure=True, compression=compression)
-            measure(f"grpc {compression}", GrpcSender(options, ENVELOPES))
+            measure(f"grpc {compression}", grpc_sender(target, ENVELOPES, compression=compression))
     with tempfile.TemporaryDirectory() as directory:
         path = str(Path(directory) / "audit.jsonl")
         measure("file", FileSender(FileOptions(path), ENVELOPES))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
@@ -33,11 +33,8 @@ from k8s_audit_otlp.receiver.listing import live_path
 from k8s_audit_otlp.receiver.names import fold
 from k8s_audit_otlp.transport import credentials
 from k8s_audit_otlp.transport.credentials import Credentials
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.http import HttpSender
 from k8s_audit_otlp.transport.sender import Sender
-
-if TYPE_CHECKING:
-    from k8s_audit_otlp.transport.grpc import GrpcOptions
 
 ResourceScopes = Mapping[str, ResourceScope]
 
@@ -126,11 +123,13 @@ def sender_of(
         resource_scopes = HourlyScopes(resources_of(config, env), _scope(), attribute)
     match exporter:
         case OtlpHttp():
-            return HttpSender(http_options(exporter, config, env), resource_scopes)
+            own = credentials_of(exporter.auth, config, env)
+            return HttpSender(exporter, resource_scopes, credentials=own, env=env)
         case OtlpGrpc():
             from k8s_audit_otlp.transport.grpc import GrpcSender  # noqa: PLC0415 - 20 MiB
 
-            return GrpcSender(grpc_options(exporter, config, env), resource_scopes)
+            own = credentials_of(exporter.auth, config, env)
+            return GrpcSender(exporter, resource_scopes, credentials=own)
         case OtlpFile():
             from k8s_audit_otlp.transport.file import FileOptions, FileSender  # noqa: PLC0415
 
@@ -163,43 +162,6 @@ def request_form(exporter: Exporter) -> tuple[object, ...] | None:
             return "none", None, *alike
         case _:
             return None
-
-
-def http_options(exporter: OtlpHttp, config: Config, env: Mapping[str, str]) -> HttpOptions:
-    return HttpOptions(
-        url=exporter.url.resolve,
-        headers={name: value.resolve for name, value in exporter.headers.items()},
-        credentials=credentials_of(exporter.auth, config, env),
-        compression=exporter.compression,
-        compression_level=exporter.compression_params.level,
-        timeout_s=exporter.timeout_s,
-        tls=exporter.tls,
-        proxy_url=exporter.proxy_url.resolve if exporter.proxy_url else None,
-        env=env,
-        retry_also=frozenset(exporter.audit.retry_status_codes),
-        accept_any_answer=exporter.accept_any_answer,
-        connections=exporter.sending_queue.num_consumers,
-    )
-
-
-def grpc_options(exporter: OtlpGrpc, config: Config, env: Mapping[str, str]) -> "GrpcOptions":
-    from k8s_audit_otlp.transport.grpc import GrpcOptions  # noqa: PLC0415 - loads gRPC
-
-    keepalive = exporter.keepalive
-    return GrpcOptions(
-        target=exporter.target.resolve,
-        insecure=exporter.insecure,
-        headers={name: value.resolve for name, value in exporter.headers.items()},
-        credentials=credentials_of(exporter.auth, config, env),
-        compression=exporter.compression,
-        timeout_s=exporter.timeout_s,
-        tls=exporter.tls,
-        keepalive_s=keepalive.time_s if keepalive else None,
-        keepalive_timeout_s=keepalive.timeout_s if keepalive else 20.0,
-        keepalive_always=keepalive.permit_without_stream if keepalive else False,
-        authority=exporter.authority or "",
-        user_agent=exporter.user_agent or "",
-    )
 
 
 def credentials_of(

@@ -7,7 +7,7 @@ while it may be a mistake of configuration: a wrong key must not destroy audit d
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -99,7 +99,7 @@ def read_http(
     message: str,
     *,
     now: datetime,
-    retry_also: frozenset[int] = frozenset(),
+    retry_also: Collection[int] = (),
 ) -> Outcome:
     """Say what an HTTP answer without partial success means. *message* is for people.
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
 from k8s_audit_otlp.config.extensions import OAuth2Client
+from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
@@ -66,9 +67,7 @@ class BasicCredentials:
         """Nothing is kept: the next request reads name and password again."""
 
 
-def own_headers(
-    headers: Mapping[str, Callable[[], str]], credentials: Credentials | None
-) -> dict[str, str]:
+def own_headers(headers: Mapping[str, Secret], credentials: Credentials | None) -> dict[str, str]:
     """Return the headers of a configuration as of now, with those of its credentials.
 
     Raises:
@@ -76,7 +75,7 @@ def own_headers(
         NoCredentialsError: no token can be had.
 
     """
-    own = {name: read_setting(value, f"the header {name}") for name, value in headers.items()}
+    own = {n: read_setting(value.resolve, f"the header {n}") for n, value in headers.items()}
     if credentials:
         own.update(read_setting(credentials.headers, "the credentials"))
     return own

@@ -6,15 +6,14 @@ its statuses mean: opentelemetry.io/docs/specs/otlp/#otlpgrpc.
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
 import grpc  # type: ignore[import-untyped]  # ships no stubs
 
-from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.config.exporters import OtlpGrpc
 from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.export_response import read_partial_success, safe_text, without_sent
 from k8s_audit_otlp.otlp.streams import request_of
@@ -71,32 +70,19 @@ _WRONG_PORT = {
 }
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class GrpcOptions:
-    """Where calls go and how. Functions stand for what may be secret or change on disk."""
-
-    target: Callable[[], str]  # host:port, http://host:port, https://host:port, dns:///…, unix:…
-    insecure: bool = False
-    headers: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    credentials: Credentials | None = None
-    compression: Literal["gzip", "none"] = "gzip"
-    timeout_s: float = 5.0
-    tls: Tls = field(default_factory=Tls)
-    keepalive_s: float | None = None  # idle time before a ping
-    keepalive_timeout_s: float = 20.0
-    keepalive_always: bool = False  # ping without a call as well
-    authority: str = ""
-    user_agent: str = ""
-
-
 class GrpcSender:
     """The OTLP/gRPC transport of one exporter. Threads share its channel."""
 
     def __init__(
-        self, options: GrpcOptions, resource_scopes: Mapping[str, tuple[bytes, bytes]]
+        self,
+        exporter: OtlpGrpc,
+        resource_scopes: Mapping[str, tuple[bytes, bytes]],
+        *,
+        credentials: Credentials | None = None,
     ) -> None:
         """*resource_scopes*: per receiver the encoded resource and scope."""
-        self._options = options
+        self._exporter = exporter
+        self._credentials = credentials
         self._resource_scopes = resource_scopes
         self._lock = Lock()  # guards the channel and what it was made for
         self._channel: Any = None
@@ -117,7 +103,7 @@ class GrpcSender:
         except (UnreadableSettingError, UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         try:
-            answer = call(request.body, timeout=self._options.timeout_s, metadata=metadata)
+            answer = call(request.body, timeout=self._exporter.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             return without_sent(self._failed(error), [value for _, value in metadata])
         except ValueError as error:
@@ -134,8 +120,8 @@ class GrpcSender:
         code: str = error.code().name
         details = error.details() or ""
         metadata = error.trailing_metadata() or ()
-        if code == "UNAUTHENTICATED" and self._options.credentials:
-            self._options.credentials.refused()
+        if code == "UNAUTHENTICATED" and self._credentials:
+            self._credentials.refused()
         where = f"{_peer(self._made_for)}: "
         if found := _PROXY_STATUS.search(details):
             why = MISCONFIGURED_PROXY[int(found[1])].replace("proxy_url", "https_proxy")
@@ -165,12 +151,12 @@ class GrpcSender:
                 return f"; {hint}"
         if not _NO_ANSWER.search(details):
             return ""
-        if self._options.insecure:
+        if self._exporter.insecure:
             return "; if it stays so: does the port speak TLS, or no gRPC?"
         return "; if it stays so: does the server want a client certificate, tls::cert_file?"
 
     def _metadata(self) -> list[tuple[str, str]]:
-        named = own_headers(self._options.headers, self._options.credentials)
+        named = own_headers(self._exporter.headers, self._credentials)
         for name, value in named.items():
             if not (value.isascii() and value.isprintable()):
                 raise UnusableError(f"the header {name} holds a sign that gRPC cannot carry")
@@ -178,9 +164,9 @@ class GrpcSender:
 
     def _connect(self) -> Any:
         """Return the call; on a new channel when the address or a certificate has changed."""
-        options = self._options
-        target = read_setting(options.target, "the endpoint")
-        made_for = (target, stamp(options.tls.files))
+        exporter = self._exporter
+        target = read_setting(exporter.target.resolve, "the endpoint")
+        made_for = (target, stamp(exporter.tls.files))
         with self._lock:
             if self._call is not None and made_for == self._made_for:
                 return self._call
@@ -193,19 +179,19 @@ class GrpcSender:
         return self._call
 
     def _open(self, target: str) -> Any:
-        options = self._options
-        settings = channel_settings(options)
-        gzip = options.compression == "gzip"
+        exporter = self._exporter
+        settings = channel_settings(exporter)
+        gzip = exporter.compression == "gzip"
         compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
         address = address_of(target)
-        if options.insecure:
+        if exporter.insecure:
             return grpc.insecure_channel(address, settings, compression)
-        if options.tls.insecure_skip_verify:
+        if exporter.tls.insecure_skip_verify:
             why = "gRPC always checks certificates; write the server's own as tls::ca_file"
             raise TlsError("insecure_skip_verify", why)
-        if options.tls.min_version != "1.2":
+        if exporter.tls.min_version != "1.2":
             raise TlsError("min_version", "gRPC decides itself, 1.2 or newer; leave it out")
-        credentials = grpc.ssl_channel_credentials(*read_pem(options.tls))
+        credentials = grpc.ssl_channel_credentials(*read_pem(exporter.tls))
         return grpc.secure_channel(address, credentials, settings, compression)
 
     def close(self) -> None:
@@ -229,10 +215,10 @@ def address_of(target: str) -> str:
     return target.rstrip("/")
 
 
-def channel_settings(options: GrpcOptions) -> list[tuple[str, Any]]:
+def channel_settings(exporter: OtlpGrpc) -> list[tuple[str, Any]]:
     """Return the channel's arguments. Source: grpc/impl/channel_arg_names.h."""
     settings: list[tuple[str, Any]] = [
-        ("grpc.primary_user_agent", f"{options.user_agent} {USER_AGENT}".strip()),
+        ("grpc.primary_user_agent", f"{exporter.user_agent or ''} {USER_AGENT}".strip()),
         ("grpc.max_send_message_length", -1),  # the back end's limit is found out, not guessed
         ("grpc.max_receive_message_length", MAX_BODY_BYTES),
         ("grpc.max_metadata_size", _METADATA_BYTES),  # between the two gRPC refuses by chance
@@ -242,16 +228,16 @@ def channel_settings(options: GrpcOptions) -> list[tuple[str, Any]]:
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),
         ("grpc.enable_retries", 0),  # a retry must be counted and waited for here
     ]
-    if options.keepalive_s:
+    if (pings := exporter.keepalive) and pings.time_s:
         settings += [
-            ("grpc.keepalive_time_ms", int(options.keepalive_s * 1000)),
-            ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout_s * 1000)),
-            ("grpc.keepalive_permit_without_calls", int(options.keepalive_always)),
+            ("grpc.keepalive_time_ms", int(pings.time_s * 1000)),
+            ("grpc.keepalive_timeout_ms", int(pings.timeout_s * 1000)),
+            ("grpc.keepalive_permit_without_calls", int(pings.permit_without_stream)),
         ]
-    if options.authority:
-        settings.append(("grpc.default_authority", options.authority))
-    if options.tls.server_name_override:
-        settings.append(("grpc.ssl_target_name_override", options.tls.server_name_override))
+    if exporter.authority:
+        settings.append(("grpc.default_authority", exporter.authority))
+    if exporter.tls.server_name_override:
+        settings.append(("grpc.ssl_target_name_override", exporter.tls.server_name_override))
     return settings
 
 

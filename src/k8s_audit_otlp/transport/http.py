@@ -8,12 +8,11 @@ import re
 import ssl
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 from urllib.parse import parse_qsl
 
-from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.export_response import (
     error_in,
@@ -23,7 +22,7 @@ from k8s_audit_otlp.otlp.export_response import (
 )
 from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_http
-from k8s_audit_otlp.transport.compress import Compression, compressor
+from k8s_audit_otlp.transport.compress import compressor
 from k8s_audit_otlp.transport.connection import (
     ConnectError,
     Connections,
@@ -48,46 +47,35 @@ _KEY_IN_PATH = re.compile(r"(?=[^\d]*\d)[\w.~-]{8,}")
 _OTHER_ANSWER = "accept_any_answer: true takes it for an acknowledgement"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class HttpOptions:
-    """Where requests go and how. Functions stand for what may be secret or change on disk."""
-
-    url: Callable[[], str]
-    headers: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    credentials: Credentials | None = None
-    compression: Compression = "gzip"
-    compression_level: int | None = None
-    timeout_s: float = 30.0
-    tls: Tls = field(default_factory=Tls)
-    proxy_url: Callable[[], str] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)  # for the proxy variables
-    retry_also: frozenset[int] = frozenset()
-    accept_any_answer: bool = False  # a 2xx counts whatever its body is
-    connections: int = 4
-
-
 class HttpSender:
     """The OTLP/HTTP transport of one exporter. Threads share it."""
 
     def __init__(
         self,
-        options: HttpOptions,
+        exporter: OtlpHttp,
         resource_scopes: Mapping[str, tuple[bytes, bytes]],
         *,
+        credentials: Credentials | None = None,
+        env: Mapping[str, str],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """*resource_scopes*: per receiver the encoded resource and scope."""
-        self._options = options
+        """*resource_scopes*: per receiver the encoded resource and scope.
+
+        *env*: where the proxy variables are looked up.
+        """
+        self._exporter = exporter
+        self._credentials = credentials
+        self._env = env
         self._resource_scopes = resource_scopes
         self._now = now
-        self._compress = compressor(options.compression, options.compression_level)
-        self._tls = ContextKeeper(options.tls)
+        self._compress = compressor(exporter.compression, exporter.compression_params.level)
+        self._tls = ContextKeeper(exporter.tls)
         self._lock = Lock()  # guards the connections and what they were made for
         self._connections: Connections | None = None
         self._made_for: tuple[str, str | None] = ("", None)
         self._fixed = {"Content-Type": "application/x-protobuf", "User-Agent": USER_AGENT}
-        if options.compression != "none":
-            self._fixed["Content-Encoding"] = options.compression
+        if exporter.compression != "none":
+            self._fixed["Content-Encoding"] = exporter.compression
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
         body = request_of(self._resource_scopes, receiver, records)
@@ -95,7 +83,7 @@ class HttpSender:
 
     def send(self, request: ExportRequest) -> Outcome:
         """Post *request* and say what became of it. Never raises for what the world may do."""
-        timeout = self._options.timeout_s
+        timeout = self._exporter.timeout_s
         where, tls = "", False
         try:
             connections = self._connect()
@@ -109,8 +97,8 @@ class HttpSender:
         except (ConnectError, NoAnswerError, OSError) as error:
             outcome = read_failure(error, timeout, tls=tls)
             return outcome._replace(why=where + outcome.why)
-        if answer.status == 401 and self._options.credentials:
-            self._options.credentials.refused()
+        if answer.status == 401 and self._credentials:
+            self._credentials.refused()
         judged = _without_secrets(self._outcome(answer), headers, connections.url)
         if isinstance(judged, Delivered):
             return judged
@@ -123,15 +111,14 @@ class HttpSender:
         if packed:
             body = _unpack(body, packed)
         message = read_status(body, content_type) if status >= 300 and body else ""
-        outcome = read_http(
-            status, headers, message, now=self._now(), retry_also=self._options.retry_also
-        )
+        retried = self._exporter.audit.retry_status_codes
+        outcome = read_http(status, headers, message, now=self._now(), retry_also=retried)
         if not isinstance(outcome, Delivered):
             return outcome
         if not answer.whole:
             return Retry(f"HTTP {status}, but the answer broke off or has no end")
         of_grpc = "grpc" in content_type  # whose status may say no where HTTP's says yes
-        if self._options.accept_any_answer or not (answer.body or of_grpc):
+        if self._exporter.accept_any_answer or not (answer.body or of_grpc):
             return outcome
         return _acknowledgement(status, body, content_type)
 
@@ -140,29 +127,31 @@ class HttpSender:
         headers = dict(self._fixed)
         if url.authorization:
             headers["Authorization"] = url.authorization
-        if not self._options.headers and not self._options.credentials:
+        if not self._exporter.headers and not self._credentials:
             return headers
-        own = own_headers(self._options.headers, self._options.credentials)
+        own = own_headers(self._exporter.headers, self._credentials)
         names = {name.lower() for name in own}
         return {n: v for n, v in headers.items() if n.lower() not in names} | own
 
     def _connect(self) -> Connections:
         """Return the connections; new ones when the address or a certificate file has changed."""
-        options = self._options
-        url = read_setting(options.url, "the endpoint")
-        proxy = read_setting(options.proxy_url, "the proxy_url") if options.proxy_url else None
+        exporter = self._exporter
+        url = read_setting(exporter.url.resolve, "the endpoint")
+        proxy = None
+        if exporter.proxy_url is not None:
+            proxy = read_setting(exporter.proxy_url.resolve, "the proxy_url")
         with self._lock:
             known = self._connections
             if known and self._made_for == (url, proxy) and not self._tls.changed():
                 return known
-            through = proxy_for(url, options.env) if proxy is None else proxy
+            through = proxy_for(url, self._env) if proxy is None else proxy
             try:
                 made = Connections(
                     Url.parse(url),
                     context=self._tls.context,
-                    server_name=options.tls.server_name_override or "",
+                    server_name=exporter.tls.server_name_override or "",
                     proxy=Url.parse(through) if through else None,
-                    most_idle=options.connections,
+                    most_idle=exporter.sending_queue.num_consumers,
                 )
             except UnusableError as error:
                 raise UnusableError(f"the endpoint or the proxy: {error}") from None

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.model import Outcome
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
+from k8s_audit_otlp.transport.grpc import GrpcSender
+from tests.kit.delivery import grpc_sender
 from tests.kit.grpc_backend import GrpcBackend
 
 
@@ -22,14 +23,8 @@ def sender(
 ) -> Iterator[Callable[..., Any]]:
     made = []
 
-    def make(target: Any = None, **options: Any) -> Any:
-        options.setdefault("insecure", True)
-        options.setdefault("timeout_s", 5.0)
-        made.append(
-            GrpcSender(
-                GrpcOptions(lambda: target or grpc_backend.target, **options), resource_scopes
-            )
-        )
+    def make(target: Any = None, **keys: Any) -> Any:
+        made.append(grpc_sender(target or grpc_backend.target, resource_scopes, **keys))
         return made[-1]
 
     yield make

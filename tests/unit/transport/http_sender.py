@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.model import Outcome
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.http import HttpSender
 from tests.kit.backend import Backend
+from tests.kit.delivery import http_sender
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -20,10 +21,9 @@ def sender(
     """Make senders to the back end; they are closed at the end."""
     made = []
 
-    def make(url: Any = None, **options: Any) -> Any:
-        options.setdefault("timeout_s", 5.0)
-        chosen = HttpOptions(lambda: url or backend.logs_url, **options)
-        made.append(HttpSender(chosen, resource_scopes, now=lambda: NOW))
+    def make(url: Any = None, **keys: Any) -> Any:
+        url = url or backend.logs_url
+        made.append(http_sender(url, resource_scopes, now=lambda: NOW, **keys))
         return made[-1]
 
     yield make

@@ -16,8 +16,8 @@ from k8s_audit_otlp.transport.credentials import (
     NoCredentialsError,
     OAuth2Credentials,
 )
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from tests.conftest import ManualClock
+from tests.kit.delivery import http_sender
 from tests.kit.steps import Accept, Refuse
 
 
@@ -207,8 +207,8 @@ def test_a_sender_fetches_a_new_token_after_a_401(
 ) -> None:
     """A token that was revoked heals without a restart."""
     with servers.TokenServer() as server:
-        options = HttpOptions(lambda: backend.logs_url, credentials=client(server.url))
-        sender = HttpSender(options, resource_scopes)
+        credentials = client(server.url)
+        sender = http_sender(backend.logs_url, resource_scopes, credentials=credentials)
         backend.plan = [Refuse(401), Accept()]
         request = sender.prepare("k8s_audit", [record("a")])
         assert isinstance(sender.send(request), Misconfigured)

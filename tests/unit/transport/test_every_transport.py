@@ -12,9 +12,8 @@ import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.file import FileOptions, FileSender
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from k8s_audit_otlp.transport.sender import Sender
+from tests.kit.delivery import grpc_sender, http_sender
 
 Scopes = Mapping[str, tuple[bytes, bytes]]
 Record = Callable[..., bytes]
@@ -64,8 +63,8 @@ def answering(play: Callable[[socket.socket], object]) -> Iterator[int]:
 def sender_to(port: int, kind: str, scopes: Scopes) -> Sender:
     url = f"http://127.0.0.1:{port}"
     if kind == "grpc":
-        return GrpcSender(GrpcOptions(lambda: url, insecure=True, timeout_s=TIMEOUT_S), scopes)
-    return HttpSender(HttpOptions(lambda: f"{url}/v1/logs", timeout_s=TIMEOUT_S), scopes)
+        return grpc_sender(url, scopes, timeout=f"{TIMEOUT_S}s")
+    return http_sender(f"{url}/v1/logs", scopes, timeout=f"{TIMEOUT_S}s")
 
 
 def sent(sender: Sender, records: list[bytes]) -> tuple[Outcome, float]:

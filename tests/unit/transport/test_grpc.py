@@ -11,6 +11,7 @@ import pytest
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.credentials import BearerCredentials
 from k8s_audit_otlp.transport.grpc import address_of, retry_info_s
+from tests.kit.delivery import read_from
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.steps import (
     Accept,
@@ -46,7 +47,7 @@ def test_metadata_that_the_back_end_quotes_is_masked(
     sender: Any, grpc_backend: Any, record: Any
 ) -> None:
     """In an error and in a partial success."""
-    one = sender(headers={"x-api-key": lambda: "plan refuses", "x-b": lambda: "Odd KEYecho"})
+    one = sender(headers={"x-api-key": "plan refuses", "x-b": "Odd KEYecho"})
     for step, said in (
         (Refuse(CODE["INVALID_ARGUMENT"]), "the REDACTED with 3"),
         (PartialSuccess(1, "invalid Odd KEYecho and KEYecho"), "invalid REDACTED and REDACTED"),
@@ -155,7 +156,7 @@ def test_a_call_ends_at_its_deadline(
     """And may be sent again."""
     grpc_backend.plan = [Hang()]
     started = time.monotonic()
-    outcome = post(sender(timeout_s=0.4), record)
+    outcome = post(sender(timeout="0.4s"), record)
     assert isinstance(outcome, Retry)
     assert time.monotonic() - started < 30
 
@@ -169,9 +170,7 @@ def test_headers_become_metadata_in_lower_case(
     """Read anew for every call; credentials as well."""
     token = tmp_path / "token"
     token.write_text("one")
-    s = sender(
-        headers={"X-Scope-OrgID": lambda: "tenant"}, credentials=BearerCredentials(token.read_text)
-    )
+    s = sender(headers={"X-Scope-OrgID": "tenant"}, credentials=BearerCredentials(token.read_text))
     post(s, record)
     token.write_text("two")
     post(s, record)
@@ -181,10 +180,15 @@ def test_headers_become_metadata_in_lower_case(
 
 
 def test_a_header_that_metadata_cannot_carry_is_not_sent(
-    sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
+    sender: Callable[..., Any],
+    grpc_backend: GrpcBackend,
+    record: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     """And its value is not told."""
-    outcome = post(sender(headers={"X-Key": lambda: "s3cret\n"}), record)
+    s = sender(headers={"X-Key": read_from(tmp_path / "key")})
+    (tmp_path / "key").write_text("s3cret\ns3cret")
+    outcome = post(s, record)
     assert outcome == Misconfigured("the header X-Key holds a sign that gRPC cannot carry")
     assert grpc_backend.requests_total == 0
 
@@ -193,8 +197,8 @@ def test_nothing_secret_reaches_an_outcome(
     sender: Callable[..., Any], grpc_backend: GrpcBackend, record: Callable[..., Any]
 ) -> None:
     """Not the metadata, whatever goes wrong."""
-    s = sender(headers={"x-key": lambda: "s3cret"}, timeout_s=0.5)
-    told = [repr(s), repr(s._options)]
+    s = sender(headers={"x-key": "s3cret"}, timeout="0.5s")
+    told = [repr(s), repr(s._exporter)]
     for step in (Refuse(401), Refuse(400), Cut(), Hang()):
         grpc_backend.plan = [step]
         told.append(repr(post(s, record)))
@@ -230,7 +234,11 @@ def test_keepalive_and_authority_do_not_disturb_a_call(
     sender: Callable[..., Any], record: Callable[..., Any]
 ) -> None:
     """Their settings are accepted by the library."""
-    s = sender(keepalive_s=10, keepalive_always=True, authority="logs.test", user_agent="fleet/1")
+    s = sender(
+        keepalive={"time": "10s", "permit_without_stream": True},
+        authority="logs.test",
+        user_agent="fleet/1",
+    )
     assert post(s, record) == Delivered()
 
 

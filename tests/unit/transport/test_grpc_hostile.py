@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
+from tests.kit.delivery import grpc_sender
 
 DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 PREFACE = 24
@@ -149,8 +149,8 @@ def _answer(peer: socket.socket, respond: Respond) -> None:
 
 def outcome_of(respond: Respond) -> Outcome:
     with server(respond) as target:
-        options = GrpcOptions(lambda: target, insecure=True, timeout_s=60.0, compression="none")
-        sender = GrpcSender(options, {"k8s_audit": (b"", b"")})
+        scopes = {"k8s_audit": (b"", b"")}
+        sender = grpc_sender(target, scopes, timeout="60s", compression="none")
         try:
             outcome = sender.send(sender.prepare("k8s_audit", [b"\x12\x00"]))
         finally:

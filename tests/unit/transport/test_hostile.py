@@ -17,7 +17,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from tests.kit.delivery import http_sender
 from tests.kit.steps import EndlessBody, GzipBomb, HugeHeaders, Slow
 
 MIB = 1 << 20
@@ -29,7 +29,7 @@ def attack(resource_scopes: Any, record: Any) -> Any:
     """Send one record to *url*; return outcome, seconds and the peak of memory."""
 
     def run(url: Any, timeout_s: Any = 3.0) -> Any:
-        sender = HttpSender(HttpOptions(lambda: url, timeout_s=timeout_s), resource_scopes)
+        sender = http_sender(url, resource_scopes, timeout=f"{timeout_s}s")
         request = sender.prepare("k8s_audit", [record("a")])
         tracemalloc.start()
         started = time.monotonic()
@@ -99,8 +99,7 @@ def test_a_server_that_does_not_read_does_not_hold_a_request(
     """A connection that nobody accepts takes in some bytes and then none."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        options = HttpOptions(lambda: url, compression="none", timeout_s=0.5)
-        sender = HttpSender(options, resource_scopes)
+        sender = http_sender(url, resource_scopes, compression="none", timeout="0.5s")
         started = time.monotonic()
         outcome = sender.send(sender.prepare("k8s_audit", [record("a", size=16 * MIB)]))
         assert isinstance(outcome, Retry)
@@ -171,8 +170,10 @@ def test_thirty_attacks_leave_no_memory_behind(backend: Any) -> None:
     script = textwrap.dedent(
         """
         import resource, sys
-        from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
-        sender = HttpSender(HttpOptions(lambda: sys.argv[1], timeout_s=10), {"r": (b"", b"")})
+        from k8s_audit_otlp.config.exporters import OtlpHttp
+        from k8s_audit_otlp.transport.http import HttpSender
+        block = OtlpHttp.model_validate({"logs_endpoint": sys.argv[1], "timeout": "10s"})
+        sender = HttpSender(block, {"r": (b"", b"")}, env={})
         request = sender.prepare("r", [b"\\x12\\x00"])
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

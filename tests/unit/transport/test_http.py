@@ -128,7 +128,7 @@ def test_further_codes_are_retried_by_configuration(
 ) -> None:
     """`retry_status_codes` names what this back end means by it."""
     backend.plan = [Refuse(404)]
-    assert isinstance(post(sender(retry_also=frozenset({404})), record), Retry)
+    assert isinstance(post(sender(audit={"retry_status_codes": [404]}), record), Retry)
 
 
 def test_a_partial_success_says_how_many_were_refused_and_why(
@@ -184,7 +184,7 @@ def test_threads_share_the_kept_connections(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
 ) -> None:
     """As many connections as there are threads, and none mixes up answers."""
-    s = sender(connections=4)
+    s = sender(sending_queue={"num_consumers": 4})
     outcomes = []
 
     def run(n: Any) -> None:
@@ -255,7 +255,7 @@ def test_one_deadline_covers_the_whole_request(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any], step: Slow | Hang
 ) -> None:
     """Neither silence nor a byte now and then holds a request longer than its timeout."""
-    kept = sender(timeout_s=0.5)
+    kept = sender(timeout="0.5s")
     while not isinstance(post(kept, record), Delivered):
         pass  # a busy machine may take longer to connect; the connection is kept
     backend.plan = [step]

@@ -9,6 +9,7 @@ from typing import Any
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry
 from k8s_audit_otlp.transport.credentials import BearerCredentials
 from tests.kit.backend import Backend
+from tests.kit.delivery import read_from
 from tests.kit.steps import (
     Cut,
     Hang,
@@ -27,7 +28,7 @@ def test_headers_are_read_anew_for_every_request(
     """A token that was renewed on disk is used without a restart."""
     token = tmp_path / "token"
     token.write_text("one")
-    s = sender(headers={"X-Token": token.read_text})
+    s = sender(headers={"X-Token": read_from(token)})
     post(s, record)
     token.write_text("two")
     post(s, record)
@@ -38,18 +39,19 @@ def test_a_configured_header_replaces_ours_whatever_its_case(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
 ) -> None:
     """There is never a second Content-Type or User-Agent."""
-    s = sender(
-        headers={"user-agent": lambda: "mine", "CONTENT-TYPE": lambda: "application/x-protobuf"}
-    )
+    s = sender(headers={"user-agent": "mine", "CONTENT-TYPE": "application/x-protobuf"})
     assert post(s, record) == Delivered()
     assert backend.requests[0].headers["user-agent"] == "mine"
 
 
 def test_a_header_with_a_line_break_is_not_sent(
-    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
+    sender: Callable[..., Any], backend: Backend, record: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """A file can smuggle in no header."""
-    outcome = post(sender(headers={"X-Token": lambda: "a\r\nX-Admin: 1"}), record)
+    """A file can smuggle in no header, whatever it held when the configuration was read."""
+    token = tmp_path / "token"
+    s = sender(headers={"X-Token": read_from(token)})
+    token.write_bytes(b"a\r\nX-Admin: 1")
+    outcome = post(s, record)
     assert outcome == Misconfigured("the header X-Token holds a line break")
     assert backend.requests_total == 0
 
@@ -58,7 +60,7 @@ def test_a_missing_token_file_is_named_and_waited_for(
     sender: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
 ) -> None:
     """The path is said, the data is kept."""
-    outcome = post(sender(headers={"X-Token": (tmp_path / "gone").read_text}), record)
+    outcome = post(sender(headers={"X-Token": read_from(tmp_path / "gone")}), record)
     assert isinstance(outcome, Misconfigured)
     assert str(tmp_path / "gone") in outcome.why
 
@@ -73,16 +75,16 @@ def test_user_and_password_of_the_url_become_a_header(
 
 
 def test_nothing_secret_reaches_an_outcome(
-    sender: Any, backend: Any, record: Any, servers: Any
+    sender: Any, backend: Any, record: Any, servers: Any, tmp_path: Path
 ) -> None:
     """URL, headers, tokens and proxy passwords: whatever goes wrong, none is told."""
     secret = "s3cr3t-value"  # noqa: S105 - it is looked for
     base = backend.url.replace("http://", f"http://{secret}:{secret}@")
     url = f"{base}/v1/logs?token={secret}"
     options = {
-        "headers": {"X-Key": lambda: secret},
+        "headers": {"X-Key": secret},
         "credentials": BearerCredentials(lambda: secret),
-        "timeout_s": 0.5,
+        "timeout": "0.5s",
     }
     told = []
     steps: list[Any] = [Refuse(s) for s in (260, 307, 400, 401, 404, 413, 429, 500)]
@@ -93,14 +95,16 @@ def test_nothing_secret_reaches_an_outcome(
         told.append(repr(post(s, record)))
     with servers.Proxy(admits="a:b") as proxy:
         dead = proxy.url.replace("http://", f"http://{secret}:{secret}@")
-        told.append(repr(post(sender(url, proxy_url=lambda: dead, **options), record)))
-    told += [
-        repr(post(sender(bad, **options), record))
-        for bad in (f"ftp://{secret}", f"http://siem.invalid/{secret}", f"http://h:{secret}/")
-    ]
-    broken = {"headers": {"X-Key": lambda: f"{secret}\n"}}
-    told.append(repr(post(sender(url, **broken), record)))
-    told += [repr(s), repr(s._options), repr(s._connections), repr(s._options.credentials)]
+        told.append(repr(post(sender(url, proxy_url=dead, **options), record)))
+    for bad in (f"ftp://{secret}", f"http://siem.invalid/{secret}", f"http://h:{secret}/"):
+        file = tmp_path / f"{len(told)}"
+        changed = sender(read_from(file), **options)
+        file.write_text(bad)
+        told.append(repr(post(changed, record)))
+    broken = sender(url, headers={"X-Key": read_from(tmp_path / "key")})
+    (tmp_path / "key").write_text(f"{secret}\n{secret}")
+    told.append(repr(post(broken, record)))
+    told += [repr(s), repr(s._exporter), repr(s._connections), repr(s._credentials)]
     leaks = [t for t in told if secret in t]
     assert leaks == []
     assert backend.requests[0].headers["x-key"] == secret
@@ -116,7 +120,7 @@ def test_what_a_back_end_quotes_of_the_request_is_masked(
         return Refuse(400, f"invalid {sent}".encode())
 
     backend.plan = quote
-    headers = {"X-Api-Key": lambda: "KEYecho", "Authorization": lambda: "Odd BEARecho"}
+    headers = {"X-Api-Key": "KEYecho", "Authorization": "Odd BEARecho"}
     outcome = post(sender(headers=headers), record)
     assert outcome == Rejected(f"127.0.0.1:{backend.port}: HTTP 400: invalid REDACTED REDACTED")
 
@@ -158,8 +162,8 @@ def test_a_proxy_url_is_used_with_its_password(
     with servers.Proxy(admits="me:pw") as proxy:
         url = f"http://backend.test:{backend.port}/v1/logs"
         good = proxy.url.replace("http://", "http://me:pw@")
-        assert post(sender(url, proxy_url=lambda: good), record) == Delivered()
-        assert post(sender(url, proxy_url=lambda: proxy.url), record) == Misconfigured(
+        assert post(sender(url, proxy_url=good), record) == Delivered()
+        assert post(sender(url, proxy_url=proxy.url), record) == Misconfigured(
             f"backend.test:{backend.port} through the proxy 127.0.0.1:{proxy.port}: "
             "HTTP 407 (the proxy wants credentials)"
         )

@@ -12,8 +12,9 @@ from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.http import HttpSender
 from tests.kit.backend import Backend
+from tests.kit.delivery import http_sender
 
 
 @pytest.fixture
@@ -21,9 +22,7 @@ def exchange(resource_scopes: Any, record: Any) -> Any:
     """Send one record and close."""
 
     def run(url: Any, tls: Any, **options: Any) -> Any:
-        sender = HttpSender(
-            HttpOptions(lambda: url, tls=tls, timeout_s=5, **options), resource_scopes
-        )
+        sender = http_sender(url, resource_scopes, tls=tls, **options)
         try:
             return sender.send(sender.prepare("k8s_audit", [record("a")]))
         finally:
@@ -111,8 +110,7 @@ def test_certificates_are_loaded_anew_when_they_change(
     ca = tmp_path / "ca.crt"
     foreign = pki.Authority(tmp_path, "foreign")
     shutil.copy(foreign.cert, ca)
-    options = HttpOptions(lambda: tls_backend.logs_url, tls=Tls(ca_file=str(ca)))
-    sender = HttpSender(options, resource_scopes)
+    sender = http_sender(tls_backend.logs_url, resource_scopes, tls=Tls(ca_file=str(ca)))
     request = sender.prepare("k8s_audit", [record("a")])
     assert isinstance(sender.send(request), Misconfigured)
     shutil.copy(authority.cert, ca)
@@ -131,14 +129,13 @@ def test_texts_are_loaded_anew_when_the_files_they_are_read_from_change(
     here = {name: tmp_path / f"mounted.{name}" for name in names}
     block = {f"{name}_pem": f"${{file:{here[name]}}}" for name in names}
     with Backend(tls=pki.server_context(server_pair, clients=authority.cert)) as backend:
-        exporter = {"endpoint": backend.url, "tls": block}
+        exporter = {"endpoint": backend.url, "tls": block, "timeout": "60s"}
         receivers = {"k8s_audit": {"include": "/nope"}}
         tree = {"receivers": receivers, "exporters": {"otlp_http": exporter}}
         put(here, foreign, foreign.issue("old"))
         parsed = load_tree(tree, "agent.yaml", {}).config.exporters["otlp_http"]
         assert isinstance(parsed, OtlpHttp)
-        options = HttpOptions(lambda: backend.logs_url, tls=parsed.tls, timeout_s=60)
-        sender = HttpSender(options, resource_scopes)
+        sender = HttpSender(parsed, resource_scopes, env={})
         request = sender.prepare("k8s_audit", [record("a")])
         assert isinstance(sender.send(request), Misconfigured)
         put(here, authority, authority.issue("new"))
@@ -199,7 +196,7 @@ def test_tls_goes_through_a_proxy_that_is_itself_reached_over_tls(
     tls = Tls(ca_file=str(authority.cert))
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
     with servers.Proxy(tls=pki.server_context(server_pair)) as proxy:
-        assert exchange(url, tls, proxy_url=lambda: proxy.url) == Delivered()
+        assert exchange(url, tls, proxy_url=proxy.url) == Delivered()
         assert proxy.seen == [("CONNECT", f"backend.test:{tls_backend.port}")]
 
 
@@ -213,7 +210,7 @@ def test_a_proxy_that_does_not_connect_says_so(
     url = f"https://backend.test:{tls_backend.port}/v1/logs"
     with servers.Proxy(refuse=status) as proxy:
         tls = Tls(ca_file=str(authority.cert))
-        outcome = exchange(url, tls, proxy_url=lambda: proxy.url)
+        outcome = exchange(url, tls, proxy_url=proxy.url)
         assert type(outcome) is kind
         peers = f"backend.test:{tls_backend.port} through the proxy 127.0.0.1:{proxy.port}"
         assert outcome.why.startswith(f"{peers}: the proxy answers HTTP {status} (")

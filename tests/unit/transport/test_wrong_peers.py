@@ -12,11 +12,10 @@ import pytest
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from k8s_audit_otlp.transport.url import Url
 from tests.kit.backend import Backend
 from tests.kit.certificates import Authority, server_context
+from tests.kit.delivery import grpc_sender, http_sender, read_from
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.servers import Proxy
 
@@ -84,7 +83,7 @@ def _port_of(kind: str, authority: Authority) -> Iterator[int]:
 
 
 def _http(url: str, tls: Tls, scopes: Scopes, env: Mapping[str, str] | None = None) -> Outcome:
-    sender = HttpSender(HttpOptions(lambda: url, tls=tls, timeout_s=20, env=env or {}), scopes)
+    sender = http_sender(url, scopes, tls=tls, timeout="20s", env=env)
     try:
         return sender.send(sender.prepare("k8s_audit", [b"\x12\x00"]))
     finally:
@@ -92,8 +91,7 @@ def _http(url: str, tls: Tls, scopes: Scopes, env: Mapping[str, str] | None = No
 
 
 def _grpc(target: str, tls: Tls, scopes: Scopes, *, insecure: bool) -> Outcome:
-    options = GrpcOptions(lambda: target, tls=tls, timeout_s=20, insecure=insecure)
-    sender = GrpcSender(options, scopes)
+    sender = grpc_sender(target, scopes, tls=tls, timeout="20s", insecure=insecure)
     try:
         return sender.send(sender.prepare("k8s_audit", [b"\x12\x00"]))
     finally:
@@ -214,9 +212,14 @@ def test_a_proxy_between_grpc_and_the_back_end_is_told_too(
     assert "proxy" in outcome.why
 
 
-def test_a_host_that_no_resolver_takes_is_an_answer_too(resource_scopes: Scopes) -> None:
-    host = "a" * 64 + ".test"
-    assert isinstance(_http(f"http://{host}/v1/logs", Tls(), resource_scopes), Misconfigured)
+def test_a_host_that_no_resolver_takes_is_an_answer_too(
+    resource_scopes: Scopes, tmp_path: Path
+) -> None:
+    """It is refused where it is written; a file may come to hold one."""
+    sender = http_sender(read_from(tmp_path / "url"), resource_scopes)
+    (tmp_path / "url").write_text(f"http://{'a' * 64}.test/v1/logs")
+    outcome = sender.send(sender.prepare("k8s_audit", [b"\x12\x00"]))
+    assert isinstance(outcome, Misconfigured)
 
 
 def test_without_tls_and_proxy_a_late_connection_is_said_to_be_late() -> None:

@@ -13,8 +13,9 @@ from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.dead_letter_replay import Replay, ReplayRunningError
 from k8s_audit_otlp.otlp.record import uid_of
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from k8s_audit_otlp.transport.http import HttpSender
 from tests.kit.backend import Backend
+from tests.kit.delivery import http_sender
 from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 
 
@@ -43,7 +44,7 @@ def replay(
     waits: list[float] = []
 
     def make(path: Path, receivers: Any = ("k8s_audit",), **limits: Any) -> Any:
-        sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
+        sender = http_sender(backend.logs_url, resource_scopes, timeout="5s")
         made.append(sender)
         backoff = Backoff(randomization=0.0)
         return Replay(path, sender, receivers, BatchLimits(**limits), backoff, wait=waits.append)

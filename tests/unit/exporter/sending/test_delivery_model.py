@@ -12,8 +12,8 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp.record import uid_of
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from tests.kit.backend import Backend
+from tests.kit.delivery import http_sender
 from tests.kit.steps import Cut, Delay, Limit, Poison, ReceivedRequest, Refuse, Throttle
 
 REFUSALS = [
@@ -106,7 +106,7 @@ def test_four_senders_at_once_lose_nothing(
     record: Callable[..., Any],
 ) -> None:
     """Threads that share a delivery, against a back end in every kind of trouble."""
-    sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
+    sender = http_sender(backend.logs_url, resource_scopes, timeout="5s")
     fast = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
     b = harness(sender, options=fast)
     honest = Poison(b"poison-pill", otherwise=Limit(20_000))

@@ -9,9 +9,8 @@ import pytest
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.record import uid_of
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
 from tests.kit.backend import Backend
+from tests.kit.delivery import grpc_sender, http_sender
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.steps import (
     Accept,
@@ -34,13 +33,12 @@ def wire(
     """Return a back end and a sender to it, over either transport."""
     if request.param == "http":
         with Backend() as backend:
-            sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=5), resource_scopes)
+            sender = http_sender(backend.logs_url, resource_scopes, timeout="5s")
             yield backend, sender
             sender.close()
     else:
         with GrpcBackend(max_message_bytes=64 << 20) as backend:
-            options = GrpcOptions(lambda: backend.target, insecure=True)
-            over_grpc = GrpcSender(options, resource_scopes)
+            over_grpc = grpc_sender(backend.target, resource_scopes)
             yield backend, over_grpc
             over_grpc.close()
 
@@ -197,7 +195,7 @@ def test_an_outage_in_the_middle_loses_nothing(
     resource_scopes: dict[str, tuple[bytes, bytes]],
 ) -> None:
     """The back end is stopped and started while a batch is searched."""
-    sender = HttpSender(HttpOptions(lambda: backend.logs_url, timeout_s=2), resource_scopes)
+    sender = http_sender(backend.logs_url, resource_scopes, timeout="2s")
     backend.plan = [Poison(b"poison-pill")]
     b = harness(sender, options=FAST)
     asked = Event()

@@ -11,8 +11,7 @@ import pytest
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.model import Delivered, Retry
-from k8s_audit_otlp.transport.grpc import GrpcOptions, GrpcSender
-from k8s_audit_otlp.transport.http import HttpOptions, HttpSender
+from tests.kit.delivery import grpc_sender, http_sender
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
 _NO = b"HTTP/1.1 %d No\r\nRetry-After: %s\r\n"
@@ -51,7 +50,7 @@ def test_no_mutated_answer_ends_a_delivery(
         connection.sendall(answers["next"])  # and hang up
 
     with servers.RawServer(play) as server:
-        sender = HttpSender(HttpOptions(lambda: server.url, timeout_s=0.1), resource_scopes)
+        sender = http_sender(server.url, resource_scopes, timeout="0.1s")
         h = harness(sender, options=DeliveryOptions(Backoff(randomization=0.0)))
         good = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         h.when_waiting = lambda: answers.update(next=good)
@@ -92,7 +91,7 @@ def test_no_retry_after_ends_a_delivery(
         )
 
     with servers.RawServer(play) as server:
-        sender = HttpSender(HttpOptions(lambda: server.url), resource_scopes)
+        sender = http_sender(server.url, resource_scopes, timeout="30s")
         outcome = sender.send(sender.prepare("k8s_audit", [record("a")]))
         sender.close()
     assert isinstance(outcome, Retry)
@@ -144,8 +143,7 @@ def test_no_mutated_grpc_answer_raises(
         server = grpc.server(threads, handlers=[_AnyAnswer()])
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
-        options = GrpcOptions(lambda: f"127.0.0.1:{port}", insecure=True, timeout_s=5)
-        sender = GrpcSender(options, resource_scopes)
+        sender = grpc_sender(f"127.0.0.1:{port}", resource_scopes)
         request = sender.prepare("k8s_audit", [record("a")])
         outcomes = {type(sender.send(request)) for _ in range(400)}
         sender.close()
