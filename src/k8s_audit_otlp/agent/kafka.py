@@ -75,15 +75,7 @@ def kafka_sender(
 ) -> Sender:
     """Return the transport of a Kafka exporter."""
     from k8s_audit_otlp.transport.kafka import (  # noqa: PLC0415 - an extra
-        KafkaOptions,
         KafkaSender,
     )
 
-    options = KafkaOptions(
-        lambda: exporter_settings(exporter),
-        exporter.to_topic,
-        exporter.form,
-        exporter.producer.max_message_bytes,
-        exporter.timeout_s,
-    )
-    return KafkaSender(options, resource_scopes)
+    return KafkaSender(exporter, lambda: exporter_settings(exporter), resource_scopes)

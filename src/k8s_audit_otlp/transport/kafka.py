@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.record import body_of, segment_of, uid_of
 from k8s_audit_otlp.otlp.streams import request_of
@@ -39,17 +40,6 @@ _NO_REASON = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "_TRANSPORT", "_ALL_BROK
 _FILES = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class KafkaOptions:
-    """Where messages go. *settings* are librdkafka's, as of now: some may change on disk."""
-
-    settings: Callable[[], Mapping[str, Any]]
-    topic: str
-    encoding: Encoding = "otlp_proto"
-    max_message_bytes: int = 1_000_000
-    timeout_s: float = 30.0
-
-
 @dataclass(frozen=True, slots=True)
 class KafkaRequest(ExportRequest):
     """Some messages with one key; `acknowledged` holds the places of those that are there."""
@@ -63,10 +53,17 @@ class KafkaSender:
     """The Kafka transport of one exporter. Threads share it."""
 
     def __init__(
-        self, options: KafkaOptions, resource_scopes: Mapping[str, tuple[bytes, bytes]]
+        self,
+        exporter: KafkaExporter,
+        settings: Callable[[], Mapping[str, Any]],
+        resource_scopes: Mapping[str, tuple[bytes, bytes]],
     ) -> None:
-        """*resource_scopes*: per receiver the encoded resource and scope."""
-        self._options = options
+        """*resource_scopes*: per receiver the encoded resource and scope.
+
+        *settings*: librdkafka's, as of now, for some may change on disk.
+        """
+        self._exporter = exporter
+        self._settings = settings
         self._resource_scopes = resource_scopes
         self._lock = Lock()  # guards the link and what it was made for
         self._link: _Link | None = None
@@ -78,17 +75,17 @@ class KafkaSender:
         return KafkaRequest(b"", sum(map(len, messages)), receiver, key, messages, set())
 
     def _messages(self, receiver: str, records: Sequence[bytes]) -> list[bytes]:
-        if self._options.encoding == "raw":
+        if self._exporter.form == "raw":
             return [body_of(record) for record in records]
         request = request_of(self._resource_scopes, receiver, records)
-        if self._options.encoding == "otlp_json":
+        if self._exporter.form == "otlp_json":
             return [to_line(request).rstrip(b"\n")]
         return [request]
 
     def send(self, request: ExportRequest) -> Outcome:
         """Produce *request* and wait until it is acknowledged. Never raises for what may be."""
         assert isinstance(request, KafkaRequest)  # noqa: S101 - as `prepare` has made it
-        most = self._options.max_message_bytes
+        most = self._exporter.producer.max_message_bytes
         longest = max(map(len, request.messages)) + len(request.key)
         if longest > most:
             return TooLarge(f"a message has {longest} bytes; producer::max_message_bytes is {most}")
@@ -98,26 +95,26 @@ class KafkaSender:
             return Misconfigured(str(error))
         except KafkaException as error:
             return Misconfigured(f"the client cannot be made: {error.args[0].str()}")
-        return link.produce(request, self._options.timeout_s + _GRACE_S)
+        return link.produce(request, self._exporter.timeout_s + _GRACE_S)
 
     def _connected(self) -> "_Link":
         """Return a producer; another one when a setting has changed, or this one can no more."""
-        settings = read_setting(self._options.settings, "a setting")
+        settings = read_setting(self._settings, "a setting")
         made_for = (settings, stamp(filter(None, map(settings.get, _FILES))))
         with self._lock:
             known = self._link
             if known and not known.broken and self._made_for == made_for:
                 return known
             self._link = _Link(
-                self._options.topic,
+                self._exporter.to_topic,
                 {
                     **settings,
-                    **_BATCHES[self._options.encoding],
+                    **_BATCHES[self._exporter.form],
                     "enable.idempotence": True,
                     "acks": "all",
                     "partitioner": "murmur2_random",  # that of the Java clients
-                    "message.max.bytes": self._options.max_message_bytes,
-                    "message.timeout.ms": round(self._options.timeout_s * 1000),
+                    "message.max.bytes": self._exporter.producer.max_message_bytes,
+                    "message.timeout.ms": round(self._exporter.timeout_s * 1000),
                 },
             )
             self._made_for = made_for

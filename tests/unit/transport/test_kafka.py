@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry, TooLarge
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.record import encode_record
@@ -18,7 +19,7 @@ pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from k8s_audit_otlp.transport.kafka import Encoding, KafkaOptions, KafkaSender
+from k8s_audit_otlp.transport.kafka import Encoding, KafkaSender
 
 TOPIC = "otlp_logs"
 SCOPES = {"k8s_audit": (wire.text(wire.RESOURCE, ""), encode_scope("scope", "1"))}
@@ -38,6 +39,17 @@ def broker() -> Iterator[str]:
     host.flush(5)
 
 
+def sender_of(
+    settings: Callable[[], Mapping[str, Any]],
+    encoding: Encoding = "otlp_proto",
+    most: int = 1_000_000,
+    timeout_s: float = 20.0,
+) -> KafkaSender:
+    block = {"brokers": ["127.0.0.1:9092"], "topic": TOPIC, "encoding": encoding}
+    more = {"producer": {"max_message_bytes": most}, "timeout": f"{timeout_s}s"}
+    return KafkaSender(KafkaExporter.model_validate({**block, **more}), settings, SCOPES)
+
+
 Make = Callable[..., KafkaSender]
 
 
@@ -52,8 +64,7 @@ def make(broker: str) -> Iterator[Make]:
         **more: Any,
     ) -> KafkaSender:
         settings = {"bootstrap.servers": broker, "log_level": 0, **more}
-        options = KafkaOptions(lambda: settings, TOPIC, encoding, most, timeout_s)
-        made.append(KafkaSender(options, SCOPES))
+        made.append(sender_of(lambda: settings, encoding, most, timeout_s))
         return made[-1]
 
     yield sender
@@ -121,7 +132,7 @@ def test_a_message_over_the_limit_is_split_and_not_sent(make: Make) -> None:
 def test_brokers_that_are_away_are_waited_for_and_named() -> None:
     """The reason is what the client said before, not that time was over."""
     settings = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
-    sender = KafkaSender(KafkaOptions(lambda: settings, TOPIC, timeout_s=1.0), SCOPES)
+    sender = sender_of(lambda: settings, timeout_s=1.0)
     outcome = sender.send(sender.prepare("k8s_audit", [record(1)]))
     assert isinstance(outcome, Retry)
     assert not outcome.reached
@@ -144,7 +155,7 @@ def test_a_changed_setting_is_taken_up(broker: str, tmp_path: Path) -> None:
     def settings() -> dict[str, Any]:
         return {"bootstrap.servers": address.read_text(), "log_level": 0}
 
-    sender = KafkaSender(KafkaOptions(settings, TOPIC, timeout_s=1.0), SCOPES)
+    sender = sender_of(settings, timeout_s=1.0)
     request = sender.prepare("k8s_audit", [record(1)])
     assert isinstance(sender.send(request), Misconfigured)
     address.write_text("127.0.0.1:1")
