@@ -3,7 +3,6 @@
 `run`, `validate`, `explain` and the SDK's receiver read them here, so that they agree.
 """
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.mistakes import Mistake
 from k8s_audit_otlp.config.redaction import MIN_KEY_BYTES
+from k8s_audit_otlp.config.template import read_regular
 from k8s_audit_otlp.event.policy import Policy, PolicyError
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 
@@ -65,14 +65,7 @@ def read_rules(audit: Audit) -> RedactionRules:
 
 
 def read_bytes(name: str, key: str, hint: str) -> bytes:
-    """Read a small regular file; a pipe or a device would be waited for without end."""
     try:
-        if not stat.S_ISREG(Path(name).stat().st_mode):
-            raise AuditFileError(key, f"{name} is not a file", hint)
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        return read_regular(name, MAX_FILE_BYTES)
     except OSError as error:
         raise AuditFileError(key, f"{name} cannot be read ({error.strerror})", hint) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise AuditFileError(key, f"{name} is over 4 MiB", hint)
-    return data

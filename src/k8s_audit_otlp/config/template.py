@@ -27,6 +27,23 @@ class NoValueError(OSError):
     """What is there is no text of a file: it does not become a value by waiting for it."""
 
 
+def read_regular(path: str, most: int) -> bytes:
+    """Read a file of *most* bytes; a pipe or a device would be waited for without end.
+
+    Raises:
+        NoValueError: it is none, or longer.
+        OSError: it cannot be read.
+
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise NoValueError(22, "not a file", path)
+    with open(path, "rb", opener=_not_waiting) as file:
+        data = file.read(most + 1) or b""  # None where a read would wait
+    if len(data) > most:
+        raise NoValueError(27, f"over {most >> 20} MiB", path)
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class FileText:
     """The content of a file without its last line ends."""
@@ -34,16 +51,8 @@ class FileText:
     path: str
 
     def read(self) -> str:
-        if not stat.S_ISREG(Path(self.path).stat().st_mode):
-            raise NoValueError(
-                22, "not a file", self.path
-            )  # a pipe would be waited for without end
-        with open(self.path, "rb", opener=_not_waiting) as file:
-            data = file.read(MAX_FILE_BYTES + 1) or b""  # None where a read would wait
-        if len(data) > MAX_FILE_BYTES:
-            raise NoValueError(27, f"over {MAX_FILE_BYTES} bytes", self.path)
         try:
-            return data.decode().rstrip("\r\n")
+            return read_regular(self.path, MAX_FILE_BYTES).decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise NoValueError(84, "not UTF-8 text", self.path) from error
 
