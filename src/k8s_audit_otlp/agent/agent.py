@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 
 from k8s_audit_otlp.agent.committer import Committer
-from k8s_audit_otlp.agent.pipeline import ExporterRuntime, Pipeline
+from k8s_audit_otlp.agent.pipeline import Pipeline
 from k8s_audit_otlp.agent.sealing import Sealing
 from k8s_audit_otlp.agent.shutdown import DrainTarget, Shutdown
 from k8s_audit_otlp.agent.sources import Sources
@@ -39,6 +39,7 @@ from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import Failures
 from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.tap import Tap
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 
-from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.exporter.subscription import collect, forget_finished
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 
 logger = logging.getLogger("k8s_audit_otlp")
 

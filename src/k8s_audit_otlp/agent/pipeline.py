@@ -54,6 +54,7 @@ from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, ExporterJournal
 from k8s_audit_otlp.telemetry.logs import OnceAMinute, fields
+from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import Sender
 
@@ -61,20 +62,6 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 Logs = Mapping[str, Sequence[AuditLog]]  # by receiver id
 _FRAME = 96  # bytes of a request's own fields, and of the name that an hour has in its resource
-
-
-@dataclass(slots=True, eq=False)
-class ExporterRuntime:
-    """Everything that works for one exporter."""
-
-    name: str
-    exporter: Exporter
-    consumer: Consumer
-    subscriptions: list[Subscription]
-    journal: ExporterJournal
-    gate: Gate
-    sender: Sender
-    dead_letters: DeadLetterFile
 
 
 @dataclass(eq=False, repr=False)

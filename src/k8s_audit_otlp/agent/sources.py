@@ -4,11 +4,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from k8s_audit_otlp.agent.kafka import source_settings
 from k8s_audit_otlp.agent.mapping import ConfigurationError
-from k8s_audit_otlp.agent.pipeline import ExporterRuntime
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.config.sources import (
@@ -29,25 +28,10 @@ from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.telemetry.logs import fields
-from k8s_audit_otlp.telemetry.running_agent import RunningSource
+from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime, RunningSource
 from k8s_audit_otlp.telemetry.views import SourceView
 
 logger = logging.getLogger("k8s_audit_otlp")
-
-
-class Running(RunningSource, Protocol):
-    """A source at work."""
-
-    on_record: int  # how many of `lost` are on disk, as notices for everyone
-
-    def start(self) -> str:
-        """Begin, and return where it listens or reads. Raise OSError where it cannot."""
-
-    def look(self) -> None:
-        """Take up what has changed; called about once a second."""
-
-    def stop(self, within_s: float) -> None:
-        """Take nothing more; return within so many seconds, though it may not be done."""
 
 
 class Sources:
@@ -73,7 +57,7 @@ class Sources:
         self._passed: list[tuple[Spool, str]] = []  # segments that may be deleted
         self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
         self.addresses: dict[str, str] = {}  # where each source listens or reads
-        self.running: dict[str, Running] = {}
+        self.running: dict[str, RunningSource] = {}
         self._told: Counter[str] = Counter()  # losses, by source
 
     def open(self) -> None:
@@ -211,7 +195,7 @@ def _passed(segments: Sequence[Segment], readers: Sequence[Subscription]) -> lis
     ]
 
 
-def _running(name: str, source: Source, spools: dict[str, Spool], config: Config) -> Running:
+def _running(name: str, source: Source, spools: dict[str, Spool], config: Config) -> RunningSource:
     """Return a source, ready to be started."""
     match source:
         case AuditWebhook():
@@ -234,7 +218,7 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
 
 def webhook_source(
     name: str, source: AuditWebhook, spools: dict[str, Spool], config: Config
-) -> Running:
+) -> RunningSource:
     """Return the server of a webhook, ready to be started."""
     from k8s_audit_otlp.receiver.sources.http_server import (  # noqa: PLC0415 - loads uvicorn
         ServerOptions,

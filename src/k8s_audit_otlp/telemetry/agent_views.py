@@ -15,7 +15,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.log_access import LogAccess
-from k8s_audit_otlp.telemetry.running_agent import RunningAgent, RunningExporter
+from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime, RunningAgent
 from k8s_audit_otlp.telemetry.runway import Runways
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
@@ -86,7 +86,7 @@ def life(agent: RunningAgent, beat_age_s: float, *, replaced: bool = False) -> H
     return HealthView(dead_threads=dead, beat_age_s=beat_age_s)
 
 
-def _exporter(runtime: RunningExporter, runways: Runways | None) -> ExporterView:
+def _exporter(runtime: ExporterRuntime, runways: Runways | None) -> ExporterView:
     window_s = runtime.exporter.limits.max_age_s or None
     by_receiver = groupby(runtime.subscriptions, lambda s: s.log.key.receiver)
     counts, gate = runtime.journal.counts, runtime.gate

@@ -1,38 +1,38 @@
 """What telemetry needs to know of a running agent: telemetry is below the agent and imports none.
 
-`Agent` and its `ExporterRuntime` are what these protocols describe.
+`Agent` and its sources are what these protocols describe.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.consumer import Consumer
+from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.sources.fetching import Lag, Lost
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
 from k8s_audit_otlp.telemetry.views import SourceView
+from k8s_audit_otlp.transport.sender import Sender
 
 
-class RunningExporter(Protocol):
+@dataclass(slots=True, eq=False)
+class ExporterRuntime:
     """Everything that works for one exporter."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def exporter(self) -> Exporter: ...
-    @property
-    def consumer(self) -> Consumer: ...
-    @property
-    def subscriptions(self) -> Sequence[Subscription]: ...
-    @property
-    def journal(self) -> ExporterJournal: ...
-    @property
-    def gate(self) -> Gate: ...
+    name: str
+    exporter: Exporter
+    consumer: Consumer
+    subscriptions: list[Subscription]
+    journal: ExporterJournal
+    gate: Gate
+    sender: Sender
+    dead_letters: DeadLetterFile
 
 
 class RunningSource(Protocol):
@@ -64,6 +64,17 @@ class RunningSource(Protocol):
     def risks(self) -> Mapping[str, str]:
         """Say for which cluster the apiserver's own buffer is at risk, and why."""
 
+    on_record: int  # how many of `lost` are on disk, as notices for everyone
+
+    def start(self) -> str:
+        """Begin, and return where it listens or reads. Raise OSError where it cannot."""
+
+    def look(self) -> None:
+        """Take up what has changed; called about once a second."""
+
+    def stop(self, within_s: float) -> None:
+        """Take nothing more; return within so many seconds, though it may not be done."""
+
 
 class RunningSources(Protocol):
     """All of them, and the spools that they write."""
@@ -89,7 +100,7 @@ class RunningAgent(Protocol):
     @property
     def logs(self) -> Sequence[AuditLog]: ...
     @property
-    def exporters(self) -> Sequence[RunningExporter]: ...
+    def exporters(self) -> Sequence[ExporterRuntime]: ...
     @property
     def sources(self) -> RunningSources: ...
     @property
