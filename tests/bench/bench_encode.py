@@ -37,12 +37,12 @@ RESOURCES = (
 VERBS = ("get", "list", "watch", "update", "patch", "create", "delete")
 
 
-def uuid(dice: random.Random) -> str:
-    h = f"{dice.getrandbits(128):032x}"
+def uuid(rng: random.Random) -> str:
+    h = f"{rng.getrandbits(128):032x}"
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
-def callers(dice: random.Random) -> list[dict[str, Any]]:
+def callers(rng: random.Random) -> list[dict[str, Any]]:
     """Service accounts, nodes and people, each with an address and an agent."""
     made = []
     for n in range(150):
@@ -51,17 +51,17 @@ def callers(dice: random.Random) -> list[dict[str, Any]]:
         groups = ["system:serviceaccounts", f"system:serviceaccounts:{space}"]
         user = {
             "username": f"system:serviceaccount:{space}:{name}",
-            "uid": uuid(dice),
+            "uid": uuid(rng),
             "groups": [*groups, "system:authenticated"],
             "extra": {
-                key + "credential-id": [f"JTI={uuid(dice)}"],
+                key + "credential-id": [f"JTI={uuid(rng)}"],
                 key + "node-name": [f"worker-{n % 40}.cluster.internal"],
-                key + "node-uid": [uuid(dice)],
-                key + "pod-name": [f"{name}-{dice.getrandbits(32):08x}-abcde"],
-                key + "pod-uid": [uuid(dice)],
+                key + "node-uid": [uuid(rng)],
+                key + "pod-name": [f"{name}-{rng.getrandbits(32):08x}-abcde"],
+                key + "pod-uid": [uuid(rng)],
             },
         }
-        agent = f"{name}/v1.4.{n % 9} (linux/amd64) kubernetes/{dice.getrandbits(28):07x}"
+        agent = f"{name}/v1.4.{n % 9} (linux/amd64) kubernetes/{rng.getrandbits(28):07x}"
         made.append({"user": user, "sourceIPs": [f"10.1.{n % 40}.{n}"], "userAgent": agent})
     for n in range(40):
         groups = ["system:nodes", "system:authenticated"]
@@ -72,24 +72,24 @@ def callers(dice: random.Random) -> list[dict[str, Any]]:
 
 
 def lines(count: int) -> Iterator[bytes]:
-    dice = random.Random(7)  # noqa: S311 # the same log each time
-    who = callers(dice)
+    rng = random.Random(7)  # noqa: S311 # the same log each time
+    who = callers(rng)
     now = START
     for _ in range(count):
-        now += timedelta(microseconds=dice.randrange(1, 2000))
-        group, version, resource = dice.choice(RESOURCES)
-        verb, space = dice.choice(VERBS), f"team-{dice.randrange(25)}"
-        name = f"{resource[:-1]}-{dice.getrandbits(40):010x}"
+        now += timedelta(microseconds=rng.randrange(1, 2000))
+        group, version, resource = rng.choice(RESOURCES)
+        verb, space = rng.choice(VERBS), f"team-{rng.randrange(25)}"
+        name = f"{resource[:-1]}-{rng.getrandbits(40):010x}"
         named = verb not in ("list", "watch", "create")
         base = f"/apis/{group}" if group else "/api"
         path = f"{base}/{version}/namespaces/{space}/{resource}"
         query = "?labelSelector=app%3Dweb&limit=500&resourceVersion=0" if not named else ""
         target = {"resource": resource, "namespace": space, "name": name if named else ""}
         target |= {"apiGroup": group, "apiVersion": version}
-        done = now + timedelta(microseconds=dice.randrange(300, 90_000))
+        done = now + timedelta(microseconds=rng.randrange(300, 90_000))
         form = "%Y-%m-%dT%H:%M:%S.%fZ"
-        code = dice.choices((200, 201, 404, 409, 403), (80, 10, 5, 3, 2))[0]
-        caller = dice.choice(who)
+        code = rng.choices((200, 201, 404, 409, 403), (80, 10, 5, 3, 2))[0]
+        caller = rng.choice(who)
         role = f"team-{who.index(caller) % 25}-controller"
         reason = (
             f'RBAC: allowed by ClusterRoleBinding "{role}" of ClusterRole "{role}" '
@@ -101,7 +101,7 @@ def lines(count: int) -> Iterator[bytes]:
                     "kind": "Event",
                     "apiVersion": "audit.k8s.io/v1",
                     "level": "Metadata",
-                    "auditID": uuid(dice),
+                    "auditID": uuid(rng),
                     "stage": "ResponseComplete",
                     "requestURI": path + (f"/{name}" if named else query),
                     "verb": verb,

@@ -18,7 +18,7 @@ from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.transport.file import FileOptions, FileSender
 from k8s_audit_otlp.transport.sender import Sender
-from tests.kit.delivery import grpc_sender, http_sender
+from tests.kit.senders import grpc_sender, http_sender
 
 ROUNDS, REQUESTS = 5, 200
 ENVELOPES = {"k8s_audit": (b"", b"")}

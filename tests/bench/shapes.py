@@ -32,12 +32,12 @@ def _go_json(value: object) -> bytes:
     )
 
 
-def _event(dice: random.Random, now: datetime, who: Event, target: Event, **rest: Any) -> Event:
+def _event(rng: random.Random, now: datetime, who: Event, target: Event, **rest: Any) -> Event:
     base = f"/apis/{target['apiGroup']}" if target.get("apiGroup") else "/api"
     path = f"{base}/{target['apiVersion']}/namespaces/{target['namespace']}/{target['resource']}"
     if target.get("name"):
         path += f"/{target['name']}"
-    done = now + timedelta(microseconds=dice.randrange(300, 90_000))
+    done = now + timedelta(microseconds=rng.randrange(300, 90_000))
     bodies: Event = {
         key: rest.pop(key) for key in ("requestObject", "responseObject") if key in rest
     }
@@ -45,7 +45,7 @@ def _event(dice: random.Random, now: datetime, who: Event, target: Event, **rest
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
         "level": "Metadata",
-        "auditID": uuid(dice),
+        "auditID": uuid(rng),
         "stage": "ResponseComplete",
         "requestURI": path,
         **rest,
@@ -62,40 +62,40 @@ def _event(dice: random.Random, now: datetime, who: Event, target: Event, **rest
     }
 
 
-def _new_pod(dice: random.Random, number: int) -> Event:
+def _new_pod(rng: random.Random, number: int) -> Event:
     """Make a service account with a token, a pod and an address of its own."""
-    name = f"worker-{dice.getrandbits(40):010x}-{number}"
-    space = f"team-{dice.randrange(25)}"
+    name = f"worker-{rng.getrandbits(40):010x}-{number}"
+    space = f"team-{rng.randrange(25)}"
     return {
         "user": {
             "username": f"system:serviceaccount:{space}:runner-{number % 60}",
-            "uid": uuid(dice),
+            "uid": uuid(rng),
             "groups": [
                 "system:serviceaccounts",
                 f"system:serviceaccounts:{space}",
                 "system:authenticated",
             ],
             "extra": {
-                _KEY + "credential-id": [f"JTI={uuid(dice)}"],
-                _KEY + "node-name": [f"node-{dice.randrange(40)}"],
-                _KEY + "node-uid": [uuid(dice)],
+                _KEY + "credential-id": [f"JTI={uuid(rng)}"],
+                _KEY + "node-name": [f"node-{rng.randrange(40)}"],
+                _KEY + "node-uid": [uuid(rng)],
                 _KEY + "pod-name": [name],
-                _KEY + "pod-uid": [uuid(dice)],
+                _KEY + "pod-uid": [uuid(rng)],
             },
         },
-        "sourceIPs": [f"10.{dice.randrange(256)}.{dice.randrange(256)}.{dice.randrange(1, 255)}"],
+        "sourceIPs": [f"10.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(1, 255)}"],
         "userAgent": f"runner/v1.{number % 9} (linux/amd64) kubernetes/{number % 500:07x}",
     }
 
 
-def _target(dice: random.Random, resource: str, name: str = "") -> Event:
+def _target(rng: random.Random, resource: str, name: str = "") -> Event:
     group = {"leases": "coordination.k8s.io", "deployments": "apps"}.get(resource, "")
-    name = name or f"{resource[:-1]}-{dice.getrandbits(40):010x}"
-    target = {"resource": resource, "namespace": f"team-{dice.randrange(25)}", "name": name}
+    name = name or f"{resource[:-1]}-{rng.getrandbits(40):010x}"
+    target = {"resource": resource, "namespace": f"team-{rng.randrange(25)}", "name": name}
     return {**target, **({"apiGroup": group} if group else {}), "apiVersion": "v1"}
 
 
-def _managed(dice: random.Random, manager: str) -> list[Event]:
+def _managed(rng: random.Random, manager: str) -> list[Event]:
     fields = {
         "f:metadata": {"f:labels": {".": {}, "f:app": {}, "f:pod-template-hash": {}}},
         "f:spec": {
@@ -115,7 +115,7 @@ def _managed(dice: random.Random, manager: str) -> list[Event]:
             "f:securityContext": {},
         },
     }
-    time = (_START + timedelta(seconds=dice.randrange(86_400))).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = (_START + timedelta(seconds=rng.randrange(86_400))).strftime("%Y-%m-%dT%H:%M:%SZ")
     entry = {"manager": manager, "operation": "Update", "apiVersion": "v1", "time": time}
     status = {"f:status": {"f:conditions": {'k:{"type":"Ready"}': {".": {}, "f:status": {}}}}}
     return [
@@ -124,7 +124,7 @@ def _managed(dice: random.Random, manager: str) -> list[Event]:
     ]
 
 
-def _pod(dice: random.Random, target: Event) -> Event:
+def _pod(rng: random.Random, target: Event) -> Event:
     name = target["name"]
     return {
         "kind": "Pod",
@@ -132,17 +132,17 @@ def _pod(dice: random.Random, target: Event) -> Event:
         "metadata": {
             "name": name,
             "namespace": target["namespace"],
-            "uid": uuid(dice),
-            "resourceVersion": str(dice.randrange(10**9)),
-            "labels": {"app": name[:8], "pod-template-hash": f"{dice.getrandbits(32):08x}"},
-            "managedFields": _managed(dice, "kube-controller-manager"),
+            "uid": uuid(rng),
+            "resourceVersion": str(rng.randrange(10**9)),
+            "labels": {"app": name[:8], "pod-template-hash": f"{rng.getrandbits(32):08x}"},
+            "managedFields": _managed(rng, "kube-controller-manager"),
         },
         "spec": {
             "volumes": [{"name": "kube-api-access", "projected": {"defaultMode": 420}}],
             "containers": [
                 {
                     "name": "app",
-                    "image": f"registry.example/app:{dice.randrange(99)}",
+                    "image": f"registry.example/app:{rng.randrange(99)}",
                     "command": ["/app", "--listen=:8080"],
                     "env": [
                         {"name": "LOG_LEVEL", "value": "info"},
@@ -155,14 +155,14 @@ def _pod(dice: random.Random, target: Event) -> Event:
             ],
             "restartPolicy": "Always",
             "serviceAccountName": "default",
-            "nodeName": f"node-{dice.randrange(40)}",
+            "nodeName": f"node-{rng.randrange(40)}",
         },
-        "status": _pod_status(dice),
+        "status": _pod_status(rng),
     }
 
 
-def _pod_status(dice: random.Random) -> Event:
-    address = f"10.{dice.randrange(256)}.{dice.randrange(256)}.{dice.randrange(1, 255)}"
+def _pod_status(rng: random.Random) -> Event:
+    address = f"10.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(1, 255)}"
     conditions = [
         {"type": kind, "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z"}
         for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -170,87 +170,87 @@ def _pod_status(dice: random.Random) -> Event:
     return {"phase": "Running", "conditions": conditions, "podIP": address}
 
 
-def _lease(dice: random.Random, target: Event, *, stored: bool) -> Event:
+def _lease(rng: random.Random, target: Event, *, stored: bool) -> Event:
     meta: Event = {"name": target["name"], "namespace": target["namespace"]}
     if stored:
-        meta |= {"uid": uuid(dice), "managedFields": _managed(dice, "kubelet")[1:]}
+        meta |= {"uid": uuid(rng), "managedFields": _managed(rng, "kubelet")[1:]}
     spec = {
         "holderIdentity": target["name"],
         "leaseDurationSeconds": 40,
-        "renewTime": f"2026-01-02T03:04:{dice.randrange(60):02d}.{dice.randrange(10**6):06d}Z",
+        "renewTime": f"2026-01-02T03:04:{rng.randrange(60):02d}.{rng.randrange(10**6):06d}Z",
     }
     kind = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1"}
     return {**kind, "metadata": meta, "spec": spec}
 
 
 def churn(count: int) -> Iterator[bytes]:
-    dice, now = random.Random(11), _START  # noqa: S311 - the same log each time
-    living = [_new_pod(dice, n) for n in range(100)]
+    rng, now = random.Random(11), _START  # noqa: S311 - the same log each time
+    living = [_new_pod(rng, n) for n in range(100)]
     for n in range(count):
-        now += timedelta(microseconds=dice.randrange(1, 2000))
+        now += timedelta(microseconds=rng.randrange(1, 2000))
         if n % _POD_LIFE == 0:
-            living[dice.randrange(len(living))] = _new_pod(dice, n)
-        target = _target(dice, dice.choice(("pods", "configmaps", "leases", "deployments")))
-        verb = dice.choice(("get", "get", "update", "patch", "delete"))
-        yield _go_json(_event(dice, now, dice.choice(living), target, verb=verb))
+            living[rng.randrange(len(living))] = _new_pod(rng, n)
+        target = _target(rng, rng.choice(("pods", "configmaps", "leases", "deployments")))
+        verb = rng.choice(("get", "get", "update", "patch", "delete"))
+        yield _go_json(_event(rng, now, rng.choice(living), target, verb=verb))
 
 
 def recipe(count: int) -> Iterator[bytes]:
-    dice, now = random.Random(12), _START  # noqa: S311 - the same log each time
-    who = callers(dice)
+    rng, now = random.Random(12), _START  # noqa: S311 - the same log each time
+    who = callers(rng)
     for _ in range(count):
-        now += timedelta(microseconds=dice.randrange(1, 2000))
-        caller, roll = dice.choice(who), dice.random()
+        now += timedelta(microseconds=rng.randrange(1, 2000))
+        caller, roll = rng.choice(who), rng.random()
         if roll < 0.5:
-            target = _target(dice, dice.choice(("pods", "configmaps", "secrets")))
-            made = _event(dice, now, caller, target, verb="get")
+            target = _target(rng, rng.choice(("pods", "configmaps", "secrets")))
+            made = _event(rng, now, caller, target, verb="get")
         elif roll < 0.75:
-            target = _target(dice, "leases", f"node-{dice.randrange(40)}")
-            body = _lease(dice, target, stored=False)
+            target = _target(rng, "leases", f"node-{rng.randrange(40)}")
+            body = _lease(rng, target, stored=False)
             rest = {"verb": "update", "level": "Request", "requestObject": body}
-            made = _event(dice, now, caller, target, **rest)
+            made = _event(rng, now, caller, target, **rest)
         else:
-            target = _target(dice, "pods")
-            body = {"metadata": {"uid": uuid(dice)}, "status": _pod_status(dice)}
+            target = _target(rng, "pods")
+            body = {"metadata": {"uid": uuid(rng)}, "status": _pod_status(rng)}
             rest = {"verb": "patch", "level": "RequestResponse", "requestObject": body}
-            made = _event(dice, now, caller, target, **rest, responseObject=_pod(dice, target))
+            made = _event(rng, now, caller, target, **rest, responseObject=_pod(rng, target))
         yield _go_json(made)
 
 
 def bodies(count: int) -> Iterator[bytes]:
-    dice, now = random.Random(13), _START  # noqa: S311 - the same log each time
-    who = callers(dice)
+    rng, now = random.Random(13), _START  # noqa: S311 - the same log each time
+    who = callers(rng)
     for n in range(count):
-        now += timedelta(microseconds=dice.randrange(1, 2000))
-        caller, roll = dice.choice(who), dice.random()
+        now += timedelta(microseconds=rng.randrange(1, 2000))
+        caller, roll = rng.choice(who), rng.random()
         rest: Event = {"verb": "update", "level": "RequestResponse"}
         if n % 50 == 0:
-            target = _target(dice, "pods")
-            items = [_pod(dice, _target(dice, "pods")) for _ in range(20)]
+            target = _target(rng, "pods")
+            items = [_pod(rng, _target(rng, "pods")) for _ in range(20)]
             body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
             rest |= {"verb": "list", "responseObject": body}
         elif roll < 0.4:
-            target = _target(dice, "leases", f"node-{dice.randrange(40)}")
-            sent, stored = (_lease(dice, target, stored=s) for s in (False, True))
+            target = _target(rng, "leases", f"node-{rng.randrange(40)}")
+            sent, stored = (_lease(rng, target, stored=s) for s in (False, True))
             rest |= {"requestObject": sent, "responseObject": stored}
         else:
-            target = _target(dice, "pods")
-            sent, stored = _pod(dice, target), _pod(dice, target)
+            target = _target(rng, "pods")
+            sent, stored = _pod(rng, target), _pod(rng, target)
             rest |= {"requestObject": sent, "responseObject": stored}
-        yield _go_json(_event(dice, now, caller, target, **rest))
+        yield _go_json(_event(rng, now, caller, target, **rest))
 
 
 def unique(count: int) -> Iterator[bytes]:
-    dice, now = random.Random(14), _START  # noqa: S311 - the same log each time
+    rng, now = random.Random(14), _START  # noqa: S311 - the same log each time
     for n in range(count):
-        now += timedelta(microseconds=dice.randrange(1, 2000))
-        target = _target(dice, dice.choice(("pods", "leases")))
-        target["namespace"] = f"space-{dice.getrandbits(40):010x}"
+        now += timedelta(microseconds=rng.randrange(1, 2000))
+        target = _target(rng, rng.choice(("pods", "leases")))
+        target["namespace"] = f"space-{rng.getrandbits(40):010x}"
         rest: Event = {"verb": "get"}
         if n % 3 == 0:
-            body = _lease(dice, target, stored=True)
+            body = _lease(rng, target, stored=True)
             rest = {"verb": "update", "level": "Request", "requestObject": body}
-        yield _go_json(_event(dice, now, _new_pod(dice, n), target, **rest))
+        yield _go_json(_event(rng, now, _new_pod(rng, n), target, **rest))
 
 
 SHAPES: dict[str, Callable[[int], Iterator[bytes]]] = {

@@ -22,16 +22,16 @@ class OddDirectory:
         folder.mkdir()
         self.live = folder / "audit.log"
         self.sound: set[str] = set()
-        self._dice = random.Random(seed)  # noqa: S311 - a seed makes a directory repeatable
+        self._rng = random.Random(seed)  # noqa: S311 - a seed makes a directory repeatable
         self._events = EventSource(seed)
-        for number in range(self._dice.randint(1, 5)):
-            data = self._lines(self._dice.randint(1, 40))
-            if self._dice.random() < 0.5:
+        for number in range(self._rng.randint(1, 5)):
+            data = self._lines(self._rng.randint(1, 40))
+            if self._rng.random() < 0.5:
                 self._backup(number).with_suffix(".log.gz").write_bytes(gzip.compress(data))
             else:
                 self._backup(number).write_bytes(data)
-        self.live.write_bytes(self._lines(self._dice.randint(0, 40)))
-        for odd in self._dice.sample(ODD_FILES, self._dice.randint(1, 4)):
+        self.live.write_bytes(self._lines(self._rng.randint(0, 40)))
+        for odd in self._rng.sample(ODD_FILES, self._rng.randint(1, 4)):
             path = self._odd_path()
             if not os.path.lexists(path) and not os.path.lexists(_packed(path)):
                 odd(self, path)
@@ -47,8 +47,8 @@ class OddDirectory:
 
     def _odd_path(self) -> Path:
         """Return a name that is free, and is one of a backup or nearly so."""
-        later = self._backup(self._dice.randint(10, 90)).name
-        name = self._dice.choice(
+        later = self._backup(self._rng.randint(10, 90)).name
+        name = self._rng.choice(
             [
                 *(later, later + ".gz", later + ".1", later + ".1.gz", later + ".bz2"),
                 *("audit.log.1", "audit.log.1.gz", "audit.log.999999", "audit.log.007"),
@@ -83,10 +83,10 @@ class OddDirectory:
 
     def link(self, path: Path) -> None:
         targets = ("audit.log", path.name, "gone", ".", "/dev/null", "/dev/zero", "/proc/self/mem")
-        path.symlink_to(self._dice.choice(targets))
+        path.symlink_to(self._rng.choice(targets))
 
     def hard_link(self, path: Path) -> None:
-        path.hardlink_to(self._dice.choice([p for p in path.parent.iterdir() if p.is_file()]))
+        path.hardlink_to(self._rng.choice([p for p in path.parent.iterdir() if p.is_file()]))
 
     def closed(self, path: Path) -> None:
         path.write_bytes(self._lines(3, sound=False))
@@ -96,23 +96,23 @@ class OddDirectory:
 
     def damaged_gz(self, path: Path) -> None:
         packed = bytearray(gzip.compress(self._lines(60, sound=False)))
-        match self._dice.randint(0, 5):
+        match self._rng.randint(0, 5):
             case 0:
-                packed = packed[: self._dice.randint(0, len(packed))]
+                packed = packed[: self._rng.randint(0, len(packed))]
             case 1:
-                packed[: self._dice.randint(1, 40)] = bytes(30)
+                packed[: self._rng.randint(1, 40)] = bytes(30)
             case 2:
-                packed += self._dice.randbytes(200)
+                packed += self._rng.randbytes(200)
             case 3:
                 packed = bytearray(gzip.compress(bytes(packed)))
             case 4:
-                packed[self._dice.randrange(len(packed))] ^= 0xFF
+                packed[self._rng.randrange(len(packed))] ^= 0xFF
             case _:
                 packed = bytearray(self._lines(5, sound=False))
         _packed(path).write_bytes(packed)
 
     def bomb(self, path: Path) -> None:
-        blank = self._dice.choice([b"\0", b"\n", b" ", b"x", b"[", b'{"a":'])
+        blank = self._rng.choice([b"\0", b"\n", b" ", b"x", b"[", b'{"a":'])
         with gzip.open(_packed(path), "wb", 1) as file:
             for _ in range(100):
                 file.write(blank * (MB // len(blank)))
@@ -120,28 +120,28 @@ class OddDirectory:
 
     def hole(self, path: Path) -> None:
         with path.open("wb") as file:
-            file.truncate(self._dice.choice([1, 4096, 300 * MB]))
+            file.truncate(self._rng.choice([1, 4096, 300 * MB]))
             file.seek(0, os.SEEK_END)
             file.write(self._lines(2, sound=False))
 
     def noise(self, path: Path) -> None:
-        path.write_bytes(self._dice.randbytes(self._dice.choice([1, 100, MB])))
+        path.write_bytes(self._rng.randbytes(self._rng.choice([1, 100, MB])))
 
     def same_again(self, path: Path) -> None:
-        source = self._dice.choice([p for p in path.parent.iterdir() if p.is_file()])
+        source = self._rng.choice([p for p in path.parent.iterdir() if p.is_file()])
         data = source.read_bytes()
-        path.write_bytes(data[: self._dice.choice([len(data), len(data) // 2])])
+        path.write_bytes(data[: self._rng.choice([len(data), len(data) // 2])])
 
     def odd_lines(self, path: Path) -> None:
         line = self._lines(1, sound=False)
         odd = [b"\xef\xbb\xbf" + line, line.replace(b"\n", b"\r\n"), b"\xff" + line, line[:-40]]
         odd += [b"[" * 5000 + b"\n", b'{"auditID":' * 900 + b"\n", b"null\n", b"[]\n", b'"x"\n']
-        self._dice.shuffle(odd)
+        self._rng.shuffle(odd)
         path.write_bytes(b"".join(odd))
 
     def odd_time(self, path: Path) -> None:
         path.write_bytes(self._lines(2, sound=False))
-        when = self._dice.choice([0, 1 << 33, 1])
+        when = self._rng.choice([0, 1 << 33, 1])
         os.utime(path, (when, when))
 
 

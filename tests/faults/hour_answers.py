@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.hour import WELL, Hour
 from tests.interop.stores import binary_of
-from tests.kit.queries import ROOT
+from tests.kit.pages import ROOT
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 BROWSER = shutil.which("chromium")  # without one nobody looks at the page

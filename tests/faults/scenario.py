@@ -1,6 +1,6 @@
 """Runs one seed, and says what was written, what was done to everyone, and what is missing.
 
-While a writer writes and rotates, dice choose what happens next: the agent is killed, asked to
+While a writer writes and rotates, rng choose what happens next: the agent is killed, asked to
 end or frozen, the back end changes its fault or goes away, the disk of the state fills up, the
 writer itself is killed. At the end all is well again, and the agent delivers what is left.
 """
@@ -45,14 +45,14 @@ ACTS = {
 }
 
 
-def script_of(dice: random.Random, seconds: float | None, max_backups: int) -> Script:
+def script_of(rng: random.Random, seconds: float | None, max_backups: int) -> Script:
     """Choose how the log is written; the smallest files make a storm of rotations."""
     return Script(
-        rate=dice.choice((300, 1000, 1000, 2500)),
-        seconds=seconds or dice.uniform(2.0, 3.5),
-        max_bytes=dice.choice((40_000, 150_000, 400_000, 1_000_000)),
+        rate=rng.choice((300, 1000, 1000, 2500)),
+        seconds=seconds or rng.uniform(2.0, 3.5),
+        max_bytes=rng.choice((40_000, 150_000, 400_000, 1_000_000)),
         max_backups=max_backups,
-        compress=dice.random() < 0.8,
+        compress=rng.random() < 0.8,
     )
 
 
@@ -77,9 +77,9 @@ def _mount(*command: str) -> int:
 class Scenario:
     """What may be done to the agent, the back end, the disk and the writer."""
 
-    def __init__(self, folder: Path, dice: random.Random, *, disk: bool) -> None:
+    def __init__(self, folder: Path, rng: random.Random, *, disk: bool) -> None:
         self.totals = Totals()
-        self._folder, self._dice = folder, dice
+        self._folder, self._rng = folder, rng
         self._log = folder / "log" / "audit.log"
         self._cut: set[str] = set()  # ids of events that a power cut took
         self._acts: dict[str, Callable[[], None]] = {n: getattr(self, n) for n in ACTS}
@@ -100,12 +100,12 @@ class Scenario:
             if not script.max_backups:
                 self._wait_for_first_segment()
             while self.writer.writing:
-                time.sleep(self._dice.choice((0.1, 0.4, 1.0)) * self._dice.random())
-                name = self._dice.choices(list(self._acts), [ACTS[n] for n in self._acts])[0]
+                time.sleep(self._rng.choice((0.1, 0.4, 1.0)) * self._rng.random())
+                name = self._rng.choices(list(self._acts), [ACTS[n] for n in self._acts])[0]
                 self._acts[name]()
                 self._look()
             weather.fault = "calm"
-            self.agent.end(self._dice.choice((signal.SIGKILL, signal.SIGTERM)))
+            self.agent.end(self._rng.choice((signal.SIGKILL, signal.SIGTERM)))
             code = self.agent.start("--once", "--deadline", DEADLINE).wait(120)
             if code:
                 self.totals.notes.append(f"--once ended with {code}")
@@ -159,27 +159,27 @@ class Scenario:
         self._start_again()
 
     def _start_again(self) -> None:
-        if self._dice.random() < 0.3:
-            time.sleep(self._dice.uniform(0, 0.6))
+        if self._rng.random() < 0.3:
+            time.sleep(self._rng.uniform(0, 0.6))
         self.agent.start()
 
     def freeze(self) -> None:
         self.agent.signal(signal.SIGSTOP)
         self.totals.stops += 1
-        long = self._dice.random() < 0.2  # many rotations, where files are small
-        time.sleep(self._dice.uniform(0.8, 2.0) if long else self._dice.uniform(0.05, 0.8))
-        if self._dice.random() < 0.2:
+        long = self._rng.random() < 0.2  # many rotations, where files are small
+        time.sleep(self._rng.uniform(0.8, 2.0) if long else self._rng.uniform(0.05, 0.8))
+        if self._rng.random() < 0.2:
             self.kill()
         else:
             self.agent.signal(signal.SIGCONT)
 
     def change_fault(self) -> None:
-        self.weather.fault = self._dice.choice(list(FAULTS))
+        self.weather.fault = self._rng.choice(list(FAULTS))
 
     def go_away(self) -> None:
         self.backend.stop()
         self.totals.outages += 1
-        time.sleep(self._dice.uniform(0.05, 0.8))
+        time.sleep(self._rng.uniform(0.05, 0.8))
         self.backend.start()
 
     def fill_disk(self) -> None:
@@ -188,10 +188,10 @@ class Scenario:
             while True:
                 file.write(bytes(4096))
         self.totals.full_disks += 1
-        time.sleep(self._dice.uniform(0.1, 0.6))
-        if self._dice.random() < 0.3:
+        time.sleep(self._rng.uniform(0.1, 0.6))
+        if self._rng.random() < 0.3:
             self.kill()
-            time.sleep(self._dice.uniform(0, 0.5))
+            time.sleep(self._rng.uniform(0, 0.5))
         ballast.unlink(missing_ok=True)
 
     def kill_writer(self) -> None:
@@ -210,7 +210,7 @@ class Scenario:
 
     def _lose_tail(self) -> None:
         data = self._log.read_bytes()
-        left = max(0, len(data) - self._dice.randint(0, 20_000))
+        left = max(0, len(data) - self._rng.randint(0, 20_000))
         line = data.rfind(b"\n", 0, left) + 1
         self._cut |= {found.decode() for found in AUDIT_ID.findall(data[line:])}
         os.truncate(self._log, left)
@@ -229,15 +229,15 @@ def run_scenario(
     """
     if max_backups is None:
         max_backups = KEEPS[seed % len(KEEPS)]
-    dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
+    rng = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
     with (
         small_disk(folder / "state") as disk,
         Backend(weather, keep=keep) as backend,
     ):
-        one = Scenario(folder, dice, disk=disk)
+        one = Scenario(folder, rng, disk=disk)
         one.totals.seed = seed
-        one.run(backend, weather, script_of(dice, seconds, max_backups), seed)
+        one.run(backend, weather, script_of(rng, seconds, max_backups), seed)
         if keep == "records":
             write_rows(folder / "export.ndjson", exported(backend))
         if one.totals.wrong:

@@ -107,18 +107,18 @@ class KafkaClient:
 
 
 @contextmanager
-def feeding(feed: SourceClient, dice: random.Random) -> Iterator[None]:
+def feeding(feed: SourceClient, rng: random.Random) -> Iterator[None]:
     """Offer events in a thread of its own; in the end the last offer has been taken."""
-    stop, rng = Event(), random.Random(dice.random())  # noqa: S311 - a seed makes it repeatable
+    stop, own = Event(), random.Random(rng.random())  # noqa: S311 - a seed makes it repeatable
 
     def run() -> None:
         number = 0
         while not stop.is_set():
-            size = rng.choice((1, 20, 100))
+            size = own.choice((1, 20, 100))
             ids = [f"id-{number + n}" for n in range(size)]
             if feed.offer(ids):
                 number += size
-            stop.wait(rng.choice((0.005, 0.02, 0.1)))
+            stop.wait(own.choice((0.005, 0.02, 0.1)))
 
     thread = Thread(target=run)
     thread.start()
@@ -150,14 +150,14 @@ class SourceScenario(Scenario):
         acts = {n: ACTS[n] for n in self._acts if n not in ("kill_writer", "power_cut")}
         with Agent(config, folder / "agent.log") as self.agent:
             self.agent.start()
-            with feeding(feed, self._dice):
+            with feeding(feed, self._rng):
                 self._wait_for_more(feed)
                 end = time.monotonic() + seconds
                 while time.monotonic() < end:
-                    time.sleep(self._dice.choice((0.3, 0.8, 1.5)) * self._dice.random())
-                    self._acts[self._dice.choices(list(acts), list(acts.values()))[0]]()
+                    time.sleep(self._rng.choice((0.3, 0.8, 1.5)) * self._rng.random())
+                    self._acts[self._rng.choices(list(acts), list(acts.values()))[0]]()
                     self._look()
-                    if self._dice.random() < 0.6:  # else the next comes while it starts
+                    if self._rng.random() < 0.6:  # else the next comes while it starts
                         self._wait_for_more(feed)
             feed.flush()
             weather.fault = "calm"
@@ -185,14 +185,14 @@ class SourceScenario(Scenario):
 
 def run_source(folder: Path, kind: str, seed: int, seconds: float = 4.0) -> Totals:
     """Run one seed; nothing that was taken may be missing, and no gap be told."""
-    dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
+    rng = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
     with (
         small_disk(folder / "state") as disk,
         Backend(weather, keep="uids") as backend,
         mock_brokers("audit") as brokers,
     ):
-        one = SourceScenario(folder, dice, disk=disk)
+        one = SourceScenario(folder, rng, disk=disk)
         one.totals.seed = seed
         feed: SourceClient = WebhookClient() if kind == "webhook" else KafkaClient(brokers)
         one.feed(backend, weather, feed, seconds)

@@ -42,7 +42,7 @@ class Weather:
     """A plan for the back end whose fault can be changed at any moment. Safe for threads."""
 
     def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
+        self._rng = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
         self._lock = Lock()
         self.fault = "calm"
         self.faults = 0  # requests that were not simply accepted
@@ -51,7 +51,7 @@ class Weather:
     def __call__(self, request: ReceivedRequest) -> Step:
         steps, weights = zip(*FAULTS[self.fault], strict=True)
         with self._lock:
-            step: Step = self._dice.choices(steps, weights)[0]
+            step: Step = self._rng.choices(steps, weights)[0]
             self.faults += step not in _WELL
             if isinstance(step, Cut) and step.accepted:
                 self.unanswered += sum(not ids.is_notice for ids in decode_ids(request.body))

@@ -14,7 +14,7 @@ from tests.interop.agent import Agent, k8s_audit_otlp
 from tests.interop.opensearch import OpenSearch
 from tests.interop.stores import Loki, Relay, Store, VictoriaLogs, binary_of
 from tests.kit.events import EventSource
-from tests.kit.queries import queries
+from tests.kit.pages import queries
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 BINARIES = {VictoriaLogs: "victoria-logs", Loki: "loki"}

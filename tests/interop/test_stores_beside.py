@@ -21,7 +21,7 @@ from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent, k8s_audit_otlp
 from tests.interop.stores import Relay, Store
 from tests.interop.test_stores import lines_ago, promising_more, store
-from tests.kit.queries import queries
+from tests.kit.pages import queries
 
 __all__ = ["store"]
 pytestmark = pytest.mark.timeout(400, func_only=True)

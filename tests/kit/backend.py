@@ -23,8 +23,7 @@ from typing import Any
 import click
 
 from tests.kit.exchange import UNPACK, HttpExchange, unpack, write_answer
-from tests.kit.intake import Intake
-from tests.kit.plan import Plan, parse_plan
+from tests.kit.intake import Intake, Plan, parse_plan
 from tests.kit.received import Keep
 from tests.kit.steps import PROTOBUF, Refuse
 

@@ -1,17 +1,12 @@
 """Records, batches and everything around a delivery that a test wants to look at."""
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
 import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
-from k8s_audit_otlp.config.blocks import Tls
-from k8s_audit_otlp.config.exporters import OtlpGrpc, OtlpHttp
-from k8s_audit_otlp.config.secret import Secret
-from k8s_audit_otlp.config.template import FileText, Template
 from k8s_audit_otlp.exporter.back_end_limits import LearnedLimit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.backpressure import Gate
@@ -22,50 +17,12 @@ from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.resource import encode_scope
 from k8s_audit_otlp.otlp.wire import RESOURCE, RESOURCE_ATTRIBUTE, delimited, key_value
 from k8s_audit_otlp.state.ledger import Ledger
-from k8s_audit_otlp.transport.credentials import Credentials
-from k8s_audit_otlp.transport.grpc import GrpcSender
-from k8s_audit_otlp.transport.http import HttpSender
 from k8s_audit_otlp.transport.sender import ExportRequest
 from tests.kit import certificates
 from tests.kit import servers as servers_helper
 
-Scopes = Mapping[str, tuple[bytes, bytes]]
 RESOURCE_BYTES = delimited(RESOURCE, key_value(RESOURCE_ATTRIBUTE, "service.name", "k8s-audit"))
 ENVELOPES = {"k8s_audit": (RESOURCE_BYTES, encode_scope("k8s-audit-otlp", "1"))}
-
-
-def http_sender(
-    url: str | Secret,
-    scopes: Scopes,
-    *,
-    credentials: Credentials | None = None,
-    env: Mapping[str, str] | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    **keys: Any,
-) -> HttpSender:
-    """Return a sender that posts to *url*; *keys* are those of the exporter's block."""
-    block = OtlpHttp.model_validate({"logs_endpoint": url, "timeout": "5s", **keys})
-    return HttpSender(block, scopes, credentials=credentials, env=env or {}, now=now)
-
-
-def grpc_sender(
-    target: str,
-    scopes: Scopes,
-    *,
-    credentials: Credentials | None = None,
-    insecure: bool = True,
-    tls: Tls | None = None,
-    **keys: Any,
-) -> GrpcSender:
-    """Return a sender that calls *target*; *keys* are those of the exporter's block."""
-    told = (tls or Tls()).model_copy(update={"insecure": insecure})
-    block = {"endpoint": target, "timeout": "5s", "tls": told, **keys}
-    return GrpcSender(OtlpGrpc.model_validate(block), scopes, credentials=credentials)
-
-
-def read_from(file: Path) -> Secret:
-    """Return what a configuration means by `${file:...}`."""
-    return Secret(Template((FileText(str(file)),)))
 
 
 def make_record(uid: Any, *, body: str = "", size: int = 0) -> Any:
@@ -307,3 +264,9 @@ def records(number: int, start: int = 0) -> list[bytes]:
 def poison_answers(bad: set[bytes], refusal: Outcome = NO) -> Callable[..., Any]:
     """Refuse each request with a record of *bad* in it."""
     return lambda asked: refusal if bad & set(asked) else OK
+
+
+def body_of(record: bytes) -> str:
+    """Return the body of an encoded record; "" if it has none."""
+    [read] = ScopeLogs.FromString(record).log_records
+    return read.body.string_value

@@ -34,7 +34,7 @@ class EventSource:
     """The events of one small cluster; the same seed and clock give the same lines."""
 
     def __init__(self, seed: int, clock: Callable[[], float] = time.time) -> None:
-        self._dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self._clock = clock
         self._open: list[tuple[str, Draft]] = []
 
@@ -50,10 +50,10 @@ class EventSource:
         return audit_id, go_json(self._fill(audit_id, draft))
 
     def _next(self) -> tuple[str, Draft]:
-        if len(self._open) > OPEN_REQUESTS or (self._open and self._dice.random() < 0.05):
-            return self._open.pop(self._dice.randrange(len(self._open)))
-        activity = self._dice.choices(_ACTIVITIES, _WEIGHTS)[0]
-        return _uuid4(self._dice), activity(self._dice)
+        if len(self._open) > OPEN_REQUESTS or (self._open and self._rng.random() < 0.05):
+            return self._open.pop(self._rng.randrange(len(self._open)))
+        activity = self._rng.choices(_ACTIVITIES, _WEIGHTS)[0]
+        return _uuid4(self._rng), activity(self._rng)
 
     def _fill(self, audit_id: str, draft: Draft) -> dict[str, Any]:
         actor = draft.actor
@@ -81,7 +81,7 @@ class EventSource:
         elif draft.failure and draft.level == "RequestResponse":
             event["responseObject"] = {"kind": "Status", "apiVersion": "v1", **status}
         now = self._clock()
-        took = draft.milliseconds * self._dice.uniform(0.5, 1.5) / 1000
+        took = draft.milliseconds * self._rng.uniform(0.5, 1.5) / 1000
         event["requestReceivedTimestamp"] = micro_time(now - took)
         event["stageTimestamp"] = micro_time(now)
         if actor:
@@ -114,6 +114,6 @@ def _status(draft: Draft) -> dict[str, Any]:
     return status
 
 
-def _uuid4(dice: random.Random) -> str:
-    digits = f"{dice.getrandbits(128):032x}"
+def _uuid4(rng: random.Random) -> str:
+    digits = f"{rng.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

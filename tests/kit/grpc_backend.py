@@ -14,8 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from tests.kit.intake import Intake
-from tests.kit.plan import Plan
+from tests.kit.intake import Intake, Plan
 from tests.kit.received import Keep, Received, leave_out
 from tests.kit.steps import ReceivedRequest
 

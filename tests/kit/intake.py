@@ -1,18 +1,82 @@
 """What every back end has, whatever its wire: a plan, the requests it saw, the records it took."""
 
+import ast
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
-from tests.kit.plan import Course, Plan
+from tests.kit import steps
 from tests.kit.received import Keep, Received
-from tests.kit.steps import ReceivedRequest, Step
+from tests.kit.steps import ACCEPT, ReceivedRequest, Step
+
+Plan: TypeAlias = Sequence[Step] | Callable[[ReceivedRequest], Step]
+
+STEPS: dict[str, type] = {
+    step.__name__: step
+    for step in (
+        *(steps.Accept, steps.Delay, steps.Refuse, steps.Throttle, steps.Hang, steps.Cut),
+        *(steps.HalfClose, steps.PartialSuccess, steps.Poison, steps.Limit, steps.Redirect),
+        *(steps.WrongContentType, steps.Slow, steps.EndlessBody, steps.GzipBomb),
+        *(steps.HugeHeaders, steps.Mix),
+    )
+}
+
+
+class Course:
+    """A plan while it is carried out: hands out the step for each request."""
+
+    def __init__(self, plan: Plan = ()) -> None:
+        self._lock = Lock()  # guards _next
+        self._next = 0
+        self.plan = plan
+
+    def step_for(self, request: ReceivedRequest) -> Step:
+        if callable(self.plan):
+            return self.plan(request)
+        with self._lock:
+            index = min(self._next, len(self.plan) - 1)
+            self._next += 1
+        return self.plan[index] if self.plan else ACCEPT
+
+
+def parse_plan(text: str) -> list[Step]:
+    """Read a plan as it stands in Python: `Throttle(503) * 3, Accept()`."""
+    tree = ast.parse(f"[{text}]", mode="eval").body
+    if not isinstance(tree, ast.List):
+        raise ValueError(f"plan {text!r}: not a list of steps, such as Throttle(503) * 3, Accept()")  # noqa: TRY004 - the text is wrong, not its type
+    parsed: list[Step] = []
+    for node in tree.elts:
+        match node:
+            case ast.BinOp(left=left, op=ast.Mult(), right=ast.Constant(value=int(times))):
+                parsed += [_evaluate(left)] * times
+            case _:
+                parsed.append(_evaluate(node))
+    return parsed
+
+
+def _evaluate(node: ast.expr) -> "Step":
+    match node:
+        case ast.Call(func=ast.Name(id=name)) if name in STEPS:
+            arguments = [_argument(argument) for argument in node.args]
+            named = {word.arg: _argument(word.value) for word in node.keywords if word.arg}
+            step: Step = STEPS[name](*arguments, **named)
+            return step
+    raise ValueError(f"{ast.unparse(node)} is no step; the steps are {', '.join(sorted(STEPS))}")
+
+
+def _argument(node: ast.expr) -> object:
+    if isinstance(node, ast.Call):
+        return _evaluate(node)
+    if isinstance(node, ast.Tuple | ast.List):
+        return [_argument(item) for item in node.elts]
+    return ast.literal_eval(node)
+
 
 REQUESTS_KEPT = 100_000  # a test looks at the latest ones; without their bodies they are small
 

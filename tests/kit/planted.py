@@ -30,40 +30,40 @@ class Planted(NamedTuple):
 
 class PlantedLines:
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)  # noqa: S311 - seeded: the same lines again
+        self.rng = random.Random(seed)  # noqa: S311 - seeded: the same lines again
 
     def __call__(self) -> Planted:
-        dice = self.dice
-        value = "Zq7" + "".join(dice.choices(LETTERS, k=15)) + "9"
-        form = dice.choice(_FORMS)
-        body = form(dice, value)
+        rng = self.rng
+        value = "Zq7" + "".join(rng.choices(LETTERS, k=15)) + "9"
+        form = rng.choice(_FORMS)
+        body = form(rng, value)
         how = [form.__name__]
-        for _ in range(dice.choice((0, 1, 1, 2, 3))):
-            wrapping = dice.choice(_WRAPPINGS)
-            body = wrapping(dice, body)
+        for _ in range(rng.choice((0, 1, 1, 2, 3))):
+            wrapping = rng.choice(_WRAPPINGS)
+            body = wrapping(rng, body)
             how.append(wrapping.__name__)
         text = self._written(body, how)
         return Planted(self._line(text, how).encode(), value, " ".join(how))
 
     def _written(self, body: Any, how: list[str]) -> str:
-        dice = self.dice
-        spaced = dice.random() < 0.1
+        rng = self.rng
+        spaced = rng.random() < 0.1
         text = json.dumps(body, separators=(", ", ": ") if spaced else (",", ":"))
         text = text.replace(json.dumps(_SAME), '"x"')
         text = text.replace("<", "\\u003c").replace("&", "\\u0026")
-        if dice.random() < 0.2:
+        if rng.random() < 0.2:
             how.append("escaped")
-            text = _escape_some(dice, text)
+            text = _escape_some(rng, text)
         return text
 
     def _line(self, body: str, how: list[str]) -> str:
-        dice = self.dice
-        names = dice.choice((("requestObject",), ("responseObject",), _BOTH, _TWICE))
+        rng = self.rng
+        names = rng.choice((("requestObject",), ("responseObject",), _BOTH, _TWICE))
         how.append("+".join(names))
-        resource = dice.choice(("pods", "widgets", "deployments", "secrets"))
+        resource = rng.choice(("pods", "widgets", "deployments", "secrets"))
         members = [
             '"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse"',
-            f'"auditID":"{dice.getrandbits(128):032x}","stage":"ResponseComplete"',
+            f'"auditID":"{rng.getrandbits(128):032x}","stage":"ResponseComplete"',
             f'"requestURI":"/api/v1/namespaces/shop/{resource}/x","verb":"update"',
             '"user":{"username":"alice","groups":["dev"]},"sourceIPs":["10.1.2.3"]',
             f'"objectRef":{{"resource":"{resource}","namespace":"shop","name":"x"}}',
@@ -71,9 +71,9 @@ class PlantedLines:
             *(f'"{name}":{body}' for name in names),
             '"stageTimestamp":"2026-01-02T03:04:06.000001Z"',
         ]
-        if dice.random() < 0.1:
+        if rng.random() < 0.1:
             how.append("shuffled")
-            dice.shuffle(members)
+            rng.shuffle(members)
         return "{" + ",".join(members) + "}"
 
 
@@ -83,11 +83,11 @@ _BOTH = ("requestObject", "responseObject")
 _TWICE = ("responseObject", "responseObject")
 
 
-def _escape_some(dice: random.Random, text: str) -> str:
+def _escape_some(rng: random.Random, text: str) -> str:
     r"""Write letters as `\u0061`, which means the same and looks different."""
     return re.sub(
         r"(?<!\\)[A-Za-z]+",
-        lambda m: f"\\u{ord(m[0][0]):04x}{m[0][1:]}" if dice.random() < 0.2 else m[0],
+        lambda m: f"\\u{ord(m[0][0]):04x}{m[0][1:]}" if rng.random() < 0.2 else m[0],
         text,
     )
 
@@ -108,13 +108,13 @@ def _b64(value: str) -> str:
 # -- forms: where a rule says that a value is a secret ------------------------------------------
 
 
-def named(dice: random.Random, value: str) -> Any:
-    return {"metadata": {"name": "x"}, "spec": {dice.choice(NAMES): value, "replicas": 2}}
+def named(rng: random.Random, value: str) -> Any:
+    return {"metadata": {"name": "x"}, "spec": {rng.choice(NAMES): value, "replicas": 2}}
 
 
-def named_deeper(dice: random.Random, value: str) -> Any:
-    inner = dice.choice(({"key": value}, [value], {"a": {"b": value}}, [{"value": value}]))
-    return {"spec": {dice.choice(("tokens", "passwords", "apiKey", "credentials")): inner}}
+def named_deeper(rng: random.Random, value: str) -> Any:
+    inner = rng.choice(({"key": value}, [value], {"a": {"b": value}}, [{"value": value}]))
+    return {"spec": {rng.choice(("tokens", "passwords", "apiKey", "credentials")): inner}}
 
 
 def secret_data(_: random.Random, value: str) -> Any:
@@ -133,40 +133,40 @@ def config_map(_: random.Random, value: str) -> Any:
     return {"kind": "ConfigMap", "apiVersion": "v1", "data": {"any.conf": value}}
 
 
-def env(dice: random.Random, value: str) -> Any:
+def env(rng: random.Random, value: str) -> Any:
     one: dict[str, Any] = {"name": "ANY", "value": value}
-    if dice.random() < 0.3:
+    if rng.random() < 0.3:
         one = {"name": "DB_PASSWORD", "required": True, "value": value}
     return {"spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": "b"}, one]}]}}
 
 
-def env_by_another_name(dice: random.Random, value: str) -> Any:
-    name = dice.choice(("extraEnvs", "environment", "containerEnv"))
+def env_by_another_name(rng: random.Random, value: str) -> Any:
+    name = rng.choice(("extraEnvs", "environment", "containerEnv"))
     return {"spec": {name: [{"name": "DB_PASSWORD", "value": value}]}}
 
 
-def command(dice: random.Random, value: str) -> Any:
-    words = dice.choice((["sh", "-c", f"x {value}"], ["app", "--password", value]))
-    return {"spec": {"containers": [{"name": "c", dice.choice(("command", "args")): words}]}}
+def command(rng: random.Random, value: str) -> Any:
+    words = rng.choice((["sh", "-c", f"x {value}"], ["app", "--password", value]))
+    return {"spec": {"containers": [{"name": "c", rng.choice(("command", "args")): words}]}}
 
 
 def token_request(_: random.Random, value: str) -> Any:
     return {"kind": "TokenRequest", "status": {"token": value}}
 
 
-def patch(dice: random.Random, value: str) -> Any:
-    path = dice.choice(("/stringData/blob", "/spec/password", "/data/blob"))
+def patch(rng: random.Random, value: str) -> Any:
+    path = rng.choice(("/stringData/blob", "/spec/password", "/data/blob"))
     return [{"op": "add", "path": path, "value": value if path != "/data/blob" else _b64(value)}]
 
 
-def last_applied(dice: random.Random, value: str) -> Any:
-    copy = dice.choice((secret_data, secret_text))(dice, value)
+def last_applied(rng: random.Random, value: str) -> Any:
+    copy = rng.choice((secret_data, secret_text))(rng, value)
     return {"kind": "Secret", "metadata": {"annotations": {LAST_APPLIED: json.dumps(copy)}}}
 
 
-def assignment(dice: random.Random, value: str) -> Any:
-    name = dice.choice(NAMES)
-    text = dice.choice(
+def assignment(rng: random.Random, value: str) -> Any:
+    name = rng.choice(NAMES)
+    text = rng.choice(
         (
             f"{name}={value}",
             f"{name}: {value}",
@@ -185,8 +185,8 @@ def assignment(dice: random.Random, value: str) -> Any:
     return {"spec": {"text": text}}
 
 
-def form_of_its_own(dice: random.Random, value: str) -> Any:
-    text = dice.choice(
+def form_of_its_own(rng: random.Random, value: str) -> Any:
+    text = rng.choice(
         (
             f"Authorization: Bearer {value}",
             f"curl -H 'Authorization: Bearer {value}' https://h/",
@@ -217,15 +217,15 @@ _FORMS: tuple[Callable[[random.Random, str], Any], ...] = (
 # -- wrappings: what does not change that it is one ------------------------------------------------
 
 
-def in_members(dice: random.Random, body: Any) -> Any:
+def in_members(rng: random.Random, body: Any) -> Any:
     noise = {"labels": {"app": "web"}, "generation": 3, "ok": True, "none": None}
-    place = dice.randint(0, len(noise))
+    place = rng.randint(0, len(noise))
     pairs = list(noise.items())
     return dict([*pairs[:place], ("object", body), *pairs[place:]])
 
 
-def in_list(dice: random.Random, body: Any) -> Any:
-    return {"kind": "List", "items": [{"a": 1}] * dice.randint(0, 2) + [body]}
+def in_list(rng: random.Random, body: Any) -> Any:
+    return {"kind": "List", "items": [{"a": 1}] * rng.randint(0, 2) + [body]}
 
 
 def as_text(_: random.Random, body: Any) -> Any:
@@ -240,44 +240,44 @@ def in_annotation(_: random.Random, body: Any) -> Any:
     return {"metadata": {"annotations": {"example.com/copy": json.dumps(body)}}}
 
 
-def cut_off(dice: random.Random, body: Any) -> Any:
+def cut_off(rng: random.Random, body: Any) -> Any:
     """Return a text whose JSON ends early: behind the value, or in its middle."""
     text = json.dumps(body, separators=(",", ":"))
     if any(map(text.__contains__, _NEED_THEIR_END)):
         return body
-    left = dice.randint(len(text) * 2 // 3, len(text) - 1)
-    return {"spec": {dice.choice(("note", "message")): f"{dice.choice(('', 'got '))}{text[:left]}"}}
+    left = rng.randint(len(text) * 2 // 3, len(text) - 1)
+    return {"spec": {rng.choice(("note", "message")): f"{rng.choice(('', 'got '))}{text[:left]}"}}
 
 
-def said_twice(dice: random.Random, body: Any) -> Any:
+def said_twice(rng: random.Random, body: Any) -> Any:
     """Return a body whose member another one of the same name follows or precedes."""
     pair = [("x", body), (_SAME, {"a": 1})]
-    dice.shuffle(pair)
+    rng.shuffle(pair)
     return {"object": dict(pair)}
 
 
-def as_lines(dice: random.Random, body: Any) -> Any:
+def as_lines(rng: random.Random, body: Any) -> Any:
     """Return a text of JSON that is written on lines of its own, with words around it."""
-    text = json.dumps(body, indent=dice.choice((1, 2)))
+    text = json.dumps(body, indent=rng.choice((1, 2)))
     return {"data_of": [f"applied:\n{text}\nfor nobody"]}
 
 
-def as_operation(dice: random.Random, body: Any) -> Any:
+def as_operation(rng: random.Random, body: Any) -> Any:
     """Return a patch that sets it."""
     operation = {"op": "add", "path": "/spec/template", "value": body}
-    return [operation] if dice.random() < 0.5 else {"patches": [{"patch": json.dumps([operation])}]}
+    return [operation] if rng.random() < 0.5 else {"patches": [{"patch": json.dumps([operation])}]}
 
 
-def in_words(dice: random.Random, body: Any) -> Any:
+def in_words(rng: random.Random, body: Any) -> Any:
     quoted = json.dumps(json.dumps(body))
-    return {"status": {"reason": f"webhook {dice.choice(('denied', 'said'))}: {quoted}"}}
+    return {"status": {"reason": f"webhook {rng.choice(('denied', 'said'))}: {quoted}"}}
 
 
-def shuffled(dice: random.Random, body: Any) -> Any:
+def shuffled(rng: random.Random, body: Any) -> Any:
     if not isinstance(body, dict):
         return [body]
     pairs = list(body.items())
-    dice.shuffle(pairs)
+    rng.shuffle(pairs)
     return dict(pairs)
 
 

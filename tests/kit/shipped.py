@@ -8,6 +8,7 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
+from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.otlp.encode import Encoder
@@ -15,7 +16,11 @@ from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segments import LogLimits
+from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.tools.verify.contents import Contents
+from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, ExportRecord, read_receipt
+from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
 
 
 class _Deaf:
@@ -62,3 +67,40 @@ def otlp_json(records: Sequence[bytes]) -> bytes:
     scope = MessageToDict(ScopeLogs.FromString(b"".join(records)))
     resource = {"attributes": [{"key": "host.name", "value": {"stringValue": "cp-1"}}]}
     return orjson.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": [scope]}]}) + b"\n"
+
+
+def receipt_of(
+    sent: Sequence[ExportRecord], size: int, identity: str = "", **more: Any
+) -> ExportRecord:
+    """Return the receipt of a segment of *size* bytes of which *sent* was delivered."""
+    content = Content()
+    content.add(
+        [
+            (
+                int(item.uid.partition("-")[2], 16),
+                digest_of(item.uid.encode(), (item.body or "").encode()),
+            )
+            for item in sent
+        ]
+    )
+    identity = identity or sent[0].uid.partition("-")[0]
+    said = {
+        CHAIN_ID: "0123456789abcdef",
+        SEGMENT + "identity": identity,
+        SEGMENT + "bytes": size,
+        SEGMENT + "delivered": len(sent),
+        SEGMENT + "gaps": 0,
+        SEGMENT + "content.version": VERSION,
+        SEGMENT + "content.hash": content.finished().hex(),
+        SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
+        **more,
+    }
+    own = {words(name): value for name, value in said.items()}
+    return ExportRecord(f"receipt-{identity}-1", read_receipt(own), own)
+
+
+def judged(items: Sequence[ExportRecord]) -> ContentReport:
+    contents = Contents()
+    for item in items:
+        contents.take(item)
+    return contents.report()

@@ -280,11 +280,11 @@ class Mix:
     def __init__(
         self, seed: int, steps: Sequence[Step], weights: Sequence[float] | None = None
     ) -> None:
-        self._dice = random.Random(seed)  # noqa: S311 - a plan is repeatable, not secret
+        self._rng = random.Random(seed)  # noqa: S311 - a plan is repeatable, not secret
         self._steps, self._weights = steps, weights
         self._lock = Lock()
 
     def respond(self, exchange: Exchange) -> None:
         with self._lock:
-            step = self._dice.choices(self._steps, self._weights)[0]
+            step = self._rng.choices(self._steps, self._weights)[0]
         step.respond(exchange)

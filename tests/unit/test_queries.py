@@ -23,7 +23,7 @@ from k8s_audit_otlp.state.manifest import SegmentState
 from tests.kit.agent import Fixture
 from tests.kit.backend import Backend
 from tests.kit.events import EventSource
-from tests.kit.queries import queries
+from tests.kit.pages import queries
 
 Attributes = dict[str, str]
 Store = Callable[[list[Attributes]], list[tuple[object, ...]]]

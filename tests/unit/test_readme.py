@@ -10,9 +10,8 @@ import pytest
 
 from k8s_audit_otlp.cli import COMMANDS
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from tests.kit.attributes_page import attributes_page
-from tests.kit.config_page import markdown
 from tests.kit.config_reference import reference_file
+from tests.kit.pages import attributes_page, markdown
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -11,8 +11,7 @@ from k8s_audit_otlp.agent.build import paths_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
-from tests.kit.agent import Fixture
-from tests.kit.agent_process import AgentProcess, uids_delivered
+from tests.kit.agent import AgentProcess, Fixture, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.events import EventSource
 

@@ -11,7 +11,7 @@ from k8s_audit_otlp.config.durations import parse_duration, parse_size
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.config.output.schema import json_schema
 from k8s_audit_otlp.config.reading.collector_keys import KEYS
-from tests.kit.config_page import markdown
+from tests.kit.pages import markdown
 
 SCHEMA = json_schema()
 

@@ -110,7 +110,7 @@ OF_WEBHOOKS: dict[str, list[Any]] = {
 
 def combinations(number: int, seed: int = 1) -> Iterator[dict[str, Any]]:
     """Yield values that the chart must render: about a third of the odd ones each time."""
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    rng = random.Random(seed)  # noqa: S311 - no secret
     for turn in range(number):
         values: dict[str, Any] = {
             "clusterName": "c",
@@ -122,8 +122,8 @@ def combinations(number: int, seed: int = 1) -> Iterator[dict[str, Any]]:
             values |= {"mode": "webhook", "webhook": {"tls": {"secretName": "tls"}}}
             odd = {**ODD, **OF_WEBHOOKS}
         for path, choices in odd.items():
-            if dice.random() < 1 / 3:
-                put(values, path, dice.choice(choices))
+            if rng.random() < 1 / 3:
+                put(values, path, rng.choice(choices))
         yield values
 
 

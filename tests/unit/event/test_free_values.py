@@ -74,11 +74,11 @@ def with_text(place: tuple[str, ...], text: str) -> bytes:
 
 
 def test_no_free_value_calls_for_a_look() -> None:
-    make, dice = PlantedLines(7), random.Random(7)  # noqa: S311 # a seed tells which lines they were
+    make, rng = PlantedLines(7), random.Random(7)  # noqa: S311 # a seed tells which lines they were
     free = 0
     for _ in range(1500):
-        words = dice.choices((*SIGNS, *NEEDLES), k=dice.randrange(1, 8))
-        for line in (make().line, with_text(dice.choice(PLACES), "".join(words))):
+        words = rng.choices((*SIGNS, *NEEDLES), k=rng.randrange(1, 8))
+        for line in (make().line, with_text(rng.choice(PLACES), "".join(words))):
             members = members_outside(line)
             some = [members, *({name: value} for name, value in members.items())]
             for each in filter(is_free, some):
@@ -115,15 +115,15 @@ def test_the_digest_of_a_credential_is_none(credential: str, *, free: bool) -> N
 
 
 def test_paths_judged_together_are_judged_no_more_leniently_than_alone() -> None:
-    dice = random.Random(11)  # noqa: S311 # a seed tells which paths they were
+    rng = random.Random(11)  # noqa: S311 # a seed tells which paths they were
     odd = (*SIGNS, *NEEDLES, "/proxy/a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6")
     known = 0
     for _ in range(200):
         clean = EventProcessor(None, Redactor()).clean_parts()
         assert clean
         assert CLEAN
-        ends = [dice.choice(odd) if dice.random() < 0.1 else "" for _ in range(dice.randrange(40))]
-        paths = [f"/api/v1/pods/{dice.getrandbits(32):x}{end}" for end in ends]
+        ends = [rng.choice(odd) if rng.random() < 0.1 else "" for _ in range(rng.randrange(40))]
+        paths = [f"/api/v1/pods/{rng.getrandbits(32):x}{end}" for end in ends]
         clean.expect_paths([path.encode() for path in paths])
         known += len(clean.paths)
         assert all(CLEAN.paths[path] for path in clean.paths)

@@ -35,43 +35,43 @@ def encoder_of(rules: RedactionRules | None = None, max_record_bytes: int = 0) -
     )
 
 
-def damaged(dice: random.Random, line: bytes, other: bytes) -> bytes:
+def damaged(rng: random.Random, line: bytes, other: bytes) -> bytes:
     """Change a line in one to four places: cut, insert, overwrite, repeat, or splice another in."""
-    for _ in range(dice.randint(1, 4)):
-        at, end = sorted(dice.randint(0, len(line)) for _ in range(2))
-        end = min(end, at + dice.choice((1, 8, 4000)))
-        match dice.randrange(6):
+    for _ in range(rng.randint(1, 4)):
+        at, end = sorted(rng.randint(0, len(line)) for _ in range(2))
+        end = min(end, at + rng.choice((1, 8, 4000)))
+        match rng.randrange(6):
             case 0:
                 line = line[:at] + line[end:]
             case 1:
-                line = line[:at] + dice.choice(ODD) + line[at:]
+                line = line[:at] + rng.choice(ODD) + line[at:]
             case 2:
-                line = line[:at] + dice.choice(ODD) + line[end:]
+                line = line[:at] + rng.choice(ODD) + line[end:]
             case 3:
                 line = line[:at] + line[at:end] * 2 + line[end:]
             case 4:
                 line = line[:at] + other[at:]
             case _:
-                line = _retyped(dice, line)
+                line = _retyped(rng, line)
     return line.replace(b"\n", b"")
 
 
-def _retyped(dice: random.Random, line: bytes) -> bytes:
+def _retyped(rng: random.Random, line: bytes) -> bytes:
     """Give a member, of the event or of an object in it, a value of another type."""
     try:
         value = json.loads(line)
         holder = value
-        while isinstance(inner := dice.choice([*holder.values()]), dict) and inner:
+        while isinstance(inner := rng.choice([*holder.values()]), dict) and inner:
             holder = inner
-        key = dice.choice([*holder])
-        holder[key] = dice.choice([None, 1, -1.5, "x", [], {}, [None, 1, "a"], {"a": ["b", 2]}])
+        key = rng.choice([*holder])
+        holder[key] = rng.choice([None, 1, -1.5, "x", [], {}, [None, 1, "a"], {"a": ["b", 2]}])
     except (ValueError, IndexError, AttributeError, RecursionError):
         return line
     return json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def _run(count: int, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - seeded: the same lines again
+    rng = random.Random(seed)  # noqa: S311 - seeded: the same lines again
     lines = real_lines()
     encoders = [
         encoder_of(),
@@ -79,7 +79,7 @@ def _run(count: int, seed: int) -> None:
         encoder_of(RedactionRules(args="redact", bodies="drop")),
     ]
     for _ in range(count // 50):
-        made = [damaged(dice, dice.choice(lines), dice.choice(lines)) for _ in range(50)]
+        made = [damaged(rng, rng.choice(lines), rng.choice(lines)) for _ in range(50)]
         for encoder in encoders:
             encoded = encoder.encode_block(blocks_of(made))
             records = read(encoded)

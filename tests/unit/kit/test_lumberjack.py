@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ManualClock
-from tests.kit.logrotate import copytruncate, rename_numbered
+from tests.kit.log_files import copytruncate, rename_numbered
 from tests.kit.lumberjack import LumberjackLog, compress_in_place
 
 BACKUP = re.compile(r"audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log(\.gz)?")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kit.plan import Course, parse_plan
+from tests.kit.intake import Course, parse_plan
 from tests.kit.steps import Accept, Cut, Delay, Mix, ReceivedRequest, Throttle
 
 REQUEST = ReceivedRequest(1, "/v1/logs", {}, 0, b"")

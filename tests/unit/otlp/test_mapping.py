@@ -1,5 +1,5 @@
 from k8s_audit_otlp.otlp.mapping import TABLE, MappingOptions
-from tests.kit.attributes_page import attributes_page
+from tests.kit.pages import attributes_page
 
 
 def test_the_eleven_plain_names_are_complete() -> None:

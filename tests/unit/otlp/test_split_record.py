@@ -17,7 +17,7 @@ from k8s_audit_otlp.otlp.record import encode_record, uid_of
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from k8s_audit_otlp.otlp.wire import time_of
 from tests.kit import reference, strategies
-from tests.kit.read_back import body_of
+from tests.kit.delivery import body_of
 
 OPTIONS = MappingOptions()
 WHO = ("user.name", "k8s.audit.verb", "k8s.audit.id", UID, "log.file.record_offset")

@@ -9,7 +9,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.record import encode_record, uid_of
 from k8s_audit_otlp.otlp.resource import export_request
-from tests.kit.read_back import body_of
+from tests.kit.delivery import body_of
 
 values = st.one_of(
     st.text(),

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.kit.log_files import FIRST, append, rotate
-from tests.kit.logrotate import copytruncate
+from tests.kit.log_files import FIRST, append, copytruncate, rotate
 from tests.kit.lumberjack import backup_name
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from k8s_audit_otlp.state.ledger import Tally
 from tests.conftest import ManualClock
-from tests.kit.log_files import append, rotate
-from tests.kit.logrotate import rename_numbered
+from tests.kit.log_files import append, rename_numbered, rotate
 from tests.kit.lumberjack import compress_in_place
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.transport.grpc import GrpcSender
-from tests.kit.delivery import grpc_sender
 from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.senders import grpc_sender
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from k8s_audit_otlp.transport.credentials import (
     OAuth2Credentials,
 )
 from tests.conftest import ManualClock
-from tests.kit.delivery import http_sender
+from tests.kit.senders import http_sender
 from tests.kit.steps import Accept, Refuse
 
 

@@ -13,7 +13,7 @@ import pytest
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.file import FileOptions, FileSender
 from k8s_audit_otlp.transport.sender import Sender
-from tests.kit.delivery import grpc_sender, http_sender
+from tests.kit.senders import grpc_sender, http_sender
 
 Scopes = Mapping[str, tuple[bytes, bytes]]
 Record = Callable[..., bytes]

@@ -11,8 +11,8 @@ import pytest
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.credentials import BearerCredentials
 from k8s_audit_otlp.transport.grpc import address_of, retry_info_s
-from tests.kit.delivery import read_from
 from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.senders import read_from
 from tests.kit.steps import (
     Accept,
     Cut,

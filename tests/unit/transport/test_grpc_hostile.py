@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
-from tests.kit.delivery import grpc_sender
+from tests.kit.senders import grpc_sender
 
 DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 PREFACE = 24

@@ -9,7 +9,7 @@ from typing import Any
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry
 from k8s_audit_otlp.transport.credentials import BearerCredentials
 from tests.kit.backend import Backend
-from tests.kit.delivery import read_from
+from tests.kit.senders import read_from
 from tests.kit.steps import (
     Cut,
     Hang,

@@ -18,16 +18,16 @@ PIECES = [
 ]
 
 
-def mutated(line: bytes, dice: random.Random) -> bytes:
+def mutated(line: bytes, rng: random.Random) -> bytes:
     """Put, take and repeat bytes and whole values; the result is one line."""
-    for _ in range(dice.choice([1, 1, 1, 2, 5])):
+    for _ in range(rng.choice([1, 1, 1, 2, 5])):
         tokens = [found.span() for found in TOKEN.finditer(line)] or [(0, 0)]
-        start, end = dice.choice(tokens)
-        if dice.random() < 0.3:
-            start = dice.randrange(len(line) + 1)
-            end = start + dice.choice([0, 1, 100, len(line)])
-        other = line[slice(*dice.choice(tokens))]
-        piece = dice.choice([b"", other, line[start:end] * 3, *dice.sample(PIECES, 4)])
+        start, end = rng.choice(tokens)
+        if rng.random() < 0.3:
+            start = rng.randrange(len(line) + 1)
+            end = start + rng.choice([0, 1, 100, len(line)])
+        other = line[slice(*rng.choice(tokens))]
+        piece = rng.choice([b"", other, line[start:end] * 3, *rng.sample(PIECES, 4)])
         line = line[:start] + piece + line[end:]
     return line.replace(b"\n", b" ")
 
@@ -36,13 +36,13 @@ def test_no_line_ends_or_holds_up_an_agent(
     fixture: Fixture, wait_for: Callable[[Callable[[], object]], None]
 ) -> None:
     """Every sound event between them arrives, and every line is a record of its own or several."""
-    dice, source = random.Random(11), EventSource(11)  # noqa: S311 - the same lines each time
+    rng, source = random.Random(11), EventSource(11)  # noqa: S311 - the same lines each time
     fixture.backend.plan = [ACCEPT, Throttle(503), Cut(), PartialSuccess(0), ACCEPT]
     sound = set(fixture.write(1))
     with fixture.running() as agent:
         for number in range(MUTATED):
             with fixture.log.open("ab") as file:
-                file.write(mutated(source.line(), dice) + b"\n")
+                file.write(mutated(source.line(), rng) + b"\n")
             if number % 20 == 0:
                 sound |= set(fixture.write(1))
             if number % 200 == 199:

@@ -16,7 +16,7 @@ import pytest
 
 from k8s_audit_otlp.agent.config_changes import changes
 from k8s_audit_otlp.config.load import load_text
-from tests.kit.agent_process import CONFIG, AgentProcess, uids_delivered
+from tests.kit.agent import CONFIG, AgentProcess, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Hang, Refuse
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.kit.agent_process import AgentProcess, uids_delivered
+from tests.kit.agent import AgentProcess, uids_delivered
 from tests.kit.backend import Backend
-from tests.kit.queries import ROOT
+from tests.kit.pages import ROOT
 
 
 def reload(state: Path, *more: str) -> tuple[int, str]:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli.deliver import status
-from tests.kit.agent_process import AgentProcess, uids_delivered
+from tests.kit.agent import AgentProcess, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.steps import Accept, Delay
 

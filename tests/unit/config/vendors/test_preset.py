@@ -13,7 +13,7 @@ from k8s_audit_otlp.config.output.summary import honoured
 from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.preset import ROUTES
 from k8s_audit_otlp.config.vendors.show import block_of, route_text, vendor_text
-from tests.kit.placeholders import filled
+from tests.kit.pages import filled
 
 # what a configuration of this project must have a preset or a way for
 PRESETS = """guance otel-collector loki grafana-cloud datadog newrelic honeycomb dynatrace elastic

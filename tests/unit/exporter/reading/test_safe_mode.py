@@ -9,7 +9,7 @@ from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.state.marker import Marker
-from tests.kit.read_back import body_of
+from tests.kit.delivery import body_of
 
 LINES = [
     b'{"kind":"Event","auditID":"%d","requestURI":"/x","requestObject":{"a":"%s"},'

@@ -15,7 +15,7 @@ from k8s_audit_otlp.exporter.dead_letter_replay import Replay, ReplayRunningErro
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.transport.http import HttpSender
 from tests.kit.backend import Backend
-from tests.kit.delivery import http_sender
+from tests.kit.senders import http_sender
 from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 
 

@@ -10,8 +10,8 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.record import uid_of
 from tests.kit.backend import Backend
-from tests.kit.delivery import grpc_sender, http_sender
 from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.senders import grpc_sender, http_sender
 from tests.kit.steps import (
     Accept,
     Cut,

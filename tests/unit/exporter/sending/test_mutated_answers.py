@@ -11,7 +11,7 @@ import pytest
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.model import Delivered, Retry
-from tests.kit.delivery import grpc_sender, http_sender
+from tests.kit.senders import grpc_sender, http_sender
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
 _NO = b"HTTP/1.1 %d No\r\nRetry-After: %s\r\n"

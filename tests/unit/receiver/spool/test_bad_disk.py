@@ -24,7 +24,7 @@ class Disk:
     """
 
     def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)  # noqa: S311 - no secret
+        self._rng = random.Random(seed)  # noqa: S311 - no secret
         self._lock = threading.Lock()
         self._durable: dict[int, int] = {}  # bytes, by inode
         self._failed: set[int] = set()
@@ -34,7 +34,7 @@ class Disk:
     def fsync(self, fd: int) -> None:
         found = os.fstat(fd)
         with self._lock:
-            roll = 1.0 if self.well else self._dice.random()
+            roll = 1.0 if self.well else self._rng.random()
         if roll < 0.2:
             code = (errno.EIO, errno.ENOSPC, errno.EROFS)[int(roll * 15)]
             with self._lock:

@@ -110,8 +110,8 @@ def test_clients_cannot_make_the_table_grow(
     preview: Callable[..., Any], write: Callable[..., Any], make: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Names by the thousand, and names without end."""
-    dice = random.Random(1)  # noqa: S311 - repeatable, not secret
-    users = [f"u{dice.getrandbits(64)}" for _ in range(500)] + ["x" * 5000]
+    rng = random.Random(1)  # noqa: S311 - repeatable, not secret
+    users = [f"u{rng.getrandbits(64)}" for _ in range(500)] + ["x" * 5000]
     (view,) = preview(write(tmp_path / "audit.log", [make("create", u) for u in users])).views
     assert len(view.noisy) == TOP
     assert max(len(row.user) for row in view.noisy) < 300

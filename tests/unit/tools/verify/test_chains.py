@@ -78,10 +78,10 @@ def test_an_untouched_export_is_sound_in_any_order_and_with_repeats(
     folder: Path, seed: int, count: int, repeats: int
 ) -> None:
     """Two exporters, kills that made a back end store things twice, an export sorted by chance."""
-    key, dice = SealKey.read(folder / "key"), random.Random(seed)  # noqa: S311 - not for secrets
+    key, rng = SealKey.read(folder / "key"), random.Random(seed)  # noqa: S311 - not for secrets
     items = [*told(count, key), *told(count, key, "lake")]
-    items += dice.choices(items, k=repeats)
-    dice.shuffle(items)
+    items += rng.choices(items, k=repeats)
+    rng.shuffle(items)
     report = judge(items, folder / "key.pub")
     assert report.sound, faults(report)
     assert {(c.exporter, c.first, c.last, c.sealed) for c in report.chains} == {

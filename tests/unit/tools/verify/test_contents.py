@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
-from tests.kit.receipts import judged, receipt_of
+from tests.kit.shipped import judged, receipt_of
 
 _ID = "0123456789abcdef"
 _STEP = 64  # bytes of a line

@@ -181,9 +181,9 @@ def is_harmless(tamper: Callable[[list[Row], int], None], row: Row, rows: list[R
 @given(shape=shapes, seed=st.integers(0, 2**32))
 def test_untouched_it_is_proven_but_for_a_gap(keys: list[Path], shape: Shape, seed: int) -> None:
     """In any order and with repeats; a gap that was told is a lack."""
-    rows, dice = exported(shape, keys), random.Random(seed)  # noqa: S311 - not for secrets
-    rows += dice.choices(rows, k=dice.randrange(4))
-    dice.shuffle(rows)
+    rows, rng = exported(shape, keys), random.Random(seed)  # noqa: S311 - not for secrets
+    rows += rng.choices(rows, k=rng.randrange(4))
+    rng.shuffle(rows)
     verdict = judged(rows, keys)
     assert verdict.is_sound, verdict.faults
     assert verdict.is_complete == (not shape.gap), verdict.lacks
@@ -196,8 +196,8 @@ def test_one_forgery_anywhere_is_never_proven(
     keys: list[Path], shape: Shape, seed: int, tamper: Callable[[list[Row], int], None]
 ) -> None:
     """But where an export may honestly end or begin: an older seal, or the first receipt."""
-    rows, dice = exported(shape._replace(gap=False), keys), random.Random(seed)  # noqa: S311 - not for secrets
-    at = dice.randrange(len(rows))
+    rows, rng = exported(shape._replace(gap=False), keys), random.Random(seed)  # noqa: S311 - not for secrets
+    at = rng.randrange(len(rows))
     row = dict(rows[at])
     before = [dict(each) for each in rows]
     tamper(rows, at)
@@ -225,10 +225,10 @@ def test_the_exit_code_is_that_of_the_worst_finding(
     tampers: list[Callable[[list[Row], int], None]],
 ) -> None:
     """Each forgery alone, then all at once, in records of segments of their own."""
-    rows, dice = exported(shape._replace(replayed=False), keys), random.Random(seed)  # noqa: S311 - not for secrets
+    rows, rng = exported(shape._replace(replayed=False), keys), random.Random(seed)  # noqa: S311 - not for secrets
     at = {str(row[UID_FIELD]).partition("-")[0]: n for n, row in enumerate(rows) if is_event(row)}
     every, alone = [dict(row) for row in rows], [code(rows, keys)]
-    places = dice.sample(sorted(at.values()), min(len(at), len(tampers)))
+    places = rng.sample(sorted(at.values()), min(len(at), len(tampers)))
     chosen = dict(zip(places, tampers, strict=False))
     for n, tamper in sorted(chosen.items(), reverse=True):
         one = [dict(row) for row in rows]

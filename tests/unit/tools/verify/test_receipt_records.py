@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
-from tests.kit.receipts import judged, receipt_of
+from tests.kit.shipped import judged, receipt_of
 
 ID = "0123456789abcdef"
 STEP = 64  # bytes of a line

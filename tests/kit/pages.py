@@ -1,12 +1,16 @@
-"""The JSON Schema in; the configuration reference as Markdown out. No I/O."""
+"""What the pages print: tables that are made anew, queries, blocks with their gaps filled in."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from k8s_audit_otlp.config.output.schema import component_models, json_schema
 from k8s_audit_otlp.config.reading.collector_keys import ALIASES, KEYS
+from k8s_audit_otlp.config.reading.expand import placeholder
+from k8s_audit_otlp.otlp.mapping import MappingOptions, rows_in
 
 _Json: TypeAlias = dict[str, Any]
 _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
@@ -136,3 +140,41 @@ def _collector_keys() -> str:
             ),
         )
     )
+
+
+def attributes_page(options: MappingOptions) -> str:
+    lines = ["| attribute | type | from | remark |", "|---|---|---|---|"]
+    for row in rows_in(options):
+        key = row.key_with(options.prefix)
+        lines.append(f"| `{key}` | {row.type} | `{row.source}` | {row.note} |")
+    return "\n".join(lines) + "\n"
+
+
+ROOT = Path(__file__).parents[2]
+_QUERY = re.compile(r"<!-- query: (\w+) -->\n```\w+\n(.*?)```", re.DOTALL)
+
+
+def queries() -> dict[str, str]:
+    """Return every query that the pages print and the tests run."""
+    text = (ROOT / "README.md").read_text() + (ROOT / "otel-config/queries.md").read_text()
+    return dict(_QUERY.findall(text))
+
+
+Tree = TypeVar("Tree")
+
+
+def filled(tree: Tree) -> Tree:
+    """Put `example` in the place of every placeholder of a text, a list or a block."""
+    if isinstance(tree, dict):
+        return type(tree)((key, filled(value)) for key, value in tree.items())
+    if isinstance(tree, list):
+        return type(tree)(map(filled, tree))
+    if isinstance(tree, str):
+        return type(tree)(_filled(tree))
+    return tree
+
+
+def _filled(text: str) -> str:
+    while left := placeholder(text):
+        text = text.replace(left, "example")
+    return text
