@@ -10,7 +10,7 @@ from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.telemetry.backlog import backlog_bytes
 from k8s_audit_otlp.telemetry.logs import fields
 
-_HEAD_BYTES = 64 * 1024
+_HEAD_BYTES = 128 * 1024  # an apiserver writes 60 KiB of messages before its first event
 _ALL_UNREAD = (
     "every line of it would be sent as one that cannot be read: give the file of --audit-log-path"
 )
@@ -55,7 +55,10 @@ class SharedFileWarning:
 
 
 class ForeignLogWarning:
-    """Call it now and then; it looks at every log until that has a whole line, and then no more."""
+    """Call it now and then; it looks at every log until it is plain what that is.
+
+    A whole line is enough, but where others are left out: an event may come behind them.
+    """
 
     def __init__(self, logs: Iterable[AuditLog]) -> None:
         self._waiting = list(logs)
@@ -74,16 +77,19 @@ class ForeignLogWarning:
                 head = file.read(_HEAD_BYTES)
         except OSError:
             return False  # which is said elsewhere
-        lines = head.split(b"\n")[:-1]
-        if lines and (kind := seems(lines)):
-            logger.warning(
-                "%s: this is no audit log, it seems to be %s; %s",
-                log.path,
-                kind,
-                _OTHERS_LEFT_OUT if framed(lines) else _ALL_UNREAD,
-                extra=fields("foreign_log", receiver=log.key.receiver, log=str(log.path)),
-            )
-        return bool(lines) or len(head) == _HEAD_BYTES
+        lines, full = head.split(b"\n")[:-1], len(head) == _HEAD_BYTES
+        if not lines or not (kind := seems(lines)):
+            return bool(lines) or full
+        if (others := framed(lines)) and not full:
+            return False
+        logger.warning(
+            "%s: this is no audit log, it seems to be %s; %s",
+            log.path,
+            kind,
+            _OTHERS_LEFT_OUT if others else _ALL_UNREAD,
+            extra=fields("foreign_log", receiver=log.key.receiver, log=str(log.path)),
+        )
+        return True
 
 
 class CaughtUpMessage:

@@ -36,10 +36,14 @@ _read = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def seems(lines: Sequence[bytes]) -> str:
-    """Say what *lines*, the first of a file, seem to be; '' if they are of an audit log."""
-    lines = [line for line in lines if line.strip(b"\0 \r\n")][:LOOKED_AT]
+    """Say what *lines*, the first of a file, seem to be; '' if they are of an audit log.
+
+    A program may say much in a container's log before its first event.
+    """
+    lines = [line for line in lines if line.strip(b"\0 \r\n")]
     if any(is_audit(text) for text in _unframed(lines)):
         return ""
+    lines = lines[:LOOKED_AT]
     found = [kind for line in lines if (kind := _text(line) or _object(line))]
     if found and 2 * len(found) >= len(lines):
         return found[0]

@@ -114,7 +114,7 @@ def form(log: LogFacts) -> CheckResult:
     items = read_line(log.first_line)
     if framed([log.first_line]):
         frame = detect(log.first_line)
-        if any(is_audit(one.text) for one in unwrap(log.first_line, frame)):
+        if log.times or any(is_audit(one.text) for one in unwrap(log.first_line, frame)):
             return ok(f"JSON events in the frame of {frame}")
         what = f"another one in the frame of {frame}" if frame != "text" else "no audit event"
         kind = seems([log.first_line])

@@ -12,8 +12,12 @@ from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli.actions.run_lines import closing_lines
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
+from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.backend import Backend
+
+TABLE = {check.name: check.look for check in CHECKS}
 
 
 def test_a_container_log_arrives_as_the_file_would(tmp_path: Path, backend: Backend) -> None:
@@ -40,6 +44,30 @@ service: {{state_dir: {tmp_path / "state"}}}
     assert tally.dropped == {"not_audit": 50}
     (said,) = closing_lines(agent, defaultdict(Tally))
     assert "delivered 50, dropped by policy 0, no audit events 50, " in said
+
+
+@pytest.mark.parametrize("messages", [500, 2000])
+def test_what_a_program_says_before_its_first_event_is_no_alarm(
+    tmp_path: Path, backend: Backend, caplog: pytest.LogCaptureFixture, messages: int
+) -> None:
+    """An apiserver says some 500 lines; a log that has nothing else for long is another one."""
+    log = tmp_path / "0.log"
+    said = "2026-01-02T03:04:05.678901234Z stderr F I0102 03:04:05.678901 1 flags.go:64] FLAG: x\n"
+    head = {"kind": "Event", "stageTimestamp": "2026-01-02T03:04:05Z"}
+    event = json.dumps(head | json.loads(event_list(1, 1))["items"][0])
+    log.write_text(said * messages + f"2026-01-02T03:04:06.678901234Z stdout F {event}\n")
+    text = f"""
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
+service: {{state_dir: {tmp_path / "state"}}}
+"""
+    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
+    agent.start()
+    assert agent.run()
+    assert len(audit_ids_of(backend)) == 1
+    assert ("this is no audit log" in caplog.text) is (messages > 500)
+    found = TABLE["log.format"](look_at_log(log, tmp_path, None, wait_s=0.0))
+    assert found.why == "JSON events in the frame of cri"
 
 
 @pytest.mark.parametrize("packed", [False, True])
