@@ -52,6 +52,7 @@ class Frame(msgspec.Struct):
     events: msgspec.Raw = msgspec.Raw(b"")  # of GetLogEvents, as the command line prints it
     records: msgspec.Raw = msgspec.Raw(b"")
     Records: msgspec.Raw = msgspec.Raw(b"")
+    receivedMessages: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - of Pub/Sub, when it is asked
     category: msgspec.Raw = msgspec.Raw(b"")
     AuditId: msgspec.Raw = msgspec.Raw(b"")  # a column of AKSAudit
     properties: msgspec.Raw = msgspec.Raw(b"")
@@ -93,7 +94,8 @@ def members_of(value: msgspec.Raw) -> list[msgspec.Raw]:
 
 
 def records_of(frame: Frame) -> list[msgspec.Raw]:
-    return members_of(frame.records) or members_of(frame.Records)
+    lists = (frame.records, frame.Records, frame.receivedMessages)
+    return next(filter(None, map(members_of, lists)), [])
 
 
 CRI = re.compile(rb"\d{4}-\d\d-\d\dT[^ ]+ (stdout|stderr) ([PF])(?::[^ ]*)? ?")
@@ -228,8 +230,8 @@ def unpacked(text: bytes) -> bytes:
 def packed_in(record: bytes | msgspec.Raw) -> bytes:
     """Return the base64 that a record holds, b"" where it is another one."""
     frame = frame_of(record)
-    kinesis = objects_in((frame.kinesis,))
-    data = inner((frame_of(kinesis[0]) if kinesis else frame).data)
+    inside = objects_in((frame.kinesis, frame.message))
+    data = inner((frame_of(inside[0]) if inside else frame).data)
     return data if BASE64.fullmatch(data) else b""
 
 

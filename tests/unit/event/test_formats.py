@@ -31,6 +31,8 @@ SUBSCRIPTION = {
     "logEvents": [{"id": "1", "timestamp": 1, "message": TEXT}, {"id": "2", "message": "I0102 x"}],
 }
 AZURE = {"category": "kube-audit", "properties": {"log": TEXT, "stream": "stdout", "pod": "p"}}
+# As `gcloud pubsub subscriptions pull --format json` and the answer of its REST API have it
+PULLED = {"ackId": "x", "message": {"data": base64.b64encode(EVENT).decode(), "messageId": "1"}}
 CASES = [
     ("cri", f"{TIME} stdout F {TEXT}".encode(), [TEXT]),
     ("cri", f"{TIME} stderr F I0102 text".encode(), ["I0102 text"]),
@@ -47,6 +49,8 @@ CASES = [
     ("azure", dumped({**AZURE, "properties": json.dumps({"log": TEXT})}), [TEXT]),
     ("firehose", dumped({"records": [{"data": zipped(SUBSCRIPTION)}]}), [TEXT, "I0102 x"]),
     ("firehose", dumped({"Records": [{"kinesis": {"data": zipped({"message": TEXT})}}]}), [TEXT]),
+    ("firehose", dumped({"receivedMessages": [PULLED, PULLED]}), [TEXT, TEXT]),
+    ("firehose", dumped([PULLED]), [TEXT]),
     ("azure", dumped([AZURE, 7, AZURE]), [TEXT, TEXT]),
     ("azure", dumped(AZURE) + b",", [TEXT]),
     ("docker", b" " + dumped({"log": TEXT, "stream": "stdout", "logtag": "F"}) + b",\r", [TEXT]),
