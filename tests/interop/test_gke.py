@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ def entry(number: int) -> dict[str, object]:
     }
 
 
+def _has(backend: Backend, wanted: set[str]) -> bool:
+    return wanted <= set(backend.received.audit_ids)
+
+
 def test_what_the_connector_writes_arrives_once(
     broker: kafka_broker.Broker, tmp_path: Path
 ) -> None:
@@ -49,7 +54,7 @@ def test_what_the_connector_writes_arrives_once(
         receiver = {"brokers": [broker.address], "topics": [topic], "session_timeout": "6s"}
         with Backend() as backend, agent(tmp_path, topic, {"kafka": receiver}, to(backend)) as one:
             one.start()
-            until(lambda seen=backend.received: not wanted - set(seen.audit_ids))
+            until(partial(_has, backend, wanted))
             assert sorted(backend.received.audit_ids.elements()) == sorted(wanted), topic
             assert not [n for n in backend.received.notices if n.event_name == GAP]
             last = next(r for r in backend.received.records if r.attributes["auditID"] == "id-39")

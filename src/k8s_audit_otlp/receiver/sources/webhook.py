@@ -174,8 +174,10 @@ class WebhookSource(HttpServer):
         if appended:
             self._look_at_buffer(cluster, *appended)
 
-    def _append(self, cluster: str, data: bytearray) -> tuple[int, bytes] | BodyError | None:
-        """Write the events of a body; return how many and the last, or why not. Runs in a thread.
+    def _append(self, cluster: str, data: bytearray) -> tuple[int, float | None] | BodyError | None:
+        """Write the events of a body; return how many, and how old the last is, or why not.
+
+        Runs in a thread.
 
         What is raised through a future holds its frames, the body with them, until the collector
         of cycles comes by: that is seldom here.
@@ -187,14 +189,16 @@ class WebhookSource(HttpServer):
             self._spools[cluster].append(lines)
         except _REFUSALS as refusal:
             return BodyError(*self._why(refusal))
-        return len(lines), lines[-1]
+        return len(lines), self._age_s(lines.last)
 
-    def _look_at_buffer(self, cluster: str, events: int, last: bytes) -> None:
+    def _age_s(self, event: bytes | msgspec.Raw) -> float | None:
         try:
-            when = _stamp(last).stage_timestamp
-            age = (self._now() - when).total_seconds() if when else None
+            when = _stamp(event).stage_timestamp
+            return (self._now() - when).total_seconds() if when else None
         except (msgspec.MsgspecError, TypeError):  # no time, or one without a zone
-            age = None
+            return None
+
+    def _look_at_buffer(self, cluster: str, events: int, age: float | None) -> None:
         now = self._monotonic()
         if warning := self._risks[cluster].note(events, age, now):
             self._at_risk[cluster] = warning, now

@@ -51,6 +51,11 @@ class EventLines(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def last(self) -> _Item:
+        """The last event as it came: no copy is made."""
+        return self._items[-1]
+
     @overload
     def __getitem__(self, index: int) -> bytes: ...
     @overload
