@@ -45,9 +45,7 @@ class ExporterMapping:
     def of(cls, name: str, exporter: Exporter) -> "ExporterMapping":
         """Read an exporter's `audit` block and the files that it names.
 
-        Raises:
-            ConfigurationError: a file cannot be read or says nothing usable.
-
+        Raise ConfigurationError where a file cannot be read or says nothing usable.
         """
         audit = exporter.audit
         try:

@@ -39,9 +39,7 @@ class Sealing:
     def begin(self) -> None:
         """Read the key, where one is configured.
 
-        Raises:
-            ConfigurationError: it cannot be used.
-
+        Raise ConfigurationError where it cannot be used.
         """
         if self._block.key_file:
             try:

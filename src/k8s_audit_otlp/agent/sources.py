@@ -61,12 +61,7 @@ class Sources:
         self._told: Counter[str] = Counter()  # losses, by source
 
     def open(self) -> None:
-        """Take up the spools.
-
-        Raises:
-            OSError: a directory cannot be written.
-
-        """
+        """Take up the spools. Raise OSError where a directory cannot be written."""
         for source, cluster, log in self._specs:
             directory = spool_directory(self._config.service.state_dir, source, cluster)
             block = self._config.sources[source].spool
@@ -100,9 +95,7 @@ class Sources:
     def start(self) -> None:
         """Take what comes from now on.
 
-        Raises:
-            ConfigurationError: an address or a certificate cannot be used.
-
+        Raise ConfigurationError where an address or a certificate cannot be used.
         """
         for name, source in self._config.sources.items():
             if not self._on:

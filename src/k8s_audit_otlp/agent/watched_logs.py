@@ -47,9 +47,7 @@ class WatchedLogs:
     def open(self, receiver_id: str, manifests: Mapping[str, Manifest]) -> list[AuditLog]:
         """Open the logs of a receiver; *manifests* is what is known of them.
 
-        Raises:
-            ConfigurationError: there is nothing, or a directory.
-
+        Raise ConfigurationError where there is nothing, or a directory.
         """
         receiver = self._config.receivers[receiver_id]
         limits = _limits(self._config, receiver_id, once=self._once)

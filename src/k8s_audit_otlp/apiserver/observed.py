@@ -42,9 +42,7 @@ class Apiserver:
 def observe(text: str, path: str = "manifest") -> Apiserver:
     """Read a static pod manifest.
 
-    Raises:
-        RefusalError: it is not the manifest of a kube-apiserver.
-
+    Raise RefusalError where it is not the manifest of a kube-apiserver.
     """
     try:
         pod = yaml.safe_load(text)

@@ -36,9 +36,7 @@ class WebhookCredentials:
 def kubeconfig(url: str, credentials: WebhookCredentials) -> str:
     """Return the file for --audit-webhook-config-file.
 
-    Raises:
-        RefusalError: the URL or the pair of files cannot be meant so.
-
+    Raise RefusalError where the URL or the pair of files cannot be meant so.
     """
     _check(url)
     if url.startswith("http://") and (credentials.cert_file or credentials.token):
@@ -152,9 +150,7 @@ _LIMITS = (
 def make_certificates(directory: Path, host: str, client: str) -> None:
     """Make an authority, and certificates of the server and of a client, for a trial.
 
-    Raises:
-        RefusalError: there is no openssl, or the directory is not empty.
-
+    Raise RefusalError where there is no openssl, or the directory is not empty.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(directory.iterdir()):

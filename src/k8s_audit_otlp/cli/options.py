@@ -149,9 +149,7 @@ def config_path(given: Path | None, instead: object = None) -> Path | None:
 def load_config(path: Path) -> "Loaded":
     """Read a configuration from a file, or from standard input for `-`.
 
-    Raises:
-        ConfigError: it has mistakes.
-
+    Raise ConfigError where it has mistakes.
     """
     from k8s_audit_otlp.config.load import load, load_text  # noqa: PLC0415 - pydantic is slow
 
@@ -163,10 +161,7 @@ def load_config(path: Path) -> "Loaded":
 def config_with(exporter: str, config_file: Path | None, state_dir: Path | None) -> "Loaded":
     """Read the configuration that has *exporter*, with the state directory that was given.
 
-    Raises:
-        click.UsageError: no configuration was named.
-        ConfigError: it has mistakes.
-
+    Raise click.UsageError where no configuration was named, ConfigError where it has mistakes.
     """
     path = config_path(config_file)
     if path is None:
@@ -196,10 +191,7 @@ def checkpoint_in(directory: Path, *, runs: bool = False) -> tuple[Checkpoint, s
 def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
     """Return the directory that was given, or else the configuration's.
 
-    Raises:
-        click.UsageError: neither was given.
-        ConfigError: the configuration has mistakes.
-
+    Raise click.UsageError where neither was given, ConfigError where the latter has mistakes.
     """
     if state_dir is not None:
         if state_dir.is_file():

@@ -30,10 +30,7 @@ class NoValueError(OSError):
 def read_regular(path: str, most: int) -> bytes:
     """Read a file of *most* bytes; a pipe or a device would be waited for without end.
 
-    Raises:
-        NoValueError: it is none, or longer.
-        OSError: it cannot be read.
-
+    Raise NoValueError where it is none, or longer; OSError where it cannot be read.
     """
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise NoValueError(22, "not a file", path)

@@ -38,9 +38,7 @@ _text = msgspec.json.Decoder(str).decode
 def event_of_columns(row: bytes) -> bytes:
     """Return a row of the table as the JSON of an audit event.
 
-    Raises:
-        msgspec.MsgspecError: it is no such row.
-
+    Raise msgspec.MsgspecError where it is no such row.
     """
     columns = _row(row)
     event = {"kind": msgspec.Raw(b'"Event"'), "apiVersion": msgspec.Raw(b'"audit.k8s.io/v1"')}

@@ -53,9 +53,7 @@ _entry = msgspec.json.Decoder(_Entry).decode
 def event_of_proto_payload(entry: bytes) -> bytes:
     """Return a LogEntry of Cloud Logging as the JSON of an audit event.
 
-    Raises:
-        msgspec.MsgspecError: it is no such entry.
-
+    Raise msgspec.MsgspecError where it is no such entry.
     """
     found = _entry(entry)
     payload = found.protoPayload

@@ -56,10 +56,8 @@ def key_id(key: "Ed25519PublicKey") -> str:
 def make_key(path: Path, previous: Path | None = None) -> str:
     """Make a key pair at *path* and `path.pub`; return its id. *previous* signs it.
 
-    Raises:
-        KeyFileError: there is a file already, or the previous key cannot be read.
-        OSError: it cannot be written.
-
+    Raise KeyFileError where there is a file already, or the previous key cannot be read; OSError
+    where it cannot be written.
     """
     _need_cryptography(path)
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
@@ -102,9 +100,7 @@ class SealKey:
     def read(cls, path: Path) -> "SealKey":
         """Read a key that `evidence keygen` made.
 
-        Raises:
-            KeyFileError: it is not there, or is none.
-
+        Raise KeyFileError where it is not there, or is none.
         """
         _need_cryptography(path)
         from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
@@ -168,9 +164,7 @@ def read_public_keys(paths: list[Path]) -> "dict[str, Ed25519PublicKey]":
     A key whose file another trusted key has signed is only as trusted as being given here: who
     holds an old key's file and the new one can see that the owner of the old one made the new.
 
-    Raises:
-        KeyFileError: a file is not there, is no key, or says that it is signed and is not.
-
+    Raise KeyFileError where a file is not there, is no key, or says that it is signed and is not.
     """
     keys: dict[str, Ed25519PublicKey] = {}
     vouched: list[tuple[Path, str, str, Ed25519PublicKey]] = []

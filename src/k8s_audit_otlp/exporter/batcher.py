@@ -87,9 +87,7 @@ class Batcher:
     def add(self, block: EncodedBlock) -> None:
         """Take the next block of the segment.
 
-        Raises:
-            ValueError: it does not follow what is held.
-
+        Raise ValueError where it does not follow what is held.
         """
         segment, start, end = block.span
         if self.empty:

@@ -64,12 +64,7 @@ class Replay:
         self.result = Replayed()
 
     def run(self, wanted: Callable[[DeadLetterRecord], bool] = lambda _: True) -> Replayed:
-        """Send what is *wanted*.
-
-        Raises:
-            ReplayRunningError: somebody else does already.
-
-        """
+        """Send what is *wanted*. Raise ReplayRunningError where somebody else does already."""
         with self._exclusive():
             try:
                 for receiver, lines, records in self._batches(wanted):

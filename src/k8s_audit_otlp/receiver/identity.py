@@ -87,9 +87,7 @@ def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Ide
 
     *finished*: nothing is added to it; that of a compressed one counts once its end is known.
 
-    Raises:
-        OSError, CorruptGzipError: it cannot be read as far as that.
-
+    Raise OSError or CorruptGzipError where it cannot be read as far as that.
     """
     start, known = _first_byte(source), False
     read = source.read_at(start, _FIRST_READ)

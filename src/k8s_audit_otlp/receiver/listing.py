@@ -56,9 +56,7 @@ def live_path(path: Path) -> Path:
 def list_log(path: Path, *, scandir: Scandir = os.scandir) -> list[Entry]:
     """Return the files of the log whose live file is *path*, oldest first.
 
-    Raises:
-        OSError: the directory is missing or may not be read.
-
+    Raise OSError where the directory is missing or may not be read.
     """
     live = live_path(path)
     previous: list[Entry] | None = None
@@ -94,9 +92,7 @@ def _entries(live: Path, scandir: Scandir) -> Iterable[Entry]:
 def unknown_backups(path: Path) -> Iterator[str]:
     """Name the files beside the log that look like backups of it and are not read.
 
-    Raises:
-        OSError: the directory is missing or may not be read.
-
+    Raise OSError where the directory is missing or may not be read.
     """
     live = live_path(path)
     with os.scandir(live.parent) as found:
@@ -121,10 +117,8 @@ def without_packed_twins(entries: list[Entry]) -> list[Entry]:
 def open_entry(entry: Entry) -> Source:
     """Open the file of an entry, or what it was packed into since the listing.
 
-    Raises:
-        FileNotFoundError: it is gone, or another file has its name by now.
-        OSError: it cannot be read.
-
+    Raise FileNotFoundError where it is gone, or another file has its name by now; OSError where it
+    cannot be read.
     """
     path, packed = entry.path, entry.name.compressed
     try:

@@ -22,9 +22,7 @@ from k8s_audit_otlp.receiver.source import Source, open_source
 def files_of(path: Path) -> list[Entry]:
     """Return the files of the log at *path*, oldest first; a path that ends in `.gz` is one file.
 
-    Raises:
-        OSError: the file or its directory is missing or may not be read.
-
+    Raise OSError where the file or its directory is missing or may not be read.
     """
     if not path.name.endswith(GZIP):
         return without_packed_twins(list_log(path))

@@ -159,9 +159,7 @@ class Segment:
 def reopened(segment: Segment) -> Source | None:
     """Open the file of a known segment again, packed or not; None where it is not to be found.
 
-    Raises:
-        OSError: it is there and cannot be read.
-
+    Raise OSError where it is there and cannot be read.
     """
     if segment.path is None:
         return None

@@ -117,9 +117,8 @@ class GzipSource(Source):
     def read_at(self, offset: int, length: int) -> bytes:
         """Return up to *length* bytes at *offset*.
 
-        Raises:
-            CorruptGzipError: nothing can be read at *offset* because the data before is damaged.
-
+        Raise CorruptGzipError where nothing can be read at *offset* because the data before is
+        damaged.
         """
         with self._lock:
             stream = self._stream_for(offset)
@@ -204,11 +203,6 @@ def descriptors_for(limit: int) -> int:
 
 
 def open_source(path: Path, *, compressed: bool) -> Source:
-    """Open a file of the log.
-
-    Raises:
-        OSError: it is gone or may not be read.
-
-    """
+    """Open a file of the log. Raise OSError where it is gone or may not be read."""
     fd = os.open(path, OPEN_FLAGS)
     return GzipSource(fd) if compressed else Source(fd)

@@ -65,9 +65,7 @@ class AuditLogRecordExporter(LogRecordExporter):
         *vendor*: the preset whose bound holds for a record's attributes in sum; by default that
         of the host.
 
-        Raises:
-            ConfigError: a variable cannot be understood.
-
+        Raise ConfigError where a variable cannot be understood.
         """
         self._resource_scopes: dict[str, tuple[bytes, bytes]] = {}
         config = from_environment(_NO_LOG, None, env).config

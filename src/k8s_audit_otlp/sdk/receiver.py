@@ -45,9 +45,7 @@ class AuditLogReceiver:
     *audit* holds the keys of an exporter's `audit` block: profile, policy, redaction, bodies,
     start_at, max_record_bytes, notices. Secrets are redacted unless it says otherwise.
 
-    Raises:
-        ValueError: *audit* has mistakes (pydantic's ValidationError).
-
+    Raise ValueError where *audit* has mistakes (pydantic's ValidationError).
     """
 
     def __init__(
@@ -70,11 +68,9 @@ class AuditLogReceiver:
     def start(self) -> Self:
         """Take up the position, and follow the log in threads until `close`.
 
-        Raises:
-            StateError: the position cannot be read.
-            StateLockedError: another process or receiver uses the state directory.
-            ConfigurationError: a file that `audit` names cannot be used, or the log is none.
-
+        Raise StateError where the position cannot be read, StateLockedError where another process
+        or receiver uses the state directory, ConfigurationError where a file that `audit` names
+        cannot be used, or the log is none.
         """
         try:
             self._begin()

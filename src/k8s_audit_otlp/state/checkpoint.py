@@ -88,12 +88,7 @@ class CheckpointFile:
         self._written = self._synced = b""  # without its time: equal states are not written again
 
     def prepare(self) -> None:
-        """Make the directory.
-
-        Raises:
-            StateError: it cannot be made or is not a directory.
-
-        """
+        """Make the directory. Raise StateError where it cannot be made or is not a directory."""
         try:
             make_private_directory(self.directory)
         except OSError as error:
@@ -105,10 +100,8 @@ class CheckpointFile:
     def load(self) -> Restored:
         """Return the newest usable generation.
 
-        Raises:
-            StateError: there are generations, but none can be used. Starting over would send
-                everything again or skip it, so that is for a person to decide.
-
+        Raise StateError where there are generations, but none can be used. Starting over would send
+        everything again or skip it, so that is for a person to decide.
         """
         problems = []
         found = False
@@ -158,9 +151,7 @@ class CheckpointFile:
 
         *durable*: sync it to the disk, and keep it as the generation to fall back to.
 
-        Raises:
-            OSError: the disk is full, read-only or gone; the old generation is untouched.
-
+        Raise OSError where the disk is full, read-only or gone; the old generation is untouched.
         """
         checkpoint.version = VERSION
         stamp, checkpoint.written = checkpoint.written, ""

@@ -22,9 +22,7 @@ _SHARED = 0o077  # what nobody else may have
 def make_private_directory(directory: Path) -> None:
     """Make *directory* for its owner alone; tighten one that is there and ours.
 
-    Raises:
-        OSError: it cannot be made, or is no directory.
-
+    Raise OSError where it cannot be made, or is no directory.
     """
     directory.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     mode = directory.stat().st_mode
@@ -38,10 +36,8 @@ def open_private(path: Path, flags: int) -> int:
     One that has a second name, a hard link of whoever, is copied first: what has the other name
     stays as it is.
 
-    Raises:
-        OSError: among others ELOOP, where *path* is a symbolic link, and EINVAL, where it is a
-            FIFO or a device: nothing waits for its other end.
-
+    Raise OSError: ELOOP where *path* is a symbolic link, EINVAL where it is a FIFO or a device:
+    nothing waits for its other end.
     """
     fd = _without_waiting(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
@@ -65,9 +61,7 @@ def open_private(path: Path, flags: int) -> int:
 def read_file(path: Path) -> bytes:
     """Return what is in a file.
 
-    Raises:
-        OSError: among others EINVAL, where *path* is a FIFO or a device.
-
+    Raise OSError: EINVAL where *path* is a FIFO or a device.
     """
     with open(path, "rb", opener=_without_waiting) as file:
         _check_regular(path, os.fstat(file.fileno()).st_mode)
@@ -103,9 +97,7 @@ def replace_file(
 
     *durable*: content and name are on the disk when this returns.
 
-    Raises:
-        OSError: the disk is full, read-only or gone; the old file is untouched.
-
+    Raise OSError where the disk is full, read-only or gone; the old file is untouched.
     """
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)  # of a process that died; or a link that somebody laid

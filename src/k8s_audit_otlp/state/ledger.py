@@ -169,9 +169,7 @@ class Ledger:
     def open(self, span: Span, mark: str = "") -> Ticket:
         """Note that *span* is on its way; *mark* names the bytes before its end.
 
-        Raises:
-            ValueError: it does not start where the last one ended: bytes would be skipped.
-
+        Raise ValueError where it does not start where the last one ended: bytes would be skipped.
         """
         with self._lock:
             here = self._of(span.segment)

@@ -28,9 +28,7 @@ class StateLock:
     def acquire(self, timeout_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> None:
         """Take the lock; where it is held already nothing happens.
 
-        Raises:
-            StateLockedError: it is still held after *timeout_s*.
-
+        Raise StateLockedError where it is still held after *timeout_s*.
         """
         if self._fd >= 0:
             return
@@ -60,9 +58,7 @@ class StateLock:
     def holder(self) -> str | None:
         """Return the process that holds the lock now; None if nobody does.
 
-        Raises:
-            OSError: the lock may not be opened.
-
+        Raise OSError where the lock may not be opened.
         """
         try:
             fd = open_private(self._path, os.O_RDONLY)

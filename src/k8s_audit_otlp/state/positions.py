@@ -84,9 +84,7 @@ class PositionFile:
     def begin(self) -> None:
         """Begin an empty file: all that it said is in the checkpoint.
 
-        Raises:
-            OSError: the disk is full, read-only or gone.
-
+        Raise OSError where the disk is full, read-only or gone.
         """
         with self._lock:
             self._close()
@@ -100,9 +98,7 @@ class PositionFile:
     def go_on(self) -> None:
         """Go on in the file of the process before: no checkpoint holds what it says yet.
 
-        Raises:
-            OSError: the disk has no room for a first file, is read-only or gone.
-
+        Raise OSError where the disk has no room for a first file, is read-only or gone.
         """
         with self._lock:
             if self._fd >= 0:
@@ -174,9 +170,7 @@ class PositionFile:
     def sync(self) -> None:
         """Bring what was written to the disk: for when the checkpoint cannot be.
 
-        Raises:
-            OSError: the disk refuses, or has refused a record.
-
+        Raise OSError where the disk refuses, or has refused a record.
         """
         with self._lock:
             if self._fd < 0 or self.error:

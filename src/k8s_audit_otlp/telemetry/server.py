@@ -42,12 +42,7 @@ class StatusServer(HttpServer):
     """Serves until `stop`."""
 
     def __init__(self, address: str, answers: Answers) -> None:
-        """Listen at `host:port` once started.
-
-        Raises:
-            ValueError: it is no address.
-
-        """
+        """Listen at `host:port` once started. Raise ValueError where it is no address."""
         _, colon, port = address.rpartition(":")
         if not colon or not port.isdecimal():
             raise ValueError(f"{address!r} is no address; write host:port such as 127.0.0.1:9464")

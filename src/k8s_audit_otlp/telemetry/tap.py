@@ -63,9 +63,7 @@ def _address(state_dir: Path) -> Iterator[str]:
 def connect(state_dir: Path) -> socket.socket:
     """Connect to the agent of a state directory.
 
-    Raises:
-        OSError: no agent listens there, or it may not be asked.
-
+    Raise OSError where no agent listens there, or it may not be asked.
     """
     stream = socket.socket(socket.AF_UNIX)
     try:
@@ -103,12 +101,7 @@ class _Reader:
         self.size += len(frame)
 
     def send(self) -> None:
-        """Send what the connection takes now.
-
-        Raises:
-            OSError: it is gone.
-
-        """
+        """Send what the connection takes now. Raise OSError where it is gone."""
         while self.waiting or self.missed:
             if not self.waiting:
                 self._say_missed()
@@ -143,9 +136,7 @@ class Tap:
     def start(self) -> None:
         """Listen, unless it does. The directory is ours: a socket left in it is a dead agent's.
 
-        Raises:
-            OSError: no socket can be made there.
-
+        Raise OSError where no socket can be made there.
         """
         if self._thread is not None:
             return

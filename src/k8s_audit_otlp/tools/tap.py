@@ -107,9 +107,7 @@ class Match:
     def __init__(self, wishes: Iterable[str]) -> None:
         """Read `field=pattern` of each wish.
 
-        Raises:
-            ValueError: there is no such field, or no pattern.
-
+        Raise ValueError where there is no such field, or no pattern.
         """
         self._wanted: dict[str, list[str]] = {}
         for wish in wishes:

@@ -77,11 +77,8 @@ class Connections:
     def post(self, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
         """Send *body* and return the answer.
 
-        Raises:
-            ConnectError: nothing was sent.
-            NoAnswerError, TimeoutError, OSError: it is not known what became of it.
-            UnusableError: a header cannot be sent.
-
+        Raise ConnectError where nothing was sent, UnusableError where a header cannot be;
+        NoAnswerError, TimeoutError or OSError where it is not known what became of it.
         """
         data = self._head(headers, len(body)) + body
         due = self.monotonic() + timeout_s
@@ -212,9 +209,7 @@ class Connections:
 def tunnel(sock: Any, where: str, proxy: Url, wait: Callable[[], object] = lambda: None) -> None:
     """Ask *proxy*, which *sock* leads to, for a way to *where*. *wait* raises when time is over.
 
-    Raises:
-        ConnectError: it gives none.
-
+    Raise ConnectError where it gives none.
     """
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
     if proxy.authorization:

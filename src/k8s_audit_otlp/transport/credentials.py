@@ -70,10 +70,8 @@ class BasicCredentials:
 def own_headers(headers: Mapping[str, Secret], credentials: Credentials | None) -> dict[str, str]:
     """Return the headers of a configuration as of now, with those of its credentials.
 
-    Raises:
-        UnreadableSettingError: a file is missing or cannot be read.
-        NoCredentialsError: no token can be had.
-
+    Raise UnreadableSettingError where a file is missing or cannot be read; NoCredentialsError where
+    no token can be had.
     """
     own = {n: read_setting(value.resolve, f"the header {n}") for n, value in headers.items()}
     if credentials:

@@ -59,9 +59,7 @@ class _Input:
 def read_answer(receive: Callable[[], bytes]) -> Answer:
     """Read one answer; *receive* returns the next bytes, none at the end of the connection.
 
-    Raises:
-        NoAnswerError: the head is missing, cut off, too long or no HTTP.
-
+    Raise NoAnswerError where the head is missing, cut off, too long or no HTTP.
     """
     source = _Input(receive)
     for _ in range(_MAX_INTERIM):

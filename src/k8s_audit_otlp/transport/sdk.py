@@ -78,9 +78,7 @@ class SdkSender:
 def load(name: str, timeout_s: float | None = None) -> LogRecordExporter:
     """Make the exporter that is registered as *name*, with the timeout if it takes one.
 
-    Raises:
-        LookupError: there is none; the message lists those that there are.
-
+    Raise LookupError where there is none; the message lists those that there are.
     """
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:

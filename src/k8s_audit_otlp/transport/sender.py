@@ -38,9 +38,7 @@ class UnreadableSettingError(Exception):
 def read_setting(value: Callable[[], T], what: str) -> T:
     """Return a setting as of now.
 
-    Raises:
-        UnreadableSettingError: its file is missing or cannot be read.
-
+    Raise UnreadableSettingError where its file is missing or cannot be read.
     """
     try:
         return value()

@@ -73,9 +73,7 @@ class ContextKeeper:
 def make_context(options: Tls) -> ssl.SSLContext:
     """Build a client context.
 
-    Raises:
-        TlsError: a file is missing or no PEM; the message names it, never its content.
-
+    Raise TlsError where a file is missing or no PEM; the message names it, never its content.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = VERSIONS[options.min_version]
@@ -122,10 +120,8 @@ def _load_client_certificate(context: ssl.SSLContext, options: Tls) -> None:
 def load_pair(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
     """Load a certificate and its key, which may be in one file.
 
-    Raises:
-        OSError: one of them cannot be read, or is no PEM.
-        ValueError: the key has a passphrase; the library would ask for it at the terminal.
-
+    Raise OSError where one of them cannot be read, or is no PEM; ValueError where the key has a
+    passphrase, for which the library would ask at the terminal.
     """
     context.load_cert_chain(cert_file, key_file, _no_passphrase)
 
@@ -149,9 +145,7 @@ def reason_of(error: Exception) -> str:
 def read_pem(options: Tls) -> tuple[bytes | None, bytes | None, bytes | None]:
     """Read PEM of the authorities, the key and the certificate; None for what is not configured.
 
-    Raises:
-        TlsError: one cannot be read; the message names the file.
-
+    Raise TlsError where one cannot be read; the message names the file.
     """
     ca = _pem("ca", options.ca_file, options.ca_pem)
     if ca and options.include_system_ca_certs_pool:

@@ -29,12 +29,7 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> "Url":
-        """Split *text*.
-
-        Raises:
-            UnusableError: it is no http(s) URL.
-
-        """
+        """Split *text*. Raise UnusableError where it is no http(s) URL."""
         try:
             parts = urlsplit(text)
             scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port

@@ -79,9 +79,7 @@ class OutsideBodies:
     def changes(self, name: bytes, value: bytes) -> bool:
         """Tell whether anything in a member of an event is to be redacted.
 
-        Raises:
-            UnreadableError: the value is not JSON that can be followed.
-
+        Raise UnreadableError where the value is not JSON that can be followed.
         """
         pieces = split(b'{"%b":%b}' % (name, value))
         return self._member(pieces, 1, end_of(pieces, 1), Findings(BodyContext()))

@@ -59,10 +59,8 @@ def is_reference_as_written(reference: bytes) -> bool:
 def body_slots(event: AuditEvent, line: bytes) -> list[Slot]:
     """Find the bodies, in the order of the line.
 
-    Raises:
-        AmbiguousError: a body is there twice, so nobody knows which one counts.
-        UnreadableError: the line cannot be followed.
-
+    Raise AmbiguousError where a body is there twice, so nobody knows which one counts;
+    UnreadableError where the line cannot be followed.
     """
     if any(line.count(needle) > 1 for needle in NEEDLES.values()):
         return _top_level_slots(event, line)

@@ -69,12 +69,7 @@ class FetchingSource(ABC, Generic[Connection]):
 
     @abstractmethod
     def where(self) -> str:
-        """Return what it reads, for people.
-
-        Raises:
-            OSError: its positions cannot be read.
-
-        """
+        """Return what it reads, for people. Raise OSError where its positions cannot be read."""
 
     @abstractmethod
     def connect(self) -> AbstractContextManager[Connection]: ...
@@ -89,9 +84,7 @@ class FetchingSource(ABC, Generic[Connection]):
     def start(self) -> str:
         """Begin to read, and return what; a service that is away is waited for.
 
-        Raises:
-            OSError: its positions cannot be read.
-
+        Raise OSError where its positions cannot be read.
         """
         where = self.where()
         self._thread.start()

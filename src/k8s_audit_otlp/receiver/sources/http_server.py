@@ -68,9 +68,7 @@ class HttpServer:
     def start(self) -> str:
         """Listen, and return the address.
 
-        Raises:
-            OSError: the address cannot be bound, or a certificate cannot be used.
-
+        Raise OSError where the address cannot be bound, or a certificate cannot be used.
         """
         options = self._options
         if options.cert_file:

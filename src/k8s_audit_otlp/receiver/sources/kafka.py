@@ -215,9 +215,7 @@ class KafkaSource(FetchingSource[Consumer]):
     def _take_message(self, message: Message) -> list[bytes]:
         """Return the lines of the events that end in a message; note the gaps that it tells of.
 
-        Raises:
-            UnreadableRequestError: it is a request that cannot be read.
-
+        Raise UnreadableRequestError where it is a request that cannot be read.
         """
         key, value = bytes(message.key() or b""), bytes(message.value() or b"")
         gaps = read_request(value).gaps if is_request(value) else []
@@ -267,9 +265,7 @@ class KafkaSource(FetchingSource[Consumer]):
     def _begin_anew(self, consumer: Consumer, gone: Sequence[Message]) -> NoReturn:
         """Tell what a broker has no more, and go on behind it: once that is on record, not before.
 
-        Raises:
-            OSError: always: it is read from there by the next connection.
-
+        Always raise OSError: the next connection reads from there.
         """
         behind: list[TopicPartition] = []
         for message in gone:

@@ -38,9 +38,7 @@ class Listener(socket.socket):
     def at(cls, endpoint: str, *, most: int = MOST_CONNECTIONS) -> Self:
         """Listen at `host:port`; an empty host is every interface, as in Go.
 
-        Raises:
-            OSError: the address is taken or not of this host.
-
+        Raise OSError where the address is taken or not of this host.
         """
         host, _, port = endpoint.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
@@ -63,9 +61,7 @@ class Listener(socket.socket):
     def accept(self) -> tuple[socket.socket, Address]:
         """Return the next connection.
 
-        Raises:
-            BlockingIOError: there is none, or none that there is room for.
-
+        Raise BlockingIOError where there is none, or none that there is room for.
         """
         plain, found = super().accept()
         address: Address = found[0], found[1]

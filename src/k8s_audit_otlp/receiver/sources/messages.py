@@ -19,9 +19,7 @@ def texts_in(message: bytes) -> Iterator[Framed]:
 
     Of what nothing can be taken out is given as it stands; of a request of OTLP, its bodies.
 
-    Raises:
-        UnreadableRequestError: it is such a request, and nobody can read it.
-
+    Raise UnreadableRequestError where it is such a request, and nobody can read it.
     """
     if is_request(message):
         yield from map(Framed, read_request(message).bodies)

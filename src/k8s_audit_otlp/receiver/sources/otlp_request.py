@@ -75,9 +75,7 @@ def is_request(message: bytes) -> bool:
 def read_request(message: bytes) -> Request:
     """Read an export request, binary or JSON.
 
-    Raises:
-        UnreadableRequestError: nothing of it may be passed over.
-
+    Raise UnreadableRequestError: nothing of it may be passed over.
     """
     found = Request([], [])
     try:

@@ -54,9 +54,7 @@ class BodyReader:
     async def read(self, chunks: AsyncIterator[bytes]) -> bytearray:
         """Return the body, decompressed.
 
-        Raises:
-            BodyError: it is too long, no gzip, cut short, or there is no memory for it now.
-
+        Raise BodyError where it is too long, no gzip, cut short, or no memory is there for it now.
         """
         async for chunk in chunks:
             if self._inflate is None:
@@ -99,9 +97,7 @@ class BodyReader:
 def check_length(headers: Mapping[str, str]) -> None:
     """Refuse a body whose end is said in two ways: a proxy may take the other one (RFC 9112, 6.1).
 
-    Raises:
-        BodyError: nothing behind it on its connection may be read.
-
+    Raise BodyError: nothing behind it on its connection may be read.
     """
     if "content-length" in headers and "transfer-encoding" in headers:
         raise BodyError(400, "content-length and transfer-encoding: one of them is taken")

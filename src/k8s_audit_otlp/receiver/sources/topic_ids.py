@@ -45,9 +45,7 @@ class TopicIds:
     def made_anew(self, found: Mapping[str, str]) -> set[str]:
         """Take ids as they are now; return the topics that had others when `keep` was called.
 
-        Raises:
-            OSError, ValueError: what was kept cannot be read.
-
+        Raise OSError or ValueError where what was kept cannot be read.
         """
         known = self._known()
         self._now = {**known, **found}

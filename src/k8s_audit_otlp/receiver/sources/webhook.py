@@ -212,9 +212,7 @@ class WebhookSource(HttpServer):
     def _cluster_of(self, request: Request) -> str:
         """Return whose events these are.
 
-        Raises:
-            BodyError: the client may not send, or it is not said for which cluster.
-
+        Raise BodyError where the client may not send, or it is not said for which cluster.
         """
         options = self._accepts
         if options.token is not None:

@@ -76,9 +76,7 @@ class EventLines(Sequence[bytes]):
 def lines_of(body: bytes | bytearray) -> EventLines:
     """Return the events of an EventList, of a bare array or of one event, a line each.
 
-    Raises:
-        NoEventsError: it is not JSON, or something else than audit events.
-
+    Raise NoEventsError where it is not JSON, or something else than audit events.
     """
     try:
         if _ARRAY.match(body):

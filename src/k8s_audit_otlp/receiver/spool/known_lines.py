@@ -37,9 +37,7 @@ class KnownLines:
     def open(self) -> None:
         """Read what an earlier process knew.
 
-        Raises:
-            OSError: the file cannot be read or written.
-
+        Raise OSError where the file cannot be read or written.
         """
         self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         whole = os.fstat(self._fd).st_size // DIGEST_BYTES
@@ -72,9 +70,7 @@ class KnownLines:
     def save(self, count: int) -> None:
         """Write the *count* oldest of what is new: their lines are on disk now.
 
-        Raises:
-            OSError: the file cannot be written; lines would at most be taken twice.
-
+        Raise OSError where the file cannot be written; lines would at most be taken twice.
         """
         digests, self._unsaved = self._unsaved[:count], self._unsaved[count:]
         surplus = len(self._known) - self._lines - len(self._unsaved)

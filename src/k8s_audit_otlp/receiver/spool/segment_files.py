@@ -61,9 +61,7 @@ class SegmentFiles:
     def open(self) -> Iterator[bytes]:
         """Take up what is there and yield the lines of the live file; a torn one is cut.
 
-        Raises:
-            OSError: the directory cannot be written.
-
+        Raise OSError where the directory cannot be written.
         """
         make_private_directory(self._directory)
         backups = sorted(path for path in self._directory.iterdir() if _is_backup(path.name))
@@ -97,9 +95,7 @@ class SegmentFiles:
     def check_room(self, size: int) -> None:
         """Refuse what does not fit, before any of it is written.
 
-        Raises:
-            SpoolFullError: the bound of the spool or of the disk is reached.
-
+        Raise SpoolFullError where the bound of the spool or of the disk is reached.
         """
         used = self.backup_bytes + self.live_bytes
         if used + size > self._limits.max_bytes:
@@ -154,9 +150,7 @@ class SegmentFiles:
     def rotate(self) -> None:
         """Give the live file its backup name and begin another; one that holds nothing stays.
 
-        Raises:
-            OSError: the directory cannot be written; call it again before the next write.
-
+        Raise OSError where the directory cannot be written; call it again before the next write.
         """
         if self.live_bytes:
             backup = self._backup_name()
@@ -180,9 +174,7 @@ class SegmentFiles:
     def delete(self, name: str) -> None:
         """Delete a backup; the live file and what is no part of the log stay.
 
-        Raises:
-            OSError: it cannot be deleted.
-
+        Raise OSError where it cannot be deleted.
         """
         path = self._directory / name
         if _is_backup(name) and path.exists():

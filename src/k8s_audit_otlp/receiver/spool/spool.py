@@ -92,9 +92,7 @@ class Spool:
     def open(self) -> None:
         """Take up what is there: cut a torn line, know the lines again, make all of it durable.
 
-        Raises:
-            OSError: the directory cannot be written.
-
+        Raise OSError where the directory cannot be written.
         """
         digests = list(map(digest_of, self._files.open()))  # makes the directory
         self._window.open()
@@ -132,9 +130,7 @@ class Spool:
     def append(self, lines: Sequence[bytes]) -> Appended:
         """Write *lines*, each with its newline, and return when they are on disk.
 
-        Raises:
-            SpoolFullError: nothing of it is acknowledged; deliver all of it again.
-
+        Raise SpoolFullError: nothing of it is acknowledged then; deliver all of it again.
         """
         # Lines may be made as they are asked for: not all are there at once, and none afterwards.
         looked_at = [(digest_of(line), len(line)) for line in lines]
@@ -202,10 +198,8 @@ class Spool:
     def _sync_up_to(self, target: int, failures: int) -> None:
         """Return when the first *target* lines are on disk; who waits is often synced by another.
 
-        Raises:
-            OSError: the disk failed; what was written since the last sync must come again.
-            SpoolFullError: it failed while this append waited.
-
+        Raise OSError where the disk failed; what was written since the last sync must come again;
+        SpoolFullError where it failed while this append waited.
         """
         with self._sync_lock:
             with self._lock:

@@ -57,9 +57,7 @@ class Endpoint:
 def place_of(exporter: Exporter, env: Mapping[str, str]) -> Endpoint | None:
     """Return where an exporter sends; None where it does not use the network.
 
-    Raises:
-        StepError: the address cannot be read.
-
+    Raise StepError where the address cannot be read.
     """
     try:
         if isinstance(exporter, OtlpHttp):

@@ -29,9 +29,7 @@ class LogFiles:
     def of(cls, path: Path) -> "LogFiles":
         """Find the files of the log at *path*; none where there are none.
 
-        Raises:
-            OSError: the file or its directory is missing or may not be read.
-
+        Raise OSError where the file or its directory is missing or may not be read.
         """
         return cls(tuple(files_of(path)))
 

@@ -52,9 +52,7 @@ class ExplainTarget:
 def read_policy_file(name: str) -> PolicyText:
     """Read a policy file, or a policy that comes with the package when there is no such file.
 
-    Raises:
-        ConfigurationError: neither is there, or it cannot be read.
-
+    Raise ConfigurationError where neither is there, or it cannot be read.
     """
     try:
         return read_policy(name, "--policy")
@@ -69,9 +67,8 @@ def of_config(
 
     With *policies* each of them is tried out in the place of the exporter's own.
 
-    Raises:
-        ConfigurationError: an exporter is unknown, or a file that it names says nothing usable.
-
+    Raise ConfigurationError where an exporter is unknown, or a file that it names says nothing
+    usable.
     """
     for name in wanted:
         if name not in config.exporters:

@@ -38,12 +38,7 @@ class Day(NamedTuple):
 
 
 def day_of(text: str) -> Day:
-    """Return the day that is written as 2026-01-02.
-
-    Raises:
-        ValueError: it is none.
-
-    """
+    """Return the day that is written as 2026-01-02. Raise ValueError where it is none."""
     begin = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     since, until = (int(at.timestamp()) * _SECOND_NS for at in (begin, begin + _DAY))
     return Day(text, since, until)
@@ -63,9 +58,7 @@ def judge_day(
 ) -> Verdict:
     """Read a day from *store* and judge it. *keys*: those that are trusted, and their files.
 
-    Raises:
-        StoreError: the store cannot be read to the end.
-
+    Raise StoreError where the store cannot be read to the end.
     """
     until_ns = day.until_ns + _DISORDER_NS
     verdict = _judged(store, where, cluster, day, until_ns, keys, now_ns)

@@ -56,9 +56,7 @@ class DiskLog:
     def files(self) -> list[Entry]:
         """Return the files of the log.
 
-        Raises:
-            OSError: the directory is missing or may not be read.
-
+        Raise OSError where the directory is missing or may not be read.
         """
         entries = files_of(self._path)
         self.bytes_on_disk = sum(e.size for e in entries)

@@ -47,9 +47,7 @@ class Judge:
     def verdict(self, exports: list[str], keys: list[str], raw: Path | None) -> Verdict:
         """Judge what was taken in; *exports*, *keys* are named in it, *raw* is read.
 
-        Raises:
-            OSError: *raw* is missing or may not be read.
-
+        Raise OSError where *raw* is missing or may not be read.
         """
         left_out = self._scope.left_out
         for part in (self._comparison, self._contents, self._fields):

@@ -44,9 +44,7 @@ class RawFiles:
 
         It may be one file, too.
 
-        Raises:
-            OSError: it is missing or may not be read.
-
+        Raise OSError where it is missing or may not be read.
         """
         report, damage = RawReport(str(directory)), dict[str, str]()
         for found in segments(list(_entries(directory)), damage):

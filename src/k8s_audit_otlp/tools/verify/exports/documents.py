@@ -61,9 +61,7 @@ def is_document(head: bytes) -> bool:
 def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRecord]:
     """Yield every record of the documents in *chunks*; *whole*: each of them is one.
 
-    Raises:
-        msgspec.DecodeError: a document is damaged or breaks off.
-
+    Raise msgspec.DecodeError where a document is damaged or breaks off.
     """
     walker = _Walker(_RECORDS | {()} if whole else _RECORDS)
     labels: Any = None

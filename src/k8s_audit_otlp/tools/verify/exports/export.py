@@ -80,12 +80,7 @@ class Export:
         self._stream = stream
 
     def __iter__(self) -> Iterator[ExportRecord]:
-        """Yield every record.
-
-        Raises:
-            UnreadableExportError: no uid can be found in it.
-
-        """
+        """Yield every record. Raise UnreadableExportError where no uid can be found in it."""
         try:
             yield from self._records()
         except (EOFError, DamagedError, zstandard.ZstdError):

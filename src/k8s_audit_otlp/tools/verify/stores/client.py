@@ -79,10 +79,8 @@ class StoreClient:
     ) -> None:
         """*env*: where the proxy variables are looked up.
 
-        Raises:
-            UnusableError: *url* is no http(s) URL.
-            TlsError: a certificate file cannot be used.
-
+        Raise UnusableError where *url* is no http(s) URL; TlsError where a certificate file cannot
+        be used.
         """
         self._url = Url.parse(url)
         self._headers = {"User-Agent": USER_AGENT, **headers}
@@ -110,9 +108,8 @@ class StoreClient:
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of an answer of one a line.
 
-        Raises:
-            StoreError: it cannot be asked, or what it says is no JSON, such as an error at the end.
-
+        Raise StoreError where it cannot be asked, or what it says is no JSON, such as an error at
+        the end.
         """
         with self._opened("GET", f"{path}?{urlencode(query)}", None, "") as answer:
             rest = b""
@@ -126,9 +123,7 @@ class StoreClient:
     def page(self, method: str, path: str, query: Mapping[str, str], value: Any = None) -> Any:
         """Return one answer that is JSON; *value* is sent as JSON.
 
-        Raises:
-            StoreError: it cannot be asked, or what it says is no JSON.
-
+        Raise StoreError where it cannot be asked, or what it says is no JSON.
         """
         target = f"{path}?{urlencode(query)}" if query else path
         body = msgspec.json.encode(value) if value is not None else None
@@ -139,10 +134,8 @@ class StoreClient:
     def page_once(self, path: str, query: Mapping[str, str], patience_s: float) -> tuple[Any, int]:
         """Return one answer that is JSON, and its size in bytes, without trying again.
 
-        Raises:
-            PassingError: there was none within *patience_s*, or the store failed.
-            StoreError: it cannot be asked, or what it says is no JSON.
-
+        Raise PassingError where there was none within *patience_s*, or the store failed; StoreError
+        where it cannot be asked, or what it says is no JSON.
         """
         answer = self._sent("GET", f"{path}?{urlencode(query)}", None, "", patience_s)
         try:
