@@ -235,7 +235,8 @@ class AuditLog:
             if self._known.appearance() != before:
                 self._bump()
         if not entries:
-            found.troubles[""] = f"{self.path}: is not there yet{WAITING}"
+            what = "is no regular file" if self.path.exists() else "is not there yet"
+            found.troubles[""] = f"{self.path}: {what}{WAITING}"
         self._troubles.replace(found.troubles)
         for name in unknown:
             self._troubles.once(

@@ -1,5 +1,6 @@
 """What went while nobody looked, what is not there yet, and what cannot be read."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ def test_a_directory_that_is_moved_away_and_back_is_waited_for(
     assert receiver.drain() == [event(1)]
     assert receiver.events.troubles[-1][1] == ""
     assert receiver.gaps == []
+
+
+def test_what_is_no_file_is_not_said_to_be_absent(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """A pipe in its place is named; the log that replaces it is read."""
+    os.mkfifo(live)
+    receiver = receive()
+    assert receiver.drain() == []
+    assert "is no regular file" in receiver.events.troubles[-1][1]
+    live.unlink()
+    append(live, event(0))
+    assert receiver.drain() == [event(0)]
 
 
 def test_a_log_that_appears_hours_later_is_read_from_its_beginning(
