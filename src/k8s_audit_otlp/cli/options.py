@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.config.durations import parse_duration
-from k8s_audit_otlp.config.mistakes import suggest
+from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, suggest
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 
 if TYPE_CHECKING:
@@ -113,8 +113,6 @@ class NameOf(click.ParamType[str]):
 
 def _exporters(ctx: click.Context) -> Iterable[str]:
     """Return those of the configuration on the command line or in the environment."""
-    from k8s_audit_otlp.config.mistakes import ConfigError  # noqa: PLC0415
-
     try:
         path = config_path(ctx.params.get("config_file"))
         return load_config(path).config.exporters if path else ()
@@ -200,4 +198,8 @@ def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
     path = config_path(config_file)
     if path is None:
         raise click.UsageError("give --state-dir DIRECTORY or --config FILE")
-    return Path(load_config(path).config.service.state_dir)
+    try:
+        return Path(load_config(path).config.service.state_dir)
+    except ConfigError as error:
+        what, hint = "it does not say where positions are", "mend it, or give --state-dir DIRECTORY"
+        raise ConfigError(error.source, [*error.mistakes, Mistake("", what, hint)]) from None

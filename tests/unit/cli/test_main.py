@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -62,6 +63,15 @@ def test_a_command_of_a_group_that_is_not_there_gets_the_nearest_once() -> None:
     result = CliRunner().invoke(main, ["vendors", "shw"])
     assert result.exit_code == 2
     assert result.stderr.count("show") == 1
+
+
+def test_a_configuration_with_a_mistake_keeps_nobody_from_the_state(tmp_path: Path) -> None:
+    """It is refused by a running agent, too: then `status` is needed most."""
+    (tmp_path / "agent.yaml").write_text("exporters: {otlp_htp: {}}")
+    result = CliRunner().invoke(main, ["status", "-c", str(tmp_path / "agent.yaml")])
+    assert result.exit_code == 2
+    assert "or give --state-dir" in result.stderr
+    assert "otlp_htp" in result.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_one_line() -> None:
