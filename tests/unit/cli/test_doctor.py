@@ -71,6 +71,7 @@ def test_something_that_fails_exits_1_with_its_way_out(config: Callable[..., Any
     line = next(line for line in done.output.splitlines() if "exporter.tcp" in line)
     assert line.split()[0] == "fail"
     assert "→ is the back end up" in done.output
+    assert "see exporter.tcp (otlp_http)" in done.output.splitlines()[-1]
     assert SECRET not in done.output
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import config_path, load_config
-from k8s_audit_otlp.cli.terminal import console
+from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.findings import Finding, State
@@ -64,7 +64,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     else:
         screen = console()
         findings = list(_show(examine(question), screen))
-        screen.print(_summary(findings))
+        echo(_summary(findings))
     if any(finding.state is State.FAIL for finding in findings):
         sys.exit(FAILURE)
 
@@ -107,6 +107,8 @@ def _show(findings: Iterable[Finding], console: Console) -> Iterator[Finding]:
         yield finding
 
 
-def _summary(findings: Iterable[Finding]) -> str:
+def _summary(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.state for finding in findings)
-    return ", ".join(f"{counts[state]} {state}" for state in State)
+    text = ", ".join(f"{counts[state]} {state}" for state in State)
+    failed = [f"{one.check} ({one.subject})" for one in findings if one.state is State.FAIL]
+    return f"{text}: see {', '.join(failed)}" if failed else text

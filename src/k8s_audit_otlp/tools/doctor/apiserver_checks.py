@@ -24,7 +24,6 @@ PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
 TOO_SHORT_S = 3600.0  # less than somebody needs to come and look
 SHORT_S = 8 * 3600.0  # a night: what a back end may be away without loss
 _MIB = 1 << 20
-_NO_LOG = skipped("it writes no log", "see apiserver.flags")
 _STREAMS = frozenset({"-", "/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2"})
 
 
@@ -63,8 +62,6 @@ def _differs(running: Any, manifest: Any, name: str) -> bool:
 def log_path(facts: ApiserverFacts) -> CheckResult:
     """Compare the file that it writes with those that the agent reads."""
     written = facts.apiserver.log_path
-    if not written:
-        return _NO_LOG
     if written in _STREAMS:
         return fail(f"it writes to {written}, a stream and no file", f"give it a file: {PATCH}")
     if written in facts.log_paths:
@@ -75,14 +72,12 @@ def log_path(facts: ApiserverFacts) -> CheckResult:
     )
 
 
-def log_mount(facts: ApiserverFacts) -> CheckResult:
+def log_mount(facts: ApiserverFacts) -> CheckResult | None:
     """Look for its directory, mounted and writable: rotation renames the log in it."""
-    path = PurePosixPath(facts.flags.get(LOG_PATH, ""))
+    path = PurePosixPath(facts.flags[LOG_PATH])
     points = facts.apiserver.mount_points
-    if not path.name:
-        return _NO_LOG
     if not facts.manifest:
-        return skipped("its manifest was not read", "--manifest FILE")
+        return None
     if str(path) in points:
         return fail("the log is mounted as a single file and cannot be rotated", PATCH)
     around = [point for point in points if point and path.is_relative_to(point)]
@@ -121,8 +116,6 @@ def compression(facts: ApiserverFacts) -> CheckResult:
 
 def mode(facts: ApiserverFacts) -> CheckResult:
     """Ask for blocking: batch keeps events in memory and drops them there."""
-    if not facts.flags.get(LOG_PATH):
-        return _NO_LOG
     value = facts.flags.get("audit-log-mode", "blocking")
     if value == "batch":
         return fail(
@@ -139,8 +132,6 @@ def mode(facts: ApiserverFacts) -> CheckResult:
 
 def retention(facts: ApiserverFacts) -> CheckResult:
     """Tell how long a back end may be away before rotation deletes what it has not got."""
-    if not facts.flags.get(LOG_PATH):
-        return _NO_LOG
     kept = retention_of_flags(facts.flags)
     if not kept.bounded:
         return warn(
@@ -165,13 +156,13 @@ def retention(facts: ApiserverFacts) -> CheckResult:
     return ok(f"at this rate a back end may be away for {shown}")
 
 
-def kubeadm(facts: ApiserverFacts) -> CheckResult:
+def kubeadm(facts: ApiserverFacts) -> CheckResult | None:
     """Compare with the ClusterConfiguration, from which the next upgrade writes the manifest."""
     owner = facts.apiserver.owner
     if owner in HINTS:
         return ok(f"{owner.value} writes this manifest, not kubeadm: {HINTS[owner]}")
     if owner is not Owner.KUBEADM:
-        return skipped("the manifest is not kubeadm's")
+        return None
     if facts.kubeadm is None:
         return skipped(
             "kubeadm's configuration was not given",
@@ -233,12 +224,14 @@ def dropped(facts: ApiserverFacts) -> CheckResult:
 
 CHECKS: tuple[Check[ApiserverFacts], ...] = (
     Check("apiserver.flags", flags),
+    Check("apiserver.truncation", truncation),
+    Check("apiserver.kubeadm", kubeadm),
+    Check("apiserver.dropped", dropped),
+)
+OF_A_LOG: tuple[Check[ApiserverFacts], ...] = (  # where it writes one
     Check("apiserver.log-path", log_path),
     Check("apiserver.log-mount", log_mount),
-    Check("apiserver.truncation", truncation),
     Check("apiserver.compress", compression),
     Check("apiserver.mode", mode),
     Check("apiserver.retention", retention),
-    Check("apiserver.kubeadm", kubeadm),
-    Check("apiserver.dropped", dropped),
 )

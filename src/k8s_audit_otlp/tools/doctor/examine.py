@@ -74,7 +74,12 @@ def examine(question: Question) -> Iterator[Finding]:
     if apiserver is not None:
         facts = _apiserver_facts(question, apiserver, process, logs)
         subject = f"kube-apiserver, process {process.pid}" if trouble and process else manifest
-        checks = (*apiserver_checks.CHECKS, *webhook_checks.CHECKS, *policy_checks.CHECKS)
+        checks = (
+            *apiserver_checks.CHECKS,
+            *(apiserver_checks.OF_A_LOG if facts.flags.get(LOG_PATH) else ()),
+            *(webhook_checks.CHECKS if facts.flags.get(WEBHOOK_FILE) else ()),
+            *policy_checks.CHECKS,
+        )
         yield from _findings(checks, replace(facts, manifest=not trouble), subject)
     host = _host_facts(question, logs)
     yield from _findings(host_checks.CHECKS, host, str(host.state_dir or "this host"))

@@ -34,7 +34,6 @@ _DEFAULTS = {
     "batch-throttle-qps": "10",
     "batch-throttle-enable": "true",
 }
-_NO_WEBHOOK = skipped("it posts to no webhook", "none is needed beside a log")
 _WATCH = "watch apiserver_audit_error_total"
 
 
@@ -44,8 +43,6 @@ def _value(facts: ApiserverFacts, name: str) -> str:
 
 def given_up(facts: ApiserverFacts) -> CheckResult:
     """Say what is lost while the receiver is away, and what waits for it."""
-    if not facts.flags.get(WEBHOOK_FILE):
-        return _NO_WEBHOOK
     mode, backoff = _value(facts, "mode"), _value(facts, "initial-backoff")
     if mode not in MODES:
         return fail(f"--audit-webhook-mode={mode} is none", f"write one of {', '.join(MODES)}")
@@ -73,12 +70,10 @@ def given_up(facts: ApiserverFacts) -> CheckResult:
     )
 
 
-def batches(facts: ApiserverFacts) -> CheckResult:
+def batches(facts: ApiserverFacts) -> CheckResult | None:
     """Compare what it sends at once with what is taken, and its pace with the defaults."""
-    if not facts.flags.get(WEBHOOK_FILE):
-        return _NO_WEBHOOK
     if _value(facts, "mode") != "batch":
-        return skipped("it sends each event by itself", "see apiserver.webhook")
+        return None  # it sends each event by itself
     names = ("batch-max-size", "batch-buffer-size", "batch-throttle-qps")
     try:
         most, buffer, pace = (float(_value(facts, name)) for name in names)
@@ -111,9 +106,7 @@ def batches(facts: ApiserverFacts) -> CheckResult:
 
 def config_file(facts: ApiserverFacts) -> CheckResult:
     """Read the kubeconfig-shaped file: where it sends, and whether its certificates can be used."""
-    inside = facts.flags.get(WEBHOOK_FILE)
-    if not inside:
-        return _NO_WEBHOOK
+    inside = facts.flags[WEBHOOK_FILE]
     path = Path(facts.apiserver.on_host(inside))
     try:
         cluster, user = _chosen(yaml.safe_load(path.read_text(encoding="utf-8")))

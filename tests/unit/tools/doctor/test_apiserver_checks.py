@@ -15,11 +15,11 @@ from k8s_audit_otlp.apiserver.kubeadm import fragment
 from k8s_audit_otlp.apiserver.manifest import patch
 from k8s_audit_otlp.apiserver.observed import observe
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, RefusalError
-from k8s_audit_otlp.tools.doctor.apiserver_checks import CHECKS
+from k8s_audit_otlp.tools.doctor.apiserver_checks import CHECKS, OF_A_LOG
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, processes
 from k8s_audit_otlp.tools.doctor.findings import State
 
-TABLE = {check.name: check.look for check in CHECKS}
+TABLE = {check.name: check.look for check in (*CHECKS, *OF_A_LOG)}
 MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"
 MIB = 1 << 20
 METRICS = 'apiserver_audit_event_total 81920\napiserver_audit_error_total{plugin="log"} 0\n'
