@@ -137,7 +137,7 @@ class Segment:
         read = state.marks[0][0] if state.marks else state.begin
         if not state.complete and state.name.endswith(GZIP) and state.size <= read:
             state.size = state.torn = read + 1  # nobody unpacked the rest: one byte stands for it
-        state.open_end |= not state.complete and not state.truncated
+        state.open_end |= not state.complete or state.truncated
         state.gone = state.complete = True
 
     def let_go(self) -> None:

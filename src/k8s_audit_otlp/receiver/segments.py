@@ -110,7 +110,7 @@ class KnownSegments:
             segment = self._segments[state.seq] = Segment(state)
             if after:
                 before = self._segments[after].state
-                before.complete, before.cut = True, begin
+                before.complete, before.cut, before.open_end = True, begin, True
             return segment
 
     def add_lost(

@@ -50,6 +50,20 @@ def test_a_cut_of_what_was_read_since_the_last_look_is_seen(
     assert receiver.gaps == [UNSEEN]
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_nobody_saw_the_end_of_a_log_that_was_cut(
+    receive: Any, live: Path, event: Any, *, left: int
+) -> None:
+    """A process that was killed may have delivered more of it than it could note."""
+    append(live, event(0), event(1))
+    receiver = receive()
+    receiver.drain()
+    cut(live, left * len(event(0)), event(2))
+    assert receive(receiver).drain() == [event(2)]
+    receiver.log.scan()
+    assert receiver.log.state().segments[0].open_end
+
+
 def test_a_gap_at_a_cut_does_not_end_before_it_begins(receive: Any, live: Path, event: Any) -> None:
     """The file begins with what was read before the gap: that says nothing of where it ends."""
     append(live, event(0), event(1))

@@ -83,7 +83,7 @@ def test_a_shorter_file_is_a_truncated_one(segment: Segment, path: Path) -> None
 
 @pytest.mark.parametrize(
     ("complete", "truncated", "open_end"),
-    [(True, False, False), (False, False, True), (False, True, False)],
+    [(True, False, False), (False, False, True), (False, True, True)],
 )
 def test_what_is_gone_has_an_open_end_if_it_could_have_grown(
     segment: Segment, *, complete: bool, truncated: bool, open_end: bool
