@@ -205,7 +205,10 @@ class Continuity:
         self._on_new(self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why))
 
     def _missing_proof(self, name: str, before: Segment | None, *, cut: bool) -> str:
-        """Return which proof is missing that *name* follows what was known."""
+        """Return which proof is missing that *name*, which is in the text, follows what was known.
+
+        Whoever verifies the notice looks for the name of its file in its text.
+        """
         if before is None:
             first = f"nothing proves that {name} is the first file: at the last look the log was"
             if self._known.manifest.unnamed:
@@ -213,7 +216,10 @@ class Continuity:
             return f"{first} not there, and other backups may have come and gone before it"
         known = before.state.name
         if cut or (before.state.truncated and before.source is None):
-            return f"{known} was cut or overwritten: what came since the last look may be gone"
+            return (
+                f"{known} was cut or overwritten: what came since the last look and before what is "
+                f"now {name} may be gone"
+            )
         if before.unlinked:
             return (
                 f"{known} is read to its end but deleted or replaced: other files may have come "

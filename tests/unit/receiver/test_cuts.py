@@ -48,6 +48,8 @@ def test_a_cut_of_what_was_read_since_the_last_look_is_seen(
         receiver = receive(receiver)
     assert receiver.drain()[-1:] == [event(3)]
     assert receiver.gaps == [UNSEEN]
+    (gap,) = (s for s in receiver.log.state().segments if s.lost)
+    assert gap.name in gap.detail  # as those who verify the notice expect
 
 
 @pytest.mark.parametrize("left", [0, 1])
