@@ -88,13 +88,13 @@ class Subscription:
         found = []
         for segment in self.log.segments() if self.unplaced else ():
             place = self.unplaced.pop(segment.state.identity, None)
-            if place and place.mark and place.offset > self.ledger.next_offset(segment.seq):
+            if place and place.offset >= self.ledger.next_offset(segment.seq):
                 segment.state.read(place)
                 found.append((segment, place))
         if found:
             self.log.scan()
         for segment, place in found:
-            if segment.state.truncated or segment.holds(place):
+            if place.mark and (segment.state.truncated or segment.holds(place)):
                 self.ledger.begin(segment.seq, place.offset)
                 self.ledger.restore(segment.seq, place.tally, place.mark, (), place.content)
 

@@ -85,7 +85,11 @@ class SubscriptionReader:
             flush_now or self._segment_done() or self.monotonic() - self._since >= self.flush_s
         )
         batch = batcher.take() if due or batcher.full or batcher.reached_minimum else None
-        return replace(batch, mark=self._mark(batch.span.end)) if batch else None
+        if batch is None:
+            return None
+        # Before it goes out: a cut after a kill would give other lines the uids of these.
+        self.subscription.write_place(batch.span.segment)
+        return replace(batch, mark=self._mark(batch.span.end))
 
     def _mark(self, end: int) -> str:
         """Return the mark of *end*, up to which batches are taken now; '' where it is not known."""

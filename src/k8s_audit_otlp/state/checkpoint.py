@@ -210,13 +210,15 @@ def _following(seq: int, new: list[dict[int, PositionRecord]]) -> dict[int, str]
 
 
 def _move(position: Position, segment: SegmentState, place: Place) -> None:
-    if place.offset <= position.settled.get(segment.seq, -1):
+    settled = position.settled.get(segment.seq, -1)
+    if place.offset >= settled:
+        segment.read(place)
+    if place.offset <= settled:
         return
     position.settled[segment.seq] = place.offset
     position.tallies[segment.seq] = place.tally
     position.marks[segment.seq] = place.mark
     position.contents[segment.seq] = place.content
-    segment.read(place)
 
 
 class _Versioned(msgspec.Struct):

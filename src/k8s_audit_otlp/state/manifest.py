@@ -68,7 +68,8 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
     def read(self, place: Place) -> None:
         """Note that it was read up to *place* at least, whether or not it still holds that."""
         own = [(place.offset, place.mark)] if place.mark else []
-        farthest, self.size = self.marks[:1], max(self.size, place.offset)
+        farthest = self.marks[:1]
+        self.size = max([self.size, place.offset, *(offset for offset, _ in place.near)])
         self.marks = sorted({*self.marks, *place.near, *own}, reverse=True)
         if self.marks[:1] != farthest:
             self.lines = place.lines

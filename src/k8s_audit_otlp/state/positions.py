@@ -78,7 +78,7 @@ class PositionFile:
         self._pairs = 0  # pairs of slots that the file has
         self._free: list[int] = []  # a slot of each pair
         self._of: dict[tuple[bytes, int], int] = {}  # the slot that is written next
-        self._said: dict[tuple[bytes, int], tuple[int, bool]] = {}  # by the newest records
+        self._said: dict[tuple[bytes, int], tuple[int, bool, int]] = {}  # by the newest records
         self.error = ""
 
     def begin(self) -> None:
@@ -125,7 +125,7 @@ class PositionFile:
         *,
         end: int | None = None,
     ) -> None:
-        """Write where *ledger* is now; a disk that refuses is noted and tried again.
+        """Write where *ledger* is now, and what was read farther; a disk that refuses is noted.
 
         *end*: of the segment, where it is closed.
         """
@@ -137,7 +137,8 @@ class PositionFile:
             place = ledger.place(segment.seq)
             place.near, place.lines = segment.marks[:_MARKS], segment.lines
             ended = end is not None and place.offset >= end
-            if self._said.get(key) == (place.offset, ended):
+            said = place.offset, ended, max((at for at, _ in place.near), default=0)
+            if self._said.get(key) == said:
                 return
             self._turn += 1
             record = PositionRecord(self._turn, *key, segment.identity, place, ended)
@@ -148,7 +149,7 @@ class PositionFile:
                 self.error = str(error.strerror)
                 return
             self._of[key] = slot ^ 1
-            self._said[key] = place.offset, ended
+            self._said[key] = said
             self.error = ""
 
     def _slot(self, key: tuple[bytes, int]) -> int:

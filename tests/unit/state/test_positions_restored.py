@@ -54,6 +54,20 @@ def test_a_place_comes_with_others_for_when_it_is_cut_off(
     assert restored == sorted(restored, reverse=True)
 
 
+def test_what_was_read_beyond_a_place_that_has_not_moved_is_known(
+    tmp_path: Path, file: PositionFile
+) -> None:
+    """It was on its way: a cut file lacks it, and has no other lines in its place."""
+    CheckpointFile(tmp_path).save(checkpoint(30))
+    for read in (30, 50):
+        marks = [(read, mark_of(b"x" * read))]
+        file.write(KEY, SegmentState(1, IDENTITY, "", 0, marks=marks, lines=b"%d" % read), at(30))
+    position, segment = loaded(tmp_path)
+    assert position.settled == {1: 30}
+    assert (segment.size, segment.lines) == (50, b"50")
+    assert segment.marks[0] == (50, mark_of(b"x" * 50))
+
+
 def test_an_older_record_does_not_take_a_position_back(tmp_path: Path, file: PositionFile) -> None:
     file.write(KEY, numbered(1), at(5))
     CheckpointFile(tmp_path).save(checkpoint(10))

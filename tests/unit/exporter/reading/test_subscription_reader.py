@@ -14,6 +14,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket, mark_of
 from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.state.positions import PositionFile, read_positions
 from tests.kit.agent import NobodyListens, encode_lines
 
 LINES = [b'{"auditID":"%03d"}\n' % n for n in range(10)]
@@ -60,6 +61,19 @@ class Reading:
 @pytest.fixture
 def reading(tmp_path: Path) -> Reading:
     return Reading(tmp_path, BatchLimits(max_records=4))
+
+
+def test_what_goes_out_is_known_by_its_bytes_before(reading: Reading, tmp_path: Path) -> None:
+    """Were it cut after a kill, what is written in its place would get its uids."""
+    file = PositionFile(tmp_path)
+    file.begin()
+    reading.subscription.write_to(file)
+    reading.dispatch()
+    (record,) = read_positions(tmp_path)
+    data = reading.path.read_bytes()
+    assert (record.place.offset, record.place.near[0]) == (0, (len(data), mark_of(data)))
+    assert len(record.place.lines) == 8 * len(LINES)
+    file.close()
 
 
 def test_batches_follow_each_other_and_carry_the_mark_of_their_end(reading: Reading) -> None:
