@@ -9,11 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from k8s_audit_otlp.apiserver import profiles
-from k8s_audit_otlp.cli.apiserver import command
-from tests.unit.deploy.cluster import Cluster
 from tests.unit.deploy.odd_values import combinations
 from tests.unit.deploy.schemas import write_schemas
 
@@ -24,7 +20,6 @@ pytestmark = [
 
 HERE = Path(__file__)
 OF_OPERATORS = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "SecurityContextConstraints"}
-MANIFESTS = HERE.parents[1] / "apiserver" / "manifests"
 
 
 class Strict(yaml.SafeLoader):
@@ -34,48 +29,6 @@ class Strict(yaml.SafeLoader):
         names = [key.value for key, _ in node.value]
         assert len(names) == len(set(names)), names
         return super().construct_mapping(node, deep)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return tmp_path_factory.mktemp("cluster")
-
-
-@pytest.fixture(scope="module")
-def log(folder: Any) -> Any:
-    return folder / "log" / "audit.log"
-
-
-@pytest.fixture(scope="module")
-def cluster(folder: Any, log: Any, kube_bin: Any) -> Any:
-    """Start the apiserver with the audit flags of a manifest that was patched in place."""
-    for name in ("etcd", "kube-apiserver", "kubectl", "openssl"):
-        kube_bin(name)
-    manifest, policy = folder / "manifests" / "kube-apiserver.yaml", folder / "policy.yml"
-    manifest.parent.mkdir()
-    log.parent.mkdir(mode=0o700)  # hostPath DirectoryOrCreate
-    manifest.write_text((MANIFESTS / "kubeadm-1.30.yaml").read_text())
-    policy.write_text(profiles.text_of("recipe"))
-    options = ["--policy-path", policy, "--log-path", log, "--backup-dir", folder / "backups"]
-    done = CliRunner().invoke(
-        command,
-        [
-            "patch",
-            str(manifest),
-            "--in-place",
-            "--wait",
-            "0s",
-            *(str(option) for option in options),
-        ],
-    )
-    assert done.exit_code == 0, done.output
-    patched = yaml.safe_load(manifest.read_text())["spec"]["containers"][0]["command"]
-    running = Cluster(folder, kube_bin)
-    try:
-        running.start([flag for flag in patched if flag.startswith("--audit-")])
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +75,18 @@ def as_stream(documents: Any) -> Any:
     return "\n".join(json.dumps(document) for document in documents)
 
 
-def test_the_log_grows_under_the_patched_flags(cluster: Any, log: Any) -> None:
+def test_the_log_grows_under_the_patched_flags(cluster: Any, audit_log: Any) -> None:
     """The apiserver takes each flag and the policy, and writes JSON."""
     assert cluster.kubectl("create", "namespace", "seen").returncode == 0
     until = time.monotonic() + 60
-    while '"seen"' not in (text := log.read_text()) and time.monotonic() < until:
+    while '"seen"' not in (text := audit_log.read_text()) and time.monotonic() < until:
         time.sleep(0.2)
     lines = [json.loads(line) for line in text.splitlines()]
     assert any(
         line["verb"] == "create" and line.get("objectRef", {}).get("name") == "seen"
         for line in lines
     )
-    assert log.stat().st_mode & 0o777 == 0o600
+    assert audit_log.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_apiserver_takes_the_chart_for_every_platform(
