@@ -83,7 +83,7 @@ class Reload:
         self._asked, self._read_at = False, time.monotonic()
         if self._read is None:
             why = "there is no configuration file to read again"
-            logger.info("%s", why, extra=fields("reload"))
+            logger.warning("reload refused: %s", why, extra=fields("reload_refused"))
             self._answer(why, refused=True)
             return False
         try:

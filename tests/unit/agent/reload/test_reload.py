@@ -285,7 +285,7 @@ def test_a_signal_before_the_configuration_is_read_does_not_kill(
         process.stdin.write(CONFIG.format(**values, more="", key="one").encode())
         process.stdin.close()
         events = []
-        while "reload" not in events:
+        while "reload_refused" not in events:
             events.append(json.loads(process.stderr.readline()).get("event"))
         assert "started" in events
         process.terminate()
