@@ -13,28 +13,13 @@ from k8s_audit_otlp.telemetry.metrics.measured import Histogram
 from k8s_audit_otlp.telemetry.views import ExporterView, ReceiverView
 
 PREFIX: Final = "k8s_audit_otlp_"
-# of apiserver_audit_event_total and apiserver_audit_error_total, under names that add to no other
-APISERVER_UP: Final = f"{PREFIX}apiserver_up"
-APISERVER_EVENTS: Final = f"{PREFIX}apiserver_events_total"
-APISERVER_ERRORS: Final = f"{PREFIX}apiserver_errors_total"
-READY: Final = f"{PREFIX}ready"
-CONFIG_REFUSED: Final = f"{PREFIX}config_refused"
-SOURCE_UP: Final = f"{PREFIX}source_up"
-SOURCE_BEHIND: Final = f"{PREFIX}source_behind_seconds"
-SOURCE_WAITING: Final = f"{PREFIX}source_waiting_messages"
-SOURCE_EVENTS: Final = f"{PREFIX}source_events_total"
-SOURCE_LEFT_OUT: Final = f"{PREFIX}source_left_out_total"
-SOURCE_REQUESTS: Final = f"{PREFIX}source_requests_total"
-SPOOL_BYTES: Final = f"{PREFIX}spool_bytes"
-SPOOL_MAX_BYTES: Final = f"{PREFIX}spool_max_bytes"
-SPOOL_REFUSES: Final = f"{PREFIX}spool_refuses"
-SPOOL_AT_RISK: Final = f"{PREFIX}spool_apiserver_buffer_at_risk"
 RETRY_REASONS: Final = ("connection", "retryable", "too_large", "rejected", "misconfigured")
 
 Labels = Mapping[str, str]
 Value = float | Histogram
 Series = Iterator[tuple[Labels, Value]]
 Kind = Literal["counter", "gauge", "histogram"]
+Row = tuple[Kind, str, tuple[str, ...], str]  # with unit, labels and meaning
 
 
 class Metric(NamedTuple):
@@ -175,34 +160,37 @@ EXPORTER_METRICS: Final = (
            "When the back end last accepted a request.",
            _exporter(lambda v: v.acknowledged_at or None)),
 )
-# name -> (kind, unit, labels, meaning) of what is about the process and not about an exporter
-PROCESS_METRICS: Final[Mapping[str, tuple[Kind, str, tuple[str, ...], str]]] = {
-    f"{PREFIX}build_info": ("gauge", "1", ("version", "python"), "Always 1; what is running."),
-    READY: ("gauge", "boolean", (), "1 while events can flow, else 0: what /readyz answers."),
-    CONFIG_REFUSED: ("gauge", "boolean", (),
-                     "1 while a changed configuration is refused and the one before runs on."),
-    APISERVER_UP: ("gauge", "boolean", (),
-                   "1 where the apiserver's own metrics could be read last time, else 0."),
-    APISERVER_EVENTS: ("counter", "events", (), "Events that the apiserver counts itself."),
-    APISERVER_ERRORS: ("counter", "events", ("plugin",),
-                       "Events that the apiserver says it could not write."),
-    SOURCE_UP: ("gauge", "boolean", ("source",),
-                "1 while a webhook, Kafka or CloudWatch receiver has no trouble taking events."),
-    SOURCE_BEHIND: ("gauge", "seconds", ("source",),
-                    "Time since Kafka or CloudWatch held nothing that was not on disk here."),
-    SOURCE_WAITING: ("gauge", "messages", ("source", "topic", "partition"),
-                     "Messages of a Kafka partition that are not on disk here."),
-    SOURCE_EVENTS: ("counter", "events", ("receiver", "outcome"),
-                    "Events that came: taken, repeated (known already) or refused (no room)."),
-    SOURCE_LEFT_OUT: ("counter", "messages", ("source",),
-                      "Messages, or texts in them, that held no audit event."),
-    SOURCE_REQUESTS: ("counter", "requests", ("source", "code"),
-                      "Requests to a webhook by the status they were answered with."),
-    SPOOL_BYTES: ("gauge", "bytes", ("receiver",), "Bytes of the spool on disk."),
-    SPOOL_MAX_BYTES: ("gauge", "bytes", ("receiver",), "Bytes at which the spool is full."),
-    SPOOL_REFUSES: ("gauge", "boolean", ("receiver",), "1 while the spool takes nothing."),
-    SPOOL_AT_RISK: ("gauge", "boolean", ("receiver",),
-                    "1 where an apiserver's own buffer may have lost events in the last minute."),
+# what is about the process and not about an exporter, by name
+_OF_THE_AGENT: Final[Mapping[str, Row]] = {
+    "build_info": ("gauge", "1", ("version", "python"), "Always 1; what is running."),
+    "ready": ("gauge", "boolean", (), "1 while events can flow, else 0: what /readyz answers."),
+    "config_refused": ("gauge", "boolean", (),
+         "1 while a changed configuration is refused and the one before runs on."),
+    "apiserver_up": ("gauge", "boolean", (),
+         "1 where the apiserver's own metrics could be read last time, else 0."),
+    "apiserver_events_total": ("counter", "events", (), "Events that the apiserver counts itself."),
+    "apiserver_errors_total": ("counter", "events", ("plugin",),
+         "Events that the apiserver says it could not write."),
+    "source_up": ("gauge", "boolean", ("source",),
+         "1 while a webhook, Kafka or CloudWatch receiver has no trouble taking events."),
+    "source_behind_seconds": ("gauge", "seconds", ("source",),
+         "Time since Kafka or CloudWatch held nothing that was not on disk here."),
+    "source_waiting_messages": ("gauge", "messages", ("source", "topic", "partition"),
+         "Messages of a Kafka partition that are not on disk here."),
+    "source_events_total": ("counter", "events", ("receiver", "outcome"),
+         "Events that came: taken, repeated (known already) or refused (no room)."),
+    "source_left_out_total": ("counter", "messages", ("source",),
+         "Messages, or texts in them, that held no audit event."),
+    "source_requests_total": ("counter", "requests", ("source", "code"),
+         "Requests to a webhook by the status they were answered with."),
+    "spool_bytes": ("gauge", "bytes", ("receiver",), "Bytes of the spool on disk."),
+    "spool_max_bytes": ("gauge", "bytes", ("receiver",), "Bytes at which the spool is full."),
+    "spool_refuses": ("gauge", "boolean", ("receiver",), "1 while the spool takes nothing."),
+    "spool_apiserver_buffer_at_risk": ("gauge", "boolean", ("receiver",),
+         "1 where an apiserver's own buffer may have lost events in the last minute."),
+}
+PROCESS_METRICS: Final[Mapping[str, Row]] = {
+    **{f"{PREFIX}{name}": row for name, row in _OF_THE_AGENT.items()},
     "process_cpu_seconds_total": ("counter", "seconds", (), "User and system CPU time."),
     "process_virtual_memory_bytes": ("gauge", "bytes", (), "Virtual memory."),
     "process_resident_memory_bytes": ("gauge", "bytes", (), "Resident memory."),
