@@ -152,7 +152,7 @@ def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path)
         (("--path", "LOG", "--policy", "lowvolume"), "or one of low-volume"),
         (("--path", "LOG", "--policy", "LOG"), "--policy: "),
         (("--path", "LOG", "--event", "-"), "--event is for single events"),
-        (("--event", "nothing-there"), "--event: nothing-there: No such file"),
+        (("--event", "nothing-there"), "nothing-there: No such file or directory; check the path"),
         (("--event", "-"), "nothing in it"),
         (("--path", "LOG", "--html", "nowhere/page.html"), "--html: nowhere/page.html"),
     ],

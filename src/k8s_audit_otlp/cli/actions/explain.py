@@ -120,7 +120,7 @@ def _read(name: str) -> bytes:
             with Path(name).open("rb") as file:
                 data = file.read(_MOST_EVENT_BYTES + 1)
     except OSError as error:
-        die(f"--event: {name}: {error.strerror}")
+        die(f"--event: {denied(name, error)}")
     if len(data) > _MOST_EVENT_BYTES:
         die(f"--event: {name} is larger than 64 MiB; use --path for a whole log")
     return data
