@@ -79,7 +79,7 @@ def keygen(file: Path, previous: Path | None) -> None:
 @_HTML
 @click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
 @JSON
-@doing("evidence_verify:verify")
+@doing("evidence:verify")
 def verify() -> None:
     """Judge an export by itself: whether it is complete, and what the agent sent.
 
@@ -127,7 +127,7 @@ def verify() -> None:
 @click.option("--metrics", type=PATH, metavar="FILE", help="Write metrics, for node_exporter.")
 @_HTML
 @JSON
-@doing("evidence_report:report")
+@doing("evidence:report")
 def report() -> None:
     """Judge a day of a cluster by what a store holds, asked over HTTP.
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.cli.actions.evidence_report import CODES
+from k8s_audit_otlp.cli.actions.evidence import CODES
 from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, begin, link
 from k8s_audit_otlp.evidence.seal import SealKey, make_key, read_public_keys
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
