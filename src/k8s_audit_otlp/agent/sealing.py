@@ -53,7 +53,6 @@ class Sealing:
             self.seal()
 
     def seal(self) -> None:
-        """Seal every chain now."""
         if self._key is None:
             return
         seals = self._evidence.seal(self._key)

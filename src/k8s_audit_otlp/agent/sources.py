@@ -189,7 +189,6 @@ def _passed(segments: Sequence[Segment], readers: Sequence[Subscription]) -> lis
 
 
 def _running(name: str, source: Source, spools: dict[str, Spool], config: Config) -> RunningSource:
-    """Return a source, ready to be started."""
     match source:
         case AuditWebhook():
             return webhook_source(name, source, spools, config)

@@ -12,7 +12,6 @@ from k8s_audit_otlp.event.policy_yaml import PolicyError, read_policy
 
 
 def names(folder: Traversable | None = None) -> list[str]:
-    """List the profiles that can be printed."""
     return sorted(
         entry.name.removesuffix(".yaml")
         for entry in _folder(folder).iterdir()

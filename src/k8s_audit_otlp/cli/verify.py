@@ -169,7 +169,6 @@ def _compare(
 
 
 def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:
-    """Return the report as plain values."""
     return {
         "complete": report.complete,
         **{column: report.total(column) for column in _COLUMNS},

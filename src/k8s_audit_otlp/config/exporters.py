@@ -53,7 +53,6 @@ class _Exporter(ConfigBlock):
 
     @property
     def limits(self) -> Limits:
-        """Return what the back end takes at most."""
         return self.audit.limits.limits
 
 

@@ -55,7 +55,6 @@ class BearerToken(ConfigBlock):
 
     @property
     def secret(self) -> Secret:
-        """Return the token."""
         return _file_or_value(self.filename, self.token)
 
 

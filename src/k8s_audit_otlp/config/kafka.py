@@ -74,5 +74,4 @@ class KafkaBlock(ConfigBlock):
 
     @property
     def secured(self) -> bool:
-        """Return whether TLS is spoken."""
         return self.tls is not None and not self.tls.insecure

@@ -31,7 +31,6 @@ class Secret:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that the value is read from."""
         return self.template.files
 
     def __eq__(self, other: object) -> bool:

@@ -214,7 +214,6 @@ def log_id(receiver_id: str, cluster: str) -> str:
 
 
 def spools_of(state_dir: str) -> Path:
-    """Return where all spools are."""
     return Path(state_dir) / "spool"
 
 

@@ -69,8 +69,6 @@ def exporter_of(path: Path) -> str:
 
 @dataclass(eq=False, repr=False)
 class DeadLetterFile:
-    """The dead-letter file of one exporter."""
-
     directory: Path
     exporter: str
     _: KW_ONLY
@@ -203,7 +201,6 @@ def read_lines(path: Path) -> Iterator[tuple[bytes, DeadLetterRecord | None]]:
 
 
 def read_entries(path: Path) -> Iterator[DeadLetterRecord]:
-    """Yield the entries of a file."""
     return (entry for _, entry in read_lines(path) if entry is not None)
 
 

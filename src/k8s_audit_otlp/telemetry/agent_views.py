@@ -22,7 +22,6 @@ from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, Re
 
 
 def exporter_views(agent: RunningAgent, runways: Runways | None = None) -> list[ExporterView]:
-    """Return how every exporter is."""
     return [_exporter(runtime, runways) for runtime in agent.exporters]
 
 

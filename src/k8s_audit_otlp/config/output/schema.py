@@ -51,7 +51,6 @@ def component_models() -> Mapping[str, Mapping[str, type[BaseModel]]]:
 
 
 def json_schema() -> Json:
-    """Return the schema of a configuration file."""
     sections = component_models()
     models: list[type[BaseModel]] = [Service]
     for section in sections.values():

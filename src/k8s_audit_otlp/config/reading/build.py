@@ -210,7 +210,6 @@ def _sort_out(
 
 
 def without(block: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """Return *block* without the key at *path*."""
     head, *rest = path
     if not rest:
         return {key: value for key, value in block.items() if key != head}

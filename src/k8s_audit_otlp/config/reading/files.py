@@ -120,7 +120,6 @@ def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
 
 
 def secrets_in(config: Config) -> Iterator[Secret]:
-    """Yield every Secret of *config*."""
     yield from (value for _, value in _values(config, Findings()) if isinstance(value, Secret))
 
 

@@ -73,7 +73,6 @@ class MetricsPusher:
                 return
 
     def push(self) -> None:
-        """Push once."""
         now_ns = time.time_ns()
         data = metrics_data(self._read(), self._resource, self._since_ns, now_ns)
         if self._exporter.export(data) is not export.MetricExportResult.SUCCESS:

@@ -169,5 +169,4 @@ service:
             return subprocess.Popen(command, stdout=log, stderr=log, env=clean)  # noqa: S603 - ours
 
     def newest(self, count: int) -> list[Record]:
-        """Return the records that arrived last."""
         return self.backend.records[-count:]

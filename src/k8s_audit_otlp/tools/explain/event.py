@@ -97,8 +97,6 @@ def lines_of(text: bytes) -> list[bytes]:
 
 
 class Explainer:
-    """Explains events for one target."""
-
     def __init__(self, target: ExplainTarget, file_name: str, now_ns: int) -> None:
         mapping = target.mapping
         self._file_name, self._now_ns = file_name, now_ns

@@ -47,7 +47,6 @@ _PROVES = (
 
 
 def html_of(verdict: Verdict) -> str:
-    """Write the page."""
     sections = [
         Section("What was checked, and with what", _pairs(_checked(verdict))),
         Section("Counted", _pairs((k, f"{v:,}") for k, v in verdict.counts().items())),
