@@ -215,32 +215,18 @@ def webhook_source(
     from k8s_audit_otlp.receiver.sources.http_server import (  # noqa: PLC0415 - loads uvicorn
         ServerOptions,
     )
-    from k8s_audit_otlp.receiver.sources.webhook import (  # noqa: PLC0415
-        WebhookOptions,
-        WebhookSource,
-    )
+    from k8s_audit_otlp.receiver.sources.webhook import WebhookSource  # noqa: PLC0415
 
     token = None
     if source.auth is not None:
         extension = config.extensions[source.auth.authenticator]
         assert isinstance(extension, BearerToken)  # noqa: S101 - config/crosscheck has seen to it
         token = extension.secret.resolve
-    options = WebhookOptions(
-        source.max_request_body_size,
-        source.read_timeout_s,
-        token,
-        frozenset(source.client_names),
-        {cluster: frozenset(of.client_names) for cluster, of in source.clusters.items()},
-    )
-    tls = source.tls
-    server_options = ServerOptions(
+    options = ServerOptions(
         endpoint=source.endpoint,
-        cert_file=tls.cert_file if tls else "",
-        key_file=tls.key_file if tls else "",
-        client_ca_file=(tls.client_ca_file if tls else None) or "",
-        min_version=tls.min_version if tls else "1.2",
+        tls=source.tls,
         header_timeout_s=source.read_timeout_s,
         idle_timeout_s=source.idle_timeout_s,
         stop_timeout_s=config.service.shutdown_timeout_s,
     )
-    return WebhookSource(name, spools, options, server_options)
+    return WebhookSource(name, spools, source, options, token=token)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.receiver.sources.listener import Listener
 from k8s_audit_otlp.transport.tls import VERSIONS, load_pair, stamp
 
@@ -26,10 +27,7 @@ class ServerOptions:
     """Where and how to listen; without a certificate in the clear."""
 
     endpoint: str
-    cert_file: str = ""
-    key_file: str = ""
-    client_ca_file: str = ""
-    min_version: str = "1.2"
+    tls: ServerTls | None = None
     handshake_timeout_s: float = _HANDSHAKE_S
     header_timeout_s: float = 30.0
     idle_timeout_s: float = 90.0
@@ -71,11 +69,11 @@ class HttpServer:
         Raise OSError where the address cannot be bound, or a certificate cannot be used.
         """
         options = self._options
-        if options.cert_file:
+        if options.tls is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.minimum_version = VERSIONS[options.min_version]
-            self._load_certificates(self._context)
-            self._stamp = self._stamps()
+            self._context.minimum_version = VERSIONS[options.tls.min_version]
+            self._load_certificates(self._context, options.tls)
+            self._stamp = stamp(options.tls.files)
         self._listener = listener = Listener.at(options.endpoint)
         config = uvicorn.Config(
             self.application,
@@ -114,10 +112,11 @@ class HttpServer:
 
     def look(self) -> None:
         """Take up certificates whose files have changed; new connections get them."""
-        if self._context is None or (now := self._stamps()) == self._stamp:
+        tls = self._options.tls
+        if self._context is None or tls is None or (now := stamp(tls.files)) == self._stamp:
             return
         try:
-            self._load_certificates(self._context)
+            self._load_certificates(self._context, tls)
         except (OSError, ValueError) as error:  # half of a pair is new; the next look finds both
             self.trouble = f"the new certificate cannot be used yet: {error}"
             logger.warning("%s: %s", self._name, self.trouble)
@@ -125,17 +124,12 @@ class HttpServer:
         self.trouble = ""
         self._stamp = now
 
-    def _load_certificates(self, context: ssl.SSLContext) -> None:
-        options = self._options
-        load_pair(context, options.cert_file, options.key_file)
-        if options.client_ca_file:
-            context.load_verify_locations(options.client_ca_file)
+    @staticmethod
+    def _load_certificates(context: ssl.SSLContext, tls: ServerTls) -> None:
+        load_pair(context, tls.cert_file, tls.key_file)
+        if tls.client_ca_file:
+            context.load_verify_locations(tls.client_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED
-
-    def _stamps(self) -> object:
-        options = self._options
-        files = (options.cert_file, options.key_file, options.client_ca_file)
-        return stamp(filter(None, files))
 
     def _protocol(self) -> type[asyncio.Protocol]:
         class Connection(_Connection):

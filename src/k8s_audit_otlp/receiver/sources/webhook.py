@@ -10,7 +10,6 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from k8s_audit_otlp.config.sources import AuditWebhook
 from k8s_audit_otlp.receiver.sources.buffer_risk import BufferRisk
 from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
 from k8s_audit_otlp.receiver.sources.request_body import (
@@ -49,17 +49,6 @@ _REFUSALS = (BodyError, NoEventsError, SpoolFullError, TimeoutError, ClientDisco
 _COLLECT_EVERY = 16
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookOptions:
-    """Who may send, and how much. Names are those of client certificates."""
-
-    max_body_bytes: int = 64 << 20
-    read_timeout_s: float = 30.0
-    token: Callable[[], str] | None = None
-    client_names: frozenset[str] = frozenset()
-    clusters: Mapping[str, frozenset[str]] = field(default_factory=dict)  # and their client names
-
-
 class _Stamp(msgspec.Struct, rename="camel"):
     stage_timestamp: datetime | None = None
 
@@ -80,19 +69,20 @@ class WebhookSource(HttpServer):
         self,
         name: str,
         spools: Mapping[str, Spool],
-        options: WebhookOptions,
+        block: AuditWebhook,
         server_options: ServerOptions,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        token: Callable[[], str] | None = None,
     ) -> None:
         """*spools* by cluster, '' where there is one only."""
         super().__init__(name, server_options)
         self._spools = spools
-        self._accepts = options
-        self._monotonic, self._now = monotonic, now
+        self._accepts = block
+        self._token = token
+        self._client_names = frozenset(block.client_names)
+        self._clusters = {name: frozenset(of.client_names) for name, of in block.clusters.items()}
         self._budget = BodyBudget(
-            options.max_body_bytes + min(options.max_body_bytes, _ROOM_BESIDE)
+            block.max_request_body_size + min(block.max_request_body_size, _ROOM_BESIDE)
         )
         self._appending = CapacityLimiter(_MOST_APPENDS)
         self._appending_long = CapacityLimiter(1)
@@ -116,7 +106,7 @@ class WebhookSource(HttpServer):
 
     @property
     def risks(self) -> dict[str, str]:
-        now = self._monotonic()
+        now = time.monotonic()
         return {c: why for c, (why, at) in self._at_risk.items() if now - at < _RISK_S}
 
     async def _answer(self, request: Request) -> Response:
@@ -133,7 +123,7 @@ class WebhookSource(HttpServer):
             gc.collect(1)
         if "expect" not in request.headers:
             strange = status in (401, 403)
-            most = _READ_OF_STRANGERS if strange else self._accepts.max_body_bytes
+            most = _READ_OF_STRANGERS if strange else self._accepts.max_request_body_size
             await pass_over(chunks, most, min(_PASS_OVER_S, self._accepts.read_timeout_s))
         if status not in (401, 403):
             self._warn(f"{status}", f"a request is refused with {status}: {why}")
@@ -159,7 +149,7 @@ class WebhookSource(HttpServer):
     async def _take(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
         check_length(request.headers)
         cluster = self._cluster_of(request)
-        body = BodyReader(self._budget, self._accepts.max_body_bytes, request.headers)
+        body = BodyReader(self._budget, self._accepts.max_request_body_size, request.headers)
         try:
             async with asyncio.timeout(self._accepts.read_timeout_s):
                 data = await body.read(chunks)
@@ -194,12 +184,12 @@ class WebhookSource(HttpServer):
     def _age_s(self, event: bytes | msgspec.Raw) -> float | None:
         try:
             when = _stamp(event).stage_timestamp
-            return (self._now() - when).total_seconds() if when else None
+            return (datetime.now(UTC) - when).total_seconds() if when else None
         except (msgspec.MsgspecError, TypeError):  # no time, or one without a zone
             return None
 
     def _look_at_buffer(self, cluster: str, events: int, age: float | None) -> None:
-        now = self._monotonic()
+        now = time.monotonic()
         if warning := self._risks[cluster].note(events, age, now):
             self._at_risk[cluster] = warning, now
             self._warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
@@ -214,23 +204,22 @@ class WebhookSource(HttpServer):
 
         Raise BodyError where the client may not send, or it is not said for which cluster.
         """
-        options = self._accepts
-        if options.token is not None:
+        if self._token is not None:
             shown = request.headers.get("authorization", "").encode()
-            if not hmac.compare_digest(shown, b"Bearer " + options.token().strip().encode()):
+            if not hmac.compare_digest(shown, b"Bearer " + self._token().strip().encode()):
                 raise BodyError(401, "the bearer token is missing or wrong")
         names = self.names_of(request.client)
-        if options.client_names and not options.client_names & names:
+        if self._client_names and not self._client_names & names:
             raise BodyError(403, "the name of the client certificate is not in client_names")
         asked = request.path_params.get("cluster", "")
-        if not options.clusters:
+        if not self._clusters:
             if asked:
                 raise BodyError(404, "no clusters are configured; send to /audit")
             return ""
         return self._configured_cluster(asked, names)
 
     def _configured_cluster(self, asked: str, names: frozenset[str]) -> str:
-        clusters = self._accepts.clusters
+        clusters = self._clusters
         if not asked:
             asked = next((name for name, of in clusters.items() if of & names), "")
             if not asked:

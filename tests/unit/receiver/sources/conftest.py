@@ -2,14 +2,15 @@
 
 import http.client
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.config.sources import AuditWebhook
 from k8s_audit_otlp.receiver.sources.http_server import ServerOptions
-from k8s_audit_otlp.receiver.sources.webhook import WebhookOptions, WebhookSource
+from k8s_audit_otlp.receiver.sources.webhook import WebhookSource
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
@@ -20,16 +21,23 @@ class Served:
     """A webhook with a spool for each cluster that it knows."""
 
     def __init__(
-        self, folder: Path, options: WebhookOptions, limits: SpoolLimits, **server: Any
+        self,
+        folder: Path,
+        keys: Mapping[str, Any],
+        limits: SpoolLimits,
+        token: Callable[[], str] | None,
+        **server: Any,
     ) -> None:
+        """*keys*: of the receiver's block."""
+        block = AuditWebhook.model_validate(keys)
         self.spools = {
             cluster: Spool(folder / (cluster or "all"), limits)
-            for cluster in options.clusters or ("",)
+            for cluster in block.clusters or ("",)
         }
         for spool in self.spools.values():
             spool.open()
-        server_options = ServerOptions(endpoint="127.0.0.1:0", stop_timeout_s=1, **server)
-        self.server = WebhookSource("webhook", self.spools, options, server_options)
+        options = ServerOptions(endpoint="127.0.0.1:0", tls=block.tls, stop_timeout_s=1, **server)
+        self.server = WebhookSource("webhook", self.spools, block, options, token=token)
         self.port = int(self.server.start().rpartition(":")[2])
 
     def post(
@@ -64,11 +72,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     running: list[Served] = []
 
     def start(
-        options: WebhookOptions | None = None, limits: SpoolLimits = ROOMY, **server: Any
+        keys: Mapping[str, Any] | None = None,
+        limits: SpoolLimits = ROOMY,
+        token: Callable[[], str] | None = None,
+        **server: Any,
     ) -> Served:
-        served = Served(
-            tmp_path / f"spool{len(running)}", options or WebhookOptions(), limits, **server
-        )
+        folder = tmp_path / f"spool{len(running)}"
+        served = Served(folder, keys or {}, limits, token, **server)
         running.append(served)
         return served
 

@@ -9,10 +9,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.sources.webhook import WebhookOptions
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from tests.kit.certificates import Authority
 from tests.kit.servers import drip
@@ -63,7 +63,7 @@ def test_what_cannot_be_taken_is_told_and_leaves_nothing(
     serve: Serve, sent: bytes, path: str, headers: dict[str, str], status: int
 ) -> None:
     """The answer says what is wrong, and the next request is taken."""
-    served = serve(WebhookOptions(max_body_bytes=100_000))
+    served = serve({"max_request_body_size": 100_000})
     answer = served.post(sent, path, headers)
     assert answer[0] == status
     assert answer[1].strip()
@@ -87,7 +87,7 @@ def test_a_full_spool_is_answered_with_503_and_when_to_come_again(
 
 def test_a_token_is_asked_for(serve: Serve) -> None:
     """Without it nothing of the request is even read."""
-    served = serve(WebhookOptions(token=lambda: "made-up\n"))
+    served = serve(token=lambda: "made-up\n")
     for shown in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic bWFkZS11cA=="}):
         assert served.post(body(1), headers=shown)[0] == 401
     assert served.held() == []
@@ -96,7 +96,7 @@ def test_a_token_is_asked_for(serve: Serve) -> None:
 
 def test_a_cluster_is_told_by_its_path(serve: Serve) -> None:
     """Each has a log of its own; an unknown one is refused."""
-    served = serve(WebhookOptions(clusters={"a": frozenset(), "b": frozenset()}))
+    served = serve({"clusters": {"a": {}, "b": {}}})
     assert served.post(body(1), "/audit/a")[0] == 200
     assert served.post(body(2), "/audit/b")[0] == 200
     assert served.post(body(3), "/audit/c")[0] == 404
@@ -112,23 +112,22 @@ def client_context(authority: Authority, name: str = "") -> ssl.SSLContext:
     return context
 
 
-def secured(serve: Serve, authority: Authority, options: WebhookOptions, **server: float) -> Served:
+def secured(serve: Serve, authority: Authority, **keys: Any) -> Served:
+    return serve({"tls": tls_of(authority), **keys})
+
+
+def tls_of(authority: Authority) -> dict[str, str]:
     pair = authority.issue("server")
-    return serve(
-        options,
-        **server,
-        cert_file=str(pair.cert),
-        key_file=str(pair.key),
-        client_ca_file=str(authority.cert),
-    )
+    files = {"cert_file": pair.cert, "key_file": pair.key, "client_ca_file": authority.cert}
+    return {key: str(file) for key, file in files.items()}
 
 
 def test_a_cluster_is_told_by_its_certificate(serve: Serve, tmp_path: Path) -> None:
     """A certificate of one cluster cannot write into the log of another."""
     authority = Authority(tmp_path)
-    none: frozenset[str] = frozenset()  # of the authority, whoever has no other cluster
-    clusters = {"a": frozenset({"apiserver-a"}), "b": frozenset({"apiserver-b"}), "open": none}
-    served = secured(serve, authority, WebhookOptions(clusters=clusters))
+    named = {name: {"client_names": [f"apiserver-{name}"]} for name in ("a", "b")}
+    clusters = {**named, "open": {}}  # whoever of the authority has no other cluster
+    served = secured(serve, authority, clusters=clusters)
     a, c = client_context(authority, "apiserver-a"), client_context(authority, "apiserver-c")
     assert served.post(body(1), context=a)[0] == 200
     assert served.post(body(2), "/audit/a", context=a)[0] == 200
@@ -143,7 +142,7 @@ def test_a_cluster_is_told_by_its_certificate(serve: Serve, tmp_path: Path) -> N
 def test_only_named_certificates_of_the_authority_are_taken(serve: Serve, tmp_path: Path) -> None:
     """Who shows none, or one of another authority, does not come as far as a request."""
     authority = Authority(tmp_path)
-    served = secured(serve, authority, WebhookOptions(client_names=frozenset({"apiserver"})))
+    served = secured(serve, authority, client_names=["apiserver"])
     assert served.post(body(1), context=client_context(authority, "apiserver"))[0] == 200
     assert served.post(body(2), context=client_context(authority, "kubelet"))[0] == 403
     other = Authority(tmp_path, "other")
@@ -159,7 +158,7 @@ def test_only_named_certificates_of_the_authority_are_taken(serve: Serve, tmp_pa
 def test_a_renewed_certificate_is_taken_up(serve: Serve, tmp_path: Path) -> None:
     """Certificates are renewed under a running agent; half of a pair changes nothing."""
     authority = Authority(tmp_path)
-    served = secured(serve, authority, WebhookOptions())
+    served = secured(serve, authority)
     good = client_context(authority, "apiserver")
     key = tmp_path / "server.key"
     old = key.read_text()
@@ -174,7 +173,7 @@ def test_a_renewed_certificate_is_taken_up(serve: Serve, tmp_path: Path) -> None
 
 def test_slow_requests_are_given_up(serve: Serve) -> None:
     """Neither half a header nor half a body keeps a connection for long."""
-    served = serve(WebhookOptions(read_timeout_s=0.3), header_timeout_s=0.3)
+    served = serve({"read_timeout": "0.3s"}, header_timeout_s=0.3)
     for begun in (
         b"POST /audit HTT",
         b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
@@ -189,7 +188,7 @@ def test_slow_requests_are_given_up(serve: Serve) -> None:
 def test_a_handshake_that_stalls_is_given_up(serve: Serve, tmp_path: Path) -> None:
     """Who says a first byte has no place for long, and others are served meanwhile."""
     authority = Authority(tmp_path)
-    served = secured(serve, authority, WebhookOptions(), handshake_timeout_s=0.5)
+    served = serve({"tls": tls_of(authority)}, handshake_timeout_s=0.5)
     with socket.create_connection(("127.0.0.1", served.port), timeout=60) as stalled:
         stalled.sendall(b"\x16\x03\x01")
         good = client_context(authority, "apiserver")
@@ -245,7 +244,7 @@ def test_gzips_of_nothing_do_not_go_on_for_ever(serve: Serve) -> None:
 
 def test_bodies_of_all_requests_together_are_bounded(serve: Serve) -> None:
     """More than two of the longest at once are asked to come again."""
-    served = serve(WebhookOptions(max_body_bytes=100_000, read_timeout_s=100))
+    served = serve({"max_request_body_size": 100_000, "read_timeout": "100s"})
     head = b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"
     waiting = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(2)]
     for connection in waiting:
@@ -263,7 +262,7 @@ def test_bodies_of_all_requests_together_are_bounded(serve: Serve) -> None:
 
 def test_thousands_of_bad_requests_leave_nothing_behind(serve: Serve) -> None:
     """Good ones among them are taken all the while."""
-    served = serve(WebhookOptions(token=lambda: "made-up"))
+    served = serve(token=lambda: "made-up")
     good = {"Authorization": "Bearer made-up"}
     taken: list[int] = []
 
