@@ -17,7 +17,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from k8s_audit_otlp.apiserver import flags
 from k8s_audit_otlp.apiserver.mounts import Mounts, Node, log_directory, policy_file
-from k8s_audit_otlp.apiserver.platforms import Owner, owner_of
+from k8s_audit_otlp.apiserver.observed import Apiserver, observe
 from k8s_audit_otlp.apiserver.settings import (
     DEFAULTS,
     LOG_PATH,
@@ -33,14 +33,11 @@ SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 
 @dataclass(frozen=True, slots=True)
 class Patched:
-    """The new text, the flags that it now carries, where things lie on the node, and remarks."""
+    """The new text, the flags that were set in it, what it says as a whole, and remarks."""
 
     text: str
     flags: Mapping[str, str]
-    owner: Owner
-    image: str
-    policy_host_path: str
-    log_host_path: str
+    apiserver: Apiserver
     notes: tuple[str, ...]
 
 
@@ -68,15 +65,8 @@ def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
     if old_log and old_log != wanted[LOG_PATH]:
         mounts.drop_single_file(old_log)
     _mount(mounts, wanted, flags.paths([item for items in lists for item in items]))
-    return Patched(
-        text=_dump(yaml, pod),
-        flags=wanted,
-        owner=owner_of(path, pod.get("metadata") or {}, flags.command_of(container)),
-        image=str(container.get("image", "")),
-        policy_host_path=mounts.host_path(wanted[POLICY_FILE]),
-        log_host_path=mounts.host_path(wanted[LOG_PATH]),
-        notes=(*notes, *mounts.notes),
-    )
+    new = _dump(yaml, pod)
+    return Patched(new, wanted, observe(new, path or "manifest"), (*notes, *mounts.notes))
 
 
 def _mount(mounts: Mounts, wanted: Mapping[str, str], needed: list[str]) -> None:

@@ -14,6 +14,8 @@ from k8s_audit_otlp.apiserver.mounts import Mounts
 from k8s_audit_otlp.apiserver.platforms import Owner, owner_of
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, RefusalError
 
+_ADDRESS = "127.0.0.1", 6443
+
 
 @dataclass(frozen=True, slots=True)
 class Apiserver:
@@ -24,6 +26,7 @@ class Apiserver:
     image: str = ""
     host_paths: Mapping[str, str] = field(default_factory=dict)  # of paths in the container
     mount_points: Mapping[str, bool] = field(default_factory=dict)  # path -> writable
+    address: tuple[str, int] = _ADDRESS  # where it answers on its node
 
     @property
     def log_path(self) -> str:
@@ -77,4 +80,12 @@ def _apiserver(pod: Any, container: Any, path: str) -> Apiserver:
         str(container.get("image", "")),
         {inside: mounts.host_path(inside) for inside in paths},
         {str(m.get("mountPath", "")): not m.get("readOnly") for m in mounts.mounts},
+        _address(container, items),
     )
+
+
+def _address(container: Any, items: Sequence[str]) -> tuple[str, int]:
+    probe: Mapping[str, Any] = (container.get("livenessProbe") or {}).get("httpGet") or {}
+    host, default = _ADDRESS
+    port = str(command_line.value_of(items, "secure-port") or probe.get("port") or default)
+    return (str(probe.get("host") or host), int(port)) if port.isdecimal() else _ADDRESS

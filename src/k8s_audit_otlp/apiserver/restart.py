@@ -4,31 +4,15 @@ import http.client
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
-
-import yaml
-
-from k8s_audit_otlp.apiserver import flags as command_line
+from typing import Final, Literal
 
 Verdict = Literal["back", "down", "unchanged"]
 
 _EVERY_S: Final = 1.0
 _IN_A_ROW: Final = 3  # good answers: one that dies at once was never back
 _TIMEOUT_S: Final = 2.0
-_PORT: Final = 6443
 # It serves; who asks without a name is just not told more.
 _SERVING: Final = frozenset({http.client.OK, http.client.UNAUTHORIZED, http.client.FORBIDDEN})
-
-
-def address_of(manifest: str) -> tuple[str, int]:
-    """Return where the apiserver of a manifest answers on its node."""
-    for container in yaml.safe_load(manifest)["spec"]["containers"]:
-        probe: dict[str, Any] = (container.get("livenessProbe") or {}).get("httpGet") or {}
-        items = command_line.command_of(container)
-        port = command_line.value_of(items, "secure-port") or probe.get("port") or _PORT
-        if str(port).isdecimal():
-            return str(probe.get("host") or "127.0.0.1"), int(port)
-    return "127.0.0.1", _PORT
 
 
 def serves(address: tuple[str, int]) -> bool:

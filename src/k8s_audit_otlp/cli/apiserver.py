@@ -196,7 +196,7 @@ def _see_it_back(
     manifest: Path, old: str, patched: Patched, timeout_s: float, backup: Path
 ) -> None:
     """Wait for the apiserver; put the old manifest in place again where it stays away."""
-    address = restart.address_of(patched.text)
+    address = patched.apiserver.address
     where = "{}:{}".format(*address)
     echo(f"waiting up to {duration(timeout_s)} for kube-apiserver at {where}", err=True)
     verdict = restart.wait(
@@ -205,7 +205,7 @@ def _see_it_back(
         timeout_s,
     )
     if verdict == "back":
-        echo(f"kube-apiserver is back and writes {patched.log_host_path}", err=True)
+        echo(f"kube-apiserver is back and writes {patched.apiserver.log_path}", err=True)
         return
     if verdict == "unchanged":
         die(
@@ -222,17 +222,17 @@ def _see_it_back(
 
 
 def _write(manifest: Path, patched: Patched, backup_dir: Path) -> Path:
-    if patched.owner in HINTS:
-        raise RefusalError(
-            f"{manifest}: {patched.owner.value} writes this file and would undo the patch; "
-            f"instead {HINTS[patched.owner]}"
-        )
-    _check_policy(Path(patched.policy_host_path))
+    if hint := _hint_of_owner(patched):
+        raise RefusalError(f"{manifest}: {hint}")
+    _check_policy(Path(patched.apiserver.policy_path))
     files.check_backup_dir(backup_dir, manifest)
     backup = files.back_up(manifest, backup_dir, datetime.now(UTC))
     files.replace(manifest, patched.text)
     echo(f"{manifest}: written; the old one is {backup}", err=True)
-    echo(f"kubelet restarts kube-apiserver now; then {patched.log_host_path} must grow", err=True)
+    echo(
+        f"kubelet restarts kube-apiserver now; then {patched.apiserver.log_path} must grow",
+        err=True,
+    )
     _warn_of_upgrade(patched)
     return backup
 
@@ -255,28 +255,32 @@ def _check_policy(path: Path) -> None:
 
 def _remark(patched: Patched) -> None:
     """Say what the diff needs, and how to apply it."""
-    if patched.owner in HINTS:
+    if hint := _hint_of_owner(patched):
+        echo(f"note: {hint}", err=True)
+    elif not Path(patched.apiserver.policy_path).is_file():
         echo(
-            f"note: {patched.owner.value} writes this file and would undo the patch; "
-            f"instead {HINTS[patched.owner]}",
-            err=True,
-        )
-    elif not Path(patched.policy_host_path).is_file():
-        echo(
-            f"note: {patched.policy_host_path} must be on the node before the manifest is: "
+            f"note: {patched.apiserver.policy_path} must be on the node before the manifest is: "
             "kube-apiserver does not start without its policy",
             err=True,
         )
     _warn_of_upgrade(patched)
-    if patched.owner not in HINTS:
+    if not hint:
         applying = "it keeps a backup, waits for the apiserver, and undoes it where that stays away"
         echo(f"nothing was changed; to apply it, give --in-place as well: {applying}", err=True)
 
 
+def _hint_of_owner(patched: Patched) -> str:
+    """Say who would undo the patch, and what to do instead; '' where nobody would."""
+    owner = patched.apiserver.owner
+    if owner not in HINTS:
+        return ""
+    return f"{owner.value} writes this file and would undo the patch; instead {HINTS[owner]}"
+
+
 def _warn_of_upgrade(patched: Patched) -> None:
-    if patched.owner is not Owner.KUBEADM:
+    if patched.apiserver.owner is not Owner.KUBEADM:
         return
-    version = kubeadm_api_version(patched.image)
+    version = kubeadm_api_version(patched.apiserver.image)
     click.echo(
         "note: the next `kubeadm upgrade` writes this manifest again and erases the patch, unless "
         "the ClusterConfiguration says the same:\n"

@@ -170,7 +170,7 @@ def test_a_value_that_would_do_harm_is_refused(asked: dict[str, str]) -> None:
 )
 def test_the_writer_of_a_manifest_is_recognised(text: str, owner: Owner) -> None:
     """By its marks and its paths."""
-    assert patch(text, {}).owner is owner
+    assert patch(text, {}).apiserver.owner is owner
 
 
 halves = st.lists(

@@ -54,7 +54,7 @@ def test_a_single_file_from_a_wide_directory_does_not_widen_the_mount() -> None:
         ),
         {},
     )
-    assert done.log_host_path == "/var/log/kubernetes/audit.log"
+    assert done.apiserver.log_path == "/var/log/kubernetes/audit.log"
 
 
 def test_a_mount_of_all_of_etc_kubernetes_becomes_the_policy_alone() -> None:
@@ -104,8 +104,8 @@ def test_a_read_only_log_and_a_writable_policy_are_turned_round() -> None:
     mount, volume = mount_of(done.text, "/etc/kubernetes/audit-policy.yml")
     assert mount["readOnly"] is True
     assert volume["hostPath"] == {"path": "/data/policy.yml", "type": "File"}
-    assert done.log_host_path == "/data/audit/audit.log"
-    assert done.policy_host_path == "/data/policy.yml"
+    assert done.apiserver.log_path == "/data/audit/audit.log"
+    assert done.apiserver.policy_path == "/data/policy.yml"
 
 
 def test_a_policy_behind_a_mounted_directory_is_found_on_the_node() -> None:
@@ -118,7 +118,7 @@ def test_a_policy_behind_a_mounted_directory_is_found_on_the_node() -> None:
         ),
         {},
     )
-    assert done.policy_host_path == "/opt/audit/policy.yaml"
+    assert done.apiserver.policy_path == "/opt/audit/policy.yaml"
     mount, volume = mount_of(done.text, "/audit/policy.yaml")
     assert mount["name"] != "audit-policy"  # that name was taken
     assert volume["hostPath"]["path"] == "/opt/audit/policy.yaml"

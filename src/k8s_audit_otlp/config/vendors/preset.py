@@ -99,9 +99,6 @@ def _leaves(name: str, value: Any) -> Iterator[KeyPath]:
         yield (name,)
 
 
-_Tree: TypeAlias = Mapping[str, Any]
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """One way through a Collector."""
@@ -110,8 +107,8 @@ class Route:
     title: str
     why: str
     exporter_id: str
-    exporter: _Tree
-    extensions: _Tree = field(default_factory=dict)
+    exporter: Tree
+    extensions: Tree = field(default_factory=dict)
 
     def collector(self) -> dict[str, Any]:
         """Return the Collector's configuration: what it has acknowledged is on its disk."""
