@@ -28,9 +28,7 @@ from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Re
 from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 
 _SETTING_ATTEMPT = 8  # the back-off of a wrong setting begins as after so many failures
-_QUARANTINE_MAX_S = (
-    300.0  # between questions about one record, which may be what crashes the back end
-)
+_QUARANTINE_MAX_S = 300.0  # between questions about one record: it may crash the back end
 _QUARANTINE, _DEAD_LETTER = "quarantine", "dead letter"  # who may stall an exporter
 
 

@@ -31,9 +31,7 @@ class InFlight:
     _set_aside_bytes: int = 0
     _tally: Tally = field(default_factory=Tally)
     _digests: list[Digest | None] | None = None  # None where nobody knows which were delivered
-    _index_by_id: dict[int, int] = field(
-        default_factory=dict
-    )  # of a record in the batch, by its `id`
+    _index_by_id: dict[int, int] = field(default_factory=dict)  # in the batch, by a record's `id`
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:

@@ -31,9 +31,7 @@ class Quarantined:
     batch_accepted: bool = False
     attempts: int = 1
     finals: int = 0  # how many answers were final: a single one may be a passing fault
-    refused_between_accepts: int = (
-        0  # refusals between which others were accepted: an outage gives one at most
-    )
+    refused_between_accepts: int = 0  # an outage gives one at most
     others_accepted: bool = False  # something was accepted since it last failed
     others_ever_accepted: bool = False
     after: int = 0  # the last request that had begun when it failed

@@ -17,9 +17,7 @@ from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
 SWITCH_ON = "switch auditing on: k8s-audit-otlp apiserver patch MANIFEST"
 IDLE_S = 60.0  # leases alone make an apiserver write more often than that
 AHEAD_S = 5.0  # a clock that is so much ahead shows in every search
-_SILENCE_FACTOR = (
-    3  # times the longest pause seen: what is proposed should hardly ever be a false alarm
-)
+_SILENCE_FACTOR = 3  # times the longest pause seen: hardly ever a false alarm
 _LEAST_SILENCE_S = 60.0
 
 
