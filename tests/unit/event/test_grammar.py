@@ -14,6 +14,7 @@ from k8s_audit_otlp.event.secrets.matcher import PlainMatcher
 from k8s_audit_otlp.event.secrets.needles import NEEDLES, needles_in, sought_for
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, cleaned, without_encoded
+from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS, TokenFormat
 from k8s_audit_otlp.otlp.encode import Encoder
 from tests.kit.strategies import blocks_of, line_of, read
 
@@ -97,6 +98,17 @@ def test_both_matchers_find_the_same(text: str) -> None:
     """Where Hyperscan has no wheel the gate is the same, only slower."""
     plain = PlainMatcher([*map(sought_for, NEEDLES)])
     assert plain(text.encode()) == needles_in(text)
+
+
+@pytest.mark.parametrize("row", [row for row in TOKEN_FORMATS if not row.is_whole])
+@settings(max_examples=5, deadline=None)
+@given(st.data())
+def test_the_gate_knows_how_a_token_begins(row: TokenFormat, data: st.DataObject) -> None:
+    """Its words are made of the pattern that the cleaner looks for."""
+    address, _, pattern = row.pattern.rpartition("(?<=")[2].rpartition("/)")
+    token = address.replace("\\", "") + "/" * bool(address)
+    token += data.draw(st.from_regex(re.sub(r"\(\?<!.*?\)", "", pattern), fullmatch=True))
+    assert any(needle in token.lower() for needle in row.needles)
 
 
 # Each is put together here, so that no scanner of this repository takes it for a token in use.

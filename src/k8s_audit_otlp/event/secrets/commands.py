@@ -29,7 +29,6 @@ from k8s_audit_otlp.event.secrets.values import (
     PLACEHOLDER,
     is_credential_in_query,
     is_drawn,
-    looks_random,
     names_a_file,
 )
 
@@ -55,11 +54,6 @@ _SQL_PASSWORD = re.compile(
 _CALL = re.compile(
     r"\(\s{0,8}\\{0,4}[\"'`](?P<name>[\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,8}"
     r"(?P<value>\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
-)
-# A name with its value in a list of two, or as the argument of a function of that name.
-_PAIR = re.compile(
-    r"(?:\[\s{0,8}[\"'\\]{1,8}|(?<![\w.-])(?=[\w.-]{1,128}+\())(?P<name>[\w.:-]{1,128}+)"
-    r"(?:[\"'\\]{1,8}\s{0,8},\s{0,8}|\()[\"'`\\]{1,8}(?P<value>[^\"'`\\\n]{4,512})(?=[\"'`\\])"
 )
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
 # Programs that take a password behind a short flag, or as a word.
@@ -186,10 +180,6 @@ def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}{match[3]}{in_quotes(match[4], replacement)}"
 
 
-def _is_drawn(name: str, value: str) -> bool:
-    return judge(name) is not KeyVerdict.HARMLESS and looks_random(value)
-
-
 def _is_alone(name: str, value: str) -> bool:
     """Tell `SOME_PASSWORD value` on a line of its own from the words of a sentence."""
     stands_in = value.isalpha() or PLACEHOLDER.fullmatch(value)
@@ -255,7 +245,6 @@ STEPS: tuple[Step, ...] = (
     step((":5432:", ":6432:"), _PGPASS, second),
     Step(NAMES, _FLAG, _flag, "-"),
     Step(NAMES, _CALL, where(says_credential), "("),
-    Step(NAMES, _PAIR, where(_is_drawn), "[("),
     Step(NAMES, _LINE, where(_is_alone), " \t"),
     Step(NAMES, _ENV_LINE, where(_is_set), " \t"),
     Step(NAMES, _SAID, where(_is_said), "\"'`"),

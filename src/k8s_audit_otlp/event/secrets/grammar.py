@@ -32,11 +32,10 @@ CREDENTIAL_STEMS: Final = tuple(
     password passwd passphrase passcode passwort secret token credential apikey privatekey
     accesskey authkey signingkey encryptionkey masterkey sharedkey sessionkey accountkey
     clientkey sshkey tlskey storagekey hmackey licensekey routingkey integrationkey appkey
-    applicationkey subscriptionkey writekey deploykey servicekey secretkey accesskeyid
-    sharedaccess bearertoken kubeconfig dockerconfig dockercfg connectionstring htpasswd jwt
-    requirepass masterauth webhookurl accountsas sastoken userdata unsealkey recoverykey
-    certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey hostkey
-    functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
+    applicationkey subscriptionkey writekey deploykey servicekey sharedaccess kubeconfig
+    dockerconfig dockercfg connectionstring jwt masterauth webhookurl accountsas userdata unsealkey
+    recoverykey certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey
+    hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
     passkey authenticationkey connstr sessid jsessionid privkey privateexponent authtok
     recoverycode backupcode securestring securejsondata kennwort wachtwoord losenord adgangskode
@@ -111,10 +110,8 @@ _NOT_ENVIRONMENT: Final = frozenset("from value file files name id type prefix".
 # opentelemetry.io/docs/specs/semconv/registry/attributes/url (url.query), RFC 6749, RFC 7519
 CREDENTIAL_PARAMETERS: Final = frozenset(
     """
-    code sig signature key assertion samlresponse samlrequest ticket authkey awsaccesskeyid
-    x-amz-credential x-amz-signature x-amz-security-token x-goog-signature x-goog-credential state
-    nonce sid session sessionid session_id jsessionid phpsessid hmac creds credentials bearer cookie
-    login mfa sso device_code tok
+    code sig key samlresponse samlrequest ticket state nonce sid session session_id login mfa sso
+    device_code tok
     """.split()  # noqa: SIM905
 )
 _PARAMETER_ENDINGS: Final = ("assertion", "signature", "sessid", "sessionid")

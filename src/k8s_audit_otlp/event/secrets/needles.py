@@ -146,7 +146,7 @@ _NEEDLE_PATTERNS: Final = {
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
     OF_ANY_VENDOR: b"(?-i:%b)" % OF_ANY_VENDOR.encode(),
-    **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if not row.begins},
+    **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if row.is_whole},
 }
 
 

@@ -97,12 +97,6 @@ VARIABLES: Final = re.compile(
 )
 _NAMED_VARIABLE = re.compile(r"\b(?:name|valueFrom|from): ")
 _DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
-# YAML with the key on a line of its own: "? token" and below it ": value".
-_ASKED = re.compile(
-    r"^[ \t]*+(?:- )?\?[ \t]{1,8}[\"']?(?P<name>[\w.-]{1,128}+)[\"']?[ \t]*\n[ \t]*:[ \t]{1,8}"
-    r"(?P<value>[^\n]+)",
-    re.MULTILINE,
-)
 _ELEMENT = re.compile(
     r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}"
     r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
@@ -193,7 +187,6 @@ def _tag(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    Step(NAMES, _ASKED, where(says_credential), "?"),
     step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     step(("data:",), _DATA_BLOCK, _block),
     step(("data:",), _DATA_BEHIND, _behind),
