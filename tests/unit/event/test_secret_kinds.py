@@ -28,10 +28,11 @@ FILLING = {
     "%X": "QJ3W5RTY7PLM2ZXC",
     "%P": "Kettle#6974kettle",  # as people make them up: with a sign, and of words
     "%M": "Falcon-9702copper",
+    "%N": "Bakodile47#",
 }
 SHOWN = (
     *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
-    *(FILLING[mark] for mark in ("%X", "%P", "%M")),
+    *(FILLING[mark] for mark in ("%X", "%P", "%M", "%N")),
 )
 ABOUT = {
     "requestURI": "/apis/example.com/v1/namespaces/a/widgets/b",

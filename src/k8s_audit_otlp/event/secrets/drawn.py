@@ -24,8 +24,8 @@ _LOOK_BACK = 64  # characters
 _NEAR = 9  # words in which a name is looked for that says credential by itself
 _NEXT = 4  # and one that says it of what is drawn only
 _WORD = re.compile(
-    r"(?=[\w+!$^*-]{10})(?<![\w+!$^*-])[\w+!$^*-]{0,64}?"
-    rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+|{TYPED}",
+    rf"{TYPED}|(?=[\w+!$^*-]{{10}})(?<![\w+!$^*-])[\w+!$^*-]{{0,64}}?"
+    rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+",
     re.ASCII,
 )
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
