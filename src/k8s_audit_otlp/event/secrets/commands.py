@@ -56,38 +56,48 @@ _CALL = re.compile(
     r"(?P<value>\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
 )
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
-# Programs that take a password behind a short flag, or as a word.
+# What is in the text, programs, what stands before a password: a short flag, or other words.
 _SHORT_FLAGS: Final = (
-    ("docker podman helm skopeo crane oras buildah nerdctl az", r" login\b", r" -p[ =]?"),
-    ("psexec PsExec PSEXEC", "", r" -p "),
-    ("ssh-keygen", "", r" -[NP] "),
-    ("zip unzip", "", r" -P ?"),
-    ("7z unrar rar", "", r" -p(?=\S)"),
-    ("rabbitmqctl", r" (?:add_user|change_password|authenticate_user) \S{1,128}", " "),
-    ("net NET", r" (?i:use)\b[^\n|;&]{0,32}? \\\\\S{1,128}(?: /user:\S{1,128})?", " (?![/*])"),
-    ("net NET", r" (?i:user) (?!/)\S{1,128}", " (?![/*])"),
-    ("sshpass", "", r" -p ?"),
-    ("redis-cli keydb-cli valkey-cli", "", r" -a "),
-    ("mysql mysqldump mysqladmin mariadb mariadb-dump", "", r" -p(?=\S)"),
-    ("mongo mongosh mongodump ldapsearch smbclient rpcclient", "", r" -[pwW] ?(?=\S)"),
-    ("openssl", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
-    ("htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
-    ("setuser SETUSER user USER", r" (?i:on)", r" >"),
-    ("http-basic", r"\.\S{1,64}", r" \S{1,64} "),
-    ("github-oauth gitlab-oauth", r"\.\S{1,64}", " "),
-    ("vault cargo", r" login\b", r" (?!-|method=)"),
-    ("snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap", "", r" -[AXc] "),
-    ("mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " "),
-    ("radtest", r" \S{1,128}", " "),
-    ("codecov", "", " -t "),
-    ("cloudflared", r" service install", " "),
+    (" -p", "docker podman helm skopeo crane oras buildah nerdctl az", r" login\b", r" -p[ =]?"),
+    ("psexec", "psexec PsExec PSEXEC", "", r" -p "),
+    ("ssh-keygen", "ssh-keygen", "", r" -[NP] "),
+    ("zip -p", "zip unzip", "", r" -P ?"),
+    ("7z |unrar", "7z unrar rar", "", r" -p(?=\S)"),
+    (
+        "rabbitmqctl",
+        "rabbitmqctl",
+        r" (?:add_user|change_password|authenticate_user) \S{1,128}",
+        " ",
+    ),
+    (
+        "net use",
+        "net NET",
+        r" (?i:use)\b[^\n|;&]{0,32}? \\\\\S{1,128}(?: /user:\S{1,128})?",
+        " (?![/*])",
+    ),
+    ("net user", "net NET", r" (?i:user) (?!/)\S{1,128}", " (?![/*])"),
+    (" -p", "sshpass", "", r" -p ?"),
+    (" -a ", "redis-cli keydb-cli valkey-cli", "", r" -a "),
+    (" -p", "mysql mysqldump mysqladmin mariadb mariadb-dump", "", r" -p(?=\S)"),
+    (" -p| -w", "mongo mongosh mongodump ldapsearch smbclient rpcclient", "", r" -[pwW] ?(?=\S)"),
+    (" -p| -k ", "openssl", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
+    ("htpasswd", "htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
+    ("setuser|on >", "setuser SETUSER user USER", r" (?i:on)", r" >"),
+    ("basic", "http-basic", r"\.\S{1,64}", r" \S{1,64} "),
+    ("-oauth.", "github-oauth gitlab-oauth", r"\.\S{1,64}", " "),
+    ("vault login|cargo login", "vault cargo", r" login\b", r" (?!-|method=)"),
+    ("snmp", "snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap", "", r" -[AXc] "),
+    ("alias set|config host", "mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " "),
+    ("radtest", "radtest", r" \S{1,128}", " "),
+    ("codecov", "codecov", "", " -t "),
+    ("cloudflared", "cloudflared", r" service install", " "),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
 _SHORT_FLAG = re.compile(
     r"(\b(?:"
     + "|".join(
         rf"{program}\b" + (_WITHIN + between if between else "") + _WITHIN + flag
-        for programs, between, flag in _SHORT_FLAGS
+        for _, programs, between, flag in _SHORT_FLAGS
         for program in programs.split()
     )
     + rf")(?!{MASK}))"
@@ -213,22 +223,7 @@ def _short(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 _PASSWORDS: Final = step(
-    (
-        *(" -p", " -a ", " -w", " -k ", "setuser", "on >", "htpasswd", "vault login", "snmp"),
-        *(
-            "cargo login",
-            "alias set",
-            "config host",
-            "radtest",
-            "codecov",
-            "-oauth.",
-            "cloudflared",
-        ),
-        *("7z ", "zip -p", "unrar", "ssh-keygen", "rabbitmqctl", "net use", "net user"),
-        *("psexec", "basic"),
-    ),
-    _SHORT_FLAG,
-    _short,
+    [needle for row in _SHORT_FLAGS for needle in row[0].split("|")], _SHORT_FLAG, _short
 )
 STEPS: tuple[Step, ...] = (
     step(("-u ", "--user", "--proxy-user", "curl"), _USER, _user),
