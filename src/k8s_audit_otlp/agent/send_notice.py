@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from k8s_audit_otlp.agent.build import (
@@ -21,18 +21,12 @@ from k8s_audit_otlp.otlp.resource import CLUSTER
 from k8s_audit_otlp.state.outbox import Notice
 
 
-def send_notice(
-    config: Config,
-    notice: Notice,
-    cluster: str,
-    now_ns: int,
-    env: Mapping[str, str] = os.environ,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[str]:
+def send_notice(config: Config, notice: Notice, cluster: str, now_ns: int) -> Iterator[str]:
     """Send *notice* to each exporter of the cluster's log; yield who could not be told, and why.
 
     An exporter that writes a file is left out: the running agent is the one that writes to it.
     """
+    env = os.environ
     scopes = resource_scopes_of(config, env)
     record = encode(notice, now_ns)
     for exporter_id, receiver in _routes(config, cluster, env).items():
@@ -43,7 +37,7 @@ def send_notice(
         backoff = backoff_of(exporter.retry_on_failure)
         try:
             request = sender.prepare(receiver, [record])
-            outcome = send_with_retries(partial(sender.send, request), backoff, sleep)
+            outcome = send_with_retries(partial(sender.send, request), backoff, time.sleep)
         finally:
             sender.close()
         if not isinstance(outcome, Delivered) or outcome.rejected:

@@ -8,7 +8,7 @@ knows what comes twice. Of an event that CloudWatch has cut (at 1 MB) who and wh
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from typing import Any
@@ -60,12 +60,9 @@ class CloudWatchSource(FetchingSource[Any]):
         name: str,
         options: CloudWatch,
         spool: Spool,
-        *,
-        now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(name, spool, again_s=options.poll_interval_s)
         self._options = options
-        self._now = now
         self._path = spool.path.with_name(_POSITIONS)
         self._positions: dict[str, dict[str, Any]] = {}
         self.cut = 0  # events, since the start
@@ -118,7 +115,7 @@ class CloudWatchSource(FetchingSource[Any]):
 
         A stream without newer events had nothing to lose: EKS begins others now and then.
         """
-        since, now = int(self._positions.get(stream, {}).get("time", 0)), round(self._now() * 1000)
+        since, now = int(self._positions.get(stream, {}).get("time", 0)), round(time.time() * 1000)
         if not since or newest <= since or now - since <= _DAY_MS:  # none is kept for less
             return
         days = self._kept_days(client)
@@ -194,6 +191,6 @@ class CloudWatchSource(FetchingSource[Any]):
             except ClientError as error:
                 if error.response["Error"]["Code"] not in _EXPIRED:
                     raise
-        oldest = int((self._now() - self._options.start_age_s) * 1000)
+        oldest = int((time.time() - self._options.start_age_s) * 1000)
         since = max(0, int(position.get("time", 0)) or oldest)
         return since, client.get_log_events(**asked, startTime=since)

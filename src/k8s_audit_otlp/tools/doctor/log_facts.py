@@ -69,23 +69,22 @@ def look_at_log(
     *,
     wait_s: float,
     sleep: Callable[[float], None] = time.sleep,
-    clock_ns: Callable[[], int] = time.time_ns,
 ) -> LogFacts:
     """Look at a log; wait up to *wait_s* seconds for it to grow."""
     try:
         fd = os.open(path, _OPEN)
     except OSError as error:
-        return LogFacts(path, root, receiver, error, _entries(path), now_ns=clock_ns())
+        return LogFacts(path, root, receiver, error, _entries(path), now_ns=time.time_ns())
     try:
         before, waited = os.fstat(fd).st_size, 0.0
         while waited < wait_s and path.is_file() and os.fstat(fd).st_size == before:
             sleep(min(0.1, wait_s))
             waited += min(0.1, wait_s)
-        info, now_ns = os.fstat(fd), clock_ns()
+        info, now_ns = os.fstat(fd), time.time_ns()
         head = _read(fd, 0, HEAD_BYTES)
         tail = _read(fd, max(0, info.st_size - TAIL_BYTES), TAIL_BYTES)
     except OSError as error:  # a directory opens, and cannot be read
-        return LogFacts(path, root, receiver, error, _entries(path), now_ns=clock_ns())
+        return LogFacts(path, root, receiver, error, _entries(path), now_ns=time.time_ns())
     finally:
         os.close(fd)
     first_line = head.partition(b"\n")[0]
