@@ -68,6 +68,17 @@ def test_two_refusals_of_its_own_with_proof_end_it() -> None:
     assert quarantine.should_dead_letter(record, 1.0, idle=False)
 
 
+def test_a_first_refusal_of_its_own_does_not_end_it_with_proof_either() -> None:
+    """What came before may pass: this one may be the back end's bad moment, too."""
+    quarantine, record = Quarantine(), _one(final=False)
+    quarantine.add(record)
+    quarantine.accepted(quarantine.begin())
+    record.refused("no", final=True)
+    assert not quarantine.should_dead_letter(record, 1.0, idle=False)
+    record.refused("no", final=True)
+    assert quarantine.should_dead_letter(record, 1.0, idle=False)
+
+
 def test_an_outage_is_one_refusal_with_proof_however_long_it_lasts() -> None:
     """Something was accepted before it, and nothing since: every record fails now."""
     quarantine, record = Quarantine(), _one(final=False)
