@@ -8,9 +8,10 @@ from typing import Any
 import grpc
 import pytest
 
+from k8s_audit_otlp.config.exporters import OtlpGrpc
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.credentials import BearerCredentials
-from k8s_audit_otlp.transport.grpc import address_of, retry_info_s
+from k8s_audit_otlp.transport.grpc import address_of, channel_settings, retry_info_s
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.senders import read_from
 from tests.kit.steps import (
@@ -240,6 +241,15 @@ def test_keepalive_and_authority_do_not_disturb_a_call(
         user_agent="fleet/1",
     )
     assert post(s, record) == Delivered()
+
+
+def test_an_idle_connection_is_pinged_where_a_time_is_given() -> None:
+    """0 is none, as it is without the block."""
+    told = []
+    for keepalive in (None, {"time": "0s"}, {"time": "10s"}):
+        block = OtlpGrpc.model_validate({"endpoint": "collector:4317", "keepalive": keepalive})
+        told.append(dict(channel_settings(block)).get("grpc.keepalive_time_ms"))
+    assert told == [None, None, 10_000]
 
 
 def test_accepting_goes_on_after_a_refusal(

@@ -1,7 +1,10 @@
 """HTTP over TLS: whom it trusts, how it shows itself, what it does when files change."""
 
+import os
 import shutil
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +146,24 @@ def test_texts_are_loaded_anew_when_the_files_they_are_read_from_change(
         put(here, foreign, authority.issue("newer"))
         assert isinstance(sender.send(request), Misconfigured)
         sender.close()
+
+
+def test_beside_authorities_of_its_own_the_systems_count_where_asked_for(
+    pki: Any, authority: Any, tmp_path: Path
+) -> None:
+    """Whoever names one back end's authority does not trust the world's."""
+    script = f"""
+from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.transport.tls import make_context
+for more in (False, True):
+    tls = Tls(ca_file={str(authority.cert)!r}, include_system_ca_certs_pool=more)
+    print(len(make_context(tls).get_ca_certs()))
+"""
+    world = pki.Authority(tmp_path, "world").cert
+    env = {**os.environ, "SSL_CERT_FILE": str(world), "SSL_CERT_DIR": "/nope"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "2"]
 
 
 def put(places: dict[str, Path], ca: Any, client: Any) -> None:
