@@ -42,7 +42,8 @@ from k8s_audit_otlp.event.splice.line import (
     rewritten,
     without,
 )
-from k8s_audit_otlp.event.splice.lists import LARGE_BYTES, joined, parts_of
+from k8s_audit_otlp.event.splice.lists import LARGE_BYTES, parts_of
+from k8s_audit_otlp.event.splice.lists import rewritten as rewritten_list
 from k8s_audit_otlp.event.splice.tokens import UnreadableError, piece_of, unmask
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
@@ -189,7 +190,7 @@ class Redactor:
                 if kind in parts.frame:
                     found = found.about(BodyContext(found.context.resource, rule))
             frame = self._bodies(parts.frame, found)
-            return joined(parts, frame, [self._bodies(item, found) for item in parts.items])
+            return rewritten_list(body, parts, frame, lambda item: self._bodies(item, found))
         except (UnreadableError, LookupError):
             found.fired.add(UNREADABLE)
             return b'"[removed, %d bytes that could not be followed]"' % len(body)

@@ -1,20 +1,23 @@
 """Reads a large list or table item by item, and what surrounds the items.
 
 Reading fifty megabytes of pods as one value would hold some five million small objects; item by
-item it holds one pod's.
+item it holds one pod's. The items stay views of the list: only what is changed is there once more.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 LARGE_BYTES = 256 * 1024  # below this one pass over the whole is cheaper
+_CHUNK = 1024 * 1024  # bytes of changed items that are joined at once
 
 
 class Parts(NamedTuple):
     frame: bytes  # the list with no items in it
     cut: bytes  # what of the frame the items follow
-    items: list[bytes]
+    start: int  # of the first item in the list
+    items: list[msgspec.Raw]
 
 
 class _List(msgspec.Struct, gc=False):
@@ -37,20 +40,40 @@ def parts_of(body: bytes) -> Parts | None:
     start = body.find(name)
     if not raw or start < 0:
         return None
-    items = [bytes(item) for item in raw]
     start += len(name)
     at = start
-    for item in items:
-        if not body.startswith(item, at) or body[at + len(item) : at + len(item) + 1] not in b",]":
+    for item in raw:
+        end = at + len(item)
+        if not body.startswith(bytes(item), at) or body[end : end + 1] not in b",]":
             return None
-        at += len(item) + 1
+        at = end + 1
     if body[at - 1 : at] != b"]":
         return None
     frame = body[:start] + body[at - 1 :]
-    return Parts(frame, name, items) if frame.count(name) == 1 else None
+    return Parts(frame, name, start, raw) if frame.count(name) == 1 else None
 
 
-def joined(parts: Parts, frame: bytes, items: list[bytes]) -> bytes:
-    """Put items back into a frame that may have changed around them."""
+def rewritten(body: bytes, parts: Parts, frame: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Put items that *change* has changed back into their list, in a frame that may be another.
+
+    The same object when nothing has changed.
+    """
+    chunks: list[bytes | memoryview] = []
+    buffer, view = bytearray(), memoryview(body)
+    at = kept = parts.start
+    for item in parts.items:
+        old = bytes(item)
+        new = change(old)
+        end = at + len(old)
+        if new is not old:
+            buffer += view[kept:at]
+            buffer += new
+            kept = end
+        if len(buffer) >= _CHUNK:
+            chunks.append(bytes(buffer))
+            buffer.clear()
+        at = end + 1
+    if kept == parts.start and frame is parts.frame:
+        return body
     start = frame.index(parts.cut) + len(parts.cut)
-    return frame[:start] + b",".join(items) + frame[start:]
+    return b"".join([frame[:start], *chunks, buffer, view[kept : at - 1], frame[start:]])
