@@ -37,25 +37,25 @@ class EarlyLedger(Ledger):
 class HastyLog(AuditLog):
     """Looks at the live file and the newest backup: who rotates twice in between loses one."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
-        return super()._bind(entries[-2:], sure=sure)
+    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
+        return super()._bind(entries[-2:], final=final)
 
 
 class PackedLog(AuditLog):
     """Takes the `.gz` of a backup as soon as it is there, half-written or not."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:  # noqa: ARG002 - the twins are left out of them already
+    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:  # noqa: ARG002 - the twins are left out of them already
         listed = list_log(self.path)
         packed = {e.name.base for e in listed if e.name.compressed}
         plain = [e for e in listed if e.name.compressed or e.name.base not in packed]
-        return super()._bind(plain, sure=sure)
+        return super()._bind(plain, final=final)
 
 
 class NameOrderedLog(AuditLog):
     """Reads backups in the order of the times in their names, whatever the clock did."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
-        bound = super()._bind(entries, sure=sure)
+    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
+        bound = super()._bind(entries, final=final)
         self._known._segments = {s.seq: s for s in sorted(self._known, key=_age)}
         return bound
 
@@ -74,8 +74,8 @@ class InodeLog(AuditLog):
 class AssumingLog(AuditLog):
     """Takes it that what it finds follows what it knew."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
-        found = super()._bind(entries, sure=sure)
+    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
+        found = super()._bind(entries, final=final)
         for segment in self._known:
             if segment.state.lost:
                 segment.state.size = 0
@@ -92,9 +92,9 @@ class NumberedLog(AuditLog):
 class DeafLog(AuditLog):
     """Takes a file that may not be read for one that is not there."""
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
+    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         there = [e for e in entries if os.access(e.path, os.R_OK, effective_ids=True)]
-        return super()._bind(there, sure=sure)
+        return super()._bind(there, final=final)
 
 
 class ClosedLog(AuditLog):

@@ -102,7 +102,7 @@ class Committer:
         if isinstance(error, FileNotFoundError):
             self._make_directory_again()
         try:
-            self.positions.go_on()  # a process that starts on a full disk is killed like any other
+            self.positions.resume()  # a process that starts on a full disk is killed like any other
             self.positions.sync()
             self._delivered = self._delivered_bytes()
         except OSError:

@@ -165,7 +165,7 @@ class Continuity:
         if found.follows or following or self._is_older(identity):
             return
         before = self._known.predecessor()
-        if before is not None and before.seq in found.maybe:
+        if before is not None and before.seq in found.candidates:
             # A file that cannot be read may be it: judged once that one can.
             self._known.manifest.doubted = before.seq, self._known.manifest.next_seq
             return
@@ -189,7 +189,7 @@ class Continuity:
         before, after = map(self._known.get, manifest.doubted)
         if before is None or after is None or before.seq in found.bound:
             manifest.doubted = (0, 0)
-        elif before.seq not in found.maybe:
+        elif before.seq not in found.candidates:
             manifest.doubted = (0, 0)
             state = after.state
             self._add_gap(state.name, before, state.identity, until_ns=state.first_ns)

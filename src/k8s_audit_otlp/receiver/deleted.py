@@ -110,7 +110,7 @@ class DeletedSegments:
         self._taken_up = False
         self._checked: set[tuple[int, int, int, int]] = set()  # twins that do not serve
 
-    def take_up(self, known: KnownSegments) -> None:
+    def open_rescued(self, known: KnownSegments) -> None:
         """Open, once, what was rescued before the last stop."""
         if self._rescue is None or self._taken_up:
             return

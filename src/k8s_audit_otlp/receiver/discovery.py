@@ -32,47 +32,37 @@ class Discovery:
         self._known = known
         self._on_new = on_new
         self._unread = UnreadableFiles(known, on_new)
-        self._continuity = Continuity(known, on_new)
+        self.continuity = Continuity(known, on_new)  # with the live files without a whole line
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
         self._opened: dict[Path, Source] = {}  # new files of this listing
 
-    @property
-    def unnamed(self) -> set[Key]:
-        """Live files without a whole line."""
-        return set(self._continuity.unnamed)
-
-    @property
-    def unnamed_size(self) -> int:
-        """Bytes of the newest of them when it was looked at."""
-        return self._continuity.unnamed_size
-
-    def bind(self, entries: list[Entry], *, sure: bool = True) -> ScanResult:
+    def bind(self, entries: list[Entry], *, final: bool = True) -> ScanResult:
         """Find the segment of every entry, oldest first.
 
-        Unless it is *sure* that no other listing is better, nothing is placed behind a file that
-        is not where this one says, and no gap is told because of what this one does not show.
+        Unless this listing is *final*, nothing is placed behind a file that is not where it says,
+        and no gap is told because of what it does not show: another one may be better.
         """
-        if not self.open_new(entries) and not sure:
-            return ScanResult(set(), again=True)
+        if not self.open_new(entries) and not final:
+            return ScanResult(set(), outdated=True)
         first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
         found = ScanResult({segment.seq for segment in placed.values()})
-        before = self._continuity.begin(entries, found)
+        before = self.continuity.begin(entries, found)
         new = [e for e in entries if e.name.name not in placed and e.stamp not in self._copies]
-        if new and not self._any_follows(new, before, found) and not sure:
-            found.again = True
+        if new and not self._any_follows(new, before, found) and not final:
+            found.outdated = True
             return found
         if entries:
             self._assign_unlisted({e.key for e in entries}, found)
-        self._place_all(entries, placed, first_new, found, sure=sure)
+        self._place_all(entries, placed, first_new, found, final=final)
         self._known.note_newest(first_new, found.bound, empty=found.follows)
-        found.again &= not sure
-        if found.again:
+        found.outdated &= not final
+        if found.outdated:
             return found
         self._unread.review(entries, found)
         if entries:
-            self._continuity.decide_doubted_gap(found)
-            self._continuity.remember_unnamed(found.unread)
+            self.continuity.decide_doubted_gap(found)
+            self.continuity.remember_unnamed(found.unread)
         self._opened.clear()
         return found
 
@@ -83,7 +73,7 @@ class Discovery:
         first_new: int,
         found: ScanResult,
         *,
-        sure: bool,
+        final: bool,
     ) -> None:
         """Find or make the segments of files that are not *placed* yet."""
         before = self._known.predecessor()
@@ -96,7 +86,7 @@ class Discovery:
                 if segment is not None:
                     found.bound.add(segment.seq)
                     found.follows |= segment is before or segment.seq >= first_new
-                if found.again and not sure:
+                if found.outdated and not final:
                     self._copies.update(copies)
                     return
 
@@ -106,7 +96,7 @@ class Discovery:
         Where it was not, something was renamed since the listing, and another one is better. The
         newest are opened: those are packed, and so renamed, while this one is read.
         """
-        known = {s.key for s in self._known if s.source is not None} | self.unnamed
+        known = {s.key for s in self._known if s.source is not None} | set(self.continuity.unnamed)
         stamps = {s.stamp for s in self._known}
         new = [e for e in entries if e.key not in known and e.stamp not in stamps]
         self._opened = {}
@@ -145,7 +135,7 @@ class Discovery:
 
     def _assign_unlisted(self, listed: set[Key], found: ScanResult) -> None:
         """Assign files that were empty when last seen, and are written and deleted by now."""
-        unnamed: dict[Key, Unnamed] = self._continuity.unnamed
+        unnamed: dict[Key, Unnamed] = self.continuity.unnamed
         longest = self._known.limits.max_line_bytes
         for key in [k for k in unnamed if k not in listed]:
             file = unnamed[key]
@@ -163,7 +153,7 @@ class Discovery:
         try:
             segment = self._find(entry, found)
         except FileNotFoundError:
-            found.again, found.follows = True, False  # renamed or deleted since the listing
+            found.outdated, found.follows = True, False  # renamed or deleted since the listing
             return None
         except OSError as error:
             segment = self._unread.wait_for(entry, explain(error), found)
@@ -172,7 +162,7 @@ class Discovery:
         return segment
 
     def _find(self, entry: Entry, found: ScanResult) -> Segment | None:
-        unnamed = self._continuity.unnamed.get(entry.key)
+        unnamed = self.continuity.unnamed.get(entry.key)
         source = unnamed.source if unnamed else self._opened.pop(entry.path, None)
         source = source or open_entry(entry)
         try:
@@ -184,12 +174,12 @@ class Discovery:
         except CorruptGzipError:
             return self._not_unpacked(entry, source, found)
         if identity is not None:
-            found.follows = self._continuity.follows(entry, source, identity, found)
+            found.follows = self.continuity.follows(entry, source, identity, found)
             return self._assign(entry, source, identity, found)
         if entry.name.live:
-            self._continuity.note_unnamed(entry, source, found)
+            self.continuity.note_unnamed(entry, source, found)
             return None
-        self._continuity.note_rotated_empty(entry, source, found)
+        self.continuity.note_rotated_empty(entry, source, found)
         if not source.has_end:
             return self._not_unpacked(entry, source, found)
         zeroed = source.read_at(0, len(HOLE)) == HOLE
@@ -269,7 +259,7 @@ class Discovery:
         """Make a new segment, and tell of what may lie between it and what was known."""
         before = self._known.predecessor()
         name = entry.name.name if entry else before.state.name if before else "?"
-        self._continuity.add_gap_before(name, identity, found, cut=begin > 0)
+        self.continuity.add_gap_before(name, identity, found, cut=begin > 0)
         segment = self._known.add(identity, begin=begin, after=after)
         segment.name = entry.name if entry else None
         segment.state.seen_as(name)
@@ -294,6 +284,3 @@ class Discovery:
         if own is None and elsewhere and (own := segment.file()) is None:
             return SegmentMatch.DIFFERENT
         return match(segment, own, source, marks, elsewhere=elsewhere, live=live)
-
-    def close(self) -> None:
-        self._continuity.unnamed.clear()

@@ -193,15 +193,15 @@ class AuditLog:
 
         That is so when the live name leads elsewhere, or a segment without identity has grown.
         """
-        live = self._known.live()
+        continuity, live = self._discovery.continuity, self._known.live()
         least = live.least_size if live is not None else 0  # first: it may be read on meanwhile
         try:
             info = self._live.stat()
         except OSError:
-            return bool(self._discovery.unnamed) or live is not None
+            return bool(continuity.unnamed) or live is not None
         key = (info.st_dev, info.st_ino)
-        if key in self._discovery.unnamed:
-            return info.st_size != self._discovery.unnamed_size
+        if key in continuity.unnamed:
+            return info.st_size != continuity.unnamed_size
         if live is None or live.source is None or live.key != key:
             return True
         if info.st_size < least or (info.st_size != live.disk_size and not self._unchanged(live)):
@@ -224,8 +224,8 @@ class AuditLog:
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
-            self._deleted.take_up(self._known)
-            self._known.unbind(found.bound, found.maybe, nothing_listed=not entries)
+            self._deleted.open_rescued(self._known)
+            self._known.unbind(found.bound, found.candidates, nothing_listed=not entries)
             self._known.release_done()
             self._deleted.review(self._known, self._live.parent)
             for segment in self._known.settled():
@@ -253,14 +253,14 @@ class AuditLog:
         doubted = False
         for left in reversed(range(_ATTEMPTS)):
             entries = self._list(self.path)
-            found = self._bind(without_packed_twins(entries), sure=doubted or not left)
-            if not found.again:
+            found = self._bind(without_packed_twins(entries), final=doubted or not left)
+            if not found.outdated:
                 break
             doubted = not found.follows
         return entries, found
 
-    def _bind(self, entries: list[Entry], *, sure: bool) -> ScanResult:
-        return self._discovery.bind(entries, sure=sure)
+    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
+        return self._discovery.bind(entries, final=final)
 
     def close(self) -> None:
         """Close every file; what would vanish with its descriptor is rescued, where that is set."""
@@ -268,7 +268,7 @@ class AuditLog:
             self._deleted.rescue_all(self._known)
             for segment in self._known:
                 segment.release()
-            self._discovery.close()
+            self._discovery.continuity.unnamed.clear()
 
     def _bump(self) -> None:
         self.version += 1

@@ -211,10 +211,10 @@ class KnownSegments:
             segment.state.truncated = True
             segment.name = segment.stamp = None
 
-    def unbind(self, bound: set[int], maybe: set[int], *, nothing_listed: bool) -> None:
+    def unbind(self, bound: set[int], candidates: set[int], *, nothing_listed: bool) -> None:
         """Note which known segments the directory does not show.
 
-        *maybe*: a file is there that cannot be read and may be any of these.
+        *candidates*: a file is there that cannot be read and may be any of these.
         """
         for segment in self:
             if segment.seq in bound:
@@ -226,7 +226,7 @@ class KnownSegments:
                 if segment.source is not None:
                     segment.look(self.clock_ns())
                     self.close_if_rotated(segment)
-                elif segment.seq in maybe and not segment.state.gone:
+                elif segment.seq in candidates and not segment.state.gone:
                     segment.trouble = "its file may be the one that cannot be read"
                 elif not nothing_listed:
                     segment.trouble = ""

@@ -24,10 +24,10 @@ class ScanResult:
 
     bound: set[int]
     follows: bool = True  # nothing that is gone lies between what was known and what comes next
-    again: bool = False  # another listing is better: a file was gone from where this one says
+    outdated: bool = False  # another listing is better: a file was gone from where this one says
     troubles: dict[str, str] = field(default_factory=dict)  # by file name
     unread: set[tuple[int, int]] = field(default_factory=set)  # device and inode
-    maybe: set[int] = field(default_factory=set)  # segments that an unread file may hold
+    candidates: set[int] = field(default_factory=set)  # segments that an unread file may hold
 
 
 class UnreadableFiles:
@@ -52,12 +52,12 @@ class UnreadableFiles:
                 segment.trouble, segment.state.gone = why, False
             return segment
         if file is None:
-            maybe, after = self._without_file(found), self._listed_before(entry, found)
-            file = UnreadableFile(entry.name.name, *entry.key, maybe, after)
+            candidates, after = self._without_file(found), self._listed_before(entry, found)
+            file = UnreadableFile(entry.name.name, *entry.key, candidates, after)
             unread.append(file)
         file.name, file.device, file.inode = entry.name.name, *entry.key
         file.written_ns = file.written_ns or (self._known.clock_ns() if entry.size else 0)
-        found.maybe.update(file.maybe)
+        found.candidates.update(file.candidates)
         return None
 
     def _of(self, entry: Entry) -> Segment | None:
@@ -88,7 +88,7 @@ class UnreadableFiles:
         for file in self._known.manifest.unread:
             if any(is_of(file, entry) for entry in unread):
                 # What has a file of its own is in no other.
-                file.maybe = [seq for seq in file.maybe if seq not in found.bound]
+                file.candidates = [seq for seq in file.candidates if seq not in found.bound]
                 waiting.append(file)
             elif any(is_of(file, entry) for entry in entries):
                 continue  # it could be read, or was put back so that it can
@@ -97,7 +97,7 @@ class UnreadableFiles:
                 why = f"{file.name} was deleted before it could be read"
                 self._on_new(self._known.add_lost("unseen", file.name, what, detail=why))
         self._known.manifest.unread = waiting
-        found.maybe = {seq for file in waiting for seq in file.maybe}
+        found.candidates = {seq for file in waiting for seq in file.candidates}
 
     def give_up(self, entry: Entry, source: Source, reason: str) -> Segment:
         """Give up a file of which not one line can be read, for the *reason* that a gap has.

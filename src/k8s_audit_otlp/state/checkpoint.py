@@ -127,7 +127,7 @@ class CheckpointFile:
                     [*problems, f"going on from {path.name}, so some records are sent again"]
                 )
             )
-            _go_on_to(checkpoint, read_positions(self.directory))
+            _apply(checkpoint, read_positions(self.directory))
             return Restored(checkpoint, warning)
         if found:
             raise StateError(
@@ -170,7 +170,7 @@ class CheckpointFile:
         return True
 
 
-def _go_on_to(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None:
+def _apply(checkpoint: Checkpoint, records: Iterable[PositionRecord]) -> None:
     """Move the positions to where the records say that they were when the process ended."""
     by_key: dict[bytes, list[PositionRecord]] = {}
     for record in records:

@@ -95,7 +95,7 @@ class PositionFile:
             self._free, self._of, self._said = [], {}, {}
             self.error = ""
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Go on in the file of the process before: no checkpoint holds what it says yet.
 
         Raise OSError where the disk has no room for a first file, is read-only or gone.

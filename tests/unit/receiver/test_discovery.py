@@ -41,7 +41,7 @@ class Directory:
         entries = without_packed_twins(list_log(self.live))
         assert self.discovery.open_new(entries)
         found = self.discovery.bind(entries)
-        self.known.unbind(found.bound, found.maybe, nothing_listed=not entries)
+        self.known.unbind(found.bound, found.candidates, nothing_listed=not entries)
         return found
 
     def names(self) -> dict[int, str | None]:
@@ -54,7 +54,7 @@ def directory(log_dir: Path, clock: ManualClock) -> Iterator[Directory]:
     yield made
     for segment in made.known:
         segment.release()
-    made.discovery.close()
+    made.discovery.continuity.unnamed.clear()
 
 
 def test_files_of_one_listing_are_numbered_in_the_order_of_their_names(
@@ -143,11 +143,11 @@ def test_a_live_file_is_a_segment_with_its_first_whole_line(
     whole = event(1)
     directory.write("audit.log", whole[:20])
     assert directory.look().bound == set()
-    assert directory.discovery.unnamed == {_stamp(directory.live)[:2]}
-    assert directory.discovery.unnamed_size == 20
+    assert set(directory.discovery.continuity.unnamed) == {_stamp(directory.live)[:2]}
+    assert directory.discovery.continuity.unnamed_size == 20
     directory.write("audit.log", whole[20:])
     assert directory.look().bound == {1}
-    assert directory.discovery.unnamed == set()
+    assert directory.discovery.continuity.unnamed == {}
 
 
 def test_what_was_empty_at_the_last_look_and_is_deleted_now_is_taken_up(
@@ -246,7 +246,7 @@ def test_a_listing_that_is_out_of_date_gives_up_no_file(directory: Directory, ev
         directory.write(f"audit.log.{n}", event(n))
     entries = [entry for entry in list_log(directory.live) if not entry.name.compressed]
     directory.live.with_name("audit.log.33").rename(directory.live.with_name("audit.log.34"))
-    assert directory.discovery.bind(entries, sure=False).again
+    assert directory.discovery.bind(entries, final=False).outdated
     assert [segment.state.lost for segment in directory.known if segment.state.lost] == []
 
 

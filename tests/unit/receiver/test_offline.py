@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.offline import OfflineSegment, files_of, segments
 from k8s_audit_otlp.state.ledger import Tally
+from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments
 from tests.unit.receiver.conftest import Receiver
 
 

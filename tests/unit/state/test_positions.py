@@ -63,7 +63,7 @@ def test_the_slot_beside_a_torn_one_is_of_the_write_before(
         if offset == 30:
             file.close()
             file = PositionFile(tmp_path)
-            file.go_on()
+            file.resume()
         before = (tmp_path / FILE_NAME).read_bytes()
     file.write(KEY, numbered(1), at(60))
     after = (tmp_path / FILE_NAME).read_bytes()
@@ -84,7 +84,7 @@ def test_a_process_that_goes_on_gives_no_two_places_the_same_slots(
     file.write(lake, numbered(1), at(20))
     file.close()
     file = PositionFile(tmp_path)
-    file.go_on()
+    file.resume()
     for offset in (30, 40):
         file.write(KEY, numbered(1), at(offset))
     assert offsets(tmp_path) == {(KEY, 1): 40, (lake, 1): 20}
@@ -142,7 +142,7 @@ def test_a_file_that_is_gone_on_with_keeps_what_it_says(tmp_path: Path) -> None:
     lake = key_of("k8s_audit:audit.log", "lake")
     for turn in range(1, 6):
         file = PositionFile(tmp_path)
-        file.go_on()
+        file.resume()
         file.write(KEY, numbered(1), at(10 * turn))
         file.write(lake, numbered(turn), at(0))
         file.close()

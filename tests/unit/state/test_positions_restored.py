@@ -153,7 +153,7 @@ def test_of_two_numbers_that_one_segment_was_given_the_later_counts(
     file.close()
     for number, offset in ((3, 20), (2, 30)):
         file = PositionFile(tmp_path)
-        file.go_on()
+        file.resume()
         ledger = Ledger()
         ledger.settle(ledger.open(Span(number, 0, offset)), Tally())
         file.write(KEY, numbered(number, "found twice"), ledger)

@@ -12,7 +12,7 @@ from k8s_audit_otlp.event.foreign import LOOKED_AT, seems
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.offline import OfflineSegment, files_of, segments
+from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments
 from k8s_audit_otlp.tools.text import counted
 
 Advance = Callable[[int], None]  # takes how many bytes on disk have been passed

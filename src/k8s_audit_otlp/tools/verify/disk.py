@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.times import stage_ns
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.offline import OfflineSegment, files_of, segments
+from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments
 from k8s_audit_otlp.tools.verify.exports.uids import line_of, place_of
 
 NOTHING = 1 << 64  # after every place

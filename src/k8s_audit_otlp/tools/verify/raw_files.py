@@ -8,7 +8,7 @@ from pathlib import Path
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName
-from k8s_audit_otlp.receiver.offline import OfflineSegment, segments
+from k8s_audit_otlp.tools.offline import OfflineSegment, segments
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 
 _STEP = 1024 * 1024
