@@ -19,6 +19,7 @@ from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, Stretch, find_block, firs
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.state.manifest import SegmentState
 
 BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
 _STAGE_TIME = b'"stageTimestamp":"'
@@ -144,13 +145,20 @@ class BlockReader:
     def _never_was(self, segment: Segment, offset: int) -> int:
         """Return up to where NULs at *offset* are no loss: where what was copied and cut ended.
 
-        A writer that keeps its offset leaves them in front of its next line. More of them were
-        lines that a power cut took; before the first file of all, nobody knows.
+        A writer that keeps its offset leaves them in front of its next line, as many at least. All
+        others were lines that a power cut took; before the first file of all, nobody knows.
         """
-        if offset > max(segment.state.begin, segment.state.head_start):
+        state = segment.state
+        if not segment.begins_at(offset):
             return 0
+        if (before := self._before(segment)) is None:
+            return sys.maxsize
+        size = before.likely_size
+        return 0 if state.head_start < size and not state.begin else size
+
+    def _before(self, segment: Segment) -> SegmentState | None:
         before = [s.state for s in self._log.segments() if s.seq < segment.seq and not s.state.lost]
-        return before[-1].likely_size if before else sys.maxsize
+        return before[-1] if before else None
 
     def _note_end(self, source: Source, segment: Segment) -> None:
         """Remember where a compressed segment ends, once that is known.
@@ -218,6 +226,9 @@ class BlockReader:
         """Tell of NULs that stand where lines were."""
         until_ns = first_time_after(source, span.end, 0) or self._first_after(segment)
         since_ns = segment.state.first_ns
+        if segment.begins_at(span.start):
+            before = self._before(segment)
+            since_ns = before.since_ns if before else 0
         return Gap(span, "zeroed", "", since_ns=since_ns, until_ns=until_ns)
 
     def _gap(self, segment: Segment, offset: int, reason: str) -> Gap:

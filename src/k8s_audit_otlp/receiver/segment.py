@@ -59,6 +59,10 @@ class Segment:
         read = self.state.marks[0][0] if self.state.marks and not self.state.truncated else 0
         return max(self.disk_size, read)
 
+    def begins_at(self, offset: int) -> bool:
+        """Say whether nothing of the segment stands before *offset*, not a line."""
+        return offset <= max(self.state.begin, self.state.head_start)
+
     def is_in(self, source: Source) -> bool:
         """Say whether *source* begins as this segment does and holds what was read of it.
 

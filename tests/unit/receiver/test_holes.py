@@ -77,18 +77,23 @@ def test_nuls_at_the_end_of_a_backup_are_a_gap(receive: Any, live: Path, event: 
     assert receiver.gaps == [("zeroed", len(event(0)), len(event(0)) + len(HOLE))]
 
 
+@pytest.mark.parametrize("before", [1, 500])
 def test_nuls_at_the_head_of_a_file_are_lines_that_a_power_cut_took(
-    receive: Any, live: Path, event: Any
+    receive: Any, live: Path, event: Any, before: int
 ) -> None:
-    """But for as many as the file before it had: a log that is copied and cut leaves these."""
-    append(live, event(0))
+    """But for those that copying and cutting a log leaves: as many as the file before it had."""
+    append(live, event(0) * before)
     receiver = receive()
     receiver.drain()
     rotate(live, 0)
     append(live, HOLE, event(1))
     receiver = receive(receiver)
     assert receiver.drain() == [event(1)]
-    assert receiver.gaps == [("zeroed", len(event(0)), len(HOLE))]
+    start = 0 if before > 1 else len(event(0))
+    assert receiver.gaps == [("zeroed", start, len(HOLE))]
+    gap = receiver.reader.read(receiver.log.segments()[-1], start)
+    first, last = gap.since_ns % 1_000_000_000, gap.until_ns % 1_000_000_000
+    assert (first, last) == (0, 1000)  # those of the events around it
 
 
 @pytest.mark.parametrize("numbered", [True, False])
