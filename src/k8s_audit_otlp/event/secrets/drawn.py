@@ -18,13 +18,13 @@ from k8s_audit_otlp.event.secrets.grammar import (
 from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step, where
-from k8s_audit_otlp.event.secrets.values import RANDOM, TYPED, is_drawn
+from k8s_audit_otlp.event.secrets.values import MADE_UP, RANDOM, is_drawn
 
 _LOOK_BACK = 64  # characters
 _NEAR = 9  # words in which a name is looked for that says credential by itself
 _NEXT = 4  # and one that says it of what is drawn only
 _WORD = re.compile(
-    rf"{TYPED}|(?=[\w+!$^*-]{{10}})(?<![\w+!$^*-])[\w+!$^*-]{{0,64}}?"
+    r"(?=[\w+!$^*-]{10})(?<![\w+!$^*-])[\w+!$^*-]{0,64}?"
     rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+",
     re.ASCII,
 )
@@ -98,6 +98,7 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 STEPS: tuple[Step, ...] = (
     step((SHORT_FLAG,), _FLAG, drawn),
+    Step(NAMES, MADE_UP, _drawn, "!#^"),
     Step(NAMES, _WORD, _drawn, digits),
     Step(NAMES, _TOLD, second, digits),
     Step(NAMES, _TOLD_BEFORE, where(_is_told), digits),

@@ -53,11 +53,11 @@ RANDOM: Final = (
 )
 _RANDOM = re.compile(RANDOM)
 # What somebody made up: letters, digits and a sign that stands in no name, version or path.
-TYPED: Final = (
-    r"(?<![\w./@!#^-])(?=[\w!#^-]{8})(?=[\w!#^-]{0,64}?[0-9])(?=[\w!#^-]{0,64}?[A-Za-z])"
-    r"[A-Za-z0-9][\w-]{1,64}[!#^][\w!#^-]*+"
+MADE_UP: Final = re.compile(
+    r"(?<![\w./@!#^-])(?=[A-Za-z0-9][\w-]{1,64}+[!#^])"
+    r"(?=[\w!#^-]{0,64}?[0-9])(?=[\w!#^-]{0,64}?[A-Za-z])[\w!#^-]{8,}+",
+    re.ASCII,
 )
-_TYPED = re.compile(TYPED, re.ASCII)
 _SHORTEST_DRAWN = 10
 _ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
 # Of the API itself, as `/openapi/v3/api/v1?hash=`, and what places something in a list or a file.
@@ -93,7 +93,7 @@ def is_scattered(text: str) -> bool:
 
 def is_drawn(text: str) -> bool:
     """Tell what somebody drew or made up from words, names and versions."""
-    return (looks_random(text) and is_scattered(text)) or _TYPED.search(text) is not None
+    return (looks_random(text) and is_scattered(text)) or MADE_UP.search(text) is not None
 
 
 def is_credential(name: str, value: str) -> bool:
