@@ -13,7 +13,7 @@ from k8s_audit_otlp.agent.build import batch_limits
 from k8s_audit_otlp.agent.mapping import ExporterMapping
 from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import load_tree
-from k8s_audit_otlp.config.vendors import VENDORS
+from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.config.vendors.show import block_of
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.model import Block, EncodedBlock, Span

@@ -121,8 +121,7 @@ def _exporters(ctx: click.Context) -> Iterable[str]:
 
 
 def _vendors(ctx: click.Context) -> Iterable[str]:
-    from k8s_audit_otlp.config.vendors import VENDORS  # noqa: PLC0415
-    from k8s_audit_otlp.config.vendors.preset import ROUTES  # noqa: PLC0415
+    from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS  # noqa: PLC0415
 
     del ctx
     return (*VENDORS, *ROUTES)

@@ -8,9 +8,8 @@ from rich.text import Text
 from k8s_audit_otlp.cli.options import VENDOR
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.config.mistakes import suggest
-from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors import show as vendors_show
-from k8s_audit_otlp.config.vendors.preset import ROUTES, Vendor
+from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS, Vendor
 from k8s_audit_otlp.tools.table import FittingTable, print_hanging
 
 _JSON = click.option(

@@ -8,8 +8,7 @@ from k8s_audit_otlp.config.blocks import ConfigBlock, DeadLetterBlock, key
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.config.types import Bytes, Seconds, StartAtValue, Texts, mistake
-from k8s_audit_otlp.config.vendors import VENDORS
-from k8s_audit_otlp.config.vendors.preset import ROUTES
+from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS
 from k8s_audit_otlp.otlp.limits import AttributeLimits, Limits
 from k8s_audit_otlp.otlp.mapping import ANNOTATIONS, USER_EXTRA
 

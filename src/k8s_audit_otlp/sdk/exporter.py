@@ -23,8 +23,8 @@ from k8s_audit_otlp.agent.build import sender_of
 from k8s_audit_otlp.config.audit import LimitsBlock
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
-from k8s_audit_otlp.config.vendors import VENDORS
 from k8s_audit_otlp.config.vendors.apply import vendor_at
+from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp import wire

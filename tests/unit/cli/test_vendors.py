@@ -6,8 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import USAGE, main
-from k8s_audit_otlp.config.vendors import VENDORS
-from k8s_audit_otlp.config.vendors.preset import ROUTES
+from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS
 
 
 def _run(*arguments: str) -> Result:

@@ -15,8 +15,7 @@ from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.document import Path
 from k8s_audit_otlp.config.types import known_value
-from k8s_audit_otlp.config.vendors import VENDORS
-from k8s_audit_otlp.config.vendors.preset import KeyPath, Vendor, with_defaults
+from k8s_audit_otlp.config.vendors.preset import VENDORS, KeyPath, Vendor, with_defaults
 from k8s_audit_otlp.otlp.mapping import TABLE
 
 PLAIN_NAMES = frozenset(row.key for row in TABLE if row.profile == "plain")

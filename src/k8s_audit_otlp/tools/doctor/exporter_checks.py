@@ -7,7 +7,7 @@ from typing import assert_never
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.config.exporters import KafkaExporter, OtlpHttp
 from k8s_audit_otlp.config.kafka import Sasl
-from k8s_audit_otlp.config.vendors import VENDORS
+from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.tools.doctor.certificates import EXPIRES_SOON_S
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.config.vendors import VENDORS
+from k8s_audit_otlp.config.vendors.preset import VENDORS
 from tests.kit.agent import Fixture
 from tests.kit.metadata_limit import LimitMetadata
 

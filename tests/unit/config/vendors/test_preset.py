@@ -10,8 +10,7 @@ from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import Loaded, load_text, load_tree
 from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.output.summary import honoured
-from k8s_audit_otlp.config.vendors import VENDORS
-from k8s_audit_otlp.config.vendors.preset import ROUTES
+from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS
 from k8s_audit_otlp.config.vendors.show import block_of, route_text, vendor_text
 from tests.kit.pages import filled
 
