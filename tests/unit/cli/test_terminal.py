@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from k8s_audit_otlp.cli import main
 from tests.kit.backend import Backend
 from tests.kit.events import EventSource
-from tests.kit.terminal import Terminal
+from tests.unit.cli.terminal import Terminal
 
 WIDTHS = (80, 200)  # as blocks and as a table; between them test_table tries any width
 NAMES = ("otlp_http/guance-production", "otlp_http/datadog", "otlp_http/loki", "otlp_file/archive")

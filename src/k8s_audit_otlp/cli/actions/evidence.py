@@ -198,10 +198,10 @@ def _tell(  # noqa: PLR0913 - one for each place
     """Write and send what came out; say what could not be, and return whether all could."""
     from k8s_audit_otlp.agent.send_notice import send_notice  # noqa: PLC0415 - only where asked for
 
-    said = True
+    said, families = True, families_of(verdict, day, kind, now_ns)
     try:
         if metrics is not None:
-            text = text_of(families_of(verdict, day, kind, now_ns)).encode()
+            text = text_of(families).encode()
             replace_file(metrics, lambda file: file.write(text))
             metrics.chmod(0o644)  # node_exporter is another user
         if html is not None:
@@ -214,10 +214,8 @@ def _tell(  # noqa: PLR0913 - one for each place
         if config.service.telemetry.metrics.otlp.endpoint is not None:
             from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher  # noqa: PLC0415
 
-            families = families_of(verdict, day, kind, now_ns)
-            MetricsPusher(
-                config.service.telemetry.metrics.otlp, lambda: families, os.environ
-            ).push()
+            block = config.service.telemetry.metrics.otlp
+            MetricsPusher(block, lambda: families, os.environ).push()
         notice, cluster = notice_of(verdict, day, now_ns), verdict.scope.cluster
         for why in send_notice(config, notice, cluster, now_ns):
             say(f"the answer could not be sent: {why}")
