@@ -195,10 +195,10 @@ def _imported(name: str) -> ModuleType:
 
 def _one_line(error: click.ClickException) -> str:
     """Say what is wrong with the usage, and where the usage is written."""
-    text = error.format_message().partition(" Did you mean")[0].rstrip(".")
+    text = error.format_message().rstrip(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and (hint := _hint_of(text, ctx)):
-        text = f"{text}; {hint}"
+        text = f"{text.partition(' Did you mean')[0].rstrip('.')}; {hint}"  # ours, not click's
     return f"{text} (see {ctx.command_path} --help)" if ctx else text
 
 
