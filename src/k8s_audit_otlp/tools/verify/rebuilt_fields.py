@@ -5,6 +5,7 @@ here, with all annotations and claims of users: an exporter's allow-lists only l
 """
 
 import re
+from ast import literal_eval
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -200,12 +201,17 @@ def says(value: Any, wanted: Any) -> bool:
 
 
 def as_list(value: Any) -> list[str]:
-    """Read a list, or the JSON text that it has become."""
+    """Read a list, or the text that it has become: JSON, or with single quotes as in Python."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
         except msgspec.MsgspecError:
-            return [value]
+            if not value.startswith("['"):
+                return [value]
+            try:
+                value = literal_eval(value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                return [value]
     return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
 
 

@@ -79,9 +79,11 @@ def test_a_packed_export_that_breaks_off_is_refused(pack: Callable[..., Any]) ->
 
 
 def test_a_table_that_breaks_off_has_a_line_that_cannot_be_read() -> None:
-    """Its last row is shorter than its header; an empty line at the end is none."""
-    table = _table([["time", FIELD, "body"], *(["1", uid, "x"] for uid in UIDS)], ",")
-    for data, unread in ((table, 0), (table + b"\r\n", 0), (table + b"2", 1)):
+    """Its last row is shorter than its header, or a cell is open; an empty line is no row."""
+    table = _table([["time", FIELD, "body"], *(["1", uid, 'x\n"y'] for uid in UIDS)], ",")
+    cut = table + b"3,00112233445566aa-fff,"
+    cuts = table + b"2", cut[:-1], cut + b'"x', cut + b'"x\n', cut + b'"x\n""y""\nz'
+    for data, unread in ((table, 0), (table + b"\r\n", 0), *((each, 1) for each in cuts)):
         export = Export("x", io.BufferedReader(io.BytesIO(data)), FIELD)
         assert [item.uid for item in export if item.uid] == UIDS
         assert export.unread == unread

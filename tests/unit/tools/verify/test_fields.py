@@ -128,6 +128,15 @@ def table(rows: list[Row]) -> bytes:
     return text.getvalue().encode()
 
 
+def table_of_pandas(rows: list[Row]) -> bytes:
+    """Write lists as Python does."""
+    return table([
+        {**r, "attributes": {k: str(v) if isinstance(v, list) else v for k, v in
+         r["attributes"].items()}}
+        for r in rows
+    ])  # fmt: skip
+
+
 FORMS: dict[str, Callable[[list[Row]], bytes]] = {
     "otlp": otlp,
     "otlp document": otlp_document,
@@ -136,6 +145,7 @@ FORMS: dict[str, Callable[[list[Row]], bytes]] = {
     "loki": loki,
     "clickhouse": clickhouse,
     "table": table,
+    "table of pandas": table_of_pandas,
 }
 
 

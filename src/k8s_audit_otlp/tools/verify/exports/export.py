@@ -13,11 +13,10 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import msgspec
 import zstandard
-from isal import igzip
 
 from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.receiver.inflate import DamagedError
@@ -31,14 +30,11 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     unescaped,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from k8s_audit_otlp.tools.verify.exports.unpack import unpacked
 
 UID_FIELD = "log.record.uid"
 _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _BUFFER = 1024 * 1024
-_PACKED = 8192  # read at once of zstd: what it may become is bounded, too
 _NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 
@@ -187,7 +183,7 @@ class Export:
                 self.unread += 1  # such as a last line that is being written
 
     def _table(self, head: bytes, lines: Iterator[bytes]) -> Iterator[ExportRecord]:
-        texts = (line.decode("utf-8", "replace") for line in lines)
+        texts = _Texts(lines)
         first = next(texts)
         delimiter = next((d for d in "\t,;|" if d in first), ",")
         csv.field_size_limit(_MAX_CELL)
@@ -211,10 +207,15 @@ class Export:
                 f"{self.name}: no column {self._field}; name it with --uid-field: "
                 + ", ".join(cell[:40] for cell in header[:20])
             )
-        cells = header
+        last, breaks_off = list[str](), False
         for cells in filter(any, chain([second], rows)):
-            yield item_of_row(header, cells, self._field)
-        self.unread += len(cells) < len(header)  # the last row breaks off
+            if last:
+                yield item_of_row(header, last, self._field)
+            last, breaks_off = cells, texts.ended  # within a cell: else the end shows after a row
+        if breaks_off or len(last) < len(header):
+            self.unread += bool(last)
+        else:
+            yield item_of_row(header, last, self._field)
 
     def _rows(self, names: list[str], lines: Iterator[bytes]) -> Iterator[ExportRecord]:
         next(lines)
@@ -253,43 +254,14 @@ def _is_text(head: bytes) -> bool:
     return b"\0" not in first
 
 
-def unpacked(stream: io.BufferedReader) -> BinaryIO:
-    """Undo gzip or zstd, seen by the first bytes."""
-    magic = stream.peek(4)[:4]
-    if magic.startswith(b"\x1f\x8b"):
-        reader = igzip.IGzipFile(fileobj=stream)  # type: ignore[no-untyped-call]  # isal's own gap
-        return cast("BinaryIO", io.BufferedReader(reader, _BUFFER))
-    if magic == b"\x28\xb5\x2f\xfd":
-        return cast("BinaryIO", io.BufferedReader(_ZstdFile(stream), _BUFFER))
-    return stream
+class _Texts(Iterator[str]):
+    """Lines as texts; `ended` once there is no more."""
 
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines, self.ended = lines, False
 
-class _ZstdFile(io.RawIOBase):
-    """Frames of zstd. The library's own reader takes one that breaks off for a whole one."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._parts = _frames(stream)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        while not self._rest and (part := next(self._parts, None)) is not None:
-            self._rest = memoryview(part)
-        target = memoryview(buffer)
-        count = min(len(target), len(self._rest))
-        target[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
-
-
-def _frames(stream: BinaryIO) -> Iterator[bytes]:
-    data = stream.read(_PACKED)
-    while data:
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        while not frame.eof:
-            if not data:
-                raise EOFError("a frame breaks off")
-            yield frame.decompress(data)
-            data = frame.unused_data if frame.eof else stream.read(_PACKED)
-        data = data or stream.read(_PACKED)
+    def __next__(self) -> str:
+        for line in self._lines:
+            return line.decode("utf-8", "replace")
+        self.ended = True
+        raise StopIteration
