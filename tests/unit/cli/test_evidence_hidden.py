@@ -7,7 +7,7 @@ import pytest
 
 from tests.kit.agent import Fixture, exported
 from tests.kit.backend import Backend
-from tests.kit.judged import UID, Row, Rows, is_receipt, judged, segment, with_key
+from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
 
 IDENTITY = "k8s.audit.segment.identity"
 ALL_TIME = ("--from", "2020-01-01", "--to", "2100-01-01")
@@ -32,6 +32,17 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fixture, P
         segment(made, 2, 0)
         segment(made, 3)
         yield made, key
+
+
+@pytest.fixture(scope="module")
+def other_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rows, Path]]:
+    """Return what a back end has of another node of the cluster, and its key."""
+    with Backend() as backend:
+        made = Fixture(tmp_path_factory.mktemp("node"), backend, seed=2)
+        made.receiver = "resource: {k8s.cluster.name: prod}"
+        key = with_key(made)
+        segment(made, 0)
+        yield exported(backend), key
 
 
 def receipts(rows: Rows) -> Rows:
@@ -81,3 +92,19 @@ def test_what_tells_no_time_is_judged_where_it_arrived(
     assert judged(fixture.folder, kept, "--key", str(key), *words).exit_code == 5
     later = judged(fixture.folder, kept, "--key", str(key), "--from", "2099-01-01")
     assert later.exit_code == 8, later.output
+
+
+def test_receipts_that_are_called_another_clusters_leave_their_events_unproven(
+    night: tuple[Fixture, Path], other_node: tuple[Rows, Path]
+) -> None:
+    """All of a node's, seals too: what is left of its events still says whose they are."""
+    fixture, key = night
+    rows, theirs = exported(fixture.backend), other_node[0]
+    words = ("--key", str(key), "--key", str(other_node[1]), "--cluster", "prod")
+    assert judged(fixture.folder, [*rows, *theirs], *words).exit_code == 0
+    kept = [dict(row) for row in without(rows, receipts(rows)[0], 5)]
+    for row in kept:
+        row["k8s.cluster.name"] = "prod" if is_event(row) else "other"
+    result = judged(fixture.folder, [*kept, *theirs], *words)
+    assert result.exit_code == 7, result.output
+    assert "its events name this cluster" in result.output

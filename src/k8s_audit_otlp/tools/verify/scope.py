@@ -54,6 +54,7 @@ class Scope:
     # By chain: numbers of links that name another cluster, and may be of the range.
     elsewhere: dict[str, set[int]] = field(default_factory=dict)
     _others: set[str] = field(default_factory=set)  # identities of other clusters' segments
+    _here: set[str] = field(default_factory=set)  # and of those whose events name this cluster
     _spans: dict[str, _Span] = field(default_factory=dict)  # by identity, of those with receipts
     _gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # by identity
 
@@ -75,6 +76,11 @@ class Scope:
         return [i for i, gaps in self._gaps.items() if self._may_come_later(i, gaps)]
 
     @property
+    def disputed(self) -> list[str]:
+        """Identities of segments whose events name this cluster, and whose receipts another."""
+        return sorted((self._others & self._here) - self._spans.keys())
+
+    @property
     def judged(self) -> "list[_Span]":
         """The times of every segment that is judged."""
         left_out = self.left_out
@@ -90,15 +96,18 @@ class Scope:
         } | set(self.undated)
         if self.by_end:
             outside |= {i for i, span in self._dated() if not self._holds(span.last)}
-        # A receipt under the name of another cluster does not take away one of this.
+        # A receipt under the name of another cluster does not take away what is of this.
         return self._others - self._spans.keys() | self.beyond.keys() | outside
 
     def taking(self, items: Iterable[ExportRecord]) -> Iterable[ExportRecord]:
         """Pass on what is of the cluster, and note which segments are not to be judged."""
         for item in items:
-            if item.own is None or self._is_of_cluster(item, item.own):
-                if item.own is not None:
-                    self._note(item, item.own)
+            if item.own is None:
+                if self.cluster:
+                    self._note_event(item)
+                yield item
+            elif self._is_of_cluster(item, item.own):
+                self._note(item, item.own)
                 yield item
             else:
                 self._leave_out(item, item.own)
@@ -110,6 +119,11 @@ class Scope:
             self.clusters.add(name)
         is_seal = field_of(own, SEAL + "signature") is not None
         return not self.cluster or name == self.cluster or (is_seal and not name)
+
+    def _note_event(self, item: ExportRecord) -> None:
+        identity = item.uid.rpartition("-")[0]
+        if identity not in self._here and text_of(item.beside or {}, _CLUSTER) == self.cluster:
+            self._here.add(identity)
 
     def _leave_out(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
         receipt = item.receipt

@@ -55,7 +55,12 @@ class Verdict:
             f"{x}: a loss that was told of after the range; whether it lies in it nobody knows"
             for x in self.scope.undated
         ]
-        return [*self.unread, *contents, *self.overdue, *chains, *undated, *raw]
+        disputed = [
+            f"{x}: its events name this cluster, and its receipts another: it was renamed, or "
+            "somebody wrote that"
+            for x in self.scope.disputed
+        ]
+        return [*self.unread, *contents, *self.overdue, *chains, *undated, *disputed, *raw]
 
     def _unsealed(self) -> Iterator[str]:
         """Name chains that no seal proves, to the end of what is judged."""

@@ -249,5 +249,6 @@ def test_links_that_name_another_cluster_are_told(keys: list[Path]) -> None:
     assert judged(rows, keys, "mine").is_proven
     next(row for row in rows if row.get(CHAIN + "number") == 1)["k8s.cluster.name"] = "theirs"
     for since_ns in (0, 1):  # an earlier beginning of the range would not bring it
-        (told,) = judged(rows, keys, "mine", since_ns).unproven
-        assert "1 link of it left out" in told
+        said = "\n".join(judged(rows, keys, "mine", since_ns).unproven)
+        assert "1 link of it left out" in said
+        assert "its events name this cluster, and its receipts another" in said
