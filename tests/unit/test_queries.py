@@ -61,10 +61,14 @@ def _sqlite(records: list[Attributes]) -> list[tuple[object, ...]]:
         return store.execute(queries()["sql"]).fetchall()
 
 
-def _duckdb(records: list[Attributes]) -> list[tuple[object, ...]]:
+def _duckdb(
+    records: list[Attributes], age_h: Callable[[Attributes], int] = lambda _: 1
+) -> list[tuple[object, ...]]:
     with duckdb.connect(":memory:") as store:
-        store.execute("CREATE TABLE otel_logs (LogAttributes MAP(VARCHAR, VARCHAR))")
-        store.executemany("INSERT INTO otel_logs VALUES (?)", [(one,) for one in records])
+        columns = "Timestamp TIMESTAMP, LogAttributes MAP(VARCHAR, VARCHAR)"
+        store.execute(f"CREATE TABLE otel_logs ({columns})")
+        row = "INSERT INTO otel_logs VALUES (now()::TIMESTAMP - to_hours(?::INTEGER), ?)"
+        store.executemany(row, [(age_h(one), one) for one in records])
         return store.execute(queries()["clickhouse"]).fetchall()
 
 
@@ -100,6 +104,25 @@ def test_a_segment_that_is_missing_as_a_whole_is_named(store: Store) -> None:
     left = [one for one in _night() if not _of("5b33b0334133be5f", one)]
     ((identity, promised, arrived),) = store(left)
     assert (identity, promised, arrived or 0) == ("5b33b0334133be5f", 30, 0)
+
+
+def test_a_segment_that_began_before_the_day_is_complete_in_clickhouse() -> None:
+    """Its receipt has the time of its last event; what ended before the day is not asked for."""
+    night = list(_night())
+    over_midnight, before, _ = SEGMENTS
+
+    def age_h(one: Attributes) -> int:
+        is_receipt = one.get("event.name") == SEGMENT
+        identity = one["k8s.audit.segment.identity"] if is_receipt else ""
+        if _of(before, one) or identity == before:
+            return 30
+        return 40 if _of(over_midnight, one) else 2
+
+    assert _duckdb(night, age_h) == []
+    lost = [one for one in night if not (_of(before, one) and one["log.record.uid"].endswith("-0"))]
+    assert _duckdb(lost, age_h) == []
+    lost = [o for o in night if not (_of(over_midnight, o) and o["log.record.uid"].endswith("-0"))]
+    assert _duckdb(lost, age_h) == [(over_midnight, 30, 29)]
 
 
 @pytest.fixture(scope="module")
