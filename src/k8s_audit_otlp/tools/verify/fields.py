@@ -114,7 +114,6 @@ class Fields:
             same = record_says(name, value, derived)
             if same is not None:
                 self._note(name, _Found(uid, value, _said_by(name, derived)), same=same)
-        size = sum(len(str(v)) for values in derived.attributes.values() for v in values)
         known = derived.attributes
         for name, value in beside.attributes.items():
             if name in known and value == known[name][0] and value.__class__ is str:
@@ -125,16 +124,16 @@ class Fields:
                 continue
             wanted = expected(name, derived, beside.prefix)
             if wanted is not None and (wanted or not is_nothing(value)):
-                self._hold(name, _Found(uid, value, wanted), large=size > _LARGE)
+                self._hold(name, _Found(uid, value, wanted), derived)
         if self._report.values > before:
             self._report.records += 1
-            self._note_absent(uid, beside, derived, large=size > _LARGE)
+            self._note_absent(uid, beside, derived)
 
-    def _hold(self, name: str, found: _Found, *, large: bool) -> None:
+    def _hold(self, name: str, found: _Found, derived: Derived) -> None:
         if any(says(found.said, wanted) for wanted in found.wanted):
             self._agreed(name, found.said)
         elif any(_is_beginning(found.said, wanted) for wanted in found.wanted):
-            if large and _is_cut_first(name):
+            if _is_cut_first(name) and _is_large(derived):
                 self._report.shortened += 1
             else:
                 self._keep(self._names.setdefault(name, _OfName()).shorter, found)
@@ -165,7 +164,7 @@ class Fields:
             of.differed += 1
             self._keep(of.different, found)
 
-    def _note_absent(self, uid: str, beside: Beside, derived: Derived, *, large: bool) -> None:
+    def _note_absent(self, uid: str, beside: Beside, derived: Derived) -> None:
         """Note what the body says and the export does not, of names that it has elsewhere."""
         count = len(beside.attributes)
         self._most = max(self._most, count)
@@ -173,7 +172,7 @@ class Fields:
             if beside.attributes.get(name) not in (None, "") or not is_sent(name, beside):
                 continue
             of = self._names.setdefault(name, _OfName())
-            if len(of.absent) < _MOST and not (large and _is_cut_first(name)):
+            if len(of.absent) < _MOST and not (_is_cut_first(name) and _is_large(derived)):
                 of.absent.append(_Found(uid, None, values, self._form, count))
 
     def _measure(self, value: Any) -> None:
@@ -242,6 +241,11 @@ def _is_beginning(value: Any, wanted: Any) -> bool:
         there = as_list(value)
         return len(there) < len(wanted) and there == wanted[: len(there)]
     return isinstance(wanted, str) and isinstance(value, str) and wanted.startswith(value)
+
+
+def _is_large(derived: Derived) -> bool:
+    values = (value for of in derived.attributes.values() for value in of)
+    return sum(len(str(value)) for value in values) > _LARGE
 
 
 def _is_cut_first(name: str) -> bool:
