@@ -182,7 +182,7 @@ class Discovery:
         self.continuity.note_rotated_empty(entry, source, found)
         if not source.has_end:
             return self._not_unpacked(entry, source, found)
-        zeroed = source.read_at(0, len(HOLE)) == HOLE
+        zeroed = source.read_at(0, len(HOLE)) == HOLE and self._is_left_alone(source)
         return self._unread.give_up(entry, source, "zeroed") if zeroed else None
 
     def _any_follows(self, new: list[Entry], before: Segment | None, found: ScanResult) -> bool:
@@ -206,10 +206,14 @@ class Discovery:
 
     def _not_unpacked(self, entry: Entry, source: Source, found: ScanResult) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""
-        age_ns = abs(self._known.clock_ns() - source.stat().st_mtime_ns)  # a clock may be set back
-        if age_ns >= self._known.limits.torn_s * 1e9:
+        if self._is_left_alone(source):
             return self._unread.give_up(entry, source, "corrupt_gzip")
         return self._unread.wait_for(entry, UNPACKED, found)
+
+    def _is_left_alone(self, source: Source) -> bool:
+        """Say whether nobody has written to a file for a while: it is no copy under way."""
+        age_ns = abs(self._known.clock_ns() - source.stat().st_mtime_ns)  # a clock may be set back
+        return age_ns >= self._known.limits.torn_s * 1e9
 
     def _assign(
         self, entry: Entry | None, source: Source, identity: Identity, found: ScanResult
