@@ -3,8 +3,10 @@
 `--help` must stay fast, so the group knows a command's one line from its table.
 """
 
+import errno
 import gc
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +32,8 @@ CHANGED: Final = 6
 UNPROVEN: Final = 7
 NOTHING: Final = 8
 INTERRUPTED: Final = 130
+
+_CANNOT_WRITE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 EXIT_CODES: Final = """\b
 Exit codes:
@@ -142,6 +146,7 @@ class LazyGroup(click.Group):
         **extra: Any,
     ) -> Any:
         """Run the command line; every error is a line under one prefix, and has its exit code."""
+        _open_closed_streams()
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except ConfigError as error:
@@ -156,14 +161,25 @@ class LazyGroup(click.Group):
         except click.Abort:
             sys.exit(INTERRUPTED)
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None and error.errno not in _CANNOT_WRITE:
                 raise
             denied = isinstance(error, PermissionError)
             hint = "run it as the agent's user" if denied else "see that it is there and has room"
-            die(f"{error.filename}: {error.strerror}; {hint}", FAILURE)
+            die(f"{error.filename or 'standard output'}: {error.strerror}; {hint}", FAILURE)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else OK)
+
+
+def _open_closed_streams() -> None:
+    """Give each standard stream that is closed to /dev/null.
+
+    Else the next file, one of the state, gets its number: what C code writes there goes into it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, os.fdopen(fd, "r" if name == "stdin" else "w"))
 
 
 def doing(where: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:

@@ -74,6 +74,16 @@ def test_a_configuration_with_a_mistake_keeps_nobody_from_the_state(tmp_path: Pa
     assert "otlp_htp" in result.stderr
 
 
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    """Nobody takes half a policy for a whole one."""
+    command = [sys.executable, "-m", "k8s_audit_otlp", "apiserver", "policy"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("k8s-audit-otlp: standard output: No space left on device")
+
+
 def test_a_folder_that_cannot_be_made_is_one_line() -> None:
     """Who names it, and why: no traceback."""
     result = CliRunner().invoke(main, ["demo", "--keep", "/proc/no/such"])

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -209,6 +210,24 @@ def said_until(process: subprocess.Popen[str], text: str) -> str:
     """Return the first line that holds *text*."""
     assert process.stderr is not None
     return next(line for line in process.stderr if text in line)
+
+
+def test_no_file_of_the_state_takes_the_number_of_a_closed_stream(
+    tmp_path: Path, log: Path
+) -> None:
+    """A library in C writes its complaints to number 2, whatever that is."""
+    arguments = [*COMMAND, "--path", str(log), "--state-dir", str(tmp_path / "state")]
+    with Backend() as backend:
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {shlex.join(arguments)} <&- >&- 2>&-"],
+            env=environ(OTEL_EXPORTER_OTLP_ENDPOINT=backend.url),
+        )
+        backend.wait_for_requests(1)
+        fds = Path(f"/proc/{process.pid}/fd")
+        streams = {str((fds / str(number)).readlink()) for number in range(3)}
+        process.terminate()
+        assert process.wait(60) == 0
+    assert streams == {os.devnull}
 
 
 def test_a_log_that_is_not_there_is_not_caught_up_with(tmp_path: Path, log: Path) -> None:
