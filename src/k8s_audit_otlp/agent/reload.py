@@ -82,7 +82,7 @@ class Reload:
             return False
         self._asked, self._read_at = False, time.monotonic()
         if self._read is None:
-            why = "there is no configuration file to read again"
+            why = "with --once, with --path or from standard input nothing is read again"
             logger.warning("reload refused: %s", why, extra=fields("reload_refused"))
             self._answer(why, refused=True)
             return False
