@@ -11,7 +11,6 @@ import yaml
 
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, WEBHOOK_FILE
-from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.telemetry.runway import (
     retention_of_flags,
     runway_s,
@@ -19,11 +18,11 @@ from k8s_audit_otlp.telemetry.runway import (
 )
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.text import duration, size
 
 PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
 TOO_SHORT_S = 3600.0  # less than somebody needs to come and look
 SHORT_S = 8 * 3600.0  # a night: what a back end may be away without loss
-_MIB = 1 << 20
 _STREAMS = frozenset({"-", "/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2"})
 
 
@@ -139,14 +138,14 @@ def retention(facts: ApiserverFacts) -> CheckResult:
             "set --audit-log-maxbackup=10 and --audit-log-maxage=7",
         )
     left = runway_s(kept, facts.rate, backlog_bytes=0, backlog_s=0)
-    shown = format_duration(round(left / 60) * 60 if left and left >= 60 else round(left or 0))
+    shown = f"about {duration(left or 0.0)}"
     hint = "raise --audit-log-maxbackup (and --audit-log-maxage)"
     if left is not None and left < TOO_SHORT_S:
         return fail(f"at this rate events are deleted {shown} after they were written", hint)
     most = (kept.kept_bytes or 0) + segment_bytes_of_flags(facts.flags)
     if kept.kept_bytes and facts.free_bytes is not None and most > facts.free_bytes:
         return warn(
-            f"it may grow to {most // _MIB} MiB, and {facts.free_bytes // _MIB} MiB are free",
+            f"it may grow to {size(most)}, and {size(facts.free_bytes)} are free",
             "lower --audit-log-maxbackup, or give the log a larger disk",
         )
     if left is None:

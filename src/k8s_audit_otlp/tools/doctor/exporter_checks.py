@@ -4,7 +4,6 @@ import ssl
 from collections.abc import Callable
 from typing import assert_never
 
-from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.config.exporters import KafkaExporter, OtlpHttp
 from k8s_audit_otlp.config.kafka import Sasl
 from k8s_audit_otlp.config.vendors.preset import VENDORS
@@ -13,6 +12,7 @@ from k8s_audit_otlp.tools.doctor.certificates import EXPIRES_SOON_S
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.topics import topic
+from k8s_audit_otlp.tools.text import duration
 from k8s_audit_otlp.transport.credentials import NoCredentialsError
 from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.sender import UnreadableSettingError, read_setting
@@ -122,11 +122,11 @@ def tls(facts: ExporterFacts) -> CheckResult:
         )
     lasting = [_left_s(facts, one) for one in (certificate, *authorities)]
     left = min(lasting)
-    shown = format_duration(round(left / 3600) * 3600)
     if left < EXPIRES_SOON_S:
         whose = "its certificate" if lasting[0] == left else "an authority of tls::ca_file"
-        return warn(f"{whose} expires in {shown}", "renew it: nothing is delivered afterwards")
-    return ok(f"the chain is good for another {shown}")
+        soon = f"{whose} expires in {duration(left)}"
+        return warn(soon, "renew it: nothing is delivered afterwards")
+    return ok(f"the chain is good for another {duration(left)}")
 
 
 def _left_s(facts: ExporterFacts, certificate: object) -> float:
@@ -198,7 +198,7 @@ def clock(facts: ExporterFacts) -> CheckResult:
     if abs(ahead) < SKEW_WARN_S:
         return ok("both clocks agree")
     where = "ahead of" if ahead > 0 else "behind"
-    why = f"this host's clock is {abs(ahead):.0f} s {where} the back end's"
+    why = f"this host's clock is {duration(abs(ahead))} {where} the back end's"
     hint = "synchronise it: chronyc tracking, timedatectl"
     return fail(why, hint) if abs(ahead) >= SKEW_FAIL_S else warn(why, hint)
 
@@ -208,11 +208,10 @@ def age(facts: ExporterFacts) -> CheckResult:
     window = facts.exporter.limits.max_age_s
     if not window:
         return ok("no limit of age is known")
-    shown = format_duration(window)
     if not facts.oldest_ns:
-        return ok(f"it takes {shown}, and nothing waits")
+        return ok(f"it takes {duration(window)}, and nothing waits")
     old = facts.now() - facts.oldest_ns / 1e9
-    why = f"it takes {shown}, and the oldest that waits is {format_duration(round(old))} old"
+    why = f"it takes {duration(window)}, and the oldest that waits is {duration(old)} old"
     if old > window:
         return fail(why, "what is older is refused or not shown: on_too_old decides; see start_at")
     if old > window / 2:

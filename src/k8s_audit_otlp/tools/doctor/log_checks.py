@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.formats import detect, is_audit, unwrap
 from k8s_audit_otlp.receiver.listing import unknown_backups
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
+from k8s_audit_otlp.tools.text import ago, counted, duration, size
 
 SWITCH_ON = "switch auditing on: k8s-audit-otlp apiserver patch MANIFEST"
 IDLE_S = 60.0  # leases alone make an apiserver write more often than that
@@ -27,7 +28,7 @@ def there(log: LogFacts) -> CheckResult:
         return skipped("it cannot be seen whether it is there", "see log.readable")
     if log.path.is_file():
         backups = sum(not entry.name.live for entry in log.entries)
-        return ok(f"{log.size} bytes and {backups} rotated files")
+        return ok(f"{size(log.size)} and {counted(backups, 'rotated file')}")
     if log.path.is_dir():
         return fail("it is a directory", f"name the live file in it: {log.path}/audit.log")
     if log.path.exists():
@@ -95,11 +96,11 @@ def growing(log: LogFacts) -> CheckResult:
     if log.trouble is not None:
         return skipped("it cannot be read", "see log.there and log.readable")
     if log.grown > 0:
-        return ok(f"{log.grown} bytes more within {log.waited_s:.1f} s")
+        return ok(f"{size(log.grown)} more within {duration(log.waited_s)}")
     if log.written_s < IDLE_S:
-        return ok(f"last written {log.written_s:.0f} s ago")
+        return ok(f"last written {ago(log.written_s)}")
     return warn(
-        f"nothing was written for {format_duration(round(log.written_s))}",
+        f"nothing was written for {duration(log.written_s)}",
         "is this the file of --audit-log-path, does kube-apiserver run, does its policy log "
         "anything? Ask it for something: kubectl get namespaces",
     )
@@ -214,7 +215,7 @@ def silence(log: LogFacts) -> CheckResult:
     longest = max(pauses)
     proposed = _rounded(max(_LEAST_SILENCE_S, longest * _SILENCE_FACTOR))
     chosen = log.receiver.silence_after_s if log.receiver else 0.0
-    seen = f"the longest of the last {len(pauses)} pauses was {longest:.1f} s"
+    seen = f"the longest of the last {len(pauses)} pauses was {duration(longest)}"
     if chosen and chosen <= longest:
         return warn(f"silence_after is {format_duration(chosen)}, and {seen}", f"write {proposed}")
     if chosen:
@@ -234,7 +235,7 @@ def clock(log: LogFacts) -> CheckResult:
     ahead = (max(log.times) - log.now_ns) / 1e9
     if ahead > AHEAD_S:
         return fail(
-            f"its last event is {ahead:.0f} s in the future",
+            f"its last event is {duration(ahead)} in the future",
             "synchronise the clock of this host: chronyc tracking, timedatectl",
         )
     return ok("no event is from the future")

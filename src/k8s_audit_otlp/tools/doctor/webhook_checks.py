@@ -14,13 +14,13 @@ import yaml
 
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, WEBHOOK_FILE
 from k8s_audit_otlp.apiserver.webhook import MODES, given_up_after_s
-from k8s_audit_otlp.config.durations import format_duration, parse_duration
+from k8s_audit_otlp.config.durations import parse_duration
 from k8s_audit_otlp.config.secret import safe_url
 from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
-from k8s_audit_otlp.tools.text import size
+from k8s_audit_otlp.tools.text import duration, size
 from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.tls import load_pair
 
@@ -50,7 +50,7 @@ def given_up(facts: ApiserverFacts) -> CheckResult:
         given_up_s = given_up_after_s(parse_duration(backoff))
     except ValueError:
         return fail(f"--audit-webhook-initial-backoff={backoff} is no duration", "write 10s")
-    after = format_duration(round(given_up_s))
+    after = duration(given_up_s)
     if mode == "blocking-strict":
         return warn(
             f"--audit-webhook-mode={mode} refuses requests while the receiver is away",

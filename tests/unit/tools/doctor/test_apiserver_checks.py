@@ -81,10 +81,10 @@ BAD = {
         (lambda f: with_flags(f, audit_log_mode="blocking-strict"), "refuses requests"),
     ],
     "apiserver.retention": [
-        (lambda f: dataclasses.replace(f, rate=1.0 * MIB), "17m"),
-        (lambda f: dataclasses.replace(f, rate=0.1 * MIB), "2h"),
+        (lambda f: dataclasses.replace(f, rate=1.0 * MIB), "about 17 min"),
+        (lambda f: dataclasses.replace(f, rate=0.1 * MIB), "about 3 h"),
         (lambda f: with_flags(f, audit_log_maxbackup="0", audit_log_maxage="0"), "never deleted"),
-        (lambda f: dataclasses.replace(f, free_bytes=500 * MIB), "500 MiB are free"),
+        (lambda f: dataclasses.replace(f, free_bytes=500 * MIB), "500.0 MiB are free"),
     ],
     "apiserver.kubeadm": [
         (lambda f: dataclasses.replace(f, kubeadm=CLUSTER), "erases --audit-log-format"),

@@ -98,7 +98,7 @@ def test_a_log_that_grows_meanwhile_is_ok(
     facts = look_at_log(log, node, None, wait_s=1.0, sleep=sleep)
     verdict = TABLE["log.growing"](facts)
     assert verdict.state is State.OK
-    assert "bytes more" in verdict.why
+    assert "B more within" in verdict.why
 
 
 def test_a_log_that_was_not_written_for_hours_is_warned_of(
@@ -108,7 +108,7 @@ def test_a_log_that_was_not_written_for_hours_is_warned_of(
     os.utime(log, (0, time.time() - 7200))
     verdict = say("log.growing")
     assert verdict.state is State.WARN
-    assert "2h" in verdict.why
+    assert "2 h" in verdict.why
 
 
 @pytest.mark.usefixtures("log")

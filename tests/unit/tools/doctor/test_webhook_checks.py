@@ -38,10 +38,10 @@ def look(name: str, *more: str, most_body: int = 64 * MIB) -> CheckResult | None
 @pytest.mark.parametrize(
     ("name", "state", "said", "more"),
     [
-        (GIVEN_UP, State.WARN, "within 1m21s, and what does not fit into its buffer", [POSTS]),
-        (GIVEN_UP, State.WARN, "within 8s", [POSTS, "webhook-initial-backoff=1s"]),
+        (GIVEN_UP, State.WARN, "within 81 s, and what does not fit into its buffer", [POSTS]),
+        (GIVEN_UP, State.WARN, "within 8 s", [POSTS, "webhook-initial-backoff=1s"]),
         (GIVEN_UP, State.OK, "is in /var/log/kubernetes/audit.log", [POSTS, LOG]),
-        (GIVEN_UP, State.WARN, "waits up to 1m21s", [POSTS, LOG, "webhook-mode=blocking"]),
+        (GIVEN_UP, State.WARN, "waits up to 81 s", [POSTS, LOG, "webhook-mode=blocking"]),
         (GIVEN_UP, State.WARN, "refuses", [POSTS, LOG, "webhook-mode=blocking-strict"]),
         (GIVEN_UP, State.FAIL, "is none", [POSTS, "webhook-mode=fast"]),
         (GIVEN_UP, State.FAIL, "no duration", [POSTS, "webhook-initial-backoff=soon"]),
