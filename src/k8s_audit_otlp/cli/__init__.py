@@ -161,7 +161,8 @@ class LazyGroup(click.Group):
         except click.Abort:
             sys.exit(INTERRUPTED)
         except OSError as error:
-            if error.filename is None and error.errno not in _CANNOT_WRITE:
+            logged = sys.excepthook is not sys.__excepthook__  # an agent's: a line of its log
+            if logged or (error.filename is None and error.errno not in _CANNOT_WRITE):
                 raise
             denied = isinstance(error, PermissionError)
             hint = "run it as the agent's user" if denied else "see that it is there and has room"

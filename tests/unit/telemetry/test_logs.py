@@ -225,6 +225,22 @@ def test_how_long_it_took_makes_no_other_line(written: io.StringIO) -> None:
     assert len(lines(written)) == 1
 
 
+def test_what_ends_an_agent_is_a_line_of_its_log() -> None:
+    """Of another command it would be one line of plain text; here JSON is asked for."""
+    code = (
+        "from k8s_audit_otlp.cli import main\n"
+        "from k8s_audit_otlp.telemetry.logs import log_tracebacks, set_up_logs\n"
+        "set_up_logs('info', 'json')\n"
+        "log_tracebacks()\n"
+        "main(['demo', '--keep', '/proc/no/such'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "/proc/no" in line["exception"]
+    assert "FileNotFoundError" in line["exception"]
+
+
 def test_tracebacks_and_warnings_are_lines_too() -> None:
     """Of every thread, of what ends the process, and of what Python only mutters."""
     done = subprocess.run(
