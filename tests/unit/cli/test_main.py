@@ -59,10 +59,11 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 
 def test_a_command_of_a_group_that_is_not_there_gets_the_nearest_once() -> None:
-    """Not click's hint beside ours."""
-    result = CliRunner().invoke(main, ["vendors", "shw"])
-    assert result.exit_code == 2
-    assert result.stderr.count("show") == 1
+    """Not click's hint beside ours; an option gets one as well."""
+    for words, meant in ((["vendors", "shw"], "show"), (["status", "--wacth"], "--watch")):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 2
+        assert result.stderr.count(meant) == 1
 
 
 def test_a_configuration_with_a_mistake_keeps_nobody_from_the_state(tmp_path: Path) -> None:
