@@ -71,6 +71,7 @@ class HttpServer:
         options = self._options
         if options.tls is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.sslobject_class = self._told_handshake()
             self._context.minimum_version = VERSIONS[options.tls.min_version]
             self._load_certificates(self._context, options.tls)
             self._stamp = stamp(options.tls.files)
@@ -130,6 +131,31 @@ class HttpServer:
         if tls.client_ca_file:
             context.load_verify_locations(tls.client_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED
+
+    def _told_handshake(self) -> type[ssl.SSLObject]:
+        """Return a handshake that says why it fails: nobody else hears of an expired certificate.
+
+        Also what the client says of ours comes as such an error, an alert.
+        """
+        warn = self.warn
+
+        class Handshake(ssl.SSLObject):
+            def do_handshake(self) -> None:
+                try:
+                    super().do_handshake()
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    raise
+                except ssl.SSLError as error:
+                    why = getattr(error, "verify_message", "") or error.reason or "it ended"
+                    said = why.replace("_", " ").lower()
+                    warn("tls", f"a client does not get through the handshake of TLS: {said}")
+                    raise
+
+        return Handshake
+
+    def warn(self, kind: str, text: str) -> None:
+        """Say *text*, for each *kind* once a minute."""
+        logger.warning("%s: %s", self._name, text, extra={"once": f"{self._name} {kind}"})
 
     def _protocol(self) -> type[asyncio.Protocol]:
         class Connection(_Connection):

@@ -7,7 +7,6 @@ An apiserver sends what is not answered with 200 five times, within some 81 s, t
 import asyncio
 import gc
 import hmac
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
@@ -33,8 +32,6 @@ from k8s_audit_otlp.receiver.sources.request_body import (
 from k8s_audit_otlp.receiver.spool.event_list import NoEventsError, lines_of
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
 from k8s_audit_otlp.receiver.spool.spool import Spool
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 RETRY_AFTER_S = 5
 _MOST_APPENDS = 8  # threads that decode and wait for the disk
@@ -126,7 +123,7 @@ class WebhookSource(HttpServer):
             most = _READ_OF_STRANGERS if strange else self._accepts.max_request_body_size
             await pass_over(chunks, most, min(_PASS_OVER_S, self._accepts.read_timeout_s))
         if status not in (401, 403):
-            self._warn(f"{status}", f"a request is refused with {status}: {why}")
+            self.warn(f"{status}", f"a request is refused with {status}: {why}")
         headers = {"Connection": "close"} if status in _CLOSING else {}
         if status in (429, 503):
             headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -192,10 +189,7 @@ class WebhookSource(HttpServer):
         now = time.monotonic()
         if warning := self._risks[cluster].note(events, age, now):
             self._at_risk[cluster] = warning, now
-            self._warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
-
-    def _warn(self, kind: str, text: str) -> None:
-        logger.warning("%s: %s", self._name, text, extra={"once": f"{self._name} {kind}"})
+            self.warn(f"risk {cluster}", f"{cluster or 'the cluster'}: {warning}")
 
     # -- who sends ---------------------------------------------------------------------------
 

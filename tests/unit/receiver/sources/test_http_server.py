@@ -1,0 +1,45 @@
+"""Who does not get through the handshake of TLS is told of."""
+
+import http.client
+import ssl
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.receiver.sources.webhook import WebhookOptions
+from tests.kit.certificates import Authority
+from tests.unit.receiver.sources.conftest import Serve
+
+
+@pytest.mark.parametrize(
+    ("client", "server_days", "said"),
+    [
+        ({"days": 1, "age_days": 3}, 2, "certificate has expired"),
+        ({"days": 3, "age_days": -1}, 2, "certificate is not yet valid"),
+        (None, 2, "peer did not return a certificate"),
+        ({}, 0.01, "alert certificate expired"),  # ours, as the client says
+    ],
+)
+def test_a_handshake_that_fails_is_told(
+    serve: Serve,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    client: dict[str, float] | None,
+    server_days: float,
+    said: str,
+) -> None:
+    """An apiserver whose certificate has expired loses its events, and only the agent sees why."""
+    authority = Authority(tmp_path)
+    own = authority.issue("server", days=server_days)
+    files = {"cert_file": str(own.cert), "key_file": str(own.key)}
+    served = serve(WebhookOptions(), client_ca_file=str(authority.cert), **files)
+    context = ssl.create_default_context(cafile=str(authority.cert))
+    if client is not None:
+        shown = authority.issue("client", ("apiserver",), **client)
+        context.load_cert_chain(shown.cert, shown.key)
+    with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+        served.post(b"[]", context=context)
+    served.server.stop(10)
+    assert "does not get through the handshake of TLS" in caplog.text
+    assert said in caplog.text
+    assert served.held() == []
