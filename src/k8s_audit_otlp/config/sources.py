@@ -196,7 +196,7 @@ class CloudWatch(SourceBlock):
         "5s", "How often each stream is asked for more.", alias="poll_interval"
     )
     start_age_s: Seconds = key(
-        "24h", "How far back a stream is read that has no position.", alias="start_age"
+        "24h", "How far back streams are read at the first start.", alias="start_age"
     )
 
 

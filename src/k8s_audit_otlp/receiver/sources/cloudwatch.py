@@ -47,6 +47,10 @@ def completed(message: bytes, time_ms: int) -> bytes:
     return next((whole for head in heads(message) if is_json(whole := head + tail)), b"")
 
 
+def _now_ms() -> int:
+    return round(time.time() * 1000)
+
+
 def _shown(time_ms: int) -> str:
     when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return when.replace("+00:00", "Z")
@@ -89,16 +93,35 @@ class CloudWatchSource(FetchingSource[Any]):
 
     def take(self, connection: Any) -> str:
         """Ask every stream for more, then wait for the next time."""
-        found, begin = False, self.lag.now()
-        for stream, newest in self._streams(connection):
-            found = True
+        begin = self.lag.now()
+        streams = dict(self._streams(connection))
+        if not self._positions:  # a stream that comes later is read from its beginning
+            start = max(0, _now_ms() - round(self._options.start_age_s * 1000))
+            self._keep({stream: {"time": start} for stream in streams})
+        for stream, newest in streams.items():
+            if self._is_over(stream, newest):
+                continue
             self._tell_of_retention(connection, stream, newest)
             while not self._stop.is_set() and self._take(connection, stream):
                 pass
-        if found and not self._stop.is_set():
+        if streams and not self._stop.is_set():
             self.lag.has_all_of(begin)
         self._stop.wait(self._options.poll_interval_s)
-        return "" if found else f"no stream begins with {self._options.stream_prefix!r}"
+        return "" if streams else f"no stream begins with {self._options.stream_prefix!r}"
+
+    def _keep(self, positions: dict[str, dict[str, Any]]) -> None:
+        data = json.dumps(positions).encode()
+        replace_file(self._path, lambda file: file.write(data), durable=False)
+        self._positions = positions
+
+    def _is_over(self, stream: str, newest: int) -> bool:
+        """Say whether all of a stream is read and nothing came for a day.
+
+        EKS begins others now and then, and a group may keep the old ones for ever. That of its
+        *newest* event (ms) CloudWatch hears within hours.
+        """
+        read = int(self._positions.get(stream, {}).get("time", 0))
+        return 0 < newest <= read and newest < _now_ms() - _DAY_MS
 
     def _streams(self, client: Any) -> Iterator[tuple[str, int]]:
         """Yield the names of the streams, and when the newest event of each was (ms), or 0."""
@@ -115,7 +138,8 @@ class CloudWatchSource(FetchingSource[Any]):
 
         A stream without newer events had nothing to lose: EKS begins others now and then.
         """
-        since, now = int(self._positions.get(stream, {}).get("time", 0)), round(time.time() * 1000)
+        position, now = self._positions.get(stream, {}), _now_ms()
+        since = int(position["time"]) if "token" in position else 0
         if not since or newest <= since or now - since <= _DAY_MS:  # none is kept for less
             return
         days = self._kept_days(client)
@@ -142,7 +166,10 @@ class CloudWatchSource(FetchingSource[Any]):
         return int(next(kept, 0))
 
     def _take(self, client: Any, stream: str) -> bool:
-        """Take what a stream has next, put it on disk, note the position; say if it had any."""
+        """Take what a stream has next, put it on disk, note the position; say if more may follow.
+
+        A page may be empty and not the last: behind that one the token stays the same.
+        """
         position = self._positions.get(stream, {})
         since, page = self._page(client, stream, position)
         lines: list[bytes] = []
@@ -159,11 +186,11 @@ class CloudWatchSource(FetchingSource[Any]):
         if not self.put(lines):
             return False
         token = page["nextForwardToken"]
-        if token != position.get("token"):
-            self._positions[stream] = {"token": token, "since": since, "time": newest}
-            data = json.dumps(self._positions).encode()
-            replace_file(self._path, lambda file: file.write(data), durable=False)
-        return bool(page["events"])
+        if token == position.get("token"):
+            return False
+        at = {"token": token, "since": since, "time": newest}
+        self._keep({**self._positions, stream: at})
+        return True
 
     def _say_cut(self, stream: str) -> None:
         self.cut += 1
@@ -191,6 +218,5 @@ class CloudWatchSource(FetchingSource[Any]):
             except ClientError as error:
                 if error.response["Error"]["Code"] not in _EXPIRED:
                     raise
-        oldest = int((time.time() - self._options.start_age_s) * 1000)
-        since = max(0, int(position.get("time", 0)) or oldest)
+        since = int(position.get("time", 0))
         return since, client.get_log_events(**asked, startTime=since)

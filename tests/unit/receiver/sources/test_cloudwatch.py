@@ -3,21 +3,17 @@
 import json
 import os
 import time
-import urllib.error
-import urllib.request
-from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.config.sources import CloudWatch
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
+from tests.unit.receiver.sources.between import Between
 
 boto3 = pytest.importorskip("boto3")
 server = pytest.importorskip("moto.server")
@@ -66,56 +62,6 @@ def until(what: Callable[[], object], seconds: float = 60.0) -> None:
     while not what():
         assert time.monotonic() < end, "it does not come true"
         time.sleep(0.02)
-
-
-class Between:
-    """Passes calls on to the service; some are answered with an error, pages are made short."""
-
-    def __init__(self, url: str, page: int) -> None:
-        self.errors: deque[str] = deque()
-        self.answered: Counter[str] = Counter()
-        between = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                data = self.rfile.read(int(self.headers["Content-Length"]))
-                if between.errors:
-                    code = between.errors.popleft()
-                    between.answered[code] += 1
-                    self._answer(400, json.dumps({"__type": code, "message": code}).encode())
-                    return
-                if self.headers["X-Amz-Target"].endswith("GetLogEvents"):
-                    data = json.dumps({**json.loads(data), "limit": page}).encode()
-                headers = {k: v for k, v in self.headers.items() if k.lower() != "content-length"}
-                call = urllib.request.Request(url, data, headers)  # noqa: S310 - our own server
-                try:
-                    with urllib.request.urlopen(call, timeout=60) as answer:  # noqa: S310
-                        self._answer(answer.status, answer.read())
-                except urllib.error.HTTPError as error:
-                    with error:
-                        self._answer(error.code, error.read())
-
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.1")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *_: object) -> None: ...  # noqa: A002 - its name
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._server.serve_forever)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 def ids(spool: Spool) -> list[str]:
@@ -270,3 +216,37 @@ def test_what_retention_deleted_unread_is_a_gap(url: str, tmp_path: Path) -> Non
     assert told.startswith(stream)
     assert "the log group keeps 3 days" in told
     assert lost_until(3, begun()) == []
+
+
+def test_each_stream_is_read_whole_and_not_asked_when_it_is_over(url: str, tmp_path: Path) -> None:
+    """One that began while the agent was away, too; an empty page is not the last."""
+    group = GROUP + "-5"
+    client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
+    client.create_log_group(logGroupName=group)
+    event = '{"kind":"Event","auditID":"id-%d"}'
+
+    def put_into(stream: str, number: int, days_ago: float) -> None:
+        client.create_log_stream(logGroupName=group, logStreamName=stream)
+        put(client, stream, [event % number], group, days_ago=days_ago)
+
+    old, now, late = (f"kube-apiserver-audit-{n}" for n in range(3))
+    put_into(old, 1, 5)
+    put_into(now, 2, 0)
+    spool = Spool(tmp_path, ROOMY)
+    spool.open()
+
+    def read(written: int, poll: str, between: Between) -> None:
+        source = CloudWatchSource("aws_cloudwatch", options_of(group, between.url, poll), spool)
+        source.start()
+        until(lambda: spool.written == written)
+        source.stop(15.0)
+
+    with Between(url, page=7) as between:
+        read(1, "10m", between)  # the older one is older than start_age
+        put_into(late, 3, 2.5)
+        read(2, "10m", between)
+        assert ids(spool) == ["id-2", "id-3"]
+        put(client, now, [event % 4], group)
+        between.asked.clear()
+        read(3, "0.1s", between)
+    assert set(between.asked) == {now}
