@@ -106,7 +106,10 @@ def test_who_may_not_write_keeps_everything_and_says_why(secured: Secured, tmp_p
 
 
 def test_who_may_not_read_says_why_and_begins_when_it_may(secured: Secured, tmp_path: Path) -> None:
-    """A wrong password, another authority, a group that is not granted; nothing is skipped."""
+    """A wrong password, another authority, a group that is not granted; nothing is skipped.
+
+    A password that is renewed is taken up.
+    """
     producer = Producer({"bootstrap.servers": secured.broker.address})
     for number in range(300):
         producer.produce("audit", event(number))
@@ -115,9 +118,10 @@ def test_who_may_not_read_says_why_and_begins_when_it_may(secured: Secured, tmp_
     secured.broker.allow("agent", *read)
     blocks = {
         "kafka/group": secured.block("agent"),
-        "kafka/password": secured.block("agent", "wrong"),
+        "kafka/password": secured.block("agent", f"${{file:{tmp_path / 'password'}}}"),
         "kafka/authority": secured.block("agent", ca=secured.foreign.cert),
     }
+    (tmp_path / "password").write_text("wrong")
     receivers = {
         name: {**one, "topics": ["audit"], "group_id": name.replace("/", "-")}
         for name, one in blocks.items()
@@ -140,4 +144,8 @@ def test_who_may_not_read_says_why_and_begins_when_it_may(secured: Secured, tmp_
         secured.broker.allow("agent", (GROUP, "kafka-group", AclOperation.READ))
         until(lambda: len(backend.received.audit_ids) >= 300, 90)
         assert len(backend.received.audit_ids) == 300
+        secured.broker.allow("agent", (GROUP, "kafka-password", AclOperation.READ))
+        (tmp_path / "password").write_text(kafka_broker.USERS["agent"])
+        until(lambda: backend.received.audit_ids.total() >= 600, 90)
+        assert set(backend.received.audit_ids.values()) == {2}  # by either receiver
         running.end(signal.SIGTERM)

@@ -197,7 +197,7 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
                 KafkaSource,
             )
 
-            return KafkaSource(name, source_settings(source), source.topics, spools[""])
+            return KafkaSource(name, lambda: source_settings(source), source.topics, spools[""])
         case CloudWatch():
             from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: PLC0415 - an extra
                 CloudWatchSource,

@@ -49,6 +49,17 @@ class KafkaRequest(ExportRequest):
     acknowledged: set[int]
 
 
+def settings_now(read: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], object]:
+    """Return the settings of a client, and what differs once they or their files have changed.
+
+    Raises:
+        UnreadableSettingError: the file of one is missing or cannot be read.
+
+    """
+    settings = read_setting(read, "a setting")
+    return settings, (settings, stamp(filter(None, map(settings.get, _FILES))))
+
+
 class KafkaSender:
     """The Kafka transport of one exporter. Threads share it."""
 
@@ -99,8 +110,7 @@ class KafkaSender:
 
     def _connected(self) -> "_Link":
         """Return a producer; another one when a setting has changed, or this one can no more."""
-        settings = read_setting(self._settings, "a setting")
-        made_for = (settings, stamp(filter(None, map(settings.get, _FILES))))
+        settings, made_for = settings_now(self._settings)
         with self._lock:
             known = self._link
             if known and not known.broken and self._made_for == made_for:

@@ -9,28 +9,31 @@ everything is read.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from k8s_audit_otlp.receiver.sources.fetching import FetchingSource, Lag
-from k8s_audit_otlp.receiver.sources.otlp_request import (
-    UnreadableRequestError,
-    is_request,
-    read_request,
-)
+from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
+from k8s_audit_otlp.receiver.sources.kafka_lag import Waits
+from k8s_audit_otlp.receiver.sources.otlp_request import UnreadableRequestError
 from k8s_audit_otlp.receiver.sources.partition import Partition
 from k8s_audit_otlp.receiver.sources.topic_ids import AskIds, TopicIds, ask_ids
 from k8s_audit_otlp.receiver.spool.spool import Spool
+from k8s_audit_otlp.transport.kafka import settings_now
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 BATCH_MESSAGES = 500
 _POLL_S = 0.5
-_ASK_S = 1.0
 _ASK_FIRST_S = 20.0  # what reading cannot begin without
+_PROMISED = {
+    "auto.offset.reset": "error",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+}
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
 _ANEW = "it was made anew"
 _UNREAD = (
@@ -43,96 +46,45 @@ _MOVED = frozenset(
 )
 
 
-class Waits:
-    """Measures what waits in the partitions of one consumer: ends of theirs less what is committed.
-
-    Whatever is committed is on disk.
-    """
-
-    def __init__(self, lag: Lag, every_s: float) -> None:
-        self._lag = lag
-        self._every_s = every_s
-        self._at = float("-inf")
-        self._ends: dict[str, int] = {}  # as measured last
-        self._member = False
-
-    def assigned(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
-        self._member = True
-        self._at = float("-inf")
-
-    def revoked(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
-        self._member = False
-
-    def measure(self, consumer: Consumer) -> None:
-        """Measure, every few seconds; what a broker does not tell leaves all as it was."""
-        if not self._member or (now := self._lag.now()) < self._at + self._every_s:
-            return
-        before, self._at = self._at, now
-        try:
-            ends, missing = self._ask(consumer)
-        except KafkaException:
-            return
-        self._lag.waiting = missing
-        if not any(missing.values()):
-            self._lag.has_all_of(now)
-        elif all(ends[p] - missing[p] >= self._ends.get(p, ends[p]) for p in ends):
-            self._lag.has_all_of(before)
-        self._ends = ends
-
-    def _ask(self, consumer: Consumer) -> tuple[dict[str, int], dict[str, int]]:
-        """Return the end of each partition, and how much of it is not committed."""
-        ends: dict[str, int] = {}
-        missing: dict[str, int] = {}
-        assigned = consumer.assignment()
-        for place in consumer.committed(assigned, timeout=_ASK_S) if assigned else ():
-            name = f"{place.topic}/{place.partition}"
-            low, high = consumer.get_watermark_offsets(place, timeout=_ASK_S)
-            ends[name], missing[name] = high, max(0, high - max(low, place.offset))
-        return ends, missing
-
-
 class KafkaSource(FetchingSource[Consumer]):
     """One consumer of a group, in a thread of its own."""
 
     def __init__(
         self,
         name: str,
-        settings: Mapping[str, Any],
+        settings: Callable[[], Mapping[str, Any]],
         topics: Sequence[str],
         spool: Spool,
         *,
         measure_every_s: float = 10.0,
         ask_ids: AskIds = ask_ids,
     ) -> None:
-        """Take librdkafka's *settings*; those that the promise rests on are set here.
+        """Take librdkafka's *settings*, as of now; those that the promise rests on are set here.
 
         *measure_every_s*: how often it is asked what waits: a request, and one for each partition.
         """
         super().__init__(name, spool)
         self._topics = list(topics)
         self._broker_said = ("", 0.0)  # what the client could not do, and when
-        self._from_the_end = settings.get("auto.offset.reset") == "latest"
+        self._from_the_end = False
         self._sizes: dict[str, str] = {}  # topics, and what is noted with their offsets
         self._waits = Waits(self.lag, measure_every_s)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._committed: dict[tuple[str, int], int] = {}
-        self._settings = {
-            **settings,
-            "auto.offset.reset": "error",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-            "error_cb": self._on_error,
-        }
+        self._read_settings = settings
+        self._made_for: object = None  # what the client was made with
         self._ask_ids = ask_ids
         self._ids = TopicIds(spool.path.with_name("topics.json"))
 
     def where(self) -> str:
-        return f"{', '.join(self._topics)} of {self._settings['bootstrap.servers']}"
+        return f"{', '.join(self._topics)} of {self._read_settings()['bootstrap.servers']}"
 
     @contextmanager
     def connect(self) -> Iterator[Consumer]:
-        consumer = Consumer(self._settings, logger=logger)
+        settings, self._made_for = settings_now(self._read_settings)
+        self._from_the_end = settings.get("auto.offset.reset") == "latest"
+        settings = {**settings, **_PROMISED, "error_cb": self._on_error}
+        consumer = Consumer(settings, logger=logger)
         try:
             consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked)
             yield consumer
@@ -163,7 +115,7 @@ class KafkaSource(FetchingSource[Consumer]):
 
     def _tell_of_topics(self, topics: set[str]) -> set[str]:
         """Tell which *topics* were made anew since they were read last, and return them."""
-        anew = self._ids.made_anew(self._ask_ids(self._settings, topics) if topics else {})
+        anew = self._ids.made_anew(self._ask_ids(self._read_settings(), topics) if topics else {})
         for topic in sorted(anew):
             self.lose(f"{topic}: {_ANEW}: what was not read of it before is gone", 0)
         return anew
@@ -209,8 +161,21 @@ class KafkaSource(FetchingSource[Consumer]):
             raise ValueError(unread)
         if gone:
             self._begin_anew(connection, gone)
+        return self._trouble_of_client()
+
+    def _trouble_of_client(self) -> str:
+        """Return what the client cannot do, '' as a rule.
+
+        Raises:
+            OSError: its credentials or certificates have changed: another one may be able to.
+
+        """
         said, when = self._broker_said
-        return said if time.monotonic() - when < _BELIEVED_S else ""
+        if not said or time.monotonic() - when >= _BELIEVED_S:
+            return ""
+        if settings_now(self._read_settings)[1] != self._made_for:
+            raise OSError(f"{said}; its settings have changed since")
+        return said
 
     def _take_message(self, message: Message) -> list[bytes]:
         """Return the lines of the events that end in a message; note the gaps that it tells of.
@@ -218,10 +183,10 @@ class KafkaSource(FetchingSource[Consumer]):
         Raise UnreadableRequestError where it is a request that cannot be read.
         """
         key, value = bytes(message.key() or b""), bytes(message.value() or b"")
-        gaps = read_request(value).gaps if is_request(value) else []
-        lines = self._partition_of(message).take(message.offset() or 0, key, value)
-        for gap in gaps:
-            self.lose(f"{message.topic()}: told where it was written: {gap}", 0)
+        partition = self._partition_of(message)
+        lines = partition.take(message.offset() or 0, key, value)
+        while partition.gaps:
+            self.lose(f"{message.topic()}: told where it was written: {partition.gaps.pop()}", 0)
         return lines
 
     def _partition_of(self, message: Message) -> Partition:

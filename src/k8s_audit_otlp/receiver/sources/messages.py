@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from k8s_audit_otlp.event.formats import detect, is_audit, is_part_of_event, unwrap
 from k8s_audit_otlp.event.frames import Framed, inflated, is_json
-from k8s_audit_otlp.receiver.sources.otlp_request import is_request, read_request
 from k8s_audit_otlp.receiver.spool.event_list import (
     LINE_BREAKS,
     REFUSED,
@@ -17,13 +16,8 @@ from k8s_audit_otlp.receiver.spool.event_list import (
 def texts_in(message: bytes) -> Iterator[Framed]:
     """Take the texts out of a message: JSON over any lines, an array of it, or lines.
 
-    Of what nothing can be taken out is given as it stands; of a request of OTLP, its bodies.
-
-    Raise UnreadableRequestError where it is such a request, and nobody can read it.
+    Of what nothing can be taken out is given as it stands.
     """
-    if is_request(message):
-        yield from map(Framed, read_request(message).bodies)
-        return
     message = inflated(message).removeprefix(b"\xef\xbb\xbf").strip()
     for text in _members(message) if message.startswith(b"[") else _lines(message):
         yield from unwrap(text, detect(text)) or [Framed(text)]

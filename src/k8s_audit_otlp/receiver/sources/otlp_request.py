@@ -72,11 +72,13 @@ def is_request(message: bytes) -> bool:
     return b"".join(found) == message and all(one.startswith(wire.RESOURCE_LOGS) for one in found)
 
 
-def read_request(message: bytes) -> Request:
-    """Read an export request, binary or JSON.
+def read_request(message: bytes) -> Request | None:
+    """Read an export request, binary or JSON; None where *message* is none.
 
     Raise UnreadableRequestError: nothing of it may be passed over.
     """
+    if not is_request(message):
+        return None
     found = Request([], [])
     try:
         for name, body, skipped in (_json if _JSON.match(message) else _binary)(message):

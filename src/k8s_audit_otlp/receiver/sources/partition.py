@@ -7,8 +7,10 @@ end does not come is given up after a while and told as torn.
 
 from collections.abc import Iterable
 
+from k8s_audit_otlp.event.frames import Framed
 from k8s_audit_otlp.event.partial_lines import Piece, Pieces, joined
 from k8s_audit_otlp.receiver.sources.messages import lines_from, texts_in
+from k8s_audit_otlp.receiver.sources.otlp_request import read_request
 
 # How long an end is waited for, in whatever comes first. The window of a spool, which knows again
 # what a killed agent had taken since, holds more lines than so many messages as a rule.
@@ -22,16 +24,25 @@ class Partition:
 
     def __init__(self) -> None:
         self.left_out = 0  # texts that held no audit event
+        self.gaps: list[str] = []  # that requests tell of
         self._pieces = Pieces()
         self._end = 0  # the offset behind what was taken
         self._waits_for = (-1, 0.0)  # the first piece that goes on, and since when
 
     def take(self, offset: int, key: bytes, value: bytes) -> list[bytes]:
-        """Return the lines of the events that end in a message."""
-        self._end = offset + 1
+        """Return the lines of the events that end in a message.
+
+        Raises:
+            UnreadableRequestError: it is a request of OTLP that nobody can read.
+
+        """
+        request = read_request(value)
+        texts = map(Framed, request.bodies) if request else texts_in(value)
         found: list[list[Piece]] = []
-        for one in texts_in(value):
+        for one in texts:
             found += self._pieces.add(offset, one._replace(stream=one.stream + b"|" + key))
+        self.gaps += request.gaps if request else []
+        self._end = offset + 1
         return self._lines(found)
 
     def pass_to(self, end: int) -> None:

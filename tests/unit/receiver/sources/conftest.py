@@ -1,6 +1,8 @@
-"""A webhook on a real socket, in the clear or over TLS."""
+"""A webhook on a real socket, in the clear or over TLS; spools."""
 
+import errno
 import http.client
+import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,30 @@ from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
 ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)
+
+
+class Disk:
+    """Writes nothing through to the disk while it fails."""
+
+    fails = False
+
+    def fsync(self, fd: int) -> None:
+        if self.fails:
+            raise OSError(errno.EIO, "Input/output error")
+        os.fsync(fd)
+
+
+def spool_in(folder: Path, fsync: Callable[[int], None] = os.fsync) -> Spool:
+    spool = Spool(folder, ROOMY, fsync=fsync)
+    spool.open()
+    return spool
+
+
+def spool_on_a_failing_disk(folder: Path) -> tuple[Spool, Disk]:
+    disk = Disk()
+    spool = spool_in(folder, disk.fsync)
+    disk.fails = True
+    return spool, disk
 
 
 class Served:

@@ -1,8 +1,6 @@
 """Offsets are committed only after the events are on disk. The broker is librdkafka's own mock."""
 
-import errno
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
 pytest.importorskip("confluent_kafka")
@@ -19,9 +16,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
 from tests.kit.kafka import mock_brokers
+from tests.unit.receiver.sources.conftest import spool_in, spool_on_a_failing_disk
 
 TOPIC = "audit"
-ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)
 
 
 def event(number: int) -> bytes:
@@ -48,31 +45,8 @@ def settings(broker: str) -> dict[str, Any]:
 
 def reads(settings: dict[str, Any], spool: Spool, ids: Any = None, **more: Any) -> KafkaSource:
     """Make a source; the broker here gives topics no ids."""
-    return KafkaSource("kafka", settings, [TOPIC], spool, ask_ids=lambda *_: ids or {}, **more)
-
-
-class Disk:
-    """Writes nothing through to the disk while it fails."""
-
-    fails = False
-
-    def fsync(self, fd: int) -> None:
-        if self.fails:
-            raise OSError(errno.EIO, "Input/output error")
-        os.fsync(fd)
-
-
-def spool_in(folder: Path, fsync: Callable[[int], None] = os.fsync) -> Spool:
-    spool = Spool(folder, ROOMY, fsync=fsync)
-    spool.open()
-    return spool
-
-
-def spool_on_a_failing_disk(folder: Path) -> tuple[Spool, Disk]:
-    disk = Disk()
-    spool = spool_in(folder, disk.fsync)
-    disk.fails = True
-    return spool, disk
+    ask: Any = {"ask_ids": lambda *_: ids or {}}
+    return KafkaSource("kafka", lambda: dict(settings), [TOPIC], spool, **ask, **more)
 
 
 def until(what: Callable[[], object], seconds: float = 60.0) -> None:
@@ -201,6 +175,22 @@ def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
     source.stop(15.0)
     assert committed(settings) == 1
     assert source.left_out == 0
+
+
+def test_settings_that_change_are_taken_up_when_a_broker_refuses(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """A password or a certificate is renewed in its file: nobody has to start the agent again."""
+    producer.produce(TOPIC, event(1))
+    producer.flush(10)
+    right = settings["bootstrap.servers"]
+    spool, settings["bootstrap.servers"] = spool_in(tmp_path), "127.0.0.1:1"
+    source = reads(settings, spool)
+    source.start()
+    until(lambda: source.trouble)
+    settings["bootstrap.servers"] = right
+    until(lambda: len(held(spool)) == 1)
+    source.stop(15.0)
 
 
 def test_what_waits_is_measured_while_nothing_can_be_taken(
