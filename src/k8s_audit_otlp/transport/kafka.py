@@ -52,9 +52,7 @@ class KafkaRequest(ExportRequest):
 def settings_now(read: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], object]:
     """Return the settings of a client, and what differs once they or their files have changed.
 
-    Raises:
-        UnreadableSettingError: the file of one is missing or cannot be read.
-
+    Raise UnreadableSettingError where the file of one is missing or cannot be read.
     """
     settings = read_setting(read, "a setting")
     return settings, (settings, stamp(filter(None, map(settings.get, _FILES))))

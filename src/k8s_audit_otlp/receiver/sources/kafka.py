@@ -166,9 +166,7 @@ class KafkaSource(FetchingSource[Consumer]):
     def _trouble_of_client(self) -> str:
         """Return what the client cannot do, '' as a rule.
 
-        Raises:
-            OSError: its credentials or certificates have changed: another one may be able to.
-
+        Raise OSError where its credentials or certificates have changed: another one may be able.
         """
         said, when = self._broker_said
         if not said or time.monotonic() - when >= _BELIEVED_S:

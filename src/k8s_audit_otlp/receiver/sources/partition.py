@@ -32,9 +32,7 @@ class Partition:
     def take(self, offset: int, key: bytes, value: bytes) -> list[bytes]:
         """Return the lines of the events that end in a message.
 
-        Raises:
-            UnreadableRequestError: it is a request of OTLP that nobody can read.
-
+        Raise UnreadableRequestError where it is a request of OTLP that nobody can read.
         """
         request = read_request(value)
         texts = map(Framed, request.bodies) if request else texts_in(value)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.receiver.sources.webhook import WebhookOptions
 from tests.kit.certificates import Authority
 from tests.unit.receiver.sources.conftest import Serve
 
@@ -31,8 +30,8 @@ def test_a_handshake_that_fails_is_told(
     """An apiserver whose certificate has expired loses its events, and only the agent sees why."""
     authority = Authority(tmp_path)
     own = authority.issue("server", days=server_days)
-    files = {"cert_file": str(own.cert), "key_file": str(own.key)}
-    served = serve(WebhookOptions(), client_ca_file=str(authority.cert), **files)
+    files = {"cert_file": own.cert, "key_file": own.key, "client_ca_file": authority.cert}
+    served = serve({"tls": {key: str(file) for key, file in files.items()}})
     context = ssl.create_default_context(cafile=str(authority.cert))
     if client is not None:
         shown = authority.issue("client", ("apiserver",), **client)
