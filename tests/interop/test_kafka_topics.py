@@ -95,7 +95,10 @@ def make_anew(broker: kafka_broker.Broker) -> None:
 
 
 def test_what_a_broker_deleted_unread_is_a_gap(broker: kafka_broker.Broker, tmp_path: Path) -> None:
-    """By its retention while the agent was away, or with the whole topic, both here and away."""
+    """By its retention while the agent was away, or with the whole topic, both here and away.
+
+    Or before what brokers have forgotten of the group.
+    """
     broker.topic("audit", {})
     admin = AdminClient({"bootstrap.servers": broker.address})
     write(broker, range(50))
@@ -133,5 +136,14 @@ def test_what_a_broker_deleted_unread_is_a_gap(broker: kafka_broker.Broker, tmp_
         write(broker, range(250, 260))
         until(lambda: "id-259" in backend.received.audit_ids)
         assert len(gaps(backend)) == 3
+        running.end(signal.SIGTERM)
+        write(broker, range(260, 270))
+        for done in admin.delete_records([TopicPartition("audit", 0, 40)]).values():
+            done.result(30)
+        admin.delete_consumer_groups(["k8s-audit-otlp"])["k8s-audit-otlp"].result(30)
+        running.start()  # as when brokers forget the offsets of a group that was away for long
+        until(lambda: "id-269" in backend.received.audit_ids and len(gaps(backend)) == 4)
+        assert "the group has no offset any more" in gaps(backend)[3]
+        assert backend.received.audit_ids.total() == len(backend.received.audit_ids)
     log = (tmp_path / "reader.log").read_text()
     assert "messages 50 to 119 were deleted unread" in log

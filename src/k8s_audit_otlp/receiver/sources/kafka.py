@@ -36,6 +36,7 @@ _PROMISED = {
 }
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
 _ANEW = "it was made anew"
+_FORGOTTEN = "the group has no offset any more"  # brokers keep it for a week
 _UNREAD = (
     "{topic} holds requests of OTLP whose bodies are no texts, and nothing of it is taken: let a "
     "Collector read it, or write encoding: raw where it is written"
@@ -99,14 +100,18 @@ class KafkaSource(FetchingSource[Consumer]):
         found = consumer.committed(places, timeout=_ASK_FIRST_S)
         if error := next((place.error for place in found if place.error), None):
             raise KafkaException(error)
+        known = self._ids.known
         anew = self._tell_of_topics({place.topic for place in found})
         if self._from_the_end:
             self._sizes = {t: self._size_of(consumer, t) for t in {p.topic for p in found}}
         fresh = [place for place in found if place.offset < 0 or place.topic in anew]
         for place in fresh:
             low, high = consumer.get_watermark_offsets(place, timeout=_ASK_FIRST_S)
-            late = place.topic in anew or place.partition >= int(self._sizes.get(place.topic, 0))
-            place.offset = low if late else high
+            late = place.partition >= int(self._sizes.get(place.topic, 0))
+            place.offset = low if late or place.topic in known else high
+            if low and place.topic in known - anew:
+                name = f"{place.topic}/{place.partition}"
+                self.lose(f"{name}: {_FORGOTTEN}: messages before {low} were deleted", 0)
         consumer.assign(found)
         # Else what comes first, while nobody reads, would be taken for older than the group.
         if self.losses_are_on_record():

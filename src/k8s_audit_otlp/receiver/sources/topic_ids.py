@@ -47,15 +47,20 @@ class TopicIds:
 
         Raise OSError or ValueError where what was kept cannot be read.
         """
-        known = self._known()
+        known = self._kept()
         self._now = {**known, **found}
         return {topic for topic, one in found.items() if known.get(topic, one) != one}
 
     def keep(self) -> None:
         """Keep what was found last: what became of a topic has been told."""
-        if self._now != self._known():
+        if self._now != self._kept():
             data = json.dumps(self._now).encode()
             replace_file(self._path, lambda file: file.write(data), durable=False)
 
-    def _known(self) -> dict[str, str]:
+    @property
+    def known(self) -> set[str]:
+        """The topics that were read before."""
+        return set(self._kept())
+
+    def _kept(self) -> dict[str, str]:
         return dict(json.loads(self._path.read_bytes())) if self._path.exists() else {}

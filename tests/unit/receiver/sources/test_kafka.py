@@ -222,24 +222,32 @@ def test_what_waits_is_measured_while_nothing_can_be_taken(
 def test_from_the_end_is_where_a_group_begins_once(
     tmp_path: Path, producer: Producer, settings: dict[str, Any]
 ) -> None:
-    """What comes to a partition that was empty till then, while nobody reads, is not older."""
-    settings["auto.offset.reset"] = "latest"
+    """What comes to a partition that was empty till then, while nobody reads, is not older.
+
+    Where brokers have forgotten the group's offsets, which another group stands for, all is read.
+    """
+    settings["auto.offset.reset"], ids = "latest", {TOPIC: "a"}
     for number in range(10):
         producer.produce(TOPIC, event(number), partition=0)
     producer.flush(10)
     spool = spool_in(tmp_path)
-    first = reads(settings, spool)
+    first = reads(settings, spool, ids)
     first.start()
     until(lambda: committed(settings) == 10)
     first.stop(15.0)
     for number in range(10, 20):
         producer.produce(TOPIC, event(number), partition=number % 2)
     producer.flush(10)
-    second = reads(settings, spool)
+    second = reads(settings, spool, ids)
     second.start()
     until(lambda: len(held(spool)) == 10)
     second.stop(15.0)
     assert set(held(spool)) == {event(number) for number in range(10, 20)}
+    third = reads({**settings, "group.id": "other"}, spool, ids)
+    third.start()
+    until(lambda: len(held(spool)) == 20)
+    third.stop(15.0)
+    assert set(held(spool)) == {event(number) for number in range(20)}
 
 
 def test_a_partition_that_is_new_is_read_from_its_beginning(
