@@ -15,6 +15,10 @@ from typing import BinaryIO
 
 Fsync = Callable[[int], None]  # an edge, so that a test sees whether and in which order it is asked
 
+# What lies in the state directory itself, where nothing else may be written under such a name.
+STATE_FILES = frozenset(
+    {"checkpoint.json", "checkpoint.prev.json", "lock", "positions", "status.json", "tap.sock"}
+)
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 _SHARED = 0o077  # what nobody else may have
 

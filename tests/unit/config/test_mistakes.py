@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.config.load import load, load_text, load_tree
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.evidence.seal import make_key
 
 ENV = {"TOKEN": "sesame", "NEWLINE": "ses\name", "SNOWMAN": "sesame ☃", "NUMBER": "7"}
 HTTP = """\
@@ -115,6 +116,43 @@ def test_nothing_is_written_into_a_log_that_is_read(tmp_path: Path, include: str
         f"exporters::file::path: {link} {said}",
         f"service::evidence::seal_file: {log} {said}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("key", "is read for this configuration"),
+        ("policy.yaml", "is read for this configuration"),
+        ("token", "is read for this configuration"),
+        ("link", "is read for this configuration"),
+        ("state/checkpoint.json", "is a file of the agent's state"),
+        ("state/positions", "is a file of the agent's state"),
+        ("seals", "is written by service::evidence::seal_file"),
+        ("state/out.jsonl", ""),
+    ],
+)
+def test_nothing_is_written_into_a_file_that_is_something_else(
+    tmp_path: Path, output: str, said: str
+) -> None:
+    """Records went behind a private key, or were gone with the next checkpoint."""
+    make_key(tmp_path / "key", None)
+    (tmp_path / "policy.yaml").write_text(
+        "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}"
+    )
+    (tmp_path / "token").write_text("sesame")
+    (tmp_path / "link").symlink_to(tmp_path / "token")
+    text = HTTP.replace("/var/log/audit.log", f"{tmp_path}/audit.log") + (
+        f"    headers: {{authorization: '${{file:{tmp_path}/token}}'}}\n"
+        f"    audit: {{policy: {tmp_path}/policy.yaml}}\n"
+        f"  otlp_file: {{path: {tmp_path}/{output}}}\n"
+        f"service: {{state_dir: {tmp_path}/state, evidence: "
+        f"{{key_file: {tmp_path}/key, seal_file: {tmp_path}/seals}}}}\n"
+    )
+    if said:
+        file = f"{tmp_path}/{output}"
+        assert _messages(text) == [f"exporters::otlp_file::path: {file} {said}; name another file"]
+    else:
+        load_text(text, "agent.yaml", ENV)
 
 
 def test_a_device_is_no_log() -> None:

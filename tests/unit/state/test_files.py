@@ -10,11 +10,15 @@ import pytest
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.files import (
+    STATE_FILES,
     make_private_directory,
     open_private,
     read_file,
     replace_file,
 )
+from tests.kit.agent import Fixture, fixture
+
+__all__ = ["fixture"]
 
 
 class Disk:
@@ -133,3 +137,13 @@ def test_a_checkpoint_that_is_a_fifo_is_refused(tmp_path: Path, name: str) -> No
     os.mkfifo(tmp_path / name)
     with pytest.raises(StateError, match=f"{name}: cannot be read: is no regular file"):
         CheckpointFile(tmp_path).load()
+
+
+def test_the_names_in_a_state_directory_are_known(fixture: Fixture) -> None:
+    """A configuration may write none of them."""
+    fixture.write(3)
+    with fixture.running():
+        there = {path.name for path in fixture.state.iterdir() if not path.is_dir()}
+    fixture.once()
+    there |= {path.name for path in fixture.state.iterdir() if not path.is_dir()}
+    assert {"checkpoint.json", "positions", "lock"} <= there <= STATE_FILES

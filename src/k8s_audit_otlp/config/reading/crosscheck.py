@@ -10,7 +10,6 @@ from typing import Any
 
 from k8s_audit_otlp.config.blocks import Auth
 from k8s_audit_otlp.config.config import Config, Findings, canonical
-from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.config.mistakes import Kind, suggest
 from k8s_audit_otlp.config.reading.collector_keys import FOREIGN_PROCESSORS, IDLE_PROCESSORS
@@ -34,7 +33,6 @@ def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -
             place = (*path, "auth", "authenticator")
             _check_id(auth.authenticator, ids["extensions"], place, found)
     _check_sources(config, ids["extensions"], found)
-    _check_files(config, found)
     check_conflicts(config, found)
     for name, pipeline in config.service.pipelines.items():
         place = ("service", "pipelines", name)
@@ -59,17 +57,6 @@ def _check_sources(config: Config, extensions: set[str], found: Findings) -> Non
             if extension is not None and not isinstance(extension, BearerToken):
                 hint = "name a bearertokenauth, or use tls::client_ca_file"
                 found.mistake(place, "a server can only check a bearer token", hint)
-
-
-def _check_files(config: Config, found: Findings) -> None:
-    """Two exporters in one file would write into each other's lines."""
-    writers: dict[str, str] = {}
-    for exporter_id, exporter in config.exporters.items():
-        if isinstance(exporter, OtlpFile) and exporter.path != "-":
-            first = writers.setdefault(exporter.path, exporter_id)
-            if first != exporter_id:
-                place = (*found.path_of("exporters", exporter_id), "path")
-                found.mistake(place, f"{first} writes {exporter.path} too", "name another file")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

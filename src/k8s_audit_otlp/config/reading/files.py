@@ -1,7 +1,7 @@
 """Checks the paths of a Config on disk: what is wrong now, or may come to be."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,12 +16,14 @@ from k8s_audit_otlp.config.exporters import OtlpFile, Sdk
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.certificates import trouble
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
+from k8s_audit_otlp.config.reading.document import where as key_of
 from k8s_audit_otlp.config.reading.needs import check_packages, check_tls
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.evidence.seal import KeyFileError, SealKey
+from k8s_audit_otlp.state.files import STATE_FILES
 
 _TERMINALS = "/dev/tty", "/dev/pts/", "/dev/console"
 _SDK_EXPORTERS = "opentelemetry_logs_exporter"
@@ -32,9 +34,6 @@ def look(config: Config, found: Findings) -> None:
     """Add what the disk says: a directory for a file is a mistake, a missing file a remark."""
     logs = _look_at_receivers(config, found)
     _look_at_service(config.service, found)
-    if config.service.evidence.seal_file:
-        seals: KeyPath = ("service", "evidence", "seal_file")
-        _look_at_output(config.service.evidence.seal_file, seals, logs, found, "seals.jsonl")
     check_packages(config, found)
     telemetry = values_in(config.service.telemetry, ("service", "telemetry"))
     values = [*_values(config, found), *telemetry]
@@ -44,16 +43,32 @@ def look(config: Config, found: Findings) -> None:
             _look_at_certificates(value, path, found)
         for name in _files_of(path, value):
             _look_at_file(name, path, found)
+    taken = {os.path.realpath(file): what for file, what in _in_use(config, values)}
+    taken |= dict.fromkeys(logs, "is an audit log that is read")
+    if config.service.evidence.seal_file:
+        seals: KeyPath = ("service", "evidence", "seal_file")
+        _look_at_output(config.service.evidence.seal_file, seals, taken, found, "seals.jsonl")
     for exporter_id, exporter in config.exporters.items():
         where = found.path_of("exporters", exporter_id)
         _look_at_audit(exporter.audit, (*where, "audit"), found)
         if isinstance(exporter, OtlpFile):
-            _look_at_output(exporter.path, (*where, "path"), logs, found)
+            _look_at_output(exporter.path, (*where, "path"), taken, found)
             if _is_sink(Path(exporter.path)):
                 why = f"{exporter.path} keeps nothing, and all that is read counts as delivered"
                 found.remark((*where, "path"), Kind.UNUSUAL, why)
         elif isinstance(exporter, Sdk):
             _look_at_sdk(exporter, (*where, "exporter"), found)
+
+
+def _in_use(config: Config, values: Iterable[tuple[KeyPath, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield files that nothing may be written to by its configuration, and what each is."""
+    for name in STATE_FILES:
+        yield str(Path(config.service.state_dir, name)), "is a file of the agent's state"
+    read = [name for path, value in values for name in _files_of(path, value)]
+    audits = [exporter.audit for exporter in config.exporters.values()]
+    read += [name for a in audits for name in (a.policy, a.redaction.key_file) if name]
+    for name in filter(None, [*read, config.service.evidence.key_file]):
+        yield name, "is read for this configuration"
 
 
 def _look_at_sdk(exporter: Sdk, path: KeyPath, found: Findings) -> None:
@@ -89,16 +104,20 @@ def _look_at_service(service: Service, found: Findings) -> None:
 
 
 def _look_at_output(
-    name: str, path: KeyPath, logs: set[str], found: Findings, example: str = "audit.jsonl"
+    name: str, path: KeyPath, taken: dict[str, str], found: Findings, example: str = "audit.jsonl"
 ) -> None:
+    """Refuse a place that is something else already, by its path or pattern in *taken*."""
     file = Path(name)
     if _refuse_home(name, path, found) or name == "-":
         return
+    real = os.path.realpath(file)
     if S_ISDIR(_mode(file)):
         hint = f"write {name.rstrip('/')}/{example}"
         found.mistake(path, f"{name} is a directory", hint)
-    elif any(fnmatch(os.path.realpath(file), log) for log in logs):
-        found.mistake(path, f"{name} is an audit log that is read", "name another file")
+    elif what := next((of for at, of in taken.items() if real == at or fnmatch(real, at)), ""):
+        found.mistake(path, f"{name} {what}", "name another file")
+    elif not _is_sink(file):
+        taken[real] = f"is written by {key_of(path)}"  # two would tear each other's lines
     _look_at_directory(file.parent, path, found)
 
 
