@@ -128,3 +128,18 @@ def test_paths_judged_together_are_judged_no_more_leniently_than_alone() -> None
         known += len(clean.paths)
         assert all(CLEAN.paths[path] for path in clean.paths)
     assert known > 1000
+
+
+def test_a_service_account_is_free() -> None:
+    """Its groups and what a token says of its pod are in most lines: `system:serviceaccounts:x`."""
+    name = "authentication.kubernetes.io/"
+    user = {
+        "username": "system:serviceaccount:shop:worker",
+        "groups": ["system:serviceaccounts", "system:serviceaccounts:shop", "system:nodes"],
+        "extra": {
+            name + "credential-id": ["JTI=f3cd0645-ea50-8097-7ceb-1b7b507fb32b"],
+            name + "pod-name": ["worker-3e62550ba7-5"],
+            name + "pod-uid": ["56e51af5-c607-987c-780b-60756deda758"],
+        },
+    }
+    assert is_free({"user": json.dumps(user, separators=(",", ":")).encode()})

@@ -123,7 +123,12 @@ def _alone(word: str) -> bytes:
 
 def _before_a_sign(names: list[str]) -> bytes:
     """Write the pattern of words that tell something as a name only, with a sign behind it."""
-    return rf"(?:{'|'.join(names)})[\"'\\\x00\x01]*[ \t]*[:=]".encode()
+    cased = "|".join((*(x.capitalize() for x in names), *map(str.upper, names)))
+    pattern = (  # not `system:serviceaccounts:shop`, which is in most lines
+        rf"(?:(?-i:(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{{4}})(?:{'|'.join(names)})|{cased})"
+        r")[\"'\\\x00\x01]*[ \t]*[:=]"
+    )
+    return pattern.encode()
 
 
 # Needles that are looked for as patterns, because most of what holds the word is harmless: groups
