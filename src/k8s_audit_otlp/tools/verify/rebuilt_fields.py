@@ -206,7 +206,7 @@ def as_list(value: Any) -> list[str]:
         try:
             value = msgspec.json.decode(value)
         except msgspec.MsgspecError:
-            if not value.startswith("['"):
+            if not value.startswith(("['", '["')):  # Python takes the quote that a text has not
                 return [value]
             try:
                 value = literal_eval(value)
