@@ -118,8 +118,8 @@ def clickhouse(rows: list[Row]) -> bytes:
 
 
 def table(rows: list[Row]) -> bytes:
-    names = sorted({name for row in rows for name in row["attributes"]})
-    text = io.StringIO()
+    names = sorted({name for row in rows for name in row["attributes"] if name.isprintable()})
+    text = io.StringIO()  # no store calls a column by a tab or a NUL
     out = csv.writer(text)
     out.writerow(["timestamp", "severity_text", "body", *names])
     for r in rows:
