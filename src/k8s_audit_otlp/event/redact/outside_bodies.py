@@ -4,7 +4,7 @@
 cannot come to differ.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -200,9 +200,7 @@ class OutsideBodies:
             return self._replacement(text)
         return join(pieces).decode("utf-8", "replace") if scan.changed else text
 
-    def frame(
-        self, frame: bytes, found: Findings, changing: Collection[bytes] | None = None
-    ) -> bytes:
+    def frame(self, frame: bytes, found: Findings, changing: list[bytes] | None = None) -> bytes:
         """Redact the line outside its bodies, which stand as null.
 
         *changing*: the members that are known to change, where all the others leave as they are.
@@ -211,7 +209,8 @@ class OutsideBodies:
         changed, key = False, 1
         while key < len(pieces) - 1:
             end = end_of(pieces, key)
-            if pieces[key] in changing if changing is not None else pieces[key] not in _BODY_NAMES:
+            may_change = changing is None or pieces[key] in changing
+            if may_change and pieces[key] not in _BODY_NAMES:
                 changed |= self._member(pieces, key, end, found)
             key = end
         return join(pieces) if changed else frame

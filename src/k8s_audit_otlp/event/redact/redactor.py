@@ -7,7 +7,6 @@ Bytes outside redacted values stay kube-apiserver's own. What cannot be followed
 """
 
 import re
-from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -120,12 +119,12 @@ class Redactor:
         self,
         event: AuditEvent,
         line: bytes,
-        changing: Collection[bytes] | None,
+        changing: list[bytes] | None,
         context: BodyContext | None = None,
     ) -> Redacted:
         """Redact an event; *changing*: its members outside its bodies that do, if that is known."""
         found = Findings(context or context_of_event(event), event)
-        clean = changing is not None and not changing
+        clean = changing == []
         if found.context.kind and not clean:
             changing = None  # JSON in a text is judged by what the event is about
         if event.request_object is EMPTY and event.response_object is EMPTY:
@@ -156,10 +155,10 @@ class Redactor:
         parts: _Parts,
         bodies: dict[str, bytes],
         found: Findings,
-        changing: Collection[bytes] | None,
+        changing: list[bytes] | None,
     ) -> Redacted:
         line, slots, frame = parts
-        clean, new_event = changing is not None and not changing, event
+        clean, new_event = changing == [], event
         try:
             new_frame = frame if clean else self._outside.frame(frame, found, changing)
             new_line = _assembled(line, slots, frame, new_frame, bodies)

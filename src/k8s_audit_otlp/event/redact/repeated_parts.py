@@ -78,14 +78,18 @@ class PartRedactor:
 
     def _part(self, raw: bytes, depth: int) -> Part:
         """Redact an object or a list whose name calls for nothing."""
-        is_small, key = len(raw) <= _LARGE, _key_of(raw)
-        known = self._small if is_small else self._large
+        key, known = _key_of(raw), self._known_like(raw)
         part = known.get(key)
         if part is None:  # of a large one the parts are scanned, and what is redacted kept there
+            is_small = known is self._small
             part = _CLEAN if is_small and is_clean(raw) else self._taken_apart(raw, depth)
             if is_small or part is _CLEAN:
                 known.remember(key, part)
         return part
+
+    def _known_like(self, raw: bytes) -> _Known:
+        """Return the parts among which one of this size is remembered."""
+        return self._small if len(raw) <= _LARGE else self._large
 
     def _taken_apart(self, raw: bytes, depth: int) -> Part:
         if depth < _DEEPEST:
@@ -138,7 +142,7 @@ class PartRedactor:
         """Redact what only the name of the member, too, tells how to read."""
         head = b'"' + name + b'":'
         member = head + value
-        key, known = _key_of(member), self._small if len(member) <= _LARGE else self._large
+        key, known = _key_of(member), self._known_like(member)
         part = known.get(key)
         if part is None:
             if may_be_harmless and self._is_harmless(value):
