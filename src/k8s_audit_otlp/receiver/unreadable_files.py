@@ -2,8 +2,8 @@
 
 A file that may not be opened or whose disk gives errors is not gone. It keeps its segment, if that
 is certain from its date, or from its inode and last change; what was written after it is not held
-up. A compressed file without one readable line is given up when it does not change any more, and
-one of NULs alone at once: a power cut took what it held.
+up. A compressed file without one readable line, or a file of NULs alone, whose data a power cut
+took, is given up when it does not change any more.
 """
 
 from collections.abc import Callable
