@@ -26,7 +26,7 @@ def free_port() -> int:
             return port
 
 
-class _Running:
+class Running:
     """A thread that serves from `with` to its end."""
 
     def __init__(self, handler: Any, tls: SSLContext | None = None) -> None:
@@ -62,7 +62,7 @@ class _Running:
         self._server.server_close()
 
 
-class Proxy(_Running):
+class Proxy(Running):
     """Connects every name to 127.0.0.1; forwards absolute http URLs; may want a password."""
 
     def __init__(self, *, admits: Any = "", refuse: Any = 0, tls: Any = None) -> None:
@@ -84,7 +84,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _refused(self) -> Any:
-        owner: Any = getattr(self.server, "owner")  # noqa: B009 - set by _Running
+        owner: Any = getattr(self.server, "owner")  # noqa: B009 - set by Running
         owner.seen.append((self.command, self.path))
         status = owner.refuse or (0 if owner.admits(self.headers) else 407)
         if status:
@@ -137,7 +137,7 @@ def _pump(one: Any, other: Any) -> None:
                 return
 
 
-class TokenServer(_Running):
+class TokenServer(Running):
     """RFC 6749 client credentials; answers the next of `answers` or a new token."""
 
     def __init__(self, *, lifetime: Any = 3600, basic: Any = True, tls: Any = None) -> None:
@@ -151,7 +151,7 @@ class _TokenHandler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_POST(self) -> None:
-        owner: Any = getattr(self.server, "owner")  # noqa: B009 - set by _Running
+        owner: Any = getattr(self.server, "owner")  # noqa: B009 - set by Running
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         authorization = self.headers.get("Authorization", "")
         if authorization:

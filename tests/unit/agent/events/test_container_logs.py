@@ -20,6 +20,19 @@ from tests.kit.backend import Backend
 TABLE = {check.name: check.look for check in CHECKS}
 
 
+def delivered(include: Path, tmp_path: Path, backend: Backend) -> Agent:
+    """Deliver what is in a log now, and return the agent that did."""
+    text = f"""
+receivers: {{k8s_audit: {{include: ["{include}"]}}}}
+exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
+service: {{state_dir: {tmp_path / "state"}}}
+"""
+    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
+    agent.start()
+    assert agent.run()
+    return agent
+
+
 def test_a_container_log_arrives_as_the_file_would(tmp_path: Path, backend: Backend) -> None:
     """`format: auto` takes the runtime's frame off; other lines of the container are left out."""
     log = tmp_path / "0.log"
@@ -30,14 +43,7 @@ def test_a_container_log_arrives_as_the_file_would(tmp_path: Path, backend: Back
             text = json.dumps(event)
             file.write(f"{time_} stderr F I0102 started\n{time_} stdout P {text[:30]}\n")
             file.write(f"{time_} stdout F {text[30:]}\n")
-    text = f"""
-receivers: {{k8s_audit: {{include: [{log}]}}}}
-exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
-service: {{state_dir: {tmp_path / "state"}}}
-"""
-    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
-    agent.start()
-    assert agent.run()
+    agent = delivered(log, tmp_path, backend)
     assert audit_ids_of(backend) == [f"id-{n}" for n in range(50)]
     assert [json.loads(one.body) for one in events_of(backend)] == events
     (tally,) = [s.tally() for s in agent.subscriptions()]
@@ -56,14 +62,7 @@ def test_what_a_program_says_before_its_first_event_is_no_alarm(
     head = {"kind": "Event", "stageTimestamp": "2026-01-02T03:04:05Z"}
     event = json.dumps(head | json.loads(event_list(1, 1))["items"][0])
     log.write_text(said * messages + f"2026-01-02T03:04:06.678901234Z stdout F {event}\n")
-    text = f"""
-receivers: {{k8s_audit: {{include: [{log}]}}}}
-exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
-service: {{state_dir: {tmp_path / "state"}}}
-"""
-    agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
-    agent.start()
-    assert agent.run()
+    delivered(log, tmp_path, backend)
     assert len(audit_ids_of(backend)) == 1
     assert ("this is no audit log" in caplog.text) is (messages > 500)
     found = TABLE["log.format"](look_at_log(log, tmp_path, None, wait_s=0.0))
@@ -83,17 +82,6 @@ def test_an_event_torn_over_a_rotation_of_kubelet_arrives(
     for event in events:
         text = json.dumps(event)
         lines += [f"{time_} stdout P {text[:30]}\n", f"{time_} stdout F {text[30:]}\n"]
-    text = f"""
-receivers: {{k8s_audit: {{include: ["{tmp_path}/*.log"]}}}}
-exporters: {{otlp_http: {{endpoint: {backend.url}, {RETRY}}}}}
-service: {{state_dir: {tmp_path / "state"}}}
-"""
-
-    def deliver() -> None:
-        agent = Agent(load_text(text, "test", {}).config, {}, AgentOptions(once=True))
-        agent.start()
-        assert agent.run()
-
     for number, start in enumerate(range(0, 60, 15)):  # every other part ends within an event
         if number:
             rotated = log.rename(f"{log}.2026010{number}-030405")
@@ -104,8 +92,8 @@ service: {{state_dir: {tmp_path / "state"}}}
                 rotated.unlink()
         log.write_text("".join(lines[start : start + 15]))
         if restarts:
-            deliver()
-    deliver()
+            delivered(tmp_path / "*.log", tmp_path, backend)
+    delivered(tmp_path / "*.log", tmp_path, backend)
     assert sorted(audit_ids_of(backend)) == sorted(f"id-{n}" for n in range(30))
     assert len({one.uid for one in events_of(backend)}) == 30
     assert "k8s.audit.gap" not in [notice.event_name for notice in backend.received.notices]

@@ -4,12 +4,12 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter, deque
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+
+from tests.kit.servers import Running
 
 
-class Between:
+class Between(Running):
     """Passes calls on to the service; some are answered with an error, pages are made short."""
 
     def __init__(self, url: str, page: int) -> None:
@@ -52,15 +52,4 @@ class Between:
 
             def log_message(self, format: str, *_: object) -> None: ...  # noqa: A002 - its name
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._server.serve_forever)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
