@@ -15,9 +15,13 @@ from typing import BinaryIO
 
 Fsync = Callable[[int], None]  # an edge, so that a test sees whether and in which order it is asked
 
+_REPLACED = ("checkpoint.json", "checkpoint.prev.json", "status.json")
+_BEING_WRITTEN = ".tmp"  # instead of its suffix: what is about to take the place of a file
 # What lies in the state directory itself, where nothing else may be written under such a name.
 STATE_FILES = frozenset(
-    {"checkpoint.json", "checkpoint.prev.json", "lock", "positions", "status.json", "tap.sock"}
+    {"lock", "positions", "tap.sock"}.union(
+        _REPLACED, (Path(name).with_suffix(_BEING_WRITTEN).name for name in _REPLACED)
+    )
 )
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 _SHARED = 0o077  # what nobody else may have
@@ -103,7 +107,7 @@ def replace_file(
 
     Raise OSError where the disk is full, read-only or gone; the old file is untouched.
     """
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(_BEING_WRITTEN)
     temporary.unlink(missing_ok=True)  # of a process that died; or a link that somebody laid
     fd = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:

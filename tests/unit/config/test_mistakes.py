@@ -127,6 +127,7 @@ def test_nothing_is_written_into_a_log_that_is_read(tmp_path: Path, include: str
         ("link", "is read for this configuration"),
         ("state/checkpoint.json", "is a file of the agent's state"),
         ("state/positions", "is a file of the agent's state"),
+        ("state/checkpoint.prev.tmp", "is a file of the agent's state"),
         ("seals", "is written by service::evidence::seal_file"),
         ("state/out.jsonl", ""),
     ],
