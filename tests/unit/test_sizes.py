@@ -71,6 +71,12 @@ def test_the_tests_are_split_by_subject_too() -> None:
     assert long_tests({"unit/test_a.py": "x = 1\n" * 301}) == ["unit/test_a.py"]
 
 
+def test_tests_of_one_folder_are_seen_at_once() -> None:
+    """Those of a unit stand as in the package: more than it may have are parted by subject."""
+    folders = Counter(path.parent for path in (TESTS / "unit").rglob("*.py"))
+    assert [str(folder) for folder, count in folders.items() if count > FOLDER_FILES] == []
+
+
 @pytest.mark.parametrize(
     ("planted", "said"),
     [

@@ -17,7 +17,7 @@ from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.event.splice.tokens import plainly_escaped
-from tests.unit.event.redact_lines import (
+from tests.unit.event.redact.redact_lines import (
     BASE64,
     KEY,
     LAST_APPLIED,

@@ -7,7 +7,7 @@ import pytest
 from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.model import EMPTY
-from tests.unit.event.redact_lines import (
+from tests.unit.event.redact.redact_lines import (
     KEY,
     PLAIN,
     line_of,

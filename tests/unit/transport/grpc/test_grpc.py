@@ -23,7 +23,7 @@ from tests.kit.steps import (
     Refuse,
     Throttle,
 )
-from tests.unit.transport.grpc_sender import grpc_backend, post, sender
+from tests.unit.transport.grpc.grpc_sender import grpc_backend, post, sender
 
 __all__ = ["grpc_backend", "sender"]
 

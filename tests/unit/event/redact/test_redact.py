@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.event.redact import Redacted
-from tests.unit.event.redact_lines import (
+from tests.unit.event.redact.redact_lines import (
     BASE64,
     JWT,
     LAST_APPLIED,

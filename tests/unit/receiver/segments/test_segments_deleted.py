@@ -5,7 +5,7 @@ from k8s_audit_otlp.receiver.names import parse
 from k8s_audit_otlp.receiver.segments import _GONE_S, KnownSegments
 from k8s_audit_otlp.state.ledger import Ledger
 from tests.conftest import ManualClock
-from tests.unit.receiver.known_segments import Add, add, known, settle, take_away
+from tests.unit.receiver.segments.known_segments import Add, add, known, settle, take_away
 
 __all__ = ["add", "known"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean_message
-from tests.unit.event.redact_lines import (
+from tests.unit.event.redact.redact_lines import (
     JWT,
     PLAIN,
     line_of,

@@ -7,7 +7,7 @@ from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import Ledger
 from tests.conftest import ManualClock
-from tests.unit.receiver.known_segments import Add, add, known, settle
+from tests.unit.receiver.segments.known_segments import Add, add, known, settle
 
 __all__ = ["add", "known"]
 

@@ -17,7 +17,7 @@ from tests.kit.steps import (
     Refuse,
     WrongContentType,
 )
-from tests.unit.transport.http_sender import post, sender
+from tests.unit.transport.http.http_sender import post, sender
 
 __all__ = ["sender"]
 

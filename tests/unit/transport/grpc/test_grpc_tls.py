@@ -12,7 +12,7 @@ from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from tests.kit.certificates import Authority, Pair
 from tests.kit.grpc_backend import GrpcBackend
-from tests.unit.transport.grpc_sender import grpc_backend, post, sender
+from tests.unit.transport.grpc.grpc_sender import grpc_backend, post, sender
 
 __all__ = ["grpc_backend", "sender"]
 

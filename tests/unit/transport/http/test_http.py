@@ -26,7 +26,7 @@ from tests.kit.steps import (
     Throttle,
     WrongContentType,
 )
-from tests.unit.transport.http_sender import NOW, post, sender
+from tests.unit.transport.http.http_sender import NOW, post, sender
 
 __all__ = ["sender"]
 
