@@ -160,6 +160,7 @@ class _HoldBack(logging.Handler):
             if self._timer is not None:
                 self._timer.cancel()
             self._write_held()
+            self._said.clear()  # the timer may wait for its turn already, and finds nothing
         super().close()
 
     def _wait(self, seconds: float) -> None:

@@ -63,7 +63,7 @@ def running(text: str) -> Iterator[tuple[Agent, int]]:
 
 def test_each_timeout_bounds_what_its_key_says(tmp_path: Path, backend: Backend) -> None:
     """A header has `read_timeout`; a connection that rests has `idle_timeout`, and no other."""
-    keys = "read_timeout: 500ms, idle_timeout: 60s, " + SPOOL
+    keys = "read_timeout: 1s, idle_timeout: 60s, " + SPOOL
     text = config(tmp_path, backend, spool=keys).replace("2s", "1s")
     with running(text) as (_, port):
         with socket.create_connection(("127.0.0.1", port), timeout=30) as half:

@@ -38,16 +38,18 @@ def test_a_log_on_a_dead_mount_holds_up_nobody(logs: list[AuditLog], mended: Eve
         return ""
 
     access = LogAccess(look, timeout_s=0.5)
-    assert access(logs) == [HANGS, ""]
+    begun = time.monotonic()
+    while access(logs) != [HANGS, ""]:  # the other one's look may be slow, once
+        assert time.monotonic() - begun < 60
     begun = time.monotonic()
     for _ in range(200):
         assert access(logs[:1]) == [HANGS]
     assert time.monotonic() - begun < 60, "two hundred waits take 100 s"
     assert asked.count("dead.log") == 1, "one thread hangs, and no other"
     mended.set()
-    end = time.monotonic() + 60
+    begun = time.monotonic()
     while access(logs) != ["", ""]:
-        assert time.monotonic() < end
+        assert time.monotonic() - begun < 60
 
 
 def test_a_log_says_what_keeps_it_from_being_read(logs: list[AuditLog]) -> None:

@@ -5,8 +5,10 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -33,6 +35,13 @@ def written(clock: ManualClock) -> Iterator[io.StringIO]:
     set_up_logs("info", "json", stream, monotonic=clock)
     yield stream
     root.handlers[:], root.level = before, level
+
+
+def holding_back() -> AbstractContextManager[object]:
+    """Let the minute end only when all is said, however slow this thread is."""
+    lock = logging.getLogger().handlers[0].lock
+    assert lock is not None
+    return lock
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -73,12 +82,13 @@ def test_what_was_held_back_is_written_when_the_time_is_over() -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     stream = io.StringIO()
-    set_up_logs("info", "json", stream, repeat_s=0.5)
+    set_up_logs("info", "json", stream, monotonic=ManualClock(), repeat_s=0.5)
     try:
-        for _ in range(3):
+        with holding_back():
+            for _ in range(3):
+                logger.warning("it is away")
+                logger.warning("it is back")
             logger.warning("it is away")
-            logger.warning("it is back")
-        logger.warning("it is away")
         end = time.monotonic() + 60
         while len(said := lines(stream)) < 4 and time.monotonic() < end:
             time.sleep(0.05)
@@ -102,12 +112,16 @@ def test_what_is_held_back_is_written_before_the_form_changes() -> None:
     before, level = root.handlers[:], root.level
     stream = io.StringIO()
     try:
-        set_up_logs("info", "console", stream, repeat_s=0.2)
-        for _ in range(3):
-            logger.warning("it is away")
-        set_up_logs("info", "json", stream)
+        set_up_logs("info", "console", stream, monotonic=ManualClock(), repeat_s=0.05)
+        others = set(threading.enumerate())
+        with holding_back():
+            for _ in range(3):
+                logger.warning("it is away")
+            (timer,) = set(threading.enumerate()) - others
+            time.sleep(0.2)  # its time is over before the form changes: it waits for its turn
+            set_up_logs("info", "json", stream)
+        timer.join(60)
         logger.warning("it is there")
-        time.sleep(0.4)
         *old, new = stream.getvalue().splitlines()
         assert [line.partition("warning ")[2] for line in old] == [
             "it is away",

@@ -188,7 +188,7 @@ def test_slow_requests_are_given_up(serve: Serve) -> None:
 def test_a_handshake_that_stalls_is_given_up(serve: Serve, tmp_path: Path) -> None:
     """Who says a first byte has no place for long, and others are served meanwhile."""
     authority = Authority(tmp_path)
-    served = serve({"tls": tls_of(authority)}, handshake_timeout_s=0.5)
+    served = serve({"tls": tls_of(authority)}, handshake_timeout_s=2.0)
     with socket.create_connection(("127.0.0.1", served.port), timeout=60) as stalled:
         stalled.sendall(b"\x16\x03\x01")
         good = client_context(authority, "apiserver")
