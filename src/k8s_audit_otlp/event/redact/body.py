@@ -16,7 +16,6 @@ from k8s_audit_otlp.event.redact.actions import (
     members_with_actions,
     redact_strange_members,
 )
-from k8s_audit_otlp.event.redact.clean_body import look
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations, paths_to
@@ -25,6 +24,7 @@ from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.siblings import act_on_flags
 from k8s_audit_otlp.event.redact.strings import KnownTexts, clean_strings, compacted, may_hold_json
+from k8s_audit_otlp.event.secrets.gate import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import (
     SpacedError,

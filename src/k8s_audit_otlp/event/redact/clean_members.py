@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.redact.embedded import may_hold_json
 from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.strings import KnownTexts
-from k8s_audit_otlp.event.secrets.needles import may_hold, needles_in_bytes
+from k8s_audit_otlp.event.secrets.gate import may_hold, needles_in_bytes
 from k8s_audit_otlp.event.splice.tokens import (
     MASKED_BACKSLASH,
     MASKED_QUOTE,

@@ -19,9 +19,9 @@ from k8s_audit_otlp.event.redact.names import Action, Verdicts
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
+from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.messages import values_in
-from k8s_audit_otlp.event.secrets.needles import may_hold
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
 from k8s_audit_otlp.event.secrets.text import clean, clean_forms, clean_message, clean_of_object
 from k8s_audit_otlp.event.secrets.uri import clean_uri

@@ -2,7 +2,7 @@
 
 Clusters write the same containers, rules and managed fields time and again, around a few members
 that are new. What a part becomes depends on the part and on the names of its own members alone; the
-exceptions are named here and read as a whole. `clean_body.look` tells of a body whether it may be
+exceptions are named here and read as a whole. `gate.look` tells of a body whether it may be
 judged so.
 """
 
@@ -11,10 +11,10 @@ from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.redact.actions import may_echo
-from k8s_audit_otlp.event.redact.clean_body import is_clean
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN
+from k8s_audit_otlp.event.secrets.gate import is_clean
 from k8s_audit_otlp.event.splice.members import items_of, members_of
 
 Whole: TypeAlias = Callable[[bytes, Findings], bytes]  # redacts JSON as a whole

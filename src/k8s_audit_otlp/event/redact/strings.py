@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.redact.embedded import PACKED, redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
-from k8s_audit_otlp.event.secrets.needles import may_hold
+from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_object
 from k8s_audit_otlp.event.splice.tokens import (

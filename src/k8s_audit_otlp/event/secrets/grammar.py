@@ -1,6 +1,6 @@
 """The grammar of secrets: by which names a credential is known. Tables.
 
-What looks quickly (`needles.may_hold`, the gate) and what replaces (`text.clean`, the cleaner) are
+What looks quickly (`gate.may_hold`, the gate) and what replaces (`text.clean`, the cleaner) are
 both made of the tables here, in `needles` and in `token_formats`: the cleaner changes nothing that
 the gate lets by. To teach it a name, add a stem or a word; a token of a vendor, a row of
 `token_formats`.

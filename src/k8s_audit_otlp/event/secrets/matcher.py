@@ -61,6 +61,7 @@ class HyperscanMatcher:
             ids=list(range(len(sought))),
             flags=[flags] * len(sought),
         )
+        self._bits = [1 << bit for bit in range(len(sought))]
         self._first: Any = hyperscan.Scratch(self._database)
         self._free: list[Any] = [self._first]
 
@@ -73,8 +74,8 @@ class HyperscanMatcher:
         self._database.scan(text, match_event_handler=_take, context=hits, scratch=scratch)
         self._free.append(scratch)
         found = 0
-        for word in hits:
-            found |= 1 << word
+        for hit in hits:
+            found |= self._bits[hit]
         return found
 
 

@@ -1,4 +1,4 @@
-"""The gate: what any text must hold for a credential to be in it, found in one pass.
+"""What any text must hold for a credential to be in it: the tables that the gate is made from.
 
 Each needle belongs to names of the grammar or to forms of the cleaner, which look for nothing in a
 text that does not hold theirs.
@@ -13,7 +13,7 @@ from operator import or_
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS
-from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
+from k8s_audit_otlp.event.secrets.matcher import Sought
 from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
 
 # Needles that are patterns: names of `DRAWN_WORDS` before a sign; signs and letters of a name that
@@ -161,29 +161,9 @@ def sought_for(needle: str) -> Sought:
     return needle.encode() if pattern is None else re.compile(pattern)
 
 
-_MARKS: Final = re.compile(r"[=:\uff1a\s\"'<({\[]")  # something stands between a name and its value
-# Gives the needles that an encoded text holds, as bits.
-needles_in_bytes: Final = matcher_of([*map(sought_for, NEEDLES)])
-
-
 def bits_of(needles: Iterable[str]) -> int:
     return reduce(or_, map(_BITS.__getitem__, needles), 0)
 
 
 NAMES: Final = bits_of(NAME_NEEDLES)
 FORMS: Final = bits_of((*FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))
-
-
-def needles_in(text: str) -> int:
-    """Return which needles a text holds, as bits."""
-    return needles_in_bytes(text.encode("utf-8", "surrogatepass"))
-
-
-def may_hold(text: str) -> bool:
-    """Tell quickly whether a text may hold a credential in any form that the cleaner knows."""
-    return holds(needles_in(text), text)
-
-
-def holds(found: int, text: str) -> bool:
-    """Tell the same of a text whose needles are known."""
-    return bool(found & FORMS) or (found != 0 and _MARKS.search(text) is not None)

@@ -9,15 +9,9 @@ from urllib.parse import unquote_plus
 
 from k8s_audit_otlp.event.secrets import commands, drawn, messages
 from k8s_audit_otlp.event.secrets.forms import without_forms
+from k8s_audit_otlp.event.secrets.gate import holds, needles_in
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
-from k8s_audit_otlp.event.secrets.needles import (
-    ENCODED,
-    IN_BASE64,
-    NAMES,
-    bits_of,
-    holds,
-    needles_in,
-)
+from k8s_audit_otlp.event.secrets.needles import ENCODED, IN_BASE64, NAMES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import apply
 from k8s_audit_otlp.event.secrets.values import from_base64

@@ -1,14 +1,15 @@
-"""Tells in one pass over a body's bytes that redaction has nothing to do in it.
+"""The gate: tells in one pass over bytes what of the tables is in a text, or in a body.
 
-Most bodies hold no word of the grammar, no member that a rule is about and no quote inside a value.
-They are neither taken apart nor decoded. Whatever holds one is looked at by its names.
+Most texts hold none of the needles, and most bodies besides no member that a rule is about and no
+quote inside a value. They are neither taken apart nor decoded. One matcher is made for both: to
+make it is a good part of a start.
 """
 
 import re
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
-from k8s_audit_otlp.event.secrets.needles import NEEDLES, sought_for
+from k8s_audit_otlp.event.secrets.needles import FORMS, NEEDLES, bits_of, sought_for
 
 # Members that a rule is about, beside those whose name says credential; see `names`.
 _MEMBERS: Final = (
@@ -19,10 +20,7 @@ _MEMBERS: Final = (
     *("containerenv", "podenv", "extraenv", "env:", "path: /data"),  # two as YAML in a text
 )
 # In a body these are in most names and texts and tell nothing that `names` or a value does not.
-_LEFT_OUT: Final = frozenset(("value", '"data'))
-_WORDS: Final = tuple(
-    dict.fromkeys((*(needle for needle in NEEDLES if needle not in _LEFT_OUT), *_MEMBERS))
-)
+_LEFT_OUT: Final = ("value", '"data')
 # Values that a manager of fields owns in a list of arguments; JSON in a string, which is a quote
 # or an escape behind a bracket, unless the string names a list's element as managedFields do (k:{
 # v:); the words that were left out above, where a text has them; a blank between members.
@@ -45,17 +43,41 @@ _KINDS: Final = (
 )
 
 
-def _in_json(word: str) -> Sought:
-    """Return what is looked for to find a needle in JSON, where quotes in a text are escaped."""
-    if '"' in word and word not in _MEMBERS:
-        return re.compile(re.escape(word).encode().replace(b'"', rb'\\*"'))
-    return sought_for(word)
+def _in_json(needle: str) -> Sought:
+    """Return what is looked for to find a needle in JSON, too, where quotes are escaped."""
+    if '"' in needle:
+        return re.compile(re.escape(needle).encode().replace(b'"', rb'\\*"'))
+    return sought_for(needle)
 
 
+_members = [member.encode() for member in _MEMBERS if member not in NEEDLES]
 _patterns = map(re.compile, (*_PATTERNS, _NEEDLESS_ESCAPE, *_KINDS))
-_found = matcher_of([*map(_in_json, _WORDS), *_patterns])
-_BY_PARTS: Final = (1 << len(_WORDS) + len(_PATTERNS)) - 1  # found, and yet judged one by one
-_DIRTY: Final = _BY_PARTS << 1 | 1
+SOUGHT: Final = (*map(_in_json, NEEDLES), *_members, *_patterns)
+_found = matcher_of(SOUGHT)
+_OF_TEXTS: Final = (1 << len(NEEDLES)) - 1
+_BY_PARTS: Final = (1 << len(NEEDLES) + len(_members) + len(_PATTERNS)) - 1  # judged one by one
+_DIRTY: Final = (_BY_PARTS << 1 | 1) & ~bits_of(_LEFT_OUT)
+_MARKS: Final = re.compile(r"[=:\uff1a\s\"'<({\[]")  # something stands between a name and its value
+
+
+def needles_in_bytes(text: bytes) -> int:
+    """Return which needles an encoded text holds, as bits."""
+    return _found(text) & _OF_TEXTS
+
+
+def needles_in(text: str) -> int:
+    """Return which needles a text holds, as bits."""
+    return needles_in_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def may_hold(text: str) -> bool:
+    """Tell quickly whether a text may hold a credential in any form that the cleaner knows."""
+    return holds(needles_in(text), text)
+
+
+def holds(found: int, text: str) -> bool:
+    """Tell the same of a text whose needles are known."""
+    return bool(found & FORMS) or (found != 0 and _MARKS.search(text) is not None)
 
 
 def is_clean(body: bytes) -> bool:
