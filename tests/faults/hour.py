@@ -20,6 +20,7 @@ from tests.kit.events import EventSource
 
 WELL, ILL = "otlp_http/well", "otlp_http/ill"
 SAFE = "Nothing is lost while the log is kept."
+HELD = "do not restart it before that is sent"
 CONFIG = """
 receivers: {{k8s_audit: {{include: [{log}], resource: {{k8s.cluster.name: hour}}}}}}
 exporters:

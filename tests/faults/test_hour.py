@@ -81,8 +81,8 @@ def back_end_down(hour: Hour) -> None:
     card = hour.card()
     assert card["kind"] == "warn"
     assert card["next"].startswith(SAFE)
-    assert "endpoint answers" in card["next"]
-    assert "1 of 2 exporters get nothing through" in hour.page()["verdict"]
+    assert f"See that 127.0.0.1:{hour.ill.port} answers" in card["next"]
+    assert hour.page()["verdict"] == f"Nothing is being lost. {ILL} gets nothing through."
     assert hour.ready() == [], "one exporter delivers"
     hour.until(lambda: "in back-off" in (now := hour.status()) and "Connection refused" in now)
     (line, *_) = hour.said("retrying")

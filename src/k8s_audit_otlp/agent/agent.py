@@ -101,8 +101,8 @@ class Agent:
     def _now_ns(self) -> int:
         return round(self._now().timestamp() * 1e9)
 
-    def start(self) -> list[Resumed]:
-        """Take up the work; return where every exporter goes on."""
+    def start(self, before: Callable[[list[Resumed]], object] = lambda _: None) -> list[Resumed]:
+        """Return where every exporter goes on; *before* is told that before anything is sent."""
         self._sealing.begin()
         self._load_state()
         marker = marker_for(self._base, self._file.directory)
@@ -130,9 +130,10 @@ class Agent:
         messages = startup_messages(self.logs, list(self.subscriptions()))
         self._listeners += [*messages, self._sealing.look, self._open_tap]
         self.watched.start()
+        self.sources.start()
+        before(resumed)
         for runtime in self.exporters:
             runtime.consumer.start()
-        self.sources.start()
         return resumed
 
     def _open_tap(self) -> None:

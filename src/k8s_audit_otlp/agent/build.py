@@ -100,13 +100,15 @@ def batch_limits(exporter: Exporter) -> BatchLimits:
 
 
 def endpoint_of(exporter: Exporter) -> str:
-    """Return host and port of where an exporter sends, for log lines; '' where it is no network."""
+    """Return host and port of where an exporter sends; '' where it is no network."""
     match exporter:
         case OtlpHttp():
             parts = urlsplit(str(exporter.url))
             return parts.netloc.rpartition("@")[2]
         case OtlpGrpc():
             return str(exporter.target).rpartition("//")[2].partition("/")[0].rpartition("@")[2]
+        case KafkaExporter():
+            return ", ".join(exporter.brokers)
         case _:
             return ""
 

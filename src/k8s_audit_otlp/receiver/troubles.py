@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Protocol
 
@@ -78,12 +78,20 @@ class Troubles:
         with self._lock:
             before = self._now
             self._now, self._since = {**self._since, **troubles}, {}
-            new = [message for name, message in self._now.items() if before.get(name) != message]
+            new = {name: why for name, why in self._now.items() if before.get(name) != why}
             passed = bool(before) and not self._now and not self._absence
-        for message in new:
-            self._say(message)
+        self._say_each(new)
         if passed:
             self._say("")
+
+    def _say_each(self, new: Mapping[str, str]) -> None:
+        """Say what stands in the way of many files for one reason in one line."""
+        by_reason: dict[str, list[str]] = {}
+        for name, message in new.items():
+            reason = message.rpartition(f"{name}: ")[2] if name else message
+            by_reason.setdefault(reason, []).append(message)
+        for first, *others in by_reason.values():
+            self._say(f"{first} (others like it: {len(others):,})" if others else first)
 
     def once(self, message: str) -> None:
         """Say something once that is no trouble but should be known."""

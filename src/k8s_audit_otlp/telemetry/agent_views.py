@@ -109,6 +109,7 @@ def _exporter(runtime: ExporterRuntime, runways: Runways | None) -> ExporterView
         runtime.consumer.sending,
         gate.stalled or gate.last_error,
         gate.last_error_at,
+        endpoint=runtime.journal.endpoint,
     )
 
 
@@ -132,6 +133,7 @@ def _receiver(
         backlog_s=max(backlog.age_s(now_ns) for backlog in backlogs),
         runway_s=min((seconds for seconds in left if seconds is not None), default=None),
         gone_bytes=sum(backlog.gone_bytes for backlog in backlogs),
+        only_here_bytes=sum(backlog.only_here_bytes for backlog in backlogs),
         held_bytes=sum(s.state.size for c in subscriptions for s in c.log.segments() if s.unlinked),
         last_event_at=last_ns / 1e9 if last_ns else None,
     )

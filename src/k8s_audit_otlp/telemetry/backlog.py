@@ -5,7 +5,7 @@ are when unpacked, an estimate where nobody has unpacked them; the age is that o
 that is not settled.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from k8s_audit_otlp.event.formats import left_out
@@ -22,7 +22,8 @@ class Backlog:
     estimated: bool = False  # some of it is packed, and nobody has unpacked it yet
     oldest_ns: int = 0  # time of the oldest event in it, 0 where there is none
     first: SegmentState | None = None  # the segment that it begins in
-    gone_bytes: int = 0  # deleted before they were settled: the gaps that are still to come
+    gone_bytes: int = 0  # deleted before they were read: the gaps that are still to come
+    only_here_bytes: int = 0  # of `bytes`: their files are deleted, a restart loses them
 
     def age_s(self, now_ns: int) -> float:
         """Return how old its oldest event is, 0 where there is none."""
@@ -33,27 +34,37 @@ def backlog_in(
     segments: Iterable[SegmentState],
     settled: Mapping[int, int],
     last_ns: Callable[[int], int],
+    opened: Mapping[int, int] | None = None,
+    unlinked: Collection[int] = (),
 ) -> Backlog:
-    """Return what of *segments*, oldest first, is on disk and not settled.
+    """Return what of *segments*, oldest first, can still be delivered and is not settled.
 
     *settled* is an offset by a segment's number, *last_ns* the time of the last event before it, 0
-    where none settled.
+    where none settled. *opened*: up to where it is on its way already, whatever becomes of the
+    file. *unlinked*: segments whose deleted file is held open.
     """
-    starts = [(s, max(s.begin, settled.get(s.seq, 0))) for s in segments if not s.lost]
-    unsettled = [(s, start, s.likely_size - start) for s, start in starts if s.likely_size > start]
-    gone = sum(size for s, _, size in unsettled if s.gone)
-    waiting = [one for one in unsettled if not one[0].gone]
+    waiting, gone, only_here = [], 0, 0
+    for segment in (s for s in segments if not s.lost):
+        start, size = max(segment.begin, settled.get(segment.seq, 0)), segment.likely_size
+        end = size
+        if segment.gone:
+            end = min(size, max(start, (opened or {}).get(segment.seq, 0)))
+            gone += max(0, size - max(start, end))
+        if end > start:
+            waiting.append((segment, start, end - start))
+            only_here += end - start if segment.gone or segment.seq in unlinked else 0
     if not waiting:
         return Backlog(gone_bytes=gone)
-    first, start, left = waiting[0]
+    first, start, _ = waiting[0]
     # the event after the last one that settled is hardly younger than that
-    oldest_ns = last_ns(first.seq) or _time_at(first, start / (start + left))
+    oldest_ns = last_ns(first.seq) or _time_at(first, start / first.likely_size)
     return Backlog(
         sum(size for *_, size in waiting),
         any(segment.is_estimated for segment, *_ in waiting),
         oldest_ns,
         first,
         gone,
+        only_here,
     )
 
 
@@ -70,11 +81,14 @@ def _time_at(segment: SegmentState, part: float) -> int:
 def backlog_of(subscription: Subscription) -> Backlog:
     """Return what one exporter of a running agent has before it in one log."""
     ledger = subscription.ledger
-    states = [segment.state for segment in subscription.log.segments()]
+    segments = subscription.log.segments()
+    opened = {one.seq: ledger.next_offset(one.seq) for one in segments}  # first: it is the larger
     return backlog_in(
-        states,
-        {state.seq: ledger.settled_offset(state.seq) for state in states},
+        [one.state for one in segments],
+        {one.seq: ledger.settled_offset(one.seq) for one in segments},
         lambda seq: ledger.tally(seq).last_ns,
+        opened,
+        {one.seq for one in segments if one.unlinked},
     )
 
 

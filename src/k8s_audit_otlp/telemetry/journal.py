@@ -75,7 +75,7 @@ class ExporterJournal:
         self._on_refused = on_refused
         self._tap = tap
         self._gate = gate
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._logger = logger
         self._once = once
         self._lock = Lock()
@@ -84,7 +84,7 @@ class ExporterJournal:
         gate.last_acknowledged_at = self.counts.acknowledged_at
 
     def _fields(self, event: str, **more: object) -> dict[str, Any]:
-        where = {"endpoint": self._endpoint} if self._endpoint else {}
+        where = {"endpoint": self.endpoint} if self.endpoint else {}
         return fields(event, exporter=self.exporter, **where, **more)
 
     def _say_once(self, level: int, event: str, text: str, **more: object) -> bool:
@@ -147,8 +147,7 @@ class ExporterJournal:
 
     def set_aside(self, why: str, delay_s: float, reason: str) -> None:
         """Tell that one record waits apart: it keeps failing while others pass."""
-        text = "one record keeps failing, waits apart and is asked for again"
-        self._note("quarantine", f"{text} ({reason})")
+        self._note("quarantine", f"one record failed alone and was set apart ({reason})")
         self.retrying(f"one record is set aside: {why}", delay_s, reason)
 
     def refused(self, count: int, why: str, *, notices: bool) -> None:
@@ -180,7 +179,7 @@ class ExporterJournal:
             what, size, lost = f"events before {name}", 0, "may be lost"
         with self._lock:
             self.counts.gaps[gap.reason] += 1
-        self._note("gap", f"{what} ({gap.reason})")
+        self._note("gap", f"{what} {lost} ({gap.reason})")
         log = subscription.log
         self._logger.error(
             "%s: %s: %s %s to this exporter (%s: %s)",
@@ -237,7 +236,8 @@ class LogJournal:
     def trouble(self, log: LogKey, message: str) -> None:
         if message:
             more = fields("log_trouble", receiver=log.receiver, log=log.path)
-            self._logger.warning("%s", message, extra=more)
+            why = message.partition(": ")[2] or message  # of whichever of its files
+            self._logger.warning("%s", message, extra={**more, "once": f"trouble of {log} {why}"})
         else:
             more = fields("log_readable", receiver=log.receiver, log=log.path)
             self._logger.info("%s: readable again", log, extra=more)

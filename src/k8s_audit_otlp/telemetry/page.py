@@ -21,13 +21,14 @@ from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
+_NAMED = 2  # exporters in a sentence; of more it is said how many
 _SHOWN_SEGMENTS = 12  # of each log, the newest
 _BEHIND_S = 60.0  # who is so late may wait for a back end, and counts what comes when it reads it
 
 # what to do, by the reason of the last failure; the agent's log has the answer itself
 _NEXT: Final[Mapping[str, str]] = {
-    "connection": "See that the endpoint answers, and what lies between; of a file, that its disk "
-    "has room.",
+    "connection": "See that {} answers from this node, and what lies between: "
+    "`k8s-audit-otlp doctor` tries it.",
     "retryable": "The back end is busy or down; look at its side.",
     "too_large": "Requests are split; see the back end's limit.",
     "rejected": "The request is split until the record at fault is found. Where all are refused a "
@@ -35,10 +36,16 @@ _NEXT: Final[Mapping[str, str]] = {
     "misconfigured": "A key, a path or a certificate, here or at the back end, is not right: "
     "`k8s-audit-otlp status` quotes it. Correct it; where the configuration changed, reload.",
 }
+_FILE: Final = "See that what it writes to is there and has room."
 _SAFE: Final = "Nothing is lost while the log is kept. "
+_HELD: Final = (
+    "Files that were deleted hold a part of its backlog, and this process alone has it: do not "
+    "restart it before that is sent. "
+)
 _SHOWN: Final = (
-    "exporter", "backlog_bytes", "backlog_estimated", "backlog_s", "gone_bytes", "runway_s",
-    "lag_s", "acknowledged_at", "delivered", "trouble", "trouble_at", "retry_at",
+    "exporter", "endpoint", "backlog_bytes", "backlog_estimated", "backlog_s", "gone_bytes",
+    "only_here_bytes", "runway_s", "lag_s", "acknowledged_at", "delivered", "trouble",
+    "trouble_at", "retry_at",
 )  # fmt: skip
 
 
@@ -98,25 +105,39 @@ def _read(view: HealthView) -> str:
 
 def _verdict(view: HealthView) -> tuple[str, str]:
     """Say it for an agent that is ready."""
-    read, sent = _read(view), _sent(view)
+    read = _read(view)
     for said, kind in _losses(view):
-        return f"{said} {sent}", kind
+        return f"{said} {_sent(view, read.replace('All', 'All else', 1))}", kind
     known = "Nothing is being lost." if read == "All is" else "Nothing that was read is being lost."
     troubled = _failing(view) or view.config_refused or read != "All is"
-    return f"{known} {sent}", "warn" if troubled else "good"
+    return f"{known} {_sent(view, read)}", "warn" if troubled else "good"
 
 
-def _failing(view: HealthView) -> int:
-    return sum(exporter.failing or bool(exporter.stalled) for exporter in view.exporters)
+def _failing(view: HealthView) -> list[str]:
+    return [e.exporter for e in view.exporters if e.failing or e.stalled]
 
 
-def _sent(view: HealthView) -> str:
-    """Say who is behind, who fails, and what else is wrong."""
-    count = len(view.exporters)
-    behind = sum(exporter.backlog_bytes > 0 for exporter in view.exporters)
-    said = [f"{behind} of {count} exporters have a backlog." if behind else f"{_read(view)} sent."]
-    if failing := _failing(view):
-        said.insert(0, f"{failing} of {count} exporters get nothing through.")
+def _named(exporters: Sequence[str], of: int) -> str:
+    if len(exporters) > _NAMED:
+        return f"{len(exporters)} of {of} exporters"
+    return " and ".join(exporters)
+
+
+def _sent(view: HealthView, read: str) -> str:
+    """Say who fails, who is behind, and what else is wrong. *read*: "All is", or less."""
+    count, failing = len(view.exporters), _failing(view)
+    behind = [e.exporter for e in view.exporters if e.backlog_bytes and e.exporter not in failing]
+    said = []
+    if failing:
+        verb = "gets" if len(failing) == 1 else "get"
+        said.append(f"{_named(failing, count)} {verb} nothing through.")
+    if behind:
+        verb = "has" if len(behind) == 1 else "have"
+        said.append(f"{_named(behind, count)} {verb} a backlog.")
+    if any(exporter.only_here_bytes for exporter in view.exporters):
+        said.append("Do not restart this process: it alone has what deleted files hold.")
+    if not said:
+        said.append(f"{read} sent.")
     if view.config_refused:
         said.append(f"The {CONFIG_REFUSED_TEXT}.")
     said += [f"{source.source}: {source.trouble}." for source in view.sources if source.trouble]
@@ -153,7 +174,11 @@ def _meets_events(view: ExporterView) -> bool:
 
 
 def _next(view: ExporterView) -> str:
-    said = "" if view.stalled else _NEXT.get(view.trouble, "")
+    said = "" if view.stalled else _NEXT.get(view.trouble, "").format(view.endpoint)
+    if view.trouble == "connection" and not view.endpoint:
+        said = _FILE
+    if view.only_here_bytes:
+        return _HELD + said
     return said if view.gone_bytes or view.runs_short else _SAFE + said
 
 
@@ -224,9 +249,11 @@ def _position(state: SegmentState, subscription: Subscription) -> dict[str, Any]
     if settled >= size:
         return {"text": "settled", "kind": "good"}
     part = f"{100 * settled // max(1, size)} %"
-    return (
-        {"text": f"{part}, rest lost", "kind": "bad"} if state.gone else {"text": part, "kind": ""}
-    )
+    if not state.gone:
+        return {"text": part, "kind": ""}
+    if subscription.ledger.next_offset(state.seq) >= size:
+        return {"text": f"{part}, rest on its way", "kind": "warn"}
+    return {"text": f"{part}, rest lost", "kind": "bad"}
 
 
 def document() -> tuple[bytes, str]:

@@ -1,7 +1,7 @@
 """What one can ask a running agent: its listener, metrics, status file and runway warnings.
 
 Made before the first agent starts, so that counters begin there; `tick` is called whenever the
-commit loop comes round, `start` after an agent has started, `follow` before another one does.
+commit loop comes round, `start` before an agent works, `follow` before another one starts.
 """
 
 import os
@@ -64,7 +64,9 @@ class AgentStatus:
         self._access = LogAccess()
         self._health = Recent(self._look)  # what page, /readyz and /metrics say is of one look
         self._agent = self._next = agent
-        self._replaced = False
+        self._between = (
+            True  # no agent works yet, or one ends for another: until its loop goes round
+        )
         state_dir = Path(agent.config.service.state_dir)
         self._reporter = Reporter(state_dir, self._health, verdict)
         agent.listen(self.tick)
@@ -73,7 +75,7 @@ class AgentStatus:
 
     def expect(self) -> None:
         """Know that the agent is about to end for another one: its dead threads are no fault."""
-        self._replaced = True
+        self._between = True
 
     def follow(self, agent: RunningAgent) -> None:
         """Take *agent* for the next one: what is told is the old one's until `start`."""
@@ -81,7 +83,7 @@ class AgentStatus:
         agent.listen(self.tick)
 
     def start(self) -> str | None:
-        """Tell of the agent that has just started, and listen where its configuration says.
+        """Tell of the agent that is about to work, and listen where its configuration says.
 
         Return the address, None where it says nowhere. What is listened at already goes on.
 
@@ -96,7 +98,7 @@ class AgentStatus:
                 old.stop(_STOP_S)
             if self._server is None:
                 self._address = None
-        self._agent, self._replaced = agent, False
+        self._agent, self._between = agent, True
         self._start_beside(agent)
         return self._address
 
@@ -149,7 +151,7 @@ class AgentStatus:
         answers = Answers(
             self._metrics_of(agent).text,
             self._health,
-            lambda: life(self._agent, self._beat.age_s, replaced=self._replaced),
+            lambda: life(self._agent, self._beat.age_s, replaced=self._between),
             lambda: status_of(self._agent, self._health(), self._history, time.time()),
         )
         server = StatusServer(address, answers)
@@ -161,7 +163,7 @@ class AgentStatus:
             self._agent,
             self._beat.age_s,
             self.runways,
-            replaced=self._replaced,
+            replaced=self._between,
             access=self._access,
         )
         kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
@@ -177,6 +179,7 @@ class AgentStatus:
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""
         self._beat()
+        self._between = False
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return

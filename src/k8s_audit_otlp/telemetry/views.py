@@ -37,7 +37,8 @@ class ReceiverView:
     backlog_estimated: bool = False  # some of it is packed, and nobody has unpacked it yet
     backlog_s: float = 0.0  # age of the oldest event that is not settled, 0 where all are
     runway_s: float | None = None  # until that byte is deleted, None where it is not known
-    gone_bytes: int = 0  # deleted before they were delivered: gaps that are still to come
+    gone_bytes: int = 0  # deleted before they were read: gaps that are still to come
+    only_here_bytes: int = 0  # of the backlog: their files are deleted, a restart loses them
     held_bytes: int = 0  # of deleted files that are held open
     last_event_at: float | None = None  # time of the newest event, seconds since the epoch
 
@@ -66,6 +67,7 @@ class ExporterView:
     error: str = ""  # the last trouble in the back end's own words
     error_at: float = 0.0
     rate: float = 0.0  # records a second, where somebody measures it
+    endpoint: str = ""  # host and port, '' where it is no network
 
     @property
     def failing(self) -> bool:
@@ -99,6 +101,10 @@ class ExporterView:
     @property
     def gone_bytes(self) -> int:
         return sum(receiver.gone_bytes for receiver in self.receivers)
+
+    @property
+    def only_here_bytes(self) -> int:
+        return sum(receiver.only_here_bytes for receiver in self.receivers)
 
     @property
     def runs_short(self) -> bool:

@@ -185,7 +185,7 @@ def test_sigterm_ends_it_in_time_whatever_the_back_end_does(
 
 
 def test_sigterm_before_the_start_is_over_is_an_orderly_end(tmp_path: Path, log: Path) -> None:
-    """Requests are on their way already; here it has yet to say that it started, and cannot."""
+    """The state is its own already; here it has yet to say that it started, and cannot."""
     config = tmp_path / "agent.yaml"
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
@@ -199,7 +199,9 @@ service: {{state_dir: {tmp_path / "state"}}}
         command = [*COMMAND, "--config", str(config)]
         process = subprocess.Popen(command, stderr=writer, env=environ())
         os.close(writer)
-        backend.wait_for_requests(1)
+        while not (tmp_path / "state" / "checkpoint.json").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.2)  # it has to be taken while the start waits
         with os.fdopen(reader) as said:

@@ -56,6 +56,19 @@ def test_all_is_well_only_when_nothing_is_left() -> None:
     assert said == ["one", "two"]
 
 
+def test_many_files_with_one_trouble_are_one_line() -> None:
+    """Of each reason; as many lines as backups would bury what else is wrong."""
+    said: list[str] = []
+    troubles = Troubles(said.append)
+    backups = {f"audit-{n}.log": f"/log/audit-{n}.log: Permission denied" for n in range(8)}
+    troubles.replace({**backups, "audit.log.gz": "/log/audit.log.gz: cannot be unpacked"})
+    assert said == [
+        "/log/audit-0.log: Permission denied (others like it: 7)",
+        "/log/audit.log.gz: cannot be unpacked",
+    ]
+    assert len(troubles.now) == 9
+
+
 def test_what_must_be_known_is_said_once_and_is_no_trouble() -> None:
     """Nobody waits for it to pass."""
     said: list[str] = []

@@ -128,3 +128,23 @@ def test_the_age_is_that_of_the_event_after_the_last_that_settled() -> None:
     assert backlog_in([state], {1: 500}, lambda _: 0).oldest_ns == 150
     part = SegmentState(2, "a.2", "", 0, size=1000, complete=True, begin=400, first_ns=300)
     assert backlog_in([part], {}, lambda _: 0).bytes == 600
+
+
+def test_of_a_deleted_file_only_what_nobody_has_read_is_gone() -> None:
+    """The rest is in memory, and its back end still gets it, unless the process ends before."""
+    state = SegmentState(1, "a", "", 0, size=1000, complete=True, gone=True, first_ns=100)
+    on_its_way = backlog_in([state], {1: 200}, lambda _: 150, {1: 700})
+    assert (on_its_way.bytes, on_its_way.only_here_bytes, on_its_way.gone_bytes) == (500, 500, 300)
+    assert on_its_way.oldest_ns == 150
+    stored = backlog_in([state], {1: 200}, lambda _: 150)
+    assert (stored.bytes, stored.gone_bytes) == (0, 800)
+    settled = backlog_in([state], {1: 1000}, lambda _: 150, {1: 1000})
+    assert (settled.bytes, settled.gone_bytes) == (0, 0)
+
+
+def test_what_a_deleted_file_holds_that_is_open_is_only_here() -> None:
+    """What other files hold is not."""
+    held = SegmentState(1, "a", "", 0, size=1000, complete=True, first_ns=100)
+    other = SegmentState(2, "b", "", 0, size=100, first_ns=200)
+    backlog = backlog_in([held, other], {1: 400}, lambda _: 150, unlinked={1})
+    assert (backlog.bytes, backlog.only_here_bytes, backlog.gone_bytes) == (700, 600, 0)

@@ -61,6 +61,32 @@ def test_what_the_apiserver_counts_is_held_against_it() -> None:
     assert headline(behind).startswith("Nothing is being lost"), "it is still to be read"
 
 
+def behind(name: str, **changes: Any) -> ExporterView:
+    late = ReceiverView("k8s_audit", backlog_bytes=9, **changes)
+    return dataclasses.replace(SENT, exporter=name, receivers=(late,))
+
+
+def test_who_is_in_trouble_is_named() -> None:
+    """Up to two; the others have a backlog or nothing at all."""
+    failing = dataclasses.replace(behind("b"), waiting=1)
+    two = dataclasses.replace(WELL, exporters=[SENT, failing, behind("c")])
+    assert headline(two) == "Nothing is being lost. b gets nothing through. c has a backlog."
+    many = dataclasses.replace(WELL, exporters=[SENT, *(behind(name) for name in "bcd")])
+    assert headline(many) == "Nothing is being lost. 3 of 4 exporters have a backlog."
+
+
+def test_who_would_restart_it_is_told_what_that_loses() -> None:
+    """Deleted files are held by the process alone."""
+    held = dataclasses.replace(WELL, exporters=[behind("b", only_here_bytes=9)])
+    assert "b has a backlog. Do not restart this process" in headline(held)
+
+
+def test_beside_what_is_refused_only_the_rest_is_called_sent() -> None:
+    """Both stand in one line."""
+    one = dataclasses.replace(SENT, receivers=(ReceiverView("k8s_audit", dead_lettered=1),))
+    assert headline(dataclasses.replace(WELL, exporters=[one])).endswith("All else is sent.")
+
+
 @pytest.mark.parametrize(
     ("receiver", "said"),
     [

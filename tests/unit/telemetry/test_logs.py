@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 import pytest
 
 from k8s_audit_otlp.exporter.backpressure import Gate
-from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.telemetry.journal import ExporterJournal, LogJournal
 from k8s_audit_otlp.telemetry.logs import (
     OnceAMinute,
     fields,
@@ -230,6 +231,23 @@ thread.join()
 warnings.warn("a library says so")
 raise RuntimeError("nobody foresaw it")
 """
+
+
+def test_one_trouble_of_one_file_after_the_other_is_a_line_a_minute(
+    written: io.StringIO, clock: ManualClock
+) -> None:
+    """A rotation that makes a backup unreadable with each file writes no line with each."""
+    journal, log = LogJournal(logger), LogKey("k8s_audit", "/log/audit.log")
+    for n in range(20):
+        journal.trouble(log, f"/log/audit-{n}.log: Permission denied")
+    journal.trouble(log, "/log/audit.log: Input/output error")
+    clock.advance(61)
+    journal.trouble(log, "/log/audit-20.log: Permission denied")
+    assert [line["message"] for line in lines(written)] == [
+        "/log/audit-0.log: Permission denied",
+        "/log/audit.log: Input/output error",
+        "/log/audit-20.log: Permission denied (19 more times)",
+    ]
 
 
 def test_how_long_it_took_makes_no_other_line(written: io.StringIO) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
-from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.agent.start import AgentOptions, Resumed
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.cli.actions.run_lines import (
     by_exporter,
@@ -174,8 +175,7 @@ def _start(
     else:
         status.follow(agent)
     try:
-        resumed = agent.start()
-        address = status.start()
+        resumed = agent.start(partial(_tell, agent, status, reloaded=before is not None))
     except (StateError, StateLockedError) as error:
         why, code = str(error), STATE
     except ConfigurationError as error:
@@ -192,7 +192,6 @@ def _start(
         hint = "free it, or write another" if agent.started else hint_of(error)
         why, code = f"{where}: {error.strerror}; {hint}", USAGE if agent.started else STATE
     else:
-        say_started(agent, resumed, address, reloaded=before is not None)
         return status, by_exporter((line.exporter, line.tally) for line in resumed)
     if before is None:
         end(why, code, loaded.config)
@@ -203,6 +202,11 @@ def _start(
         "reload refused, the old configuration stays: %s", why, extra=fields("reload_refused")
     )
     return why
+
+
+def _tell(agent: Agent, status: AgentStatus, resumed: Iterable[Resumed], *, reloaded: bool) -> None:
+    """Listen, and say where every exporter goes on."""
+    say_started(agent, resumed, status.start(), reloaded=reloaded)
 
 
 def _load(config_file: Path | None, log_path: str | None, state_dir: Path | None) -> Loaded:

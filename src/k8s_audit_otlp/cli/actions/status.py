@@ -159,9 +159,16 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
         f"  records  {_conservation(stored)}",
         f"  gaps     {stored.gaps:,}",
     ]
-    if stored.gone_bytes:
-        gone = f"{size(stored.gone_bytes)} were deleted before they were delivered"
+    # Of a file that is gone a running agent may have the rest in memory; its positions do not say.
+    gone_bytes = min(stored.gone_bytes, live.gone_bytes) if live else stored.gone_bytes
+    if gone_bytes:
+        gone = f"{size(gone_bytes)} were deleted before they were read"
         lines.append(f"  lost     {gone}; a gap in the stream tells of them when their turn comes")
+    if live and live.only_here_bytes:
+        lines.append(
+            f"  held     {size(live.only_here_bytes)} of deleted files, by this process alone: "
+            "do not restart it before they are sent"
+        )
     if live and live.error:
         when = ago(now - live.error_at)
         retry = f", next try in {duration(max(0, live.retry_at - now))}" if live.retry_at else ""

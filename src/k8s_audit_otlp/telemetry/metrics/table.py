@@ -143,7 +143,7 @@ EXPORTER_METRICS: Final = (
            "Age of the newest event of the request that was acknowledged last.",
            _exporter(lambda v: v.lag_s)),
     _gauge("gone_bytes", "bytes", _ER,
-           "Bytes deleted before they were delivered; each becomes a gap when its turn comes.",
+           "Bytes deleted before they were read; each becomes a gap when its turn comes.",
            _receivers(lambda r: r.gone_bytes)),
     _gauge("held_bytes", "bytes", _ER, "Bytes of deleted files of the log that are held open.",
            _receivers(lambda r: r.held_bytes)),

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
+from threading import enumerate as enumerate_threads
 from typing import Any, NamedTuple
 
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.start import AgentOptions
+from k8s_audit_otlp.agent.start import AgentOptions, Resumed
 from tests.kit.agent import Fixture
 from tests.kit.backend import Backend
 from tests.kit.grpc_backend import GrpcBackend
@@ -189,3 +190,18 @@ def end_of(fixture: Fixture, way: str, kind: str) -> float:
                 process.terminate()
             process.wait(60)
             return time.monotonic() - asked
+
+
+def test_where_it_goes_on_is_told_before_anything_is_sent(fixture: Fixture) -> None:
+    """A line that a request failed stands behind the one that says what was begun."""
+    fixture.write(20)
+    agent = Agent(fixture.config(), {}, AgentOptions(once=True, lock_timeout_s=0.5))
+    told: list[tuple[int, bool]] = []
+
+    def before(resumed: list[Resumed]) -> None:
+        working = any(thread.name.startswith(("read ", "send ")) for thread in enumerate_threads())
+        told.append((len(resumed), working))
+
+    agent.start(before)
+    assert told == [(1, False)]
+    assert agent.run()
