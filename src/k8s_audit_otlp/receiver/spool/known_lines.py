@@ -1,7 +1,8 @@
 """The last lines of a spool, as digests: what is delivered to it again is known and dropped.
 
 Only an exact copy of a line is a repeat. A client chooses the audit id of its request, so two
-events with one id may be two requests; no two events of an apiserver are equal in every byte.
+events with one id may be two requests; no two events of an apiserver are equal in every byte. What
+stands for a text that nobody could read may be equal to another one, so it is never a repeat.
 
 The file is a list of digests, oldest first. A digest is written only after its line is on disk:
 what the file knows can never be missing from the log. What it misses is delivered twice at most.
@@ -13,6 +14,7 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
+from k8s_audit_otlp.event.decode import UNREAD
 from k8s_audit_otlp.state.files import open_private, replace_file
 
 DIGEST_BYTES = 16
@@ -20,6 +22,9 @@ LINES = 65_536  # six times the 10,000 events that an apiserver buffers; 8 MiB i
 
 
 def digest_of(line: bytes) -> bytes:
+    """Return what *line* is known by; one that stands for an unreadable text is always new."""
+    if UNREAD.match(line):
+        return os.urandom(DIGEST_BYTES)
     return blake2b(line, digest_size=DIGEST_BYTES).digest()
 
 

@@ -116,6 +116,17 @@ def test_the_window_is_bounded_and_outlives_the_segments(tmp_path: Path) -> None
     assert again.append([line(0)]) == (1, 0)
 
 
+def test_two_unreadable_events_are_never_one(tmp_path: Path) -> None:
+    """Only their lengths are left of them: to take the second for a repeat would lose it."""
+    unread = b"[unparsable, 17 bytes removed]\n"
+    spool = opened(tmp_path)
+    assert spool.append([unread, line(1), unread]) == (3, 0)
+    assert spool.append([unread, line(1)]) == (1, 1)
+    spool.close()
+    assert opened(tmp_path).append([unread]) == (1, 0)
+    assert held(tmp_path) == [unread, line(1), unread, unread, unread]
+
+
 def test_a_stopped_spool_refuses(tmp_path: Path) -> None:
     """What comes while the agent stops is not taken."""
     spool = opened(tmp_path)
