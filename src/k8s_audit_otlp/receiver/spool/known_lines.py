@@ -94,6 +94,12 @@ class KnownLines:
         self._fd = open_private(self._path, os.O_RDWR | os.O_APPEND)
         self._on_disk = len(saved)
 
+    def forget(self) -> None:
+        """Know nothing: the log is gone, and whoever brings its lines again must be heard."""
+        self._known.clear()
+        self._unsaved.clear()
+        self._on_disk = 2 * self._lines  # the next save makes the file anew, which may be gone too
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

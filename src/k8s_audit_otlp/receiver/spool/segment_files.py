@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from os.path import samestat
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.names import parse
@@ -63,14 +64,26 @@ class SegmentFiles:
 
         Raise OSError where the directory cannot be written.
         """
-        make_private_directory(self._directory)
-        backups = sorted(path for path in self._directory.iterdir() if _is_backup(path.name))
-        self.backup_bytes = sum(path.stat().st_size for path in backups)
-        self._last_backup = backups[-1].name if backups else ""
-        self._open_live()
+        self._take_up()
         yield from self._whole_lines()
         self._fsync(self._fd)
         sync_directory(self._directory, fsync=self._fsync)
+
+    def _take_up(self) -> None:
+        """Make the directory where it is missing, count its backups and open the live file."""
+        make_private_directory(self._directory)
+        backups = sorted(path for path in self._directory.iterdir() if _is_backup(path.name))
+        self.backup_bytes = sum(path.stat().st_size for path in backups)
+        self._last_backup = max(self._last_backup, backups[-1].name if backups else "")
+        self._open_live()
+
+    @property
+    def removed(self) -> bool:
+        """Say whether the live file is not in its place any more: nobody would find it again."""
+        try:
+            return self._fd >= 0 and not samestat(self._path.stat(), os.fstat(self._fd))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
 
     def _open_live(self) -> None:
         self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -150,8 +163,14 @@ class SegmentFiles:
     def rotate(self) -> None:
         """Give the live file its backup name and begin another; one that holds nothing stays.
 
-        Raise OSError where the directory cannot be written; call it again before the next write.
+        What somebody has removed is made again. Raise OSError where the directory cannot be
+        written; call it again before the next write.
         """
+        if self.removed:
+            make_private_directory(self._directory)
+            self.close()
+        if self._fd < 0:
+            self._take_up()
         if self.live_bytes:
             backup = self._backup_name()
             self._path.rename(self._path.with_name(backup))

@@ -138,6 +138,8 @@ class Spool:
         try:
             with self._lock:
                 self._lock.wait_for(lambda: not (self._syncing and self._rotates(sum(sizes))))
+                if self._files.removed:
+                    self._begin_anew()
                 new = self._new(digests)
                 self._write(lines, new, sum(sizes[n] for n in new.values()))
                 target, failures = self._appended, self._failures
@@ -178,7 +180,17 @@ class Spool:
                 raise SpoolFullError(f"{self._files.write_error}: {took}")
 
     def _rotates(self, size: int) -> bool:
-        return self._suspect or self._files.wants_rotation(size)
+        return self._suspect or self._files.removed or self._files.wants_rotation(size)
+
+    def _begin_anew(self) -> None:
+        """Go on in place of a log that somebody has removed. The lock is held.
+
+        What waits for its sync lies in the removed file, and is refused.
+        """
+        logger.warning("%s was removed; it is begun anew", self.path)
+        self._distrust()
+        self._window.forget()
+        self._rotate()
 
     def _rotate(self) -> None:
         """Begin another segment; what is in this one is on disk before. The lock is held."""
@@ -213,7 +225,7 @@ class Spool:
             failed = True
             try:
                 self._fsync(fd)
-                failed = False
+                failed = self._files.removed
             finally:
                 os.close(fd)
                 with self._lock:
@@ -223,6 +235,8 @@ class Spool:
                     else:
                         self._note_synced(written, count)
                     self._lock.notify_all()
+            if failed:
+                raise SpoolFullError(f"{self.path} was removed")
 
     def _note_synced(self, written: int, count: int) -> None:
         self._synced = written

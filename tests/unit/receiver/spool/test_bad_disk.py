@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import stat
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError, SpoolLimits
-from tests.kit.spools import files_of, line, opened
+from tests.kit.spools import files_of, held, line, opened
 
 SMALL_SEGMENTS = SpoolLimits(1 << 30, 2_000, 0)
 THREADS, REQUESTS, LINES = 6, 25, 4
@@ -90,3 +91,60 @@ def test_what_was_acknowledged_outlives_a_power_cut(tmp_path: Path, seed: int) -
     spool.append([last])
     assert last in disk.durable_lines(tmp_path)
     assert not spool.trouble
+
+
+@pytest.mark.parametrize("gone", ["the directory", "the log", "moved away", "a file in its place"])
+def test_a_log_that_is_removed_is_begun_anew(tmp_path: Path, gone: str) -> None:
+    """What is acknowledged from then on is in its place; what was in it may come again."""
+    directory = tmp_path / "spool"
+    spool = opened(directory, SMALL_SEGMENTS)
+    for number in range(30):
+        spool.append([line(number)])
+    match gone:
+        case "the directory":
+            shutil.rmtree(directory)
+        case "the log":
+            spool.path.unlink()
+        case "moved away":
+            directory.rename(tmp_path / "elsewhere")
+        case _:
+            spool.path.unlink()
+            spool.path.write_bytes(b"torn")
+    assert spool.append([line(29), line(30)]) == (2, 0)
+    assert held(directory)[-2:] == [line(29), line(30)]
+    assert spool.used_bytes == sum(path.stat().st_size for path in files_of(directory))
+    spool.close()
+    assert opened(directory).append([line(30)]) == (0, 1)
+
+
+def test_who_is_synced_while_the_log_is_removed_is_refused(tmp_path: Path) -> None:
+    """Its lines are in a file that nobody finds again."""
+    directory = tmp_path / "spool"
+    remove = [False]
+
+    def fsync(fd: int) -> None:
+        os.fsync(fd)
+        if remove.pop():
+            shutil.rmtree(directory)
+        remove.append(False)
+
+    spool = opened(directory, fsync=fsync)
+    spool.append([line(1)])
+    remove[:] = [True]
+    with pytest.raises(SpoolFullError, match="was removed"):
+        spool.append([line(2)])
+    assert spool.append([line(2), line(3)]) == (2, 0)
+    assert held(directory) == [line(2), line(3)]
+
+
+def test_where_the_directory_cannot_be_made_again_nothing_is_taken(tmp_path: Path) -> None:
+    """Once it can, lines are taken without a restart."""
+    directory = tmp_path / "parent" / "spool"
+    spool = opened(directory)
+    shutil.rmtree(directory.parent)
+    directory.parent.touch()
+    with pytest.raises(SpoolFullError, match="Not a directory"):
+        spool.append([line(1)])
+    directory.parent.unlink()
+    assert spool.append([line(1)]) == (1, 0)
+    assert held(directory) == [line(1)]
