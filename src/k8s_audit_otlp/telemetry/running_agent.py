@@ -57,8 +57,8 @@ class RunningSource(Protocol):
         """Say what a service deleted before it was read."""
 
     @property
-    def answers(self) -> Mapping[int, int]:
-        """Count its answers by status, where it is asked."""
+    def answers(self) -> Mapping[str, int]:
+        """Count its answers by status, where it is asked; `tls`: handshakes that failed."""
 
     @property
     def risks(self) -> Mapping[str, str]:

@@ -151,7 +151,7 @@ class SourceView:
     alive: bool = True
     trouble: str = ""  # why nothing may come
     left_out: int = 0  # what held no audit event
-    answers: Mapping[int, int] = field(default_factory=dict)  # requests by status
+    answers: Mapping[str, int] = field(default_factory=dict)  # requests by status, or `tls`
     spools: Sequence[SpoolView] = ()
     behind_s: float | None = None  # since it last had all that there was; None: it does not read
     waiting: Mapping[str, int] = field(default_factory=dict)  # messages, by "topic/partition"

@@ -213,7 +213,7 @@ def test_counts_go_on_after_a_reload(tmp_path: Path, backend: Backend) -> None:
             agent.hand_over()
             thread.join(90)
         options = replace(options, lock=agent.lock)
-        assert view.answers == {200: 2 * (number + 1), 400: number + 1}
+        assert view.answers == {"200": 2 * (number + 1), "400": number + 1}
         (spool,) = view.spools
         assert (spool.taken, spool.repeated) == (100 * (number + 1), 10 * (number + 1))
 

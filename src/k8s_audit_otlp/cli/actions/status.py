@@ -126,7 +126,9 @@ def _source(source: SourceView) -> list[str]:
         waiting = f", {sum(source.waiting.values()):,} messages wait" if source.waiting else ""
         lines.append(f"  behind   {duration(source.behind_s)}{waiting}")
     if source.answers:
-        answers = ", ".join(f"{count:,} x {code}" for code, count in sorted(source.answers.items()))
+        named = {"tls": "no TLS handshake: the agent's log says why"}
+        counts = sorted(source.answers.items())
+        answers = ", ".join(f"{count:,} x {named.get(code, code)}" for code, count in counts)
         lines.append(f"  answers  {answers}")
     if source.left_out:
         lines.append(f"  left out {source.left_out:,} that held no audit event")

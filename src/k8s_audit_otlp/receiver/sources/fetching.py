@@ -60,7 +60,7 @@ class FetchingSource(ABC, Generic[Connection]):
         self.lag = Lag()
         self.lost: list[Lost] = []
         self.on_record = 0
-        self.answers: dict[int, int] = {}  # nobody asks it
+        self.answers: dict[str, int] = {}  # nobody asks it
         self.risks: dict[str, str] = {}  # no buffer before it is known
         self._spool = spool
         self._again_s = again_s

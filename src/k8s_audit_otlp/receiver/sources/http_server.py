@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from k8s_audit_otlp.transport.tls import VERSIONS, load_pair, stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
 
+NO_HANDSHAKE = "tls"  # what is counted in place of a status
 _HANDSHAKE_S = 10.0  # who says a first byte and no more has a place for so long
 # After a refusal nothing is read any more; who still sends would see a reset, and not the answer.
 _QUIET_S = 0.25  # without a byte, and the connection is closed
@@ -49,6 +51,7 @@ class HttpServer:
         self._context: ssl.SSLContext | None = None
         self._stamp: object = None
         self.trouble = ""  # why new certificates are not used
+        self.answers: Counter[str] = Counter()  # by status; NO_HANDSHAKE: did not come so far
 
     @property
     def alive(self) -> bool:
@@ -137,7 +140,7 @@ class HttpServer:
 
         Also what the client says of ours comes as such an error, an alert.
         """
-        warn = self.warn
+        warn, answers = self.warn, self.answers
 
         class Handshake(ssl.SSLObject):
             def do_handshake(self) -> None:
@@ -148,6 +151,7 @@ class HttpServer:
                 except ssl.SSLError as error:
                     why = getattr(error, "verify_message", "") or error.reason or "it ended"
                     said = why.replace("_", " ").lower()
+                    answers[NO_HANDSHAKE] += 1
                     warn("tls", f"a client does not get through the handshake of TLS: {said}")
                     raise
 

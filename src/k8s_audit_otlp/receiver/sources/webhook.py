@@ -84,7 +84,6 @@ class WebhookSource(HttpServer):
         self._appending = CapacityLimiter(_MOST_APPENDS)
         self._appending_long = CapacityLimiter(1)
         self._risks = {cluster: BufferRisk() for cluster in spools}
-        self.answers: dict[int, int] = {}
         self._at_risk: dict[str, tuple[str, float]] = {}  # by cluster: why, and when it was seen
         self.application = Starlette(
             routes=[
@@ -98,7 +97,7 @@ class WebhookSource(HttpServer):
     async def _no_such_place(self, _: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
         headers = {"Connection": "close"} | ({"Allow": "POST"} if status == 405 else {})
-        self.answers[status] = self.answers.get(status, 0) + 1
+        self.answers[str(status)] += 1
         return PlainTextResponse("POST events to /audit or /audit/CLUSTER\n", status, headers)
 
     @property
@@ -113,10 +112,10 @@ class WebhookSource(HttpServer):
             await self._take(request, chunks)
         except _REFUSALS as refusal:
             status, why = self._why(refusal)
-        self.answers[status] = self.answers.get(status, 0) + 1
+        self.answers[str(status)] += 1
         if status == 200:
             return Response(status_code=200)
-        if self.answers[status] % _COLLECT_EVERY == 0:
+        if self.answers[str(status)] % _COLLECT_EVERY == 0:
             gc.collect(1)
         if "expect" not in request.headers:
             strange = status in (401, 403)

@@ -43,7 +43,7 @@ def _source_samples(views: Sequence[SourceView]) -> Iterator[Sample]:
             topic, _, partition = place.rpartition("/")
             yield "source_waiting_messages", {**of, "topic": topic, "partition": partition}, count
         for status, count in sorted(view.answers.items()):
-            yield "source_requests_total", {**of, "code": str(status)}, count
+            yield "source_requests_total", {**of, "code": status}, count
         for spool in view.spools:
             receiver = {"receiver": spool.receiver}
             events = {"taken": spool.taken, "repeated": spool.repeated, "refused": spool.refused}

@@ -182,7 +182,7 @@ _OF_THE_AGENT: Final[Mapping[str, Row]] = {
     "source_left_out_total": ("counter", "messages", ("source",),
          "Messages, or texts in them, that held no audit event."),
     "source_requests_total": ("counter", "requests", ("source", "code"),
-         "Requests to a webhook by the status they were answered with."),
+         "Requests to a webhook by the status of their answer; `tls`: failed handshakes."),
     "spool_bytes": ("gauge", "bytes", ("receiver",), "Bytes of the spool on disk."),
     "spool_max_bytes": ("gauge", "bytes", ("receiver",), "Bytes at which the spool is full."),
     "spool_refuses": ("gauge", "boolean", ("receiver",), "1 while the spool takes nothing."),

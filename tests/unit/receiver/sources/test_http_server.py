@@ -41,4 +41,5 @@ def test_a_handshake_that_fails_is_told(
     served.server.stop(10)
     assert "does not get through the handshake of TLS" in caplog.text
     assert said in caplog.text
+    assert served.server.answers == {"tls": 1}
     assert served.held() == []

@@ -289,6 +289,6 @@ def test_thousands_of_bad_requests_leave_nothing_behind(serve: Serve) -> None:
         thread.join()
     assert sorted(served.held()) == sorted(map(line, taken))
     assert len(taken) == 8
-    assert served.server.answers.pop(200) == 8
+    assert served.server.answers.pop("200") == 8
     assert sum(served.server.answers.values()) == 2000
     assert served.server._budget._left == 96 << 20
