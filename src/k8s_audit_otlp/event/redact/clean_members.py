@@ -12,7 +12,6 @@ from itertools import compress
 from operator import not_
 
 from k8s_audit_otlp.event.redact.embedded import may_hold_json
-from k8s_audit_otlp.event.redact.names import Verdicts
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.redact.strings import KnownTexts
 from k8s_audit_otlp.event.secrets.gate import may_hold, needles_in_bytes
@@ -24,6 +23,7 @@ from k8s_audit_otlp.event.splice.tokens import (
     split,
     text_of,
 )
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _UNTOLD = re.compile(rb'\[?"[0-9a-fA-F:TZ.+-]*"\]?')  # times, uids, addresses
 _BY_TEXTS = frozenset((b"userAgent", b"sourceIPs", b"verb"))  # alone
@@ -33,11 +33,13 @@ _BEYOND_WORDS = (b"\\", MASKED_BACKSLASH, b"{", b"[")  # escapes, JSON in a text
 _MOST_NAMES = 64  # of one member that are remembered together
 
 
-class CleanMembers(dict[tuple[bytes, bytes], bool]):
+class CleanMembers(Verdicts[tuple[bytes, bytes], bool]):
     """(name, JSON) of a member -> does it leave as it is. Bounded."""
 
     def __init__(self, outside: OutsideBodies) -> None:
-        super().__init__()
+        super().__init__(
+            self._leaves, most=_MAX_KEPT, longest=_LONGEST_KEPT, size=lambda member: len(member[1])
+        )
         self._outside = outside
         self._known: defaultdict[bytes, KnownTexts] = defaultdict(KnownTexts)
         self._shapes = Verdicts(self._calls_for_nothing, most=_MAX_KEPT, longest=_MOST_NAMES)
@@ -49,18 +51,13 @@ class CleanMembers(dict[tuple[bytes, bytes], bool]):
         return [member[0] for member in members if not self[member]]
 
     def __missing__(self, member: tuple[bytes, bytes]) -> bool:
-        name, value = member
-        if _UNTOLD.fullmatch(value):
-            return True
+        return bool(_UNTOLD.fullmatch(member[1])) or super().__missing__(member)
+
+    def _leaves(self, member: tuple[bytes, bytes]) -> bool:
         try:
-            verdict = self._is_clean(name, value)
+            return self._is_clean(*member)
         except (UnreadableError, LookupError):
-            verdict = False
-        if len(value) <= _LONGEST_KEPT:
-            if len(self) >= _MAX_KEPT:
-                self.clear()
-            self[member] = verdict
-        return verdict
+            return False
 
     def _is_clean(self, name: bytes, value: bytes) -> bool:
         outside = self._outside

@@ -1,8 +1,6 @@
 """Says what the name of a member of a body calls for. Each distinct name is judged once."""
 
-from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import Generic, TypeVar
 
 import msgspec
 
@@ -19,6 +17,7 @@ from k8s_audit_otlp.event.secrets.needles import NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import text_of
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _MAX_NAMES = 8192  # distinct member names remembered
 _LONGEST_KEPT = 256  # bytes
@@ -68,8 +67,6 @@ _VALUE_WORDS = frozenset(
 )
 _HOLDERS = frozenset({"secure", "sensitive", "confidential"})
 _MOST_WORDS = 2  # `headerValue`
-K = TypeVar("K", str, bytes, tuple[bytes, ...])
-V = TypeVar("V")
 _WITH_VALUES = frozenset(
     (Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.ENV, Action.COMMAND, Action.ARGS)
 )
@@ -77,29 +74,6 @@ _VALUE = 'v:"'  # a managed field of this beginning is named by a value
 _SHORTEST_VALUE = 8  # characters of a name that may hold a credential
 _ANY = Replacement(None)
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
-
-
-class Verdicts(dict[K, V], Generic[K, V]):
-    """`verdicts[text]` is `judge(text)`, remembered: the same few come again for ever. Bounded."""
-
-    def __init__(self, judge: Callable[[K], V], *, most: int, longest: int) -> None:
-        """*most*: how many are remembered; *longest*: the length of one that is."""
-        super().__init__()
-        self._judge: Callable[[K], V] = judge
-        self._most, self._longest = most, longest
-
-    def __missing__(self, text: K) -> V:
-        verdict = self._judge(text)
-        self.remember((text,), verdict)
-        return verdict
-
-    def remember(self, texts: Iterable[K], verdict: V) -> None:
-        """Keep one verdict on several texts."""
-        for text in texts:
-            if len(text) <= self._longest:
-                if len(self) >= self._most:
-                    self.clear()
-                self[text] = verdict
 
 
 class Names(Verdicts[bytes, Action]):

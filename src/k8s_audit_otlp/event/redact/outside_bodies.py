@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
-from k8s_audit_otlp.event.redact.names import Action, Verdicts
+from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
@@ -35,6 +35,7 @@ from k8s_audit_otlp.event.splice.tokens import (
     split,
     text_of,
 )
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.model import AuditEvent
 
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"

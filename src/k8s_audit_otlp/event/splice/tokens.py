@@ -16,10 +16,12 @@ from collections.abc import Iterator
 import orjson
 
 from k8s_audit_otlp.event.memory_bounds import is_costly_to_split
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 MASKED_BACKSLASH, MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
 _CACHED_PUNCTUATION = 4096
+_LONGEST_CACHED = 32  # bytes
 _SPARSE = 200  # bytes for each escape from which on escapes are cheaper one by one
 _STRIDE = 64  # pieces of punctuation looked at together
 _COLON = 0x3A
@@ -34,45 +36,36 @@ class SpacedError(UnreadableError):
     """There is white space between the members; it has to be taken out first."""
 
 
-class _KeyMarks(dict[bytes, bool]):
-    """Punctuation -> is the string before it a member's name. Bounded."""
-
-    def __missing__(self, punctuation: bytes) -> bool:
-        if len(punctuation.split(None, 1)) != 1 or punctuation[-1:].isspace():
-            raise SpacedError("white space or nothing between two strings")
-        marks = punctuation[0] == _COLON
-        if len(punctuation) <= 32:
-            if len(self) >= _CACHED_PUNCTUATION:
-                self.clear()
-            self[punctuation] = marks
-        return marks
+def _marks_key(punctuation: bytes) -> bool:
+    """Say whether the string before *punctuation* is a member's name."""
+    if len(punctuation.split(None, 1)) != 1 or punctuation[-1:].isspace():
+        raise SpacedError("white space or nothing between two strings")
+    return punctuation[0] == _COLON
 
 
-class _Balance(dict[bytes, tuple[int, int]]):
-    """Punctuation -> (depth after its lowest closing bracket, depth at its end), relative."""
+def _balance_of(brackets: bytes) -> Verdicts[bytes, tuple[int, int]]:
+    """Return punctuation -> (depth after its lowest closing bracket, depth at its end), relative.
 
-    def __init__(self, brackets: bytes) -> None:
-        super().__init__()
-        self._brackets = re.compile(b"[" + re.escape(brackets) + b"]").findall
+    *brackets* are those that count.
+    """
+    find = re.compile(b"[" + re.escape(brackets) + b"]").findall
 
-    def __missing__(self, punctuation: bytes) -> tuple[int, int]:
+    def weigh(punctuation: bytes) -> tuple[int, int]:
         depth, lowest = 0, _NEVER
-        for bracket in self._brackets(punctuation):
+        for bracket in find(punctuation):
             if bracket in b"[{":
                 depth += 1
             else:
                 depth -= 1
                 lowest = min(lowest, depth)
-        if len(punctuation) <= 32:
-            if len(self) >= _CACHED_PUNCTUATION:
-                self.clear()
-            self[punctuation] = lowest, depth
         return lowest, depth
 
+    return Verdicts(weigh, most=_CACHED_PUNCTUATION, longest=_LONGEST_CACHED)
 
-balance = _Balance(b"[]{}")
-_BALANCE_OF = {0x5B: (_Balance(b"[]"), b"[", b"]"), 0x7B: (_Balance(b"{}"), b"{", b"}")}
-marks_key = _KeyMarks().__getitem__
+
+balance = _balance_of(b"[]{}")
+_BALANCE_OF = {0x5B: (_balance_of(b"[]"), b"[", b"]"), 0x7B: (_balance_of(b"{}"), b"{", b"}")}
+marks_key = Verdicts(_marks_key, most=_CACHED_PUNCTUATION, longest=_LONGEST_CACHED).__getitem__
 
 
 # Of a letter: not of what ends a string, nor of what Go escapes.
