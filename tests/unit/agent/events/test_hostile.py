@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,12 +78,11 @@ class Target:
         """Return all that is answered until the connection is closed."""
         found = b""
         with self.connect() as connection:
-            try:
+            with suppress(OSError):  # refused before all of it was sent: the answer is there
                 connection.sendall(data)
+            with suppress(OSError):
                 while piece := connection.recv(65_536):
                     found += piece
-            except OSError:
-                pass  # refused before all of it was sent
         return found
 
     def status(self, data: bytes) -> int:
@@ -195,7 +194,7 @@ def test_what_means_ill_is_answered_and_leaves_nothing(target: Target) -> None:
     assert target.written() == ["first"]
 
 
-@pytest.mark.parametrize("read_timeout", ["60s"])  # of eight at once some wait on a busy machine
+@pytest.mark.parametrize("read_timeout", ["300s"])  # of eight at once some wait on a busy machine
 def test_by_the_thousand_they_cost_no_memory(target: Target) -> None:
     """Good requests among them are taken, and nothing of the others."""
     quick = [data for data, wanted in BAD.values() if wanted not in (408, 413) and len(data) < MIB]
@@ -213,7 +212,7 @@ def test_by_the_thousand_they_cost_no_memory(target: Target) -> None:
     assert target.memory() - before < 48 * MIB
 
 
-@pytest.mark.parametrize("read_timeout", ["60s"])
+@pytest.mark.parametrize("read_timeout", ["300s"])
 def test_a_refused_body_is_gone_with_its_answer(target: Target) -> None:
     blanks, before = request(gzip.compress(b" " * (4 * MIB)), GZIP), target.memory()
     assert {target.status(blanks) for _ in range(40)} == {400}
@@ -259,7 +258,7 @@ def test_slow_bodies_are_given_up(target: Target) -> None:
 
 
 @pytest.mark.timeout(400)  # seconds; a busy machine takes long
-@pytest.mark.parametrize("read_timeout", ["60s"])
+@pytest.mark.parametrize("read_timeout", ["300s"])
 def test_the_longest_request_costs_little_more_than_itself(
     target: Target, backend: Backend
 ) -> None:
