@@ -43,10 +43,17 @@ def compare(
     totals.gaps = len({n.uid for n in gaps if n.attributes.get(SEGMENT + "sequence") != 1})
     totals.unexplained = unexplained(order, received.audit_ids, gaps)
     totals.notes += disagreeing_receipts(received.notices, received.uids, totals)
-    if received.keep == "records":
-        # Nobody has changed anything.
-        totals.notes += verdict_of(exported(backend)).faults
+    totals.notes += twice_named(received.records)
+    totals.notes += verdict_of(exported(backend)).faults  # nobody has changed anything
     return totals
+
+
+def twice_named(records: Iterable[Record]) -> list[str]:
+    """Name the uids under which different events arrived: a store may keep one for each."""
+    events: dict[str, set[tuple[str, int]]] = {}
+    for record in records:
+        events.setdefault(record.uid, set()).add((record.ids.audit_id, record.time_ns))
+    return [f"{uid} names {len(found)} events" for uid, found in events.items() if len(found) > 1]
 
 
 def verdict_of(

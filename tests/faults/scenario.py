@@ -24,7 +24,6 @@ from tests.faults.weather import FAULTS, Weather
 from tests.kit.agent import exported
 from tests.kit.backend import Backend
 from tests.kit.judged import write_rows
-from tests.kit.received import Keep
 
 KEEPS = (0, 0, 2, 1)  # backups that the writer keeps, by turns of the seed; 0 keeps all
 STATE_DISK_BYTES = 4_000_000  # three generations of the state of a thousand segments
@@ -221,25 +220,20 @@ def run_scenario(
     seed: int,
     seconds: float | None = None,
     max_backups: int | None = None,
-    keep: Keep = "uids",
 ) -> Totals:
-    """Run one seed in a folder of its own; *seconds* is how long the writer writes.
-
-    *keep* "records": what arrived is held against its receipts, too, and exported.
-    """
+    """Run one seed in a folder of its own; *seconds* is how long the writer writes."""
     if max_backups is None:
         max_backups = KEEPS[seed % len(KEEPS)]
     rng = random.Random(seed)  # noqa: S311 - a seed makes a run repeatable
     weather = Weather(seed)
     with (
         small_disk(folder / "state") as disk,
-        Backend(weather, keep=keep) as backend,
+        Backend(weather) as backend,
     ):
         one = Scenario(folder, rng, disk=disk)
         one.totals.seed = seed
         one.run(backend, weather, script_of(rng, seconds, max_backups), seed)
-        if keep == "records":
-            write_rows(folder / "export.ndjson", exported(backend))
+        write_rows(folder / "export.ndjson", exported(backend))
         if one.totals.wrong:
             no_sockets = shutil.ignore_patterns("*.sock")
             shutil.copytree(folder / "state", folder / "state-at-end", ignore=no_sockets)

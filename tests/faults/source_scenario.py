@@ -24,9 +24,11 @@ import click
 import yaml
 from confluent_kafka import Producer
 
+from tests.faults.compare import twice_named, verdict_of
 from tests.faults.processes import GAP, Agent, Totals
 from tests.faults.scenario import ACTS, Scenario, small_disk
 from tests.faults.weather import Weather
+from tests.kit.agent import exported
 from tests.kit.backend import Backend
 from tests.kit.kafka import mock_brokers
 from tests.kit.servers import free_port
@@ -173,6 +175,8 @@ class SourceScenario(Scenario):
         totals.repeated = totals.received - len(backend.received.audit_ids)
         if not feed.taken:
             totals.notes.append("nothing was taken")
+        totals.notes += twice_named(backend.received.records)
+        totals.notes += verdict_of(exported(backend)).faults
         totals.gaps = len([n for n in backend.received.notices if n.event_name == GAP])
 
     def _wait_for_more(self, feed: SourceClient) -> None:
@@ -189,7 +193,7 @@ def run_source(folder: Path, kind: str, seed: int, seconds: float = 4.0) -> Tota
     weather = Weather(seed)
     with (
         small_disk(folder / "state") as disk,
-        Backend(weather, keep="uids") as backend,
+        Backend(weather) as backend,
         mock_brokers("audit") as brokers,
     ):
         one = SourceScenario(folder, rng, disk=disk)

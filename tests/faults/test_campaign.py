@@ -6,7 +6,7 @@ import pytest
 from click import UsageError
 
 from tests.faults.campaign import run_all, update
-from tests.faults.compare import disagreeing_receipts, unexplained
+from tests.faults.compare import disagreeing_receipts, twice_named, unexplained
 from tests.faults.processes import GAP, RECEIPT, Totals
 from tests.faults.scenario import run_scenario
 from tests.kit.received import Record
@@ -22,7 +22,7 @@ def test_whatever_is_done_to_the_agent_no_event_is_lost(tmp_path: Path, seed: in
 
     And of what arrived nothing looks as if somebody had changed it.
     """
-    totals = run_scenario(tmp_path / "run", seed, keep="records")
+    totals = run_scenario(tmp_path / "run", seed)
     assert not totals.wrong, totals
 
 
@@ -60,6 +60,15 @@ def test_a_receipt_must_equal_what_arrived() -> None:
     assert disagreeing_receipts(notices, ["ab-0"], totals) != []
     assert disagreeing_receipts([receipt(9, 1)], ["ab-0", "ab-a"], totals) != []
     assert disagreeing_receipts([receipt(9, 1, gaps=1)], ["ab-0", "ab-a"], totals) == []
+
+
+def test_two_events_under_one_uid_are_a_failure() -> None:
+    """An event that is repeated is none."""
+    first = Record("ab-0", "", "", {"auditID": "1"}, {}, 1, 2, 9, "", "")
+    again = first._replace(observed_ns=3)
+    assert twice_named([first, again]) == []
+    assert twice_named([first, again._replace(attributes={"auditID": "2"})]) != []
+    assert twice_named([first, again._replace(time_ns=4)]) != []
 
 
 def test_the_table_keeps_one_row_for_each_name(tmp_path: Path) -> None:

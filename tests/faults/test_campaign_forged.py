@@ -51,7 +51,7 @@ class Story(NamedTuple):
 @pytest.fixture(scope="module", params=[20, *MORE])
 def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("story") / "run"
-    totals = run_scenario(folder, request.param, keep="records")
+    totals = run_scenario(folder, request.param)
     assert not totals.wrong, totals
     rows, key = read_rows(folder / "export.ndjson"), folder / f"{KEY}.pub"
     return Story(rows, key, verdict_of(rows, read_public_keys([key])))
