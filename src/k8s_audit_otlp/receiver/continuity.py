@@ -80,6 +80,8 @@ class Continuity:
 
     def follows(self, entry: Entry, source: Source, identity: Identity, found: ScanResult) -> bool:
         """Say whether *source* follows what was known, now that its first line can be read."""
+        if self._unread_before(entry, identity):
+            return False
         unnamed = self.unnamed.pop(entry.key, None)
         if unnamed is not None:
             same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
@@ -100,6 +102,15 @@ class Continuity:
             and 0 < identity.when_ns <= file.written_ns
             for file in self._known.manifest.unread
         )
+
+    def _unread_before(self, entry: Entry, identity: Identity) -> str:
+        """Name the file that could not be read and whose place or inode number this one has.
+
+        It is no such file where it was written to before the first event of this one.
+        """
+        unread = self._known.manifest.unread
+        of = (f for f in unread if is_of(f, entry) and 0 < f.written_ns < identity.when_ns)
+        return next((file.name for file in of), "")
 
     def _is_remembered(self, source: Source) -> bool:
         """Say whether an earlier process saw this very file without a line, and that it follows."""
@@ -155,11 +166,12 @@ class Continuity:
     # -- gaps ----------------------------------------------------------------------------------
 
     def add_gap_before(
-        self, name: str, identity: Identity, found: ScanResult, *, cut: bool
+        self, name: str, identity: Identity, found: ScanResult, *, entry: Entry | None, cut: bool
     ) -> None:
         """Add a gap before a new segment where nothing proves that it follows.
 
-        *cut*: it begins in the midst of a file that held another one.
+        *entry*: of its file, if that has a name. *cut*: it begins in the midst of a file that held
+        another one.
         """
         following = self._known.manifest.in_positions(identity.name)
         if found.follows or following or self._is_older(identity):
@@ -169,7 +181,10 @@ class Continuity:
             # A file that cannot be read may be it: judged once that one can.
             self._known.manifest.doubted = before.seq, self._known.manifest.next_seq
             return
-        self._add_gap(name, before, identity.name, until_ns=identity.when_ns, cut=cut)
+        unread = self._unread_before(entry, identity) if entry else ""
+        why = f"{unread} was replaced or cut before it could be read" if unread else ""
+        why = why or self._missing_proof(name, before, cut=cut)
+        self._add_gap(name, before, identity.name, until_ns=identity.when_ns, why=why)
 
     def _is_older(self, identity: Identity) -> bool:
         """Say whether the log was there before our first look at it, which showed another place.
@@ -191,20 +206,19 @@ class Continuity:
             manifest.doubted = (0, 0)
         elif before.seq not in found.candidates:
             manifest.doubted = (0, 0)
-            state = after.state
-            self._add_gap(state.name, before, state.identity, until_ns=state.first_ns)
+            state, why = after.state, self._missing_proof(after.state.name, before)
+            self._add_gap(state.name, before, state.identity, until_ns=state.first_ns, why=why)
 
     def _add_gap(
-        self, name: str, before: Segment | None, after: str, *, until_ns: int, cut: bool = False
+        self, name: str, before: Segment | None, after: str, *, until_ns: int, why: str
     ) -> None:
         key = f"{before.state.identity if before else ''} {after}".encode()
         since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
         if until_ns <= since_ns:  # a log that was cut begins with what was read of it
             until_ns = 0
-        why = self._missing_proof(name, before, cut=cut)
         self._on_new(self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why))
 
-    def _missing_proof(self, name: str, before: Segment | None, *, cut: bool) -> str:
+    def _missing_proof(self, name: str, before: Segment | None, *, cut: bool = False) -> str:
         """Return which proof is missing that *name*, which is in the text, follows what was known.
 
         Whoever verifies the notice looks for the name of its file in its text.

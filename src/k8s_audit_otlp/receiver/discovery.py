@@ -263,7 +263,7 @@ class Discovery:
         """Make a new segment, and tell of what may lie between it and what was known."""
         before = self._known.predecessor()
         name = entry.name.name if entry else before.state.name if before else "?"
-        self.continuity.add_gap_before(name, identity, found, cut=begin > 0)
+        self.continuity.add_gap_before(name, identity, found, entry=entry, cut=begin > 0)
         segment = self._known.add(identity, begin=begin, after=after)
         segment.name = entry.name if entry else None
         segment.state.seen_as(name)

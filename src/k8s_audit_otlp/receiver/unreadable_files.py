@@ -55,7 +55,11 @@ class UnreadableFiles:
             candidates, after = self._without_file(found), self._listed_before(entry, found)
             file = UnreadableFile(entry.name.name, *entry.key, candidates, after)
             unread.append(file)
+        if entry.size < file.size:
+            self._tell_lost(file, "replaced or cut")
+            file.written_ns = 0
         file.name, file.device, file.inode = entry.name.name, *entry.key
+        file.size = entry.size
         file.written_ns = file.written_ns or (self._known.clock_ns() if entry.size else 0)
         found.candidates.update(file.candidates)
         return None
@@ -90,14 +94,20 @@ class UnreadableFiles:
                 # What has a file of its own is in no other.
                 file.candidates = [seq for seq in file.candidates if seq not in found.bound]
                 waiting.append(file)
-            elif any(is_of(file, entry) for entry in entries):
-                continue  # it could be read, or was put back so that it can
-            else:
-                what = f"{file.name} {file.device} {file.inode}".encode()
-                why = f"{file.name} was deleted before it could be read"
-                self._on_new(self._known.add_lost("unseen", file.name, what, detail=why))
+                continue
+            here = [entry for entry in entries if is_of(file, entry)]
+            if not here:
+                self._tell_lost(file, "deleted")
+            elif file.written_ns and not any(entry.size for entry in here):
+                self._tell_lost(file, "replaced or cut")
+            # Else it could be read by now: a first event newer than it shows another one.
         self._known.manifest.unread = waiting
         found.candidates = {seq for file in waiting for seq in file.candidates}
+
+    def _tell_lost(self, file: UnreadableFile, what: str) -> None:
+        key = f"{file.name} {file.device} {file.inode}".encode()
+        why = f"{file.name} was {what} before it could be read"
+        self._on_new(self._known.add_lost("unseen", file.name, key, detail=why))
 
     def give_up(self, entry: Entry, source: Source, reason: str) -> Segment:
         """Give up a file of which not one line can be read, for the *reason* that a gap has.

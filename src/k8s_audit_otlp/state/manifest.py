@@ -97,6 +97,7 @@ class UnreadableFile(msgspec.Struct, array_like=True):
     candidates: list[int] = []  # segments that had no other file when it was first seen
     after: int = 0  # the newest known segment, if its file was listed before it at first sight
     written_ns: int = 0  # when it was seen first and held something
+    size: int = 0  # of it at the last look
 
 
 class Manifest(msgspec.Struct, omit_defaults=True):

@@ -115,12 +115,13 @@ def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def event() -> Callable[..., Any]:
-    """Make the line of an event from its number."""
+    """Make the line of an event from its number: the microsecond in which it happened."""
 
     def make(number: int, size: int = 0) -> Any:
+        seconds = f"{5 + number / 1_000_000:09.6f}"
         return (
             f'{{"auditID":"id-{number}","stage":"ResponseComplete",'
-            f'"stageTimestamp":"2026-01-02T03:04:05.{number:06}Z","pad":"{"x" * size}"}}\n'
+            f'"stageTimestamp":"2026-01-02T03:04:{seconds}Z","pad":"{"x" * size}"}}\n'
         ).encode()
 
     return make

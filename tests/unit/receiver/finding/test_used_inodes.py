@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ManualClock
 from tests.kit.log_files import append, denied, rotate
 
 
@@ -84,3 +85,63 @@ def test_each_file_of_a_log_without_rights_is_told_when_it_is_gone(
     append(live, event(3))
     assert receiver.drain() == [event(3)]
     assert receiver.gaps == [("unseen", 0, 1)] * 2
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("smaller", [True, False])
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_log_that_is_replaced_before_it_could_be_read_is_told(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Any,
+    clock: ManualClock,
+    *,
+    restart: bool,
+    smaller: bool,
+    readable: bool,
+) -> None:
+    """Though the new one has its name and its inode number, and can be read or not yet either."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    rotate(live, 0)
+    append(live, event(1), event(2))
+    receiver.log.close()
+    clock.advance(1)
+    with denied(live):
+        receiver = receive(receiver)
+        assert (receiver.drain(), receiver.gaps) == ([], [])
+    os.truncate(live, 0)
+    lines = [event(2_000_000 + n) for n in range(1 if smaller else 5)]
+    append(live, *lines)
+    clock.advance(2)
+    if not readable:
+        with denied(live):
+            assert receiver.drain() == []
+    gaps = receiver.gaps
+    receiver = receive(receiver) if restart else receiver
+    assert receiver.drain() == lines
+    gaps += receiver.gaps if restart else []
+    assert gaps == [("unseen", 0, 1)]
+    rotate(live, 1)
+    append(live, event(4_000_000))
+    receiver.gaps.clear()
+    assert (receiver.drain(), receiver.gaps) == ([event(4_000_000)], [])
+
+
+def test_a_log_that_could_not_be_read_for_a_while_is_told_of_nothing(
+    receive: Callable[..., Any], live: Path, event: Any, clock: ManualClock
+) -> None:
+    """It is the one that was seen, however much was written meanwhile."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    rotate(live, 0)
+    append(live, event(1))
+    receiver.log.close()
+    clock.advance(1)
+    with denied(live):
+        receiver = receive(receiver)
+        receiver.drain()
+    append(live, event(2_000_000))
+    assert (receiver.drain(), receiver.gaps) == ([event(1), event(2_000_000)], [])
