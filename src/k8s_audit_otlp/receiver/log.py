@@ -14,6 +14,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.discovery import Discovery
 from k8s_audit_otlp.receiver.identity import Marks
+from k8s_audit_otlp.receiver.links import linked_before
 from k8s_audit_otlp.receiver.listing import (
     Entry,
     list_log,
@@ -81,10 +82,7 @@ class AuditLog:
         self._listeners.append(wake)
 
     def next_segment(self, ledger: Ledger) -> Segment | None:
-        """Return the first segment in order that may have something for *ledger*.
-
-        One whose file cannot be read now does not hold up the others.
-        """
+        """Return the first one that may have something for *ledger*, and can be read now."""
         while True:
             with self._known.lock:
                 segment = self._known.next_for(ledger)
@@ -196,15 +194,15 @@ class AuditLog:
         continuity, live = self._discovery.continuity, self._known.live()
         least = live.least_size if live is not None else 0  # first: it may be read on meanwhile
         try:
-            info = self._live.stat()
+            info = live_path(self.path).stat()
         except OSError:
             return bool(continuity.unnamed) or live is not None
         key = (info.st_dev, info.st_ino)
         if key in continuity.unnamed:
             return info.st_size != continuity.unnamed_size
-        if live is None or live.source is None or live.key != key:
+        if live is None or live.source is None or live.key != key or info.st_size < least:
             return True
-        if info.st_size < least or (info.st_size != live.disk_size and not self._unchanged(live)):
+        if info.st_size != live.disk_size and not self._unchanged(live):
             return True
         with self._known.lock:
             grown = live.look(self.clock_ns())
@@ -216,11 +214,11 @@ class AuditLog:
         """List the directory: place new segments, follow renames, let go what is done."""
         with self._scanning:
             try:
-                self._live = live_path(self.path)
+                old, self._live = self._live, live_path(self.path)
                 unknown = list(unknown_backups(self.path))
                 before = self._known.appearance()
                 self._known.forget_rewritten(self._unchanged)
-                entries, found = self._bound()
+                entries, found = self._bound(linked_before(self.path, old, self._live, self._known))
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
@@ -244,15 +242,15 @@ class AuditLog:
                 "but is none of the names that are read; rename it to have it sent"
             )
 
-    def _bound(self) -> tuple[list[Entry], ScanResult]:
-        """List the directory and find the segment of every file.
+    def _bound(self, linked: list[Entry]) -> tuple[list[Entry], ScanResult]:
+        """Find the segment of every file, of those of the directory after the *linked* ones.
 
-        A listing is no snapshot: it is made anew until each new file is where it says. What one
-        does not show is only missing once a second one does not show it either.
+        A listing is no snapshot: it is made anew until each new file is where it says, and what is
+        missing is missing once a second one does not show it either.
         """
         doubted = False
         for left in reversed(range(_ATTEMPTS)):
-            entries = self._list(self.path)
+            entries = [*linked, *self._list(self.path)]
             found = self._bind(without_packed_twins(entries), final=doubted or not left)
             if not found.outdated:
                 break
