@@ -10,34 +10,23 @@ from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.redact.siblings import (
     has_sibling,
     is_reference,
+    judge_value,
     mask_drawn_names,
     owned,
-    parent_name,
     rename,
-    siblings,
 )
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
-from k8s_audit_otlp.event.secrets.values import is_credential, looks_random, says_which
+from k8s_audit_otlp.event.secrets.values import looks_drawn, says_which
 from k8s_audit_otlp.event.splice.tokens import end_of, is_key, marks_key, members, piece_of, text_of
 
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
-_NAMING = frozenset(
-    b"""
-    name key field id header parameter param variable attribute property k envName headerName
-    parameterName ParameterKey Name Key option filename
-    """.split()
-)
-_NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
-# Beside a name and a value these say that it is a toleration or a selector.
-_SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
-_SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
-_REMOTE = (b"remoteRef", b"sourceRef")  # beside `secretKey`: it names a key then
+_REMOTE = (b"remoteRef", b"sourceRef", b"value")  # beside `secretKey`: it names a key then
 _ECHOING = (b"alue", b"map[", b"...|", *map(str.encode, UNREAD_NEEDLES))
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
 _MEMBERS_OF_A_SECRET = frozenset(
@@ -112,15 +101,23 @@ def credential_text(scan: Scan, key: int) -> None:
 
 
 def drawn(scan: Scan, key: int) -> None:
-    """Redact what looks drawn, or is in a map of names: `users: {bob: ...}`."""
+    """Redact what looks drawn, or is in a map or list of names: `users: {bob: ...}`."""
     pieces = scan.pieces
     if "key" in scan.off:
         return
-    in_map = pieces[key + 1][:2] == b":{"
-    for place in members(pieces, key, end_of(pieces, key)) if in_map else (key,):
-        refers = in_map and only_refers(text_of(pieces[place]))
-        if pieces[place + 1] == b":" and not refers and looks_random(text_of(pieces[place + 2])):
-            scan.mask(place + 2, "key")
+    end = end_of(pieces, key)
+    if pieces[key + 1][:2] == b":[":
+        places = [*scan.elements(key, end)]
+    else:
+        in_map = pieces[key + 1][:2] == b":{"
+        places = [
+            place + 2
+            for place in (members(pieces, key, end) if in_map else (key,))
+            if pieces[place + 1] == b":" and not (in_map and only_refers(text_of(pieces[place])))
+        ]
+    for place in places:
+        if looks_drawn(text_of(pieces[place])):
+            scan.mask(place, "key")
 
 
 def holder(scan: Scan, key: int) -> None:
@@ -131,7 +128,7 @@ def holder(scan: Scan, key: int) -> None:
     for place in range(key + 2, end_of(pieces, key), 2):
         if is_key(pieces, place):
             name = pieces[place]
-        elif not only_refers(text_of(name)) and looks_random(text_of(pieces[place])):
+        elif not only_refers(text_of(name)) and looks_drawn(text_of(pieces[place])):
             scan.mask(place, "key")
 
 
@@ -196,29 +193,11 @@ def value(scan: Scan, key: int) -> None:
     """Redact `value` in an environment, or beside a `name` that says credential."""
     if key < scan.env_end:
         scan.scalar(key, "env")
+    elif "key" in scan.off:
         return
-    if "key" in scan.off:
-        return
-    pieces = scan.pieces
-    beside = [*siblings(pieces, key)]
-    if any(pieces[name] in _SELECTING for name in beside):
-        return
-    if any(pieces[name] == b"kty" for name in beside):
-        scan.scalar(key, "key")
-        return
-    naming = _NAMING if b"op" in map(pieces.__getitem__, beside) else _NAMING_FILE
-    for name in beside:
-        if pieces[name] in _SAYING_SO and pieces[name + 1].startswith(b":true"):
-            scan.whole(key, "key")
-            return
-        if pieces[name] not in naming or pieces[name + 1] != b":":
-            continue
-        said = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
-        if is_credential(text_of(pieces[name + 2]), said):
-            scan.whole(key, "key")
-            return
-    named = parent_name(pieces, key), text_of(pieces[key])
-    if any(judge(name) is not KeyVerdict.HARMLESS or may_name_drawn(name) for name in named):
+    elif (verdict := judge_value(scan.pieces, key, key < scan.schema_end)) is KeyVerdict.CREDENTIAL:
+        scan.whole(key, "key")
+    elif verdict is KeyVerdict.CREDENTIAL_TEXT:
         drawn(scan, key)
 
 

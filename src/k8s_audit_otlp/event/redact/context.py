@@ -35,14 +35,14 @@ _KINDS_BY_RESOURCE = {
 _TEMPLATES = frozenset(
     """
     externalsecrets clusterexternalsecrets sealedsecrets pushsecrets secretstores
-    clustersecretstores
+    clustersecretstores sopssecrets
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _WITH_TEMPLATES = tuple(
-    b"ExternalSecret ClusterExternalSecret SealedSecret PushSecret Fake".split()
+    b"ExternalSecret ClusterExternalSecret SealedSecret PushSecret SopsSecret Fake".split()
 )
 _STORES = (b"SecretStore", b"ClusterSecretStore")  # the values of their provider `fake`
-_GROUPS_OF_TEMPLATES = ("external-secrets.io", "bitnami.com")
+_GROUPS_OF_TEMPLATES = ("external-secrets.io", "bitnami.com", "isindir.github.com")
 
 
 @lru_cache(maxsize=2048)

@@ -63,7 +63,7 @@ _ACTIONS = {
 }
 _DATA = frozenset({"data", "stringdata", "binarydata"})  # also where a client got the case wrong
 _VALUE_WORDS = frozenset(
-    {"value", "values", "val", "literal", "text", "content", "contents", "arg"}
+    "value values val literal text string map array content contents arg".split()  # noqa: SIM905
 )
 _HOLDERS = frozenset({"secure", "sensitive", "confidential"})
 _MOST_WORDS = 2  # `headerValue`

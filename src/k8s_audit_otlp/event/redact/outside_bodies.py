@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
-from k8s_audit_otlp.event.redact.names import Action
+from k8s_audit_otlp.event.redact.names import Action, clean_name
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
@@ -56,10 +56,6 @@ def is_credential_annotation(name: str) -> bool:
     return judge(name) is not KeyVerdict.HARMLESS
 
 
-def _calls_for_a_look(name: str) -> bool:
-    return name.startswith(PATCH_ANNOTATION) or is_credential_annotation(name)
-
-
 class OutsideBodies:
     def __init__(
         self, rules: RedactionRules, replacement: Replacement, bodies: BodyRedactor
@@ -72,7 +68,7 @@ class OutsideBodies:
         self.always = bool(rules.pseudonymise or self._patterns)
         self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
         # Of annotations and of `user.extra`: clients choose them.
-        self._free_names = Verdicts(_calls_for_a_look, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+        self._free_names = Verdicts(self._says_more, most=_MAX_KEPT, longest=_LONGEST_KEPT)
         # Of an answer: reasons and kinds, and what the apiserver's own sentences quote.
         judge_value = partial(self._leaves, "responseStatus")
         self._values = Verdicts(judge_value, most=_MAX_KEPT, longest=_LONGEST_KEPT)
@@ -102,6 +98,15 @@ class OutsideBodies:
         if owner == b"annotations" or owner in _USERS:
             return self._free_names[text_of(name)]
         return self._bodies.names(())[name] not in _HARMLESS_ACTIONS
+
+    def _says_more(self, name: str) -> bool:
+        """Tell a name that says something of its value, or holds what is no name."""
+        known = name.startswith(PATCH_ANNOTATION) or is_credential_annotation(name)
+        return known or self._name(name) != name
+
+    def _name(self, name: str) -> str:
+        """Redact the name of an annotation or of what is said of a user, which clients choose."""
+        return name if "text" in self._rules.off else clean_name(name, self._replacement)
 
     def repeats(self, event: AuditEvent, found: Findings) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
@@ -228,12 +233,20 @@ class OutsideBodies:
         for place in range(key + 2, end, 2):
             if is_key(pieces, place) and not is_member_value(pieces, place):
                 name = text_of(pieces[place])
+                if owner == "annotations" or pieces[key] in _USERS:
+                    changed |= self._rename(pieces, place, name, found)
                 continue
             text = text_of(pieces[place])
             new = self.text(owner, name, text, found)
             if new != text:
                 pieces[place], changed = piece_of(new), True
         return changed
+
+    def _rename(self, pieces: list[bytes], place: int, name: str, found: Findings) -> bool:
+        new = found.noted("text", name, self._name(name))
+        if new != name:
+            pieces[place] = piece_of(new)
+        return new != name
 
     def event(self, event: AuditEvent, found: Findings) -> AuditEvent:
         """Redact the typed event outside its bodies."""
@@ -254,7 +267,10 @@ class OutsideBodies:
             case tuple():
                 return tuple(self._value(owner, name, item, found) for item in value)
             case dict():
-                return {key: self._value(owner, key, item, found) for key, item in value.items()}
+                return {
+                    found.noted("text", key, self._name(key)): self._value(owner, key, item, found)
+                    for key, item in value.items()
+                }
             case msgspec.Struct():
                 pairs = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
                 return msgspec.structs.replace(

@@ -10,7 +10,14 @@ from collections.abc import Iterator, Sequence
 from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, names_one_value
-from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, is_drawn, looks_random, names_an_object
+from k8s_audit_otlp.event.secrets.values import (
+    PLACEHOLDER,
+    is_credential,
+    is_drawn,
+    looks_random,
+    names_an_object,
+    says_which,
+)
 from k8s_audit_otlp.event.splice.tokens import balance, end_of, is_key, members, piece_of, text_of
 
 # Members of a reference to a Secret or of a volume made of one.
@@ -20,11 +27,24 @@ _REFERENCE = frozenset(
         *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"group"),
     )
 )
+_KEYS_OF_VALUES = (b"kty", b"secretKey")  # of a JSON Web Key, of an entry of a store
 _NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
 _FLAG_SHORTEST = 4  # letters
 _SHORT_FLAG = 2  # characters: `-p`
 _IN_A_PAIR = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")  # no name of another one
+
+_NAMING = frozenset(
+    b"""
+    name key field id header parameter param variable attribute property k envName headerName
+    parameterName ParameterKey Name Key option filename
+    """.split()
+)
+_NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
+# Beside a name and a value these say that it is a toleration or a selector.
+_SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
+_SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
+_SHORTEST_DEFAULT = 8  # characters of a default in a schema that is a credential
 
 
 def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
@@ -74,6 +94,29 @@ def parent_name(pieces: list[bytes], key: int) -> str:
 
 def has_sibling(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
     return any(pieces[place] in names for place in siblings(pieces, key))
+
+
+def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  # noqa: FBT001
+    """Tell what is around a member such as `value` says of it; of a text: if it looks drawn."""
+    beside = [*siblings(pieces, key)]
+    if any(pieces[name] in _SELECTING for name in beside):
+        return KeyVerdict.HARMLESS
+    said = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
+    naming = _NAMING if b"op" in map(pieces.__getitem__, beside) else _NAMING_FILE
+    for name in beside:
+        says_so = pieces[name] in _SAYING_SO and pieces[name + 1].startswith(b":true")
+        if says_so or pieces[name] in _KEYS_OF_VALUES:
+            return KeyVerdict.CREDENTIAL
+        is_name = pieces[name] in naming and pieces[name + 1] == b":"
+        if is_name and is_credential(text_of(pieces[name + 2]), said):
+            return KeyVerdict.CREDENTIAL
+    parent = parent_name(pieces, key)
+    of_parent = judge(parent)
+    if of_parent is KeyVerdict.CREDENTIAL and in_schema and len(said) >= _SHORTEST_DEFAULT:
+        return KeyVerdict.HARMLESS if says_which(parent, said) else KeyVerdict.CREDENTIAL
+    names = parent, text_of(pieces[key])
+    tells = any(judge(x) is not KeyVerdict.HARMLESS or may_name_drawn(x) for x in names)
+    return KeyVerdict.CREDENTIAL_TEXT if tells else KeyVerdict.HARMLESS
 
 
 def act_on_flags(scan: Scan) -> None:

@@ -37,7 +37,8 @@ _VALUE = (
     r"|`[^`]*`?|'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
 )
 _USER = re.compile(
-    r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user)[ \t=]{0,8}[\"']?[^\s:\"'=]{0,128}:)([^\s\"']+)"
+    r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user|--auth|--login)[ \t=]{0,8}"
+    r"[\"']?[^\s:\"'=]{0,128}:)(?!\d{1,5}\b)([^\s\"']+)"
 )
 _COOKIE = re.compile(r"(\scurl\s|^curl\s|[ \t])(-b|--cookie)([ \t=]{1,8})" + _VALUE)
 _LOGIN = re.compile(
@@ -56,13 +57,20 @@ _CALL = re.compile(
     r"(?P<value>\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
 )
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
+_WORD: Final = " (?!-)"
+_LINE: Final = r"[^\n|;&]{0,512}\s"
+_TELLING_NAME: Final = r"\S{0,128}?(?:passw|secret|token|cred|key)\S{0,64}+"
+# A name, with flags around it.
+_FLAGS_AND_A_NAME: Final = (
+    r"(?: --?[\w=./-]{1,64}+){0,4}+ [^\s|;&]{1,128}+(?: --?[\w=./-]{1,64}+){0,4}+"
+)
 # What is in the text, programs, what stands before a password: a short flag, or other words.
 _SHORT_FLAGS: Final = (
     (" -p", "docker podman helm skopeo crane oras buildah nerdctl az", r" login\b", r" -p[ =]?"),
     ("psexec", "psexec PsExec PSEXEC", "", r" -p "),
     ("ssh-keygen", "ssh-keygen", "", r" -[NP] "),
     ("zip -p", "zip unzip", "", r" -P ?"),
-    ("7z |unrar", "7z unrar rar", "", r" -p(?=\S)"),
+    ("7z |unrar|rar a", "7z unrar rar", "", r" -h?p(?=\S)"),
     (
         "rabbitmqctl",
         "rabbitmqctl",
@@ -79,15 +87,39 @@ _SHORT_FLAGS: Final = (
     (" -p", "sshpass", "", r" -p ?"),
     (" -a ", "redis-cli keydb-cli valkey-cli", "", r" -a "),
     (" -p", "mysql mysqldump mysqladmin mariadb mariadb-dump", "", r" -p(?=\S)"),
-    (" -p| -w", "mongo mongosh mongodump ldapsearch smbclient rpcclient", "", r" -[pwW] ?(?=\S)"),
+    (
+        " -p| -w",
+        "mongo mongosh mongodump ldapsearch smbclient rpcclient",
+        "",
+        r" -[pwW] ?(?=\S)",
+    ),
     (" -p| -k ", "openssl", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
     ("htpasswd", "htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
     ("setuser|on >", "setuser SETUSER user USER", r" (?i:on)", r" >"),
     ("basic", "http-basic", r"\.\S{1,64}", r" \S{1,64} "),
     ("-oauth.", "github-oauth gitlab-oauth", r"\.\S{1,64}", " "),
-    ("vault login|cargo login", "vault cargo", r" login\b", r" (?!-|method=)"),
+    ("vault login|cargo login", "vault cargo", r" login\b", r" (?!-|\w{1,32}=)"),
     ("snmp", "snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap", "", r" -[AXc] "),
+    ("trapsess", "trapsess", "", " -c "),
+    ("kadmin", "kadmin", "", " -p?w "),
     ("alias set|config host", "mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " "),
+    # A secret behind its name, which says nothing of it.
+    ("pulumi", "pulumi", rf" config set\b(?={_LINE}--secret\b){_FLAGS_AND_A_NAME}", _WORD),
+    ("glab", "glab", r" variable set" + _FLAGS_AND_A_NAME, _WORD),
+    ("netlify", "netlify", r" env:set" + _FLAGS_AND_A_NAME, _WORD),
+    ("doppler", "doppler", r" secrets set" + _FLAGS_AND_A_NAME, _WORD),
+    ("credstash", "credstash", r" put" + _FLAGS_AND_A_NAME, _WORD),
+    ("chamber write", "chamber", r" write \S{1,128}" + _FLAGS_AND_A_NAME, _WORD),
+    ("conjur", "conjur", r" variable set\b", " (?:-v|--value) "),
+    ("ipmitool", "ipmitool", r" user set password \d{1,3}", " "),
+    ("etcdctl|consul kv", "etcdctl consul", rf" put {_TELLING_NAME}", _WORD),
+    # And without one.
+    ("mysqladmin|mariadb-admin", "mysqladmin mariadb-admin", r" password\b", " "),
+    ("unseal", "vault bao", r" operator unseal\b", _WORD),
+    ("bw unlock|bw login", "bw", r" (?:unlock|login \S{1,128})", _WORD),
+    ("ansible-vault", "ansible-vault", r" encrypt_string\b", _WORD),
+    ("db2 connect", "db2", r" connect to \S{1,64} user \S{1,64}", " using "),
+    ("snyk auth", "snyk", r" auth\b", _WORD),
     ("radtest", "radtest", r" \S{1,128}", " "),
     ("codecov", "codecov", "", " -t "),
     ("cloudflared", "cloudflared", r" service install", " "),
@@ -109,6 +141,11 @@ _ANSWER = re.compile(
     r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)",
     re.IGNORECASE,
 )
+# Into whatever reads it.
+_DRAWN_PIPED = re.compile(
+    r"(\b(?:echo|printf)\s{1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)"
+    r"(?![0-9a-f-]+[\s\"'|])([^\s\"'|>]{8,256}+)(?=[\"']?\s{0,8}\|)"
+)
 _PIPED = re.compile(
     r"(\b(?:echo|printf)\s{1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
@@ -126,7 +163,7 @@ _FLAG = re.compile(
     r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
     r"(?![-\s:=])" + _VALUE
 )
-_LINE = re.compile(
+_LONE = re.compile(
     r"^[ \t]*+(?=\w{0,64}[_.\t-])(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
     r"(?P<value>[^\s:=\"'][^\s\"']*+)(?=[ \t;]*$)",
     re.MULTILINE,
@@ -226,7 +263,7 @@ _PASSWORDS: Final = step(
     [needle for row in _SHORT_FLAGS for needle in row[0].split("|")], _SHORT_FLAG, _short
 )
 STEPS: tuple[Step, ...] = (
-    step(("-u ", "--user", "--proxy-user", "curl"), _USER, _user),
+    step(("-u ", "--user", "--proxy-user", "--auth", "--login", "curl"), _USER, _user),
     step(("curl",), _COOKIE, _cookie),
     step(("password", "requirepass", "master", "auth-pass", "identified"), _LOGIN, _login),
     step(("password",), _SQL_PASSWORD, quoted),
@@ -234,13 +271,14 @@ STEPS: tuple[Step, ...] = (
     Step(NAMES | bits_of(("assword",)), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
     Step(NAMES | bits_of(("base64",)), _PIPED, _user, ("echo", "printf")),
+    step(("echo ", "printf "), _DRAWN_PIPED, drawn),
     Step(NAMES, _WRITTEN, _written, ("<<",)),
     step(("<<<",), _HERE, drawn),
     step(("unseal",), _UNSEAL, second),
     step((":5432:", ":6432:"), _PGPASS, second),
     Step(NAMES, _FLAG, _flag, "-"),
     Step(NAMES, _CALL, where(says_credential), "("),
-    Step(NAMES, _LINE, where(_is_alone), " \t"),
+    Step(NAMES, _LONE, where(_is_alone), " \t"),
     Step(NAMES, _ENV_LINE, where(_is_set), " \t"),
     Step(NAMES, _SAID, where(_is_said), "\"'`"),
 )

@@ -5,12 +5,13 @@ on its line is read as a name is, because no list of programs is long enough.
 """
 
 import re
-from functools import lru_cache, partial
+from functools import lru_cache
 from string import digits
 
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     judge,
+    may_name_drawn,
     names_one_value,
     says_drawn,
     words_of,
@@ -18,7 +19,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
 from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step, where
-from k8s_audit_otlp.event.secrets.values import MADE_UP, RANDOM, is_drawn
+from k8s_audit_otlp.event.secrets.values import LETTERS, MADE_UP, RANDOM, is_drawn
 
 _LOOK_BACK = 64  # characters
 _NEAR = 9  # words in which a name is looked for that says credential by itself
@@ -28,22 +29,31 @@ _WORD = re.compile(
     rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+",
     re.ASCII,
 )
+_LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
+_TELLING_STEPS = frozenset(("hook", "hooks", "keys"))
 _OBJECTS = re.compile(  # `secrets "X" not found`
     r"(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})\Z"
 )
 _SUM = re.compile(
     r"(?:sha\d{1,3}|checksum(?:/[\w.-]{1,64})?|commit|revision)[:=@\s-]{1,3}\Z", re.IGNORECASE
 )
+_BEFORE_IT = r"[^\s:%,/\"']{1,64}[:%,]%?"
 # `-p X`, `-u bob:X`, `/p:X`
 _FLAG = re.compile(
-    r"((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsSwW]|/r?p(?=[: ]))[ =:]?[\"']?(?:[^\s:%,/\"']{1,64}[:%,])?"
-    r"|(?:-[uU]|--cert)[ =]?[\"']?[^\s:%,/\"']{1,64}[:%,]))"
+    r"((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsSwW]|/r?p(?=[: ]))[ =:]?[\"']?"
+    rf"(?:{_BEFORE_IT})?|(?:-[uU]|--cert)[ =]?[\"']?{_BEFORE_IT}))"
     r"(?=[\w+~!$^*-]{6})(?![0-9a-f]+(?:[\s\"']|\Z))([^\s\"']{10,})",
     re.ASCII,
 )
 
 
+# The same behind a flag that says who: `-u root -p X`.
+_WITH_USER = re.compile(
+    r"((?:\s-[uUlnDx]|\s--?user(?:name)?)[ =]?[^\s-][^\s|;&]{0,63}+[^\n|;&]{0,64}?"
+    r"\s(?:-[pPwW]|--?pass)[ =]?[\"']?)(?=[^\s\"']{0,64}\d)"
+    r"(?=[^\s\"']{0,64}[A-Z!#^*~@]|[0-9a-f]{16,}[\s\"'])([A-Za-z0-9][^\s\"'/:,]{7,}+)(?![:/])"
+)
 # A password that is told, with a digit in it: `password is X`, `| password | X |`.
 _TOLD = re.compile(
     r"((?:pass(?:word|wd|phrase|code)|pwd)[\"'`]?(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
@@ -92,13 +102,22 @@ def _say_credential(said: str) -> bool:
 
 
 def without_drawn(text: str, replacement: Replacement) -> str:
-    """Replace what is drawn in a text of its own, as the path of an address is."""
-    return _WORD.sub(partial(_drawn, replacement), text)
+    """Replace what is drawn in the path of an address, also as the step behind a telling one."""
+
+    def change(match: re.Match[str]) -> str:
+        start = match.start()
+        before = match.string[max(0, start - _LOOK_BACK) : start]
+        step = before.rstrip("/").rpartition("/")[2]
+        told = step in _TELLING_STEPS or may_name_drawn(step)
+        return replacement(match[0]) if told and is_drawn(match[0]) else _drawn(replacement, match)
+
+    return _LETTERS.sub(change, _WORD.sub(change, text))
 
 
 STEPS: tuple[Step, ...] = (
-    step((SHORT_FLAG,), _FLAG, drawn),
-    Step(NAMES, MADE_UP, _drawn, "!#^"),
+    *(step((SHORT_FLAG,), _FLAG, drawn), step((SHORT_FLAG,), _WITH_USER, second)),
+    Step(NAMES, MADE_UP, _drawn, "!#^*~@_-"),
+    Step(NAMES, _LETTERS, _drawn),
     Step(NAMES, _WORD, _drawn, digits),
     Step(NAMES, _TOLD, second, digits),
     Step(NAMES, _TOLD_BEFORE, where(_is_told), digits),

@@ -38,7 +38,7 @@ _NEEDLESS_ESCAPE: Final = rb"""\\(?:/|u00(?:2[013457-9a-f]|3[0-9abdf]|[4-7]))"""
 # secrets, whose data may stand anywhere, and the operations of a patch.
 _KINDS: Final = (
     rb'(?-i:"(Secret|ConfigMap)(List)?")',  # not the `configMap` of a volume
-    rb'(?-i:"((Cluster)?(ExternalSecret|SecretStore)|SealedSecret|PushSecret|Fake)")',
+    rb'(?-i:"((Cluster)?(ExternalSecret|SecretStore)|SealedSecret|PushSecret|SopsSecret|Fake)")',
     rb'"op":',
 )
 

@@ -37,7 +37,7 @@ CREDENTIAL_STEMS: Final = tuple(
     recoverykey certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey
     hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
-    passkey authenticationkey connstr sessid jsessionid privkey privateexponent authtok
+    passkey seedphrase authenticationkey connstr sessid jsessionid privkey privateexponent authtok
     recoverycode backupcode securestring securejsondata kennwort wachtwoord losenord adgangskode
     motdepasse contraseña contrasena senha пароль 密码 密碼 パスワード 비밀번호
     """.split()  # noqa: SIM905 - a table of words reads better as words
@@ -70,7 +70,7 @@ REFERENCE_WORDS: Final = frozenset(
     status state reason description title id uid label annotation format algorithm encoding method
     operator role image renewal rotation request review lifetime interval limit max min minute hour
     day usage controller cleaner signer template field header prefix suffix scope plugin helper
-    manager store backend
+    manager store backend engine history bucket policies
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
@@ -83,7 +83,7 @@ DRAWN_WORDS: Final = frozenset(
     """
     key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
-    encryption passw sudo shared private sid sessionid verifier samlresponse samlrequest
+    encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
     clave tok users accounts admins logins
     """.split()  # noqa: SIM905
 )

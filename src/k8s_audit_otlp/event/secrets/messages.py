@@ -78,7 +78,7 @@ def _tells_no_secret(echo: re.Match[str]) -> bool:
 
 
 # What k8s.io/apimachinery pkg/api/errors and k8s.io/apiserver's ForbiddenMessage say most often.
-_NAMED = r'[a-z0-9.-]{1,253}(?: "([^"\\]*)")?'
+_NAMED = r'[a-z0-9-]{1,63}s(?:\.[a-z0-9.-]{1,190})?(?: "([^"\\]*)")?'
 _OWN_SENTENCES = tuple(
     re.compile(sentence).fullmatch
     for sentence in (

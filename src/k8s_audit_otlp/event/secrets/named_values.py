@@ -123,7 +123,7 @@ def _item(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _names_a_place(text: str, match: re.Match[str]) -> bool:
     """Tell `ghcr.io/external-secrets:v1` and `token-service:8080` from a name and its value."""
-    if text.endswith("checksum/", 0, match.start()):
+    if text.endswith(("checksum/", "--from-file="), 0, match.start()):
         return True
     tight = match[0].endswith(":") and not match["close"]
     if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):

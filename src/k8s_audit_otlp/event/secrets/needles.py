@@ -78,7 +78,11 @@ FORM_NEEDLES: Final = (
     *(SHORT_FLAG, " -p", " -a ", " -w", " -k ", "-u ", "--user", "--proxy-user", "--from-literal"),
     *("curl", "htpasswd", "vault login", "cargo login", "alias set", "config host", "radtest"),
     *("codecov", "-oauth.", "cloudflared", "unseal", "psexec", "rabbitmqctl", "ssh-keygen"),
-    *("net use", "net user", "7z ", "zip -p", "unrar", "authenticate", "header"),
+    *("net use", "net user", "7z ", "zip -p", "unrar", "rar a", "authenticate", "header"),
+    *("trapsess", "kadmin", "pulumi", "glab", "netlify", "doppler", "credstash", "conjur"),
+    *("ipmitool", "etcdctl", "consul kv", "mysqladmin", "mariadb-admin", "bw unlock", "bw login"),
+    *("chamber write", "ansible-vault", "db2 connect", "snyk auth", "echo ", "printf ", "--auth"),
+    "--login",
     # Objects that are written as text.
     *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),
     *("alue: ", "got &", "got {", "valueunstructured{"),

@@ -70,6 +70,11 @@ _OPERATION = re.compile(
     r"\s{0,8}[,\n]\s{0,64}(?:[^\n,{}]{1,64}[,\n]\s{0,64})?"
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8}" + _ANY
 )
+# The same in YAML, with a value of several lines.
+_OPERATION_LINES = re.compile(
+    r"\bpath:[ \t]{1,8}[\"']?(?P<name>/[^\"'\\\s,{}]{0,256})[\"']?[ \t]*\n"
+    r"(?P<of>[ \t]*)value:[ \t]*(?P<value>(?:\n(?P=of)(?:[ \t]|- )[^\n]*)++)"
+)
 _DATA_OBJECT = re.compile(r"(\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)")
 _OBJECT_TEXT = re.compile(
     r"(:\s{0,8}\\*\")((?:[^\"\\]|\\(?!\"))*+)(?=\\*\"|\Z)|(:\s{1,8})([^\s\"'\\,{}\[\]][^,{}]*)"
@@ -102,8 +107,8 @@ _ELEMENT = re.compile(
     r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
 )
 _USER_OF_JAAS = re.compile(r"(\buser_[\w.@-]{1,64}\s{0,8}=\s{0,8})(\\*\"[^\"\\]*\\*\"?)")
-_LISTED = re.compile(  # of Apple
-    r"<key>(?P<name>[^<>]{1,64})</key>\s{0,64}<\w{1,16}>(?P<value>[^<>]+)"
+_LISTED = re.compile(  # of Apple, of Hadoop
+    r"<(?:key|name)>(?P<name>[^<>]{1,128})</(?:key|name)>\s{0,64}<\w{1,16}>(?P<value>[^<>]+)"
 )
 _TAG = re.compile(r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)")
 _NAMING_ATTRIBUTE = re.compile(
@@ -197,6 +202,7 @@ STEPS: tuple[Step, ...] = (
     Step(NAMES, _SECTION, _section, "["),
     Step(NAMES, _TABLE, _table, (",", ";", "|", "\t", "  ")),
     Step(NAMES, _BLOCK_NAMED, where(is_credential), "{"),
+    step(("value",), _OPERATION_LINES, where(_is_in_path)),
     step(("value",), _OPERATION, where(_is_in_path)),
     step(("value",), _NAMED_VALUE, quoted),
     Step(NAMES, _NAMED_FAR_VALUE, where(is_credential), ":"),

@@ -48,6 +48,8 @@ TOKEN_FORMATS: Final = (
     _format(r"xox[abeoprs]-[\w-]{10,}"),
     _format(r"xapp-\d-[\w-]{10,}"),
     _format(r"(?<=hooks\.slack\.com/)[\w/]{20,}"),
+    _whole(r"T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/[A-Za-z0-9]{20,}"),  # the same behind a proxy
+    _format(r"(?:sdk|mob)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"),  # LaunchDarkly
     _format(r"(?:sk|rk|pk|rzp)_(?:org_)?(?:live|test)_[A-Za-z0-9]{10,}", "_live_", "_test_"),
     _format(r"whsec_[A-Za-z0-9+/=]{16,}"),
     _format(r"AIza[\w-]{30,}"),

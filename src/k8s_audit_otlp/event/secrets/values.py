@@ -24,11 +24,16 @@ PLACEHOLDER: Final = re.compile(
     r"\$[({]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}]?|\{\{[^\"'`]*|%[sdv]"
     r"|\*+|[\"']\*+[\"']|<[a-z][a-z _-]{1,32}>|\"\"|''"
     rf"|{MASK}(?:[&;,)\]].*)?"
+    # What says where it is: of the shell, of programs, of vaults.
+    r"|\$\{[A-Za-z_]\w{0,64}:?[-?+]?\}|\$\{\{ ?[\w.-]{1,128} ?\}\}"
+    r"|(?:os\.(?:[Gg]etenv\(|environ\[|environ\.get\()[\"']?|process\.env\.)\w{0,64}[\"']?[)\]]?;?"
+    r"|arn:aws[\w-]{0,16}(?::[\w./-]{0,128}){3,6}|ENC\[AES256_GCM,.*"
+    r"|(?:(?:ref\+)?vault:/{0,2}|op://)[a-z][\w-]{0,64}(?:/[\w .-]{1,64}){1,8}(?:#[\w./-]{1,64})?"
 )
 NOTHING: Final = frozenset(
     """
     true false null nil none ~ <nil> required forbidden invalid yes no undefined unset enabled
-    disabled optional on off string eof
+    disabled optional on off string eof -
     """.split()  # noqa: SIM905
 )
 # What says something about a credential: how it is encrypted or hashed; results of tests, and how
@@ -36,7 +41,8 @@ NOTHING: Final = frozenset(
 _ABOUT = re.compile(
     r"(?P<how>(?:scram-|hmac-)?(?:sha|SHA)-?\d{1,3}|md5|bcrypt|scrypt|argon2(?:id|i|d)?|pbkdf2"
     r"|v?\d{1,5}(?:\.\d{1,5}){2,3}(?:[-+~][\w.+~-]{0,32})?|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
-    r"|(?P<passed>\d{1,3}[,;] .*|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
+    r"|(?P<passed>\d{1,3}[,;] .*|\d{1,6}/\d{1,6}"
+    r"|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
     r"|(?P<object>(?:[a-z][a-z-]{0,62}/)?(?:[a-z]{2,20}-){1,4}"
     r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?|passwords?))"
 )
@@ -52,10 +58,14 @@ RANDOM: Final = (
     r"|(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{10})"
 )
 _RANDOM = re.compile(RANDOM)
-# What somebody made up: letters, digits and a sign that stands in no name, version or path.
+# Letters of both cases without a digit, which may be words, too: `ReadWriteOncePod`.
+LETTERS: Final = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[A-Z])(?=[A-Z]*[a-z])[A-Za-z]{16,}+")
+# What somebody made up: letters, digits and a sign that stands in no name, version or path; or a
+# word, a sign and digits, as `Summer-2024rain`.
 MADE_UP: Final = re.compile(
-    r"(?<![\w./@!#^-])(?=[A-Za-z0-9][\w-]{1,64}+[!#^])"
-    r"(?=[\w!#^-]{0,64}?[0-9])(?=[\w!#^-]{0,64}?[A-Za-z])[\w!#^-]{8,}+",
+    r"(?<![\w./@!#^*~-])(?:(?=[A-Za-z0-9][\w-]{1,64}+[!#^*~])"
+    r"(?=[\w!#^*~-]{0,64}?[0-9])(?=[\w!#^*~-]{0,64}?[A-Za-z])(?=[\w!#^*~-]{8})"
+    r"|[A-Z][a-z]{2,32}[@_-]\d{3,16}(?=[a-z]{3}))[\w!#^*~=+$%&@-]++",
     re.ASCII,
 )
 _SHORTEST_DRAWN = 10
@@ -64,6 +74,7 @@ _ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
 _OPEN_PARAMETERS = frozenset(("continue", "hash", "cursor", "v", "rev", "etag", "query", "boot"))
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^A-Za-z0-9]+")
 _WORD_ON_AVERAGE = 3.2  # characters
+_LETTERS_ON_AVERAGE = 3.4
 _STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
 _NOT_IN_FILES = frozenset(
@@ -83,12 +94,13 @@ def from_base64(word: str) -> bytes:
 
 def looks_random(text: str) -> bool:
     """Tell what somebody drew from what somebody named."""
-    return _RANDOM.search(text) is not None
+    return _RANDOM.search(text) is not None or any(map(is_scattered, LETTERS.findall(text)))
 
 
 def is_scattered(text: str) -> bool:
     """Tell letters and digits as they come from words and years: not `JohnDoe1984Abc`."""
-    return len(text) < _WORD_ON_AVERAGE * len(_PIECE.findall(text))
+    longest = _LETTERS_ON_AVERAGE if text.isalpha() else _WORD_ON_AVERAGE
+    return len(text) < longest * len(_PIECE.findall(text))
 
 
 def is_drawn(text: str) -> bool:
@@ -96,11 +108,16 @@ def is_drawn(text: str) -> bool:
     return (looks_random(text) and is_scattered(text)) or MADE_UP.search(text) is not None
 
 
+def looks_drawn(text: str) -> bool:
+    """Tell the same, and what somebody made up."""
+    return looks_random(text) or MADE_UP.search(text) is not None
+
+
 def is_credential(name: str, value: str) -> bool:
     """Tell a value that is a credential by its name, or by its name and how it looks."""
     if judge(name) is not KeyVerdict.HARMLESS:
         return True
-    return may_name_drawn(name) and looks_random(value)
+    return may_name_drawn(name) and looks_drawn(value)
 
 
 def is_credential_in_query(name: str, value: str) -> bool:

@@ -122,6 +122,28 @@ def test_an_event_that_names_two_resources_is_about_the_worse() -> None:
     assert VALUE not in record_of(line.replace('"requestReceived', body, 1))
 
 
+NAMES = (
+    '{"a":{"password":"%s"}}',
+    "x/password=%s",
+    "token: %s",
+    "%s is the password",
+    "ghp_%s3Kz9Lm",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("blank", ["", " "])
+def test_no_name_that_a_client_chooses_shows_a_credential(name: str, blank: str) -> None:
+    """Of an annotation, of what is said of a user; as kube-apiserver writes it and otherwise."""
+    user = {"username": "u", "extra": {name % VALUE: ["x"]}}
+    members = {"annotations": {name % VALUE: "x"}, "user": user, "impersonatedUser": user}
+    for member, value in members.items():
+        line = written({**EVENT, member: value})
+        record = record_of(line.replace(',"', f',{blank}"'))
+        assert VALUE not in record
+        assert "REDACTED" in record
+
+
 def test_names_of_objects_stay() -> None:
     """What RBAC and controllers are called says credential now and then."""
     for name in ("system:controller:token-cleaner", "secrets:read", "token-service.v1"):
