@@ -157,7 +157,7 @@ _WRITTEN = re.compile(
     r"(<<-?[ ]?[\"']?(\w{2,16})[\"']?[^\n]{0,128}+\n)([^\n:]{4,512}+)(?=\n[ \t]{0,8}\2\b|\Z)"
 )
 _FILE_OF_SECRET = re.compile(r"secret|token|passw|credential")
-_HERE = re.compile(r"(<<<[ \t]{0,8})" + _VALUE)
+_HERE = re.compile(r"(<<<[ \t]{0,8})(?=\S{1,256}(?:\s|\Z))" + _VALUE)
 _FLAG = re.compile(
     r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
     r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
