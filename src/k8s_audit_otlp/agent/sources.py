@@ -30,6 +30,7 @@ from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime, RunningSource
 from k8s_audit_otlp.telemetry.views import SourceView
+from k8s_audit_otlp.transport.tls import TlsError
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -110,8 +111,8 @@ class Sources:
             try:
                 running = _running(name, source, spools, self._config)
                 self.addresses[name] = running.start()
-            except OSError as error:
-                why = error.strerror or str(error)
+            except (OSError, TlsError) as error:
+                why = getattr(error, "strerror", None) or str(error)
                 raise ConfigurationError(
                     f"receivers::{name}: it cannot be started: {why}"
                 ) from None

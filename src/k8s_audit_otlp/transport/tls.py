@@ -2,12 +2,14 @@
 
 import os
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.secret import Secret
+from k8s_audit_otlp.config.sources import ServerTls
 
 OTHER_VERSION = "the server knows no TLS as new as tls::min_version (1.2 by default)"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -80,21 +82,27 @@ def make_context(options: Tls) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     if not options.has_own_ca or options.include_system_ca_certs_pool:
         context.load_default_certs()
-    try:
-        if options.has_own_ca:
+    if options.has_own_ca:
+        with _naming("ca", options.ca_file):
             pem = options.ca_pem.resolve() if options.ca_pem else None
             context.load_verify_locations(options.ca_file or None, cadata=pem)
-    except (OSError, ValueError) as error:
-        raise _error("ca", options.ca_file, error) from None
     if options.cert_file or options.cert_pem:
-        try:
+        with _naming("cert", options.cert_file):
             _load_client_certificate(context, options)
-        except (OSError, ValueError) as error:
-            raise _error("cert", options.cert_file, error) from None
     if options.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def load_server(context: ssl.SSLContext, options: ServerTls) -> None:
+    """Load what a server shows and whom it trusts. Raise TlsError as `make_context` does."""
+    with _naming("cert", options.cert_file):
+        load_pair(context, options.cert_file, options.key_file)
+    if options.client_ca_file:
+        with _naming("client_ca", options.client_ca_file):
+            context.load_verify_locations(options.client_ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
 
 
 def _load_client_certificate(context: ssl.SSLContext, options: Tls) -> None:
@@ -130,11 +138,17 @@ def _no_passphrase() -> str:
     raise ValueError("the key has a passphrase; write one without")
 
 
-def _error(name: str, file: str | None, error: Exception) -> TlsError:
-    return TlsError(f"{name}_{'file' if file else 'pem'}", reason_of(error), file or "(pem)")
+@contextmanager
+def _naming(name: str, file: str | None) -> Iterator[None]:
+    """Let what goes wrong with a certificate say which it is."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        key = f"{name}_{'file' if file else 'pem'}"
+        raise TlsError(key, _reason_of(error), file or "(pem)") from None
 
 
-def reason_of(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     """Return why a certificate cannot be used, in words."""
     if isinstance(error, ssl.SSLError):
         reason = error.reason or "NO_START_LINE"
@@ -156,12 +170,10 @@ def read_pem(options: Tls) -> tuple[bytes | None, bytes | None, bytes | None]:
 
 
 def _pem(name: str, file: str | None, text: Secret | None) -> bytes | None:
-    try:
+    with _naming(name, file):
         if text:
             return text.resolve().encode()
         return Path(file).read_bytes() if file else None
-    except OSError as error:
-        raise _error(name, file, error) from None
 
 
 def not_accepted(why: str) -> str:

@@ -1,6 +1,7 @@
 """Checks the paths of a Config on disk: what is wrong now, or may come to be."""
 
 import os
+import ssl
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from importlib.metadata import entry_points
@@ -14,7 +15,6 @@ from k8s_audit_otlp.config.blocks import Tls, values_in
 from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import OtlpFile, Sdk
 from k8s_audit_otlp.config.mistakes import Kind
-from k8s_audit_otlp.config.reading.certificates import trouble
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.reading.document import where as key_of
 from k8s_audit_otlp.config.reading.needs import check_packages, check_tls
@@ -24,6 +24,7 @@ from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.evidence.seal import KeyFileError, SealKey
 from k8s_audit_otlp.state.files import STATE_FILES
+from k8s_audit_otlp.transport.tls import TlsError, load_server, make_context
 
 _TERMINALS = "/dev/tty", "/dev/pts/", "/dev/console"
 _SDK_EXPORTERS = "opentelemetry_logs_exporter"
@@ -160,10 +161,20 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
 
 
 def _look_at_certificates(tls: Tls | ServerTls, path: KeyPath, found: Findings) -> None:
-    key, why = trouble(tls)
-    if key:
+    """Load them where they are; a file that this user cannot read may be another's to read."""
+    own = isinstance(tls, Tls) and (tls.has_own_ca or tls.cert_pem)
+    if not (own or tls.files):
+        return  # and the system's certificates, some hundred, are not loaded for nothing
+    if not all(os.access(file, os.R_OK) and Path(file).is_file() for file in tls.files):
+        return
+    try:
+        if isinstance(tls, Tls):
+            make_context(tls)
+        else:
+            load_server(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
+    except TlsError as error:
         hint = "give certificates and keys in PEM that belong together"
-        found.mistake((*path, key), f"{getattr(tls, key)}: {why}", hint)
+        found.mistake((*path, error.key), f"{getattr(tls, error.key)}: {error.why}", hint)
 
 
 def _refuse_home(name: str, path: KeyPath, found: Findings) -> bool:

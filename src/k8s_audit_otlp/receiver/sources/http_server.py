@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.receiver.sources.listener import Listener
-from k8s_audit_otlp.transport.tls import VERSIONS, load_pair, stamp
+from k8s_audit_otlp.transport.tls import VERSIONS, TlsError, load_server, stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -69,14 +69,14 @@ class HttpServer:
     def start(self) -> str:
         """Listen, and return the address.
 
-        Raise OSError where the address cannot be bound, or a certificate cannot be used.
+        Raise OSError where the address cannot be bound, TlsError where a certificate is unusable.
         """
         options = self._options
         if options.tls is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.sslobject_class = self._told_handshake()
             self._context.minimum_version = VERSIONS[options.tls.min_version]
-            self._load_certificates(self._context, options.tls)
+            load_server(self._context, options.tls)
             self._stamp = stamp(options.tls.files)
         self._listener = listener = Listener.at(options.endpoint)
         config = uvicorn.Config(
@@ -120,20 +120,13 @@ class HttpServer:
         if self._context is None or tls is None or (now := stamp(tls.files)) == self._stamp:
             return
         try:
-            self._load_certificates(self._context, tls)
-        except (OSError, ValueError) as error:  # half of a pair is new; the next look finds both
+            load_server(self._context, tls)
+        except TlsError as error:  # half of a pair is new; the next look finds both
             self.trouble = f"the new certificate cannot be used yet: {error}"
             logger.warning("%s: %s", self._name, self.trouble)
             return
         self.trouble = ""
         self._stamp = now
-
-    @staticmethod
-    def _load_certificates(context: ssl.SSLContext, tls: ServerTls) -> None:
-        load_pair(context, tls.cert_file, tls.key_file)
-        if tls.client_ca_file:
-            context.load_verify_locations(tls.client_ca_file)
-            context.verify_mode = ssl.CERT_REQUIRED
 
     def _told_handshake(self) -> type[ssl.SSLObject]:
         """Return a handshake that says why it fails: nobody else hears of an expired certificate.

@@ -21,7 +21,7 @@ from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, w
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.transport.proxy import is_local
-from k8s_audit_otlp.transport.tls import load_pair
+from k8s_audit_otlp.transport.tls import TlsError, load_server
 
 TIMEOUT_S = 5.0
 
@@ -149,23 +149,16 @@ def certificates(source: AuditWebhook, now: float) -> CheckResult:
             "add tls: {cert_file, key_file, client_ca_file}; k8s-audit-otlp apiserver webhook "
             "--make-certificates DIR makes them for a trial",
         )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        load_pair(context, tls.cert_file, tls.key_file)
+        load_server(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
         used = [Certificates("the certificate", Path(tls.cert_file).read_text(encoding="utf-8"))]
         if tls.client_ca_file:
-            context.load_verify_locations(tls.client_ca_file)
             bundle = Path(tls.client_ca_file).read_text(encoding="utf-8")
             used.append(Certificates("the authority of clients", bundle, any_will_do=True))
-    except ValueError as error:
-        return fail(f"the certificates cannot be used: {error}", f"see {tls.key_file}")
-    except OSError as error:
-        files = ", ".join(filter(None, (tls.cert_file, tls.key_file, tls.client_ca_file)))
-        unreadable = [f for f in files.split(", ") if not os.access(f, os.R_OK)]
-        return fail(
-            f"the certificates cannot be used: {error.strerror or error}",
-            f"{', '.join(unreadable)} cannot be read" if unreadable else f"see {files}",
-        )
+    except (TlsError, OSError, ValueError) as error:
+        unreadable = ", ".join(file for file in tls.files if not os.access(file, os.R_OK))
+        hint = f"{unreadable} cannot be read" if unreadable else f"see {', '.join(tls.files)}"
+        return fail(f"the certificates cannot be used: {error}", hint)
     return ending(used, now) or ok("the certificates can be used")
 
 
