@@ -9,48 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.model import LogKey, Span
-from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
-from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.segments import LogLimits
-from k8s_audit_otlp.state.ledger import Ledger
-from k8s_audit_otlp.state.manifest import SegmentState
 from tests.conftest import ManualClock
+from tests.unit.receiver.reading.one_segment import blocks_from, lines_of, opened
 
 LINE_SIZES = st.lists(
     st.sampled_from([20, 300, 7_000, 9_000, 100_000, 300_000, 1_200_000]), min_size=1, max_size=12
 )
-
-
-class Quiet:
-    def discovered(self, log: LogKey, segment: SegmentState) -> None:
-        pass
-
-    def trouble(self, log: Any, message: Any) -> None:
-        pass
-
-
-def opened(path: Path, **limits: Any) -> AuditLog:
-    log = AuditLog("audit", path, Quiet(), limits=LogLimits(**limits), clock_ns=lambda: 10**18)
-    log.register(Ledger())
-    log.scan()
-    return log
-
-
-def blocks_from(log: AuditLog, offset: int = 0) -> list[Any]:
-    """Read on from *offset* as long as there is something."""
-    (segment,) = log.segments()
-    reader = BlockReader(log, cache_bytes=0)
-    found = []
-    while (block := reader.read(segment, offset)) is not None and not isinstance(block, Gap):
-        found.append(block)
-        offset = block.span.end
-    return found
-
-
-def lines_of(sizes: list[int]) -> list[bytes]:
-    return [b"%06d " % n + b"x" * (size - 8) + b"\n" for n, size in enumerate(sizes)]
 
 
 @settings(max_examples=40)
@@ -246,22 +213,6 @@ def test_a_torn_gz_that_is_finished_in_time_loses_nothing(
     clock.advance(61)
     assert receiver.drain() == []
     assert receiver.gaps == []
-
-
-def test_who_comes_second_gets_the_block_that_was_read(log_dir: Path) -> None:
-    """Consumers at the same place share it; the cache is bounded in bytes."""
-    (log_dir / "audit.log").write_bytes(b"".join(lines_of([1000] * 1000)))
-    log = opened(log_dir / "audit.log")
-    (segment,) = log.segments()
-    reader = BlockReader(log, cache_bytes=600_000)
-    first = reader.read(segment, 0)
-    assert reader.read(segment, 0) is first
-    offset = first.span.end
-    while (block := reader.read(segment, offset)) is not None:
-        offset = block.span.end
-        assert reader._cached <= 600_000
-    assert reader.read(segment, 0) is not first
-    log.close()
 
 
 @pytest.mark.parametrize("offset", [0, 4])
