@@ -16,10 +16,9 @@ from typing import Any, NoReturn
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
-from k8s_audit_otlp.receiver.sources.kafka_lag import Waits
+from k8s_audit_otlp.receiver.sources.kafka_brokers import AskIds, TopicIds, Waits, ask_ids
 from k8s_audit_otlp.receiver.sources.otlp_request import UnreadableRequestError
 from k8s_audit_otlp.receiver.sources.partition import Partition
-from k8s_audit_otlp.receiver.sources.topic_ids import AskIds, TopicIds, ask_ids
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.transport.kafka import settings_now
 

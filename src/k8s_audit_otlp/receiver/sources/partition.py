@@ -5,12 +5,19 @@ beginning on is committed, so that who reads on after a kill puts it together ag
 end does not come is given up after a while and told as torn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from k8s_audit_otlp.event.frames import Framed
+from k8s_audit_otlp.event.formats import detect, is_audit, is_part_of_event, unwrap
+from k8s_audit_otlp.event.frames import Framed, inflated, is_json
 from k8s_audit_otlp.event.partial_lines import Piece, Pieces, joined
-from k8s_audit_otlp.receiver.sources.messages import lines_from, texts_in
 from k8s_audit_otlp.receiver.sources.otlp_request import read_request
+from k8s_audit_otlp.receiver.spool.event_list import (
+    LINE_BREAKS,
+    REFUSED,
+    NoEventsError,
+    lines_of,
+    raws,
+)
 
 # How long an end is waited for, in whatever comes first. The window of a spool, which knows again
 # what a killed agent had taken since, holds more lines than so many messages as a rule.
@@ -35,7 +42,7 @@ class Partition:
         Raise UnreadableRequestError where it is a request of OTLP that nobody can read.
         """
         request = read_request(value)
-        texts = map(Framed, request.bodies) if request else texts_in(value)
+        texts = map(Framed, request.bodies) if request else _texts_in(value)
         found: list[list[Piece]] = []
         for one in texts:
             found += self._pieces.add(offset, one._replace(stream=one.stream + b"|" + key))
@@ -62,7 +69,7 @@ class Partition:
         return self._lines(self._pieces.end_all())
 
     def _lines(self, texts: Iterable[list[Piece]]) -> list[bytes]:
-        found = [lines_from(joined(text)) for text in texts]
+        found = [_lines_from(joined(text)) for text in texts]
         self.left_out += sum(not lines for lines in found)
         return [line for lines in found for line in lines]
 
@@ -77,3 +84,40 @@ def lines_in(message: bytes) -> tuple[list[bytes], int]:
     """Return the events of a message that stands alone, and how many texts in it are none."""
     alone = Partition()
     return [*alone.take(0, b"", message), *alone.torn()], alone.left_out
+
+
+def _texts_in(message: bytes) -> Iterator[Framed]:
+    """Take the texts out of a message: JSON over any lines, an array of it, or lines.
+
+    Of what nothing can be taken out is given as it stands.
+    """
+    message = inflated(message).removeprefix(b"\xef\xbb\xbf").strip()
+    for text in _members(message) if message.startswith(b"[") else _lines_of(message):
+        yield from unwrap(text, detect(text)) or [Framed(text)]
+
+
+def _lines_of(message: bytes) -> list[bytes]:
+    first, _, _ = message.partition(b"\n")
+    if message.startswith(b"{") and not is_json(first):
+        return [message]  # over many lines, or torn
+    return [line for line in message.split(b"\n") if line.strip()]
+
+
+def _members(array: bytes) -> list[bytes]:
+    try:
+        return [bytes(member) for member in raws(array)]
+    except REFUSED:
+        return _lines_of(array)
+
+
+def _lines_from(text: bytes) -> list[bytes]:
+    """Return the events of a text, a line each; none where it is another one.
+
+    A torn event is a line as well: its record says that it could not be read.
+    """
+    if not (is_audit(text) or is_part_of_event(text)):
+        return []
+    try:
+        return list(lines_of(text))
+    except NoEventsError:
+        return [text.translate(None, LINE_BREAKS) + b"\n"]

@@ -10,7 +10,7 @@ pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import TopicPartition
 
-from k8s_audit_otlp.receiver.sources.kafka_lag import Waits
+from k8s_audit_otlp.receiver.sources.kafka_brokers import Waits
 
 TOPIC = "audit"
 
