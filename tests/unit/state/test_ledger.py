@@ -183,11 +183,14 @@ def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled() -> None
     assert ledger.tally(1) == Tally(read=2, delivered=2)
 
 
-@given(st.lists(st.integers(1, 3), min_size=1, max_size=300))
-def test_older_places_are_few_and_reach_far_back(steps: Any) -> None:
-    """One for each doubling of age, about: a second ago, two, four, eight."""
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=300), st.integers(0, 300))
+def test_older_places_are_few_and_reach_far_back(steps: Any, restart: Any) -> None:
+    """One for each doubling of age, about: a second ago, two, four, eight; a restart counts on."""
     ledger, end = Ledger(), 0
-    for step in steps:
+    for number, step in enumerate(steps):
+        if number == restart > 0:
+            places, trails = ledger.places()
+            ledger = Ledger({1: end}).restore(1, Tally(), places[1].mark, trails[1])
         end += step
         settled(ledger, end)
         ledger.remember()

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,19 @@ def test_a_half_gz_ends_open_for_everyone(
     backup.write_bytes(packed)
     rest = receive(receiver).drain()
     assert rest == whole[start:].splitlines(keepends=True)[1:]  # the torn line was told as lost
+
+
+def test_a_gz_that_breaks_off_behind_a_whole_line_is_told_and_passed(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """Its writer flushed there: no byte of a next line came, and yet something is lost."""
+    packer = zlib.compressobj(wbits=31)
+    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
+    backup.write_bytes(packer.compress(event(1)) + packer.flush(zlib.Z_FULL_FLUSH))
+    append(live, event(3))
+    receiver = receive(torn_s=0.0)
+    assert receiver.drain() == [event(1), event(3)]
+    assert receiver.gaps == [("corrupt_gzip", len(event(1)), len(event(1)) + 1)]
 
 
 @pytest.mark.parametrize("read", [0, 1, 2])

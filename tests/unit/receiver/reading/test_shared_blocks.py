@@ -1,8 +1,10 @@
 """Exporters share the blocks of a log, whether they are at its tail or far behind."""
 
 from pathlib import Path
+from typing import Any
 
 from k8s_audit_otlp.receiver.blocks import BlockReader
+from tests.kit.log_files import append, rotate
 from tests.unit.receiver.reading.one_segment import blocks_from, lines_of, opened
 
 
@@ -46,3 +48,23 @@ def test_who_is_behind_takes_back_nothing_that_is_known_of_the_segment(log_dir: 
     BlockReader(log, cache_bytes=0).read(segment, 0)
     assert (list(segment.state.marks), segment.state.lines, segment.state.last_ns) == known
     log.close()
+
+
+def test_what_lies_before_a_hole_is_not_put_before_what_follows_it(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """A text in pieces would be put together of two: its middle is in a file that is gone."""
+    append(live, event(0))
+    rotate(live, 0)
+    append(live, event(1))
+    middle = rotate(live, 1)
+    append(live, event(2))
+    receiver = receive()
+    receiver.log.scan()
+    last = receiver.log.segments()[-1].seq
+    assert receiver.reader.before(last, 0, 10_000) == event(0) + event(1)
+    receiver.log.close()
+    middle.unlink()
+    again = receive(receiver)
+    again.log.scan()
+    assert again.reader.before(last, 0, 10_000) == b""
