@@ -1,4 +1,6 @@
-"""Words that somebody drew, behind words that say credential: `snmp-server community X RO`.
+"""Random words behind words that say credential: `snmp-server community X RO`.
+
+What a generator made is called drawn here: it is no word, name or version.
 
 Hundreds of programs take a password as a word or behind a flag of one letter. What stands before it
 on its line is read as a name is, because no list of programs is long enough.

@@ -93,35 +93,35 @@ def from_base64(word: str) -> bytes:
 
 
 def looks_random(text: str) -> bool:
-    """Tell what somebody drew from what somebody named."""
+    """Say whether a generator made some of it: letters of both cases and digits, no words."""
     return _RANDOM.search(text) is not None or any(map(is_scattered, LETTERS.findall(text)))
 
 
 def is_scattered(text: str) -> bool:
-    """Tell letters and digits as they come from words and years: not `JohnDoe1984Abc`."""
+    """Say whether letters and digits alternate as in random text, not as in `JohnDoe1984Abc`."""
     longest = _LETTERS_ON_AVERAGE if text.isalpha() else _WORD_ON_AVERAGE
     return len(text) < longest * len(_PIECE.findall(text))
 
 
 def is_drawn(text: str) -> bool:
-    """Tell what somebody drew or made up from words, names and versions."""
+    """Say whether all of it is random or a made-up password: no word, name or version."""
     return (looks_random(text) and is_scattered(text)) or MADE_UP.search(text) is not None
 
 
 def looks_drawn(text: str) -> bool:
-    """Tell the same, and what somebody made up."""
+    """Say whether some of it is random or a made-up password."""
     return looks_random(text) or MADE_UP.search(text) is not None
 
 
 def is_credential(name: str, value: str) -> bool:
-    """Tell a value that is a credential by its name, or by its name and how it looks."""
+    """Say whether a value is a credential: by its name, or by its name and how it looks."""
     if judge(name) is not KeyVerdict.HARMLESS:
         return True
     return may_name_drawn(name) and looks_drawn(value)
 
 
 def is_credential_in_query(name: str, value: str) -> bool:
-    """Tell the same of a parameter as it stands; drawn values are credentials by any name."""
+    """Say the same of a parameter of an address; a random value is one by any name."""
     if is_credential_parameter(name):
         return True
     if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):
@@ -132,12 +132,12 @@ def is_credential_in_query(name: str, value: str) -> bool:
 
 
 def names_an_object(text: str) -> bool:
-    """Tell the name of an object, or what a template makes one of."""
+    """Say whether it is the name of an object, or a template that makes one."""
     return _OBJECT.fullmatch(text) is not None and not looks_random(text)
 
 
 def says_which(name: str, value: str) -> bool:
-    """Tell what a value says about a credential instead of being one: where, how, which."""
+    """Say whether a value tells where, how or which a credential is, and is none itself."""
     if (about := _ABOUT.fullmatch(value)) is None:
         return names_a_file(name, value)
     words = words_of(name)
@@ -149,7 +149,7 @@ def says_which(name: str, value: str) -> bool:
 
 
 def names_a_file(name: str, value: str) -> bool:
-    """Tell the path of a file that holds a credential from one: no password stands in for it."""
+    """Say whether a value is the path of a file that holds a credential; a password has none."""
     if (
         "/" not in value
         or len(value) > _LONGEST_FILE
