@@ -1,6 +1,5 @@
 """After a patch in place the apiserver is back, or the old manifest is: with a real process."""
 
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from k8s_audit_otlp.apiserver import restart
 from k8s_audit_otlp.cli.apiserver import command
 from tests.conftest import ManualClock
 from tests.kit.certificates import self_signed
+from tests.kit.servers import free_port
 
 MANIFEST = Path(__file__).with_name("manifests") / "kubeadm-1.30.yaml"
 SERVE = """
@@ -34,8 +34,7 @@ class Kubelet:
     """Runs what the manifest says, as kubelet runs a static pod: anew when it changes."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.manifest = folder / "manifests" / "kube-apiserver.yaml"
         self.manifest.parent.mkdir()
         text = MANIFEST.read_text().replace("10.1.2.3, path", "127.0.0.1, path")

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from k8s_audit_otlp.agent.config_changes import changes
 from k8s_audit_otlp.config.load import load_text
 from tests.kit.agent import CONFIG, AgentProcess, uids_delivered
 from tests.kit.backend import Backend
+from tests.kit.servers import free_port
 from tests.kit.steps import Accept, Hang, Refuse
 
 
@@ -181,8 +181,7 @@ def value_of(text: str, name: str) -> float:
 def test_counters_go_on_after_a_reload(start: Any, backend: Any) -> None:
     """One listener, one count: a reload is no restart for who scrapes. Nor is a refused one."""
     agent = start("--watch-config")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     metrics = f"telemetry: {{metrics: {{address: '{address}'}},"
     agent.file.write_text(agent.file.read_text().replace("telemetry: {", metrics))
     agent.seen("reloaded")

@@ -1,6 +1,5 @@
 """What the checks of an exporter are asked about: back ends, certificates, a port nobody has."""
 
-import socket
 import ssl
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.doctor.exporter_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
 from tests.kit.backend import Backend
+from tests.kit.servers import free_port
 
 TABLE = {check.name: check.look for check in CHECKS}
 KEY = "tkn-0123456789abcdef"
@@ -61,5 +61,4 @@ def endpoint_of(backend: Backend) -> str:
 
 @pytest.fixture
 def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    return free_port()
