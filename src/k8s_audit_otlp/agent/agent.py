@@ -148,7 +148,7 @@ class Agent:
         restored = self._file.load()
         if restored.warning:
             logger.warning("%s", restored.warning, extra=fields("state_damaged"))
-        self._base = restored.checkpoint or self._base
+        self._base = (restored.checkpoint or self._base).note_boot(self._options.boot())
 
     def _build(self, marker: Marker | None) -> Pipeline:
         """Open the logs, and make everything that works on them."""

@@ -17,7 +17,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
-from k8s_audit_otlp.state.checkpoint import Checkpoint
+from k8s_audit_otlp.state.checkpoint import Boot, Checkpoint, this_boot
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
@@ -45,6 +45,7 @@ class AgentOptions:
     appeared: frozenset[Path] = frozenset()  # logs that came while the process ran
     senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
     around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one
+    boot: Callable[[], Boot] = this_boot
 
 
 @dataclass(frozen=True, slots=True)

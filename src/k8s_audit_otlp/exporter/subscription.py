@@ -228,4 +228,5 @@ def collect(
         positions=positions,
         config=base.config,
         starts=base.starts,
+        boot=base.boot,
     )

@@ -8,9 +8,10 @@ there is no proof, a gap takes the place of what may be missing.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from k8s_audit_otlp.receiver.identity import Identity
+from k8s_audit_otlp.receiver.lines import first_line_since, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
 from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
@@ -162,6 +163,45 @@ class Continuity:
             for key, file in self.unnamed.items()
             if key not in unread
         ]
+
+    # -- a machine that came up again ----------------------------------------------------------
+
+    def hold(
+        self, segment: Segment, source: Source, entry: Entry | None, identity: Identity
+    ) -> Segment:
+        """Read *segment* from *source*; return it, or the one that it is followed by in there."""
+        live = entry is not None and entry.name.live
+        known, begin = segment.state.size, self._up_at(segment, source, live=live)
+        self._known.hold(segment, source, live=live)
+        if not begin:
+            return segment
+        segment.state.size = max(known, begin)
+        name, when_ns = segment.state.name, first_time_after(source, begin, 0)
+        why = (
+            "the machine came up again and nobody had stopped the agent before: "
+            f"the end of {name} that had not reached the disk may be gone"
+        )
+        self._add_gap(name, segment, identity.name, until_ns=when_ns, why=why)
+        later = self._known.add(replace(identity, when_ns=when_ns), begin=begin, after=segment.seq)
+        later.name = entry.name if entry else None
+        later.state.seen_as(name)
+        self._known.hold(later, source, live=live)
+        self._on_new(later)
+        return later
+
+    def _up_at(self, segment: Segment, source: Source, *, live: bool) -> int:
+        """Return where in a file begins what was written since the machine came up, 0 for nowhere.
+
+        What was sent of the end that the log lost then has the uids of what stands there now, and
+        this state need not know of it. Where nothing was written yet, it begins at the end.
+        """
+        state, since_ns = segment.state, self._known.manifest.up_since_ns
+        grown = live or source.stat().st_mtime_ns >= since_ns
+        if state.complete or not grown or not 0 < state.first_ns < since_ns:
+            return 0
+        read = max((at for at, _ in self._known.marks_of(segment)), default=0)
+        begin, found = first_line_since(source, max(read, state.begin), since_ns)
+        return begin if found or live else 0
 
     # -- gaps ----------------------------------------------------------------------------------
 

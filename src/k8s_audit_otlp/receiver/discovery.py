@@ -228,8 +228,8 @@ class Discovery:
             marks = self._known.marks_of(segment)
             match self._compare(segment, source, marks, found, live=live):
                 case SegmentMatch.SAME:
-                    self._take(segment, source, live=live)
-                    return segment
+                    self._take(segment, source)
+                    return self.continuity.hold(segment, source, entry, identity)
                 case SegmentMatch.COMPRESSED:
                     return segment
                 case SegmentMatch.DUPLICATE:
@@ -246,9 +246,9 @@ class Discovery:
             last_ns = self._known[after].state.last_ns
             identity = replace(identity, when_ns=first_time_after(source, begin, last_ns))
         segment = self._new(entry, identity, found, begin=begin, after=after)
-        self._known.hold(segment, source, live=live)
+        later = self.continuity.hold(segment, source, entry, identity)
         self._on_new(segment)
-        return segment
+        return later
 
     def _with_same_beginning(self, identity: Identity, entry: Entry | None) -> list[Segment]:
         alike = self._known.manifest.with_identity(identity.name)
@@ -269,14 +269,14 @@ class Discovery:
         segment.state.seen_as(name)
         return segment
 
-    def _take(self, segment: Segment, source: Source, *, live: bool) -> None:
-        """Read *segment* from *source*; a packed file may hold what was written after its end."""
+    @staticmethod
+    def _take(segment: Segment, source: Source) -> None:
+        """Note that a packed file may hold what was written after the end of *segment*."""
         state = segment.state
         if source.compressed and state.complete and not source.promises(state.size):
             length = source.length() or 0
             if length > state.size and not state.cut:
                 state.size = length
-        self._known.hold(segment, source, live=live)
 
     @staticmethod
     def _compare(

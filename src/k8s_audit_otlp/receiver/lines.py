@@ -179,6 +179,24 @@ def last_line_end(source: Source, end: int, begin: int = 0) -> int:
     return begin
 
 
+def first_line_since(source: Source, begin: int, when_ns: int) -> tuple[int, bool]:
+    """Return where the first line begins whose event happened at *when_ns* or later.
+
+    Where there is none, where the last whole line ends; the second says which of the two it is.
+    *begin* is the start of a line.
+    """
+    at = line = begin
+    while data := source.read_at(at, _STEP):
+        whole = data.rfind(b"\n") + 1
+        for found in _TIME.finditer(data, 0, whole):
+            if (unix_ns(found[1].decode("utf-8", "replace")) or 0) >= when_ns:
+                start = data.rfind(b"\n", 0, found.start()) + 1
+                return at + start if start else line, True
+        line = at + whole if whole else line
+        at += whole or len(data)
+    return line, False
+
+
 def without_bodies(head: bytes, tail: bytes) -> bytes:
     """Join what stands before the first body with what stands after the last one.
 

@@ -10,9 +10,11 @@ synced, which is costly, and disturbs an etcd on the same disk when it is done t
 """
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -63,6 +65,34 @@ class Checkpoint(msgspec.Struct, omit_defaults=True):
     positions: dict[str, dict[str, Position]] = {}
     config: str = ""  # digest of the configuration that the last agent ran with
     starts: list[str] = []  # digests of the positions at recent starts that did not end cleanly
+    boot: str = ""  # the kernel's name for the time since the machine came up
+
+    def note_boot(self, boot: "Boot") -> "Checkpoint":
+        """Note which boot this is, and where one ended under an agent that nobody had stopped.
+
+        Then the machine may have lost its power: the last second of this state and the unsynced end
+        of the log are gone, and nobody knows what was sent of it.
+        """
+        if self.boot and boot.name and boot.name != self.boot and self.starts:
+            for manifest in self.manifests.values():
+                manifest.up_since_ns = boot.began_ns
+        self.boot = boot.name or self.boot
+        return self
+
+
+class Boot(NamedTuple):
+    """The time since the machine came up. `name` is '' where the kernel does not tell."""
+
+    name: str = ""
+    began_ns: int = 0
+
+
+def this_boot() -> Boot:
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return Boot()
+    return Boot(name, time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))
 
 
 class StateError(Exception):

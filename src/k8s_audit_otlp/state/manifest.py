@@ -111,6 +111,7 @@ class Manifest(msgspec.Struct, omit_defaults=True):
     unread: list[UnreadableFile] = []
     doubted: tuple[int, int] = (0, 0)  # two segments that an unread file may lie between or not
     empty_ns: int = 0  # when the log was listed last and held no event yet
+    up_since_ns: int = 0  # when the machine came up again, if nobody had stopped the agent before
     following: dict[int, str] = {}  # identities of what may come next by the positions of before
 
     def with_identity(self, identity: str) -> list[SegmentState]:

@@ -204,7 +204,7 @@ def test_a_packed_file_gives_no_more_than_the_segment_before_a_cut_had(
     for cut, expected in ((size, size), (0, size + len(event(3)))):
         state.size, state.complete, state.cut = size, True, cut
         source = open_source(packed, compressed=True)
-        directory.discovery._take(directory.known[1], source, live=False)
+        directory.discovery._take(directory.known[1], source)
         assert state.size == expected
 
 
