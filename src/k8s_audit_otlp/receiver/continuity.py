@@ -177,10 +177,8 @@ class Continuity:
             return segment
         segment.state.size = max(known, begin)
         name, when_ns = segment.state.name, first_time_after(source, begin, 0)
-        why = (
-            "the machine came up again and nobody had stopped the agent before: "
-            f"the end of {name} that had not reached the disk may be gone"
-        )
+        again = "the machine came up again and nobody had stopped the agent before"
+        why = f"{again}: the end of {name} that had not reached the disk may be gone"
         self._add_gap(name, segment, identity.name, until_ns=when_ns, why=why)
         later = self._known.add(replace(identity, when_ns=when_ns), begin=begin, after=segment.seq)
         later.name = entry.name if entry else None
@@ -197,7 +195,10 @@ class Continuity:
         """
         state, since_ns = segment.state, self._known.manifest.up_since_ns
         grown = live or source.stat().st_mtime_ns >= since_ns
-        if state.complete or not grown or not 0 < state.first_ns < since_ns:
+        if not since_ns or state.complete or not grown:
+            return 0
+        first_ns = state.first_ns or first_time_after(source, state.begin, 0)
+        if not 0 < first_ns < since_ns:
             return 0
         read = max((at for at, _ in self._known.marks_of(segment)), default=0)
         begin, found = first_line_since(source, max(read, state.begin), since_ns)

@@ -112,6 +112,36 @@ def test_no_uid_names_two_events(
     assert third.gaps == []
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_a_machine_that_comes_up_twice_is_told_of_twice(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    up_since_ns: int,
+    *,
+    written: bool,
+) -> None:
+    """Unless nothing was written in between: then nothing can be lost."""
+    append(live, event(0))
+    first = receive()
+    sent = send(first)
+    second = receive(stored(first, up_since_ns=up_since_ns))
+    send(second)
+    on_disk = stored(second, up_since_ns=up_since_ns + 10_000)
+    if written:
+        append(live, event(UP + 1), event(UP + 2))
+        sent |= send(second)
+        os.truncate(live, len(event(0) + event(UP + 1)))
+    append(live, event(UP + 11))
+    third = receive(on_disk)
+    got = send(third)
+    expected = [event(UP + 1)] if written else []
+    assert [line for line in got if got[line] in sent.values()] == expected
+    assert len(third.gaps) == written
+    fourth = receive(third)
+    assert (send(fourth), fourth.gaps) == ({}, [])
+
+
 def test_the_gap_lies_between_the_last_event_before_and_the_first_one_after(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any], up_since_ns: int
 ) -> None:
