@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from k8s_audit_otlp.cli import STATE, die
+from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.durations import parse_duration
 from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, suggest
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from k8s_audit_otlp.config.load import Loaded
 
 CONFIG_VARIABLE: Final = "K8S_AUDIT_OTLP_CONFIG"
+DEFAULT_CONFIG: Final = Path("/etc/k8s-audit-otlp/config.yaml")  # of unit, chart and image
 STDIN: Final = "-"
 PATH = click.Path(path_type=Path, readable=False)  # what cannot be read is told by who reads it
 
@@ -39,7 +41,8 @@ CONFIG = click.option(
     multiple=True,
     callback=_only_one,
     metavar="FILE|-",
-    help=f"Configuration; - reads it from standard input.  [env var: {CONFIG_VARIABLE}]",
+    help="Configuration; - reads it from standard input.  "
+    f"[env var: {CONFIG_VARIABLE}; default: {DEFAULT_CONFIG}, if it is there]",
 )
 STATE_DIR = click.option(
     "--state-dir", type=PATH, help="Directory of the positions; overrides service::state_dir."
@@ -131,16 +134,23 @@ EXPORTER = NameOf("exporter", _exporters)
 VENDOR = NameOf("vendor", _vendors)
 
 
-def config_path(given: Path | None, instead: object = None) -> Path | None:
-    """Return the configuration that was named, or the environment's.
+def config_path(
+    given: Path | None, instead: object = None, default: Path | None = DEFAULT_CONFIG
+) -> Path | None:
+    """Return the configuration that was named, or the environment's, or *default* if there.
 
-    The environment does not count where *instead*, an option that stands for a configuration, is
-    given on the command line.
+    Only the first counts where *instead*, an option that stands for a configuration, is given on
+    the command line.
     """
     if given is not None or instead:
         return given
     named = os.environ.get(CONFIG_VARIABLE, "")
-    return Path(named) if named else None
+    if named:
+        return Path(named)
+    try:
+        return default if default and default.is_file() else None
+    except PermissionError:
+        return default  # which says so when it is read
 
 
 def load_config(path: Path) -> "Loaded":
@@ -200,5 +210,8 @@ def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
     try:
         return Path(load_config(path).config.service.state_dir)
     except ConfigError as error:
+        if error.state_dir:  # a mistake elsewhere, or a variable that only the agent has
+            echo(f"warning: {error.mistakes[0].in_file(error.source)}", err=True)
+            return Path(error.state_dir)
         what, hint = "it does not say where positions are", "mend it, or give --state-dir DIRECTORY"
         raise ConfigError(error.source, [*error.mistakes, Mistake("", what, hint)]) from None

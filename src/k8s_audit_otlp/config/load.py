@@ -1,7 +1,7 @@
 """Loads a configuration file: a Config with remarks, or an error with every mistake."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from k8s_audit_otlp.config.reading.build import build
 from k8s_audit_otlp.config.reading.document import read_document
 from k8s_audit_otlp.config.reading.expand import Expansion, expand
 from k8s_audit_otlp.config.reading.files import look, secrets_in
+from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.template import NoValueError
 
 _JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in what is no YAML
@@ -49,12 +50,13 @@ def load_text(text: str, source: str, env: Mapping[str, str]) -> Loaded:
     except ConfigError as error:
         found = [replace(one, line=document.line_of(one.where)) for one in error.mistakes]
         mistakes, json_logs = [*document.mistakes, *found], error.json_logs
+        state_dir = error.state_dir
     else:
         if not document.mistakes:
             return loaded
-        mistakes = [*document.mistakes]
-        json_logs = loaded.config.service.telemetry.logs.encoding == "json"
-    raise ConfigError(source, mistakes, json_logs=json_logs)
+        mistakes, service = [*document.mistakes], loaded.config.service
+        json_logs, state_dir = service.telemetry.logs.encoding == "json", service.state_dir
+    raise ConfigError(source, mistakes, json_logs=json_logs, state_dir=state_dir)
 
 
 def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
@@ -69,14 +71,28 @@ def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
         look(found.config, found)
     found.mistakes = [*map(expansion.without_files, found.mistakes)]
     if found.mistakes or found.config is None:
-        raise ConfigError(source, found.mistakes, json_logs=_asks_for_json(expansion.tree))
+        raise ConfigError(
+            source,
+            found.mistakes,
+            json_logs=_value(expansion.tree, "service", "telemetry", "logs", "encoding") == "json",
+            state_dir=_state_dir(expansion.tree, found.mistakes),
+        )
     return Loaded(found.config, tuple(found.remarks))
 
 
-def _asks_for_json(tree: Any) -> bool:
-    for key in ("service", "telemetry", "logs", "encoding"):
+def _value(tree: Any, *path: str) -> Any:
+    for key in path:
         tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return bool(tree == "json")
+    return tree
+
+
+def _state_dir(tree: Any, mistakes: Iterable[Mistake]) -> str | None:
+    """Return where positions are, whatever else is wrong; None where that is not plain."""
+    if any(one.where in ("service", "service::state_dir") for one in mistakes):
+        return None
+    default = Service.model_fields["state_dir"].default
+    found = _value(tree, "service", "state_dir") or default
+    return found if isinstance(found, str) else None
 
 
 def _follows(place: str, unresolved: list[str]) -> bool:

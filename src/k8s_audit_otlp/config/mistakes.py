@@ -34,10 +34,16 @@ class ConfigError(Exception):
     """Every mistake of one configuration, one a line."""
 
     def __init__(
-        self, source: str, mistakes: Iterable[Mistake], *, json_logs: bool = False
+        self,
+        source: str,
+        mistakes: Iterable[Mistake],
+        *,
+        json_logs: bool = False,
+        state_dir: str | None = None,
     ) -> None:
-        """*json_logs*: as far as it could be read it asks for log lines in JSON."""
+        """Take what it says as far as it could be read: *json_logs*, and *state_dir*."""
         self.source = source
+        self.state_dir = state_dir
         self.json_logs = json_logs
         self.mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
         super().__init__("\n".join(mistake.in_file(source) for mistake in self.mistakes))

@@ -87,7 +87,7 @@ WRONG = {
     "run --path log --state-dir s --once": (2, "log is a directory; name the log in it"),
     "status": (2, "give --state-dir DIRECTORY or --config FILE"),
     "status --state-dir nowhere": (3, "no such directory"),
-    "status --config bad.yaml": (2, "did you mean endpoint?"),
+    "status --config bad.yaml": (3, "did you mean endpoint?"),
     "tap": (2, "give --state-dir DIRECTORY or --config FILE"),
     "tap --state-dir nowhere": (3, "no agent runs with this state directory"),
     "tap --state-dir . --match usr=x": (2, "did you mean user?"),

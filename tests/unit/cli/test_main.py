@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli import COMMANDS, main
+from k8s_audit_otlp.cli.options import config_path
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 
 
 def _written() -> list[str]:
@@ -68,11 +70,35 @@ def test_a_command_of_a_group_that_is_not_there_gets_the_nearest_once() -> None:
 
 def test_a_configuration_with_a_mistake_keeps_nobody_from_the_state(tmp_path: Path) -> None:
     """It is refused by a running agent, too: then `status` is needed most."""
-    (tmp_path / "agent.yaml").write_text("exporters: {otlp_htp: {}}")
-    result = CliRunner().invoke(main, ["status", "-c", str(tmp_path / "agent.yaml")])
+    agent, state = tmp_path / "agent.yaml", tmp_path / "state"
+    agent.write_text("exporters: {")
+    result = CliRunner().invoke(main, ["status", "-c", str(agent)])
     assert result.exit_code == 2
     assert "or give --state-dir" in result.stderr
-    assert "otlp_htp" in result.stderr
+    file = CheckpointFile(state)
+    file.prepare()
+    file.save(Checkpoint())
+    exporter = "exporters: {otlp_http: {endpoint: '${env:NOT_HERE}'}}"
+    receiver = "receivers: {k8s_audit: {include: [/log/audit.log]}}"
+    agent.write_text(f"{exporter}\n{receiver}\nservice: {{state_dir: {state}}}")
+    result = CliRunner().invoke(main, ["status", "-c", str(agent)])
+    assert result.stderr.startswith(f"warning: {agent}:1: exporters::otlp_http::endpoint: ")
+    assert "no agent is running" in result.stdout
+
+
+def test_without_a_name_the_file_of_unit_and_chart_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the commands of the runbook work as they are written; what is named counts first."""
+    monkeypatch.delenv("K8S_AUDIT_OTLP_CONFIG", raising=False)
+    default, other = tmp_path / "config.yaml", tmp_path / "other.yaml"
+    assert config_path(None, default=default) is None
+    default.touch()
+    assert config_path(None, default=default) == default
+    assert config_path(other, default=default) == other
+    assert config_path(None, "--path", default) is None
+    monkeypatch.setenv("K8S_AUDIT_OTLP_CONFIG", str(other))
+    assert config_path(None, default=default) == other
 
 
 def test_output_that_cannot_be_written_is_one_line() -> None:

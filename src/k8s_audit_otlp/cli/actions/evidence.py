@@ -209,7 +209,7 @@ def _tell(  # noqa: PLR0913 - one for each place
     except OSError as error:
         say(f"{error.filename}: {error.strerror}; the answer is not in it")
         said = False
-    if (named := config_path(config_file)) is not None:
+    if (named := config_path(config_file, default=None)) is not None:
         config = load_config(named).config
         if config.service.telemetry.metrics.otlp.endpoint is not None:
             from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher  # noqa: PLC0415
