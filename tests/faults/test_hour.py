@@ -85,6 +85,7 @@ def back_end_down(hour: Hour) -> None:
     assert hour.page()["verdict"] == f"Nothing is being lost. {ILL} gets nothing through."
     assert hour.ready() == [], "one exporter delivers"
     hour.until(lambda: "in back-off" in (now := hour.status()) and "Connection refused" in now)
+    hour.until(lambda: f"next     {SAFE}" in hour.status())
     (line, *_) = hour.said("retrying")
     assert line["exporter"] == ILL
     assert line["reason"] == "connection"

@@ -6,10 +6,10 @@ deliver. What a back end answered is not shown: it may echo a key; the agent's l
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
@@ -23,6 +23,23 @@ FAILING_S = 60.0  # a request that failed is tried again; so long it is no passi
 FRESH_S = 0.2  # an answer is given again so long: a thousand requests a second cost five
 LATE_S = 60.0  # a commit takes milliseconds; a disk that syncs slowly is no reason for a restart
 
+# what to do, by the reason of the last failure; the agent's log has the answer itself
+_NEXT: Final[Mapping[str, str]] = {
+    "connection": "See that {} answers from this node, and what lies between: "
+    "`k8s-audit-otlp doctor` tries it.",
+    "retryable": "The back end is busy or down; look at its side.",
+    "too_large": "Requests are split; see the back end's limit.",
+    "rejected": "The request is split until the record at fault is found. Where all are refused a "
+    "setting is wrong: `k8s-audit-otlp status` quotes the answer.",
+    "misconfigured": "A key, a path or a certificate, here or at the back end, is not right: "
+    "`k8s-audit-otlp status` quotes it. Correct it; where the configuration changed, reload.",
+}
+_FILE: Final = "See that what it writes to is there and has room."
+_SAFE: Final = "Nothing is lost while the log is kept. "
+_HELD: Final = (
+    "Files that were deleted hold a part of its backlog, and this process alone has it: do not "
+    "restart it before that is sent. "
+)
 
 T = TypeVar("T")
 
@@ -157,3 +174,15 @@ def _exporter(view: ExporterView) -> dict[str, Any]:
         "runway_s": None if view.runway_s is None else round(view.runway_s, 1),
         "in_flight": view.in_flight,
     }
+
+
+def next_step(view: ExporterView) -> str:
+    """Say whether its trouble loses anything, and what to do; '' where it has none."""
+    if not (view.failing or view.stalled):
+        return ""
+    said = "" if view.stalled else _NEXT.get(view.trouble, "").format(view.endpoint)
+    if view.trouble == "connection" and not view.endpoint:
+        said = _FILE
+    if view.only_here_bytes:
+        return _HELD + said
+    return said if view.gone_bytes or view.runs_short else _SAFE + said

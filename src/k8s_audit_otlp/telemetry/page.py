@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, readiness
+from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, next_step, readiness
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
@@ -25,23 +25,6 @@ _NAMED = 2  # exporters in a sentence; of more it is said how many
 _SHOWN_SEGMENTS = 12  # of each log, the newest
 _BEHIND_S = 60.0  # who is so late may wait for a back end, and counts what comes when it reads it
 
-# what to do, by the reason of the last failure; the agent's log has the answer itself
-_NEXT: Final[Mapping[str, str]] = {
-    "connection": "See that {} answers from this node, and what lies between: "
-    "`k8s-audit-otlp doctor` tries it.",
-    "retryable": "The back end is busy or down; look at its side.",
-    "too_large": "Requests are split; see the back end's limit.",
-    "rejected": "The request is split until the record at fault is found. Where all are refused a "
-    "setting is wrong: `k8s-audit-otlp status` quotes the answer.",
-    "misconfigured": "A key, a path or a certificate, here or at the back end, is not right: "
-    "`k8s-audit-otlp status` quotes it. Correct it; where the configuration changed, reload.",
-}
-_FILE: Final = "See that what it writes to is there and has room."
-_SAFE: Final = "Nothing is lost while the log is kept. "
-_HELD: Final = (
-    "Files that were deleted hold a part of its backlog, and this process alone has it: do not "
-    "restart it before that is sent. "
-)
 _SHOWN: Final = (
     "exporter", "endpoint", "backlog_bytes", "backlog_estimated", "backlog_s", "gone_bytes",
     "only_here_bytes", "runway_s", "lag_s", "acknowledged_at", "delivered", "trouble",
@@ -173,15 +156,6 @@ def _meets_events(view: ExporterView) -> bool:
     return any(r.last_event_at or not r.read for r in view.receivers) or not view.receivers
 
 
-def _next(view: ExporterView) -> str:
-    said = "" if view.stalled else _NEXT.get(view.trouble, "").format(view.endpoint)
-    if view.trouble == "connection" and not view.endpoint:
-        said = _FILE
-    if view.only_here_bytes:
-        return _HELD + said
-    return said if view.gone_bytes or view.runs_short else _SAFE + said
-
-
 def _certain_gaps(view: ExporterView) -> int:
     """Count the gaps that are known to hold bytes; `unseen` says only that they may."""
     return sum(count for reason, count in view.gaps.items() if reason != "unseen")
@@ -207,7 +181,7 @@ def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]
         **{name: getattr(view, name) for name in _SHOWN},
         "state": state,
         "kind": kind,
-        "next": _next(view) if failing or view.stalled else "",
+        "next": next_step(view),
         "lost": _lost(view),
         "rates": history.rates(view.exporter),
         "recent": [one._asdict() for one in reversed(view.recent)],

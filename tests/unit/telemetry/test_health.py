@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.telemetry.health import LATE_S, Beat, liveness, readiness
+from k8s_audit_otlp.telemetry.health import LATE_S, Beat, liveness, next_step, readiness
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 from tests.conftest import ManualClock
 
@@ -93,3 +93,19 @@ def test_who_gets_nothing_through_any_more_delivers_no_more(
 def test_an_exporter_with_nothing_to_send_is_ready() -> None:
     """A fresh cluster with an empty log is no fault."""
     assert readiness(but(exporters=[ExporterView("a")])).good
+
+
+def test_each_trouble_has_a_next_step_and_says_what_is_at_stake() -> None:
+    """The same on the page and in `status`; without trouble there is nothing to do."""
+    well = ExporterView("a", acknowledged_at=2.0, trouble="connection", trouble_at=1.0)
+    assert next_step(well) == ""
+    failing = dataclasses.replace(well, trouble_at=3.0, endpoint="siem:4318")
+    assert next_step(failing).startswith(
+        "Nothing is lost while the log is kept. See that siem:4318"
+    )
+    assert "what it writes to" in next_step(dataclasses.replace(failing, endpoint=""))
+    held = dataclasses.replace(failing, receivers=[ReceiverView("k8s_audit", only_here_bytes=9)])
+    assert "do not restart it" in next_step(held)
+    gone = dataclasses.replace(failing, receivers=[ReceiverView("k8s_audit", gone_bytes=9)])
+    assert next_step(gone).startswith("See that siem:4318")
+    assert "status` quotes it" in next_step(dataclasses.replace(failing, trouble="misconfigured"))

@@ -16,6 +16,7 @@ from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
+from k8s_audit_otlp.telemetry.health import next_step
 from k8s_audit_otlp.telemetry.status_file import FILE_NAME, AgentNow, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
 from k8s_audit_otlp.tools.text import about, ago, duration, size
@@ -175,6 +176,8 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
         when = ago(now - live.error_at)
         retry = f", next try in {duration(max(0, live.retry_at - now))}" if live.retry_at else ""
         lines.append(f"  trouble  {live.error} ({when}{retry})")
+    if live and (what := next_step(live)):
+        lines.append(f"  next     {what}")
     if live and live.acknowledged_at:
         lines.append(f"  last acknowledged {ago(now - live.acknowledged_at)}")
     return lines
