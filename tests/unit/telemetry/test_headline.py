@@ -81,6 +81,12 @@ def test_who_would_restart_it_is_told_what_that_loses() -> None:
     assert "b has a backlog. Do not restart this process" in headline(held)
 
 
+def test_what_two_exporters_did_not_see_is_counted_once() -> None:
+    """It is one stretch of the log, whoever reads it."""
+    two = [dataclasses.replace(SENT, exporter=name, gaps={"unseen": 3}) for name in "ab"]
+    assert "unread, 3 times" in headline(dataclasses.replace(WELL, exporters=two))
+
+
 def test_beside_what_is_refused_only_the_rest_is_called_sent() -> None:
     """Both stand in one line."""
     one = dataclasses.replace(SENT, receivers=(ReceiverView("k8s_audit", dead_lettered=1),))
